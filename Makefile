@@ -1,0 +1,76 @@
+# Everything needs Python 3.11 or newer and make; the rest is installed into .venv and, for what
+# takes long to build, into a cache outside the checkout.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready-$(shell cat requirements.lock pyproject.toml | cksum | tr -d ' ')
+CLUSTER ?= leaseholder
+.DEFAULT_GOAL := help
+.PHONY: help setup world-built test lint crds demo world run bench-scale cluster-kind clean lock
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 16
+
+$(READY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 …"; exit 1; }
+	@echo "setup: virtual environment and pinned dependencies (usually 30 s) …"
+	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+	@echo "setup: done"
+
+setup: $(READY) ## Virtual environment with pinned dependencies
+
+world-built: $(READY)
+	@$(BIN)/python -m tests.world.build
+
+test: world-built ## All tests, on a real control plane, PostgreSQL and emulated providers
+	@rm -rf build/coverage && mkdir -p build/coverage
+	@COVERAGE_FILE=build/coverage/data $(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+	@COVERAGE_FILE=build/coverage/data $(BIN)/python -m coverage report \
+	  --include='*/leaseholder/core/*' --fail-under=100 > build/coverage/core.txt \
+	  || { cat build/coverage/core.txt; echo "core/ isn't covered whole"; exit 1; }
+
+lint: $(READY) ## ruff, mypy --strict, import-linter, CRDs in step with the models
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/python -m leaseholder.api.crds crds --check
+
+crds: $(READY) ## Write crds/ from the models
+	@$(BIN)/python -m leaseholder.api.crds crds
+
+demo: world-built ## Show a lease's life, with facts from outside
+	@$(BIN)/python -m tests.demo
+
+world: world-built ## Start the test world and stay up, for you to play with
+	@$(BIN)/python -m tests.world
+
+run: $(READY) ## Run the operator against the current KUBECONFIG
+	@LEASEHOLDER_METRICS_ADDRESS=$${LEASEHOLDER_METRICS_ADDRESS:-127.0.0.1:8080} $(BIN)/leaseholder run
+
+bench-scale: world-built ## 1,000 DynamicLeases at once, 50 ms provider latency
+	@$(BIN)/python -m bench.scale
+
+cluster-kind: ## A kind cluster with the operator in it (needs a Docker engine, kind and kubectl)
+	@docker info >/dev/null 2>&1 || { echo "cluster-kind needs a running Docker engine"; exit 1; }
+	@command -v kind >/dev/null || { echo "cluster-kind needs kind: https://kind.sigs.k8s.io"; exit 1; }
+	kind get clusters | grep -qx $(CLUSTER) || kind create cluster --name $(CLUSTER)
+	docker build -t leaseholder:0.1.0 -f deploy/Dockerfile .
+	kind load docker-image leaseholder:0.1.0 --name $(CLUSTER)
+	kubectl --context kind-$(CLUSTER) apply -f crds/
+	kubectl --context kind-$(CLUSTER) apply -f deploy/operator/namespace.yaml -f deploy/operator/rbac.yaml -f deploy/operator/deployment.yaml
+	kubectl --context kind-$(CLUSTER) -n leaseholder rollout status deployment/leaseholder --timeout=3m
+
+lock: ## Pin dependencies anew (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --group dev pyproject.toml --generate-hashes \
+	  --no-annotate --no-header --no-emit-index-url -o requirements.lock
+	uv pip compile -q --universal --python-version 3.11 pyproject.toml --generate-hashes \
+	  --no-annotate --no-header --no-emit-index-url -o requirements-runtime.lock
+
+clean: ## Remove what make made in the checkout (the cache outside stays)
+	rm -rf $(VENV) build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

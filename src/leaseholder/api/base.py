@@ -1,0 +1,153 @@
+"""What all resources share: field conventions, object metadata, moments in time.
+
+Python names are snake_case, names on the wire camelCase. Moments are UTC and whole seconds,
+because that is what status stores: a moment that is compared must be the one that was stored.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
+from pydantic.alias_generators import to_camel
+
+from leaseholder.api import durations
+
+
+class Model(BaseModel):
+    """Base of everything that stands in a manifest: frozen, camelCase, no unknown fields."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+    def dump(self) -> dict[str, Any]:
+        """The model as JSON values under its wire names, without absent fields."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def rule(cel: str, message: str) -> dict[str, str]:
+    """One CEL validation rule with its own sentence (``x-kubernetes-validations``)."""
+    return {"rule": cel, "message": message}
+
+
+def rules(*entries: Mapping[str, str]) -> dict[str, Any]:
+    """JSON schema extra that carries CEL rules into the CRD."""
+    return {"x-kubernetes-validations": [dict(e) for e in entries]}
+
+
+def whole_second(moment: datetime) -> datetime:
+    """``moment`` in UTC, cut to the second."""
+    return moment.astimezone(UTC).replace(microsecond=0)
+
+
+def render_moment(moment: datetime) -> str:
+    """``moment`` as RFC 3339 in UTC with a ``Z``: ``2026-11-21T03:04:05Z``."""
+    return whole_second(moment).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+Moment = Annotated[
+    AwareDatetime,
+    AfterValidator(whole_second),
+    PlainSerializer(render_moment, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 40}),
+]
+
+DURATION_RULE: Final = rule(f"self.matches('{durations.PATTERN}')", durations.SENTENCE)
+
+
+def at_least(length: str, what: str) -> dict[str, str]:
+    """A CEL rule that a duration isn't shorter than ``length``."""
+    return rule(
+        f"!self.matches('{durations.PATTERN}') || duration(self) >= duration('{length}')",
+        f"{what} is too short: write {length} or more",
+    )
+
+
+def _checked_duration(text: str) -> str:
+    durations.parse(text)
+    return text
+
+
+def duration_schema(*extra: Mapping[str, str]) -> WithJsonSchema:
+    """JSON schema of a duration, with further CEL rules."""
+    return WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": durations.MAX_LENGTH,
+            **rules(DURATION_RULE, *extra),
+        }
+    )
+
+
+Duration = Annotated[str, AfterValidator(_checked_duration), duration_schema()]
+"""A GEP-2257 duration, kept as it was written."""
+
+ObjectName = Annotated[
+    str,
+    Field(min_length=1, max_length=253),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 253,
+            **rules(
+                rule(
+                    "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+                    "write a Kubernetes object name: lower-case letters, digits, '-' and '.'",
+                )
+            ),
+        }
+    ),
+]
+Key = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+"""A key of a Secret or ConfigMap."""
+
+
+class ObjectMeta(BaseModel):
+    """The metadata that we read; the API server knows more fields, which are ignored."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, validate_by_name=True, extra="ignore", frozen=True
+    )
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    finalizers: tuple[str, ...] = ()
+    labels: Mapping[str, str] = Field(default_factory=dict)
+    annotations: Mapping[str, str] = Field(default_factory=dict)
+
+
+class Resource(BaseModel):
+    """Base of the kinds: metadata beside spec and status; unknown top-level fields ignored."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+    metadata: ObjectMeta

@@ -1,0 +1,137 @@
+"""Conditions and reasons: the words in which status, events and metrics speak.
+
+Conditions follow the Kubernetes API conventions: ``lastTransitionTime`` moves only when the
+condition's status does.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Literal
+
+from leaseholder.api import base
+
+
+class ConditionType(StrEnum):
+    """What a condition is about."""
+
+    READY = "Ready"
+    LEASE_HELD = "LeaseHeld"
+    SECRET_SYNCED = "SecretSynced"  # noqa: S105 - a condition, not a password
+    REVOCATION_PENDING = "RevocationPending"
+    STALLED = "Stalled"
+
+
+class Reason(StrEnum):
+    """Why: used alike in conditions, events and metrics."""
+
+    # The good ones.
+    HELD = "LeaseHeld"
+    DELIVERED = "SecretSynced"
+    READY = "Ready"
+    ISSUED = "LeaseIssued"
+    RENEWED = "LeaseRenewed"
+    REVOKED = "LeaseRevoked"
+    ROTATING = "Rotating"
+    NONE_PENDING = "NothingPending"
+    PROGRESSING = "Progressing"
+    SUSPENDED = "Suspended"
+    DELETING = "Deleting"
+    ORPHANED = "LeaseOrphaned"
+
+    # About the provider.
+    PROVIDER_MISSING = "ProviderMissing"
+    PROVIDER_MISMATCH = "ProviderMismatch"
+    NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"
+    HOST_NOT_ALLOWED = "HostNotAllowed"
+    AUTH_MISSING = "AuthSecretMissing"
+    LOGIN_REFUSED = "LoginRefused"
+    LOCKED_OUT = "LockedOut"
+    DENIED = "PermissionDenied"
+    UNREACHABLE = "ProviderUnreachable"
+    UNTRUSTED = "ProviderNotTrusted"
+    THROTTLED = "Throttled"
+    UNAVAILABLE = "ProviderUnavailable"
+    BAD_ANSWER = "BadProviderAnswer"
+
+    # About the source.
+    SOURCE_MISSING = "SourceNotFound"
+    SOURCE_DELETED = "SourceBeingDeleted"
+    INVALID = "InvalidRequest"
+    TTL_TOO_LONG = "TTLTooLong"
+    PLAN = "PlanRestriction"
+
+    # About the lease.
+    UNCLEAR = "IssueUnclear"
+    GONE = "LeaseGone"
+    EXPIRED = "LeaseExpired"
+    CANNOT_EXTEND = "CannotExtend"
+    TOO_MANY = "TooManyLeases"
+    RENEWAL_TOO_SOON = "RenewalTooSoon"
+    UNDELIVERED = "Undelivered"
+    SUPERSEDED = "Superseded"
+    SOURCE_CHANGED = "SourceChanged"
+    COMMANDED = "Commanded"
+
+    # About the Secret.
+    NOT_OURS = "SecretNotOurs"
+    TEMPLATE = "TemplateFailed"
+    WRITE_REFUSED = "SecretWriteRefused"
+    NOT_DELIVERED = "SecretNotSynced"
+
+    # About revocation.
+    OWED = "RevocationOwed"
+    NOT_CONFIRMED = "RevocationNotConfirmed"
+    FAILED_TO_DELETE = "FailedToDelete"
+    AUTH_GONE = "AuthGone"
+    ABANDONED = "RevocationAbandoned"
+    TIMED_OUT = "DeletionTimedOut"
+    SEARCHING = "SearchingAttempt"
+
+    # About the cluster.
+    CLUSTER = "ClusterUnavailable"
+    CONFLICT = "Conflict"
+    INTERNAL = "InternalError"
+
+
+Verdict = Literal["True", "False", "Unknown"]
+
+
+class Condition(base.Model):
+    """One observation about a resource, as in the Kubernetes API conventions."""
+
+    type: str
+    """What the condition is about."""
+    status: Verdict
+    """True, False or Unknown."""
+    reason: str
+    """Why, in one word."""
+    message: str = ""
+    """Why, in a sentence."""
+    last_transition_time: base.Moment
+    """When the status last changed (UTC)."""
+    observed_generation: int = 0
+    """The generation of the spec that was looked at."""
+
+
+def find(conditions: Iterable[Condition], kind: ConditionType) -> Condition | None:
+    """The condition of that type, if there is one."""
+    return next((c for c in conditions if c.type == kind), None)
+
+
+def is_true(conditions: Iterable[Condition], kind: ConditionType) -> bool:
+    """Whether the condition of that type stands and is True."""
+    found = find(conditions, kind)
+    return found is not None and found.status == "True"
+
+
+def carry(new: Iterable[Condition], old: Iterable[Condition]) -> tuple[Condition, ...]:
+    """``new``, keeping the transition time of each condition whose status didn't change."""
+    before = {c.type: c for c in old}
+
+    def settled(condition: Condition) -> Condition:
+        known = before.get(condition.type)
+        if known is None or known.status != condition.status:
+            return condition
+        return condition.model_copy(update={"last_transition_time": known.last_transition_time})
+
+    return tuple(settled(c) for c in new)

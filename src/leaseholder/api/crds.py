@@ -1,0 +1,229 @@
+"""CRD manifests, generated from the models.
+
+pydantic's JSON schema is turned into the structural schema that Kubernetes wants: references
+inlined, ``anyOf [X, null]`` made ``X``, titles dropped, unknown keywords dropped.
+Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
+"""
+
+import pathlib
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from leaseholder.api import base, lease, names, provider, record
+
+_KEPT = frozenset(
+    {
+        "type", "format", "description", "default", "enum", "items", "properties", "required",
+        "additionalProperties", "pattern", "minLength", "maxLength", "minimum", "maximum",
+        "minItems", "maxItems", "minProperties", "maxProperties",
+        "x-kubernetes-validations", "x-kubernetes-preserve-unknown-fields",
+    }
+)  # fmt: skip
+Schema = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What a CRD says beside its schema."""
+
+    model: type[base.Resource]
+    kind: str
+    plural: str
+    short: str
+    namespaced: bool = True
+    status_subresource: bool = True
+    columns: tuple[tuple[str, str, str], ...] = ()
+    required: tuple[str, ...] = field(default=("spec",))
+
+
+def _condition(kind: str, what: str) -> str:
+    return f'.status.conditions[?(@.type=="{kind}")].{what}'
+
+
+_AGE = ("Age", "date", ".metadata.creationTimestamp")
+_PROVIDER_COLUMNS = (
+    ("URL", "string", ".spec.infisical.url"),
+    ("Ready", "string", _condition("Ready", "status")),
+    ("Status", "string", _condition("Ready", "reason")),
+    _AGE,
+)
+KINDS = (
+    Kind(
+        model=lease.DynamicLease,
+        kind="DynamicLease",
+        plural="dynamicleases",
+        short="dl",
+        columns=(
+            ("Ready", "string", _condition("Ready", "status")),
+            ("Status", "string", _condition("Ready", "reason")),
+            ("Secret", "string", ".status.target.secretName"),
+            ("Expires", "string", ".status.lease.expiresAt"),
+            ("Renews", "string", ".status.lease.renewAt"),
+            _AGE,
+        ),
+    ),
+    Kind(
+        model=provider.LeaseProvider,
+        kind="LeaseProvider",
+        plural="leaseproviders",
+        short="lp",
+        columns=(("Type", "string", ".status.type"), *_PROVIDER_COLUMNS),
+    ),
+    Kind(
+        model=provider.ClusterLeaseProvider,
+        kind="ClusterLeaseProvider",
+        plural="clusterleaseproviders",
+        short="clp",
+        namespaced=False,
+        columns=(("Type", "string", ".status.type"), *_PROVIDER_COLUMNS),
+    ),
+    Kind(
+        model=record.LeaseRecord,
+        kind="LeaseRecord",
+        plural="leaserecords",
+        short="lr",
+        status_subresource=False,
+        required=("spec", "status"),
+        columns=(
+            ("State", "string", ".status.state"),
+            ("Namespace", "string", ".spec.for.namespace"),
+            ("For", "string", ".spec.for.name"),
+            ("Expires", "string", ".status.expiresAt"),
+            ("Owed", "string", ".status.revoke.lastReason"),
+            _AGE,
+        ),
+    ),
+)
+
+
+def structural(schema: Mapping[str, Any], definitions: Mapping[str, Schema]) -> Schema:
+    """``schema`` as Kubernetes takes it, its references looked up in ``definitions``."""
+    node: Schema = dict(schema)
+    if "$ref" in node:
+        target = definitions[node.pop("$ref").rpartition("/")[2]]
+        node = {**target, **node}
+    if "anyOf" in node:
+        (some,) = (option for option in node.pop("anyOf") if option.get("type") != "null")
+        node = {**structural(some, definitions), **node}
+        if node.get("default", ...) is None:
+            del node["default"]
+    if "default" in node:
+        node["default"] = _without_nulls(node["default"])
+    if "const" in node:
+        node["enum"] = [node.pop("const")]
+    if "description" in node:
+        node["description"] = " ".join(node["description"].split())
+    kept = {key: value for key, value in node.items() if key in _KEPT}
+    return {key: _inner(key, value, definitions) for key, value in kept.items()}
+
+
+def _without_nulls(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+
+
+def _inner(key: str, value: Any, definitions: Mapping[str, Schema]) -> Any:
+    if key == "properties":
+        return {name: structural(prop, definitions) for name, prop in value.items()}
+    if key == "items":
+        return structural(value, definitions)
+    if key == "additionalProperties" and isinstance(value, Mapping):
+        return structural(value, definitions)
+    return value
+
+
+def _strip_closed(node: Any) -> Any:
+    """Without ``additionalProperties`` beside properties, which CRDs forbid (they prune)."""
+    if isinstance(node, list):
+        return [_strip_closed(n) for n in node]
+    if not isinstance(node, dict):
+        return node
+    free = node.get("x-kubernetes-preserve-unknown-fields", False)
+    drop = isinstance(node.get("additionalProperties"), bool) or free
+    return {
+        key: _strip_closed(value)
+        for key, value in node.items()
+        if not (key == "additionalProperties" and drop)
+    }
+
+
+def _schema(kind: Kind) -> Schema:
+    full = kind.model.model_json_schema(by_alias=True, mode="validation")
+    definitions = full.pop("$defs", {})
+    root: Schema = _strip_closed(structural(full, definitions))
+    root["properties"] = {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": {"type": "object"},
+        "spec": root["properties"]["spec"],
+        "status": root["properties"]["status"],
+    }
+    root["properties"]["status"].pop("default", None)
+    root["required"] = list(kind.required)
+    return root
+
+
+def manifest(kind: Kind) -> Schema:
+    """The CRD of ``kind``, ready to apply."""
+    columns = [
+        {"name": name, "type": type_, "jsonPath": path} for name, type_, path in kind.columns
+    ]
+    version: Schema = {
+        "name": names.VERSION,
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": _schema(kind)},
+        "additionalPrinterColumns": columns,
+    }
+    if kind.status_subresource:
+        version["subresources"] = {"status": {}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{kind.plural}.{names.GROUP}"},
+        "spec": {
+            "group": names.GROUP,
+            "scope": "Namespaced" if kind.namespaced else "Cluster",
+            "names": {
+                "kind": kind.kind,
+                "listKind": f"{kind.kind}List",
+                "plural": kind.plural,
+                "singular": kind.kind.lower(),
+                "shortNames": [kind.short],
+                "categories": ["leaseholder"],
+            },
+            "versions": [version],
+        },
+    }
+
+
+def rendered() -> Iterator[tuple[str, str]]:
+    """File name and YAML of each CRD."""
+    for kind in KINDS:
+        text = yaml.safe_dump(manifest(kind), sort_keys=False, width=100, allow_unicode=True)
+        yield f"{kind.plural}.yaml", f"# Generated from leaseholder.api by `make crds`.\n{text}"
+
+
+def main() -> int:
+    """``python -m leaseholder.api.crds DIR [--check]``: write the CRDs, or tell stale ones."""
+    folder, check = pathlib.Path(sys.argv[1]), "--check" in sys.argv[2:]
+    stale = []
+    for name, text in rendered():
+        path = folder / name
+        if not path.exists() or path.read_text() != text:
+            stale.append(name)
+            if not check:
+                path.write_text(text)
+    if check and stale:
+        sys.stderr.write(f"out of step with the models, run `make crds`: {', '.join(stale)}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

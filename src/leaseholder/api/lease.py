@@ -1,0 +1,295 @@
+"""DynamicLease: what a user asks for, and what we tell about it."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, JsonValue, WithJsonSchema
+
+from leaseholder.api import base, record
+from leaseholder.api.conditions import Condition
+
+_Text = Annotated[str, Field(max_length=1024)]
+_Slug = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class ProviderRef(base.Model):
+    """The provider to ask."""
+
+    kind: Literal["LeaseProvider", "ClusterLeaseProvider"] = "LeaseProvider"
+    """LeaseProvider (of the same namespace) or ClusterLeaseProvider."""
+    name: base.ObjectName
+    """The provider's name."""
+
+
+class InfisicalSource(base.Model):
+    """A dynamic secret of Infisical."""
+
+    model_config = ConfigDict(
+        json_schema_extra=base.rules(
+            base.rule(
+                "has(self.projectSlug) != has(self.projectId)",
+                "write exactly one of projectSlug and projectId",
+            )
+        )
+    )
+
+    project_slug: _Slug | None = None
+    """Slug of the project."""
+    project_id: _Slug | None = None
+    """Id of the project, instead of its slug; an id doesn't change when the slug does."""
+    environment_slug: _Slug
+    """Slug of the environment."""
+    path: Annotated[
+        str,
+        Field(max_length=1024, pattern=r"^(/[A-Za-z0-9_-]+)*/?$"),
+        WithJsonSchema(
+            {
+                "type": "string",
+                "maxLength": 1024,
+                **base.rules(
+                    base.rule(
+                        "self.matches('^/([A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*/?)?$')",
+                        "write an absolute folder path such as / or /apps/shop: letters, "
+                        "digits, '-' and '_'",
+                    )
+                ),
+            }
+        ),
+    ] = "/"
+    """Folder of the dynamic secret."""
+    dynamic_secret_name: Annotated[str, Field(min_length=1, max_length=64)]
+    """Name of the dynamic secret; Infisical's names are lower-case."""
+    config: Annotated[
+        dict[Annotated[str, Field(max_length=256)], JsonValue],
+        Field(
+            max_length=32,
+            json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+        ),
+    ] = Field(default_factory=dict)
+    """Settings of this lease, such as {namespace: shop} for the kind kubernetes or
+    {principals: [me]} for ssh."""
+
+
+class Renewal(base.Model):
+    """When and how a lease is extended."""
+
+    model_config = ConfigDict(
+        json_schema_extra=base.rules(
+            base.rule(
+                "!(has(self.afterPercent) && has(self.before))",
+                "write afterPercent or before, not both",
+            )
+        )
+    )
+
+    strategy: Literal["Auto", "Renew", "Rotate"] = "Auto"
+    """Auto: extend where that keeps the credentials alive, else replace. Renew: extend only.
+    Rotate: always replace."""
+    after_percent: Annotated[int, Field(ge=1, le=95)] | None = None
+    """Share of the lease's life after which it is extended or replaced; default 66."""
+    before: (
+        Annotated[base.Duration, base.duration_schema(base.at_least("1s", "renewal.before"))] | None
+    ) = None
+    """Time before expiry at which the lease is extended or replaced, instead of afterPercent."""
+
+
+class Rotation(base.Model):
+    """When a lease is replaced by a new one."""
+
+    max_age: (
+        Annotated[base.Duration, base.duration_schema(base.at_least("60s", "rotation.maxAge"))]
+        | None
+    ) = None
+    """Age at which a lease is replaced even where it could be extended."""
+    overlap: base.Duration = "2m"
+    """How long a replaced lease lives on beside the new one."""
+
+
+_Labels = Annotated[
+    dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]],
+    Field(max_length=32),
+]
+_Annotations = Annotated[
+    dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=4096)]],
+    Field(max_length=32),
+]
+
+
+class TemplateMetadata(base.Model):
+    """Labels and annotations of the Secret, beside our own."""
+
+    labels: _Labels = Field(default_factory=dict)
+    """Further labels."""
+    annotations: _Annotations = Field(default_factory=dict)
+    """Further annotations."""
+
+
+class Template(base.Model):
+    """What the Secret looks like."""
+
+    metadata: TemplateMetadata = TemplateMetadata()
+    """Labels and annotations of the Secret, beside our own."""
+
+
+PRIVILEGED_TYPES = (
+    "kubernetes.io/service-account-token",
+    "bootstrap.kubernetes.io/token",
+)
+
+
+class Target(base.Model):
+    """The Secret that holds the credentials."""
+
+    secret_name: base.ObjectName | None = None
+    """Name of the Secret; default: the DynamicLease's name."""
+    type: Annotated[
+        str,
+        Field(min_length=1, max_length=253),
+        WithJsonSchema(
+            {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 253,
+                **base.rules(
+                    base.rule("self == oldSelf", "a Secret's type can't change: recreate it"),
+                    base.rule(
+                        f"!(self in {list(PRIVILEGED_TYPES)})",
+                        "this Secret type grants rights in the cluster: write another, such as "
+                        "Opaque",
+                    ),
+                ),
+            }
+        ),
+    ] = "Opaque"
+    """Type of the Secret; can't change."""
+    template: Template = Template()
+    """What the Secret looks like."""
+
+
+class Deletion(base.Model):
+    """What happens to the lease when the DynamicLease is deleted."""
+
+    policy: Literal["Revoke", "Orphan"] = "Revoke"
+    """Revoke: the Secret goes and the lease is revoked. Orphan: both stay, and nobody holds
+    the lease any more."""
+    timeout: base.Duration = "15m"
+    """How long the deletion waits for the revocation; what is still owed then is paid later."""
+
+
+class DynamicLeaseSpec(base.Model):
+    """A lease to hold, and where to put its credentials."""
+
+    model_config = ConfigDict(
+        json_schema_extra=base.rules(
+            base.rule("has(self.infisical)", "write the source of the lease: infisical"),
+        )
+    )
+
+    provider_ref: ProviderRef
+    """The provider to ask."""
+    infisical: InfisicalSource | None = None
+    """A dynamic secret of Infisical."""
+    ttl: Annotated[base.Duration, base.duration_schema(base.at_least("60s", "ttl"))] | None = None
+    """Lifetime to ask for, at least 60s; absent: the provider's default."""
+    renewal: Renewal = Renewal()
+    """When and how the lease is extended."""
+    rotation: Rotation = Rotation()
+    """When the lease is replaced by a new one."""
+    target: Target = Target()
+    """The Secret that holds the credentials."""
+    deletion: Deletion = Deletion()
+    """What happens to the lease when this resource is deleted."""
+    suspend: bool = False
+    """Mint, replace and repair nothing; renewals and revocations go on."""
+
+
+class LeaseStatus(base.Model):
+    """The lease whose credentials are in the Secret."""
+
+    record: _Text
+    """Name of its LeaseRecord."""
+    id: _Text
+    """The provider's id of the lease."""
+    issued_at: base.Moment
+    """When it was issued (UTC)."""
+    expires_at: base.Moment
+    """When it ends unless it is extended (UTC)."""
+    renew_at: base.Moment | None = None
+    """When it is to be extended or replaced (UTC)."""
+    renewals: int = 0
+    """How often it was extended."""
+    strategy: Literal["Renew", "Rotate"]
+    """What happens at renewAt: the lease is extended (Renew) or replaced (Rotate)."""
+
+
+class Retry(base.Model):
+    """The back-off after failures; kept here so that a restart doesn't reset it."""
+
+    failures: int
+    """Failures in a row."""
+    next_at: base.Moment
+    """When the next try is due (UTC)."""
+    reason: _Text
+    """Why the last try failed."""
+
+
+class Handled(base.Model):
+    """The command nonces that were acted on."""
+
+    rotate: _Text = ""
+    """Last value of leaseholder.dev/rotate that was acted on."""
+    renew: _Text = ""
+    """Last value of leaseholder.dev/renew that was acted on."""
+    force: _Text = ""
+    """Last value of leaseholder.dev/force that was acted on."""
+
+
+class TargetStatus(base.Model):
+    """The Secret that was written."""
+
+    secret_name: _Text
+    """Its name."""
+    keys: Annotated[tuple[_Text, ...], Field(max_length=256)] = ()
+    """The keys of its data."""
+
+
+class DynamicLeaseStatus(base.Model):
+    """A projection of records, Secret and provider; rebuilt when lost."""
+
+    observed_generation: int = 0
+    """The generation of the spec that was looked at."""
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = ()
+    """Ready, LeaseHeld, SecretSynced, RevocationPending, Stalled."""
+    lease: LeaseStatus | None = None
+    """The lease whose credentials are in the Secret."""
+    retry: Retry | None = None
+    """The back-off after failures."""
+    handled: Handled | None = None
+    """The command nonces that were acted on."""
+    target: TargetStatus | None = None
+    """The Secret that was written."""
+
+
+class DynamicLease(base.Resource):
+    """A dynamic-secret lease that is held for workloads."""
+
+    KIND: ClassVar[str] = "DynamicLease"
+    spec: DynamicLeaseSpec
+    """A lease to hold, and where to put its credentials."""
+    status: DynamicLeaseStatus = DynamicLeaseStatus()
+    """What was seen; a projection, rebuilt when lost."""
+
+    @property
+    def holder(self) -> record.Holder:
+        """Namespace, name and uid, as records name their DynamicLease."""
+        meta = self.metadata
+        return record.Holder(namespace=meta.namespace, name=meta.name, uid=meta.uid)
+
+    @property
+    def secret_name(self) -> str:
+        """Name of the target Secret."""
+        return self.spec.target.secret_name or self.metadata.name
+
+    @property
+    def deleting(self) -> bool:
+        """Whether the resource is on its way out."""
+        return self.metadata.deletion_timestamp is not None

@@ -1,0 +1,150 @@
+"""LeaseRecord: the ledger. One per lease, on record before the mint, written by us alone.
+
+The kind has no status subresource on purpose: state, lease id and their annotations move in
+one write, and a backup that drops status still leaves the annotations.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from leaseholder.api import base
+
+_Text = Annotated[str, Field(max_length=1024)]
+_Free = Annotated[
+    dict[str, Any],
+    Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True}),
+]
+
+
+class State(StrEnum):
+    """Where a lease stands between its mint and the provider's word that it is gone."""
+
+    ATTEMPT = "Attempt"
+    HELD = "Held"
+    SUPERSEDED = "Superseded"
+    REVOKING = "Revoking"
+    ABANDONED = "Abandoned"
+
+
+class Holder(base.Model):
+    """The DynamicLease that a lease was minted for; its uid tells it from a namesake."""
+
+    namespace: _Text
+    """Namespace of the DynamicLease."""
+    name: _Text
+    """Name of the DynamicLease."""
+    uid: _Text
+    """Uid of the DynamicLease."""
+
+
+class RecordProvider(base.Model):
+    """Where the lease was minted: enough to find it again when the provider object is gone."""
+
+    type: _Text
+    """infisical, phase or openbao."""
+    kind: _Text
+    """LeaseProvider or ClusterLeaseProvider."""
+    namespace: Annotated[str, Field(max_length=253)] = ""
+    """Namespace of the LeaseProvider; empty for a ClusterLeaseProvider."""
+    name: _Text
+    """Name of the provider object."""
+    uid: _Text
+    """Uid of the provider object."""
+    address: Annotated[str, Field(max_length=2048)]
+    """Base URL of the server."""
+    auth_ref: _Free = Field(default_factory=dict)
+    """References to the credentials that made the lease: names, never values."""
+
+
+class RecordSpec(base.Model):
+    """What is known before the mint."""
+
+    for_: Annotated[Holder, Field(alias="for")]
+    """The DynamicLease that the lease is for."""
+    installation: _Text
+    """The installation that minted it: uid of kube-system and the operator's namespace."""
+    attempt_id: _Text
+    """Random tag that is sent along with the mint, where the provider keeps one."""
+    rotate_nonce: Annotated[str, Field(max_length=1024)] = ""
+    """The rotate command that this lease answers."""
+    provider: RecordProvider
+    """Where the lease is minted."""
+    source: _Free
+    """What is asked for there, as in the DynamicLease."""
+    source_hash: _Text
+    """Hash of provider and source."""
+    ttl_seconds: int | None = None
+    """Lifetime asked for, in seconds; absent: the provider's default."""
+    started_at: base.Moment
+    """When the attempt began (UTC)."""
+    deadline: base.Moment
+    """The mint isn't sent after this moment (UTC)."""
+
+
+class Revocation(base.Model):
+    """The debt: how far the revocation has come."""
+
+    reason: _Text = ""
+    """Why the lease is to be revoked."""
+    not_before: base.Moment | None = None
+    """A superseded lease lives on until this moment (UTC)."""
+    attempts: int = 0
+    """Tries so far."""
+    next_at: base.Moment | None = None
+    """When the next try is due (UTC)."""
+    last_reason: _Text = ""
+    """What the last try met."""
+    answered_at: base.Moment | None = None
+    """When the provider said that it revoked the lease, or first said that it has none."""
+    forced_nonce: _Text = ""
+    """The force command that this revocation was tried for."""
+
+
+class RecordStatus(base.Model):
+    """What became of the lease."""
+
+    state: State
+    """Attempt, Held, Superseded, Revoking or Abandoned."""
+    lease_id: _Text = ""
+    """The provider's id of the lease; empty until it answered."""
+    handle: _Free = Field(default_factory=dict)
+    """The provider adapter's own notes about the lease; no credentials."""
+    issued_at: base.Moment | None = None
+    """When the lease was issued (UTC)."""
+    expires_at: base.Moment | None = None
+    """When the lease ends at the provider (UTC); a lower bound."""
+    revoke: Revocation | None = None
+    """How far the revocation has come."""
+
+
+class LeaseRecord(base.Resource):
+    """One lease, from before its mint until the provider confirms its end."""
+
+    KIND: ClassVar[str] = "LeaseRecord"
+    spec: RecordSpec
+    """What is known before the mint."""
+    status: RecordStatus
+    """What became of the lease."""
+
+    @property
+    def name(self) -> str:
+        """``<uid of the DynamicLease>-<n>``."""
+        return self.metadata.name
+
+    @property
+    def number(self) -> int:
+        """The record's place among those of its DynamicLease, from 1."""
+        return int(self.metadata.name.rpartition("-")[2])
+
+    @property
+    def state(self) -> State:
+        """Where the lease stands."""
+        return self.status.state
+
+
+def number_of(name: str) -> int:
+    """The ``n`` of a record's name ``<uid>-<n>``; 0 where the name is no record's."""
+    digits = name.rpartition("-")[2]
+    return int(digits) if digits.isdigit() else 0
