@@ -1,0 +1,74 @@
+"""The world as fixtures: each part starts when the first test asks for it, once per session."""
+
+import collections.abc
+import os
+import pathlib
+import sys
+
+import pytest
+
+from tests.world import build, kubernetes
+from tests.world import postgres as postgres_server
+from tests.world import world as worlds
+
+_NEED_THE_BINARY = frozenset({"control_plane", "control_plane_binary"})
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build the control plane before the first test: the build takes longer than a test may."""
+    needed = any(_NEED_THE_BINARY & set(getattr(i, "fixturenames", ())) for i in session.items)
+    if needed and not session.config.option.collectonly and not _foreign_cluster():
+        build.ensure(_say)
+
+
+@pytest.fixture(scope="session")
+def control_plane_binary() -> pathlib.Path:
+    """For tests that start control planes of their own."""
+    return build.ensure(_say)
+
+
+@pytest.fixture(scope="session")
+def control_plane(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> collections.abc.Iterator[kubernetes.ControlPlane]:
+    """One Kubernetes for all tests; each works in namespaces of its own."""
+    with kubernetes.ControlPlane.start(tmp_path_factory.mktemp("kubernetes")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgres(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> collections.abc.Iterator[postgres_server.Postgres]:
+    """One PostgreSQL for all tests."""
+    with postgres_server.Postgres.start(tmp_path_factory.mktemp("postgres")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def world(
+    control_plane: kubernetes.ControlPlane,
+    postgres: postgres_server.Postgres,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> collections.abc.Iterator[worlds.World]:
+    """Everything, with fault proxies before Kubernetes and Infisical, and leases of seconds."""
+    with worlds.World.start(
+        directory=tmp_path_factory.mktemp("world"),
+        control_plane=control_plane,
+        database=postgres,
+        kubernetes_faults=True,
+        provider_faults=True,
+        min_ttl=2,
+    ) as running:
+        yield running
+
+
+def _foreign_cluster() -> bool:
+    return kubernetes.KUBECONFIG_VARIABLE in os.environ
+
+
+def _say(line: str) -> None:
+    """Past pytest's capture, which would keep the progress of minutes to itself."""
+    stream = sys.__stderr__ or sys.stderr
+    stream.write(line + "\n")
+    stream.flush()
