@@ -1,0 +1,143 @@
+"""What the delivered lease needs next, and what stands in the way of a new one."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from leaseholder.api import durations, names
+from leaseholder.api.conditions import Reason
+from leaseholder.api.lease import DynamicLease
+from leaseholder.api.record import LeaseRecord, State
+from leaseholder.core import schedule
+from leaseholder.core.view import Failure, View
+
+MOST_LIVE: Final = 5
+"""With so many unpaid leases of one DynamicLease, no further one is minted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """At ``at`` the lease is extended (Renew) or replaced (Rotate)."""
+
+    strategy: Literal["Renew", "Rotate"]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A new lease is needed, and why."""
+
+    reason: Reason
+    rotate_nonce: str = ""
+
+
+def plan(view: View, lease: DynamicLease, record: LeaseRecord) -> Plan:
+    """When and how a held lease is kept alive."""
+    expiry, life = view.expiry(record) or view.now, view.life(record)
+    due = schedule.due(lease.spec.renewal, life, expiry)
+    fits = _fits(view, lease, record, expiry, life)
+    planned = Plan("Rotate", due) if fits is None else Plan("Renew", max(due, fits))
+    aged = _aged(lease, record)
+    return Plan("Rotate", aged) if aged is not None and aged < planned.at else planned
+
+
+def _fits(
+    view: View, lease: DynamicLease, record: LeaseRecord, expiry: datetime, life: timedelta
+) -> datetime | None:
+    can = view.capabilities.get(record.name)
+    if lease.spec.renewal.strategy == "Rotate" or record.name in view.memory.unextendable:
+        return None
+    if can is None:
+        return schedule.extension_fits(expiry, life, 1, None)
+    if not can.renewable:
+        return None
+    fresh = view.memory.leases.get(record.name)
+    latest = fresh.latest if fresh is not None else None
+    return schedule.extension_fits(expiry, life, can.minimum_ttl, latest)
+
+
+def _aged(lease: DynamicLease, record: LeaseRecord) -> datetime | None:
+    age, issued = lease.spec.rotation.max_age, record.status.issued_at
+    return issued + durations.parse(age) if age is not None and issued is not None else None
+
+
+def need(view: View, lease: DynamicLease) -> Need | None:
+    """Whether a new lease is needed; none while one is in hand or the user said suspend."""
+    held, fresh = view.delivered, view.in_hand
+    if lease.spec.suspend or (fresh and (held is None or fresh.number > held.number)):
+        return None
+    nonce = rotate_nonce(lease)
+    if held is None:
+        return Need(Reason.PROGRESSING, nonce)
+    if view.supply is not None and held.spec.source_hash != view.supply.source_hash:
+        return Need(Reason.SOURCE_CHANGED, nonce)
+    if nonce and held.spec.rotate_nonce != nonce:
+        return Need(Reason.COMMANDED, nonce)
+    planned = plan(view, lease, held)
+    if planned.strategy == "Rotate" and view.now >= planned.at:
+        return Need(Reason.ROTATING, nonce)
+    return None
+
+
+def rotate_nonce(lease: DynamicLease) -> str:
+    """The rotate command that isn't handled yet; empty where there is none."""
+    handled = lease.status.handled
+    return _unhandled(lease, names.ROTATE, handled.rotate if handled is not None else None)
+
+
+def renew_nonce(view: View, lease: DynamicLease) -> str:
+    """The renew command that isn't handled yet; empty where there is none."""
+    handled = lease.status.handled
+    nonce = _unhandled(lease, names.RENEW, handled.renew if handled is not None else None)
+    return "" if nonce == view.memory.renew_handled else nonce
+
+
+def _unhandled(lease: DynamicLease, annotation: str, handled: str | None) -> str:
+    nonce = lease.metadata.annotations.get(annotation, "")
+    return nonce if handled is not None and nonce != handled else ""
+
+
+def one_slot(view: View, record: LeaseRecord) -> bool:
+    """Whether a newer lease on the same slot kills this one."""
+    can = view.capabilities.get(record.name)
+    return can is not None and can.slots == "One"
+
+
+def obstacle(view: View, lease: DynamicLease) -> Failure | None:
+    """What the observation shows to stand in the way of minting and delivering."""
+    if view.target_contested:
+        return Failure(
+            reason=Reason.NOT_OURS,
+            sentence=f"Secret {lease.secret_name} belongs to somebody else: delete it, or write "
+            "another target.secretName",
+            permanent=True,
+        )
+    if view.supply_failure is not None:
+        return view.supply_failure
+    if len(live(view)) >= MOST_LIVE:
+        return Failure(
+            reason=Reason.TOO_MANY,
+            sentence=f"{MOST_LIVE} leases of this DynamicLease are still to be revoked; the next "
+            "one is minted when one of them is gone",
+            permanent=False,
+        )
+    return None
+
+
+def live(view: View) -> tuple[LeaseRecord, ...]:
+    """The records whose leases may still live at the provider."""
+    return tuple(
+        record
+        for record in view.records
+        if record.state != State.ABANDONED
+        and not (record.state == State.REVOKING and view.expired(record))
+    )
+
+
+def blocked_until(view: View, lease: DynamicLease) -> datetime | None:
+    """Until when the back-off holds tries back; None where nothing does."""
+    retry = lease.status.retry
+    if retry is None or view.memory.poked or view.now >= retry.next_at:
+        return None
+    changed = lease.status.observed_generation != lease.metadata.generation
+    return None if changed else retry.next_at

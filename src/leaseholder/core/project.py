@@ -1,0 +1,223 @@
+"""Status: a projection of what was observed; it is told, never believed.
+
+Conditions follow one picture: LeaseHeld and SecretSynced say how far things have come, Ready
+whether the Secret holds credentials that live, RevocationPending what is still owed, Stalled
+whether somebody has to do something.
+"""
+
+from datetime import datetime
+
+from leaseholder import ports
+from leaseholder.api import base, conditions, lease, names
+from leaseholder.api.conditions import Condition, ConditionType, Reason, Verdict
+from leaseholder.api.record import LeaseRecord, State
+from leaseholder.core import debts, plan, schedule
+from leaseholder.core.view import Failure, View
+
+
+def status(view: View, dl: lease.DynamicLease) -> lease.DynamicLeaseStatus:
+    """What status should say now."""
+    retry = _retry(view, dl)
+    conds = conditions.carry(_conditions(view, dl, retry), dl.status.conditions)
+    held = view.delivered
+    target = view.target if held is not None else None
+    return lease.DynamicLeaseStatus(
+        observed_generation=dl.metadata.generation,
+        conditions=conds,
+        lease=_lease(view, dl, held) if held is not None else None,
+        retry=retry,
+        handled=_handled(view, dl),
+        target=lease.TargetStatus(
+            secret_name=dl.secret_name, keys=target.keys if target is not None else ()
+        ),
+    )
+
+
+def notes(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> tuple[ports.Note, ...]:
+    """An event for each condition worth one whose status or reason changed."""
+    told = []
+    for kind in (ConditionType.READY, ConditionType.REVOCATION_PENDING):
+        now, before = conditions.find(new.conditions, kind), conditions.find(old.conditions, kind)
+        if now is None or (before and (before.status, before.reason) == (now.status, now.reason)):
+            continue
+        if now.reason in (Reason.PROGRESSING, Reason.NONE_PENDING, Reason.OWED, Reason.DELETING):
+            continue
+        good = now.status == "True" and now.reason == Reason.READY
+        text = now.message or now.reason
+        told.append(ports.Note("Normal" if good else "Warning", Reason(now.reason), text))
+    return tuple(told)
+
+
+def _lease(view: View, dl: lease.DynamicLease, held: LeaseRecord) -> lease.LeaseStatus:
+    planned = plan.plan(view, dl, held)
+    expiry = view.expiry(held) or view.now
+    issued = held.status.issued_at or held.spec.started_at
+    told = dl.status.lease
+    renewals = told.renewals if told is not None and told.record == held.name else 0
+    extended = told is not None and told.record == held.name and expiry > told.expires_at
+    return lease.LeaseStatus(
+        record=held.name,
+        id=held.status.lease_id,
+        issued_at=issued,
+        expires_at=expiry,
+        renew_at=planned.at,
+        renewals=renewals + extended,
+        strategy=planned.strategy,
+    )
+
+
+def _handled(view: View, dl: lease.DynamicLease) -> lease.Handled:
+    notes_ = dl.metadata.annotations
+    known = dl.status.handled
+    if known is None:
+        return lease.Handled(
+            rotate=notes_.get(names.ROTATE, ""),
+            renew=notes_.get(names.RENEW, ""),
+            force=notes_.get(names.FORCE, ""),
+        )
+    held, rotate, renew = view.delivered, plan.rotate_nonce(dl), plan.renew_nonce(view, dl)
+    force = debts.force_nonce(view)
+    waiting = any(
+        (r.status.revoke and r.status.revoke.forced_nonce) != force
+        for r in view.in_state(State.REVOKING)
+    )
+    answered = held is not None and held.spec.rotate_nonce == rotate
+    return lease.Handled(
+        rotate=rotate if rotate and answered else known.rotate,
+        renew=known.renew if renew else notes_.get(names.RENEW, ""),
+        force=force if force and not waiting else known.force,
+    )
+
+
+def _retry(view: View, dl: lease.DynamicLease) -> lease.Retry | None:
+    failure, old = view.memory.failure, dl.status.retry
+    if failure is None:
+        return old if old is not None and _unsettled(view, dl) else None
+    fresh_spec = dl.status.observed_generation != dl.metadata.generation
+    failures = (old.failures if old is not None and not fresh_spec else 0) + 1
+    most = schedule.RETRY_MOST_PERMANENT if failure.permanent else schedule.RETRY_MOST
+    held = view.delivered
+    expiry = view.expiry(held) if held is not None else None
+    left = expiry - view.now if expiry is not None and expiry > view.now else None
+    wait = schedule.backoff(
+        failures, seed=dl.metadata.uid, most=most, left=left, retry_after=failure.retry_after
+    )
+    return lease.Retry(failures=failures, next_at=view.now + wait, reason=failure.reason)
+
+
+def _unsettled(view: View, dl: lease.DynamicLease) -> bool:
+    """Whether what failed is still to be done."""
+    held = view.delivered
+    if held is None:
+        return not dl.spec.suspend
+    if view.in_hand is not None or plan.need(view, dl) is not None:
+        return True
+    return view.now >= plan.plan(view, dl, held).at
+
+
+def _trouble(view: View, dl: lease.DynamicLease, retry: lease.Retry | None) -> Failure | None:
+    """What stands in the way: seen now, just met, or met before and not yet overcome."""
+    if view.memory.failure is not None:
+        return view.memory.failure
+    seen = plan.obstacle(view, dl)
+    if seen is not None:
+        return seen
+    if retry is None:
+        return None
+    kind = ConditionType.STALLED
+    before = conditions.find(dl.status.conditions, kind)
+    stalled = conditions.is_true(dl.status.conditions, kind)
+    return Failure(
+        reason=Reason(retry.reason),
+        sentence=before.message if before is not None else "",
+        permanent=stalled,
+    )
+
+
+def _conditions(
+    view: View, dl: lease.DynamicLease, retry: lease.Retry | None
+) -> tuple[Condition, ...]:
+    def condition(
+        kind: ConditionType, verdict: bool, reason: Reason, message: str = ""
+    ) -> Condition:
+        word: Verdict = "True" if verdict else "False"
+        return Condition(
+            type=kind,
+            status=word,
+            reason=reason,
+            message=message,
+            last_transition_time=view.now,
+            observed_generation=dl.metadata.generation,
+        )
+
+    trouble = _trouble(view, dl, retry)
+    held, fresh = view.delivered, view.in_hand
+    waiting, why = _waiting(dl, trouble)
+    ready, ready_reason, ready_message = _readiness(view, held, trouble, waiting, why)
+    owed, owed_reason, owed_message = _owed(view)
+    stalled = trouble is not None and trouble.permanent
+    has = held is not None or fresh is not None
+    synced = held is not None
+    return (
+        condition(ConditionType.READY, ready, ready_reason, ready_message),
+        condition(
+            ConditionType.LEASE_HELD, has, Reason.HELD if has else waiting, "" if has else why
+        ),
+        condition(
+            ConditionType.SECRET_SYNCED,
+            synced,
+            Reason.DELIVERED if synced else waiting,
+            "" if synced else why,
+        ),
+        condition(ConditionType.REVOCATION_PENDING, owed, owed_reason, owed_message),
+        condition(
+            ConditionType.STALLED,
+            stalled,
+            trouble.reason if trouble is not None else Reason.PROGRESSING,
+            trouble.sentence if trouble is not None else "",
+        ),
+    )
+
+
+def _waiting(dl: lease.DynamicLease, trouble: Failure | None) -> tuple[Reason, str]:
+    """Why there is no lease or no Secret yet."""
+    if trouble is not None:
+        return trouble.reason, trouble.sentence
+    if dl.spec.suspend:
+        return Reason.SUSPENDED, "spec.suspend is true: nothing is minted"
+    return Reason.PROGRESSING, "a lease is being acquired"
+
+
+def _readiness(
+    view: View, held: LeaseRecord | None, trouble: Failure | None, waiting: Reason, why: str
+) -> tuple[bool, Reason, str]:
+    if held is None:
+        return False, waiting, why
+    if view.expired(held):
+        return False, Reason.EXPIRED, "the lease is past its expiry and couldn't be extended"
+    if trouble is None:
+        return True, Reason.READY, "the Secret holds credentials that live"
+    until = _until(view.expiry(held))
+    return True, trouble.reason, f"the credentials are good until {until}, but: {trouble.sentence}"
+
+
+def _until(moment: datetime | None) -> str:
+    return base.render_moment(moment) if moment is not None else "an unknown moment"
+
+
+def _owed(view: View) -> tuple[bool, Reason, str]:
+    """What is still to be revoked; a replaced lease that lives out its overlap isn't owed yet."""
+    owing = view.in_state(State.REVOKING, State.ABANDONED)
+    if not owing:
+        return False, Reason.NONE_PENDING, ""
+    last = next(
+        (
+            r.status.revoke.last_reason
+            for r in owing
+            if r.status.revoke and r.status.revoke.attempts
+        ),
+        "",
+    )
+    reason = Reason(last) if last else Reason.OWED
+    word = "lease is" if len(owing) == 1 else "leases are"
+    return True, reason, f"{len(owing)} {word} still to be revoked"

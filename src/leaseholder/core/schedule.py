@@ -1,0 +1,84 @@
+"""When: renewal, retries, revocation tries. Arithmetic only; moments are UTC, whole seconds.
+
+Renewal is planned back from the expiry (``expiry - (1 - share) * life``), so it needs no
+memory of when the lease was last extended; cert-manager plans its renewals alike
+(pkg/util/pki/renewaltime.go).
+"""
+
+import hashlib
+import math
+from datetime import datetime, timedelta
+from typing import Final
+
+from leaseholder.api import durations
+from leaseholder.api.lease import Renewal
+
+DEFAULT_PERCENT: Final = 66
+MARGIN: Final = timedelta(seconds=5)
+"""A lease that must wait longer than this close to its end to be extended is replaced."""
+
+RETRY_FIRST: Final = 2.0
+RETRY_MOST: Final = 300.0
+RETRY_MOST_PERMANENT: Final = 600.0
+REVOKE_MOST: Final = 600.0
+REVOKE_SLOW: Final = 3600.0
+"""Between tries to revoke a lease that is past its expiry."""
+ABANDON_AFTER: Final = timedelta(days=7)
+LOOK_AGAIN: Final = 5.0
+"""Between two looks that must agree."""
+
+
+def due(renewal: Renewal, life: timedelta, expiry: datetime) -> datetime:
+    """When a lease of that life is to be extended or replaced."""
+    if renewal.before is not None:
+        ahead = min(durations.parse(renewal.before), life * 0.95)
+    else:
+        percent = renewal.after_percent or DEFAULT_PERCENT
+        ahead = life * (100 - percent) / 100
+    return expiry - timedelta(seconds=math.ceil(ahead.total_seconds()))
+
+
+def extension_fits(
+    expiry: datetime, life: timedelta, minimum: int, latest: datetime | None
+) -> datetime | None:
+    """The first moment at which an extension that the provider takes stays within ``life``.
+
+    Args:
+        expiry: when the lease ends now.
+        life: remaining life that is never exceeded.
+        minimum: shortest extension that the provider takes, in seconds.
+        latest: the lease can't live beyond it.
+
+    Returns:
+        None where there is no such moment: the lease is to be replaced instead.
+    """
+    shortest = timedelta(seconds=max(1, minimum))
+    if latest is not None and latest - expiry < shortest:
+        return None
+    moment = expiry - life + shortest
+    return moment if moment <= expiry - MARGIN else None
+
+
+def backoff(
+    failures: int,
+    *,
+    seed: str,
+    most: float = RETRY_MOST,
+    left: timedelta | None = None,
+    retry_after: float | None = None,
+) -> timedelta:
+    """How long to wait after that many failures in a row (1 or more).
+
+    Doubles up to ``most``, with a spread of a quarter that depends on ``seed`` alone. With
+    ``left`` to the deadline, at least five tries fit into it. ``retry_after`` is a minimum.
+    """
+    wait = min(RETRY_FIRST * 2.0 ** min(failures - 1, 16), most)
+    wait *= 0.75 + 0.25 * _spread(f"{seed}/{failures}")
+    if left is not None:
+        wait = min(wait, max(1.0, left.total_seconds() / 5))
+    return timedelta(seconds=math.ceil(max(wait, retry_after or 0.0)))
+
+
+def _spread(seed: str) -> float:
+    """A number from 0 to 1 that is the same for the same seed."""
+    return int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4]) / 0xFFFFFFFF

@@ -1,0 +1,136 @@
+"""What a decision can say: the one thing to do next.
+
+Each step is small enough that the world is looked at again before the next one.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from leaseholder import ports
+from leaseholder.api.lease import DynamicLeaseStatus
+from leaseholder.api.record import LeaseRecord, RecordStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing to do before ``until`` (None: until something happens)."""
+
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Acquire:
+    """Mint lease number ``number``: attempt on record, issue, Held."""
+
+    number: int
+    rotate_nonce: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Finish a mint of ours whose record couldn't be written: Attempt becomes Held."""
+
+    record: LeaseRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Write the credentials in hand into the Secret."""
+
+    record: LeaseRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Extend:
+    """Extend the lease to ``until``; look at it first where its expiry isn't known first-hand."""
+
+    record: LeaseRecord
+    until: datetime
+    inspect_first: bool
+    nonce: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """See whether a held lease still lives."""
+
+    record: LeaseRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Make ``status`` the record's status: the ledger's one way to move."""
+
+    record: LeaseRecord
+    status: RecordStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Look at the provider for the lease of an unclear attempt."""
+
+    record: LeaseRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """Take the lease back, and see that it is gone; ``fence`` is written first."""
+
+    record: LeaseRecord
+    force: bool = False
+    fence: ports.SecretView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Take the record off the ledger: its lease is gone, or no longer ours."""
+
+    record: LeaseRecord
+    note: ports.Note | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteSecret:
+    """Delete a Secret of ours."""
+
+    secret: ports.SecretView
+
+
+@dataclass(frozen=True, slots=True)
+class Disown:
+    """Take our marks off a Secret and leave it."""
+
+    secret: ports.SecretView
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Tell in status what is; each note becomes an event."""
+
+    status: DynamicLeaseStatus
+    notes: tuple[ports.Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The finalizer may go; ``note`` says what is still owed."""
+
+    note: ports.Note | None = None
+
+
+Step = (
+    Idle
+    | Acquire
+    | Hold
+    | Deliver
+    | Extend
+    | Look
+    | Move
+    | Search
+    | Revoke
+    | Drop
+    | DeleteSecret
+    | Disown
+    | Report
+    | Release
+)

@@ -1,0 +1,155 @@
+"""What a decision may see: one DynamicLease with its records, Secrets, provider and our memory.
+
+A view is gathered afresh before each step; nothing outside it enters a decision. ``now`` is
+the provider's clock, because expiries are the provider's; ``monotonic`` measures how long
+this process has known something.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from leaseholder import ports
+from leaseholder.api import durations, names
+from leaseholder.api.conditions import Reason
+from leaseholder.api.lease import DynamicLease
+from leaseholder.api.record import Holder, LeaseRecord, State
+from leaseholder.secrecy import Credentials
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supply:
+    """The provider that the DynamicLease means, ready to be asked."""
+
+    type: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    address: str
+    auth_ref: Mapping[str, Any]
+    source: Mapping[str, Any]
+    source_hash: str
+    probe_interval: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What the last step met, not yet told in status."""
+
+    reason: Reason
+    sentence: str
+    permanent: bool
+    """Somebody has to change something; waiting alone doesn't help."""
+    retry_after: float | None = None
+
+
+@dataclass(slots=True)
+class Memory:
+    """What this process knows first-hand about one DynamicLease; lost in a crash.
+
+    The controller writes it, decisions read it. Keys are record names.
+    """
+
+    leases: dict[str, ports.Lease] = field(default_factory=dict)
+    credentials: dict[str, Credentials] = field(default_factory=dict)
+    """Minted and not yet delivered."""
+    failure: Failure | None = None
+    gone_since: dict[str, datetime] = field(default_factory=dict)
+    """When the provider first said that it has no such lease, where it hasn't shown it since."""
+    unextendable: set[str] = field(default_factory=set)
+    sighted: dict[str, float] = field(default_factory=dict)
+    """When an unclear attempt was first seen (monotonic seconds)."""
+    searched: dict[str, float] = field(default_factory=dict)
+    """When an unclear attempt was first searched for and not found (monotonic seconds)."""
+    looked: dict[str, datetime] = field(default_factory=dict)
+    renew_handled: str | None = None
+    poked: bool = False
+    """Something changed from outside: don't wait for the back-off."""
+
+    def forget(self, name: str) -> None:
+        """Drop what is known of a record that is no more."""
+        for known in (self.leases, self.credentials, self.gone_since, self.looked):
+            known.pop(name, None)
+        self.sighted.pop(name, None)
+        self.searched.pop(name, None)
+        self.unextendable.discard(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One observation."""
+
+    now: datetime
+    wall: datetime
+    """For moments that the API server set."""
+    monotonic: float
+    holder: Holder
+    lease: DynamicLease | None
+    """None where it is gone, also when a namesake took its place."""
+    namesake: bool = False
+    records: tuple[LeaseRecord, ...] = ()
+    capabilities: Mapping[str, ports.Capabilities] = field(default_factory=dict)
+    """By record name."""
+    secrets: tuple[ports.SecretView, ...] = ()
+    """Secrets that carry this DynamicLease's uid."""
+    target: ports.SecretView | None = None
+    """The Secret under the wanted name, whoever owns it."""
+    target_contested: bool = False
+    """The target belongs to somebody else who is alive."""
+    supply: Supply | None = None
+    supply_failure: Failure | None = None
+    terminating: bool = False
+    """The namespace is on its way out."""
+    memory: Memory = field(default_factory=Memory)
+
+    def in_state(self, *states: State) -> tuple[LeaseRecord, ...]:
+        """The records in one of these states, oldest first."""
+        return tuple(r for r in self.records if r.state in states)
+
+    @property
+    def delivered(self) -> LeaseRecord | None:
+        """The Held record whose credentials the target Secret holds."""
+        return next((r for r in self.in_state(State.HELD) if self.names(r)), None)
+
+    def names(self, record: LeaseRecord) -> bool:
+        """Whether the target Secret of ours names this record and its lease."""
+        target = self.target
+        if target is None or target.labels.get(names.OWNER_UID) != self.holder.uid:
+            return False
+        notes = target.annotations
+        return (
+            notes.get(names.RECORD) == record.name
+            and notes.get(names.LEASE_ID) == record.status.lease_id
+        )
+
+    @property
+    def in_hand(self) -> LeaseRecord | None:
+        """The newest Held record whose credentials are in memory."""
+        held = [r for r in self.in_state(State.HELD) if r.name in self.memory.credentials]
+        return held[-1] if held else None
+
+    def expiry(self, record: LeaseRecord) -> datetime | None:
+        """The latest expiry known of a record's lease; a lower bound of the true one."""
+        known = [record.status.expires_at]
+        fresh = self.memory.leases.get(record.name)
+        if fresh is not None:
+            known.append(fresh.expires_at)
+        if self.lease is not None and (told := self.lease.status.lease) is not None:
+            known.append(told.expires_at if told.record == record.name else None)
+        return max((moment for moment in known if moment is not None), default=None)
+
+    def expired(self, record: LeaseRecord) -> bool:
+        """Whether the lease is past what we know of its expiry."""
+        expiry = self.expiry(record)
+        return expiry is not None and self.now >= expiry
+
+    def life(self, record: LeaseRecord) -> timedelta:
+        """The lifetime that a lease is held at: what is asked for, else what was granted."""
+        if self.lease is not None and self.lease.spec.ttl is not None:
+            return durations.parse(self.lease.spec.ttl)
+        if record.spec.ttl_seconds is not None:
+            return timedelta(seconds=record.spec.ttl_seconds)
+        issued, expires = record.status.issued_at, record.status.expires_at
+        return expires - issued if issued and expires else timedelta(0)

@@ -1,0 +1,98 @@
+"""What can go wrong at the edges, as types; adapters translate, the controller classifies.
+
+::
+
+    EdgeError                     reason and a sentence of our own, never a server's text
+     +- ProviderError
+     |   +- Unavailable           no usable answer; ``sent`` tells whether it may have acted
+     |   +- Throttled             429; ``retry_after`` seconds
+     |   +- Denied                login refused, locked out, right missing, plan
+     |   +- Invalid               the request can't succeed as it is: source, ttl, config
+     |   +- LeaseGone             the provider says that it has no such lease
+     |   +- CannotExtend          this lease can't live longer than ``latest``
+     +- ClusterError
+         +- ClusterUnavailable    API server away, slow, throttling
+         +- Conflict              somebody wrote first; observe again
+         +- Refused               403, quota, admission, invalid: the write can't succeed as it is
+"""
+
+from datetime import datetime
+
+from leaseholder.api.conditions import Reason
+
+
+class EdgeError(Exception):
+    """A failure with a reason and a sentence that a user may see.
+
+    The sentence is our own, with the provider's status code and request id where there are
+    any; text of an answer is never passed on, because answers can carry credentials.
+    """
+
+    def __init__(self, reason: Reason, sentence: str, *, retry_after: float | None = None) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.sentence = sentence
+        self.retry_after = retry_after
+        """Seconds after which the next try makes sense, where the other side said so."""
+
+
+class ProviderError(EdgeError):
+    """The provider didn't do what was asked."""
+
+
+class Unavailable(ProviderError):
+    """No usable answer: refused, reset, timed out, 5xx, not JSON.
+
+    ``sent`` is True when the request may have reached the provider and taken effect.
+    """
+
+    def __init__(
+        self,
+        reason: Reason,
+        sentence: str,
+        *,
+        sent: bool,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(reason, sentence, retry_after=retry_after)
+        self.sent = sent
+
+
+class Throttled(ProviderError):
+    """Too many requests; nothing was done."""
+
+
+class Denied(ProviderError):
+    """Not allowed: login refused, locked out, a right or the plan is missing; nothing was done."""
+
+
+class Invalid(ProviderError):
+    """The request can't succeed as it is; nothing was done."""
+
+
+class LeaseGone(ProviderError):
+    """The provider says that it has no such lease (which a stale replica says too)."""
+
+
+class CannotExtend(ProviderError):
+    """The lease can't be made to live longer than ``latest`` (UTC; None: not known)."""
+
+    def __init__(self, reason: Reason, sentence: str, *, latest: datetime | None = None) -> None:
+        super().__init__(reason, sentence)
+        self.latest = latest
+
+
+class ClusterError(EdgeError):
+    """The API server didn't do what was asked."""
+
+
+class ClusterUnavailable(ClusterError):
+    """The API server is away, slow or throttling; a write may have taken effect."""
+
+
+class Conflict(ClusterError):
+    """Somebody else wrote first, or it exists already: observe again and judge anew."""
+
+
+class Refused(ClusterError):
+    """The API server won't have this write as it is: rights, quota, admission, schema."""

@@ -1,0 +1,426 @@
+"""What the controller needs from the world, in the words of the field.
+
+Adapters under ``providers/`` and ``cluster/`` implement these protocols; tests bring their own.
+All moments are UTC in whole seconds, all lengths seconds; errors are ``leaseholder.errors``.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from leaseholder.api import conditions, lease, provider, record
+from leaseholder.secrecy import Credentials, Hidden
+
+# ---------------------------------------------------------------------------- providers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a provider can do for one kind of lease."""
+
+    renewable: bool
+    """Extending keeps the credentials alive (False where renewal is refused or a no-op)."""
+    revocable: bool
+    """A revocation kills the credentials."""
+    verifiable: bool
+    """A lease can be looked at."""
+    recoverable: bool
+    """A lease of a lost answer can be found by its attempt's tag."""
+    slots: Literal["One", "Many"] = "Many"
+    """One: a shared account, where a newer lease kills the older one's credentials."""
+    minimum_ttl: int = 1
+    """Shortest lifetime or extension that the provider takes, in seconds."""
+    settle: int = 0
+    """Seconds after which a late commit of a lost mint must be visible."""
+    replica_lag: int = 0
+    """Seconds for which a read may still miss what was written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A mint that is on record: what to ask for, and the tag to ask with."""
+
+    installation: str
+    attempt_id: str
+    source: Mapping[str, Any]
+    """The source as in the DynamicLease and the record, wire names."""
+    ttl_seconds: int | None
+    started_at: datetime
+    deadline: datetime
+    """The request isn't sent after this moment (provider's clock)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A lease as the provider knows it."""
+
+    id: str
+    source: Mapping[str, Any]
+    issued_at: datetime
+    expires_at: datetime
+    latest: datetime | None = None
+    """It can't be extended beyond this moment; None: no known bound."""
+    handle: Mapping[str, Any] = field(default_factory=dict)
+    """The adapter's own notes, JSON values, kept in the record; no credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A new lease and its credentials."""
+
+    lease: Lease
+    credentials: Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """What the provider answered to a revocation.
+
+    ``done``: it says that the lease and its credentials are gone. Otherwise ``reason`` and
+    ``sentence`` say what it met; the lease is still owed.
+    """
+
+    done: bool
+    reason: conditions.Reason = conditions.Reason.REVOKED
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What a look at the provider showed."""
+
+    server_version: str | None
+    clock_skew: int
+    """Provider's clock minus ours, in seconds."""
+    capabilities: tuple[str, ...]
+
+
+class Provider(Protocol):
+    """One login at one provider; safe to share between leases.
+
+    Every method may raise ``Unavailable``, ``Throttled`` and ``Denied``.
+    """
+
+    def now(self) -> datetime:
+        """The provider's clock: its last ``Date``, carried on by a clock that never jumps."""
+        ...
+
+    async def check(self) -> Health:
+        """Log in if need be and look whether the provider answers."""
+        ...
+
+    async def prepare(self, attempt: Attempt) -> None:
+        """Refuse what can't be minted before it is tried, as far as may be known.
+
+        Raises:
+            Invalid: source missing or being deleted, ttl above the maximum.
+        """
+        ...
+
+    async def issue(self, attempt: Attempt) -> Issued:
+        """Mint one lease; never tries twice.
+
+        Raises:
+            Invalid: the source or the ttl can't be served; nothing was minted.
+            Unavailable: with ``sent`` the mint may have happened.
+        """
+        ...
+
+    async def extend(self, lease: Lease, until: datetime) -> Lease:
+        """Extend ``lease`` so that it ends at ``until``, never later.
+
+        Raises:
+            CannotExtend: it is at its end, or its kind can't be extended.
+            LeaseGone: the provider has no such lease.
+        """
+        ...
+
+    async def inspect(self, lease: Lease) -> Lease:
+        """Look at a lease.
+
+        Raises:
+            LeaseGone: the provider has no such lease.
+        """
+        ...
+
+    async def revoke(self, lease: Lease, *, force: bool = False) -> Revocation:
+        """Take a lease back; ``force`` also gives up on the system behind the provider.
+
+        Raises:
+            LeaseGone: the provider has no such lease.
+        """
+        ...
+
+    async def recover(self, attempt: Attempt) -> Sequence[Lease]:
+        """The live leases that carry the attempt's tag: none, one or more."""
+        ...
+
+    def capabilities(self, handle: Mapping[str, Any]) -> Capabilities:
+        """What can be done for a lease with these notes; empty notes: for one not yet minted."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections; the login isn't revoked."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How to reach and log in at one provider: everything an adapter is built from."""
+
+    spec: provider.ProviderSpec
+    namespace: str | None
+    """Namespace that references default to; None for a ClusterLeaseProvider."""
+
+
+class Credentialing(Protocol):
+    """Where an adapter gets what it logs in with, afresh each time it logs in."""
+
+    async def secret_value(self, ref: provider.SecretKeyRef) -> Hidden:
+        """One value of a Secret, read live.
+
+        Raises:
+            Denied: reason AuthSecretMissing; Secret or key is missing or empty.
+            Unavailable: the API server is away.
+        """
+        ...
+
+    async def service_account_token(self, ref: provider.ServiceAccountRef, audience: str) -> Hidden:
+        """A fresh short-lived token of a ServiceAccount, for that audience only.
+
+        Raises:
+            Denied: reason AuthSecretMissing; no such ServiceAccount, or no right to it.
+            Unavailable: the API server is away.
+        """
+        ...
+
+    async def ca_bundle(self) -> str | None:
+        """PEM of the CAs to trust beside the system's, None for the system's alone.
+
+        Raises:
+            Denied: reason AuthSecretMissing; caBundleRef points nowhere.
+        """
+        ...
+
+
+# ------------------------------------------------------------------------------ cluster
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretView:
+    """What we know of a Secret; its values stay in the adapter."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    type: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    keys: tuple[str, ...]
+    """Names of its data, sorted."""
+    owner_uids: tuple[str, ...] = ()
+    deleting: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretDraft:
+    """A Secret as we want it: labels and annotations of ours, data whole."""
+
+    namespace: str
+    name: str
+    type: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    owner: record.Holder
+    credentials: Credentials
+
+
+class Cluster(Protocol):
+    """The API server. Reads are live, never cached.
+
+    Every method may raise ``ClusterUnavailable``; every write ``Conflict`` and ``Refused``.
+    Writes to what exists carry uid and resourceVersion.
+    """
+
+    async def dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
+        """A DynamicLease, None where there is none."""
+        ...
+
+    async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
+        """All DynamicLeases in the watched namespaces."""
+        ...
+
+    async def patch_lease_status(
+        self, dl: lease.DynamicLease, status: lease.DynamicLeaseStatus
+    ) -> None:
+        """Make ``status`` the status of ``dl`` as it was read (resourceVersion)."""
+        ...
+
+    async def records(self, uid: str) -> tuple[record.LeaseRecord, ...]:
+        """The records of one DynamicLease, oldest first (by number)."""
+        ...
+
+    async def all_records(self) -> Sequence[record.LeaseRecord]:
+        """The whole ledger."""
+        ...
+
+    async def create_record(
+        self,
+        holder: record.Holder,
+        number: int,
+        spec: record.RecordSpec,
+        status: record.RecordStatus,
+    ) -> record.LeaseRecord:
+        """Put a record named ``<uid>-<number>`` on the ledger; ``Conflict`` if it is there."""
+        ...
+
+    async def update_record(
+        self, known: record.LeaseRecord, status: record.RecordStatus
+    ) -> record.LeaseRecord | None:
+        """Make ``status`` the record's status, lease id and expiry as annotations too.
+
+        Returns:
+            The record as written; None where it is gone.
+        """
+        ...
+
+    async def delete_record(self, known: record.LeaseRecord) -> None:
+        """Take a record off the ledger; it is fine if it is gone already."""
+        ...
+
+    async def secret(self, namespace: str, name: str) -> SecretView | None:
+        """A Secret, None where there is none."""
+        ...
+
+    async def secrets_of(self, namespace: str, uid: str) -> Sequence[SecretView]:
+        """The Secrets in a namespace that carry our owner label with that uid."""
+        ...
+
+    async def write_secret(
+        self, draft: SecretDraft, current: SecretView | None, *, dry_run: bool = False
+    ) -> SecretView:
+        """Create the Secret (``current`` None), or make ``current`` as drafted in one write."""
+        ...
+
+    async def touch_secret(self, current: SecretView) -> None:
+        """One write that moves the Secret's resourceVersion: fences a late delivery."""
+        ...
+
+    async def disown_secret(self, current: SecretView) -> None:
+        """Take our labels and owner off a Secret; its data stays."""
+        ...
+
+    async def delete_secret(self, current: SecretView) -> None:
+        """Delete the Secret as it was read; it is fine if it is gone already."""
+        ...
+
+    async def provider_of(
+        self, ref: lease.ProviderRef, namespace: str
+    ) -> provider.AnyProvider | None:
+        """The provider that a DynamicLease of ``namespace`` means, None where there is none."""
+        ...
+
+    async def patch_provider_status(
+        self, known: provider.AnyProvider, status: provider.ProviderStatus
+    ) -> None:
+        """Make ``status`` the provider's status."""
+        ...
+
+    async def namespace(self, name: str) -> "NamespaceView | None":
+        """A namespace, None where there is none."""
+        ...
+
+    async def emit(self, about: lease.DynamicLease | provider.AnyProvider, note: "Note") -> None:
+        """Post an event about a resource; failures are swallowed."""
+        ...
+
+    def secret_events(self) -> AsyncIterator["SecretEvent"]:
+        """Each change of a Secret with our owner label, for ever; metadata only, no data."""
+        ...
+
+    def credentialing(self, access: Access) -> Credentialing:
+        """Where an adapter for ``access`` gets what it logs in with."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceView:
+    """What matters of a namespace."""
+
+    name: str
+    labels: Mapping[str, str]
+    terminating: bool
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretEvent:
+    """A Secret of ours changed: whose it is."""
+
+    namespace: str
+    owner_name: str
+    owner_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """An event's text."""
+
+    type: Literal["Normal", "Warning"]
+    reason: conditions.Reason
+    message: str
+    action: str = "Reconcile"
+
+
+# -------------------------------------------------------------------------------- clock
+
+
+class Clock(Protocol):
+    """Time on this machine."""
+
+    def monotonic(self) -> float:
+        """Seconds that never jump, running on through sleep (CLOCK_BOOTTIME)."""
+        ...
+
+    def wall(self) -> datetime:
+        """The wall clock in UTC; shows a moment, decides nothing."""
+        ...
+
+
+# ---------------------------------------------------------------------------- telemetry
+
+
+class Meter(Protocol):
+    """Where figures go; names of leases, never values of theirs."""
+
+    def minted(self, outcome: str) -> None:
+        """A mint ended: ``ok`` or a reason."""
+        ...
+
+    def renewed(self, outcome: str) -> None:
+        """An extension ended: ``ok`` or a reason."""
+        ...
+
+    def revoked(self, outcome: str) -> None:
+        """A revocation ended: ``ok`` (confirmed gone) or a reason."""
+        ...
+
+    def observed(
+        self,
+        holder: record.Holder,
+        records: Sequence[record.LeaseRecord],
+        expires_at: datetime | None,
+        ready: bool,
+    ) -> None:
+        """A DynamicLease was looked at."""
+        ...
+
+    def forget(self, holder: record.Holder) -> None:
+        """A DynamicLease is gone, and nothing of it is left on record."""
+        ...
+
+    def late(self, seconds: float) -> None:
+        """A due time was met that much late."""
+        ...
