@@ -1,0 +1,1 @@
+"""Observe, decide, perform one step, observe again: the loop around the core."""

@@ -1,0 +1,211 @@
+"""Acquire: from a need to a Held record with its credentials in hand.
+
+The order is the protocol's: nothing is minted that isn't on record, the mint is never sent
+twice, and a mint whose answer is lost is left for a search (DESIGN, section 3).
+"""
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from leaseholder import errors, ports
+from leaseholder.api import durations, names
+from leaseholder.api.conditions import Reason
+from leaseholder.api.lease import DynamicLease
+from leaseholder.api.record import (
+    LeaseRecord,
+    RecordProvider,
+    RecordSpec,
+    RecordStatus,
+    Revocation,
+    State,
+)
+from leaseholder.controller import supplies
+from leaseholder.core.steps import Acquire
+from leaseholder.core.view import Supply, View
+from leaseholder.secrecy import Credentials
+
+SEND_WITHIN: Final = timedelta(seconds=20)
+"""A mint that isn't sent so soon after its record was planned isn't sent at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acquirer:
+    """Mints leases."""
+
+    cluster: ports.Cluster
+    supplies: supplies.Supplies
+    meter: ports.Meter
+    installation: str
+
+    async def acquire(self, view: View, dl: DynamicLease, step: Acquire) -> None:
+        """Mint lease number ``step.number``; leaves it Held with its credentials in memory.
+
+        Raises:
+            errors.ProviderError: nothing was minted, or (``Unavailable.sent``) it isn't clear.
+            errors.ClusterError: the ledger couldn't be written.
+        """
+        supply, adapter = await self.supplies.wanted(dl)
+        await self._preflight(view, dl)
+        spec = self._spec(dl, supply, adapter, step)
+        attempt = attempt_of(spec)
+        await adapter.prepare(attempt)
+        posted = await self.cluster.create_record(
+            view.holder, step.number, spec, RecordStatus(state=State.ATTEMPT)
+        )
+        if await self._overtaken(view, posted):
+            await self.cluster.delete_record(posted)
+            return
+        issued = await self._issue(adapter, attempt, posted)
+        view.memory.leases[posted.name] = issued.lease
+        view.memory.credentials[posted.name] = issued.credentials
+        view.memory.looked[posted.name] = issued.lease.issued_at
+        await self.hold(view, posted)
+
+    async def hold(self, view: View, posted: LeaseRecord) -> None:
+        """Attempt becomes Held, with the lease's id and expiry, in one write."""
+        minted = view.memory.leases[posted.name]
+        status = held_status(posted, minted, State.HELD)
+        try:
+            written = await self.cluster.update_record(posted, status)
+        except errors.Conflict:
+            written = await self._claimed(view, posted, minted)
+        if written is None:
+            await self._put_back(view, posted, minted)
+        await self._announce(view, minted)
+
+    async def _preflight(self, view: View, dl: DynamicLease) -> None:
+        """A dry run of the Secret's write: what would refuse it refuses before the mint."""
+        probe = draft(dl, "preflight", "preflight", "", Credentials({}))
+        await self.cluster.write_secret(probe, view.target, dry_run=True)
+
+    def _spec(
+        self, dl: DynamicLease, supply: Supply, adapter: ports.Provider, step: Acquire
+    ) -> RecordSpec:
+        now, ttl = adapter.now(), dl.spec.ttl
+        return RecordSpec.model_validate(
+            {
+                "for": dl.holder,
+                "installation": self.installation,
+                "attemptId": secrets.token_hex(16),
+                "rotateNonce": step.rotate_nonce,
+                "provider": RecordProvider(
+                    type=supply.type,
+                    kind=supply.kind,
+                    namespace=supply.namespace,
+                    name=supply.name,
+                    uid=supply.uid,
+                    address=supply.address,
+                    auth_ref=dict(supply.auth_ref),
+                ),
+                "source": dict(supply.source),
+                "sourceHash": supply.source_hash,
+                "ttlSeconds": int(durations.parse(ttl).total_seconds()) if ttl else None,
+                "startedAt": now,
+                "deadline": now + SEND_WITHIN,
+            }
+        )
+
+    async def _overtaken(self, view: View, posted: LeaseRecord) -> bool:
+        """Whether another process put a record on the ledger since we looked."""
+        seen = {record.name for record in view.records} | {posted.name}
+        now = await self.cluster.records(view.holder.uid)
+        return any(record.name not in seen for record in now)
+
+    async def _issue(
+        self, adapter: ports.Provider, attempt: ports.Attempt, posted: LeaseRecord
+    ) -> ports.Issued:
+        try:
+            issued = await adapter.issue(attempt)
+        except errors.Unavailable as error:
+            self.meter.minted(error.reason)
+            if not error.sent:
+                await self.cluster.delete_record(posted)
+            raise
+        except errors.ProviderError as error:
+            self.meter.minted(error.reason)
+            await self.cluster.delete_record(posted)
+            raise
+        self.meter.minted("ok")
+        return issued
+
+    async def _claimed(
+        self, view: View, posted: LeaseRecord, minted: ports.Lease
+    ) -> LeaseRecord | None:
+        """Somebody moved our record: add what we know, leave the state, drop the credentials."""
+        records = await self.cluster.records(view.holder.uid)
+        current = next((r for r in records if r.metadata.uid == posted.metadata.uid), None)
+        if current is None:
+            return None
+        if current.state is not State.HELD:
+            view.memory.credentials.pop(posted.name, None)
+        return await self.cluster.update_record(
+            current, held_status(current, minted, current.state)
+        )
+
+    async def _put_back(self, view: View, posted: LeaseRecord, minted: ports.Lease) -> None:
+        """Our record is gone: the lease goes on the ledger again, to be revoked."""
+        view.memory.forget(posted.name)
+        records = await self.cluster.records(view.holder.uid)
+        number = 1 + max((r.number for r in records), default=posted.number)
+        lost = held_status(posted, minted, State.REVOKING).model_copy(
+            update={"revoke": Revocation(reason=Reason.UNDELIVERED)}
+        )
+        await self.cluster.create_record(view.holder, number, posted.spec, lost)
+
+    async def _announce(self, view: View, minted: ports.Lease) -> None:
+        if view.lease is not None:
+            text = f"issued lease {minted.id}"
+            await self.cluster.emit(view.lease, ports.Note("Normal", Reason.ISSUED, text))
+
+
+def attempt_of(spec: RecordSpec) -> ports.Attempt:
+    """What a record's mint asks the provider for."""
+    return ports.Attempt(
+        installation=spec.installation,
+        attempt_id=spec.attempt_id,
+        source=spec.source,
+        ttl_seconds=spec.ttl_seconds,
+        started_at=spec.started_at,
+        deadline=spec.deadline,
+    )
+
+
+def held_status(known: LeaseRecord, minted: ports.Lease, state: State) -> RecordStatus:
+    """The record's status with what the provider said of the lease."""
+    return known.status.model_copy(
+        update={
+            "state": state,
+            "lease_id": minted.id,
+            "handle": dict(minted.handle),
+            "issued_at": minted.issued_at,
+            "expires_at": minted.expires_at,
+        }
+    )
+
+
+def draft(
+    dl: DynamicLease, record_name: str, lease_id: str, source_hash: str, values: Credentials
+) -> ports.SecretDraft:
+    """The Secret as ``dl`` wants it; our own marks win over the template's."""
+    extra = dl.spec.target.template.metadata
+    return ports.SecretDraft(
+        namespace=dl.metadata.namespace,
+        name=dl.secret_name,
+        type=dl.spec.target.type,
+        labels={
+            **extra.labels,
+            names.MANAGED_BY: names.MANAGER,
+            names.OWNER_UID: dl.metadata.uid,
+        },
+        annotations={
+            **extra.annotations,
+            names.OWNER_NAME: dl.metadata.name,
+            names.RECORD: record_name,
+            names.LEASE_ID: lease_id,
+            names.SOURCE_HASH: source_hash,
+        },
+        owner=dl.holder,
+        credentials=values,
+    )

@@ -1,0 +1,251 @@
+"""The controller: due DynamicLeases, one step at a time each, by a bounded number of workers.
+
+A key is worked on by one worker at a time. Hints (events, pokes) only make a key due; what
+is to be done comes from live reads. Stopping lets steps that are under way finish and
+delivers what was minted; the rest is found again after the restart.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from leaseholder import errors, ports
+from leaseholder.api import conditions, record
+from leaseholder.api.conditions import ConditionType
+from leaseholder.controller.observe import Observer
+from leaseholder.controller.perform import Performer
+from leaseholder.controller.supplies import Ref
+from leaseholder.core import schedule, steps
+from leaseholder.core.decide import decide
+from leaseholder.core.queue import DueQueue
+from leaseholder.core.view import Memory, View
+
+logger = logging.getLogger(__name__)
+
+MOST_STEPS: Final = 40
+"""Steps in one go; whoever needs more waits a little, so that no key starves the others."""
+AFTER_RELEASE: Final = 3.0
+"""Seconds until the records of a released DynamicLease are looked at again."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What the controller keeps of one key."""
+
+    memory: Memory = field(default_factory=Memory)
+    provider: Ref | None = None
+    seen_version: str = ""
+    cluster_failures: int = 0
+    released: bool = False
+
+
+@dataclass(slots=True)
+class Controller:
+    """Drives DynamicLeases and their records towards what is wanted."""
+
+    observer: Observer
+    performer: Performer
+    clock: ports.Clock
+    meter: ports.Meter
+    workers: int = 16
+    _queue: DueQueue[record.Holder] = field(default_factory=DueQueue)
+    _entries: dict[record.Holder, _Entry] = field(default_factory=dict)
+    _busy: set[record.Holder] = field(default_factory=set)
+    _again: set[record.Holder] = field(default_factory=set)
+    """Became due while a worker held them."""
+    _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _stopping: bool = False
+    _progress: float = 0.0
+
+    async def offer(self, holder: record.Holder, *, poke: bool = True, after: float = 0.0) -> None:
+        """Look at a DynamicLease soon; ``poke``: something changed, so don't wait for back-off."""
+        entry = self._entries.setdefault(holder, _Entry())
+        entry.memory.poked = entry.memory.poked or poke
+        async with self._changed:
+            self._queue.offer(holder, self.clock.monotonic() + after)
+            self._changed.notify_all()
+
+    async def offer_users_of(self, ref: Ref) -> None:
+        """Look at every DynamicLease that uses a provider: the provider changed."""
+        for holder, entry in list(self._entries.items()):
+            if entry.provider == ref:
+                await self.offer(holder)
+
+    async def retired(self, holder: record.Holder) -> None:
+        """Wait until a DynamicLease that is being deleted may lose its finalizer."""
+        entry = self._entries.setdefault(holder, _Entry())
+        entry.released = False
+        await self.offer(holder)
+        async with self._changed:
+            await self._changed.wait_for(lambda: entry.released)
+
+    def knows(self, holder: record.Holder, version: str) -> bool:
+        """Whether this very version of a DynamicLease was looked at."""
+        entry = self._entries.get(holder)
+        return entry is not None and entry.seen_version == version
+
+    def __contains__(self, holder: record.Holder) -> bool:
+        return holder in self._entries
+
+    @property
+    def stuck_for(self) -> float:
+        """Seconds that due work has been waiting while no worker took any; for liveness."""
+        due = self._queue.next_due()
+        now = self.clock.monotonic()
+        return 0.0 if due is None or due > now else now - max(due, self._progress)
+
+    async def run(self) -> None:
+        """Work until ``stop``; returns when all workers are done."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.workers):
+                group.create_task(self._work())
+
+    async def stop(self) -> None:
+        """Take no new key; what is under way is finished."""
+        async with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    async def _work(self) -> None:
+        while (holder := await self._next()) is not None:
+            try:
+                await self._process(holder)
+            finally:
+                async with self._changed:
+                    self._busy.discard(holder)
+                    if holder in self._again:
+                        self._again.discard(holder)
+                        self._queue.offer(holder, self.clock.monotonic())
+                    self._changed.notify_all()
+
+    async def _next(self) -> record.Holder | None:
+        async with self._changed:
+            while not self._stopping:
+                now = self.clock.monotonic()
+                holder = self._pop_idle(now)
+                if holder is not None:
+                    self._busy.add(holder)
+                    self._progress = now
+                    return holder
+                await self._wait(now)
+        return None
+
+    def _pop_idle(self, now: float) -> record.Holder | None:
+        """A due key that no worker holds; a held one comes again when its worker is done."""
+        due = self._queue.next_due()
+        while due is not None and (holder := self._queue.pop(now)) is not None:
+            if holder not in self._busy:
+                self.meter.late(now - due)
+                return holder
+            self._again.add(holder)
+            due = self._queue.next_due()
+        return None
+
+    async def _wait(self, now: float) -> None:
+        due = self._queue.next_due()
+        timeout = None if due is None or due <= now else due - now
+        try:
+            async with asyncio.timeout(timeout):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    async def _process(self, holder: record.Holder) -> None:
+        entry = self._entries.setdefault(holder, _Entry())
+        try:
+            await self._advance(holder, entry)
+        except errors.EdgeError as error:
+            entry.cluster_failures += 1
+            wait = schedule.backoff(
+                entry.cluster_failures, seed=holder.uid, most=30.0, retry_after=error.retry_after
+            )
+            logger.warning(
+                "%s/%s: %s: %s", holder.namespace, holder.name, error.reason, error.sentence
+            )
+            await self.offer(holder, poke=False, after=wait.total_seconds())
+        except Exception as error:
+            entry.cluster_failures += 1
+            wait = schedule.backoff(entry.cluster_failures, seed=holder.uid)
+            # The text of an unexpected exception may carry anything: only its type is told.
+            logger.error(
+                "%s/%s: unexpected %s%s",
+                holder.namespace,
+                holder.name,
+                type(error).__name__,
+                _where(error),
+            )
+            await self.offer(holder, poke=False, after=wait.total_seconds())
+        else:
+            entry.cluster_failures = 0
+
+    async def _advance(self, holder: record.Holder, entry: _Entry) -> None:
+        """Step by step until there is nothing to do for now."""
+        conflicts = 0
+        for _ in range(MOST_STEPS):
+            view = await self.observer.observe(holder, entry.memory)
+            self._note(entry, view)
+            step = decide(view)
+            if self._stopping and not _must_finish(step):
+                return
+            match step:
+                case steps.Idle(until):
+                    await self._rest(holder, entry, view, until)
+                    return
+                case steps.Release():
+                    await self.performer.perform(view, step)
+                    await self._release(holder, entry)
+                    return
+            try:
+                await self.performer.perform(view, step)
+            except errors.Conflict:
+                conflicts += 1
+                if conflicts > 5:
+                    raise
+        await self.offer(holder, poke=False, after=1.0)
+
+    def _note(self, entry: _Entry, view: View) -> None:
+        if view.lease is not None:
+            entry.seen_version = view.lease.metadata.resource_version
+            ref = view.lease.spec.provider_ref
+            namespace = view.holder.namespace if ref.kind == "LeaseProvider" else ""
+            entry.provider = (ref.kind, namespace, ref.name)
+        held = view.delivered
+        ready = view.lease is not None and conditions.is_true(
+            view.lease.status.conditions, ConditionType.READY
+        )
+        expiry = view.expiry(held) if held is not None else None
+        self.meter.observed(view.holder, view.records, expiry, ready)
+
+    async def _rest(
+        self, holder: record.Holder, entry: _Entry, view: View, until: datetime | None
+    ) -> None:
+        entry.memory.poked = False
+        if until is not None:
+            after = max(0.2, (until - view.now).total_seconds())
+            await self.offer(holder, poke=False, after=after)
+        elif view.lease is None and not view.records:
+            self._entries.pop(holder, None)
+            self.meter.forget(holder)
+
+    async def _release(self, holder: record.Holder, entry: _Entry) -> None:
+        async with self._changed:
+            entry.released = True
+            self._changed.notify_all()
+        await self.offer(holder, poke=False, after=AFTER_RELEASE)
+
+
+def _must_finish(step: steps.Step) -> bool:
+    """Whether a stop waits for this step: a mint that is out must reach the ledger and Secret."""
+    return isinstance(step, steps.Hold | steps.Deliver)
+
+
+def _where(error: BaseException) -> str:
+    """Where an exception was raised: `` at module:line``."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return ""
+    return f" at {trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}"

@@ -1,0 +1,136 @@
+"""Gathering a view: live reads in the order that the protocol needs.
+
+The DynamicLease first, then its records, then its Secrets: a record that is missing from a
+view wasn't there when the DynamicLease was read.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from leaseholder import errors, ports
+from leaseholder.api import base, names
+from leaseholder.api.lease import DynamicLease
+from leaseholder.api.record import Holder, LeaseRecord, State
+from leaseholder.controller import supplies
+from leaseholder.core.view import Failure, Memory, Supply, View
+
+
+def failure_of(error: errors.EdgeError) -> Failure:
+    """An edge's error as decisions see it."""
+    permanent = isinstance(error, errors.Denied | errors.Invalid | errors.Refused)
+    return Failure(
+        reason=error.reason,
+        sentence=error.sentence,
+        permanent=permanent,
+        retry_after=error.retry_after,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """Gathers views."""
+
+    cluster: ports.Cluster
+    clock: ports.Clock
+    supplies: supplies.Supplies
+
+    async def observe(self, holder: Holder, memory: Memory) -> View:
+        """One observation of a DynamicLease, its records, Secrets and provider.
+
+        Raises:
+            errors.ClusterError: the API server can't be read.
+        """
+        dl = await self.cluster.dynamic_lease(holder.namespace, holder.name)
+        namesake = dl is not None and dl.metadata.uid != holder.uid
+        dl = None if namesake else dl
+        records, owned = await asyncio.gather(
+            self.cluster.records(holder.uid),
+            self.cluster.secrets_of(holder.namespace, holder.uid),
+        )
+        target = await self._target(dl, owned)
+        supply, failure, adapter = await self._supply(dl)
+        adapters = await self._adapters(records)
+        clocks = [adapter, *adapters.values()] if adapter is not None else [*adapters.values()]
+        now = clocks[0].now() if clocks else base.whole_second(self.clock.wall())
+        self._remember(memory, records, now)
+        return View(
+            now=now,
+            wall=self.clock.wall(),
+            monotonic=self.clock.monotonic(),
+            holder=holder,
+            lease=dl,
+            namesake=namesake,
+            records=records,
+            capabilities={
+                r.name: adapters[r.name].capabilities(r.status.handle)
+                for r in records
+                if r.name in adapters
+            },
+            secrets=tuple(owned),
+            target=target,
+            target_contested=await self._contested(holder, target),
+            supply=supply,
+            supply_failure=failure,
+            terminating=await self._terminating(dl),
+            memory=memory,
+        )
+
+    async def _target(
+        self, dl: DynamicLease | None, owned: Sequence[ports.SecretView]
+    ) -> ports.SecretView | None:
+        if dl is None:
+            return None
+        found = next((s for s in owned if s.name == dl.secret_name), None)
+        return found or await self.cluster.secret(dl.metadata.namespace, dl.secret_name)
+
+    async def _contested(self, holder: Holder, target: ports.SecretView | None) -> bool:
+        """Whether the target belongs to somebody else who is alive."""
+        if target is None:
+            return False
+        uid = target.labels.get(names.OWNER_UID)
+        if uid == holder.uid:
+            return False
+        if uid is None:
+            return True
+        name = target.annotations.get(names.OWNER_NAME, "")
+        owner = await self.cluster.dynamic_lease(target.namespace, name) if name else None
+        return owner is not None and owner.metadata.uid == uid
+
+    async def _supply(
+        self, dl: DynamicLease | None
+    ) -> tuple[Supply | None, Failure | None, ports.Provider | None]:
+        if dl is None:
+            return None, None, None
+        try:
+            supply, adapter = await self.supplies.wanted(dl)
+        except errors.EdgeError as error:
+            return None, failure_of(error), None
+        return supply, None, adapter
+
+    async def _adapters(self, records: tuple[LeaseRecord, ...]) -> dict[str, ports.Provider]:
+        found = {}
+        for known in records:
+            try:
+                found[known.name] = await self.supplies.for_record(known)
+            except errors.EdgeError:
+                continue
+        return found
+
+    async def _terminating(self, dl: DynamicLease | None) -> bool:
+        if dl is None or not dl.deleting:
+            return False
+        found = await self.cluster.namespace(dl.metadata.namespace)
+        return found is not None and found.terminating
+
+    def _remember(self, memory: Memory, records: tuple[LeaseRecord, ...], now: datetime) -> None:
+        """First sights are measured on our own clock; what is gone is forgotten."""
+        present = {r.name for r in records}
+        for name in {*memory.leases, *memory.credentials, *memory.sighted} - present:
+            memory.forget(name)
+        for known in records:
+            if known.state is State.REVOKING and not known.status.lease_id:
+                memory.sighted.setdefault(known.name, self.clock.monotonic())
+            if known.state is State.HELD:
+                memory.looked.setdefault(known.name, now)

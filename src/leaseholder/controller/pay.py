@@ -1,0 +1,128 @@
+"""Paying debts: searching for the lease of an unclear attempt, revoking, seeing it gone."""
+
+from dataclasses import dataclass
+
+from leaseholder import errors, ports
+from leaseholder.api import names
+from leaseholder.api.conditions import Reason
+from leaseholder.api.record import LeaseRecord, RecordStatus, Revocation, State
+from leaseholder.controller import acquire, supplies
+from leaseholder.core import debts, steps
+from leaseholder.core.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """Brings debts to their end."""
+
+    cluster: ports.Cluster
+    supplies: supplies.Supplies
+    meter: ports.Meter
+
+    async def search(self, view: View, record: LeaseRecord) -> None:
+        """Look for the lease of an unclear attempt; not found twice: there is none."""
+        try:
+            adapter = await self.supplies.for_record(record)
+            found = await adapter.recover(acquire.attempt_of(record.spec))
+        except errors.ProviderError as error:
+            await self._failed(view, record, error)
+            return
+        if not found:
+            if record.name in view.memory.searched:
+                await self.cluster.delete_record(record)
+            view.memory.searched.setdefault(record.name, view.monotonic)
+            return
+        first, *others = found
+        for other in others:
+            await self._record_another(view, record, other)
+        status = acquire.held_status(record, first, State.REVOKING)
+        await self.cluster.update_record(record, status)
+
+    async def revoke(self, view: View, step: steps.Revoke) -> None:
+        """Revoke a lease and look whether it is gone."""
+        record = step.record
+        if step.fence is not None and await self._delivered_after_all(view, step.fence, record):
+            return
+        try:
+            adapter = await self.supplies.for_record(record)
+            status = await self._revoked(view, step, adapter)
+        except errors.LeaseGone:
+            status = debts.after_gone(view, record)
+        except errors.ProviderError as error:
+            await self._failed(view, record, error)
+            return
+        if status is None:
+            await self._paid(view, record)
+        else:
+            await self.cluster.update_record(record, status)
+
+    async def _revoked(
+        self, view: View, step: steps.Revoke, adapter: ports.Provider
+    ) -> RecordStatus | None:
+        """What an attempt to revoke makes of the record; None: the lease is gone.
+
+        Raises:
+            errors.LeaseGone: the provider had no such lease to begin with.
+        """
+        record = step.record
+        lease = lease_of(view, record)
+        if record.status.revoke is not None and record.status.revoke.answered_at is not None:
+            await adapter.inspect(lease)
+        answer = await adapter.revoke(lease, force=step.force)
+        if not answer.done:
+            self.meter.revoked(answer.reason)
+            return debts.after_failure(view, record, answer.reason)
+        try:
+            await adapter.inspect(lease)
+        except errors.LeaseGone:
+            return None
+        return debts.after_answer(view, record)
+
+    async def _delivered_after_all(
+        self, view: View, fence: ports.SecretView, record: LeaseRecord
+    ) -> bool:
+        """Move the Secret's resourceVersion, then see whether it names the lease."""
+        await self.cluster.touch_secret(fence)
+        now = await self.cluster.secret(fence.namespace, fence.name)
+        if now is None or now.labels.get(names.OWNER_UID) != view.holder.uid:
+            return False
+        return now.annotations.get(names.RECORD) == record.name
+
+    async def _paid(self, view: View, record: LeaseRecord) -> None:
+        await self.cluster.delete_record(record)
+        self.meter.revoked("ok")
+        if view.lease is not None:
+            text = (
+                f"lease {record.status.lease_id} is revoked: the provider confirms that it is gone"
+            )
+            await self.cluster.emit(view.lease, ports.Note("Normal", Reason.REVOKED, text))
+
+    async def _failed(self, view: View, record: LeaseRecord, error: errors.ProviderError) -> None:
+        reason = Reason.AUTH_GONE if error.reason == Reason.AUTH_MISSING else error.reason
+        self.meter.revoked(reason)
+        status = debts.after_failure(view, record, reason, error.retry_after)
+        await self.cluster.update_record(record, status)
+
+    async def _record_another(self, view: View, record: LeaseRecord, other: ports.Lease) -> None:
+        """An attempt that left more than one lease: each gets a record of its own."""
+        records = await self.cluster.records(view.holder.uid)
+        number = 1 + max(r.number for r in records)
+        status = acquire.held_status(record, other, State.REVOKING).model_copy(
+            update={"revoke": Revocation(reason=Reason.UNCLEAR)}
+        )
+        await self.cluster.create_record(view.holder, number, record.spec, status)
+
+
+def lease_of(view: View, record: LeaseRecord) -> ports.Lease:
+    """The lease as its record knows it."""
+    fresh = view.memory.leases.get(record.name)
+    if fresh is not None:
+        return fresh
+    issued = record.status.issued_at or record.spec.started_at
+    return ports.Lease(
+        id=record.status.lease_id,
+        source=record.spec.source,
+        issued_at=issued,
+        expires_at=view.expiry(record) or issued,
+        handle=record.status.handle,
+    )

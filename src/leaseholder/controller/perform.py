@@ -1,0 +1,206 @@
+"""Performing one step: the edges are called here, and what they say becomes memory or ledger.
+
+A provider's failure on the way to a lease is left in memory, to be told in status; one on the
+way to a revocation goes on the record. The API server's failures are the caller's.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import assert_never
+
+from leaseholder import errors, ports
+from leaseholder.api import names
+from leaseholder.api.conditions import Reason
+from leaseholder.api.lease import DynamicLease
+from leaseholder.api.record import LeaseRecord, State, number_of
+from leaseholder.controller import acquire, pay, supplies
+from leaseholder.controller.observe import failure_of
+from leaseholder.core import debts, steps
+from leaseholder.core.schedule import LOOK_AGAIN
+from leaseholder.core.view import Failure, View
+
+
+@dataclass(frozen=True, slots=True)
+class Performer:
+    """Performs steps."""
+
+    cluster: ports.Cluster
+    supplies: supplies.Supplies
+    meter: ports.Meter
+    acquirer: acquire.Acquirer
+    payer: pay.Payer
+
+    async def perform(self, view: View, step: steps.Step) -> None:
+        """Do what ``step`` says; the world is to be observed again afterwards.
+
+        Raises:
+            errors.ClusterError: the API server didn't take a write that isn't about a lease.
+        """
+        match step:
+            case steps.Move(record, status):
+                await self.cluster.update_record(record, status)
+                if status.state is not State.HELD:
+                    view.memory.credentials.pop(record.name, None)
+            case steps.Search(record):
+                await self.payer.search(view, record)
+            case steps.Revoke():
+                await self.payer.revoke(view, step)
+            case steps.Drop(record, note):
+                await self.cluster.delete_record(record)
+                await self._emit(view.lease, note)
+            case steps.DeleteSecret(secret):
+                await self.cluster.delete_secret(secret)
+            case steps.Disown(secret):
+                await self.cluster.disown_secret(secret)
+            case steps.Report():
+                await self._report(view, step)
+            case steps.Release(note):
+                await self._emit(view.lease, note)
+            case steps.Idle():
+                pass
+            case steps.Acquire() | steps.Hold() | steps.Deliver() | steps.Extend() | steps.Look():
+                await self._towards_lease(view, step)
+            case _:
+                assert_never(step)
+
+    async def _towards_lease(
+        self,
+        view: View,
+        step: steps.Acquire | steps.Hold | steps.Deliver | steps.Extend | steps.Look,
+    ) -> None:
+        dl = view.lease
+        try:
+            match step:
+                case steps.Hold(record):
+                    await self.acquirer.hold(view, record)
+                case steps.Look(record):
+                    await self._look(view, record)
+                case steps.Acquire() if dl is not None:
+                    await self.acquirer.acquire(view, dl, step)
+                case steps.Deliver(record) if dl is not None:
+                    await self._deliver(view, dl, record)
+                case steps.Extend() if dl is not None:
+                    await self._extend(view, dl, step)
+        except (errors.Conflict, errors.ClusterUnavailable):
+            raise
+        except errors.EdgeError as error:
+            view.memory.failure = failure_of(error)
+        finally:
+            view.memory.poked = False
+
+    async def _report(self, view: View, step: steps.Report) -> None:
+        if view.lease is None:
+            return
+        await self.cluster.patch_lease_status(view.lease, step.status)
+        view.memory.failure = None
+        for note in step.notes:
+            await self._emit(view.lease, note)
+
+    async def _emit(self, dl: DynamicLease | None, note: ports.Note | None) -> None:
+        if dl is not None and note is not None:
+            await self.cluster.emit(dl, note)
+
+    async def _deliver(self, view: View, dl: DynamicLease, record: LeaseRecord) -> None:
+        """Write the Secret as it was read before record and DynamicLease are read again.
+
+        Whoever revokes the lease moves the record first and the Secret next: then either this
+        sees the record moved, or the write conflicts.
+        """
+        held = {r.name for r in await self.cluster.records(dl.metadata.uid) if _held(r)}
+        now = await self.cluster.dynamic_lease(dl.metadata.namespace, dl.metadata.name)
+        same = now is not None and now.metadata.uid == dl.metadata.uid and not now.deleting
+        if record.name not in held or now is None or not same:
+            return
+        if now.secret_name != dl.secret_name or _newer(view, record):
+            return
+        values = view.memory.credentials[record.name]
+        wanted = acquire.draft(
+            now, record.name, record.status.lease_id, record.spec.source_hash, values
+        )
+        await self.cluster.write_secret(wanted, view.target)
+        view.memory.credentials.pop(record.name, None)
+
+    async def _extend(self, view: View, dl: DynamicLease, step: steps.Extend) -> None:
+        record, memory = step.record, view.memory
+        adapter = await self.supplies.for_record(record)
+        try:
+            lease = memory.leases.get(record.name) or pay.lease_of(view, record)
+            if step.inspect_first:
+                lease = await adapter.inspect(lease)
+                memory.leases[record.name] = lease
+                memory.gone_since.pop(record.name, None)
+                if not step.nonce and _extended_already(view, record, lease):
+                    return
+            memory.leases[record.name] = await adapter.extend(lease, step.until)
+        except errors.LeaseGone:
+            await self._gone(view, record, tell=True)
+        except errors.CannotExtend as error:
+            await self._cannot_extend(view, dl, step, error)
+        except errors.ProviderError as error:
+            self.meter.renewed(error.reason)
+            raise
+        else:
+            memory.renew_handled = step.nonce or memory.renew_handled
+            self.meter.renewed("ok")
+
+    async def _cannot_extend(
+        self, view: View, dl: DynamicLease, step: steps.Extend, error: errors.CannotExtend
+    ) -> None:
+        self.meter.renewed(error.reason)
+        if step.nonce:
+            view.memory.renew_handled = step.nonce
+            note = ports.Note("Warning", error.reason, error.sentence)
+            await self.cluster.emit(dl, note)
+        elif error.reason == Reason.RENEWAL_TOO_SOON:
+            raise error
+        else:
+            view.memory.unextendable.add(step.record.name)
+
+    async def _look(self, view: View, record: LeaseRecord) -> None:
+        adapter = await self.supplies.for_record(record)
+        view.memory.looked[record.name] = view.now
+        lease = view.memory.leases.get(record.name) or pay.lease_of(view, record)
+        try:
+            view.memory.leases[record.name] = await adapter.inspect(lease)
+        except errors.LeaseGone:
+            await self._gone(view, record, tell=False)
+        else:
+            view.memory.gone_since.pop(record.name, None)
+
+    async def _gone(self, view: View, record: LeaseRecord, *, tell: bool) -> None:
+        """The provider has no such lease: believed when old enough and said twice."""
+        view.memory.looked[record.name] = view.now
+        since = view.memory.gone_since.setdefault(record.name, view.now)
+        can = view.capabilities.get(record.name)
+        lag = timedelta(seconds=can.replica_lag if can is not None else 60)
+        issued = record.status.issued_at or record.spec.started_at
+        old_enough = max(issued + lag, since + timedelta(seconds=LOOK_AGAIN))
+        if view.now >= old_enough:
+            move = debts.owe(view, record, Reason.GONE)
+            await self.cluster.update_record(record, move.status)
+        elif tell:
+            view.memory.failure = Failure(
+                reason=Reason.GONE,
+                sentence="the provider has no such lease; it is looked for once more before a "
+                "new one is minted",
+                permanent=False,
+                retry_after=(old_enough - view.now).total_seconds(),
+            )
+
+
+def _held(record: LeaseRecord) -> bool:
+    return record.state is State.HELD
+
+
+def _newer(view: View, record: LeaseRecord) -> bool:
+    """Whether the Secret already holds a newer lease of ours."""
+    target = view.target
+    if target is None or target.labels.get(names.OWNER_UID) != view.holder.uid:
+        return False
+    return number_of(target.annotations.get(names.RECORD, "")) > record.number
+
+
+def _extended_already(view: View, record: LeaseRecord, seen: ports.Lease) -> bool:
+    """Whether an extension whose answer was lost took effect after all."""
+    known = view.expiry(record)
+    return known is not None and seen.expires_at > known

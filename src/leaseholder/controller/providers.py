@@ -1,0 +1,153 @@
+"""LeaseProviders: looked at now and then, and told in their status.
+
+A provider that becomes Ready, or whose spec changed, makes the DynamicLeases that use it due.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import Final
+
+from leaseholder import errors, ports
+from leaseholder.api import base, conditions, durations, lease, provider
+from leaseholder.api.conditions import Condition, ConditionType, Reason
+from leaseholder.controller.loop import Controller
+from leaseholder.controller.supplies import Ref, Supplies
+from leaseholder.core import schedule
+from leaseholder.core.queue import DueQueue
+
+logger = logging.getLogger(__name__)
+
+LOOK_AT_MOST_EVERY: Final = 1.0
+
+
+@dataclass(slots=True)
+class ProviderWatch:
+    """Keeps the status of LeaseProviders and ClusterLeaseProviders true."""
+
+    cluster: ports.Cluster
+    clock: ports.Clock
+    supplies: Supplies
+    controller: Controller
+    _queue: DueQueue[Ref] = field(default_factory=DueQueue)
+    _failures: dict[Ref, int] = field(default_factory=dict)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _checks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def offer(self, ref: Ref) -> None:
+        """A provider object changed or went: look at it, and let its leases look too."""
+        self.supplies.invalidate(ref)
+        self._queue.offer(ref, self.clock.monotonic())
+        self._changed.set()
+        await self.controller.offer_users_of(ref)
+
+    async def run(self) -> None:
+        """Look at providers when they are due, for ever."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                now = self.clock.monotonic()
+                while (ref := self._queue.pop(now)) is not None:
+                    group.create_task(self._check(ref))
+                await self._sleep(now)
+
+    async def _sleep(self, now: float) -> None:
+        due = self._queue.next_due()
+        self._changed.clear()
+        try:
+            async with asyncio.timeout(None if due is None else max(0.0, due - now)):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    async def _check(self, ref: Ref) -> None:
+        try:
+            after = await self._look(ref)
+        except errors.EdgeError as error:
+            logger.warning("%s %s: %s: %s", ref[0], ref[2], error.reason, error.sentence)
+            after = schedule.RETRY_FIRST
+        if after is not None:
+            self._queue.offer(ref, self.clock.monotonic() + max(after, LOOK_AT_MOST_EVERY))
+            self._changed.set()
+
+    async def _look(self, ref: Ref) -> float | None:
+        """Look at one provider and tell; returns the seconds until the next look."""
+        kind, namespace, name = ref
+        wanted = lease.ProviderRef.model_validate({"kind": kind, "name": name})
+        known = await self.cluster.provider_of(wanted, namespace)
+        if known is None:
+            self._failures.pop(ref, None)
+            return None
+        health, failure = await self._health(known)
+        status = _status(known, health, failure, self.clock)
+        await self._tell(ref, known, status)
+        if failure is None:
+            self._failures.pop(ref, None)
+            return durations.parse(known.spec.probe.interval).total_seconds()
+        self._failures[ref] = self._failures.get(ref, 0) + 1
+        wait = schedule.backoff(
+            self._failures[ref],
+            seed=known.metadata.uid,
+            most=60.0,
+            retry_after=failure.retry_after,
+        )
+        return wait.total_seconds()
+
+    async def _health(
+        self, known: provider.AnyProvider
+    ) -> tuple[ports.Health | None, errors.EdgeError | None]:
+        try:
+            return await self.supplies.adapter(known).check(), None
+        except errors.EdgeError as error:
+            return None, error
+
+    async def _tell(
+        self, ref: Ref, known: provider.AnyProvider, status: provider.ProviderStatus
+    ) -> None:
+        if status == known.status:
+            return
+        await self.cluster.patch_provider_status(known, status)
+        now = conditions.find(status.conditions, ConditionType.READY)
+        before = conditions.find(known.status.conditions, ConditionType.READY)
+        if now is None or (before and (before.status, before.reason) == (now.status, now.reason)):
+            return
+        good = now.status == "True"
+        note = ports.Note("Normal" if good else "Warning", Reason(now.reason), now.message)
+        await self.cluster.emit(known, note)
+        if good:
+            await self.controller.offer_users_of(ref)
+
+
+def _status(
+    known: provider.AnyProvider,
+    health: ports.Health | None,
+    failure: errors.EdgeError | None,
+    clock: ports.Clock,
+) -> provider.ProviderStatus:
+    """What a look makes of the status; what was learned before is kept through an outage."""
+    now = base.whole_second(clock.wall())
+    ready = Condition(
+        type=ConditionType.READY,
+        status="True" if failure is None else "False",
+        reason=Reason.READY if failure is None else failure.reason,
+        message="the provider answers and the login works" if failure is None else failure.sentence,
+        last_transition_time=now,
+        observed_generation=known.metadata.generation,
+    )
+    told = known.status
+    learned = (
+        {
+            "capabilities": health.capabilities,
+            "server_version": health.server_version,
+            "clock_skew_seconds": health.clock_skew,
+        }
+        if health is not None
+        else {}
+    )
+    return told.model_copy(
+        update={
+            "type": "infisical",
+            "observed_generation": known.metadata.generation,
+            "conditions": conditions.carry([ready], told.conditions),
+            **learned,
+        }
+    )

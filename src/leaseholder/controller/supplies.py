@@ -1,0 +1,177 @@
+"""Providers by the objects that describe them: one adapter, and so one login, for each.
+
+An adapter lives as long as the process while its spec stays the same, also when its
+LeaseProvider is deleted: leases that it made are revoked through its login.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from leaseholder import errors, ports
+from leaseholder.api import durations, lease, provider, record
+from leaseholder.api.conditions import Reason
+from leaseholder.core.view import Supply
+
+CACHED_FOR: Final = 5.0
+"""Seconds for which a provider object that was read isn't read again."""
+CLOSE_AFTER: Final = 180.0
+"""Seconds after which a replaced adapter's last request must be over."""
+
+Build = Callable[[ports.Access, ports.Credentialing], ports.Provider]
+Ref = tuple[str, str, str]
+"""Kind, namespace (empty for a ClusterLeaseProvider) and name."""
+
+
+@dataclass(slots=True)
+class _Read:
+    """A provider object that was read, or is being read."""
+
+    at: float
+    result: asyncio.Task[provider.AnyProvider | None]
+
+
+@dataclass(slots=True)
+class Supplies:
+    """Adapters by provider object; safe to share between workers of one event loop."""
+
+    cluster: ports.Cluster
+    clock: ports.Clock
+    build: Build
+    address: Callable[[provider.ProviderSpec], str]
+    _reads: dict[Ref, _Read] = field(default_factory=dict)
+    _adapters: dict[str, tuple[provider.ProviderSpec, ports.Provider]] = field(default_factory=dict)
+    _closing: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def wanted(self, dl: lease.DynamicLease) -> tuple[Supply, ports.Provider]:
+        """The provider that ``dl`` means, if it may use it.
+
+        Raises:
+            errors.Invalid: no such provider, or the source is for another kind of provider.
+            errors.Denied: a ClusterLeaseProvider that doesn't allow the namespace.
+        """
+        ref, namespace = dl.spec.provider_ref, dl.metadata.namespace
+        known = await self._known(ref, namespace)
+        if known is None:
+            raise errors.Invalid(
+                Reason.PROVIDER_MISSING,
+                f"there is no {ref.kind} {ref.name}: create it, or mend spec.providerRef",
+            )
+        if isinstance(known, provider.ClusterLeaseProvider):
+            await self._check_allowed(known, namespace)
+        source = _source(dl.spec, known)
+        address = self.address(known.spec)
+        supply = Supply(
+            type="infisical",
+            kind=ref.kind,
+            namespace=known.metadata.namespace,
+            name=ref.name,
+            uid=known.metadata.uid,
+            address=address,
+            auth_ref=provider.auth_of(known.spec),
+            source=source,
+            source_hash=_hash([ref.kind, ref.name, address, source]),
+            probe_interval=durations.parse(known.spec.probe.interval),
+        )
+        return supply, self.adapter(known)
+
+    async def for_record(self, known: record.LeaseRecord) -> ports.Provider:
+        """An adapter for the provider where a lease was minted, at the record's own address."""
+        minted = known.spec.provider
+        cached = self._adapters.get(minted.uid)
+        if cached is not None:
+            return cached[1]
+        ref = lease.ProviderRef.model_validate({"kind": minted.kind, "name": minted.name})
+        found = await self._known(ref, minted.namespace)
+        if found is not None and found.metadata.uid == minted.uid:
+            return self.adapter(found)
+        return self._adopt(minted.uid, _rebuilt(minted), minted.namespace or None)
+
+    def adapter(self, known: provider.AnyProvider) -> ports.Provider:
+        """The adapter of a provider object; a changed spec makes a new one."""
+        namespaced = isinstance(known, provider.LeaseProvider)
+        namespace = known.metadata.namespace if namespaced else None
+        return self._adopt(known.metadata.uid, known.spec, namespace)
+
+    def invalidate(self, ref: Ref) -> None:
+        """Read the provider object again at the next use: it changed."""
+        self._reads.pop(ref, None)
+
+    async def aclose(self) -> None:
+        """Close all adapters."""
+        for task in self._closing:
+            task.cancel()
+        for _, adapter in self._adapters.values():
+            await adapter.aclose()
+
+    def _adopt(
+        self, uid: str, spec: provider.ProviderSpec, namespace: str | None
+    ) -> ports.Provider:
+        cached = self._adapters.get(uid)
+        if cached is not None and cached[0] == spec:
+            return cached[1]
+        access = ports.Access(spec=spec, namespace=namespace)
+        adapter = self.build(access, self.cluster.credentialing(access))
+        self._adapters[uid] = (spec, adapter)
+        if cached is not None:
+            task = asyncio.create_task(_close_later(cached[1].aclose))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+        return adapter
+
+    async def _known(self, ref: lease.ProviderRef, namespace: str) -> provider.AnyProvider | None:
+        """The provider object, read at most every few seconds and once at a time."""
+        key = (ref.kind, namespace if ref.kind == "LeaseProvider" else "", ref.name)
+        read = self._reads.get(key)
+        if read is None or self.clock.monotonic() - read.at > CACHED_FOR or _failed(read.result):
+            task = asyncio.create_task(self.cluster.provider_of(ref, namespace))
+            read = self._reads[key] = _Read(self.clock.monotonic(), task)
+        return await asyncio.shield(read.result)
+
+    async def _check_allowed(self, known: provider.ClusterLeaseProvider, namespace: str) -> None:
+        for allowed in known.spec.allowed_namespaces:
+            if allowed.names is not None and namespace in allowed.names:
+                return
+            if allowed.selector is not None:
+                found = await self.cluster.namespace(namespace)
+                wanted = allowed.selector.match_labels.items()
+                if found is not None and all(found.labels.get(k) == v for k, v in wanted):
+                    return
+        raise errors.Denied(
+            Reason.NAMESPACE_NOT_ALLOWED,
+            f"ClusterLeaseProvider {known.metadata.name} doesn't allow namespace {namespace}: "
+            "its administrator adds it to spec.allowedNamespaces",
+        )
+
+
+def _failed(task: asyncio.Task[provider.AnyProvider | None]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
+
+
+async def _close_later(close: Callable[[], Awaitable[None]]) -> None:
+    await asyncio.sleep(CLOSE_AFTER)
+    await close()
+
+
+def _source(spec: lease.DynamicLeaseSpec, known: provider.AnyProvider) -> dict[str, Any]:
+    if spec.infisical is None or known.spec.infisical is None:
+        raise errors.Invalid(
+            Reason.PROVIDER_MISMATCH,
+            f"{known.KIND} {known.metadata.name} isn't of the kind that spec's source is for",
+        )
+    return spec.infisical.dump()
+
+
+def _rebuilt(minted: record.RecordProvider) -> provider.LeaseProviderSpec:
+    """A provider's spec from what the record kept of it."""
+    return provider.LeaseProviderSpec.model_validate(
+        {minted.type: {"url": minted.address, "auth": minted.auth_ref}}
+    )
+
+
+def _hash(parts: list[Any]) -> str:
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
