@@ -114,6 +114,23 @@ ObjectName = Annotated[
         }
     ),
 ]
+NamespaceName = Annotated[
+    str,
+    Field(min_length=1, max_length=63),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 63,
+            **rules(
+                rule(
+                    "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+                    "write a namespace's name: up to 63 lower-case letters, digits and '-'",
+                )
+            ),
+        }
+    ),
+]
 Key = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 """A key of a Secret or ConfigMap."""
 

@@ -157,8 +157,9 @@ def _schema(kind: Kind) -> Schema:
     definitions = full.pop("$defs", {})
     root: Schema = _strip_closed(structural(full, definitions))
     root["properties"] = {
-        "apiVersion": {"type": "string"},
-        "kind": {"type": "string"},
+        "apiVersion": {"type": "string", "description": "Group and version of this resource."},
+        "kind": {"type": "string", "description": "Kind of this resource."},
+        # The API server takes nothing but a name's constraints here, not even a description.
         "metadata": {"type": "object"},
         "spec": root["properties"]["spec"],
         "status": root["properties"]["status"],

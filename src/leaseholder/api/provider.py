@@ -22,7 +22,7 @@ class SecretKeyRef(base.Model):
     """Name of the Secret."""
     key: base.Key
     """Key in the Secret's data."""
-    namespace: base.ObjectName | None = None
+    namespace: base.NamespaceName | None = None
     """Namespace of the Secret; only a ClusterLeaseProvider names one."""
 
 
@@ -31,7 +31,7 @@ class ServiceAccountRef(base.Model):
 
     name: base.ObjectName
     """Name of the ServiceAccount."""
-    namespace: base.ObjectName | None = None
+    namespace: base.NamespaceName | None = None
     """Namespace of the ServiceAccount; only a ClusterLeaseProvider names one."""
 
 
@@ -44,7 +44,7 @@ class CaBundleRef(base.Model):
     """Name of the object."""
     key: base.Key
     """Key in the object's data."""
-    namespace: base.ObjectName | None = None
+    namespace: base.NamespaceName | None = None
     """Namespace of the object; only a ClusterLeaseProvider names one."""
 
 
@@ -197,7 +197,9 @@ class AllowedNamespaces(base.Model):
         )
     )
 
-    names: Annotated[tuple[base.ObjectName, ...], Field(min_length=1, max_length=256)] | None = None
+    names: Annotated[tuple[base.NamespaceName, ...], Field(min_length=1, max_length=256)] | None = (
+        None
+    )
     """The namespaces' names."""
     selector: NamespaceLabels | None = None
     """The namespaces' labels."""

@@ -1,0 +1,199 @@
+"""The composition root: everything is put together, started and stopped here.
+
+Order matters twice. Our own tasks start before kopf, because kopf cancels every task that was
+started after it when it ends. At a stop the controller drains first (nothing new is begun,
+what was minted is delivered), and only then kopf's watches and the connections go.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import kopf
+
+from leaseholder import handlers, ports
+from leaseholder.clock import SystemClock
+from leaseholder.cluster.adapter import KubernetesCluster
+from leaseholder.controller import acquire, ledger, loop, observe, pay, perform, providers
+from leaseholder.controller import supplies as supplies_
+from leaseholder.providers import registry
+from leaseholder.settings import Settings
+from leaseholder.telemetry import logs, server
+from leaseholder.telemetry.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+STUCK: Final = 180.0
+"""Seconds without progress on due work after which the process counts as broken."""
+HANDLERS_GRACE: Final = 5.0
+
+
+class Failed(Exception):
+    """The operator ended although nobody asked it to."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Operator:
+    """One running operator."""
+
+    settings: Settings
+    metrics: Metrics
+    controller: loop.Controller
+    watch: providers.ProviderWatch
+    ledger: ledger.Ledger
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT; returns when all that was under way is finished.
+
+        Raises:
+            Failed: a part ended by itself.
+        """
+        work = asyncio.create_task(self.controller.run(), name="controller")
+        others = [
+            asyncio.create_task(self.watch.run(), name="providers"),
+            asyncio.create_task(self.ledger.run(), name="ledger"),
+            asyncio.create_task(self.ledger.follow_secrets(), name="secrets"),
+        ]
+        async with self._serving():
+            kopf_stop = asyncio.Event()
+            glue = asyncio.create_task(self._glue(kopf_stop), name="kopf")
+            ended = await self._until_stopped([work, glue, *others])
+            await self._drain(work)
+            for task in others:
+                task.cancel()
+            kopf_stop.set()
+            await asyncio.gather(glue, *others, return_exceptions=True)
+        if ended is not None:
+            error = None if ended.cancelled() else ended.exception()
+            raise Failed(f"{ended.get_name()} ended: {type(error).__name__}")
+
+    async def _glue(self, stop: asyncio.Event) -> None:
+        await kopf.operator(
+            registry=handlers.register(self.controller, self.watch),
+            settings=handlers.settings(exit_timeout=HANDLERS_GRACE),
+            standalone=True,
+            clusterwide=not self.settings.watched,
+            namespaces=self.settings.watched,
+            stop_flag=stop,
+            ready_flag=self.ready,
+        )
+
+    async def _until_stopped(self, parts: list[asyncio.Task[None]]) -> asyncio.Task[None] | None:
+        """Wait for a signal (None) or for a part that ends by itself."""
+        started = asyncio.create_task(self.ready.wait())
+        stopped = asyncio.create_task(self.stopping.wait())
+        try:
+            await asyncio.wait([started, stopped, *parts], return_when=asyncio.FIRST_COMPLETED)
+            # kopf sets handlers of its own when it starts; ours take their place.
+            loop_ = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop_.add_signal_handler(number, self.stopping.set)
+            await asyncio.wait([stopped, *parts], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            started.cancel()
+            stopped.cancel()
+        if self.stopping.is_set():
+            logger.info("stopping: finishing what is under way")
+            return None
+        return next(part for part in parts if part.done())
+
+    async def _drain(self, work: asyncio.Task[None]) -> None:
+        await self.controller.stop()
+        _, pending = await asyncio.wait([work], timeout=self.settings.stop_grace_seconds)
+        if pending:
+            logger.error("some steps didn't finish in time; they are taken up at the next start")
+            work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+    @contextlib.asynccontextmanager
+    async def _serving(self) -> AsyncIterator[None]:
+        address = self.settings.metrics_address
+        async with server.serving(
+            address,
+            metrics=self.metrics.exposition,
+            healthy=self._unhealthy,
+            ready=self._unready,
+        ) as port:
+            logger.info("serving /metrics, /healthz and /readyz on port %d", port)
+            yield
+
+    def _unhealthy(self) -> str | None:
+        stuck = self.controller.stuck_for
+        return f"no progress for {stuck:.0f} s" if stuck > STUCK else None
+
+    def _unready(self) -> str | None:
+        if self.stopping.is_set():
+            return "stopping"
+        return None if self.ready.is_set() else "starting"
+
+
+@contextlib.asynccontextmanager
+async def composed(settings: Settings) -> AsyncIterator[Operator]:
+    """An operator, put together; its connections close with the context."""
+    metrics, clock = Metrics(), SystemClock()
+    cluster = await KubernetesCluster.connect(
+        operator_namespace=settings.operator_namespace,
+        namespaces=settings.watched,
+        observe=metrics.cluster_request,
+    )
+
+    def build(access: ports.Access, credentialing: ports.Credentialing) -> ports.Provider:
+        return registry.build(
+            access,
+            credentialing,
+            clock=clock,
+            settings=settings.infisical,
+            observe=metrics.provider_request,
+        )
+
+    supplies = supplies_.Supplies(cluster, clock, build, registry.address)
+    try:
+        installation = await cluster.installation()
+        controller = loop.Controller(
+            observe.Observer(cluster, clock, supplies),
+            perform.Performer(
+                cluster,
+                supplies,
+                metrics,
+                acquire.Acquirer(cluster, supplies, metrics, installation),
+                pay.Payer(cluster, supplies, metrics),
+            ),
+            clock,
+            metrics,
+            settings.workers,
+        )
+        yield Operator(
+            settings=settings,
+            metrics=metrics,
+            controller=controller,
+            watch=providers.ProviderWatch(cluster, clock, supplies, controller),
+            ledger=ledger.Ledger(cluster, controller),
+        )
+    finally:
+        await supplies.aclose()
+        await cluster.aclose()
+
+
+async def _main(settings: Settings) -> None:
+    async with composed(settings) as operator:
+        await operator.run()
+
+
+def run(settings: Settings) -> None:
+    """Run the operator in this process until it is told to stop.
+
+    Raises:
+        Failed: a part ended by itself.
+    """
+    log_format = kopf.LogFormat.JSON if settings.log_format == "json" else kopf.LogFormat.FULL
+    debug = settings.log_level == "DEBUG"
+    kopf.configure(debug=debug, verbose=debug, log_format=log_format)
+    logging.getLogger().setLevel(settings.log_level)
+    logs.quieten()
+    asyncio.run(_main(settings))

@@ -1,0 +1,289 @@
+"""``ports.Cluster`` on a real API server.
+
+Resources of ours are here: DynamicLeases, providers, records. Secrets, their watch, events and
+credentials have modules of their own.
+"""
+
+import logging
+import pathlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, Self
+
+from leaseholder import errors, ports
+from leaseholder.api import base, lease, names, provider, record
+from leaseholder.api.conditions import Reason
+from leaseholder.cluster import (
+    announcing,
+    client,
+    credentialing,
+    patches,
+    places,
+    refusals,
+    secrets,
+    watching,
+)
+
+_log = logging.getLogger(__name__)
+_PROVIDERS: Final[Mapping[str, places.Resource]] = {
+    provider.LeaseProvider.KIND: places.PROVIDERS,
+    provider.ClusterLeaseProvider.KIND: places.CLUSTER_PROVIDERS,
+}
+
+
+class KubernetesCluster:
+    """The API server as the controller sees it.
+
+    The ledger is in ``operator_namespace``; ``namespaces`` are those that are served, none: all.
+    """
+
+    def __init__(
+        self, api: client.Api, *, operator_namespace: str, namespaces: Sequence[str] = ()
+    ) -> None:
+        self._api = api
+        self._home = operator_namespace
+        self._namespaces = tuple(namespaces) or ("",)
+        self._secrets = secrets.Secrets(api)
+        self._announcer = announcing.Announcer(api)
+        self._watch = watching.SecretWatch(api, namespaces)
+
+    @classmethod
+    async def connect(
+        cls,
+        *,
+        operator_namespace: str,
+        namespaces: Sequence[str] = (),
+        kubeconfig: pathlib.Path | None = None,
+        observe: client.Observe | None = None,
+    ) -> Self:
+        """Connect by ``kubeconfig``, else ``KUBECONFIG``, else as the pod that we are.
+
+        ``observe`` is called with verb and resource of each request.
+        """
+        api = await client.Api.connect(kubeconfig, observe=observe)
+        return cls(api, operator_namespace=operator_namespace, namespaces=namespaces)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._api.aclose()
+
+    async def installation(self) -> str:
+        """What tells this installation from a clone: uid of kube-system, operator's namespace."""
+        found = await self._api.request("GET", places.NAMESPACES.at("", "kube-system"))
+        return f"{found['metadata']['uid']}/{self._home}"
+
+    # -- DynamicLeases
+
+    async def dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
+        """A DynamicLease, None where there is none."""
+        found = await self._get(places.LEASES.at(namespace, name))
+        return None if found is None else patches.read(lease.DynamicLease, found)
+
+    async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
+        """All DynamicLeases in the watched namespaces; what can't be read is left out."""
+        found: list[lease.DynamicLease] = []
+        for namespace in self._namespaces:
+            items = await self._list(places.LEASES.at(namespace))
+            found += _readable(lease.DynamicLease, items)
+        return found
+
+    async def patch_lease_status(
+        self, dl: lease.DynamicLease, status: lease.DynamicLeaseStatus
+    ) -> None:
+        """Make ``status`` the status of ``dl`` as it was read."""
+        place = places.LEASES.at(dl.metadata.namespace, dl.metadata.name, "status")
+        await self._patch_status(place, dl.metadata, dl.status, status)
+
+    # -- records
+
+    async def records(self, uid: str) -> tuple[record.LeaseRecord, ...]:
+        """The records of one DynamicLease, oldest first."""
+        items = await self._list(places.RECORDS.at(self._home), f"{names.FOR_UID}={uid}")
+        found = (patches.read(record.LeaseRecord, item) for item in items)
+        return tuple(sorted(found, key=lambda known: known.number))
+
+    async def all_records(self) -> Sequence[record.LeaseRecord]:
+        """The whole ledger; what can't be read is left out."""
+        return _readable(record.LeaseRecord, await self._list(places.RECORDS.at(self._home)))
+
+    async def create_record(
+        self,
+        holder: record.Holder,
+        number: int,
+        spec: record.RecordSpec,
+        status: record.RecordStatus,
+    ) -> record.LeaseRecord:
+        """Put a record on the ledger."""
+        body = {
+            "apiVersion": names.API_VERSION,
+            "kind": record.LeaseRecord.KIND,
+            "metadata": {
+                "namespace": self._home,
+                "name": f"{holder.uid}-{number}",
+                "labels": {names.FOR_UID: holder.uid},
+                "annotations": {k: v for k, v in _noted(status).items() if v is not None},
+            },
+            "spec": spec.dump(),
+            "status": status.dump(),
+        }
+        place = places.RECORDS.at(self._home)
+        made = await self._api.request("POST", place, query=patches.writing(), body=body)
+        return patches.read(record.LeaseRecord, made)
+
+    async def update_record(
+        self, known: record.LeaseRecord, status: record.RecordStatus
+    ) -> record.LeaseRecord | None:
+        """Make ``status`` the record's status; None where it is gone."""
+        meta = known.metadata
+        guard = patches.guard(meta.uid, meta.resource_version)
+        body = {
+            "metadata": {**guard, "annotations": _noted(status)},
+            "status": patches.replace(known.status.dump(), status.dump()),
+        }
+        try:
+            written = await self._patch(places.RECORDS.at(self._home, known.name), body)
+        except refusals.NotFound:
+            return None
+        return patches.read(record.LeaseRecord, written)
+
+    async def delete_record(self, known: record.LeaseRecord) -> None:
+        """Take a record off the ledger; it is fine if it is gone already."""
+        meta = known.metadata
+        body = patches.preconditions(meta.uid, meta.resource_version)
+        try:
+            await self._api.request("DELETE", places.RECORDS.at(self._home, meta.name), body=body)
+        except refusals.NotFound:
+            return
+
+    # -- Secrets
+
+    async def secret(self, namespace: str, name: str) -> ports.SecretView | None:
+        """A Secret, None where there is none."""
+        return await self._secrets.get(namespace, name)
+
+    async def secrets_of(self, namespace: str, uid: str) -> Sequence[ports.SecretView]:
+        """The Secrets in a namespace that carry our owner label with that uid."""
+        return await self._secrets.owned(namespace, uid)
+
+    async def write_secret(
+        self,
+        draft: ports.SecretDraft,
+        current: ports.SecretView | None,
+        *,
+        dry_run: bool = False,
+    ) -> ports.SecretView:
+        """Create the Secret, or make ``current`` as drafted in one write."""
+        return await self._secrets.write(draft, current, dry_run=dry_run)
+
+    async def touch_secret(self, current: ports.SecretView) -> None:
+        """One write that moves the Secret's resourceVersion."""
+        await self._secrets.touch(current)
+
+    async def disown_secret(self, current: ports.SecretView) -> None:
+        """Take our labels and owner off a Secret; its data stays."""
+        await self._secrets.disown(current)
+
+    async def delete_secret(self, current: ports.SecretView) -> None:
+        """Delete the Secret as it was read; it is fine if it is gone already."""
+        await self._secrets.delete(current)
+
+    def secret_events(self) -> AsyncIterator[ports.SecretEvent]:
+        """Each change of a Secret with our owner label, for ever."""
+        return self._watch.events()
+
+    # -- providers and what is around
+
+    async def provider_of(
+        self, ref: lease.ProviderRef, namespace: str
+    ) -> provider.AnyProvider | None:
+        """The provider that a DynamicLease of ``namespace`` means, None where there is none."""
+        if ref.kind == provider.LeaseProvider.KIND:
+            own = await self._get(places.PROVIDERS.at(namespace, ref.name))
+            return None if own is None else patches.read(provider.LeaseProvider, own)
+        shared = await self._get(places.CLUSTER_PROVIDERS.at("", ref.name))
+        return None if shared is None else patches.read(provider.ClusterLeaseProvider, shared)
+
+    async def patch_provider_status(
+        self, known: provider.AnyProvider, status: provider.ProviderStatus
+    ) -> None:
+        """Make ``status`` the provider's status."""
+        meta = known.metadata
+        place = _PROVIDERS[known.KIND].at(meta.namespace, meta.name, "status")
+        await self._patch_status(place, meta, known.status, status)
+
+    async def namespace(self, name: str) -> ports.NamespaceView | None:
+        """A namespace, None where there is none."""
+        found = await self._get(places.NAMESPACES.at("", name))
+        if found is None:
+            return None
+        meta = found["metadata"]
+        return ports.NamespaceView(
+            name=meta["name"],
+            labels=meta.get("labels") or {},
+            terminating="deletionTimestamp" in meta,
+            uid=meta["uid"],
+        )
+
+    async def emit(
+        self, about: lease.DynamicLease | provider.AnyProvider, note: ports.Note
+    ) -> None:
+        """Post an event about a resource; failures are swallowed."""
+        await self._announcer.emit(about.KIND, about.metadata, note)
+
+    def credentialing(self, access: ports.Access) -> ports.Credentialing:
+        """Where an adapter for ``access`` gets what it logs in with."""
+        return credentialing.LiveCredentialing(self._api, access)
+
+    # -- requests
+
+    async def _get(self, place: places.Place) -> client.Body | None:
+        try:
+            return await self._api.request("GET", place)
+        except refusals.NotFound:
+            return None
+
+    async def _list(self, place: places.Place, selector: str = "") -> list[client.Body]:
+        # Without resourceVersion: the most recent state, not the API server's cache.
+        query = {"labelSelector": selector} if selector else {}
+        found = await self._api.request("GET", place, query=query)
+        return found.get("items") or []
+
+    async def _patch(self, place: places.Place, body: client.Body) -> client.Body:
+        return await self._api.request(
+            "PATCH",
+            place,
+            query=patches.writing(),
+            body=body,
+            content_type=client.MERGE_PATCH,
+        )
+
+    async def _patch_status(
+        self, place: places.Place, meta: base.ObjectMeta, old: base.Model, new: base.Model
+    ) -> None:
+        body = {
+            "metadata": patches.guard(meta.uid, meta.resource_version),
+            "status": patches.replace(old.dump(), new.dump()),
+        }
+        try:
+            await self._patch(place, body)
+        except refusals.NotFound as gone:
+            raise errors.Conflict(Reason.CONFLICT, gone.sentence) from None
+
+
+def _noted(status: record.RecordStatus) -> dict[str, str | None]:
+    """What a record's annotations repeat of its status, for a backup that drops status."""
+    expires = status.expires_at
+    return {
+        names.LEASE_ID: status.lease_id or None,
+        names.EXPIRES_AT: None if expires is None else base.render_moment(expires),
+    }
+
+
+def _readable(model: type[patches.Kind], items: Sequence[Mapping[str, Any]]) -> list[patches.Kind]:
+    """Those that can be read; one broken object mustn't hide the others."""
+    found = []
+    for item in items:
+        try:
+            found.append(patches.read(model, item))
+        except errors.Refused as unreadable:
+            _log.error("%s", unreadable.sentence)
+    return found

@@ -1,0 +1,122 @@
+"""Events about our resources: posted, repeated ones counted, failures swallowed.
+
+The same event about the same resource within ten minutes counts the one made before, so that a
+retry that meets the same answer again doesn't fill the namespace with events.
+"""
+
+import collections
+import dataclasses
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from leaseholder import errors
+from leaseholder.api import base, names
+from leaseholder.cluster import client, patches, places, refusals
+from leaseholder.ports import Note
+
+_WINDOW: Final = 600.0
+_REMEMBERED: Final = 1000
+_LONGEST: Final = 1024
+_CLUSTER_SCOPED: Final = "default"
+_log = logging.getLogger(__name__)
+
+_Key = tuple[str, str, str, str]
+
+
+@dataclasses.dataclass(slots=True)
+class _Posted:
+    """An event that was posted."""
+
+    place: places.Place
+    count: int
+    last: float
+
+
+class Announcer:
+    """Posts events and remembers the last thousand."""
+
+    def __init__(self, api: client.Api, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._api = api
+        self._monotonic = monotonic
+        self._posted: collections.OrderedDict[_Key, _Posted] = collections.OrderedDict()
+
+    async def emit(self, kind: str, meta: base.ObjectMeta, note: Note) -> None:
+        """Post ``note`` about a resource, or count the event that says so already."""
+        try:
+            await self._emit(kind, meta, note)
+        except errors.ClusterError as error:
+            _log.debug("an event wasn't posted: %s", type(error).__name__)
+
+    async def _emit(self, kind: str, meta: base.ObjectMeta, note: Note) -> None:
+        key = (meta.uid, note.type, note.reason.value, note.message)
+        known = self._posted.get(key)
+        now = self._monotonic()
+        if known is not None and now - known.last < _WINDOW and await self._count(known):
+            known.last = now
+            self._posted.move_to_end(key)
+            return
+        body = event(kind, meta, note, datetime.now(UTC))
+        created = body["metadata"]
+        await self._api.request(
+            "POST",
+            places.EVENTS.at(created["namespace"]),
+            query=patches.writing(),
+            body=body,
+        )
+        place = places.EVENTS.at(created["namespace"], created["name"])
+        self._posted[key] = _Posted(place, 1, now)
+        self._posted.move_to_end(key)
+        if len(self._posted) > _REMEMBERED:
+            self._posted.popitem(last=False)
+
+    async def _count(self, known: _Posted) -> bool:
+        """Count an event once more; False where it is gone."""
+        known.count += 1
+        moment = base.render_moment(datetime.now(UTC))
+        try:
+            await self._api.request(
+                "PATCH",
+                known.place,
+                query=patches.writing(),
+                body={"count": known.count, "lastTimestamp": moment},
+                content_type=client.MERGE_PATCH,
+            )
+        except refusals.NotFound:
+            return False
+        return True
+
+
+def event(kind: str, meta: base.ObjectMeta, note: Note, moment: datetime) -> client.Body:
+    """The body of an event; those about cluster-scoped resources live in ``default``."""
+    when = base.render_moment(moment)
+    about = {
+        "apiVersion": names.API_VERSION,
+        "kind": kind,
+        "namespace": meta.namespace,
+        "name": meta.name,
+        "uid": meta.uid,
+        "resourceVersion": meta.resource_version,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "namespace": meta.namespace or _CLUSTER_SCOPED,
+            "name": f"{meta.name[:230]}.{secrets.token_hex(8)}",
+        },
+        "involvedObject": {field: value for field, value in about.items() if value},
+        "type": note.type,
+        "reason": note.reason.value,
+        "action": note.action,
+        "message": note.message[:_LONGEST],
+        "source": {"component": names.MANAGER},
+        "reportingComponent": names.MANAGER,
+        "reportingInstance": names.MANAGER,
+        "firstTimestamp": when,
+        "lastTimestamp": when,
+        "count": 1,
+    }

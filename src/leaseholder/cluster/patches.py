@@ -1,0 +1,67 @@
+"""JSON merge patches (RFC 7386) that replace what they name, and objects read with the models.
+
+A merge patch leaves alone what it doesn't mention, so what is to go has to be named with null.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import pydantic
+
+from leaseholder import errors
+from leaseholder.api import base, names
+from leaseholder.api.conditions import Reason
+
+Kind = TypeVar("Kind", bound=base.Resource)
+
+
+def replace(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The patch that turns ``old`` into ``new``: nested, lists whole, null for what goes."""
+    patch: dict[str, Any] = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(value, Mapping):
+            patch[key] = replace(before if isinstance(before, Mapping) else {}, value)
+        else:
+            patch[key] = value
+    return patch
+
+
+def guard(uid: str, resource_version: str) -> dict[str, Any]:
+    """Metadata that makes a patch fail unless the object is still the one that was read."""
+    return {"uid": uid, "resourceVersion": resource_version}
+
+
+def preconditions(uid: str, resource_version: str) -> dict[str, Any]:
+    """The body of a DELETE that fails unless the object is still the one that was read."""
+    return {
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "preconditions": {"uid": uid, "resourceVersion": resource_version},
+        "propagationPolicy": "Background",
+    }
+
+
+def writing(*, dry_run: bool = False) -> dict[str, str]:
+    """Query parameters of a write."""
+    return {"fieldManager": names.MANAGER, **({"dryRun": "All"} if dry_run else {})}
+
+
+def read(model: type[Kind], body: Mapping[str, Any]) -> Kind:
+    """``body`` as ``model``.
+
+    Raises:
+        Refused: it can't be read; the sentence names the fields, never their values.
+    """
+    try:
+        return model.model_validate(body)
+    except pydantic.ValidationError as error:
+        found = {".".join(map(str, e["loc"])) for e in error.errors(include_input=False)}
+    # Raised out here, because the error that was caught holds the values.
+    meta = body.get("metadata", {})
+    name = "/".join(filter(None, (meta.get("namespace"), meta.get("name"))))
+    raise errors.Refused(
+        Reason.INVALID,
+        f"{model.__name__} {name} can't be read by this version of the operator: "
+        f"see {', '.join(sorted(found))}",
+    )

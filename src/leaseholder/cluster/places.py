@@ -1,0 +1,51 @@
+"""Where things are in the API: paths, and what to call the resource there in a sentence."""
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+from leaseholder.api import names
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A collection or an object of the API; an empty name means the collection."""
+
+    path: str
+    resource: str
+    """As in RBAC rules: ``secrets``, ``dynamicleases/status``."""
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        named = f"{self.resource} {self.name}" if self.name else self.resource
+        return f"{named} in namespace {self.namespace}" if self.namespace else named
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind of thing, by the plural of its name."""
+
+    prefix: str
+    plural: str
+
+    def at(self, namespace: str, name: str = "", sub: str = "") -> Place:
+        """The object of that name, or the collection; no namespace: cluster-wide."""
+        scope = f"namespaces/{quote(namespace, safe='')}" if namespace else ""
+        parts = (self.prefix, scope, self.plural, quote(name, safe=""), sub)
+        resource = f"{self.plural}/{sub}" if sub else self.plural
+        return Place("/".join(filter(None, parts)), resource, namespace, name)
+
+
+_CORE: Final = "/api/v1"
+_OURS: Final = f"/apis/{names.API_VERSION}"
+
+SECRETS: Final = Resource(_CORE, "secrets")
+CONFIG_MAPS: Final = Resource(_CORE, "configmaps")
+SERVICE_ACCOUNTS: Final = Resource(_CORE, "serviceaccounts")
+NAMESPACES: Final = Resource(_CORE, "namespaces")
+EVENTS: Final = Resource(_CORE, "events")
+LEASES: Final = Resource(_OURS, "dynamicleases")
+RECORDS: Final = Resource(_OURS, "leaserecords")
+PROVIDERS: Final = Resource(_OURS, "leaseproviders")
+CLUSTER_PROVIDERS: Final = Resource(_OURS, "clusterleaseproviders")

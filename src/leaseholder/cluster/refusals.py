@@ -1,0 +1,111 @@
+"""What the API server's refusals mean, in sentences of our own.
+
+An answer's message may quote what was sent, Secret data included, and admission webhooks write
+there what they like. So the message is looked at to tell cases apart and never passed on; of the
+rest only field paths are, cut at the first key.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from leaseholder import errors
+from leaseholder.api.conditions import Reason
+from leaseholder.cluster import places
+
+_FIELD: Final = re.compile(r"(data|(?:metadata|spec|status|type|immutable)(?:\.[A-Za-z]+){0,6})\b")
+_WRITES: Final = frozenset({"create", "patch", "delete"})
+_AWAY: Final = frozenset({401, 408, 429})
+
+
+class NotFound(errors.Refused):
+    """404: the object isn't there, or the namespace it was to be made in isn't."""
+
+
+def translate(
+    verb: str,
+    place: places.Place,
+    *,
+    code: int,
+    status: Mapping[str, Any],
+    retry_after: float | None = None,
+) -> errors.ClusterError:
+    """The error for an answer that isn't 2xx; ``status`` is its body, a ``meta/v1 Status``."""
+    if code == 409 or (code == 422 and _is_another(status)):
+        return errors.Conflict(Reason.CONFLICT, f"can't {verb} {place}: {_conflict(status)}")
+    if code in _AWAY or code >= 500:
+        sentence = f"the API server couldn't {verb} {place} now: {_away(code)}"
+        return errors.ClusterUnavailable(Reason.CLUSTER, sentence, retry_after=retry_after)
+    kind = NotFound if code == 404 else errors.Refused
+    return kind(
+        _reason(verb, code, place), f"can't {verb} {place}: {_refusal(verb, place, code, status)}"
+    )
+
+
+def unreachable(verb: str, place: places.Place, what: str) -> errors.ClusterUnavailable:
+    """The error for a request that got no usable answer."""
+    return errors.ClusterUnavailable(
+        Reason.CLUSTER, f"the API server couldn't {verb} {place} now: {what}"
+    )
+
+
+def _is_another(status: Mapping[str, Any]) -> bool:
+    """Whether a patch met an object of another uid, which the API server calls invalid."""
+    return any(cause.get("field") == "metadata.uid" for cause in _causes(status))
+
+
+def _reason(verb: str, code: int, place: places.Place) -> Reason:
+    if place.resource == places.SECRETS.plural and verb in _WRITES:
+        return Reason.WRITE_REFUSED
+    return Reason.DENIED if code == 403 else Reason.INVALID
+
+
+def _away(code: int) -> str:
+    if code == 401:
+        return "it doesn't accept the operator's own token (401)"
+    return "too many requests (429)" if code == 429 else f"it answered {code}"
+
+
+def _conflict(status: Mapping[str, Any]) -> str:
+    if status.get("reason") == "AlreadyExists":
+        return "it exists already"
+    return "it was changed or replaced meanwhile"
+
+
+def _refusal(verb: str, place: places.Place, code: int, status: Mapping[str, Any]) -> str:
+    if code == 403:
+        return _forbidden(verb, place, status)
+    if code == 404:
+        return "not found"
+    if code == 413:
+        return "it is too large"
+    fields = ", ".join(sorted(set(_fields(status))))
+    return f"the API server finds it invalid ({code})" + (f", see {fields}" if fields else "")
+
+
+def _forbidden(verb: str, place: places.Place, status: Mapping[str, Any]) -> str:
+    message = str(status.get("message", ""))
+    if any(cause.get("reason") == "NamespaceTerminating" for cause in _causes(status)):
+        return f"the namespace {place.namespace} is being deleted"
+    if "exceeded quota" in message:
+        return f"a resource quota of the namespace {place.namespace} is used up"
+    if "set blockOwnerDeletion" in message:
+        return "the operator has no right to update dynamicleases/finalizers"
+    if f'cannot {verb} resource "' in message:
+        return f"the operator has no right to {verb} {place.resource}"
+    return "an admission rule of the cluster forbids it"
+
+
+def _causes(status: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    details = status.get("details")
+    causes = details.get("causes") if isinstance(details, Mapping) else None
+    for cause in causes if isinstance(causes, list) else ():
+        if isinstance(cause, Mapping):
+            yield cause
+
+
+def _fields(status: Mapping[str, Any]) -> Iterator[str]:
+    for cause in _causes(status):
+        found = _FIELD.match(str(cause.get("field", "")))
+        if found:
+            yield found[1]

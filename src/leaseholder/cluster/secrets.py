@@ -1,0 +1,174 @@
+"""Secrets: read without their values, written whole and only as they were read.
+
+An update is a JSON merge patch, not server-side apply: after the POST that made the Secret, keys
+stay co-owned by that Update, so an apply would leave those that went; and a patch never creates.
+"""
+
+import base64
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from leaseholder import errors, ports
+from leaseholder.api import lease, names, record
+from leaseholder.api.conditions import Reason
+from leaseholder.cluster import client, patches, places, refusals
+
+FENCE: Final = f"{names.GROUP}/fence"
+"""Annotation on Secrets: random, changed to move the resourceVersion."""
+
+
+class Secrets:
+    """The Secrets that we write."""
+
+    def __init__(self, api: client.Api) -> None:
+        self._api = api
+
+    async def get(self, namespace: str, name: str) -> ports.SecretView | None:
+        """A Secret, None where there is none."""
+        try:
+            return view(await self._api.request("GET", places.SECRETS.at(namespace, name)))
+        except refusals.NotFound:
+            return None
+
+    async def owned(self, namespace: str, uid: str) -> Sequence[ports.SecretView]:
+        """The Secrets that carry our owner label with that uid."""
+        found = await self._api.request(
+            "GET",
+            places.SECRETS.at(namespace),
+            query={"labelSelector": f"{names.OWNER_UID}={uid}"},
+        )
+        return [view(item) for item in found.get("items") or ()]
+
+    async def write(
+        self, draft: ports.SecretDraft, current: ports.SecretView | None, *, dry_run: bool
+    ) -> ports.SecretView:
+        """Create the Secret, or make ``current`` as drafted."""
+        if current is not None:
+            return view(await self._patch(current, replacing(draft, current), dry_run=dry_run))
+        return view(
+            await self._api.request(
+                "POST",
+                places.SECRETS.at(draft.namespace),
+                query=patches.writing(dry_run=dry_run),
+                body=creating(draft),
+            )
+        )
+
+    async def touch(self, current: ports.SecretView) -> None:
+        """Move the Secret's resourceVersion."""
+        stamp = {FENCE: secrets.token_hex(8)}
+        await self._patch(current, {"metadata": {"annotations": stamp}})
+
+    async def disown(self, current: ports.SecretView) -> None:
+        """Take labels, annotations and owner of ours off the Secret."""
+        await self._patch(current, disowning(current), content_type=client.STRATEGIC_PATCH)
+
+    async def delete(self, current: ports.SecretView) -> None:
+        """Delete the Secret; it is fine if it is gone already."""
+        try:
+            await self._api.request(
+                "DELETE",
+                places.SECRETS.at(current.namespace, current.name),
+                body=patches.preconditions(current.uid, current.resource_version),
+            )
+        except refusals.NotFound:
+            return
+
+    async def _patch(
+        self,
+        current: ports.SecretView,
+        body: client.Body,
+        *,
+        dry_run: bool = False,
+        content_type: str = client.MERGE_PATCH,
+    ) -> client.Body:
+        guard = patches.guard(current.uid, current.resource_version)
+        try:
+            return await self._api.request(
+                "PATCH",
+                places.SECRETS.at(current.namespace, current.name),
+                query=patches.writing(dry_run=dry_run),
+                body={**body, "metadata": {**body["metadata"], **guard}},
+                content_type=content_type,
+            )
+        except refusals.NotFound as gone:
+            raise errors.Conflict(Reason.CONFLICT, gone.sentence) from None
+
+
+def view(body: Mapping[str, Any]) -> ports.SecretView:
+    """What we know of a Secret; of its data the names only."""
+    meta = body["metadata"]
+    return ports.SecretView(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta.get("resourceVersion", ""),
+        type=body.get("type", "Opaque"),
+        labels=meta.get("labels") or {},
+        annotations=meta.get("annotations") or {},
+        keys=tuple(sorted(body.get("data") or ())),
+        owner_uids=tuple(owner["uid"] for owner in meta.get("ownerReferences") or ()),
+        deleting="deletionTimestamp" in meta,
+    )
+
+
+def creating(draft: ports.SecretDraft) -> client.Body:
+    """The body that creates the Secret."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"namespace": draft.namespace, "name": draft.name, **_metadata(draft)},
+        "type": draft.type,
+        "data": _data(draft),
+    }
+
+
+def replacing(draft: ports.SecretDraft, current: ports.SecretView) -> client.Body:
+    """The merge patch that makes ``current`` as drafted: data whole, others' labels kept."""
+    gone = dict.fromkeys(current.keys)
+    return {
+        "metadata": _metadata(draft),
+        "type": draft.type,
+        "data": {**gone, **_data(draft)},
+    }
+
+
+def disowning(current: ports.SecretView) -> client.Body:
+    """The strategic patch that takes what is ours off; owners beside us stay."""
+    labels = [names.OWNER_UID]
+    if current.labels.get(names.MANAGED_BY) == names.MANAGER:
+        labels.append(names.MANAGED_BY)
+    ours = [key for key in current.annotations if key.startswith(f"{names.GROUP}/")]
+    metadata: client.Body = {
+        "labels": dict.fromkeys(labels),
+        "annotations": dict.fromkeys(ours),
+    }
+    owner = current.labels.get(names.OWNER_UID)
+    if owner in current.owner_uids:
+        metadata["ownerReferences"] = [{"$patch": "delete", "uid": owner}]
+    return {"metadata": metadata}
+
+
+def _metadata(draft: ports.SecretDraft) -> client.Body:
+    return {
+        "labels": dict(draft.labels),
+        "annotations": dict(draft.annotations),
+        "ownerReferences": [_owner(draft.owner)],
+    }
+
+
+def _owner(holder: record.Holder) -> client.Body:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": lease.DynamicLease.KIND,
+        "name": holder.name,
+        "uid": holder.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _data(draft: ports.SecretDraft) -> dict[str, str]:
+    values = draft.credentials.reveal()
+    return {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}

@@ -1,0 +1,317 @@
+"""One provider's HTTP: who is trusted, how long we wait, what may have happened when it fails.
+
+Everything that httpx raises ends here and becomes one of our errors, in our own words: texts,
+headers and bodies of a conversation can carry credentials, and so can httpx's exceptions. They
+are raised outside of ``except`` blocks, so that not even ``__context__`` leads back to them.
+"""
+
+import asyncio
+import json
+import logging
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from http import cookiejar
+from typing import Any, Final, Literal, TypeVar
+
+import httpx
+import pydantic
+
+import leaseholder
+from leaseholder import errors, ports
+from leaseholder.api import provider
+from leaseholder.api.conditions import Reason
+from leaseholder.providers import clock as clocks
+from leaseholder.providers import pace
+from leaseholder.secrecy import Hidden
+
+CONNECT_SECONDS: Final = 10.0
+_SLACK: Final = 20.0
+_KEEP_ALIVE: Final = 4.0
+"""Shorter than servers' usual 5 s: a mint on a connection that the server is just closing would
+be an unclear one."""
+_NOT_SENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+    httpx.InvalidURL,
+)
+_Model = TypeVar("_Model", bound=pydantic.BaseModel)
+
+Method = Literal["GET", "POST", "DELETE"]
+Observe = Callable[[str, str, float], None]
+"""Told each request's operation, outcome (``Outcome``) and seconds."""
+
+
+class Outcome(StrEnum):
+    """How a request ended, for metrics."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    THROTTLED = "throttled"
+    FAILED = "failed"
+    UNREACHABLE = "unreachable"
+    UNTRUSTED = "untrusted"
+    LOST = "lost"
+    LATE = "late"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request to a provider."""
+
+    operation: str
+    """What it is for, as metrics call it."""
+    method: Method
+    path: str
+    timeout: float
+    """Seconds to wait for the answer."""
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
+    category: pace.Category = "read"
+    """How the provider's rate limit counts it."""
+    effect: bool = False
+    """It leaves something behind even when its answer is lost."""
+    deadline: datetime | None = None
+    """It isn't sent at or after this moment of the provider's clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back; the content can hold credentials and doesn't show."""
+
+    status: int
+    content: bytes = field(repr=False)
+    retry_after: float | None = None
+    """Of a 429: seconds to wait."""
+
+    def parse(self, model: type[_Model]) -> _Model | None:
+        """The content as ``model``; None where it has another shape."""
+        try:
+            return model.model_validate_json(self.content)
+        except pydantic.ValidationError:
+            return None
+
+
+class _Late(Exception):
+    """The deadline passed while a connection was being made."""
+
+
+class Http:
+    """The connections to one provider."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        limits: provider.Limits,
+        credentialing: ports.Credentialing,
+        clock: ports.Clock,
+        observe: Observe,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.clock = clocks.ProviderClock(clock)
+        self._base_url = base_url
+        self._credentialing = credentialing
+        self._observe = observe
+        self._transport = transport
+        self._pace = pace.Pace(clock, limits.requests_per_minute)
+        self._turns = asyncio.Semaphore(limits.concurrency)
+        self._building = asyncio.Lock()
+        self._client: httpx.AsyncClient | None = None
+        self._bundle: str | None = None
+        self._retired: list[httpx.AsyncClient] = []
+
+    async def send(self, request: Request, bearer: Hidden | None = None) -> Answer:
+        """Send one request and wait for its answer, whatever its status.
+
+        Raises:
+            Unavailable: no answer; ``sent`` if ``request.effect`` may have come about.
+            Throttled: it isn't time yet; nothing was sent.
+        """
+        async with self._turns:
+            self._may_send(request)
+            client = await self._open()
+            failure, answer = await self._exchange(client, request, bearer)
+            if failure is not None and failure.reason is Reason.UNTRUSTED:
+                client = await self._reopen(client, failure)
+                failure, answer = await self._exchange(client, request, bearer)
+        if answer is None:
+            assert failure is not None  # noqa: S101 - one of the two is always there
+            raise failure
+        return answer
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        clients = [*self._retired, *([self._client] if self._client else [])]
+        self._client, self._retired = None, []
+        for client in clients:
+            await client.aclose()
+
+    def _may_send(self, request: Request) -> None:
+        if self._late(request):
+            raise _too_late()
+        wait = self._pace.wait(request.category)
+        if wait > 0:
+            sentence = f"the provider's rate limit leaves no room for another {wait:.0f} s"
+            raise errors.Throttled(Reason.THROTTLED, sentence, retry_after=wait)
+        self._pace.sent()
+
+    def _late(self, request: Request) -> bool:
+        return request.deadline is not None and self.clock.now() >= request.deadline
+
+    async def _exchange(
+        self, client: httpx.AsyncClient, request: Request, bearer: Hidden | None
+    ) -> tuple[errors.Unavailable | None, Answer | None]:
+        started = time.monotonic()
+        failure, outcome, answer = None, Outcome.OK, None
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS + request.timeout + _SLACK):
+                response = await client.send(self._built(client, request, bearer))
+        except _Late:
+            failure, outcome = _too_late(), Outcome.LATE
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            failure, outcome = _translate(error, effect=request.effect)
+        else:
+            answer = self._learn(request, response)
+            outcome = _outcome(answer.status)
+        self._observe(request.operation, outcome, time.monotonic() - started)
+        return failure, answer
+
+    def _built(
+        self, client: httpx.AsyncClient, request: Request, bearer: Hidden | None
+    ) -> httpx.Request:
+        headers = {"Authorization": f"Bearer {bearer.reveal()}"} if bearer else {}
+        content = None
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+            content = json.dumps(request.body).encode()
+        return client.build_request(
+            request.method,
+            request.path,
+            params=request.params or None,
+            headers=headers,
+            content=content,
+            timeout=httpx.Timeout(request.timeout, connect=CONNECT_SECONDS),
+            extensions={"trace": self._check_before_write(request)},
+        )
+
+    def _check_before_write(self, request: Request) -> Any:
+        """The deadline once more, after connecting and right before the socket write."""
+
+        async def trace(event: str, _: Mapping[str, Any]) -> None:
+            if event.endswith("send_request_headers.started") and self._late(request):
+                raise _Late
+
+        return trace
+
+    def _learn(self, request: Request, response: httpx.Response) -> Answer:
+        self.clock.observe(response.headers.get("date"))
+        self._pace.learn(request.category, response.headers)
+        wait = None
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            # Only the number of seconds is taken out of the text.
+            text = response.content[:2000].decode(errors="replace")
+            wait = self._pace.throttled(request.category, response.headers, text)
+        return Answer(status=response.status_code, content=response.content, retry_after=wait)
+
+    async def _open(self) -> httpx.AsyncClient:
+        async with self._building:
+            if self._client is None:
+                self._bundle = await self._credentialing.ca_bundle()
+                self._client = await self._new_client()
+            return self._client
+
+    async def _reopen(
+        self, used: httpx.AsyncClient, failure: errors.Unavailable
+    ) -> httpx.AsyncClient:
+        """A client that trusts the CA bundle as it is now, where it changed; else ``failure``."""
+        async with self._building:
+            if self._client is not None and self._client is not used:
+                return self._client
+            bundle = await self._credentialing.ca_bundle()
+            if bundle == self._bundle:
+                raise failure
+            self._bundle = bundle
+            self._client = await self._new_client()
+            self._retired.append(used)  # others may still be waiting for answers on it
+            return self._client
+
+    async def _new_client(self) -> httpx.AsyncClient:
+        _hush()
+        return httpx.AsyncClient(
+            base_url=self._base_url,
+            verify=await asyncio.to_thread(_tls, self._bundle),
+            follow_redirects=False,
+            headers={"User-Agent": f"leaseholder/{leaseholder.__version__}"},
+            cookies=cookiejar.CookieJar(cookiejar.DefaultCookiePolicy(allowed_domains=[])),
+            limits=httpx.Limits(keepalive_expiry=_KEEP_ALIVE),
+            transport=self._transport,
+        )
+
+
+def _tls(bundle: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if bundle is None:
+        return context
+    try:
+        context.load_verify_locations(cadata=bundle)
+    except (ssl.SSLError, ValueError):
+        bundle = None
+    if bundle is None:
+        sentence = "the CA bundle holds no readable certificate: write PEM certificates"
+        raise errors.Unavailable(Reason.UNTRUSTED, sentence, sent=False)
+    return context
+
+
+def _hush() -> None:
+    """Keep httpx's and httpcore's own logs out of ours: they show URLs, headers, exceptions."""
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _too_late() -> errors.Unavailable:
+    sentence = "the request wasn't sent, because its deadline had passed"
+    return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
+
+
+def _translate(error: Exception, *, effect: bool) -> tuple[errors.Unavailable, Outcome]:
+    if isinstance(error, _NOT_SENT):
+        if _distrusted(error):
+            sentence = (
+                "the provider's certificate isn't trusted: check the url, or write its CA in "
+                "caBundle"
+            )
+            unavailable = errors.Unavailable(Reason.UNTRUSTED, sentence, sent=False)
+            return unavailable, Outcome.UNTRUSTED
+        sentence = "the provider can't be reached: no connection could be made"
+        return errors.Unavailable(Reason.UNREACHABLE, sentence, sent=False), Outcome.UNREACHABLE
+    if isinstance(error, httpx.TimeoutException | TimeoutError):
+        sentence = "the provider didn't answer in time"
+    else:
+        sentence = "the connection to the provider was lost before its answer"
+    return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=effect), Outcome.LOST
+
+
+def _distrusted(error: BaseException | None) -> bool:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _outcome(status: int) -> Outcome:
+    if status < 300:
+        return Outcome.OK
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        return Outcome.THROTTLED
+    return Outcome.REFUSED if status < 500 else Outcome.FAILED

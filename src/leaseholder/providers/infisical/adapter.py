@@ -1,0 +1,299 @@
+"""Infisical as a provider: leases are minted, extended, looked at and taken back by its API.
+
+Three of its ways shape this module. Credentials are shown once, so a mint is tried once and
+carries a tag by which its lease is found again. A renewal adds to the old expiry, so the length
+to ask for is reckoned from that. A failed revocation answers 200, so its lease's status is what
+counts.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import httpx
+
+from leaseholder import errors, ports
+from leaseholder.api.conditions import Reason
+from leaseholder.providers import http, settings, ttl
+from leaseholder.providers.infisical import (
+    kinds,
+    leases,
+    paths,
+    projects,
+    refusals,
+    session,
+    sources,
+    wire,
+)
+from leaseholder.providers.infisical import login as logins
+
+_MARGIN_SECONDS: Final = 2
+"""What an extension stays below the maximum: our moments are cut to the second."""
+_CAPABILITIES: Final = ("Extend", "Inspect", "Revoke", "ForceRevoke")
+
+
+class Infisical:
+    """One login at one Infisical server; see ``ports.Provider``."""
+
+    def __init__(
+        self,
+        access: ports.Access,
+        credentialing: ports.Credentialing,
+        *,
+        base_url: str,
+        clock: ports.Clock,
+        settings: settings.InfisicalSettings,
+        observe: http.Observe,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        if access.spec.infisical is None:
+            raise errors.Invalid(Reason.PROVIDER_MISMATCH, "the provider is no Infisical server")
+        self._settings = settings
+        self._http = http.Http(
+            base_url=base_url,
+            limits=access.spec.limits,
+            credentialing=credentialing,
+            clock=clock,
+            observe=observe,
+            transport=transport,
+        )
+        self._login = logins.Login(
+            auth=access.spec.infisical.auth,
+            connection=self._http,
+            credentialing=credentialing,
+            clock=clock,
+            timeout=settings.read_timeout_seconds,
+        )
+        send = session.Session(self._http, self._login).send
+        self._projects = projects.Projects(send, clock, settings.read_timeout_seconds)
+        self._sources = sources.Sources(self._projects, clock, settings.read_timeout_seconds)
+        self._tagless: set[str] = set()
+
+    def now(self) -> datetime:
+        """The provider's clock: its last ``Date``, carried on by a clock that never jumps."""
+        return self._http.clock.now()
+
+    async def check(self) -> ports.Health:
+        """Log in if need be and look whether the provider answers."""
+        await self._login.token()
+        request = http.Request(
+            operation="status",
+            method="GET",
+            path=paths.STATUS,
+            timeout=self._settings.read_timeout_seconds,
+        )
+        answer = await self._http.send(request)
+        if answer.status == 429 or answer.status >= 500:
+            raise refusals.refusal(answer, {}, effect=False)
+        status = answer.parse(wire.Status) if session.usable(answer) else None
+        return ports.Health(
+            server_version=status.version if status else None,
+            clock_skew=self._http.clock.skew,
+            capabilities=(*_CAPABILITIES, *(("Recover",) if self._tagging else ())),
+        )
+
+    async def prepare(self, attempt: ports.Attempt) -> None:
+        """Refuse what can't be minted before it is tried, as far as the identity may look."""
+        least = self._settings.minimum_ttl_seconds
+        if attempt.ttl_seconds is not None and attempt.ttl_seconds < least:
+            sentence = f"Infisical takes no ttl below {ttl.render(least)}: write a longer one"
+            raise errors.Invalid(Reason.INVALID, sentence)
+        await self._sources.check(attempt.source, attempt.ttl_seconds)
+
+    async def issue(self, attempt: ports.Attempt) -> ports.Issued:
+        """Mint one lease.
+
+        A server that doesn't take the tag says so before it mints anything (400, 422); then, and
+        only then, it is asked again without.
+        """
+        source, where = attempt.source, sources.key(attempt.source)
+        tagged = self._settings.tag_in_config and where not in self._tagless
+        answer = await self._mint(attempt, tagged=tagged)
+        if tagged and refusals.blames_config(answer):
+            tagged = False
+            self._tagless.add(where)
+            answer = await self._mint(attempt, tagged=False)
+            if refusals.blames_config(answer):
+                self._tagless.discard(where)  # it was the lease's own config
+        if not session.usable(answer):
+            known = self._sources.maximum(source)
+            raise refusals.refusal(answer, source, effect=True, maximum=known)
+        created = answer.parse(wire.CreateAnswer)
+        if created is None:
+            raise refusals.bad_answer(answer, sent=True)
+        self._sources.note(source, created.dynamic_secret)
+        credential_type = self._sources.credential_type(source)
+        return leases.minted(created, source=source, credential_type=credential_type, tagged=tagged)
+
+    async def extend(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+        """Extend ``lease`` so that it ends at ``until`` or its latest, never later."""
+        length = self._extension(lease, until)
+        answer = await self._projects.ask(
+            lease.source,
+            lambda slug: self._write(
+                operation="extend",
+                method="POST",
+                path=paths.renewal(lease.id),
+                body={**paths.address(slug, lease.source), "ttl": ttl.render(length)},
+            ),
+        )
+        if answer.status == 400 and refusals.body_of(answer) is not None:
+            raise _not_extended(answer, lease)
+        found = self._lease_in(answer, lease, effect=True)
+        return leases.seen(found, None, source=lease.source, handle=lease.handle)
+
+    async def inspect(self, lease: ports.Lease) -> ports.Lease:
+        """Look at a lease: its expiry, its maximum and status as they are now."""
+        answer = await self._projects.ask(
+            lease.source,
+            lambda slug: self._read("inspect", paths.lease(lease.id), slug, lease.source),
+        )
+        found = self._lease_in(answer, lease, effect=False)
+        return leases.seen(found, found.dynamic_secret, source=lease.source, handle=lease.handle)
+
+    async def revoke(self, lease: ports.Lease, *, force: bool = False) -> ports.Revocation:
+        """Take a lease back; a 200 alone doesn't say that it is gone."""
+        forced = {"isForced": True} if force else {}
+        answer = await self._projects.ask(
+            lease.source,
+            lambda slug: self._write(
+                operation="revoke",
+                method="DELETE",
+                path=paths.lease(lease.id),
+                body={**paths.address(slug, lease.source), **forced},
+            ),
+        )
+        found = self._lease_in(answer, lease, effect=True)
+        if found.status is None:
+            return ports.Revocation(done=True)
+        sentence = (
+            f"{refusals.stated(answer)}, but the system behind the dynamic secret didn't take "
+            "the credentials back: look at the lease at Infisical"
+        )
+        return ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence)
+
+    async def recover(self, attempt: ports.Attempt) -> Sequence[ports.Lease]:
+        """The leases of the dynamic secret that carry the attempt's tag."""
+        source = attempt.source
+        answer = await self._projects.ask(
+            source, lambda slug: self._read("recover", paths.leases_of(source), slug, source)
+        )
+        if not session.usable(answer):
+            raise refusals.refusal(answer, source, effect=False)
+        listed = answer.parse(wire.LeasesAnswer)
+        if listed is None:
+            raise refusals.bad_answer(answer, sent=False)
+        return tuple(
+            leases.seen(found, None, source=source, handle={"recoverable": True})
+            for found in listed.leases
+            if leases.carries(found, attempt)
+        )
+
+    def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
+        """What can be done for a lease with these notes; empty notes: for one not yet minted."""
+        return kinds.capabilities(handle, self._settings, tagging=self._tagging)
+
+    async def aclose(self) -> None:
+        """Close connections; the login isn't revoked."""
+        await self._login.aclose()
+        await self._http.aclose()
+
+    @property
+    def _tagging(self) -> bool:
+        return self._settings.tag_in_config and not self._tagless
+
+    async def _mint(self, attempt: ports.Attempt, *, tagged: bool) -> http.Answer:
+        source = attempt.source
+        config = {
+            **source.get("config", {}),
+            **({leases.TAG: leases.tag(attempt)} if tagged else {}),
+        }
+        asked: dict[str, Any] = {"dynamicSecretName": paths.name(source)}
+        if attempt.ttl_seconds is not None:
+            asked["ttl"] = ttl.render(attempt.ttl_seconds)
+        if config:
+            asked["config"] = config
+        return await self._projects.ask(
+            source,
+            lambda slug: self._write(
+                operation="issue",
+                method="POST",
+                path=paths.LEASES,
+                body={**asked, **paths.address(slug, source)},
+                deadline=attempt.deadline,
+            ),
+        )
+
+    def _extension(self, lease: ports.Lease, until: datetime) -> int:
+        """Seconds to add to the lease's expiry.
+
+        Raises:
+            CannotExtend: nothing sensible is left to add.
+        """
+        if not self.capabilities(lease.handle).renewable:
+            sentence = "this kind of credentials can't be extended, only replaced"
+            raise errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
+        least = self._settings.minimum_ttl_seconds
+        wanted = _seconds(until - lease.expires_at)
+        room = wanted
+        if lease.latest is not None:
+            room = _seconds(lease.latest - lease.expires_at) - _MARGIN_SECONDS
+        if lease.latest is not None and room < least:
+            sentence = "the lease is at the end of the longest life that Infisical gives it"
+            raise errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
+        if wanted < least:
+            sentence = f"Infisical extends by {ttl.render(least)} or more: it is too soon"
+            raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, sentence, latest=lease.latest)
+        return min(wanted, room)
+
+    def _lease_in(self, answer: http.Answer, lease: ports.Lease, *, effect: bool) -> wire.Lease:
+        if not session.usable(answer):
+            raise refusals.refusal(answer, lease.source, effect=effect)
+        found = answer.parse(wire.LeaseAnswer)
+        if found is None or found.lease.id != lease.id:
+            raise refusals.bad_answer(answer, sent=effect)
+        return found.lease
+
+    def _read(
+        self, operation: str, path: str, slug: str, source: Mapping[str, Any]
+    ) -> http.Request:
+        return http.Request(
+            operation=operation,
+            method="GET",
+            path=path,
+            params=paths.address(slug, source),
+            timeout=self._settings.read_timeout_seconds,
+        )
+
+    def _write(
+        self,
+        *,
+        operation: str,
+        method: http.Method,
+        path: str,
+        body: Mapping[str, Any],
+        deadline: datetime | None = None,
+    ) -> http.Request:
+        return http.Request(
+            operation=operation,
+            method=method,
+            path=path,
+            body=body,
+            category="write",
+            effect=True,
+            timeout=self._settings.write_timeout_seconds,
+            deadline=deadline,
+        )
+
+
+def _seconds(length: timedelta) -> int:
+    return int(length.total_seconds())
+
+
+def _not_extended(answer: http.Answer, lease: ports.Lease) -> errors.ProviderError:
+    """A 400 means that the lease can't live longer, unless it is the plan that ended."""
+    error = refusals.refusal(answer, lease.source, effect=True)
+    if error.reason is Reason.PLAN:
+        return error
+    sentence = f"{refusals.stated(answer)}: the lease can't be extended, only replaced"
+    return errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)

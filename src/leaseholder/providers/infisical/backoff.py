@@ -1,0 +1,74 @@
+"""When a refused login may be tried again.
+
+Infisical locks an identity for 300 s after three wrong tries within 30 s, for everybody who uses
+it. So two tries are never followed by a third within that window, and the same credentials are
+tried ever more seldom. Changed ones are tried at once. State is in memory: a restart costs one
+try.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from leaseholder import errors
+from leaseholder.secrecy import Hidden
+
+LOCKOUT_WINDOW: Final = 35.0
+"""The server's 30 s and a little for the way there."""
+LOCKOUT: Final = 300.0
+_LONGEST: Final = 300.0
+
+
+class Backoff:
+    """Remembers refused logins; moments are those of a clock that never jumps."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._refused: errors.ProviderError | None = None
+        self._with: Hidden | None = None
+        self._count = 0
+        self._until = 0.0
+        self._tries: deque[float] = deque(maxlen=2)
+
+    def hindrance(self, credentials: Hidden | None) -> errors.ProviderError | None:
+        """The refusal that stands in the way of trying ``credentials`` now.
+
+        Args:
+            credentials: what would be tried; None where it is new each time.
+        """
+        if self._refused is None:
+            return None
+        wait = self._burst()
+        if credentials is None or credentials == self._with:
+            wait = max(wait, self._until - self._now())
+        return again(self._refused, retry_after=wait) if wait > 0 else None
+
+    def refused(self, error: errors.ProviderError, credentials: Hidden | None) -> None:
+        """Take note that a try with ``credentials`` was refused."""
+        same = credentials == self._with and self._refused is not None
+        self._count = self._count + 1 if same else 1
+        self._refused, self._with = error, credentials
+        self._tries.append(self._now())
+        wait = min(LOCKOUT_WINDOW * 2.0 ** min(self._count - 1, 10), _LONGEST)
+        self._until = self._now() + max(wait, error.retry_after or 0.0)
+        error.retry_after = self._until - self._now()
+
+    def worked(self) -> None:
+        """Forget what was: a good login clears the server's count too."""
+        self._refused, self._with, self._count = None, None, 0
+        self._tries.clear()
+
+    def _burst(self) -> float:
+        if len(self._tries) < 2:
+            return 0.0
+        return self._tries[0] + LOCKOUT_WINDOW - self._now()
+
+
+def again(error: errors.ProviderError, *, retry_after: float | None = None) -> errors.ProviderError:
+    """The same error as a new object, so that many may raise it."""
+    wait = error.retry_after if retry_after is None else retry_after
+    if isinstance(error, errors.Unavailable):
+        return errors.Unavailable(error.reason, error.sentence, sent=error.sent, retry_after=wait)
+    if isinstance(error, errors.CannotExtend):
+        return errors.CannotExtend(error.reason, error.sentence, latest=error.latest)
+    return type(error)(error.reason, error.sentence, retry_after=wait)

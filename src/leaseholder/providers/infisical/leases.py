@@ -1,0 +1,92 @@
+"""Infisical's leases made ours: moments cut to the second, notes for the record, the tag."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from pydantic import JsonValue
+
+from leaseholder import ports
+from leaseholder.api import base
+from leaseholder.providers import ttl
+from leaseholder.providers.infisical import kinds, wire
+from leaseholder.secrecy import Credentials
+
+FAILED_TO_DELETE: Final = "Failed to delete"
+TAG: Final = "leaseholder"
+_UNBOUNDED: Final = 100 * 366 * 86_400
+"""A maximum of more than a century is none."""
+
+
+def tag(attempt: ports.Attempt) -> dict[str, str]:
+    """What marks a lease as that attempt's; plain text for everybody who may list leases."""
+    return {"installation": attempt.installation, "attempt": attempt.attempt_id}
+
+
+def carries(lease: wire.Lease, attempt: ports.Attempt) -> bool:
+    """Whether the lease is that attempt's."""
+    return isinstance(lease.config, dict) and lease.config.get(TAG) == tag(attempt)
+
+
+def maximum(secret: wire.DynamicSecret) -> int | None:
+    """``maxTTL`` in seconds; None: no bound, or none that can be read."""
+    seconds = ttl.parse(secret.max_ttl) if secret.max_ttl else None
+    return seconds if seconds is not None and 0 < seconds < _UNBOUNDED else None
+
+
+def minted(
+    answer: wire.CreateAnswer,
+    *,
+    source: Mapping[str, Any],
+    credential_type: str | None,
+    tagged: bool,
+) -> ports.Issued:
+    """A new lease with its notes and credentials."""
+    values = _values(answer.data)
+    handle = {
+        **kinds.notes(answer.dynamic_secret.type, credential_type=credential_type, keys=values),
+        "recoverable": tagged,
+    }
+    lease = seen(answer.lease, answer.dynamic_secret, source=source, handle=handle)
+    return ports.Issued(lease=lease, credentials=Credentials(values))
+
+
+def seen(
+    lease: wire.Lease,
+    secret: wire.DynamicSecret | None,
+    *,
+    source: Mapping[str, Any],
+    handle: Mapping[str, Any],
+) -> ports.Lease:
+    """A lease as it is now; without ``secret`` the bound in ``handle`` stands."""
+    bound = maximum(secret) if secret else handle.get("maxTTL")
+    notes = {name: value for name, value in handle.items() if name != "status"}
+    if secret is not None and "type" not in notes:
+        notes |= kinds.notes(secret.type, credential_type=None, keys=())
+    notes |= {"createdAt": base.render_moment(lease.created_at), "maxTTL": bound}
+    if lease.status is not None:
+        notes["status"] = FAILED_TO_DELETE
+    return ports.Lease(
+        id=lease.id,
+        source=source,
+        issued_at=base.whole_second(lease.created_at),
+        expires_at=base.whole_second(lease.expire_at),
+        latest=_latest(lease.created_at, bound),
+        handle=notes,
+    )
+
+
+def _latest(created_at: datetime, bound: object) -> datetime | None:
+    if not isinstance(bound, int):
+        return None
+    return base.whole_second(created_at + timedelta(seconds=bound))
+
+
+def _values(data: Mapping[str, JsonValue]) -> dict[str, str]:
+    """Each value as the Secret is to hold it: what is no string as JSON, nulls not at all."""
+    return {
+        key: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+        for key, value in data.items()
+        if value is not None
+    }

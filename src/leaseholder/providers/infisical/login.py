@@ -1,0 +1,202 @@
+"""The login that all leases of a provider share.
+
+One login at a time serves everybody who waits (``_under_way``). The token is replaced at three
+quarters of its life, or when the server stops taking it; never renewed, because old servers kill
+a living token on a renewal that comes too late. While a replacement can't be had, the old token
+is used for as long as it lasts, so that debts can be paid after the Secret is gone.
+"""
+
+import asyncio
+import base64
+import json
+from dataclasses import dataclass, replace
+from typing import Final
+
+from leaseholder import errors, ports
+from leaseholder.api import provider
+from leaseholder.api.conditions import Reason
+from leaseholder.providers import http
+from leaseholder.providers.infisical import backoff, refusals, ways, wire
+from leaseholder.secrecy import Hidden
+
+_SHARE: Final = 0.75
+_UNSTATED_LIFE: Final = 3600.0
+"""Life of a token that states none, neither in the answer nor in itself."""
+_REREAD_SECONDS: Final = 300.0
+"""A ready-made token is read again this often, so that a replaced one is noticed in peace."""
+_RETRY_SECONDS: Final = 30.0
+"""Between tries to replace a token that still works."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    token: Hidden
+    renew_at: float
+    ends_at: float
+
+
+class Login:
+    """Holds an access token and replaces it in time."""
+
+    def __init__(
+        self,
+        *,
+        auth: provider.InfisicalAuth,
+        connection: http.Http,
+        credentialing: ports.Credentialing,
+        clock: ports.Clock,
+        timeout: float,
+    ) -> None:
+        self._auth = auth
+        self._http = connection
+        self._credentialing = credentialing
+        self._now = clock.monotonic
+        self._timeout = timeout
+        self._backoff = backoff.Backoff(clock.monotonic)
+        self._held: _Held | None = None
+        self._tried: Hidden | None = None
+        self._under_way: asyncio.Task[_Held | errors.ProviderError] | None = None
+
+    async def token(self) -> Hidden:
+        """An access token, logging in where none is held or it is old.
+
+        Raises:
+            Denied: the login was refused, now or a short while ago.
+            Unavailable: no usable answer; nothing of the caller's was sent.
+            Throttled: too many requests.
+        """
+        held = self._held
+        if held is not None and self._now() < held.renew_at:
+            return held.token
+        outcome = await self._shared()
+        if isinstance(outcome, _Held):
+            return outcome.token
+        held = self._held
+        if held is not None and self._now() < held.ends_at:
+            self._held = replace(held, renew_at=self._now() + _RETRY_SECONDS)
+            return held.token
+        raise backoff.again(outcome)
+
+    def drop(self, token: Hidden) -> None:
+        """Take note that the server doesn't take ``token`` any more."""
+        if self._held is not None and self._held.token == token:
+            self._held = None
+        if self._auth.token_auth is not None:
+            self._backoff.refused(_not_taken(), token)
+
+    def distrust(self, token: Hidden) -> errors.ProviderError:
+        """Take note that the server doesn't even take a token that it just made."""
+        self.drop(token)
+        error = _not_taken()
+        if self._auth.token_auth is None:
+            self._backoff.refused(error, self._tried)
+        return error
+
+    async def aclose(self) -> None:
+        """Stop a login that is under way."""
+        if self._under_way is not None:
+            self._under_way.cancel()
+            await asyncio.gather(self._under_way, return_exceptions=True)
+
+    async def _shared(self) -> _Held | errors.ProviderError:
+        """The outcome of the login under way, starting one where there is none."""
+        if self._under_way is None or self._under_way.done():
+            self._under_way = asyncio.create_task(self._attempt())
+        return await asyncio.shield(self._under_way)
+
+    async def _attempt(self) -> _Held | errors.ProviderError:
+        try:
+            self._held = await self._log_in()
+        except errors.ProviderError as error:
+            return error
+        self._backoff.worked()
+        return self._held
+
+    async def _log_in(self) -> _Held:
+        if ways.fresh_each_time(self._auth):
+            self._stand_back(None)
+        proof = await ways.proof(self._auth, self._credentialing)
+        self._stand_back(proof.credentials)
+        self._tried = proof.credentials
+        if proof.token is not None:
+            return _Held(proof.token, self._now() + _REREAD_SECONDS, float("inf"))
+        request = http.Request(
+            operation="login",
+            method="POST",
+            path=proof.path,
+            body=proof.body,
+            category="write",
+            timeout=self._timeout,
+        )
+        answer = await self._http.send(request)
+        if answer.status == 200:
+            return self._held_by(answer)
+        error = _refused(answer)
+        if isinstance(error, errors.Denied):
+            self._backoff.refused(error, proof.credentials)
+        raise error
+
+    def _stand_back(self, credentials: Hidden | None) -> None:
+        hindrance = self._backoff.hindrance(credentials)
+        if hindrance is not None:
+            raise hindrance
+
+    def _held_by(self, answer: http.Answer) -> _Held:
+        login = answer.parse(wire.Login)
+        if login is None:
+            raise refusals.bad_answer(answer, sent=False)
+        life = _life(login, self._http.clock.now().timestamp())
+        return _Held(Hidden(login.access_token), self._now() + _SHARE * life, self._now() + life)
+
+
+def _life(login: wire.Login, now: float) -> float:
+    """Seconds that the token lives: the shorter of what the answer and the token itself say."""
+    stated = [login.expires_in, _own_life(login.access_token, now)]
+    return min((life for life in stated if life > 0), default=_UNSTATED_LIFE)
+
+
+def _own_life(token: str, now: float) -> float:
+    """Seconds from issue to ``exp`` by the token's own claims; 0 where it states none."""
+    try:
+        part = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        return float(claims["exp"]) - float(claims.get("iat", now))
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError):
+        return 0.0
+
+
+_HINTS: Final = (
+    ("invalid credentials", "the client id or the client secret is wrong"),
+    ("expired client secret", "the client secret has expired: make a new one"),
+    ("usage limit", "the client secret is used up: make a new one"),
+    ("sub organization", "the identity can't log in to that organization: check organizationSlug"),
+    ("namespace not allowed", "the identity doesn't allow the ServiceAccount's namespace"),
+    ("name not allowed", "the identity doesn't allow the ServiceAccount's name"),
+    ("audience not allowed", "the identity doesn't allow the token's audience: check audience"),
+    ("auth method not found", "the identity doesn't have this way to log in: check identityId"),
+    ("k8s", "the identity doesn't allow this ServiceAccount"),
+)
+
+
+def _refused(answer: http.Answer) -> errors.ProviderError:
+    body = refusals.body_of(answer)
+    who = refusals.stated(answer)
+    if answer.status == 429:
+        return refusals.throttled(answer)
+    if answer.status >= 500:
+        sentence = f"{who} to the login: the server is in trouble"
+        return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
+    if body is None:
+        return refusals.bad_answer(answer, sent=False)
+    text = body.text.lower()
+    if "temporarily locked" in text:
+        sentence = f"{who} to the login: too many wrong tries have locked the identity for a while"
+        return errors.Denied(Reason.LOCKED_OUT, sentence, retry_after=backoff.LOCKOUT)
+    unknown = "check the credentials, the identity and the addresses that it trusts"
+    hint = next((told for sign, told in _HINTS if sign in text), unknown)
+    return errors.Denied(Reason.LOGIN_REFUSED, f"{who} to the login: {hint}")
+
+
+def _not_taken() -> errors.Denied:
+    sentence = "Infisical doesn't take the access token: check the identity, or make a new token"
+    return errors.Denied(Reason.LOGIN_REFUSED, sentence)

@@ -1,0 +1,76 @@
+"""The slug of a project that is given by its id: the API takes slugs, which can change.
+
+Resolved slugs are kept for a while, and resolved again when the server no longer knows one.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from leaseholder import errors, ports
+from leaseholder.api.conditions import Reason
+from leaseholder.providers import http
+from leaseholder.providers.infisical import paths, refusals, session, wire
+
+_KEEP_SECONDS: Final = 600.0
+
+Send = Callable[[http.Request], Awaitable[http.Answer]]
+
+
+class Projects:
+    """Knows the slugs of projects."""
+
+    def __init__(self, send: Send, clock: ports.Clock, timeout: float) -> None:
+        self._send = send
+        self._now = clock.monotonic
+        self._timeout = timeout
+        self._known: dict[str, tuple[str, float]] = {}
+
+    async def ask(
+        self, source: Mapping[str, Any], request: Callable[[str], http.Request]
+    ) -> http.Answer:
+        """Send what ``request`` makes of the project's slug; again if the slug had changed."""
+        slug = await self._slug(source)
+        answer = await self._send(request(slug))
+        if "projectId" not in source or refusals.missing(answer) is not refusals.Missing.PROJECT:
+            return answer
+        self._known.pop(source["projectId"], None)
+        renamed = await self._slug(source)
+        return await self._send(request(renamed)) if renamed != slug else answer
+
+    async def _slug(self, source: Mapping[str, Any]) -> str:
+        project_id = source.get("projectId")
+        if project_id is None:
+            return str(source.get("projectSlug", ""))
+        slug, until = self._known.get(project_id, ("", 0.0))
+        if self._now() >= until:
+            slug = await self._resolve(project_id)
+            self._known[project_id] = (slug, self._now() + _KEEP_SECONDS)
+        return slug
+
+    async def _resolve(self, project_id: str) -> str:
+        newer, older = paths.projects(project_id)
+        answer = await self._send(self._look(newer))
+        if answer.status == 404:
+            answer = await self._send(self._look(older))
+        if not session.usable(answer):
+            raise _unresolved(answer, project_id)
+        found = answer.parse(wire.ProjectAnswer)
+        if found is None or found.slug is None:
+            raise refusals.bad_answer(answer, sent=False)
+        return found.slug
+
+    def _look(self, path: str) -> http.Request:
+        return http.Request(operation="project", method="GET", path=path, timeout=self._timeout)
+
+
+def _unresolved(answer: http.Answer, project_id: str) -> errors.ProviderError:
+    if answer.status == 403:
+        sentence = (
+            f"{refusals.stated(answer)}: the identity may not look up project {project_id}: make "
+            "it a member, or write projectSlug instead"
+        )
+        return errors.Denied(Reason.DENIED, sentence)
+    if answer.status == 404 and refusals.missing(answer) is not None:
+        sentence = f"{refusals.stated(answer)}: there is no project with the id {project_id}"
+        return errors.Invalid(Reason.SOURCE_MISSING, sentence)
+    return refusals.refusal(answer, {"projectId": project_id}, effect=False)

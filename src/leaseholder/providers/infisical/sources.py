@@ -1,0 +1,145 @@
+"""What is known of a dynamic secret before a lease is taken on it.
+
+Looking at one needs rights that a careful administrator doesn't give (it shows the root
+credential's settings), so a refusal is remembered and the mint goes on without. Many leases of
+one source ask at once: they share one look, whose outcome holds for some seconds.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from leaseholder import errors, ports
+from leaseholder.api.conditions import Reason
+from leaseholder.providers import http
+from leaseholder.providers.infisical import (
+    backoff,
+    leases,
+    paths,
+    projects,
+    refusals,
+    session,
+    wire,
+)
+
+_KEEP_SECONDS: Final = 10.0
+_KEEP_FORBIDDEN_SECONDS: Final = 300.0
+_REMEMBERED: Final = 4096
+_DELETING: Final = "Revocation in process"
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one look showed; ``until`` on the clock that never jumps."""
+
+    until: float
+    secret: wire.DynamicSecret | None = None
+    error: errors.ProviderError | None = None
+
+
+class Sources:
+    """Looks at dynamic secrets, seldom."""
+
+    def __init__(self, known: projects.Projects, clock: ports.Clock, timeout: float) -> None:
+        self._projects = known
+        self._now = clock.monotonic
+        self._timeout = timeout
+        self._looks: dict[str, _Look] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._types: dict[str, str] = {}
+        self._maxima: dict[str, int | None] = {}
+
+    async def check(self, source: Mapping[str, Any], ttl_seconds: int | None) -> None:
+        """Refuse what can't be minted.
+
+        Raises:
+            Invalid: it isn't there, is being deleted, or ``ttl_seconds`` is above its maximum.
+        """
+        look = await self._look(source)
+        if look.error is not None:
+            raise backoff.again(look.error)
+        if look.secret is None:
+            return
+        if look.secret.status == _DELETING:
+            sentence = (
+                f"the dynamic secret {paths.name(source)} in {refusals.place(source)} is being "
+                "deleted at Infisical"
+            )
+            raise errors.Invalid(Reason.SOURCE_DELETED, sentence)
+        bound = leases.maximum(look.secret)
+        if bound is not None and ttl_seconds is not None and ttl_seconds > bound:
+            raise refusals.too_long(ttl_seconds, maximum=bound)
+
+    def credential_type(self, source: Mapping[str, Any]) -> str | None:
+        """``inputs.credentialType`` as last seen, None where it never was."""
+        return self._types.get(key(source))
+
+    def maximum(self, source: Mapping[str, Any]) -> int | None:
+        """The longest ttl in seconds as last seen, None where it isn't known."""
+        return self._maxima.get(key(source))
+
+    def note(self, source: Mapping[str, Any], secret: wire.DynamicSecret) -> None:
+        """Remember what an answer said about the dynamic secret."""
+        where = key(source)
+        _make_room(self._maxima)
+        self._maxima[where] = leases.maximum(secret)
+        if secret.credential_type is not None:
+            _make_room(self._types)
+            self._types[where] = secret.credential_type
+
+    async def _look(self, source: Mapping[str, Any]) -> _Look:
+        where = key(source)
+        async with self._locks.setdefault(where, asyncio.Lock()):
+            look = self._looks.get(where)
+            if look is None or self._now() >= look.until:
+                look = await self._ask(source)
+                _make_room(self._looks)
+                self._looks[where] = look
+        if len(self._locks) > _REMEMBERED:
+            self._locks = {name: lock for name, lock in self._locks.items() if lock.locked()}
+        return look
+
+    async def _ask(self, source: Mapping[str, Any]) -> _Look:
+        answer = await self._projects.ask(source, lambda slug: self._request(slug, source))
+        soon = self._now() + _KEEP_SECONDS
+        if session.usable(answer):
+            found = answer.parse(wire.SecretAnswer)
+            if found is None:
+                return _Look(soon)
+            self.note(source, found.dynamic_secret)
+            return _Look(soon, secret=found.dynamic_secret)
+        if answer.status == 403:
+            return _Look(self._now() + _KEEP_FORBIDDEN_SECONDS)
+        error = refusals.refusal(answer, source, effect=False)
+        if not isinstance(error, errors.Invalid):
+            raise error
+        return _Look(soon, error=error)
+
+    def _request(self, slug: str, source: Mapping[str, Any]) -> http.Request:
+        return http.Request(
+            operation="look",
+            method="GET",
+            path=paths.secret(source),
+            params=paths.address(slug, source),
+            timeout=self._timeout,
+        )
+
+
+def key(source: Mapping[str, Any]) -> str:
+    """A name for the dynamic secret that a source means, whatever the lease's own config."""
+    return json.dumps(
+        [
+            source.get("projectId"),
+            source.get("projectSlug"),
+            source.get("environmentSlug"),
+            source.get("path"),
+            paths.name(source),
+        ]
+    )
+
+
+def _make_room(known: dict[str, Any]) -> None:
+    while len(known) >= _REMEMBERED:
+        del known[next(iter(known))]

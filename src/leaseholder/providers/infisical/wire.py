@@ -1,0 +1,130 @@
+"""What Infisical sends, as far as we read it; fields that we don't know are ignored."""
+
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic.alias_generators import to_camel
+
+
+class Wire(BaseModel):
+    """Base of all answers: frozen, tolerant, silent about its input when it doesn't fit."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+
+class Login(Wire):
+    """Answer of every login."""
+
+    access_token: Annotated[str, Field(pattern=r"^[\x21-\x7e]+$", repr=False)]
+    expires_in: float = 0.0
+    """Configured life in seconds; 0: none configured, the token's own ``exp`` counts."""
+
+
+class DynamicSecret(Wire):
+    """A dynamic secret; ``inputs`` are there only for those who may read the root credential."""
+
+    name: str = ""
+    type: str = ""
+    default_ttl: Annotated[str | None, Field(alias="defaultTTL")] = None
+    max_ttl: Annotated[str | None, Field(alias="maxTTL")] = None
+    status: str | None = None
+    inputs: Annotated[dict[str, Any], Field(repr=False)] = Field(default_factory=dict)
+
+    @property
+    def credential_type(self) -> str | None:
+        """``static``, ``dynamic``, ``iam-user`` …; None where inputs can't be read."""
+        value = self.inputs.get("credentialType")
+        return value if isinstance(value, str) else None
+
+
+class Lease(Wire):
+    """A lease. ``status`` is null or ``Failed to delete``."""
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
+    expire_at: AwareDatetime
+    created_at: AwareDatetime
+    status: str | None = None
+    config: JsonValue = None
+    dynamic_secret: DynamicSecret | None = None
+
+
+class SecretAnswer(Wire):
+    """GET of a dynamic secret."""
+
+    dynamic_secret: DynamicSecret
+
+
+class CreateAnswer(Wire):
+    """POST of a lease: the only answer that carries the credentials."""
+
+    lease: Lease
+    dynamic_secret: DynamicSecret = DynamicSecret()
+    data: Annotated[dict[str, JsonValue], Field(repr=False, min_length=1)]
+
+
+class LeaseAnswer(Wire):
+    """GET, renewal or DELETE of a lease."""
+
+    lease: Lease
+
+
+class LeasesAnswer(Wire):
+    """All leases of a dynamic secret, everybody's."""
+
+    leases: tuple[Lease, ...]
+
+
+class Project(Wire):
+    """A project."""
+
+    slug: Annotated[str, Field(min_length=1)]
+
+
+class ProjectAnswer(Wire):
+    """GET of a project: newer servers call it so, older ones workspace."""
+
+    project: Project | None = None
+    workspace: Project | None = None
+
+    @property
+    def slug(self) -> str | None:
+        """The slug, whichever way it was said."""
+        found = self.project or self.workspace
+        return found.slug if found else None
+
+
+class Status(Wire):
+    """GET /api/status; many servers don't state their version."""
+
+    version: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9.+_-]{1,64}$")] = None
+
+
+class Refusal(Wire):
+    """Body of every answer that isn't 2xx; ``message`` is an array of issues for 422."""
+
+    req_id: str | None = None
+    status_code: int | None = None
+    error: str = ""
+    message: JsonValue = ""
+
+    @property
+    def text(self) -> str:
+        """The message, to classify by; it is never passed on."""
+        return self.message if isinstance(self.message, str) else ""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """First path elements of a validation's complaints."""
+        entries = self.message if isinstance(self.message, list) else []
+        paths = [entry.get("path") for entry in entries if isinstance(entry, dict)]
+        return tuple(
+            path[0]
+            for path in paths
+            if isinstance(path, list) and path and isinstance(path[0], str)
+        )

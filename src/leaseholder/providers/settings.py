@@ -1,0 +1,29 @@
+"""What an administrator may tune about Infisical, each default with its source."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class InfisicalSettings(BaseModel):
+    """Settings of the Infisical adapter; the documented server's values are the defaults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    minimum_ttl_seconds: int = Field(default=60, ge=1)
+    """Shortest ttl that the server takes, for a lease and for an extension (its validation:
+    below 60 000 ms it answers 422 "TTL must be a greater than 1min")."""
+    settle_seconds: int = Field(default=160, ge=0)
+    """After this long a mint whose answer was lost shows in the list, or never will: the
+    server's longest connection timeout (90 s with an HSM), the slowest provider call (30 s) and
+    a minute's replica lag, less what they share."""
+    replica_lag_seconds: int = Field(default=60, ge=0)
+    """How long a read may trail a write (reads go to a replica on Cloud; spurious 404s were seen
+    within about a minute of creation)."""
+    write_timeout_seconds: float = Field(default=100.0, gt=0)
+    """How long we wait for a create, renew or revoke: longer than the server itself waits (30 s,
+    90 s with an HSM), because giving up on a create that succeeds makes an orphan."""
+    read_timeout_seconds: float = Field(default=40.0, gt=0)
+    """How long we wait for a login or a look: longer than the server's usual 30 s."""
+    tag_in_config: bool = True
+    """Send installation and attempt id in a lease's ``config``, by which the lease of a lost
+    answer is found. The server keeps config as it is (seen, not promised), so it can be
+    switched off."""

@@ -1,0 +1,53 @@
+"""What an administrator sets, from the environment: ``LEASEHOLDER_…``.
+
+Nested settings take two underscores: ``LEASEHOLDER_INFISICAL__MINIMUM_TTL_SECONDS``.
+"""
+
+import pathlib
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from leaseholder.providers.settings import InfisicalSettings
+
+_POD_NAMESPACE: Final = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def _own_namespace() -> str:
+    """The namespace of the pod that we run in; ``leaseholder`` outside of one."""
+    return _POD_NAMESPACE.read_text().strip() if _POD_NAMESPACE.exists() else "leaseholder"
+
+
+class Settings(BaseSettings):
+    """The operator's settings; unknown nested ones are refused."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LEASEHOLDER_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+    operator_namespace: str = Field(default_factory=_own_namespace)
+    """Namespace of the operator: its LeaseRecords live there."""
+    namespaces: Annotated[str, NoDecode] = ""
+    """Namespaces to serve, separated by commas; empty: all."""
+    workers: Annotated[int, Field(ge=1, le=256)] = 16
+    """DynamicLeases worked on at once."""
+    metrics_address: str = "0.0.0.0:8080"
+    """Where /metrics, /healthz and /readyz are served."""
+    log_format: Literal["text", "json"] = "text"
+    """Lines for people, or for machines."""
+    log_level: Literal["DEBUG", "INFO", "WARNING"] = "INFO"
+    """How much is logged; no level shows credentials."""
+    stop_grace_seconds: Annotated[float, Field(ge=1, le=3600)] = 110
+    """How long a stop waits for what is under way; less than terminationGracePeriodSeconds."""
+    infisical: InfisicalSettings = InfisicalSettings()
+    """How Infisical servers behave."""
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The namespaces to serve; none: all."""
+        return tuple(name.strip() for name in self.namespaces.split(",") if name.strip())

@@ -1,0 +1,50 @@
+"""/metrics, /healthz and /readyz over plain HTTP."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+Check = Callable[[], str | None]
+"""None when well, else what is wrong."""
+
+
+@asynccontextmanager
+async def serving(
+    address: str, *, metrics: Callable[[], bytes], healthy: Check, ready: Check
+) -> AsyncIterator[int]:
+    """Serve while the context is open.
+
+    Args:
+        address: ``host:port`` to listen at; port 0 takes a free one.
+        metrics: the metrics in the Prometheus text format.
+        healthy: whether the process works, or should be restarted.
+        ready: whether the process does its work.
+
+    Yields:
+        The port.
+    """
+    app = web.Application()
+    app.router.add_get("/metrics", lambda _: _metrics(metrics))
+    app.router.add_get("/healthz", lambda _: _verdict(healthy))
+    app.router.add_get("/readyz", lambda _: _verdict(ready))
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    host, _, port = address.rpartition(":")
+    site = web.TCPSite(runner, host, int(port))
+    await site.start()
+    try:
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
+
+
+async def _metrics(metrics: Callable[[], bytes]) -> web.Response:
+    return web.Response(
+        body=metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+    )
+
+
+async def _verdict(check: Check) -> web.Response:
+    wrong = check()
+    return web.Response(text=(wrong or "ok") + "\n", status=503 if wrong else 200)

@@ -1,0 +1,206 @@
+"""A user's view of the cluster: apply, get, patch, delete, wait; what kubectl would do.
+
+Used by tests, demo and benchmarks to act and to look from outside, never through the code
+that is tested.
+"""
+
+import asyncio
+import base64
+import collections.abc
+import dataclasses
+import pathlib
+import time
+import types
+import typing
+
+import aiohttp
+import yaml
+
+from tests.world import kubernetes
+
+Object = dict[str, typing.Any]
+Namespaced = bool
+
+_PLACES: dict[str, tuple[str, str, Namespaced]] = {
+    "Namespace": ("api/v1", "namespaces", False),
+    "Secret": ("api/v1", "secrets", True),
+    "ConfigMap": ("api/v1", "configmaps", True),
+    "ServiceAccount": ("api/v1", "serviceaccounts", True),
+    "Event": ("api/v1", "events", True),
+    "ResourceQuota": ("api/v1", "resourcequotas", True),
+    "ClusterRole": ("apis/rbac.authorization.k8s.io/v1", "clusterroles", False),
+    "ClusterRoleBinding": ("apis/rbac.authorization.k8s.io/v1", "clusterrolebindings", False),
+    "Role": ("apis/rbac.authorization.k8s.io/v1", "roles", True),
+    "RoleBinding": ("apis/rbac.authorization.k8s.io/v1", "rolebindings", True),
+    "CustomResourceDefinition": (
+        "apis/apiextensions.k8s.io/v1",
+        "customresourcedefinitions",
+        False,
+    ),
+    "DynamicLease": ("apis/leaseholder.dev/v1alpha1", "dynamicleases", True),
+    "LeaseProvider": ("apis/leaseholder.dev/v1alpha1", "leaseproviders", True),
+    "ClusterLeaseProvider": ("apis/leaseholder.dev/v1alpha1", "clusterleaseproviders", False),
+    "LeaseRecord": ("apis/leaseholder.dev/v1alpha1", "leaserecords", True),
+}
+
+
+class Refused(Exception):
+    """The API server said no; ``message`` is what a user would read."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{status}: {message}")
+        self.status = status
+        self.message = message
+
+
+@dataclasses.dataclass(slots=True)
+class Kube:
+    """One person's connection."""
+
+    plane: kubernetes.ControlPlane
+    token: str | None = None
+    _session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> typing.Self:
+        self._session = self.plane.session(self.token)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: types.TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def apply(self, manifest: Object) -> Object:
+        """Server-side apply, as ``kubectl apply --server-side`` with strict field checks."""
+        meta = manifest["metadata"]
+        path = _path(manifest["kind"], meta.get("namespace", ""), meta["name"])
+        query = "?fieldManager=tests&force=true&fieldValidation=Strict"
+        return await self._call(
+            "PATCH", path + query, manifest, content_type="application/apply-patch+yaml"
+        )
+
+    async def apply_file(self, path: pathlib.Path) -> None:
+        """Apply every document of a manifest."""
+        for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+            await self.apply(document)
+
+    async def get(self, kind: str, name: str, namespace: str = "") -> Object | None:
+        """An object, None where there is none."""
+        try:
+            return await self._call("GET", _path(kind, namespace, name))
+        except Refused as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def list(self, kind: str, namespace: str = "", *, labels: str = "") -> list[Object]:
+        """All objects of a kind, in one namespace or everywhere."""
+        query = f"?labelSelector={labels}" if labels else ""
+        found = await self._call("GET", _path(kind, namespace, "") + query)
+        items: list[Object] = found["items"]
+        return items
+
+    async def patch(self, kind: str, name: str, namespace: str, change: Object) -> Object:
+        """A merge patch."""
+        path = _path(kind, namespace, name)
+        return await self._call(
+            "PATCH", path, change, content_type="application/merge-patch+json"
+        )
+
+    async def delete(self, kind: str, name: str, namespace: str = "") -> None:
+        """Delete an object; it is fine if there is none."""
+        try:
+            await self._call("DELETE", _path(kind, namespace, name))
+        except Refused as error:
+            if error.status != 404:
+                raise
+
+    async def service_account_token(self, name: str, namespace: str) -> str:
+        """A token of a ServiceAccount, as a pod would have it."""
+        path = _path("ServiceAccount", namespace, name) + "/token"
+        body = {"spec": {"expirationSeconds": 7200}}
+        answer = await self._call("POST", path, body)
+        return str(answer["status"]["token"])
+
+    async def secret_values(self, name: str, namespace: str) -> dict[str, str] | None:
+        """A Secret's data, decoded; None where there is no such Secret."""
+        found = await self.get("Secret", name, namespace)
+        if found is None:
+            return None
+        return {k: base64.b64decode(v).decode() for k, v in found.get("data", {}).items()}
+
+    async def wait(
+        self,
+        kind: str,
+        name: str,
+        namespace: str,
+        until: collections.abc.Callable[[Object | None], bool],
+        *,
+        what: str,
+        timeout: float = 30.0,
+    ) -> Object | None:
+        """Look until a condition holds; the object as it was then.
+
+        Raises:
+            AssertionError: it didn't within ``timeout`` seconds; says how it stood last.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            found = await self.get(kind, name, namespace)
+            if until(found):
+                return found
+            if time.monotonic() > deadline:
+                raise AssertionError(
+                    f"{kind} {name}: not within {timeout:g} s: {what}; {_outline(found)}"
+                )
+            await asyncio.sleep(0.05)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        body: Object | None = None,
+        *,
+        content_type: str = "application/json",
+    ) -> Object:
+        assert self._session is not None, "use it as a context manager"
+        headers = {"Content-Type": content_type}
+        async with self._session.request(method, path, json=body, headers=headers) as answer:
+            parsed: Object = await answer.json(content_type=None)
+            if answer.status >= 300:
+                raise Refused(answer.status, str(parsed.get("message")))
+            return parsed
+
+
+def _path(kind: str, namespace: str, name: str) -> str:
+    group, plural, namespaced = _PLACES[kind]
+    scope = f"/namespaces/{namespace}" if namespaced and namespace else ""
+    return f"/{group}{scope}/{plural}" + (f"/{name}" if name else "")
+
+
+def condition(found: Object | None, kind: str) -> Object:
+    """A condition of an object; empty where it has none."""
+    conditions = ((found or {}).get("status") or {}).get("conditions", [])
+    return next((c for c in conditions if c["type"] == kind), {})
+
+
+def is_ready(found: Object | None) -> bool:
+    """What ``kubectl wait --for=condition=Ready`` waits for."""
+    ready = condition(found, "Ready")
+    return ready.get("status") == "True"
+
+
+def is_gone(found: Object | None) -> bool:
+    """Whether there is no such object."""
+    return found is None
+
+
+def _outline(found: Object | None) -> str:
+    """Status and metadata of an object, for a failed wait; never data."""
+    if found is None:
+        return "it doesn't exist"
+    return f"status {found.get('status')}, deletion {found['metadata'].get('deletionTimestamp')}"

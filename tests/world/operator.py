@@ -1,0 +1,148 @@
+"""The operator as a process: its own ServiceAccount, exactly the rights that deploy/ ships.
+
+Several can run at once, each with a namespace, a ledger and served namespaces of its own.
+"""
+
+import asyncio
+import dataclasses
+import os
+import pathlib
+import signal
+import types
+import typing
+import urllib.error
+import urllib.request
+
+import yaml
+
+from tests.world import kube, processes
+from tests.world import world as worlds
+
+_DEPLOY = processes.CHECKOUT / "deploy" / "operator"
+_HOME = "leaseholder"
+FAST = {
+    "LEASEHOLDER_INFISICAL__MINIMUM_TTL_SECONDS": "2",
+    "LEASEHOLDER_INFISICAL__SETTLE_SECONDS": "2",
+    "LEASEHOLDER_INFISICAL__REPLICA_LAG_SECONDS": "2",
+}
+"""Settings for the emulator with ``--min-ttl 2`` and no replicas."""
+
+
+async def install(client: kube.Kube, namespace: str = _HOME) -> None:
+    """CRDs, and the operator's namespace, ServiceAccount and rights, as deploy/ has them."""
+    for path in sorted((processes.CHECKOUT / "crds").glob("*.yaml")):
+        await client.apply_file(path)
+    for path in (_DEPLOY / "namespace.yaml", _DEPLOY / "rbac.yaml"):
+        for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+            await client.apply(_moved(document, namespace))
+    for path in sorted((processes.CHECKOUT / "crds").glob("*.yaml")):
+        name = yaml.safe_load(path.read_text(encoding="utf-8"))["metadata"]["name"]
+        await client.wait(
+            "CustomResourceDefinition", name, "", _established, what="the CRD is established"
+        )
+
+
+@dataclasses.dataclass(slots=True)
+class Operator:
+    """A running operator."""
+
+    process: processes.Process
+    metrics_url: str
+
+    @classmethod
+    async def start(
+        cls,
+        world: worlds.World,
+        client: kube.Kube,
+        *,
+        name: str = "operator",
+        home: str = _HOME,
+        namespaces: str = "",
+        settings: typing.Mapping[str, str] = types.MappingProxyType(FAST),
+    ) -> "Operator":
+        """Start it and wait until it is ready; ``install`` comes first."""
+        token = await client.service_account_token("leaseholder", home)
+        port = processes.free_port()
+        environment = {
+            "KUBECONFIG": os.fspath(world.kubeconfig_for(token)),
+            "LEASEHOLDER_OPERATOR_NAMESPACE": home,
+            "LEASEHOLDER_NAMESPACES": namespaces,
+            "LEASEHOLDER_METRICS_ADDRESS": f"{processes.LOOPBACK}:{port}",
+            "LEASEHOLDER_LOG_LEVEL": "DEBUG",
+            **settings,
+        }
+        process = processes.Process.start(
+            name,
+            processes.python("leaseholder.cli.main", "run"),
+            directory=world.directory,
+            environment=environment,
+        )
+        running = cls(process, f"http://{processes.LOOPBACK}:{port}")
+        try:
+            await asyncio.to_thread(
+                processes.wait_until,
+                running.ready,
+                timeout=30,
+                what="the operator is ready",
+                part=process,
+            )
+        except BaseException as error:
+            running.process.stop()
+            raise AssertionError(f"{error}\n{process.last_words(40)}") from None
+        return running
+
+    @property
+    def log(self) -> pathlib.Path:
+        """Everything that it logged."""
+        return self.process.log
+
+    def ready(self) -> bool:
+        """Whether /readyz says so."""
+        return self.answers("/readyz")
+
+    def answers(self, path: str) -> bool:
+        """Whether a path answers 200."""
+        try:
+            with urllib.request.urlopen(self.metrics_url + path, timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def metrics(self) -> dict[str, float]:
+        """All samples of /metrics, by name with labels."""
+        with urllib.request.urlopen(self.metrics_url + "/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        samples = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
+        return {name: float(value) for name, _, value in samples}
+
+    def terminate(self) -> None:
+        """SIGTERM, as Kubernetes stops a pod; returns at once."""
+        os.kill(self.process.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash."""
+        self.process.kill()
+
+    def stop(self) -> None:
+        """SIGTERM, and wait until it has ended."""
+        self.process.stop()
+
+
+def _established(found: kube.Object | None) -> bool:
+    return kube.condition(found, "Established").get("status") == "True"
+
+
+def _moved(document: kube.Object, namespace: str) -> kube.Object:
+    """A manifest of deploy/ for an operator in another namespace."""
+    if namespace == _HOME:
+        return document
+    meta = document["metadata"]
+    if meta.get("namespace") == _HOME:
+        meta["namespace"] = namespace
+    if document["kind"] == "Namespace":
+        meta["name"] = namespace
+    if document["kind"] == "ClusterRoleBinding":
+        meta["name"] = f"{meta['name']}-{namespace}"
+    for subject in document.get("subjects", []):
+        subject["namespace"] = namespace
+    return document
