@@ -99,7 +99,7 @@ class KubernetesCluster:
         """The records of one DynamicLease, oldest first."""
         items = await self._list(places.RECORDS.at(self._home), f"{names.FOR_UID}={uid}")
         found = (patches.read(record.LeaseRecord, item) for item in items)
-        return tuple(sorted(found, key=lambda known: known.number))
+        return tuple(sorted(found, key=lambda known: record.number_of(known.name)))
 
     async def all_records(self) -> Sequence[record.LeaseRecord]:
         """The whole ledger; what can't be read is left out."""

@@ -12,7 +12,7 @@ import math
 import os
 import pathlib
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Final, Self
 
 import aiohttp
@@ -37,8 +37,10 @@ Observe = Callable[[str, str], None]
 _VERBS: Final = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
 _TIMEOUT: Final = 30.0
 _CONNECT_TIMEOUT: Final = 10.0
+_SLACK: Final = 5.0
 _RELOAD: Final = 60.0
 _BEARER: Final = "BearerToken"
+_BROKEN: Final = (TimeoutError, aiohttp.ClientError, OSError)
 _log = logging.getLogger(__name__)
 
 # The library's own functions aren't typed.
@@ -149,13 +151,16 @@ class Api:
         verb = _VERBS.get(method) or ("get" if place.name else "list")
         headers = {"Accept": accept, "Content-Type": content_type}
         limit = aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_TIMEOUT)
-        with _reaching(verb, place):
+        what = "its answer is no JSON"
+        try:
             answer = await self._send(method, place, verb, query, headers, body, limit)
-            content = await answer.response.read()
-        found = _parse(content)
-        self._check(verb, place, answer, found)
+            found = _parse(await answer.response.read())
+        except _BROKEN as error:
+            what, found = _broken(error), None
+        else:
+            self._check(verb, place, answer, found)
         if found is None:
-            raise refusals.unreachable(verb, place, "its answer is no JSON")
+            raise refusals.unreachable(verb, place, what)
         return found
 
     async def watch(
@@ -167,21 +172,23 @@ class Api:
         """
         headers = {"Accept": accept, "Content-Type": JSON}
         asked = {**query, "watch": "true", "timeoutSeconds": str(seconds)}
-        limit = aiohttp.ClientTimeout(
-            total=seconds + _CONNECT_TIMEOUT, sock_connect=_CONNECT_TIMEOUT
-        )
-        with _reaching("watch", place):
+        limit = aiohttp.ClientTimeout(total=seconds + _SLACK, sock_connect=_CONNECT_TIMEOUT)
+        what = ""
+        try:
             answer = await self._send("GET", place, "watch", asked, headers, None, limit)
-            try:
+            with contextlib.closing(answer.response):
                 if answer.status != 200:
                     self._check("watch", place, answer, _parse(await answer.response.read()))
                 async for line in answer.response.content:
                     event = _parse(line)
                     if event is None:
-                        raise refusals.unreachable("watch", place, "its answer is no JSON")
+                        what = "its answer is no JSON"
+                        break
                     yield event
-            finally:
-                answer.response.close()
+        except _BROKEN as error:
+            what = _broken(error)
+        if what:
+            raise refusals.unreachable("watch", place, what)
 
     def bearer(self) -> Hidden | None:
         """The operator's own token, where it logs in with one."""
@@ -232,17 +239,11 @@ class Api:
         )
 
 
-@contextlib.contextmanager
-def _reaching(verb: str, place: places.Place) -> Iterator[None]:
-    what = ""
-    try:
-        yield
-    except TimeoutError:
-        what = "no answer in time"
-    except (aiohttp.ClientError, OSError) as error:
-        what = f"no connection ({type(error).__name__})"
-    if what:
-        raise refusals.unreachable(verb, place, what) from None
+def _broken(error: Exception) -> str:
+    """What to say of a broken connection; the error itself, which may hold headers, is dropped."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return f"no connection ({type(error).__name__})"
 
 
 def _parse(content: bytes) -> Body | None:

@@ -139,27 +139,27 @@ class _Follower:
         backoff = Backoff()
         while True:
             began = time.monotonic()
-            if await self._round():
+            asked = await self._round()
+            # A watch that held for a while was no failure, however it ended.
+            if time.monotonic() - began >= min(_LONGEST, self._seconds / 2):
                 backoff.reset()
-            # A watch that the API server ended in its time was no failure.
-            if time.monotonic() - began < min(_LONGEST, self._seconds / 2):
-                await asyncio.sleep(backoff.pause())
+            else:
+                await asyncio.sleep(max(backoff.pause(), min(asked, _LONGEST)))
 
-    async def _round(self) -> bool:
-        """One list, if need be, and one watch; whether the API server answered at all."""
-        answered = False
+    async def _round(self) -> float:
+        """One list, if need be, and one watch; the pause that the API server asked for."""
         try:
             if not self._version:
                 await self._list()
-            answered = True
             await self._watch()
         except errors.ClusterError as error:
             self._version = ""
             _log.info("the watch on Secrets starts anew: %s", error.sentence)
+            return error.retry_after or 0.0
         except Exception as error:  # an answer of no known shape mustn't end the watch
             self._version = ""
             _log.warning("the watch on Secrets starts anew: %s", type(error).__name__)
-        return answered
+        return 0.0
 
     async def _list(self) -> None:
         found = await self._api.request(

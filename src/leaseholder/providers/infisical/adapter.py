@@ -235,15 +235,16 @@ class Infisical:
             raise errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
         least = self._settings.minimum_ttl_seconds
         wanted = _seconds(until - lease.expires_at)
+        latest = leases.latest(lease)
         room = wanted
-        if lease.latest is not None:
-            room = _seconds(lease.latest - lease.expires_at) - _MARGIN_SECONDS
-        if lease.latest is not None and room < least:
+        if latest is not None:
+            room = _seconds(latest - lease.expires_at) - _MARGIN_SECONDS
+        if latest is not None and room < least:
             sentence = "the lease is at the end of the longest life that Infisical gives it"
             raise errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
         if wanted < least:
             sentence = f"Infisical extends by {ttl.render(least)} or more: it is too soon"
-            raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, sentence, latest=lease.latest)
+            raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, sentence, latest=latest)
         return min(wanted, room)
 
     def _lease_in(self, answer: http.Answer, lease: ports.Lease, *, effect: bool) -> wire.Lease:

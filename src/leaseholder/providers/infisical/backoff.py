@@ -69,6 +69,4 @@ def again(error: errors.ProviderError, *, retry_after: float | None = None) -> e
     wait = error.retry_after if retry_after is None else retry_after
     if isinstance(error, errors.Unavailable):
         return errors.Unavailable(error.reason, error.sentence, sent=error.sent, retry_after=wait)
-    if isinstance(error, errors.CannotExtend):
-        return errors.CannotExtend(error.reason, error.sentence, latest=error.latest)
     return type(error)(error.reason, error.sentence, retry_after=wait)

@@ -77,6 +77,13 @@ def seen(
     )
 
 
+def latest(lease: ports.Lease) -> datetime | None:
+    """The end of the lease's longest life; from its notes where a record brought it back."""
+    if lease.latest is not None:
+        return lease.latest
+    return _latest(lease.issued_at, lease.handle.get("maxTTL"))
+
+
 def _latest(created_at: datetime, bound: object) -> datetime | None:
     if not isinstance(bound, int):
         return None

@@ -79,8 +79,9 @@ class Login:
 
     def drop(self, token: Hidden) -> None:
         """Take note that the server doesn't take ``token`` any more."""
-        if self._held is not None and self._held.token == token:
-            self._held = None
+        if self._held is None or self._held.token != token:
+            return  # somebody else noticed first
+        self._held = None
         if self._auth.token_auth is not None:
             self._backoff.refused(_not_taken(), token)
 

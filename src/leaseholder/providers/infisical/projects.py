@@ -31,9 +31,10 @@ class Projects:
         """Send what ``request`` makes of the project's slug; again if the slug had changed."""
         slug = await self._slug(source)
         answer = await self._send(request(slug))
-        if "projectId" not in source or refusals.missing(answer) is not refusals.Missing.PROJECT:
+        project_id = source.get("projectId")
+        if project_id is None or refusals.missing(answer) is not refusals.Missing.PROJECT:
             return answer
-        self._known.pop(source["projectId"], None)
+        self._known.pop(project_id, None)
         renamed = await self._slug(source)
         return await self._send(request(renamed)) if renamed != slug else answer
 

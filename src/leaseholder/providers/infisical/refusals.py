@@ -6,12 +6,14 @@ apart. It is matched, never passed on: it can hold what the system behind the pr
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final
 
 from leaseholder import errors
+from leaseholder.api import durations
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import http, ttl
+from leaseholder.providers import http
 from leaseholder.providers.infisical import wire
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9-]{1,40}")
@@ -139,12 +141,16 @@ def throttled(answer: http.Answer) -> errors.Throttled:
 
 def too_long(seconds: int | None, *, who: str = "", maximum: int | None) -> errors.Invalid:
     """The ttl asked for is above the dynamic secret's maximum."""
-    asked = f"a ttl of {ttl.render(seconds)}" if seconds is not None else "the ttl"
-    bound = f", which is {ttl.render(maximum)}" if maximum is not None else ""
+    asked = f"a ttl of {_length(seconds)}" if seconds is not None else "the ttl"
+    bound = f", which is {_length(maximum)}" if maximum is not None else ""
     sentence = (
         f"{asked} is longer than the dynamic secret's maximum{bound}: write a shorter one in ttl"
     )
     return errors.Invalid(Reason.TTL_TOO_LONG, f"{who}: {sentence}" if who else sentence)
+
+
+def _length(seconds: int) -> str:
+    return durations.render(timedelta(seconds=seconds))
 
 
 def place(source: Mapping[str, Any]) -> str:

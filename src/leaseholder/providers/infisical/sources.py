@@ -24,7 +24,7 @@ from leaseholder.providers.infisical import (
     wire,
 )
 
-_KEEP_SECONDS: Final = 10.0
+_KEEP_SECONDS: Final = 2.0
 _KEEP_FORBIDDEN_SECONDS: Final = 300.0
 _REMEMBERED: Final = 4096
 _DELETING: Final = "Revocation in process"

@@ -1,0 +1,229 @@
+"""A site: a namespace with an operator that serves it, a provider, and eyes on the world.
+
+Each test module works in a site of its own; modules share the servers, not the operator.
+"""
+
+import collections.abc
+import contextlib
+import dataclasses
+import typing
+
+from tests.world import kube, operator
+from tests.world import world as worlds
+from tests.world.infisical import client as infisical
+
+SOURCE = {"projectSlug": "demo", "environmentSlug": "prod", "path": "/"}
+
+
+@dataclasses.dataclass(slots=True)
+class Site:
+    """Where a test acts and looks."""
+
+    world: worlds.World
+    client: kube.Kube
+    admin: infisical.InfisicalAdmin
+    operator: operator.Operator
+    namespace: str
+    home: str
+    settings: dict[str, str]
+
+    async def provider(
+        self,
+        name: str = "infisical",
+        *,
+        auth: kube.Object | None = None,
+        kind: str = "LeaseProvider",
+        **spec: typing.Any,
+    ) -> None:
+        """Apply a provider; by default with the demo identity's client id and secret."""
+        metadata = {"name": name}
+        if kind == "LeaseProvider":
+            metadata["namespace"] = self.namespace
+        infisical_ = {"url": self.world.provider_url, "auth": auth or self.universal_auth()}
+        ca = self.world.provider_ca_file
+        trust = {"caBundle": ca.read_text(encoding="utf-8")} if ca is not None else {}
+        await self.client.apply(
+            {
+                "apiVersion": "leaseholder.dev/v1alpha1",
+                "kind": kind,
+                "metadata": metadata,
+                "spec": {"infisical": infisical_, **trust, **spec},
+            }
+        )
+
+    def universal_auth(self, secret: str = "infisical-auth") -> kube.Object:
+        """Universal Auth by the Secret that ``credentials_for_provider`` writes."""
+        return {
+            "universalAuth": {
+                "clientIdSecretRef": {"name": secret, "key": "clientId"},
+                "clientSecretRef": {"name": secret, "key": "clientSecret"},
+            }
+        }
+
+    async def auth_secret(self, name: str = "infisical-auth", **values: str) -> None:
+        """A Secret to log in with; by default the demo identity's."""
+        given = values or {
+            "clientId": self.world.infisical.client_id,
+            "clientSecret": self.world.infisical.client_secret,
+        }
+        await self.client.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": name, "namespace": self.namespace},
+                "stringData": given,
+            }
+        )
+
+    async def lease(
+        self,
+        name: str,
+        *,
+        source: str = "orders-db",
+        provider: str = "infisical",
+        annotations: dict[str, str] | None = None,
+        **spec: typing.Any,
+    ) -> None:
+        """Apply a DynamicLease of one of the emulator's dynamic secrets."""
+        await self.client.apply(
+            {
+                "apiVersion": "leaseholder.dev/v1alpha1",
+                "kind": "DynamicLease",
+                "metadata": {
+                    "name": name,
+                    "namespace": self.namespace,
+                    "annotations": annotations or {},
+                },
+                "spec": {
+                    "providerRef": {"name": provider},
+                    "infisical": {**SOURCE, "dynamicSecretName": source},
+                    **spec,
+                },
+            }
+        )
+
+    async def found(self, name: str) -> kube.Object | None:
+        """A DynamicLease as it stands."""
+        return await self.client.get("DynamicLease", name, self.namespace)
+
+    async def until(
+        self,
+        name: str,
+        holds: collections.abc.Callable[[kube.Object | None], bool],
+        *,
+        what: str,
+        timeout: float = 30.0,
+    ) -> kube.Object:
+        """Wait until a DynamicLease is as wanted; returns it."""
+        found = await self.client.wait(
+            "DynamicLease", name, self.namespace, holds, what=what, timeout=timeout
+        )
+        return found or {}
+
+    async def ready(self, name: str, *, timeout: float = 30.0) -> kube.Object:
+        """Wait for the condition Ready."""
+        return await self.until(name, kube.is_ready, what="Ready", timeout=timeout)
+
+    async def reason(self, name: str, reason: str, *, timeout: float = 30.0) -> kube.Object:
+        """Wait until the condition Ready has a reason."""
+        return await self.until(
+            name,
+            lambda found: kube.condition(found, "Ready").get("reason") == reason,
+            what=f"reason {reason}",
+            timeout=timeout,
+        )
+
+    async def renewals(self, name: str, count: int, *, timeout: float = 40.0) -> kube.Object:
+        """Wait until a lease was extended at least so often."""
+        return await self.until(
+            name,
+            lambda found: _renewals(found) >= count,
+            what=f"{count} renewals",
+            timeout=timeout,
+        )
+
+    async def delete(self, name: str) -> None:
+        """Delete a DynamicLease; returns at once."""
+        await self.client.delete("DynamicLease", name, self.namespace)
+
+    async def gone(self, name: str, *, timeout: float = 30.0) -> None:
+        """Wait until a DynamicLease is gone."""
+        await self.until(name, kube.is_gone, what="gone", timeout=timeout)
+
+    async def credentials(self, secret: str) -> dict[str, str]:
+        """The values in a Secret; empty where there is none."""
+        return await self.client.secret_values(secret, self.namespace) or {}
+
+    async def logs_in(self, secret: str) -> bool:
+        """Whether PostgreSQL lets the credentials of a Secret in."""
+        values = await self.credentials(secret)
+        return bool(values) and self.lets_in(values)
+
+    def lets_in(self, values: collections.abc.Mapping[str, str]) -> bool:
+        """Whether PostgreSQL lets these credentials in."""
+        return self.world.postgres.can_log_in(values["DB_USERNAME"], values["DB_PASSWORD"])
+
+    async def records(self, name: str | None = None) -> list[kube.Object]:
+        """The records on this site's ledger, of one DynamicLease or all."""
+        found = await self.client.list("LeaseRecord", self.home)
+        return [r for r in found if name is None or r["spec"]["for"]["name"] == name]
+
+    async def leases(self, lease_id: str) -> infisical.Lease | None:
+        """A lease as the provider knows it."""
+        return next((one for one in await self.admin.leases() if one.id == lease_id), None)
+
+    async def minted(self, name: str) -> list[infisical.Lease]:
+        """Every lease that the provider ever minted for this site's attempts of a source."""
+        found = await self.admin.leases()
+        return [one for one in found if self._ours(one.config) and one.dynamic_secret == name]
+
+    async def all_minted(self) -> list[infisical.Lease]:
+        """Every lease that the provider ever minted for this site."""
+        return [one for one in await self.admin.leases() if self._ours(one.config)]
+
+    def _ours(self, config: typing.Any) -> bool:
+        tag = config.get("leaseholder", {}) if isinstance(config, dict) else {}
+        return str(tag.get("installation", "")).endswith(f"/{self.home}")
+
+    async def restart(self) -> None:
+        """Start another operator in the place of one that ended."""
+        self.operator = await operator.Operator.start(
+            self.world,
+            self.client,
+            name=f"{self.home}-again",
+            home=self.home,
+            namespaces=self.namespace,
+            settings=self.settings,
+        )
+
+
+def _renewals(found: kube.Object | None) -> int:
+    lease = ((found or {}).get("status") or {}).get("lease") or {}
+    return int(lease.get("renewals", 0))
+
+
+@contextlib.asynccontextmanager
+async def site(
+    world: worlds.World, name: str, **settings: str
+) -> collections.abc.AsyncIterator[Site]:
+    """Open a site: namespace, operator, auth Secret and provider ``infisical``.
+
+    ``settings`` are the operator's, beside those that suit the emulator.
+    """
+    home, all_settings = f"leaseholder-{name}", {**operator.FAST, **settings}
+    async with (
+        kube.Kube(world.control_plane) as client,
+        infisical.InfisicalAdmin(world.infisical.url) as admin,
+    ):
+        await operator.install(client, home)
+        await client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        running = await operator.Operator.start(
+            world, client, name=home, home=home, namespaces=name, settings=all_settings
+        )
+        opened = Site(world, client, admin, running, name, home, all_settings)
+        try:
+            await opened.auth_secret()
+            await opened.provider()
+            yield opened
+        finally:
+            opened.operator.stop()

@@ -1,0 +1,29 @@
+from datetime import UTC, datetime
+
+from leaseholder.api import base
+from leaseholder.api.conditions import Reason
+from leaseholder.cluster import announcing
+from leaseholder.ports import Note
+
+NOW = datetime(2026, 11, 21, 3, 4, 5, tzinfo=UTC)
+NOTE = Note("Warning", Reason.THROTTLED, "x" * 2000)
+
+
+def test_an_event_is_in_its_resources_namespace_and_cut_to_what_the_api_takes() -> None:
+    meta = base.ObjectMeta(name="orders", namespace="shop", uid="u-1", resource_version="7")
+    body = announcing.event("DynamicLease", meta, NOTE, NOW)
+    assert body["metadata"]["namespace"] == "shop"
+    assert len(body["message"]) == 1024
+    assert body["involvedObject"]["uid"] == "u-1"
+    assert body["firstTimestamp"] == body["lastTimestamp"] == "2026-11-21T03:04:05Z"
+
+
+def test_an_event_about_a_cluster_scoped_provider_is_in_default() -> None:
+    body = announcing.event("ClusterLeaseProvider", base.ObjectMeta(name="shared"), NOTE, NOW)
+    assert body["metadata"]["namespace"] == "default"
+    assert "namespace" not in body["involvedObject"]
+
+
+def test_an_events_name_stays_within_what_the_api_takes() -> None:
+    body = announcing.event("DynamicLease", base.ObjectMeta(name="x" * 253), NOTE, NOW)
+    assert len(body["metadata"]["name"]) <= 253

@@ -1,0 +1,70 @@
+import pathlib
+
+import pytest
+
+from leaseholder import errors
+from leaseholder.cluster import client, places
+
+CONFIG = """
+apiVersion: v1
+kind: Config
+current-context: c
+clusters: [{name: c, cluster: {server: "http://127.0.0.1:1"}}]
+users: [{name: u, user: {tokenFile: token}}]
+contexts: [{name: c, context: {cluster: c, user: u}}]
+"""
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: pathlib.Path) -> pathlib.Path:
+    (tmp_path / "token").write_text("first\n")
+    path = tmp_path / "kubeconfig"
+    path.write_text(CONFIG)
+    return path
+
+
+async def test_without_a_configuration_there_is_no_cluster(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(errors.ClusterUnavailable, match="no usable KUBECONFIG"):
+        await client.Api.connect()
+    with pytest.raises(errors.ClusterUnavailable, match="no usable KUBECONFIG"):
+        await client.Api.connect(tmp_path / "nowhere")
+
+
+async def test_a_closed_port_is_an_unavailable_api_server(kubeconfig: pathlib.Path) -> None:
+    api = await client.Api.connect(kubeconfig)
+    try:
+        with pytest.raises(errors.ClusterUnavailable, match="no connection"):
+            await api.request("GET", places.NAMESPACES.at("", "kube-system"))
+    finally:
+        await api.aclose()
+
+
+async def test_a_rotated_token_is_read_again_after_a_minute_and_a_lost_file_keeps_the_last(
+    kubeconfig: pathlib.Path,
+) -> None:
+    now = 1000.0
+    api = await client.Api.connect(kubeconfig, monotonic=lambda: now)
+    place = places.NAMESPACES.at("", "kube-system")
+
+    async def used() -> str:
+        with pytest.raises(errors.ClusterUnavailable):
+            await api.request("GET", place)
+        bearer = api.bearer()
+        assert bearer is not None
+        return bearer.reveal()
+
+    try:
+        assert await used() == "first"
+        (kubeconfig.parent / "token").write_text("second")
+        assert await used() == "first"
+        now += 61
+        assert await used() == "second"
+        (kubeconfig.parent / "token").unlink()
+        now += 61
+        assert await used() == "second"
+    finally:
+        await api.aclose()

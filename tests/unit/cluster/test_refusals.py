@@ -1,0 +1,122 @@
+from typing import Any
+
+import pytest
+
+from leaseholder import errors
+from leaseholder.api.conditions import Reason
+from leaseholder.cluster import places, refusals
+
+CANARY = "hunter2-canary"
+SECRET = places.SECRETS.at("shop", "orders-db")
+
+
+def status(reason: str, message: str, **details: Any) -> dict[str, Any]:
+    return {"kind": "Status", "reason": reason, "message": message, "details": details}
+
+
+def translated(code: int, found: dict[str, Any] | None = None) -> errors.ClusterError:
+    return refusals.translate("create", SECRET, code=code, status=found or {})
+
+
+@pytest.mark.parametrize("code", [401, 408, 429, 500, 502, 503, 504])
+def test_what_may_pass_is_unavailable(code: int) -> None:
+    assert isinstance(translated(code), errors.ClusterUnavailable)
+
+
+@pytest.mark.parametrize("code", [400, 403, 405, 410, 413, 415, 422])
+def test_what_can_not_succeed_as_it_is_is_refused(code: int) -> None:
+    assert type(translated(code)) is errors.Refused
+
+
+def test_an_absent_object_is_not_found() -> None:
+    assert isinstance(translated(404), refusals.NotFound)
+
+
+def test_an_existing_object_and_a_changed_one_are_both_conflicts() -> None:
+    exists = translated(409, status("AlreadyExists", CANARY))
+    changed = translated(409, status("Conflict", CANARY))
+    assert isinstance(exists, errors.Conflict)
+    assert isinstance(changed, errors.Conflict)
+    assert "exists already" in exists.sentence
+    assert "changed or replaced" in changed.sentence
+
+
+def test_an_object_of_another_uid_is_a_conflict() -> None:
+    causes = [{"field": "metadata.uid", "message": "field is immutable"}]
+    assert isinstance(translated(422, status("Invalid", "", causes=causes)), errors.Conflict)
+
+
+def test_the_servers_wish_to_wait_is_kept() -> None:
+    error = refusals.translate("create", SECRET, code=429, status={}, retry_after=7.0)
+    assert error.retry_after == 7.0
+
+
+@pytest.mark.parametrize(
+    ("message", "causes", "sentence"),
+    [
+        (
+            f'secrets is forbidden: User "{CANARY}" cannot create resource "secrets" in API '
+            'group "" in the namespace "shop"',
+            [],
+            "the operator has no right to create secrets",
+        ),
+        (
+            f'secrets "x" is forbidden: exceeded quota: {CANARY}, requested: secrets=1',
+            [],
+            "a resource quota of the namespace shop is used up",
+        ),
+        (
+            f"unable to create new content: {CANARY}",
+            [{"reason": "NamespaceTerminating", "field": "metadata.namespace"}],
+            "the namespace shop is being deleted",
+        ),
+        (
+            "cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't "
+            "set finalizers on",
+            [],
+            "no right to update dynamicleases/finalizers",
+        ),
+        (
+            f'admission webhook "guard" denied the request: {CANARY}',
+            [],
+            "an admission rule of the cluster forbids it",
+        ),
+    ],
+)
+def test_what_is_forbidden_says_why_without_the_servers_text(
+    message: str, causes: list[dict[str, str]], sentence: str
+) -> None:
+    error = translated(403, status("Forbidden", message, causes=causes))
+    assert sentence in error.sentence
+    assert "can't create secrets orders-db in namespace shop" in error.sentence
+    assert CANARY not in repr(error)
+
+
+def test_an_invalid_object_names_its_fields_up_to_the_first_key() -> None:
+    causes = [
+        {"field": f"data[{CANARY}]", "message": CANARY},
+        {"field": "metadata.labels", "message": CANARY},
+        {"field": CANARY, "message": CANARY},
+    ]
+    error = translated(422, status("Invalid", CANARY, causes=causes))
+    assert error.sentence.endswith("see data, metadata.labels")
+    assert CANARY not in error.sentence
+
+
+def test_details_of_any_shape_are_survived() -> None:
+    odd: tuple[dict[str, Any], ...] = (
+        {"details": None},
+        {"details": []},
+        {"details": {"causes": "x"}},
+        {"details": {"causes": [1]}},
+    )
+    for found in odd:
+        assert isinstance(translated(403, found), errors.Refused)
+
+
+def test_refused_writes_of_secrets_have_a_reason_of_their_own() -> None:
+    lease = places.LEASES.at("shop", "orders", "status")
+    assert translated(403).reason is Reason.WRITE_REFUSED
+    assert refusals.translate("get", SECRET, code=403, status={}).reason is Reason.DENIED
+    assert refusals.translate("patch", lease, code=403, status={}).reason is Reason.DENIED
+    assert refusals.translate("patch", lease, code=422, status={}).reason is Reason.INVALID
