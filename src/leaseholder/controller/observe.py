@@ -8,18 +8,25 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from leaseholder import errors, ports
 from leaseholder.api import base, names
+from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import Holder, LeaseRecord, State
 from leaseholder.controller import supplies
 from leaseholder.core.view import Failure, Memory, Supply, View
 
 
+_PASSING: Final = frozenset({Reason.UNAVAILABLE, Reason.LOCKED_OUT, Reason.TOO_MANY})
+"""Refusals that pass by themselves: nobody has to change anything."""
+
+
 def failure_of(error: errors.EdgeError) -> Failure:
     """An edge's error as decisions see it."""
-    permanent = isinstance(error, errors.Denied | errors.Invalid | errors.Refused)
+    stays = isinstance(error, errors.Denied | errors.Invalid | errors.Refused)
+    permanent = stays and error.reason not in _PASSING
     return Failure(
         reason=error.reason,
         sentence=error.sentence,

@@ -84,13 +84,7 @@ class ProviderWatch:
             self._failures.pop(ref, None)
             return durations.parse(known.spec.probe.interval).total_seconds()
         self._failures[ref] = self._failures.get(ref, 0) + 1
-        wait = schedule.backoff(
-            self._failures[ref],
-            seed=known.metadata.uid,
-            most=60.0,
-            retry_after=failure.retry_after,
-        )
-        return wait.total_seconds()
+        return _again(self._failures[ref], known, failure)
 
     async def _health(
         self, known: provider.AnyProvider
@@ -115,6 +109,22 @@ class ProviderWatch:
         await self.cluster.emit(known, note)
         if good:
             await self.controller.offer_users_of(ref)
+
+
+def _again(failures: int, known: provider.AnyProvider, failure: errors.EdgeError) -> float:
+    """Seconds until a provider that failed is looked at again.
+
+    A refused login is looked at often: the adapter sends nothing while its credentials stay
+    the same, and a corrected Secret should heal soon, though nobody tells us of it.
+    """
+    refused = isinstance(failure, errors.Denied)
+    wait = schedule.backoff(
+        failures,
+        seed=known.metadata.uid,
+        most=10.0 if refused else 60.0,
+        retry_after=None if refused else failure.retry_after,
+    )
+    return wait.total_seconds()
 
 
 def _status(

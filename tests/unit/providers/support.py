@@ -1,0 +1,238 @@
+"""A scripted Infisical behind httpx's mock transport, a clock that is turned by hand."""
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email import utils
+from typing import Any
+
+import httpx
+
+from leaseholder import errors, ports
+from leaseholder.api import provider
+from leaseholder.api.conditions import Reason
+from leaseholder.providers import infisical, registry
+from leaseholder.providers.settings import InfisicalSettings
+from leaseholder.secrecy import Hidden
+
+NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
+SOURCE: dict[str, Any] = {
+    "projectSlug": "demo",
+    "environmentSlug": "prod",
+    "path": "/",
+    "dynamicSecretName": "Orders-DB",
+    "config": {},
+}
+LOGIN = "/api/v1/auth/universal-auth/login"
+LEASES = "/api/v1/dynamic-secrets/leases"
+LEASE_ID = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
+CANARY = "canary-8f1d"
+UNIVERSAL: dict[str, Any] = {
+    "universalAuth": {
+        "clientId": "client",
+        "clientSecretRef": {"name": "auth", "key": "secret"},
+        "organizationSlug": "sub",
+    }
+}
+
+Reply = httpx.Response | Exception
+Handler = Callable[[httpx.Request], Reply]
+
+
+class FakeClock:
+    """Time stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def wall(self) -> datetime:
+        return NOW + timedelta(seconds=self.seconds - 1000.0)
+
+    def move(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@dataclass
+class FakeCredentialing:
+    """Hands out values; counts how often it was asked."""
+
+    values: dict[str, str] = field(default_factory=lambda: {"secret": f"{CANARY}-secret"})
+    bundle: str | None = None
+    reads: int = 0
+    tokens: int = 0
+    audiences: list[str] = field(default_factory=list)
+
+    async def secret_value(self, ref: provider.SecretKeyRef) -> Hidden:
+        self.reads += 1
+        if ref.key not in self.values:
+            raise errors.Denied(Reason.AUTH_MISSING, "no such key")
+        return Hidden(self.values[ref.key])
+
+    async def service_account_token(self, ref: provider.ServiceAccountRef, audience: str) -> Hidden:
+        self.tokens += 1
+        self.audiences.append(audience)
+        return Hidden(f"{CANARY}-sa-{self.tokens}")
+
+    async def ca_bundle(self) -> str | None:
+        return self.bundle
+
+
+def jwt(**claims: object) -> str:
+    def part(value: object) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+    return f"{part({'alg': 'none'})}.{part(claims)}.{CANARY}-signature"
+
+
+def ok(**body: Any) -> httpx.Response:
+    return httpx.Response(200, json=body)
+
+
+def refused(status: int, message: object, error: str = "BadRequest") -> httpx.Response:
+    body = {"reqId": "req-abc123", "statusCode": status, "message": message, "error": error}
+    return httpx.Response(status, json=body)
+
+
+def logged_in(token: str = f"{CANARY}-token", expires_in: int = 7200) -> httpx.Response:
+    return ok(accessToken=token, expiresIn=expires_in, accessTokenMaxTTL=0, tokenType="Bearer")
+
+
+def stamp(seconds: float) -> str:
+    """A moment as the server writes it: with milliseconds."""
+    moment = NOW + timedelta(seconds=seconds)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def wire_lease(*, created: float = 0.25, expires: float = 3600.0, **more: Any) -> dict[str, Any]:
+    return {
+        "id": LEASE_ID,
+        "version": 1,
+        "externalEntityId": "role",
+        "expireAt": stamp(expires),
+        "createdAt": stamp(created),
+        "updatedAt": stamp(created),
+        "status": None,
+        "statusDetails": None,
+        "config": None,
+        "somethingNew": {"x": 1},
+        **more,
+    }
+
+
+def wire_secret(kind: str = "sql-database", **more: Any) -> dict[str, Any]:
+    return {
+        "name": "orders-db",
+        "type": kind,
+        "defaultTTL": "1h",
+        "maxTTL": "24h",
+        "status": None,
+        **more,
+    }
+
+
+def created(kind: str = "sql-database", **data: Any) -> httpx.Response:
+    values = data or {"DB_USERNAME": "role", "DB_PASSWORD": f"{CANARY}-password"}
+    return ok(lease=wire_lease(), dynamicSecret=wire_secret(kind), data=values)
+
+
+def attempt(**changes: Any) -> ports.Attempt:
+    values: dict[str, Any] = {
+        "installation": "kube-1/leaseholder",
+        "attempt_id": "attempt-1",
+        "source": SOURCE,
+        "ttl_seconds": 3600,
+        "started_at": NOW,
+        "deadline": NOW + timedelta(seconds=30),
+    }
+    return ports.Attempt(**(values | changes))
+
+
+class Server:
+    """Answers by method and path; remembers what was asked."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.replies: dict[tuple[str, str], list[Reply | Handler]] = {}
+        self.requests: list[httpx.Request] = []
+        self.say("POST", LOGIN, lambda _: logged_in())
+
+    def say(self, method: str, path: str, *replies: Reply | Handler) -> None:
+        """The replies in turn; the last one stays."""
+        self.replies[method, path] = list(replies)
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        await request.aread()
+        self.requests.append(request)
+        queue = self.replies[request.method, request.url.path]
+        reply = queue.pop(0) if len(queue) > 1 else queue[0]
+        if callable(reply) and not isinstance(reply, httpx.Response):
+            reply = reply(request)
+        if isinstance(reply, Exception):
+            raise reply
+        copied = httpx.Response(reply.status_code, headers=reply.headers, content=reply.content)
+        moment = self.clock.wall().timestamp()
+        copied.headers.setdefault("date", utils.formatdate(moment, usegmt=True))
+        return copied
+
+    def count(self, path: str, method: str | None = None) -> int:
+        return len(self.asked(path, method))
+
+    def asked(self, path: str, method: str | None = None) -> list[httpx.Request]:
+        return [r for r in self.requests if r.url.path == path and method in (None, r.method)]
+
+
+def body(request: httpx.Request) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(request.content)
+    return parsed
+
+
+@dataclass
+class Bench:
+    """An adapter before a scripted server."""
+
+    clock: FakeClock
+    server: Server
+    credentialing: FakeCredentialing
+    adapter: infisical.Infisical
+    observed: list[tuple[str, str]]
+
+
+def bench(
+    auth: Mapping[str, Any] | None = None,
+    *,
+    limits: provider.Limits | None = None,
+    settings: InfisicalSettings | None = None,
+) -> Bench:
+    clock = FakeClock()
+    server = Server(clock)
+    credentialing = FakeCredentialing()
+    spec = provider.ProviderSpec.model_validate(
+        {
+            "infisical": {
+                "url": "https://infisical.test/api/",
+                "auth": UNIVERSAL if auth is None else auth,
+            },
+            "limits": (limits or provider.Limits()).dump(),
+        }
+    )
+    observed: list[tuple[str, str]] = []
+
+    def observe(operation: str, outcome: str, seconds: float) -> None:
+        assert seconds >= 0
+        observed.append((operation, outcome))
+
+    adapter = infisical.Infisical(
+        ports.Access(spec=spec, namespace="shop"),
+        credentialing,
+        base_url=registry.address(spec),
+        clock=clock,
+        settings=settings or InfisicalSettings(),
+        observe=observe,
+        transport=httpx.MockTransport(server),
+    )
+    return Bench(clock, server, credentialing, adapter, observed)

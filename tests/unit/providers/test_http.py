@@ -1,0 +1,267 @@
+"""Trust, time and trouble on the way to a provider."""
+
+import asyncio
+import pathlib
+import ssl
+from datetime import timedelta
+
+import httpx
+import pytest
+
+import leaseholder
+from leaseholder import errors
+from leaseholder.api import provider
+from leaseholder.api.conditions import Reason
+from leaseholder.providers import clock as clocks
+from leaseholder.providers import http, pace
+from tests.unit.providers import support
+from tests.world import certificates
+
+DATE = "Sat, 21 Nov 2026 12:00:10 GMT"
+
+
+class World:
+    """An Http before a scripted server."""
+
+    def __init__(self, limits: provider.Limits | None = None) -> None:
+        self.clock = support.FakeClock()
+        self.server = support.Server(self.clock)
+        self.credentialing = support.FakeCredentialing()
+        self.observed: list[tuple[str, str]] = []
+        self.http = http.Http(
+            base_url="https://infisical.test",
+            limits=limits or provider.Limits(),
+            credentialing=self.credentialing,
+            clock=self.clock,
+            observe=lambda operation, outcome, _: self.observed.append((operation, outcome)),
+            transport=httpx.MockTransport(self.server),
+        )
+
+    def say(self, *replies: support.Reply | support.Handler) -> None:
+        self.server.say("GET", "/x", *replies)
+
+
+def request(**changes: object) -> http.Request:
+    values: dict[str, object] = {
+        "operation": "look",
+        "method": "GET",
+        "path": "/x",
+        "timeout": 40.0,
+    }
+    return http.Request(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "sent", "outcome"),
+    [
+        (httpx.ConnectError("x"), Reason.UNREACHABLE, False, "unreachable"),
+        (httpx.ConnectTimeout("x"), Reason.UNREACHABLE, False, "unreachable"),
+        (httpx.PoolTimeout("x"), Reason.UNREACHABLE, False, "unreachable"),
+        (httpx.ReadTimeout("x"), Reason.UNAVAILABLE, True, "lost"),
+        (httpx.ReadError("x"), Reason.UNAVAILABLE, True, "lost"),
+        (httpx.WriteError("x"), Reason.UNAVAILABLE, True, "lost"),
+        (httpx.RemoteProtocolError("x"), Reason.UNAVAILABLE, True, "lost"),
+        (TimeoutError(), Reason.UNAVAILABLE, True, "lost"),
+    ],
+)
+async def test_a_failure_tells_whether_something_may_have_happened(
+    error: Exception, reason: Reason, sent: bool, outcome: str
+) -> None:
+    world = World()
+    world.say(error)
+    with pytest.raises(errors.Unavailable) as caught:
+        await world.http.send(request(effect=True))
+    assert (caught.value.reason, caught.value.sent) == (reason, sent)
+    assert world.observed == [("look", outcome)]
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+async def test_a_lost_look_leaves_nothing_behind() -> None:
+    world = World()
+    world.say(httpx.ReadTimeout("x"))
+    with pytest.raises(errors.Unavailable) as caught:
+        await world.http.send(request(effect=False))
+    assert not caught.value.sent
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(200, "ok"), (302, "refused"), (404, "refused"), (503, "failed")]
+)
+async def test_an_answer_is_returned_whatever_its_status(status: int, outcome: str) -> None:
+    world = World()
+    world.say(httpx.Response(status, headers={"location": "https://elsewhere.test/"}))
+    answer = await world.http.send(request())
+    assert answer.status == status
+    assert world.observed == [("look", outcome)]
+
+
+async def test_requests_name_us_and_keep_no_cookies() -> None:
+    world = World()
+    world.say(httpx.Response(200, headers={"set-cookie": "a=b; Path=/"}))
+    await world.http.send(request())
+    await world.http.send(request())
+    sent = world.server.requests[-1]
+    assert sent.headers["user-agent"] == f"leaseholder/{leaseholder.__version__}"
+    assert "cookie" not in sent.headers
+
+
+async def test_nothing_is_sent_at_or_after_the_deadline() -> None:
+    world = World()
+    world.say(httpx.Response(200))
+    await world.http.send(request(deadline=support.NOW + timedelta(seconds=1)))
+    with pytest.raises(errors.Unavailable) as caught:
+        await world.http.send(request(deadline=support.NOW, effect=True))
+    assert not caught.value.sent
+    assert len(world.server.requests) == 1
+
+
+async def test_the_deadline_is_looked_at_again_right_before_the_write() -> None:
+    """A transport that connects slowly, and then tells that it is about to write."""
+    world = World()
+
+    class Slow(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, sent: httpx.Request) -> httpx.Response:
+            await sent.extensions["trace"]("connection.connect_tcp.complete", {})
+            world.clock.move(60)
+            await sent.extensions["trace"]("http11.send_request_headers.started", {})
+            raise AssertionError("it was written")
+
+    world.http._transport = Slow()
+    with pytest.raises(errors.Unavailable) as caught:
+        await world.http.send(request(deadline=support.NOW + timedelta(seconds=30), effect=True))
+    assert not caught.value.sent
+    assert world.observed == [("look", "late")]
+
+
+async def test_no_more_requests_are_under_way_than_allowed() -> None:
+    world = World(provider.Limits(concurrency=2))
+    under_way, most, full, gate = 0, 0, asyncio.Event(), asyncio.Event()
+
+    class Counting(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, _: httpx.Request) -> httpx.Response:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            if under_way == 2:
+                full.set()
+            await gate.wait()
+            under_way -= 1
+            return httpx.Response(200)
+
+    world.http._transport = Counting()
+    tasks = [asyncio.create_task(world.http.send(request())) for _ in range(6)]
+    await full.wait()
+    gate.set()
+    await asyncio.gather(*tasks)
+    assert most == 2
+
+
+def untrusted() -> httpx.ConnectError:
+    error = httpx.ConnectError("certificate verify failed")
+    error.__cause__ = OSError()
+    error.__cause__.__context__ = ssl.SSLCertVerificationError("verify failed")
+    return error
+
+
+async def test_an_untrusted_certificate_is_told_from_an_unreachable_server() -> None:
+    world = World()
+    world.say(untrusted())
+    with pytest.raises(errors.Unavailable) as caught:
+        await world.http.send(request(effect=True))
+    assert (caught.value.reason, caught.value.sent) == (Reason.UNTRUSTED, False)
+    assert len(world.server.requests) == 1
+
+
+async def test_a_changed_ca_bundle_is_read_after_an_untrusted_certificate(
+    tmp_path: pathlib.Path,
+) -> None:
+    world = World()
+    world.say(untrusted(), httpx.Response(200))
+    files = certificates.write_server(tmp_path, "server")
+    await world.http._open()
+    world.credentialing.bundle = files.ca.read_text()
+    assert (await world.http.send(request())).status == 200
+    await world.http.aclose()
+
+
+async def test_a_bundle_without_certificates_is_refused() -> None:
+    world = World()
+    world.credentialing.bundle = "-----BEGIN CERTIFICATE-----\nnonsense\n"
+    with pytest.raises(errors.Unavailable) as caught:
+        await world.http.send(request())
+    assert caught.value.reason is Reason.UNTRUSTED
+    assert caught.value.__context__ is None
+
+
+async def test_a_429_stops_its_category_for_as_long_as_it_says() -> None:
+    world = World()
+    world.say(httpx.Response(429, headers={"retry-after": "7"}), httpx.Response(200))
+    answer = await world.http.send(request())
+    assert answer.retry_after == 7
+    with pytest.raises(errors.Throttled) as caught:
+        await world.http.send(request())
+    assert caught.value.retry_after == 7
+    assert len(world.server.requests) == 1
+    assert (await world.http.send(request(category="write"))).status == 200
+    world.clock.move(7)
+    assert (await world.http.send(request())).status == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "message", "wait"),
+    [
+        ({"retry-after": "30"}, "", 30),
+        ({"retry-after": "60000"}, "", 120),
+        ({"retry-after": "60000"}, "Rate limit exceeded. Please try again in 42 seconds", 42),
+        ({}, "Rate limit exceeded. Please try again in 9 seconds", 9),
+        ({"x-ratelimit-reset": "5"}, "", 5),
+        ({"retry-after": "soon"}, "", pace.UNSTATED),
+        ({}, "", pace.UNSTATED),
+    ],
+)
+def test_the_wait_is_read_from_where_it_makes_sense(
+    headers: dict[str, str], message: str, wait: float
+) -> None:
+    learned = pace.Pace(support.FakeClock(), None)
+    assert learned.throttled("read", headers, message) == wait
+    assert learned.wait("read") == wait
+
+
+def test_an_exhausted_quota_is_noticed_before_the_429() -> None:
+    clock = support.FakeClock()
+    learned = pace.Pace(clock, None)
+    learned.learn("write", {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "20"})
+    assert learned.wait("write") == 20
+    assert learned.wait("read") == 0
+    clock.move(20)
+    assert learned.wait("write") == 0
+
+
+def test_the_administrators_bound_holds_over_any_minute() -> None:
+    clock = support.FakeClock()
+    learned = pace.Pace(clock, 2)
+    learned.sent()
+    clock.move(10)
+    learned.sent()
+    assert learned.wait("read") == 50
+    clock.move(50)
+    assert learned.wait("read") == 0
+
+
+def test_the_providers_clock_is_its_date_carried_on() -> None:
+    clock = support.FakeClock()
+    provider_clock = clocks.ProviderClock(clock)
+    assert provider_clock.now() == support.NOW
+    provider_clock.observe(DATE)
+    assert provider_clock.skew == 10
+    clock.move(5.9)
+    assert provider_clock.now() == support.NOW + timedelta(seconds=15)
+
+
+@pytest.mark.parametrize("date", [None, "", "yesterday", "Sat, 99 Foo 2026 12:00:00 GMT"])
+def test_a_date_that_cannot_be_read_is_ignored(date: str | None) -> None:
+    provider_clock = clocks.ProviderClock(support.FakeClock())
+    provider_clock.observe(date)
+    assert provider_clock.now() == support.NOW
+    assert provider_clock.skew == 0

@@ -1,0 +1,683 @@
+"""Mint, extend, look, take back, find again: what is asked, and what answers mean."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from leaseholder import errors, ports
+from leaseholder.api import provider
+from leaseholder.api.conditions import Reason
+from leaseholder.providers.infisical import sources
+from leaseholder.providers.settings import InfisicalSettings
+from tests.unit.providers import support
+from tests.unit.providers.support import NOW
+
+ONE = f"{support.LEASES}/{support.LEASE_ID}"
+RENEWAL = f"{ONE}/renew"
+SECRET = "/api/v1/dynamic-secrets/orders-db"
+LIST = f"{SECRET}/leases"
+ADDRESS = {"projectSlug": "demo", "environmentSlug": "prod", "path": "/"}
+TAG = {"leaseholder": {"installation": "kube-1/leaseholder", "attempt": "attempt-1"}}
+
+
+def after(seconds: float) -> Any:
+    return NOW + timedelta(seconds=seconds)
+
+
+def lease(**changes: Any) -> ports.Lease:
+    values: dict[str, Any] = {
+        "id": support.LEASE_ID,
+        "source": support.SOURCE,
+        "issued_at": NOW,
+        "expires_at": after(3600),
+        "latest": after(86_400),
+        "handle": {"type": "sql-database", "renewable": True, "maxTTL": 86_400},
+    }
+    return ports.Lease(**(values | changes))
+
+
+async def issue(bench: support.Bench, reply: support.Reply, **changes: Any) -> ports.Issued:
+    bench.server.say("POST", support.LEASES, reply)
+    return await bench.adapter.issue(support.attempt(**changes))
+
+
+async def test_a_mint_asks_in_the_servers_words_and_carries_the_tag() -> None:
+    bench = support.bench()
+    issued = await issue(bench, support.created())
+    sent = support.body(bench.server.asked(support.LEASES)[0])
+    assert sent == {"dynamicSecretName": "orders-db", "ttl": "3600s", "config": TAG, **ADDRESS}
+    assert issued.credentials.reveal() == {
+        "DB_USERNAME": "role",
+        "DB_PASSWORD": f"{support.CANARY}-password",
+    }
+    assert issued.lease.id == support.LEASE_ID
+    assert (issued.lease.issued_at, issued.lease.expires_at) == (NOW, after(3600))
+    assert issued.lease.latest == after(86_400)
+    assert issued.lease.handle == {
+        "type": "sql-database",
+        "renewable": True,
+        "revocable": True,
+        "slots": "Many",
+        "recoverable": True,
+        "createdAt": "2026-11-21T12:00:00Z",
+        "maxTTL": 86_400,
+    }
+
+
+async def test_without_ttl_and_tag_the_servers_defaults_stand() -> None:
+    bench = support.bench(settings=InfisicalSettings(tag_in_config=False))
+    await issue(bench, support.created(), ttl_seconds=None)
+    sent = support.body(bench.server.asked(support.LEASES)[0])
+    assert sent == {"dynamicSecretName": "orders-db", **ADDRESS}
+    assert not bench.adapter.capabilities({}).recoverable
+    bench.server.say("GET", "/api/status", support.ok())
+    assert "Recover" not in (await bench.adapter.check()).capabilities
+
+
+async def test_the_leases_own_config_is_sent_beside_the_tag() -> None:
+    bench = support.bench()
+    await issue(bench, support.created(), source=support.SOURCE | {"config": {"namespace": "a"}})
+    sent = support.body(bench.server.asked(support.LEASES)[0])
+    assert sent["config"] == {"namespace": "a", **TAG}
+
+
+async def test_values_that_are_no_strings_become_json_and_nulls_nothing() -> None:
+    bench = support.bench()
+    issued = await issue(
+        bench, support.created(DN_ARRAY=["a", "b"], PERMISSIONS={"x": 1}, LEFT=3, GONE=None)
+    )
+    values = issued.credentials.reveal()
+    assert values == {"DN_ARRAY": '["a","b"]', "PERMISSIONS": '{"x":1}', "LEFT": "3"}
+
+
+@pytest.mark.parametrize("maximum", [None, "eternity", "200y"])
+async def test_a_maximum_that_says_nothing_bounds_nothing(maximum: str | None) -> None:
+    bench = support.bench()
+    secret = support.wire_secret(maxTTL=maximum)
+    reply = support.ok(lease=support.wire_lease(), dynamicSecret=secret, data={"A": "b"})
+    assert (await issue(bench, reply)).lease.latest is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "renewable", "revocable", "slots"),
+    [
+        ("sql-database", "DB_PASSWORD", True, True, "Many"),
+        ("kubernetes", "TOKEN", False, True, "Many"),
+        ("aws-iam", "SECRET_ACCESS_KEY", True, True, "Many"),
+        ("aws-iam", "SESSION_TOKEN", False, False, "Many"),
+        ("gcp-iam", "TOKEN", False, False, "Many"),
+        ("github", "TOKEN", False, False, "Many"),
+        ("ssh", "PRIVATE_KEY", False, False, "Many"),
+        ("totp", "TOTP", False, False, "Many"),
+        ("tailscale", "AUTH_KEY", False, True, "Many"),
+        ("oauth", "ACCESS_TOKEN", False, True, "Many"),
+        ("azure-entra-id", "password", True, True, "One"),
+        ("ldap", "PASSWORD", True, True, "One"),
+    ],
+)
+async def test_each_kind_can_do_what_it_can(
+    kind: str, data: str, renewable: bool, revocable: bool, slots: str
+) -> None:
+    bench = support.bench()
+    issued = await issue(bench, support.created(kind, **{data: "x"}))
+    able = bench.adapter.capabilities(issued.lease.handle)
+    assert (able.renewable, able.revocable, able.slots) == (renewable, revocable, slots)
+    assert (able.verifiable, able.recoverable) == (True, True)
+    assert (able.minimum_ttl, able.settle, able.replica_lag) == (60, 160, 60)
+
+
+@pytest.mark.parametrize(
+    ("kind", "credential_type", "slots", "revocable"),
+    [
+        ("ldap", "dynamic", "Many", True),
+        ("ldap", "static", "One", True),
+        ("kubernetes", "static", "Many", False),
+    ],
+)
+async def test_what_the_source_shows_is_remembered_for_its_leases(
+    kind: str, credential_type: str, slots: str, revocable: bool
+) -> None:
+    bench = support.bench()
+    secret = support.wire_secret(kind, inputs={"credentialType": credential_type})
+    bench.server.say("GET", SECRET, support.ok(dynamicSecret=secret))
+    await bench.adapter.prepare(support.attempt())
+    issued = await issue(bench, support.created(kind, X="y"))
+    able = bench.adapter.capabilities(issued.lease.handle)
+    assert (able.slots, able.revocable) == (slots, revocable)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "reason", "sent"),
+    [
+        (support.refused(400, "plan restriction. Upgrade"), errors.Denied, Reason.PLAN, None),
+        (support.refused(400, "Max lease limit reached"), errors.Denied, Reason.TOO_MANY, None),
+        (
+            support.refused(400, "TTL cannot be larger than max TTL"),
+            errors.Invalid,
+            Reason.TTL_TOO_LONG,
+            None,
+        ),
+        (
+            support.refused(400, "Failed to create lease from provider: config"),
+            errors.Invalid,
+            Reason.UNAVAILABLE,
+            None,
+        ),
+        (support.refused(400, "Invalid secret path."), errors.Invalid, Reason.INVALID, None),
+        (support.refused(409, "x", "Conflict"), errors.Invalid, Reason.INVALID, None),
+        (support.refused(403, "not a member", "F"), errors.Denied, Reason.DENIED, None),
+        (support.refused(429, "try again in 3 s"), errors.Throttled, Reason.THROTTLED, None),
+        (support.refused(500, "x", "E"), errors.Unavailable, Reason.UNAVAILABLE, True),
+        (httpx.Response(504, text="<html>"), errors.Unavailable, Reason.UNAVAILABLE, True),
+        (httpx.Response(403, text="<html>"), errors.Unavailable, Reason.BAD_ANSWER, False),
+        (httpx.Response(404, text="no route"), errors.Unavailable, Reason.BAD_ANSWER, False),
+        (httpx.Response(307), errors.Unavailable, Reason.BAD_ANSWER, False),
+        (httpx.Response(204), errors.Unavailable, Reason.BAD_ANSWER, True),
+        (httpx.Response(200, text="<html>"), errors.Unavailable, Reason.BAD_ANSWER, True),
+        (support.ok(lease={"id": "x"}), errors.Unavailable, Reason.BAD_ANSWER, True),
+        (
+            support.ok(lease=support.wire_lease(), data={}),
+            errors.Unavailable,
+            Reason.BAD_ANSWER,
+            True,
+        ),
+        (httpx.ReadTimeout("x"), errors.Unavailable, Reason.UNAVAILABLE, True),
+        (httpx.ConnectError("x"), errors.Unavailable, Reason.UNREACHABLE, False),
+    ],
+)
+async def test_each_failed_mint_has_its_type(
+    reply: support.Reply, kind: type[errors.ProviderError], reason: Reason, sent: bool | None
+) -> None:
+    bench = support.bench()
+    with pytest.raises(kind) as caught:
+        await issue(bench, reply)
+    assert caught.value.reason is reason
+    assert getattr(caught.value, "sent", None) is sent
+    assert bench.server.count(support.LEASES) == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        ("Project with slug 'demo' not found", "projectSlug"),
+        ("Folder with path '/' in environment with slug 'prod' not found", "environmentSlug"),
+        ("Dynamic secret with name 'orders-db' in folder", "dynamicSecretName"),
+        ("Something else", "environment prod"),
+    ],
+)
+async def test_a_404_says_which_part_is_missing(message: str, named: str) -> None:
+    bench = support.bench()
+    with pytest.raises(errors.Invalid) as caught:
+        await issue(bench, support.refused(404, message, "NotFound"))
+    assert caught.value.reason is Reason.SOURCE_MISSING
+    assert named in caught.value.sentence
+    assert "answered 404 (request req-abc123)" in caught.value.sentence
+
+
+async def test_a_422_names_fields_and_quotes_nothing() -> None:
+    bench = support.bench()
+    issues = [{"path": ["ttl"], "message": "secret"}, {"path": ["evil"]}, {"path": 3}, 4]
+    with pytest.raises(errors.Invalid) as caught:
+        await issue(bench, support.refused(422, issues, "ValidationFailure"))
+    assert caught.value.sentence.endswith("malformed (ttl)")
+
+
+async def test_a_request_id_that_is_none_is_not_shown() -> None:
+    bench = support.bench()
+    odd = {"reqId": "<script>", "statusCode": 400, "message": "x", "error": "BadRequest"}
+    with pytest.raises(errors.Invalid) as caught:
+        await issue(bench, httpx.Response(400, json=odd))
+    assert "script" not in caught.value.sentence
+
+
+async def test_a_ttl_above_the_maximum_names_the_maximum_where_it_is_known() -> None:
+    bench = support.bench()
+    await issue(bench, support.created())
+    with pytest.raises(errors.Invalid) as caught:
+        await issue(bench, support.refused(400, "TTL cannot be larger than max TTL"))
+    assert "86400s" in caught.value.sentence
+
+
+async def test_a_rejected_tag_is_left_out_and_remembered() -> None:
+    bench = support.bench()
+    no = support.refused(400, "This provider does not accept a lease config")
+    bench.server.say("POST", support.LEASES, no, support.created())
+    issued = await bench.adapter.issue(support.attempt())
+    sent = [support.body(request) for request in bench.server.asked(support.LEASES)]
+    assert ["config" in one for one in sent] == [True, False]
+    assert not bench.adapter.capabilities(issued.lease.handle).recoverable
+    assert not bench.adapter.capabilities({}).recoverable
+    await bench.adapter.issue(support.attempt())
+    assert bench.server.count(support.LEASES) == 3
+
+
+async def test_a_config_that_is_wrong_by_itself_does_not_cost_the_tag() -> None:
+    bench = support.bench()
+    issues = [{"path": ["config", "namespace"]}]
+    with pytest.raises(errors.Invalid):
+        await issue(bench, support.refused(422, issues, "ValidationFailure"))
+    assert bench.server.count(support.LEASES) == 2
+    assert bench.adapter.capabilities({}).recoverable
+
+
+async def test_no_mint_is_sent_at_or_after_its_deadline() -> None:
+    bench = support.bench()
+    bench.clock.move(30)
+    with pytest.raises(errors.Unavailable) as caught:
+        await issue(bench, support.created())
+    assert not caught.value.sent
+    assert bench.server.count(support.LEASES) == 0
+
+
+async def test_the_deadline_is_measured_on_the_providers_clock() -> None:
+    bench = support.bench()
+    await issue(bench, support.created())
+    ahead = {"date": "Sat, 21 Nov 2026 13:00:00 GMT"}
+    bench.server.say("GET", "/api/status", httpx.Response(200, headers=ahead, json={}))
+    assert (await bench.adapter.check()).clock_skew == 3600
+    assert bench.adapter.now() == after(3600)
+    with pytest.raises(errors.Unavailable):
+        await issue(bench, support.created())
+
+
+# ---------------------------------------------------------------------------- prepare
+
+
+async def test_a_source_that_may_be_looked_at_and_is_well_passes() -> None:
+    bench = support.bench()
+    bench.server.say("GET", SECRET, support.ok(dynamicSecret=support.wire_secret()))
+    await bench.adapter.prepare(support.attempt(ttl_seconds=86_400))
+    assert dict(bench.server.asked(SECRET)[0].url.params) == ADDRESS
+
+
+async def test_a_source_that_is_being_deleted_is_refused() -> None:
+    bench = support.bench()
+    secret = support.wire_secret(status="Revocation in process")
+    bench.server.say("GET", SECRET, support.ok(dynamicSecret=secret))
+    with pytest.raises(errors.Invalid) as caught:
+        await bench.adapter.prepare(support.attempt())
+    assert caught.value.reason is Reason.SOURCE_DELETED
+
+
+async def test_a_ttl_above_the_maximum_is_refused_before_the_mint() -> None:
+    bench = support.bench()
+    bench.server.say("GET", SECRET, support.ok(dynamicSecret=support.wire_secret(maxTTL="2h")))
+    with pytest.raises(errors.Invalid) as caught:
+        await bench.adapter.prepare(support.attempt(ttl_seconds=7201))
+    assert caught.value.reason is Reason.TTL_TOO_LONG
+    assert "7200s" in caught.value.sentence
+
+
+async def test_a_ttl_below_the_minimum_is_refused_without_asking() -> None:
+    bench = support.bench()
+    with pytest.raises(errors.Invalid):
+        await bench.adapter.prepare(support.attempt(ttl_seconds=59))
+    assert bench.server.requests == []
+
+
+async def test_a_forbidden_look_is_remembered_and_the_mint_goes_on() -> None:
+    bench = support.bench()
+    bench.server.say("GET", SECRET, support.refused(403, "x", "PermissionDenied"))
+    await bench.adapter.prepare(support.attempt())
+    bench.clock.move(299)
+    await bench.adapter.prepare(support.attempt())
+    assert bench.server.count(SECRET) == 1
+    bench.clock.move(1)
+    await bench.adapter.prepare(support.attempt())
+    assert bench.server.count(SECRET) == 2
+
+
+async def test_many_leases_of_one_source_share_a_look() -> None:
+    bench = support.bench()
+    missing = support.refused(404, "Dynamic secret with name 'x", "NotFound")
+    bench.server.say("GET", SECRET, missing)
+    tries = (bench.adapter.prepare(support.attempt()) for _ in range(50))
+    outcomes = await asyncio.gather(*tries, return_exceptions=True)
+    assert all(isinstance(one, errors.Invalid) for one in outcomes)
+    assert bench.server.count(SECRET) == 1
+    bench.clock.move(10)
+    with pytest.raises(errors.Invalid):
+        await bench.adapter.prepare(support.attempt())
+    assert bench.server.count(SECRET) == 2
+
+
+async def test_a_look_with_an_odd_answer_is_no_reason_not_to_try() -> None:
+    bench = support.bench()
+    bench.server.say("GET", SECRET, support.ok(other=1))
+    await bench.adapter.prepare(support.attempt())
+
+
+async def test_a_look_that_fails_for_the_server_is_told_and_not_kept() -> None:
+    bench = support.bench()
+    good = support.ok(dynamicSecret=support.wire_secret())
+    bench.server.say("GET", SECRET, httpx.Response(503), good)
+    with pytest.raises(errors.Unavailable) as caught:
+        await bench.adapter.prepare(support.attempt())
+    assert not caught.value.sent
+    await bench.adapter.prepare(support.attempt())
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "a/b", "", "a?b", "ü"])
+async def test_a_name_that_is_no_slug_never_gets_into_a_url(name: str) -> None:
+    bench = support.bench()
+    with pytest.raises(errors.Invalid):
+        await bench.adapter.prepare(
+            support.attempt(source=support.SOURCE | {"dynamicSecretName": name})
+        )
+    assert bench.server.requests == []
+
+
+async def test_what_is_remembered_of_sources_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_REMEMBERED", 2)
+    bench = support.bench()
+    for number in range(5):
+        name = f"db-{number}"
+        found = support.ok(dynamicSecret=support.wire_secret(inputs={"credentialType": "static"}))
+        bench.server.say("GET", f"/api/v1/dynamic-secrets/{name}", found)
+        wanted = support.attempt(source=support.SOURCE | {"dynamicSecretName": name})
+        await bench.adapter.prepare(wanted)
+    known = bench.adapter._sources
+    sizes = [len(known._looks), len(known._locks), len(known._types), len(known._maxima)]
+    assert max(sizes) <= 2
+
+
+# ---------------------------------------------------------------------- project by id
+
+BY_ID = {k: v for k, v in support.SOURCE.items() if k != "projectSlug"} | {"projectId": "p-1"}
+NEWER, OLDER = "/api/v1/projects/p-1", "/api/v1/workspace/p-1"
+
+
+async def test_a_project_id_is_resolved_once_in_a_while() -> None:
+    bench = support.bench()
+    bench.server.say("GET", NEWER, support.ok(project={"slug": "demo"}))
+    for _ in range(2):
+        await issue(bench, support.created(), source=BY_ID)
+    assert bench.server.count(NEWER) == 1
+    assert support.body(bench.server.asked(support.LEASES)[0])["projectSlug"] == "demo"
+    bench.clock.move(600)
+    await issue(bench, support.created(), source=BY_ID, deadline=after(900))
+    assert bench.server.count(NEWER) == 2
+
+
+async def test_an_older_server_calls_it_workspace() -> None:
+    bench = support.bench()
+    bench.server.say("GET", NEWER, httpx.Response(404, text="Route not found"))
+    bench.server.say("GET", OLDER, support.ok(workspace={"slug": "demo"}))
+    await issue(bench, support.created(), source=BY_ID)
+
+
+async def test_a_renamed_project_is_resolved_again() -> None:
+    bench = support.bench()
+    old, new = support.ok(project={"slug": "old"}), support.ok(project={"slug": "new"})
+    bench.server.say("GET", NEWER, old, new)
+
+    def judge(request: httpx.Request) -> httpx.Response:
+        if support.body(request)["projectSlug"] == "new":
+            return support.created()
+        return support.refused(404, "Project with slug 'old' not found", "NotFound")
+
+    bench.server.say("POST", support.LEASES, judge)
+    await bench.adapter.issue(support.attempt(source=BY_ID))
+    assert bench.server.count(NEWER) == 2
+
+
+async def test_a_project_that_keeps_its_slug_is_not_asked_for_twice() -> None:
+    bench = support.bench()
+    bench.server.say("GET", NEWER, support.ok(project={"slug": "demo"}))
+    gone = support.refused(404, "Project with slug 'demo' not found", "NotFound")
+    with pytest.raises(errors.Invalid):
+        await issue(bench, gone, source=BY_ID)
+    assert bench.server.count(support.LEASES) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "reason"),
+    [
+        (support.refused(404, "Project with ID", "NotFound"), errors.Invalid, "SourceNotFound"),
+        (support.refused(403, "no", "ForbiddenError"), errors.Denied, "PermissionDenied"),
+        (support.refused(500, "no", "E"), errors.Unavailable, "ProviderUnavailable"),
+        (support.ok(project=None), errors.Unavailable, "BadProviderAnswer"),
+        (httpx.Response(200, text="x"), errors.Unavailable, "BadProviderAnswer"),
+        (httpx.ReadTimeout("x"), errors.Unavailable, "ProviderUnavailable"),
+    ],
+)
+async def test_a_project_that_cannot_be_resolved_mints_nothing(
+    reply: support.Reply, kind: type[errors.ProviderError], reason: str
+) -> None:
+    bench = support.bench()
+    bench.server.say("GET", NEWER, reply)
+    bench.server.say("GET", OLDER, reply)
+    with pytest.raises(kind) as caught:
+        await bench.adapter.issue(support.attempt(source=BY_ID))
+    assert caught.value.reason == reason
+    assert not getattr(caught.value, "sent", False)
+
+
+async def test_a_project_id_that_is_no_id_never_gets_into_a_url() -> None:
+    bench = support.bench()
+    with pytest.raises(errors.Invalid):
+        await bench.adapter.issue(support.attempt(source=BY_ID | {"projectId": "../x"}))
+
+
+# ----------------------------------------------------------------------------- extend
+
+
+async def extend(bench: support.Bench, until: float, **changes: Any) -> ports.Lease:
+    return await bench.adapter.extend(lease(**changes), after(until))
+
+
+async def test_an_extension_asks_for_what_is_to_be_added() -> None:
+    bench = support.bench()
+    bench.server.say("POST", RENEWAL, support.ok(lease=support.wire_lease(expires=5000.9)))
+    extended = await extend(bench, 5000)
+    assert support.body(bench.server.asked(RENEWAL)[0]) == {"ttl": "1400s", **ADDRESS}
+    assert extended.expires_at == after(5000)
+    assert extended.latest == after(86_400)
+    assert extended.handle["renewable"] is True
+
+
+async def test_an_extension_stays_below_the_longest_life() -> None:
+    bench = support.bench()
+    bench.server.say("POST", RENEWAL, support.ok(lease=support.wire_lease(expires=3700)))
+    await extend(bench, 9000, latest=after(3702))
+    assert support.body(bench.server.asked(RENEWAL)[0])["ttl"] == "100s"
+
+
+@pytest.mark.parametrize(
+    ("until", "changes", "reason", "latest"),
+    [
+        (3659, {}, Reason.RENEWAL_TOO_SOON, 86_400),
+        (3000, {}, Reason.RENEWAL_TOO_SOON, 86_400),
+        (3659, {"latest": None, "handle": {}}, Reason.RENEWAL_TOO_SOON, None),
+        (9000, {"latest": None, "handle": {"maxTTL": 3661}}, Reason.CANNOT_EXTEND, 3600),
+        (9000, {"latest": after(3661)}, Reason.CANNOT_EXTEND, 3600),
+        (9000, {"handle": {"renewable": False}}, Reason.CANNOT_EXTEND, 3600),
+    ],
+)
+async def test_an_extension_that_makes_no_sense_is_not_asked_for(
+    until: float, changes: dict[str, Any], reason: Reason, latest: float | None
+) -> None:
+    bench = support.bench()
+    with pytest.raises(errors.CannotExtend) as caught:
+        await extend(bench, until, **changes)
+    assert caught.value.reason is reason
+    assert caught.value.latest == (None if latest is None else after(latest))
+    assert bench.server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "reason"),
+    [
+        (support.refused(400, "would exceed"), errors.CannotExtend, Reason.CANNOT_EXTEND),
+        (support.refused(400, "plan restriction"), errors.Denied, Reason.PLAN),
+        (httpx.Response(400, text="<html>"), errors.Unavailable, Reason.BAD_ANSWER),
+        (
+            support.refused(404, "Dynamic secret lease with ID 'x' not found", "NotFound"),
+            errors.LeaseGone,
+            Reason.GONE,
+        ),
+        (httpx.ReadTimeout("x"), errors.Unavailable, Reason.UNAVAILABLE),
+        (support.ok(lease=support.wire_lease(id="b")), errors.Unavailable, Reason.BAD_ANSWER),
+    ],
+)
+async def test_each_failed_extension_has_its_type(
+    reply: support.Reply, kind: type[errors.ProviderError], reason: Reason
+) -> None:
+    bench = support.bench()
+    bench.server.say("POST", RENEWAL, reply)
+    with pytest.raises(kind) as caught:
+        await extend(bench, 7200)
+    assert caught.value.reason is reason
+
+
+# ------------------------------------------------------------- inspect, revoke, recover
+
+
+async def test_a_look_at_a_lease_shows_it_as_it_is_now() -> None:
+    bench = support.bench()
+    secret = support.wire_secret(maxTTL="2h")
+    found = support.wire_lease(expires=7000, status="Failed to delete", dynamicSecret=secret)
+    bench.server.say("GET", ONE, support.ok(lease=found))
+    seen = await bench.adapter.inspect(lease())
+    assert (seen.expires_at, seen.latest) == (after(7000), after(7200))
+    assert seen.handle["status"] == "Failed to delete"
+    assert dict(bench.server.asked(ONE)[0].url.params) == ADDRESS
+    bench.server.say("GET", ONE, support.ok(lease=support.wire_lease(dynamicSecret=secret)))
+    assert "status" not in (await bench.adapter.inspect(seen)).handle
+
+
+async def test_a_look_at_a_found_lease_tells_its_kind() -> None:
+    bench = support.bench()
+    found = support.wire_lease(dynamicSecret=support.wire_secret("github"))
+    bench.server.say("GET", ONE, support.ok(lease=found))
+    seen = await bench.adapter.inspect(lease(handle={"recoverable": True}))
+    assert seen.handle["type"] == "github"
+    assert not bench.adapter.capabilities(seen.handle).renewable
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("Dynamic secret lease with ID 'x' not found", errors.LeaseGone),
+        ("Dynamic secret with ID 'x' not found", errors.LeaseGone),
+        ("Folder with path '/' not found", errors.Invalid),
+        ("Project with slug 'demo' not found", errors.Invalid),
+    ],
+)
+async def test_only_a_missing_lease_is_a_gone_one(
+    message: str, kind: type[errors.ProviderError]
+) -> None:
+    bench = support.bench()
+    for method in ("GET", "DELETE"):
+        bench.server.say(method, ONE, support.refused(404, message, "NotFound"))
+    for call in (bench.adapter.inspect, bench.adapter.revoke):
+        with pytest.raises(kind):
+            await call(lease())
+
+
+async def test_an_ingress_that_knows_no_route_makes_no_lease_gone() -> None:
+    bench = support.bench()
+    bench.server.say("GET", ONE, httpx.Response(404, text="default backend - 404"))
+    with pytest.raises(errors.Unavailable):
+        await bench.adapter.inspect(lease())
+
+
+@pytest.mark.parametrize("force", [False, True])
+async def test_a_revocation_sends_its_address_in_the_body(force: bool) -> None:
+    bench = support.bench()
+    bench.server.say("DELETE", ONE, support.ok(lease=support.wire_lease()))
+    revocation = await bench.adapter.revoke(lease(), force=force)
+    assert revocation.done
+    forced = {"isForced": True} if force else {}
+    assert support.body(bench.server.asked(ONE)[0]) == {**ADDRESS, **forced}
+
+
+async def test_a_200_whose_lease_failed_to_delete_is_not_done() -> None:
+    bench = support.bench()
+    failed = support.wire_lease(status="Failed to delete", statusDetails=support.CANARY)
+    bench.server.say("DELETE", ONE, support.ok(lease=failed))
+    revocation = await bench.adapter.revoke(lease())
+    assert (revocation.done, revocation.reason) == (False, Reason.FAILED_TO_DELETE)
+    assert support.CANARY not in revocation.sentence
+
+
+async def test_a_lost_mint_is_found_by_its_tag_alone() -> None:
+    bench = support.bench()
+    other = {"leaseholder": {"installation": "kube-2/leaseholder", "attempt": "attempt-1"}}
+    listed = [
+        support.wire_lease(config=TAG | {"namespace": "a"}),
+        support.wire_lease(id="b", config=other),
+        support.wire_lease(id="c", config=None),
+        support.wire_lease(id="d", config="text"),
+    ]
+    bench.server.say("GET", LIST, support.ok(leases=listed))
+    found = await bench.adapter.recover(support.attempt())
+    assert [one.id for one in found] == [support.LEASE_ID]
+    assert found[0].expires_at == after(3600)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (support.refused(403, "x", "PermissionDenied"), errors.Denied),
+        (support.refused(404, "Dynamic secret with name 'x", "NotFound"), errors.Invalid),
+        (support.ok(items=[]), errors.Unavailable),
+    ],
+)
+async def test_a_search_that_fails_finds_not_nothing(
+    reply: httpx.Response, kind: type[errors.ProviderError]
+) -> None:
+    bench = support.bench()
+    bench.server.say("GET", LIST, reply)
+    with pytest.raises(kind):
+        await bench.adapter.recover(support.attempt())
+
+
+# ------------------------------------------------------------------------------ check
+
+
+@pytest.mark.parametrize(
+    ("reply", "version"),
+    [
+        (support.ok(version="v0.154.0"), "v0.154.0"),
+        (support.ok(message="Ok"), None),
+        (support.ok(version="<b>"), None),
+        (httpx.Response(404, text="x"), None),
+        (httpx.Response(200, text="x"), None),
+    ],
+)
+async def test_health_tolerates_a_server_that_does_not_state_its_version(
+    reply: httpx.Response, version: str | None
+) -> None:
+    bench = support.bench()
+    bench.server.say("GET", "/api/status", reply)
+    health = await bench.adapter.check()
+    assert health.server_version == version
+    assert health.capabilities == ("Extend", "Inspect", "Revoke", "ForceRevoke", "Recover")
+
+
+@pytest.mark.parametrize(("status", "kind"), [(503, errors.Unavailable), (429, errors.Throttled)])
+async def test_health_is_bad_when_the_server_is_in_trouble(
+    status: int, kind: type[errors.ProviderError]
+) -> None:
+    bench = support.bench()
+    bench.server.say("GET", "/api/status", httpx.Response(status))
+    with pytest.raises(kind):
+        await bench.adapter.check()
+
+
+async def test_requests_are_told_to_metrics_by_operation_and_outcome() -> None:
+    bench = support.bench()
+    await issue(bench, support.created())
+    assert bench.observed == [("login", "ok"), ("issue", "ok")]
+    await bench.adapter.aclose()
+
+
+async def test_the_administrators_bound_on_requests_is_kept() -> None:
+    bench = support.bench(limits=provider.Limits(requests_per_minute=1))
+    with pytest.raises(errors.Throttled):
+        await issue(bench, support.created())
+    assert bench.server.count(support.LEASES) == 0
