@@ -362,6 +362,8 @@ class SecretEvent:
     namespace: str
     owner_name: str
     owner_uid: str
+    version: str = field(default="", compare=False)
+    """The Secret's resourceVersion; empty where it went or changed hands."""
 
 
 @dataclass(frozen=True, slots=True)

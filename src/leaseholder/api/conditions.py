@@ -6,7 +6,9 @@ condition's status does.
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from leaseholder.api import base
 
@@ -99,13 +101,13 @@ Verdict = Literal["True", "False", "Unknown"]
 class Condition(base.Model):
     """One observation about a resource, as in the Kubernetes API conventions."""
 
-    type: str
+    type: Annotated[str, Field(max_length=316)]
     """What the condition is about."""
     status: Verdict
     """True, False or Unknown."""
-    reason: str
+    reason: Annotated[str, Field(max_length=1024)]
     """Why, in one word."""
-    message: str = ""
+    message: Annotated[str, Field(max_length=32_768)] = ""
     """Why, in a sentence."""
     last_transition_time: base.Moment
     """When the status last changed (UTC)."""

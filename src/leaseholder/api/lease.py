@@ -1,13 +1,16 @@
 """DynamicLease: what a user asks for, and what we tell about it."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, WithJsonSchema
 
 from leaseholder.api import base, record
 from leaseholder.api.conditions import Condition
 
-_Text = Annotated[str, Field(max_length=1024)]
+MOST_KEYS: Final = 256
+"""So many keys of a Secret are told in status."""
+_MOST_TEXT: Final = 1024
+_Text = Annotated[str, Field(max_length=_MOST_TEXT)]
 _Slug = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -248,7 +251,7 @@ class TargetStatus(base.Model):
 
     secret_name: _Text
     """Its name."""
-    keys: Annotated[tuple[_Text, ...], Field(max_length=256)] = ()
+    keys: Annotated[tuple[_Text, ...], Field(max_length=MOST_KEYS)] = ()
     """The keys of its data."""
 
 
@@ -288,6 +291,10 @@ class DynamicLease(base.Resource):
     def secret_name(self) -> str:
         """Name of the target Secret."""
         return self.spec.target.secret_name or self.metadata.name
+
+    def command(self, annotation: str) -> str:
+        """The nonce of a command, cut to what status can hold; empty where there is none."""
+        return self.metadata.annotations.get(annotation, "")[:_MOST_TEXT]
 
     @property
     def deleting(self) -> bool:

@@ -147,4 +147,4 @@ class LeaseRecord(base.Resource):
 def number_of(name: str) -> int:
     """The ``n`` of a record's name ``<uid>-<n>``; 0 where the name is no record's."""
     digits = name.rpartition("-")[2]
-    return int(digits) if digits.isdigit() else 0
+    return int(digits) if digits.isdecimal() and len(digits) < 10 else 0

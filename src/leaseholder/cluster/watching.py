@@ -9,6 +9,7 @@ each Secret that is there and each that was there before: what was missed isn't 
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import random
 import time
@@ -84,7 +85,7 @@ class Known:
         for item in items:
             meta = item["metadata"]
             yield from self._noted(meta, before.pop(meta["uid"], None))
-        yield from before.values()
+        yield from map(_without_version, before.values())
 
     def changed(self, kind: str, meta: Mapping[str, Any]) -> Iterator[SecretEvent]:
         """What to tell after an event of a watch."""
@@ -98,20 +99,26 @@ class Known:
             self._owners[meta["uid"]] = now
             yield now
         if before is not None and before != now:
-            yield before
+            yield _without_version(before)
+
+
+def _without_version(event: SecretEvent) -> SecretEvent:
+    return dataclasses.replace(event, version="")
 
 
 def _owner(meta: Mapping[str, Any], before: SecretEvent | None) -> SecretEvent | None:
     """Whose a Secret is; where somebody took the annotation off, as the rest tells."""
     uid = (meta.get("labels") or {}).get(names.OWNER_UID)
     if uid is None:
-        return before
+        return None if before is None else _without_version(before)
     name = (meta.get("annotations") or {}).get(names.OWNER_NAME)
     if name is None and before is not None and before.owner_uid == uid:
         name = before.owner_name
     if name is None:
         name = next(_names_of_owners(meta, uid), None)
-    return None if name is None else SecretEvent(meta["namespace"], name, uid)
+    if name is None:
+        return None
+    return SecretEvent(meta["namespace"], name, uid, str(meta.get("resourceVersion", "")))
 
 
 def _names_of_owners(meta: Mapping[str, Any], uid: str) -> Iterator[str]:

@@ -42,16 +42,17 @@ class Ledger:
     async def compare(self) -> None:
         """Make every DynamicLease and every record's holder due that is unknown or changed."""
         for dl in await self.cluster.dynamic_leases():
-            if not self.controller.knows(dl.holder, dl.metadata.resource_version):
+            if not self.controller.knows(dl):
                 await self.controller.offer(dl.holder, poke=False)
         for known in await self.cluster.all_records():
             if known.spec.for_ not in self.controller:
                 await self.controller.offer(known.spec.for_, poke=False)
 
     async def follow_secrets(self) -> None:
-        """Make the owner of each changed Secret due, for ever."""
+        """Make the owner of each Secret due that somebody else changed, for ever."""
         async for event in self.cluster.secret_events():
             holder = record.Holder(
                 namespace=event.namespace, name=event.owner_name, uid=event.owner_uid
             )
-            await self.controller.offer(holder, poke=False)
+            if not self.controller.wrote(holder, event.version):
+                await self.controller.offer(holder, poke=False)

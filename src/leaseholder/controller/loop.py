@@ -6,13 +6,14 @@ delivers what was minted; the rest is found again after the restart.
 """
 
 import asyncio
+import dataclasses
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from leaseholder import errors, ports
-from leaseholder.api import conditions, record
+from leaseholder.api import conditions, lease, names, record
 from leaseholder.api.conditions import ConditionType
 from leaseholder.controller.observe import Observer
 from leaseholder.controller.perform import Performer
@@ -36,7 +37,7 @@ class _Entry:
 
     memory: Memory = field(default_factory=Memory)
     provider: Ref | None = None
-    seen_version: str = ""
+    seen: tuple[object, ...] = ()
     cluster_failures: int = 0
     released: bool = False
 
@@ -81,10 +82,15 @@ class Controller:
         async with self._changed:
             await self._changed.wait_for(lambda: entry.released)
 
-    def knows(self, holder: record.Holder, version: str) -> bool:
-        """Whether this very version of a DynamicLease was looked at."""
+    def knows(self, dl: lease.DynamicLease) -> bool:
+        """Whether a DynamicLease was looked at as its owner left it."""
+        entry = self._entries.get(dl.holder)
+        return entry is not None and entry.seen == _wishes(dl)
+
+    def wrote(self, holder: record.Holder, version: str) -> bool:
+        """Whether a Secret's resourceVersion is the one that our own write left."""
         entry = self._entries.get(holder)
-        return entry is not None and entry.seen_version == version
+        return entry is not None and version != "" and entry.memory.secret_version == version
 
     def __contains__(self, holder: record.Holder) -> bool:
         return holder in self._entries
@@ -203,11 +209,18 @@ class Controller:
                 conflicts += 1
                 if conflicts > 5:
                     raise
+                continue
+            if isinstance(step, steps.Report):
+                told = _told(view, step)
+                match decide(told):
+                    case steps.Idle(until):
+                        await self._rest(holder, entry, told, until)
+                        return
         await self.offer(holder, poke=False, after=1.0)
 
     def _note(self, entry: _Entry, view: View) -> None:
         if view.lease is not None:
-            entry.seen_version = view.lease.metadata.resource_version
+            entry.seen = _wishes(view.lease)
             ref = view.lease.spec.provider_ref
             namespace = view.holder.namespace if ref.kind == "LeaseProvider" else ""
             entry.provider = (ref.kind, namespace, ref.name)
@@ -234,6 +247,22 @@ class Controller:
             entry.released = True
             self._changed.notify_all()
         await self.offer(holder, poke=False, after=AFTER_RELEASE)
+
+
+def _wishes(dl: lease.DynamicLease) -> tuple[object, ...]:
+    """What a user can change about a DynamicLease and that we act on."""
+    meta = dl.metadata
+    commands = tuple(
+        meta.annotations.get(name) for name in (names.ROTATE, names.RENEW, names.FORCE)
+    )
+    return meta.generation, meta.deletion_timestamp, commands
+
+
+def _told(view: View, step: steps.Report) -> View:
+    """The view after status was told: where nothing else is left, it needn't be gathered anew."""
+    if view.lease is None:
+        return view
+    return dataclasses.replace(view, lease=view.lease.model_copy(update={"status": step.status}))
 
 
 def _must_finish(step: steps.Step) -> bool:

@@ -18,7 +18,6 @@ from leaseholder.api.record import Holder, LeaseRecord, State
 from leaseholder.controller import supplies
 from leaseholder.core.view import Failure, Memory, Supply, View
 
-
 _PASSING: Final = frozenset({Reason.UNAVAILABLE, Reason.LOCKED_OUT, Reason.TOO_MANY})
 """Refusals that pass by themselves: nobody has to change anything."""
 

@@ -117,7 +117,8 @@ class Performer:
         wanted = acquire.draft(
             now, record.name, record.status.lease_id, record.spec.source_hash, values
         )
-        await self.cluster.write_secret(wanted, view.target)
+        written = await self.cluster.write_secret(wanted, view.target)
+        view.memory.secret_version = written.resource_version
         view.memory.credentials.pop(record.name, None)
 
     async def _extend(self, view: View, dl: DynamicLease, step: steps.Extend) -> None:

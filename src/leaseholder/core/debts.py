@@ -20,6 +20,8 @@ REVERSIBLE: Final = frozenset({Reason.SUPERSEDED, Reason.UNDELIVERED, Reason.UNC
 """Reasons that a Secret which names the lease after all proves wrong."""
 UNKNOWN_LIFE: Final = timedelta(days=1)
 """How long a lease of unknown ttl is thought to live, where it can't be found."""
+UNSEEN: Final = timedelta(seconds=60)
+"""A lease that can be neither looked at nor revoked is thought gone so long after its end."""
 
 
 def owe(view: View, record: LeaseRecord, reason: Reason) -> Move:
@@ -67,11 +69,10 @@ def _search(view: View, record: LeaseRecord) -> Step | datetime:
     can = view.capabilities.get(record.name)
     if can is None:
         return view.now + timedelta(seconds=schedule.RETRY_MOST)
-    spec = record.spec
     if not can.recoverable:
-        life = timedelta(seconds=spec.ttl_seconds) if spec.ttl_seconds else UNKNOWN_LIFE
-        end = spec.deadline + timedelta(seconds=can.settle) + life
+        end = _end(view, record)
         return Drop(record) if view.now >= end else end
+    spec = record.spec
     wait = (spec.deadline - spec.started_at).total_seconds() + can.settle
     due = view.memory.sighted.get(record.name, view.monotonic) + wait
     if record.name in view.memory.searched:
@@ -80,6 +81,14 @@ def _search(view: View, record: LeaseRecord) -> Step | datetime:
     if left > 0:
         return view.now + timedelta(seconds=left)
     return _when_due(view, record) or Search(record)
+
+
+def _end(view: View, record: LeaseRecord) -> datetime:
+    """When a lease is over by itself: its expiry, or the latest that an unclear attempt can have."""
+    spec, can = record.spec, view.capabilities.get(record.name)
+    life = timedelta(seconds=spec.ttl_seconds) if spec.ttl_seconds else UNKNOWN_LIFE
+    settle = timedelta(seconds=can.settle if can is not None else 0)
+    return view.expiry(record) or spec.deadline + settle + life
 
 
 def _when_due(view: View, record: LeaseRecord) -> datetime | None:
@@ -93,33 +102,33 @@ def _revoke(view: View, record: LeaseRecord) -> Step | datetime:
     wanted = view.lease is not None and not view.lease.deleting
     if wanted and view.names(record) and revocation.reason in REVERSIBLE:
         return Move(record, record.status.model_copy(update={"state": State.HELD, "revoke": None}))
+    can = view.capabilities.get(record.name)
+    if can is not None and not can.verifiable and not can.revocable:
+        over = _end(view, record) + UNSEEN
+        return Drop(record) if view.now >= over else over
     force = force_nonce(view) not in ("", revocation.forced_nonce)
     later = _when_due(view, record)
     if later is not None and not force:
         return later
     undelivered = revocation.reason == Reason.UNDELIVERED and revocation.attempts == 0
-    return Revoke(record, force=force, fence=view.target if undelivered else None)
+    fenced = undelivered and not view.target_contested
+    return Revoke(record, force=force, fence=view.target if fenced else None)
 
 
 def force_nonce(view: View) -> str:
     """The force command that stands and wasn't there at first sight; empty where there's none."""
     if view.lease is None or view.lease.status.handled is None:
         return ""
-    nonce = view.lease.metadata.annotations.get(names.FORCE, "")
+    nonce = view.lease.command(names.FORCE)
     return nonce if nonce != view.lease.status.handled.force else ""
 
 
 def after_answer(view: View, record: LeaseRecord) -> RecordStatus:
     """The provider says that it revoked the lease, but still shows it: look again soon."""
-    again = view.now + timedelta(seconds=schedule.LOOK_AGAIN)
-    return _with(
-        record,
-        attempts=_revocation(record).attempts + 1,
-        answered_at=_revocation(record).answered_at or view.now,
-        next_at=again,
-        last_reason=Reason.NOT_CONFIRMED,
-        forced_nonce=force_nonce(view) or _revocation(record).forced_nonce,
-    )
+    unconfirmed = after_failure(view, record, Reason.NOT_CONFIRMED, schedule.LOOK_AGAIN)
+    answered = _revocation(record).answered_at or view.now
+    revocation = (unconfirmed.revoke or Revocation()).model_copy(update={"answered_at": answered})
+    return unconfirmed.model_copy(update={"revoke": revocation})
 
 
 def after_gone(view: View, record: LeaseRecord) -> RecordStatus | None:
@@ -130,40 +139,29 @@ def after_gone(view: View, record: LeaseRecord) -> RecordStatus | None:
     lag = timedelta(seconds=can.replica_lag if can else 60)
     written = record.status.issued_at or record.spec.started_at
     if view.now < written + lag:
-        return _with(record, next_at=written + lag, last_reason=Reason.NOT_CONFIRMED)
+        return _tried(view, record, Reason.NOT_CONFIRMED, next_at=written + lag)
     again = view.now + timedelta(seconds=schedule.LOOK_AGAIN)
-    return _with(record, answered_at=view.now, next_at=again, last_reason=Reason.NOT_CONFIRMED)
+    return _tried(view, record, Reason.NOT_CONFIRMED, next_at=again, answered_at=view.now)
 
 
 def after_failure(
     view: View, record: LeaseRecord, reason: Reason, retry_after: float | None = None
 ) -> RecordStatus:
     """A try that didn't succeed: the next one later, slowly past expiry, for a week."""
-    revocation = _revocation(record)
-    attempts = revocation.attempts + 1
-    most = schedule.REVOKE_MOST
-    expiry = view.expiry(record)
-    state = State.REVOKING
-    if expiry is not None and view.now >= expiry + schedule.ABANDON_AFTER:
-        state = State.ABANDONED
-    if expiry is not None and view.now >= expiry and attempts > 1:
-        most = schedule.REVOKE_SLOW
+    attempts, end = _revocation(record).attempts + 1, _end(view, record)
+    most = schedule.REVOKE_SLOW if view.now >= end else schedule.REVOKE_MOST
     wait = schedule.backoff(attempts, seed=record.name, most=most, retry_after=retry_after)
-    changed = _with(
-        record,
-        attempts=attempts,
-        next_at=view.now + wait,
-        last_reason=reason,
-        forced_nonce=force_nonce(view) or revocation.forced_nonce,
+    tried = _tried(view, record, reason, attempts=attempts, next_at=view.now + wait)
+    hopeless = view.now >= end + schedule.ABANDON_AFTER
+    state = State.ABANDONED if hopeless else State.REVOKING
+    return tried.model_copy(update={"state": state})
+
+
+def _tried(view: View, record: LeaseRecord, reason: Reason, **changes: object) -> RecordStatus:
+    """The record after a try that left the lease owed; it answers the force command that stands."""
+    known = _revocation(record)
+    nonce = force_nonce(view) or known.forced_nonce
+    revocation = known.model_copy(
+        update={"last_reason": reason, "forced_nonce": nonce, **changes}
     )
-    return changed.model_copy(update={"state": state})
-
-
-def found(record: LeaseRecord, lease_id: str, expires_at: datetime) -> RecordStatus:
-    """The search found the attempt's lease: its id goes on record before it is revoked."""
-    return record.status.model_copy(update={"lease_id": lease_id, "expires_at": expires_at})
-
-
-def _with(record: LeaseRecord, **changes: object) -> RecordStatus:
-    revocation = _revocation(record).model_copy(update=changes)
     return record.status.model_copy(update={"revoke": revocation})

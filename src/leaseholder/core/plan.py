@@ -33,12 +33,37 @@ class Need:
 
 def plan(view: View, lease: DynamicLease, record: LeaseRecord) -> Plan:
     """When and how a held lease is kept alive."""
-    expiry, life = view.expiry(record) or view.now, view.life(record)
-    due = schedule.due(lease.spec.renewal, life, expiry)
-    fits = _fits(view, lease, record, expiry, life)
-    planned = Plan("Rotate", due) if fits is None else Plan("Renew", max(due, fits))
+    extension = extension_at(view, lease, record)
+    replacement = _replacement_at(view, lease, record)
+    planned = Plan("Rotate", replacement) if extension is None else Plan("Renew", extension)
     aged = _aged(lease, record)
     return Plan("Rotate", aged) if aged is not None and aged < planned.at else planned
+
+
+def extension_at(view: View, lease: DynamicLease, record: LeaseRecord) -> datetime | None:
+    """When a held lease is to be extended, whatever else is planned; None: it can't be."""
+    expiry, life = view.expiry(record) or view.now, view.life(record)
+    fits = _fits(view, lease, record, expiry, life)
+    return None if fits is None else max(fits, schedule.due(lease.spec.renewal, life, expiry))
+
+
+def extends_now(view: View, lease: DynamicLease, record: LeaseRecord) -> bool:
+    """Whether a held lease is to be extended now: it is due, or the user said so."""
+    at = extension_at(view, lease, record)
+    return at is not None and (view.now >= at or renew_nonce(view, lease) != "")
+
+
+def _replacement_at(view: View, lease: DynamicLease, record: LeaseRecord) -> datetime:
+    """When a lease that can't be extended is replaced.
+
+    Planned from what was granted, not from a ttl that was raised later or never given: either
+    would be past at once, and each replacement would be followed by another.
+    """
+    expiry = view.expiry(record) or view.now
+    if lease.spec.renewal.strategy == "Renew":
+        return expiry
+    life = min(view.life(record), view.granted(record))
+    return schedule.due(lease.spec.renewal, life, expiry)
 
 
 def _fits(
@@ -93,7 +118,7 @@ def renew_nonce(view: View, lease: DynamicLease) -> str:
 
 
 def _unhandled(lease: DynamicLease, annotation: str, handled: str | None) -> str:
-    nonce = lease.metadata.annotations.get(annotation, "")
+    nonce = lease.command(annotation)
     return nonce if handled is not None and nonce != handled else ""
 
 
@@ -122,6 +147,14 @@ def obstacle(view: View, lease: DynamicLease) -> Failure | None:
             permanent=False,
         )
     return None
+
+
+def needs_room(view: View, lease: DynamicLease) -> bool:
+    """Whether the limit keeps a lease from a DynamicLease that has none, and no debt will help."""
+    if view.delivered is not None or need(view, lease) is None:
+        return False
+    known = live(view)
+    return len(known) >= MOST_LIVE and all(r.state != State.REVOKING for r in known)
 
 
 def live(view: View) -> tuple[LeaseRecord, ...]:

@@ -29,13 +29,14 @@ LOOK_AGAIN: Final = 5.0
 
 
 def due(renewal: Renewal, life: timedelta, expiry: datetime) -> datetime:
-    """When a lease of that life is to be extended or replaced."""
+    """When a lease of that life is to be extended or replaced: after its issue, before its end."""
     if renewal.before is not None:
         ahead = min(durations.parse(renewal.before), life * 0.95)
     else:
         percent = renewal.after_percent or DEFAULT_PERCENT
         ahead = life * (100 - percent) / 100
-    return expiry - timedelta(seconds=math.ceil(ahead.total_seconds()))
+    seconds = min(math.ceil(ahead.total_seconds()), int(life.total_seconds()) - 1)
+    return expiry - timedelta(seconds=max(0, seconds))
 
 
 def extension_fits(

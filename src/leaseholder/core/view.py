@@ -14,7 +14,7 @@ from leaseholder import ports
 from leaseholder.api import durations, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
-from leaseholder.api.record import Holder, LeaseRecord, State
+from leaseholder.api.record import Holder, LeaseRecord, State, number_of
 from leaseholder.secrecy import Credentials
 
 
@@ -64,6 +64,8 @@ class Memory:
     searched: dict[str, float] = field(default_factory=dict)
     """When an unclear attempt was first searched for and not found (monotonic seconds)."""
     looked: dict[str, datetime] = field(default_factory=dict)
+    secret_version: str = ""
+    """resourceVersion of the target Secret as we last wrote it."""
     renew_handled: str | None = None
     poked: bool = False
     """Something changed from outside: don't wait for the back-off."""
@@ -115,19 +117,33 @@ class View:
 
     def names(self, record: LeaseRecord) -> bool:
         """Whether the target Secret of ours names this record and its lease."""
-        target = self.target
-        if target is None or target.labels.get(names.OWNER_UID) != self.holder.uid:
-            return False
-        notes = target.annotations
-        return (
-            notes.get(names.RECORD) == record.name
-            and notes.get(names.LEASE_ID) == record.status.lease_id
-        )
+        return self._owned is not None and _shows(self._owned, record)
+
+    def named_anywhere(self, record: LeaseRecord) -> bool:
+        """Whether any Secret of ours does, also one under a former name."""
+        return any(_shows(secret, record) for secret in self.secrets)
+
+    @property
+    def shown(self) -> int:
+        """Number of the lease that the target Secret of ours shows; 0 where it shows none."""
+        return number_of(self._owned.annotations.get(names.RECORD, "")) if self._owned else 0
+
+    @property
+    def _owned(self) -> ports.SecretView | None:
+        """The target where it is ours."""
+        ours = self.target is not None and _owner(self.target) == self.holder.uid
+        return self.target if ours else None
 
     @property
     def in_hand(self) -> LeaseRecord | None:
-        """The newest Held record whose credentials are in memory."""
-        held = [r for r in self.in_state(State.HELD) if r.name in self.memory.credentials]
+        """The newest Held record whose credentials are in memory and worth delivering."""
+        held = [
+            record
+            for record in self.in_state(State.HELD)
+            if record.name in self.memory.credentials
+            and record.number >= self.shown
+            and not self.expired(record)
+        ]
         return held[-1] if held else None
 
     def expiry(self, record: LeaseRecord) -> datetime | None:
@@ -151,5 +167,21 @@ class View:
             return durations.parse(self.lease.spec.ttl)
         if record.spec.ttl_seconds is not None:
             return timedelta(seconds=record.spec.ttl_seconds)
+        return self.granted(record)
+
+    def granted(self, record: LeaseRecord) -> timedelta:
+        """The lifetime that the provider gave the lease at its mint; 0 where it isn't known."""
         issued, expires = record.status.issued_at, record.status.expires_at
         return expires - issued if issued and expires else timedelta(0)
+
+
+def _owner(secret: ports.SecretView) -> str | None:
+    return secret.labels.get(names.OWNER_UID)
+
+
+def _shows(secret: ports.SecretView, record: LeaseRecord) -> bool:
+    notes = secret.annotations
+    return (
+        notes.get(names.RECORD) == record.name
+        and notes.get(names.LEASE_ID) == record.status.lease_id
+    )
