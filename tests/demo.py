@@ -11,8 +11,6 @@ import sys
 import time
 import typing
 
-import yaml
-
 from tests.world import kube, operator, processes
 from tests.world import world as worlds
 from tests.world.infisical import client as infisical
@@ -56,7 +54,7 @@ class Demo:
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
         await self.client.apply(namespace)
         for manifest in ("infisical-provider.yaml", "dynamic-lease.yaml"):
-            for document in yaml.safe_load_all((EXAMPLES / manifest).read_text(encoding="utf-8")):
+            for document in kube.documents(EXAMPLES / manifest):
                 await self.client.apply(self.fitted(document))
         applied = time.monotonic()
         found = await self.wait(kube.is_ready, "DynamicLease orders-db is Ready")

@@ -1,12 +1,13 @@
 """`python -m tests.world` (or `make world`): the world for a person, up until Ctrl-C or SIGTERM."""
 
 import argparse
+import asyncio
 import pathlib
 import signal
 import sys
 import threading
 
-from tests.world import world
+from tests.world import kube, operator, world
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -37,13 +38,20 @@ def describe(running: world.World) -> str:
             lines.append(f"faults       {name} through {proxy.url}, {proxy.faults.control_url}")
     lines += [
         "",
-        "A first lease, once the CRDs are there:",
+        "CRDs and the operator's namespace and rights are there. Start the operator:",
+        f"  KUBECONFIG={running.control_plane.kubeconfig} make run",
+        "and in another terminal ask for a first lease:",
         f"  kubectl --kubeconfig {running.control_plane.kubeconfig} apply -f "
         f"{running.directory / 'manifest.yaml'}",
         "",
         "The world is up; Ctrl-C ends it.",
     ]
     return "\n".join(lines)
+
+
+async def _install(running: world.World) -> None:
+    async with kube.Kube(running.control_plane) as client:
+        await operator.install(client)
 
 
 def main(arguments: list[str]) -> None:
@@ -62,6 +70,7 @@ def main(arguments: list[str]) -> None:
         min_ttl=options.min_ttl,
         seed=options.seed,
     ) as running:
+        asyncio.run(_install(running))
         manifest = world.manifest(running)
         (running.directory / "manifest.yaml").write_text(manifest, encoding="utf-8")
         print(manifest, describe(running), sep="\n", flush=True)

@@ -21,6 +21,9 @@ from tests.world import kubernetes
 Object = dict[str, typing.Any]
 Namespaced = bool
 
+_THROTTLED = 10.0
+"""Seconds for which a 429 is patiently met: the storage of a new CRD takes a moment."""
+
 _PLACES: dict[str, tuple[str, str, Namespaced]] = {
     "Namespace": ("api/v1", "namespaces", False),
     "Secret": ("api/v1", "secrets", True),
@@ -85,7 +88,7 @@ class Kube:
 
     async def apply_file(self, path: pathlib.Path) -> None:
         """Apply every document of a manifest."""
-        for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+        for document in documents(path):
             await self.apply(document)
 
     async def get(self, kind: str, name: str, namespace: str = "") -> Object | None:
@@ -107,9 +110,7 @@ class Kube:
     async def patch(self, kind: str, name: str, namespace: str, change: Object) -> Object:
         """A merge patch."""
         path = _path(kind, namespace, name)
-        return await self._call(
-            "PATCH", path, change, content_type="application/merge-patch+json"
-        )
+        return await self._call("PATCH", path, change, content_type="application/merge-patch+json")
 
     async def delete(self, kind: str, name: str, namespace: str = "") -> None:
         """Delete an object; it is fine if there is none."""
@@ -167,13 +168,23 @@ class Kube:
         *,
         content_type: str = "application/json",
     ) -> Object:
+        """Send a request; like every Kubernetes client, again after a 429."""
         assert self._session is not None, "use it as a context manager"
         headers = {"Content-Type": content_type}
-        async with self._session.request(method, path, json=body, headers=headers) as answer:
-            parsed: Object = await answer.json(content_type=None)
-            if answer.status >= 300:
+        deadline = time.monotonic() + _THROTTLED
+        while True:
+            async with self._session.request(method, path, json=body, headers=headers) as answer:
+                parsed: Object = await answer.json(content_type=None)
+            if answer.status < 300:
+                return parsed
+            if answer.status != 429 or time.monotonic() > deadline:
                 raise Refused(answer.status, str(parsed.get("message")))
-            return parsed
+            await asyncio.sleep(0.1)
+
+
+def documents(path: pathlib.Path) -> list[Object]:
+    """The documents of a manifest."""
+    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
 
 
 def _path(kind: str, namespace: str, name: str) -> str:

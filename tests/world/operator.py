@@ -13,12 +13,11 @@ import typing
 import urllib.error
 import urllib.request
 
-import yaml
-
 from tests.world import kube, processes
 from tests.world import world as worlds
 
 _DEPLOY = processes.CHECKOUT / "deploy" / "operator"
+_CRDS = processes.CHECKOUT / "crds"
 _HOME = "leaseholder"
 FAST = {
     "LEASEHOLDER_INFISICAL__MINIMUM_TTL_SECONDS": "2",
@@ -30,13 +29,15 @@ FAST = {
 
 async def install(client: kube.Kube, namespace: str = _HOME) -> None:
     """CRDs, and the operator's namespace, ServiceAccount and rights, as deploy/ has them."""
-    for path in sorted((processes.CHECKOUT / "crds").glob("*.yaml")):
+    crds = await asyncio.to_thread(sorted, _CRDS.glob("*.yaml"))
+    for path in crds:
         await client.apply_file(path)
     for path in (_DEPLOY / "namespace.yaml", _DEPLOY / "rbac.yaml"):
-        for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+        for document in kube.documents(path):
             await client.apply(_moved(document, namespace))
-    for path in sorted((processes.CHECKOUT / "crds").glob("*.yaml")):
-        name = yaml.safe_load(path.read_text(encoding="utf-8"))["metadata"]["name"]
+    for path in crds:
+        (crd,) = kube.documents(path)
+        name = crd["metadata"]["name"]
         await client.wait(
             "CustomResourceDefinition", name, "", _established, what="the CRD is established"
         )
@@ -108,10 +109,14 @@ class Operator:
         except (urllib.error.URLError, OSError):
             return False
 
+    def exposition(self) -> str:
+        """What /metrics answers."""
+        with urllib.request.urlopen(self.metrics_url + "/metrics", timeout=5) as answer:
+            return str(answer.read().decode())
+
     def metrics(self) -> dict[str, float]:
         """All samples of /metrics, by name with labels."""
-        with urllib.request.urlopen(self.metrics_url + "/metrics", timeout=5) as answer:
-            lines = answer.read().decode().splitlines()
+        lines = self.exposition().splitlines()
         samples = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in samples}
 
