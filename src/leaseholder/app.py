@@ -143,6 +143,8 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
         observe=metrics.cluster_request,
     )
 
+    shared = registry.wallet(clock)
+
     def build(access: ports.Access, credentialing: ports.Credentialing) -> ports.Provider:
         return registry.build(
             access,
@@ -150,6 +152,7 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
             clock=clock,
             settings=settings.infisical,
             observe=metrics.provider_request,
+            shared=shared,
         )
 
     supplies = supplies_.Supplies(cluster, clock, build, registry.address)

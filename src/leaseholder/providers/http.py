@@ -117,7 +117,7 @@ class Http:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.clock = clocks.ProviderClock(clock)
-        self._base_url = base_url
+        self.base_url = base_url
         self._credentialing = credentialing
         self._observe = observe
         self._transport = transport
@@ -246,7 +246,7 @@ class Http:
     async def _new_client(self) -> httpx.AsyncClient:
         _hush()
         return httpx.AsyncClient(
-            base_url=self._base_url,
+            base_url=self.base_url,
             verify=await asyncio.to_thread(_tls, self._bundle),
             follow_redirects=False,
             headers={"User-Agent": f"leaseholder/{leaseholder.__version__}"},

@@ -19,8 +19,11 @@ def build(
     clock: ports.Clock,
     settings: known.InfisicalSettings,
     observe: http.Observe,
+    shared: infisical.Wallet | None = None,
 ) -> ports.Provider:
     """The provider that ``access`` describes; nothing is sent yet.
+
+    Providers that are built with one wallet share their logins where they log in alike.
 
     Raises:
         Invalid: the spec names no provider that we know, or its url can't be used.
@@ -32,7 +35,13 @@ def build(
         clock=clock,
         settings=settings,
         observe=observe,
+        shared=shared,
     )
+
+
+def wallet(clock: ports.Clock) -> infisical.Wallet:
+    """Where the providers of one process keep the logins that they share."""
+    return infisical.Wallet(clock.monotonic)
 
 
 def address(spec: provider.ProviderSpec) -> str:

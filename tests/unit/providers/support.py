@@ -200,6 +200,7 @@ class Bench:
     credentialing: FakeCredentialing
     adapter: infisical.Infisical
     observed: list[tuple[str, str]]
+    wallet: infisical.Wallet
 
 
 def bench(
@@ -207,9 +208,12 @@ def bench(
     *,
     limits: provider.Limits | None = None,
     settings: InfisicalSettings | None = None,
+    beside: Bench | None = None,
 ) -> Bench:
-    clock = FakeClock()
-    server = Server(clock)
+    """An adapter at a fake server; ``beside`` another one, at its server, with its wallet."""
+    clock = beside.clock if beside else FakeClock()
+    server = beside.server if beside else Server(clock)
+    wallet = beside.wallet if beside else infisical.Wallet(clock.monotonic)
     credentialing = FakeCredentialing()
     spec = provider.ProviderSpec.model_validate(
         {
@@ -233,6 +237,7 @@ def bench(
         clock=clock,
         settings=settings or InfisicalSettings(),
         observe=observe,
+        shared=wallet,
         transport=httpx.MockTransport(server),
     )
-    return Bench(clock, server, credentialing, adapter, observed)
+    return Bench(clock, server, credentialing, adapter, observed, wallet)

@@ -429,3 +429,31 @@ async def test_closing_stops_a_login_under_way() -> None:
     await bench.adapter.aclose()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_providers_with_the_same_credentials_share_one_login() -> None:
+    first = prepared()
+    second = support.bench(beside=first)
+    await first.adapter.check()
+    await second.adapter.check()
+    assert len(first.server.asked(support.LOGIN)) == 1
+
+
+async def test_providers_with_other_credentials_log_in_for_themselves() -> None:
+    first = prepared()
+    second = support.bench(beside=first)
+    second.credentialing.values = {"secret": "another"}
+    await first.adapter.check()
+    await second.adapter.check()
+    assert len(first.server.asked(support.LOGIN)) == 2
+
+
+async def test_wrong_tries_of_many_providers_count_together() -> None:
+    first = prepared()
+    others = [support.bench(beside=first) for _ in range(5)]
+    refusal = support.refused(401, UNAUTHORIZED, "Invalid credentials")
+    first.server.say("POST", support.LOGIN, refusal)
+    for bench in (first, *others):
+        with pytest.raises(errors.Denied):
+            await bench.adapter.check()
+    assert len(first.server.asked(support.LOGIN)) == 1

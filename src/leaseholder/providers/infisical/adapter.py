@@ -23,6 +23,7 @@ from leaseholder.providers.infisical import (
     refusals,
     session,
     sources,
+    wallet,
     wire,
 )
 from leaseholder.providers.infisical import login as logins
@@ -44,6 +45,7 @@ class Infisical:
         clock: ports.Clock,
         settings: settings.InfisicalSettings,
         observe: http.Observe,
+        shared: wallet.Wallet | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         if access.spec.infisical is None:
@@ -63,6 +65,7 @@ class Infisical:
             credentialing=credentialing,
             clock=clock,
             timeout=settings.read_timeout_seconds,
+            shared=shared or wallet.Wallet(clock.monotonic),
         )
         send = session.Session(self._http, self._login).send
         self._projects = projects.Projects(send, clock, settings.read_timeout_seconds)

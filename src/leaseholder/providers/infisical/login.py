@@ -9,14 +9,14 @@ is used for as long as it lasts, so that debts can be paid after the Secret is g
 import asyncio
 import base64
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from leaseholder import errors, ports
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import http
-from leaseholder.providers.infisical import backoff, refusals, ways, wire
+from leaseholder.providers.infisical import backoff, refusals, wallet, ways, wire
 from leaseholder.secrecy import Hidden
 
 _SHARE: Final = 0.75
@@ -26,13 +26,6 @@ _REREAD_SECONDS: Final = 300.0
 """A ready-made token is read again this often, so that a replaced one is noticed in peace."""
 _RETRY_SECONDS: Final = 30.0
 """Between tries to replace a token that still works."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    token: Hidden
-    renew_at: float
-    ends_at: float
 
 
 class Login:
@@ -46,16 +39,19 @@ class Login:
         credentialing: ports.Credentialing,
         clock: ports.Clock,
         timeout: float,
+        shared: wallet.Wallet,
     ) -> None:
         self._auth = auth
+        self._wallet = shared
+        self._account = wallet.Account()
         self._http = connection
         self._credentialing = credentialing
         self._now = clock.monotonic
         self._timeout = timeout
         self._backoff = backoff.Backoff(clock.monotonic)
-        self._held: _Held | None = None
+        self._held: wallet.Held | None = None
         self._tried: Hidden | None = None
-        self._under_way: asyncio.Task[_Held | errors.ProviderError] | None = None
+        self._under_way: asyncio.Task[wallet.Held | errors.ProviderError] | None = None
 
     async def token(self) -> Hidden:
         """An access token, logging in where none is held or it is old.
@@ -69,7 +65,7 @@ class Login:
         if held is not None and self._now() < held.renew_at:
             return held.token
         outcome = await self._shared()
-        if isinstance(outcome, _Held):
+        if isinstance(outcome, wallet.Held):
             return outcome.token
         held = self._held
         if held is not None and self._now() < held.ends_at:
@@ -82,6 +78,7 @@ class Login:
         if self._held is None or self._held.token != token:
             return  # somebody else noticed first
         self._held = None
+        self._account.drop(token)
         if self._auth.token_auth is not None:
             self._backoff.refused(_not_taken(), token)
 
@@ -99,13 +96,13 @@ class Login:
             self._under_way.cancel()
             await asyncio.gather(self._under_way, return_exceptions=True)
 
-    async def _shared(self) -> _Held | errors.ProviderError:
+    async def _shared(self) -> wallet.Held | errors.ProviderError:
         """The outcome of the login under way, starting one where there is none."""
         if self._under_way is None or self._under_way.done():
             self._under_way = asyncio.create_task(self._attempt())
         return await asyncio.shield(self._under_way)
 
-    async def _attempt(self) -> _Held | errors.ProviderError:
+    async def _attempt(self) -> wallet.Held | errors.ProviderError:
         try:
             self._held = await self._log_in()
         except errors.ProviderError as error:
@@ -113,14 +110,30 @@ class Login:
         self._backoff.worked()
         return self._held
 
-    async def _log_in(self) -> _Held:
+    async def _log_in(self) -> wallet.Held:
         if ways.fresh_each_time(self._auth):
             self._stand_back(None)
         proof = await ways.proof(self._auth, self._credentialing)
+        self._open_account(proof)
+        async with self._account.lock:
+            held = self._account.held
+            if held is None or self._now() >= held.renew_at:
+                held = self._account.held = await self._exchange(proof)
+        return held
+
+    def _open_account(self, proof: ways.Proof) -> None:
+        """Share the token, and the wrong tries, of everybody with the same credentials."""
+        if proof.credentials is not None and proof.identity:
+            address = self._http.base_url
+            self._account = self._wallet.account(address, proof.credentials)
+            self._backoff = self._wallet.backoff(address, proof.identity)
+
+    async def _exchange(self, proof: ways.Proof) -> wallet.Held:
+        """The credentials for a token."""
         self._stand_back(proof.credentials)
         self._tried = proof.credentials
         if proof.token is not None:
-            return _Held(proof.token, self._now() + _REREAD_SECONDS, float("inf"))
+            return wallet.Held(proof.token, self._now() + _REREAD_SECONDS, float("inf"))
         request = http.Request(
             operation="login",
             method="POST",
@@ -142,12 +155,14 @@ class Login:
         if hindrance is not None:
             raise hindrance
 
-    def _held_by(self, answer: http.Answer) -> _Held:
+    def _held_by(self, answer: http.Answer) -> wallet.Held:
         login = answer.parse(wire.Login)
         if login is None:
             raise refusals.bad_answer(answer, sent=False)
         life = _life(login, self._http.clock.now().timestamp())
-        return _Held(Hidden(login.access_token), self._now() + _SHARE * life, self._now() + life)
+        return wallet.Held(
+            Hidden(login.access_token), self._now() + _SHARE * life, self._now() + life
+        )
 
 
 def _life(login: wire.Login, now: float) -> float:

@@ -17,6 +17,8 @@ class Proof:
     path: str = ""
     """Where to send it; empty for a ready-made token."""
     body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    identity: str = ""
+    """Who logs in, where several providers may log in as the same; empty elsewhere."""
     credentials: Hidden | None = None
     """To tell whether it was tried before; None where it is new each time."""
     token: Hidden | None = None
@@ -59,7 +61,8 @@ async def _universal(auth: provider.UniversalAuth, credentialing: ports.Credenti
             "clientSecret": secret.reveal(),
             **_organization(auth.organization_slug),
         },
-        credentials=Hidden(f"{client_id}\n{secret.reveal()}"),
+        identity=client_id,
+        credentials=Hidden(f"{client_id}\n{secret.reveal()}\n{auth.organization_slug or ''}"),
     )
 
 
