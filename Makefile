@@ -33,15 +33,17 @@ test: world-built ## All tests, on a real control plane, PostgreSQL and emulated
 	  --include='*/leaseholder/core/*' --fail-under=100 > build/coverage/core.txt \
 	  || { cat build/coverage/core.txt; echo "core/ isn't covered whole"; exit 1; }
 
-lint: $(READY) ## ruff, mypy --strict, import-linter, CRDs in step with the models
+lint: $(READY) ## ruff, mypy --strict, import-linter, CRDs and reference in step with the models
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 	@$(BIN)/python -m leaseholder.api.crds crds --check
+	@$(BIN)/python -m leaseholder.api.reference docs/reference.md --check
 
-crds: $(READY) ## Write crds/ from the models
+crds: $(READY) ## Write crds/ and docs/reference.md from the models
 	@$(BIN)/python -m leaseholder.api.crds crds
+	@$(BIN)/python -m leaseholder.api.reference docs/reference.md
 
 demo: world-built ## Show a lease's life, with facts from outside
 	@$(BIN)/python -m tests.demo

@@ -15,7 +15,7 @@ from typing import Final
 
 import kopf
 
-from leaseholder import handlers, ports
+from leaseholder import errors, handlers, ports
 from leaseholder.clock import SystemClock
 from leaseholder.cluster.adapter import KubernetesCluster
 from leaseholder.controller import acquire, ledger, loop, observe, pay, perform, providers
@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 STUCK: Final = 180.0
 """Seconds without progress on due work after which the process counts as broken."""
 HANDLERS_GRACE: Final = 5.0
+KINDS_AGAIN: Final = 1.0
+"""Seconds between two looks for CRDs that are missing."""
 
 
 class Failed(Exception):
@@ -42,6 +44,7 @@ class Operator:
 
     settings: Settings
     metrics: Metrics
+    cluster: KubernetesCluster
     controller: loop.Controller
     watch: providers.ProviderWatch
     ledger: ledger.Ledger
@@ -74,6 +77,7 @@ class Operator:
             raise Failed(f"{ended.get_name()} ended: {type(error).__name__}")
 
     async def _glue(self, stop: asyncio.Event) -> None:
+        await self._until_kinds_known(stop)
         await kopf.operator(
             registry=handlers.register(self.controller, self.watch),
             settings=handlers.settings(exit_timeout=HANDLERS_GRACE),
@@ -84,16 +88,29 @@ class Operator:
             ready_flag=self.ready,
         )
 
+    async def _until_kinds_known(self, stop: asyncio.Event) -> None:
+        """Wait for our CRDs: kopf looks for them once, and never sees what comes later."""
+        while not stop.is_set():
+            try:
+                missing = await self.cluster.missing_kinds()
+            except errors.ClusterError as error:
+                logger.warning("waiting for the API server: %s", error.sentence)
+            else:
+                if not missing:
+                    return
+                logger.warning("waiting for the CRDs of %s: install them", ", ".join(missing))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), KINDS_AGAIN)
+
     async def _until_stopped(self, parts: list[asyncio.Task[None]]) -> asyncio.Task[None] | None:
         """Wait for a signal (None) or for a part that ends by itself."""
         started = asyncio.create_task(self.ready.wait())
         stopped = asyncio.create_task(self.stopping.wait())
         try:
+            self._heed_signals()
             await asyncio.wait([started, stopped, *parts], return_when=asyncio.FIRST_COMPLETED)
-            # kopf sets handlers of its own when it starts; ours take their place.
-            loop_ = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop_.add_signal_handler(number, self.stopping.set)
+            # kopf sets handlers of its own when it starts; ours take their place again.
+            self._heed_signals()
             await asyncio.wait([stopped, *parts], return_when=asyncio.FIRST_COMPLETED)
         finally:
             started.cancel()
@@ -102,6 +119,11 @@ class Operator:
             logger.info("stopping: finishing what is under way")
             return None
         return next(part for part in parts if part.done())
+
+    def _heed_signals(self) -> None:
+        loop_ = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop_.add_signal_handler(number, self.stopping.set)
 
     async def _drain(self, work: asyncio.Task[None]) -> None:
         await self.controller.stop()
@@ -174,6 +196,7 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
         yield Operator(
             settings=settings,
             metrics=metrics,
+            cluster=cluster,
             controller=controller,
             watch=providers.ProviderWatch(cluster, clock, supplies, controller),
             ledger=ledger.Ledger(cluster, controller),

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from leaseholder.api import base, lease, names, provider, record
+from leaseholder.api import base, generated, lease, names, provider, record
 
 _KEPT = frozenset(
     {
@@ -213,17 +213,7 @@ def rendered() -> Iterator[tuple[str, str]]:
 def main() -> int:
     """``python -m leaseholder.api.crds DIR [--check]``: write the CRDs, or tell stale ones."""
     folder, check = pathlib.Path(sys.argv[1]), "--check" in sys.argv[2:]
-    stale = []
-    for name, text in rendered():
-        path = folder / name
-        if not path.exists() or path.read_text() != text:
-            stale.append(name)
-            if not check:
-                path.write_text(text)
-    if check and stale:
-        sys.stderr.write(f"out of step with the models, run `make crds`: {', '.join(stale)}\n")
-        return 1
-    return 0
+    return generated.keep(((folder / name, text) for name, text in rendered()), check=check)
 
 
 if __name__ == "__main__":

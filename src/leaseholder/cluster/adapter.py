@@ -24,6 +24,7 @@ from leaseholder.cluster import (
 )
 
 _log = logging.getLogger(__name__)
+_OURS: Final = (places.LEASES, places.PROVIDERS, places.CLUSTER_PROVIDERS, places.RECORDS)
 _PROVIDERS: Final[Mapping[str, places.Resource]] = {
     provider.LeaseProvider.KIND: places.PROVIDERS,
     provider.ClusterLeaseProvider.KIND: places.CLUSTER_PROVIDERS,
@@ -70,6 +71,12 @@ class KubernetesCluster:
         """What tells this installation from a clone: uid of kube-system, operator's namespace."""
         found = await self._api.request("GET", places.NAMESPACES.at("", "kube-system"))
         return f"{found['metadata']['uid']}/{self._home}"
+
+    async def missing_kinds(self) -> Sequence[str]:
+        """Those of our resources that the API server doesn't know; new CRDs take it a moment."""
+        found = await self._get(places.KINDS)
+        known = {item["name"] for item in (found or {}).get("resources") or ()}
+        return sorted({kind.plural for kind in _OURS} - known)
 
     # -- DynamicLeases
 

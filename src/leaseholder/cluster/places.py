@@ -40,6 +40,9 @@ class Resource:
 _CORE: Final = "/api/v1"
 _OURS: Final = f"/apis/{names.API_VERSION}"
 
+KINDS: Final = Place(_OURS, "the kinds of leaseholder.dev", "", "")
+"""What the API server knows of our group."""
+
 SECRETS: Final = Resource(_CORE, "secrets")
 CONFIG_MAPS: Final = Resource(_CORE, "configmaps")
 SERVICE_ACCOUNTS: Final = Resource(_CORE, "serviceaccounts")

@@ -9,7 +9,7 @@ import asyncio
 import dataclasses
 import logging
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from leaseholder import errors, ports
@@ -39,6 +39,8 @@ class _Entry:
     provider: Ref | None = None
     seen: tuple[object, ...] = ()
     cluster_failures: int = 0
+    expires: float | None = None
+    """When the delivered lease ends, on our own clock."""
     released: bool = False
 
 
@@ -165,7 +167,11 @@ class Controller:
         except errors.EdgeError as error:
             entry.cluster_failures += 1
             wait = schedule.backoff(
-                entry.cluster_failures, seed=holder.uid, most=30.0, retry_after=error.retry_after
+                entry.cluster_failures,
+                seed=holder.uid,
+                most=30.0,
+                left=self._left(entry),
+                retry_after=error.retry_after,
             )
             logger.warning(
                 "%s/%s: %s: %s", holder.namespace, holder.name, error.reason, error.sentence
@@ -218,6 +224,11 @@ class Controller:
                         return
         await self.offer(holder, poke=False, after=1.0)
 
+    def _left(self, entry: _Entry) -> timedelta | None:
+        """How long the delivered lease still lives; None where none does."""
+        left = entry.expires - self.clock.monotonic() if entry.expires is not None else 0.0
+        return timedelta(seconds=left) if left > 0 else None
+
     def _note(self, entry: _Entry, view: View) -> None:
         if view.lease is not None:
             entry.seen = _wishes(view.lease)
@@ -229,6 +240,8 @@ class Controller:
             view.lease.status.conditions, ConditionType.READY
         )
         expiry = view.expiry(held) if held is not None else None
+        left = (expiry - view.now).total_seconds() if expiry is not None else None
+        entry.expires = view.monotonic + left if left is not None else None
         self.meter.observed(view.holder, view.records, expiry, ready)
 
     async def _rest(

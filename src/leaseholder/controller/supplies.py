@@ -7,7 +7,7 @@ LeaseProvider is deleted: leases that it made are revoked through its login.
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -44,6 +44,7 @@ class Supplies:
     address: Callable[[provider.ProviderSpec], str]
     _reads: dict[Ref, _Read] = field(default_factory=dict)
     _adapters: dict[str, tuple[provider.ProviderSpec, ports.Provider]] = field(default_factory=dict)
+    _retired: dict[ports.Provider, asyncio.TimerHandle] = field(default_factory=dict)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def wanted(self, dl: lease.DynamicLease) -> tuple[Supply, ports.Provider]:
@@ -101,11 +102,12 @@ class Supplies:
         self._reads.pop(ref, None)
 
     async def aclose(self) -> None:
-        """Close all adapters."""
-        for task in self._closing:
-            task.cancel()
-        for _, adapter in self._adapters.values():
+        """Close all adapters, replaced ones too."""
+        for timer in self._retired.values():
+            timer.cancel()
+        for adapter in [*self._retired, *(known for _, known in self._adapters.values())]:
             await adapter.aclose()
+        await asyncio.gather(*self._closing, return_exceptions=True)
 
     def _adopt(
         self, uid: str, spec: provider.ProviderSpec, namespace: str | None
@@ -117,10 +119,22 @@ class Supplies:
         adapter = self.build(access, self.cluster.credentialing(access))
         self._adapters[uid] = (spec, adapter)
         if cached is not None:
-            task = asyncio.create_task(_close_later(cached[1].aclose))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._retire(cached[1])
         return adapter
+
+    def _retire(self, adapter: ports.Provider) -> None:
+        """Close a replaced adapter later.
+
+        By a timer, not by a task that sleeps: kopf waits for such a task when it stops.
+        """
+        loop = asyncio.get_running_loop()
+        self._retired[adapter] = loop.call_later(CLOSE_AFTER, self._close, adapter)
+
+    def _close(self, adapter: ports.Provider) -> None:
+        del self._retired[adapter]
+        task = asyncio.create_task(adapter.aclose())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def _known(self, ref: lease.ProviderRef, namespace: str) -> provider.AnyProvider | None:
         """The provider object, read at most every few seconds and once at a time."""
@@ -149,11 +163,6 @@ class Supplies:
 
 def _failed(task: asyncio.Task[provider.AnyProvider | None]) -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
-
-
-async def _close_later(close: Callable[[], Awaitable[None]]) -> None:
-    await asyncio.sleep(CLOSE_AFTER)
-    await close()
 
 
 def _source(spec: lease.DynamicLeaseSpec, known: provider.AnyProvider) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def _search(view: View, record: LeaseRecord) -> Step | datetime:
 
 
 def _end(view: View, record: LeaseRecord) -> datetime:
-    """When a lease is over by itself: its expiry, or the latest that an unclear attempt can have."""
+    """When a lease ends by itself: its expiry, or the latest that an unclear mint can have."""
     spec, can = record.spec, view.capabilities.get(record.name)
     life = timedelta(seconds=spec.ttl_seconds) if spec.ttl_seconds else UNKNOWN_LIFE
     settle = timedelta(seconds=can.settle if can is not None else 0)
@@ -161,7 +161,5 @@ def _tried(view: View, record: LeaseRecord, reason: Reason, **changes: object) -
     """The record after a try that left the lease owed; it answers the force command that stands."""
     known = _revocation(record)
     nonce = force_nonce(view) or known.forced_nonce
-    revocation = known.model_copy(
-        update={"last_reason": reason, "forced_nonce": nonce, **changes}
-    )
+    revocation = known.model_copy(update={"last_reason": reason, "forced_nonce": nonce, **changes})
     return record.status.model_copy(update={"revoke": revocation})

@@ -8,12 +8,23 @@ debts, so that a slow revocation doesn't keep a Ready lease from being told.
 from datetime import datetime, timedelta
 from typing import Final
 
-from leaseholder.api import durations, names
-from leaseholder.api.conditions import Reason
+from leaseholder.api import conditions, durations, names
+from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord, Revocation, State, number_of
-from leaseholder.core import debts, plan, project
-from leaseholder.core.steps import Acquire, Deliver, Extend, Hold, Idle, Look, Move, Report, Step
+from leaseholder.core import debts, plan, project, schedule
+from leaseholder.core.steps import (
+    Acquire,
+    DeleteSecret,
+    Deliver,
+    Extend,
+    Hold,
+    Idle,
+    Look,
+    Move,
+    Report,
+    Step,
+)
 from leaseholder.core.view import View
 
 OBSTACLE_AGAIN: Final = timedelta(seconds=60)
@@ -27,10 +38,11 @@ def decide(view: View, lease: DynamicLease) -> Step:
     return (
         unclear(view)
         or _deliver(view, lease)
+        or _delete_former(view, lease)
         or _rank(view, lease)
+        or _make_room(view, lease)
         or _tell_failure(view, lease)
-        or _acquire(view, lease)
-        or _extend(view, lease)
+        or _keep(view, lease)
         or _look(view)
         or _tell(view, lease)
         or debts.next_step(view)
@@ -51,23 +63,43 @@ def unclear(view: View) -> Step | None:
 
 
 def _deliver(view: View, lease: DynamicLease) -> Step | None:
-    fresh, held = view.in_hand, view.delivered
-    if fresh is None or (held is not None and fresh.number < held.number):
+    fresh = view.in_hand
+    if fresh is None or view.target_contested or view.memory.failure is not None:
         return None
-    if view.target_contested or plan.blocked_until(view, lease) or view.memory.failure:
-        return None
-    return Deliver(fresh)
+    return None if _delivery_blocked(view, lease) else Deliver(fresh)
+
+
+def _delivery_blocked(view: View, lease: DynamicLease) -> bool:
+    """Whether a delivery failed a moment ago; a back-off told before there was a lease doesn't."""
+    told = conditions.find(lease.status.conditions, ConditionType.LEASE_HELD)
+    before_mint = told is not None and told.status == "False"
+    return not before_mint and plan.blocked_until(view, lease) is not None
+
+
+def _delete_former(view: View, lease: DynamicLease) -> Step | None:
+    """Secrets under former names go when the one under the wanted name is delivered."""
+    former = (s for s in view.secrets if s.name != lease.secret_name and not s.deleting)
+    found = next(former, None) if view.delivered is not None else None
+    return DeleteSecret(found) if found is not None else None
 
 
 def _rank(view: View, lease: DynamicLease) -> Step | None:
-    """A Held lease that the Secret doesn't show was replaced, or never got there."""
-    held = view.delivered
+    """A Held lease that no Secret of ours shows was replaced, or never got there."""
+    held, fresh = view.delivered, view.in_hand
     for record in view.in_state(State.HELD):
         if held is not None and record.number < held.number:
             return _supersede(view, lease, record)
-        if record != held and record.name not in view.memory.credentials:
+        if record not in (held, fresh) and not view.named_anywhere(record):
             return debts.owe(view, record, Reason.UNDELIVERED)
     return None
+
+
+def _make_room(view: View, lease: DynamicLease) -> Step | None:
+    """At the limit with nothing delivered, the oldest replaced lease goes before its time."""
+    replaced = view.in_state(State.SUPERSEDED)
+    if not replaced or not plan.needs_room(view, lease):
+        return None
+    return debts.owe(view, replaced[0], Reason.SUPERSEDED)
 
 
 def _supersede(view: View, lease: DynamicLease, record: LeaseRecord) -> Move:
@@ -86,11 +118,22 @@ def _tell_failure(view: View, lease: DynamicLease) -> Step | None:
     return _tell(view, lease) if view.memory.failure is not None else None
 
 
-def _tell(view: View, lease: DynamicLease) -> Step | None:
+def _tell(view: View, lease: DynamicLease) -> Report | None:
     status = project.status(view, lease)
     if status == lease.status:
         return None
     return Report(status, project.notes(status, lease.status))
+
+
+def _keep(view: View, lease: DynamicLease) -> Step | None:
+    """Extend or replace: the extension first, so that the lease outlives a failing replacement.
+
+    After an odd number of failures the other way round: neither keeps the other from its turn.
+    """
+    retry = lease.status.retry
+    if retry is not None and retry.failures % 2:
+        return _acquire(view, lease) or _extend(view, lease)
+    return _extend(view, lease) or _acquire(view, lease)
 
 
 def _acquire(view: View, lease: DynamicLease) -> Step | None:
@@ -102,7 +145,15 @@ def _acquire(view: View, lease: DynamicLease) -> Step | None:
     shared = [r for r in view.records if plan.one_slot(view, r) and r.state != State.ABANDONED]
     if shared:
         return _vacate(view, lease, shared)
-    return Acquire(_next_number(view, lease), need.rotate_nonce)
+    return _retract(view, lease) or Acquire(_next_number(view, lease), need.rotate_nonce)
+
+
+def _retract(view: View, lease: DynamicLease) -> Step | None:
+    """Ready goes False before a dead credential is replaced."""
+    step = _tell(view, lease)
+    if step is None or not conditions.is_true(lease.status.conditions, ConditionType.READY):
+        return None
+    return None if conditions.is_true(step.status.conditions, ConditionType.READY) else step
 
 
 def _vacate(view: View, lease: DynamicLease, shared: list[LeaseRecord]) -> Step | None:
@@ -118,19 +169,16 @@ def _next_number(view: View, lease: DynamicLease) -> int:
     told = lease.status.lease
     seen = [record.number for record in view.records]
     seen.append(number_of(told.record) if told is not None else 0)
-    if view.target is not None and view.target.labels.get(names.OWNER_UID) == lease.metadata.uid:
-        seen.append(number_of(view.target.annotations.get(names.RECORD, "")))
-    return 1 + max(seen)
+    return 1 + max(*seen, view.shown)
 
 
 def _extend(view: View, lease: DynamicLease) -> Step | None:
     held = view.delivered
     if held is None or plan.blocked_until(view, lease) is not None:
         return None
-    planned = plan.plan(view, lease, held)
-    nonce = plan.renew_nonce(view, lease)
-    if planned.strategy == "Rotate" or (view.now < planned.at and not nonce):
+    if not plan.extends_now(view, lease, held):
         return None
+    nonce = plan.renew_nonce(view, lease)
     fresh = held.name in view.memory.leases and lease.status.retry is None
     until = view.now + view.life(held)
     return Extend(held, until, inspect_first=not fresh, nonce=nonce or None)
@@ -152,7 +200,7 @@ def _look_due(view: View, held: LeaseRecord) -> datetime | None:
         return None
     gone = view.memory.gone_since.get(held.name)
     if gone is not None:
-        return looked + timedelta(seconds=5)
+        return looked + timedelta(seconds=schedule.LOOK_AGAIN)
     return looked + view.supply.probe_interval
 
 
@@ -160,7 +208,8 @@ def _wake(view: View, lease: DynamicLease) -> datetime | None:
     held = view.delivered
     moments = [debts.wake(view), plan.blocked_until(view, lease)]
     if held is not None:
-        moments += [plan.plan(view, lease, held).at, view.expiry(held), _look_due(view, held)]
+        moments += [plan.plan(view, lease, held).at, plan.extension_at(view, lease, held)]
+        moments += [view.expiry(held), _look_due(view, held)]
     if plan.obstacle(view, lease) is not None:
         moments.append(view.now + OBSTACLE_AGAIN)
     later = [m for m in moments if m is not None and m > view.now]

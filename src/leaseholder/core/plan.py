@@ -56,13 +56,14 @@ def extends_now(view: View, lease: DynamicLease, record: LeaseRecord) -> bool:
 def _replacement_at(view: View, lease: DynamicLease, record: LeaseRecord) -> datetime:
     """When a lease that can't be extended is replaced.
 
-    Planned from what was granted, not from a ttl that was raised later or never given: either
-    would be past at once, and each replacement would be followed by another.
+    Planned from what was granted: a longer ttl, asked for later or cut by the provider, would
+    make it due at once. With the strategy Renew nothing is replaced before its end.
     """
     expiry = view.expiry(record) or view.now
     if lease.spec.renewal.strategy == "Renew":
         return expiry
-    life = min(view.life(record), view.granted(record))
+    asked = view.life(record)
+    life = min(asked, view.granted(record) or asked)
     return schedule.due(lease.spec.renewal, life, expiry)
 
 

@@ -28,7 +28,8 @@ def status(view: View, dl: lease.DynamicLease) -> lease.DynamicLeaseStatus:
         retry=retry,
         handled=_handled(view, dl),
         target=lease.TargetStatus(
-            secret_name=dl.secret_name, keys=target.keys if target is not None else ()
+            secret_name=dl.secret_name,
+            keys=target.keys[: lease.MOST_KEYS] if target is not None else (),
         ),
     )
 
@@ -44,8 +45,16 @@ def notes(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> tuple
             continue
         good = now.status == "True" and now.reason == Reason.READY
         text = now.message or now.reason
-        told.append(ports.Note("Normal" if good else "Warning", Reason(now.reason), text))
+        told.append(ports.Note("Normal" if good else "Warning", _reason(now.reason), text))
     return tuple(told)
+
+
+def _reason(text: str) -> Reason:
+    """A reason that status or a record tells, maybe in the words of another version of ours."""
+    try:
+        return Reason(text)
+    except ValueError:
+        return Reason.INTERNAL
 
 
 def _lease(view: View, dl: lease.DynamicLease, held: LeaseRecord) -> lease.LeaseStatus:
@@ -67,13 +76,12 @@ def _lease(view: View, dl: lease.DynamicLease, held: LeaseRecord) -> lease.Lease
 
 
 def _handled(view: View, dl: lease.DynamicLease) -> lease.Handled:
-    notes_ = dl.metadata.annotations
     known = dl.status.handled
     if known is None:
         return lease.Handled(
-            rotate=notes_.get(names.ROTATE, ""),
-            renew=notes_.get(names.RENEW, ""),
-            force=notes_.get(names.FORCE, ""),
+            rotate=dl.command(names.ROTATE),
+            renew=dl.command(names.RENEW),
+            force=dl.command(names.FORCE),
         )
     held, rotate, renew = view.delivered, plan.rotate_nonce(dl), plan.renew_nonce(view, dl)
     force = debts.force_nonce(view)
@@ -84,7 +92,7 @@ def _handled(view: View, dl: lease.DynamicLease) -> lease.Handled:
     answered = held is not None and held.spec.rotate_nonce == rotate
     return lease.Handled(
         rotate=rotate if rotate and answered else known.rotate,
-        renew=known.renew if renew else notes_.get(names.RENEW, ""),
+        renew=known.renew if renew else dl.command(names.RENEW),
         force=force if force and not waiting else known.force,
     )
 
@@ -107,12 +115,10 @@ def _retry(view: View, dl: lease.DynamicLease) -> lease.Retry | None:
 
 def _unsettled(view: View, dl: lease.DynamicLease) -> bool:
     """Whether what failed is still to be done."""
-    held = view.delivered
-    if held is None:
-        return not dl.spec.suspend
     if view.in_hand is not None or plan.need(view, dl) is not None:
         return True
-    return view.now >= plan.plan(view, dl, held).at
+    held = view.delivered
+    return held is not None and plan.extends_now(view, dl, held)
 
 
 def _trouble(view: View, dl: lease.DynamicLease, retry: lease.Retry | None) -> Failure | None:
@@ -128,7 +134,7 @@ def _trouble(view: View, dl: lease.DynamicLease, retry: lease.Retry | None) -> F
     before = conditions.find(dl.status.conditions, kind)
     stalled = conditions.is_true(dl.status.conditions, kind)
     return Failure(
-        reason=Reason(retry.reason),
+        reason=_reason(retry.reason),
         sentence=before.message if before is not None else "",
         permanent=stalled,
     )
@@ -180,7 +186,9 @@ def _conditions(
 
 
 def _waiting(dl: lease.DynamicLease, trouble: Failure | None) -> tuple[Reason, str]:
-    """Why there is no lease or no Secret yet."""
+    """Why there is no lease or no Secret."""
+    if dl.deleting:
+        return Reason.DELETING, "the lease is being revoked"
     if trouble is not None:
         return trouble.reason, trouble.sentence
     if dl.spec.suspend:
@@ -218,6 +226,11 @@ def _owed(view: View) -> tuple[bool, Reason, str]:
         ),
         "",
     )
-    reason = Reason(last) if last else Reason.OWED
+    reason = _reason(last) if last else Reason.OWED
     word = "lease is" if len(owing) == 1 else "leases are"
-    return True, reason, f"{len(owing)} {word} still to be revoked"
+    message = f"{len(owing)} {word} still to be revoked"
+    given_up = [r.name for r in owing if r.state == State.ABANDONED]
+    if not given_up:
+        return True, reason, message
+    advice = f"given up for {given_up[0]}: see to the lease at the provider, then delete the record"
+    return True, Reason.ABANDONED, f"{message}; {advice}"

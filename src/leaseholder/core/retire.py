@@ -9,7 +9,7 @@ from leaseholder import ports
 from leaseholder.api import base, durations, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
-from leaseholder.api.record import State
+from leaseholder.api.record import LeaseRecord, State
 from leaseholder.core import debts, live, project
 from leaseholder.core.steps import DeleteSecret, Disown, Drop, Idle, Release, Report, Step
 from leaseholder.core.view import View
@@ -23,13 +23,21 @@ def deleting(view: View, lease: DynamicLease) -> Step:
     """The one thing to do next for a DynamicLease with a deletionTimestamp."""
     if names.FINALIZER not in lease.metadata.finalizers:
         return _settle(view) or Idle(debts.wake(view))
-    orphan = _orphan(view) if lease.spec.deletion.policy == "Orphan" else None
-    return orphan or _settle(view) or _tell(view, lease) or _release(view, lease) or _wait(view)
+    orphans = lease.spec.deletion.policy == "Orphan"
+    if _wedged(view, lease) and (view.terminating or not orphans):
+        return _release(view)
+    orphan = _orphan(view) if orphans else None
+    step = orphan or _settle(view) or _tell(view, lease)
+    return step or (_release(view) if _may_release(view, lease) else _wait(view))
 
 
 def vanished(view: View) -> Step:
-    """The one thing to do next for the records and Secrets of a DynamicLease that is gone."""
-    if view.namesake and view.secrets:
+    """The one thing to do next for the records and Secrets of a DynamicLease that is gone.
+
+    A namesake may take its Secret over; until then a lease that the Secret shows lives on.
+    """
+    shown = [r for r in view.records if view.named_anywhere(r) and not view.expired(r)]
+    if view.namesake and shown:
         return live.unclear(view) or Idle(view.now + NAMESAKE_AGAIN)
     return _settle(view) or Idle(debts.wake(view))
 
@@ -48,7 +56,7 @@ def _settle(view: View) -> Step | None:
 
 def _orphan(view: View) -> Step | None:
     """Lease and Secret stay; nobody holds them any more."""
-    held = view.delivered
+    held = next((r for r in view.in_state(State.HELD) if view.named_anywhere(r)), None)
     if held is not None:
         until = view.expiry(held)
         end = base.render_moment(until) if until is not None else "an unknown moment"
@@ -65,16 +73,34 @@ def _tell(view: View, lease: DynamicLease) -> Step | None:
     return None if status == lease.status else Report(status, project.notes(status, lease.status))
 
 
-def _release(view: View, lease: DynamicLease) -> Step | None:
-    owing = [r for r in view.records if r.state != State.ABANDONED]
+def _wedged(view: View, lease: DynamicLease) -> bool:
+    """Whether the time is over and a Secret is still there: our right to it may be gone for good.
+
+    In a terminating namespace RoleBindings can go before the finalizer does.
+    """
+    return _timed_out(view, lease) and any(not secret.deleting for secret in view.secrets)
+
+
+def _timed_out(view: View, lease: DynamicLease) -> bool:
+    since = lease.metadata.deletion_timestamp or view.wall
+    return view.wall >= since + durations.parse(lease.spec.deletion.timeout)
+
+
+def _owing(view: View) -> list[LeaseRecord]:
+    return [r for r in view.records if r.state != State.ABANDONED]
+
+
+def _may_release(view: View, lease: DynamicLease) -> bool:
+    """Whether nothing is owed, the time is over, or no revocation can succeed here any more."""
+    owing = _owing(view)
+    tried = all(r.status.revoke and r.status.revoke.attempts for r in owing)
+    return not owing or _timed_out(view, lease) or (view.terminating and tried)
+
+
+def _release(view: View) -> Release:
+    owing = _owing(view)
     if not owing:
         return Release()
-    since = lease.metadata.deletion_timestamp or view.wall
-    timed_out = view.wall >= since + durations.parse(lease.spec.deletion.timeout)
-    refused = [r for r in owing if r.status.revoke and r.status.revoke.attempts]
-    hopeless = view.terminating and len(refused) == len(owing)
-    if not timed_out and not hopeless:
-        return None
     text = f"{len(owing)} lease(s) couldn't be revoked yet; they stay on record and are paid later"
     return Release(ports.Note("Warning", Reason.TIMED_OUT, text))
 

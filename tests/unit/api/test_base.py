@@ -1,0 +1,55 @@
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from leaseholder.api import base
+from leaseholder.api.lease import Renewal, Retry
+
+MOMENTS = st.datetimes(
+    min_value=datetime(1970, 1, 2),
+    max_value=datetime(9999, 12, 30),
+    timezones=st.integers(-12, 12).map(lambda h: timezone(timedelta(hours=h))),
+)
+MOMENT: TypeAdapter[datetime] = TypeAdapter(base.Moment)
+
+
+@given(moment=MOMENTS)
+def test_a_moment_that_is_compared_is_the_one_that_was_stored(moment: datetime) -> None:
+    kept = MOMENT.validate_python(moment)
+    assert kept.tzinfo is UTC
+    assert kept.microsecond == 0
+    assert timedelta(0) <= moment - kept < timedelta(seconds=1)
+    stored = MOMENT.dump_json(kept)
+    assert MOMENT.validate_json(stored) == kept
+
+
+def test_a_moment_is_written_in_utc_with_a_z() -> None:
+    moment = datetime(2026, 11, 21, 5, 4, 5, 999_999, tzinfo=timezone(timedelta(hours=2)))
+    assert base.render_moment(moment) == "2026-11-21T03:04:05Z"
+
+
+def test_a_moment_without_a_zone_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        MOMENT.validate_python(datetime(2026, 1, 1))
+
+
+def test_manifests_are_written_under_wire_names_without_absent_fields() -> None:
+    assert Renewal(after_percent=50).dump() == {"strategy": "Auto", "afterPercent": 50}
+    retry = Retry.model_validate(
+        {"failures": 1, "nextAt": "2026-01-01T00:00:00Z", "reason": "Throttled"}
+    )
+    assert retry.dump()["nextAt"] == "2026-01-01T00:00:00Z"
+
+
+def test_unknown_fields_are_refused() -> None:
+    with pytest.raises(ValidationError):
+        Renewal.model_validate({"afterPercentage": 50})
+
+
+def test_a_duration_in_a_manifest_is_checked_and_kept_as_written() -> None:
+    assert Renewal(before="60m").before == "60m"
+    with pytest.raises(ValidationError):
+        Renewal(before="soon")

@@ -1,0 +1,66 @@
+import pytest
+
+from leaseholder.api import names, provider, record
+from leaseholder.api.lease import DynamicLease
+from tests.unit.core import views
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("0b1c-7", 7),
+        ("0b1c-12", 12),
+        ("", 0),
+        ("preflight", 0),
+        ("0b1c-", 0),
+        ("0b1c-²", 0),
+        ("0b1c-" + "9" * 5000, 0),
+    ],
+)
+def test_a_number_is_read_from_a_records_name_and_from_nothing_else(name: str, number: int) -> None:
+    assert record.number_of(name) == number
+
+
+def test_a_record_is_numbered_by_its_name() -> None:
+    known = views.record(7)
+    assert (known.number, record.number_of(known.name)) == (7, 7)
+
+
+def test_the_secret_is_named_like_the_lease_unless_it_is_said_otherwise() -> None:
+    assert views.lease().secret_name == "orders"
+    assert views.lease({"target": {"secretName": "db"}}).secret_name == "db"
+
+
+def test_a_lease_names_its_holder_by_uid() -> None:
+    assert views.lease().holder == views.HOLDER
+
+
+def test_a_lease_with_a_deletion_timestamp_is_on_its_way_out() -> None:
+    assert not views.lease().deleting
+    assert views.lease(deleted_at=views.NOW).deleting
+
+
+def test_a_command_is_an_annotation() -> None:
+    dl = views.lease(annotations={names.FORCE: "now"})
+    assert (dl.command(names.FORCE), dl.command(names.RENEW)) == ("now", "")
+
+
+def test_fields_that_the_api_server_adds_are_ignored() -> None:
+    seen = views.lease().model_dump(by_alias=True)
+    seen["metadata"]["managedFields"] = [{"manager": "kubectl"}]
+    assert DynamicLease.model_validate(seen) == views.lease()
+
+
+def test_a_record_keeps_references_to_credentials_and_no_values() -> None:
+    spec = provider.LeaseProviderSpec.model_validate(
+        {
+            "infisical": {
+                "url": "https://infisical.example",
+                "auth": {"tokenAuth": {"tokenSecretRef": {"name": "auth", "key": "token"}}},
+            }
+        }
+    )
+    assert provider.auth_of(spec) == {
+        "tokenAuth": {"tokenSecretRef": {"name": "auth", "key": "token"}}
+    }
+    assert provider.auth_of(provider.LeaseProviderSpec()) == {}

@@ -1,0 +1,271 @@
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from leaseholder import ports
+from leaseholder.api import names
+from leaseholder.api.conditions import Reason
+from leaseholder.api.lease import DynamicLeaseStatus, Handled
+from leaseholder.api.record import LeaseRecord, RecordStatus, Revocation, State
+from leaseholder.core import debts
+from leaseholder.core.steps import Drop, Move, Revoke, Search
+from leaseholder.core.view import Memory, View
+from tests.unit.core import views
+
+FORCED = views.lease(annotations={names.FORCE: "now"})
+
+
+def revocation(status: RecordStatus | None) -> Revocation:
+    assert status is not None
+    assert status.revoke is not None
+    return status.revoke
+
+
+def test_a_debt_keeps_the_best_known_expiry() -> None:
+    held = views.record(expires=10)
+    seen = views.view(held, memory=Memory(leases={held.name: views.known(held, 99)}))
+    move = debts.owe(seen, held, Reason.GONE)
+    assert move.status.state == State.REVOKING
+    assert move.status.expires_at == views.at(99)
+    assert move.status.revoke == Revocation(reason=Reason.GONE)
+
+
+def test_a_superseded_lease_lives_until_its_overlap_is_over() -> None:
+    old = views.superseded(until=120)
+    seen = views.view(old)
+    assert debts.next_step(seen) is None
+    assert debts.wake(seen) == views.at(120)
+    assert debts.next_step(views.later(seen, 119)) is None
+    step = debts.next_step(views.later(seen, 120))
+    assert step == debts.owe(seen, old, Reason.SUPERSEDED)
+
+
+def test_a_superseded_lease_of_no_known_overlap_is_owed_at_once() -> None:
+    old = views.record(state=State.SUPERSEDED)
+    assert isinstance(debts.next_step(views.view(old)), Move)
+
+
+# ---------------------------------------------------------------------- unclear attempts
+
+
+def searching(can: ports.Capabilities | None = views.CAN, **known: float) -> View:
+    lost = views.attempt(state=State.REVOKING)
+    memory = Memory(
+        sighted={lost.name: known["sighted"]} if "sighted" in known else {},
+        searched={lost.name: known["searched"]} if "searched" in known else {},
+    )
+    return views.view(lost, memory=memory, can=can)
+
+
+def test_an_unclear_attempt_is_searched_when_a_late_commit_must_be_visible() -> None:
+    seen = searching(sighted=1000)
+    assert debts.next_step(seen) is None
+    assert debts.wake(seen) == views.at(50)
+    assert debts.next_step(views.later(seen, 49)) is None
+    assert isinstance(debts.next_step(views.later(seen, 50)), Search)
+
+
+def test_an_unclear_attempt_never_sighted_waits_in_full() -> None:
+    assert debts.wake(searching()) == views.at(50)
+
+
+def test_a_second_search_comes_a_replica_lag_after_the_first() -> None:
+    seen = searching(sighted=0, searched=1000)
+    assert debts.wake(seen) == views.at(60)
+    assert isinstance(debts.next_step(views.later(seen, 60)), Search)
+
+
+def test_a_failed_search_waits_for_its_back_off() -> None:
+    lost = views.attempt(state=State.REVOKING, revoke=Revocation(next_at=views.at(30)))
+    seen = views.view(lost, memory=Memory(sighted={lost.name: 0}))
+    assert debts.wake(seen) == views.at(30)
+    assert isinstance(debts.next_step(views.later(seen, 30)), Search)
+
+
+def test_an_attempt_at_an_unknown_provider_waits() -> None:
+    assert debts.wake(searching(can=None)) == views.at(300)
+
+
+def test_an_attempt_that_cannot_be_found_stays_until_its_lease_would_be_over() -> None:
+    seen = searching(can=replace(views.CAN, recoverable=False))
+    assert debts.wake(seen) == views.at(-60 + 20 + 30 + 3600)
+    assert isinstance(debts.next_step(views.later(seen, 3590)), Drop)
+
+
+def test_an_attempt_of_unknown_ttl_is_thought_to_live_for_a_day() -> None:
+    lost = views.attempt(state=State.REVOKING, ttl=None)
+    seen = views.view(lost, can=replace(views.CAN, recoverable=False))
+    assert debts.wake(seen) == views.at(-60 + 20 + 30) + timedelta(days=1)
+
+
+# --------------------------------------------------------------------------- revocations
+
+
+def test_a_debt_is_revoked_at_once() -> None:
+    owed = views.owed()
+    assert debts.next_step(views.view(owed)) == Revoke(owed)
+
+
+def test_a_debt_whose_next_try_is_later_waits() -> None:
+    seen = views.view(views.owed(next_at=views.at(30)))
+    assert debts.next_step(seen) is None
+    assert debts.wake(seen) == views.at(30)
+
+
+def test_a_waiting_debt_does_not_keep_another_from_its_turn() -> None:
+    waiting, due = views.owed(1, next_at=views.at(30)), views.owed(2)
+    assert debts.next_step(views.view(waiting, due)) == Revoke(due)
+
+
+@pytest.mark.parametrize("reason", [Reason.SUPERSEDED, Reason.UNDELIVERED, Reason.UNCLEAR])
+def test_a_lease_that_the_secret_names_after_all_is_held_again(reason: Reason) -> None:
+    owed = views.owed(reason=reason)
+    step = debts.next_step(views.view(owed, shows=owed))
+    assert isinstance(step, Move)
+    assert step.status.state == State.HELD
+    assert step.status.revoke is None
+
+
+@pytest.mark.parametrize("reason", [Reason.GONE, Reason.ROTATING, Reason.DELETING])
+def test_a_lease_that_is_gone_or_must_go_is_revoked_whatever_the_secret_names(
+    reason: Reason,
+) -> None:
+    owed = views.owed(reason=reason)
+    assert debts.next_step(views.view(owed, shows=owed)) == Revoke(owed)
+
+
+def test_a_lease_that_nobody_wants_is_revoked_whatever_the_secret_names() -> None:
+    owed = views.owed()
+    for dl in (None, views.lease(deleted_at=views.NOW)):
+        seen = views.view(owed, shows=owed, dl=dl, vanished=dl is None)
+        assert debts.next_step(seen) == Revoke(owed)
+
+
+def test_an_undelivered_lease_is_fenced_before_its_first_revocation() -> None:
+    held, owed = views.record(1), views.owed(2, reason=Reason.UNDELIVERED)
+    seen = views.view(held, owed, shows=held)
+    assert debts.next_step(seen) == Revoke(owed, fence=seen.target)
+    tried = views.owed(2, reason=Reason.UNDELIVERED, attempts=1)
+    assert debts.next_step(views.view(held, tried, shows=held)) == Revoke(tried)
+
+
+def test_the_secret_of_somebody_else_is_never_written_as_a_fence() -> None:
+    owed = views.owed(reason=Reason.UNDELIVERED)
+    target = views.secret(owner=None)
+    assert debts.next_step(views.view(owed, target=target, target_contested=True)) == Revoke(owed)
+
+
+def test_expiry_pays_for_a_lease_that_can_be_neither_looked_at_nor_revoked() -> None:
+    owed = views.owed()
+    blind = replace(views.CAN, verifiable=False, revocable=False)
+    seen = views.view(owed, can=blind)
+    assert debts.wake(seen) == views.at(3540 + 60)
+    assert debts.next_step(views.later(seen, 3600)) == Drop(owed)
+
+
+def test_a_force_command_does_not_wait_for_the_back_off() -> None:
+    owed = views.owed(next_at=views.at(30))
+    assert debts.next_step(views.view(owed, dl=FORCED)) == Revoke(owed, force=True)
+
+
+def test_a_force_command_at_first_sight_counts_as_handled() -> None:
+    dl = views.lease(annotations={names.FORCE: "now"}, status=DynamicLeaseStatus())
+    assert debts.force_nonce(views.view(dl=dl)) == ""
+    assert debts.force_nonce(views.view(vanished=True)) == ""
+    handled = views.lease(
+        annotations={names.FORCE: "now"}, status=DynamicLeaseStatus(handled=Handled(force="now"))
+    )
+    assert debts.force_nonce(views.view(dl=handled)) == ""
+
+
+Outcome = Callable[[View, LeaseRecord], RecordStatus | None]
+
+
+def failed(seen: View, owed: LeaseRecord) -> RecordStatus:
+    return debts.after_failure(seen, owed, Reason.UNAVAILABLE)
+
+
+@pytest.mark.parametrize("outcome", [debts.after_answer, debts.after_gone, failed])
+@pytest.mark.parametrize("issued", [-60, 0])
+def test_a_force_command_is_tried_once_whatever_the_outcome(outcome: Outcome, issued: int) -> None:
+    owed = views.owed().model_copy(
+        update={"status": views.owed().status.model_copy(update={"issued_at": views.at(issued)})}
+    )
+    status = outcome(views.view(owed, dl=FORCED), owed)
+    assert revocation(status).forced_nonce == "now"
+    after = owed.model_copy(update={"status": status})
+    assert debts.next_step(views.view(after, dl=FORCED)) is None
+
+
+# ------------------------------------------------------------------------------ outcomes
+
+
+def test_a_revocation_that_the_provider_still_shows_is_looked_at_again_soon() -> None:
+    owed = views.owed()
+    after = revocation(debts.after_answer(views.view(owed), owed))
+    assert after.answered_at == views.NOW
+    assert after.next_at == views.at(5)
+    assert (after.attempts, after.last_reason) == (1, Reason.NOT_CONFIRMED)
+
+
+def test_a_revocation_that_is_never_confirmed_is_tried_ever_more_slowly_and_given_up() -> None:
+    owed = views.owed(attempts=12, answered_at=views.at(-99))
+    status = debts.after_answer(views.view(owed), owed)
+    assert revocation(status).answered_at == views.at(-99)
+    assert revocation(status).next_at > views.at(300)  # type: ignore[operator]
+    late = debts.after_answer(views.later(views.view(owed), 3540 + 7 * 86400), owed)
+    assert late.state == State.ABANDONED
+
+
+def test_a_lease_that_is_gone_is_believed_when_it_was_said_twice() -> None:
+    owed = views.owed()
+    seen = views.view(owed)
+    first = debts.after_gone(seen, owed)
+    assert revocation(first).answered_at == views.NOW
+    assert revocation(first).next_at == views.at(5)
+    again = owed.model_copy(update={"status": first})
+    assert debts.after_gone(seen, again) is None
+
+
+def test_a_young_lease_that_seems_gone_is_looked_at_when_replicas_have_caught_up() -> None:
+    young = views.owed().model_copy(
+        update={"status": views.owed().status.model_copy(update={"issued_at": views.at(-10)})}
+    )
+    after = revocation(debts.after_gone(views.view(young), young))
+    assert after.answered_at is None
+    assert after.next_at == views.at(50)
+    blind = views.view(young, can=None)
+    assert revocation(debts.after_gone(blind, young)).next_at == views.at(50)
+
+
+def test_a_failed_revocation_is_tried_again_later() -> None:
+    owed = views.owed()
+    status = debts.after_failure(views.view(owed), owed, Reason.THROTTLED, retry_after=90)
+    assert status.state == State.REVOKING
+    after = revocation(status)
+    assert (after.attempts, after.last_reason) == (1, Reason.THROTTLED)
+    assert after.next_at == views.at(90)
+
+
+def test_past_expiry_tries_are_hourly_at_most_and_end_after_a_week() -> None:
+    owed = views.owed(attempts=20)
+    dead = views.later(views.view(owed), 3540)
+    status = debts.after_failure(dead, owed, Reason.UNAVAILABLE)
+    assert status.state == State.REVOKING
+    wait = revocation(status).next_at - dead.now  # type: ignore[operator]
+    assert timedelta(minutes=45) <= wait <= timedelta(hours=1)
+    week = views.later(dead, 7 * 86400)
+    assert debts.after_failure(week, owed, Reason.UNAVAILABLE).state == State.ABANDONED
+
+
+def test_a_search_that_never_succeeds_is_given_up_a_week_after_the_lease_would_be_over() -> None:
+    lost = views.attempt(state=State.REVOKING)
+    seen = views.view(lost)
+    end = -60 + 20 + 30 + 3600 + 7 * 86400
+    late, later = views.later(seen, end - 1), views.later(seen, end)
+    assert debts.after_failure(late, lost, Reason.UNAVAILABLE).state == State.REVOKING
+    assert debts.after_failure(later, lost, Reason.UNAVAILABLE).state == State.ABANDONED
+    blind = replace(later, capabilities={})
+    assert debts.after_failure(blind, lost, Reason.UNAVAILABLE).state == State.ABANDONED

@@ -1,0 +1,347 @@
+"""Rules that hold for every view, whatever is in it."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leaseholder import ports
+from leaseholder.api import names
+from leaseholder.api.conditions import Reason
+from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, Retry
+from leaseholder.api.record import LeaseRecord, Revocation, State
+from leaseholder.core import debts, plan, project, steps
+from leaseholder.core.decide import decide
+from leaseholder.core.view import Failure, Memory, View
+from leaseholder.secrecy import Credentials
+from tests.unit.core import views
+
+MOMENTS = st.integers(-7200, 7200).map(views.at)
+NONCES = st.sampled_from(["", "a", "b", "x" * 2000])
+FLAGS = st.booleans()
+WHY = st.sampled_from(
+    [Reason.SUPERSEDED, Reason.UNDELIVERED, Reason.UNCLEAR, Reason.GONE, Reason.ROTATING]
+)
+CAPABILITIES = st.builds(
+    ports.Capabilities,
+    renewable=FLAGS,
+    revocable=FLAGS,
+    verifiable=FLAGS,
+    recoverable=FLAGS,
+    slots=st.sampled_from(["Many", "Many", "One"]),
+    minimum_ttl=st.sampled_from([1, 60, 3000]),
+    settle=st.sampled_from([0, 60]),
+    replica_lag=st.sampled_from([0, 60]),
+)
+REVOCATIONS = st.fixed_dictionaries(
+    {
+        "reason": WHY,
+        "not_before": st.none() | MOMENTS,
+        "attempts": st.integers(0, 5),
+        "next_at": st.none() | MOMENTS,
+        "last_reason": st.sampled_from(["", "AuthGone", "FromTheFuture"]),
+        "answered_at": st.none() | MOMENTS,
+        "forced_nonce": st.sampled_from(["", "a"]),
+    }
+).map(Revocation.model_validate)
+RETRIES = st.fixed_dictionaries(
+    {
+        "failures": st.integers(1, 9),
+        "next_at": MOMENTS,
+        "reason": st.sampled_from(["ProviderUnavailable", "FromTheFuture"]),
+    }
+).map(Retry.model_validate)
+FAILURES = st.builds(
+    Failure,
+    reason=st.sampled_from([Reason.UNAVAILABLE, Reason.DENIED]),
+    sentence=st.just("no"),
+    permanent=FLAGS,
+    retry_after=st.none() | st.just(30.0),
+)
+
+
+@st.composite
+def records(draw: st.DrawFn) -> tuple[LeaseRecord, ...]:
+    found = []
+    for number in draw(st.lists(st.integers(1, 9), unique=True, max_size=7).map(sorted)):
+        state = draw(st.sampled_from(State))
+        lost = state is State.ATTEMPT or (state is State.REVOKING and draw(FLAGS))
+        owing = state in (State.SUPERSEDED, State.REVOKING, State.ABANDONED)
+        life = draw(st.sampled_from([60, 3600, 86400]))
+        issued = draw(st.integers(-7200, 0))
+        found.append(
+            views.record(
+                number,
+                state,
+                lease_id="" if lost else None,
+                issued=issued,
+                expires=None if lost else issued + life,
+                ttl=draw(st.none() | st.just(life)),
+                source_hash=draw(st.sampled_from([views.HASH, views.HASH, "another"])),
+                rotate_nonce=draw(st.sampled_from(["", "a"])),
+                revoke=draw(REVOCATIONS) if owing else None,
+            )
+        )
+    return tuple(found)
+
+
+@st.composite
+def leases(draw: st.DrawFn, deleting: bool | None = None) -> DynamicLease:
+    going = draw(FLAGS) if deleting is None else deleting
+    spec: dict[str, Any] = {
+        "ttl": draw(st.sampled_from([None, "60s", "1h", "48h"])),
+        "renewal": {"strategy": draw(st.sampled_from(["Auto", "Renew", "Rotate"]))},
+        "rotation": {
+            "maxAge": draw(st.sampled_from([None, "60s", "1h"])),
+            "overlap": draw(st.sampled_from(["0s", "2m", "9h"])),
+        },
+        "deletion": {
+            "policy": draw(st.sampled_from(["Revoke", "Orphan"])),
+            "timeout": draw(st.sampled_from(["0s", "15m"])),
+        },
+        "suspend": draw(FLAGS),
+    }
+    status = DynamicLeaseStatus(
+        observed_generation=draw(st.integers(0, 1)),
+        retry=draw(st.none() | RETRIES),
+        handled=draw(st.none() | st.just(Handled())),
+    )
+    return views.lease(
+        spec,
+        annotations={
+            names.ROTATE: draw(NONCES),
+            names.RENEW: draw(NONCES),
+            names.FORCE: draw(NONCES),
+        },
+        status=status,
+        finalizers=draw(st.sampled_from([(names.FINALIZER,), (names.FINALIZER,), ()])),
+        deleted_at=draw(MOMENTS) if going else None,
+    )
+
+
+@st.composite
+def memories(draw: st.DrawFn, known: tuple[LeaseRecord, ...]) -> Memory:
+    def some(of: st.SearchStrategy[Any]) -> dict[str, Any]:
+        return {r.name: draw(of) for r in known if draw(FLAGS)}
+
+    minted = [r for r in known if r.state in (State.ATTEMPT, State.HELD) and draw(FLAGS)]
+    return Memory(
+        leases={
+            r.name: views.known(
+                r, draw(st.integers(-100, 7200)), latest=draw(st.none() | st.just(7200))
+            )
+            for r in minted
+        },
+        credentials={r.name: Credentials({}) for r in minted if draw(FLAGS)},
+        failure=draw(st.none() | FAILURES),
+        gone_since=some(MOMENTS),
+        unextendable=set(some(st.none())),
+        sighted=some(st.floats(0, 1000)),
+        searched=some(st.floats(0, 1000)),
+        looked=some(MOMENTS),
+        renew_handled=draw(st.sampled_from([None, "a"])),
+        poked=draw(FLAGS),
+    )
+
+
+@st.composite
+def any_view(draw: st.DrawFn, dl: st.SearchStrategy[DynamicLease | None]) -> View:
+    known = draw(records())
+    lease = draw(dl)
+    shown = draw(st.sampled_from([None, *known]))
+    target = draw(
+        st.sampled_from(
+            [None, views.secret(shown), views.secret(shown), views.secret(shown, owner="other")]
+        )
+    )
+    former = views.secret(draw(st.sampled_from([None, *known])), name="former")
+    ours = [target] if target is not None and target.labels[names.OWNER_UID] == views.UID else []
+    away = draw(FLAGS)
+    return View(
+        now=views.NOW,
+        wall=views.NOW,
+        monotonic=1000.0,
+        holder=views.HOLDER,
+        lease=lease,
+        namesake=lease is None and draw(FLAGS),
+        records=known,
+        capabilities={r.name: draw(CAPABILITIES) for r in known if draw(st.integers(0, 9))},
+        secrets=(*ours, *([former] if draw(FLAGS) else [])),
+        target=target if lease is not None else None,
+        target_contested=target is not None and not ours and draw(FLAGS),
+        supply=None if away or lease is None else views.supply(),
+        supply_failure=draw(FAILURES) if away else None,
+        terminating=lease is not None and lease.deleting and draw(FLAGS),
+        memory=draw(memories(known)),
+    )
+
+
+ANY = any_view(st.none() | leases())
+LIVE = any_view(leases(deleting=False))
+GOING = any_view(leases(deleting=True))
+
+
+# ------------------------------------------------------------------------------- a world
+
+
+def with_status(seen: View, record: LeaseRecord, status: Any) -> View:
+    moved = record.model_copy(update={"status": status})
+    return replace(seen, records=tuple(moved if r == record else r for r in seen.records))
+
+
+def without(seen: View, secret: ports.SecretView) -> View:
+    left = tuple(s for s in seen.secrets if s != secret)
+    return replace(seen, secrets=left, target=None if seen.target == secret else seen.target)
+
+
+def obeyed(seen: View, step: steps.Step) -> View:
+    """The view after a step, in a world where the API server obeys and the provider refuses."""
+    refused = replace(seen, memory=replace(seen.memory, failure=views.FAILURE, poked=False))
+    match step:
+        case steps.Report(status):
+            return views.tell(seen, status)
+        case steps.Move(record, status):
+            return with_status(seen, record, status)
+        case steps.Hold(record):
+            held = record.status.model_copy(
+                update={"state": State.HELD, "lease_id": "late", "expires_at": views.at(3600)}
+            )
+            return with_status(seen, record, held)
+        case steps.Drop(record):
+            return replace(seen, records=tuple(r for r in seen.records if r != record))
+        case steps.DeleteSecret(secret) | steps.Disown(secret):
+            return without(seen, secret)
+        case steps.Search(record) | steps.Revoke(record):
+            status = debts.after_failure(seen, record, Reason.UNAVAILABLE)
+            return with_status(seen, record, status)
+        case steps.Look(record):
+            looked = {**seen.memory.looked, record.name: seen.now}
+            return replace(refused, memory=replace(refused.memory, looked=looked))
+        case steps.Acquire() | steps.Deliver() | steps.Extend():
+            return refused
+        case steps.Idle() | steps.Release():
+            return seen
+
+
+def at_rest(seen: View) -> tuple[View, steps.Idle | steps.Release]:
+    """What it comes to when the provider refuses everything; it comes to rest, that is."""
+    asked = 0
+    for _ in range(60):
+        step = decide(seen)
+        if isinstance(step, steps.Idle | steps.Release):
+            return seen, step
+        asked += isinstance(
+            step,
+            steps.Acquire | steps.Deliver | steps.Extend | steps.Look | steps.Search | steps.Revoke,
+        )
+        assert asked <= len(seen.records) + 4, f"asked again and again: {step}"
+        seen = obeyed(seen, step)
+    raise AssertionError(f"no rest: {decide(seen)}")
+
+
+# ------------------------------------------------------------------------------ properties
+
+
+@given(seen=ANY)
+def test_every_view_has_one_decision(seen: View) -> None:
+    assert decide(seen) == decide(seen)
+
+
+@settings(max_examples=400)
+@given(seen=ANY)
+def test_whoever_refuses_everything_is_left_in_peace(seen: View) -> None:
+    at_rest(seen)
+
+
+@settings(max_examples=400)
+@given(seen=LIVE, share=st.floats(0, 1))
+def test_nothing_becomes_due_before_the_wake_up(seen: View, share: float) -> None:
+    rested, step = at_rest(seen)
+    assert isinstance(step, steps.Idle)
+    end = step.until or views.NOW + timedelta(days=30)
+    assert end > rested.now
+    assert isinstance(decide(views.later(rested, _before(rested.now, end, share))), steps.Idle)
+
+
+def _before(start: datetime, end: datetime, share: float) -> float:
+    """Some whole second before ``end``."""
+    return int(((end - start).total_seconds() - 1) * share)
+
+
+@given(seen=LIVE)
+def test_what_was_told_is_not_told_again(seen: View) -> None:
+    told = views.told(seen)
+    once = views.told(told)
+    assert project.status(once, views.wanted(once)) == views.wanted(once).status
+
+
+@given(seen=ANY)
+def test_nothing_is_minted_where_it_must_not_be(seen: View) -> None:
+    if not isinstance(decide(seen), steps.Acquire):
+        return
+    dl = views.wanted(seen)
+    assert names.FINALIZER in dl.metadata.finalizers
+    assert not dl.deleting
+    assert not dl.spec.suspend
+    assert not seen.target_contested
+    assert not seen.in_state(State.ATTEMPT)
+    assert len(plan.live(seen)) < plan.MOST_LIVE
+    assert seen.memory.failure is None
+    for record in seen.records:
+        can = seen.capabilities.get(record.name)
+        assert can is None or can.slots == "Many" or record.state is State.ABANDONED
+
+
+@given(seen=LIVE)
+def test_numbers_only_go_up(seen: View) -> None:
+    step = decide(seen)
+    if isinstance(step, steps.Acquire):
+        assert all(step.number > record.number for record in seen.records)
+        assert step.number > seen.shown
+
+
+@given(seen=LIVE)
+def test_a_lease_that_the_secret_names_is_revoked_only_if_gone_or_in_the_way(seen: View) -> None:
+    step = decide(seen)
+    if isinstance(step, steps.Revoke) and seen.names(step.record):
+        assert step.record.status.revoke is not None
+        assert step.record.status.revoke.reason in (Reason.GONE, Reason.ROTATING)
+
+
+@given(seen=LIVE)
+def test_a_lower_number_is_never_delivered_over_a_higher(seen: View) -> None:
+    step = decide(seen)
+    if isinstance(step, steps.Deliver):
+        assert step.record.number >= seen.shown
+        assert not seen.expired(step.record)
+
+
+@given(seen=GOING)
+def test_on_deletion_secrets_are_gone_before_any_revocation(seen: View) -> None:
+    if isinstance(decide(seen), steps.Revoke):
+        assert all(secret.deleting for secret in seen.secrets)
+
+
+@given(seen=GOING)
+def test_the_finalizer_goes_only_when_nothing_is_owed_or_the_time_is_over(seen: View) -> None:
+    if not isinstance(decide(seen), steps.Release):
+        return
+    dl = views.wanted(seen)
+    owing = [r for r in seen.records if r.state is not State.ABANDONED]
+    begun = dl.metadata.deletion_timestamp
+    assert begun is not None
+    over = seen.wall >= begun + (
+        timedelta(0) if dl.spec.deletion.timeout == "0s" else timedelta(minutes=15)
+    )
+    tried = all(r.status.revoke and r.status.revoke.attempts for r in owing)
+    assert not owing or over or (seen.terminating and tried)
+
+
+@given(seen=ANY)
+def test_a_lease_in_memory_is_never_lost_to_a_claim(seen: View) -> None:
+    step = decide(seen)
+    if isinstance(step, steps.Move) and step.record.state is State.ATTEMPT:
+        assert step.record.name not in seen.memory.leases
+        assert step.status.state is State.REVOKING

@@ -1,0 +1,443 @@
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from leaseholder import ports
+from leaseholder.api import conditions, names
+from leaseholder.api.conditions import ConditionType, Reason
+from leaseholder.api.lease import DynamicLease, LeaseStatus, Retry
+from leaseholder.api.record import State
+from leaseholder.core import debts
+from leaseholder.core.decide import decide
+from leaseholder.core.steps import (
+    Acquire,
+    DeleteSecret,
+    Deliver,
+    Extend,
+    Hold,
+    Idle,
+    Look,
+    Move,
+    Report,
+    Revoke,
+)
+from leaseholder.core.view import Memory, View
+from tests.unit.core import views
+
+UNRENEWABLE = replace(views.CAN, renewable=False)
+ONE_SLOT = replace(views.CAN, slots="One", renewable=False)
+
+
+def held_by(seen: View) -> Any:
+    assert seen.delivered is not None
+    return seen.delivered
+
+
+def with_retry(seen: View, *, failures: int, next_at: float) -> View:
+    retry = Retry(failures=failures, next_at=views.at(next_at), reason="ProviderUnavailable")
+    status = views.wanted(views.told(seen)).status.model_copy(update={"retry": retry})
+    return views.told(views.tell(seen, status))
+
+
+# ------------------------------------------------------------------------------- acquire
+
+
+def test_nothing_is_minted_before_the_finalizer_is_on() -> None:
+    assert decide(views.view(dl=views.lease(finalizers=()))) == Idle(None)
+
+
+def test_a_first_lease_is_minted() -> None:
+    assert decide(views.view()) == Acquire(1)
+
+
+def test_numbers_go_on_from_the_highest_that_any_trace_shows() -> None:
+    assert decide(views.view(views.owed(3))) == Acquire(4)
+    gone = views.record(7)
+    assert decide(views.view(shows=gone)) == Acquire(8)
+    status = LeaseStatus(
+        record=f"{views.UID}-9",
+        id="lease-9",
+        issued_at=views.NOW,
+        expires_at=views.NOW,
+        strategy="Renew",
+    )
+    dl = views.lease()
+    traced = dl.model_copy(update={"status": dl.status.model_copy(update={"lease": status})})
+    assert decide(views.view(shows=gone, dl=traced)) == Acquire(10)
+
+
+def test_the_secret_of_a_former_owner_shows_no_number() -> None:
+    target = views.secret(views.record(7), owner="gone")
+    assert decide(views.view(target=target)) == Acquire(1)
+
+
+def test_nothing_is_minted_while_the_back_off_lasts() -> None:
+    seen = with_retry(views.view(), failures=2, next_at=30)
+    assert decide(seen) == Idle(views.at(30))
+    assert decide(views.later(seen, 30)) == Acquire(1)
+
+
+def test_a_failure_is_told_before_the_next_try() -> None:
+    step = decide(views.view(memory=Memory(failure=views.FAILURE)))
+    assert isinstance(step, Report)
+    assert step.status.retry is not None
+    assert step.status.retry.failures == 1
+
+
+def test_nothing_is_minted_into_a_contested_secret() -> None:
+    target = views.secret(owner=None)
+    seen, step = views.after_reports(views.view(target=target, target_contested=True))
+    assert step == Idle(views.at(60))
+    assert seen.lease is not None
+    assert conditions.is_true(seen.lease.status.conditions, ConditionType.STALLED)
+
+
+def test_nothing_is_minted_without_a_provider_and_it_is_looked_for_again() -> None:
+    _, step = views.after_reports(views.view(supply=None, supply_failure=views.FAILURE))
+    assert step == Idle(views.at(60))
+
+
+def test_nothing_is_minted_while_suspended() -> None:
+    _, step = views.after_reports(views.view(dl=views.lease({"suspend": True})))
+    assert step == Idle(None)
+
+
+def test_ready_goes_false_before_a_dead_credential_is_replaced() -> None:
+    seen = views.told(views.holding())
+    gone = replace(seen, records=(views.owed(reason=Reason.GONE),))
+    step = decide(gone)
+    assert isinstance(step, Report)
+    assert not conditions.is_true(step.status.conditions, ConditionType.READY)
+    assert decide(views.tell(gone, step.status)) == Acquire(2)
+
+
+def test_ready_stays_true_while_a_living_credential_is_replaced() -> None:
+    seen = views.told(views.holding())
+    assert decide(replace(seen, supply=views.supply("another"))) == Acquire(2)
+
+
+def test_a_rotate_command_goes_on_record_with_the_lease_that_answers_it() -> None:
+    dl = views.lease(annotations={names.ROTATE: "now"})
+    assert decide(views.holding(dl)) == Acquire(2, "now")
+
+
+def test_an_acquisition_that_is_done_does_not_wait_for_the_back_off_of_earlier_ones() -> None:
+    blocked = with_retry(views.view(), failures=5, next_at=300)
+    fresh = views.record()
+    minted = replace(blocked, records=(fresh,), memory=views.in_hand(fresh))
+    assert decide(minted) == Deliver(fresh)
+
+
+# ------------------------------------------------------------------------------- unclear
+
+
+def test_an_attempt_of_somebody_else_is_claimed_before_a_new_one_starts() -> None:
+    posted = views.attempt()
+    seen = views.view(posted)
+    assert decide(seen) == debts.owe(seen, posted, Reason.UNCLEAR)
+
+
+def test_an_attempt_whose_answer_is_ours_is_completed() -> None:
+    posted = views.attempt()
+    memory = Memory(leases={posted.name: views.known(posted, 3600)})
+    assert decide(views.view(posted, memory=memory)) == Hold(posted)
+
+
+# ------------------------------------------------------------------------------- deliver
+
+
+def test_a_lease_in_hand_is_delivered() -> None:
+    fresh = views.record()
+    assert decide(views.view(fresh, memory=views.in_hand(fresh))) == Deliver(fresh)
+
+
+def test_a_delivery_that_failed_waits_for_its_back_off() -> None:
+    fresh = views.record()
+    memory = views.in_hand(fresh)
+    memory.failure = views.FAILURE
+    step = decide(views.view(fresh, memory=memory))
+    assert isinstance(step, Report)
+    told = views.tell(views.view(fresh, memory=memory), step.status)
+    rest = decide(told)
+    assert isinstance(rest, Idle)
+    assert rest.until is not None
+    waited = views.later(told, (rest.until - views.NOW).total_seconds())
+    assert decide(waited) == Deliver(fresh)
+
+
+def test_a_delivery_that_failed_waits_even_while_suspended() -> None:
+    fresh = views.record()
+    memory = views.in_hand(fresh)
+    memory.failure = views.FAILURE
+    seen = views.view(fresh, dl=views.lease({"suspend": True}), memory=memory)
+    _, step = views.after_reports(seen)
+    assert isinstance(step, Idle)
+
+
+def test_nothing_is_delivered_into_a_contested_secret() -> None:
+    fresh = views.record()
+    seen = views.view(
+        fresh,
+        memory=views.in_hand(fresh),
+        target=views.secret(owner=None),
+        target_contested=True,
+    )
+    assert not isinstance(views.after_reports(seen)[1], Deliver)
+
+
+def test_a_lower_number_never_replaces_a_higher() -> None:
+    old, new = views.record(1), views.record(2)
+    seen = views.view(old, new, shows=new, memory=views.in_hand(old))
+    step = decide(seen)
+    assert isinstance(step, Move)
+    assert (step.record, step.status.state) == (old, State.SUPERSEDED)
+
+
+def test_an_overtaken_lease_is_owed_not_delivered() -> None:
+    old, newer = views.record(1), views.owed(2, Reason.GONE)
+    seen = views.view(old, newer, shows=newer, memory=views.in_hand(old))
+    assert decide(seen) == debts.owe(seen, old, Reason.UNDELIVERED)
+
+
+def test_a_lease_that_died_before_its_delivery_is_never_delivered() -> None:
+    dead = views.record(expires=0)
+    seen = views.view(dead, memory=views.in_hand(dead))
+    assert decide(seen) == debts.owe(seen, dead, Reason.UNDELIVERED)
+
+
+def test_a_held_lease_whose_credentials_are_lost_is_owed() -> None:
+    held = views.record()
+    seen = views.view(held)
+    assert decide(seen) == debts.owe(seen, held, Reason.UNDELIVERED)
+
+
+# --------------------------------------------------------------------------------- rotate
+
+
+def test_a_replaced_lease_lives_on_for_its_overlap() -> None:
+    old, new = views.record(1), views.record(2)
+    dl = views.lease({"rotation": {"overlap": "10m"}})
+    step = decide(views.view(old, new, shows=new, dl=dl))
+    assert isinstance(step, Move)
+    assert step.status.state == State.SUPERSEDED
+    assert step.status.revoke is not None
+    assert step.status.revoke.not_before == views.at(600)
+
+
+def test_a_replaced_lease_is_told_before_it_is_revoked() -> None:
+    old, new = views.superseded(1, until=0), views.record(2)
+    seen = views.told(views.view(old, new, shows=new))
+    assert decide(seen) == debts.owe(seen, old, Reason.SUPERSEDED)
+
+
+def test_a_secret_under_a_former_name_keeps_its_lease_until_the_new_one_is_delivered() -> None:
+    held = views.record()
+    former = views.secret(held, name="former")
+    assert decide(views.view(held, secrets=(former,))) == Acquire(2)
+
+
+def test_a_secret_under_a_former_name_goes_before_its_lease_is_superseded() -> None:
+    old, new = views.record(1), views.record(2)
+    former, target = views.secret(old, name="former"), views.secret(new)
+    seen = views.view(old, new, target=target, secrets=(former, target))
+    assert decide(seen) == DeleteSecret(former)
+    going = replace(former, deleting=True)
+    step = decide(replace(seen, secrets=(going, target)))
+    assert isinstance(step, Move)
+    assert (step.record, step.status.state) == (old, State.SUPERSEDED)
+
+
+def test_at_the_limit_with_nothing_delivered_the_oldest_replaced_lease_goes() -> None:
+    replaced = tuple(views.superseded(n, until=9999) for n in range(1, 6))
+    seen = views.view(*replaced)
+    assert decide(seen) == debts.owe(seen, replaced[0], Reason.SUPERSEDED)
+    waiting = (views.owed(1, next_at=views.at(60)), *replaced[1:])
+    _, step = views.after_reports(views.view(*waiting))
+    assert step == Idle(views.at(60))
+
+
+def test_at_the_limit_with_a_delivered_lease_overlaps_are_kept() -> None:
+    replaced = tuple(views.superseded(n, until=9999) for n in range(1, 5))
+    held = views.record(5)
+    _, step = views.after_reports(views.view(*replaced, held, shows=held))
+    assert isinstance(step, Idle)
+
+
+# ------------------------------------------------------------------------------- one slot
+
+
+def test_with_one_slot_every_lease_is_gone_before_the_next_is_minted() -> None:
+    held = views.record(1, issued=-3599, expires=1)
+    seen = views.told(views.holding(held=held, can=ONE_SLOT))
+    move = decide(seen)
+    assert move == debts.owe(seen, held, Reason.ROTATING)
+    assert isinstance(move, Move)
+    owed = held.model_copy(update={"status": move.status})
+    seen = replace(seen, records=(owed,))
+    step = decide(seen)
+    assert isinstance(step, Report)
+    assert not conditions.is_true(step.status.conditions, ConditionType.READY)
+    seen = views.tell(seen, step.status)
+    assert decide(seen) == Revoke(owed)
+    assert decide(replace(seen, records=())) == Acquire(2)
+
+
+def test_with_one_slot_a_superseded_lease_does_not_outlive_the_mint() -> None:
+    old = views.superseded()
+    seen = views.view(old, can=ONE_SLOT)
+    assert decide(seen) == debts.owe(seen, old, Reason.ROTATING)
+
+
+def test_with_one_slot_a_waiting_debt_holds_the_mint() -> None:
+    owed = views.owed(next_at=views.at(30))
+    _, step = views.after_reports(views.view(owed, can=ONE_SLOT))
+    assert step == Idle(views.at(30))
+
+
+def test_with_one_slot_an_abandoned_lease_does_not_hold_the_mint() -> None:
+    given_up = views.record(1, State.ABANDONED)
+    assert decide(views.view(given_up, can=ONE_SLOT)) == Acquire(2)
+
+
+# ---------------------------------------------------------------------------------- renew
+
+
+def due(dl: DynamicLease | None = None, **more: Any) -> View:
+    """A delivered lease whose renewal is due."""
+    held = views.record(issued=-3000, expires=600)
+    memory = Memory(leases={held.name: views.known(held, 600)})
+    return views.holding(dl, held, **{"memory": memory, **more})
+
+
+def test_a_lease_is_extended_to_the_life_that_is_asked_for() -> None:
+    seen = due()
+    assert decide(seen) == Extend(held_by(seen), views.at(3600), inspect_first=False)
+
+
+def test_a_lease_not_known_first_hand_is_looked_at_before_it_is_extended() -> None:
+    seen = due(memory=Memory())
+    assert decide(seen) == Extend(held_by(seen), views.at(3600), inspect_first=True)
+
+
+def test_after_an_unclear_extension_the_lease_is_looked_at_first() -> None:
+    seen = with_retry(due(), failures=1, next_at=10)
+    assert isinstance(decide(seen), Idle)
+    step = decide(views.later(seen, 10))
+    assert isinstance(step, Extend)
+    assert step.inspect_first
+
+
+def test_a_renew_command_extends_at_once() -> None:
+    dl = views.lease(annotations={names.RENEW: "now"})
+    step = decide(views.holding(dl))
+    assert isinstance(step, Extend)
+    assert step.nonce == "now"
+
+
+def test_a_renew_command_that_failed_waits_for_its_back_off() -> None:
+    dl = views.lease(annotations={names.RENEW: "now"})
+    seen = views.holding(dl, memory=Memory(failure=views.FAILURE))
+    told, step = views.after_reports(seen)
+    assert isinstance(step, Idle)
+    assert views.wanted(told).status.retry is not None
+
+
+def test_renewals_go_on_while_suspended() -> None:
+    assert isinstance(decide(due(views.lease({"suspend": True}))), Extend)
+
+
+def test_renewals_go_on_while_suspended_past_the_greatest_age() -> None:
+    dl = views.lease({"suspend": True, "rotation": {"maxAge": "60s"}})
+    assert isinstance(decide(due(dl)), Extend)
+
+
+def test_a_lease_is_extended_while_its_replacement_fails() -> None:
+    seen = due(supply=views.supply("broken"))
+    assert isinstance(decide(seen), Extend)
+    tried = with_retry(seen, failures=1, next_at=0)
+    assert isinstance(decide(tried), Acquire)
+    assert isinstance(decide(with_retry(seen, failures=2, next_at=0)), Extend)
+
+
+def test_a_lease_that_cannot_be_extended_is_replaced_when_it_is_due() -> None:
+    seen = due(can=UNRENEWABLE)
+    assert decide(views.told(seen)) == Acquire(2)
+    assert isinstance(decide(views.told(views.holding(can=UNRENEWABLE))), Idle)
+
+
+# ----------------------------------------------------------------------------------- look
+
+
+def looked(seconds: float, **more: Any) -> View:
+    held = views.record()
+    memory = Memory(looked={held.name: views.at(seconds)})
+    return views.told(views.holding(held=held, **{"memory": memory, **more}))
+
+
+def test_a_held_lease_is_looked_at_at_the_interval_of_the_probe() -> None:
+    assert decide(looked(0)) == Idle(views.at(300))
+    seen = looked(-300)
+    assert decide(seen) == Look(held_by(seen))
+
+
+def test_a_lease_that_seems_gone_is_looked_at_again_soon() -> None:
+    held = views.record()
+    memory = Memory(looked={held.name: views.NOW}, gone_since={held.name: views.NOW})
+    assert decide(looked(0, memory=memory)) == Idle(views.at(5))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"can": replace(views.CAN, verifiable=False)},
+        {"can": None},
+        {"supply": None},
+        {"memory": Memory()},
+    ],
+)
+def test_what_cannot_be_looked_at_is_not(more: dict[str, Any]) -> None:
+    step = decide(looked(-300, **more))
+    assert isinstance(step, Idle)
+    assert step.until == views.at(3540 - 1224)
+
+
+# ------------------------------------------------------------------------------- tell, wake
+
+
+def test_debts_are_paid_after_the_news_is_told() -> None:
+    owed, held = views.owed(1), views.record(2)
+    seen = views.view(owed, held, shows=held)
+    assert isinstance(decide(seen), Report)
+    assert decide(views.told(seen)) == Revoke(owed)
+
+
+def test_a_lease_at_rest_wakes_when_its_renewal_is_due() -> None:
+    assert decide(views.told(views.holding())) == Idle(views.at(3540 - 1224))
+
+
+def test_a_lease_at_rest_wakes_at_its_end_where_nothing_may_replace_it() -> None:
+    dl = views.lease({"suspend": True})
+    seen = views.later(views.holding(dl, can=UNRENEWABLE), 3000)
+    assert decide(views.told(seen)) == Idle(views.at(3540))
+
+
+def test_a_lease_at_rest_wakes_for_its_debts() -> None:
+    old, held = views.superseded(1, until=120), views.record(2)
+    assert decide(views.told(views.view(old, held, shows=held))) == Idle(views.at(120))
+
+
+def test_an_extension_due_after_the_greatest_age_wakes_a_suspended_lease() -> None:
+    dl = views.lease({"suspend": True, "rotation": {"maxAge": "60s"}})
+    assert decide(views.told(views.holding(dl))) == Idle(views.at(3540 - 1224))
+
+
+def test_a_probe_interval_longer_than_the_life_does_not_delay_the_renewal() -> None:
+    slow = replace(views.supply(), probe_interval=timedelta(days=1))
+    assert decide(looked(0, supply=slow)) == Idle(views.at(3540 - 1224))
+
+
+def test_capabilities_default_to_what_is_known_of_most_providers() -> None:
+    plain = ports.Capabilities(renewable=True, revocable=True, verifiable=True, recoverable=True)
+    assert isinstance(decide(due(can=plain)), Extend)

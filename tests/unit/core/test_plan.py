@@ -1,0 +1,190 @@
+from dataclasses import replace
+
+import pytest
+
+from leaseholder.api import names
+from leaseholder.api.conditions import Reason
+from leaseholder.api.lease import DynamicLeaseStatus, Handled, Retry
+from leaseholder.api.record import State
+from leaseholder.core import plan
+from leaseholder.core.plan import Need, Plan
+from leaseholder.core.view import Memory, View
+from tests.unit.core import views
+
+UNRENEWABLE = replace(views.CAN, renewable=False)
+
+
+def planned(seen: View) -> Plan:
+    assert seen.delivered is not None
+    return plan.plan(seen, views.wanted(seen), seen.delivered)
+
+
+def need(seen: View) -> Need | None:
+    return plan.need(seen, views.wanted(seen))
+
+
+def test_a_lease_that_can_be_extended_is_extended_after_two_thirds() -> None:
+    assert planned(views.holding()) == Plan("Renew", views.at(3540 - 1224))
+
+
+def test_a_lease_of_an_unknown_provider_is_thought_extendable() -> None:
+    assert planned(views.holding(can=None)).strategy == "Renew"
+
+
+def test_a_lease_that_cannot_be_extended_is_replaced() -> None:
+    assert planned(views.holding(can=UNRENEWABLE)) == Plan("Rotate", views.at(3540 - 1224))
+
+
+def test_a_lease_that_the_provider_would_not_extend_is_replaced() -> None:
+    held = views.record()
+    seen = views.holding(held=held, memory=Memory(unextendable={held.name}))
+    assert planned(seen).strategy == "Rotate"
+
+
+def test_a_lease_at_its_latest_end_is_replaced() -> None:
+    held = views.record()
+    bound = Memory(leases={held.name: views.known(held, 3540, latest=3540)})
+    assert planned(views.holding(held=held, memory=bound)).strategy == "Rotate"
+
+
+def test_the_strategy_rotate_never_extends() -> None:
+    assert planned(views.holding(views.lease({"renewal": {"strategy": "Rotate"}}))) == Plan(
+        "Rotate", views.at(3540 - 1224)
+    )
+
+
+def test_the_strategy_renew_replaces_nothing_before_its_end() -> None:
+    dl = views.lease({"renewal": {"strategy": "Renew"}})
+    assert planned(views.holding(dl, can=UNRENEWABLE)) == Plan("Rotate", views.at(3540))
+
+
+def test_an_extension_under_the_minimum_of_the_provider_waits() -> None:
+    can = replace(views.CAN, minimum_ttl=3000)
+    assert planned(views.holding(can=can)) == Plan("Renew", views.at(3540 - 600))
+
+
+def test_a_lease_is_replaced_at_its_greatest_age_even_where_it_can_be_extended() -> None:
+    dl = views.lease({"rotation": {"maxAge": "30m"}})
+    seen = views.holding(dl)
+    assert planned(seen) == Plan("Rotate", views.at(1740))
+    assert need(views.later(seen, 1739)) is None
+    assert need(views.later(seen, 1740)) == Need(Reason.ROTATING)
+
+
+def test_a_lease_past_its_greatest_age_is_still_extended() -> None:
+    dl = views.lease({"rotation": {"maxAge": "30m"}, "suspend": True})
+    seen = views.later(views.holding(dl), 3540 - 1224)
+    assert seen.delivered is not None
+    assert plan.extends_now(seen, dl, seen.delivered)
+
+
+def test_a_lease_of_unknown_issue_has_no_age() -> None:
+    dl = views.lease({"rotation": {"maxAge": "60s"}})
+    assert planned(views.holding(dl, views.record(issued=None))).strategy == "Renew"
+
+
+def test_a_longer_ttl_never_mints() -> None:
+    dl = views.lease({"ttl": "48h"})
+    assert need(views.holding(dl, can=UNRENEWABLE)) is None
+
+
+def test_a_provider_that_grants_less_than_asked_is_not_asked_again_at_once() -> None:
+    short = views.record(issued=0, expires=600)
+    assert need(views.holding(held=short, can=UNRENEWABLE)) is None
+
+
+def test_without_a_delivered_lease_a_new_one_is_needed() -> None:
+    assert need(views.view()) == Need(Reason.PROGRESSING)
+
+
+def test_with_a_lease_in_hand_no_other_is_needed() -> None:
+    fresh = views.record(2)
+    assert need(views.view(fresh, memory=views.in_hand(fresh))) is None
+    held = views.record(1)
+    assert need(views.view(held, fresh, shows=held, memory=views.in_hand(fresh))) is None
+
+
+def test_an_overtaken_lease_in_memory_never_blocks_the_next_mint() -> None:
+    old, newer = views.record(1), views.owed(2)
+    seen = views.view(old, newer, shows=newer, memory=views.in_hand(old))
+    assert need(seen) == Need(Reason.PROGRESSING)
+
+
+def test_a_suspended_lease_needs_nothing() -> None:
+    assert need(views.view(dl=views.lease({"suspend": True}))) is None
+
+
+def test_another_source_needs_a_new_lease() -> None:
+    seen = views.holding(supply=views.supply("another"))
+    assert need(seen) == Need(Reason.SOURCE_CHANGED)
+    assert need(replace(seen, supply=None)) is None
+
+
+def test_a_rotate_command_needs_a_new_lease_once() -> None:
+    dl = views.lease(annotations={names.ROTATE: "now"})
+    assert need(views.holding(dl)) == Need(Reason.COMMANDED, "now")
+    answered = views.record(rotate_nonce="now")
+    assert need(views.holding(dl, answered)) is None
+
+
+def test_a_command_that_stands_at_first_sight_counts_as_handled() -> None:
+    dl = views.lease(annotations={names.ROTATE: "a", names.RENEW: "b"}, status=DynamicLeaseStatus())
+    assert plan.rotate_nonce(dl) == ""
+    assert plan.renew_nonce(views.holding(dl), dl) == ""
+
+
+def test_a_renew_command_is_handled_when_it_was_acted_on() -> None:
+    dl = views.lease(annotations={names.RENEW: "now"})
+    seen = views.holding(dl)
+    assert plan.renew_nonce(seen, dl) == "now"
+    assert seen.delivered is not None
+    assert plan.extends_now(seen, dl, seen.delivered)
+    acted = replace(seen, memory=Memory(renew_handled="now"))
+    assert plan.renew_nonce(acted, dl) == ""
+
+
+def test_a_command_longer_than_status_can_hold_is_cut() -> None:
+    dl = views.lease(annotations={names.ROTATE: "x" * 5000})
+    assert plan.rotate_nonce(dl) == "x" * 1024
+    told = views.lease(
+        annotations={names.ROTATE: "x" * 5000},
+        status=DynamicLeaseStatus(handled=Handled(rotate="x" * 1024)),
+    )
+    assert plan.rotate_nonce(told) == ""
+
+
+def test_a_contested_secret_stands_in_the_way() -> None:
+    failure = plan.obstacle(views.view(target_contested=True), views.lease())
+    assert failure is not None
+    assert (failure.reason, failure.permanent) == (Reason.NOT_OURS, True)
+
+
+def test_a_provider_that_is_not_there_stands_in_the_way() -> None:
+    seen = views.view(supply=None, supply_failure=views.FAILURE)
+    assert plan.obstacle(seen, views.lease()) == views.FAILURE
+
+
+def test_five_live_leases_stand_in_the_way() -> None:
+    four = tuple(views.owed(n) for n in range(1, 5))
+    assert plan.obstacle(views.view(*four), views.lease()) is None
+    failure = plan.obstacle(views.view(*four, views.record(5)), views.lease())
+    assert failure is not None
+    assert failure.reason == Reason.TOO_MANY
+
+
+@pytest.mark.parametrize("state", [State.REVOKING, State.ABANDONED])
+def test_abandoned_leases_and_debts_past_expiry_do_not_count(state: State) -> None:
+    dead = tuple(views.record(n, state, expires=-1) for n in range(1, 9))
+    assert plan.obstacle(views.view(*dead), views.lease()) is None
+
+
+def test_the_back_off_holds_tries_back_until_its_end() -> None:
+    retry = Retry(failures=1, next_at=views.at(10), reason="Throttled")
+    told = DynamicLeaseStatus(observed_generation=1, retry=retry)
+    dl = views.lease(status=told)
+    seen = views.view(dl=dl)
+    assert plan.blocked_until(seen, dl) == views.at(10)
+    assert plan.blocked_until(views.later(seen, 10), dl) is None
+    assert plan.blocked_until(replace(seen, memory=Memory(poked=True)), dl) is None
+    changed = views.lease(status=told, generation=2)
+    assert plan.blocked_until(seen, changed) is None

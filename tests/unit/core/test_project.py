@@ -1,0 +1,242 @@
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from leaseholder import ports
+from leaseholder.api import conditions, names
+from leaseholder.api.conditions import Condition, ConditionType, Reason
+from leaseholder.api.lease import DynamicLeaseStatus, Handled
+from leaseholder.api.record import Revocation, State
+from leaseholder.core import project
+from leaseholder.core.view import Memory, View
+from tests.unit.core import views
+
+PERMANENT = replace(views.FAILURE, reason=Reason.LOGIN_REFUSED, permanent=True)
+
+
+def status(seen: View) -> DynamicLeaseStatus:
+    return project.status(seen, views.wanted(seen))
+
+
+def condition(of: DynamicLeaseStatus, kind: ConditionType) -> Condition:
+    found = conditions.find(of.conditions, kind)
+    assert found is not None
+    return found
+
+
+def said(of: DynamicLeaseStatus, kind: ConditionType) -> tuple[str, str]:
+    found = condition(of, kind)
+    return found.status, found.reason
+
+
+def reasons(notes: Sequence[ports.Note]) -> list[tuple[str, Reason]]:
+    return [(note.type, note.reason) for note in notes]
+
+
+def test_a_delivered_lease_is_ready() -> None:
+    told = status(views.holding())
+    assert said(told, ConditionType.READY) == ("True", Reason.READY)
+    assert said(told, ConditionType.LEASE_HELD) == ("True", Reason.HELD)
+    assert said(told, ConditionType.SECRET_SYNCED) == ("True", Reason.DELIVERED)
+    assert said(told, ConditionType.REVOCATION_PENDING) == ("False", Reason.NONE_PENDING)
+    assert said(told, ConditionType.STALLED) == ("False", Reason.PROGRESSING)
+    assert told.lease is not None
+    assert told.lease.expires_at == views.at(3540)
+    assert told.lease.renew_at == views.at(3540 - 1224)
+    assert told.target is not None
+    assert told.target.keys == ("DB_PASSWORD", "DB_USERNAME")
+
+
+def test_a_lease_in_hand_is_held_and_not_synced() -> None:
+    fresh = views.record()
+    told = status(views.view(fresh, memory=views.in_hand(fresh)))
+    assert said(told, ConditionType.LEASE_HELD) == ("True", Reason.HELD)
+    assert said(told, ConditionType.SECRET_SYNCED) == ("False", Reason.PROGRESSING)
+    assert told.lease is None
+    assert told.target is not None
+    assert told.target.keys == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"), [({}, Reason.PROGRESSING), ({"suspend": True}, Reason.SUSPENDED)]
+)
+def test_without_a_lease_ready_says_why(spec: dict[str, bool], reason: Reason) -> None:
+    told = status(views.view(dl=views.lease(spec)))
+    assert said(told, ConditionType.READY) == ("False", reason)
+
+
+def test_a_lease_past_its_expiry_is_not_ready() -> None:
+    told = status(views.later(views.holding(), 3540))
+    assert said(told, ConditionType.READY) == ("False", Reason.EXPIRED)
+
+
+def test_in_an_outage_everyone_can_see_how_long_the_credentials_are_good() -> None:
+    told = status(views.holding(memory=Memory(failure=views.FAILURE)))
+    assert said(told, ConditionType.READY) == ("True", Reason.UNAVAILABLE)
+    assert "2026-01-01T12:59:00Z" in condition(told, ConditionType.READY).message
+
+
+def test_credentials_of_unknown_expiry_say_so() -> None:
+    held = views.record(expires=None)
+    told = status(views.holding(held=held, memory=Memory(failure=views.FAILURE)))
+    assert "an unknown moment" in condition(told, ConditionType.READY).message
+    assert told.lease is not None
+    assert told.lease.expires_at == views.NOW
+
+
+def test_a_failure_that_somebody_must_mend_stalls_until_it_is_overcome() -> None:
+    seen = views.view(memory=Memory(failure=PERMANENT))
+    told = views.told(seen)
+    first = views.wanted(told).status
+    assert said(first, ConditionType.STALLED) == ("True", Reason.LOGIN_REFUSED)
+    assert status(told) == first
+    mended = views.record()
+    after = replace(told, records=(mended,), target=views.secret(mended))
+    assert said(status(after), ConditionType.STALLED) == ("False", Reason.PROGRESSING)
+    assert status(after).retry is None
+
+
+def test_a_reason_in_the_words_of_another_version_is_understood_as_internal() -> None:
+    seen = views.told(views.view(memory=Memory(failure=views.FAILURE)))
+    told = views.wanted(seen).status
+    assert told.retry is not None
+    odd = told.model_copy(
+        update={
+            "retry": told.retry.model_copy(update={"reason": "FromTheFuture"}),
+            "conditions": (),
+        }
+    )
+    assert said(status(views.tell(seen, odd)), ConditionType.READY) == ("False", Reason.INTERNAL)
+
+
+def test_failures_in_a_row_are_counted_and_put_off_ever_longer() -> None:
+    seen = views.view(memory=Memory(failure=views.FAILURE))
+    first = status(seen).retry
+    again = replace(views.told(seen), memory=Memory(failure=views.FAILURE))
+    second = status(again).retry
+    assert first is not None
+    assert second is not None
+    assert (first.failures, second.failures) == (1, 2)
+    assert second.next_at >= first.next_at > views.NOW
+
+
+def test_a_changed_spec_starts_the_count_again() -> None:
+    seen = views.told(views.view(memory=Memory(failure=views.FAILURE)))
+    dl = views.lease(status=views.wanted(seen).status, generation=2)
+    again = replace(seen, lease=dl, memory=Memory(failure=views.FAILURE))
+    retry = status(again).retry
+    assert retry is not None
+    assert retry.failures == 1
+
+
+def test_tries_come_closer_as_the_expiry_nears() -> None:
+    held = views.record(expires=10)
+    seen = views.holding(held=held, memory=Memory(failure=replace(PERMANENT)))
+    for _ in range(6):
+        seen = replace(views.told(seen), memory=Memory(failure=PERMANENT))
+    retry = status(seen).retry
+    assert retry is not None
+    assert retry.next_at <= views.at(2)
+
+
+def test_an_extension_is_counted_once() -> None:
+    held = views.record()
+    seen = views.told(views.holding(held=held))
+    extended = replace(seen, memory=Memory(leases={held.name: views.known(held, 7200)}))
+    told = status(extended)
+    assert told.lease is not None
+    assert (told.lease.renewals, told.lease.expires_at) == (1, views.at(7200))
+    assert status(views.tell(extended, told)) == told
+
+
+def test_another_lease_starts_its_own_count() -> None:
+    seen = views.told(views.holding())
+    new = views.record(2, expires=7200)
+    told = status(replace(seen, records=(new,), target=views.secret(new)))
+    assert told.lease is not None
+    assert told.lease.renewals == 0
+
+
+# -------------------------------------------------------------------------------- handled
+
+
+def test_commands_at_first_sight_count_as_handled() -> None:
+    notes = {names.ROTATE: "a", names.RENEW: "b", names.FORCE: "c" * 5000}
+    dl = views.lease(annotations=notes, status=DynamicLeaseStatus())
+    handled = status(views.view(dl=dl)).handled
+    assert handled == Handled(rotate="a", renew="b", force="c" * 1024)
+
+
+def test_a_rotate_command_is_handled_when_the_lease_that_answers_it_is_delivered() -> None:
+    dl = views.lease(annotations={names.ROTATE: "now"})
+    waiting = status(views.holding(dl)).handled
+    answered = status(views.holding(dl, views.record(rotate_nonce="now"))).handled
+    assert waiting == Handled()
+    assert answered == Handled(rotate="now")
+    assert status(views.view(dl=dl)).handled == Handled()
+
+
+def test_a_renew_command_is_handled_when_it_was_acted_on() -> None:
+    dl = views.lease(annotations={names.RENEW: "now"})
+    assert status(views.holding(dl)).handled == Handled()
+    acted = views.holding(dl, memory=Memory(renew_handled="now"))
+    assert status(acted).handled == Handled(renew="now")
+
+
+def test_a_force_command_is_handled_when_every_debt_was_tried_for_it() -> None:
+    dl = views.lease(annotations={names.FORCE: "now"})
+    tried, waiting = views.owed(1, forced_nonce="now"), views.owed(2)
+    bare = views.record(3, State.REVOKING)
+    assert status(views.view(tried, dl=dl)).handled == Handled(force="now")
+    assert status(views.view(tried, waiting, dl=dl)).handled == Handled()
+    assert status(views.view(tried, bare, dl=dl)).handled == Handled()
+
+
+# ---------------------------------------------------------------------------------- debts
+
+
+def test_what_is_owed_is_told_with_what_the_last_try_met() -> None:
+    untried = status(views.view(views.owed(1)))
+    assert said(untried, ConditionType.REVOCATION_PENDING) == ("True", Reason.OWED)
+    tried = views.owed(2, attempts=1, last_reason="AuthGone")
+    told = condition(status(views.view(views.owed(1), tried)), ConditionType.REVOCATION_PENDING)
+    assert told.reason == Reason.AUTH_GONE
+    assert told.message == "2 leases are still to be revoked"
+
+
+def test_a_lease_in_its_overlap_is_not_owed() -> None:
+    told = status(views.view(views.superseded()))
+    assert said(told, ConditionType.REVOCATION_PENDING) == ("False", Reason.NONE_PENDING)
+
+
+def test_a_lease_that_was_given_up_is_told_with_what_to_do() -> None:
+    revocation = Revocation(attempts=99, last_reason="AuthGone")
+    given_up = views.record(1, State.ABANDONED, revoke=revocation)
+    before = status(views.view(views.owed(1, attempts=98, last_reason="AuthGone")))
+    now = status(views.view(given_up))
+    told = condition(now, ConditionType.REVOCATION_PENDING)
+    assert told.reason == Reason.ABANDONED
+    assert given_up.name in told.message
+    assert reasons(project.notes(now, before)) == [("Warning", Reason.ABANDONED)]
+
+
+# --------------------------------------------------------------------------------- events
+
+
+def test_an_event_says_when_a_lease_becomes_ready_and_when_it_no_longer_is() -> None:
+    waiting, ready = status(views.view()), status(views.holding())
+    dead = status(views.later(views.holding(), 3540))
+    assert reasons(project.notes(waiting, DynamicLeaseStatus())) == []
+    assert reasons(project.notes(ready, waiting)) == [("Normal", Reason.READY)]
+    assert reasons(project.notes(ready, ready)) == []
+    assert reasons(project.notes(dead, ready)) == [("Warning", Reason.EXPIRED)]
+    assert reasons(project.notes(DynamicLeaseStatus(), ready)) == []
+
+
+def test_more_keys_than_status_can_hold_are_left_out() -> None:
+    held = views.record()
+    target = views.secret(held, keys=[f"key-{n}" for n in range(300)])
+    told = status(replace(views.holding(held=held), target=target)).target
+    assert told is not None
+    assert len(told.keys) == 256

@@ -1,0 +1,208 @@
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from leaseholder.api.conditions import Reason
+from leaseholder.api.lease import DynamicLease
+from leaseholder.api.record import State
+from leaseholder.core import debts
+from leaseholder.core.decide import decide
+from leaseholder.core.steps import (
+    DeleteSecret,
+    Disown,
+    Drop,
+    Hold,
+    Idle,
+    Release,
+    Report,
+    Revoke,
+)
+from leaseholder.core.view import Memory
+from tests.unit.core import views
+
+
+def going(since: float = 0, **spec: Any) -> DynamicLease:
+    return views.lease(spec, deleted_at=views.at(since))
+
+
+def test_on_deletion_the_secrets_go_before_any_lease() -> None:
+    held, owed = views.record(2), views.owed(1)
+    seen = views.view(owed, held, shows=held, dl=going())
+    assert decide(seen) == DeleteSecret(views.secret(held))
+
+
+def test_a_secret_that_is_already_going_is_not_deleted_again() -> None:
+    held = views.record()
+    secret = views.secret(held, deleting=True)
+    seen = views.view(held, target=secret, secrets=(secret,), dl=going())
+    assert decide(seen) == debts.owe(seen, held, Reason.DELETING)
+
+
+@pytest.mark.parametrize("record", [views.record(), views.superseded()])
+def test_on_deletion_every_lease_becomes_a_debt(record: Any) -> None:
+    seen = views.view(record, dl=going())
+    assert decide(seen) == debts.owe(seen, record, Reason.DELETING)
+
+
+def test_on_deletion_debts_are_paid() -> None:
+    owed = views.owed(reason=Reason.DELETING)
+    assert decide(views.view(owed, dl=going())) == Revoke(owed)
+
+
+def test_on_deletion_a_mint_whose_answer_is_ours_is_put_on_record_first() -> None:
+    posted = views.attempt()
+    memory = Memory(leases={posted.name: views.known(posted, 3600)})
+    assert decide(views.view(posted, dl=going(), memory=memory)) == Hold(posted)
+
+
+def test_the_finalizer_goes_when_nothing_is_owed() -> None:
+    assert decide(views.view(dl=going())) == Release()
+
+
+def test_an_abandoned_lease_does_not_hold_the_finalizer() -> None:
+    assert decide(views.view(views.record(state=State.ABANDONED), dl=going())) == Release()
+
+
+def test_a_deletion_waits_for_its_debts_and_looks_often() -> None:
+    owed = views.owed(reason=Reason.DELETING, next_at=views.at(300))
+    assert decide(views.view(owed, dl=going())) == Idle(views.at(10))
+    soon = views.owed(reason=Reason.DELETING, next_at=views.at(3))
+    assert decide(views.view(soon, dl=going())) == Idle(views.at(3))
+
+
+def test_a_revocation_that_did_not_succeed_at_once_is_told_once() -> None:
+    owed = views.owed(
+        reason=Reason.DELETING, attempts=1, next_at=views.at(9), last_reason="AuthGone"
+    )
+    seen = views.view(owed, dl=going())
+    step = decide(seen)
+    assert isinstance(step, Report)
+    ready = step.status.conditions[0]
+    assert (ready.status, ready.reason) == ("False", Reason.DELETING)
+    assert [note.reason for note in step.notes] == [Reason.AUTH_GONE]
+    assert decide(views.tell(seen, step.status)) == Idle(views.at(9))
+
+
+def test_the_finalizer_goes_when_the_time_is_over_and_says_what_is_owed() -> None:
+    owed = views.owed(reason=Reason.DELETING, next_at=views.at(300))
+    seen = views.view(owed, dl=going(since=-900))
+    step = decide(seen)
+    assert isinstance(step, Release)
+    assert step.note is not None
+    assert (step.note.type, step.note.reason) == ("Warning", Reason.TIMED_OUT)
+    assert isinstance(decide(views.view(owed, dl=going(since=-899))), Idle)
+
+
+@pytest.mark.parametrize(
+    ("spec", "terminating", "released"),
+    [
+        ({}, False, True),
+        ({}, True, True),
+        ({"deletion": {"policy": "Orphan"}}, True, True),
+        ({"deletion": {"policy": "Orphan"}}, False, False),
+    ],
+)
+def test_a_secret_that_cannot_be_deleted_does_not_wedge_the_namespace(
+    spec: Mapping[str, Any], terminating: bool, released: bool
+) -> None:
+    held = views.record()
+    seen = views.view(held, shows=held, dl=going(-900, **spec), terminating=terminating)
+    assert isinstance(decide(seen), Release) is released
+    early = replace(seen, lease=going(-899, **spec))
+    assert not isinstance(decide(early), Release)
+
+
+def test_a_terminating_namespace_is_left_at_once_where_revocation_cannot_succeed() -> None:
+    tried = views.owed(reason=Reason.DELETING, attempts=1, next_at=views.at(300))
+    untried = views.owed(2, reason=Reason.DELETING, next_at=views.at(300))
+    seen = views.told(views.view(tried, dl=going(), terminating=True))
+    assert isinstance(decide(seen), Release)
+    assert isinstance(decide(replace(seen, terminating=False)), Idle)
+    both = views.told(views.view(tried, untried, dl=going(), terminating=True))
+    assert isinstance(decide(both), Idle)
+
+
+def test_an_orphaned_lease_leaves_the_ledger_and_says_how_long_it_lives() -> None:
+    held = views.record()
+    dl = going(deletion={"policy": "Orphan"})
+    step = decide(views.view(held, shows=held, dl=dl))
+    assert isinstance(step, Drop)
+    assert step.note is not None
+    assert step.note.reason == Reason.ORPHANED
+    assert "2026-01-01T12:59:00Z" in step.note.message
+
+
+def test_an_orphaned_lease_of_unknown_end_says_so() -> None:
+    held = views.record(expires=None)
+    step = decide(views.view(held, shows=held, dl=going(deletion={"policy": "Orphan"})))
+    assert isinstance(step, Drop)
+    assert step.note is not None
+    assert "an unknown moment" in step.note.message
+
+
+def test_an_orphaned_lease_is_found_in_the_secret_under_its_former_name() -> None:
+    held = views.record()
+    former = views.secret(held, name="former")
+    dl = going(deletion={"policy": "Orphan"})
+    assert isinstance(decide(views.view(held, secrets=(former,), dl=dl)), Drop)
+
+
+def test_an_orphaned_secret_loses_our_marks_and_stays() -> None:
+    secret = views.secret(views.record())
+    dl = going(deletion={"policy": "Orphan"})
+    assert decide(views.view(secrets=(secret,), target=secret, dl=dl)) == Disown(secret)
+    assert decide(views.view(dl=dl)) == Release()
+
+
+def test_what_an_orphan_does_not_show_is_revoked() -> None:
+    old = views.superseded()
+    seen = views.view(old, dl=going(deletion={"policy": "Orphan"}))
+    assert decide(seen) == debts.owe(seen, old, Reason.DELETING)
+
+
+def test_without_our_finalizer_the_debts_are_paid_all_the_same() -> None:
+    dl = views.lease(finalizers=(), deleted_at=views.NOW)
+    held = views.record()
+    seen = views.view(held, dl=dl)
+    assert decide(seen) == debts.owe(seen, held, Reason.DELETING)
+    assert decide(views.view(dl=dl)) == Idle(None)
+
+
+# ------------------------------------------------------------------------------ vanished
+
+
+def test_what_a_vanished_resource_leaves_goes_secrets_first() -> None:
+    held = views.record()
+    secret = views.secret(held)
+    assert decide(views.view(held, secrets=(secret,), vanished=True)) == DeleteSecret(secret)
+    seen = views.view(held, vanished=True)
+    assert decide(seen) == debts.owe(seen, held, Reason.DELETING)
+
+
+def test_a_vanished_resource_with_no_debts_needs_nothing() -> None:
+    assert decide(views.view(vanished=True)) == Idle(None)
+    owed = views.owed(next_at=views.at(7))
+    assert decide(views.view(owed, vanished=True)) == Idle(views.at(7))
+
+
+def test_old_leases_wait_until_a_namesake_has_taken_their_secret_over() -> None:
+    held = views.record()
+    seen = views.view(held, secrets=(views.secret(held),), vanished=True, namesake=True)
+    assert decide(seen) == Idle(views.at(10))
+    taken = replace(seen, secrets=())
+    assert decide(taken) == debts.owe(taken, held, Reason.DELETING)
+
+
+def test_a_namesake_does_not_keep_an_unclear_attempt_from_being_claimed() -> None:
+    held, posted = views.record(1), views.attempt(2)
+    seen = views.view(held, posted, secrets=(views.secret(held),), vanished=True, namesake=True)
+    assert decide(seen) == debts.owe(seen, posted, Reason.UNCLEAR)
+
+
+def test_a_namesake_that_never_delivers_does_not_keep_a_dead_credential() -> None:
+    dead = views.record(expires=0)
+    secret = views.secret(dead)
+    seen = views.view(dead, secrets=(secret,), vanished=True, namesake=True)
+    assert decide(seen) == DeleteSecret(secret)

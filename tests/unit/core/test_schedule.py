@@ -1,0 +1,106 @@
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leaseholder.api import durations
+from leaseholder.api.lease import Renewal
+from leaseholder.core import schedule
+from tests.unit.core import views
+
+LIVES = st.integers(min_value=2, max_value=10**7).map(lambda s: timedelta(seconds=s))
+PERCENTS = st.integers(min_value=1, max_value=95)
+LENGTHS = st.integers(min_value=1, max_value=10**7).map(
+    lambda s: durations.render(timedelta(seconds=s))
+)
+RENEWALS = st.one_of(
+    st.just(Renewal()),
+    PERCENTS.map(lambda p: Renewal(after_percent=p)),
+    LENGTHS.map(lambda text: Renewal(before=text)),
+)
+
+
+@given(renewal=RENEWALS, life=LIVES)
+def test_renewal_is_due_after_the_issue_and_before_the_expiry(
+    renewal: Renewal, life: timedelta
+) -> None:
+    expiry = views.NOW + life
+    assert views.NOW < schedule.due(renewal, life, expiry) < expiry
+
+
+def test_renewal_is_due_after_two_thirds_by_default() -> None:
+    life = timedelta(seconds=1000)
+    assert schedule.due(Renewal(), life, views.at(1000)) == views.at(660)
+
+
+def test_renewal_is_due_a_given_time_before_the_expiry() -> None:
+    due = schedule.due(Renewal(before="10m"), timedelta(hours=1), views.at(3600))
+    assert due == views.at(3000)
+
+
+def test_renewal_before_more_than_the_life_is_due_early_in_life() -> None:
+    due = schedule.due(Renewal(before="2h"), timedelta(seconds=100), views.at(100))
+    assert due == views.at(5)
+
+
+def test_a_lease_of_unknown_life_is_due_at_its_end() -> None:
+    assert schedule.due(Renewal(), timedelta(0), views.NOW) == views.NOW
+
+
+@given(
+    life=LIVES,
+    minimum=st.integers(min_value=0, max_value=3600),
+    latest=st.none() | st.integers(min_value=-100, max_value=10**7),
+)
+def test_an_extension_that_fits_never_leaves_more_life_than_asked_for(
+    life: timedelta, minimum: int, latest: int | None
+) -> None:
+    bound = views.at(latest) if latest is not None else None
+    fits = schedule.extension_fits(views.NOW, life, minimum, bound)
+    if fits is None:
+        return
+    shortest = timedelta(seconds=max(1, minimum))
+    assert views.NOW + shortest - fits <= life
+    assert fits <= views.NOW - schedule.MARGIN
+    assert bound is None or views.NOW + shortest <= bound
+
+
+def test_an_extension_beyond_the_latest_end_never_fits() -> None:
+    life = timedelta(hours=1)
+    assert schedule.extension_fits(views.NOW, life, 60, views.at(59)) is None
+    assert schedule.extension_fits(views.NOW, life, 60, views.at(60)) is not None
+
+
+def test_an_extension_of_at_least_the_whole_life_never_fits() -> None:
+    assert schedule.extension_fits(views.NOW, timedelta(seconds=60), 60, None) is None
+
+
+@given(
+    failures=st.integers(min_value=1, max_value=10**6),
+    seed=st.text(),
+    most=st.sampled_from([30.0, 300.0, 600.0, 3600.0]),
+    retry_after=st.none() | st.floats(min_value=0, max_value=10**5),
+)
+def test_back_off_is_bounded_whole_seconds_and_the_same_each_time(
+    failures: int, seed: str, most: float, retry_after: float | None
+) -> None:
+    wait = schedule.backoff(failures, seed=seed, most=most, retry_after=retry_after)
+    assert wait == schedule.backoff(failures, seed=seed, most=most, retry_after=retry_after)
+    assert timedelta(seconds=1) <= wait
+    assert wait <= timedelta(seconds=max(most, (retry_after or 0) + 1))
+    assert wait >= timedelta(seconds=retry_after or 0)
+    assert wait.microseconds == 0
+
+
+@given(failures=st.integers(min_value=1, max_value=100), left=st.integers(10, 10**6))
+def test_five_tries_fit_into_the_time_that_is_left(failures: int, left: int) -> None:
+    length = timedelta(seconds=left)
+    wait = schedule.backoff(failures, seed="x", most=3600, left=length)
+    assert wait <= length / 5 + timedelta(seconds=1)
+
+
+def test_back_off_grows_with_each_failure() -> None:
+    waits = [schedule.backoff(n, seed="x") for n in range(1, 8)]
+    assert waits == sorted(waits)
+    assert waits[0] <= timedelta(seconds=2)
+    assert waits[-1] > timedelta(seconds=90)

@@ -1,0 +1,114 @@
+from dataclasses import replace
+from datetime import timedelta
+
+from leaseholder.api import names
+from leaseholder.api.lease import DynamicLeaseStatus, Handled, LeaseStatus
+from leaseholder.api.record import State
+from leaseholder.core.view import Memory
+from leaseholder.secrecy import Credentials
+from tests.unit.core import views
+
+
+def test_the_delivered_lease_is_the_held_one_that_our_secret_names() -> None:
+    old, new = views.record(1), views.record(2)
+    assert views.view(old, new, shows=new).delivered == new
+
+
+def test_a_secret_of_somebody_else_delivers_nothing() -> None:
+    held = views.record()
+    assert views.view(held, target=views.secret(held, owner="other")).delivered is None
+    assert views.view(held).delivered is None
+
+
+def test_a_secret_that_names_another_lease_of_the_same_record_delivers_nothing() -> None:
+    held = views.record()
+    assert views.view(held, shows=views.record(lease_id="restored")).delivered is None
+
+
+def test_a_lease_on_its_way_out_is_not_delivered() -> None:
+    owed = views.owed()
+    assert views.view(owed, shows=owed).delivered is None
+
+
+def test_the_newest_lease_in_memory_is_in_hand() -> None:
+    old, new = views.record(1), views.record(2)
+    assert views.view(old, new, memory=views.in_hand(old, new)).in_hand == new
+
+
+def test_a_lease_that_the_secret_has_overtaken_is_not_in_hand() -> None:
+    old, newer = views.record(1), views.owed(2)
+    assert views.view(old, newer, shows=newer, memory=views.in_hand(old)).in_hand is None
+
+
+def test_a_lease_that_died_before_its_delivery_is_not_in_hand() -> None:
+    dead = views.record(expires=0)
+    assert views.view(dead, memory=views.in_hand(dead)).in_hand is None
+
+
+def test_the_expiry_is_the_latest_that_record_provider_or_status_know() -> None:
+    held = views.record(expires=10)
+    seen = views.view(held, memory=Memory(leases={held.name: views.known(held, 30)}))
+    assert seen.expiry(held) == views.at(30)
+    status = LeaseStatus(
+        record=held.name,
+        id="lease-1",
+        issued_at=views.NOW,
+        expires_at=views.at(50),
+        strategy="Renew",
+    )
+    dl = views.lease(status=DynamicLeaseStatus(lease=status, handled=Handled()))
+    assert replace(seen, lease=dl).expiry(held) == views.at(50)
+    assert replace(seen, lease=dl).expiry(views.record(2, expires=10)) == views.at(10)
+
+
+def test_a_lease_of_unknown_expiry_is_not_expired() -> None:
+    unknown = views.record(expires=None)
+    assert not views.view(unknown).expired(unknown)
+    assert views.view(unknown).granted(unknown) == timedelta(0)
+
+
+def test_a_lease_is_held_at_the_life_that_is_asked_for() -> None:
+    held = views.record(ttl=600, issued=-60, expires=60)
+    assert views.view(held, dl=views.lease({"ttl": "2h"})).life(held) == timedelta(hours=2)
+    unasked = views.lease({"ttl": None})
+    assert views.view(held, dl=unasked).life(held) == timedelta(minutes=10)
+    granted = views.record(ttl=None, issued=-60, expires=60)
+    assert views.view(granted, dl=unasked).life(granted) == timedelta(minutes=2)
+    assert views.view(granted, vanished=True).life(granted) == timedelta(minutes=2)
+
+
+def test_a_secret_under_a_former_name_still_names_its_lease() -> None:
+    held = views.record()
+    seen = views.view(held, secrets=(views.secret(held, name="former"),))
+    assert seen.named_anywhere(held)
+    assert not seen.names(held)
+
+
+def test_a_secret_without_a_record_shows_no_lease() -> None:
+    assert views.view(target=views.secret()).shown == 0
+    assert views.view().shown == 0
+    odd = replace(views.secret(), annotations={names.RECORD: "orders-²"})
+    assert views.view(target=odd).shown == 0
+
+
+def test_what_is_known_of_a_record_is_forgotten_with_it() -> None:
+    held, other = views.record(1), views.record(2)
+    memory = Memory(
+        leases={held.name: views.known(held, 1)},
+        credentials={held.name: Credentials({}), other.name: Credentials({})},
+        gone_since={held.name: views.NOW},
+        unextendable={held.name},
+        sighted={held.name: 1.0},
+        searched={held.name: 1.0},
+        looked={held.name: views.NOW},
+    )
+    memory.forget(held.name)
+    kept = memory.credentials
+    assert set(kept) == {other.name}
+    assert memory == Memory(credentials=kept)
+
+
+def test_records_are_found_by_state_oldest_first() -> None:
+    records = (views.record(1), views.owed(2), views.superseded(3))
+    found = views.view(*records).in_state(State.HELD, State.SUPERSEDED)
+    assert [r.number for r in found] == [1, 3]

@@ -1,0 +1,258 @@
+"""Builders of views: a held lease of an hour in a Secret, unless the test says otherwise."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from leaseholder import ports
+from leaseholder.api import names
+from leaseholder.api.conditions import Reason
+from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled
+from leaseholder.api.record import Holder, LeaseRecord, Revocation, State
+from leaseholder.core import project
+from leaseholder.core.decide import decide
+from leaseholder.core.steps import Report, Step
+from leaseholder.core.view import Failure, Memory, Supply, View
+from leaseholder.secrecy import Credentials
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+UID = "0b1c"
+HOLDER = Holder(namespace="shop", name="orders", uid=UID)
+HASH = "hash-of-the-source"
+CAN = ports.Capabilities(
+    renewable=True,
+    revocable=True,
+    verifiable=True,
+    recoverable=True,
+    minimum_ttl=1,
+    settle=30,
+    replica_lag=60,
+)
+FAILURE = Failure(reason=Reason.UNAVAILABLE, sentence="the provider is away", permanent=False)
+SPEC: dict[str, Any] = {
+    "providerRef": {"name": "infisical"},
+    "infisical": {"projectSlug": "p", "environmentSlug": "e", "dynamicSecretName": "d"},
+    "ttl": "1h",
+}
+
+
+def at(seconds: float) -> datetime:
+    """A moment that many seconds from now."""
+    return NOW + timedelta(seconds=seconds)
+
+
+def lease(
+    spec: Mapping[str, Any] | None = None,
+    *,
+    annotations: Mapping[str, str] | None = None,
+    status: DynamicLeaseStatus | None = None,
+    finalizers: Sequence[str] = (names.FINALIZER,),
+    deleted_at: datetime | None = None,
+    generation: int = 1,
+) -> DynamicLease:
+    return DynamicLease.model_validate(
+        {
+            "metadata": {
+                "name": HOLDER.name,
+                "namespace": HOLDER.namespace,
+                "uid": UID,
+                "generation": generation,
+                "finalizers": tuple(finalizers),
+                "annotations": dict(annotations or {}),
+                "deletionTimestamp": deleted_at,
+            },
+            "spec": {**SPEC, **(spec or {})},
+            "status": status or DynamicLeaseStatus(handled=Handled()),
+        }
+    )
+
+
+def record(
+    number: int = 1,
+    state: State = State.HELD,
+    *,
+    lease_id: str | None = None,
+    issued: float | None = -60,
+    expires: float | None = 3540,
+    ttl: int | None = 3600,
+    source_hash: str = HASH,
+    rotate_nonce: str = "",
+    revoke: Revocation | None = None,
+) -> LeaseRecord:
+    started = at(issued if issued is not None else -60)
+    known = f"lease-{number}" if lease_id is None else lease_id
+    return LeaseRecord.model_validate(
+        {
+            "metadata": {"name": f"{UID}-{number}", "uid": f"record-{number}"},
+            "spec": {
+                "for": HOLDER,
+                "installation": "cluster/leaseholder",
+                "attemptId": f"attempt-{number}",
+                "rotateNonce": rotate_nonce,
+                "provider": {
+                    "type": "infisical",
+                    "kind": "LeaseProvider",
+                    "namespace": "shop",
+                    "name": "infisical",
+                    "uid": "provider",
+                    "address": "https://infisical.example",
+                },
+                "source": {},
+                "sourceHash": source_hash,
+                "ttlSeconds": ttl,
+                "startedAt": started,
+                "deadline": started + timedelta(seconds=20),
+            },
+            "status": {
+                "state": state,
+                "leaseId": known,
+                "issuedAt": at(issued) if issued is not None else None,
+                "expiresAt": at(expires) if expires is not None else None,
+                "revoke": revoke,
+            },
+        }
+    )
+
+
+def attempt(number: int = 1, state: State = State.ATTEMPT, **more: Any) -> LeaseRecord:
+    """A mint whose answer isn't on record."""
+    blank: dict[str, Any] = {"lease_id": "", "expires": None, **more}
+    return record(number, state, **blank)
+
+
+def owed(number: int = 1, reason: Reason = Reason.SUPERSEDED, **more: Any) -> LeaseRecord:
+    """A lease to be revoked."""
+    revocation = Revocation(reason=reason, **more)
+    return record(number, State.REVOKING, revoke=revocation)
+
+
+def superseded(number: int = 1, *, until: float = 120) -> LeaseRecord:
+    revocation = Revocation(reason=Reason.SUPERSEDED, not_before=at(until))
+    return record(number, State.SUPERSEDED, revoke=revocation)
+
+
+def secret(
+    shows: LeaseRecord | None = None,
+    *,
+    name: str = HOLDER.name,
+    owner: str | None = UID,
+    deleting: bool = False,
+    keys: Sequence[str] = ("DB_PASSWORD", "DB_USERNAME"),
+) -> ports.SecretView:
+    notes = {names.OWNER_NAME: HOLDER.name}
+    if shows is not None:
+        notes |= {names.RECORD: shows.name, names.LEASE_ID: shows.status.lease_id}
+    return ports.SecretView(
+        namespace=HOLDER.namespace,
+        name=name,
+        uid=f"secret-{name}",
+        resource_version="1",
+        type="Opaque",
+        labels={names.OWNER_UID: owner} if owner is not None else {},
+        annotations=notes,
+        keys=tuple(keys),
+        deleting=deleting,
+    )
+
+
+def supply(source_hash: str = HASH, probe_interval: float = 300) -> Supply:
+    return Supply(
+        type="infisical",
+        kind="LeaseProvider",
+        namespace="shop",
+        name="infisical",
+        uid="provider",
+        address="https://infisical.example",
+        auth_ref={},
+        source={},
+        source_hash=source_hash,
+        probe_interval=timedelta(seconds=probe_interval),
+    )
+
+
+def known(held: LeaseRecord, expires: float, latest: float | None = None) -> ports.Lease:
+    """What the provider itself said of a lease."""
+    return ports.Lease(
+        id=held.status.lease_id,
+        source={},
+        issued_at=held.status.issued_at or NOW,
+        expires_at=at(expires),
+        latest=at(latest) if latest is not None else None,
+    )
+
+
+def in_hand(*held: LeaseRecord) -> Memory:
+    """The memory of a process that minted these leases and hasn't delivered them."""
+    return Memory(credentials={r.name: Credentials({"DB_PASSWORD": "x"}) for r in held})
+
+
+def view(
+    *records: LeaseRecord,
+    shows: LeaseRecord | None = None,
+    dl: DynamicLease | None = None,
+    vanished: bool = False,
+    can: ports.Capabilities | None = CAN,
+    memory: Memory | None = None,
+    **more: Any,
+) -> View:
+    """One observation; ``shows`` is the record that the target Secret names."""
+    target = secret(shows) if shows is not None else None
+    settings: dict[str, Any] = {
+        "now": NOW,
+        "wall": NOW,
+        "monotonic": 1000.0,
+        "holder": HOLDER,
+        "lease": None if vanished else dl or lease(),
+        "records": records,
+        "capabilities": {r.name: can for r in records} if can is not None else {},
+        "secrets": (target,) if target is not None else (),
+        "target": target,
+        "supply": supply(),
+        "memory": memory or Memory(),
+        **more,
+    }
+    return View(**settings)
+
+
+def holding(dl: DynamicLease | None = None, held: LeaseRecord | None = None, **more: Any) -> View:
+    """A view in which one lease is delivered."""
+    held = held or record()
+    return view(held, shows=held, dl=dl, **more)
+
+
+def later(before: View, seconds: float) -> View:
+    """The same some time later."""
+    length = timedelta(seconds=seconds)
+    return replace(
+        before,
+        now=before.now + length,
+        wall=before.wall + length,
+        monotonic=before.monotonic + seconds,
+    )
+
+
+def wanted(seen: View) -> DynamicLease:
+    assert seen.lease is not None
+    return seen.lease
+
+
+def tell(before: View, status: DynamicLeaseStatus) -> View:
+    """The view after ``status`` was written."""
+    dl = wanted(before).model_copy(update={"status": status})
+    return replace(before, lease=dl, memory=replace(before.memory, failure=None))
+
+
+def told(before: View) -> View:
+    """The view after everything that is to be told was told."""
+    return tell(before, project.status(before, wanted(before)))
+
+
+def after_reports(before: View) -> tuple[View, Step]:
+    """The first step that isn't a report, and the view in which it is decided."""
+    for _ in range(5):
+        step = decide(before)
+        if not isinstance(step, Report):
+            return before, step
+        before = tell(before, step.status)
+    raise AssertionError("status isn't told in five writes")
