@@ -64,7 +64,7 @@ cluster-kind: ## A kind cluster with the operator in it (needs a Docker engine, 
 	docker build -t leaseholder:0.1.0 -f deploy/Dockerfile .
 	kind load docker-image leaseholder:0.1.0 --name $(CLUSTER)
 	kubectl --context kind-$(CLUSTER) apply -f crds/
-	kubectl --context kind-$(CLUSTER) apply -f deploy/operator/namespace.yaml -f deploy/operator/rbac.yaml -f deploy/operator/deployment.yaml
+	kubectl --context kind-$(CLUSTER) apply -f deploy/operator/
 	kubectl --context kind-$(CLUSTER) -n leaseholder rollout status deployment/leaseholder --timeout=3m
 
 lock: ## Pin dependencies anew (needs uv)

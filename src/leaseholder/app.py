@@ -181,7 +181,7 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
     try:
         installation = await cluster.installation()
         controller = loop.Controller(
-            observe.Observer(cluster, clock, supplies),
+            observe.Observer(cluster, clock, supplies, installation),
             perform.Performer(
                 cluster,
                 supplies,

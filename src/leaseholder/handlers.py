@@ -20,6 +20,9 @@ from leaseholder.controller.providers import ProviderWatch
 _LEASES: Final = (names.GROUP, names.VERSION, "dynamicleases")
 _PROVIDERS: Final = (names.GROUP, names.VERSION, "leaseproviders")
 _CLUSTER_PROVIDERS: Final = (names.GROUP, names.VERSION, "clusterleaseproviders")
+_NOTES: Final = f"kopf.{names.GROUP}"
+"""Prefix of kopf's own annotations. Not our group: kopf leaves annotations of its prefix out of
+its comparison, and our commands are annotations of our group."""
 _KINDS: Final = {"leaseproviders": "LeaseProvider", "clusterleaseproviders": "ClusterLeaseProvider"}
 
 
@@ -39,9 +42,9 @@ def settings(*, exit_timeout: float) -> kopf.OperatorSettings:
     """
     made = kopf.OperatorSettings()
     made.persistence.finalizer = names.FINALIZER
-    made.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=names.GROUP)
+    made.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=_NOTES)
     made.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(
-        prefix=names.GROUP, key="last-handled"
+        prefix=_NOTES, key="last-handled"
     )
     made.networking.error_backoffs = _Endless()
     made.networking.request_timeout = 30

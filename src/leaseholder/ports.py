@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from leaseholder.api import conditions, lease, provider, record
+from leaseholder.api import conditions, lease, names, provider, record
 from leaseholder.secrecy import Credentials, Hidden
 
 # ---------------------------------------------------------------------------- providers
@@ -223,6 +223,11 @@ class SecretView:
     owner_uids: tuple[str, ...] = ()
     deleting: bool = False
 
+    def belongs_to(self, uid: str) -> bool:
+        """Whether it is the Secret of that DynamicLease, by our label or, without it, by owner."""
+        label = self.labels.get(names.OWNER_UID)
+        return label == uid or (label is None and uid in self.owner_uids)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretDraft:
@@ -302,6 +307,16 @@ class Cluster(Protocol):
         self, draft: SecretDraft, current: SecretView | None, *, dry_run: bool = False
     ) -> SecretView:
         """Create the Secret (``current`` None), or make ``current`` as drafted in one write."""
+        ...
+
+    async def mark_secret(
+        self,
+        current: SecretView,
+        labels: Mapping[str, str],
+        annotations: Mapping[str, str],
+        owner: record.Holder,
+    ) -> None:
+        """Set labels, annotations and owner of a Secret; its data stays."""
         ...
 
     async def touch_secret(self, current: SecretView) -> None:

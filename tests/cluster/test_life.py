@@ -233,7 +233,7 @@ async def test_a_foreign_secret_is_never_overwritten(site: sites.Site) -> None:
     assert await site.credentials("foreign") == {"kept": "yes"}
     assert await site.records("foreign") == []
     await site.client.delete("Secret", "foreign", site.namespace)
-    await _annotate(site, "foreign", note="look again")
+    await _annotate(site, "foreign", renew="look again")
     await site.ready("foreign")
 
 
@@ -303,3 +303,41 @@ async def _annotate(site: sites.Site, name: str, **commands: str) -> None:
     marks = {f"leaseholder.dev/{command}": nonce for command, nonce in commands.items()}
     change = {"metadata": {"annotations": marks}}
     await site.client.patch("DynamicLease", name, site.namespace, change)
+
+
+async def test_a_label_that_was_taken_off_comes_back_without_a_new_lease(
+    site: sites.Site,
+) -> None:
+    await site.lease("marked", ttl="1h")
+    first = await site.ready("marked")
+    change = {"metadata": {"labels": {"leaseholder.dev/owner-uid": None}}}
+    await site.client.patch("Secret", "marked", site.namespace, change)
+    await site.client.wait(
+        "Secret",
+        "marked",
+        site.namespace,
+        lambda found: "leaseholder.dev/owner-uid" in (found or {})["metadata"]["labels"],
+        what="the label is back",
+    )
+    found = await site.found("marked")
+    assert found is not None
+    assert _lease(found)["id"] == _lease(first)["id"]
+    assert await site.logs_in("marked")
+
+
+async def test_a_label_of_the_template_is_put_on_without_a_new_lease(site: sites.Site) -> None:
+    await site.lease("labelled", ttl="1h")
+    first = await site.ready("labelled")
+    template = {"metadata": {"labels": {"team": "shop"}}}
+    change = {"spec": {"target": {"template": template}}}
+    await site.client.patch("DynamicLease", "labelled", site.namespace, change)
+    await site.client.wait(
+        "Secret",
+        "labelled",
+        site.namespace,
+        lambda found: (found or {})["metadata"]["labels"].get("team") == "shop",
+        what="the label is there",
+    )
+    found = await site.found("labelled")
+    assert found is not None
+    assert _lease(found)["id"] == _lease(first)["id"]

@@ -195,7 +195,7 @@ def _path(kind: str, namespace: str, name: str) -> str:
 
 def condition(found: Object | None, kind: str) -> Object:
     """A condition of an object; empty where it has none."""
-    conditions = ((found or {}).get("status") or {}).get("conditions", [])
+    conditions = ((found or {}).get("status") or {}).get("conditions") or []
     return next((c for c in conditions if c["type"] == kind), {})
 
 

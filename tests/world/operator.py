@@ -32,7 +32,7 @@ async def install(client: kube.Kube, namespace: str = _HOME) -> None:
     crds = await asyncio.to_thread(sorted, _CRDS.glob("*.yaml"))
     for path in crds:
         await client.apply_file(path)
-    for path in (_DEPLOY / "namespace.yaml", _DEPLOY / "rbac.yaml"):
+    for path in (_DEPLOY / "00-namespace.yaml", _DEPLOY / "10-rbac.yaml"):
         for document in kube.documents(path):
             await client.apply(_moved(document, namespace))
     for path in crds:

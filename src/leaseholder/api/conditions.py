@@ -31,10 +31,10 @@ class Reason(StrEnum):
     DELIVERED = "SecretSynced"
     READY = "Ready"
     ISSUED = "LeaseIssued"
-    RENEWED = "LeaseRenewed"
     REVOKED = "LeaseRevoked"
     ROTATING = "Rotating"
     NONE_PENDING = "NothingPending"
+    NOT_STALLED = "NotStalled"
     PROGRESSING = "Progressing"
     SUSPENDED = "Suspended"
     DELETING = "Deleting"
@@ -44,7 +44,6 @@ class Reason(StrEnum):
     PROVIDER_MISSING = "ProviderMissing"
     PROVIDER_MISMATCH = "ProviderMismatch"
     NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"
-    HOST_NOT_ALLOWED = "HostNotAllowed"
     AUTH_MISSING = "AuthSecretMissing"
     LOGIN_REFUSED = "LoginRefused"
     LOCKED_OUT = "LockedOut"
@@ -76,9 +75,7 @@ class Reason(StrEnum):
 
     # About the Secret.
     NOT_OURS = "SecretNotOurs"
-    TEMPLATE = "TemplateFailed"
     WRITE_REFUSED = "SecretWriteRefused"
-    NOT_DELIVERED = "SecretNotSynced"
 
     # About revocation.
     OWED = "RevocationOwed"
@@ -87,7 +84,6 @@ class Reason(StrEnum):
     AUTH_GONE = "AuthGone"
     ABANDONED = "RevocationAbandoned"
     TIMED_OUT = "DeletionTimedOut"
-    SEARCHING = "SearchingAttempt"
 
     # About the cluster.
     CLUSTER = "ClusterUnavailable"

@@ -302,6 +302,12 @@ class ClusterLeaseProvider(base.Resource):
 AnyProvider = LeaseProvider | ClusterLeaseProvider
 
 
+def trust_of(spec: ProviderSpec) -> dict[str, Any]:
+    """The CA certificates to trust, or where they are, as a LeaseRecord keeps them."""
+    chosen = spec.model_dump(mode="json", include={"ca_bundle", "ca_bundle_ref"})
+    return {key: value for key, value in chosen.items() if value is not None}
+
+
 def auth_of(spec: ProviderSpec) -> dict[str, Any]:
     """The references to log in with, as a LeaseRecord keeps them: names, never values."""
     return spec.infisical.auth.dump() if spec.infisical else {}

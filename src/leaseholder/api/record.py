@@ -54,6 +54,8 @@ class RecordProvider(base.Model):
     """Uid of the provider object."""
     address: Annotated[str, Field(max_length=2048)]
     """Base URL of the server."""
+    trust: _Free = Field(default_factory=dict)
+    """caBundle or caBundleRef of the provider object."""
     auth_ref: _Free = Field(default_factory=dict)
     """References to the credentials that made the lease: names, never values."""
 

@@ -181,6 +181,16 @@ class KubernetesCluster:
         """Create the Secret, or make ``current`` as drafted in one write."""
         return await self._secrets.write(draft, current, dry_run=dry_run)
 
+    async def mark_secret(
+        self,
+        current: ports.SecretView,
+        labels: Mapping[str, str],
+        annotations: Mapping[str, str],
+        owner: record.Holder,
+    ) -> None:
+        """Set labels, annotations and owner of a Secret; its data stays."""
+        await self._secrets.mark(current, labels, annotations, owner)
+
     async def touch_secret(self, current: ports.SecretView) -> None:
         """One write that moves the Secret's resourceVersion."""
         await self._secrets.touch(current)

@@ -55,6 +55,16 @@ class Secrets:
             )
         )
 
+    async def mark(
+        self,
+        current: ports.SecretView,
+        labels: Mapping[str, str],
+        annotations: Mapping[str, str],
+        owner: record.Holder,
+    ) -> None:
+        """Set labels, annotations and owner; the data stays."""
+        await self._patch(current, {"metadata": _metadata(labels, annotations, owner)})
+
     async def touch(self, current: ports.SecretView) -> None:
         """Move the Secret's resourceVersion."""
         stamp = {FENCE: secrets.token_hex(8)}
@@ -118,7 +128,7 @@ def creating(draft: ports.SecretDraft) -> client.Body:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"namespace": draft.namespace, "name": draft.name, **_metadata(draft)},
+        "metadata": {"namespace": draft.namespace, "name": draft.name, **_drafted(draft)},
         "type": draft.type,
         "data": _data(draft),
     }
@@ -128,7 +138,7 @@ def replacing(draft: ports.SecretDraft, current: ports.SecretView) -> client.Bod
     """The merge patch that makes ``current`` as drafted: data whole, others' labels kept."""
     gone = dict.fromkeys(current.keys)
     return {
-        "metadata": _metadata(draft),
+        "metadata": _drafted(draft),
         "type": draft.type,
         "data": {**gone, **_data(draft)},
     }
@@ -150,11 +160,17 @@ def disowning(current: ports.SecretView) -> client.Body:
     return {"metadata": metadata}
 
 
-def _metadata(draft: ports.SecretDraft) -> client.Body:
+def _drafted(draft: ports.SecretDraft) -> client.Body:
+    return _metadata(draft.labels, draft.annotations, draft.owner)
+
+
+def _metadata(
+    labels: Mapping[str, str], annotations: Mapping[str, str], owner: record.Holder
+) -> client.Body:
     return {
-        "labels": dict(draft.labels),
-        "annotations": dict(draft.annotations),
-        "ownerReferences": [_owner(draft.owner)],
+        "labels": dict(labels),
+        "annotations": dict(annotations),
+        "ownerReferences": [_owner(owner)],
     }
 
 

@@ -5,12 +5,13 @@ twice, and a mint whose answer is lost is left for a search (DESIGN, section 3).
 """
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from leaseholder import errors, ports
-from leaseholder.api import durations, names
+from leaseholder.api import durations
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import (
@@ -22,6 +23,7 @@ from leaseholder.api.record import (
     State,
 )
 from leaseholder.controller import supplies
+from leaseholder.core import marks
 from leaseholder.core.steps import Acquire
 from leaseholder.core.view import Supply, View
 from leaseholder.secrecy import Credentials
@@ -77,7 +79,7 @@ class Acquirer:
 
     async def _preflight(self, view: View, dl: DynamicLease) -> None:
         """A dry run of the Secret's write: what would refuse it refuses before the mint."""
-        probe = draft(dl, "preflight", "preflight", "", Credentials({}))
+        probe = draft(dl, {}, Credentials({}))
         await self.cluster.write_secret(probe, view.target, dry_run=True)
 
     def _spec(
@@ -98,6 +100,7 @@ class Acquirer:
                     uid=supply.uid,
                     address=supply.address,
                     auth_ref=dict(supply.auth_ref),
+                    trust=dict(supply.trust),
                 ),
                 "source": dict(supply.source),
                 "sourceHash": supply.source_hash,
@@ -186,26 +189,15 @@ def held_status(known: LeaseRecord, minted: ports.Lease, state: State) -> Record
 
 
 def draft(
-    dl: DynamicLease, record_name: str, lease_id: str, source_hash: str, values: Credentials
+    dl: DynamicLease, annotations: Mapping[str, str], values: Credentials
 ) -> ports.SecretDraft:
-    """The Secret as ``dl`` wants it; our own marks win over the template's."""
-    extra = dl.spec.target.template.metadata
+    """The Secret as ``dl`` wants it."""
     return ports.SecretDraft(
         namespace=dl.metadata.namespace,
         name=dl.secret_name,
         type=dl.spec.target.type,
-        labels={
-            **extra.labels,
-            names.MANAGED_BY: names.MANAGER,
-            names.OWNER_UID: dl.metadata.uid,
-        },
-        annotations={
-            **extra.annotations,
-            names.OWNER_NAME: dl.metadata.name,
-            names.RECORD: record_name,
-            names.LEASE_ID: lease_id,
-            names.SOURCE_HASH: source_hash,
-        },
+        labels=marks.labels(dl),
+        annotations=annotations,
         owner=dl.holder,
         credentials=values,
     )

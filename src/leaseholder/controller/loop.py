@@ -206,7 +206,8 @@ class Controller:
                     await self._rest(holder, entry, view, until)
                     return
                 case steps.Release():
-                    await self.performer.perform(view, step)
+                    if not entry.released:
+                        await self.performer.perform(view, step)
                     await self._release(holder, entry)
                     return
             try:

@@ -41,6 +41,8 @@ class Observer:
     cluster: ports.Cluster
     clock: ports.Clock
     supplies: supplies.Supplies
+    installation: str
+    """Records of another installation, restored here with a backup, are left alone."""
 
     async def observe(self, holder: Holder, memory: Memory) -> View:
         """One observation of a DynamicLease, its records, Secrets and provider.
@@ -51,11 +53,13 @@ class Observer:
         dl = await self.cluster.dynamic_lease(holder.namespace, holder.name)
         namesake = dl is not None and dl.metadata.uid != holder.uid
         dl = None if namesake else dl
-        records, owned = await asyncio.gather(
+        listed, owned = await asyncio.gather(
             self.cluster.records(holder.uid),
             self.cluster.secrets_of(holder.namespace, holder.uid),
         )
+        records = tuple(r for r in listed if r.spec.installation == self.installation)
         target = await self._target(dl, owned)
+        secrets = [*owned, *_unmarked(holder, target, owned)]
         supply, failure, adapter = await self._supply(dl)
         adapters = await self._adapters(records)
         clocks = [adapter, *adapters.values()] if adapter is not None else [*adapters.values()]
@@ -74,7 +78,7 @@ class Observer:
                 for r in records
                 if r.name in adapters
             },
-            secrets=tuple(owned),
+            secrets=tuple(secrets),
             target=target,
             target_contested=await self._contested(holder, target),
             supply=supply,
@@ -95,9 +99,9 @@ class Observer:
         """Whether the target belongs to somebody else who is alive."""
         if target is None:
             return False
-        uid = target.labels.get(names.OWNER_UID)
-        if uid == holder.uid:
+        if target.belongs_to(holder.uid):
             return False
+        uid = target.labels.get(names.OWNER_UID)
         if uid is None:
             return True
         name = target.annotations.get(names.OWNER_NAME, "")
@@ -140,3 +144,11 @@ class Observer:
                 memory.sighted.setdefault(known.name, self.clock.monotonic())
             if known.state is State.HELD:
                 memory.looked.setdefault(known.name, now)
+
+
+def _unmarked(
+    holder: Holder, target: ports.SecretView | None, owned: Sequence[ports.SecretView]
+) -> list[ports.SecretView]:
+    """The target where it is ours although our label was taken off."""
+    found = target is not None and target.belongs_to(holder.uid) and target not in owned
+    return [target] if found and target is not None else []

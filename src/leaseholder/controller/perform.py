@@ -15,7 +15,7 @@ from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord, State, number_of
 from leaseholder.controller import acquire, pay, supplies
 from leaseholder.controller.observe import failure_of
-from leaseholder.core import debts, steps
+from leaseholder.core import debts, marks, steps
 from leaseholder.core.schedule import LOOK_AGAIN
 from leaseholder.core.view import Failure, View
 
@@ -48,6 +48,8 @@ class Performer:
             case steps.Drop(record, note):
                 await self.cluster.delete_record(record)
                 await self._emit(view.lease, note)
+            case steps.Mark(secret, labels, annotations):
+                await self.cluster.mark_secret(secret, labels, annotations, view.holder)
             case steps.DeleteSecret(secret):
                 await self.cluster.delete_secret(secret)
             case steps.Disown(secret):
@@ -84,9 +86,10 @@ class Performer:
         except (errors.Conflict, errors.ClusterUnavailable):
             raise
         except errors.EdgeError as error:
-            view.memory.failure = failure_of(error)
-        finally:
+            if isinstance(step, steps.Hold):
+                raise  # the lease is in memory: the ledger is tried again until it takes it
             view.memory.poked = False
+            view.memory.failure = failure_of(error)
 
     async def _report(self, view: View, step: steps.Report) -> None:
         if view.lease is None:
@@ -114,9 +117,7 @@ class Performer:
         if now.secret_name != dl.secret_name or _newer(view, record):
             return
         values = view.memory.credentials[record.name]
-        wanted = acquire.draft(
-            now, record.name, record.status.lease_id, record.spec.source_hash, values
-        )
+        wanted = acquire.draft(now, marks.annotations(now, record), values)
         written = await self.cluster.write_secret(wanted, view.target)
         view.memory.secret_version = written.resource_version
         view.memory.credentials.pop(record.name, None)
@@ -132,7 +133,7 @@ class Performer:
                 memory.gone_since.pop(record.name, None)
                 if not step.nonce and _extended_already(view, record, lease):
                     return
-            memory.leases[record.name] = await adapter.extend(lease, step.until)
+            extended = memory.leases[record.name] = await adapter.extend(lease, step.until)
         except errors.LeaseGone:
             await self._gone(view, record, tell=True)
         except errors.CannotExtend as error:
@@ -142,6 +143,8 @@ class Performer:
             raise
         else:
             memory.renew_handled = step.nonce or memory.renew_handled
+            if extended.expires_at <= lease.expires_at:
+                memory.unextendable.add(record.name)
             self.meter.renewed("ok")
 
     async def _cannot_extend(
@@ -165,6 +168,8 @@ class Performer:
             view.memory.leases[record.name] = await adapter.inspect(lease)
         except errors.LeaseGone:
             await self._gone(view, record, tell=False)
+        except errors.ProviderError:
+            return  # the provider's own status tells it; the lease is looked at again later
         else:
             view.memory.gone_since.pop(record.name, None)
 
@@ -196,7 +201,7 @@ def _held(record: LeaseRecord) -> bool:
 def _newer(view: View, record: LeaseRecord) -> bool:
     """Whether the Secret already holds a newer lease of ours."""
     target = view.target
-    if target is None or target.labels.get(names.OWNER_UID) != view.holder.uid:
+    if target is None or not target.belongs_to(view.holder.uid):
         return False
     return number_of(target.annotations.get(names.RECORD, "")) > record.number
 

@@ -73,6 +73,7 @@ class Supplies:
             uid=known.metadata.uid,
             address=address,
             auth_ref=provider.auth_of(known.spec),
+            trust=provider.trust_of(known.spec),
             source=source,
             source_hash=_hash([ref.kind, ref.name, address, source]),
             probe_interval=durations.parse(known.spec.probe.interval),
@@ -177,7 +178,7 @@ def _source(spec: lease.DynamicLeaseSpec, known: provider.AnyProvider) -> dict[s
 def _rebuilt(minted: record.RecordProvider) -> provider.LeaseProviderSpec:
     """A provider's spec from what the record kept of it."""
     return provider.LeaseProviderSpec.model_validate(
-        {minted.type: {"url": minted.address, "auth": minted.auth_ref}}
+        {minted.type: {"url": minted.address, "auth": minted.auth_ref}, **minted.trust}
     )
 
 

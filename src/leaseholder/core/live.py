@@ -12,7 +12,7 @@ from leaseholder.api import conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord, Revocation, State, number_of
-from leaseholder.core import debts, plan, project, schedule
+from leaseholder.core import debts, marks, plan, project, schedule
 from leaseholder.core.steps import (
     Acquire,
     DeleteSecret,
@@ -21,6 +21,7 @@ from leaseholder.core.steps import (
     Hold,
     Idle,
     Look,
+    Mark,
     Move,
     Report,
     Step,
@@ -43,6 +44,7 @@ def decide(view: View, lease: DynamicLease) -> Step:
         or _make_room(view, lease)
         or _tell_failure(view, lease)
         or _keep(view, lease)
+        or _repair(view, lease)
         or _look(view)
         or _tell(view, lease)
         or debts.next_step(view)
@@ -182,6 +184,18 @@ def _extend(view: View, lease: DynamicLease) -> Step | None:
     fresh = held.name in view.memory.leases and lease.status.retry is None
     until = view.now + view.life(held)
     return Extend(held, until, inspect_first=not fresh, nonce=nonce or None)
+
+
+def _repair(view: View, lease: DynamicLease) -> Mark | None:
+    """Labels and annotations that were taken off, changed, or are wanted now; never a mint."""
+    held, secret = view.delivered, view.target
+    if held is None or secret is None or lease.spec.suspend:
+        return None
+    labels, annotations = marks.labels(lease), marks.annotations(lease, held)
+    right = labels.items() <= secret.labels.items()
+    if right and annotations.items() <= secret.annotations.items():
+        return None
+    return Mark(secret, labels, annotations)
 
 
 def _look(view: View) -> Step | None:

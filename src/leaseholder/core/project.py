@@ -179,7 +179,7 @@ def _conditions(
         condition(
             ConditionType.STALLED,
             stalled,
-            trouble.reason if trouble is not None else Reason.PROGRESSING,
+            trouble.reason if trouble is not None else Reason.NOT_STALLED,
             trouble.sentence if trouble is not None else "",
         ),
     )

@@ -3,6 +3,7 @@
 Each step is small enough that the world is looked at again before the next one.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -90,6 +91,15 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """Set labels and annotations of the target Secret as wanted; its data stays."""
+
+    secret: ports.SecretView
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteSecret:
     """Delete a Secret of ours."""
 
@@ -129,6 +139,7 @@ Step = (
     | Search
     | Revoke
     | Drop
+    | Mark
     | DeleteSecret
     | Disown
     | Report

@@ -29,6 +29,7 @@ class Supply:
     uid: str
     address: str
     auth_ref: Mapping[str, Any]
+    trust: Mapping[str, Any]
     source: Mapping[str, Any]
     source_hash: str
     probe_interval: timedelta
@@ -95,7 +96,7 @@ class View:
     capabilities: Mapping[str, ports.Capabilities] = field(default_factory=dict)
     """By record name."""
     secrets: tuple[ports.SecretView, ...] = ()
-    """Secrets that carry this DynamicLease's uid."""
+    """Secrets that belong to this DynamicLease."""
     target: ports.SecretView | None = None
     """The Secret under the wanted name, whoever owns it."""
     target_contested: bool = False
@@ -131,7 +132,7 @@ class View:
     @property
     def _owned(self) -> ports.SecretView | None:
         """The target where it is ours."""
-        ours = self.target is not None and _owner(self.target) == self.holder.uid
+        ours = self.target is not None and self.target.belongs_to(self.holder.uid)
         return self.target if ours else None
 
     @property
@@ -173,10 +174,6 @@ class View:
         """The lifetime that the provider gave the lease at its mint; 0 where it isn't known."""
         issued, expires = record.status.issued_at, record.status.expires_at
         return expires - issued if issued and expires else timedelta(0)
-
-
-def _owner(secret: ports.SecretView) -> str | None:
-    return secret.labels.get(names.OWNER_UID)
 
 
 def _shows(secret: ports.SecretView, record: LeaseRecord) -> bool:

@@ -120,7 +120,7 @@ class Metrics:
         self._late.observe(seconds)
 
     def provider_request(self, operation: str, outcome: str, seconds: float) -> None:
-        """A request to a provider ended: ``outcome`` is a status code or what failed."""
+        """A request to a provider ended: ``outcome`` says how, in a word."""
         self._requests.labels(operation, outcome).inc()
         self._request_seconds.labels(operation).observe(seconds)
 

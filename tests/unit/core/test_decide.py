@@ -211,6 +211,14 @@ def obeyed(seen: View, step: steps.Step) -> View:
             return with_status(seen, record, held)
         case steps.Drop(record):
             return replace(seen, records=tuple(r for r in seen.records if r != record))
+        case steps.Mark(secret, labels, annotations):
+            marked = replace(
+                secret,
+                labels={**secret.labels, **labels},
+                annotations={**secret.annotations, **annotations},
+            )
+            others = tuple(marked if s == secret else s for s in seen.secrets)
+            return replace(seen, target=marked, secrets=others)
         case steps.DeleteSecret(secret) | steps.Disown(secret):
             return without(seen, secret)
         case steps.Search(record) | steps.Revoke(record):

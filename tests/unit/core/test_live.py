@@ -19,6 +19,7 @@ from leaseholder.core.steps import (
     Hold,
     Idle,
     Look,
+    Mark,
     Move,
     Report,
     Revoke,
@@ -441,3 +442,40 @@ def test_a_probe_interval_longer_than_the_life_does_not_delay_the_renewal() -> N
 def test_capabilities_default_to_what_is_known_of_most_providers() -> None:
     plain = ports.Capabilities(renewable=True, revocable=True, verifiable=True, recoverable=True)
     assert isinstance(decide(due(can=plain)), Extend)
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        {"labels": {}},
+        {"annotations": {}},
+    ],
+)
+def test_marks_that_were_taken_off_are_repaired_without_a_mint(taken: dict[str, Any]) -> None:
+    held = views.record()
+    whole = views.secret(held)
+    kept = {key: whole.annotations[key] for key in (names.RECORD, names.LEASE_ID)}
+    changes = {"annotations": kept} if "annotations" in taken else taken
+    secret = replace(whole, owner_uids=(views.UID,), **changes)
+    seen = views.told(replace(views.view(held), target=secret, secrets=(secret,)))
+    step = decide(seen)
+    assert isinstance(step, Mark)
+    assert step.labels == whole.labels
+    assert step.annotations == whole.annotations
+
+
+def test_a_label_that_is_wanted_now_is_put_on_without_a_mint() -> None:
+    held = views.record()
+    metadata = {"labels": {"team": "shop"}, "annotations": {}}
+    wanted = views.lease(spec={"target": {"template": {"metadata": metadata}}})
+    step = decide(views.told(views.holding(wanted, held)))
+    assert isinstance(step, Mark)
+    assert step.labels["team"] == "shop"
+
+
+def test_nothing_is_repaired_while_suspended() -> None:
+    held = views.record()
+    metadata = {"labels": {"team": "shop"}, "annotations": {}}
+    spec = {"suspend": True, "target": {"template": {"metadata": metadata}}}
+    seen = views.told(views.holding(views.lease(spec=spec), held))
+    assert isinstance(decide(seen), Idle)

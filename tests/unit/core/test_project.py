@@ -40,7 +40,7 @@ def test_a_delivered_lease_is_ready() -> None:
     assert said(told, ConditionType.LEASE_HELD) == ("True", Reason.HELD)
     assert said(told, ConditionType.SECRET_SYNCED) == ("True", Reason.DELIVERED)
     assert said(told, ConditionType.REVOCATION_PENDING) == ("False", Reason.NONE_PENDING)
-    assert said(told, ConditionType.STALLED) == ("False", Reason.PROGRESSING)
+    assert said(told, ConditionType.STALLED) == ("False", Reason.NOT_STALLED)
     assert told.lease is not None
     assert told.lease.expires_at == views.at(3540)
     assert told.lease.renew_at == views.at(3540 - 1224)
@@ -93,7 +93,7 @@ def test_a_failure_that_somebody_must_mend_stalls_until_it_is_overcome() -> None
     assert status(told) == first
     mended = views.record()
     after = replace(told, records=(mended,), target=views.secret(mended))
-    assert said(status(after), ConditionType.STALLED) == ("False", Reason.PROGRESSING)
+    assert said(status(after), ConditionType.STALLED) == ("False", Reason.NOT_STALLED)
     assert status(after).retry is None
 
 

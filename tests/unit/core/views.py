@@ -142,14 +142,19 @@ def secret(
 ) -> ports.SecretView:
     notes = {names.OWNER_NAME: HOLDER.name}
     if shows is not None:
-        notes |= {names.RECORD: shows.name, names.LEASE_ID: shows.status.lease_id}
+        notes |= {
+            names.RECORD: shows.name,
+            names.LEASE_ID: shows.status.lease_id,
+            names.SOURCE_HASH: shows.spec.source_hash,
+        }
+    managed = {names.MANAGED_BY: names.MANAGER}
     return ports.SecretView(
         namespace=HOLDER.namespace,
         name=name,
         uid=f"secret-{name}",
         resource_version="1",
         type="Opaque",
-        labels={names.OWNER_UID: owner} if owner is not None else {},
+        labels={**managed, names.OWNER_UID: owner} if owner is not None else {},
         annotations=notes,
         keys=tuple(keys),
         deleting=deleting,
@@ -165,6 +170,7 @@ def supply(source_hash: str = HASH, probe_interval: float = 300) -> Supply:
         uid="provider",
         address="https://infisical.example",
         auth_ref={},
+        trust={},
         source={},
         source_hash=source_hash,
         probe_interval=timedelta(seconds=probe_interval),

@@ -1,0 +1,167 @@
+"""What the adapter's tests write, and where: a tenant's namespace and the operator's."""
+
+import base64
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+from leaseholder import ports
+from leaseholder.api import names, provider, record
+from leaseholder.cluster import adapter, client
+from leaseholder.secrecy import Credentials
+from tests.world import kube, kubernetes
+
+CANARY = "hunter2-canary"
+CANARY_ENCODED = base64.b64encode(CANARY.encode()).decode()
+MOMENT = datetime(2026, 11, 21, 3, 4, 5, tzinfo=UTC)
+Body = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """A tenant's namespace and the operator's, of one test."""
+
+    shop: str
+    home: str
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    kubeconfig: pathlib.Path, place: Place, observe: client.Observe | None = None
+) -> AsyncIterator[adapter.KubernetesCluster]:
+    """The adapter, connected as whoever the kubeconfig names."""
+    found = await adapter.KubernetesCluster.connect(
+        operator_namespace=place.home,
+        namespaces=[place.shop],
+        kubeconfig=kubeconfig,
+        observe=observe,
+    )
+    try:
+        yield found
+    finally:
+        await found.aclose()
+
+
+def manifest(kind: str, name: str, namespace: str = "", **fields: Any) -> Body:
+    """A manifest of a core kind."""
+    metadata: Body = {"name": name}
+    if namespace:
+        metadata["namespace"] = namespace
+    return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **fields}
+
+
+def orders(place: Place, **spec: Any) -> Body:
+    """A DynamicLease as a user writes it."""
+    source = {"projectSlug": "demo", "environmentSlug": "prod", "dynamicSecretName": "orders-db"}
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "DynamicLease",
+        "metadata": {"name": "orders", "namespace": place.shop},
+        "spec": {"providerRef": {"name": "infisical"}, "infisical": source, **spec},
+    }
+
+
+def infisical_spec(**auth: Any) -> Body:
+    """A provider's spec as a user writes it."""
+    given = auth or {
+        "universalAuth": {"clientId": "id", "clientSecretRef": {"name": "auth", "key": "secret"}}
+    }
+    return {"infisical": {"url": "https://us.infisical.com", "auth": given}}
+
+
+def infisical(place: Place, **auth: Any) -> Body:
+    """A LeaseProvider."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "LeaseProvider",
+        "metadata": {"name": "infisical", "namespace": place.shop},
+        "spec": infisical_spec(**auth),
+    }
+
+
+def shared_infisical(name: str, **auth: Any) -> Body:
+    """A ClusterLeaseProvider."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "ClusterLeaseProvider",
+        "metadata": {"name": name},
+        "spec": infisical_spec(**auth),
+    }
+
+
+def token_of(namespace: str) -> Body:
+    """An auth whose reference names a namespace."""
+    return {"tokenSecretRef": {"name": "a", "key": "k", "namespace": namespace}}
+
+
+def provider_spec(**fields: Any) -> provider.ProviderSpec:
+    """A provider's spec as the controller has it."""
+    return provider.ProviderSpec.model_validate({**infisical_spec(), **fields})
+
+
+def holder(place: Place, uid: str = "11111111-1111-1111-1111-111111111111") -> record.Holder:
+    """Whom records and Secrets are for."""
+    return record.Holder(namespace=place.shop, name="orders", uid=uid)
+
+
+def attempt(place: Place) -> record.RecordSpec:
+    """What is on record before a mint."""
+    return record.RecordSpec(
+        for_=holder(place),
+        installation="i/ops",
+        attempt_id="a",
+        provider=record.RecordProvider(
+            type="infisical",
+            kind="LeaseProvider",
+            namespace=place.shop,
+            name="infisical",
+            uid="p",
+            address="https://us.infisical.com",
+            auth_ref={"universalAuth": {"clientId": "id"}},
+        ),
+        source={"projectSlug": "demo", "config": {"nested": {"x": [1, 2]}}},
+        source_hash="h",
+        ttl_seconds=3600,
+        started_at=MOMENT,
+        deadline=MOMENT,
+    )
+
+
+ATTEMPT = record.RecordStatus(state=record.State.ATTEMPT)
+HELD = record.RecordStatus(
+    state=record.State.HELD,
+    lease_id="l-1",
+    handle={"kind": "sql", "nested": {"a": 1}},
+    issued_at=MOMENT,
+    expires_at=MOMENT,
+    revoke=record.Revocation(reason="x", not_before=MOMENT),
+)
+
+
+def draft(place: Place, owner: record.Holder | None = None, **values: str) -> ports.SecretDraft:
+    """The Secret as the controller wants it."""
+    owner = owner or holder(place)
+    return ports.SecretDraft(
+        namespace=place.shop,
+        name="orders-db",
+        type="Opaque",
+        labels={names.MANAGED_BY: names.MANAGER, names.OWNER_UID: owner.uid},
+        annotations={names.OWNER_NAME: owner.name, names.RECORD: f"{owner.uid}-1"},
+        owner=owner,
+        credentials=Credentials(values or {"PASSWORD": CANARY}),
+    )
+
+
+async def owner_of(user: kube.Kube, place: Place) -> record.Holder:
+    """A DynamicLease that exists, or the garbage collector takes what it owns."""
+    made = await user.apply(orders(place))
+    return holder(place, made["metadata"]["uid"])
+
+
+async def powerless(user: kube.Kube, plane: kubernetes.ControlPlane, place: Place) -> pathlib.Path:
+    """A kubeconfig of a ServiceAccount without rights."""
+    await user.apply(manifest("ServiceAccount", "operator", place.home))
+    return plane.kubeconfig_for(await user.service_account_token("operator", place.home))

@@ -1,0 +1,123 @@
+"""What adapters log in with: read live, from where the references may point."""
+
+import base64
+import json
+import pathlib
+from typing import Any
+
+import pytest
+
+from leaseholder import errors, ports
+from leaseholder.api import conditions, provider
+from leaseholder.cluster import adapter
+from tests.cluster.adapter import objects
+from tests.world import faults, kube, kubernetes
+
+
+async def test_a_secret_value_is_read_live(
+    cluster: adapter.KubernetesCluster, user: kube.Kube, place: objects.Place
+) -> None:
+    credentials = cluster.credentialing(
+        ports.Access(spec=objects.provider_spec(), namespace=place.shop)
+    )
+    ref = provider.SecretKeyRef(name="auth", key="secret")
+    with pytest.raises(errors.Denied, match=f"there is no Secret {place.shop}/auth: create it"):
+        await credentials.secret_value(ref)
+    values = {"other": "x", "secret": " \n"}
+    await user.apply(objects.manifest("Secret", "auth", place.shop, stringData=values))
+    for key in ("absent", "secret"):
+        with pytest.raises(errors.Denied, match=f"has no text under {key}: add it") as denied:
+            await credentials.secret_value(provider.SecretKeyRef(name="auth", key=key))
+        assert denied.value.reason is conditions.Reason.AUTH_MISSING
+    await user.patch(
+        "Secret", "auth", place.shop, {"stringData": {"secret": f"{objects.CANARY}\n"}}
+    )
+    assert (await credentials.secret_value(ref)).reveal() == objects.CANARY
+
+
+async def test_references_of_a_leaseprovider_stay_at_home_and_a_shared_ones_name_a_namespace(
+    cluster: adapter.KubernetesCluster, place: objects.Place
+) -> None:
+    away = provider.SecretKeyRef(name="auth", key="k", namespace=place.home)
+    none = provider.SecretKeyRef(name="auth", key="k")
+    own = cluster.credentialing(ports.Access(spec=objects.provider_spec(), namespace=place.shop))
+    shared = cluster.credentialing(ports.Access(spec=objects.provider_spec(), namespace=None))
+    with pytest.raises(errors.Denied, match="stay in its own namespace"):
+        await own.secret_value(away)
+    with pytest.raises(errors.Denied, match="names its namespace"):
+        await shared.secret_value(none)
+    with pytest.raises(errors.Denied, match=f"there is no Secret {place.home}/auth"):
+        await shared.secret_value(away)
+
+
+async def test_a_token_is_for_the_providers_audience_and_never_for_the_api_servers(
+    control_plane: kubernetes.ControlPlane,
+    cluster: adapter.KubernetesCluster,
+    user: kube.Kube,
+    place: objects.Place,
+) -> None:
+    await user.apply(objects.manifest("ServiceAccount", "login", place.shop))
+    access = ports.Access(spec=objects.provider_spec(), namespace=place.shop)
+    ref = provider.ServiceAccountRef(name="login")
+    token = await cluster.credentialing(access).service_account_token(ref, "infisical")
+    claims = _claims(token.reveal())
+    assert claims["aud"] == ["infisical"]
+    assert claims["exp"] - claims["iat"] == 600
+    with pytest.raises(errors.Denied, match="there is no ServiceAccount"):
+        await cluster.credentialing(access).service_account_token(
+            provider.ServiceAccountRef(name="absent"), "infisical"
+        )
+    kubeconfig = await objects.powerless(user, control_plane, place)
+    async with objects.connected(kubeconfig, place) as operator:
+        powerless = operator.credentialing(access)
+        own = await user.service_account_token("operator", place.home)
+        (default,) = _claims(own)["aud"]
+        for audience in ("", " ", "https://kubernetes.default.svc", default):
+            with pytest.raises(errors.Denied, match="API server's own audience"):
+                await powerless.service_account_token(ref, audience)
+        with pytest.raises(errors.Denied, match="no right to create serviceaccounts/token"):
+            await powerless.service_account_token(ref, "infisical")
+
+
+def _claims(token: str) -> objects.Body:
+    payload = token.split(".")[1]
+    claims: objects.Body = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return claims
+
+
+async def test_ca_certificates_are_inline_or_where_the_reference_points(
+    cluster: adapter.KubernetesCluster, user: kube.Kube, place: objects.Place
+) -> None:
+    held = {"ca.crt": "of-secret"}
+    await user.apply(objects.manifest("Secret", "ca", place.shop, stringData=held))
+    mapped = {"ca.crt": "of-configmap"}
+    await user.apply(objects.manifest("ConfigMap", "ca", place.shop, data=mapped))
+
+    async def bundle(**fields: Any) -> str | None:
+        access = ports.Access(spec=objects.provider_spec(**fields), namespace=place.shop)
+        return await cluster.credentialing(access).ca_bundle()
+
+    def ref(kind: str, key: str = "ca.crt") -> objects.Body:
+        return {"kind": kind, "name": "ca", "key": key}
+
+    assert await bundle() is None
+    assert await bundle(caBundle="inline") == "inline"
+    assert await bundle(caBundleRef=ref("Secret")) == "of-secret"
+    assert await bundle(caBundleRef=ref("ConfigMap")) == "of-configmap"
+    with pytest.raises(errors.Denied, match=r"the ConfigMap .*/ca has no text under nope"):
+        await bundle(caBundleRef=ref("ConfigMap", "nope"))
+    with pytest.raises(errors.Denied, match=r"there is no ConfigMap .*/no"):
+        await bundle(caBundleRef={"kind": "ConfigMap", "name": "no", "key": "k"})
+
+
+async def test_an_api_server_that_is_away_keeps_a_login_waiting(
+    place: objects.Place, proxy: faults.FaultProxy, through_proxy: pathlib.Path
+) -> None:
+    proxy.faults.answer(503, path=f"{place.shop}/secrets/auth", times=1)
+    async with objects.connected(through_proxy, place) as proxied:
+        credentials = proxied.credentialing(
+            ports.Access(spec=objects.provider_spec(), namespace=place.shop)
+        )
+        with pytest.raises(errors.Unavailable) as away:
+            await credentials.secret_value(provider.SecretKeyRef(name="auth", key="k"))
+    assert not away.value.sent

@@ -1,0 +1,132 @@
+"""An API server that is away, slow, odd, or says no."""
+
+import pathlib
+from collections.abc import Callable
+
+import pytest
+
+from leaseholder import errors
+from leaseholder.cluster import adapter, client, places
+from tests.cluster.adapter import objects
+from tests.world import faults, kube, kubernetes
+
+
+async def test_an_api_server_that_is_away_slow_or_throttling_is_unavailable(
+    place: objects.Place, proxy: faults.FaultProxy, through_proxy: pathlib.Path
+) -> None:
+    here = f"namespaces/{place.shop}/secrets/x"
+    ways: tuple[Callable[[], str], ...] = (
+        lambda: proxy.faults.answer(503, path=here, body=objects.CANARY),
+        lambda: proxy.faults.reset(path=here),
+        lambda: proxy.faults.answer(200, path=here, body=objects.CANARY),
+        lambda: proxy.faults.answer(429, path=here, retry_after=3),
+    )
+    failures = []
+    async with objects.connected(through_proxy, place) as proxied:
+        for fail in ways:
+            fail()
+            with pytest.raises(errors.ClusterUnavailable) as away:
+                await proxied.secret(place.shop, "x")
+            assert away.value.__context__ is None
+            failures.append(away.value)
+            proxy.faults.clear()
+        assert failures[-1].retry_after == 3.0
+        assert objects.CANARY not in repr(failures)
+        assert await proxied.secret(place.shop, "x") is None
+
+
+async def test_a_hanging_api_server_is_unavailable(
+    place: objects.Place, proxy: faults.FaultProxy, through_proxy: pathlib.Path
+) -> None:
+    proxy.faults.hang(path="namespaces/kube-system", times=1)
+    api = await client.Api.connect(through_proxy)
+    try:
+        with pytest.raises(errors.ClusterUnavailable, match="no answer in time"):
+            await api.request("GET", places.NAMESPACES.at("", "kube-system"), timeout=0.3)
+    finally:
+        await api.aclose()
+
+
+async def test_a_write_is_never_sent_twice(
+    place: objects.Place, proxy: faults.FaultProxy, through_proxy: pathlib.Path
+) -> None:
+    proxy.faults.reset_after_commit(method="POST", path=f"{place.home}/leaserecords", times=1)
+    async with objects.connected(through_proxy, place) as proxied:
+        with pytest.raises(errors.ClusterUnavailable):
+            await proxied.create_record(
+                objects.holder(place), 1, objects.attempt(place), objects.ATTEMPT
+            )
+        assert len(await proxied.records(objects.holder(place).uid)) == 1
+
+
+async def test_a_missing_right_is_named(
+    control_plane: kubernetes.ControlPlane, user: kube.Kube, place: objects.Place
+) -> None:
+    kubeconfig = await objects.powerless(user, control_plane, place)
+    async with objects.connected(kubeconfig, place) as powerless:
+        with pytest.raises(errors.Refused, match="no right to get secrets"):
+            await powerless.secret(place.shop, "x")
+        with pytest.raises(errors.Refused, match="no right to create secrets"):
+            await powerless.write_secret(objects.draft(place), None)
+        with pytest.raises(errors.Refused, match="no right to list dynamicleases"):
+            await powerless.dynamic_leases()
+        with pytest.raises(errors.Refused, match="no right to create leaserecords"):
+            await powerless.create_record(
+                objects.holder(place), 1, objects.attempt(place), objects.ATTEMPT
+            )
+
+
+async def test_a_token_that_is_not_accepted_makes_the_api_server_unavailable(
+    control_plane: kubernetes.ControlPlane, place: objects.Place
+) -> None:
+    async with objects.connected(control_plane.kubeconfig_for("wrong"), place) as stranger:
+        with pytest.raises(errors.ClusterUnavailable, match="401"):
+            await stranger.secret(place.shop, "x")
+
+
+async def test_an_unreadable_object_hides_no_other_and_is_refused_by_itself(
+    cluster: adapter.KubernetesCluster,
+    user: kube.Kube,
+    place: objects.Place,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await user.apply(objects.orders(place))
+    odd = objects.orders(place, rotation={"overlap": f"{'9' * 5}h"})
+    odd["metadata"]["name"] = "odd"
+    await user.apply(odd)
+    status = {"status": {"target": {"secretName": "x"}, "conditions": [_ODD_CONDITION]}}
+    await user.patch("DynamicLease", "odd/status", place.shop, status)
+    assert [dl.metadata.name for dl in await cluster.dynamic_leases()] == ["orders"]
+    assert f"DynamicLease {place.shop}/odd can't be read" in caplog.text
+    with pytest.raises(errors.Refused, match=r"see status\.conditions\.0\.lastTransitionTime"):
+        await cluster.dynamic_lease(place.shop, "odd")
+
+
+# The API server takes the year 0, datetime doesn't.
+_ODD_CONDITION = {
+    "type": "Ready",
+    "status": "True",
+    "reason": "Ready",
+    "lastTransitionTime": "0000-01-01T00:00:00Z",
+}
+
+
+async def test_each_request_is_counted(
+    control_plane: kubernetes.ControlPlane, place: objects.Place
+) -> None:
+    seen: list[tuple[str, str]] = []
+    async with objects.connected(
+        control_plane.kubeconfig, place, lambda verb, resource: seen.append((verb, resource))
+    ) as counted:
+        await counted.secret(place.shop, "x")
+        made = await counted.create_record(
+            objects.holder(place), 1, objects.attempt(place), objects.ATTEMPT
+        )
+        await counted.update_record(made, objects.HELD)
+        await counted.records(objects.holder(place).uid)
+    assert seen == [
+        ("get", "secrets"),
+        ("create", "leaserecords"),
+        ("patch", "leaserecords"),
+        ("list", "leaserecords"),
+    ]

@@ -1,0 +1,65 @@
+"""What the adapter reads of resources and namespaces."""
+
+import pytest
+
+from leaseholder import errors, ports
+from leaseholder.api import lease
+from leaseholder.cluster import adapter
+from tests.cluster.adapter import objects
+from tests.world import kube
+
+
+def test_the_adapter_is_what_the_controller_needs() -> None:
+    # That it is a Cluster is for mypy to see.
+    adapted: type[ports.Cluster] = adapter.KubernetesCluster
+    assert callable(adapted.secret_events)
+
+
+async def test_what_is_not_there_is_none(
+    cluster: adapter.KubernetesCluster, place: objects.Place
+) -> None:
+    both = ("LeaseProvider", "ClusterLeaseProvider")
+    assert await cluster.dynamic_lease(place.shop, "orders") is None
+    assert await cluster.secret(place.shop, "orders") is None
+    assert await cluster.namespace("nowhere") is None
+    for kind in both:
+        ref = lease.ProviderRef.model_validate({"kind": kind, "name": "nowhere"})
+        assert await cluster.provider_of(ref, place.shop) is None
+
+
+async def test_a_dynamiclease_is_read_live_one_and_all(
+    cluster: adapter.KubernetesCluster, user: kube.Kube, place: objects.Place
+) -> None:
+    made = await user.apply(objects.orders(place, ttl="1h"))
+    one = await cluster.dynamic_lease(place.shop, "orders")
+    assert one is not None
+    assert (one.metadata.uid, one.spec.ttl) == (made["metadata"]["uid"], "1h")
+    assert list(await cluster.dynamic_leases()) == [one]
+
+
+async def test_a_namespace_tells_its_labels_and_that_it_terminates(
+    cluster: adapter.KubernetesCluster, user: kube.Kube, place: objects.Place
+) -> None:
+    blocker = objects.manifest("ConfigMap", "blocker", place.shop)
+    blocker["metadata"]["finalizers"] = ["tests/hold"]
+    await user.apply(blocker)
+    before = await cluster.namespace(place.shop)
+    assert before is not None
+    assert before.labels["kubernetes.io/metadata.name"] == place.shop
+    assert not before.terminating
+    await user.delete("Namespace", place.shop)
+    after = await cluster.namespace(place.shop)
+    assert after is not None
+    assert after.terminating
+    with pytest.raises(errors.Refused, match=f"the namespace {place.shop} is being deleted"):
+        await cluster.write_secret(objects.draft(place), None, dry_run=True)
+    free = {"metadata": {"finalizers": None}}
+    await user.patch("ConfigMap", "blocker", place.shop, free)
+
+
+async def test_the_installation_is_the_cluster_and_the_operators_namespace(
+    cluster: adapter.KubernetesCluster, user: kube.Kube, place: objects.Place
+) -> None:
+    system = await user.get("Namespace", "kube-system")
+    assert system is not None
+    assert await cluster.installation() == f"{system['metadata']['uid']}/{place.home}"
