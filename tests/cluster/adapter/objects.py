@@ -54,13 +54,14 @@ def manifest(kind: str, name: str, namespace: str = "", **fields: Any) -> Body:
 
 
 def orders(place: Place, **spec: Any) -> Body:
-    """A DynamicLease as a user writes it."""
+    """A DynamicLease as a user writes it; what is None is left out."""
     source = {"projectSlug": "demo", "environmentSlug": "prod", "dynamicSecretName": "orders-db"}
+    written = {"providerRef": {"name": "infisical"}, "infisical": source, **spec}
     return {
         "apiVersion": names.API_VERSION,
         "kind": "DynamicLease",
         "metadata": {"name": "orders", "namespace": place.shop},
-        "spec": {"providerRef": {"name": "infisical"}, "infisical": source, **spec},
+        "spec": {key: value for key, value in written.items() if value is not None},
     }
 
 
