@@ -8,7 +8,7 @@ Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/cust
 import pathlib
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -37,7 +37,6 @@ class Kind:
     namespaced: bool = True
     status_subresource: bool = True
     columns: tuple[tuple[str, str, str], ...] = ()
-    required: tuple[str, ...] = field(default=("spec",))
 
 
 def _condition(kind: str, what: str) -> str:
@@ -87,7 +86,6 @@ KINDS = (
         plural="leaserecords",
         short="lr",
         status_subresource=False,
-        required=("spec", "status"),
         columns=(
             ("State", "string", ".status.state"),
             ("Namespace", "string", ".spec.for.namespace"),
@@ -165,7 +163,7 @@ def _schema(kind: Kind) -> Schema:
         "status": root["properties"]["status"],
     }
     root["properties"]["status"].pop("default", None)
-    root["required"] = list(kind.required)
+    root["required"] = ["spec"]
     return root
 
 

@@ -7,9 +7,9 @@ one write, and a backup that drops status still leaves the annotations.
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from leaseholder.api import base
+from leaseholder.api import base, names
 
 _Text = Annotated[str, Field(max_length=1024)]
 _Free = Annotated[
@@ -129,6 +129,22 @@ class LeaseRecord(base.Resource):
     """What is known before the mint."""
     status: RecordStatus
     """What became of the lease."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _restored(cls, body: Any) -> Any:
+        """A record from a backup that dropped status: as far as its annotations tell."""
+        if not isinstance(body, dict) or body.get("status") is not None:
+            return body
+        meta = body.get("metadata")
+        notes = (meta.get("annotations") or {}) if isinstance(meta, dict) else {}
+        lease_id = notes.get(names.LEASE_ID, "")
+        status = {
+            "state": State.HELD if lease_id else State.ATTEMPT,
+            "leaseId": lease_id,
+            "expiresAt": notes.get(names.EXPIRES_AT),
+        }
+        return {**body, "status": status}
 
     @property
     def name(self) -> str:
