@@ -12,7 +12,6 @@ other, so their ratio holds when the machine's speed doesn't.
 import argparse
 import asyncio
 import base64
-import contextlib
 import dataclasses
 import re
 import time
@@ -185,7 +184,7 @@ async def _provider(world: worlds.World, client: kube.Kube) -> None:
 async def run(count: int, latency: float) -> None:
     """Floor, then operator, then what came out."""
     world = await asyncio.to_thread(worlds.World.start)
-    with contextlib.closing(_Stopping(world)):
+    with world:
         async with (
             kube.Kube(world.control_plane) as client,
             infisical.InfisicalAdmin(world.infisical.url) as admin,
@@ -206,14 +205,6 @@ async def run(count: int, latency: float) -> None:
                 running.stop()
             alive = len(await admin.alive())
     _print(count, latency, bare, figures, alive)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Stopping:
-    world: worlds.World
-
-    def close(self) -> None:
-        self.world.stop()
 
 
 def _print(count: int, latency: float, bare: float, figures: Figures, alive: int) -> None:

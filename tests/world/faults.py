@@ -18,7 +18,6 @@ import pathlib
 import signal
 import ssl
 import sys
-import types
 import typing
 import urllib.error
 import urllib.request
@@ -149,7 +148,7 @@ class Faults:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class FaultProxy:
+class FaultProxy(processes.Stoppable):
     """A proxy that runs, and how to reach it and its faults."""
 
     url: str
@@ -197,17 +196,6 @@ class FaultProxy:
     def stop(self) -> None:
         """Stop the proxy; the upstream stays."""
         self.process.stop()
-
-    def __enter__(self) -> typing.Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: types.TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 async def serve(arguments: argparse.Namespace) -> None:

@@ -14,7 +14,6 @@ import secrets
 import ssl
 import sys
 import tempfile
-import types
 import typing
 import urllib.error
 import urllib.request
@@ -39,7 +38,7 @@ class ClientCertificate:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ControlPlane:
+class ControlPlane(processes.Stoppable):
     """Where the API server is and how to be its administrator."""
 
     directory: pathlib.Path
@@ -108,17 +107,6 @@ class ControlPlane:
         """Stop what was started."""
         if self.process is not None:
             self.process.stop()
-
-    def __enter__(self) -> typing.Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: types.TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _answers(self, path: str) -> bool:
         request = urllib.request.Request(self.url + path)

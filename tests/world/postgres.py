@@ -16,8 +16,6 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-import types
-import typing
 
 import psycopg
 from psycopg import conninfo
@@ -47,7 +45,7 @@ _SETTINGS = {
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Postgres:
+class Postgres(processes.Stoppable):
     """A running server; its superuser's password is random."""
 
     host: str
@@ -116,17 +114,6 @@ class Postgres:
     def stop(self) -> None:
         """Stop the server; its data goes with it."""
         self.process.stop()
-
-    def __enter__(self) -> typing.Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: types.TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 def _refused(error: psycopg.OperationalError) -> bool:

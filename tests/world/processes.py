@@ -38,8 +38,29 @@ class NotInTime(AssertionError):
     """A condition did not become true within its timeout."""
 
 
+class Stoppable:
+    """Something that runs until it is stopped, at the latest at the end of a `with`."""
+
+    __slots__ = ()
+
+    def stop(self) -> None:
+        """Stop it, and return when it has ended."""
+        raise NotImplementedError
+
+    def __enter__(self) -> typing.Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: types.TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
-class Process:
+class Process(Stoppable):
     """A running part and its guard."""
 
     name: str
@@ -130,17 +151,6 @@ class Process:
         """End the part at once, as a crash would."""
         self._guard.kill()
         self._guard.wait()
-        self.stop()
-
-    def __enter__(self) -> typing.Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: types.TracebackType | None,
-    ) -> None:
         self.stop()
 
 

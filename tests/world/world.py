@@ -14,7 +14,6 @@ import pathlib
 import secrets
 import shutil
 import tempfile
-import types
 import typing
 
 import yaml
@@ -27,7 +26,7 @@ _NAMESPACE = "shop"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Infisical:
+class Infisical(processes.Stoppable):
     """The emulator of Infisical, whose default seed has project `demo` and secret `orders-db`."""
 
     url: str
@@ -79,7 +78,7 @@ class Infisical:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class World(processes.Stoppable):
     """The parts that run."""
 
     directory: pathlib.Path
@@ -165,17 +164,6 @@ class World:
     def stop(self) -> None:
         """Stop what was started, in the opposite order."""
         self._stack.close()
-
-    def __enter__(self) -> typing.Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: types.TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 def manifest(world: World) -> str:
