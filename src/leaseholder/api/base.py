@@ -22,18 +22,21 @@ from pydantic.alias_generators import to_camel
 from leaseholder.api import durations
 
 
+_WIRE: Final = ConfigDict(
+    alias_generator=to_camel,
+    validate_by_name=True,
+    validate_by_alias=True,
+    serialize_by_alias=True,
+    frozen=True,
+    use_attribute_docstrings=True,
+)
+"""Names on the wire, values that don't change, descriptions from docstrings."""
+
+
 class Model(BaseModel):
     """Base of everything that stands in a manifest: frozen, camelCase, no unknown fields."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        validate_by_name=True,
-        validate_by_alias=True,
-        serialize_by_alias=True,
-        extra="forbid",
-        frozen=True,
-        use_attribute_docstrings=True,
-    )
+    model_config = ConfigDict(**_WIRE, extra="forbid")
 
     def dump(self) -> dict[str, Any]:
         """The model as JSON values under its wire names, without absent fields."""
@@ -138,9 +141,7 @@ Key = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-
 class ObjectMeta(BaseModel):
     """The metadata that we read; the API server knows more fields, which are ignored."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel, validate_by_name=True, extra="ignore", frozen=True
-    )
+    model_config = ConfigDict(**_WIRE, extra="ignore")
 
     name: str
     namespace: str = ""
@@ -157,14 +158,6 @@ class ObjectMeta(BaseModel):
 class Resource(BaseModel):
     """Base of the kinds: metadata beside spec and status; unknown top-level fields ignored."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        validate_by_name=True,
-        validate_by_alias=True,
-        serialize_by_alias=True,
-        extra="ignore",
-        frozen=True,
-        use_attribute_docstrings=True,
-    )
+    model_config = ConfigDict(**_WIRE, extra="ignore")
 
     metadata: ObjectMeta
