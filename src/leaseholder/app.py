@@ -18,7 +18,7 @@ import kopf
 from leaseholder import errors, handlers, ports
 from leaseholder.clock import SystemClock
 from leaseholder.cluster.adapter import KubernetesCluster
-from leaseholder.controller import acquire, ledger, loop, observe, pay, perform, providers
+from leaseholder.controller import acquire, ledger, loop, mishaps, observe, pay, perform, providers
 from leaseholder.controller import supplies as supplies_
 from leaseholder.providers import registry
 from leaseholder.settings import Settings
@@ -57,13 +57,13 @@ class Operator:
         Raises:
             Failed: a part ended by itself.
         """
-        work = asyncio.create_task(self.controller.run(), name="controller")
-        others = [
-            asyncio.create_task(self.watch.run(), name="providers"),
-            asyncio.create_task(self.ledger.run(), name="ledger"),
-            asyncio.create_task(self.ledger.follow_secrets(), name="secrets"),
-        ]
         async with self._serving():
+            work = asyncio.create_task(self.controller.run(), name="controller")
+            others = [
+                asyncio.create_task(self.watch.run(), name="providers"),
+                asyncio.create_task(self.ledger.run(), name="ledger"),
+                asyncio.create_task(self.ledger.follow_secrets(), name="secrets"),
+            ]
             kopf_stop = asyncio.Event()
             glue = asyncio.create_task(self._glue(kopf_stop), name="kopf")
             ended = await self._until_stopped([work, glue, *others])
@@ -74,7 +74,8 @@ class Operator:
             await asyncio.gather(glue, *others, return_exceptions=True)
         if ended is not None:
             error = None if ended.cancelled() else ended.exception()
-            raise Failed(f"{ended.get_name()} ended: {type(error).__name__}")
+            why = mishaps.told(error) if error is not None else "without an error"
+            raise Failed(f"{ended.get_name()} ended: {why}")
 
     async def _glue(self, stop: asyncio.Event) -> None:
         await self._until_kinds_known(stop)
@@ -215,11 +216,14 @@ def run(settings: Settings) -> None:
     """Run the operator in this process until it is told to stop.
 
     Raises:
-        Failed: a part ended by itself.
+        Failed: it couldn't start, or a part ended by itself.
     """
     log_format = kopf.LogFormat.JSON if settings.log_format == "json" else kopf.LogFormat.FULL
     debug = settings.log_level == "DEBUG"
     kopf.configure(debug=debug, verbose=debug, log_format=log_format)
     logging.getLogger().setLevel(settings.log_level)
     logs.quieten()
-    asyncio.run(_main(settings))
+    try:
+        asyncio.run(_main(settings))
+    except server.CannotListen as error:
+        raise Failed(str(error)) from error

@@ -69,9 +69,12 @@ def register(controller: Controller, providers: ProviderWatch) -> kopf.OperatorR
         await controller.retired(_holder(body))
 
     async def provider_changed(
-        resource: kopf.Resource, name: str, namespace: str | None, **_: Any
+        body: kopf.Body, resource: kopf.Resource, type: str | None, **_: Any
     ) -> None:
-        await providers.offer((_KINDS[resource.plural], namespace or "", name))
+        meta = body.metadata
+        ref = (_KINDS[resource.plural], meta.namespace or "", str(meta.name))
+        version = (str(meta.uid), int(meta.get("generation", 0)))
+        await providers.offer(ref, None if type == "DELETED" else version)
 
     kopf.on.create(*_LEASES, id="sync", registry=registry)(sync)
     kopf.on.resume(*_LEASES, id="sync", registry=registry)(sync)

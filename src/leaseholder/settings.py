@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     """Namespaces to serve, separated by commas; empty: all."""
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     """DynamicLeases worked on at once."""
-    metrics_address: str = "0.0.0.0:8080"
+    metrics_address: Annotated[str, Field(pattern=r"^.+:\d{1,5}$")] = "0.0.0.0:8080"
     """Where /metrics, /healthz and /readyz are served."""
     log_format: Literal["text", "json"] = "text"
     """Lines for people, or for machines."""

@@ -30,7 +30,8 @@ _READY_TIMEOUT = 60.0
 _LOGIN_TIMEOUT = 10
 # The server says the same to a wrong password, an unknown role and a role past VALID UNTIL.
 # libpq gives no SQLSTATE for a refused connection, and the server's language is fixed below.
-_REFUSALS = ("password authentication failed", "is not permitted to log in")
+_REFUSALS = ("password authentication failed", 'FATAL:  role "')
+"""The second: it isn't permitted to log in, or was dropped while it did."""
 _SETTINGS = {
     "listen_addresses": processes.LOOPBACK,
     "unix_socket_directories": "",

@@ -21,7 +21,6 @@ from pydantic.alias_generators import to_camel
 
 from leaseholder.api import durations
 
-
 _WIRE: Final = ConfigDict(
     alias_generator=to_camel,
     validate_by_name=True,

@@ -20,13 +20,15 @@ def main() -> None:
 def run() -> None:
     """Run the operator; it is set up by LEASEHOLDER_… variables (docs/install.md)."""
     try:
-        app.run(Settings())
+        settings = Settings()
     except ValidationError as error:
         fields = "; ".join(
             f"LEASEHOLDER_{'__'.join(str(part) for part in e['loc']).upper()}: {e['msg']}"
             for e in error.errors(include_input=False)
         )
         sys.exit(f"leaseholder: a setting can't be used: {fields}")
+    try:
+        app.run(settings)
     except errors.EdgeError as error:
         sys.exit(f"leaseholder: {error.reason}: {error.sentence}")
     except app.Failed as error:

@@ -179,7 +179,10 @@ class KubernetesCluster:
         dry_run: bool = False,
     ) -> ports.SecretView:
         """Create the Secret, or make ``current`` as drafted in one write."""
-        return await self._secrets.write(draft, current, dry_run=dry_run)
+        written = await self._secrets.write(draft, current, dry_run=dry_run)
+        if not dry_run:
+            self._watch.wrote(written)
+        return written
 
     async def mark_secret(
         self,

@@ -20,7 +20,7 @@ from leaseholder import errors
 from leaseholder.api import lease, names
 from leaseholder.api.conditions import Reason
 from leaseholder.cluster import client, places
-from leaseholder.ports import SecretEvent
+from leaseholder.ports import SecretEvent, SecretView
 
 _AS: Final = "application/json;as={};g=meta.k8s.io;v=v1"
 _LIST: Final = _AS.format("PartialObjectMetadataList")
@@ -54,14 +54,23 @@ class SecretWatch:
         self, api: client.Api, namespaces: Sequence[str], *, seconds: int = _SECONDS
     ) -> None:
         self._api = api
-        self._namespaces = namespaces or ("",)
+        self._known = {namespace: Known() for namespace in namespaces or ("",)}
         self._seconds = seconds
+
+    def wrote(self, secret: SecretView) -> None:
+        """Take note of a Secret of ours: one made and deleted in a gap of the watch is told of."""
+        known = self._known.get(secret.namespace) or self._known.get("")
+        name = secret.annotations.get(names.OWNER_NAME)
+        uid = secret.labels.get(names.OWNER_UID)
+        if known is not None and name and uid:
+            known.wrote(secret.uid, SecretEvent(secret.namespace, name, uid))
 
     async def events(self) -> AsyncGenerator[SecretEvent, None]:
         """Each change, as long as it is listened to."""
         queue: asyncio.Queue[SecretEvent] = asyncio.Queue(maxsize=1000)
         followers = [
-            _Follower(self._api, namespace, queue, self._seconds) for namespace in self._namespaces
+            _Follower(self._api, namespace, queue, self._seconds, known)
+            for namespace, known in self._known.items()
         ]
         tasks = [asyncio.create_task(follower.run()) for follower in followers]
         try:
@@ -78,6 +87,10 @@ class Known:
 
     def __init__(self) -> None:
         self._owners: dict[str, SecretEvent] = {}
+
+    def wrote(self, uid: str, owner: SecretEvent) -> None:
+        """Know a Secret before the watch shows it."""
+        self._owners[uid] = owner
 
     def listed(self, items: Iterable[Mapping[str, Any]]) -> Iterator[SecretEvent]:
         """What to tell after a list: all that are there and all that were."""
@@ -131,13 +144,18 @@ class _Follower:
     """Lists and watches one namespace."""
 
     def __init__(
-        self, api: client.Api, namespace: str, queue: asyncio.Queue[SecretEvent], seconds: int
+        self,
+        api: client.Api,
+        namespace: str,
+        queue: asyncio.Queue[SecretEvent],
+        seconds: int,
+        known: Known,
     ) -> None:
         self._api = api
         self._place = places.SECRETS.at(namespace)
         self._queue = queue
         self._seconds = seconds
-        self._known = Known()
+        self._known = known
         self._version = ""
         """Where to watch from; empty: list first."""
 

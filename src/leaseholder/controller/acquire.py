@@ -25,7 +25,7 @@ from leaseholder.api.record import (
 from leaseholder.controller import supplies
 from leaseholder.core import marks
 from leaseholder.core.steps import Acquire
-from leaseholder.core.view import Supply, View
+from leaseholder.core.view import Memory, Supply, View
 from leaseholder.secrecy import Credentials
 
 SEND_WITHIN: Final = timedelta(seconds=20)
@@ -77,6 +77,12 @@ class Acquirer:
             await self._put_back(view, posted, minted)
         await self._announce(view, minted)
 
+    async def put_back(self, memory: Memory) -> None:
+        """Put leases whose records are gone on the ledger again; what fails stays in memory."""
+        for name, (posted, minted) in list(memory.lost.items()):
+            await put_on_record(self.cluster, posted, minted, Reason.UNDELIVERED)
+            del memory.lost[name]
+
     async def _preflight(self, view: View, dl: DynamicLease) -> None:
         """A dry run of the Secret's write: what would refuse it refuses before the mint."""
         probe = draft(dl, {}, Credentials({}))
@@ -114,7 +120,8 @@ class Acquirer:
         """Whether another process put a record on the ledger since we looked."""
         seen = {record.name for record in view.records} | {posted.name}
         now = await self.cluster.records(view.holder.uid)
-        return any(record.name not in seen for record in now)
+        ours = (record for record in now if record.spec.installation == self.installation)
+        return any(record.name not in seen for record in ours)
 
     async def _issue(
         self, adapter: ports.Provider, attempt: ports.Attempt, posted: LeaseRecord
@@ -136,26 +143,25 @@ class Acquirer:
     async def _claimed(
         self, view: View, posted: LeaseRecord, minted: ports.Lease
     ) -> LeaseRecord | None:
-        """Somebody moved our record: add what we know, leave the state, drop the credentials."""
+        """Somebody wrote our record: add what we know.
+
+        If it was moved, its state stays and the credentials are dropped.
+        """
         records = await self.cluster.records(view.holder.uid)
         current = next((r for r in records if r.metadata.uid == posted.metadata.uid), None)
         if current is None:
             return None
-        if current.state is not State.HELD:
+        claimed = current.state is not State.ATTEMPT
+        if claimed and current.state is not State.HELD:
             view.memory.credentials.pop(posted.name, None)
-        return await self.cluster.update_record(
-            current, held_status(current, minted, current.state)
-        )
+        state = current.state if claimed else State.HELD
+        return await self.cluster.update_record(current, held_status(current, minted, state))
 
     async def _put_back(self, view: View, posted: LeaseRecord, minted: ports.Lease) -> None:
         """Our record is gone: the lease goes on the ledger again, to be revoked."""
         view.memory.forget(posted.name)
-        records = await self.cluster.records(view.holder.uid)
-        number = 1 + max((r.number for r in records), default=posted.number)
-        lost = held_status(posted, minted, State.REVOKING).model_copy(
-            update={"revoke": Revocation(reason=Reason.UNDELIVERED)}
-        )
-        await self.cluster.create_record(view.holder, number, posted.spec, lost)
+        view.memory.lost[posted.name] = posted, minted
+        await self.put_back(view.memory)
 
     async def _announce(self, view: View, minted: ports.Lease) -> None:
         if view.lease is not None:
@@ -186,6 +192,18 @@ def held_status(known: LeaseRecord, minted: ports.Lease, state: State) -> Record
             "expires_at": minted.expires_at,
         }
     )
+
+
+async def put_on_record(
+    cluster: ports.Cluster, known: LeaseRecord, found: ports.Lease, reason: Reason
+) -> None:
+    """A lease of ``known``'s attempt that no record shows becomes a debt with its own record."""
+    holder = known.spec.for_
+    numbers = [r.number for r in await cluster.records(holder.uid)]
+    status = held_status(known, found, State.REVOKING).model_copy(
+        update={"revoke": Revocation(reason=reason)}
+    )
+    await cluster.create_record(holder, 1 + max([known.number, *numbers]), known.spec, status)
 
 
 def draft(

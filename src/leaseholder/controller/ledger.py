@@ -1,8 +1,9 @@
 """The ledger compared with the world: what no event told us.
 
 At the start and every ten minutes all DynamicLeases and all records are listed; whatever the
-controller hasn't seen in that version, or doesn't know at all, is made due. The list is a
-hint: whether a DynamicLease is really gone is judged from a live GET.
+controller hasn't seen in that version, or doesn't know at all, is made due, and so is what it
+keeps although neither list has it. The lists are a hint: whether a DynamicLease is really gone
+is judged from a live GET.
 """
 
 import asyncio
@@ -10,8 +11,9 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
-from leaseholder import errors, ports
+from leaseholder import ports
 from leaseholder.api import record
+from leaseholder.controller import mishaps
 from leaseholder.controller.loop import Controller
 
 logger = logging.getLogger(__name__)
@@ -34,19 +36,21 @@ class Ledger:
             try:
                 await self.compare()
                 wait = INTERVAL
-            except errors.ClusterError as error:
-                logger.warning("comparing the ledger: %s: %s", error.reason, error.sentence)
+            except Exception as error:
+                logger.warning("comparing the ledger: %s", mishaps.told(error))
                 wait = RETRY
             await asyncio.sleep(wait)
 
     async def compare(self) -> None:
-        """Make every DynamicLease and every record's holder due that is unknown or changed."""
-        for dl in await self.cluster.dynamic_leases():
-            if not self.controller.knows(dl):
-                await self.controller.offer(dl.holder, poke=False)
-        for known in await self.cluster.all_records():
-            if known.spec.for_ not in self.controller:
-                await self.controller.offer(known.spec.for_, poke=False)
+        """Make due whose DynamicLease or record is unknown or changed, or on no list any more."""
+        before = self.controller.holders
+        wanted = await self.cluster.dynamic_leases()
+        owing = {known.spec.for_ for known in await self.cluster.all_records()}
+        due = {dl.holder for dl in wanted if not self.controller.knows(dl)}
+        due |= {holder for holder in owing if holder not in self.controller}
+        due |= {*before} - {dl.holder for dl in wanted} - owing
+        for holder in due:
+            await self.controller.offer(holder, poke=False)
 
     async def follow_secrets(self) -> None:
         """Make the owner of each Secret due that somebody else changed, for ever."""

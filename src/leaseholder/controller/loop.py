@@ -15,6 +15,7 @@ from typing import Final
 from leaseholder import errors, ports
 from leaseholder.api import conditions, lease, names, record
 from leaseholder.api.conditions import ConditionType
+from leaseholder.controller import mishaps
 from leaseholder.controller.observe import Observer
 from leaseholder.controller.perform import Performer
 from leaseholder.controller.supplies import Ref
@@ -29,6 +30,9 @@ MOST_STEPS: Final = 40
 """Steps in one go; whoever needs more waits a little, so that no key starves the others."""
 AFTER_RELEASE: Final = 3.0
 """Seconds until the records of a released DynamicLease are looked at again."""
+NAP: Final = 30.0
+"""A wait for a due time is never longer: the event loop's clock stands still while the machine
+sleeps, ours doesn't."""
 
 
 @dataclass(slots=True)
@@ -36,12 +40,16 @@ class _Entry:
     """What the controller keeps of one key."""
 
     memory: Memory = field(default_factory=Memory)
+    poked: bool = False
+    """Something changed, also after the worker that holds the key looked."""
     provider: Ref | None = None
     seen: tuple[object, ...] = ()
-    cluster_failures: int = 0
+    failures: int = 0
+    """Goes in a row that ended in an exception."""
     expires: float | None = None
     """When the delivered lease ends, on our own clock."""
-    released: bool = False
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    """The finalizer may go."""
 
 
 @dataclass(slots=True)
@@ -65,7 +73,7 @@ class Controller:
     async def offer(self, holder: record.Holder, *, poke: bool = True, after: float = 0.0) -> None:
         """Look at a DynamicLease soon; ``poke``: something changed, so don't wait for back-off."""
         entry = self._entries.setdefault(holder, _Entry())
-        entry.memory.poked = entry.memory.poked or poke
+        entry.poked = entry.poked or poke
         async with self._changed:
             self._queue.offer(holder, self.clock.monotonic() + after)
             self._changed.notify_all()
@@ -79,10 +87,14 @@ class Controller:
     async def retired(self, holder: record.Holder) -> None:
         """Wait until a DynamicLease that is being deleted may lose its finalizer."""
         entry = self._entries.setdefault(holder, _Entry())
-        entry.released = False
+        entry.released.clear()
         await self.offer(holder)
-        async with self._changed:
-            await self._changed.wait_for(lambda: entry.released)
+        await entry.released.wait()
+
+    @property
+    def holders(self) -> tuple[record.Holder, ...]:
+        """Every DynamicLease that the controller keeps something of."""
+        return tuple(self._entries)
 
     def knows(self, dl: lease.DynamicLease) -> bool:
         """Whether a DynamicLease was looked at as its owner left it."""
@@ -99,7 +111,7 @@ class Controller:
 
     @property
     def stuck_for(self) -> float:
-        """Seconds that due work has been waiting while no worker took any; for liveness."""
+        """Seconds that due work has been waiting while no worker took any step; for liveness."""
         due = self._queue.next_due()
         now = self.clock.monotonic()
         return 0.0 if due is None or due > now else now - max(due, self._progress)
@@ -153,7 +165,7 @@ class Controller:
 
     async def _wait(self, now: float) -> None:
         due = self._queue.next_due()
-        timeout = None if due is None or due <= now else due - now
+        timeout = NAP if due is None else min(NAP, max(0.0, due - now))
         try:
             async with asyncio.timeout(timeout):
                 await self._changed.wait()
@@ -162,43 +174,38 @@ class Controller:
 
     async def _process(self, holder: record.Holder) -> None:
         entry = self._entries.setdefault(holder, _Entry())
+        entry.memory.poked, entry.poked = entry.memory.poked or entry.poked, False
         try:
             await self._advance(holder, entry)
-        except errors.EdgeError as error:
-            entry.cluster_failures += 1
-            wait = schedule.backoff(
-                entry.cluster_failures,
-                seed=holder.uid,
-                most=30.0,
-                left=self._left(entry),
-                retry_after=error.retry_after,
-            )
-            logger.warning(
-                "%s/%s: %s: %s", holder.namespace, holder.name, error.reason, error.sentence
-            )
-            await self.offer(holder, poke=False, after=wait.total_seconds())
         except Exception as error:
-            entry.cluster_failures += 1
-            wait = schedule.backoff(entry.cluster_failures, seed=holder.uid)
-            # The text of an unexpected exception may carry anything: only its type is told.
-            logger.error(
-                "%s/%s: unexpected %s%s",
-                holder.namespace,
-                holder.name,
-                type(error).__name__,
-                _where(error),
-            )
-            await self.offer(holder, poke=False, after=wait.total_seconds())
+            await self._stumble(holder, entry, error)
         else:
-            entry.cluster_failures = 0
+            entry.failures = 0
+
+    async def _stumble(self, holder: record.Holder, entry: _Entry, error: Exception) -> None:
+        """Say what happened, and try again later."""
+        entry.failures += 1
+        expected = isinstance(error, errors.EdgeError)
+        wait = schedule.backoff(
+            entry.failures,
+            seed=holder.uid,
+            most=30.0 if expected else schedule.RETRY_MOST,
+            left=self._left(entry),
+            retry_after=error.retry_after if isinstance(error, errors.EdgeError) else None,
+        )
+        level = logging.WARNING if expected else logging.ERROR
+        logger.log(level, "%s/%s: %s", holder.namespace, holder.name, mishaps.told(error))
+        await self.offer(holder, poke=False, after=wait.total_seconds())
 
     async def _advance(self, holder: record.Holder, entry: _Entry) -> None:
         """Step by step until there is nothing to do for now."""
         conflicts = 0
         for _ in range(MOST_STEPS):
+            await self.performer.acquirer.put_back(entry.memory)
             view = await self.observer.observe(holder, entry.memory)
             self._note(entry, view)
             step = decide(view)
+            self._progress = view.monotonic
             if self._stopping and not _must_finish(step):
                 return
             match step:
@@ -206,7 +213,7 @@ class Controller:
                     await self._rest(holder, entry, view, until)
                     return
                 case steps.Release():
-                    if not entry.released:
+                    if not entry.released.is_set():
                         await self.performer.perform(view, step)
                     await self._release(holder, entry)
                     return
@@ -219,6 +226,7 @@ class Controller:
                 continue
             if isinstance(step, steps.Report):
                 told = _told(view, step)
+                self._note(entry, told)
                 match decide(told):
                     case steps.Idle(until):
                         await self._rest(holder, entry, told, until)
@@ -255,11 +263,11 @@ class Controller:
         elif view.lease is None and not view.records:
             self._entries.pop(holder, None)
             self.meter.forget(holder)
+        if view.lease is None:
+            entry.released.set()
 
     async def _release(self, holder: record.Holder, entry: _Entry) -> None:
-        async with self._changed:
-            entry.released = True
-            self._changed.notify_all()
+        entry.released.set()
         await self.offer(holder, poke=False, after=AFTER_RELEASE)
 
 
@@ -282,13 +290,3 @@ def _told(view: View, step: steps.Report) -> View:
 def _must_finish(step: steps.Step) -> bool:
     """Whether a stop waits for this step: a mint that is out must reach the ledger and Secret."""
     return isinstance(step, steps.Hold | steps.Deliver)
-
-
-def _where(error: BaseException) -> str:
-    """Where an exception was raised: `` at module:line``."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return ""
-    return f" at {trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}"

@@ -73,6 +73,7 @@ class Observer:
             lease=dl,
             namesake=namesake,
             records=records,
+            foreign=max((r.number for r in listed if r not in records), default=0),
             capabilities={
                 r.name: adapters[r.name].capabilities(r.status.handle)
                 for r in records
@@ -137,7 +138,12 @@ class Observer:
     def _remember(self, memory: Memory, records: tuple[LeaseRecord, ...], now: datetime) -> None:
         """First sights are measured on our own clock; what is gone is forgotten."""
         present = {r.name for r in records}
-        for name in {*memory.leases, *memory.credentials, *memory.sighted} - present:
+        for name in {
+            *memory.leases,
+            *memory.credentials,
+            *memory.sighted,
+            *memory.looked,
+        } - present:
             memory.forget(name)
         for known in records:
             if known.state is State.REVOKING and not known.status.lease_id:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from leaseholder import errors, ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
-from leaseholder.api.record import LeaseRecord, RecordStatus, Revocation, State
+from leaseholder.api.record import LeaseRecord, RecordStatus, State
 from leaseholder.controller import acquire, supplies
 from leaseholder.core import debts, steps
 from leaseholder.core.view import View
@@ -33,8 +33,9 @@ class Payer:
             view.memory.searched.setdefault(record.name, view.monotonic)
             return
         first, *others = found
+        # The others first: a record that names a lease isn't searched for again.
         for other in others:
-            await self._record_another(view, record, other)
+            await acquire.put_on_record(self.cluster, record, other, Reason.UNCLEAR)
         status = acquire.held_status(record, first, State.REVOKING)
         await self.cluster.update_record(record, status)
 
@@ -84,9 +85,8 @@ class Payer:
         """Move the Secret's resourceVersion, then see whether it names the lease."""
         await self.cluster.touch_secret(fence)
         now = await self.cluster.secret(fence.namespace, fence.name)
-        if now is None or now.labels.get(names.OWNER_UID) != view.holder.uid:
-            return False
-        return now.annotations.get(names.RECORD) == record.name
+        ours = now is not None and now.belongs_to(view.holder.uid)
+        return ours and now is not None and now.annotations.get(names.RECORD) == record.name
 
     async def _paid(self, view: View, record: LeaseRecord) -> None:
         await self.cluster.delete_record(record)
@@ -102,15 +102,6 @@ class Payer:
         self.meter.revoked(reason)
         status = debts.after_failure(view, record, reason, error.retry_after)
         await self.cluster.update_record(record, status)
-
-    async def _record_another(self, view: View, record: LeaseRecord, other: ports.Lease) -> None:
-        """An attempt that left more than one lease: each gets a record of its own."""
-        records = await self.cluster.records(view.holder.uid)
-        number = 1 + max(r.number for r in records)
-        status = acquire.held_status(record, other, State.REVOKING).model_copy(
-            update={"revoke": Revocation(reason=Reason.UNCLEAR)}
-        )
-        await self.cluster.create_record(view.holder, number, record.spec, status)
 
 
 def lease_of(view: View, record: LeaseRecord) -> ports.Lease:

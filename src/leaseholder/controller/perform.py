@@ -126,15 +126,15 @@ class Performer:
         record, memory = step.record, view.memory
         adapter = await self.supplies.for_record(record)
         try:
-            lease = memory.leases.get(record.name) or pay.lease_of(view, record)
+            lease, known = pay.lease_of(view, record), view.expiry(record)
             if step.inspect_first:
-                lease = await adapter.inspect(lease)
-                memory.leases[record.name] = lease
+                lease = memory.leases[record.name] = await adapter.inspect(lease)
                 memory.gone_since.pop(record.name, None)
-                if not step.nonce and _extended_already(view, record, lease):
-                    return
+                if known is not None and lease.expires_at > known and not step.nonce:
+                    return  # an extension whose answer was lost took effect after all
             extended = memory.leases[record.name] = await adapter.extend(lease, step.until)
-        except errors.LeaseGone:
+        except errors.LeaseGone as error:
+            self.meter.renewed(error.reason)
             await self._gone(view, record, tell=True)
         except errors.CannotExtend as error:
             await self._cannot_extend(view, dl, step, error)
@@ -163,7 +163,7 @@ class Performer:
     async def _look(self, view: View, record: LeaseRecord) -> None:
         adapter = await self.supplies.for_record(record)
         view.memory.looked[record.name] = view.now
-        lease = view.memory.leases.get(record.name) or pay.lease_of(view, record)
+        lease = pay.lease_of(view, record)
         try:
             view.memory.leases[record.name] = await adapter.inspect(lease)
         except errors.LeaseGone:
@@ -204,9 +204,3 @@ def _newer(view: View, record: LeaseRecord) -> bool:
     if target is None or not target.belongs_to(view.holder.uid):
         return False
     return number_of(target.annotations.get(names.RECORD, "")) > record.number
-
-
-def _extended_already(view: View, record: LeaseRecord, seen: ports.Lease) -> bool:
-    """Whether an extension whose answer was lost took effect after all."""
-    known = view.expiry(record)
-    return known is not None and seen.expires_at > known

@@ -11,7 +11,8 @@ from typing import Final
 from leaseholder import errors, ports
 from leaseholder.api import base, conditions, durations, lease, provider
 from leaseholder.api.conditions import Condition, ConditionType, Reason
-from leaseholder.controller.loop import Controller
+from leaseholder.controller import mishaps
+from leaseholder.controller.loop import NAP, Controller
 from leaseholder.controller.supplies import Ref, Supplies
 from leaseholder.core import schedule
 from leaseholder.core.queue import DueQueue
@@ -19,6 +20,8 @@ from leaseholder.core.queue import DueQueue
 logger = logging.getLogger(__name__)
 
 LOOK_AT_MOST_EVERY: Final = 1.0
+Version = tuple[str, int]
+"""Uid and generation: what a user made, and changed. Status doesn't move it."""
 
 
 @dataclass(slots=True)
@@ -32,10 +35,21 @@ class ProviderWatch:
     _queue: DueQueue[Ref] = field(default_factory=DueQueue)
     _failures: dict[Ref, int] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
-    _checks: set[asyncio.Task[None]] = field(default_factory=set)
+    _seen: dict[Ref, Version] = field(default_factory=dict)
+    _busy: set[Ref] = field(default_factory=set)
 
-    async def offer(self, ref: Ref) -> None:
-        """A provider object changed or went: look at it, and let its leases look too."""
+    async def offer(self, ref: Ref, version: Version | None) -> None:
+        """A provider object was seen (``version``) or went (None).
+
+        If it changed, look at it, and let its leases look too. What we write into its status
+        comes back as an event: that is no change.
+        """
+        if version is not None and self._seen.get(ref) == version:
+            return
+        if version is None:
+            self._seen.pop(ref, None)
+        else:
+            self._seen[ref] = version
         self.supplies.invalidate(ref)
         self._queue.offer(ref, self.clock.monotonic())
         self._changed.set()
@@ -47,14 +61,18 @@ class ProviderWatch:
             while True:
                 now = self.clock.monotonic()
                 while (ref := self._queue.pop(now)) is not None:
-                    group.create_task(self._check(ref))
+                    if ref in self._busy:
+                        self._queue.offer(ref, now + LOOK_AT_MOST_EVERY)
+                    else:
+                        self._busy.add(ref)
+                        group.create_task(self._check(ref))
                 await self._sleep(now)
 
     async def _sleep(self, now: float) -> None:
         due = self._queue.next_due()
         self._changed.clear()
         try:
-            async with asyncio.timeout(None if due is None else max(0.0, due - now)):
+            async with asyncio.timeout(NAP if due is None else min(NAP, max(0.0, due - now))):
                 await self._changed.wait()
         except TimeoutError:
             return
@@ -62,9 +80,13 @@ class ProviderWatch:
     async def _check(self, ref: Ref) -> None:
         try:
             after = await self._look(ref)
-        except errors.EdgeError as error:
-            logger.warning("%s %s: %s: %s", ref[0], ref[2], error.reason, error.sentence)
+        except Exception as error:
+            kind, namespace, name = ref
+            known = f"{namespace}/{name}" if namespace else name
+            logger.warning("%s %s: %s", kind, known, mishaps.told(error))
             after = schedule.RETRY_FIRST
+        finally:
+            self._busy.discard(ref)
         if after is not None:
             self._queue.offer(ref, self.clock.monotonic() + max(after, LOOK_AT_MOST_EVERY))
             self._changed.set()

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import pydantic
+
 from leaseholder import errors, ports
 from leaseholder.api import durations, lease, provider, record
 from leaseholder.api.conditions import Reason
@@ -81,7 +83,11 @@ class Supplies:
         return supply, self.adapter(known)
 
     async def for_record(self, known: record.LeaseRecord) -> ports.Provider:
-        """An adapter for the provider where a lease was minted, at the record's own address."""
+        """An adapter for the provider where a lease was minted, at the record's own address.
+
+        Raises:
+            errors.Invalid: the provider object is gone, and the record doesn't say enough.
+        """
         minted = known.spec.provider
         cached = self._adapters.get(minted.uid)
         if cached is not None:
@@ -176,10 +182,17 @@ def _source(spec: lease.DynamicLeaseSpec, known: provider.AnyProvider) -> dict[s
 
 
 def _rebuilt(minted: record.RecordProvider) -> provider.LeaseProviderSpec:
-    """A provider's spec from what the record kept of it."""
-    return provider.LeaseProviderSpec.model_validate(
-        {minted.type: {"url": minted.address, "auth": minted.auth_ref}, **minted.trust}
-    )
+    """A provider's spec from what the record kept of it.
+
+    Raises:
+        errors.Invalid: another version of ours, or somebody else, wrote what can't be read.
+    """
+    kept = {minted.type: {"url": minted.address, "auth": minted.auth_ref}, **minted.trust}
+    try:
+        return provider.LeaseProviderSpec.model_validate(kept)
+    except pydantic.ValidationError:
+        sentence = f"what the record kept of {minted.kind} {minted.name} can't be read"
+    raise errors.Invalid(Reason.PROVIDER_MISMATCH, sentence)
 
 
 def _hash(parts: list[Any]) -> str:

@@ -38,7 +38,8 @@ def owe(view: View, record: LeaseRecord, reason: Reason) -> Move:
 
 def next_step(view: View) -> Step | None:
     """The step that a debt needs now, if any."""
-    return next((step for step in map_debts(view) if not isinstance(step, datetime)), None)
+    due = (step for step in map_debts(view) if not isinstance(step, datetime))
+    return reinstated(view) or next(due, None)
 
 
 def wake(view: View) -> datetime | None:
@@ -52,6 +53,17 @@ def map_debts(view: View) -> Iterator[Step | datetime]:
         yield _superseded(view, record)
     for record in view.in_state(State.REVOKING):
         yield _search(view, record) if not record.status.lease_id else _revoke(view, record)
+
+
+def reinstated(view: View) -> Move | None:
+    """A lease that the Secret shows after all is no debt: a delivery came before the fence."""
+    if view.lease is None or view.lease.deleting:
+        return None
+    for record in view.in_state(State.REVOKING):
+        if view.names(record) and _revocation(record).reason in REVERSIBLE:
+            status = record.status.model_copy(update={"state": State.HELD, "revoke": None})
+            return Move(record, status)
+    return None
 
 
 def _superseded(view: View, record: LeaseRecord) -> Step | datetime:
@@ -99,9 +111,6 @@ def _when_due(view: View, record: LeaseRecord) -> datetime | None:
 
 def _revoke(view: View, record: LeaseRecord) -> Step | datetime:
     revocation = _revocation(record)
-    wanted = view.lease is not None and not view.lease.deleting
-    if wanted and view.names(record) and revocation.reason in REVERSIBLE:
-        return Move(record, record.status.model_copy(update={"state": State.HELD, "revoke": None}))
     can = view.capabilities.get(record.name)
     if can is not None and not can.verifiable and not can.revocable:
         over = _end(view, record) + UNSEEN

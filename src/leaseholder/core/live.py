@@ -38,6 +38,7 @@ def decide(view: View, lease: DynamicLease) -> Step:
         return Idle(None)
     return (
         unclear(view)
+        or debts.reinstated(view)
         or _deliver(view, lease)
         or _delete_former(view, lease)
         or _rank(view, lease)
@@ -171,7 +172,7 @@ def _next_number(view: View, lease: DynamicLease) -> int:
     told = lease.status.lease
     seen = [record.number for record in view.records]
     seen.append(number_of(told.record) if told is not None else 0)
-    return 1 + max(*seen, view.shown)
+    return 1 + max(*seen, view.shown, view.foreign)
 
 
 def _extend(view: View, lease: DynamicLease) -> Step | None:

@@ -56,6 +56,8 @@ class Memory:
     leases: dict[str, ports.Lease] = field(default_factory=dict)
     credentials: dict[str, Credentials] = field(default_factory=dict)
     """Minted and not yet delivered."""
+    lost: dict[str, tuple[LeaseRecord, ports.Lease]] = field(default_factory=dict)
+    """Minted, and then their records were gone: to be put on the ledger again."""
     failure: Failure | None = None
     gone_since: dict[str, datetime] = field(default_factory=dict)
     """When the provider first said that it has no such lease, where it hasn't shown it since."""
@@ -93,6 +95,8 @@ class View:
     """None where it is gone, also when a namesake took its place."""
     namesake: bool = False
     records: tuple[LeaseRecord, ...] = ()
+    foreign: int = 0
+    """Highest number of a record of another installation, which is left alone; 0: none."""
     capabilities: Mapping[str, ports.Capabilities] = field(default_factory=dict)
     """By record name."""
     secrets: tuple[ports.SecretView, ...] = ()

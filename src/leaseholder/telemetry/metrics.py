@@ -52,9 +52,10 @@ class _Leases(Collector):
             "When the credentials in the Secret end, seconds since the epoch.",
             labels=["namespace", "name"],
         )
-        for holder, seen in self.seen.items():
-            if seen.expires_at is not None:
-                expiry.add_metric([holder.namespace, holder.name], seen.expires_at.timestamp())
+        # By name: a namesake may be seen before its forerunner is forgotten.
+        ends = {(h.namespace, h.name): s.expires_at for h, s in self.seen.items() if s.expires_at}
+        for labels, end in ends.items():
+            expiry.add_metric(labels, end.timestamp())
         return [leases, ready, expiry]
 
 

@@ -9,6 +9,10 @@ Check = Callable[[], str | None]
 """None when well, else what is wrong."""
 
 
+class CannotListen(Exception):
+    """The address is taken, or not ours to listen at."""
+
+
 @asynccontextmanager
 async def serving(
     address: str, *, metrics: Callable[[], bytes], healthy: Check, ready: Check
@@ -23,6 +27,9 @@ async def serving(
 
     Yields:
         The port.
+
+    Raises:
+        CannotListen: the address is taken, or not ours.
     """
     app = web.Application()
     app.router.add_get("/metrics", lambda _: _metrics(metrics))
@@ -30,13 +37,19 @@ async def serving(
     app.router.add_get("/readyz", lambda _: _verdict(ready))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    host, _, port = address.rpartition(":")
-    site = web.TCPSite(runner, host, int(port))
-    await site.start()
     try:
+        await _listen(runner, address)
         yield int(runner.addresses[0][1])
     finally:
         await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        await web.TCPSite(runner, host.strip("[]"), int(port)).start()
+    except OSError as error:
+        raise CannotListen(f"can't listen at {address}: {error.strerror or 'refused'}") from error
 
 
 async def _metrics(metrics: Callable[[], bytes]) -> web.Response:

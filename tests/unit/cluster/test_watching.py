@@ -35,6 +35,20 @@ def test_a_list_tells_of_those_that_vanished_since_the_last_one() -> None:
     assert list(known.listed([item("s-2", BILLING)])) == [BILLING]
 
 
+def test_a_secret_of_our_own_that_came_and_went_unseen_is_told_of() -> None:
+    known = watching.Known()
+    list(known.listed([]))
+    known.wrote("s-1", ORDERS)
+    assert list(known.listed([])) == [ORDERS]
+    assert list(known.listed([])) == []
+
+
+def test_a_secret_of_our_own_that_the_watch_shows_then_is_told_of_once() -> None:
+    known = watching.Known()
+    known.wrote("s-1", ORDERS)
+    assert list(known.changed("ADDED", meta("s-1", ORDERS))) == [ORDERS]
+
+
 def test_a_deletion_is_told_once() -> None:
     known = watching.Known()
     list(known.listed([item("s-1", ORDERS)]))
