@@ -92,6 +92,7 @@ async def test_a_429_is_heeded_by_all_who_write_at_that_provider(site: sites.Sit
     assert min(writes) >= told + datetime.timedelta(seconds=2.5)
     await site.reason("throttled", "Ready")
     await site.delete("throttled")
+    await site.gone("throttled")
 
 
 async def test_a_renewal_whose_answer_was_lost_is_looked_at_before_it_is_sent_again(
@@ -123,6 +124,7 @@ async def test_a_renewal_whose_answer_was_lost_is_looked_at_before_it_is_sent_ag
     assert looks
     assert len(await site.records("unsure")) == 1
     await site.delete("unsure")
+    await site.gone("unsure")
 
 
 async def test_bursts_of_errors_and_broken_watches_dont_keep_it_from_renewing(
@@ -132,8 +134,8 @@ async def test_bursts_of_errors_and_broken_watches_dont_keep_it_from_renewing(
     before = await site.ready("stormy")
     minted = len(await site.all_minted())
     cluster = _cluster(site)
-    cluster.answer(500, path=r"^(?!.*watch=)", probability=0.05)
-    cluster.answer(409, method="PATCH|POST", probability=0.2)
+    cluster.answer(500, path=r"^(?!.*watch=)", probability=0.3, times=6)
+    cluster.answer(409, method="PATCH|POST", probability=0.5, times=4)
     cluster.expire_watches(times=6)
     cluster.drop_watches()
     after = await _renewed(site, "stormy", times=2)
@@ -147,6 +149,7 @@ async def test_bursts_of_errors_and_broken_watches_dont_keep_it_from_renewing(
     await site.ready("after-storm")
     assert await site.logs_in("after-storm")
     await site.delete("stormy")
+    await site.gone("stormy")
 
 
 async def test_an_api_server_that_is_away_for_a_while_is_outlived(site: sites.Site) -> None:

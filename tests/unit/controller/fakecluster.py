@@ -1,0 +1,336 @@
+"""``ports.Cluster`` in memory.
+
+It keeps what the API server promises: a write names uid and resourceVersion of what was read
+and meets ``Conflict`` when that is stale, labels select, a status is replaced whole, a
+Secret's foreign labels stay, deletion waits for finalizers and takes what is owned along.
+"""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from leaseholder import errors, ports
+from leaseholder.api import base, lease, names, provider, record
+from leaseholder.api.conditions import Reason
+from tests.unit.controller import fakes, wire
+
+
+class FakeCluster(fakes.Scripted):
+    """``ports.Cluster`` over dictionaries. Tests read them, and act as users by ``user_…``."""
+
+    def __init__(self, trace: fakes.Trace, clock: ports.Clock) -> None:
+        super().__init__(trace)
+        self.clock = clock
+        self.leases: dict[tuple[str, str], lease.DynamicLease] = {}
+        self.ledger: dict[str, record.LeaseRecord] = {}
+        self.secrets: dict[tuple[str, str], ports.SecretView] = {}
+        self.values: dict[tuple[str, str], dict[str, str]] = {}
+        self.providers: dict[tuple[str, str, str], provider.AnyProvider] = {}
+        self.namespaces: dict[str, ports.NamespaceView] = {}
+        self.notes: list[tuple[str, ports.Note]] = []
+        self.events: asyncio.Queue[ports.SecretEvent] = asyncio.Queue()
+        self._versions = itertools.count(1)
+        self._uids = itertools.count(1)
+
+    # -- what users and kopf do
+
+    def user_applies(self, manifest: Mapping[str, Any]) -> lease.DynamicLease:
+        """Create or change a DynamicLease; kopf's finalizer is on it."""
+        meta = manifest["metadata"]
+        key = meta["namespace"], meta["name"]
+        old = self.leases.get(key)
+        new = lease.DynamicLease.model_validate(
+            {**manifest, "status": old.status if old is not None else {}}
+        )
+        generation = old.metadata.generation if old is not None else 0
+        changed = old is None or old.spec != new.spec
+        stamped = {
+            "uid": old.metadata.uid if old is not None else self._uid("lease"),
+            "generation": generation + changed,
+            "resource_version": self._version(),
+            "finalizers": (names.FINALIZER,),
+        }
+        self.leases[key] = new.model_copy(
+            update={"metadata": new.metadata.model_copy(update=stamped)}
+        )
+        return self.leases[key]
+
+    def user_deletes(self, namespace: str, name: str) -> None:
+        """Delete a DynamicLease: it stays, with a deletionTimestamp, while a finalizer is on."""
+        known = self.leases[namespace, name]
+        self._put_lease(known, deletion_timestamp=self.clock.wall())
+        if not known.metadata.finalizers:
+            self.user_strips_finalizer(namespace, name)
+
+    def user_strips_finalizer(self, namespace: str, name: str) -> None:
+        """Take the finalizer off; a DynamicLease that is being deleted goes, with its Secrets."""
+        known = self.leases[namespace, name]
+        self._put_lease(known, finalizers=())
+        if known.deleting:
+            self.vanish(namespace, name)
+
+    def vanish(self, namespace: str, name: str) -> None:
+        """A DynamicLease is gone at once; the garbage collector takes what it owns."""
+        gone = self.leases.pop((namespace, name))
+        for key, kept in list(self.secrets.items()):
+            if key[0] == namespace and kept.owner_uids == (gone.metadata.uid,):
+                del self.secrets[key], self.values[key]
+
+    def labels(self, namespace: str, **labels: str) -> None:
+        """A namespace with labels."""
+        self.namespaces[namespace] = ports.NamespaceView(
+            name=namespace, labels=labels, terminating=False, uid=namespace
+        )
+
+    def user_writes_secret(self, namespace: str, name: str, **changes: Any) -> ports.SecretView:
+        """Create a Secret, or change its labels, annotations or values."""
+        key = namespace, name
+        known = self.secrets.get(key) or ports.SecretView(
+            namespace=namespace,
+            name=name,
+            uid=self._uid("secret"),
+            resource_version="",
+            type="Opaque",
+            labels={},
+            annotations={},
+            keys=(),
+        )
+        self.values[key] = changes.pop("values", self.values.get(key, {}))
+        return self._put_secret(known, **changes)
+
+    def _put_lease(self, known: lease.DynamicLease, **meta: object) -> None:
+        stamped = {"resource_version": self._version(), **meta}
+        self.leases[known.metadata.namespace, known.metadata.name] = known.model_copy(
+            update={"metadata": known.metadata.model_copy(update=stamped)}
+        )
+
+    def _put_secret(self, known: ports.SecretView, **changes: Any) -> ports.SecretView:
+        key = known.namespace, known.name
+        keys = tuple(sorted(self.values[key]))
+        self.secrets[key] = replace(known, keys=keys, resource_version=self._version(), **changes)
+        return self.secrets[key]
+
+    def _version(self) -> str:
+        return str(next(self._versions))
+
+    def _uid(self, what: str) -> str:
+        return f"{what}-uid{next(self._uids)}"
+
+    # -- DynamicLeases
+
+    async def dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
+        async with self._call("get dynamiclease"):
+            return self.leases.get((namespace, name))
+
+    async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
+        async with self._call("list dynamicleases"):
+            return tuple(self.leases.values())
+
+    async def patch_lease_status(
+        self, dl: lease.DynamicLease, status: lease.DynamicLeaseStatus
+    ) -> None:
+        async with self._call("patch dynamiclease"):
+            key = dl.metadata.namespace, dl.metadata.name
+            wire.same(self.leases.get(key), dl)
+            written = wire.written(self.leases[key], status=status)
+            self._put_lease(written)
+
+    # -- records
+
+    async def records(self, uid: str) -> tuple[record.LeaseRecord, ...]:
+        async with self._call("list records"):
+            found = [r for r in self.ledger.values() if r.metadata.labels[names.FOR_UID] == uid]
+            return tuple(sorted(found, key=lambda known: known.number))
+
+    async def all_records(self) -> Sequence[record.LeaseRecord]:
+        async with self._call("list all records"):
+            return tuple(self.ledger.values())
+
+    async def create_record(
+        self,
+        holder: record.Holder,
+        number: int,
+        spec: record.RecordSpec,
+        status: record.RecordStatus,
+    ) -> record.LeaseRecord:
+        async with self._call("create record"):
+            name = f"{holder.uid}-{number}"
+            if name in self.ledger:
+                raise errors.Conflict(Reason.CONFLICT, f"{name} exists already")
+            meta = base.ObjectMeta(
+                name=name,
+                uid=self._uid("record"),
+                resource_version=self._version(),
+                labels={names.FOR_UID: holder.uid},
+            )
+            made = record.LeaseRecord(metadata=meta, spec=spec, status=status)
+            self.ledger[name] = wire.written(made)
+            return self.ledger[name]
+
+    async def update_record(
+        self, known: record.LeaseRecord, status: record.RecordStatus
+    ) -> record.LeaseRecord | None:
+        async with self._call("patch record"):
+            if known.name not in self.ledger:
+                return None
+            wire.same(self.ledger[known.name], known)
+            return self.put_record(wire.written(known, status=status))
+
+    def put_record(self, known: record.LeaseRecord) -> record.LeaseRecord:
+        """Write a record as another process would."""
+        meta = known.metadata.model_copy(update={"resource_version": self._version()})
+        self.ledger[known.name] = known.model_copy(update={"metadata": meta})
+        return self.ledger[known.name]
+
+    async def delete_record(self, known: record.LeaseRecord) -> None:
+        async with self._call("delete record"):
+            if known.name in self.ledger:
+                wire.same(self.ledger[known.name], known)
+                del self.ledger[known.name]
+
+    # -- Secrets
+
+    async def secret(self, namespace: str, name: str) -> ports.SecretView | None:
+        async with self._call("get secret"):
+            return self.secrets.get((namespace, name))
+
+    async def secrets_of(self, namespace: str, uid: str) -> Sequence[ports.SecretView]:
+        async with self._call("list secrets"):
+            here = [s for s in self.secrets.values() if s.namespace == namespace]
+            return [s for s in here if s.labels.get(names.OWNER_UID) == uid]
+
+    async def write_secret(
+        self,
+        draft: ports.SecretDraft,
+        current: ports.SecretView | None,
+        *,
+        dry_run: bool = False,
+    ) -> ports.SecretView:
+        async with self._call("try secret" if dry_run else "write secret"):
+            key = draft.namespace, draft.name
+            known = self._as_read(key, current)
+            if known is not None and known.type != draft.type:
+                raise errors.Refused(Reason.WRITE_REFUSED, "a Secret's type can't change")
+            if dry_run:
+                return known or _created(draft, "")
+            self.values[key] = draft.credentials.reveal()
+            known = known or _created(draft, self._uid("secret"))
+            return self._put_secret(
+                known,
+                labels={**known.labels, **draft.labels},
+                annotations={**known.annotations, **draft.annotations},
+                owner_uids=(draft.owner.uid,),
+            )
+
+    async def mark_secret(
+        self,
+        current: ports.SecretView,
+        labels: Mapping[str, str],
+        annotations: Mapping[str, str],
+        owner: record.Holder,
+    ) -> None:
+        async with self._call("mark secret"):
+            known = self._read(current)
+            self._put_secret(
+                known,
+                labels={**known.labels, **labels},
+                annotations={**known.annotations, **annotations},
+                owner_uids=(owner.uid,),
+            )
+
+    async def touch_secret(self, current: ports.SecretView) -> None:
+        async with self._call("touch secret"):
+            self._put_secret(self._read(current))
+
+    async def disown_secret(self, current: ports.SecretView) -> None:
+        async with self._call("disown secret"):
+            known = self._read(current)
+            ours = (names.MANAGED_BY, names.OWNER_UID)
+            self._put_secret(
+                known,
+                labels={k: v for k, v in known.labels.items() if k not in ours},
+                annotations={
+                    k: v for k, v in known.annotations.items() if not k.startswith(names.GROUP)
+                },
+                owner_uids=(),
+            )
+
+    async def delete_secret(self, current: ports.SecretView) -> None:
+        async with self._call("delete secret"):
+            key = current.namespace, current.name
+            if key in self.secrets:
+                self._read(current)
+                del self.secrets[key], self.values[key]
+
+    def _as_read(
+        self, key: tuple[str, str], current: ports.SecretView | None
+    ) -> ports.SecretView | None:
+        if current is not None:
+            return self._read(current)
+        if key in self.secrets:
+            raise errors.Conflict(Reason.CONFLICT, f"{key[1]} exists already")
+        return None
+
+    def _read(self, current: ports.SecretView) -> ports.SecretView:
+        """The Secret as it is, which must be as it was read."""
+        known = self.secrets.get((current.namespace, current.name))
+        seen = current.uid, current.resource_version
+        if known is None or (known.uid, known.resource_version) != seen:
+            raise wire.conflict()
+        return known
+
+    async def secret_events(self) -> AsyncIterator[ports.SecretEvent]:
+        while True:
+            yield await self.events.get()
+
+    # -- providers and what is around
+
+    async def provider_of(
+        self, ref: lease.ProviderRef, namespace: str
+    ) -> provider.AnyProvider | None:
+        async with self._call("get provider"):
+            here = namespace if ref.kind == "LeaseProvider" else ""
+            return self.providers.get((ref.kind, here, ref.name))
+
+    async def patch_provider_status(
+        self, known: provider.AnyProvider, status: provider.ProviderStatus
+    ) -> None:
+        async with self._call("patch provider"):
+            key = known.KIND, known.metadata.namespace, known.metadata.name
+            wire.same(self.providers.get(key), known)
+            self.put_provider(wire.written(known, status=status))
+
+    def put_provider(self, known: provider.AnyProvider) -> provider.AnyProvider:
+        """Write a provider object as its administrator would."""
+        meta = known.metadata.model_copy(update={"resource_version": self._version()})
+        key = known.KIND, meta.namespace, meta.name
+        self.providers[key] = known.model_copy(update={"metadata": meta})
+        return self.providers[key]
+
+    async def namespace(self, name: str) -> ports.NamespaceView | None:
+        async with self._call("get namespace"):
+            return self.namespaces.get(name)
+
+    async def emit(
+        self, about: lease.DynamicLease | provider.AnyProvider, note: ports.Note
+    ) -> None:
+        self.notes.append((about.metadata.name, note))
+
+    def credentialing(self, access: ports.Access) -> ports.Credentialing:
+        return wire.NoCredentials()
+
+
+def _created(draft: ports.SecretDraft, uid: str) -> ports.SecretView:
+    return ports.SecretView(
+        namespace=draft.namespace,
+        name=draft.name,
+        uid=uid,
+        resource_version="",
+        type=draft.type,
+        labels=draft.labels,
+        annotations=draft.annotations,
+        keys=tuple(draft.credentials.keys()),
+        owner_uids=(draft.owner.uid,),
+    )

@@ -1,0 +1,256 @@
+"""The ports in memory: a provider, a clock and a meter; the API server is in ``fakecluster``.
+
+The provider keeps what a real one promises: it shows credentials once, adds extensions up,
+forgets what has ended, and finds a lease by its attempt's tag.
+
+``before`` and ``after`` script what happens at the next calls of an operation: an exception is
+raised, a function is called, None lets the call pass. ``after`` means: the write took effect.
+"""
+
+import asyncio
+import contextlib
+import itertools
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from leaseholder import errors, ports
+from leaseholder.api import base, record
+from leaseholder.api.conditions import Reason
+from leaseholder.secrecy import Credentials
+
+START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+Reaction = BaseException | Callable[[], object] | None
+CAN = ports.Capabilities(
+    renewable=True,
+    revocable=True,
+    verifiable=True,
+    recoverable=True,
+    minimum_ttl=60,
+    settle=30,
+    replica_lag=60,
+)
+"""A kind of lease for which everything can be done."""
+
+
+class FakeClock:
+    """Time stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def wall(self) -> datetime:
+        return START + timedelta(seconds=self.seconds - 1000.0)
+
+    def move(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@dataclass
+class FakeMeter:
+    """Figures as they were told, in order."""
+
+    trace: "Trace"
+    mints: list[str] = field(default_factory=list)
+    renewals: list[str] = field(default_factory=list)
+    revocations: list[str] = field(default_factory=list)
+    seen: dict[record.Holder, bool] = field(default_factory=dict)
+    forgotten: list[record.Holder] = field(default_factory=list)
+    lateness: list[float] = field(default_factory=list)
+
+    def minted(self, outcome: str) -> None:
+        self.mints.append(outcome)
+
+    def renewed(self, outcome: str) -> None:
+        self.renewals.append(outcome)
+
+    def revoked(self, outcome: str) -> None:
+        self.revocations.append(outcome)
+
+    def observed(
+        self,
+        holder: record.Holder,
+        records: Sequence[record.LeaseRecord],
+        expires_at: datetime | None,
+        ready: bool,
+    ) -> None:
+        self.seen[holder] = ready
+
+    def forget(self, holder: record.Holder) -> None:
+        self.seen.pop(holder, None)
+        self.forgotten.append(holder)
+        self.trace.add("forget")
+
+    def late(self, seconds: float) -> None:
+        self.lateness.append(seconds)
+
+
+class Trace:
+    """The calls of all fakes of one world, in order, and who waits for one."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self._moved = asyncio.Event()
+
+    def add(self, call: str) -> None:
+        self.calls.append(call)
+        self.stir()
+
+    def stir(self) -> None:
+        """Something changed: who waits looks again."""
+        self._moved.set()
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        """Wait until something holds, looking after each call."""
+        async with asyncio.timeout(5):
+            while not holds():
+                self._moved.clear()
+                await self._moved.wait()
+
+
+class Scripted:
+    """Calls that are traced, and go wrong when a test says so."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self._before: defaultdict[str, deque[Reaction]] = defaultdict(deque)
+        self._after: defaultdict[str, deque[Reaction]] = defaultdict(deque)
+
+    def before(self, call: str, *reactions: Reaction) -> None:
+        self._before[call].extend(reactions)
+
+    def after(self, call: str, *reactions: Reaction) -> None:
+        self._after[call].extend(reactions)
+
+    @contextlib.asynccontextmanager
+    async def _call(self, name: str) -> AsyncIterator[None]:
+        self.trace.add(name)
+        await _react(self._before[name])
+        yield
+        self.trace.stir()
+        await _react(self._after[name])
+
+
+async def _react(script: deque[Reaction]) -> None:
+    reaction = script.popleft() if script else None
+    if isinstance(reaction, BaseException):
+        raise reaction
+    if reaction is not None:
+        outcome = reaction()
+        if asyncio.iscoroutine(outcome) or isinstance(outcome, asyncio.Future):
+            await outcome
+
+
+class FakeProvider(Scripted):
+    """``ports.Provider``: an adapter and the server behind it."""
+
+    def __init__(self, trace: Trace, clock: ports.Clock, can: ports.Capabilities = CAN) -> None:
+        super().__init__(trace)
+        self.clock = clock
+        self.can = can
+        self.live: dict[str, ports.Lease] = {}
+        """The leases that aren't revoked, by id."""
+        self.tags: dict[str, str] = {}
+        """The attempt that each lease ever minted was for, by id."""
+        self.default_ttl = 3600
+        self.adds = True
+        """Extensions take effect."""
+        self.latest: datetime | None = None
+        self.answers: deque[ports.Revocation] = deque()
+        """What the next revocations are answered, with nothing done."""
+        self.forced: list[str] = []
+        self.closed = False
+        self._numbers = itertools.count(1)
+
+    def now(self) -> datetime:
+        return base.whole_second(self.clock.wall())
+
+    async def check(self) -> ports.Health:
+        async with self._call("check"):
+            return ports.Health(server_version="1", clock_skew=0, capabilities=("Revoke",))
+
+    async def prepare(self, attempt: ports.Attempt) -> None:
+        async with self._call("prepare"):
+            pass
+
+    async def issue(self, attempt: ports.Attempt) -> ports.Issued:
+        async with self._call("issue"):
+            if self.now() > attempt.deadline:
+                late = "the deadline is over"
+                raise errors.Unavailable(Reason.UNAVAILABLE, late, sent=False)
+            return self.mint(attempt)
+
+    def mint(self, attempt: ports.Attempt) -> ports.Issued:
+        """What the server does when a mint reaches it."""
+        life = timedelta(seconds=attempt.ttl_seconds or self.default_ttl)
+        made = ports.Lease(
+            id=f"lease-{next(self._numbers)}",
+            source=attempt.source,
+            issued_at=self.now(),
+            expires_at=self.now() + life,
+            latest=self.latest,
+            handle={"kind": "fake"},
+        )
+        self.live[made.id] = made
+        self.tags[made.id] = attempt.attempt_id
+        return ports.Issued(made, Credentials({"DB_USERNAME": made.id, "DB_PASSWORD": "x"}))
+
+    async def extend(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+        async with self._call("extend"):
+            known = self._known(lease)
+            added = until - lease.expires_at
+            if added < timedelta(seconds=self.can.minimum_ttl):
+                raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, "too short an extension")
+            longer = replace(known, expires_at=known.expires_at + added * self.adds)
+            if known.latest is not None and longer.expires_at > known.latest:
+                reason = Reason.CANNOT_EXTEND
+                raise errors.CannotExtend(reason, "it is at its end", latest=known.latest)
+            self.live[lease.id] = longer
+            return longer
+
+    async def inspect(self, lease: ports.Lease) -> ports.Lease:
+        async with self._call("inspect"):
+            return self._known(lease)
+
+    async def revoke(self, lease: ports.Lease, *, force: bool = False) -> ports.Revocation:
+        async with self._call("revoke"):
+            self._known(lease)
+            if self.answers:
+                return self.answers.popleft()
+            del self.live[lease.id]
+            self.forced += [lease.id] if force else []
+            return ports.Revocation(done=True)
+
+    async def recover(self, attempt: ports.Attempt) -> Sequence[ports.Lease]:
+        async with self._call("recover"):
+            return [one for one in self.live.values() if self.tags[one.id] == attempt.attempt_id]
+
+    def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
+        return self.can
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+    def _known(self, lease: ports.Lease) -> ports.Lease:
+        found = self.live.get(lease.id)
+        if found is None or found.expires_at <= self.now():
+            raise errors.LeaseGone(Reason.GONE, "no such lease")
+        return found
+
+
+@contextlib.asynccontextmanager
+async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """Work beside the test, awaited when the test left it to end, cancelled when it failed."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+        async with asyncio.timeout(5):
+            await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

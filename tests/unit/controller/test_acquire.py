@@ -1,0 +1,244 @@
+"""Acquire: on record before it is minted, minted once, never without a record."""
+
+import pytest
+
+from leaseholder import errors
+from leaseholder.api.conditions import Reason
+from leaseholder.api.record import LeaseRecord
+from leaseholder.controller import acquire
+from leaseholder.core import steps
+from tests.unit.controller.world import HERE, World, away, cluster_away, denied, manifest
+
+CALLS = ("try secret", "prepare", "create record", "issue", "patch record", "write secret")
+
+
+async def test_a_lease_is_on_record_before_it_is_minted_and_held_before_it_is_delivered() -> None:
+    world = World()
+    await world.settle()
+    assert [call for call in world.trace.calls if call in CALLS] == [*CALLS]
+    assert world.records == [("Held", "lease-1")]
+    assert (world.secret, world.ready) == ("lease-1", "Ready")
+    assert world.meter.mints == ["ok"]
+
+
+async def test_the_record_says_what_finds_and_reaches_the_lease_again() -> None:
+    world = World()
+    await world.settle()
+    (known,) = world.cluster.ledger.values()
+    assert known.name == f"{world.holder.uid}-1"
+    assert known.spec.installation == HERE
+    assert known.spec.attempt_id == world.provider.tags["lease-1"]
+    assert known.spec.provider.address == "https://infisical.example"
+    assert known.spec.ttl_seconds == 3600
+    assert known.status.handle == {"kind": "fake"}
+
+
+async def test_without_a_ttl_the_providers_default_holds() -> None:
+    world = World()
+    world.cluster.user_applies(manifest(ttl=None))
+    await world.settle()
+    (known,) = world.cluster.ledger.values()
+    assert known.spec.ttl_seconds is None
+    assert world.secret == "lease-1"
+
+
+async def test_when_the_number_is_taken_it_stands_back() -> None:
+    world = World()
+    view, step = await world.upto(steps.Acquire)
+    world.cluster.before("create record", lambda: world.rival(1))
+    with pytest.raises(errors.Conflict):
+        await world.performer.perform(view, step)
+    assert world.records == [("Attempt", "")]
+    assert world.count("issue") == 0
+
+
+async def test_a_foreign_record_beside_its_own_makes_it_take_its_own_back() -> None:
+    world = World()
+    view, step = await world.upto(steps.Acquire)
+    world.cluster.after("create record", lambda: world.rival(2))
+    await world.performer.perform(view, step)
+    assert [r.number for r in world.cluster.ledger.values()] == [2]
+    assert world.count("issue") == 0
+
+
+async def test_what_would_refuse_the_secret_refuses_before_the_mint() -> None:
+    world = World()
+    world.cluster.before("try secret", errors.Refused(Reason.WRITE_REFUSED, "over quota"))
+    await world.settle()
+    assert world.records == []
+    assert world.ready == "SecretWriteRefused"
+    assert world.count("issue") == 0
+
+
+@pytest.mark.parametrize("refusal", [denied(), away(sent=False)])
+async def test_a_mint_that_was_not_done_leaves_no_record(refusal: errors.ProviderError) -> None:
+    world = World()
+    world.provider.before("issue", refusal)
+    await world.settle()
+    assert world.records == []
+    assert world.ready == refusal.reason
+    assert world.meter.mints == [refusal.reason]
+
+
+async def test_a_mint_is_not_sent_after_its_deadline() -> None:
+    world = World()
+    view, step = await world.upto(steps.Acquire)
+    world.cluster.after("create record", lambda: world.clock.move(30))
+    await world.performer.perform(view, step)
+    assert world.records == []
+    assert world.provider.live == {}
+
+
+async def test_a_mint_whose_answer_is_lost_is_claimed_found_and_revoked() -> None:
+    world = World()
+    view, step = await world.upto(steps.Acquire)
+    world.provider.after("issue", away(sent=True))
+    await world.performer.perform(view, step)
+    assert world.records == [("Attempt", "")]
+    await world.settle()
+    assert ("Revoking", "") in world.records
+    assert world.count("recover") == 0
+    await world.settle(after=50)
+    assert world.count("recover") == 1
+    assert [*world.provider.live] == ["lease-2"]
+    assert (world.records, world.secret) == ([("Held", "lease-2")], "lease-2")
+
+
+async def test_an_attempt_without_a_lease_is_searched_for_twice_and_then_goes() -> None:
+    world = World()
+    world.provider.before("issue", away(sent=True))
+    await world.settle()
+    await world.settle(after=49)
+    assert world.count("recover") == 0
+    await world.settle(after=1)
+    assert world.count("recover") == 1
+    await world.settle(after=59)
+    assert ("Revoking", "") in world.records
+    await world.settle(after=1)
+    assert world.count("recover") == 2
+    assert world.records == [("Held", "lease-1")]
+
+
+async def test_a_search_that_fails_is_tried_again_later() -> None:
+    world = World()
+    world.provider.after("issue", away(sent=True))
+    await world.settle()
+    world.provider.before("recover", away())
+    await world.settle(after=50)
+    assert ("Revoking", "") in world.records
+    await world.settle(after=10)
+    assert [*world.provider.live] == ["lease-2"]
+
+
+async def test_an_attempt_that_left_two_leases_makes_two_debts() -> None:
+    world = World()
+    view, step = await world.upto(steps.Acquire)
+    world.provider.after("issue", away(sent=True))
+    await world.performer.perform(view, step)
+    (known,) = world.cluster.ledger.values()
+    world.provider.mint(acquire.attempt_of(known.spec))
+    await world.settle()
+    world.clock.move(50)
+    view, step = await world.upto(steps.Search)
+    await world.performer.perform(view, step)
+    owed = [lease_id for state, lease_id in world.records if state == "Revoking"]
+    assert sorted(owed) == ["lease-1", "lease-2"]
+    await world.settle()
+    assert [*world.provider.live] == ["lease-3"]
+
+
+async def test_a_claimed_record_gets_the_lease_id_and_the_credentials_are_dropped() -> None:
+    world = World()
+    view, step = await world.upto(steps.Acquire)
+    world.provider.after("issue", world.claim)
+    await world.performer.perform(view, step)
+    assert world.records == [("Revoking", "lease-1")]
+    assert world.memory.credentials == {}
+    await world.settle()
+    assert [*world.provider.live] == ["lease-2"]
+
+
+async def test_a_record_that_only_changed_is_held_with_its_credentials() -> None:
+    world = World()
+    view, step = await world.upto(steps.Acquire)
+    world.provider.after("issue", lambda: [*map(world.cluster.put_record, _known(world))])
+    await world.performer.perform(view, step)
+    await world.settle()
+    assert (world.records, world.secret) == ([("Held", "lease-1")], "lease-1")
+
+
+def _known(world: World) -> list[LeaseRecord]:
+    return [*world.cluster.ledger.values()]
+
+
+async def test_a_lease_whose_record_is_gone_is_put_back_as_a_debt() -> None:
+    world = World()
+    view, step = await world.upto(steps.Acquire)
+    world.provider.after("issue", world.cluster.ledger.clear)
+    await world.performer.perform(view, step)
+    (owed,) = world.cluster.ledger.values()
+    assert world.records == [("Revoking", "lease-1")]
+    assert owed.number == 2
+    assert owed.status.revoke is not None
+    assert owed.status.revoke.reason == Reason.UNDELIVERED
+    assert world.memory.credentials == {}
+
+
+async def test_a_record_that_goes_after_it_was_claimed_is_put_back_too() -> None:
+    world = World()
+    view, step = await world.upto(steps.Acquire)
+    world.provider.after("issue", world.claim)
+    world.cluster.before("list records", None, world.cluster.ledger.clear)
+    await world.performer.perform(view, step)
+    assert world.records == [("Revoking", "lease-1")]
+
+
+async def test_a_lease_without_a_record_is_put_back_when_the_ledger_takes_it_again() -> None:
+    world = World()
+    world.provider.after("issue", world.cluster.ledger.clear)
+    world.cluster.before("create record", None, cluster_away())
+    async with world.running():
+        await world.controller.offer(world.holder)
+        await world.passed()
+        assert world.records == []
+        await world.passed(after=5)
+    assert [*world.provider.live] == ["lease-2"]
+    assert world.secret == "lease-2"
+
+
+async def test_a_mint_that_the_ledger_did_not_take_is_held_by_the_same_process() -> None:
+    world = World()
+    world.cluster.before("patch record", cluster_away())
+    view, step = await world.upto(steps.Acquire)
+    with pytest.raises(errors.ClusterUnavailable):
+        await world.performer.perform(view, step)
+    assert world.records == [("Attempt", "")]
+    await world.settle()
+    assert (world.records, world.secret) == ([("Held", "lease-1")], "lease-1")
+    assert world.count("issue") == 1
+
+
+async def test_a_ledger_that_refuses_a_minted_lease_is_asked_again_and_nothing_is_minted() -> None:
+    world = World()
+    view, step = await world.upto(steps.Acquire)
+    refusal = errors.Refused(Reason.WRITE_REFUSED, "no right")
+    world.cluster.before("patch record", cluster_away(), refusal)
+    with pytest.raises(errors.ClusterUnavailable):
+        await world.performer.perform(view, step)
+    with pytest.raises(errors.Refused):
+        await world.step()
+    await world.settle()
+    assert world.secret == "lease-1"
+
+
+async def test_an_attempt_of_a_process_that_crashed_is_never_completed() -> None:
+    world = World()
+    view, step = await world.upto(steps.Acquire)
+    world.cluster.before("patch record", cluster_away())
+    with pytest.raises(errors.ClusterUnavailable):
+        await world.performer.perform(view, step)
+    world.crash()
+    await world.settle()
+    await world.settle(after=50)
+    assert [*world.provider.live] == ["lease-2"]
+    assert world.secret == "lease-2"

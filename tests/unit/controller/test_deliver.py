@@ -1,0 +1,141 @@
+"""Deliver: only a lease that is held and wanted, and never over somebody else's write."""
+
+import dataclasses
+
+import pytest
+
+from leaseholder import errors
+from leaseholder.api import names
+from leaseholder.api.conditions import Reason
+from leaseholder.api.record import State
+from leaseholder.core import steps
+from tests.unit.controller.world import KEY, NAME, SHOP, World, cluster_away, manifest
+
+
+async def test_a_record_that_moved_meanwhile_is_not_delivered() -> None:
+    world = World()
+    view, step = await world.upto(steps.Deliver)
+    moved = step.record.status.model_copy(update={"state": State.REVOKING})
+    world.cluster.put_record(step.record.model_copy(update={"status": moved}))
+    await world.performer.perform(view, step)
+    assert world.count("write secret") == 0
+
+
+async def test_a_dynamiclease_that_is_deleted_meanwhile_gets_no_secret() -> None:
+    world = World()
+    view, step = await world.upto(steps.Deliver)
+    world.cluster.user_deletes(*KEY)
+    await world.performer.perform(view, step)
+    world.cluster.vanish(*KEY)
+    await world.performer.perform(view, step)
+    assert world.count("write secret") == 0
+
+
+async def test_a_secret_that_is_renamed_meanwhile_is_written_under_its_new_name() -> None:
+    world = World()
+    view, step = await world.upto(steps.Deliver)
+    world.cluster.user_applies(manifest(target={"secretName": "other"}))
+    await world.performer.perform(view, step)
+    assert world.count("write secret") == 0
+    await world.settle()
+    assert [*world.cluster.secrets] == [(SHOP, "other")]
+    assert world.count("issue") == 1
+
+
+async def test_a_secret_that_changed_meanwhile_is_a_conflict_and_delivered_at_the_next_look() -> (
+    None
+):
+    world = World()
+    await world.settle()
+    world.cluster.user_applies(manifest(annotations={names.ROTATE: "1"}))
+    view, step = await world.upto(steps.Deliver)
+    world.cluster.user_writes_secret(SHOP, NAME)
+    with pytest.raises(errors.Conflict):
+        await world.performer.perform(view, step)
+    await world.settle()
+    assert world.secret == "lease-2"
+    assert world.count("issue") == 2
+
+
+async def test_a_newer_lease_in_the_secret_is_never_replaced_by_an_older_one() -> None:
+    world = World()
+    view, step = await world.upto(steps.Deliver)
+    newer = {names.RECORD: f"{world.holder.uid}-9"}
+    ours = {names.OWNER_UID: world.holder.uid}
+    seen = world.cluster.user_writes_secret(SHOP, NAME, labels=ours, annotations=newer)
+    await world.performer.perform(dataclasses.replace(view, target=seen), step)
+    assert world.count("write secret") == 0
+
+
+async def test_a_delivery_that_is_refused_keeps_the_lease_for_later() -> None:
+    world = World()
+    world.cluster.before("write secret", errors.Refused(Reason.WRITE_REFUSED, "over quota"))
+    await world.settle()
+    assert (world.ready, world.secret) == ("SecretWriteRefused", None)
+    await world.settle(after=10)
+    assert (world.ready, world.secret) == ("Ready", "lease-1")
+    assert world.count("issue") == 1
+
+
+async def test_a_delivery_without_an_answer_is_seen_at_the_next_look() -> None:
+    world = World()
+    world.cluster.after("write secret", cluster_away())
+    view, step = await world.upto(steps.Deliver)
+    with pytest.raises(errors.ClusterUnavailable):
+        await world.performer.perform(view, step)
+    await world.settle()
+    assert world.ready == "Ready"
+    assert (world.count("issue"), world.count("revoke")) == (1, 0)
+
+
+async def test_somebody_elses_secret_is_never_written() -> None:
+    world = World()
+    world.cluster.user_writes_secret(SHOP, NAME, values={"THEIRS": "x"})
+    await world.settle()
+    assert world.ready == "SecretNotOurs"
+    assert world.cluster.values[KEY] == {"THEIRS": "x"}
+    assert world.count("issue") == 0
+
+
+async def test_a_secret_whose_owner_is_gone_is_taken_over_and_a_living_owners_is_not() -> None:
+    world = World()
+    other = world.cluster.user_applies(manifest("other"))
+    labels = {names.OWNER_UID: other.metadata.uid}
+    notes = {names.OWNER_NAME: "other"}
+    world.cluster.user_writes_secret(SHOP, NAME, labels=labels, annotations=notes)
+    await world.settle()
+    assert world.ready == "SecretNotOurs"
+    world.cluster.vanish(SHOP, "other")
+    await world.settle()
+    assert (world.ready, world.secret) == ("Ready", "lease-1")
+
+
+async def test_marks_that_were_taken_off_come_back_without_a_mint() -> None:
+    world = World()
+    await world.settle()
+    world.cluster.user_writes_secret(SHOP, NAME, labels={"team": "shop"})
+    await world.settle()
+    labels = world.cluster.secrets[KEY].labels
+    assert labels["team"] == "shop"
+    assert labels[names.OWNER_UID] == world.holder.uid
+    assert (world.count("mark secret"), world.count("issue")) == (1, 1)
+
+
+async def test_a_former_secret_goes_when_the_renamed_one_is_delivered() -> None:
+    world = World()
+    await world.settle()
+    world.cluster.user_applies(manifest(target={"secretName": "other"}))
+    await world.settle()
+    assert [*world.cluster.secrets] == [(SHOP, "other")]
+
+
+async def test_an_orphans_lease_and_secret_stay() -> None:
+    world = World()
+    world.cluster.user_applies(manifest(deletion={"policy": "Orphan"}))
+    await world.settle()
+    world.cluster.user_deletes(*KEY)
+    assert await world.settle() == steps.Release()
+    assert world.records == []
+    assert world.secret == "lease-1"
+    assert world.cluster.secrets[KEY].owner_uids == ()
+    assert world.cluster.notes[-1][1].reason == Reason.ORPHANED

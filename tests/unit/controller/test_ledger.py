@@ -1,0 +1,111 @@
+"""Ledger: what no event told is found by comparing, and other people's writes of Secrets."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from leaseholder import errors, ports
+from leaseholder.api import names
+from leaseholder.api.conditions import Reason
+from leaseholder.controller.ledger import Ledger
+from tests.unit.controller.world import KEY, NAME, SHOP, World, manifest
+
+
+@contextlib.asynccontextmanager
+async def following(world: World) -> AsyncIterator[None]:
+    ledger = Ledger(world.cluster, world.controller)
+    running = asyncio.create_task(ledger.follow_secrets())
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_dynamiclease_that_no_event_told_of_is_found() -> None:
+    world = World()
+    ledger = Ledger(world.cluster, world.controller)
+    async with world.running():
+        await ledger.compare()
+        await world.passed()
+        assert world.secret == "lease-1"
+        taken = len(world.meter.lateness)
+        await ledger.compare()
+        assert len(world.meter.lateness) == taken
+        world.cluster.user_applies(manifest(annotations={names.ROTATE: "1"}))
+        await ledger.compare()
+        await world.passed()
+    assert world.secret == "lease-2"
+
+
+async def test_a_record_whose_dynamiclease_is_gone_is_paid() -> None:
+    world = World()
+    await world.settle()
+    world.cluster.vanish(*KEY)
+    async with world.running():
+        await Ledger(world.cluster, world.controller).compare()
+        await world.passed()
+    assert (world.records, world.provider.live) == ([], {})
+
+
+async def test_what_is_on_no_list_any_more_is_forgotten() -> None:
+    world = World()
+    given_up = world.rival(1, state="Abandoned", leaseId="lease-9")
+    world.cluster.vanish(*KEY)
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.passed()
+        assert [*controller.holders] == [world.holder]
+        await world.cluster.delete_record(given_up)
+        await Ledger(world.cluster, controller).compare()
+        await world.passed()
+        assert not controller.holders
+        assert world.holder not in world.meter.seen
+
+
+async def test_a_comparison_that_fails_is_made_again_and_ends_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    refused = errors.Refused(Reason.WRITE_REFUSED, "no right to list dynamicleases")
+    for failure in (refused, RuntimeError("hunter2-canary")):
+        world.cluster.before("list dynamicleases", failure)
+        running = asyncio.create_task(Ledger(world.cluster, world.controller).run())
+        known = len(caplog.records)
+        await world.trace.until(lambda: world.count("list dynamicleases"))
+        assert len(caplog.records) == known + 1
+        assert not running.done()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        world.trace.calls.clear()
+    assert "no right to list dynamicleases" in caplog.messages[0]
+    assert "unexpected RuntimeError" in caplog.messages[1]
+    assert "canary" not in caplog.text
+
+
+async def test_a_secret_that_somebody_else_changed_makes_its_owner_due_and_ours_does_not() -> None:
+    world = World()
+    async with world.running() as controller, following(world):
+        await controller.offer(world.holder)
+        await world.passed()
+        taken = len(world.meter.lateness)
+        ours = world.cluster.secrets[KEY].resource_version
+        for version in (ours, "999"):
+            event = ports.SecretEvent(SHOP, NAME, world.holder.uid, version)
+            world.cluster.events.put_nowait(event)
+        await world.trace.until(lambda: len(world.meter.lateness) > taken)
+        await world.passed()
+        sentinels = 2
+        assert len(world.meter.lateness) == taken + 1 + sentinels
+
+
+async def test_a_secret_that_somebody_deletes_is_replaced_by_a_new_lease() -> None:
+    world = World()
+    async with world.running() as controller, following(world):
+        await controller.offer(world.holder)
+        await world.passed()
+        del world.cluster.secrets[KEY], world.cluster.values[KEY]
+        world.cluster.events.put_nowait(ports.SecretEvent(SHOP, NAME, world.holder.uid))
+        await world.trace.until(lambda: world.secret == "lease-2")

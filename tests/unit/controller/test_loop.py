@@ -1,0 +1,293 @@
+"""The controller: who is due, one worker a key, back-off, pokes, stop, and what is kept."""
+
+import asyncio
+import logging
+
+import pytest
+
+from leaseholder import errors
+from leaseholder.api import names
+from leaseholder.api.conditions import Reason
+from leaseholder.api.record import Holder
+from tests.unit.controller.fakes import background
+from tests.unit.controller.world import KEY, NAME, SHOP, World, cluster_away, denied, manifest
+
+CANARY = "hunter2-canary"
+
+
+async def test_what_is_offered_is_driven_to_the_end() -> None:
+    world = World(workers=4)
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.trace.until(
+            lambda: world.meter.seen.get(world.holder) and world.ready == "Ready"
+        )
+    assert (world.secret, world.ready) == ("lease-1", "Ready")
+    assert controller.knows(world.dl)
+    assert controller.holders == (world.holder,)
+
+
+async def test_a_stop_finishes_a_mint_that_is_under_way_and_delivers_it() -> None:
+    world = World()
+    answer = asyncio.Event()
+    world.provider.before("issue", answer.wait)
+    async with background(world.controller.run()):
+        await world.controller.offer(world.holder)
+        await world.trace.until(lambda: world.count("issue"))
+        await world.controller.stop()
+        answer.set()
+    assert (world.secret, world.records) == ("lease-1", [("Held", "lease-1")])
+    assert world.count("patch dynamiclease") <= 1
+
+
+async def test_a_stop_begins_nothing_new() -> None:
+    world = World()
+    answer = asyncio.Event()
+    world.cluster.before("get dynamiclease", answer.wait)
+    async with background(world.controller.run()):
+        await world.controller.offer(world.holder)
+        await world.trace.until(lambda: world.count("get dynamiclease"))
+        await world.controller.stop()
+        answer.set()
+    assert world.count("issue") == 0
+    assert world.records == []
+
+
+async def test_after_a_stop_no_key_is_taken() -> None:
+    world = World()
+    await world.controller.stop()
+    await world.controller.offer(world.holder)
+    await world.controller.run()
+    assert world.trace.calls == []
+
+
+async def test_a_key_is_worked_on_by_one_worker_and_comes_again_if_it_became_due() -> None:
+    world = World(workers=4)
+    answer = asyncio.Event()
+    world.provider.before("issue", answer.wait)
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.trace.until(lambda: world.count("issue"))
+        calls = len(world.trace.calls)
+        for _ in range(3):
+            await controller.offer(world.holder)
+        assert len(world.trace.calls) == calls
+        other = Holder(namespace=SHOP, name="other", uid="other")
+        await controller.offer(other)
+        await world.trace.until(lambda: other in world.meter.forgotten)
+        assert world.count("issue") == 1
+        answer.set()
+        await world.trace.until(
+            lambda: world.meter.seen.get(world.holder) and world.ready == "Ready"
+        )
+        holders_and_again = 3
+        await world.trace.until(lambda: len(world.meter.lateness) == holders_and_again)
+    assert world.count("issue") == 1
+
+
+async def test_back_off_holds_against_hints_and_yields_to_a_poke() -> None:
+    world = World()
+    world.provider.before("issue", denied(), denied())
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.passed()
+        assert (world.count("issue"), world.ready) == (1, "LoginRefused")
+        await controller.offer(world.holder, poke=False)
+        await world.passed()
+        assert world.count("issue") == 1
+        await controller.offer(world.holder)
+        await world.passed()
+        assert world.count("issue") == 2
+        await world.passed(after=10)
+    assert (world.count("issue"), world.ready) == (3, "Ready")
+
+
+async def test_a_poke_that_comes_while_a_worker_holds_the_key_is_not_lost() -> None:
+    world = World()
+    answer = asyncio.Event()
+    world.provider.before("issue", answer.wait)
+    world.provider.before("prepare", None)
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.trace.until(lambda: world.count("issue"))
+        world.provider.after("issue", denied())
+        await controller.offer(world.holder)
+        answer.set()
+        await world.passed()
+    assert world.count("issue") == 2
+
+
+async def test_an_api_server_that_is_away_is_asked_again_later_and_sooner_near_the_end() -> None:
+    world = World()
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.passed()
+        world.clock.move(3565)
+        for _ in range(3):
+            world.cluster.before("list records", cluster_away())
+            await world.passed(after=5)
+        assert world.count("extend") == 0
+        await world.passed(after=5)
+    assert world.count("extend") == 1
+    assert world.secret == "lease-1"
+
+
+async def test_an_unexpected_exception_ends_neither_worker_nor_key_and_its_text_is_not_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    world.cluster.before("list secrets", RuntimeError(CANARY))
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.passed()
+        assert world.records == []
+        await world.passed(after=5)
+    assert world.secret == "lease-1"
+    (told,) = caplog.records
+    assert told.levelno == logging.ERROR
+    assert "shop/orders: unexpected RuntimeError at tests.unit.controller.fakes" in told.message
+    assert CANARY not in caplog.text
+
+
+async def test_a_conflict_is_looked_at_anew_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    world.cluster.before("try secret", lambda: world.rival(1))
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.passed()
+    assert world.secret == "lease-1"
+    assert not caplog.records
+
+
+async def test_conflicts_without_end_make_a_pause(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    conflict = errors.Conflict(Reason.CONFLICT, "somebody wrote first")
+    world.cluster.before("try secret", *[conflict] * 6)
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.passed()
+        assert world.count("try secret") == 6
+        await world.passed(after=5)
+    assert world.secret == "lease-1"
+    assert [told.message for told in caplog.records] == [
+        "shop/orders: Conflict: somebody wrote first"
+    ]
+
+
+async def test_retirement_lasts_until_nothing_is_owed() -> None:
+    world = World()
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.passed()
+        world.provider.before("revoke", denied())
+        world.cluster.user_deletes(*KEY)
+        retiring = asyncio.create_task(controller.retired(world.holder))
+        await world.passed()
+        assert not retiring.done()
+        assert world.records == [("Revoking", "lease-1")]
+        await world.passed(after=5)
+        await retiring
+        assert world.records == []
+        world.cluster.user_strips_finalizer(*KEY)
+        await world.passed(after=5)
+        assert controller.holders == ()
+        assert world.holder in world.meter.forgotten
+
+
+async def test_retirement_ends_when_the_dynamiclease_is_gone_although_something_is_owed() -> None:
+    world = World()
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.passed()
+        world.provider.before("revoke", denied())
+        world.cluster.user_deletes(*KEY)
+        retiring = asyncio.create_task(controller.retired(world.holder))
+        await world.passed()
+        world.cluster.user_strips_finalizer(*KEY)
+        world.provider.before("revoke", denied())
+        await world.passed(after=3)
+        await retiring
+        assert world.records == [("Revoking", "lease-1")]
+        await world.passed(after=20)
+    assert (world.records, world.provider.live) == ([], {})
+
+
+async def test_a_release_is_told_once_while_kopf_takes_its_time() -> None:
+    world = World()
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.passed()
+        world.provider.before("revoke", *[denied()] * 9)
+        world.cluster.user_deletes(*KEY)
+        retiring = asyncio.create_task(controller.retired(world.holder))
+        await world.passed(after=901)
+        await retiring
+        await world.passed(after=4)
+        await world.passed(after=4)
+    told = [note.reason for _, note in world.cluster.notes]
+    assert told.count(Reason.TIMED_OUT) == 1
+
+
+async def test_users_of_a_provider_are_due_when_it_changes_and_others_are_not() -> None:
+    world = World()
+    other = world.cluster.user_applies(manifest("other", providerRef={"name": "elsewhere"}))
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await controller.offer(other.holder)
+        await world.passed()
+        before = len(world.meter.lateness)
+        await controller.offer_users_of(("LeaseProvider", SHOP, "elsewhere"))
+        await world.passed()
+        sentinels = 2
+        assert len(world.meter.lateness) == before + 1 + sentinels
+
+
+async def test_our_own_write_of_a_secret_is_told_from_anothers() -> None:
+    world = World()
+    async with world.running() as controller:
+        assert not controller.wrote(world.holder, "1")
+        await controller.offer(world.holder)
+        await world.passed()
+        assert controller.wrote(world.holder, world.cluster.secrets[KEY].resource_version)
+        assert not controller.wrote(world.holder, "")
+        other = world.cluster.user_writes_secret(SHOP, NAME)
+        assert not controller.wrote(world.holder, other.resource_version)
+
+
+async def test_a_change_of_wishes_is_news_and_a_change_of_status_is_not() -> None:
+    world = World()
+    async with world.running() as controller:
+        assert not controller.knows(world.dl)
+        await controller.offer(world.holder)
+        await world.passed()
+        assert controller.knows(world.dl)
+        world.cluster.user_applies(manifest(annotations={"team": "shop"}))
+        assert controller.knows(world.dl)
+        world.cluster.user_applies(manifest(annotations={names.ROTATE: "1"}))
+        assert not controller.knows(world.dl)
+
+
+async def test_due_work_that_nobody_takes_makes_the_process_unhealthy() -> None:
+    world = World()
+    assert world.controller.stuck_for == 0.0
+    await world.controller.offer(world.holder)
+    world.clock.move(200)
+    assert world.controller.stuck_for == 200.0
+
+
+async def test_workers_that_make_slow_progress_are_healthy() -> None:
+    world = World()
+    answer = asyncio.Event()
+    issued = asyncio.Event()
+    world.cluster.before("list secrets", answer.wait)
+    world.provider.before("issue", issued.wait)
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.trace.until(lambda: world.count("list secrets"))
+        await controller.offer(Holder(namespace=SHOP, name="other", uid="other"))
+        world.clock.move(200)
+        assert controller.stuck_for == 200.0
+        answer.set()
+        await world.trace.until(lambda: world.count("issue"))
+        assert controller.stuck_for == 0.0
+        issued.set()

@@ -1,0 +1,236 @@
+"""Pay: a lease is off the ledger when the provider says so and a look agrees, not before."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from leaseholder import errors, ports
+from leaseholder.api import names
+from leaseholder.api.conditions import Reason
+from leaseholder.api.record import Revocation
+from leaseholder.core import steps
+from tests.unit.controller import fakes
+from tests.unit.controller.world import KEY, NAME, SHOP, World, away, denied, manifest
+
+
+async def deleted() -> World:
+    """A world whose delivered lease is to be revoked because its DynamicLease goes."""
+    world = World()
+    await world.settle()
+    world.cluster.user_deletes(*KEY)
+    return world
+
+
+def debt(world: World) -> Revocation:
+    (known,) = world.cluster.ledger.values()
+    assert known.status.revoke is not None
+    return known.status.revoke
+
+
+async def test_the_secret_goes_first_and_the_record_when_a_look_confirms_the_revocation() -> None:
+    world = await deleted()
+    world.trace.calls.clear()
+    assert await world.settle() == steps.Release()
+    told = ("delete secret", "patch record", "revoke", "inspect", "delete record")
+    assert [call for call in world.trace.calls if call in told] == [*told]
+    assert (world.records, world.provider.live) == ([], {})
+    assert world.meter.revocations == ["ok"]
+    assert world.cluster.notes[-1][1].reason == Reason.REVOKED
+
+
+async def test_a_lease_that_still_shows_is_looked_at_again_before_its_record_goes() -> None:
+    world = await deleted()
+    kept = world.provider.live["lease-1"]
+    world.provider.after("revoke", lambda: world.provider.live.update({kept.id: kept}))
+    await world.settle()
+    assert debt(world).last_reason == Reason.NOT_CONFIRMED
+    assert debt(world).answered_at is not None
+    world.provider.live.clear()
+    assert await world.settle(after=10) == steps.Release()
+    assert world.count("revoke") == 1
+
+
+async def test_a_lease_that_is_gone_before_its_revocation_is_believed_when_said_twice() -> None:
+    world = await deleted()
+    world.provider.live.clear()
+    world.clock.move(120)
+    assert await world.settle() != steps.Release()
+    assert debt(world).answered_at is not None
+    assert await world.settle(after=6) == steps.Release()
+
+
+async def test_a_young_lease_that_a_stale_replica_does_not_show_is_revoked_later() -> None:
+    world = await deleted()
+    world.provider.before("revoke", errors.LeaseGone(Reason.GONE, "no such lease"))
+    await world.settle()
+    assert debt(world).answered_at is None
+    assert await world.settle(after=61) == steps.Release()
+    assert world.provider.live == {}
+
+
+async def test_a_revocation_that_did_not_succeed_is_on_record_and_waits_longer_each_time() -> None:
+    world = await deleted()
+    waits = []
+    for attempts in (1, 2, 3):
+        no = ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence="it failed")
+        world.provider.answers.append(no)
+        await world.settle()
+        assert (debt(world).attempts, debt(world).last_reason) == (attempts, "FailedToDelete")
+        next_at = debt(world).next_at
+        assert next_at is not None
+        waits.append((next_at - world.provider.now()).total_seconds())
+        before = world.count("revoke")
+        await world.settle()
+        assert world.count("revoke") == before
+        world.clock.move(waits[-1])
+    assert waits[0] < waits[1] < waits[2]
+    assert world.meter.revocations == ["FailedToDelete"] * 3
+    assert await world.settle() == steps.Release()
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (away(), Reason.UNAVAILABLE),
+        (denied(), Reason.LOGIN_REFUSED),
+        (denied(Reason.AUTH_MISSING), Reason.AUTH_GONE),
+    ],
+)
+async def test_a_provider_that_does_not_answer_keeps_the_debt(
+    failure: errors.ProviderError, reason: Reason
+) -> None:
+    world = await deleted()
+    world.provider.before("revoke", failure)
+    assert await world.settle() != steps.Release()
+    assert (debt(world).attempts, debt(world).last_reason) == (1, reason)
+    assert await world.settle(after=5) == steps.Release()
+
+
+async def test_a_debt_outlives_its_dynamiclease() -> None:
+    world = await deleted()
+    world.provider.before("revoke", away())
+    await world.settle()
+    world.cluster.vanish(*KEY)
+    await world.settle(after=5)
+    assert (world.records, world.provider.live) == ([], {})
+
+
+async def test_the_finalizer_goes_when_the_time_is_over_and_the_debt_stays() -> None:
+    world = await deleted()
+    world.provider.before("revoke", *[away()] * 9)
+    await world.settle()
+    last = await world.settle(after=901)
+    assert isinstance(last, steps.Release)
+    assert last.note is not None
+    assert world.records == [("Revoking", "lease-1")]
+
+
+async def test_a_terminating_namespace_is_not_held_up() -> None:
+    world = await deleted()
+    view = ports.NamespaceView(name=SHOP, labels={}, terminating=True, uid="n")
+    world.cluster.namespaces[SHOP] = view
+    world.provider.before("revoke", away())
+    assert isinstance(await world.settle(), steps.Release)
+    assert world.records == [("Revoking", "lease-1")]
+
+
+async def test_a_force_command_is_passed_on_once() -> None:
+    world = await deleted()
+    world.provider.before("revoke", away())
+    await world.settle()
+    manifested = manifest(annotations={names.FORCE: "1"})
+    known = world.dl.metadata.deletion_timestamp
+    changed = world.cluster.user_applies(manifested)
+    meta = changed.metadata.model_copy(update={"deletion_timestamp": known})
+    world.cluster.leases[KEY] = changed.model_copy(update={"metadata": meta})
+    assert await world.settle() == steps.Release()
+    assert world.provider.forced == ["lease-1"]
+
+
+async def undelivered(**secret: Any) -> tuple[World, steps.Revoke]:
+    """A held lease that another process minted and never delivered, about to be revoked."""
+    world = World()
+    await world.settle()
+    minted = world.provider.mint(
+        ports.Attempt(
+            installation="i",
+            attempt_id="rival-2",
+            source={},
+            ttl_seconds=3600,
+            started_at=world.provider.now(),
+            deadline=world.provider.now(),
+        )
+    )
+    ends = minted.lease.expires_at
+    world.rival(2, state="Held", leaseId="lease-2", issuedAt=ends, expiresAt=ends)
+    _, step = await world.upto(steps.Revoke)
+    return world, step
+
+
+async def test_an_undelivered_lease_is_fenced_before_it_is_revoked() -> None:
+    world, step = await undelivered()
+    assert step.fence is not None
+    before = world.cluster.secrets[KEY].resource_version
+    await world.settle()
+    assert world.cluster.secrets[KEY].resource_version != before
+    assert [*world.provider.live] == ["lease-1"]
+    assert world.secret == "lease-1"
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+async def test_a_lease_that_was_delivered_after_all_is_not_revoked(labelled: bool) -> None:
+    world, step = await undelivered()
+    view, _ = await world.look()
+
+    def late() -> None:
+        known = world.cluster.secrets[KEY]
+        notes = {**known.annotations, names.RECORD: step.record.name, names.LEASE_ID: "lease-2"}
+        labels = known.labels if labelled else {}
+        world.cluster.user_writes_secret(SHOP, NAME, labels=labels, annotations=notes)
+
+    world.cluster.after("touch secret", late)
+    await world.performer.perform(view, step)
+    assert "lease-2" in world.provider.live
+    await world.settle()
+    assert ("Held", "lease-2") in world.records
+
+
+async def test_a_secret_that_went_meanwhile_does_not_keep_a_lease_alive() -> None:
+    world, step = await undelivered()
+    view, _ = await world.look()
+    world.cluster.after("touch secret", world.cluster.secrets.clear)
+    await world.performer.perform(view, step)
+    assert "lease-2" not in world.provider.live
+
+
+async def test_a_late_delivery_that_meets_the_fence_conflicts() -> None:
+    world, step = await undelivered()
+    view, _ = await world.look()
+    assert step.fence is not None
+    world.cluster.user_writes_secret(SHOP, NAME)
+    with pytest.raises(errors.Conflict):
+        await world.performer.perform(view, step)
+    assert "lease-2" in world.provider.live
+
+
+async def test_one_slot_is_vacated_before_the_next_mint() -> None:
+    world = World(can=dataclasses.replace(fakes.CAN, slots="One"))
+    await world.settle()
+    world.cluster.user_applies(manifest(annotations={names.ROTATE: "1"}))
+    await world.settle()
+    calls = world.trace.calls
+    last = len(calls) - 1 - calls[::-1].index("issue")
+    assert calls.index("revoke") < calls.index("delete record") < last
+    assert (world.records, world.secret) == ([("Held", "lease-2")], "lease-2")
+
+
+async def test_a_record_of_another_installation_is_left_alone() -> None:
+    world = World()
+    foreign = world.rival(1, state="Revoking", leaseId="theirs")
+    spec = foreign.spec.model_copy(update={"installation": "another"})
+    world.cluster.put_record(foreign.model_copy(update={"spec": spec}))
+    await world.settle()
+    assert world.count("revoke") == 0
+    assert world.records == [("Revoking", "theirs"), ("Held", "lease-1")]
+    assert world.secret == "lease-1"

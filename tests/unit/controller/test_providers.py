@@ -1,0 +1,170 @@
+"""ProviderWatch: looked at when due, told in status, and no hot loop through our own writes."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from leaseholder import errors
+from leaseholder.api import conditions, provider
+from leaseholder.api.conditions import ConditionType, Reason
+from leaseholder.controller.providers import ProviderWatch
+from tests.unit.controller.world import SHOP, World, cluster_away, denied, infisical, shared
+
+REF = ("LeaseProvider", SHOP, "infisical")
+FIRST = ("provider-uid", 1)
+
+
+@contextlib.asynccontextmanager
+async def watching(world: World) -> AsyncIterator[ProviderWatch]:
+    watch = ProviderWatch(world.cluster, world.clock, world.supplies, world.controller)
+    running = asyncio.create_task(watch.run())
+    try:
+        yield watch
+        assert not running.done()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+def status(world: World) -> provider.ProviderStatus:
+    return world.cluster.providers[REF].status
+
+
+def ready(world: World) -> tuple[str, str] | None:
+    found = conditions.find(status(world).conditions, ConditionType.READY)
+    return (found.status, found.reason) if found is not None else None
+
+
+async def moved(world: World, watch: ProviderWatch, seconds: float) -> None:
+    """Time goes by; another provider's event wakes the watch as its timer would."""
+    world.clock.move(seconds)
+    await watch.offer(("LeaseProvider", SHOP, f"other-{world.clock.seconds}"), None)
+
+
+async def test_a_provider_is_looked_at_and_told_ready() -> None:
+    world = World()
+    async with watching(world) as watch:
+        await watch.offer(REF, FIRST)
+        await world.trace.until(lambda: ready(world))
+    assert ready(world) == ("True", "Ready")
+    assert status(world).capabilities == ("Revoke",)
+    assert [note.reason for _, note in world.cluster.notes] == ["Ready"]
+
+
+async def test_what_we_write_into_status_is_not_taken_for_a_change() -> None:
+    world = World()
+    async with watching(world) as watch:
+        await watch.offer(REF, FIRST)
+        await world.trace.until(lambda: ready(world))
+        await watch.offer(REF, FIRST)
+        await moved(world, watch, 2)
+        await world.trace.until(lambda: world.count("get provider") >= 2)
+    assert world.count("check") == 1
+
+
+async def test_it_is_looked_at_again_after_its_interval_and_nothing_is_written() -> None:
+    world = World()
+    async with watching(world) as watch:
+        await watch.offer(REF, FIRST)
+        await world.trace.until(lambda: ready(world))
+        await moved(world, watch, 301)
+        await world.trace.until(lambda: world.count("check") == 2)
+        await moved(world, watch, 0)
+        await world.trace.until(lambda: world.count("get provider") >= 4)
+    assert world.count("patch provider") == 1
+
+
+async def test_a_provider_that_fails_is_told_and_keeps_what_was_learned() -> None:
+    world = World()
+    async with watching(world) as watch:
+        await watch.offer(REF, FIRST)
+        await world.trace.until(lambda: ready(world))
+        world.provider.before("check", denied())
+        await watch.offer(REF, ("provider-uid", 2))
+        await moved(world, watch, 2)
+        await world.trace.until(lambda: ready(world) == ("False", "LoginRefused"))
+        assert status(world).capabilities == ("Revoke",)
+        await moved(world, watch, 11)
+        await world.trace.until(lambda: ready(world) == ("True", "Ready"))
+    kinds = [note.type for _, note in world.cluster.notes]
+    assert kinds == ["Normal", "Warning", "Normal"]
+
+
+async def test_users_are_offered_when_it_changes_and_when_it_heals() -> None:
+    world = World()
+    world.provider.before("check", errors.Throttled(Reason.THROTTLED, "later", retry_after=30))
+    async with world.running() as controller, watching(world) as watch:
+        await controller.offer(world.holder)
+        await world.passed()
+        taken = len(world.meter.lateness)
+        await watch.offer(REF, FIRST)
+        await world.trace.until(lambda: len(world.meter.lateness) == taken + 1)
+        await world.trace.until(lambda: ready(world) == ("False", "Throttled"))
+        taken = len(world.meter.lateness)
+        await moved(world, watch, 31)
+        await world.trace.until(lambda: ready(world) == ("True", "Ready"))
+        await world.trace.until(lambda: len(world.meter.lateness) > taken)
+
+
+async def test_an_unexpected_exception_in_one_check_does_not_end_the_watch(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    world.provider.before("check", RuntimeError("hunter2-canary"))
+    async with watching(world) as watch:
+        await watch.offer(REF, FIRST)
+        await world.trace.until(lambda: world.count("check"))
+        await moved(world, watch, 0)
+        await world.trace.until(lambda: caplog.records)
+        await moved(world, watch, 5)
+        await world.trace.until(lambda: ready(world))
+    (told,) = caplog.records
+    assert told.message.startswith("LeaseProvider shop/infisical: unexpected RuntimeError at")
+    assert "canary" not in caplog.text
+
+
+async def test_an_api_server_that_is_away_is_asked_again(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    world.cluster.put_provider(shared())
+    world.cluster.before("get provider", cluster_away())
+    async with watching(world) as watch:
+        await watch.offer(("ClusterLeaseProvider", "", "shared"), ("shared-uid", 1))
+        await world.trace.until(lambda: caplog.records)
+        await moved(world, watch, 5)
+        await world.trace.until(lambda: world.count("patch provider"))
+    assert caplog.messages == [
+        "ClusterLeaseProvider shared: ClusterUnavailable: the API server is away"
+    ]
+
+
+async def test_a_provider_is_checked_once_at_a_time() -> None:
+    world = World()
+    answer = asyncio.Event()
+    world.provider.before("check", answer.wait)
+    async with watching(world) as watch:
+        await watch.offer(REF, FIRST)
+        await world.trace.until(lambda: world.count("check"))
+        await watch.offer(REF, ("provider-uid", 2))
+        await moved(world, watch, 0)
+        await world.trace.until(lambda: world.count("get provider") == 2)
+        assert world.count("check") == 1
+        answer.set()
+        await world.trace.until(lambda: ready(world))
+        await moved(world, watch, 2)
+        await world.trace.until(lambda: world.count("check") == 2)
+
+
+async def test_a_provider_that_went_is_forgotten_and_its_namesake_is_new() -> None:
+    world = World()
+    async with watching(world) as watch:
+        await watch.offer(REF, FIRST)
+        await world.trace.until(lambda: ready(world))
+        world.cluster.providers.clear()
+        await watch.offer(REF, None)
+        await world.trace.until(lambda: world.count("get provider") == 2)
+        world.cluster.put_provider(infisical())
+        await watch.offer(REF, FIRST)
+        await world.trace.until(lambda: ready(world))
+    assert world.count("check") == 2

@@ -1,0 +1,175 @@
+"""Renew: extended in time, looked at where that is unclear, replaced when it is gone."""
+
+from datetime import timedelta
+
+import pytest
+
+from leaseholder import errors
+from leaseholder.api import names
+from leaseholder.api.conditions import Reason
+from tests.unit.controller.fakes import START
+from tests.unit.controller.world import World, away, manifest
+
+DUE = 2400.0
+"""Seconds after which a lease of an hour is surely due."""
+
+
+def ends(world: World, lease_id: str = "lease-1") -> float:
+    """When a lease ends, in seconds after the start."""
+    return (world.provider.live[lease_id].expires_at - START).total_seconds()
+
+
+async def test_a_lease_is_extended_to_its_whole_life_without_another_look() -> None:
+    world = World()
+    await world.settle()
+    await world.settle(after=DUE)
+    assert ends(world) == DUE + 3600
+    assert (world.count("extend"), world.count("inspect")) == (1, 1)
+    assert world.meter.renewals == ["ok"]
+    assert world.dl.status.lease is not None
+    assert world.dl.status.lease.expires_at == START + timedelta(seconds=DUE + 3600)
+
+
+async def test_after_an_extension_that_failed_the_lease_is_looked_at_first() -> None:
+    world = World()
+    await world.settle()
+    world.provider.before("extend", away(sent=True))
+    await world.settle(after=DUE)
+    assert (world.ready, ends(world)) == ("ProviderUnavailable", 3600)
+    looks = world.count("inspect")
+    await world.settle(after=3)
+    assert world.count("inspect") == looks + 1
+    assert ends(world) == DUE + 3 + 3600
+    assert world.meter.renewals == [Reason.UNAVAILABLE, "ok"]
+    assert world.ready == "Ready"
+
+
+async def test_an_extension_whose_answer_was_lost_is_not_made_again() -> None:
+    world = World()
+    await world.settle()
+    world.provider.after("extend", away(sent=True))
+    await world.settle(after=DUE)
+    await world.settle(after=3)
+    assert world.count("extend") == 1
+    assert ends(world) == DUE + 3600
+    assert world.ready == "Ready"
+
+
+async def test_after_a_restart_the_lease_is_looked_at_before_it_is_extended() -> None:
+    world = World()
+    await world.settle()
+    world.crash()
+    looks = world.count("inspect")
+    await world.settle(after=DUE)
+    assert world.count("inspect") > looks
+    assert ends(world) == DUE + 3600
+
+
+async def test_a_lease_that_is_gone_when_it_is_extended_is_believed_at_the_second_look() -> None:
+    world = World()
+    await world.settle()
+    world.provider.live.clear()
+    await world.settle(after=DUE)
+    assert (world.ready, world.count("issue")) == ("LeaseGone", 1)
+    await world.settle(after=6)
+    assert world.secret == "lease-2"
+    assert world.records == [("Revoking", "lease-1"), ("Held", "lease-2")]
+    await world.settle(after=6)
+    assert world.records == [("Held", "lease-2")]
+
+
+async def test_a_lease_that_a_stale_replica_does_not_show_is_kept() -> None:
+    world = World()
+    await world.settle()
+    world.provider.before("extend", errors.LeaseGone(Reason.GONE, "no such lease"))
+    await world.settle(after=DUE)
+    await world.settle(after=6)
+    assert world.secret == "lease-1"
+    assert world.ready == "Ready"
+
+
+async def test_the_probe_finds_a_revoked_lease_between_two_extensions() -> None:
+    world = World()
+    await world.settle()
+    world.provider.live.clear()
+    await world.settle(after=301)
+    assert world.secret == "lease-1"
+    await world.settle(after=6)
+    assert world.secret == "lease-2"
+
+
+async def test_a_probe_that_fails_changes_nothing() -> None:
+    world = World()
+    await world.settle()
+    world.provider.before("inspect", away())
+    await world.settle(after=301)
+    assert (world.ready, world.records) == ("Ready", [("Held", "lease-1")])
+
+
+async def test_a_lease_that_can_not_be_extended_is_replaced() -> None:
+    world = World()
+    world.provider.latest = START + timedelta(seconds=3600)
+    await world.settle()
+    world.provider.latest = None
+    await world.settle(after=DUE)
+    assert world.secret == "lease-2"
+    assert [state for state, _ in world.records] == ["Superseded", "Held"]
+
+
+async def test_a_provider_that_says_so_only_when_asked_is_believed() -> None:
+    world = World()
+    await world.settle()
+    world.provider.before("extend", errors.CannotExtend(Reason.CANNOT_EXTEND, "at its end"))
+    await world.settle(after=DUE)
+    assert world.secret == "lease-2"
+    assert world.meter.renewals == [Reason.CANNOT_EXTEND]
+
+
+async def test_an_extension_that_adds_nothing_makes_the_lease_be_replaced() -> None:
+    world = World()
+    await world.settle()
+    world.provider.adds = False
+    await world.settle(after=DUE)
+    assert world.secret == "lease-2"
+
+
+async def test_an_extension_that_comes_too_soon_waits() -> None:
+    world = World()
+    await world.settle()
+    soon = errors.CannotExtend(Reason.RENEWAL_TOO_SOON, "too short an extension")
+    world.provider.before("extend", soon)
+    await world.settle(after=DUE)
+    assert world.secret == "lease-1"
+    assert world.ready == Reason.RENEWAL_TOO_SOON
+    await world.settle(after=3)
+    assert world.ready == "Ready"
+
+
+@pytest.mark.parametrize("works", [True, False])
+async def test_a_renew_command_acts_once_and_says_when_it_can_not(works: bool) -> None:
+    world = World()
+    await world.settle()
+    world.cluster.user_applies(manifest(annotations={names.RENEW: "1"}))
+    if not works:
+        reason = Reason.RENEWAL_TOO_SOON
+        world.provider.before("extend", errors.CannotExtend(reason, "too short an extension"))
+    await world.settle(after=600)
+    assert world.count("extend") == 1
+    assert world.dl.status.handled is not None
+    assert world.dl.status.handled.renew == "1"
+    told = [note.reason for _, note in world.cluster.notes]
+    assert (Reason.RENEWAL_TOO_SOON in told) is not works
+
+
+async def test_a_rotate_command_replaces_the_lease_and_revokes_the_old_one_after_the_overlap() -> (
+    None
+):
+    world = World()
+    await world.settle()
+    world.cluster.user_applies(manifest(annotations={names.ROTATE: "1"}))
+    await world.settle()
+    assert world.secret == "lease-2"
+    assert [*world.provider.live] == ["lease-1", "lease-2"]
+    await world.settle(after=121)
+    assert [*world.provider.live] == ["lease-2"]
+    assert world.records == [("Held", "lease-2")]

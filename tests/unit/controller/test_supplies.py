@@ -1,0 +1,183 @@
+"""Supplies: which provider a DynamicLease may use, and one adapter for each."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from leaseholder import errors
+from leaseholder.api import provider
+from leaseholder.api.conditions import Reason
+from leaseholder.controller import supplies
+from tests.unit.controller import fakes
+from tests.unit.controller.world import AUTH, SHOP, World, cluster_away, infisical, manifest, shared
+
+REF = ("LeaseProvider", SHOP, "infisical")
+
+
+def fresh(world: World) -> None:
+    """Let each adapter that is built be another one."""
+    world.build = lambda: fakes.FakeProvider(world.trace, world.clock)
+
+
+async def test_one_read_serves_all_who_ask_while_it_lasts_and_shortly_after() -> None:
+    world = World()
+    answer = asyncio.Event()
+    world.cluster.before("get provider", answer.wait)
+    asking = [asyncio.create_task(world.supplies.wanted(world.dl)) for _ in range(5)]
+    await world.trace.until(lambda: world.count("get provider"))
+    answer.set()
+    found = await asyncio.gather(*asking)
+    await world.supplies.wanted(world.dl)
+    assert world.count("get provider") == 1
+    assert {id(adapter) for _, adapter in found} == {id(world.provider)}
+    assert len(world.built) == 1
+
+
+async def test_a_read_is_made_again_when_it_is_old_or_the_object_changed() -> None:
+    world = World()
+    await world.supplies.wanted(world.dl)
+    world.clock.move(supplies.CACHED_FOR + 1)
+    await world.supplies.wanted(world.dl)
+    world.supplies.invalidate(REF)
+    await world.supplies.wanted(world.dl)
+    assert world.count("get provider") == 3
+
+
+async def test_a_read_that_failed_is_made_again_at_once() -> None:
+    world = World()
+    world.cluster.before("get provider", cluster_away())
+    with pytest.raises(errors.ClusterUnavailable):
+        await world.supplies.wanted(world.dl)
+    await world.supplies.wanted(world.dl)
+
+
+async def test_one_who_gives_up_waiting_does_not_take_the_read_from_the_others() -> None:
+    world = World()
+    answer = asyncio.Event()
+    world.cluster.before("get provider", answer.wait)
+    first, second = (asyncio.create_task(world.supplies.wanted(world.dl)) for _ in range(2))
+    await world.trace.until(lambda: world.count("get provider"))
+    first.cancel()
+    await asyncio.wait([first])
+    answer.set()
+    _, adapter = await second
+    assert adapter is world.provider
+    assert first.cancelled()
+
+
+async def test_a_missing_provider_is_named() -> None:
+    world = World()
+    world.cluster.providers.clear()
+    with pytest.raises(errors.Invalid, match="there is no LeaseProvider infisical") as missing:
+        await world.supplies.wanted(world.dl)
+    assert missing.value.reason == Reason.PROVIDER_MISSING
+
+
+async def test_a_provider_of_another_kind_than_the_source_is_named() -> None:
+    world = World()
+    spec = world.dl.spec.model_copy(update={"infisical": None})
+    with pytest.raises(errors.Invalid) as other:
+        await world.supplies.wanted(world.dl.model_copy(update={"spec": spec}))
+    assert other.value.reason == Reason.PROVIDER_MISMATCH
+
+
+@pytest.mark.parametrize(
+    ("allowed", "fits"),
+    [
+        ([], False),
+        ([{"names": ["other"]}], False),
+        ([{"names": ["other", SHOP]}], True),
+        ([{"selector": {"matchLabels": {"team": "shop"}}}], True),
+        ([{"selector": {"matchLabels": {"team": "shop", "env": "prod"}}}], False),
+        ([{"names": ["other"]}, {"selector": {"matchLabels": {"team": "shop"}}}], True),
+    ],
+)
+async def test_a_shared_provider_serves_the_namespaces_that_it_names(
+    allowed: list[dict[str, Any]], fits: bool
+) -> None:
+    world = World()
+    world.cluster.put_provider(shared(*allowed))
+    world.cluster.labels(SHOP, team="shop")
+    dl = world.cluster.user_applies(
+        manifest(providerRef={"kind": "ClusterLeaseProvider", "name": "shared"})
+    )
+    if fits:
+        supply, _ = await world.supplies.wanted(dl)
+        assert (supply.kind, supply.namespace) == ("ClusterLeaseProvider", "")
+        assert world.built[0][0].namespace is None
+    else:
+        with pytest.raises(errors.Denied, match="doesn't allow namespace shop") as no:
+            await world.supplies.wanted(dl)
+        assert no.value.reason == Reason.NAMESPACE_NOT_ALLOWED
+
+
+async def test_a_namespace_that_is_gone_is_not_selected() -> None:
+    world = World()
+    world.cluster.put_provider(shared({"selector": {"matchLabels": {"team": "shop"}}}))
+    dl = world.cluster.user_applies(
+        manifest(providerRef={"kind": "ClusterLeaseProvider", "name": "shared"})
+    )
+    with pytest.raises(errors.Denied):
+        await world.supplies.wanted(dl)
+
+
+async def test_a_changed_spec_makes_another_adapter_and_the_old_one_is_closed_at_the_end() -> None:
+    world = World()
+    fresh(world)
+    _, old = await world.supplies.wanted(world.dl)
+    world.cluster.put_provider(infisical(limits={"concurrency": 1}))
+    world.supplies.invalidate(REF)
+    _, new = await world.supplies.wanted(world.dl)
+    assert new is not old
+    await world.supplies.aclose()
+    assert [adapter.closed for _, adapter in world.built] == [True, True]
+
+
+async def test_the_adapter_is_kept_when_the_provider_object_is_gone() -> None:
+    world = World()
+    await world.settle()
+    world.cluster.providers.clear()
+    world.supplies.invalidate(REF)
+    (known,) = world.cluster.ledger.values()
+    assert await world.supplies.for_record(known) is world.provider
+    assert len(world.built) == 1
+
+
+async def test_after_a_restart_an_adapter_is_built_from_the_object_or_from_the_record() -> None:
+    world = World()
+    await world.settle()
+    (known,) = world.cluster.ledger.values()
+    for _ in range(2):
+        again = supplies.Supplies(
+            world.cluster, world.clock, world.supplies.build, world.supplies.address
+        )
+        await again.for_record(known)
+        world.cluster.providers.clear()
+    from_object, from_record = world.built[1][0], world.built[2][0]
+    assert from_object.spec.infisical == from_record.spec.infisical
+    assert from_object.namespace == from_record.namespace == SHOP
+
+
+async def test_a_namesake_of_the_provider_is_not_taken_for_it() -> None:
+    world = World()
+    known = world.rival(1)
+    url = {"url": "https://another.example", "auth": AUTH}
+    world.cluster.put_provider(infisical(uid="another", infisical=url))
+    await world.supplies.for_record(known)
+    ((access, _),) = world.built
+    assert isinstance(access.spec, provider.LeaseProviderSpec)
+    assert access.spec.infisical is not None
+    assert access.spec.infisical.url == "https://infisical.example"
+
+
+async def test_a_record_that_does_not_say_enough_is_refused_and_wedges_nothing() -> None:
+    world = World()
+    known = world.rival(1, state="Revoking", leaseId="lease-9")
+    minted = known.spec.provider.model_copy(update={"uid": "gone", "auth_ref": {"newAuth": {}}})
+    spec = known.spec.model_copy(update={"provider": minted})
+    known = world.cluster.put_record(known.model_copy(update={"spec": spec}))
+    with pytest.raises(errors.Invalid, match="can't be read"):
+        await world.supplies.for_record(known)
+    await world.settle()
+    assert world.secret == "lease-1"

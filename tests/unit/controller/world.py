@@ -1,0 +1,241 @@
+"""A controller put together over the fakes, with a DynamicLease and a provider to begin with.
+
+``settle`` performs one key's steps in the test's own task; ``running`` starts the workers, and
+``passed`` waits until they are through with what was due.
+"""
+
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from leaseholder import errors, ports
+from leaseholder.api import base, lease, provider, record
+from leaseholder.api.conditions import Reason
+from leaseholder.controller import acquire, loop, observe, pay, perform
+from leaseholder.controller import supplies as supplies_
+from leaseholder.core import steps
+from leaseholder.core.decide import decide
+from leaseholder.core.view import Memory, View
+from tests.unit.controller import fakecluster, fakes
+
+SHOP = "shop"
+NAME = "orders"
+HERE = "cluster/leaseholder"
+KEY = (SHOP, NAME)
+SPEC: dict[str, Any] = {
+    "providerRef": {"name": "infisical"},
+    "infisical": {"projectSlug": "p", "environmentSlug": "e", "dynamicSecretName": "d"},
+    "ttl": "1h",
+}
+AUTH: dict[str, Any] = {"tokenAuth": {"tokenSecretRef": {"name": "auth", "key": "token"}}}
+
+
+def manifest(
+    name: str = NAME, annotations: dict[str, str] | None = None, **spec: Any
+) -> dict[str, Any]:
+    """A DynamicLease as a user writes it."""
+    meta = {"name": name, "namespace": SHOP, "annotations": annotations or {}}
+    return {"metadata": meta, "spec": {**SPEC, **spec}}
+
+
+def infisical(name: str = "infisical", uid: str = "provider-uid", **spec: Any) -> Any:
+    """A LeaseProvider as the API server has it."""
+    return provider.LeaseProvider(
+        metadata=base.ObjectMeta(name=name, namespace=SHOP, uid=uid, generation=1),
+        spec=provider.LeaseProviderSpec.model_validate(
+            {"infisical": {"url": "https://infisical.example", "auth": AUTH}, **spec}
+        ),
+    )
+
+
+def shared(*allowed: dict[str, Any]) -> provider.ClusterLeaseProvider:
+    """A ClusterLeaseProvider for some namespaces."""
+    spec = infisical().spec.dump()
+    return provider.ClusterLeaseProvider(
+        metadata=base.ObjectMeta(name="shared", uid="shared-uid", generation=1),
+        spec=provider.ClusterLeaseProviderSpec.model_validate(
+            {**spec, "allowedNamespaces": allowed}
+        ),
+    )
+
+
+def away(*, sent: bool = False) -> errors.Unavailable:
+    """No answer; ``sent``: the request may have taken effect."""
+    return errors.Unavailable(Reason.UNAVAILABLE, "the provider is away", sent=sent)
+
+
+def denied(reason: Reason = Reason.LOGIN_REFUSED) -> errors.Denied:
+    return errors.Denied(reason, "the login is refused")
+
+
+def cluster_away() -> errors.ClusterUnavailable:
+    return errors.ClusterUnavailable(Reason.CLUSTER, "the API server is away")
+
+
+class World:
+    """Everything, in memory."""
+
+    def __init__(self, *, can: ports.Capabilities = fakes.CAN, workers: int = 1) -> None:
+        self.trace = fakes.Trace()
+        self.clock = fakes.FakeClock()
+        self.meter = fakes.FakeMeter(self.trace)
+        self.cluster = fakecluster.FakeCluster(self.trace, self.clock)
+        self.provider = fakes.FakeProvider(self.trace, self.clock, can)
+        self.built: list[tuple[ports.Access, fakes.FakeProvider]] = []
+        self.build: Callable[[], fakes.FakeProvider] = lambda: self.provider
+        self.supplies = supplies_.Supplies(self.cluster, self.clock, self._build, _address)
+        self.observer = observe.Observer(self.cluster, self.clock, self.supplies, HERE)
+        self.performer = self.process().performer
+        self.controller = self.process(workers)
+        self.memory = Memory()
+        self.cluster.put_provider(infisical())
+        self.holder = self.cluster.user_applies(manifest()).holder
+        self._sentinels = 0
+
+    def process(self, workers: int = 1) -> loop.Controller:
+        """A controller as a process has it; another one is another process, or a restart."""
+        cluster, supplies, meter = self.cluster, self.supplies, self.meter
+        performer = perform.Performer(
+            cluster,
+            supplies,
+            meter,
+            acquire.Acquirer(cluster, supplies, meter, HERE),
+            pay.Payer(cluster, supplies, meter),
+        )
+        return loop.Controller(self.observer, performer, self.clock, meter, workers)
+
+    def _build(self, access: ports.Access, _: ports.Credentialing) -> ports.Provider:
+        made = self.build()
+        self.built.append((access, made))
+        return made
+
+    # -- one key in the test's own task
+
+    async def look(self) -> tuple[View, steps.Step]:
+        """One observation, and what is decided from it."""
+        view = await self.observer.observe(self.holder, self.memory)
+        return view, decide(view)
+
+    async def step(self) -> steps.Step:
+        """Look, and do the one thing that is to be done."""
+        view, step = await self.look()
+        await self.performer.perform(view, step)
+        return step
+
+    async def upto(self, kind: type[steps.Step]) -> tuple[View, Any]:
+        """Perform steps until one of that kind is to be performed."""
+        step: steps.Step | None = None
+        for _ in range(40):
+            view, step = await self.look()
+            if isinstance(step, kind):
+                return view, step
+            with contextlib.suppress(errors.Conflict):
+                await self.performer.perform(view, step)
+        raise AssertionError(f"no {kind.__name__}; the last was {step}")
+
+    async def settle(self, after: float = 0.0) -> steps.Idle | steps.Release:
+        """Perform steps until there is nothing to do for now."""
+        self.clock.move(after)
+        step: steps.Step | None = None
+        for _ in range(40):
+            view, step = await self.look()
+            with contextlib.suppress(errors.Conflict):
+                await self.performer.perform(view, step)
+            if isinstance(step, steps.Idle | steps.Release):
+                return step
+        raise AssertionError(f"it never rests; the last was {step}")
+
+    def crash(self) -> None:
+        """All that only this process knew is lost."""
+        self.memory = Memory()
+
+    # -- the workers
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[loop.Controller]:
+        """The workers at work; stopped with the context."""
+        async with fakes.background(self.controller.run()):
+            yield self.controller
+            await self.controller.stop()
+
+    async def passed(self, after: float = 0.0) -> None:
+        """Wait until one worker is through with all that is due by then."""
+        self.clock.move(after)
+        for _ in range(2):
+            self._sentinels += 1
+            name = f"sentinel-{self._sentinels}"
+            sentinel = record.Holder(namespace=SHOP, name=name, uid=name)
+            await self.controller.offer(sentinel, poke=False)
+            await self.trace.until(functools.partial(self.meter.forgotten.__contains__, sentinel))
+
+    # -- what is
+
+    @property
+    def dl(self) -> lease.DynamicLease:
+        return self.cluster.leases[KEY]
+
+    @property
+    def ready(self) -> str:
+        """The reason of the condition Ready."""
+        return next(c.reason for c in self.dl.status.conditions if c.type == "Ready")
+
+    @property
+    def records(self) -> list[tuple[str, str]]:
+        """State and lease id of each record, oldest first."""
+        known = sorted(self.cluster.ledger.values(), key=lambda r: r.number)
+        return [(r.state, r.status.lease_id) for r in known]
+
+    @property
+    def secret(self) -> str | None:
+        """The lease whose credentials the Secret holds."""
+        return self.cluster.values.get(KEY, {}).get("DB_USERNAME")
+
+    def count(self, call: str) -> int:
+        return self.trace.calls.count(call)
+
+    def rival(self, number: int, **status: Any) -> record.LeaseRecord:
+        """A record that another process puts on the ledger."""
+        known = (r.spec.source_hash for r in self.cluster.ledger.values())
+        spec = {
+            "for": self.holder,
+            "installation": HERE,
+            "attemptId": f"rival-{number}",
+            "provider": {
+                "type": "infisical",
+                "kind": "LeaseProvider",
+                "namespace": SHOP,
+                "name": "infisical",
+                "uid": "provider-uid",
+                "address": "https://infisical.example",
+                "authRef": AUTH,
+            },
+            "source": {},
+            "sourceHash": next(known, "h"),
+            "ttlSeconds": 3600,
+            "startedAt": self.clock.wall(),
+            "deadline": self.clock.wall(),
+        }
+        made = record.LeaseRecord.model_validate(
+            {
+                "metadata": {
+                    "name": f"{self.holder.uid}-{number}",
+                    "uid": f"rival-{number}",
+                    "labels": {"leaseholder.dev/for-uid": self.holder.uid},
+                },
+                "spec": spec,
+                "status": {"state": "Attempt", **status},
+            }
+        )
+        return self.cluster.put_record(made)
+
+    def claim(self) -> None:
+        """Another process claims every attempt."""
+        for known in list(self.cluster.ledger.values()):
+            if known.state is record.State.ATTEMPT:
+                status = known.status.model_copy(update={"state": record.State.REVOKING})
+                self.cluster.put_record(known.model_copy(update={"status": status}))
+
+
+def _address(spec: provider.ProviderSpec) -> str:
+    return spec.infisical.url if spec.infisical is not None else ""
