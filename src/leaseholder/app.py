@@ -7,6 +7,7 @@ what was minted is delivered), and only then kopf's watches and the connections 
 
 import asyncio
 import contextlib
+import functools
 import logging
 import signal
 from collections.abc import AsyncIterator
@@ -15,11 +16,11 @@ from typing import Final
 
 import kopf
 
-from leaseholder import errors, handlers, ports
+from leaseholder import errors, handlers
 from leaseholder.clock import SystemClock
 from leaseholder.cluster.adapter import KubernetesCluster
-from leaseholder.controller import acquire, ledger, loop, mishaps, observe, pay, perform, providers
-from leaseholder.controller import supplies as supplies_
+from leaseholder.controller import assembly, ledger, loop, mishaps, providers
+from leaseholder.controller.supplies import Supplies
 from leaseholder.providers import registry
 from leaseholder.settings import Settings
 from leaseholder.telemetry import logs, server
@@ -165,34 +166,23 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
         namespaces=settings.watched,
         observe=metrics.cluster_request,
     )
+    build = functools.partial(
+        registry.build,
+        clock=clock,
+        settings=settings.infisical,
+        observe=metrics.provider_request,
+        shared=registry.wallet(clock),
+    )
 
-    shared = registry.wallet(clock)
-
-    def build(access: ports.Access, credentialing: ports.Credentialing) -> ports.Provider:
-        return registry.build(
-            access,
-            credentialing,
-            clock=clock,
-            settings=settings.infisical,
-            observe=metrics.provider_request,
-            shared=shared,
-        )
-
-    supplies = supplies_.Supplies(cluster, clock, build, registry.address)
+    supplies = Supplies(cluster, clock, build, registry.address)
     try:
-        installation = await cluster.installation()
-        controller = loop.Controller(
-            observe.Observer(cluster, clock, supplies, installation),
-            perform.Performer(
-                cluster,
-                supplies,
-                metrics,
-                acquire.Acquirer(cluster, supplies, metrics, installation),
-                pay.Payer(cluster, supplies, metrics),
-            ),
-            clock,
-            metrics,
-            settings.workers,
+        controller = assembly.assemble(
+            cluster,
+            supplies,
+            clock=clock,
+            meter=metrics,
+            installation=await cluster.installation(),
+            workers=settings.workers,
         )
         yield Operator(
             settings=settings,

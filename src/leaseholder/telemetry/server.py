@@ -1,10 +1,11 @@
 """/metrics, /healthz and /readyz over plain HTTP."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Check = Callable[[], str | None]
 """None when well, else what is wrong."""
 
@@ -32,9 +33,9 @@ async def serving(
         CannotListen: the address is taken, or not ours.
     """
     app = web.Application()
-    app.router.add_get("/metrics", lambda _: _metrics(metrics))
-    app.router.add_get("/healthz", lambda _: _verdict(healthy))
-    app.router.add_get("/readyz", lambda _: _verdict(ready))
+    app.router.add_get("/metrics", _metrics(metrics))
+    app.router.add_get("/healthz", _verdict(healthy))
+    app.router.add_get("/readyz", _verdict(ready))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
@@ -52,12 +53,18 @@ async def _listen(runner: web.AppRunner, address: str) -> None:
         raise CannotListen(f"can't listen at {address}: {error.strerror or 'refused'}") from error
 
 
-async def _metrics(metrics: Callable[[], bytes]) -> web.Response:
-    return web.Response(
-        body=metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-    )
+def _metrics(metrics: Callable[[], bytes]) -> Handler:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(
+            body=metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        )
+
+    return answer
 
 
-async def _verdict(check: Check) -> web.Response:
-    wrong = check()
-    return web.Response(text=(wrong or "ok") + "\n", status=503 if wrong else 200)
+def _verdict(check: Check) -> Handler:
+    async def answer(_: web.Request) -> web.Response:
+        wrong = check()
+        return web.Response(text=(wrong or "ok") + "\n", status=503 if wrong else 200)
+
+    return answer

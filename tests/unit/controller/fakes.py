@@ -13,7 +13,7 @@ import itertools
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from leaseholder import errors, ports
@@ -21,7 +21,6 @@ from leaseholder.api import base, record
 from leaseholder.api.conditions import Reason
 from leaseholder.secrecy import Credentials
 
-START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 Reaction = BaseException | Callable[[], object] | None
 CAN = ports.Capabilities(
     renewable=True,
@@ -33,22 +32,6 @@ CAN = ports.Capabilities(
     replica_lag=60,
 )
 """A kind of lease for which everything can be done."""
-
-
-class FakeClock:
-    """Time stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def wall(self) -> datetime:
-        return START + timedelta(seconds=self.seconds - 1000.0)
-
-    def move(self, seconds: float) -> None:
-        self.seconds += seconds
 
 
 @dataclass

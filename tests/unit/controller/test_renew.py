@@ -7,7 +7,7 @@ import pytest
 from leaseholder import errors
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
-from tests.unit.controller.fakes import START
+from tests.unit.clocks import NOW
 from tests.unit.controller.world import World, away, manifest
 
 DUE = 2400.0
@@ -16,7 +16,7 @@ DUE = 2400.0
 
 def ends(world: World, lease_id: str = "lease-1") -> float:
     """When a lease ends, in seconds after the start."""
-    return (world.provider.live[lease_id].expires_at - START).total_seconds()
+    return (world.provider.live[lease_id].expires_at - NOW).total_seconds()
 
 
 async def test_a_lease_is_extended_to_its_whole_life_without_another_look() -> None:
@@ -27,7 +27,7 @@ async def test_a_lease_is_extended_to_its_whole_life_without_another_look() -> N
     assert (world.count("extend"), world.count("inspect")) == (1, 1)
     assert world.meter.renewals == ["ok"]
     assert world.dl.status.lease is not None
-    assert world.dl.status.lease.expires_at == START + timedelta(seconds=DUE + 3600)
+    assert world.dl.status.lease.expires_at == NOW + timedelta(seconds=DUE + 3600)
 
 
 async def test_after_an_extension_that_failed_the_lease_is_looked_at_first() -> None:
@@ -108,7 +108,7 @@ async def test_a_probe_that_fails_changes_nothing() -> None:
 
 async def test_a_lease_that_can_not_be_extended_is_replaced() -> None:
     world = World()
-    world.provider.latest = START + timedelta(seconds=3600)
+    world.provider.latest = NOW + timedelta(seconds=3600)
     await world.settle()
     world.provider.latest = None
     await world.settle(after=DUE)

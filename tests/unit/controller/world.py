@@ -12,11 +12,12 @@ from typing import Any
 from leaseholder import errors, ports
 from leaseholder.api import base, lease, provider, record
 from leaseholder.api.conditions import Reason
-from leaseholder.controller import acquire, loop, observe, pay, perform
+from leaseholder.controller import assembly, loop
 from leaseholder.controller import supplies as supplies_
 from leaseholder.core import steps
 from leaseholder.core.decide import decide
 from leaseholder.core.view import Memory, View
+from tests.unit import clocks
 from tests.unit.controller import fakecluster, fakes
 
 SHOP = "shop"
@@ -78,16 +79,15 @@ class World:
 
     def __init__(self, *, can: ports.Capabilities = fakes.CAN, workers: int = 1) -> None:
         self.trace = fakes.Trace()
-        self.clock = fakes.FakeClock()
+        self.clock = clocks.FakeClock()
         self.meter = fakes.FakeMeter(self.trace)
         self.cluster = fakecluster.FakeCluster(self.trace, self.clock)
         self.provider = fakes.FakeProvider(self.trace, self.clock, can)
         self.built: list[tuple[ports.Access, fakes.FakeProvider]] = []
         self.build: Callable[[], fakes.FakeProvider] = lambda: self.provider
         self.supplies = supplies_.Supplies(self.cluster, self.clock, self._build, _address)
-        self.observer = observe.Observer(self.cluster, self.clock, self.supplies, HERE)
-        self.performer = self.process().performer
         self.controller = self.process(workers)
+        self.observer, self.performer = self.controller.observer, self.controller.performer
         self.memory = Memory()
         self.cluster.put_provider(infisical())
         self.holder = self.cluster.user_applies(manifest()).holder
@@ -95,15 +95,14 @@ class World:
 
     def process(self, workers: int = 1) -> loop.Controller:
         """A controller as a process has it; another one is another process, or a restart."""
-        cluster, supplies, meter = self.cluster, self.supplies, self.meter
-        performer = perform.Performer(
-            cluster,
-            supplies,
-            meter,
-            acquire.Acquirer(cluster, supplies, meter, HERE),
-            pay.Payer(cluster, supplies, meter),
+        return assembly.assemble(
+            self.cluster,
+            self.supplies,
+            clock=self.clock,
+            meter=self.meter,
+            installation=HERE,
+            workers=workers,
         )
-        return loop.Controller(self.observer, performer, self.clock, meter, workers)
 
     def _build(self, access: ports.Access, _: ports.Credentialing) -> ports.Provider:
         made = self.build()

@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email import utils
 from typing import Any
 
@@ -16,8 +16,9 @@ from leaseholder.api.conditions import Reason
 from leaseholder.providers import infisical, registry
 from leaseholder.providers.settings import InfisicalSettings
 from leaseholder.secrecy import Hidden
+from tests.unit.clocks import NOW as NOW
+from tests.unit.clocks import FakeClock as FakeClock
 
-NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 SOURCE: dict[str, Any] = {
     "projectSlug": "demo",
     "environmentSlug": "prod",
@@ -39,22 +40,6 @@ UNIVERSAL: dict[str, Any] = {
 
 Reply = httpx.Response | Exception
 Handler = Callable[[httpx.Request], Reply]
-
-
-class FakeClock:
-    """Time stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def wall(self) -> datetime:
-        return NOW + timedelta(seconds=self.seconds - 1000.0)
-
-    def move(self, seconds: float) -> None:
-        self.seconds += seconds
 
 
 @dataclass

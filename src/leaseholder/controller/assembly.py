@@ -1,0 +1,22 @@
+"""The controller's parts, put together over the ports."""
+
+from leaseholder import ports
+from leaseholder.controller import acquire, loop, observe, pay, perform
+from leaseholder.controller.supplies import Supplies
+
+
+def assemble(
+    cluster: ports.Cluster,
+    supplies: Supplies,
+    *,
+    clock: ports.Clock,
+    meter: ports.Meter,
+    installation: str,
+    workers: int,
+) -> loop.Controller:
+    """A controller with ``workers`` workers; ``installation`` marks what it mints."""
+    acquirer = acquire.Acquirer(cluster, supplies, meter, installation)
+    payer = pay.Payer(cluster, supplies, meter)
+    observer = observe.Observer(cluster, clock, supplies, installation)
+    performer = perform.Performer(cluster, supplies, meter, acquirer, payer)
+    return loop.Controller(observer, performer, clock, meter, workers)
