@@ -9,10 +9,9 @@ from datetime import timedelta
 from typing import assert_never
 
 from leaseholder import errors, ports
-from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
-from leaseholder.api.record import LeaseRecord, State, number_of
+from leaseholder.api.record import LeaseRecord, State
 from leaseholder.controller import acquire, pay, supplies
 from leaseholder.controller.observe import failure_of
 from leaseholder.core import debts, marks, steps
@@ -114,7 +113,7 @@ class Performer:
         same = now is not None and now.metadata.uid == dl.metadata.uid and not now.deleting
         if record.name not in held or now is None or not same:
             return
-        if now.secret_name != dl.secret_name or _newer(view, record):
+        if now.secret_name != dl.secret_name or view.shown > record.number:
             return
         values = view.memory.credentials[record.name]
         wanted = acquire.draft(now, marks.annotations(now, record), values)
@@ -177,10 +176,8 @@ class Performer:
         """The provider has no such lease: believed when old enough and said twice."""
         view.memory.looked[record.name] = view.now
         since = view.memory.gone_since.setdefault(record.name, view.now)
-        can = view.capabilities.get(record.name)
-        lag = timedelta(seconds=can.replica_lag if can is not None else 60)
-        issued = record.status.issued_at or record.spec.started_at
-        old_enough = max(issued + lag, since + timedelta(seconds=LOOK_AGAIN))
+        twice = since + timedelta(seconds=LOOK_AGAIN)
+        old_enough = max(debts.shows_from(view, record), twice)
         if view.now >= old_enough:
             move = debts.owe(view, record, Reason.GONE)
             await self.cluster.update_record(record, move.status)
@@ -196,11 +193,3 @@ class Performer:
 
 def _held(record: LeaseRecord) -> bool:
     return record.state is State.HELD
-
-
-def _newer(view: View, record: LeaseRecord) -> bool:
-    """Whether the Secret already holds a newer lease of ours."""
-    target = view.target
-    if target is None or not target.belongs_to(view.holder.uid):
-        return False
-    return number_of(target.annotations.get(names.RECORD, "")) > record.number

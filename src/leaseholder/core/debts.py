@@ -18,6 +18,8 @@ from leaseholder.core.view import View
 
 REVERSIBLE: Final = frozenset({Reason.SUPERSEDED, Reason.UNDELIVERED, Reason.UNCLEAR})
 """Reasons that a Secret which names the lease after all proves wrong."""
+UNKNOWN_LAG: Final = 60
+"""Seconds that a read may trail a write at a provider that can't be asked."""
 UNKNOWN_LIFE: Final = timedelta(days=1)
 """How long a lease of unknown ttl is thought to live, where it can't be found."""
 UNSEEN: Final = timedelta(seconds=60)
@@ -25,15 +27,21 @@ UNSEEN: Final = timedelta(seconds=60)
 
 
 def owe(view: View, record: LeaseRecord, reason: Reason) -> Move:
-    """The move that makes a record a debt, due at once; the best known expiry goes with it."""
-    status = record.status.model_copy(
-        update={
-            "state": State.REVOKING,
-            "expires_at": view.expiry(record),
-            "revoke": Revocation(reason=reason),
-        }
-    )
-    return Move(record, status)
+    """The move that makes a record a debt, due at once."""
+    return moved(view, record, State.REVOKING, Revocation(reason=reason))
+
+
+def moved(view: View, record: LeaseRecord, state: State, revocation: Revocation) -> Move:
+    """The move towards a lease's end; the best known expiry goes with it."""
+    changes = {"state": state, "expires_at": view.expiry(record), "revoke": revocation}
+    return Move(record, record.status.model_copy(update=changes))
+
+
+def shows_from(view: View, record: LeaseRecord) -> datetime:
+    """From when on every replica shows the lease, so that "no such lease" can be believed."""
+    can = view.capabilities.get(record.name)
+    lag = timedelta(seconds=can.replica_lag if can is not None else UNKNOWN_LAG)
+    return (record.status.issued_at or record.spec.started_at) + lag
 
 
 def next_step(view: View) -> Step | None:
@@ -144,11 +152,9 @@ def after_gone(view: View, record: LeaseRecord) -> RecordStatus | None:
     """The provider says that it has no such lease: believed when old enough and said twice."""
     if _revocation(record).answered_at is not None:
         return None
-    can = view.capabilities.get(record.name)
-    lag = timedelta(seconds=can.replica_lag if can else 60)
-    written = record.status.issued_at or record.spec.started_at
-    if view.now < written + lag:
-        return _tried(view, record, Reason.NOT_CONFIRMED, next_at=written + lag)
+    believable = shows_from(view, record)
+    if view.now < believable:
+        return _tried(view, record, Reason.NOT_CONFIRMED, next_at=believable)
     again = view.now + timedelta(seconds=schedule.LOOK_AGAIN)
     return _tried(view, record, Reason.NOT_CONFIRMED, next_at=again, answered_at=view.now)
 

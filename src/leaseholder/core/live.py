@@ -23,7 +23,6 @@ from leaseholder.core.steps import (
     Look,
     Mark,
     Move,
-    Report,
     Step,
 )
 from leaseholder.core.view import View
@@ -47,7 +46,7 @@ def decide(view: View, lease: DynamicLease) -> Step:
         or _keep(view, lease)
         or _repair(view, lease)
         or _look(view)
-        or _tell(view, lease)
+        or project.report(view, lease)
         or debts.next_step(view)
         or Idle(_wake(view, lease))
     )
@@ -107,25 +106,12 @@ def _make_room(view: View, lease: DynamicLease) -> Step | None:
 
 def _supersede(view: View, lease: DynamicLease, record: LeaseRecord) -> Move:
     not_before = view.now + durations.parse(lease.spec.rotation.overlap)
-    status = record.status.model_copy(
-        update={
-            "state": State.SUPERSEDED,
-            "expires_at": view.expiry(record),
-            "revoke": Revocation(reason=Reason.SUPERSEDED, not_before=not_before),
-        }
-    )
-    return Move(record, status)
+    ends = Revocation(reason=Reason.SUPERSEDED, not_before=not_before)
+    return debts.moved(view, record, State.SUPERSEDED, ends)
 
 
 def _tell_failure(view: View, lease: DynamicLease) -> Step | None:
-    return _tell(view, lease) if view.memory.failure is not None else None
-
-
-def _tell(view: View, lease: DynamicLease) -> Report | None:
-    status = project.status(view, lease)
-    if status == lease.status:
-        return None
-    return Report(status, project.notes(status, lease.status))
+    return project.report(view, lease) if view.memory.failure is not None else None
 
 
 def _keep(view: View, lease: DynamicLease) -> Step | None:
@@ -153,7 +139,7 @@ def _acquire(view: View, lease: DynamicLease) -> Step | None:
 
 def _retract(view: View, lease: DynamicLease) -> Step | None:
     """Ready goes False before a dead credential is replaced."""
-    step = _tell(view, lease)
+    step = project.report(view, lease)
     if step is None or not conditions.is_true(lease.status.conditions, ConditionType.READY):
         return None
     return None if conditions.is_true(step.status.conditions, ConditionType.READY) else step
@@ -164,7 +150,7 @@ def _vacate(view: View, lease: DynamicLease, shared: list[LeaseRecord]) -> Step 
     for record in shared:
         if record.state in (State.HELD, State.SUPERSEDED):
             return debts.owe(view, record, Reason.ROTATING)
-    return _tell(view, lease) or debts.next_step(view)
+    return project.report(view, lease) or debts.next_step(view)
 
 
 def _next_number(view: View, lease: DynamicLease) -> int:

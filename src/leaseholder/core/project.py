@@ -12,6 +12,7 @@ from leaseholder.api import base, conditions, lease, names
 from leaseholder.api.conditions import Condition, ConditionType, Reason, Verdict
 from leaseholder.api.record import LeaseRecord, State
 from leaseholder.core import debts, plan, schedule
+from leaseholder.core.steps import Report
 from leaseholder.core.view import Failure, View
 
 
@@ -32,6 +33,12 @@ def status(view: View, dl: lease.DynamicLease) -> lease.DynamicLeaseStatus:
             keys=target.keys[: lease.MOST_KEYS] if target is not None else (),
         ),
     )
+
+
+def report(view: View, dl: lease.DynamicLease) -> Report | None:
+    """The step that tells what status doesn't say yet; None where it says all."""
+    new = status(view, dl)
+    return None if new == dl.status else Report(new, notes(new, dl.status))
 
 
 def notes(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> tuple[ports.Note, ...]:

@@ -11,7 +11,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord, State
 from leaseholder.core import debts, live, project
-from leaseholder.core.steps import DeleteSecret, Disown, Drop, Idle, Release, Report, Step
+from leaseholder.core.steps import DeleteSecret, Disown, Drop, Idle, Release, Step
 from leaseholder.core.view import View
 
 NAMESAKE_AGAIN = timedelta(seconds=10)
@@ -69,8 +69,7 @@ def _tell(view: View, lease: DynamicLease) -> Step | None:
     """A revocation that didn't succeed at once is told."""
     if not any(r.status.revoke and r.status.revoke.attempts for r in view.records):
         return None
-    status = project.status(view, lease)
-    return None if status == lease.status else Report(status, project.notes(status, lease.status))
+    return project.report(view, lease)
 
 
 def _wedged(view: View, lease: DynamicLease) -> bool:
