@@ -76,6 +76,7 @@ class Reason(StrEnum):
     # About the Secret.
     NOT_OURS = "SecretNotOurs"
     WRITE_REFUSED = "SecretWriteRefused"
+    TEMPLATE_INVALID = "TemplateInvalid"
 
     # About revocation.
     OWED = "RevocationOwed"
