@@ -126,11 +126,49 @@ class TemplateMetadata(base.Model):
     """Further annotations."""
 
 
+MergePolicy = Literal["Merge", "Replace"]
+MOST_TEMPLATE_BYTES: Final = 64 * 1024
+"""So many bytes all texts of a template may have."""
+_Texts = Annotated[
+    dict[
+        Annotated[str, Field(max_length=253)], Annotated[str, Field(max_length=MOST_TEMPLATE_BYTES)]
+    ],
+    Field(
+        max_length=64,
+        json_schema_extra=base.rules(
+            base.rule(
+                "self.all(key, key.matches('^[-._a-zA-Z0-9]{1,253}$'))",
+                "write keys of a Secret: up to 253 letters, digits, '-', '_' and '.'",
+            ),
+            base.rule(
+                f"self.map(key, size(self[key])).sum() <= {MOST_TEMPLATE_BYTES}",
+                "write at most 64 KiB in all texts together",
+            ),
+        ),
+    ),
+]
+
+
 class Template(base.Model):
     """What the Secret looks like."""
 
+    model_config = ConfigDict(
+        json_schema_extra=base.rules(
+            base.rule(
+                "self.mergePolicy != 'Replace' || (has(self.data) && size(self.data) > 0)",
+                "write template.data, or leave mergePolicy out: Replace without data would "
+                "leave the Secret empty",
+            )
+        )
+    )
+
     metadata: TemplateMetadata = TemplateMetadata()
     """Labels and annotations of the Secret, beside our own."""
+    data: _Texts = Field(default_factory=dict)
+    """Texts by key of the Secret, such as {DATABASE_URL: "postgresql://{{ DB_USERNAME }}:{{
+    DB_PASSWORD | urlquote }}@db/orders"}."""
+    merge_policy: MergePolicy = "Merge"
+    """Merge: data stands beside the provider's own keys. Replace: the Secret holds only data."""
 
 
 PRIVILEGED_TYPES = (

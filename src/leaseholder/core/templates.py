@@ -13,18 +13,14 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
+from leaseholder.api.lease import MOST_TEMPLATE_BYTES, MergePolicy
 from leaseholder.core import filters, template_texts
 from leaseholder.core.template_texts import Parts, Place
 
-MergePolicy = Literal["Merge", "Replace"]
-"""Merge: with the provider's own keys. Replace: only the template's."""
-
-MOST_TEXT: Final = 64 * 1024
-"""So many bytes all texts of a template may have."""
 _MOST_WORK: Final = 4 * filters.MOST
 """So many characters may be made on the way, by all places and filters together."""
 _MOST_PREVIEW: Final = 200
@@ -45,6 +41,7 @@ class Template:
     """What makes the data of a Secret from a provider's values."""
 
     merge_policy: MergePolicy
+    """Merge: with the provider's own keys. Replace: only the template's."""
     digest: str
     """16 hexadecimal digits that tell this template (texts and policy) from another."""
     _texts: Mapping[str, Parts] = field(repr=False)
@@ -130,8 +127,10 @@ def compiled(texts: Mapping[str, str], merge_policy: MergePolicy = "Merge") -> T
             and says what to write instead.
     """
     size = _bytes(texts)
-    if size > MOST_TEXT:
-        raise _invalid(f"template.data: {size} bytes are too many: write at most {MOST_TEXT}")
+    if size > MOST_TEMPLATE_BYTES:
+        raise _invalid(
+            f"template.data: {size} bytes are too many: write at most {MOST_TEMPLATE_BYTES}"
+        )
     written = json.dumps([merge_policy, sorted(texts.items())])
     return Template(
         merge_policy=merge_policy,

@@ -43,7 +43,12 @@ async def test_what_a_user_may_write_is_taken(user: kube.Kube, place: objects.Pl
         "ttl": "1h30m",
         "renewal": {"before": "10m"},
         "rotation": {"maxAge": "24h"},
-        "target": {"template": {"metadata": {"labels": {"team": "shop"}}}},
+        "target": {
+            "template": {
+                "metadata": {"labels": {"team": "shop"}},
+                "data": {"DATABASE_URL": "postgresql://{{ DB_USERNAME }}@db", "k" * 253: ""},
+            }
+        },
     }
     await user.apply(objects.infisical(place))
     await user.apply(objects.orders(place, **spec))
@@ -51,6 +56,7 @@ async def test_what_a_user_may_write_is_taken(user: kube.Kube, place: objects.Pl
     assert made is not None
     assert made["spec"]["rotation"]["overlap"] == "2m"
     assert made["spec"]["target"]["type"] == "Opaque"
+    assert made["spec"]["target"]["template"]["mergePolicy"] == "Merge"
 
 
 @pytest.mark.parametrize(
@@ -68,6 +74,16 @@ async def test_what_a_user_may_write_is_taken(user: kube.Kube, place: objects.Pl
             "this Secret type grants rights in the cluster",
         ),
         ({"target": {"secretName": "Orders_DB"}}, "write a Kubernetes object name"),
+        (
+            {"target": {"template": {"mergePolicy": "Replace"}}},
+            "write template.data, or leave mergePolicy out",
+        ),
+        ({"target": {"template": {"data": {"a b": "x"}}}}, "write keys of a Secret"),
+        ({"target": {"template": {"data": {"k" * 254: "x"}}}}, "write keys of a Secret"),
+        (
+            {"target": {"template": {"data": {"a": "x" * 40_000, "b": "x" * 40_000}}}},
+            "write at most 64 KiB in all texts together",
+        ),
     ],
 )
 async def test_a_bad_dynamiclease_is_refused_with_a_sentence_of_ours(

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leaseholder import errors
+from leaseholder.api import lease
 from leaseholder.api.conditions import Reason
 from leaseholder.core import filters, templates
 
 VALUES = {"DB_USERNAME": "dyn-user", "DB_PASSWORD": "p@ss:w/rd %ü"}
 URL = "postgresql://{{ DB_USERNAME }}:{{ DB_PASSWORD | urlquote }}@db/orders"
-MANY = templates.MOST_TEXT
+MANY = lease.MOST_TEMPLATE_BYTES
 
 
 def attempt(text: str, values: Mapping[str, str]) -> errors.Invalid | None:
