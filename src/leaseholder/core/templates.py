@@ -96,7 +96,7 @@ class Template:
             except _Unfilled as failure:
                 place = failure.place
                 preview = _preview(parts, {place: str(place)})
-                why = f"template.data.{key}, line {place.line}: {failure.why}"
+                why = f"template.data.{key}: line {place.line}: {failure.why}"
                 return None, f"{why}; preview: {preview}"
         if _bytes(made) > filters.MOST:
             return None, "template.data: a Secret holds at most 1 MiB, and this makes more"

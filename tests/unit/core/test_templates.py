@@ -1,3 +1,5 @@
+import pathlib
+import re
 import shlex
 import time
 import urllib.parse
@@ -5,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -333,3 +336,25 @@ def test_the_greatest_values_are_rendered_in_bounded_time() -> None:
 
 def test_a_template_shows_no_text_of_its_own() -> None:
     assert "dyn" not in repr(templates.compiled({"KEY": "dyn"}))
+
+
+PAGE = (pathlib.Path(__file__).parents[3] / "docs" / "templates.md").read_text()
+TABLE = PAGE.partition("## Filters")[2].partition("## Merge")[0]
+
+
+def test_the_examples_for_users_render() -> None:
+    examples = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    for example in examples:
+        wanted = lease.Template.model_validate(
+            yaml.safe_load(example)["spec"]["target"]["template"]
+        )
+        rendered = templates.compiled(wanted.data, wanted.merge_policy).rendered(VALUES)
+        assert set(wanted.data) <= set(rendered)
+    assert len(examples) == 3
+
+
+def test_the_table_of_filters_for_users_is_right_and_whole() -> None:
+    rows = re.findall(r"^\| `(.+?)` \| .+ \| `(.+)` \| `(.+)` \|$", TABLE, re.MULTILINE)
+    for written, value, becomes in rows:
+        assert made("{{ X | " + written + " }}", {"X": value}) == becomes
+    assert {written.partition("(")[0] for written, _, _ in rows} == set(filters.FILTERS)
