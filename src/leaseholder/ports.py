@@ -209,7 +209,7 @@ class Credentialing(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretView:
-    """What we know of a Secret; its values stay in the adapter."""
+    """A Secret as it was read; its values don't show."""
 
     namespace: str
     name: str
@@ -222,6 +222,8 @@ class SecretView:
     """Names of its data, sorted."""
     owner_uids: tuple[str, ...] = ()
     deleting: bool = False
+    values: Credentials = field(default_factory=lambda: Credentials({}), repr=False, compare=False)
+    """Its data, as far as it is text."""
 
     def belongs_to(self, uid: str) -> bool:
         """Whether it is the Secret of that DynamicLease, by our label or, without it, by owner."""
@@ -231,13 +233,13 @@ class SecretView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretDraft:
-    """A Secret as we want it: labels and annotations of ours, data whole."""
+    """A Secret as we want it: labels and annotations of ours (None: off with it), data whole."""
 
     namespace: str
     name: str
     type: str
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
+    labels: Mapping[str, str | None]
+    annotations: Mapping[str, str | None]
     owner: record.Holder
     credentials: Credentials
 
@@ -307,16 +309,6 @@ class Cluster(Protocol):
         self, draft: SecretDraft, current: SecretView | None, *, dry_run: bool = False
     ) -> SecretView:
         """Create the Secret (``current`` None), or make ``current`` as drafted in one write."""
-        ...
-
-    async def mark_secret(
-        self,
-        current: SecretView,
-        labels: Mapping[str, str],
-        annotations: Mapping[str, str],
-        owner: record.Holder,
-    ) -> None:
-        """Set labels, annotations and owner of a Secret; its data stays."""
         ...
 
     async def touch_secret(self, current: SecretView) -> None:

@@ -215,7 +215,7 @@ async def test_an_orphaned_lease_and_its_secret_stay(site: sites.Site) -> None:
 async def test_a_deleted_secret_is_written_anew_and_the_old_lease_revoked(
     site: sites.Site,
 ) -> None:
-    await site.lease("healed", ttl="1h")
+    await site.lease("healed", ttl="1h", rotation={"overlap": "3s"})
     await site.ready("healed")
     old = await site.credentials("healed")
     await site.client.delete("Secret", "healed", site.namespace)

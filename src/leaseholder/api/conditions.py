@@ -72,11 +72,15 @@ class Reason(StrEnum):
     SUPERSEDED = "Superseded"
     SOURCE_CHANGED = "SourceChanged"
     COMMANDED = "Commanded"
+    SLOT_TAKEN = "SlotTaken"
 
     # About the Secret.
     NOT_OURS = "SecretNotOurs"
     WRITE_REFUSED = "SecretWriteRefused"
     TEMPLATE_INVALID = "TemplateInvalid"
+    SECRET_CHANGED = "SecretChanged"  # noqa: S105 - a reason, not a password
+    SECRET_CONTESTED = "SecretContested"  # noqa: S105 - a reason, not a password
+    TEMPLATE_CHANGED = "TemplateChanged"
 
     # About revocation.
     OWED = "RevocationOwed"

@@ -273,6 +273,17 @@ class Retry(base.Model):
     """Why the last try failed."""
 
 
+class Drift(base.Model):
+    """The last time that the Secret's data was found changed or gone."""
+
+    record: _Text
+    """The record whose credentials the Secret held."""
+    times: int
+    """How often in a row; from the second time on, the new lease waits."""
+    at: base.Moment
+    """When it was seen (UTC)."""
+
+
 class Handled(base.Model):
     """The command nonces that were acted on."""
 
@@ -304,6 +315,8 @@ class DynamicLeaseStatus(base.Model):
     """The lease whose credentials are in the Secret."""
     retry: Retry | None = None
     """The back-off after failures."""
+    drift: Drift | None = None
+    """The last time that the Secret's data was found changed or gone."""
     handled: Handled | None = None
     """The command nonces that were acted on."""
     target: TargetStatus | None = None

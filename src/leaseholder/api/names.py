@@ -24,6 +24,8 @@ LEASE_ID: Final = f"{GROUP}/lease-id"
 """Annotation on Secrets and LeaseRecords: the provider's id of the lease."""
 SOURCE_HASH: Final = f"{GROUP}/source-hash"
 """Annotation on Secrets: hash of provider and source that the credentials came from."""
+CONTENTS: Final = f"{GROUP}/contents"
+"""Annotation on Secrets: which keys we wrote, and their seal (core/contents.py)."""
 EXPIRES_AT: Final = f"{GROUP}/expires-at"
 """Annotation on LeaseRecords: expiry at the provider, a lower bound (RFC 3339, UTC)."""
 

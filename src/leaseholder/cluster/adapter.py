@@ -184,16 +184,6 @@ class KubernetesCluster:
             self._watch.wrote(written)
         return written
 
-    async def mark_secret(
-        self,
-        current: ports.SecretView,
-        labels: Mapping[str, str],
-        annotations: Mapping[str, str],
-        owner: record.Holder,
-    ) -> None:
-        """Set labels, annotations and owner of a Secret; its data stays."""
-        await self._secrets.mark(current, labels, annotations, owner)
-
     async def touch_secret(self, current: ports.SecretView) -> None:
         """One write that moves the Secret's resourceVersion."""
         await self._secrets.touch(current)

@@ -5,14 +5,16 @@ stay co-owned by that Update, so an apply would leave those that went; and a pat
 """
 
 import base64
+import contextlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from leaseholder import errors, ports
 from leaseholder.api import lease, names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.cluster import client, patches, places, refusals
+from leaseholder.secrecy import Credentials
 
 FENCE: Final = f"{names.GROUP}/fence"
 """Annotation on Secrets: random, changed to move the resourceVersion."""
@@ -54,16 +56,6 @@ class Secrets:
                 body=creating(draft),
             )
         )
-
-    async def mark(
-        self,
-        current: ports.SecretView,
-        labels: Mapping[str, str],
-        annotations: Mapping[str, str],
-        owner: record.Holder,
-    ) -> None:
-        """Set labels, annotations and owner; the data stays."""
-        await self._patch(current, {"metadata": _metadata(labels, annotations, owner)})
 
     async def touch(self, current: ports.SecretView) -> None:
         """Move the Secret's resourceVersion."""
@@ -107,7 +99,7 @@ class Secrets:
 
 
 def view(body: Mapping[str, Any]) -> ports.SecretView:
-    """What we know of a Secret; of its data the names only."""
+    """A Secret as it was read."""
     meta = body["metadata"]
     return ports.SecretView(
         namespace=meta["namespace"],
@@ -120,15 +112,21 @@ def view(body: Mapping[str, Any]) -> ports.SecretView:
         keys=tuple(sorted(body.get("data") or ())),
         owner_uids=tuple(owner["uid"] for owner in meta.get("ownerReferences") or ()),
         deleting="deletionTimestamp" in meta,
+        values=Credentials(dict(_texts(body.get("data") or {}))),
     )
 
 
 def creating(draft: ports.SecretDraft) -> client.Body:
     """The body that creates the Secret."""
+    metadata = {
+        **_drafted(draft),
+        "labels": {k: v for k, v in draft.labels.items() if v is not None},
+        "annotations": {k: v for k, v in draft.annotations.items() if v is not None},
+    }
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"namespace": draft.namespace, "name": draft.name, **_drafted(draft)},
+        "metadata": {"namespace": draft.namespace, "name": draft.name, **metadata},
         "type": draft.type,
         "data": _data(draft),
     }
@@ -160,17 +158,18 @@ def disowning(current: ports.SecretView) -> client.Body:
     return {"metadata": metadata}
 
 
+def _texts(data: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The values that are text; ours are, and what isn't shows as a change."""
+    for key, value in data.items():
+        with contextlib.suppress(ValueError):
+            yield key, base64.b64decode(value).decode()
+
+
 def _drafted(draft: ports.SecretDraft) -> client.Body:
-    return _metadata(draft.labels, draft.annotations, draft.owner)
-
-
-def _metadata(
-    labels: Mapping[str, str], annotations: Mapping[str, str], owner: record.Holder
-) -> client.Body:
     return {
-        "labels": dict(labels),
-        "annotations": dict(annotations),
-        "ownerReferences": [_owner(owner)],
+        "labels": dict(draft.labels),
+        "annotations": dict(draft.annotations),
+        "ownerReferences": [_owner(draft.owner)],
     }
 
 

@@ -5,7 +5,6 @@ twice, and a mint whose answer is lost is left for a search (DESIGN, section 3).
 """
 
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -23,7 +22,7 @@ from leaseholder.api.record import (
     State,
 )
 from leaseholder.controller import supplies
-from leaseholder.core import marks
+from leaseholder.core import contents, marks
 from leaseholder.core.steps import Acquire
 from leaseholder.core.view import Memory, Supply, View
 from leaseholder.secrecy import Credentials
@@ -85,8 +84,8 @@ class Acquirer:
 
     async def _preflight(self, view: View, dl: DynamicLease) -> None:
         """A dry run of the Secret's write: what would refuse it refuses before the mint."""
-        probe = draft(dl, {}, Credentials({}))
-        await self.cluster.write_secret(probe, view.target, dry_run=True)
+        empty = contents.Filling(Credentials({}), contents.Contents())
+        await self.cluster.write_secret(draft(dl, None, empty), view.target, dry_run=True)
 
     def _spec(
         self, dl: DynamicLease, supply: Supply, adapter: ports.Provider, step: Acquire
@@ -207,15 +206,19 @@ async def put_on_record(
 
 
 def draft(
-    dl: DynamicLease, annotations: Mapping[str, str], values: Credentials
+    dl: DynamicLease,
+    record: LeaseRecord | None,
+    filling: contents.Filling,
+    before: contents.Contents | None = None,
 ) -> ports.SecretDraft:
-    """The Secret as ``dl`` wants it."""
+    """The Secret as ``dl`` wants it for a record; ``before``: what it holds of ours now."""
+    notes = marks.annotations(dl, record, filling.contents, before) if record is not None else {}
     return ports.SecretDraft(
         namespace=dl.metadata.namespace,
         name=dl.secret_name,
         type=dl.spec.target.type,
-        labels=marks.labels(dl),
-        annotations=annotations,
+        labels=marks.labels(dl, before),
+        annotations=notes,
         owner=dl.holder,
-        credentials=values,
+        credentials=filling.values,
     )

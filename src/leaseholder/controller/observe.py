@@ -16,6 +16,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import Holder, LeaseRecord, State
 from leaseholder.controller import supplies
+from leaseholder.core import contents
 from leaseholder.core.view import Failure, Memory, Supply, View
 
 _PASSING: Final = frozenset({Reason.UNAVAILABLE, Reason.LOCKED_OUT, Reason.TOO_MANY})
@@ -59,7 +60,8 @@ class Observer:
         )
         records = tuple(r for r in listed if r.spec.installation == self.installation)
         target = await self._target(dl, owned)
-        secrets = [*owned, *_unmarked(holder, target, owned)]
+        contested = await self._contested(dl, target, records)
+        secrets = [*owned, *_unmarked(holder, target, owned, records)]
         supply, failure, adapter = await self._supply(dl)
         adapters = await self._adapters(records)
         clocks = [adapter, *adapters.values()] if adapter is not None else [*adapters.values()]
@@ -81,7 +83,7 @@ class Observer:
             },
             secrets=tuple(secrets),
             target=target,
-            target_contested=await self._contested(holder, target),
+            target_contested=contested,
             supply=supply,
             supply_failure=failure,
             terminating=await self._terminating(dl),
@@ -96,18 +98,24 @@ class Observer:
         found = next((s for s in owned if s.name == dl.secret_name), None)
         return found or await self.cluster.secret(dl.metadata.namespace, dl.secret_name)
 
-    async def _contested(self, holder: Holder, target: ports.SecretView | None) -> bool:
-        """Whether the target belongs to somebody else who is alive."""
-        if target is None:
-            return False
-        if target.belongs_to(holder.uid):
+    async def _contested(
+        self,
+        dl: DynamicLease | None,
+        target: ports.SecretView | None,
+        records: Sequence[LeaseRecord],
+    ) -> bool:
+        """Whether the target belongs to somebody else: not to us, nobody who is gone or younger."""
+        if dl is None or target is None or target.belongs_to(dl.metadata.uid):
             return False
         uid = target.labels.get(names.OWNER_UID)
         if uid is None:
-            return True
+            return not _sealed(target, records)
         name = target.annotations.get(names.OWNER_NAME, "")
         owner = await self.cluster.dynamic_lease(target.namespace, name) if name else None
-        return owner is not None and owner.metadata.uid == uid
+        if owner is None or owner.metadata.uid != uid:
+            return False
+        wants = owner.secret_name == target.name and not owner.deleting
+        return not wants or _age(owner) < _age(dl)
 
     async def _supply(
         self, dl: DynamicLease | None
@@ -153,8 +161,25 @@ class Observer:
 
 
 def _unmarked(
-    holder: Holder, target: ports.SecretView | None, owned: Sequence[ports.SecretView]
+    holder: Holder,
+    target: ports.SecretView | None,
+    owned: Sequence[ports.SecretView],
+    records: Sequence[LeaseRecord],
 ) -> list[ports.SecretView]:
     """The target where it is ours although our label was taken off."""
-    found = target is not None and target.belongs_to(holder.uid) and target not in owned
-    return [target] if found and target is not None else []
+    if target is None or target in owned:
+        return []
+    return [target] if target.belongs_to(holder.uid) or _sealed(target, records) else []
+
+
+def _sealed(secret: ports.SecretView, records: Sequence[LeaseRecord]) -> bool:
+    """Whether a Secret's data proves that we wrote it for one of these records."""
+    known = contents.noted(secret)
+    held = (r for r in records if r.state is State.HELD)
+    return known is not None and any(contents.holds(secret, r, known) for r in held)
+
+
+def _age(dl: DynamicLease) -> tuple[float, str]:
+    """What sorts DynamicLeases from the oldest to the youngest."""
+    made = dl.metadata.creation_timestamp
+    return made.timestamp() if made is not None else 0.0, dl.metadata.uid

@@ -14,7 +14,7 @@ from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord, State
 from leaseholder.controller import acquire, pay, supplies
 from leaseholder.controller.observe import failure_of
-from leaseholder.core import debts, marks, steps
+from leaseholder.core import contents, debts, drift, steps
 from leaseholder.core.schedule import LOOK_AGAIN
 from leaseholder.core.view import Failure, View
 
@@ -47,8 +47,6 @@ class Performer:
             case steps.Drop(record, note):
                 await self.cluster.delete_record(record)
                 await self._emit(view.lease, note)
-            case steps.Mark(secret, labels, annotations):
-                await self.cluster.mark_secret(secret, labels, annotations, view.holder)
             case steps.DeleteSecret(secret):
                 await self.cluster.delete_secret(secret)
             case steps.Disown(secret):
@@ -115,10 +113,14 @@ class Performer:
             return
         if now.secret_name != dl.secret_name or view.shown > record.number:
             return
-        values = view.memory.credentials[record.name]
-        wanted = acquire.draft(now, marks.annotations(now, record), values)
+        if view.names(record):
+            _count_repair(view, dl)
+        filling = _filling(view, now, record)
+        before = view.known_contents(view.target, record) if view.target is not None else None
+        wanted = acquire.draft(now, record, filling, before)
         written = await self.cluster.write_secret(wanted, view.target)
         view.memory.secret_version = written.resource_version
+        view.memory.contents[record.name] = filling.contents
         view.memory.credentials.pop(record.name, None)
 
     async def _extend(self, view: View, dl: DynamicLease, step: steps.Extend) -> None:
@@ -189,6 +191,31 @@ class Performer:
                 permanent=False,
                 retry_after=(old_enough - view.now).total_seconds(),
             )
+
+
+def _filling(view: View, dl: DynamicLease, record: LeaseRecord) -> contents.Filling:
+    """What the Secret is to hold: from the mint, or from a Secret of ours that holds it.
+
+    Raises:
+        errors.Conflict: the Secret isn't as it was when this was decided.
+        errors.Invalid: the template can't be rendered.
+    """
+    minted = view.memory.credentials.get(record.name)
+    if minted is not None:
+        return contents.filled(dl, record, minted.reveal())
+    source = view.source_of(record)
+    if source is None:
+        raise errors.Conflict(Reason.CONFLICT, "no Secret holds what is to be written")
+    known = view.known_contents(source, record) or contents.assumed(dl, record, source)
+    return contents.refilled(dl, record, source, known)
+
+
+def _count_repair(view: View, dl: DynamicLease) -> None:
+    """Repairs in a row make the next one wait."""
+    memory = view.memory
+    calm = view.monotonic > drift.repair_at(view, dl) + drift.QUIET.total_seconds()
+    memory.repairs = 1 if calm else memory.repairs + 1
+    memory.repaired = view.monotonic
 
 
 def _held(record: LeaseRecord) -> bool:

@@ -12,7 +12,7 @@ from leaseholder.api import conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord, Revocation, State, number_of
-from leaseholder.core import debts, marks, plan, project, schedule
+from leaseholder.core import debts, drift, plan, project, schedule
 from leaseholder.core.steps import (
     Acquire,
     DeleteSecret,
@@ -21,7 +21,6 @@ from leaseholder.core.steps import (
     Hold,
     Idle,
     Look,
-    Mark,
     Move,
     Step,
 )
@@ -68,6 +67,8 @@ def _deliver(view: View, lease: DynamicLease) -> Step | None:
     fresh = view.in_hand
     if fresh is None or view.target_contested or view.memory.failure is not None:
         return None
+    if lease.spec.suspend and fresh.name not in view.memory.credentials:
+        return None
     return None if _delivery_blocked(view, lease) else Deliver(fresh)
 
 
@@ -87,11 +88,11 @@ def _delete_former(view: View, lease: DynamicLease) -> Step | None:
 
 def _rank(view: View, lease: DynamicLease) -> Step | None:
     """A Held lease that no Secret of ours shows was replaced, or never got there."""
-    held, fresh = view.delivered, view.in_hand
+    held, fresh, kept = view.delivered, view.in_hand, drift.kept(view, lease)
     for record in view.in_state(State.HELD):
         if held is not None and record.number < held.number:
             return _supersede(view, lease, record)
-        if record not in (held, fresh) and not view.named_anywhere(record):
+        if record not in (held, fresh, kept) and not view.named_anywhere(record):
             return debts.owe(view, record, Reason.UNDELIVERED)
     return None
 
@@ -162,7 +163,7 @@ def _next_number(view: View, lease: DynamicLease) -> int:
 
 
 def _extend(view: View, lease: DynamicLease) -> Step | None:
-    held = view.delivered
+    held = drift.kept(view, lease)
     if held is None or plan.blocked_until(view, lease) is not None:
         return None
     if not plan.extends_now(view, lease, held):
@@ -173,16 +174,13 @@ def _extend(view: View, lease: DynamicLease) -> Step | None:
     return Extend(held, until, inspect_first=not fresh, nonce=nonce or None)
 
 
-def _repair(view: View, lease: DynamicLease) -> Mark | None:
-    """Labels and annotations that were taken off, changed, or are wanted now; never a mint."""
-    held, secret = view.delivered, view.target
-    if held is None or secret is None or lease.spec.suspend:
+def _repair(view: View, lease: DynamicLease) -> Deliver | None:
+    """Marks taken off, keys put in, a template that changed: written again, never a mint."""
+    if lease.spec.suspend or plan.template_fault(view, lease) is not None:
         return None
-    labels, annotations = marks.labels(lease), marks.annotations(lease, held)
-    right = labels.items() <= secret.labels.items()
-    if right and annotations.items() <= secret.annotations.items():
-        return None
-    return Mark(secret, labels, annotations)
+    held = drift.misfit(view, lease)
+    ready = view.monotonic >= drift.repair_at(view, lease)
+    return Deliver(held) if held is not None and ready else None
 
 
 def _look(view: View) -> Step | None:
@@ -206,12 +204,21 @@ def _look_due(view: View, held: LeaseRecord) -> datetime | None:
 
 
 def _wake(view: View, lease: DynamicLease) -> datetime | None:
-    held = view.delivered
-    moments = [debts.wake(view), plan.blocked_until(view, lease)]
+    held = drift.kept(view, lease)
+    moments = [debts.wake(view), plan.blocked_until(view, lease), _repair_wake(view, lease)]
     if held is not None:
         moments += [plan.plan(view, lease, held).at, plan.extension_at(view, lease, held)]
         moments += [view.expiry(held), _look_due(view, held)]
+    if drift.waits(view, lease) and lease.status.drift is not None:
+        moments.append(drift.until(lease.status.drift))
     if plan.obstacle(view, lease) is not None:
         moments.append(view.now + OBSTACLE_AGAIN)
     later = [m for m in moments if m is not None and m > view.now]
     return min(later, default=None)
+
+
+def _repair_wake(view: View, lease: DynamicLease) -> datetime | None:
+    left = drift.repair_at(view, lease) - view.monotonic
+    if left <= 0 or lease.spec.suspend or drift.misfit(view, lease) is None:
+        return None
+    return view.now + timedelta(seconds=left)

@@ -1,25 +1,34 @@
-"""The labels and annotations of the target Secret: what the user wants, and ours over it."""
+"""The labels and annotations of the target Secret: what the user wants, and ours over it.
+
+A value of None means: off with it, because the template had it when we last wrote.
+"""
 
 from leaseholder.api import names
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord
+from leaseholder.core.contents import Contents
 
 
-def labels(dl: DynamicLease) -> dict[str, str]:
-    """The labels of the target Secret."""
+def labels(dl: DynamicLease, written: Contents | None = None) -> dict[str, str | None]:
+    """The labels of the target Secret; ``written`` is the note of the last write."""
     return {
+        **dict.fromkeys(written.labels if written is not None else ()),
         **dl.spec.target.template.metadata.labels,
         names.MANAGED_BY: names.MANAGER,
         names.OWNER_UID: dl.metadata.uid,
     }
 
 
-def annotations(dl: DynamicLease, record: LeaseRecord) -> dict[str, str]:
-    """The annotations of the target Secret when it holds a record's credentials."""
+def annotations(
+    dl: DynamicLease, record: LeaseRecord, contents: Contents, written: Contents | None = None
+) -> dict[str, str | None]:
+    """The annotations of the target Secret when it holds ``contents`` for a record."""
     return {
+        **dict.fromkeys(written.annotations if written is not None else ()),
         **dl.spec.target.template.metadata.annotations,
         names.OWNER_NAME: dl.metadata.name,
         names.RECORD: record.name,
         names.LEASE_ID: record.status.lease_id,
         names.SOURCE_HASH: record.spec.source_hash,
+        names.CONTENTS: contents.text(),
     }

@@ -8,7 +8,7 @@ from leaseholder.api import durations, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord, State
-from leaseholder.core import schedule
+from leaseholder.core import contents, drift, schedule
 from leaseholder.core.view import Failure, View
 
 MOST_LIVE: Final = 5
@@ -89,8 +89,8 @@ def _aged(lease: DynamicLease, record: LeaseRecord) -> datetime | None:
 
 def need(view: View, lease: DynamicLease) -> Need | None:
     """Whether a new lease is needed; none while one is in hand or the user said suspend."""
-    held, fresh = view.delivered, view.in_hand
-    if lease.spec.suspend or (fresh and (held is None or fresh.number > held.number)):
+    held, fresh = drift.kept(view, lease), view.in_hand
+    if lease.spec.suspend or (fresh and (held is None or fresh.number >= held.number)):
         return None
     nonce = rotate_nonce(lease)
     if held is None:
@@ -102,6 +102,10 @@ def need(view: View, lease: DynamicLease) -> Need | None:
     planned = plan(view, lease, held)
     if planned.strategy == "Rotate" and view.now >= planned.at:
         return Need(Reason.ROTATING, nonce)
+    if drift.damaged(view, lease) is not None:
+        return None if drift.waits(view, lease) else Need(Reason.SECRET_CHANGED, nonce)
+    if view.source_of(held) is None and not view.target_contested:
+        return Need(Reason.TEMPLATE_CHANGED, nonce)
     return None
 
 
@@ -138,6 +142,9 @@ def obstacle(view: View, lease: DynamicLease) -> Failure | None:
             "another target.secretName",
             permanent=True,
         )
+    broken = template_fault(view, lease)
+    if broken is not None:
+        return broken
     if view.supply_failure is not None:
         return view.supply_failure
     if len(live(view)) >= MOST_LIVE:
@@ -148,6 +155,17 @@ def obstacle(view: View, lease: DynamicLease) -> Failure | None:
             permanent=False,
         )
     return None
+
+
+def template_fault(view: View, lease: DynamicLease) -> Failure | None:
+    """What is wrong with the template, judged by the keys that the provider gave last time."""
+    held = drift.kept(view, lease)
+    secret = view.sound(held) if held is not None else None
+    known = view.known_contents(secret, held) if secret is not None and held is not None else None
+    wrong = contents.fault(lease, known.provided if known is not None else None)
+    if wrong is None:
+        return None
+    return Failure(reason=wrong.reason, sentence=wrong.sentence, permanent=True)
 
 
 def needs_room(view: View, lease: DynamicLease) -> bool:

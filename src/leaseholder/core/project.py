@@ -11,7 +11,7 @@ from leaseholder import ports
 from leaseholder.api import base, conditions, lease, names
 from leaseholder.api.conditions import Condition, ConditionType, Reason, Verdict
 from leaseholder.api.record import LeaseRecord, State
-from leaseholder.core import debts, plan, schedule
+from leaseholder.core import debts, drift, plan, schedule
 from leaseholder.core.steps import Report
 from leaseholder.core.view import Failure, View
 
@@ -20,13 +20,14 @@ def status(view: View, dl: lease.DynamicLease) -> lease.DynamicLeaseStatus:
     """What status should say now."""
     retry = _retry(view, dl)
     conds = conditions.carry(_conditions(view, dl, retry), dl.status.conditions)
-    held = view.delivered
-    target = view.target if held is not None else None
+    held = drift.kept(view, dl)
+    target = view.target if view.delivered is not None else None
     return lease.DynamicLeaseStatus(
         observed_generation=dl.metadata.generation,
         conditions=conds,
         lease=_lease(view, dl, held) if held is not None else None,
         retry=retry,
+        drift=drift.told(view, dl),
         handled=_handled(view, dl),
         target=lease.TargetStatus(
             secret_name=dl.secret_name,
@@ -111,7 +112,7 @@ def _retry(view: View, dl: lease.DynamicLease) -> lease.Retry | None:
     fresh_spec = dl.status.observed_generation != dl.metadata.generation
     failures = (old.failures if old is not None and not fresh_spec else 0) + 1
     most = schedule.RETRY_MOST_PERMANENT if failure.permanent else schedule.RETRY_MOST
-    held = view.delivered
+    held = drift.kept(view, dl)
     expiry = view.expiry(held) if held is not None else None
     left = expiry - view.now if expiry is not None and expiry > view.now else None
     wait = schedule.backoff(
@@ -124,7 +125,9 @@ def _unsettled(view: View, dl: lease.DynamicLease) -> bool:
     """Whether what failed is still to be done."""
     if view.in_hand is not None or plan.need(view, dl) is not None:
         return True
-    held = view.delivered
+    if drift.misfit(view, dl) is not None:
+        return True
+    held = drift.kept(view, dl)
     return held is not None and plan.extends_now(view, dl, held)
 
 
@@ -165,12 +168,14 @@ def _conditions(
 
     trouble = _trouble(view, dl, retry)
     held, fresh = view.delivered, view.in_hand
-    waiting, why = _waiting(dl, trouble)
-    ready, ready_reason, ready_message = _readiness(view, held, trouble, waiting, why)
+    waiting, why = _waiting(view, dl, trouble)
+    synced = held is not None and not view.edited(held)
+    ready, ready_reason, ready_message = (
+        _readiness(view, held, trouble) if held is not None and synced else (False, waiting, why)
+    )
     owed, owed_reason, owed_message = _owed(view)
     stalled = trouble is not None and trouble.permanent
-    has = held is not None or fresh is not None
-    synced = held is not None
+    has = fresh is not None or drift.kept(view, dl) is not None
     return (
         condition(ConditionType.READY, ready, ready_reason, ready_message),
         condition(
@@ -192,22 +197,33 @@ def _conditions(
     )
 
 
-def _waiting(dl: lease.DynamicLease, trouble: Failure | None) -> tuple[Reason, str]:
-    """Why there is no lease or no Secret."""
+def _waiting(view: View, dl: lease.DynamicLease, trouble: Failure | None) -> tuple[Reason, str]:
+    """Why there is no lease or no Secret that holds it."""
     if dl.deleting:
         return Reason.DELETING, "the lease is being revoked"
     if trouble is not None:
         return trouble.reason, trouble.sentence
     if dl.spec.suspend:
         return Reason.SUSPENDED, "spec.suspend is true: nothing is minted"
+    if drift.damaged(view, dl) is not None:
+        return _damage(view, dl)
     return Reason.PROGRESSING, "a lease is being acquired"
 
 
-def _readiness(
-    view: View, held: LeaseRecord | None, trouble: Failure | None, waiting: Reason, why: str
-) -> tuple[bool, Reason, str]:
-    if held is None:
-        return False, waiting, why
+def _damage(view: View, dl: lease.DynamicLease) -> tuple[Reason, str]:
+    found = f"Secret {dl.secret_name} was changed or deleted by somebody else"
+    known = drift.told(view, dl)
+    healed = drift.until(known) if known is not None else view.now
+    if healed <= view.now:
+        return Reason.SECRET_CHANGED, f"{found}; a new lease is being acquired"
+    return (
+        Reason.SECRET_CONTESTED,
+        f"{found}, again and again: find out by whom; a new lease is acquired at {_until(healed)}",
+    )
+
+
+def _readiness(view: View, held: LeaseRecord, trouble: Failure | None) -> tuple[bool, Reason, str]:
+    """Whether a delivered lease is good, and for how long where something is wrong."""
     if view.expired(held):
         return False, Reason.EXPIRED, "the lease is past its expiry and couldn't be extended"
     if trouble is None:

@@ -3,7 +3,6 @@
 Each step is small enough that the world is looked at again before the next one.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -36,7 +35,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """Write the credentials in hand into the Secret."""
+    """Write the Secret as it is wanted for a Held record: from memory, or a Secret of ours."""
 
     record: LeaseRecord
 
@@ -91,15 +90,6 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """Set labels and annotations of the target Secret as wanted; its data stays."""
-
-    secret: ports.SecretView
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
 class DeleteSecret:
     """Delete a Secret of ours."""
 
@@ -139,7 +129,6 @@ Step = (
     | Search
     | Revoke
     | Drop
-    | Mark
     | DeleteSecret
     | Disown
     | Report

@@ -51,16 +51,6 @@ class Template:
         """The names that the texts ask for."""
         return frozenset(name for parts in self._texts.values() for name in _names(parts))
 
-    def kept(self, names: Iterable[str]) -> frozenset[str]:
-        """The values that rendered data still holds as they are: all of ``names``, or none.
-
-        Another template can be rendered from such data. With Replace, or with a text under
-        the name of a value, some of what the provider gave isn't there any more.
-        """
-        known = frozenset(names)
-        whole = self.merge_policy == "Merge" and known.isdisjoint(self._texts)
-        return known if whole else frozenset()
-
     def require(self, names: Collection[str]) -> None:
         """See that the values have all names that the texts ask for.
 

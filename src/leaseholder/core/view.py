@@ -15,6 +15,8 @@ from leaseholder.api import durations, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import Holder, LeaseRecord, State, number_of
+from leaseholder.core import contents
+from leaseholder.core.contents import Contents
 from leaseholder.secrecy import Credentials
 
 
@@ -69,13 +71,19 @@ class Memory:
     looked: dict[str, datetime] = field(default_factory=dict)
     secret_version: str = ""
     """resourceVersion of the target Secret as we last wrote it."""
+    contents: dict[str, Contents] = field(default_factory=dict)
+    """What the target Secret was last seen to hold for a record; a note on it can be taken off."""
+    repairs: int = 0
+    """Repairs of the target Secret in a row."""
+    repaired: float = 0.0
+    """When the last one was (monotonic seconds)."""
     renew_handled: str | None = None
     poked: bool = False
     """Something changed from outside: don't wait for the back-off."""
 
     def forget(self, name: str) -> None:
         """Drop what is known of a record that is no more."""
-        for known in (self.leases, self.credentials, self.gone_since, self.looked):
+        for known in (self.leases, self.credentials, self.gone_since, self.looked, self.contents):
             known.pop(name, None)
         self.sighted.pop(name, None)
         self.searched.pop(name, None)
@@ -100,7 +108,7 @@ class View:
     capabilities: Mapping[str, ports.Capabilities] = field(default_factory=dict)
     """By record name."""
     secrets: tuple[ports.SecretView, ...] = ()
-    """Secrets that belong to this DynamicLease."""
+    """Secrets that belong to this DynamicLease: by label, by owner, or by their seal."""
     target: ports.SecretView | None = None
     """The Secret under the wanted name, whoever owns it."""
     target_contested: bool = False
@@ -121,12 +129,12 @@ class View:
         return next((r for r in self.in_state(State.HELD) if self.names(r)), None)
 
     def names(self, record: LeaseRecord) -> bool:
-        """Whether the target Secret of ours names this record and its lease."""
-        return self._owned is not None and _shows(self._owned, record)
+        """Whether the target Secret of ours is the one that this record was delivered to."""
+        return self._owned is not None and self._shows(self._owned, record)
 
     def named_anywhere(self, record: LeaseRecord) -> bool:
-        """Whether any Secret of ours does, also one under a former name."""
-        return any(_shows(secret, record) for secret in self.secrets)
+        """Whether any Secret of ours is, also one under a former name."""
+        return any(self._shows(secret, record) for secret in self.secrets)
 
     @property
     def shown(self) -> int:
@@ -136,20 +144,69 @@ class View:
     @property
     def _owned(self) -> ports.SecretView | None:
         """The target where it is ours."""
-        ours = self.target is not None and self.target.belongs_to(self.holder.uid)
+        if self.target is None:
+            return None
+        ours = self.target.belongs_to(self.holder.uid) or self.target in self.secrets
         return self.target if ours else None
+
+    def _shows(self, secret: ports.SecretView, record: LeaseRecord) -> bool:
+        """By its annotations, or where they were taken off by its seal, or by what we told."""
+        notes = secret.annotations
+        named = notes.get(names.RECORD)
+        if named == record.name:
+            return notes.get(names.LEASE_ID, record.status.lease_id) == record.status.lease_id
+        if any(named == other.name for other in self.records):
+            return False
+        if self.known_contents(secret, record) is not None:
+            return self.intact(secret, record)
+        told = self.lease.status.lease if self.lease is not None else None
+        return named is None and told is not None and told.record == record.name
+
+    def known_contents(self, secret: ports.SecretView, record: LeaseRecord) -> Contents | None:
+        """What we wrote into a Secret for a record, where that is still known."""
+        noted = contents.noted(secret)
+        if noted is not None and contents.holds(secret, record, noted):
+            return noted
+        return self.memory.contents.get(record.name) or noted
+
+    def intact(self, secret: ports.SecretView, record: LeaseRecord) -> bool:
+        """Whether a Secret's data is as we wrote it for the record, as far as that is known."""
+        known = self.known_contents(secret, record)
+        return known is None or contents.holds(secret, record, known)
+
+    def edited(self, record: LeaseRecord) -> bool:
+        """Whether somebody changed the data that the target Secret holds for the record."""
+        return self._owned is not None and not self.intact(self._owned, record)
+
+    def sound(self, record: LeaseRecord) -> ports.SecretView | None:
+        """A Secret of ours that holds the record's data as we wrote it, the target first."""
+        mine = (s for s in self.secrets if self._shows(s, record) and self.intact(s, record))
+        return min(mine, key=lambda secret: secret != self.target, default=None)
+
+    def source_of(self, record: LeaseRecord) -> ports.SecretView | None:
+        """A Secret of ours that holds all that the target needs for the record."""
+        secret = self.sound(record)
+        if secret is None or self.lease is None:
+            return None
+        known = self.known_contents(secret, record)
+        return secret if known is None or contents.refillable(self.lease, known) else None
 
     @property
     def in_hand(self) -> LeaseRecord | None:
-        """The newest Held record whose credentials are in memory and worth delivering."""
+        """The newest Held record that can be delivered and isn't yet: minted, or to be copied."""
         held = [
             record
             for record in self.in_state(State.HELD)
-            if record.name in self.memory.credentials
-            and record.number >= self.shown
-            and not self.expired(record)
+            if self._deliverable(record) and not self.expired(record)
         ]
         return held[-1] if held else None
+
+    def _deliverable(self, record: LeaseRecord) -> bool:
+        if record.number < self.shown:
+            return False
+        if record.name in self.memory.credentials:
+            return True
+        return not self.names(record) and self.source_of(record) is not None
 
     def expiry(self, record: LeaseRecord) -> datetime | None:
         """The latest expiry known of a record's lease; a lower bound of the true one."""
@@ -178,11 +235,3 @@ class View:
         """The lifetime that the provider gave the lease at its mint; 0 where it isn't known."""
         issued, expires = record.status.issued_at, record.status.expires_at
         return expires - issued if issued and expires else timedelta(0)
-
-
-def _shows(secret: ports.SecretView, record: LeaseRecord) -> bool:
-    notes = secret.annotations
-    return (
-        notes.get(names.RECORD) == record.name
-        and notes.get(names.LEASE_ID) == record.status.lease_id
-    )

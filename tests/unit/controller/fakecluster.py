@@ -14,6 +14,7 @@ from typing import Any
 from leaseholder import errors, ports
 from leaseholder.api import base, lease, names, provider, record
 from leaseholder.api.conditions import Reason
+from leaseholder.secrecy import Credentials
 from tests.unit.controller import fakes, wire
 
 
@@ -51,6 +52,7 @@ class FakeCluster(fakes.Scripted):
             "generation": generation + changed,
             "resource_version": self._version(),
             "finalizers": (names.FINALIZER,),
+            "creation_timestamp": old.metadata.creation_timestamp if old else self.clock.wall(),
         }
         self.leases[key] = new.model_copy(
             update={"metadata": new.metadata.model_copy(update=stamped)}
@@ -109,7 +111,13 @@ class FakeCluster(fakes.Scripted):
     def _put_secret(self, known: ports.SecretView, **changes: Any) -> ports.SecretView:
         key = known.namespace, known.name
         keys = tuple(sorted(self.values[key]))
-        self.secrets[key] = replace(known, keys=keys, resource_version=self._version(), **changes)
+        self.secrets[key] = replace(
+            known,
+            keys=keys,
+            values=Credentials(self.values[key]),
+            resource_version=self._version(),
+            **changes,
+        )
         return self.secrets[key]
 
     def _version(self) -> str:
@@ -219,25 +227,9 @@ class FakeCluster(fakes.Scripted):
             known = known or _created(draft, self._uid("secret"))
             return self._put_secret(
                 known,
-                labels={**known.labels, **draft.labels},
-                annotations={**known.annotations, **draft.annotations},
+                labels=_merged(known.labels, draft.labels),
+                annotations=_merged(known.annotations, draft.annotations),
                 owner_uids=(draft.owner.uid,),
-            )
-
-    async def mark_secret(
-        self,
-        current: ports.SecretView,
-        labels: Mapping[str, str],
-        annotations: Mapping[str, str],
-        owner: record.Holder,
-    ) -> None:
-        async with self._call("mark secret"):
-            known = self._read(current)
-            self._put_secret(
-                known,
-                labels={**known.labels, **labels},
-                annotations={**known.annotations, **annotations},
-                owner_uids=(owner.uid,),
             )
 
     async def touch_secret(self, current: ports.SecretView) -> None:
@@ -322,6 +314,11 @@ class FakeCluster(fakes.Scripted):
         return wire.NoCredentials()
 
 
+def _merged(known: Mapping[str, str], wanted: Mapping[str, str | None]) -> dict[str, str]:
+    """A JSON merge patch of labels or annotations."""
+    return {k: v for k, v in {**known, **wanted}.items() if v is not None}
+
+
 def _created(draft: ports.SecretDraft, uid: str) -> ports.SecretView:
     return ports.SecretView(
         namespace=draft.namespace,
@@ -329,8 +326,8 @@ def _created(draft: ports.SecretDraft, uid: str) -> ports.SecretView:
         uid=uid,
         resource_version="",
         type=draft.type,
-        labels=draft.labels,
-        annotations=draft.annotations,
+        labels=_merged({}, draft.labels),
+        annotations=_merged({}, draft.annotations),
         keys=tuple(draft.credentials.keys()),
         owner_uids=(draft.owner.uid,),
     )

@@ -118,7 +118,7 @@ async def test_marks_that_were_taken_off_come_back_without_a_mint() -> None:
     labels = world.cluster.secrets[KEY].labels
     assert labels["team"] == "shop"
     assert labels[names.OWNER_UID] == world.holder.uid
-    assert (world.count("mark secret"), world.count("issue")) == (1, 1)
+    assert (world.count("write secret"), world.count("issue")) == (2, 1)
 
 
 async def test_a_former_secret_goes_when_the_renamed_one_is_delivered() -> None:

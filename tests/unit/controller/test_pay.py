@@ -185,7 +185,7 @@ async def test_a_lease_that_was_delivered_after_all_is_not_revoked(labelled: boo
 
     def late() -> None:
         known = world.cluster.secrets[KEY]
-        notes = {**known.annotations, names.RECORD: step.record.name, names.LEASE_ID: "lease-2"}
+        notes = {names.RECORD: step.record.name, names.LEASE_ID: "lease-2"}
         labels = known.labels if labelled else {}
         world.cluster.user_writes_secret(SHOP, NAME, labels=labels, annotations=notes)
 

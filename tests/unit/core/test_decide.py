@@ -211,14 +211,6 @@ def obeyed(seen: View, step: steps.Step) -> View:
             return with_status(seen, record, held)
         case steps.Drop(record):
             return replace(seen, records=tuple(r for r in seen.records if r != record))
-        case steps.Mark(secret, labels, annotations):
-            marked = replace(
-                secret,
-                labels={**secret.labels, **labels},
-                annotations={**secret.annotations, **annotations},
-            )
-            others = tuple(marked if s == secret else s for s in seen.secrets)
-            return replace(seen, target=marked, secrets=others)
         case steps.DeleteSecret(secret) | steps.Disown(secret):
             return without(seen, secret)
         case steps.Search(record) | steps.Revoke(record):
@@ -227,7 +219,10 @@ def obeyed(seen: View, step: steps.Step) -> View:
         case steps.Look(record):
             looked = {**seen.memory.looked, record.name: seen.now}
             return replace(refused, memory=replace(refused.memory, looked=looked))
-        case steps.Acquire() | steps.Deliver() | steps.Extend():
+        case steps.Deliver():
+            tried = replace(refused.memory, repairs=1, repaired=seen.monotonic)
+            return replace(refused, memory=tried)
+        case steps.Acquire() | steps.Extend():
             return refused
         case steps.Idle() | steps.Release():
             return seen

@@ -92,7 +92,8 @@ def test_a_failure_that_somebody_must_mend_stalls_until_it_is_overcome() -> None
     assert said(first, ConditionType.STALLED) == ("True", Reason.LOGIN_REFUSED)
     assert status(told) == first
     mended = views.record()
-    after = replace(told, records=(mended,), target=views.secret(mended))
+    target = views.secret(mended)
+    after = replace(told, records=(mended,), target=target, secrets=(target,))
     assert said(status(after), ConditionType.STALLED) == ("False", Reason.NOT_STALLED)
     assert status(after).retry is None
 
@@ -153,7 +154,8 @@ def test_an_extension_is_counted_once() -> None:
 def test_another_lease_starts_its_own_count() -> None:
     seen = views.told(views.holding())
     new = views.record(2, expires=7200)
-    told = status(replace(seen, records=(new,), target=views.secret(new)))
+    target = views.secret(new)
+    told = status(replace(seen, records=(new,), target=target, secrets=(target,)))
     assert told.lease is not None
     assert told.lease.renewals == 0
 
@@ -237,6 +239,6 @@ def test_an_event_says_when_a_lease_becomes_ready_and_when_it_no_longer_is() -> 
 def test_more_keys_than_status_can_hold_are_left_out() -> None:
     held = views.record()
     target = views.secret(held, keys=[f"key-{n}" for n in range(300)])
-    told = status(replace(views.holding(held=held), target=target)).target
+    told = status(replace(views.holding(held=held), target=target, secrets=(target,))).target
     assert told is not None
     assert len(told.keys) == 256

@@ -63,12 +63,6 @@ def test_without_texts_the_data_are_the_providers_own() -> None:
     assert templates.compiled({}).rendered(VALUES) == VALUES
 
 
-def test_data_keep_the_providers_values_only_where_nothing_took_their_place() -> None:
-    assert templates.compiled({"URL": URL}).kept(VALUES) == set(VALUES)
-    assert templates.compiled({"DB_PASSWORD": URL}).kept(VALUES) == set()
-    assert templates.compiled({"URL": URL}, "Replace").kept(VALUES) == set()
-
-
 def test_a_digest_tells_templates_apart_and_not_the_order_of_their_keys() -> None:
     some = templates.compiled({"a": "1", "b": "2"}).digest
     assert some == templates.compiled({"b": "2", "a": "1"}).digest

@@ -10,7 +10,7 @@ from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled
 from leaseholder.api.record import Holder, LeaseRecord, Revocation, State
-from leaseholder.core import project
+from leaseholder.core import contents, marks, project
 from leaseholder.core.decide import decide
 from leaseholder.core.steps import Report, Step
 from leaseholder.core.view import Failure, Memory, Supply, View
@@ -139,26 +139,39 @@ def secret(
     owner: str | None = UID,
     deleting: bool = False,
     keys: Sequence[str] = ("DB_PASSWORD", "DB_USERNAME"),
+    dl: DynamicLease | None = None,
 ) -> ports.SecretView:
-    notes = {names.OWNER_NAME: HOLDER.name}
+    """A Secret as we write it for ``dl``; ``shows`` is the record that it was delivered for."""
+    wanted, values = dl or lease(), Credentials(dict.fromkeys(keys, "x"))
+    notes: Mapping[str, str | None] = {names.OWNER_NAME: HOLDER.name}
     if shows is not None:
-        notes |= {
-            names.RECORD: shows.name,
-            names.LEASE_ID: shows.status.lease_id,
-            names.SOURCE_HASH: shows.spec.source_hash,
-        }
-    managed = {names.MANAGED_BY: names.MANAGER}
+        filling = contents.filled(wanted, shows, values.reveal())
+        notes = marks.annotations(wanted, shows, filling.contents)
+        values = filling.values
+    labels = marks.labels(wanted)
     return ports.SecretView(
         namespace=HOLDER.namespace,
         name=name,
         uid=f"secret-{name}",
         resource_version="1",
         type="Opaque",
-        labels={**managed, names.OWNER_UID: owner} if owner is not None else {},
-        annotations=notes,
-        keys=tuple(keys),
+        labels=_given({**labels, names.OWNER_UID: owner}) if owner is not None else {},
+        annotations=_given(notes),
+        keys=tuple(values.keys()),
+        owner_uids=(UID,) if owner is not None else (),
         deleting=deleting,
+        values=values,
     )
+
+
+def changed(secret: ports.SecretView, **values: str) -> ports.SecretView:
+    """A Secret in which somebody wrote values of their own."""
+    data = {**secret.values.reveal(), **values}
+    return replace(secret, values=Credentials(data), keys=tuple(sorted(data)), resource_version="2")
+
+
+def _given(wanted: Mapping[str, str | None]) -> dict[str, str]:
+    return {key: value for key, value in wanted.items() if value is not None}
 
 
 def supply(source_hash: str = HASH, probe_interval: float = 300) -> Supply:
@@ -203,7 +216,7 @@ def view(
     **more: Any,
 ) -> View:
     """One observation; ``shows`` is the record that the target Secret names."""
-    target = secret(shows) if shows is not None else None
+    target = secret(shows, dl=dl) if shows is not None else None
     settings: dict[str, Any] = {
         "now": NOW,
         "wall": NOW,

@@ -1,0 +1,108 @@
+"""Drift: the Secret isn't as we left it.
+
+Changed or deleted data costs a new lease, because values are kept nowhere else. The first time
+at once; whoever keeps at it waits longer each time. Labels, annotations and foreign keys are put
+right without one.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from leaseholder import ports
+from leaseholder.api.lease import Drift, DynamicLease
+from leaseholder.api.record import LeaseRecord, State
+from leaseholder.core import contents, marks
+from leaseholder.core.view import View
+
+WAIT_FIRST: Final = timedelta(minutes=1)
+WAIT_MOST: Final = timedelta(hours=1)
+QUIET: Final = timedelta(minutes=10)
+"""So long after the last wait without a change, the count begins anew."""
+REPAIR_MOST: Final = 300.0
+"""Seconds between two repairs of marks that somebody keeps taking off."""
+
+
+def kept(view: View, lease: DynamicLease) -> LeaseRecord | None:
+    """The lease that workloads rely on: delivered, under a former name, or in a damaged Secret."""
+    if view.delivered is not None:
+        return view.delivered
+    named = [r for r in view.in_state(State.HELD) if view.named_anywhere(r)]
+    return named[-1] if named else _bereft(view, lease)
+
+
+def damaged(view: View, lease: DynamicLease) -> LeaseRecord | None:
+    """The lease that was delivered, and whose Secret was changed or is gone."""
+    held = kept(view, lease)
+    if held is None or view.target_contested or view.sound(held):
+        return None
+    return held
+
+
+def _bereft(view: View, lease: DynamicLease) -> LeaseRecord | None:
+    """The Held lease that status tells and no Secret shows any more."""
+    told = lease.status.lease
+    if told is None:
+        return None
+    held = view.in_state(State.HELD)
+    return next((r for r in held if r.name == told.record and not view.expired(r)), None)
+
+
+def waits(view: View, lease: DynamicLease) -> bool:
+    """Whether damage isn't healed yet: it must be told first, or somebody keeps at it."""
+    harmed, known = damaged(view, lease), lease.status.drift
+    if harmed is None:
+        return False
+    return known is None or known.record != harmed.name or view.now < until(known)
+
+
+def until(known: Drift) -> datetime:
+    """Until when no new lease is minted for a damage."""
+    return known.at + _wait(known.times)
+
+
+def _wait(times: int) -> timedelta:
+    return min(WAIT_FIRST * 2.0 ** min(times - 2, 16), WAIT_MOST) if times > 1 else timedelta(0)
+
+
+def told(view: View, lease: DynamicLease) -> Drift | None:
+    """What status says of damages: the last one, and how many came in a row."""
+    harmed, known = damaged(view, lease), lease.status.drift
+    if harmed is None or (known is not None and known.record == harmed.name):
+        return known
+    calm = known is None or view.now > until(known) + QUIET
+    times = 1 if known is None or calm else known.times + 1
+    return Drift(record=harmed.name, times=times, at=view.now)
+
+
+def misfit(view: View, lease: DynamicLease) -> LeaseRecord | None:
+    """The delivered record whose Secret has its data, but not as it is wanted now."""
+    held, secret = view.delivered, view.target
+    if held is None or secret is None or view.source_of(held) is not secret:
+        return None
+    known = view.known_contents(secret, held) or contents.assumed(lease, held, secret)
+    if known.template != contents.digest(lease):
+        return held
+    return None if _fits(lease, held, secret, known) else held
+
+
+def _fits(
+    lease: DynamicLease, held: LeaseRecord, secret: ports.SecretView, known: contents.Contents
+) -> bool:
+    wanted = contents.refilled(lease, held, secret, known).contents
+    labels = marks.labels(lease, known)
+    notes = marks.annotations(lease, held, wanted, known)
+    return (
+        secret.keys == wanted.keys
+        and all(secret.labels.get(key) == value for key, value in labels.items())
+        and all(secret.annotations.get(key) == value for key, value in notes.items())
+        and lease.metadata.uid in secret.owner_uids
+    )
+
+
+def repair_at(view: View, lease: DynamicLease) -> float:
+    """When the next repair may be made (monotonic seconds); what the user changes is no fight."""
+    if lease.status.observed_generation != lease.metadata.generation:
+        return view.monotonic
+    repairs = view.memory.repairs
+    wait = min(2.0**repairs, REPAIR_MOST) if repairs else 0.0
+    return view.memory.repaired + wait

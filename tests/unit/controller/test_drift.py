@@ -1,0 +1,310 @@
+"""Drift and changes: what is put right, what costs a lease, and what doesn't."""
+
+from typing import Any
+
+import pytest
+
+from leaseholder.api import names
+from leaseholder.api.record import State
+from leaseholder.core import steps
+from tests.unit.controller.world import KEY, NAME, SHOP, World, manifest
+
+OTHER = (SHOP, "other")
+URL = {"data": {"URL": "db://{{ DB_USERNAME }}"}}
+
+
+def templated(**template: Any) -> dict[str, Any]:
+    return manifest(target={"template": template})
+
+
+async def held(**spec: Any) -> World:
+    """A world in which a lease is delivered."""
+    world = World()
+    world.cluster.user_applies(manifest(**spec))
+    await world.settle()
+    assert world.ready == "Ready"
+    return world
+
+
+def write(world: World, **values: str) -> None:
+    """Somebody writes values into the Secret."""
+    world.cluster.user_writes_secret(
+        SHOP, NAME, values={**world.cluster.values.get(KEY, {}), **values}
+    )
+
+
+def delete(world: World) -> None:
+    del world.cluster.secrets[KEY], world.cluster.values[KEY]
+
+
+async def test_edited_data_costs_a_new_lease_and_the_old_one_lives_out_its_overlap() -> None:
+    world = await held()
+    write(world, DB_PASSWORD="edited")
+    _, step = await world.look()
+    assert isinstance(step, steps.Report)
+    assert [c.reason for c in step.status.conditions if c.type == "Ready"] == ["SecretChanged"]
+    await world.settle()
+    assert (world.ready, world.secret) == ("Ready", "lease-2")
+    assert world.cluster.values[KEY]["DB_PASSWORD"] == "x"
+    assert world.records == [("Superseded", "lease-1"), ("Held", "lease-2")]
+
+
+async def test_a_deleted_secret_costs_a_new_lease_and_the_old_one_lives_out_its_overlap() -> None:
+    world = await held()
+    delete(world)
+    await world.settle()
+    assert (world.ready, world.secret) == ("Ready", "lease-2")
+    assert world.records == [("Superseded", "lease-1"), ("Held", "lease-2")]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_who_keeps_editing_waits_longer_each_time(restarted: bool) -> None:
+    world = await held()
+    write(world, DB_PASSWORD="edited")
+    await world.settle()
+    write(world, DB_PASSWORD="edited again")
+    if restarted:
+        world.crash()
+    await world.settle(after=1)
+    assert (world.ready, world.count("issue")) == ("SecretContested", 2)
+    await world.settle(after=61)
+    assert (world.ready, world.count("issue")) == ("Ready", 3)
+    write(world, DB_PASSWORD="and again")
+    await world.settle()
+    await world.settle(after=61)
+    assert world.ready == "SecretContested"
+    await world.settle(after=61)
+    assert (world.ready, world.count("issue")) == ("Ready", 4)
+
+
+async def test_after_a_quiet_time_the_count_of_edits_begins_anew() -> None:
+    world = await held()
+    for expected in (2, 3):
+        write(world, DB_PASSWORD=f"edited {expected}")
+        await world.settle()
+        assert (world.ready, world.count("issue")) == ("Ready", expected)
+        await world.settle(after=700)
+
+
+async def test_a_lease_whose_secret_is_contested_is_still_extended() -> None:
+    world = await held(ttl="2m")
+    write(world, DB_PASSWORD="edited")
+    await world.settle()
+    write(world, DB_PASSWORD="edited")
+    await world.settle()
+    await world.settle(after=61)
+    delete(world)
+    await world.settle()
+    before = world.provider.live["lease-3"].expires_at
+    await world.settle(after=100)
+    assert world.ready == "SecretContested"
+    assert world.provider.live["lease-3"].expires_at > before
+
+
+async def test_a_command_does_not_wait_for_a_contested_secret() -> None:
+    world = await held()
+    for _ in range(2):
+        write(world, DB_PASSWORD="edited")
+        await world.settle()
+    assert world.ready == "SecretContested"
+    world.cluster.user_applies(manifest(annotations={names.ROTATE: "now"}))
+    await world.settle()
+    assert (world.ready, world.count("issue")) == ("Ready", 3)
+
+
+STRIPPED = [
+    {"labels": {}},
+    {"annotations": {}},
+    {"annotations": {names.RECORD: "nonsense"}},
+    {"annotations": {names.CONTENTS: "nonsense"}},
+    {"labels": {}, "owner_uids": ()},
+    {"labels": {}, "annotations": {}},
+]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("taken", STRIPPED)
+async def test_marks_that_were_taken_off_come_back_without_a_mint(
+    taken: dict[str, Any], restarted: bool
+) -> None:
+    world = await held()
+    whole = world.cluster.secrets[KEY]
+    kept = dict(whole.annotations)
+    if taken.get("annotations"):
+        taken = {"annotations": {**kept, **taken["annotations"]}}
+    world.cluster.user_writes_secret(SHOP, NAME, **taken)
+    if restarted:
+        world.crash()
+    await world.settle()
+    found = world.cluster.secrets[KEY]
+    assert (world.ready, world.count("issue")) == ("Ready", 1)
+    assert found.labels == whole.labels
+    assert found.annotations.items() >= {k: v for k, v in kept.items() if v}.items()
+    assert found.owner_uids == whole.owner_uids
+
+
+async def test_foreign_keys_go_without_a_mint() -> None:
+    world = await held()
+    before = dict(world.cluster.values[KEY])
+    write(world, THEIRS="x")
+    await world.settle()
+    assert (world.cluster.values[KEY], world.count("issue")) == (before, 1)
+
+
+async def test_who_keeps_taking_marks_off_is_answered_more_slowly_each_time() -> None:
+    world = await held()
+    repaired = 0
+    for _ in range(8):
+        world.cluster.user_writes_secret(SHOP, NAME, labels={names.OWNER_UID: world.holder.uid})
+        await world.settle(after=1)
+        repaired = world.count("write secret") - 1
+    assert 1 < repaired < 5
+    await world.settle(after=300)
+    assert names.MANAGED_BY in world.cluster.secrets[KEY].labels
+    await world.settle(after=2000)
+    world.cluster.user_writes_secret(SHOP, NAME, labels={names.OWNER_UID: world.holder.uid})
+    await world.settle()
+    assert names.MANAGED_BY in world.cluster.secrets[KEY].labels
+
+
+async def test_a_renamed_secret_is_copied_not_minted() -> None:
+    world = await held()
+    values = dict(world.cluster.values[KEY])
+    world.cluster.user_applies(manifest(target={"secretName": "other"}))
+    await world.settle()
+    assert world.cluster.values == {OTHER: values}
+    assert world.count("issue") == 1
+    assert world.records == [("Held", "lease-1")]
+
+
+async def test_a_lease_under_a_former_name_is_held_until_the_copy_is_made() -> None:
+    world = await held()
+    world.cluster.user_writes_secret(SHOP, "other", values={"THEIRS": "x"})
+    world.cluster.user_applies(manifest(target={"secretName": "other"}))
+    await world.settle()
+    assert (world.ready, world.count("issue")) == ("SecretNotOurs", 1)
+    assert world.secret == "lease-1"
+    before = world.provider.live["lease-1"].expires_at
+    await world.settle(after=2500)
+    assert world.provider.live["lease-1"].expires_at > before
+    del world.cluster.secrets[OTHER], world.cluster.values[OTHER]
+    await world.settle()
+    assert (world.ready, [*world.cluster.secrets]) == ("Ready", [OTHER])
+    assert world.count("issue") == 1
+
+
+async def test_an_edited_secret_is_not_copied() -> None:
+    world = await held()
+    write(world, DB_PASSWORD="edited")
+    world.cluster.user_applies(manifest(target={"secretName": "other"}))
+    await world.settle()
+    assert world.cluster.values[OTHER]["DB_PASSWORD"] == "x"
+    assert world.count("issue") == 2
+
+
+async def test_a_changed_template_is_rendered_anew_without_a_mint() -> None:
+    world = await held()
+    world.cluster.user_applies(templated(**URL))
+    await world.settle()
+    assert world.cluster.values[KEY]["URL"] == "db://lease-1"
+    world.cluster.user_applies(templated(data={"OTHER": "{{ DB_PASSWORD }}"}))
+    await world.settle()
+    assert {*world.cluster.values[KEY]} == {"DB_USERNAME", "DB_PASSWORD", "OTHER"}
+    world.cluster.user_applies(manifest())
+    await world.settle()
+    assert {*world.cluster.values[KEY]} == {"DB_USERNAME", "DB_PASSWORD"}
+    assert world.count("issue") == 1
+
+
+async def test_a_template_whose_variables_are_not_at_hand_costs_a_new_lease() -> None:
+    world = await held(target={"template": {**URL, "mergePolicy": "Replace"}})
+    assert world.cluster.values[KEY] == {"URL": "db://lease-1"}
+    world.cluster.user_applies(templated(**URL))
+    await world.settle()
+    assert (world.secret, world.count("issue")) == ("lease-2", 2)
+    assert world.records[0] == ("Superseded", "lease-1")
+
+
+async def test_a_replaced_secret_is_copied_as_it_is() -> None:
+    template = {**URL, "mergePolicy": "Replace"}
+    world = await held(target={"template": template})
+    world.cluster.user_applies(manifest(target={"template": template, "secretName": "other"}))
+    await world.settle()
+    assert world.cluster.values == {OTHER: {"URL": "db://lease-1"}}
+    assert world.count("issue") == 1
+
+
+@pytest.mark.parametrize("text", ["{{ 1 + 1 }}", "{{ NO_SUCH_KEY }}"])
+async def test_a_template_that_fails_leaves_the_secret_and_its_lease_alone(text: str) -> None:
+    world = await held()
+    values = dict(world.cluster.values[KEY])
+    world.cluster.user_applies(templated(data={"URL": text}))
+    await world.settle()
+    assert world.ready == "TemplateInvalid"
+    assert (world.cluster.values[KEY], world.count("issue")) == (values, 1)
+    before = world.provider.live["lease-1"].expires_at
+    await world.settle(after=2500)
+    assert world.provider.live["lease-1"].expires_at > before
+    world.cluster.user_applies(manifest())
+    await world.settle()
+    assert (world.ready, world.count("issue")) == ("Ready", 1)
+
+
+async def test_nothing_is_minted_for_a_template_that_can_not_be_read() -> None:
+    world = World()
+    world.cluster.user_applies(templated(data={"URL": "{{ 1 + 1 }}"}))
+    await world.settle()
+    assert (world.ready, world.count("issue")) == ("TemplateInvalid", 0)
+
+
+async def test_a_lease_whose_template_lacks_a_key_waits_for_a_better_template() -> None:
+    world = World()
+    world.cluster.user_applies(templated(data={"URL": "{{ NO_SUCH_KEY }}"}))
+    await world.settle()
+    await world.settle(after=60)
+    assert (world.ready, world.count("issue")) == ("TemplateInvalid", 1)
+    world.cluster.user_applies(templated(**URL))
+    await world.settle()
+    assert (world.ready, world.count("issue")) == ("Ready", 1)
+
+
+async def test_a_label_that_left_the_template_leaves_the_secret() -> None:
+    world = await held(target={"template": {"metadata": {"labels": {"team": "shop"}}}})
+    assert world.cluster.secrets[KEY].labels["team"] == "shop"
+    world.cluster.user_applies(manifest())
+    await world.settle()
+    assert "team" not in world.cluster.secrets[KEY].labels
+
+
+async def test_while_suspended_nothing_is_healed_copied_or_repaired() -> None:
+    world = await held()
+    world.cluster.user_applies(manifest(suspend=True, target={"secretName": "other"}))
+    delete(world)
+    await world.settle()
+    assert (world.ready, world.cluster.secrets) == ("Suspended", {})
+    before = world.provider.live["lease-1"].expires_at
+    await world.settle(after=2500)
+    assert world.provider.live["lease-1"].expires_at > before
+    assert world.records == [("Held", "lease-1")]
+    world.cluster.user_applies(manifest())
+    await world.settle()
+    assert (world.ready, world.secret) == ("Ready", "lease-2")
+
+
+async def test_the_older_of_two_dynamic_leases_gets_the_secret() -> None:
+    world = World()
+    world.clock.move(60)
+    younger = world.cluster.user_applies(manifest("younger", target={"secretName": NAME}))
+    older, world.holder = world.holder, younger.holder
+    mine, world.memory = world.memory, type(world.memory)()
+    await world.settle()
+    assert world.secret == "lease-1"
+    world.holder, world.memory, theirs = older, mine, world.memory
+    await world.settle()
+    assert (world.ready, world.secret) == ("Ready", "lease-2")
+    world.holder, world.memory = younger.holder, theirs
+    await world.settle()
+    found = world.cluster.leases[SHOP, "younger"].status.conditions
+    assert [c.reason for c in found if c.type == "Ready"] == ["SecretNotOurs"]
+    assert world.secret == "lease-2"
+    assert {r.state for r in world.cluster.ledger.values()} == {State.HELD}

@@ -1,0 +1,125 @@
+"""What a Secret of ours holds, and what is made of it when it doesn't."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leaseholder.api.conditions import ConditionType, Reason, find
+from leaseholder.api.lease import Drift, Retry
+from leaseholder.core import contents, drift, project
+from leaseholder.core.decide import decide
+from leaseholder.core.steps import Acquire, Deliver, Idle
+from leaseholder.core.view import Memory
+from tests.unit.core import views
+
+VALUES = st.dictionaries(st.sampled_from(["A", "B", "C", "D"]), st.text(max_size=4), min_size=1)
+RECORD = views.record()
+
+
+@given(VALUES)
+def test_what_was_written_holds_and_a_changed_value_does_not(values: dict[str, str]) -> None:
+    filling = contents.filled(views.lease(), RECORD, values)
+    whole = replace(views.secret(), values=filling.values, keys=tuple(filling.values.keys()))
+    assert contents.holds(whole, RECORD, filling.contents)
+    key = min(values)
+    edited = views.changed(whole, **{key: values[key] + "!"})
+    assert not contents.holds(edited, RECORD, filling.contents)
+
+
+@given(VALUES)
+def test_a_seal_is_worth_nothing_for_another_record(values: dict[str, str]) -> None:
+    filling = contents.filled(views.lease(), RECORD, values)
+    whole = replace(views.secret(), values=filling.values)
+    assert not contents.holds(whole, views.record(2), filling.contents)
+
+
+@given(VALUES, st.sampled_from(["Merge", "Replace"]), st.sampled_from(["A", "E"]))
+def test_what_is_rendered_anew_is_what_a_delivery_would_write(
+    values: dict[str, str], policy: str, key: str
+) -> None:
+    old = views.lease()
+    name = min(values)
+    template = {"data": {key: f"<{{{{ {name} }}}}>"}, "mergePolicy": policy}
+    new = views.lease({"target": {"template": template}})
+    first = contents.filled(old, RECORD, values)
+    whole = replace(views.secret(), values=first.values)
+    assert contents.refillable(new, first.contents)
+    again = contents.refilled(new, RECORD, whole, first.contents)
+    fresh = contents.filled(new, RECORD, values)
+    assert again.values.reveal() == fresh.values.reveal()
+    assert again.contents == fresh.contents
+
+
+def test_the_note_on_a_secret_names_keys_and_no_value() -> None:
+    filling = contents.filled(views.lease(), RECORD, {"DB_PASSWORD": "hunter2"})
+    assert "DB_PASSWORD" in filling.contents.text()
+    assert "hunter2" not in filling.contents.text()
+
+
+def test_a_template_that_can_not_be_read_renders_nothing_anew() -> None:
+    broken = views.lease({"target": {"template": {"data": {"URL": "{{ 1 + 1 }}"}}}})
+    rendered = views.lease({"target": {"template": {"data": {"URL": "{{ A }}"}}}})
+    filling = contents.filled(rendered, RECORD, {"A": "x"})
+    assert contents.refillable(broken, filling.contents) is False
+
+
+def test_a_renamed_secret_waits_while_suspended() -> None:
+    former = views.secret(RECORD, name="former")
+    dl = views.lease({"suspend": True})
+    _, step = views.after_reports(views.view(RECORD, dl=dl, secrets=(former,)))
+    assert isinstance(step, Idle)
+    dl = views.lease({"suspend": False})
+    assert decide(views.view(RECORD, dl=dl, secrets=(former,))) == Deliver(RECORD)
+
+
+def test_a_repair_that_is_refused_is_told_until_it_is_done() -> None:
+    dl = views.lease({"target": {"template": {"metadata": {"labels": {"team": "shop"}}}}})
+    seen = replace(views.told(views.holding()), lease=dl)
+    refused = replace(seen, memory=Memory(failure=views.FAILURE, repairs=1, repaired=1000.0))
+    told = views.told(refused)
+    again = project.status(told, views.wanted(told))
+    assert again.retry is not None
+    target = views.secret(RECORD, dl=dl)
+    done = replace(told, target=target, secrets=(target,))
+    assert project.status(done, views.wanted(done)).retry is None
+
+
+def test_a_damage_is_told_before_it_is_healed_and_a_second_one_waits() -> None:
+    seen = views.told(views.holding())
+    assert seen.target is not None
+    target = views.changed(seen.target, DB_PASSWORD="edited")
+    harmed = replace(seen, target=target, secrets=(target,))
+    told = views.told(harmed)
+    ready = find(views.wanted(told).status.conditions, ConditionType.READY)
+    assert ready is not None
+    assert (ready.status, ready.reason) == ("False", Reason.SECRET_CHANGED)
+    assert decide(told) == Acquire(2)
+    known = views.wanted(told).status.drift
+    assert known is not None
+    second = known.model_copy(update={"times": 2})
+    status = views.wanted(told).status.model_copy(update={"drift": second})
+    waiting, step = views.after_reports(views.tell(told, status))
+    assert step == Idle(views.at(60))
+    assert decide(views.later(waiting, 60)) == Acquire(2)
+
+
+@given(st.integers(2, 99))
+def test_each_damage_in_a_row_waits_longer_up_to_an_hour(times: int) -> None:
+    def wait(count: int) -> float:
+        known = Drift(record="r", times=count, at=views.NOW)
+        return (drift.until(known) - views.NOW).total_seconds()
+
+    assert wait(1) == 0
+    assert 60 <= wait(times) <= wait(times + 1) <= 3600
+
+
+def test_a_back_off_of_the_provider_does_not_hold_back_a_repair() -> None:
+    dl = views.lease({"target": {"template": {"metadata": {"labels": {"team": "shop"}}}}})
+    seen = views.told(views.holding())
+    status = views.wanted(seen).status.model_copy(
+        update={"retry": Retry(failures=1, next_at=views.at(60), reason=Reason.UNAVAILABLE)}
+    )
+    changed = dl.model_copy(update={"status": status})
+    _, step = views.after_reports(replace(seen, lease=changed))
+    assert step == Deliver(RECORD)
