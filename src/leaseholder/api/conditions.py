@@ -19,6 +19,7 @@ class ConditionType(StrEnum):
     READY = "Ready"
     LEASE_HELD = "LeaseHeld"
     SECRET_SYNCED = "SecretSynced"  # noqa: S105 - a condition, not a password
+    ROLLOUT_COMPLETE = "RolloutComplete"
     REVOCATION_PENDING = "RevocationPending"
     STALLED = "Stalled"
 
@@ -81,6 +82,14 @@ class Reason(StrEnum):
     SECRET_CHANGED = "SecretChanged"  # noqa: S105 - a reason, not a password
     SECRET_CONTESTED = "SecretContested"  # noqa: S105 - a reason, not a password
     TEMPLATE_CHANGED = "TemplateChanged"
+
+    # About the workloads that use the lease.
+    ROLLED_OUT = "RolloutComplete"
+    ROLLING_OUT = "RolloutPending"
+    ROLLOUT_FAILED = "RolloutFailed"
+    TARGET_MISSING = "RestartTargetMissing"
+    RESTART_REFUSED = "RestartRefused"
+    RESTARTED = "WorkloadRestarted"
 
     # About revocation.
     OWED = "RevocationOwed"

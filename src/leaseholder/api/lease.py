@@ -11,6 +11,8 @@ MOST_KEYS: Final = 256
 """So many keys of a Secret are told in status."""
 _MOST_TEXT: Final = 1024
 _Text = Annotated[str, Field(max_length=_MOST_TEXT)]
+WorkloadKind = Literal["Deployment", "StatefulSet", "DaemonSet", "Rollout"]
+"""Kinds of workloads that can be restarted; Rollout is Argo's."""
 _Slug = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -95,8 +97,39 @@ class Renewal(base.Model):
     """Time before expiry at which the lease is extended or replaced, instead of afterPercent."""
 
 
+class WorkloadLabels(base.Model):
+    """A label selector over workloads."""
+
+    match_labels: Annotated[
+        dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]],
+        Field(min_length=1, max_length=32),
+    ]
+    """Labels that a workload itself (not its pods) must carry, each with this value."""
+
+
+class RestartTarget(base.Model):
+    """Workloads of the same namespace that use the lease: one by name, or some by label."""
+
+    model_config = ConfigDict(
+        json_schema_extra=base.rules(
+            base.rule(
+                "has(self.name) != has(self.selector)",
+                "write exactly one of name (one workload) and selector (all that carry its labels)",
+            )
+        )
+    )
+
+    kind: WorkloadKind
+    """Deployment, StatefulSet, DaemonSet or Rollout (of Argo Rollouts)."""
+    name: base.ObjectName | None = None
+    """Its name. As long as there is no such workload, its rollout isn't complete."""
+    selector: WorkloadLabels | None = None
+    """The workloads' labels, instead of a name. Where no workload carries them, there is nothing to
+    restart."""
+
+
 class Rotation(base.Model):
-    """When a lease is replaced by a new one."""
+    """When a lease is replaced by a new one, and how workloads move to it."""
 
     max_age: (
         Annotated[base.Duration, base.duration_schema(base.at_least("60s", "rotation.maxAge"))]
@@ -104,7 +137,14 @@ class Rotation(base.Model):
     ) = None
     """Age at which a lease is replaced even where it could be extended."""
     overlap: base.Duration = "2m"
-    """How long a replaced lease lives on beside the new one."""
+    """How long a replaced lease lives on beside the new one, at least."""
+    wait_for_rollout: bool = True
+    """A replaced lease lives on until the restart targets run on the new one."""
+    rollout_timeout: base.Duration = "15m"
+    """After so long an incomplete rollout is told to have failed. The replaced lease lives on, as
+    long as the provider extends it."""
+    restart_targets: Annotated[tuple[RestartTarget, ...], Field(max_length=16)] = ()
+    """Workloads that are restarted when the Secret was switched from one lease to another."""
 
 
 _Labels = Annotated[
@@ -310,7 +350,7 @@ class DynamicLeaseStatus(base.Model):
     observed_generation: int = 0
     """The generation of the spec that was looked at."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = ()
-    """Ready, LeaseHeld, SecretSynced, RevocationPending, Stalled."""
+    """Ready, LeaseHeld, SecretSynced, RolloutComplete, RevocationPending, Stalled."""
     lease: LeaseStatus | None = None
     """The lease whose credentials are in the Secret."""
     retry: Retry | None = None

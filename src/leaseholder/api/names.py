@@ -29,6 +29,11 @@ CONTENTS: Final = f"{GROUP}/contents"
 EXPIRES_AT: Final = f"{GROUP}/expires-at"
 """Annotation on LeaseRecords: expiry at the provider, a lower bound (RFC 3339, UTC)."""
 
+# On workloads.
+RESTART: Final = f"restart.{GROUP}"
+"""Prefix of annotations on workloads and their pods: the LeaseRecord that they were restarted for,
+one annotation for each DynamicLease."""
+
 # On LeaseRecords.
 FOR_UID: Final = f"{GROUP}/for-uid"
 """Label on LeaseRecords: uid of the DynamicLease that the lease was minted for."""

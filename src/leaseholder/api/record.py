@@ -71,6 +71,8 @@ class RecordSpec(base.Model):
     """Random tag that is sent along with the mint, where the provider keeps one."""
     rotate_nonce: Annotated[str, Field(max_length=1024)] = ""
     """The rotate command that this lease answers."""
+    restarts: bool = False
+    """It takes the place of a lease that was delivered: workloads are restarted for it."""
     provider: RecordProvider
     """Where the lease is minted."""
     source: _Free
@@ -117,6 +119,8 @@ class RecordStatus(base.Model):
     """When the lease was issued (UTC)."""
     expires_at: base.Moment | None = None
     """When the lease ends at the provider (UTC); a lower bound."""
+    rolled_out_at: base.Moment | None = None
+    """When the workloads that were restarted for the lease had moved to it (UTC)."""
     revoke: Revocation | None = None
     """How far the revocation has come."""
 
