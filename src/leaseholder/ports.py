@@ -244,6 +244,42 @@ class SecretDraft:
     credentials: Credentials
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What matters of a workload: our stamps, and how far its rollout has come.
+
+    Counts are of pods. For a Rollout only ``observed``, ``restarted`` and ``phase`` say how far.
+    """
+
+    kind: lease.WorkloadKind
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    stamps: Mapping[str, str]
+    """Its annotations under ``restart.leaseholder.dev``, by whole key."""
+    observed: bool
+    """Its controller has seen the spec as it is."""
+    strategy: str = ""
+    """RollingUpdate, Recreate or OnDelete."""
+    partition: int = 0
+    """Pods of a StatefulSet below this ordinal keep their template."""
+    paused: bool = False
+    stuck: bool = False
+    """The progress deadline of a Deployment is over."""
+    wanted: int = 0
+    updated: int = 0
+    total: int = 0
+    available: int = 0
+    restarted: bool = True
+    """A Rollout's controller has replaced the pods that were older than ``restartAt``."""
+    phase: str = ""
+    """Of a Rollout: Healthy, Progressing, Paused or Degraded."""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
 class Cluster(Protocol):
     """The API server. Reads are live, never cached.
 
@@ -321,6 +357,39 @@ class Cluster(Protocol):
 
     async def delete_secret(self, current: SecretView) -> None:
         """Delete the Secret as it was read; it is fine if it is gone already."""
+        ...
+
+    async def workload(
+        self, kind: lease.WorkloadKind, namespace: str, name: str
+    ) -> Workload | None:
+        """A workload; None where there is none, or its kind isn't known.
+
+        Raises:
+            Refused: no right to look.
+        """
+        ...
+
+    async def workloads(
+        self, kind: lease.WorkloadKind, namespace: str, labels: Mapping[str, str]
+    ) -> Sequence[Workload]:
+        """The workloads that carry all these labels; none where the kind isn't known.
+
+        Raises:
+            Refused: no right to look.
+        """
+        ...
+
+    async def stamp_workload(
+        self, current: Workload, key: str, value: str, *, restart_at: datetime | None
+    ) -> None:
+        """Put a stamp on a workload; with ``restart_at`` its pods are replaced, in one write.
+
+        Args:
+            current: the workload as it was read.
+            key: annotation key under ``restart.leaseholder.dev``.
+            value: what the stamp says.
+            restart_at: pods older than this moment (UTC) are to go; None: none are.
+        """
         ...
 
     async def provider_of(

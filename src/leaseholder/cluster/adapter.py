@@ -1,12 +1,13 @@
 """``ports.Cluster`` on a real API server.
 
-Resources of ours are here: DynamicLeases, providers, records. Secrets, their watch, events and
-credentials have modules of their own.
+Resources of ours are here: DynamicLeases, providers, records. Secrets, their watch, workloads,
+events and credentials have modules of their own.
 """
 
 import logging
 import pathlib
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, Self
 
 from leaseholder import errors, ports
@@ -21,6 +22,7 @@ from leaseholder.cluster import (
     refusals,
     secrets,
     watching,
+    workloads,
 )
 
 _log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ class KubernetesCluster:
         self._namespaces = tuple(namespaces) or ("",)
         self._secrets = secrets.Secrets(api)
         self._announcer = announcing.Announcer(api)
+        self._workloads = workloads.Workloads(api)
         self._watch = watching.SecretWatch(api, namespaces)
 
     @classmethod
@@ -199,6 +202,26 @@ class KubernetesCluster:
     def secret_events(self) -> AsyncIterator[ports.SecretEvent]:
         """Each change of a Secret with our owner label, for ever."""
         return self._watch.events()
+
+    # -- workloads
+
+    async def workload(
+        self, kind: lease.WorkloadKind, namespace: str, name: str
+    ) -> ports.Workload | None:
+        """A workload; None where there is none, or its kind isn't known."""
+        return await self._workloads.get(kind, namespace, name)
+
+    async def workloads(
+        self, kind: lease.WorkloadKind, namespace: str, labels: Mapping[str, str]
+    ) -> Sequence[ports.Workload]:
+        """The workloads that carry all these labels; none where the kind isn't known."""
+        return await self._workloads.labelled(kind, namespace, labels)
+
+    async def stamp_workload(
+        self, current: ports.Workload, key: str, value: str, *, restart_at: datetime | None
+    ) -> None:
+        """Put a stamp on a workload; with ``restart_at`` its pods are replaced, in one write."""
+        await self._workloads.stamp(current, key, value, restart_at=restart_at)
 
     # -- providers and what is around
 

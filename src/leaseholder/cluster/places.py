@@ -38,6 +38,8 @@ class Resource:
 
 
 _CORE: Final = "/api/v1"
+_APPS: Final = "/apis/apps/v1"
+_ARGO: Final = "/apis/argoproj.io/v1alpha1"
 _OURS: Final = f"/apis/{names.API_VERSION}"
 
 KINDS: Final = Place(_OURS, "the kinds of leaseholder.dev", "", "")
@@ -48,6 +50,11 @@ CONFIG_MAPS: Final = Resource(_CORE, "configmaps")
 SERVICE_ACCOUNTS: Final = Resource(_CORE, "serviceaccounts")
 NAMESPACES: Final = Resource(_CORE, "namespaces")
 EVENTS: Final = Resource(_CORE, "events")
+DEPLOYMENTS: Final = Resource(_APPS, "deployments")
+STATEFUL_SETS: Final = Resource(_APPS, "statefulsets")
+DAEMON_SETS: Final = Resource(_APPS, "daemonsets")
+ROLLOUTS: Final = Resource(_ARGO, "rollouts")
+WORKLOADS: Final = (DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS, ROLLOUTS)
 LEASES: Final = Resource(_OURS, "dynamicleases")
 RECORDS: Final = Resource(_OURS, "leaserecords")
 PROVIDERS: Final = Resource(_OURS, "leaseproviders")

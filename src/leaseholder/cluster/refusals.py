@@ -15,6 +15,7 @@ from leaseholder.cluster import places
 
 _FIELD: Final = re.compile(r"(data|(?:metadata|spec|status|type|immutable)(?:\.[A-Za-z]+){0,6})\b")
 _WRITES: Final = frozenset({"create", "patch", "delete"})
+_WORKLOADS: Final = "leaseholder-workloads"
 _AWAY: Final = frozenset({401, 408, 429})
 
 
@@ -92,8 +93,14 @@ def _forbidden(verb: str, place: places.Place, status: Mapping[str, Any]) -> str
     if "set blockOwnerDeletion" in message:
         return "the operator has no right to update dynamicleases/finalizers"
     if f'cannot {verb} resource "' in message:
-        return f"the operator has no right to {verb} {place.resource}"
+        advice = f": bind the ClusterRole {_WORKLOADS} there" if _is_workload(place) else ""
+        return f"the operator has no right to {verb} {place.resource}{advice}"
     return "an admission rule of the cluster forbids it"
+
+
+def _is_workload(place: places.Place) -> bool:
+    """Whether it is something that we would restart: the right to it is a switch of its own."""
+    return place.resource in {kind.plural for kind in places.WORKLOADS}
 
 
 def _causes(status: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from leaseholder import errors, ports
@@ -29,6 +30,10 @@ class FakeCluster(fakes.Scripted):
         self.secrets: dict[tuple[str, str], ports.SecretView] = {}
         self.values: dict[tuple[str, str], dict[str, str]] = {}
         self.providers: dict[tuple[str, str, str], provider.AnyProvider] = {}
+        self.workload_labels: dict[tuple[str, str, str], dict[str, str]] = {}
+        self.running: dict[tuple[str, str, str], ports.Workload] = {}
+        self.restarts: list[str] = []
+        """The workloads that were restarted, in order."""
         self.namespaces: dict[str, ports.NamespaceView] = {}
         self.notes: list[tuple[str, ports.Note]] = []
         self.events: asyncio.Queue[ports.SecretEvent] = asyncio.Queue()
@@ -101,6 +106,40 @@ class FakeCluster(fakes.Scripted):
         )
         self.values[key] = changes.pop("values", self.values.get(key, {}))
         return self._put_secret(known, **changes)
+
+    def user_runs(
+        self,
+        name: str,
+        kind: lease.WorkloadKind = "Deployment",
+        namespace: str = "shop",
+        **labels: str,
+    ) -> ports.Workload:
+        """A workload of one pod, which is up."""
+        self.workload_labels[kind, namespace, name] = labels
+        made = ports.Workload(
+            kind=kind,
+            namespace=namespace,
+            name=name,
+            uid=self._uid("workload"),
+            resource_version="",
+            stamps={},
+            observed=True,
+            wanted=1,
+        )
+        return self.rolls_out(made)
+
+    def rolls_out(self, known: ports.Workload, **counts: Any) -> ports.Workload:
+        """A workload's controller has come to an end; by default its pod is up."""
+        done = {"observed": True, "updated": 1, "total": 1, "available": 1, "phase": "Healthy"}
+        return self._put_workload(self._running(known), **{**done, **counts})
+
+    def _running(self, known: ports.Workload) -> ports.Workload:
+        return self.running.get((known.kind, known.namespace, known.name), known)
+
+    def _put_workload(self, known: ports.Workload, **changes: Any) -> ports.Workload:
+        key = known.kind, known.namespace, known.name
+        self.running[key] = replace(known, resource_version=self._version(), **changes)
+        return self.running[key]
 
     def _put_lease(self, known: lease.DynamicLease, **meta: object) -> None:
         stamped = {"resource_version": self._version(), **meta}
@@ -276,6 +315,37 @@ class FakeCluster(fakes.Scripted):
     async def secret_events(self) -> AsyncIterator[ports.SecretEvent]:
         while True:
             yield await self.events.get()
+
+    # -- workloads
+
+    async def workload(
+        self, kind: lease.WorkloadKind, namespace: str, name: str
+    ) -> ports.Workload | None:
+        async with self._call("get workload"):
+            return self.running.get((kind, namespace, name))
+
+    async def workloads(
+        self, kind: lease.WorkloadKind, namespace: str, labels: Mapping[str, str]
+    ) -> Sequence[ports.Workload]:
+        async with self._call("list workloads"):
+            return [
+                found
+                for key, found in self.running.items()
+                if key[:2] == (kind, namespace)
+                and labels.items() <= self.workload_labels[key].items()
+            ]
+
+    async def stamp_workload(
+        self, current: ports.Workload, key: str, value: str, *, restart_at: datetime | None
+    ) -> None:
+        async with self._call("stamp workload"):
+            known = self._running(current)
+            if known != current:
+                raise wire.conflict()
+            stamped = self._put_workload(known, stamps={**known.stamps, key: value})
+            if restart_at is not None:
+                self.restarts.append(known.name)
+                self._put_workload(stamped, observed=False, updated=0, phase="Progressing")
 
     # -- providers and what is around
 
