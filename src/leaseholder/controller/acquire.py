@@ -97,6 +97,7 @@ class Acquirer:
                 "installation": self.installation,
                 "attemptId": secrets.token_hex(16),
                 "rotateNonce": step.rotate_nonce,
+                "restarts": step.restarts,
                 "provider": RecordProvider(
                     type=supply.type,
                     kind=supply.kind,

@@ -1,7 +1,7 @@
 """The controller's parts, put together over the ports."""
 
 from leaseholder import ports
-from leaseholder.controller import acquire, loop, observe, pay, perform
+from leaseholder.controller import acquire, loop, observe, pay, perform, rollouts
 from leaseholder.controller.supplies import Supplies
 
 
@@ -17,6 +17,7 @@ def assemble(
     """A controller with ``workers`` workers; ``installation`` marks what it mints."""
     acquirer = acquire.Acquirer(cluster, supplies, meter, installation)
     payer = pay.Payer(cluster, supplies, meter)
-    observer = observe.Observer(cluster, clock, supplies, installation)
-    performer = perform.Performer(cluster, supplies, meter, acquirer, payer)
+    mover = rollouts.Mover(cluster, clock, supplies, meter)
+    observer = observe.Observer(cluster, clock, supplies, installation, mover.rolled)
+    performer = perform.Performer(cluster, supplies, meter, acquirer, payer, mover)
     return loop.Controller(observer, performer, clock, meter, workers)

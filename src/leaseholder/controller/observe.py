@@ -5,19 +5,19 @@ view wasn't there when the DynamicLease was read.
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from leaseholder import errors, ports
 from leaseholder.api import base, names
 from leaseholder.api.conditions import Reason
-from leaseholder.api.lease import DynamicLease
+from leaseholder.api.lease import DynamicLease, RestartTarget
 from leaseholder.api.record import Holder, LeaseRecord, State
 from leaseholder.controller import supplies
-from leaseholder.core import contents
-from leaseholder.core.view import Failure, Memory, Supply, View
+from leaseholder.core import contents, rollout
+from leaseholder.core.view import Failure, Memory, Supply, TargetView, View
 
 _PASSING: Final = frozenset({Reason.UNAVAILABLE, Reason.LOCKED_OUT, Reason.TOO_MANY})
 """Refusals that pass by themselves: nobody has to change anything."""
@@ -44,6 +44,8 @@ class Observer:
     supplies: supplies.Supplies
     installation: str
     """Records of another installation, restored here with a backup, are left alone."""
+    rolled: Mapping[str, float]
+    """When this process last restarted a workload (monotonic seconds), by its uid."""
 
     async def observe(self, holder: Holder, memory: Memory) -> View:
         """One observation of a DynamicLease, its records, Secrets and provider.
@@ -52,8 +54,8 @@ class Observer:
             errors.ClusterError: the API server can't be read.
         """
         dl = await self.cluster.dynamic_lease(holder.namespace, holder.name)
-        namesake = dl is not None and dl.metadata.uid != holder.uid
-        dl = None if namesake else dl
+        namesake = dl if dl is not None and dl.metadata.uid != holder.uid else None
+        dl = None if namesake is not None else dl
         listed, owned = await asyncio.gather(
             self.cluster.records(holder.uid),
             self.cluster.secrets_of(holder.namespace, holder.uid),
@@ -67,7 +69,7 @@ class Observer:
         clocks = [adapter, *adapters.values()] if adapter is not None else [*adapters.values()]
         now = clocks[0].now() if clocks else base.whole_second(self.clock.wall())
         self._remember(memory, records, now)
-        return View(
+        view = View(
             now=now,
             wall=self.clock.wall(),
             monotonic=self.clock.monotonic(),
@@ -88,7 +90,9 @@ class Observer:
             supply_failure=failure,
             terminating=await self._terminating(dl),
             memory=memory,
+            rolled=self.rolled,
         )
+        return replace(view, targets=await self._targets(view)) if rollout.matters(view) else view
 
     async def _target(
         self, dl: DynamicLease | None, owned: Sequence[ports.SecretView]
@@ -136,6 +140,27 @@ class Observer:
             except errors.EdgeError:
                 continue
         return found
+
+    async def _targets(self, view: View) -> tuple[TargetView, ...]:
+        """The restart targets as they stand, and since when the Secret shows the lease."""
+        moving = rollout.pending(view)
+        if moving is not None:
+            view.memory.shown_since.setdefault(moving.name, view.monotonic)
+        wanted = view.lease.spec.rotation.restart_targets if view.lease is not None else ()
+        namespace = view.holder.namespace
+        return tuple(await asyncio.gather(*(self._target_view(namespace, one) for one in wanted)))
+
+    async def _target_view(self, namespace: str, wanted: RestartTarget) -> TargetView:
+        try:
+            if wanted.name is not None:
+                found = await self.cluster.workload(wanted.kind, namespace, wanted.name)
+                return TargetView(wanted, (found,) if found is not None else ())
+            labels = wanted.selector.match_labels if wanted.selector is not None else {}
+            return TargetView(
+                wanted, tuple(await self.cluster.workloads(wanted.kind, namespace, labels))
+            )
+        except errors.Refused as error:
+            return TargetView(wanted, refusal=error.sentence)
 
     async def _terminating(self, dl: DynamicLease | None) -> bool:
         if dl is None or not dl.deleting:

@@ -12,7 +12,7 @@ from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord, State
-from leaseholder.controller import acquire, pay, supplies
+from leaseholder.controller import acquire, pay, rollouts, supplies
 from leaseholder.controller.observe import failure_of
 from leaseholder.core import contents, debts, drift, steps
 from leaseholder.core.schedule import LOOK_AGAIN
@@ -28,6 +28,7 @@ class Performer:
     meter: ports.Meter
     acquirer: acquire.Acquirer
     payer: pay.Payer
+    mover: rollouts.Mover
 
     async def perform(self, view: View, step: steps.Step) -> None:
         """Do what ``step`` says; the world is to be observed again afterwards.
@@ -47,6 +48,10 @@ class Performer:
             case steps.Drop(record, note):
                 await self.cluster.delete_record(record)
                 await self._emit(view.lease, note)
+            case steps.Restart():
+                await self.mover.restart(view, step)
+            case steps.Sustain(record):
+                await self._sustain(view, step)
             case steps.DeleteSecret(secret):
                 await self.cluster.delete_secret(secret)
             case steps.Disown(secret):
@@ -160,6 +165,12 @@ class Performer:
             raise error
         else:
             view.memory.unextendable.add(step.record.name)
+
+    async def _sustain(self, view: View, step: steps.Sustain) -> None:
+        try:
+            await self.mover.sustain(view, step)
+        except errors.LeaseGone:
+            await self._gone(view, step.record, tell=False)
 
     async def _look(self, view: View, record: LeaseRecord) -> None:
         adapter = await self.supplies.for_record(record)

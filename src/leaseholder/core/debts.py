@@ -12,7 +12,7 @@ from typing import Final
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord, RecordStatus, Revocation, State
-from leaseholder.core import schedule
+from leaseholder.core import rollout, schedule
 from leaseholder.core.steps import Drop, Move, Revoke, Search, Step
 from leaseholder.core.view import View
 
@@ -58,7 +58,8 @@ def wake(view: View) -> datetime | None:
 def map_debts(view: View) -> Iterator[Step | datetime]:
     """For each debt the step that is due, or when there will be one."""
     for record in view.in_state(State.SUPERSEDED):
-        yield _superseded(view, record)
+        if not rollout.keeps(view, record):
+            yield _superseded(view, record)
     for record in view.in_state(State.REVOKING):
         yield _search(view, record) if not record.status.lease_id else _revoke(view, record)
 

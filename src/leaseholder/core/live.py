@@ -12,7 +12,7 @@ from leaseholder.api import conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord, Revocation, State, number_of
-from leaseholder.core import debts, drift, plan, project, schedule
+from leaseholder.core import debts, drift, plan, project, rollout, schedule
 from leaseholder.core.steps import (
     Acquire,
     DeleteSecret,
@@ -44,6 +44,7 @@ def decide(view: View, lease: DynamicLease) -> Step:
         or _tell_failure(view, lease)
         or _keep(view, lease)
         or _repair(view, lease)
+        or rollout.next_step(view, lease)
         or _look(view)
         or project.report(view, lease)
         or debts.next_step(view)
@@ -98,8 +99,11 @@ def _rank(view: View, lease: DynamicLease) -> Step | None:
 
 
 def _make_room(view: View, lease: DynamicLease) -> Step | None:
-    """At the limit with nothing delivered, the oldest replaced lease goes before its time."""
-    replaced = view.in_state(State.SUPERSEDED)
+    """At the limit with nothing delivered, the oldest replaced lease goes before its time.
+
+    Not one that a workload was restarted for: its pods may well run.
+    """
+    replaced = [r for r in view.in_state(State.SUPERSEDED) if not rollout.stamped(view, r)]
     if not replaced or not plan.needs_room(view, lease):
         return None
     return debts.owe(view, replaced[0], Reason.SUPERSEDED)
@@ -135,7 +139,8 @@ def _acquire(view: View, lease: DynamicLease) -> Step | None:
     shared = [r for r in view.records if plan.one_slot(view, r) and r.state != State.ABANDONED]
     if shared:
         return _vacate(view, lease, shared)
-    return _retract(view, lease) or Acquire(_next_number(view, lease), need.rotate_nonce)
+    number, restarts = _next_number(view, lease), rollout.replaces(view, lease)
+    return _retract(view, lease) or Acquire(number, need.rotate_nonce, restarts)
 
 
 def _retract(view: View, lease: DynamicLease) -> Step | None:
@@ -206,6 +211,7 @@ def _look_due(view: View, held: LeaseRecord) -> datetime | None:
 def _wake(view: View, lease: DynamicLease) -> datetime | None:
     held = drift.kept(view, lease)
     moments = [debts.wake(view), plan.blocked_until(view, lease), _repair_wake(view, lease)]
+    moments.append(rollout.wake(view, lease))
     if held is not None:
         moments += [plan.plan(view, lease, held).at, plan.extension_at(view, lease, held)]
         moments += [view.expiry(held), _look_due(view, held)]

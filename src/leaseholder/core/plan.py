@@ -14,6 +14,9 @@ from leaseholder.core.view import Failure, View
 MOST_LIVE: Final = 5
 """With so many unpaid leases of one DynamicLease, no further one is minted."""
 
+ROOM_AHEAD: Final = timedelta(seconds=60)
+"""So long before its end a lease that can't be extended counts as ended, at the limit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -41,7 +44,10 @@ def plan(view: View, lease: DynamicLease, record: LeaseRecord) -> Plan:
 
 
 def extension_at(view: View, lease: DynamicLease, record: LeaseRecord) -> datetime | None:
-    """When a held lease is to be extended, whatever else is planned; None: it can't be."""
+    """When a lease is to be extended, whatever else is planned; None: it can't be.
+
+    The strategy Rotate is about the delivered lease: a replaced one has no other way to live on.
+    """
     expiry, life = view.expiry(record) or view.now, view.life(record)
     fits = _fits(view, lease, record, expiry, life)
     return None if fits is None else max(fits, schedule.due(lease.spec.renewal, life, expiry))
@@ -71,7 +77,8 @@ def _fits(
     view: View, lease: DynamicLease, record: LeaseRecord, expiry: datetime, life: timedelta
 ) -> datetime | None:
     can = view.capabilities.get(record.name)
-    if lease.spec.renewal.strategy == "Rotate" or record.name in view.memory.unextendable:
+    replace = lease.spec.renewal.strategy == "Rotate" and record.state is not State.SUPERSEDED
+    if replace or record.name in view.memory.unextendable:
         return None
     if can is None:
         return schedule.extension_fits(expiry, life, 1, None)
@@ -169,11 +176,27 @@ def template_fault(view: View, lease: DynamicLease) -> Failure | None:
 
 
 def needs_room(view: View, lease: DynamicLease) -> bool:
-    """Whether the limit keeps a lease from a DynamicLease that has none, and no debt will help."""
-    if view.delivered is not None or need(view, lease) is None:
-        return False
+    """Whether the limit keeps a lease from a DynamicLease that has none, and no debt will help.
+
+    A delivered lease that is about to end is as good as none; a debt that was tried in vain may
+    stand for long.
+    """
     known = live(view)
-    return len(known) >= MOST_LIVE and all(r.state != State.REVOKING for r in known)
+    if len(known) < MOST_LIVE or need(view, lease) is None:
+        return False
+    held = view.delivered
+    if held is not None and not _ending(view, lease, held):
+        return False
+    return all(
+        r.state != State.REVOKING or (r.status.revoke and r.status.revoke.attempts) for r in known
+    )
+
+
+def _ending(view: View, lease: DynamicLease, held: LeaseRecord) -> bool:
+    expiry = view.expiry(held)
+    if expiry is None or extension_at(view, lease, held) is not None:
+        return False
+    return view.now >= expiry - ROOM_AHEAD
 
 
 def live(view: View) -> tuple[LeaseRecord, ...]:

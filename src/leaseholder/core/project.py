@@ -1,19 +1,37 @@
 """Status: a projection of what was observed; it is told, never believed.
 
 Conditions follow one picture: LeaseHeld and SecretSynced say how far things have come, Ready
-whether the Secret holds credentials that live, RevocationPending what is still owed, Stalled
-whether somebody has to do something.
+whether the Secret holds credentials that live, RolloutComplete whether the workloads use them,
+RevocationPending what is still owed, Stalled whether somebody has to do something.
 """
 
 from datetime import datetime
+from typing import Final
 
 from leaseholder import ports
 from leaseholder.api import base, conditions, lease, names
 from leaseholder.api.conditions import Condition, ConditionType, Reason, Verdict
 from leaseholder.api.record import LeaseRecord, State
-from leaseholder.core import debts, drift, plan, schedule
+from leaseholder.core import debts, drift, plan, rollout, schedule
 from leaseholder.core.steps import Report
 from leaseholder.core.view import Failure, View
+
+_TOLD: Final = (
+    ConditionType.READY,
+    ConditionType.ROLLOUT_COMPLETE,
+    ConditionType.REVOCATION_PENDING,
+)
+_UNTOLD: Final = frozenset(
+    {
+        Reason.PROGRESSING,
+        Reason.NONE_PENDING,
+        Reason.OWED,
+        Reason.DELETING,
+        Reason.ROLLING_OUT,
+        Reason.ROLLED_OUT,
+    }
+)
+"""Conditions, and reasons of theirs, that make an event and that don't."""
 
 
 def status(view: View, dl: lease.DynamicLease) -> lease.DynamicLeaseStatus:
@@ -45,11 +63,11 @@ def report(view: View, dl: lease.DynamicLease) -> Report | None:
 def notes(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> tuple[ports.Note, ...]:
     """An event for each condition worth one whose status or reason changed."""
     told = []
-    for kind in (ConditionType.READY, ConditionType.REVOCATION_PENDING):
+    for kind in _TOLD:
         now, before = conditions.find(new.conditions, kind), conditions.find(old.conditions, kind)
         if now is None or (before and (before.status, before.reason) == (now.status, now.reason)):
             continue
-        if now.reason in (Reason.PROGRESSING, Reason.NONE_PENDING, Reason.OWED, Reason.DELETING):
+        if now.reason in _UNTOLD:
             continue
         good = now.status == "True" and now.reason == Reason.READY
         text = now.message or now.reason
@@ -176,6 +194,7 @@ def _conditions(
     owed, owed_reason, owed_message = _owed(view)
     stalled = trouble is not None and trouble.permanent
     has = fresh is not None or drift.kept(view, dl) is not None
+    rolled = _rollout(view, dl)
     return (
         condition(ConditionType.READY, ready, ready_reason, ready_message),
         condition(
@@ -187,6 +206,7 @@ def _conditions(
             Reason.DELIVERED if synced else waiting,
             "" if synced else why,
         ),
+        *([condition(ConditionType.ROLLOUT_COMPLETE, *rolled)] if rolled is not None else []),
         condition(ConditionType.REVOCATION_PENDING, owed, owed_reason, owed_message),
         condition(
             ConditionType.STALLED,
@@ -195,6 +215,17 @@ def _conditions(
             trouble.sentence if trouble is not None else "",
         ),
     )
+
+
+def _rollout(view: View, dl: lease.DynamicLease) -> rollout.Verdict | None:
+    """What RolloutComplete says, where there are restart targets and was a delivery."""
+    if not dl.spec.rotation.restart_targets:
+        return None
+    known = conditions.find(dl.status.conditions, ConditionType.ROLLOUT_COMPLETE)
+    now = rollout.verdict(view, dl)
+    if now is not None or known is None:
+        return now
+    return known.status == "True", _reason(known.reason), known.message
 
 
 def _waiting(view: View, dl: lease.DynamicLease, trouble: Failure | None) -> tuple[Reason, str]:

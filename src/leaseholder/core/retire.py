@@ -3,6 +3,7 @@
 What is still owed when the finalizer goes stays on the ledger and is paid later.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 
 from leaseholder import ports
@@ -10,7 +11,7 @@ from leaseholder.api import base, durations, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord, State
-from leaseholder.core import debts, live, project
+from leaseholder.core import debts, live, project, rollout
 from leaseholder.core.steps import DeleteSecret, Disown, Drop, Idle, Release, Step
 from leaseholder.core.view import View
 
@@ -34,12 +35,21 @@ def deleting(view: View, lease: DynamicLease) -> Step:
 def vanished(view: View) -> Step:
     """The one thing to do next for the records and Secrets of a DynamicLease that is gone.
 
-    A namesake may take its Secret over; until then a lease that the Secret shows lives on.
+    A namesake may take its Secret over; its leases live on until the workloads have moved.
     """
-    shown = [r for r in view.records if view.named_anywhere(r) and not view.expired(r)]
-    if view.namesake and shown:
-        return live.unclear(view) or Idle(view.now + NAMESAKE_AGAIN)
+    if view.namesake is not None and _in_use(view, view.namesake):
+        owing = replace(view, records=view.in_state(State.REVOKING))
+        again = Idle(view.now + NAMESAKE_AGAIN)
+        return live.unclear(view) or debts.next_step(owing) or again
     return _settle(view) or Idle(debts.wake(view))
+
+
+def _in_use(view: View, namesake: DynamicLease) -> bool:
+    """Whether workloads may still use a lease of the namesake's forerunner."""
+    held = view.in_state(State.HELD, State.SUPERSEDED)
+    alive = [record for record in held if not view.expired(record)]
+    shown = any(view.named_anywhere(record) for record in alive)
+    return shown or (bool(alive) and not rollout.moved_on(namesake, view.now))
 
 
 def _settle(view: View) -> Step | None:

@@ -24,6 +24,8 @@ class Acquire:
 
     number: int
     rotate_nonce: str = ""
+    restarts: bool = False
+    """It takes the place of a delivered lease: workloads are restarted for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,27 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """Restart a workload for a lease, unless it was restarted since the Secret shows the lease.
+
+    Either way it gets the stamp ``key: value``. ``since`` is in monotonic seconds.
+    """
+
+    workload: ports.Workload
+    key: str
+    value: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sustain:
+    """Extend a replaced lease to ``until``: workloads may still use it."""
+
+    record: LeaseRecord
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteSecret:
     """Delete a Secret of ours."""
 
@@ -129,6 +152,8 @@ Step = (
     | Search
     | Revoke
     | Drop
+    | Restart
+    | Sustain
     | DeleteSecret
     | Disown
     | Report

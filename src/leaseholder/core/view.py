@@ -13,7 +13,7 @@ from typing import Any
 from leaseholder import ports
 from leaseholder.api import durations, names
 from leaseholder.api.conditions import Reason
-from leaseholder.api.lease import DynamicLease
+from leaseholder.api.lease import DynamicLease, RestartTarget
 from leaseholder.api.record import Holder, LeaseRecord, State, number_of
 from leaseholder.core import contents
 from leaseholder.core.contents import Contents
@@ -48,6 +48,24 @@ class Failure:
     retry_after: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TargetView:
+    """A restart target, and what was found for it."""
+
+    wanted: RestartTarget
+    workloads: tuple[ports.Workload, ...] = ()
+    refusal: str = ""
+    """Why we may not look, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A restart that the API server refused, and when (monotonic seconds)."""
+
+    sentence: str
+    at: float
+
+
 @dataclass(slots=True)
 class Memory:
     """What this process knows first-hand about one DynamicLease; lost in a crash.
@@ -78,6 +96,12 @@ class Memory:
     repaired: float = 0.0
     """When the last one was (monotonic seconds)."""
     renew_handled: str | None = None
+    shown_since: dict[str, float] = field(default_factory=dict)
+    """By when (monotonic seconds) the Secret showed a lease that workloads are to move to."""
+    refused: dict[str, Refusal] = field(default_factory=dict)
+    """Restarts that were refused, by the workload's uid."""
+    sustain_at: dict[str, datetime] = field(default_factory=dict)
+    """When the next try to extend a replaced lease is due, where the last one failed."""
     poked: bool = False
     """Something changed from outside: don't wait for the back-off."""
 
@@ -87,6 +111,8 @@ class Memory:
             known.pop(name, None)
         self.sighted.pop(name, None)
         self.searched.pop(name, None)
+        self.shown_since.pop(name, None)
+        self.sustain_at.pop(name, None)
         self.unextendable.discard(name)
 
 
@@ -101,7 +127,7 @@ class View:
     holder: Holder
     lease: DynamicLease | None
     """None where it is gone, also when a namesake took its place."""
-    namesake: bool = False
+    namesake: DynamicLease | None = None
     records: tuple[LeaseRecord, ...] = ()
     foreign: int = 0
     """Highest number of a record of another installation, which is left alone; 0: none."""
@@ -115,6 +141,10 @@ class View:
     """The target belongs to somebody else who is alive."""
     supply: Supply | None = None
     supply_failure: Failure | None = None
+    targets: tuple[TargetView, ...] = ()
+    """The restart targets, where workloads have to be looked at (``rollout.matters``)."""
+    rolled: Mapping[str, float] = field(default_factory=dict)
+    """When this process last restarted a workload (monotonic seconds), by its uid."""
     terminating: bool = False
     """The namespace is on its way out."""
     memory: Memory = field(default_factory=Memory)

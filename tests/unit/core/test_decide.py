@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
-from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, Retry
+from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, RestartTarget, Retry
 from leaseholder.api.record import LeaseRecord, Revocation, State
-from leaseholder.core import debts, plan, project, steps
+from leaseholder.core import debts, plan, project, rollout, steps
 from leaseholder.core.decide import decide
-from leaseholder.core.view import Failure, Memory, View
+from leaseholder.core.view import Failure, Memory, Refusal, TargetView, View
 from leaseholder.secrecy import Credentials
 from tests.unit.core import views
 
 MOMENTS = st.integers(-7200, 7200).map(views.at)
+STAMP = rollout.stamp_key(views.lease())
 NONCES = st.sampled_from(["", "a", "b", "x" * 2000])
 FLAGS = st.booleans()
 WHY = st.sampled_from(
@@ -35,6 +36,10 @@ CAPABILITIES = st.builds(
     settle=st.sampled_from([0, 60]),
     replica_lag=st.sampled_from([0, 60]),
 )
+TARGETS = [
+    {"kind": "Deployment", "name": "orders"},
+    {"kind": "Deployment", "selector": {"matchLabels": {"app": "orders"}}},
+]
 REVOCATIONS = st.fixed_dictionaries(
     {
         "reason": WHY,
@@ -81,6 +86,8 @@ def records(draw: st.DrawFn) -> tuple[LeaseRecord, ...]:
                 ttl=draw(st.none() | st.just(life)),
                 source_hash=draw(st.sampled_from([views.HASH, views.HASH, "another"])),
                 rotate_nonce=draw(st.sampled_from(["", "a"])),
+                restarts=draw(FLAGS),
+                rolled=draw(st.sampled_from([None, None, 0])),
                 revoke=draw(REVOCATIONS) if owing else None,
             )
         )
@@ -96,6 +103,9 @@ def leases(draw: st.DrawFn, deleting: bool | None = None) -> DynamicLease:
         "rotation": {
             "maxAge": draw(st.sampled_from([None, "60s", "1h"])),
             "overlap": draw(st.sampled_from(["0s", "2m", "9h"])),
+            "waitForRollout": draw(st.sampled_from([True, True, False])),
+            "rolloutTimeout": draw(st.sampled_from(["0s", "15m"])),
+            "restartTargets": draw(st.sampled_from([[], TARGETS, TARGETS])),
         },
         "deletion": {
             "policy": draw(st.sampled_from(["Revoke", "Orphan"])),
@@ -141,9 +151,28 @@ def memories(draw: st.DrawFn, known: tuple[LeaseRecord, ...]) -> Memory:
         sighted=some(st.floats(0, 1000)),
         searched=some(st.floats(0, 1000)),
         looked=some(MOMENTS),
+        shown_since=some(st.floats(900, 1000)),
+        refused=draw(st.sampled_from([{}, {"Deployment-orders": Refusal("no", 980.0)}])),
+        sustain_at=some(MOMENTS),
         renew_handled=draw(st.sampled_from([None, "a"])),
         poked=draw(FLAGS),
     )
+
+
+@st.composite
+def targets(
+    draw: st.DrawFn, dl: DynamicLease | None, known: tuple[LeaseRecord, ...]
+) -> tuple[TargetView, ...]:
+    def view_of(wanted: RestartTarget) -> TargetView:
+        stamp = draw(st.sampled_from([{}, *({STAMP: r.name} for r in known)]))
+        found = views.workload(
+            observed=draw(FLAGS), updated=draw(st.integers(0, 2)), stuck=draw(FLAGS), stamps=stamp
+        )
+        refusal = draw(st.sampled_from(["", "", "", "no right to look"]))
+        return TargetView(wanted, (found,) if draw(FLAGS) and not refusal else (), refusal)
+
+    wanted = dl.spec.rotation.restart_targets if dl is not None else ()
+    return tuple(view_of(one) for one in wanted)
 
 
 @st.composite
@@ -165,7 +194,7 @@ def any_view(draw: st.DrawFn, dl: st.SearchStrategy[DynamicLease | None]) -> Vie
         monotonic=1000.0,
         holder=views.HOLDER,
         lease=lease,
-        namesake=lease is None and draw(FLAGS),
+        namesake=views.lease() if lease is None and draw(FLAGS) else None,
         records=known,
         capabilities={r.name: draw(CAPABILITIES) for r in known if draw(st.integers(0, 9))},
         secrets=(*ours, *([former] if draw(FLAGS) else [])),
@@ -174,6 +203,8 @@ def any_view(draw: st.DrawFn, dl: st.SearchStrategy[DynamicLease | None]) -> Vie
         supply=None if away or lease is None else views.supply(),
         supply_failure=draw(FAILURES) if away else None,
         terminating=lease is not None and lease.deleting and draw(FLAGS),
+        targets=draw(targets(lease, known)),
+        rolled=draw(st.dictionaries(st.just("Deployment-orders"), st.floats(0, 1000))),
         memory=draw(memories(known)),
     )
 
@@ -194,6 +225,14 @@ def with_status(seen: View, record: LeaseRecord, status: Any) -> View:
 def without(seen: View, secret: ports.SecretView) -> View:
     left = tuple(s for s in seen.secrets if s != secret)
     return replace(seen, secrets=left, target=None if seen.target == secret else seen.target)
+
+
+def with_workload(seen: View, old: ports.Workload, new: ports.Workload) -> View:
+    def swapped(target: TargetView) -> TargetView:
+        found = tuple(new if one == old else one for one in target.workloads)
+        return replace(target, workloads=found)
+
+    return replace(seen, targets=tuple(swapped(target) for target in seen.targets))
 
 
 def obeyed(seen: View, step: steps.Step) -> View:
@@ -219,6 +258,12 @@ def obeyed(seen: View, step: steps.Step) -> View:
         case steps.Look(record):
             looked = {**seen.memory.looked, record.name: seen.now}
             return replace(refused, memory=replace(refused.memory, looked=looked))
+        case steps.Restart(workload, key, value):
+            stamped = replace(workload, stamps={**workload.stamps, key: value}, observed=False)
+            return with_workload(seen, workload, stamped)
+        case steps.Sustain(record):
+            later = {**seen.memory.sustain_at, record.name: views.at(60)}
+            return replace(seen, memory=replace(seen.memory, sustain_at=later))
         case steps.Deliver():
             tried = replace(refused.memory, repairs=1, repaired=seen.monotonic)
             return replace(refused, memory=tried)

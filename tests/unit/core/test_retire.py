@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from leaseholder.api.conditions import Reason
-from leaseholder.api.lease import DynamicLease
+from leaseholder.api.conditions import Condition, ConditionType, Reason
+from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, LeaseStatus
 from leaseholder.api.record import State
 from leaseholder.core import debts
 from leaseholder.core.decide import decide
@@ -189,20 +189,63 @@ def test_a_vanished_resource_with_no_debts_needs_nothing() -> None:
 
 def test_old_leases_wait_until_a_namesake_has_taken_their_secret_over() -> None:
     held = views.record()
-    seen = views.view(held, secrets=(views.secret(held),), vanished=True, namesake=True)
+    seen = views.view(held, secrets=(views.secret(held),), vanished=True, namesake=views.lease())
     assert decide(seen) == Idle(views.at(10))
     taken = replace(seen, secrets=())
-    assert decide(taken) == debts.owe(taken, held, Reason.DELETING)
+    assert decide(taken) == Idle(views.at(10))
+    delivered = replace(taken, namesake=namesake(overlap="0s"))
+    assert decide(delivered) == debts.owe(delivered, held, Reason.DELETING)
+
+
+def test_old_leases_outlive_the_overlap_of_the_namesake() -> None:
+    held = views.record()
+    seen = views.view(held, vanished=True, namesake=namesake(overlap="2m"))
+    assert decide(seen) == Idle(views.at(10))
+    over = views.later(seen, 120)
+    assert decide(over) == debts.owe(over, held, Reason.DELETING)
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_old_leases_wait_for_the_rollout_of_the_namesake(wait: bool) -> None:
+    held, targets = views.record(), [{"kind": "Deployment", "name": "orders"}]
+    rotation: dict[str, Any] = {"overlap": "0s", "restartTargets": targets, "waitForRollout": wait}
+    seen = views.view(held, vanished=True, namesake=namesake(**rotation))
+    assert (decide(seen) == Idle(views.at(10))) == wait
+    done = replace(seen, namesake=namesake(complete=True, **rotation))
+    assert decide(done) == debts.owe(done, held, Reason.DELETING)
+
+
+def test_debts_are_paid_while_old_leases_wait_for_a_namesake() -> None:
+    held, owed = views.record(2), views.owed(1)
+    seen = views.view(held, owed, vanished=True, namesake=views.lease())
+    assert decide(seen) == Revoke(owed)
+
+
+def namesake(*, complete: bool = False, **rotation: Any) -> DynamicLease:
+    """A DynamicLease of the same name that has delivered a lease of its own."""
+    told = LeaseStatus(
+        record="another-1", id="x", issued_at=views.NOW, expires_at=views.at(9), strategy="Renew"
+    )
+    rolled = Condition(
+        type=ConditionType.ROLLOUT_COMPLETE,
+        status="True" if complete else "False",
+        reason=Reason.ROLLED_OUT if complete else Reason.ROLLING_OUT,
+        last_transition_time=views.NOW,
+    )
+    status = DynamicLeaseStatus(lease=told, conditions=(rolled,))
+    return views.lease({"rotation": rotation}, status=status)
 
 
 def test_a_namesake_does_not_keep_an_unclear_attempt_from_being_claimed() -> None:
     held, posted = views.record(1), views.attempt(2)
-    seen = views.view(held, posted, secrets=(views.secret(held),), vanished=True, namesake=True)
+    seen = views.view(
+        held, posted, secrets=(views.secret(held),), vanished=True, namesake=views.lease()
+    )
     assert decide(seen) == debts.owe(seen, posted, Reason.UNCLEAR)
 
 
 def test_a_namesake_that_never_delivers_does_not_keep_a_dead_credential() -> None:
     dead = views.record(expires=0)
     secret = views.secret(dead)
-    seen = views.view(dead, secrets=(secret,), vanished=True, namesake=True)
+    seen = views.view(dead, secrets=(secret,), vanished=True, namesake=views.lease())
     assert decide(seen) == DeleteSecret(secret)

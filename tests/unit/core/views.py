@@ -8,7 +8,7 @@ from typing import Any
 from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
-from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled
+from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, WorkloadKind
 from leaseholder.api.record import Holder, LeaseRecord, Revocation, State
 from leaseholder.core import contents, marks, project
 from leaseholder.core.decide import decide
@@ -78,6 +78,8 @@ def record(
     ttl: int | None = 3600,
     source_hash: str = HASH,
     rotate_nonce: str = "",
+    restarts: bool = False,
+    rolled: float | None = None,
     revoke: Revocation | None = None,
 ) -> LeaseRecord:
     started = at(issued if issued is not None else -60)
@@ -90,6 +92,7 @@ def record(
                 "installation": "cluster/leaseholder",
                 "attemptId": f"attempt-{number}",
                 "rotateNonce": rotate_nonce,
+                "restarts": restarts,
                 "provider": {
                     "type": "infisical",
                     "kind": "LeaseProvider",
@@ -109,6 +112,7 @@ def record(
                 "leaseId": known,
                 "issuedAt": at(issued) if issued is not None else None,
                 "expiresAt": at(expires) if expires is not None else None,
+                "rolledOutAt": at(rolled) if rolled is not None else None,
                 "revoke": revoke,
             },
         }
@@ -130,6 +134,29 @@ def owed(number: int = 1, reason: Reason = Reason.SUPERSEDED, **more: Any) -> Le
 def superseded(number: int = 1, *, until: float = 120) -> LeaseRecord:
     revocation = Revocation(reason=Reason.SUPERSEDED, not_before=at(until))
     return record(number, State.SUPERSEDED, revoke=revocation)
+
+
+def workload(
+    name: str = "orders", kind: WorkloadKind = "Deployment", **more: Any
+) -> ports.Workload:
+    """A workload of two pods, which are up."""
+    settings: dict[str, Any] = {
+        "kind": kind,
+        "namespace": HOLDER.namespace,
+        "name": name,
+        "uid": f"{kind}-{name}",
+        "resource_version": "1",
+        "stamps": {},
+        "observed": True,
+        "strategy": "RollingUpdate",
+        "wanted": 2,
+        "updated": 2,
+        "total": 2,
+        "available": 2,
+        "phase": "Healthy",
+        **more,
+    }
+    return ports.Workload(**settings)
 
 
 def secret(

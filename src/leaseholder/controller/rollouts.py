@@ -1,0 +1,124 @@
+"""Workloads on their way to a new lease: restarted once, the replaced lease kept alive meanwhile.
+
+What this process restarted, and when, is known to all DynamicLeases: those whose Secrets were
+switched before a restart need none of their own. After a crash that is forgotten, and a workload
+may be restarted once more, which does no harm.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from leaseholder import errors, ports
+from leaseholder.api.conditions import Reason
+from leaseholder.controller import pay, supplies
+from leaseholder.core import rollout, schedule, steps
+from leaseholder.core.view import Refusal, View
+
+SUSTAIN_AGAIN: Final = 60.0
+"""Most seconds between two tries to extend a replaced lease."""
+REMEMBERED: Final = 3600.0
+"""Seconds for which a restart is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mover:
+    """Moves workloads to new leases."""
+
+    cluster: ports.Cluster
+    clock: ports.Clock
+    supplies: supplies.Supplies
+    meter: ports.Meter
+    rolled: dict[str, float] = field(default_factory=dict)
+    """When a workload was last restarted (monotonic seconds), by its uid."""
+    _one: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def restart(self, view: View, step: steps.Restart) -> None:
+        """Restart a workload, or mark it where another lease's restart served this one too.
+
+        One at a time: who comes second knows what the first did.
+
+        Raises:
+            errors.Conflict: the workload changed; look again.
+            errors.ClusterUnavailable: it may have taken effect; the stamp tells.
+        """
+        workload = step.workload
+        async with self._one:
+            served = rollout.restarted_since(self.rolled, workload, step.since)
+            sent = self.clock.monotonic()
+            restart_at = None if served else self.clock.wall()
+            try:
+                await self.cluster.stamp_workload(
+                    workload, step.key, step.value, restart_at=restart_at
+                )
+            except errors.Refused as error:
+                view.memory.refused[workload.uid] = Refusal(error.sentence, view.monotonic)
+                return
+            view.memory.refused.pop(workload.uid, None)
+            if served:
+                return
+            self._remember(workload, sent)
+        await self._tell(view, workload)
+
+    async def sustain(self, view: View, step: steps.Sustain) -> None:
+        """Extend a replaced lease; a failure is met by a later try, and told nowhere else.
+
+        Raises:
+            errors.LeaseGone: the provider has no such lease.
+            errors.ClusterError: the record couldn't be written.
+        """
+        record, memory = step.record, view.memory
+        try:
+            lease = await self._extended(view, step)
+        except errors.LeaseGone:
+            self._later(view, step, schedule.LOOK_AGAIN)
+            raise
+        except errors.ProviderError as error:
+            self.meter.renewed(error.reason)
+            if isinstance(error, errors.CannotExtend) and error.reason != Reason.RENEWAL_TOO_SOON:
+                memory.unextendable.add(record.name)
+            self._later(view, step, error.retry_after)
+            return
+        self.meter.renewed("ok")
+        memory.leases[record.name] = lease
+        memory.gone_since.pop(record.name, None)
+        memory.sustain_at.pop(record.name, None)
+        status = record.status.model_copy(update={"expires_at": lease.expires_at})
+        await self.cluster.update_record(record, status)
+
+    async def _extended(self, view: View, step: steps.Sustain) -> ports.Lease:
+        """The lease with a later end; looked at first where its end isn't known first-hand."""
+        record = step.record
+        adapter = await self.supplies.for_record(record)
+        lease = view.memory.leases.get(record.name)
+        if lease is None:
+            known = pay.lease_of(view, record)
+            lease = await adapter.inspect(known)
+            if lease.expires_at > known.expires_at:
+                return lease  # an extension whose answer was lost took effect after all
+        extended = await adapter.extend(lease, step.until)
+        if extended.expires_at <= lease.expires_at:
+            view.memory.unextendable.add(record.name)
+        return extended
+
+    def _later(self, view: View, step: steps.Sustain, retry_after: float | None) -> None:
+        """The lease is looked at first at the next try: what the last one did isn't known."""
+        record, memory = step.record, view.memory
+        expiry = view.expiry(record) or view.now
+        left = (expiry - view.now).total_seconds()
+        soon = min(SUSTAIN_AGAIN, max(schedule.RETRY_FIRST, left / 5))
+        wait = retry_after or (soon if left > 0 else SUSTAIN_AGAIN)
+        memory.leases.pop(record.name, None)
+        memory.sustain_at[record.name] = view.now + timedelta(seconds=wait)
+
+    def _remember(self, workload: ports.Workload, sent: float) -> None:
+        for uid in [uid for uid, at in self.rolled.items() if at < sent - REMEMBERED]:
+            del self.rolled[uid]
+        self.rolled[workload.uid] = sent
+
+    async def _tell(self, view: View, workload: ports.Workload) -> None:
+        if view.lease is not None:
+            text = f"restarted {workload}: its pods take up the new lease"
+            note = ports.Note("Normal", Reason.RESTARTED, text, action="Restart")
+            await self.cluster.emit(view.lease, note)

@@ -1,0 +1,250 @@
+"""Workloads move to a new lease: each is restarted once, and the replaced lease waits for them.
+
+A lease that takes the place of a delivered one is *pending* until all its targets run on it; then
+its record says so (``rolledOutAt``). Whether a workload was restarted for a lease is written on the
+workload: an annotation with the record's name. A restart writes it on the workload and its pods in
+one patch; where somebody else's restart came after the delivery, the workload alone is marked.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from leaseholder import ports
+from leaseholder.api import conditions, durations, names
+from leaseholder.api.conditions import ConditionType, Reason
+from leaseholder.api.lease import DynamicLease
+from leaseholder.api.record import LeaseRecord, State
+from leaseholder.core import plan, progress
+from leaseholder.core.steps import Move, Restart, Step, Sustain
+from leaseholder.core.view import View
+
+GATHER: Final = 5.0
+"""Seconds for which a restart waits for other leases of the same workload."""
+REFUSED_AGAIN: Final = 60.0
+"""Seconds until a restart that was refused is tried again."""
+PATIENCE: Final = timedelta(minutes=10)
+"""So long past its known end a lease that can't be asked about may still live."""
+POLL_FIRST: Final = 1.0
+POLL_MOST: Final = 30.0
+_MOST_KEY: Final = 63
+_MOST_TOLD: Final = 3
+
+Verdict = tuple[bool, Reason, str]
+
+
+def stamp_key(lease: DynamicLease) -> str:
+    """The annotation that a DynamicLease stamps workloads with; a long name is cut and hashed."""
+    name = lease.metadata.name
+    if len(name) > _MOST_KEY:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+        name = f"{name[: _MOST_KEY - len(digest) - 1]}-{digest}"
+    return f"{names.RESTART}/{name}"
+
+
+def restarted_since(rolled: Mapping[str, float], workload: ports.Workload, since: float) -> bool:
+    """Whether this process restarted a workload at that moment (monotonic) or later."""
+    last = rolled.get(workload.uid)
+    return last is not None and last >= since
+
+
+# -- what is to be done
+
+
+def replaces(view: View, lease: DynamicLease) -> bool:
+    """Whether a lease minted now takes the place of one that workloads were given before.
+
+    A condition about rollouts is told from the first delivery on: it speaks of a lease whose
+    Secret is gone.
+    """
+    if not lease.spec.rotation.restart_targets:
+        return False
+    known = conditions.find(lease.status.conditions, ConditionType.ROLLOUT_COMPLETE)
+    secrets = [*view.secrets, *([view.target] if view.target is not None else [])]
+    shown = any(names.RECORD in secret.annotations for secret in secrets)
+    return shown or known is not None or bool(view.in_state(State.SUPERSEDED))
+
+
+def pending(view: View) -> LeaseRecord | None:
+    """The delivered lease that workloads have yet to move to."""
+    held = view.delivered
+    if held is None or view.lease is None or view.lease.deleting:
+        return None
+    moved = not held.spec.restarts or held.status.rolled_out_at is not None
+    return None if moved else held
+
+
+def matters(view: View) -> bool:
+    """Whether the workloads have to be looked at."""
+    lease = view.lease
+    if lease is None or lease.deleting or not lease.spec.rotation.restart_targets:
+        return False
+    return pending(view) is not None or plan.needs_room(view, lease)
+
+
+def next_step(view: View, lease: DynamicLease) -> Step | None:
+    """Restart a workload, settle a rollout that is complete, keep a replaced lease alive."""
+    return _restart(view, lease) or _settle(view, lease) or _sustain(view, lease)
+
+
+def keeps(view: View, record: LeaseRecord) -> bool:
+    """Whether a replaced lease lives on, as long as it can, because workloads may still use it."""
+    lease = view.lease
+    if lease is None or lease.deleting or not lease.spec.rotation.wait_for_rollout:
+        return False
+    if not lease.spec.rotation.restart_targets:
+        return False
+    if view.delivered is not None and pending(view) is None:
+        return False
+    if not view.expired(record):
+        return True
+    past = view.now - (view.expiry(record) or view.now)
+    return past < PATIENCE and plan.extension_at(view, lease, record) is not None
+
+
+def stamped(view: View, record: LeaseRecord) -> bool:
+    """Whether a workload's stamp names the lease: the pods that run may use it."""
+    found = (workload for target in view.targets for workload in target.workloads)
+    return any(record.name in workload.stamps.values() for workload in found)
+
+
+def wake(view: View, lease: DynamicLease) -> datetime | None:
+    """When workloads or replaced leases are to be looked at again."""
+    kept = [r for r in view.in_state(State.SUPERSEDED) if keeps(view, r)]
+    known = [at for r in kept for at in (_sustain_at(view, lease, r), view.expiry(r))]
+    moments = [at for at in known if at is not None]
+    held = pending(view)
+    if held is not None:
+        age = (view.now - (held.status.issued_at or view.now)).total_seconds()
+        left = _shown_since(view, held) + GATHER - view.monotonic
+        wait = left if left > 0 else min(POLL_MOST, max(POLL_FIRST, age / 8))
+        moments.append(view.now + timedelta(seconds=wait))
+    return min(moments, default=None)
+
+
+def _restart(view: View, lease: DynamicLease) -> Restart | None:
+    held, key = pending(view), stamp_key(lease)
+    if held is None or lease.spec.suspend:
+        return None
+    since = _shown_since(view, held)
+    for workload in _workloads(view):
+        refused = view.memory.refused.get(workload.uid)
+        resting = refused is not None and view.monotonic < refused.at + REFUSED_AGAIN
+        if workload.stamps.get(key) == held.name or resting:
+            continue
+        if restarted_since(view.rolled, workload, since) or view.monotonic >= since + GATHER:
+            return Restart(workload, key, held.name, since)
+    return None
+
+
+def _settle(view: View, lease: DynamicLease) -> Move | None:
+    """The workloads have moved: the record says so, and the replaced leases may go."""
+    held = pending(view)
+    if held is None or any(_troubles(view, lease, held)):
+        return None
+    return Move(held, held.status.model_copy(update={"rolled_out_at": view.now}))
+
+
+def _sustain(view: View, lease: DynamicLease) -> Sustain | None:
+    for record in view.in_state(State.SUPERSEDED):
+        at = _sustain_at(view, lease, record)
+        if at is not None and view.now >= at:
+            return Sustain(record, view.now + view.life(record))
+    return None
+
+
+def _sustain_at(view: View, lease: DynamicLease, record: LeaseRecord) -> datetime | None:
+    """When a replaced lease is to be extended; None: it isn't kept, or can't be extended."""
+    due = plan.extension_at(view, lease, record) if keeps(view, record) else None
+    if due is None:
+        return None
+    return max(due, view.memory.sustain_at.get(record.name, due))
+
+
+def _shown_since(view: View, held: LeaseRecord) -> float:
+    """The moment (monotonic) by which the Secret showed the lease."""
+    return view.memory.shown_since.get(held.name, view.monotonic)
+
+
+def _workloads(view: View) -> Iterator[ports.Workload]:
+    for target in view.targets:
+        yield from target.workloads
+
+
+# -- what is told
+
+
+def verdict(view: View, lease: DynamicLease) -> Verdict | None:
+    """What RolloutComplete says: whether, why, and a sentence; None where there's nothing new."""
+    if view.delivered is None or lease.deleting:
+        return None
+    held = pending(view)
+    troubles = list(_troubles(view, lease, held)) if held is not None else []
+    if held is None or not troubles:
+        return True, Reason.ROLLED_OUT, ""
+    if lease.spec.suspend:
+        return False, Reason.ROLLING_OUT, "spec.suspend is true: nothing is restarted"
+    reason = min((reason for reason, _ in troubles), key=_GRAVEST.index)
+    texts = [text for why, text in troubles if why == reason]
+    more = [f"{len(texts) - _MOST_TOLD} more"] if len(texts) > _MOST_TOLD else []
+    sentence = "; ".join([*texts[:_MOST_TOLD], *more])
+    if reason == Reason.ROLLING_OUT and _overdue(view, lease, held):
+        length = lease.spec.rotation.rollout_timeout
+        return False, Reason.ROLLOUT_FAILED, f"{sentence}, after more than {length}"
+    return False, reason, sentence
+
+
+_GRAVEST: Final = (
+    Reason.RESTART_REFUSED,
+    Reason.TARGET_MISSING,
+    Reason.ROLLOUT_FAILED,
+    Reason.ROLLING_OUT,
+)
+
+
+def _troubles(view: View, lease: DynamicLease, held: LeaseRecord) -> Iterator[tuple[Reason, str]]:
+    """What keeps the rollout from being complete; nothing: it is."""
+    key = stamp_key(lease)
+    for target in view.targets:
+        if target.refusal:
+            yield Reason.RESTART_REFUSED, target.refusal
+        elif target.wanted.name is not None and not target.workloads:
+            yield Reason.TARGET_MISSING, f"there is no {target.wanted.kind} {target.wanted.name}"
+        for workload in target.workloads:
+            refused = view.memory.refused.get(workload.uid)
+            if workload.stamps.get(key) == held.name:
+                found = progress.judge(workload)
+                failed = found.state == "Failed"
+                if found.state != "Complete":
+                    reason = Reason.ROLLOUT_FAILED if failed else Reason.ROLLING_OUT
+                    yield reason, f"{workload}: {found.text}"
+            elif refused is not None:
+                yield Reason.RESTART_REFUSED, refused.sentence
+            else:
+                yield Reason.ROLLING_OUT, f"{workload} is still to be restarted"
+
+
+def _overdue(view: View, lease: DynamicLease, held: LeaseRecord) -> bool:
+    """Whether the rollout has taken longer than it may, from when it was first told."""
+    known = conditions.find(lease.status.conditions, ConditionType.ROLLOUT_COMPLETE)
+    if known is None or known.status == "True":
+        return False
+    began = max(known.last_transition_time, held.status.issued_at or view.now)
+    return view.now >= began + durations.parse(lease.spec.rotation.rollout_timeout)
+
+
+# -- for the leases of a forerunner of the same name
+
+
+def moved_on(namesake: DynamicLease, now: datetime) -> bool:
+    """Whether workloads need no lease of a DynamicLease's forerunner any more, as it tells itself.
+
+    It has delivered a lease of its own, its rollout is complete and its overlap is over.
+    """
+    rotation, delivered = namesake.spec.rotation, namesake.status.lease
+    if delivered is None or now < delivered.issued_at + durations.parse(rotation.overlap):
+        return False
+    if not rotation.restart_targets or not rotation.wait_for_rollout:
+        return True
+    return conditions.is_true(namesake.status.conditions, ConditionType.ROLLOUT_COMPLETE)

@@ -1,0 +1,286 @@
+"""Rollouts as decided: what counts as moved, what is told, what gives way at the limit."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from leaseholder.api import conditions
+from leaseholder.api.conditions import ConditionType, Reason
+from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, RestartTarget
+from leaseholder.api.record import LeaseRecord, State
+from leaseholder.core import debts, plan, rollout
+from leaseholder.core.decide import decide
+from leaseholder.core.steps import Acquire, Idle, Move, Restart, Sustain
+from leaseholder.core.view import Memory, Refusal, TargetView, View
+from tests.unit.core import views
+
+TARGETS = [{"kind": "Deployment", "name": "orders"}]
+NAMED = RestartTarget.model_validate(TARGETS[0])
+KEY = rollout.stamp_key(views.lease())
+ELSEWHERE = replace(views.CAN, renewable=False)
+
+
+def lease(**rotation: Any) -> DynamicLease:
+    return views.lease({"rotation": {"restartTargets": TARGETS, **rotation}})
+
+
+def target(*stamps: LeaseRecord, refusal: str = "", **changes: Any) -> TargetView:
+    marks = {f"{KEY}{n or ''}": record.name for n, record in enumerate(stamps)}
+    return TargetView(NAMED, (views.workload(stamps=marks, **changes),), refusal)
+
+
+def moving(*targets: TargetView, dl: DynamicLease | None = None, **more: Any) -> View:
+    """A view in which a lease was replaced, and the rollout is under way."""
+    old, new = views.superseded(1), views.record(2, restarts=True)
+    return views.view(old, new, shows=new, dl=dl or lease(), targets=targets, **more)
+
+
+def told(seen: View) -> rollout.Verdict | None:
+    return rollout.verdict(seen, views.wanted(seen))
+
+
+NEW = views.record(2, restarts=True)
+
+# ----------------------------------------------------------------------------------- the stamp
+
+
+@example(name="a" * 64)
+@given(name=st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", fullmatch=True))
+def test_a_stamps_key_is_a_valid_annotation_key_whatever_the_name(name: str) -> None:
+    dl = views.lease()
+    named = dl.model_copy(update={"metadata": dl.metadata.model_copy(update={"name": name})})
+    prefix, _, key = rollout.stamp_key(named).partition("/")
+    assert prefix == "restart.leaseholder.dev"
+    assert 0 < len(key) <= 63
+    assert key[0].isalnum()
+    assert key[-1].isalnum()
+    assert (key == name) == (len(name) <= 63)
+
+
+# --------------------------------------------------------------------------------- when, and who
+
+
+def test_a_first_lease_replaces_none_and_a_later_one_does() -> None:
+    first = views.view(dl=lease())
+    assert not rollout.replaces(first, lease())
+    held = views.record()
+    assert rollout.replaces(views.holding(lease()), lease())
+    assert not rollout.replaces(views.holding(), views.lease())
+    former = views.secret(held, name="former")
+    assert rollout.replaces(replace(first, secrets=(former,)), lease())
+    assert rollout.replaces(views.view(views.superseded(), dl=lease()), lease())
+
+
+def test_a_lease_whose_secret_is_gone_is_remembered_by_the_condition() -> None:
+    seen = views.told(views.holding(lease()))
+    bare = replace(seen, records=(), secrets=(), target=None)
+    _, step = views.after_reports(bare)
+    assert step == Acquire(1, restarts=True)
+    kept = conditions.find(
+        views.wanted(views.told(bare)).status.conditions, ConditionType.ROLLOUT_COMPLETE
+    )
+    assert kept is not None
+    assert kept.status == "True"
+
+
+def test_a_restart_waits_for_others_and_then_takes_place() -> None:
+    _, step = views.after_reports(moving(target(), memory=shown(1000)))
+    assert step == Idle(views.at(5))
+    due = decide(moving(target(), memory=shown(995)))
+    assert due == Restart(target().workloads[0], KEY, NEW.name, 995)
+
+
+def test_a_restart_since_the_delivery_serves_at_once() -> None:
+    rolled = {"Deployment-orders": 999.5}
+    seen = moving(target(), memory=shown(999), rolled=rolled)
+    assert isinstance(decide(seen), Restart)
+    earlier = replace(seen, memory=shown(999.9))
+    assert not isinstance(decide(earlier), Restart)
+
+
+def test_a_refused_restart_rests_for_a_minute() -> None:
+    refused = {"Deployment-orders": Refusal("no", 960)}
+    memory = replace(shown(900), refused=refused)
+    assert not isinstance(decide(moving(target(), memory=memory)), Restart)
+    assert isinstance(decide(views.later(moving(target(), memory=memory), 20)), Restart)
+
+
+def test_a_complete_rollout_is_put_on_record_and_only_then_the_old_lease_goes() -> None:
+    seen = views.later(moving(target(NEW)), 500)
+    step = decide(seen)
+    assert isinstance(step, Move)
+    assert (step.record.name, step.status.rolled_out_at) == (NEW.name, views.at(500))
+    assert step.status.state is State.HELD
+    done = views.record(2, restarts=True, rolled=500)
+    after = replace(seen, records=(seen.records[0], done))
+    _, last = views.after_reports(after)
+    assert last == debts.owe(after, seen.records[0], Reason.SUPERSEDED)
+
+
+def test_a_replaced_lease_is_extended_even_where_leases_are_replaced_by_choice() -> None:
+    dl = views.lease({"rotation": {"restartTargets": TARGETS}, "renewal": {"strategy": "Rotate"}})
+    old = views.superseded().model_copy()
+    near = old.model_copy(
+        update={"status": old.status.model_copy(update={"expires_at": views.at(60)})}
+    )
+    seen = moving(target(NEW, observed=False), dl=dl)
+    _, step = views.after_reports(replace(seen, records=(near, seen.records[1])))
+    assert step == Sustain(near, views.at(3600))
+
+
+def test_a_replaced_lease_that_cant_be_extended_is_kept_to_its_end_and_no_longer() -> None:
+    seen = moving(target(NEW, observed=False), can=ELSEWHERE)
+    old, new = seen.records
+    assert rollout.keeps(seen, old)
+    alive = new.model_copy(
+        update={"status": new.status.model_copy(update={"expires_at": views.at(9999)})}
+    )
+    ended = views.later(replace(seen, records=(old, alive)), 3540)
+    assert not rollout.keeps(ended, old)
+
+
+def test_a_replaced_lease_that_cant_be_asked_about_is_a_debt_some_time_after_its_end() -> None:
+    seen = moving(target(NEW, observed=False))
+    old, new = seen.records
+    alive = new.model_copy(
+        update={"status": new.status.model_copy(update={"expires_at": views.at(9999)})}
+    )
+    seen = replace(seen, records=(old, alive))
+    assert rollout.keeps(views.later(seen, 3540 + 599), old)
+    assert not rollout.keeps(views.later(seen, 3540 + 600), old)
+
+
+# ------------------------------------------------------------------------------- what is told
+
+
+def test_nothing_new_is_told_without_a_delivery_or_on_deletion() -> None:
+    assert told(views.view(dl=lease())) is None
+    gone = lease().model_copy(update={"metadata": views.lease(deleted_at=views.NOW).metadata})
+    assert told(moving(target(), dl=gone)) is None
+
+
+def test_the_gravest_trouble_is_told() -> None:
+    refused = target(refusal="no right to look")
+    missing = TargetView(NAMED)
+    failed, waiting = target(NEW, stuck=True, updated=0), target(NEW, observed=False)
+    reasons = []
+    for troubles in ([waiting], [waiting, failed], [missing, failed], [missing, refused]):
+        found = told(moving(*troubles))
+        assert found is not None
+        reasons.append(found[1])
+    assert reasons == [
+        Reason.ROLLING_OUT,
+        Reason.ROLLOUT_FAILED,
+        Reason.TARGET_MISSING,
+        Reason.RESTART_REFUSED,
+    ]
+    assert told(moving(missing)) == (
+        False,
+        Reason.TARGET_MISSING,
+        "there is no Deployment orders",
+    )
+
+
+def test_many_troubles_are_told_in_short() -> None:
+    found = told(moving(*(target(NEW, name=f"w{n}", observed=False) for n in range(5))))
+    assert found is not None
+    assert found[2].endswith("; 2 more")
+    assert found[2].count("Deployment w") == 3
+
+
+def test_a_refused_restart_is_told_until_it_succeeds() -> None:
+    memory = Memory(refused={"Deployment-orders": Refusal("no right", 1)})
+    assert told(moving(target(), memory=memory)) == (False, Reason.RESTART_REFUSED, "no right")
+    assert told(moving(target(NEW), memory=memory)) == (True, Reason.ROLLED_OUT, "")
+
+
+def test_the_timeout_counts_from_when_the_rollout_was_first_told() -> None:
+    begun = views.told(moving(target(NEW, observed=False), dl=lease(rolloutTimeout="10m")))
+    soon, late = views.later(begun, 599), views.later(begun, 600)
+    assert reason_of(soon) == Reason.ROLLING_OUT
+    assert reason_of(late) == Reason.ROLLOUT_FAILED
+    message = (told(late) or (0, 0, ""))[2]
+    assert message.startswith("Deployment orders: ")
+    assert message.endswith("after more than 10m")
+    suspended = views.wanted(late).model_copy(
+        update={"spec": views.wanted(late).spec.model_copy(update={"suspend": True})}
+    )
+    assert reason_of(replace(late, lease=suspended)) == Reason.ROLLING_OUT
+
+
+def test_a_rollout_that_wasnt_told_yet_is_not_late() -> None:
+    assert reason_of(moving(target(NEW, observed=False), dl=lease(rolloutTimeout="0s"))) == (
+        Reason.ROLLING_OUT
+    )
+
+
+def reason_of(seen: View) -> Reason | None:
+    found = told(seen)
+    return found[1] if found is not None else None
+
+
+# ------------------------------------------------------------------------------- at the limit
+
+
+def test_at_the_limit_a_lease_that_a_workload_was_restarted_for_stays() -> None:
+    replaced = tuple(views.superseded(n, until=9999) for n in range(1, 6))
+    seen = views.view(*replaced, dl=lease(), targets=(target(*replaced[:2]),))
+    assert rollout.matters(seen)
+    assert decide(seen) == debts.owe(seen, replaced[2], Reason.SUPERSEDED)
+
+
+def test_at_the_limit_a_lease_that_is_about_to_end_makes_room_and_one_that_isnt_does_not() -> None:
+    replaced = tuple(views.superseded(n, until=9999) for n in range(1, 5))
+    for left, needed in ((59, True), (61, False)):
+        held = views.record(5, expires=left, issued=left - 3600)
+        seen = views.view(*replaced, held, shows=held, dl=lease(), can=ELSEWHERE)
+        assert plan.needs_room(seen, views.wanted(seen)) == needed
+    endless = views.record(5, expires=None, issued=-3600)
+    seen = views.view(*replaced, endless, shows=endless, can=ELSEWHERE)
+    assert not plan.needs_room(seen, views.wanted(seen))
+
+
+def test_at_the_limit_a_debt_that_was_tried_in_vain_is_not_waited_for() -> None:
+    replaced = tuple(views.superseded(n, until=9999) for n in range(1, 5))
+    for attempts in (0, 1):
+        owed = views.owed(5, attempts=attempts, next_at=views.at(60))
+        seen = views.view(*replaced, owed)
+        assert plan.needs_room(seen, views.wanted(seen)) == bool(attempts)
+
+
+def test_workloads_are_looked_at_only_when_it_matters() -> None:
+    assert rollout.matters(moving())
+    assert not rollout.matters(moving(dl=views.lease()))
+    assert not rollout.matters(views.holding(lease()))
+    assert not rollout.matters(views.view(vanished=True))
+    rolled = views.record(2, restarts=True, rolled=0)
+    assert not rollout.matters(views.holding(lease(), rolled))
+
+
+def test_a_rollout_is_looked_at_ever_more_seldom() -> None:
+    waits = []
+    for age in (0, 80, 10_000):
+        new = views.record(2, restarts=True, issued=-age, expires=99_999)
+        seen = views.view(
+            new, shows=new, dl=lease(), targets=(target(new, observed=False),), memory=shown(1)
+        )
+        wake = rollout.wake(seen, views.wanted(seen))
+        assert wake is not None
+        waits.append((wake - views.NOW) / timedelta(seconds=1))
+    assert waits == [1, 10, 30]
+
+
+def shown(since: float) -> Memory:
+    return Memory(shown_since={NEW.name: since})
+
+
+def test_a_status_that_was_lost_is_rebuilt() -> None:
+    seen = moving(target(NEW, observed=False))
+    bare = views.wanted(seen).model_copy(update={"status": DynamicLeaseStatus()})
+    again = views.told(replace(seen, lease=bare))
+    found = conditions.find(views.wanted(again).status.conditions, ConditionType.ROLLOUT_COMPLETE)
+    assert found is not None
+    assert found.reason == Reason.ROLLING_OUT
