@@ -41,6 +41,13 @@ _PLACES: dict[str, tuple[str, str, Namespaced]] = {
         False,
     ),
     "DynamicLease": ("apis/leaseholder.dev/v1alpha1", "dynamicleases", True),
+    "Pod": ("api/v1", "pods", True),
+    "Node": ("api/v1", "nodes", False),
+    "Deployment": ("apis/apps/v1", "deployments", True),
+    "StatefulSet": ("apis/apps/v1", "statefulsets", True),
+    "DaemonSet": ("apis/apps/v1", "daemonsets", True),
+    "ReplicaSet": ("apis/apps/v1", "replicasets", True),
+    "Rollout": ("apis/argoproj.io/v1alpha1", "rollouts", True),
     "LeaseProvider": ("apis/leaseholder.dev/v1alpha1", "leaseproviders", True),
     "ClusterLeaseProvider": ("apis/leaseholder.dev/v1alpha1", "clusterleaseproviders", False),
     "LeaseRecord": ("apis/leaseholder.dev/v1alpha1", "leaserecords", True),
@@ -110,6 +117,11 @@ class Kube:
     async def patch(self, kind: str, name: str, namespace: str, change: Object) -> Object:
         """A merge patch."""
         path = _path(kind, namespace, name)
+        return await self._call("PATCH", path, change, content_type="application/merge-patch+json")
+
+    async def patch_status(self, kind: str, name: str, namespace: str, change: Object) -> Object:
+        """A merge patch of the status subresource."""
+        path = _path(kind, namespace, name) + "/status"
         return await self._call("PATCH", path, change, content_type="application/merge-patch+json")
 
     async def delete(self, kind: str, name: str, namespace: str = "") -> None:

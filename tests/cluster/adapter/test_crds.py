@@ -42,7 +42,13 @@ async def test_what_a_user_may_write_is_taken(user: kube.Kube, place: objects.Pl
     spec = {
         "ttl": "1h30m",
         "renewal": {"before": "10m"},
-        "rotation": {"maxAge": "24h"},
+        "rotation": {
+            "maxAge": "24h",
+            "restartTargets": [
+                {"kind": "Deployment", "name": "orders"},
+                {"kind": "Rollout", "selector": {"matchLabels": {"app": "orders"}}},
+            ],
+        },
         "target": {
             "template": {
                 "metadata": {"labels": {"team": "shop"}},
@@ -72,6 +78,20 @@ async def test_what_a_user_may_write_is_taken(user: kube.Kube, place: objects.Pl
         (
             {"target": {"type": "kubernetes.io/service-account-token"}},
             "this Secret type grants rights in the cluster",
+        ),
+        (
+            {"rotation": {"restartTargets": [{"kind": "Deployment"}]}},
+            "write exactly one of name (one workload) and selector",
+        ),
+        (
+            {
+                "rotation": {
+                    "restartTargets": [
+                        {"kind": "Rollout", "name": "a", "selector": {"matchLabels": {"a": "b"}}}
+                    ]
+                }
+            },
+            "write exactly one of name (one workload) and selector",
         ),
         ({"target": {"secretName": "Orders_DB"}}, "write a Kubernetes object name"),
         (
