@@ -1,5 +1,5 @@
 """Adapters to providers of dynamic secrets; the only importers of httpx.
 
-``registry.build`` chooses one by a provider's spec. ``http``, ``pace``, ``clock`` and ``ttl`` are
-shared; each provider's own arithmetic and quirks stay in its package.
+``registry.build`` chooses one by a provider's spec. ``http``, ``turns``, ``pace``, ``failures``,
+``clock`` and ``ttl`` are shared; each provider's own arithmetic and quirks stay in its package.
 """

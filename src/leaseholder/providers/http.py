@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from http import cookiejar
 from typing import Any, Final, Literal, TypeVar
 
@@ -21,45 +20,27 @@ import httpx
 import pydantic
 
 import leaseholder
-from leaseholder import errors, ports
+from leaseholder import circuit, errors, ports
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import clock as clocks
-from leaseholder.providers import pace
+from leaseholder.providers import failures, pace, turns
 from leaseholder.secrecy import Hidden
 
 CONNECT_SECONDS: Final = 10.0
 _SLACK: Final = 20.0
+_LOGIN_LEFT: Final = 10.0
+"""A login is as urgent as this: it may be for any lease, also for one with seconds to live."""
 _KEEP_ALIVE: Final = 4.0
 """Shorter than servers' usual 5 s: a mint on a connection that the server is just closing would
 be an unclear one."""
-_NOT_SENT: Final = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-    httpx.LocalProtocolError,
-    httpx.InvalidURL,
-)
 _Model = TypeVar("_Model", bound=pydantic.BaseModel)
 
 Method = Literal["GET", "POST", "DELETE"]
 Observe = Callable[[str, str, float], None]
-"""Told each request's operation, outcome (``Outcome``) and seconds."""
-
-
-class Outcome(StrEnum):
-    """How a request ended, for metrics."""
-
-    OK = "ok"
-    REFUSED = "refused"
-    THROTTLED = "throttled"
-    FAILED = "failed"
-    UNREACHABLE = "unreachable"
-    UNTRUSTED = "untrusted"
-    LOST = "lost"
-    LATE = "late"
+"""Told each request's operation, outcome (``failures.Outcome``) and seconds."""
+OnCircuit = Callable[[str, bool], None]
+"""Told a provider's base URL and whether its circuit is open now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +61,15 @@ class Request:
     """It leaves something behind even when its answer is lost."""
     deadline: datetime | None = None
     """It isn't sent at or after this moment of the provider's clock."""
+    rank: turns.Rank = turns.Rank.KEEP
+    """How early its turn comes."""
+    expires: datetime | None = None
+    """The end of the lease that it keeps alive."""
+
+    @property
+    def mints(self) -> bool:
+        """Whether its lost answer would leave an unclear attempt."""
+        return self.effect and self.rank is turns.Rank.MINT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,15 +104,19 @@ class Http:
         credentialing: ports.Credentialing,
         clock: ports.Clock,
         observe: Observe,
+        on_circuit: OnCircuit | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.clock = clocks.ProviderClock(clock)
         self.base_url = base_url
+        self._on_circuit = on_circuit
+        self._circuit = circuit.Circuit(clock.monotonic, self._told)
+        self._trouble: errors.Unavailable | None = None
         self._credentialing = credentialing
         self._observe = observe
         self._transport = transport
         self._pace = pace.Pace(clock, limits.requests_per_minute)
-        self._turns = asyncio.Semaphore(limits.concurrency)
+        self._turns = turns.Turns(limits.concurrency)
         self._building = asyncio.Lock()
         self._client: httpx.AsyncClient | None = None
         self._bundle: str | None = None
@@ -135,20 +129,34 @@ class Http:
             Unavailable: no answer; ``sent`` if ``request.effect`` may have come about.
             Throttled: it isn't time yet; nothing was sent.
         """
-        async with self._turns:
+        self._may_send(request)  # rather than wait for a turn to be told the same
+        async with self._turns.turn(request.rank, self._left(request)):
             self._may_send(request)
-            client = await self._open()
-            failure, answer = await self._exchange(client, request, bearer)
-            if failure is not None and failure.reason is Reason.UNTRUSTED:
-                client = await self._reopen(client, failure)
-                failure, answer = await self._exchange(client, request, bearer)
+            self._pace.sent()
+            number = self._circuit.begin()
+            try:
+                failure, answer = await self._tried(request, bearer, number)
+            finally:
+                self._circuit.ended(number)
         if answer is None:
             assert failure is not None  # noqa: S101 - one of the two is always there
             raise failure
         return answer
 
+    async def _tried(
+        self, request: Request, bearer: Hidden | None, number: int
+    ) -> tuple[errors.Unavailable | None, Answer | None]:
+        client = await self._open()
+        failure, answer = await self._exchange(client, request, bearer, number)
+        if failure is not None and failure.reason is Reason.UNTRUSTED:
+            client = await self._reopen(client, failure)
+            failure, answer = await self._exchange(client, request, bearer, number)
+        return failure, answer
+
     async def aclose(self) -> None:
         """Close all connections."""
+        if self._circuit.is_open:
+            self._told(False)
         clients = [*self._retired, *([self._client] if self._client else [])]
         self._client, self._retired = None, []
         for client in clients:
@@ -156,33 +164,71 @@ class Http:
 
     def _may_send(self, request: Request) -> None:
         if self._late(request):
-            raise _too_late()
-        wait = self._pace.wait(request.category)
+            raise failures.too_late()
+        self._heed_circuit(request)
+        wait = self._pace.wait(request.category, request.rank)
         if wait > 0:
             sentence = f"the provider's rate limit leaves no room for another {wait:.0f} s"
             raise errors.Throttled(Reason.THROTTLED, sentence, retry_after=wait)
-        self._pace.sent()
+
+    def _heed_circuit(self, request: Request) -> None:
+        """Hold a request back while the provider is down; a mint is never the trial."""
+        wait = self._circuit.wait(self._left(request))
+        if request.mints and self._circuit.is_open:
+            wait = max(wait, circuit.FIRST)
+        if wait > 0:
+            known = self._trouble
+            told = known.sentence if known is not None else "the provider doesn't answer"
+            raise errors.Unavailable(
+                known.reason if known is not None else Reason.UNAVAILABLE,
+                f"{told}; it failed {circuit.OPEN_AFTER} times in a row or more, so requests are "
+                "held back until a trial is answered",
+                sent=False,
+                retry_after=wait,
+            )
+
+    def _left(self, request: Request) -> float | None:
+        """Seconds that the lease which a request keeps alive still lives."""
+        if request.rank is turns.Rank.LOGIN:
+            return _LOGIN_LEFT
+        if request.expires is None:
+            return None
+        left = (request.expires - self.clock.now()).total_seconds()
+        return left if left > 0 else None
+
+    def _told(self, is_open: bool) -> None:
+        if self._on_circuit is not None:
+            self._on_circuit(self.base_url, is_open)
 
     def _late(self, request: Request) -> bool:
         return request.deadline is not None and self.clock.now() >= request.deadline
 
     async def _exchange(
-        self, client: httpx.AsyncClient, request: Request, bearer: Hidden | None
+        self, client: httpx.AsyncClient, request: Request, bearer: Hidden | None, number: int
     ) -> tuple[errors.Unavailable | None, Answer | None]:
         started = time.monotonic()
-        failure, outcome, answer = None, Outcome.OK, None
+        failure, outcome, answer = None, failures.Outcome.OK, None
         try:
             async with asyncio.timeout(CONNECT_SECONDS + request.timeout + _SLACK):
                 response = await client.send(self._built(client, request, bearer))
         except _Late:
-            failure, outcome = _too_late(), Outcome.LATE
+            failure, outcome = failures.too_late(), failures.Outcome.LATE
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            failure, outcome = _translate(error, effect=request.effect)
+            failure, outcome = failures.translate(error, effect=request.effect)
+            self._failed(number, failure)
         else:
             answer = self._learn(request, response)
-            outcome = _outcome(answer.status)
+            outcome = failures.outcome_of(answer.status)
+            if outcome is failures.Outcome.FAILED:
+                self._failed(number, failures.in_trouble(answer.status))
+            else:
+                self._circuit.answered()
         self._observe(request.operation, outcome, time.monotonic() - started)
         return failure, answer
+
+    def _failed(self, number: int, trouble: errors.Unavailable) -> None:
+        self._trouble = trouble
+        self._circuit.failed(number)
 
     def _built(
         self, client: httpx.AsyncClient, request: Request, bearer: Hidden | None
@@ -274,44 +320,3 @@ def _hush() -> None:
     """Keep httpx's and httpcore's own logs out of ours: they show URLs, headers, exceptions."""
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def _too_late() -> errors.Unavailable:
-    sentence = "the request wasn't sent, because its deadline had passed"
-    return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
-
-
-def _translate(error: Exception, *, effect: bool) -> tuple[errors.Unavailable, Outcome]:
-    if isinstance(error, _NOT_SENT):
-        if _distrusted(error):
-            sentence = (
-                "the provider's certificate isn't trusted: check the url, or write its CA in "
-                "caBundle"
-            )
-            unavailable = errors.Unavailable(Reason.UNTRUSTED, sentence, sent=False)
-            return unavailable, Outcome.UNTRUSTED
-        sentence = "the provider can't be reached: no connection could be made"
-        return errors.Unavailable(Reason.UNREACHABLE, sentence, sent=False), Outcome.UNREACHABLE
-    if isinstance(error, httpx.TimeoutException | TimeoutError):
-        sentence = "the provider didn't answer in time"
-    else:
-        sentence = "the connection to the provider was lost before its answer"
-    return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=effect), Outcome.LOST
-
-
-def _distrusted(error: BaseException | None) -> bool:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _outcome(status: int) -> Outcome:
-    if status < 300:
-        return Outcome.OK
-    if status == httpx.codes.TOO_MANY_REQUESTS:
-        return Outcome.THROTTLED
-    return Outcome.REFUSED if status < 500 else Outcome.FAILED

@@ -3,6 +3,9 @@
 Nobody sleeps here. A request that would come too early is refused with the time after which it
 makes sense, and the controller's queue does the waiting. Reads and writes are paced apart, as
 the server counts them apart.
+
+A part of what may be sent is kept for those who keep leases alive: mints, and even more so
+revocations and looks at the provider, stop while there is still room for extensions.
 """
 
 import re
@@ -11,6 +14,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from leaseholder import ports
+from leaseholder.providers.turns import Rank
 
 Category = Literal["read", "write"]
 
@@ -19,6 +23,8 @@ LONGEST: Final = 120.0
 UNSTATED: Final = 10.0
 """The wait after a 429 that doesn't say how long."""
 _WINDOW: Final = 60.0
+_SHARE: Final = {Rank.LOGIN: 1.0, Rank.KEEP: 1.0, Rank.MINT: 0.75, Rank.OWED: 0.5, Rank.CHECK: 0.5}
+"""How much of a budget may be used up for each rank; one request is always granted."""
 _IN_MESSAGE: Final = re.compile(r"try again in ([0-9]{1,9}) ?s", re.IGNORECASE)
 
 
@@ -30,11 +36,16 @@ class Pace:
         self._per_minute = per_minute
         self._sent: deque[float] = deque()
         self._until: dict[Category, float] = {"read": 0.0, "write": 0.0}
+        self._quota: dict[Category, tuple[float, float]] = {"read": (1.0, 0.0), "write": (1.0, 0.0)}
+        """By category the share of the server's quota that is left, and when it is whole again."""
 
-    def wait(self, category: Category) -> float:
+    def wait(self, category: Category, rank: Rank = Rank.KEEP) -> float:
         """Seconds until a request may be sent; 0 for at once."""
         now = self._clock.monotonic()
-        return max(0.0, self._until[category] - now, self._budget(now))
+        left, renewed = self._quota[category]
+        reserved = renewed if left <= 1 - _SHARE[rank] else 0.0
+        until = max(self._until[category], reserved)
+        return max(0.0, until - now, self._budget(now, _SHARE[rank]))
 
     def sent(self) -> None:
         """Count a request that is sent now."""
@@ -43,8 +54,12 @@ class Pace:
 
     def learn(self, category: Category, headers: Mapping[str, str]) -> None:
         """Take note of what an answer says about the requests that are left."""
-        if _number(headers.get("x-ratelimit-remaining")) == 0:
-            self._hold(category, _number(headers.get("x-ratelimit-reset")) or 0.0)
+        remaining = _number(headers.get("x-ratelimit-remaining"))
+        if remaining is None:
+            return
+        limit = _number(headers.get("x-ratelimit-limit")) or max(1.0, remaining)
+        reset = min(_number(headers.get("x-ratelimit-reset")) or 0.0, LONGEST)
+        self._quota[category] = remaining / limit, self._clock.monotonic() + reset
 
     def throttled(self, category: Category, headers: Mapping[str, str], message: str) -> float:
         """Take note of a 429.
@@ -65,12 +80,13 @@ class Pace:
         until = self._clock.monotonic() + min(seconds, LONGEST)
         self._until[category] = max(self._until[category], until)
 
-    def _budget(self, now: float) -> float:
+    def _budget(self, now: float, share: float) -> float:
         while self._sent and self._sent[0] <= now - _WINDOW:
             self._sent.popleft()
-        if self._per_minute is None or len(self._sent) < self._per_minute:
+        if self._per_minute is None:
             return 0.0
-        return self._sent[0] + _WINDOW - now
+        over = len(self._sent) - max(1, int(self._per_minute * share))
+        return self._sent[over] + _WINDOW - now if over >= 0 else 0.0
 
 
 def _number(text: str | None) -> float | None:

@@ -19,6 +19,7 @@ def build(
     clock: ports.Clock,
     settings: known.InfisicalSettings,
     observe: http.Observe,
+    on_circuit: http.OnCircuit | None = None,
     shared: infisical.Wallet | None = None,
 ) -> ports.Provider:
     """The provider that ``access`` describes; nothing is sent yet.
@@ -35,6 +36,7 @@ def build(
         clock=clock,
         settings=settings,
         observe=observe,
+        on_circuit=on_circuit,
         shared=shared,
     )
 

@@ -1,6 +1,7 @@
 """Trust, time and trouble on the way to a provider."""
 
 import asyncio
+import contextlib
 import pathlib
 import ssl
 from datetime import timedelta
@@ -9,11 +10,11 @@ import httpx
 import pytest
 
 import leaseholder
-from leaseholder import errors
+from leaseholder import circuit, errors
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import clock as clocks
-from leaseholder.providers import http, pace
+from leaseholder.providers import http, pace, turns
 from tests.unit.providers import support
 from tests.world import certificates
 
@@ -28,12 +29,14 @@ class World:
         self.server = support.Server(self.clock)
         self.credentialing = support.FakeCredentialing()
         self.observed: list[tuple[str, str]] = []
+        self.circuits: list[tuple[str, bool]] = []
         self.http = http.Http(
             base_url="https://infisical.test",
             limits=limits or provider.Limits(),
             credentialing=self.credentialing,
             clock=self.clock,
             observe=lambda operation, outcome, _: self.observed.append((operation, outcome)),
+            on_circuit=lambda address, is_open: self.circuits.append((address, is_open)),
             transport=httpx.MockTransport(self.server),
         )
 
@@ -155,6 +158,106 @@ async def test_no_more_requests_are_under_way_than_allowed() -> None:
     gate.set()
     await asyncio.gather(*tasks)
     assert most == 2
+
+
+async def down(world: World, reply: support.Reply) -> None:
+    """The server fails until the circuit opens."""
+    world.say(reply)
+    for _ in range(circuit.OPEN_AFTER):
+        with contextlib.suppress(errors.Unavailable):
+            await world.http.send(request())
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (httpx.Response(503), Reason.UNAVAILABLE),
+        (httpx.ReadTimeout("x"), Reason.UNAVAILABLE),
+        (httpx.ConnectError("x"), Reason.UNREACHABLE),
+    ],
+)
+async def test_a_server_that_is_down_is_asked_no_more_but_for_trials(
+    reply: support.Reply, reason: Reason
+) -> None:
+    world = World()
+    await down(world, reply)
+    for _ in range(50):
+        with pytest.raises(errors.Unavailable) as caught:
+            await world.http.send(request(effect=True))
+        assert (caught.value.reason, caught.value.sent) == (reason, False)
+        assert 0 < (caught.value.retry_after or 0) <= circuit.FIRST
+    assert len(world.server.requests) == circuit.OPEN_AFTER
+    world.clock.move(circuit.FIRST)
+    world.say(httpx.Response(404))
+    assert (await world.http.send(request())).status == 404
+    assert (await world.http.send(request())).status == 404
+    assert world.circuits == [("https://infisical.test", True), ("https://infisical.test", False)]
+
+
+async def test_refusals_and_429s_are_answers() -> None:
+    world = World()
+    world.say(httpx.Response(403))
+    for _ in range(2 * circuit.OPEN_AFTER):
+        await world.http.send(request())
+    world.say(httpx.Response(429, headers={"retry-after": "1"}))
+    for _ in range(2 * circuit.OPEN_AFTER):
+        await world.http.send(request())
+        world.clock.move(2)
+    assert world.circuits == []
+
+
+async def test_trouble_on_the_way_to_a_request_is_none_of_the_servers() -> None:
+    world = World()
+    world.credentialing.bundle = "nonsense"
+    for _ in range(2 * circuit.OPEN_AFTER):
+        with pytest.raises(errors.Unavailable):
+            await world.http.send(request())
+    assert world.circuits == []
+
+
+async def test_a_mint_is_never_the_trial() -> None:
+    world = World()
+    await down(world, httpx.Response(503))
+    world.clock.move(circuit.LONGEST)
+    for _ in range(3):
+        with pytest.raises(errors.Unavailable) as caught:
+            await world.http.send(request(effect=True, rank=turns.Rank.MINT))
+        assert not caught.value.sent
+    assert len(world.server.requests) == circuit.OPEN_AFTER
+
+
+async def test_a_lease_near_its_end_is_tried_before_the_pause_is_over() -> None:
+    world = World()
+    await down(world, httpx.Response(503))
+    for _ in range(8):
+        world.clock.move(circuit.LONGEST)
+        await world.http.send(request())
+    world.clock.move(2)
+    with pytest.raises(errors.Unavailable):
+        await world.http.send(request())
+    ends = world.http.clock.now() + timedelta(seconds=10)
+    assert (await world.http.send(request(expires=ends))).status == 503
+    past = world.http.clock.now() - timedelta(seconds=1)
+    with pytest.raises(errors.Unavailable):
+        await world.http.send(request(expires=past))
+
+
+async def test_who_waited_for_a_turn_is_told_at_once_when_the_circuit_opens() -> None:
+    world = World(provider.Limits(concurrency=1))
+    world.say(httpx.Response(503))
+    outcomes = await asyncio.gather(
+        *(world.http.send(request()) for _ in range(30)), return_exceptions=True
+    )
+    assert len(world.server.requests) == circuit.OPEN_AFTER
+    held_back = [one for one in outcomes if isinstance(one, errors.Unavailable)]
+    assert len(held_back) == 30 - circuit.OPEN_AFTER
+
+
+async def test_a_closed_connection_says_that_its_circuit_is_no_more() -> None:
+    world = World()
+    await down(world, httpx.Response(503))
+    await world.http.aclose()
+    assert [is_open for _, is_open in world.circuits] == [True, False]
 
 
 def untrusted() -> httpx.ConnectError:

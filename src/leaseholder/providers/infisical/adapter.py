@@ -27,6 +27,7 @@ from leaseholder.providers.infisical import (
     wire,
 )
 from leaseholder.providers.infisical import login as logins
+from leaseholder.providers.turns import Rank
 
 _MARGIN_SECONDS: Final = 2
 """What an extension stays below the maximum: our moments are cut to the second."""
@@ -45,6 +46,7 @@ class Infisical:
         clock: ports.Clock,
         settings: settings.InfisicalSettings,
         observe: http.Observe,
+        on_circuit: http.OnCircuit | None = None,
         shared: wallet.Wallet | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -57,6 +59,7 @@ class Infisical:
             credentialing=credentialing,
             clock=clock,
             observe=observe,
+            on_circuit=on_circuit,
             transport=transport,
         )
         self._login = logins.Login(
@@ -84,6 +87,7 @@ class Infisical:
             method="GET",
             path=paths.STATUS,
             timeout=self._settings.read_timeout_seconds,
+            rank=Rank.CHECK,
         )
         answer = await self._http.send(request)
         if answer.status == 429 or answer.status >= 500:
@@ -135,6 +139,7 @@ class Infisical:
             lease.source,
             lambda slug: self._write(
                 operation="extend",
+                expires=lease.expires_at,
                 method="POST",
                 path=paths.renewal(lease.id),
                 body={**paths.address(slug, lease.source), "ttl": ttl.render(length)},
@@ -149,7 +154,9 @@ class Infisical:
         """Look at a lease: its expiry, its maximum and status as they are now."""
         answer = await self._projects.ask(
             lease.source,
-            lambda slug: self._read("inspect", paths.lease(lease.id), slug, lease.source),
+            lambda slug: self._read(
+                "inspect", paths.lease(lease.id), slug, lease.source, expires=lease.expires_at
+            ),
         )
         found = self._lease_in(answer, lease, effect=False)
         return leases.seen(found, found.dynamic_secret, source=lease.source, handle=lease.handle)
@@ -163,6 +170,7 @@ class Infisical:
                 operation="revoke",
                 method="DELETE",
                 path=paths.lease(lease.id),
+                rank=Rank.OWED,
                 body={**paths.address(slug, lease.source), **forced},
             ),
         )
@@ -179,7 +187,10 @@ class Infisical:
         """The leases of the dynamic secret that carry the attempt's tag."""
         source = attempt.source
         answer = await self._projects.ask(
-            source, lambda slug: self._read("recover", paths.leases_of(source), slug, source)
+            source,
+            lambda slug: self._read(
+                "recover", paths.leases_of(source), slug, source, rank=Rank.OWED
+            ),
         )
         if not session.usable(answer):
             raise refusals.refusal(answer, source, effect=False)
@@ -224,6 +235,7 @@ class Infisical:
                 path=paths.LEASES,
                 body={**asked, **paths.address(slug, source)},
                 deadline=attempt.deadline,
+                rank=Rank.MINT,
             ),
         )
 
@@ -259,7 +271,14 @@ class Infisical:
         return found.lease
 
     def _read(
-        self, operation: str, path: str, slug: str, source: Mapping[str, Any]
+        self,
+        operation: str,
+        path: str,
+        slug: str,
+        source: Mapping[str, Any],
+        *,
+        rank: Rank = Rank.KEEP,
+        expires: datetime | None = None,
     ) -> http.Request:
         return http.Request(
             operation=operation,
@@ -267,6 +286,8 @@ class Infisical:
             path=path,
             params=paths.address(slug, source),
             timeout=self._settings.read_timeout_seconds,
+            rank=rank,
+            expires=expires,
         )
 
     def _write(
@@ -277,6 +298,8 @@ class Infisical:
         path: str,
         body: Mapping[str, Any],
         deadline: datetime | None = None,
+        rank: Rank = Rank.KEEP,
+        expires: datetime | None = None,
     ) -> http.Request:
         return http.Request(
             operation=operation,
@@ -287,6 +310,8 @@ class Infisical:
             effect=True,
             timeout=self._settings.write_timeout_seconds,
             deadline=deadline,
+            rank=rank,
+            expires=expires,
         )
 
 

@@ -17,6 +17,7 @@ from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import http
 from leaseholder.providers.infisical import backoff, refusals, wallet, ways, wire
+from leaseholder.providers.turns import Rank
 from leaseholder.secrecy import Hidden
 
 _SHARE: Final = 0.75
@@ -141,6 +142,7 @@ class Login:
             body=proof.body,
             category="write",
             timeout=self._timeout,
+            rank=Rank.LOGIN,
         )
         answer = await self._http.send(request)
         if answer.status == 200:

@@ -23,6 +23,7 @@ from leaseholder.providers.infisical import (
     session,
     wire,
 )
+from leaseholder.providers.turns import Rank
 
 _KEEP_SECONDS: Final = 2.0
 _KEEP_FORBIDDEN_SECONDS: Final = 300.0
@@ -124,6 +125,7 @@ class Sources:
             path=paths.secret(source),
             params=paths.address(slug, source),
             timeout=self._timeout,
+            rank=Rank.MINT,
         )
 
 

@@ -1,0 +1,83 @@
+"""How a conversation with a provider can fail, in our own words and for metrics."""
+
+import ssl
+from enum import StrEnum
+from typing import Final
+
+import httpx
+
+from leaseholder import errors
+from leaseholder.api.conditions import Reason
+
+_NOT_SENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+    httpx.InvalidURL,
+)
+
+
+class Outcome(StrEnum):
+    """How a request ended, for metrics."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    THROTTLED = "throttled"
+    FAILED = "failed"
+    UNREACHABLE = "unreachable"
+    UNTRUSTED = "untrusted"
+    LOST = "lost"
+    LATE = "late"
+
+
+def too_late() -> errors.Unavailable:
+    """A request that waited beyond its deadline."""
+    sentence = "the request wasn't sent, because its deadline had passed"
+    return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
+
+
+def in_trouble(status: int) -> errors.Unavailable:
+    """An answer of 5xx."""
+    sentence = f"the provider is in trouble: it answered {status}"
+    return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
+
+
+def translate(error: Exception, *, effect: bool) -> tuple[errors.Unavailable, Outcome]:
+    """What httpx raised, as our error and for metrics; ``effect``: it may have come about."""
+    if isinstance(error, _NOT_SENT):
+        if _distrusted(error):
+            sentence = (
+                "the provider's certificate isn't trusted: check the url, or write its CA in "
+                "caBundle"
+            )
+            unavailable = errors.Unavailable(Reason.UNTRUSTED, sentence, sent=False)
+            return unavailable, Outcome.UNTRUSTED
+        sentence = "the provider can't be reached: no connection could be made"
+        return errors.Unavailable(Reason.UNREACHABLE, sentence, sent=False), Outcome.UNREACHABLE
+    if isinstance(error, httpx.TimeoutException | TimeoutError):
+        sentence = "the provider didn't answer in time"
+    else:
+        sentence = "the connection to the provider was lost before its answer"
+    return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=effect), Outcome.LOST
+
+
+def _distrusted(error: BaseException | None) -> bool:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def outcome_of(status: int) -> Outcome:
+    """An answer's status, for metrics."""
+    if status < 300:
+        return Outcome.OK
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        return Outcome.THROTTLED
+    return Outcome.REFUSED if status < 500 else Outcome.FAILED

@@ -1,0 +1,67 @@
+"""The budget: never more than allowed, and room is kept for who keeps leases alive."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leaseholder.providers import pace
+from leaseholder.providers.turns import Rank
+from tests.unit.providers import support
+
+ASKED = st.lists(st.tuples(st.floats(0, 20), st.sampled_from(Rank)), max_size=80)
+
+
+@given(per_minute=st.integers(1, 30), asked=ASKED)
+def test_no_minute_has_more_than_allowed_and_the_least_never_fill_it(
+    per_minute: int, asked: list[tuple[float, Rank]]
+) -> None:
+    clock = support.FakeClock()
+    known = pace.Pace(clock, per_minute)
+    sent: list[tuple[float, Rank]] = []
+    for step, rank in asked:
+        clock.move(step)
+        recent = [r for at, r in sent if at > clock.monotonic() - 60]
+        if known.wait("read", rank) == 0:
+            known.sent()
+            sent.append((clock.monotonic(), rank))
+            assert len(recent) < per_minute
+            if rank in (Rank.OWED, Rank.CHECK):
+                assert len(recent) < max(1, per_minute // 2)
+        elif rank is Rank.KEEP:
+            assert len(recent) == per_minute
+
+
+@given(per_minute=st.integers(1, 30), asked=ASKED, rank=st.sampled_from(Rank))
+def test_after_the_stated_wait_there_is_room(
+    per_minute: int, asked: list[tuple[float, Rank]], rank: Rank
+) -> None:
+    clock = support.FakeClock()
+    known = pace.Pace(clock, per_minute)
+    for step, other in asked:
+        clock.move(step)
+        if known.wait("read", other) == 0:
+            known.sent()
+    clock.move(known.wait("read", rank) + 0.001)
+    assert known.wait("read", rank) == 0
+
+
+@pytest.mark.parametrize(
+    ("remaining", "waiting"),
+    [
+        (60, set()),
+        (50, {Rank.OWED, Rank.CHECK}),
+        (25, {Rank.OWED, Rank.CHECK, Rank.MINT}),
+        (0, set(Rank)),
+    ],
+)
+def test_the_end_of_a_servers_quota_is_kept_for_renewals(
+    remaining: int, waiting: set[Rank]
+) -> None:
+    clock = support.FakeClock()
+    known = pace.Pace(clock, None)
+    headers = {"x-ratelimit-limit": "100", "x-ratelimit-reset": "20"}
+    known.learn("write", {**headers, "x-ratelimit-remaining": str(remaining)})
+    assert {rank for rank in Rank if known.wait("write", rank) == 20} == waiting
+    assert all(known.wait("read", rank) == 0 for rank in Rank)
+    clock.move(20)
+    assert all(known.wait("write", rank) == 0 for rank in Rank)
