@@ -166,11 +166,17 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
         namespaces=settings.watched,
         observe=metrics.cluster_request,
     )
+
+    def on_circuit(address: str, is_open: bool) -> None:
+        metrics.provider_circuit(address, is_open)
+        watch.look_at(address)
+
     build = functools.partial(
         registry.build,
         clock=clock,
         settings=settings.infisical,
         observe=metrics.provider_request,
+        on_circuit=on_circuit,
         shared=registry.wallet(clock),
     )
 
@@ -184,12 +190,13 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
             installation=await cluster.installation(),
             workers=settings.workers,
         )
+        watch = providers.ProviderWatch(cluster, clock, supplies, controller)
         yield Operator(
             settings=settings,
             metrics=metrics,
             cluster=cluster,
             controller=controller,
-            watch=providers.ProviderWatch(cluster, clock, supplies, controller),
+            watch=watch,
             ledger=ledger.Ledger(cluster, controller),
         )
     finally:

@@ -32,6 +32,7 @@ class Circuit:
         now: Callable[[], float],
         changed: Callable[[bool], None] = lambda _: None,
         *,
+        longest: float = LONGEST,
         spread: Callable[[], float] = random.random,
     ) -> None:
         """A closed circuit.
@@ -39,10 +40,12 @@ class Circuit:
         Args:
             now: seconds that never jump.
             changed: told True when the circuit opens, False when it closes.
+            longest: the longest pause, in seconds.
             spread: a number from 0 to 1, so that many processes don't try in step.
         """
         self._now = now
         self._changed = changed
+        self._longest = longest
         self._spread = spread
         self._failures = 0
         self._pause = 0.0
@@ -64,7 +67,7 @@ class Circuit:
         """
         if not self.is_open:
             return 0.0
-        pause = LONGEST if self._trials else self._pause
+        pause = self._longest if self._trials else self._pause
         if left is not None:
             pause = min(pause, max(FIRST, left / TRIES))
         return max(0.0, self._since + pause - self._now())
@@ -97,7 +100,7 @@ class Circuit:
                 self._changed(True)
         elif number in self._trials:
             self._trials.discard(number)
-            self._trip(min(2 * self._pause, LONGEST))
+            self._trip(min(2 * self._pause, self._longest))
 
     def ended(self, number: int) -> None:
         """Request ``number`` is over; a trial that was never sent makes room for the next."""

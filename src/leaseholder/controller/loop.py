@@ -3,26 +3,31 @@
 A key is worked on by one worker at a time. Hints (events, pokes) only make a key due; what
 is to be done comes from live reads. Stopping lets steps that are under way finish and
 delivers what was minted; the rest is found again after the restart.
+
+While the API server is away it is asked by one key at a time, now and then; leases are kept
+alive from memory meanwhile.
 """
 
 import asyncio
 import dataclasses
 import logging
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
-from leaseholder import errors, ports
-from leaseholder.api import conditions, lease, names, record
+from leaseholder import circuit, errors, ports
+from leaseholder.api import conditions, lease, record
 from leaseholder.api.conditions import ConditionType
 from leaseholder.controller import mishaps
+from leaseholder.controller.blind import Keeper
+from leaseholder.controller.entry import Entry, wishes
 from leaseholder.controller.observe import Observer
 from leaseholder.controller.perform import Performer
 from leaseholder.controller.supplies import Ref
 from leaseholder.core import schedule, steps
 from leaseholder.core.decide import decide
 from leaseholder.core.queue import DueQueue
-from leaseholder.core.view import Memory, View
+from leaseholder.core.view import View
 
 logger = logging.getLogger(__name__)
 
@@ -33,23 +38,12 @@ AFTER_RELEASE: Final = 3.0
 NAP: Final = 30.0
 """A wait for a due time is never longer: the event loop's clock stands still while the machine
 sleeps, ours doesn't."""
-
-
-@dataclass(slots=True)
-class _Entry:
-    """What the controller keeps of one key."""
-
-    memory: Memory = field(default_factory=Memory)
-    poked: bool = False
-    """Something changed, also after the worker that holds the key looked."""
-    provider: Ref | None = None
-    seen: tuple[object, ...] = ()
-    failures: int = 0
-    """Goes in a row that ended in an exception."""
-    expires: float | None = None
-    """When the delivered lease ends, on our own clock."""
-    released: asyncio.Event = field(default_factory=asyncio.Event)
-    """The finalizer may go."""
+CLUSTER_PAUSE: Final = 10.0
+"""The longest pause between two tries to reach an API server that is away."""
+AT_ONCE: Final = 50
+"""So many keys are woken together; more are spread, so that what is urgent gets through."""
+APART: Final = 0.02
+"""Seconds between two keys that are woken one by one."""
 
 
 @dataclass(slots=True)
@@ -62,31 +56,38 @@ class Controller:
     meter: ports.Meter
     workers: int = 16
     _queue: DueQueue[record.Holder] = field(default_factory=DueQueue)
-    _entries: dict[record.Holder, _Entry] = field(default_factory=dict)
+    _entries: dict[record.Holder, Entry] = field(default_factory=dict)
     _busy: set[record.Holder] = field(default_factory=set)
     _again: set[record.Holder] = field(default_factory=set)
     """Became due while a worker held them."""
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     _stopping: bool = False
     _progress: float = 0.0
+    _cluster: circuit.Circuit = field(init=False)
+    _keeper: Keeper = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._cluster = circuit.Circuit(self.clock.monotonic, longest=CLUSTER_PAUSE)
+        self._keeper = Keeper(self.observer, self.performer)
 
     async def offer(self, holder: record.Holder, *, poke: bool = True, after: float = 0.0) -> None:
         """Look at a DynamicLease soon; ``poke``: something changed, so don't wait for back-off."""
-        entry = self._entries.setdefault(holder, _Entry())
+        entry = self._entries.setdefault(holder, Entry())
         entry.poked = entry.poked or poke
         async with self._changed:
-            self._queue.offer(holder, self.clock.monotonic() + after)
+            self._enqueue(holder, after)
             self._changed.notify_all()
 
     async def offer_users_of(self, ref: Ref) -> None:
         """Look at every DynamicLease that uses a provider: the provider changed."""
-        for holder, entry in list(self._entries.items()):
-            if entry.provider == ref:
-                await self.offer(holder)
+        users = [holder for holder, entry in self._entries.items() if entry.provider == ref]
+        most = APART * max(0, len(users) - AT_ONCE)
+        for holder in users:
+            await self.offer(holder, after=schedule.spread(holder.uid, most))
 
     async def retired(self, holder: record.Holder) -> None:
         """Wait until a DynamicLease that is being deleted may lose its finalizer."""
-        entry = self._entries.setdefault(holder, _Entry())
+        entry = self._entries.setdefault(holder, Entry())
         entry.released.clear()
         await self.offer(holder)
         await entry.released.wait()
@@ -99,7 +100,7 @@ class Controller:
     def knows(self, dl: lease.DynamicLease) -> bool:
         """Whether a DynamicLease was looked at as its owner left it."""
         entry = self._entries.get(dl.holder)
-        return entry is not None and entry.seen == _wishes(dl)
+        return entry is not None and entry.seen == wishes(dl)
 
     def wrote(self, holder: record.Holder, version: str) -> bool:
         """Whether a Secret's resourceVersion is the one that our own write left."""
@@ -137,8 +138,14 @@ class Controller:
                     self._busy.discard(holder)
                     if holder in self._again:
                         self._again.discard(holder)
-                        self._queue.offer(holder, self.clock.monotonic())
+                        self._enqueue(holder, 0.0)
                     self._changed.notify_all()
+
+    def _enqueue(self, holder: record.Holder, after: float) -> None:
+        """Due then; who is due and has a lease to lose goes before who hasn't."""
+        now, entry = self.clock.monotonic(), self._entries.get(holder)
+        alive = entry is not None and entry.left(now) is not None
+        self._queue.offer(holder, now + after, by=entry.expires if entry and alive else None)
 
     async def _next(self) -> record.Holder | None:
         async with self._changed:
@@ -154,13 +161,12 @@ class Controller:
 
     def _pop_idle(self, now: float) -> record.Holder | None:
         """A due key that no worker holds; a held one comes again when its worker is done."""
-        due = self._queue.next_due()
-        while due is not None and (holder := self._queue.pop(now)) is not None:
+        while (due := self._queue.pop(now)) is not None:
+            holder, since = due
             if holder not in self._busy:
-                self.meter.late(now - due)
+                self.meter.late(now - since)
                 return holder
             self._again.add(holder)
-            due = self._queue.next_due()
         return None
 
     async def _wait(self, now: float) -> None:
@@ -173,36 +179,69 @@ class Controller:
             return
 
     async def _process(self, holder: record.Holder) -> None:
-        entry = self._entries.setdefault(holder, _Entry())
+        entry = self._entries.setdefault(holder, Entry())
         entry.memory.poked, entry.poked = entry.memory.poked or entry.poked, False
+        held_back = self._cluster.wait()
+        if held_back > 0:
+            await self._keep_blindly(holder, entry)
+            await self.offer(holder, poke=False, after=held_back)
+            return
+        number = self._cluster.begin()
         try:
             await self._advance(holder, entry)
         except Exception as error:
+            if isinstance(error, errors.ClusterUnavailable):
+                self._cluster.failed(number)
+            if isinstance(error, errors.ClusterError):
+                await self._keep_blindly(holder, entry)
             await self._stumble(holder, entry, error)
         else:
             entry.failures = 0
+        finally:
+            self._cluster.ended(number)
 
-    async def _stumble(self, holder: record.Holder, entry: _Entry, error: Exception) -> None:
+    async def _keep_blindly(self, holder: record.Holder, entry: Entry) -> None:
+        """The API server is away, or refuses us: extend from memory what is due."""
+        now = self.clock.monotonic()
+        if entry.last is None or self._stopping or now < entry.blind_from:
+            return
+        try:
+            view, after = await self._keeper.keep(entry.last)
+        except errors.EdgeError as error:
+            self._log(holder, error)
+            return
+        self._measure(entry, view)
+        failure = entry.memory.failure
+        if after is not None:
+            await self.offer(holder, poke=False, after=max(0.2, after))
+        elif failure is not None:
+            entry.failures += 1
+            wait = entry.backoff(holder, now, schedule.RETRY_MOST, failure.retry_after)
+            entry.blind_from = now + wait
+            await self.offer(holder, poke=False, after=wait)
+
+    async def _stumble(self, holder: record.Holder, entry: Entry, error: Exception) -> None:
         """Say what happened, and try again later."""
         entry.failures += 1
+        now = self.clock.monotonic()
         expected = isinstance(error, errors.EdgeError)
-        wait = schedule.backoff(
-            entry.failures,
-            seed=holder.uid,
-            most=30.0 if expected else schedule.RETRY_MOST,
-            left=self._left(entry),
-            retry_after=error.retry_after if isinstance(error, errors.EdgeError) else None,
-        )
-        level = logging.WARNING if expected else logging.ERROR
-        logger.log(level, "%s/%s: %s", holder.namespace, holder.name, mishaps.told(error))
-        await self.offer(holder, poke=False, after=wait.total_seconds())
+        most = 30.0 if expected else schedule.RETRY_MOST
+        retry_after = error.retry_after if isinstance(error, errors.EdgeError) else None
+        wait = entry.backoff(holder, now, most, retry_after)
+        self._log(holder, error)
+        await self.offer(holder, poke=False, after=wait)
 
-    async def _advance(self, holder: record.Holder, entry: _Entry) -> None:
+    def _log(self, holder: record.Holder, error: Exception) -> None:
+        level = logging.WARNING if isinstance(error, errors.EdgeError) else logging.ERROR
+        logger.log(level, "%s/%s: %s", holder.namespace, holder.name, mishaps.told(error))
+
+    async def _advance(self, holder: record.Holder, entry: Entry) -> None:
         """Step by step until there is nothing to do for now."""
         conflicts = 0
         for _ in range(MOST_STEPS):
             await self.performer.acquirer.put_back(entry.memory)
             view = await self.observer.observe(holder, entry.memory)
+            self._cluster.answered()
             self._note(entry, view)
             step = decide(view)
             self._progress = view.monotonic
@@ -233,17 +272,11 @@ class Controller:
                         return
         await self.offer(holder, poke=False, after=1.0)
 
-    def _left(self, entry: _Entry) -> timedelta | None:
-        """How long the delivered lease still lives; None where none does."""
-        left = entry.expires - self.clock.monotonic() if entry.expires is not None else 0.0
-        return timedelta(seconds=left) if left > 0 else None
+    def _note(self, entry: Entry, view: View) -> None:
+        entry.note(view)
+        self._measure(entry, view)
 
-    def _note(self, entry: _Entry, view: View) -> None:
-        if view.lease is not None:
-            entry.seen = _wishes(view.lease)
-            ref = view.lease.spec.provider_ref
-            namespace = view.holder.namespace if ref.kind == "LeaseProvider" else ""
-            entry.provider = (ref.kind, namespace, ref.name)
+    def _measure(self, entry: Entry, view: View) -> None:
         held = view.delivered
         ready = view.lease is not None and conditions.is_true(
             view.lease.status.conditions, ConditionType.READY
@@ -254,7 +287,7 @@ class Controller:
         self.meter.observed(view.holder, view.records, expiry, ready)
 
     async def _rest(
-        self, holder: record.Holder, entry: _Entry, view: View, until: datetime | None
+        self, holder: record.Holder, entry: Entry, view: View, until: datetime | None
     ) -> None:
         entry.memory.poked = False
         if until is not None:
@@ -266,18 +299,9 @@ class Controller:
         if view.lease is None:
             entry.released.set()
 
-    async def _release(self, holder: record.Holder, entry: _Entry) -> None:
+    async def _release(self, holder: record.Holder, entry: Entry) -> None:
         entry.released.set()
         await self.offer(holder, poke=False, after=AFTER_RELEASE)
-
-
-def _wishes(dl: lease.DynamicLease) -> tuple[object, ...]:
-    """What a user can change about a DynamicLease and that we act on."""
-    meta = dl.metadata
-    commands = tuple(
-        meta.annotations.get(name) for name in (names.ROTATE, names.RENEW, names.FORCE)
-    )
-    return meta.generation, meta.deletion_timestamp, commands
 
 
 def _told(view: View, step: steps.Report) -> View:

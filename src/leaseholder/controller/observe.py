@@ -94,6 +94,16 @@ class Observer:
         )
         return replace(view, targets=await self._targets(view)) if rollout.matters(view) else view
 
+    async def recall(self, seen: View) -> View:
+        """What was seen, at the time that it is now: the API server isn't asked.
+
+        Raises:
+            errors.EdgeError: the provider of the delivered lease isn't known any more.
+        """
+        held = seen.delivered
+        now = seen.now if held is None else (await self.supplies.for_record(held)).now()
+        return replace(seen, now=now, wall=self.clock.wall(), monotonic=self.clock.monotonic())
+
     async def _target(
         self, dl: DynamicLease | None, owned: Sequence[ports.SecretView]
     ) -> ports.SecretView | None:

@@ -128,30 +128,52 @@ class Performer:
         view.memory.contents[record.name] = filling.contents
         view.memory.credentials.pop(record.name, None)
 
-    async def _extend(self, view: View, dl: DynamicLease, step: steps.Extend) -> None:
-        record, memory = step.record, view.memory
-        adapter = await self.supplies.for_record(record)
+    async def extend_blindly(self, view: View, step: steps.Extend) -> None:
+        """Extend a lease while the API server is away: only provider and memory are touched.
+
+        What fails is left in memory, as after any step.
+        """
+        memory, name = view.memory, step.record.name
         try:
-            lease, known = pay.lease_of(view, record), view.expiry(record)
-            if step.inspect_first:
-                lease = memory.leases[record.name] = await adapter.inspect(lease)
-                memory.gone_since.pop(record.name, None)
-                if known is not None and lease.expires_at > known and not step.nonce:
-                    return  # an extension whose answer was lost took effect after all
-            extended = memory.leases[record.name] = await adapter.extend(lease, step.until)
+            await self._prolong(view, step)
+            memory.failure = None
         except errors.LeaseGone as error:
             self.meter.renewed(error.reason)
-            await self._gone(view, record, tell=True)
+            memory.looked[name] = view.now
+            memory.gone_since.setdefault(name, view.now)
+        except errors.ProviderError as error:
+            self.meter.renewed(error.reason)
+            memory.failure = failure_of(error)
+            if error.reason == Reason.CANNOT_EXTEND:
+                memory.unextendable.add(name)
+
+    async def _extend(self, view: View, dl: DynamicLease, step: steps.Extend) -> None:
+        try:
+            await self._prolong(view, step)
+        except errors.LeaseGone as error:
+            self.meter.renewed(error.reason)
+            await self._gone(view, step.record, tell=True)
         except errors.CannotExtend as error:
             await self._cannot_extend(view, dl, step, error)
         except errors.ProviderError as error:
             self.meter.renewed(error.reason)
             raise
-        else:
-            memory.renew_handled = step.nonce or memory.renew_handled
-            if extended.expires_at <= lease.expires_at:
-                memory.unextendable.add(record.name)
-            self.meter.renewed("ok")
+
+    async def _prolong(self, view: View, step: steps.Extend) -> None:
+        """Extend at the provider, after a look where one is needed; memory keeps what it says."""
+        record, memory = step.record, view.memory
+        adapter = await self.supplies.for_record(record)
+        lease, known = pay.lease_of(view, record), view.expiry(record)
+        if step.inspect_first:
+            lease = memory.leases[record.name] = await adapter.inspect(lease)
+            memory.gone_since.pop(record.name, None)
+            if known is not None and lease.expires_at > known and not step.nonce:
+                return  # an extension whose answer was lost took effect after all
+        extended = memory.leases[record.name] = await adapter.extend(lease, step.until)
+        memory.renew_handled = step.nonce or memory.renew_handled
+        if extended.expires_at <= lease.expires_at:
+            memory.unextendable.add(record.name)
+        self.meter.renewed("ok")
 
     async def _cannot_extend(
         self, view: View, dl: DynamicLease, step: steps.Extend, error: errors.CannotExtend

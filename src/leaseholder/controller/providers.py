@@ -20,6 +20,8 @@ from leaseholder.core.queue import DueQueue
 logger = logging.getLogger(__name__)
 
 LOOK_AT_MOST_EVERY: Final = 1.0
+PAUSE: Final = 30.0
+"""A provider that is down is looked at this often at least: what isn't urgent waits for it."""
 Version = tuple[str, int]
 """Uid and generation: what a user made, and changed. Status doesn't move it."""
 
@@ -37,6 +39,14 @@ class ProviderWatch:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _seen: dict[Ref, Version] = field(default_factory=dict)
     _busy: set[Ref] = field(default_factory=set)
+    _addresses: dict[Ref, str] = field(default_factory=dict)
+
+    def look_at(self, address: str) -> None:
+        """Look soon at the providers with that address: it went down, or came back."""
+        for ref, known in self._addresses.items():
+            if known == address:
+                self._queue.offer(ref, self.clock.monotonic())
+        self._changed.set()
 
     async def offer(self, ref: Ref, version: Version | None) -> None:
         """A provider object was seen (``version``) or went (None).
@@ -60,7 +70,8 @@ class ProviderWatch:
         async with asyncio.TaskGroup() as group:
             while True:
                 now = self.clock.monotonic()
-                while (ref := self._queue.pop(now)) is not None:
+                while (due := self._queue.pop(now)) is not None:
+                    ref, _ = due
                     if ref in self._busy:
                         self._queue.offer(ref, now + LOOK_AT_MOST_EVERY)
                     else:
@@ -84,7 +95,9 @@ class ProviderWatch:
             kind, namespace, name = ref
             known = f"{namespace}/{name}" if namespace else name
             logger.warning("%s %s: %s", kind, known, mishaps.told(error))
-            after = schedule.RETRY_FIRST
+            self._failures[ref] = self._failures.get(ref, 0) + 1
+            wait = schedule.backoff(self._failures[ref], seed=name, most=PAUSE)
+            after = wait.total_seconds()
         finally:
             self._busy.discard(ref)
         if after is not None:
@@ -98,8 +111,9 @@ class ProviderWatch:
         known = await self.cluster.provider_of(wanted, namespace)
         if known is None:
             self._failures.pop(ref, None)
+            self._addresses.pop(ref, None)
             return None
-        health, failure = await self._health(known)
+        health, failure = await self._health(ref, known)
         status = _status(known, health, failure, self.clock)
         await self._tell(ref, known, status)
         if failure is None:
@@ -109,9 +123,10 @@ class ProviderWatch:
         return _again(self._failures[ref], known, failure)
 
     async def _health(
-        self, known: provider.AnyProvider
+        self, ref: Ref, known: provider.AnyProvider
     ) -> tuple[ports.Health | None, errors.EdgeError | None]:
         try:
+            self._addresses[ref] = self.supplies.address(known.spec)
             return await self.supplies.adapter(known).check(), None
         except errors.EdgeError as error:
             return None, error
@@ -143,7 +158,7 @@ def _again(failures: int, known: provider.AnyProvider, failure: errors.EdgeError
     wait = schedule.backoff(
         failures,
         seed=known.metadata.uid,
-        most=10.0 if refused else 60.0,
+        most=10.0 if refused else PAUSE,
         retry_after=None if refused else failure.retry_after,
     )
     return wait.total_seconds()

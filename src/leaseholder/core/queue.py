@@ -1,60 +1,90 @@
 """Due times by key: what is to be looked at when, each key once.
 
 A heap with lazily discarded entries, as in cert-manager's scheduler. Moments are whatever
-the caller counts in (monotonic seconds).
+the caller counts in (monotonic seconds). Of the keys that are due, the one goes first that has
+the least time: after an outage many are due at once, and some of their leases end soon.
 """
 
 import heapq
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
+
+PATIENCE: Final = 60.0
+"""Who loses nothing by waiting is treated as if it did so long after it became due: whatever
+is more urgent goes first, but not for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    at: float
+    by: float
+    number: int
 
 
 class DueQueue(Generic[K]):
     """Keys with due times; an earlier time replaces a later one, unless set outright."""
 
     def __init__(self) -> None:
-        self._due: dict[K, float] = {}
-        self._heap: list[tuple[float, int, K]] = []
+        self._places: dict[K, _Place] = {}
+        self._later: list[tuple[float, int, K]] = []
+        self._due: list[tuple[float, int, K]] = []
         self._count = 0
 
     def __len__(self) -> int:
-        return len(self._due)
+        return len(self._places)
 
     def __contains__(self, key: K) -> bool:
-        return key in self._due
+        return key in self._places
 
-    def offer(self, key: K, at: float) -> None:
-        """Look at ``key`` at ``at`` or earlier."""
-        known = self._due.get(key)
-        if known is None or at < known:
-            self.set(key, at)
+    def offer(self, key: K, at: float, *, by: float | None = None) -> None:
+        """Look at ``key`` at ``at`` or earlier; something is lost if not ``by`` then."""
+        known = self._places.get(key)
+        if known is None or at < known.at:
+            self.set(key, at, by=by)
 
-    def set(self, key: K, at: float) -> None:
+    def set(self, key: K, at: float, *, by: float | None = None) -> None:
         """Look at ``key`` at ``at``, whatever was said before."""
-        self._due[key] = at
         self._count += 1
-        heapq.heappush(self._heap, (at, self._count, key))
+        place = _Place(at, at + PATIENCE if by is None else by, self._count)
+        self._places[key] = place
+        heapq.heappush(self._later, (at, place.number, key))
 
     def forget(self, key: K) -> None:
         """Don't look at ``key`` any more."""
-        self._due.pop(key, None)
+        self._places.pop(key, None)
 
     def next_due(self) -> float | None:
-        """When the next key is due, None where none is."""
-        self._discard_stale()
-        return self._heap[0][0] if self._heap else None
+        """When a key is due that ``pop`` would give, None where none ever is."""
+        for heap in (self._due, self._later):
+            self._discard_stale(heap)
+            if heap:
+                return self._places[heap[0][2]].at
+        return None
 
-    def pop(self, now: float) -> K | None:
-        """Take the key that has been due longest, None where none is due."""
-        self._discard_stale()
-        if not self._heap or self._heap[0][0] > now:
+    def pop(self, now: float) -> tuple[K, float] | None:
+        """Take the most urgent of the keys that are due, None where none is.
+
+        Returns:
+            The key, and since when it has been due.
+        """
+        self._discard_stale(self._later)
+        while self._later and self._later[0][0] <= now:
+            _, number, key = heapq.heappop(self._later)
+            heapq.heappush(self._due, (self._places[key].by, number, key))
+            self._discard_stale(self._later)
+        self._discard_stale(self._due)
+        if not self._due:
             return None
-        _, _, key = heapq.heappop(self._heap)
-        del self._due[key]
-        return key
+        _, _, key = heapq.heappop(self._due)
+        return key, self._places.pop(key).at
 
-    def _discard_stale(self) -> None:
-        while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][0]:
-            heapq.heappop(self._heap)
+    def _discard_stale(self, heap: list[tuple[float, int, K]]) -> None:
+        while heap and not self._stands(heap[0]):
+            heapq.heappop(heap)
+
+    def _stands(self, entry: tuple[float, int, K]) -> bool:
+        place = self._places.get(entry[2])
+        return place is not None and place.number == entry[1]

@@ -71,13 +71,23 @@ def backoff(
     """How long to wait after that many failures in a row (1 or more).
 
     Doubles up to ``most``, with a spread of a quarter that depends on ``seed`` alone. With
-    ``left`` to the deadline, at least five tries fit into it. ``retry_after`` is a minimum.
+    ``left`` to the deadline, at least five tries fit into it. ``retry_after`` is a minimum; of
+    those who were told the same, not all come back in the same moment.
     """
     wait = min(RETRY_FIRST * 2.0 ** min(failures - 1, 16), most)
     wait *= 0.75 + 0.25 * _spread(f"{seed}/{failures}")
     if left is not None:
         wait = min(wait, max(1.0, left.total_seconds() / 5))
-    return timedelta(seconds=math.ceil(max(wait, retry_after or 0.0)))
+    if retry_after is not None:
+        apart = spread(f"{seed}/{failures}", 0.25 * max(0.0, retry_after - LOOK_AGAIN))
+        room = left.total_seconds() / 10 if left is not None else apart
+        wait = max(wait, retry_after + min(apart, room))
+    return timedelta(seconds=math.ceil(wait))
+
+
+def spread(seed: str, most: float) -> float:
+    """Seconds from 0 to ``most`` by which many who are woken together come apart."""
+    return most * _spread(seed)
 
 
 def _spread(seed: str) -> float:

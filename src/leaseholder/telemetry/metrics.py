@@ -75,6 +75,12 @@ class Metrics:
         self._cluster = self._counter(
             "cluster_requests", "Requests to the API server.", "verb", "resource"
         )
+        self._circuits = prometheus_client.Gauge(
+            "leaseholder_provider_circuits_open",
+            "Providers that are down: requests are held back, but for trials.",
+            ["address"],
+            registry=self.registry,
+        )
         self._request_seconds = prometheus_client.Histogram(
             "leaseholder_provider_request_duration_seconds",
             "How long requests to providers took.",
@@ -124,6 +130,10 @@ class Metrics:
         """A request to a provider ended: ``outcome`` says how, in a word."""
         self._requests.labels(operation, outcome).inc()
         self._request_seconds.labels(operation).observe(seconds)
+
+    def provider_circuit(self, address: str, is_open: bool) -> None:
+        """The circuit of one more, or one less, provider at an address is open."""
+        self._circuits.labels(address).inc(1 if is_open else -1)
 
     def cluster_request(self, verb: str, resource: str) -> None:
         """A request to the API server was made."""

@@ -42,6 +42,7 @@ class FakeMeter:
     mints: list[str] = field(default_factory=list)
     renewals: list[str] = field(default_factory=list)
     revocations: list[str] = field(default_factory=list)
+    looks: list[record.Holder] = field(default_factory=list)
     seen: dict[record.Holder, bool] = field(default_factory=dict)
     forgotten: list[record.Holder] = field(default_factory=list)
     lateness: list[float] = field(default_factory=list)
@@ -62,6 +63,7 @@ class FakeMeter:
         expires_at: datetime | None,
         ready: bool,
     ) -> None:
+        self.looks.append(holder)
         self.seen[holder] = ready
 
     def forget(self, holder: record.Holder) -> None:
@@ -71,6 +73,7 @@ class FakeMeter:
 
     def late(self, seconds: float) -> None:
         self.lateness.append(seconds)
+        self.trace.stir()
 
 
 class Trace:
@@ -101,6 +104,8 @@ class Scripted:
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
+        self.down: Exception | None = None
+        """What every call meets while it is set."""
         self._before: defaultdict[str, deque[Reaction]] = defaultdict(deque)
         self._after: defaultdict[str, deque[Reaction]] = defaultdict(deque)
 
@@ -113,6 +118,8 @@ class Scripted:
     @contextlib.asynccontextmanager
     async def _call(self, name: str) -> AsyncIterator[None]:
         self.trace.add(name)
+        if self.down is not None:
+            raise self.down
         await _react(self._before[name])
         yield
         self.trace.stir()

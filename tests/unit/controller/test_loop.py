@@ -9,8 +9,9 @@ from leaseholder import errors
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import Holder
+from leaseholder.controller import loop
 from tests.unit.controller.fakes import background
-from tests.unit.controller.world import KEY, NAME, SHOP, World, cluster_away, denied, manifest
+from tests.unit.controller.world import KEY, NAME, SHOP, World, denied, manifest
 
 CANARY = "hunter2-canary"
 
@@ -102,6 +103,46 @@ async def test_back_off_holds_against_hints_and_yields_to_a_poke() -> None:
     assert (world.count("issue"), world.ready) == (3, "Ready")
 
 
+async def test_of_those_that_are_due_the_lease_that_ends_first_is_looked_at_first() -> None:
+    world = World()
+    world.cluster.user_applies(manifest(name="later", ttl="4h"))
+    world.cluster.user_applies(manifest(name="sooner", ttl="10m"))
+    holders = {dl.metadata.name: dl.holder for dl in world.cluster.leases.values()}
+    async with world.running() as controller:
+        for holder in holders.values():
+            await controller.offer(holder)
+        await world.passed()
+        world.clock.move(500)
+        world.meter.looks.clear()
+        for name in ("later", NAME, "sooner"):
+            await controller.offer(holders[name], poke=False)
+        await world.passed()
+        looks = [holder.name for holder in world.meter.looks if holder.name in holders]
+    assert list(dict.fromkeys(looks)) == ["sooner", NAME, "later"]
+
+
+async def test_many_that_use_a_provider_are_woken_one_after_another() -> None:
+    world = World()
+    many = [
+        Holder(
+            namespace=SHOP,
+            name=f"user-{n}",
+            uid=world.cluster.user_applies(manifest(name=f"user-{n}")).metadata.uid,
+        )
+        for n in range(loop.AT_ONCE + 100)
+    ]
+    async with world.running() as controller:
+        for holder in many:
+            await controller.offer(holder)
+        await world.passed()
+        taken = len(world.meter.lateness)
+        await controller.offer_users_of(("LeaseProvider", SHOP, "infisical"))
+        await world.passed()
+        assert len(world.meter.lateness) - taken < len(many) / 2
+        await world.passed(after=100 * loop.APART)
+        assert len(world.meter.lateness) - taken >= len(many)
+
+
 async def test_a_poke_that_comes_while_a_worker_holds_the_key_is_not_lost() -> None:
     world = World()
     answer = asyncio.Event()
@@ -115,21 +156,6 @@ async def test_a_poke_that_comes_while_a_worker_holds_the_key_is_not_lost() -> N
         answer.set()
         await world.passed()
     assert world.count("issue") == 2
-
-
-async def test_an_api_server_that_is_away_is_asked_again_later_and_sooner_near_the_end() -> None:
-    world = World()
-    async with world.running() as controller:
-        await controller.offer(world.holder)
-        await world.passed()
-        world.clock.move(3565)
-        for _ in range(3):
-            world.cluster.before("list records", cluster_away())
-            await world.passed(after=5)
-        assert world.count("extend") == 0
-        await world.passed(after=5)
-    assert world.count("extend") == 1
-    assert world.secret == "lease-1"
 
 
 async def test_an_unexpected_exception_ends_neither_worker_nor_key_and_its_text_is_not_told(

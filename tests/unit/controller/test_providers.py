@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from leaseholder import errors
 from leaseholder.api import conditions, provider
 from leaseholder.api.conditions import ConditionType, Reason
-from leaseholder.controller.providers import ProviderWatch
-from tests.unit.controller.world import SHOP, World, cluster_away, denied, infisical, shared
+from leaseholder.controller.providers import PAUSE, ProviderWatch
+from tests.unit.controller.world import SHOP, World, away, cluster_away, denied, infisical, shared
 
 REF = ("LeaseProvider", SHOP, "infisical")
 FIRST = ("provider-uid", 1)
@@ -35,6 +36,10 @@ def status(world: World) -> provider.ProviderStatus:
 def ready(world: World) -> tuple[str, str] | None:
     found = conditions.find(status(world).conditions, ConditionType.READY)
     return (found.status, found.reason) if found is not None else None
+
+
+def _checked(world: World, times: int) -> bool:
+    return world.count("check") >= times
 
 
 async def moved(world: World, watch: ProviderWatch, seconds: float) -> None:
@@ -103,9 +108,39 @@ async def test_users_are_offered_when_it_changes_and_when_it_heals() -> None:
         await world.trace.until(lambda: len(world.meter.lateness) == taken + 1)
         await world.trace.until(lambda: ready(world) == ("False", "Throttled"))
         taken = len(world.meter.lateness)
-        await moved(world, watch, 31)
+        await moved(world, watch, 40)
         await world.trace.until(lambda: ready(world) == ("True", "Ready"))
         await world.trace.until(lambda: len(world.meter.lateness) > taken)
+
+
+async def test_a_provider_that_goes_down_or_comes_back_is_looked_at_at_once() -> None:
+    world = World()
+    async with watching(world) as watch:
+        await watch.offer(REF, FIRST)
+        await world.trace.until(lambda: ready(world))
+        world.provider.before("check", away())
+        world.clock.move(2)
+        watch.look_at("https://elsewhere.example")
+        watch.look_at("https://infisical.example")
+        await world.trace.until(lambda: ready(world) == ("False", "ProviderUnavailable"))
+        world.clock.move(2)
+        watch.look_at("https://infisical.example")
+        await world.trace.until(lambda: ready(world) == ("True", "Ready"))
+    assert world.count("check") == 3
+
+
+async def test_a_provider_that_is_down_is_looked_at_every_half_minute_at_least() -> None:
+    world = World()
+    async with watching(world) as watch:
+        await watch.offer(REF, FIRST)
+        await world.trace.until(lambda: ready(world))
+        world.provider.down = away()
+        await moved(world, watch, 301)
+        for checks in range(2, 12):
+            await world.trace.until(functools.partial(_checked, world, checks))
+            await world.trace.until(lambda: ready(world) == ("False", "ProviderUnavailable"))
+            await moved(world, watch, PAUSE)
+    assert ready(world) == ("False", "ProviderUnavailable")
 
 
 async def test_an_unexpected_exception_in_one_check_does_not_end_the_watch(

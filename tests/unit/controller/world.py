@@ -167,6 +167,12 @@ class World:
             sentinel = record.Holder(namespace=SHOP, name=name, uid=name)
             await self.controller.offer(sentinel, poke=False)
             await self.trace.until(functools.partial(self.meter.forgotten.__contains__, sentinel))
+            # What is less urgent than a sentinel comes after it.
+            await self.trace.until(self._nothing_is_due)
+
+    def _nothing_is_due(self) -> bool:
+        due = self.controller._queue.next_due()
+        return due is None or due > self.clock.monotonic()
 
     # -- what is
 

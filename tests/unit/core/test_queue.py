@@ -1,15 +1,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaseholder.core.queue import DueQueue
+from leaseholder.core.queue import PATIENCE, DueQueue
 
 OFFERS = st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 20)), max_size=40)
 
 
 def drained(queue: DueQueue[str], now: float) -> list[str]:
     popped = []
-    while (key := queue.pop(now)) is not None:
-        popped.append(key)
+    while (taken := queue.pop(now)) is not None:
+        popped.append(taken[0])
     return popped
 
 
@@ -46,8 +46,48 @@ def test_a_key_that_is_not_due_is_not_taken() -> None:
     queue.offer("a", 5)
     assert queue.pop(4) is None
     assert "a" in queue
-    assert queue.pop(5) == "a"
+    assert queue.pop(5) == ("a", 5)
     assert "a" not in queue
+
+
+@given(
+    offers=st.dictionaries(
+        st.sampled_from("abcdef"), st.tuples(st.integers(0, 20), st.none() | st.integers(0, 200))
+    ),
+    now=st.integers(0, 20),
+)
+def test_of_the_due_keys_the_one_with_the_least_time_goes_first(
+    offers: dict[str, tuple[int, int | None]], now: int
+) -> None:
+    queue: DueQueue[str] = DueQueue()
+    for key, (at, by) in offers.items():
+        queue.offer(key, at, by=by)
+    ends = {k: at + PATIENCE if by is None else by for k, (at, by) in offers.items()}
+    popped = drained(queue, now)
+    assert sorted(popped) == sorted(k for k, (at, _) in offers.items() if at <= now)
+    assert [ends[k] for k in popped] == sorted(ends[k] for k in popped)
+
+
+def test_who_loses_nothing_by_waiting_is_passed_by_for_a_minute_at_most() -> None:
+    queue: DueQueue[str] = DueQueue()
+    queue.offer("a lease to be minted", 0)
+    queue.offer("a lease that ends soon", 1, by=30)
+    queue.offer("a lease that ends later", 0, by=PATIENCE + 1)
+    assert queue.next_due() == 0
+    assert drained(queue, 1)[0] == "a lease that ends soon"
+
+
+def test_a_due_key_keeps_its_place_while_another_becomes_due() -> None:
+    queue: DueQueue[str] = DueQueue()
+    queue.offer("a", 1)
+    queue.offer("b", 1, by=2)
+    assert queue.pop(1) == ("b", 1)
+    assert queue.next_due() == 1
+    queue.offer("a", 0.5, by=5)
+    queue.offer("c", 2)
+    assert queue.pop(2) == ("a", 0.5)
+    assert queue.pop(2) == ("c", 2)
+    assert queue.pop(2) is None
 
 
 def test_a_forgotten_key_is_never_due() -> None:

@@ -87,7 +87,7 @@ def test_back_off_is_bounded_whole_seconds_and_the_same_each_time(
     wait = schedule.backoff(failures, seed=seed, most=most, retry_after=retry_after)
     assert wait == schedule.backoff(failures, seed=seed, most=most, retry_after=retry_after)
     assert timedelta(seconds=1) <= wait
-    assert wait <= timedelta(seconds=max(most, (retry_after or 0) + 1))
+    assert wait <= timedelta(seconds=max(most, 1.25 * (retry_after or 0) + 1))
     assert wait >= timedelta(seconds=retry_after or 0)
     assert wait.microseconds == 0
 
@@ -97,6 +97,22 @@ def test_five_tries_fit_into_the_time_that_is_left(failures: int, left: int) -> 
     length = timedelta(seconds=left)
     wait = schedule.backoff(failures, seed="x", most=3600, left=length)
     assert wait <= length / 5 + timedelta(seconds=1)
+
+
+@given(retry_after=st.floats(1, 1000), left=st.integers(1, 1000))
+def test_who_was_told_when_to_come_back_comes_soon_after_that(
+    retry_after: float, left: int
+) -> None:
+    length = timedelta(seconds=left)
+    wait = schedule.backoff(1, seed="x", left=length, retry_after=retry_after).total_seconds()
+    assert retry_after <= wait <= max(2, retry_after + left / 10) + 1
+
+
+def test_those_who_were_told_the_same_come_back_one_by_one() -> None:
+    waits = {schedule.backoff(1, seed=str(n), retry_after=100) for n in range(100)}
+    assert len(waits) > 10
+    assert len({schedule.spread(str(n), 10) for n in range(100)}) == 100
+    assert all(0 <= schedule.spread(str(n), 10) <= 10 for n in range(100))
 
 
 def test_back_off_grows_with_each_failure() -> None:

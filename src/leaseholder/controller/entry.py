@@ -1,0 +1,67 @@
+"""What the controller keeps of one DynamicLease between two looks; lost in a crash."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from leaseholder.api import lease, names, record
+from leaseholder.controller.supplies import Ref
+from leaseholder.core import blind, schedule
+from leaseholder.core.view import Memory, View
+
+
+@dataclass(slots=True)
+class Entry:
+    """One key's."""
+
+    memory: Memory = field(default_factory=Memory)
+    poked: bool = False
+    """Something changed, also after the worker that holds the key looked."""
+    provider: Ref | None = None
+    seen: tuple[object, ...] = ()
+    failures: int = 0
+    """Goes in a row that ended in an exception."""
+    expires: float | None = None
+    """When the delivered lease ends, on our own clock."""
+    last: View | None = None
+    """The last good look, where the lease can be extended by it."""
+    blind_from: float = 0.0
+    """Until then nothing is extended from memory: a try failed (our own clock)."""
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    """The finalizer may go."""
+
+    def note(self, view: View) -> None:
+        """Remember a look."""
+        if view.lease is not None:
+            self.seen = wishes(view.lease)
+            ref = view.lease.spec.provider_ref
+            namespace = view.holder.namespace if ref.kind == "LeaseProvider" else ""
+            self.provider = (ref.kind, namespace, ref.name)
+        self.last, self.blind_from = blind.keepsake(view), 0.0
+
+    def left(self, now: float) -> timedelta | None:
+        """How long the delivered lease still lives; None where none does."""
+        left = self.expires - now if self.expires is not None else 0.0
+        return timedelta(seconds=left) if left > 0 else None
+
+    def backoff(
+        self, holder: record.Holder, now: float, most: float, retry_after: float | None
+    ) -> float:
+        """Seconds to wait after so many failures."""
+        wait = schedule.backoff(
+            self.failures,
+            seed=holder.uid,
+            most=most,
+            left=self.left(now),
+            retry_after=retry_after,
+        )
+        return wait.total_seconds()
+
+
+def wishes(dl: lease.DynamicLease) -> tuple[object, ...]:
+    """What a user can change about a DynamicLease and that we act on."""
+    meta = dl.metadata
+    commands = tuple(
+        meta.annotations.get(name) for name in (names.ROTATE, names.RENEW, names.FORCE)
+    )
+    return meta.generation, meta.deletion_timestamp, commands

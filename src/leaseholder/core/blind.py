@@ -1,0 +1,62 @@
+"""What may be done for a lease while the API server can't be reached: extend it, nothing else.
+
+The decision is taken from the last good look. Everything but an extension needs a write that
+can't be taken back, or a look that can't be had: nothing is minted, delivered, revoked or told.
+
+What was decided meanwhile by others isn't known: the DynamicLease may be on its way out, the
+lease replaced by another process, revoked, or its Secret gone. None of that makes an extension
+harmful beyond a bound: it never goes beyond the lifetime that the lease is held at, so a lease
+that nobody wants any more lives at most that much longer; whoever revoked it has the provider's
+word for it, and an extension of a lease that is gone fails. So only leases whose revocation the
+provider confirms are extended (the others' records go by their expiry), and only for ``LONGEST``.
+"""
+
+import dataclasses
+from datetime import timedelta
+from typing import Final
+
+from leaseholder.api import names
+from leaseholder.api.lease import DynamicLease
+from leaseholder.api.record import LeaseRecord
+from leaseholder.core import plan
+from leaseholder.core.steps import Extend, Idle
+from leaseholder.core.view import View
+
+LONGEST: Final = timedelta(hours=24)
+"""So long after the last good look leases are left to their end."""
+
+
+def keepsake(view: View) -> View | None:
+    """The part of a view that an extension is decided from; None where there is none to come."""
+    held = view.delivered
+    if held is None or not _wanted(view.lease) or not _may_be_extended(view, held):
+        return None
+    return dataclasses.replace(view, secrets=())
+
+
+def decide(seen: View, now: View) -> Extend | Idle:
+    """The extension that is due, or when one will be.
+
+    Args:
+        seen: the last good look.
+        now: the same with the time as it is.
+    """
+    held, lease = now.delivered, now.lease
+    over = timedelta(seconds=now.monotonic - seen.monotonic) >= LONGEST
+    if held is None or lease is None or over or held.name in now.memory.gone_since:
+        return Idle(None)
+    at = plan.extension_at(now, lease, held)
+    if at is None or now.now < at:
+        return Idle(at)
+    sure = held.name in now.memory.leases and now.memory.failure is None
+    fresh = sure and lease.status.retry is None
+    return Extend(held, now.now + now.life(held), inspect_first=not fresh)
+
+
+def _wanted(lease: DynamicLease | None) -> bool:
+    return lease is not None and not lease.deleting and names.FINALIZER in lease.metadata.finalizers
+
+
+def _may_be_extended(view: View, held: LeaseRecord) -> bool:
+    can = view.capabilities.get(held.name)
+    return can is not None and can.renewable and can.revocable and can.verifiable

@@ -1,0 +1,114 @@
+"""What is done for a lease while the API server is away: an extension in time, nothing else."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leaseholder import ports
+from leaseholder.api import names
+from leaseholder.api.conditions import Reason
+from leaseholder.api.lease import DynamicLeaseStatus, Handled, Retry
+from leaseholder.api.record import State
+from leaseholder.core import blind
+from leaseholder.core.steps import Extend, Idle
+from leaseholder.core.view import Memory, View
+from tests.unit.core import views
+
+DUE = 2400
+
+
+def seen(**more: object) -> View:
+    found = blind.keepsake(views.holding(**more))  # type: ignore[arg-type]
+    assert found is not None
+    return found
+
+
+def fresh() -> Memory:
+    held = views.record()
+    return Memory(leases={held.name: views.known(held, 3540)})
+
+
+@given(after=st.integers(0, 2 * 24 * 3600))
+def test_it_is_extended_when_due_never_beyond_its_life_and_not_for_ever(after: int) -> None:
+    before = seen(memory=fresh())
+    now = views.later(before, after)
+    step = blind.decide(before, now)
+    if after >= blind.LONGEST.total_seconds():
+        assert step == Idle(None)
+    elif isinstance(step, Extend):
+        assert step.until == views.at(after + 3600)
+        assert step.nonce is None
+        assert after >= 2300
+    else:
+        assert after < DUE
+        assert step.until is not None
+        assert now.now < step.until <= views.at(DUE)
+
+
+def test_a_lease_whose_expiry_is_known_first_hand_is_extended_at_once() -> None:
+    before = seen(memory=fresh())
+    step = blind.decide(before, views.later(before, DUE))
+    assert isinstance(step, Extend)
+    assert not step.inspect_first
+
+
+@pytest.mark.parametrize(
+    ("memory", "retry"),
+    [
+        (Memory(), None),
+        (replace(fresh(), failure=views.FAILURE), None),
+        (fresh(), Retry(failures=1, next_at=views.NOW, reason=Reason.UNAVAILABLE)),
+    ],
+)
+def test_after_anything_unclear_it_is_looked_at_first(memory: Memory, retry: Retry | None) -> None:
+    dl = views.lease(status=DynamicLeaseStatus(handled=Handled(), retry=retry))
+    before = seen(memory=memory, dl=dl)
+    step = blind.decide(before, views.later(before, DUE))
+    assert isinstance(step, Extend)
+    assert step.inspect_first
+
+
+def test_a_suspended_lease_is_extended_too() -> None:
+    before = seen(dl=views.lease({"suspend": True}))
+    assert isinstance(blind.decide(before, views.later(before, DUE)), Extend)
+
+
+def test_a_command_waits_until_it_can_be_answered() -> None:
+    before = seen(dl=views.lease(annotations={names.RENEW: "now"}))
+    assert isinstance(blind.decide(before, before), Idle)
+
+
+def test_a_lease_that_the_provider_doesnt_know_is_left_alone() -> None:
+    before = seen(memory=replace(fresh(), gone_since={views.record().name: views.NOW}))
+    assert blind.decide(before, views.later(before, DUE)) == Idle(None)
+
+
+def test_a_lease_that_can_only_be_replaced_waits_for_the_api_server() -> None:
+    before = seen(dl=views.lease({"renewal": {"strategy": "Rotate"}}))
+    assert blind.decide(before, views.later(before, DUE)) == Idle(None)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        views.holding(views.lease(deleted_at=views.NOW)),
+        views.holding(views.lease(finalizers=())),
+        views.view(vanished=True),
+        views.view(views.record()),
+        views.holding(held=views.record(state=State.SUPERSEDED)),
+        views.holding(can=None),
+        views.holding(can=replace(views.CAN, renewable=False)),
+        views.holding(can=replace(views.CAN, revocable=False)),
+        views.holding(can=replace(views.CAN, verifiable=False)),
+    ],
+)
+def test_nothing_is_kept_in_mind_of_what_must_not_be_extended_unseen(view: View) -> None:
+    assert blind.keepsake(view) is None
+
+
+def test_a_view_without_a_lease_leads_to_nothing() -> None:
+    empty = views.view(vanished=True)
+    assert blind.decide(empty, empty) == Idle(None)
+    assert isinstance(views.CAN, ports.Capabilities)
