@@ -14,7 +14,7 @@ from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord, State
 from leaseholder.controller import acquire, pay, rollouts, supplies
 from leaseholder.controller.observe import failure_of
-from leaseholder.core import contents, debts, drift, steps
+from leaseholder.core import contents, debts, drift, plan, steps
 from leaseholder.core.schedule import LOOK_AGAIN
 from leaseholder.core.view import Failure, View
 
@@ -181,7 +181,8 @@ class Performer:
         self.meter.renewed(error.reason)
         if step.nonce:
             view.memory.renew_handled = step.nonce
-            note = ports.Note("Warning", error.reason, error.sentence)
+            instead = f"; {plan.INSTEAD}" if error.reason == Reason.CANNOT_EXTEND else ""
+            note = ports.Note("Warning", error.reason, error.sentence + instead)
             await self.cluster.emit(dl, note)
         elif error.reason == Reason.RENEWAL_TOO_SOON:
             raise error

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
+from leaseholder import ports
 from leaseholder.api import durations, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
@@ -16,6 +17,9 @@ MOST_LIVE: Final = 5
 
 ROOM_AHEAD: Final = timedelta(seconds=60)
 """So long before its end a lease that can't be extended counts as ended, at the limit."""
+
+INSTEAD: Final = f"for a new lease, annotate {names.ROTATE}"
+"""What to do where a lease can't be extended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,19 @@ def renew_nonce(view: View, lease: DynamicLease) -> str:
     handled = lease.status.handled
     nonce = _unhandled(lease, names.RENEW, handled.renew if handled is not None else None)
     return "" if nonce == view.memory.renew_handled else nonce
+
+
+def renew_refused(view: View, lease: DynamicLease) -> ports.Note | None:
+    """The answer to a renew command that can't be obeyed; None where there is none to refuse."""
+    held = view.delivered
+    if held is None or not renew_nonce(view, lease):
+        return None
+    if extension_at(view, lease, held) is not None:
+        return None
+    rotates = lease.spec.renewal.strategy == "Rotate"
+    why = "spec.renewal.strategy is Rotate" if rotates else "it can only be replaced"
+    text = f"the lease isn't extended: {why}; {INSTEAD}"
+    return ports.Note("Warning", Reason.CANNOT_EXTEND, text)
 
 
 def _unhandled(lease: DynamicLease, annotation: str, handled: str | None) -> str:

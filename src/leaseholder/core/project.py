@@ -56,8 +56,11 @@ def status(view: View, dl: lease.DynamicLease) -> lease.DynamicLeaseStatus:
 
 def report(view: View, dl: lease.DynamicLease) -> Report | None:
     """The step that tells what status doesn't say yet; None where it says all."""
-    new = status(view, dl)
-    return None if new == dl.status else Report(new, notes(new, dl.status))
+    new, refused = status(view, dl), plan.renew_refused(view, dl)
+    if new == dl.status:
+        return None
+    told = notes(new, dl.status)
+    return Report(new, told if refused is None else (*told, refused))
 
 
 def notes(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> tuple[ports.Note, ...]:
@@ -110,6 +113,7 @@ def _handled(view: View, dl: lease.DynamicLease) -> lease.Handled:
             force=dl.command(names.FORCE),
         )
     held, rotate, renew = view.delivered, plan.rotate_nonce(dl), plan.renew_nonce(view, dl)
+    refused = plan.renew_refused(view, dl) is not None
     force = debts.force_nonce(view)
     waiting = any(
         (r.status.revoke and r.status.revoke.forced_nonce) != force
@@ -118,7 +122,7 @@ def _handled(view: View, dl: lease.DynamicLease) -> lease.Handled:
     answered = held is not None and held.spec.rotate_nonce == rotate
     return lease.Handled(
         rotate=rotate if rotate and answered else known.rotate,
-        renew=known.renew if renew else dl.command(names.RENEW),
+        renew=known.renew if renew and not refused else dl.command(names.RENEW),
         force=force if force and not waiting else known.force,
     )
 
@@ -255,11 +259,13 @@ def _damage(view: View, dl: lease.DynamicLease) -> tuple[Reason, str]:
 
 def _readiness(view: View, held: LeaseRecord, trouble: Failure | None) -> tuple[bool, Reason, str]:
     """Whether a delivered lease is good, and for how long where something is wrong."""
+    until = _until(view.expiry(held))
     if view.expired(held):
-        return False, Reason.EXPIRED, "the lease is past its expiry and couldn't be extended"
+        met = f": {trouble.sentence}" if trouble is not None and trouble.sentence else ""
+        over = f"the credentials were good until {until}, as far as is known; the lease"
+        return False, Reason.EXPIRED, f"{over} couldn't be kept alive{met}"
     if trouble is None:
         return True, Reason.READY, "the Secret holds credentials that live"
-    until = _until(view.expiry(held))
     return True, trouble.reason, f"the credentials are good until {until}, but: {trouble.sentence}"
 
 

@@ -161,6 +161,34 @@ async def test_a_renew_command_acts_once_and_says_when_it_can_not(works: bool) -
     assert (Reason.RENEWAL_TOO_SOON in told) is not works
 
 
+async def test_a_renew_command_at_a_leases_latest_says_what_to_do_instead() -> None:
+    world = World()
+    await world.settle()
+    world.cluster.user_applies(manifest(annotations={names.RENEW: "1"}))
+    latest = errors.CannotExtend(Reason.CANNOT_EXTEND, "it is at its end")
+    world.provider.before("extend", latest)
+    await world.settle(after=600)
+    assert world.dl.status.handled is not None
+    assert world.dl.status.handled.renew == "1"
+    texts = [note.message for _, note in world.cluster.notes]
+    assert f"it is at its end; for a new lease, annotate {names.ROTATE}" in texts
+
+
+async def test_a_renew_command_on_a_lease_that_is_kept_by_replacement_is_answered() -> None:
+    world = World()
+    spec = {"strategy": "Rotate"}
+    world.cluster.user_applies(manifest(renewal=spec))
+    await world.settle()
+    world.cluster.user_applies(manifest(annotations={names.RENEW: "1"}, renewal=spec))
+    await world.settle(after=10)
+    await world.settle(after=10)
+    assert world.dl.status.handled is not None
+    assert world.dl.status.handled.renew == "1"
+    assert world.count("extend") == 0
+    told = [note.reason for _, note in world.cluster.notes]
+    assert told.count(Reason.CANNOT_EXTEND) == 1
+
+
 async def test_a_rotate_command_replaces_the_lease_and_revokes_the_old_one_after_the_overlap() -> (
     None
 ):

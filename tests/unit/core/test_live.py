@@ -41,6 +41,22 @@ def with_retry(seen: View, *, failures: int, next_at: float) -> View:
     return views.told(views.tell(seen, status))
 
 
+# -------------------------------------------------------------------------------- outage
+
+
+@pytest.mark.parametrize("failures", range(1, 7))
+@pytest.mark.parametrize("away", [1, 3000, 4000, 10**6])
+def test_an_outage_however_long_ends_in_a_look_and_never_in_a_mint(
+    failures: int, away: int
+) -> None:
+    seen = views.later(with_retry(views.holding(), failures=failures, next_at=0), away)
+    _, step = views.after_reports(seen)
+    assert not isinstance(step, Acquire)
+    if away >= 3000:
+        assert isinstance(step, Extend)
+        assert step.inspect_first
+
+
 # ------------------------------------------------------------------------------- acquire
 
 

@@ -1,12 +1,14 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLeaseStatus, Handled, Retry
 from leaseholder.api.record import State
-from leaseholder.core import plan
+from leaseholder.core import plan, project
 from leaseholder.core.plan import Need, Plan
 from leaseholder.core.view import Memory, View
 from tests.unit.core import views
@@ -141,6 +143,38 @@ def test_a_renew_command_is_handled_when_it_was_acted_on() -> None:
     assert plan.extends_now(seen, dl, seen.delivered)
     acted = replace(seen, memory=Memory(renew_handled="now"))
     assert plan.renew_nonce(acted, dl) == ""
+
+
+@pytest.mark.parametrize(
+    ("spec", "can", "why"),
+    [
+        ({"renewal": {"strategy": "Rotate"}}, views.CAN, "spec.renewal.strategy is Rotate"),
+        ({}, replace(views.CAN, renewable=False), "it can only be replaced"),
+    ],
+)
+def test_a_renew_command_that_cant_be_obeyed_is_answered(
+    spec: dict[str, Any], can: ports.Capabilities, why: str
+) -> None:
+    dl = views.lease(spec, annotations={names.RENEW: "now"})
+    refused = plan.renew_refused(views.holding(dl, can=can), dl)
+    assert refused is not None
+    assert (refused.type, refused.reason) == ("Warning", Reason.CANNOT_EXTEND)
+    assert why in refused.message
+    assert names.ROTATE in refused.message
+    said = project.report(views.holding(dl, can=can), dl)
+    assert said is not None
+    assert refused in said.notes
+    assert said.status.handled is not None
+    assert said.status.handled.renew == "now"
+    told = views.tell(views.holding(dl, can=can), said.status)
+    assert plan.renew_refused(told, views.wanted(told)) is None
+
+
+def test_a_renew_command_that_can_be_obeyed_or_waits_for_a_lease_is_not_refused() -> None:
+    dl = views.lease(annotations={names.RENEW: "now"})
+    assert plan.renew_refused(views.holding(dl), dl) is None
+    assert plan.renew_refused(views.view(dl=dl), dl) is None
+    assert plan.renew_refused(views.holding(), views.lease()) is None
 
 
 def test_a_command_longer_than_status_can_hold_is_cut() -> None:

@@ -69,6 +69,10 @@ def test_without_a_lease_ready_says_why(spec: dict[str, bool], reason: Reason) -
 def test_a_lease_past_its_expiry_is_not_ready() -> None:
     told = status(views.later(views.holding(), 3540))
     assert said(told, ConditionType.READY) == ("False", Reason.EXPIRED)
+    met = status(views.later(views.holding(memory=Memory(failure=views.FAILURE)), 3540))
+    message = condition(met, ConditionType.READY).message
+    assert "were good until 2026-01-01T12:59:00Z" in message
+    assert views.FAILURE.sentence in message
 
 
 def test_in_an_outage_everyone_can_see_how_long_the_credentials_are_good() -> None:

@@ -45,3 +45,11 @@ def test_outcomes_are_counted_by_reason() -> None:
         metrics, "leaseholder_revocations"
     )
     assert "leaseholder_lateness_seconds_count 1.0" in lines(metrics, "leaseholder_lateness")
+
+
+def test_open_circuits_are_counted_by_address() -> None:
+    metrics = Metrics()
+    for is_open in (True, True, False):
+        metrics.provider_circuit("https://infisical.test", is_open)
+    (told,) = lines(metrics, "leaseholder_provider_circuits_open{")
+    assert told == 'leaseholder_provider_circuits_open{address="https://infisical.test"} 1.0'
