@@ -58,6 +58,11 @@ class Circuit:
         """Whether requests are held back."""
         return self._pause > 0
 
+    @property
+    def is_troubled(self) -> bool:
+        """Whether the last request got no usable answer."""
+        return self.is_open or self._failures > 0
+
     def wait(self, left: float | None = None) -> float:
         """Seconds until a request may be sent; 0 for at once.
 

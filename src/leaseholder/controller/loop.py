@@ -17,7 +17,7 @@ from typing import Final
 
 from leaseholder import circuit, errors, ports
 from leaseholder.api import conditions, lease, record
-from leaseholder.api.conditions import ConditionType
+from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.controller import mishaps
 from leaseholder.controller.blind import Keeper
 from leaseholder.controller.entry import Entry, wishes
@@ -40,6 +40,8 @@ NAP: Final = 30.0
 sleeps, ours doesn't."""
 CLUSTER_PAUSE: Final = 10.0
 """The longest pause between two tries to reach an API server that is away."""
+LEAST_PATIENCE: Final = 3.0
+"""So many seconds a look may take, even near the end of a lease."""
 AT_ONCE: Final = 50
 """So many keys are woken together; more are spread, so that what is urgent gets through."""
 APART: Final = 0.02
@@ -182,8 +184,9 @@ class Controller:
         entry = self._entries.setdefault(holder, Entry())
         entry.memory.poked, entry.poked = entry.memory.poked or entry.poked, False
         held_back = self._cluster.wait()
+        if self._cluster.is_troubled:
+            await self._keep_blindly(holder, entry)  # first: a look may hang for long
         if held_back > 0:
-            await self._keep_blindly(holder, entry)
             await self.offer(holder, poke=False, after=held_back)
             return
         number = self._cluster.begin()
@@ -240,7 +243,7 @@ class Controller:
         conflicts = 0
         for _ in range(MOST_STEPS):
             await self.performer.acquirer.put_back(entry.memory)
-            view = await self.observer.observe(holder, entry.memory)
+            view = await self._observe(holder, entry)
             self._cluster.answered()
             self._note(entry, view)
             step = decide(view)
@@ -271,6 +274,17 @@ class Controller:
                         await self._rest(holder, entry, told, until)
                         return
         await self.offer(holder, poke=False, after=1.0)
+
+    async def _observe(self, holder: record.Holder, entry: Entry) -> View:
+        """A look; where it hangs, it is given up while the lease can still be extended."""
+        left = entry.left(self.clock.monotonic())
+        patience = None if left is None else max(LEAST_PATIENCE, left.total_seconds() / 4)
+        try:
+            async with asyncio.timeout(patience):
+                return await self.observer.observe(holder, entry.memory)
+        except TimeoutError:
+            sentence = "the API server didn't answer in time"
+        raise errors.ClusterUnavailable(Reason.CLUSTER, sentence)
 
     def _note(self, entry: Entry, view: View) -> None:
         entry.note(view)

@@ -681,3 +681,24 @@ async def test_the_administrators_bound_on_requests_is_kept() -> None:
     with pytest.raises(errors.Throttled):
         await issue(bench, support.created())
     assert bench.server.count(support.LEASES) == 0
+
+
+async def test_near_the_end_of_the_budget_revocations_wait_first_then_mints_then_the_rest() -> None:
+    bench = support.bench(limits=provider.Limits(requests_per_minute=8))
+    bench.server.say("POST", RENEWAL, support.ok(lease=support.wire_lease(expires=7200)))
+    bench.server.say("DELETE", ONE, support.ok(lease=support.wire_lease()))
+    done: list[str] = []
+    for _ in range(8):
+        for name, call in (
+            ("revoke", lambda: bench.adapter.revoke(lease())),
+            ("check", bench.adapter.check),
+            ("issue", lambda: issue(bench, support.created())),
+            ("extend", lambda: bench.adapter.extend(lease(), after(7200))),
+        ):
+            try:
+                await call()  # type: ignore[operator]
+            except errors.Throttled:
+                continue
+            done.append(name)
+            break
+    assert done == ["revoke", "revoke", "revoke", "issue", "issue", "extend", "extend"]
