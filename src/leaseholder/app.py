@@ -21,7 +21,7 @@ from leaseholder.clock import SystemClock
 from leaseholder.cluster.adapter import KubernetesCluster
 from leaseholder.controller import assembly, ledger, loop, mishaps, providers
 from leaseholder.controller.supplies import Supplies
-from leaseholder.providers import registry
+from leaseholder.providers import http, registry
 from leaseholder.settings import Settings
 from leaseholder.telemetry import logs, server
 from leaseholder.telemetry.metrics import Metrics
@@ -167,16 +167,17 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
         observe=metrics.cluster_request,
     )
 
-    def on_circuit(address: str, is_open: bool) -> None:
-        metrics.provider_circuit(address, is_open)
-        watch.look_at(address)
+    def on_news(address: str, news: http.News) -> None:
+        if news is not http.News.CLOCK_SET:
+            metrics.provider_circuit(address, news is http.News.DOWN)
+        watch.look_at(address, rouse=news is http.News.CLOCK_SET)
 
     build = functools.partial(
         registry.build,
         clock=clock,
         settings=settings.infisical,
         observe=metrics.provider_request,
-        on_circuit=on_circuit,
+        on_news=on_news,
         shared=registry.wallet(clock),
     )
 

@@ -220,11 +220,11 @@ async def test_a_providers_clock_ten_minutes_off_changes_nothing(
 
 
 async def test_a_providers_clock_that_is_set_back_mints_nothing(site: sites.Site) -> None:
-    await site.lease("clock-set", **FAST)
+    await site.lease("clock-set", provider="watched", **FAST)
     before = await site.ready("clock-set")
     minted = len(await site.all_minted())
     await site.admin.turn(clockOffsetSeconds=-600)
-    await site.lease("witness", ttl="1h")
+    await site.lease("witness", provider="watched", ttl="1h")
     await site.ready("witness")
     assert await site.logs_in("clock-set")
     await site.admin.turn(clockOffsetSeconds=0)

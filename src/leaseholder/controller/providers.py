@@ -21,7 +21,10 @@ logger = logging.getLogger(__name__)
 
 LOOK_AT_MOST_EVERY: Final = 1.0
 PAUSE: Final = 30.0
-"""A provider that is down is looked at this often at least: what isn't urgent waits for it."""
+"""The longest time between two looks that fail, unless the provider says so."""
+WHILE_DOWN: Final = 5.0
+"""A provider that is down is looked at this often: what isn't urgent waits for it. How often it is
+really asked is the circuit breaker's choice."""
 Version = tuple[str, int]
 """Uid and generation: what a user made, and changed. Status doesn't move it."""
 
@@ -40,12 +43,19 @@ class ProviderWatch:
     _seen: dict[Ref, Version] = field(default_factory=dict)
     _busy: set[Ref] = field(default_factory=set)
     _addresses: dict[Ref, str] = field(default_factory=dict)
+    _roused: set[Ref] = field(default_factory=set)
 
-    def look_at(self, address: str) -> None:
-        """Look soon at the providers with that address: it went down, or came back."""
+    def look_at(self, address: str, *, rouse: bool = False) -> None:
+        """Look soon at the providers with that address: something happened to it.
+
+        Args:
+            address: as ``Supplies.address`` gives it.
+            rouse: what their leases planned is wrong: let them look too.
+        """
         for ref, known in self._addresses.items():
             if known == address:
                 self._queue.offer(ref, self.clock.monotonic())
+                self._roused.update([ref] if rouse else [])
         self._changed.set()
 
     async def offer(self, ref: Ref, version: Version | None) -> None:
@@ -106,6 +116,9 @@ class ProviderWatch:
 
     async def _look(self, ref: Ref) -> float | None:
         """Look at one provider and tell; returns the seconds until the next look."""
+        if ref in self._roused:
+            self._roused.discard(ref)
+            await self.controller.offer_users_of(ref)
         kind, namespace, name = ref
         wanted = lease.ProviderRef.model_validate({"kind": kind, "name": name})
         known = await self.cluster.provider_of(wanted, namespace)
@@ -154,13 +167,15 @@ def _again(failures: int, known: provider.AnyProvider, failure: errors.EdgeError
     A refused login is looked at often: the adapter sends nothing while its credentials stay
     the same, and a corrected Secret should heal soon, though nobody tells us of it.
     """
-    refused = isinstance(failure, errors.Denied)
-    wait = schedule.backoff(
-        failures,
-        seed=known.metadata.uid,
-        most=10.0 if refused else PAUSE,
-        retry_after=None if refused else failure.retry_after,
-    )
+    if isinstance(failure, errors.Denied):
+        most, retry_after = 10.0, None
+    elif isinstance(failure, errors.Unavailable):
+        if failure.retry_after is not None:
+            return failure.retry_after  # held back: then the look can be the trial
+        most, retry_after = WHILE_DOWN, None
+    else:
+        most, retry_after = PAUSE, failure.retry_after
+    wait = schedule.backoff(failures, seed=known.metadata.uid, most=most, retry_after=retry_after)
     return wait.total_seconds()
 
 

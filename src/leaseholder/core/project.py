@@ -135,6 +135,8 @@ def _retry(view: View, dl: lease.DynamicLease) -> lease.Retry | None:
     failures = (old.failures if old is not None and not fresh_spec else 0) + 1
     most = schedule.RETRY_MOST_PERMANENT if failure.permanent else schedule.RETRY_MOST
     held = drift.kept(view, dl)
+    if held is not None and view.expired(held) and not failure.permanent:
+        most = schedule.RETRY_MOST_DEAD
     expiry = view.expiry(held) if held is not None else None
     left = expiry - view.now if expiry is not None and expiry > view.now else None
     wait = schedule.backoff(

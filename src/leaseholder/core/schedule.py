@@ -20,6 +20,8 @@ MARGIN: Final = timedelta(seconds=5)
 RETRY_FIRST: Final = 2.0
 RETRY_MOST: Final = 300.0
 RETRY_MOST_PERMANENT: Final = 600.0
+RETRY_MOST_DEAD: Final = 60.0
+"""Between tries for a Secret whose credentials are past their end."""
 REVOKE_MOST: Final = 600.0
 REVOKE_SLOW: Final = 3600.0
 """Between tries to revoke a lease that is past its expiry."""

@@ -5,18 +5,30 @@ of its last answer, carried on by a clock of ours that never jumps. The wall clo
 until there was an answer, and shows the skew.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email import utils
+from typing import Final
 
 from leaseholder import ports
 from leaseholder.api import base
+
+JUMP: Final = timedelta(seconds=30)
+"""A ``Date`` that is off by more from the one before, carried on, means that a clock was set."""
 
 
 class ProviderClock:
     """Now, as the provider sees it, in whole seconds."""
 
-    def __init__(self, clock: ports.Clock) -> None:
+    def __init__(self, clock: ports.Clock, jumped: Callable[[], None] = lambda: None) -> None:
+        """A clock that shows the wall clock's time at first.
+
+        Args:
+            clock: this machine's.
+            jumped: called when the provider's clock was set: what was planned by it is wrong.
+        """
         self._clock = clock
+        self._jumped = jumped
         self._anchor: tuple[datetime, float] | None = None
         self._skew = 0
 
@@ -25,8 +37,11 @@ class ProviderClock:
         stated = _parse(date)
         if stated is None:
             return
+        was_set = self._anchor is not None and abs(stated - self.now()) > JUMP
         self._anchor = (stated, self._clock.monotonic())
         self._skew = int((stated - self._clock.wall()).total_seconds())
+        if was_set:
+            self._jumped()
 
     def now(self) -> datetime:
         """The last ``Date`` carried on; the wall clock before the first answer."""

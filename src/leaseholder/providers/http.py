@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from http import cookiejar
 from typing import Any, Final, Literal, TypeVar
 
@@ -39,8 +40,20 @@ _Model = TypeVar("_Model", bound=pydantic.BaseModel)
 Method = Literal["GET", "POST", "DELETE"]
 Observe = Callable[[str, str, float], None]
 """Told each request's operation, outcome (``failures.Outcome``) and seconds."""
-OnCircuit = Callable[[str, bool], None]
-"""Told a provider's base URL and whether its circuit is open now."""
+
+
+class News(StrEnum):
+    """What may happen to a provider between two looks at it."""
+
+    DOWN = "down"
+    """Its circuit is open now."""
+    UP = "up"
+    """Its circuit is closed again."""
+    CLOCK_SET = "clock-set"
+
+
+OnNews = Callable[[str, News], None]
+"""Told a provider's base URL, and what happened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +117,15 @@ class Http:
         credentialing: ports.Credentialing,
         clock: ports.Clock,
         observe: Observe,
-        on_circuit: OnCircuit | None = None,
+        on_news: OnNews | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.clock = clocks.ProviderClock(clock)
+        self.clock = clocks.ProviderClock(clock, lambda: self._tell(News.CLOCK_SET))
         self.base_url = base_url
-        self._on_circuit = on_circuit
-        self._circuit = circuit.Circuit(clock.monotonic, self._told)
+        self._on_news = on_news
+        self._circuit = circuit.Circuit(
+            clock.monotonic, lambda is_open: self._tell(News.DOWN if is_open else News.UP)
+        )
         self._trouble: errors.Unavailable | None = None
         self._credentialing = credentialing
         self._observe = observe
@@ -156,7 +171,7 @@ class Http:
     async def aclose(self) -> None:
         """Close all connections."""
         if self._circuit.is_open:
-            self._told(False)
+            self._tell(News.UP)
         clients = [*self._retired, *([self._client] if self._client else [])]
         self._client, self._retired = None, []
         for client in clients:
@@ -196,9 +211,9 @@ class Http:
         left = (request.expires - self.clock.now()).total_seconds()
         return left if left > 0 else None
 
-    def _told(self, is_open: bool) -> None:
-        if self._on_circuit is not None:
-            self._on_circuit(self.base_url, is_open)
+    def _tell(self, news: News) -> None:
+        if self._on_news is not None:
+            self._on_news(self.base_url, news)
 
     def _late(self, request: Request) -> bool:
         return request.deadline is not None and self.clock.now() >= request.deadline

@@ -19,7 +19,7 @@ def build(
     clock: ports.Clock,
     settings: known.InfisicalSettings,
     observe: http.Observe,
-    on_circuit: http.OnCircuit | None = None,
+    on_news: http.OnNews | None = None,
     shared: infisical.Wallet | None = None,
 ) -> ports.Provider:
     """The provider that ``access`` describes; nothing is sent yet.
@@ -36,7 +36,7 @@ def build(
         clock=clock,
         settings=settings,
         observe=observe,
-        on_circuit=on_circuit,
+        on_news=on_news,
         shared=shared,
     )
 

@@ -10,7 +10,7 @@ import pytest
 from leaseholder import errors
 from leaseholder.api import conditions, provider
 from leaseholder.api.conditions import ConditionType, Reason
-from leaseholder.controller.providers import PAUSE, ProviderWatch
+from leaseholder.controller.providers import WHILE_DOWN, ProviderWatch
 from tests.unit.controller.world import SHOP, World, away, cluster_away, denied, infisical, shared
 
 REF = ("LeaseProvider", SHOP, "infisical")
@@ -129,7 +129,36 @@ async def test_a_provider_that_goes_down_or_comes_back_is_looked_at_at_once() ->
     assert world.count("check") == 3
 
 
-async def test_a_provider_that_is_down_is_looked_at_every_half_minute_at_least() -> None:
+async def test_when_a_providers_clock_was_set_its_leases_look_at_their_plans() -> None:
+    world = World()
+    async with world.running() as controller, watching(world) as watch:
+        await controller.offer(world.holder)
+        await world.passed()
+        await watch.offer(REF, FIRST)
+        await world.trace.until(lambda: ready(world))
+        await world.passed()
+        taken = len(world.meter.lateness)
+        world.clock.move(2)
+        watch.look_at("https://infisical.example", rouse=True)
+        await world.trace.until(lambda: len(world.meter.lateness) > taken)
+
+
+async def test_a_provider_that_is_held_back_is_looked_at_as_soon_as_a_trial_is_due() -> None:
+    world = World()
+    held = errors.Unavailable(Reason.UNAVAILABLE, "held back", sent=False, retry_after=7)
+    async with watching(world) as watch:
+        await watch.offer(REF, FIRST)
+        await world.trace.until(lambda: ready(world))
+        world.provider.before("check", *[away()] * 5, held)
+        for checks in range(2, 8):
+            await moved(world, watch, 301)
+            await world.trace.until(functools.partial(_checked, world, checks))
+            await world.trace.until(lambda: ready(world) == ("False", "ProviderUnavailable"))
+        await moved(world, watch, 7)
+        await world.trace.until(lambda: ready(world) == ("True", "Ready"))
+
+
+async def test_a_provider_that_is_down_is_looked_at_every_few_seconds() -> None:
     world = World()
     async with watching(world) as watch:
         await watch.offer(REF, FIRST)
@@ -139,7 +168,7 @@ async def test_a_provider_that_is_down_is_looked_at_every_half_minute_at_least()
         for checks in range(2, 12):
             await world.trace.until(functools.partial(_checked, world, checks))
             await world.trace.until(lambda: ready(world) == ("False", "ProviderUnavailable"))
-            await moved(world, watch, PAUSE)
+            await moved(world, watch, WHILE_DOWN)
     assert ready(world) == ("False", "ProviderUnavailable")
 
 

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -73,6 +74,16 @@ def test_a_lease_past_its_expiry_is_not_ready() -> None:
     message = condition(met, ConditionType.READY).message
     assert "were good until 2026-01-01T12:59:00Z" in message
     assert views.FAILURE.sentence in message
+
+
+def test_for_a_lease_past_its_end_tries_come_every_minute_at_least() -> None:
+    dead = views.later(views.holding(memory=Memory(failure=views.FAILURE)), 3600)
+    for failures in range(1, 20):
+        told = status(dead)
+        assert told.retry is not None
+        assert told.retry.failures == failures
+        assert told.retry.next_at <= dead.now + timedelta(seconds=60)
+        dead = replace(views.tell(dead, told), memory=Memory(failure=views.FAILURE))
 
 
 def test_in_an_outage_everyone_can_see_how_long_the_credentials_are_good() -> None:

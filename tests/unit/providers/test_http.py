@@ -5,6 +5,7 @@ import contextlib
 import pathlib
 import ssl
 from datetime import timedelta
+from email import utils
 
 import httpx
 import pytest
@@ -29,14 +30,14 @@ class World:
         self.server = support.Server(self.clock)
         self.credentialing = support.FakeCredentialing()
         self.observed: list[tuple[str, str]] = []
-        self.circuits: list[tuple[str, bool]] = []
+        self.news: list[tuple[str, str]] = []
         self.http = http.Http(
             base_url="https://infisical.test",
             limits=limits or provider.Limits(),
             credentialing=self.credentialing,
             clock=self.clock,
             observe=lambda operation, outcome, _: self.observed.append((operation, outcome)),
-            on_circuit=lambda address, is_open: self.circuits.append((address, is_open)),
+            on_news=lambda address, news: self.news.append((address, news)),
             transport=httpx.MockTransport(self.server),
         )
 
@@ -191,7 +192,7 @@ async def test_a_server_that_is_down_is_asked_no_more_but_for_trials(
     world.say(httpx.Response(404))
     assert (await world.http.send(request())).status == 404
     assert (await world.http.send(request())).status == 404
-    assert world.circuits == [("https://infisical.test", True), ("https://infisical.test", False)]
+    assert world.news == [("https://infisical.test", "down"), ("https://infisical.test", "up")]
 
 
 async def test_refusals_and_429s_are_answers() -> None:
@@ -203,7 +204,7 @@ async def test_refusals_and_429s_are_answers() -> None:
     for _ in range(2 * circuit.OPEN_AFTER):
         await world.http.send(request())
         world.clock.move(2)
-    assert world.circuits == []
+    assert world.news == []
 
 
 async def test_trouble_on_the_way_to_a_request_is_none_of_the_servers() -> None:
@@ -212,7 +213,7 @@ async def test_trouble_on_the_way_to_a_request_is_none_of_the_servers() -> None:
     for _ in range(2 * circuit.OPEN_AFTER):
         with pytest.raises(errors.Unavailable):
             await world.http.send(request())
-    assert world.circuits == []
+    assert world.news == []
 
 
 async def test_a_mint_is_never_the_trial() -> None:
@@ -257,7 +258,7 @@ async def test_a_closed_connection_says_that_its_circuit_is_no_more() -> None:
     world = World()
     await down(world, httpx.Response(503))
     await world.http.aclose()
-    assert [is_open for _, is_open in world.circuits] == [True, False]
+    assert [news for _, news in world.news] == ["down", "up"]
 
 
 def untrusted() -> httpx.ConnectError:
@@ -368,3 +369,19 @@ def test_a_date_that_cannot_be_read_is_ignored(date: str | None) -> None:
     provider_clock.observe(date)
     assert provider_clock.now() == support.NOW
     assert provider_clock.skew == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(-600, True), (-20, False), (20, False), (600, True)]
+)
+async def test_it_is_told_when_the_providers_clock_was_set(seconds: int, told: bool) -> None:
+    world = World()
+    world.say(httpx.Response(200))
+    await world.http.send(request())
+    world.clock.move(1000)
+    await world.http.send(request())
+    assert world.news == []
+    at = world.clock.wall() + timedelta(seconds=seconds)
+    world.say(httpx.Response(200, headers={"date": utils.format_datetime(at, usegmt=True)}))
+    await world.http.send(request())
+    assert world.news == ([("https://infisical.test", "clock-set")] if told else [])

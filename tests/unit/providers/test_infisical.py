@@ -696,7 +696,7 @@ async def test_near_the_end_of_the_budget_revocations_wait_first_then_mints_then
             ("extend", lambda: bench.adapter.extend(lease(), after(7200))),
         ):
             try:
-                await call()  # type: ignore[operator]
+                await call()
             except errors.Throttled:
                 continue
             done.append(name)

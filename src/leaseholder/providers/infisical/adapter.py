@@ -46,7 +46,7 @@ class Infisical:
         clock: ports.Clock,
         settings: settings.InfisicalSettings,
         observe: http.Observe,
-        on_circuit: http.OnCircuit | None = None,
+        on_news: http.OnNews | None = None,
         shared: wallet.Wallet | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -59,7 +59,7 @@ class Infisical:
             credentialing=credentialing,
             clock=clock,
             observe=observe,
-            on_circuit=on_circuit,
+            on_news=on_news,
             transport=transport,
         )
         self._login = logins.Login(
