@@ -39,7 +39,7 @@ async def _heal(site: sites.Site) -> collections.abc.AsyncIterator[None]:
     yield
     _provider(site).clear()
     _cluster(site).clear()
-    await site.admin.turn(burst=0, clockOffsetSeconds=0)
+    await site.admin.turn(burst=0, clockOffsetSeconds=0, replicaLagSeconds=0)
 
 
 def _reset(cluster: faults.Faults) -> object:
@@ -166,7 +166,7 @@ async def test_a_lease_that_ends_in_an_outage_keeps_its_secret_and_is_replaced_o
     assert len(await site.all_minted()) == minted
     _provider(site).clear()
     old = _id(before)
-    await site.until("ended", lambda now: _id(now) not in ("", old), what="replaced", timeout=45)
+    await site.until("ended", lambda now: _id(now) not in ("", old), what="replaced", timeout=60)
     await site.ready("ended")
     assert await site.logs_in("ended")
     assert not site.lets_in(values)
@@ -195,6 +195,19 @@ async def test_a_lease_revoked_outside_is_noticed_and_replaced_ready_being_false
     await _end(site, "outside")
 
 
+async def test_replicas_that_trail_cost_no_lease_and_hide_no_debt(site: sites.Site) -> None:
+    await site.admin.turn(replicaLagSeconds=1.5)
+    await site.lease("trailing", **FAST)
+    before = await site.ready("trailing")
+    values = await site.credentials("trailing")
+    for _ in range(2):
+        await _lives_longer(site, _id(before))
+    assert _id(await site.ready("trailing")) == _id(before)
+    assert len(await site.records("trailing")) == 1
+    await _end(site, "trailing")
+    assert not site.lets_in(values)
+
+
 @pytest.mark.parametrize("offset", [600, -600])
 async def test_a_providers_clock_ten_minutes_off_changes_nothing(
     site: sites.Site, offset: int
@@ -209,13 +222,7 @@ async def test_a_providers_clock_ten_minutes_off_changes_nothing(
     assert _id(found) == _id(before)
     assert await site.logs_in(name)
     assert len(await site.records(name)) == 1
-    await site.client.wait(
-        "LeaseProvider",
-        "watched",
-        site.namespace,
-        lambda one: abs(_skew(one) - offset) <= 5,
-        what="the skew is told",
-    )
+    await _skewed(site, offset)
     await _end(site, name)
 
 
@@ -227,6 +234,7 @@ async def test_a_providers_clock_that_is_set_back_mints_nothing(site: sites.Site
     await site.lease("witness", provider="watched", ttl="1h")
     await site.ready("witness")
     assert await site.logs_in("clock-set")
+    await _skewed(site, -600)
     await site.admin.turn(clockOffsetSeconds=0)
     await _lives_longer(site, _id(before))
     assert _id(await site.ready("clock-set")) == _id(before)
@@ -324,6 +332,17 @@ def _told_beyond(moment: str, found: kube.Object | None) -> bool:
 
 def _is_down(found: kube.Object | None) -> bool:
     return kube.condition(found, "Ready").get("status") == "False"
+
+
+async def _skewed(site: sites.Site, offset: int) -> None:
+    """Wait until the provider's status tells how far its clock is off."""
+    await site.client.wait(
+        "LeaseProvider",
+        "watched",
+        site.namespace,
+        lambda one: abs(_skew(one) - offset) <= 5,
+        what="the skew is told",
+    )
 
 
 def _skew(found: kube.Object | None) -> int:
