@@ -48,10 +48,8 @@ class Performer:
             case steps.Drop(record, note):
                 await self.cluster.delete_record(record)
                 await self._emit(view.lease, note)
-            case steps.Restart():
-                await self.mover.restart(view, step)
-            case steps.Sustain(record):
-                await self._sustain(view, step)
+            case steps.Restart() | steps.Sustain():
+                await self._towards_rollout(view, step)
             case steps.DeleteSecret(secret):
                 await self.cluster.delete_secret(secret)
             case steps.Disown(secret):
@@ -189,11 +187,15 @@ class Performer:
         else:
             view.memory.unextendable.add(step.record.name)
 
-    async def _sustain(self, view: View, step: steps.Sustain) -> None:
-        try:
-            await self.mover.sustain(view, step)
-        except errors.LeaseGone:
-            await self._gone(view, step.record, tell=False)
+    async def _towards_rollout(self, view: View, step: steps.Restart | steps.Sustain) -> None:
+        match step:
+            case steps.Restart():
+                await self.mover.restart(view, step)
+            case steps.Sustain(record):
+                try:
+                    await self.mover.sustain(view, step)
+                except errors.LeaseGone:
+                    await self._gone(view, record, tell=False)
 
     async def _look(self, view: View, record: LeaseRecord) -> None:
         adapter = await self.supplies.for_record(record)

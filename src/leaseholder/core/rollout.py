@@ -113,7 +113,7 @@ def wake(view: View, lease: DynamicLease) -> datetime | None:
     """When workloads or replaced leases are to be looked at again."""
     kept = [r for r in view.in_state(State.SUPERSEDED) if keeps(view, r)]
     known = [at for r in kept for at in (_sustain_at(view, lease, r), view.expiry(r))]
-    moments = [at for at in known if at is not None]
+    moments = [at for at in known if at is not None and at > view.now]
     held = pending(view)
     if held is not None:
         age = (view.now - (held.status.issued_at or view.now)).total_seconds()

@@ -273,6 +273,18 @@ def test_a_rollout_is_looked_at_ever_more_seldom() -> None:
     assert waits == [1, 10, 30]
 
 
+def test_an_old_lease_past_its_end_keeps_nobody_from_looking() -> None:
+    seen = moving(target(NEW, observed=False), memory=shown(1))
+    old, new = seen.records
+    ended = old.model_copy(
+        update={"status": old.status.model_copy(update={"expires_at": views.at(-5)})}
+    )
+    memory = replace(shown(1), sustain_at={old.name: views.at(60)})
+    seen = replace(seen, records=(ended, new), memory=memory)
+    assert rollout.keeps(seen, ended)
+    assert rollout.wake(seen, views.wanted(seen)) == views.at(7.5)
+
+
 def shown(since: float) -> Memory:
     return Memory(shown_since={NEW.name: since})
 
