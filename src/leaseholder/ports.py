@@ -309,6 +309,10 @@ class Cluster(Protocol):
         """The whole ledger."""
         ...
 
+    async def records_of_slot(self, slot: str) -> Sequence[record.LeaseRecord]:
+        """Some of the records with that slot, enough to see whether it is a shared account."""
+        ...
+
     async def create_record(
         self,
         holder: record.Holder,

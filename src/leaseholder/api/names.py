@@ -38,6 +38,9 @@ one annotation for each DynamicLease."""
 FOR_UID: Final = f"{GROUP}/for-uid"
 """Label on LeaseRecords: uid of the DynamicLease that the lease was minted for."""
 
+SLOT: Final = f"{GROUP}/slot"
+"""Label on LeaseRecords: hash of the address and source that the lease was minted from."""
+
 # Commands, on DynamicLeases; only a changed nonce acts.
 ROTATE: Final = f"{GROUP}/rotate"
 RENEW: Final = f"{GROUP}/renew"

@@ -79,6 +79,9 @@ class RecordSpec(base.Model):
     """What is asked for there, as in the DynamicLease."""
     source_hash: _Text
     """Hash of provider and source."""
+    slot: Annotated[str, Field(max_length=63)] = ""
+    """Hash of the provider's address and the source: where leases share one account, they share
+    it across DynamicLeases and provider objects."""
     ttl_seconds: int | None = None
     """Lifetime asked for, in seconds; absent: the provider's default."""
     started_at: base.Moment

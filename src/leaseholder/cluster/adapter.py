@@ -26,6 +26,8 @@ from leaseholder.cluster import (
 )
 
 _log = logging.getLogger(__name__)
+ENOUGH: Final = 20
+"""So many records of a slot are looked at: of a shared account there are only a few."""
 _OURS: Final = (places.LEASES, places.PROVIDERS, places.CLUSTER_PROVIDERS, places.RECORDS)
 _PROVIDERS: Final[Mapping[str, places.Resource]] = {
     provider.LeaseProvider.KIND: places.PROVIDERS,
@@ -115,6 +117,12 @@ class KubernetesCluster:
         """The whole ledger; what can't be read is left out."""
         return _readable(record.LeaseRecord, await self._list(places.RECORDS.at(self._home)))
 
+    async def records_of_slot(self, slot: str) -> Sequence[record.LeaseRecord]:
+        """Up to ``ENOUGH`` records with that slot."""
+        place = places.RECORDS.at(self._home)
+        found = await self._list(place, f"{names.SLOT}={slot}", most=ENOUGH)
+        return _readable(record.LeaseRecord, found)
+
     async def create_record(
         self,
         holder: record.Holder,
@@ -129,7 +137,7 @@ class KubernetesCluster:
             "metadata": {
                 "namespace": self._home,
                 "name": f"{holder.uid}-{number}",
-                "labels": {names.FOR_UID: holder.uid},
+                "labels": {names.FOR_UID: holder.uid, names.SLOT: spec.slot},
                 "annotations": {k: v for k, v in _noted(status).items() if v is not None},
             },
             "spec": spec.dump(),
@@ -274,9 +282,13 @@ class KubernetesCluster:
         except refusals.NotFound:
             return None
 
-    async def _list(self, place: places.Place, selector: str = "") -> list[client.Body]:
+    async def _list(
+        self, place: places.Place, selector: str = "", *, most: int | None = None
+    ) -> list[client.Body]:
         # Without resourceVersion: the most recent state, not the API server's cache.
         query = {"labelSelector": selector} if selector else {}
+        if most is not None:
+            query["limit"] = str(most)
         found = await self._api.request("GET", place, query=query)
         return found.get("items") or []
 

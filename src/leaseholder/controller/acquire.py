@@ -110,6 +110,7 @@ class Acquirer:
                 ),
                 "source": dict(supply.source),
                 "sourceHash": supply.source_hash,
+                "slot": supply.slot,
                 "ttlSeconds": int(durations.parse(ttl).total_seconds()) if ttl else None,
                 "startedAt": now,
                 "deadline": now + SEND_WITHIN,

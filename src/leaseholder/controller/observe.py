@@ -16,7 +16,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, RestartTarget
 from leaseholder.api.record import Holder, LeaseRecord, State
 from leaseholder.controller import supplies
-from leaseholder.core import contents, rollout
+from leaseholder.core import contents, plan, rollout
 from leaseholder.core.view import Failure, Memory, Supply, TargetView, View
 
 _PASSING: Final = frozenset({Reason.UNAVAILABLE, Reason.LOCKED_OUT, Reason.TOO_MANY})
@@ -92,7 +92,19 @@ class Observer:
             memory=memory,
             rolled=self.rolled,
         )
-        return replace(view, targets=await self._targets(view)) if rollout.matters(view) else view
+        if rollout.matters(view):
+            view = replace(view, targets=await self._targets(view))
+        return await self._with_rivals(view)
+
+    async def _with_rivals(self, view: View) -> View:
+        """What others hold of the source, where a lease is to be minted from it."""
+        if view.lease is None or view.supply is None or plan.need(view, view.lease) is None:
+            return view
+        found = await self.cluster.records_of_slot(view.supply.slot)
+        rivals = tuple(r for r in found if r.spec.for_.uid != view.holder.uid)
+        adapters = await self._adapters(rivals)
+        theirs = {r.name: adapters[r.name].capabilities(r.status.handle) for r in rivals}
+        return replace(view, rivals=rivals, capabilities={**theirs, **view.capabilities})
 
     async def recall(self, seen: View) -> View:
         """What was seen, at the time that it is now: the API server isn't asked.

@@ -78,6 +78,7 @@ class Supplies:
             trust=provider.trust_of(known.spec),
             source=source,
             source_hash=_hash([ref.kind, ref.name, address, source]),
+            slot=_hash([address, source]),
             probe_interval=durations.parse(known.spec.probe.interval),
         )
         return supply, self.adapter(known)

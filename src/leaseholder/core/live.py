@@ -136,7 +136,8 @@ def _acquire(view: View, lease: DynamicLease) -> Step | None:
         return None
     if plan.blocked_until(view, lease) is not None:
         return None
-    shared = [r for r in view.records if plan.one_slot(view, r) and r.state != State.ABANDONED]
+    same = [r for r in view.records if r.spec.slot == view.supply.slot]
+    shared = [r for r in same if plan.one_slot(view, r) and r.state != State.ABANDONED]
     if shared:
         return _vacate(view, lease, shared)
     number, restarts = _next_number(view, lease), rollout.replaces(view, lease)
@@ -161,9 +162,10 @@ def _vacate(view: View, lease: DynamicLease, shared: list[LeaseRecord]) -> Step 
 
 def _next_number(view: View, lease: DynamicLease) -> int:
     """One more than the highest number that any trace of an earlier lease shows."""
-    told = lease.status.lease
+    told, drifted = lease.status.lease, lease.status.drift
     seen = [record.number for record in view.records]
     seen.append(number_of(told.record) if told is not None else 0)
+    seen.append(number_of(drifted.record) if drifted is not None else 0)
     return 1 + max(*seen, view.shown, view.foreign)
 
 

@@ -171,6 +171,15 @@ def obstacle(view: View, lease: DynamicLease) -> Failure | None:
         return broken
     if view.supply_failure is not None:
         return view.supply_failure
+    taken = _slot_holder(view)
+    if taken is not None:
+        holder = taken.spec.for_
+        return Failure(
+            reason=Reason.SLOT_TAKEN,
+            sentence=f"the source is one shared account, and DynamicLease {holder.namespace}/"
+            f"{holder.name} holds it: use its Secret, delete it, or write another source",
+            permanent=True,
+        )
     if len(live(view)) >= MOST_LIVE:
         return Failure(
             reason=Reason.TOO_MANY,
@@ -190,6 +199,15 @@ def template_fault(view: View, lease: DynamicLease) -> Failure | None:
     if wrong is None:
         return None
     return Failure(reason=wrong.reason, sentence=wrong.sentence, permanent=True)
+
+
+def _slot_holder(view: View) -> LeaseRecord | None:
+    """A record of another DynamicLease whose lease a mint from this source would kill."""
+    for rival in view.rivals:
+        over = rival.state is State.REVOKING and view.expired(rival)
+        if one_slot(view, rival) and rival.state is not State.ABANDONED and not over:
+            return rival
+    return None
 
 
 def needs_room(view: View, lease: DynamicLease) -> bool:

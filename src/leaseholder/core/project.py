@@ -204,7 +204,10 @@ def _conditions(
     return (
         condition(ConditionType.READY, ready, ready_reason, ready_message),
         condition(
-            ConditionType.LEASE_HELD, has, Reason.HELD if has else waiting, "" if has else why
+            ConditionType.LEASE_HELD,
+            has,
+            Reason.HELD if has else waiting,
+            _bounds(view, drift.kept(view, dl)) if has else why,
         ),
         condition(
             ConditionType.SECRET_SYNCED,
@@ -221,6 +224,19 @@ def _conditions(
             trouble.sentence if trouble is not None else "",
         ),
     )
+
+
+def _bounds(view: View, held: LeaseRecord | None) -> str:
+    """What the kind of a lease keeps us from promising."""
+    can = view.capabilities.get(held.name) if held is not None else None
+    if held is None or can is None:
+        return ""
+    told = []
+    if can.slots == "One":
+        told.append("the source is one shared account: its lease is replaced in place")
+    if not can.revocable:
+        told.append("leases of this kind can't be revoked: they die at their end alone")
+    return "; ".join(told)
 
 
 def _rollout(view: View, dl: lease.DynamicLease) -> rollout.Verdict | None:

@@ -34,6 +34,8 @@ class Supply:
     trust: Mapping[str, Any]
     source: Mapping[str, Any]
     source_hash: str
+    slot: str
+    """Hash of address and source."""
     probe_interval: timedelta
 
 
@@ -139,6 +141,8 @@ class View:
     """The Secret under the wanted name, whoever owns it."""
     target_contested: bool = False
     """The target belongs to somebody else who is alive."""
+    rivals: tuple[LeaseRecord, ...] = ()
+    """Records of other DynamicLeases for the same source, where a lease is to be minted."""
     supply: Supply | None = None
     supply_failure: Failure | None = None
     targets: tuple[TargetView, ...] = ()

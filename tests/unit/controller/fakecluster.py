@@ -195,6 +195,10 @@ class FakeCluster(fakes.Scripted):
         async with self._call("list all records"):
             return tuple(self.ledger.values())
 
+    async def records_of_slot(self, slot: str) -> Sequence[record.LeaseRecord]:
+        async with self._call("list slot"):
+            return [r for r in self.ledger.values() if r.spec.slot == slot]
+
     async def create_record(
         self,
         holder: record.Holder,

@@ -7,7 +7,7 @@ from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLeaseStatus, Handled, Retry
-from leaseholder.api.record import State
+from leaseholder.api.record import LeaseRecord, State
 from leaseholder.core import plan, project
 from leaseholder.core.plan import Need, Plan
 from leaseholder.core.view import Memory, View
@@ -222,3 +222,15 @@ def test_the_back_off_holds_tries_back_until_its_end() -> None:
     assert plan.blocked_until(replace(seen, memory=Memory(poked=True)), dl) is None
     changed = views.lease(status=told, generation=2)
     assert plan.blocked_until(seen, changed) is None
+
+
+def test_a_shared_account_is_free_again_when_its_lease_is_over() -> None:
+    one = replace(views.CAN, slots="One")
+
+    def blocked(rival: LeaseRecord, after: float = 0) -> bool:
+        seen = views.view(rivals=(rival,), capabilities={rival.name: one})
+        return plan.obstacle(views.later(seen, after), views.wanted(seen)) is not None
+
+    assert blocked(views.record(9))
+    assert blocked(views.owed(9))
+    assert not blocked(views.owed(9), after=3600)

@@ -20,6 +20,7 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 UID = "0b1c"
 HOLDER = Holder(namespace="shop", name="orders", uid=UID)
 HASH = "hash-of-the-source"
+SLOT = "hash-of-address-and-source"
 CAN = ports.Capabilities(
     renewable=True,
     revocable=True,
@@ -103,6 +104,7 @@ def record(
                 },
                 "source": {},
                 "sourceHash": source_hash,
+                "slot": SLOT,
                 "ttlSeconds": ttl,
                 "startedAt": started,
                 "deadline": started + timedelta(seconds=20),
@@ -213,6 +215,7 @@ def supply(source_hash: str = HASH, probe_interval: float = 300) -> Supply:
         trust={},
         source={},
         source_hash=source_hash,
+        slot=SLOT if source_hash == HASH else source_hash,
         probe_interval=timedelta(seconds=probe_interval),
     )
 

@@ -1,0 +1,56 @@
+"""One shared account: whoever holds it keeps it, and everybody else says so."""
+
+from dataclasses import replace
+
+from leaseholder.api import conditions, names
+from leaseholder.api.conditions import ConditionType, Reason
+from tests.unit.controller import fakes
+from tests.unit.controller.world import SHOP, World, manifest
+
+ONE = replace(fakes.CAN, slots="One")
+
+
+def message(world: World, kind: ConditionType) -> str:
+    found = conditions.find(world.dl.status.conditions, kind)
+    assert found is not None
+    return found.message
+
+
+async def test_a_second_dynamic_lease_on_a_shared_account_is_stalled_until_it_is_free() -> None:
+    world = World(can=ONE)
+    await world.settle()
+    first = world.holder
+    world.holder, mine = world.cluster.user_applies(manifest("second")).holder, world.memory
+    world.memory = type(world.memory)()
+    await world.settle()
+    second = world.cluster.leases[SHOP, "second"].status.conditions
+    assert [c.reason for c in second if c.type == "Stalled"] == [Reason.SLOT_TAKEN]
+    assert "shop/orders" in next(c.message for c in second if c.type == "Stalled")
+    assert (world.count("issue"), [*world.provider.live]) == (1, ["lease-1"])
+    world.holder, theirs, world.memory = first, world.memory, mine
+    world.cluster.user_deletes(SHOP, "orders")
+    await world.settle()
+    world.holder, world.memory = world.cluster.leases[SHOP, "second"].holder, theirs
+    await world.settle(after=60)
+    assert world.cluster.values[SHOP, "second"]["DB_USERNAME"] == "lease-2"
+
+
+async def test_what_a_kind_of_lease_keeps_us_from_promising_is_told() -> None:
+    world = World(can=replace(ONE, revocable=False))
+    await world.settle()
+    told = message(world, ConditionType.LEASE_HELD)
+    assert "shared account" in told
+    assert "can't be revoked" in told
+
+
+async def test_a_shared_account_is_replaced_in_place_but_another_source_is_not() -> None:
+    world = World(can=ONE)
+    await world.settle()
+    world.cluster.user_applies(manifest(annotations={names.ROTATE: "now"}))
+    await world.settle()
+    assert world.trace.calls.index("revoke") < len(world.trace.calls) - 1
+    assert ([*world.provider.live], world.records) == (["lease-2"], [("Held", "lease-2")])
+    source = {"projectSlug": "p", "environmentSlug": "e", "dynamicSecretName": "other"}
+    world.cluster.user_applies(manifest(infisical=source, annotations={names.ROTATE: "now"}))
+    await world.settle()
+    assert world.records == [("Superseded", "lease-2"), ("Held", "lease-3")]
