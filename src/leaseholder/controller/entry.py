@@ -21,6 +21,8 @@ class Entry:
     seen: tuple[object, ...] = ()
     failures: int = 0
     """Goes in a row that ended in an exception."""
+    cut_off: bool = False
+    """The last go ended because the API server didn't answer."""
     expires: float | None = None
     """When the delivered lease ends, on our own clock."""
     last: View | None = None

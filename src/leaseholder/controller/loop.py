@@ -44,6 +44,8 @@ LEAST_PATIENCE: Final = 3.0
 """So many seconds a look may take, even near the end of a lease."""
 AT_ONCE: Final = 50
 """So many keys are woken together; more are spread, so that what is urgent gets through."""
+FEW: Final = 5
+"""Failures in a row after which a key's trouble may be its own."""
 APART: Final = 0.02
 """Seconds between two keys that are woken one by one."""
 
@@ -232,7 +234,23 @@ class Controller:
         retry_after = error.retry_after if isinstance(error, errors.EdgeError) else None
         wait = entry.backoff(holder, now, most, retry_after)
         self._log(holder, error)
+        entry.cut_off = isinstance(error, errors.ClusterUnavailable)
         await self.offer(holder, poke=False, after=wait)
+
+    async def _reached(self) -> None:
+        """The API server answers: who was cut off needn't wait for the end of the back-off.
+
+        Where it never was quite away, only who failed a few times: the trouble may be theirs.
+        """
+        was_open, troubled = self._cluster.is_open, self._cluster.is_troubled
+        self._cluster.answered()
+        if not troubled:
+            return
+        for holder, entry in list(self._entries.items()):
+            if entry.cut_off and (was_open or entry.failures < FEW):
+                entry.cut_off = False
+                most = APART * len(self._entries)
+                await self.offer(holder, poke=False, after=1.0 + schedule.spread(holder.uid, most))
 
     def _log(self, holder: record.Holder, error: Exception) -> None:
         level = logging.WARNING if isinstance(error, errors.EdgeError) else logging.ERROR
@@ -244,7 +262,7 @@ class Controller:
         for _ in range(MOST_STEPS):
             await self.performer.acquirer.put_back(entry.memory)
             view = await self._observe(holder, entry)
-            self._cluster.answered()
+            await self._reached()
             self._note(entry, view)
             step = decide(view)
             self._progress = view.monotonic

@@ -11,7 +11,7 @@ from leaseholder.api import base, durations, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord, State
-from leaseholder.core import debts, live, project, rollout
+from leaseholder.core import debts, live, plan, project, rollout
 from leaseholder.core.steps import DeleteSecret, Disown, Drop, Idle, Release, Step
 from leaseholder.core.view import View
 
@@ -45,9 +45,12 @@ def vanished(view: View) -> Step:
 
 
 def _in_use(view: View, namesake: DynamicLease) -> bool:
-    """Whether workloads may still use a lease of the namesake's forerunner."""
+    """Whether workloads may still use a lease of the namesake's forerunner.
+
+    A shared account must be free before the namesake can mint: nothing is gained by waiting.
+    """
     held = view.in_state(State.HELD, State.SUPERSEDED)
-    alive = [record for record in held if not view.expired(record)]
+    alive = [r for r in held if not view.expired(r) and not plan.one_slot(view, r)]
     shown = any(view.named_anywhere(record) for record in alive)
     return shown or (bool(alive) and not rollout.moved_on(namesake, view.now))
 

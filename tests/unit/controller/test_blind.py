@@ -6,6 +6,7 @@ import pytest
 
 from leaseholder import circuit, errors
 from leaseholder.api.conditions import Reason
+from leaseholder.controller import loop
 from leaseholder.core import blind
 from tests.unit.controller.test_renew import DUE, ends
 from tests.unit.controller.world import KEY, World, away, cluster_away, manifest
@@ -150,3 +151,20 @@ async def test_an_api_server_that_is_away_is_asked_seldom_and_by_one_at_a_time()
             await turned(world, after=0.5)
         asked = world.count("get dynamiclease") - done
         assert circuit.OPEN_AFTER <= asked <= circuit.OPEN_AFTER + 20
+
+
+async def test_who_was_cut_off_tries_again_as_soon_as_the_api_server_answers_somebody() -> None:
+    world = World()
+    async with world.running() as controller:
+        world.cluster.down = cluster_away()
+        for _ in range(8):
+            await turned(world, after=loop.CLUSTER_PAUSE)
+        world.cluster.down = None
+        other = world.cluster.user_applies(manifest("other")).holder
+        world.clock.move(loop.CLUSTER_PAUSE)
+        await controller.offer(other)
+        await world.trace.until(lambda: "lease-1" in world.provider.live)
+        assert KEY not in world.cluster.secrets
+        world.clock.move(2)
+        await controller.offer(other)
+        await world.trace.until(lambda: KEY in world.cluster.secrets)

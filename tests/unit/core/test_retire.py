@@ -197,6 +197,13 @@ def test_old_leases_wait_until_a_namesake_has_taken_their_secret_over() -> None:
     assert decide(delivered) == debts.owe(delivered, held, Reason.DELETING)
 
 
+def test_a_shared_account_is_freed_for_a_namesake_at_once() -> None:
+    held, one = views.record(), replace(views.CAN, slots="One")
+    secret = views.secret(held)
+    seen = views.view(held, secrets=(secret,), can=one, vanished=True, namesake=views.lease())
+    assert decide(seen) == DeleteSecret(secret)
+
+
 def test_old_leases_outlive_the_overlap_of_the_namesake() -> None:
     held = views.record()
     seen = views.view(held, vanished=True, namesake=namesake(overlap="2m"))
