@@ -21,6 +21,8 @@ class Entry:
     seen: tuple[object, ...] = ()
     failures: int = 0
     """Goes in a row that ended in an exception."""
+    contested: bool = False
+    """Somebody else has the Secret that this one wants."""
     cut_off: bool = False
     """The last go ended because the API server didn't answer."""
     expires: float | None = None
@@ -39,6 +41,7 @@ class Entry:
             ref = view.lease.spec.provider_ref
             namespace = view.holder.namespace if ref.kind == "LeaseProvider" else ""
             self.provider = (ref.kind, namespace, ref.name)
+        self.contested = view.target_contested
         self.last, self.blind_from = blind.keepsake(view), 0.0
 
     def left(self, now: float) -> timedelta | None:

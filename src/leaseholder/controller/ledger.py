@@ -53,10 +53,15 @@ class Ledger:
             await self.controller.offer(holder, poke=False)
 
     async def follow_secrets(self) -> None:
-        """Make the owner of each Secret due that somebody else changed, for ever."""
+        """Make the owner of each Secret due that somebody else changed, for ever.
+
+        Where one went or changed hands, also those who want a Secret that isn't theirs.
+        """
         async for event in self.cluster.secret_events():
             holder = record.Holder(
                 namespace=event.namespace, name=event.owner_name, uid=event.owner_uid
             )
             if not self.controller.wrote(holder, event.version):
                 await self.controller.offer(holder, poke=False)
+            if not event.version:
+                await self.controller.offer_contested(event.namespace)

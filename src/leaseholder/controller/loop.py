@@ -89,6 +89,12 @@ class Controller:
         for holder in users:
             await self.offer(holder, after=schedule.spread(holder.uid, most))
 
+    async def offer_contested(self, namespace: str) -> None:
+        """Look at who waits for a Secret in a namespace: one went, or changed hands."""
+        for holder, entry in list(self._entries.items()):
+            if entry.contested and holder.namespace == namespace:
+                await self.offer(holder)
+
     async def retired(self, holder: record.Holder) -> None:
         """Wait until a DynamicLease that is being deleted may lose its finalizer."""
         entry = self._entries.setdefault(holder, Entry())

@@ -109,3 +109,21 @@ async def test_a_secret_that_somebody_deletes_is_replaced_by_a_new_lease() -> No
         del world.cluster.secrets[KEY], world.cluster.values[KEY]
         world.cluster.events.put_nowait(ports.SecretEvent(SHOP, NAME, world.holder.uid))
         await world.trace.until(lambda: world.secret == "lease-2")
+
+
+async def test_who_waits_for_a_secret_is_due_as_soon_as_its_owner_lets_go() -> None:
+    world = World()
+    other = world.cluster.user_applies(manifest("other"))
+    world.cluster.user_writes_secret(
+        SHOP,
+        NAME,
+        labels={names.OWNER_UID: other.metadata.uid},
+        annotations={names.OWNER_NAME: "other"},
+    )
+    async with world.running() as controller, following(world):
+        await controller.offer(world.holder)
+        await world.trace.until(lambda: world.dl.status.conditions and world.ready != "Progressing")
+        assert world.ready == "SecretNotOurs"
+        del world.cluster.secrets[KEY], world.cluster.values[KEY]
+        world.cluster.events.put_nowait(ports.SecretEvent(SHOP, "other", other.metadata.uid))
+        await world.trace.until(lambda: KEY in world.cluster.secrets)
