@@ -69,9 +69,10 @@ class Observer:
         clocks = [adapter, *adapters.values()] if adapter is not None else [*adapters.values()]
         now = clocks[0].now() if clocks else base.whole_second(self.clock.wall())
         self._remember(memory, records, now)
+        if dl is not None and dl.deleting and memory.deleting_since is None:
+            memory.deleting_since = self.clock.monotonic()
         view = View(
             now=now,
-            wall=self.clock.wall(),
             monotonic=self.clock.monotonic(),
             holder=holder,
             lease=dl,

@@ -94,8 +94,10 @@ def _wedged(view: View, lease: DynamicLease) -> bool:
 
 
 def _timed_out(view: View, lease: DynamicLease) -> bool:
-    since = lease.metadata.deletion_timestamp or view.wall
-    return view.wall >= since + durations.parse(lease.spec.deletion.timeout)
+    """Measured on our own clock from our own first sight: a wall clock may be wrong by days."""
+    since = view.memory.deleting_since
+    waited = view.monotonic - since if since is not None else 0.0
+    return waited >= durations.parse(lease.spec.deletion.timeout).total_seconds()
 
 
 def _owing(view: View) -> list[LeaseRecord]:

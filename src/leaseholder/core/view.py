@@ -104,6 +104,8 @@ class Memory:
     """Restarts that were refused, by the workload's uid."""
     sustain_at: dict[str, datetime] = field(default_factory=dict)
     """When the next try to extend a replaced lease is due, where the last one failed."""
+    deleting_since: float | None = None
+    """When the DynamicLease was first seen to be on its way out (monotonic seconds)."""
     poked: bool = False
     """Something changed from outside: don't wait for the back-off."""
 
@@ -123,8 +125,6 @@ class View:
     """One observation."""
 
     now: datetime
-    wall: datetime
-    """For moments that the API server set."""
     monotonic: float
     holder: Holder
     lease: DynamicLease | None

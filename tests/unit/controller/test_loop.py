@@ -246,6 +246,7 @@ async def test_a_release_is_told_once_while_kopf_takes_its_time() -> None:
         world.provider.before("revoke", *[denied()] * 9)
         world.cluster.user_deletes(*KEY)
         retiring = asyncio.create_task(controller.retired(world.holder))
+        await world.passed()
         await world.passed(after=901)
         await retiring
         await world.passed(after=4)

@@ -23,8 +23,13 @@ from leaseholder.core.view import Memory
 from tests.unit.core import views
 
 
-def going(since: float = 0, **spec: Any) -> DynamicLease:
-    return views.lease(spec, deleted_at=views.at(since))
+def going(**spec: Any) -> DynamicLease:
+    return views.lease(spec, deleted_at=views.NOW)
+
+
+def waited(seconds: float) -> Memory:
+    """The memory of a process that has seen the deletion for so long."""
+    return Memory(deleting_since=1000.0 - seconds)
 
 
 def test_on_deletion_the_secrets_go_before_any_lease() -> None:
@@ -87,12 +92,18 @@ def test_a_revocation_that_did_not_succeed_at_once_is_told_once() -> None:
 
 def test_the_finalizer_goes_when_the_time_is_over_and_says_what_is_owed() -> None:
     owed = views.owed(reason=Reason.DELETING, next_at=views.at(300))
-    seen = views.view(owed, dl=going(since=-900))
+    seen = views.view(owed, dl=going(), memory=waited(900))
     step = decide(seen)
     assert isinstance(step, Release)
     assert step.note is not None
     assert (step.note.type, step.note.reason) == ("Warning", Reason.TIMED_OUT)
-    assert isinstance(decide(views.view(owed, dl=going(since=-899))), Idle)
+    assert isinstance(decide(views.view(owed, dl=going(), memory=waited(899))), Idle)
+
+
+def test_the_wall_clock_does_not_end_the_wait_for_a_deletion() -> None:
+    owed = views.owed(reason=Reason.DELETING, next_at=views.at(300))
+    long_ago = views.lease(deleted_at=views.at(-86_400))
+    assert isinstance(decide(views.view(owed, dl=long_ago)), Idle)
 
 
 @pytest.mark.parametrize(
@@ -108,9 +119,11 @@ def test_a_secret_that_cannot_be_deleted_does_not_wedge_the_namespace(
     spec: Mapping[str, Any], terminating: bool, released: bool
 ) -> None:
     held = views.record()
-    seen = views.view(held, shows=held, dl=going(-900, **spec), terminating=terminating)
+    seen = views.view(
+        held, shows=held, dl=going(**spec), terminating=terminating, memory=waited(900)
+    )
     assert isinstance(decide(seen), Release) is released
-    early = replace(seen, lease=going(-899, **spec))
+    early = replace(seen, memory=waited(899))
     assert not isinstance(decide(early), Release)
 
 

@@ -249,7 +249,6 @@ def view(
     target = secret(shows, dl=dl) if shows is not None else None
     settings: dict[str, Any] = {
         "now": NOW,
-        "wall": NOW,
         "monotonic": 1000.0,
         "holder": HOLDER,
         "lease": None if vanished else dl or lease(),
@@ -276,7 +275,6 @@ def later(before: View, seconds: float) -> View:
     return replace(
         before,
         now=before.now + length,
-        wall=before.wall + length,
         monotonic=before.monotonic + seconds,
     )
 
