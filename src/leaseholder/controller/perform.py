@@ -220,6 +220,7 @@ class Performer:
             move = debts.owe(view, record, Reason.GONE)
             await self.cluster.update_record(record, move.status)
         elif tell:
+            view.memory.poked = False
             view.memory.failure = Failure(
                 reason=Reason.GONE,
                 sentence="the provider has no such lease; it is looked for once more before a "

@@ -65,6 +65,17 @@ async def test_after_a_restart_the_lease_is_looked_at_before_it_is_extended() ->
     assert ends(world) == DUE + 3600
 
 
+async def test_a_change_while_the_lease_is_gone_makes_one_more_look_and_no_more() -> None:
+    world = World()
+    await world.settle()
+    del world.provider.live["lease-1"]
+    await world.settle(after=DUE)
+    looks = world.count("inspect") + world.count("extend")
+    world.memory.poked = True
+    await world.settle(after=1)
+    assert world.count("inspect") + world.count("extend") == looks + 1
+
+
 async def test_a_lease_that_is_gone_when_it_is_extended_is_believed_at_the_second_look() -> None:
     world = World()
     await world.settle()
