@@ -31,8 +31,8 @@ logger = logging.getLogger(__name__)
 STUCK: Final = 180.0
 """Seconds without progress on due work after which the process counts as broken."""
 HANDLERS_GRACE: Final = 5.0
-KINDS_AGAIN: Final = 1.0
-"""Seconds between two looks for CRDs that are missing."""
+AGAIN: Final = 1.0
+"""Seconds between two tries to start: the API server is away, or CRDs are missing."""
 
 
 class Failed(Exception):
@@ -102,7 +102,7 @@ class Operator:
                     return
                 logger.warning("waiting for the CRDs of %s: install them", ", ".join(missing))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), KINDS_AGAIN)
+                await asyncio.wait_for(stop.wait(), AGAIN)
 
     async def _until_stopped(self, parts: list[asyncio.Task[None]]) -> asyncio.Task[None] | None:
         """Wait for a signal (None) or for a part that ends by itself."""
@@ -188,7 +188,7 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
             supplies,
             clock=clock,
             meter=metrics,
-            installation=await cluster.installation(),
+            installation=await _installation(cluster),
             workers=settings.workers,
         )
         watch = providers.ProviderWatch(cluster, clock, supplies, controller)
@@ -203,6 +203,19 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
     finally:
         await supplies.aclose()
         await cluster.aclose()
+
+
+async def _installation(cluster: KubernetesCluster) -> str:
+    """Who we are, as soon as the API server says so.
+
+    Ending instead would leave the next try to the kubelet, whose pauses grow to five minutes.
+    """
+    while True:
+        try:
+            return await cluster.installation()
+        except errors.ClusterUnavailable as error:
+            logger.warning("waiting for the API server: %s", error.sentence)
+            await asyncio.sleep(AGAIN)
 
 
 async def _main(settings: Settings) -> None:

@@ -179,6 +179,27 @@ async def test_an_api_server_that_is_away_for_a_while_is_outlived(site: sites.Si
     await asyncio.gather(site.gone("new"), site.gone("outlived"))
 
 
+async def test_an_operator_that_starts_while_the_api_server_is_away_waits_for_it(
+    site: sites.Site,
+) -> None:
+    await site.lease("awaited", ttl="1h")
+    await site.ready("awaited")
+    site.operator.kill()
+    refused = _cluster(site).answer(503)
+    starting = asyncio.create_task(site.restart())
+
+    async def was_refused() -> bool:
+        return _cluster(site).counters().applied.get(refused, 0) > 1
+
+    await processes.wait_until_async(was_refused, timeout=20, what="it tried twice")
+    _cluster(site).clear()
+    await starting
+    await site.client.delete("Secret", "awaited", site.namespace)
+    await _has_secret(site, "awaited")
+    await site.delete("awaited")
+    await site.gone("awaited")
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def doomed(site: sites.Site) -> list[dict[str, str]]:
     """A namespace with two leases, being deleted; the credentials that they had."""
