@@ -181,6 +181,30 @@ class Site:
         """Every lease that the provider ever minted for this site."""
         return [one for one in await self.admin.leases() if self._ours(one.config)]
 
+    async def works(self, values: collections.abc.Mapping[str, str]) -> bool:
+        """Whether the target lets these in: PostgreSQL, or one that the emulator plays itself."""
+        if "DB_USERNAME" not in values:
+            return await self.admin.check(values)
+        user, password = values["DB_USERNAME"], values["DB_PASSWORD"]
+        return await self.world.postgres.can_log_in_async(user, password)
+
+    async def living(self) -> set[str | None]:
+        """This site's leases that the provider still has, or whose credentials are let in."""
+        return {one.id for one in await self.all_minted() if one.alive or one.row is not None}
+
+    async def shown(self) -> set[str]:
+        """The leases that this site's Secrets name."""
+        found = await self.client.list("Secret", self.namespace, labels="leaseholder.dev/owner-uid")
+        notes = [one["metadata"].get("annotations", {}) for one in found]
+        return {str(one.get("leaseholder.dev/lease-id")) for one in notes}
+
+    async def is_settled(self) -> bool:
+        """Whether what lives, what is on record and what Secrets show is the same."""
+        shown = await self.shown()
+        records = [record["status"] for record in await self.records()]
+        held = {status["leaseId"] for status in records if status["state"] == "Held"}
+        return len(records) == len(held) and shown == held == await self.living()
+
     def _ours(self, config: typing.Any) -> bool:
         tag = config.get("leaseholder", {}) if isinstance(config, dict) else {}
         return str(tag.get("installation", "")).endswith(f"/{self.home}")

@@ -10,14 +10,12 @@ import collections.abc
 import dataclasses
 import functools
 import os
-import random
-import secrets
 import typing
 
 import pytest
 import pytest_asyncio
 
-from tests.cluster import sites
+from tests.cluster import kills, sites
 from tests.world import faults, kube, processes
 from tests.world import world as worlds
 
@@ -40,48 +38,6 @@ class Wreck:
     site: sites.Site
     left: frozenset[str | None]
     """The leases that lived when it was killed; no Secret shows them."""
-
-
-class Chaos:
-    """Random wishes: up to eight leases, made, replaced and deleted."""
-
-    def __init__(self, site: sites.Site, chance: random.Random) -> None:
-        self.wanted: list[str] = []
-        self.site = site
-        self._chance = chance
-        self._made = 0
-
-    async def change(self) -> None:
-        """Three wishes in a row."""
-        for _ in range(3):
-            await self._wish()
-
-    async def progress(self, cluster: faults.Faults) -> None:
-        """Let the operator make some requests to the API server, or be done with all."""
-        before = cluster.counters().total
-        steps = self._chance.randint(1, 150)
-
-        async def enough() -> bool:
-            return cluster.counters().total >= before + steps
-
-        with_luck = _until(enough, "some requests", timeout=0.7)
-        await asyncio.gather(with_luck, return_exceptions=True)
-
-    async def _wish(self) -> None:
-        if len(self.wanted) < 4 or (len(self.wanted) < 8 and self._chance.random() < 0.4):
-            name = f"chaos-{self._made}"
-            self._made += 1
-            self.wanted.append(name)
-            await self.site.lease(name, rotation={"overlap": "1s"}, **FAST)
-            return
-        name = self._chance.choice(self.wanted)
-        if self._chance.random() < 0.5:
-            self.wanted.remove(name)
-            await self.site.delete(name)
-            return
-        nonce = {"leaseholder.dev/rotate": str(self._chance.random())}
-        change = {"metadata": {"annotations": nonce}}
-        await self.site.client.patch("DynamicLease", name, self.site.namespace, change)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -107,19 +63,12 @@ async def wreck(world: worlds.World) -> collections.abc.AsyncIterator[Wreck]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chaos(world: worlds.World) -> collections.abc.AsyncIterator[Chaos]:
+async def killed(world: worlds.World) -> collections.abc.AsyncIterator[kills.Kills]:
     """An operator that was killed ten times at random moments, with much to do each time."""
-    seed = int(os.environ.get("LEASEHOLDER_SEED") or secrets.randbits(32))
-    print(f"LEASEHOLDER_SEED={seed}")
-    _, cluster = _faults(world)
-    async with sites.site(world, "chaos") as site:
-        chaos = Chaos(site, random.Random(seed))
-        for _ in range(10):
-            await chaos.change()
-            await chaos.progress(cluster)
-            site.operator.kill()
-            await site.restart()
-        yield chaos
+    seed = kills.seed_from(os.environ.get("LEASEHOLDER_SEED"))
+    async with sites.site(world, "kills") as site, kills.Kills(site, seed).watched() as done:
+        await done.strike(10)
+        yield done
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -138,7 +87,7 @@ def _no_faults(world: worlds.World) -> collections.abc.Iterator[None]:
 @pytest.mark.timeout(120)
 async def test_after_a_crash_each_need_is_met_by_one_new_lease(wreck: Wreck) -> None:
     site = wreck.site
-    shown = await _shown(site)
+    shown = await site.shown()
     assert len(shown) == 5
     assert not shown & wreck.left
     assert len(await site.all_minted()) == 2 * 5
@@ -146,12 +95,12 @@ async def test_after_a_crash_each_need_is_met_by_one_new_lease(wreck: Wreck) -> 
     assert all(logins)
 
 
-@pytest.mark.timeout(90)
-async def test_an_operator_that_is_killed_again_and_again_meets_every_need(chaos: Chaos) -> None:
-    assert len(chaos.wanted) >= 4
-    await asyncio.gather(*(chaos.site.ready(name) for name in chaos.wanted))
-    logins = [await chaos.site.logs_in(name) for name in chaos.wanted]
-    assert all(logins)
+@pytest.mark.timeout(120)
+async def test_an_operator_that_is_killed_again_and_again_meets_every_need(
+    killed: kills.Kills,
+) -> None:
+    await killed.fleet.ready()
+    assert await killed.fleet.refused() == []
 
 
 async def test_a_stop_finishes_and_delivers_the_mint_that_is_under_way(
@@ -217,7 +166,7 @@ async def test_a_status_wiped_under_a_running_operator_is_rebuilt_without_a_mint
 @pytest.mark.timeout(90)
 async def test_what_a_crash_left_behind_is_found_and_revoked(wreck: Wreck) -> None:
     site = wreck.site
-    await _until(lambda: _settled(site), "only what Secrets show lives", timeout=SEARCHED)
+    await _until(site.is_settled, "only what Secrets show lives", timeout=SEARCHED)
     assert len(wreck.left) == 4
     assert not await _alive(site) & wreck.left
     assert len(await site.all_minted()) == 2 * 5
@@ -228,7 +177,7 @@ async def test_a_mint_whose_answer_was_lost_is_taken_back_and_another_delivered(
     wreck: Wreck,
 ) -> None:
     site = wreck.site
-    await _until(lambda: _settled(site), "only what Secrets show lives", timeout=SEARCHED)
+    await _until(site.is_settled, "only what Secrets show lives", timeout=SEARCHED)
     (record,) = await site.records(LOST)
     found = await site.ready(LOST)
     assert record["status"]["leaseId"] == _id(found)
@@ -237,16 +186,13 @@ async def test_a_mint_whose_answer_was_lost_is_taken_back_and_another_delivered(
     assert kube.condition(found, "RevocationPending")["status"] == "False"
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 async def test_whenever_it_is_killed_what_lives_in_the_end_is_what_the_secrets_show(
-    chaos: Chaos,
+    killed: kills.Kills,
 ) -> None:
-    site = chaos.site
-    await asyncio.gather(*(site.ready(name) for name in chaos.wanted))
-    await _until(lambda: _settled(site), "only what Secrets show lives", timeout=SEARCHED)
-    assert len(await _shown(site)) == len(chaos.wanted)
-    logins = [await site.logs_in(name) for name in chaos.wanted]
-    assert all(logins)
+    outcome = await killed.reckon()
+    assert outcome.holds, f"seed {outcome.seed}: {outcome.to_json()} {outcome.mints.beyond}"
+    assert outcome.wanted == kills.FLEET
 
 
 def _faults(world: worlds.World) -> tuple[faults.Faults, faults.Faults]:
@@ -307,17 +253,3 @@ async def _has_records(site: sites.Site, name: str, state: str) -> bool:
 async def _alive(site: sites.Site) -> set[str | None]:
     """The leases of the site that would be let in."""
     return {one.id for one in await site.all_minted() if one.alive}
-
-
-async def _shown(site: sites.Site) -> set[str]:
-    """The leases that the site's Secrets name."""
-    found = await site.client.list("Secret", site.namespace, labels="leaseholder.dev/owner-uid")
-    return {s["metadata"]["annotations"]["leaseholder.dev/lease-id"] for s in found}
-
-
-async def _settled(site: sites.Site) -> bool:
-    """Whether what lives, what is on record and what Secrets show is the same."""
-    shown = await _shown(site)
-    records = [r["status"] for r in await site.records()]
-    held = {r["leaseId"] for r in records if r["state"] == "Held"}
-    return shown == await _alive(site) == held and len(records) == len(held)

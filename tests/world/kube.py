@@ -8,6 +8,7 @@ import asyncio
 import base64
 import collections.abc
 import dataclasses
+import json
 import pathlib
 import time
 import types
@@ -113,6 +114,27 @@ class Kube:
         found = await self._call("GET", _path(kind, namespace, "") + query)
         items: list[Object] = found["items"]
         return items
+
+    async def watch(self, kind: str, namespace: str) -> collections.abc.AsyncIterator[Object]:
+        """What becomes of the objects in a namespace, from those that are there on, for ever.
+
+        Yields each object as it was when it changed; one that goes carries ``gone: True``.
+        """
+        assert self._session is not None, "use it as a context manager"
+        path = _path(kind, namespace, "")
+        while True:
+            listed = await self._call("GET", path)
+            for item in listed["items"]:
+                yield item
+            version = listed["metadata"]["resourceVersion"]
+            query = f"?watch=true&resourceVersion={version}"
+            limit = aiohttp.ClientTimeout(total=None)
+            async with self._session.get(path + query, timeout=limit) as answer:
+                async for line in answer.content:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        break
+                    yield {**event["object"], "gone": event["type"] == "DELETED"}
 
     async def patch(self, kind: str, name: str, namespace: str, change: Object) -> Object:
         """A merge patch."""

@@ -1,0 +1,197 @@
+"""``make kills``: the operator is killed at random moments while leases come, change and go.
+
+Before each kill some of twenty leases are created, rotated, given another source or deleted;
+all of them are renewed or replaced every few seconds. In the end every lease that lives at the
+provider has to be the one that a Secret shows, none else; every credential has to log in; and
+every mint has to be owed to a need or to a kill. Exit code 1 when something doesn't hold.
+
+    python -m tests.cluster.kills --moments 50 --seed 4711
+"""
+
+import argparse
+import asyncio
+import collections.abc
+import contextlib
+import dataclasses
+import json
+import pathlib
+import random
+import secrets
+import sys
+import time
+
+from tests.cluster import accounts, fleet, sites, witness
+from tests.world import faults, processes
+from tests.world import world as worlds
+
+FLEET = 20
+PERCENT = 5
+"""Share of its life, a minute, after which a lease is renewed: every three seconds."""
+SETTLED = 120.0
+"""Seconds until an unclear mint must have been found: 20 s deadline, 2 s settling, two looks,
+and the back-off of revocations."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How it stands when all is quiet."""
+
+    seed: int
+    kills: int
+    acts: dict[str, int]
+    wanted: int
+    refused: list[str]
+    """DynamicLeases whose credentials don't log in."""
+    unmet: list[str]
+    """DynamicLeases whose wishes aren't met."""
+    lost: int
+    """Leases that live at the provider, and no Secret shows them."""
+    dead: int
+    """Leases that a Secret shows, and the provider has them no more."""
+    debts: int
+    """Records of other leases than those that are held."""
+    mints: accounts.Account
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything is as promised."""
+        unkept = self.refused or self.unmet or self.mints.beyond
+        return not (unkept or self.lost or self.dead or self.debts)
+
+    def to_json(self) -> str:
+        """One line."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return json.dumps({**fields, "mints": self.mints.to_json()})
+
+
+class Kills:
+    """One site, its fleet, and the kills."""
+
+    def __init__(self, site: sites.Site, seed: int) -> None:
+        print(f"kills: seed {seed}", flush=True)
+        self.seed = seed
+        self.site = site
+        self._chance = random.Random(seed)
+        self.fleet = fleet.Fleet(site, self._chance, percent=PERCENT)
+        self._troubles = accounts.Troubles()
+        self._witness = witness.Witness(site)
+
+    @contextlib.asynccontextmanager
+    async def watched(self) -> collections.abc.AsyncIterator["Kills"]:
+        """What happens in the block is witnessed."""
+        async with self._witness.listening():
+            yield self
+
+    async def strike(self, moments: int) -> None:
+        """Kill it so often, each time with much to do."""
+        assert self.site.world.kubernetes_faults is not None
+        cluster = self.site.world.kubernetes_faults.faults
+        await self.fleet.grow(FLEET // 2)
+        await self.fleet.ready()
+        for _ in range(moments):
+            await self._change()
+            await self._progress(cluster)
+            self._troubles.crashes.append(time.time())
+            self.site.operator.kill()
+            await self.site.restart()
+
+    async def reckon(self) -> Outcome:
+        """Wait until all is quiet, at most so long, and look."""
+        await self.fleet.calm()
+        with contextlib.suppress(processes.NotInTime):
+            await processes.wait_until_async(
+                self.fleet.is_quiet, timeout=SETTLED, what="settled", interval=0.5
+            )
+        await self.fleet.ready()
+        living, shown = await self.site.living(), await self.site.shown()
+        held = [r for r in await self.site.records() if r["status"]["state"] == "Held"]
+        return Outcome(
+            seed=self.seed,
+            kills=len(self._troubles.crashes),
+            acts=dict(sorted(self.fleet.acts.items())),
+            wanted=len(self.fleet.ships),
+            refused=await self.fleet.refused(),
+            unmet=await self.fleet.unmet(),
+            lost=len(living - shown),
+            dead=len(shown - living),
+            debts=len(await self.site.records()) - len(held),
+            mints=accounts.judge(await self._witness.mints(), self.fleet.wishes, self._troubles),
+        )
+
+    async def _change(self) -> None:
+        """Some wishes in a row; the fleet grows to its size, and is kept at it."""
+        await self.fleet.grow(min(2, FLEET - len(self.fleet.ships)))
+        for _ in range(3):
+            names = list(self.fleet.ships)
+            act = self._chance.choice(["delete", "rotate", "rotate", "source"])
+            if act == "delete":
+                await self.fleet.delete(self._chance.choice(names))
+            elif act == "rotate":
+                await self.fleet.rotate(self._chance.choice(names))
+            else:
+                await self.fleet.change_source(self._chance.choice(names))
+
+    async def _progress(self, cluster: faults.Faults) -> None:
+        """Let the operator make some requests to the API server, or be done with all."""
+        before = cluster.counters().total
+        steps = self._chance.randint(1, 250)
+
+        async def enough() -> bool:
+            return cluster.counters().total >= before + steps
+
+        with contextlib.suppress(processes.NotInTime):
+            await processes.wait_until_async(enough, timeout=3.0, what="some requests")
+
+
+async def run(moments: int, seed: int, directory: pathlib.Path | None) -> Outcome:
+    """In a world of its own, whose logs stay in the directory, if one is given."""
+    world = await asyncio.to_thread(
+        lambda: worlds.World.start(
+            directory=directory, kubernetes_faults=True, provider_faults=True, min_ttl=2
+        )
+    )
+    with world:
+        async with sites.site(world, "kills") as site, Kills(site, seed).watched() as kills:
+            await kills.strike(moments)
+            return await kills.reckon()
+
+
+def report(outcome: Outcome) -> None:
+    """The figures, for people and for machines."""
+    mints = outcome.mints
+    print(f"kills                     {outcome.kills}")
+    print(f"acts of users             {sum(outcome.acts.values())}")
+    for name, count in outcome.acts.items():
+        print(f"  {name:<24}{count}")
+    print(f"DynamicLeases at the end  {outcome.wanted}, logins refused {len(outcome.refused)}")
+    print(f"wishes unmet              {len(outcome.unmet)}")
+    print(f"leases lost               {outcome.lost} (in no Secret), {outcome.dead} dead in one")
+    print(f"records of debts          {outcome.debts}")
+    print(f"mints                     {mints.total}")
+    for kind, count in [*sorted(mints.needs.items()), *sorted(mints.excused.items())]:
+        print(f"  {kind:<24}{count}")
+    print(f"  beyond need             {len(mints.beyond)}")
+    for line in mints.beyond:
+        print(f"    {line}")
+    print(outcome.to_json())
+
+
+def seed_from(given: str | None) -> int:
+    """The seed that was given, or a new one."""
+    return int(given) if given else secrets.randbits(32)
+
+
+def main() -> int:
+    """Read the arguments and run."""
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster.kills", description=__doc__)
+    parser.add_argument("--moments", type=int, default=50)
+    parser.add_argument("--seed", help="repeats the acts and faults of a run, not their timing")
+    parser.add_argument("--logs", type=pathlib.Path, help="an empty folder, to keep the logs in")
+    arguments = parser.parse_args()
+    outcome = asyncio.run(run(arguments.moments, seed_from(arguments.seed), arguments.logs))
+    report(outcome)
+    return 0 if outcome.holds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

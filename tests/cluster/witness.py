@@ -1,0 +1,82 @@
+"""A witness of a site: what records and Secrets said, each change of them, as a watch tells it.
+
+Records go when their leases do, and Secrets change, so the account of mints can't be read off
+the end. The witness listens at the API server itself, past the fault proxy.
+"""
+
+import asyncio
+import collections.abc
+import contextlib
+import datetime
+import time
+
+from tests.cluster import accounts, sites
+from tests.world import kube
+
+_LABEL = "leaseholder.dev/owner-uid"
+_NOTE = "leaseholder.dev/record"
+
+
+class Witness:
+    """Everything that a site's records and Secrets ever said."""
+
+    def __init__(self, site: sites.Site) -> None:
+        self.site = site
+        self._records: dict[str, accounts.Mint] = {}
+        """By the tag that goes along with the mint."""
+        self._shown: dict[str, accounts.Moment] = {}
+        """By record: when a Secret first named it."""
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> collections.abc.AsyncIterator[None]:
+        """Listen as long as the block lasts."""
+        tasks = [asyncio.create_task(self._hear_records()), asyncio.create_task(self._hear())]
+        try:
+            yield
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def mints(self) -> list[accounts.Mint]:
+        """What the provider minted for this site, with what the records told of it."""
+        found = []
+        for lease in await self.site.all_minted():
+            mint = self._records[lease.config["leaseholder"]["attempt"]]
+            mint.minted = lease.minted_at.timestamp()
+            mint.shown = self._shown.get(mint.record)
+            found.append(mint)
+        return found
+
+    async def _hear_records(self) -> None:
+        async for record in self.site.client.watch("LeaseRecord", self.site.home):
+            spec, status = record["spec"], record.get("status") or {}
+            known = self._records.setdefault(spec["attemptId"], _mint(record))
+            if status.get("state") in ("Revoking", "Abandoned"):
+                known.ended = known.ended or time.time()
+                known.reason = status.get("revoke", {}).get("reason", "")
+            else:
+                known.ended, known.reason = None, ""
+
+    async def _hear(self) -> None:
+        async for secret in self.site.client.watch("Secret", self.site.namespace):
+            meta = secret["metadata"]
+            record = meta.get("annotations", {}).get(_NOTE)
+            if record and _LABEL in meta.get("labels", {}):
+                self._shown.setdefault(record, time.time())
+
+
+def _mint(record: kube.Object) -> accounts.Mint:
+    spec = record["spec"]
+    name = record["metadata"]["name"]
+    return accounts.Mint(
+        uid=spec["for"]["uid"],
+        record=name,
+        number=int(name.rpartition("-")[2]),
+        nonce=spec.get("rotateNonce", ""),
+        source_hash=spec["sourceHash"],
+        started=datetime.datetime.fromisoformat(spec["startedAt"]).timestamp(),
+    )
