@@ -45,7 +45,8 @@ class Witness:
         """What the provider minted for this site, with what the records told of it."""
         found = []
         for lease in await self.site.all_minted():
-            mint = self._records[lease.config["leaseholder"]["attempt"]]
+            mint = self._records.get(lease.config["leaseholder"]["attempt"])
+            assert mint is not None, f"lease {lease.id} was minted without a record"
             mint.minted = lease.minted_at.timestamp()
             mint.shown = self._shown.get(mint.record)
             found.append(mint)

@@ -1,0 +1,20 @@
+"""One minute of ``make storm``: faults, kills and edits, and a monitor that logs in meanwhile."""
+
+import os
+
+import pytest
+
+from tests.cluster import kills, sites, storm
+from tests.world import world as worlds
+
+
+@pytest.mark.timeout(300)
+async def test_no_login_fails_and_no_lease_is_lost_in_a_storm(world: worlds.World) -> None:
+    seed = kills.seed_from(os.environ.get("LEASEHOLDER_SEED"))
+    async with sites.site(world, "storm", **storm.IMPATIENT) as site:
+        outcome = await storm.Storm(site, seed).run(1.0)
+    storm.report(outcome)
+    assert set(outcome.missed) <= {storm.IN_TIME}
+    assert outcome.seen.longest < 2 * storm.WITHOUT, "even where other tests run beside this one"
+    assert outcome.seen.logins > 1000
+    assert outcome.kills + outcome.stops > 0
