@@ -5,8 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell cat requirements.lock pyproject.toml | cksum | tr -d ' ')
 CLUSTER ?= leaseholder
+MOMENTS ?= 50
+MINUTES ?= 10
 .DEFAULT_GOAL := help
-.PHONY: help setup world-built test lint crds demo world run bench-scale cluster-kind clean lock
+.PHONY: help setup world-built test lint crds demo kills storm world run bench-scale cluster-kind clean lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 16
@@ -47,6 +49,12 @@ crds: $(READY) ## Write crds/ and docs/reference.md from the models
 
 demo: world-built ## Show a lease's life, with facts from outside
 	@$(BIN)/python -m tests.demo
+
+kills: world-built ## kill -9 at 50 random moments (5 minutes); MOMENTS=, SEED= repeat a run
+	@$(BIN)/python -m tests.cluster.kills --moments $(MOMENTS) $(if $(SEED),--seed $(SEED))
+
+storm: world-built ## Faults, kills and edits for 10 minutes, with a monitor; MINUTES=, SEED=
+	@$(BIN)/python -m tests.cluster.storm --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 world: world-built ## Start the test world and stay up, for you to play with
 	@$(BIN)/python -m tests.world
