@@ -115,7 +115,7 @@ class Observer:
         """
         held = seen.delivered
         now = seen.now if held is None else (await self.supplies.for_record(held)).now()
-        return replace(seen, now=now, wall=self.clock.wall(), monotonic=self.clock.monotonic())
+        return replace(seen, now=now, monotonic=self.clock.monotonic())
 
     async def _target(
         self, dl: DynamicLease | None, owned: Sequence[ports.SecretView]
