@@ -218,7 +218,7 @@ class Controller:
             return
         try:
             view, after = await self._keeper.keep(entry.last)
-        except errors.EdgeError as error:
+        except Exception as error:  # outside of what a go catches: it mustn't end the worker
             self._log(holder, error)
             return
         self._measure(entry, view)
