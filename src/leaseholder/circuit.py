@@ -1,9 +1,9 @@
 """A circuit breaker: whoever doesn't answer is asked seldom until it answers again.
 
 After some failures in a row the circuit opens: requests aren't sent any more, but told when the
-next one makes sense. Now and then one is let through as a trial. Its answer closes the circuit,
-its failure makes the pause longer. Nobody sleeps here; moments are those of a clock that never
-jumps.
+next one makes sense. Now and then one is let through as a trial. Its answer closes the circuit;
+the longer the outage, the longer the pauses. Nobody sleeps here; moments are those of a clock
+that never jumps.
 
 A pause is never the reason why a lease is lost: who says how long its lease still lives waits
 for a fifth of that at most, as the back-off of retries does. One trial a second is the most that
@@ -18,6 +18,8 @@ OPEN_AFTER: Final = 5
 """Failures in a row that open the circuit."""
 FIRST: Final = 1.0
 """The first pause, and the shortest, in seconds."""
+SHARE: Final = 0.25
+"""A pause is this share of the outage so far: a short one costs little more than it took."""
 LONGEST: Final = 30.0
 """The longest pause: what an outage costs beyond its end, where nothing is urgent."""
 TRIES: Final = 5
@@ -50,6 +52,7 @@ class Circuit:
         self._failures = 0
         self._pause = 0.0
         self._since = 0.0
+        self._opened = 0.0
         self._count = 0
         self._trials: set[int] = set()
 
@@ -101,11 +104,12 @@ class Circuit:
         if not self.is_open:
             self._failures += 1
             if self._failures >= OPEN_AFTER:
+                self._opened = self._now()
                 self._trip(FIRST)
                 self._changed(True)
         elif number in self._trials:
             self._trials.discard(number)
-            self._trip(min(2 * self._pause, self._longest))
+            self._trip(min(max(FIRST, SHARE * (self._now() - self._opened)), self._longest))
 
     def ended(self, number: int) -> None:
         """Request ``number`` is over; a trial that was never sent makes room for the next."""

@@ -66,15 +66,17 @@ def test_an_answered_trial_closes_it() -> None:
     assert world.told == [True, False]
 
 
-def test_pauses_double_up_to_the_longest() -> None:
+def test_pauses_grow_with_the_outage_up_to_the_longest() -> None:
     world = World()
     world.fail(circuit.OPEN_AFTER)
-    pauses = []
-    for _ in range(7):
+    opened, pauses = world.clock.monotonic(), []
+    for _ in range(40):
+        over = world.clock.monotonic() - opened
         pauses.append(world.circuit.wait())
+        assert pauses[-1] == min(max(circuit.FIRST, circuit.SHARE * over), circuit.LONGEST)
         world.pass_pause()
         world.fail()
-    assert pauses == [1, 2, 4, 8, 16, 30, 30]
+    assert (pauses[0], pauses[-1]) == (circuit.FIRST, circuit.LONGEST)
 
 
 def test_a_trial_that_was_never_sent_makes_room_for_the_next() -> None:
