@@ -169,7 +169,7 @@ class Performer:
                 return  # an extension whose answer was lost took effect after all
         extended = memory.leases[record.name] = await adapter.extend(lease, step.until)
         memory.renew_handled = step.nonce or memory.renew_handled
-        if extended.expires_at <= lease.expires_at:
+        if extended.expires_at <= lease.expires_at < step.until:
             memory.unextendable.add(record.name)
         self.meter.renewed("ok")
 

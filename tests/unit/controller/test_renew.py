@@ -1,5 +1,6 @@
 """Renew: extended in time, looked at where that is unclear, replaced when it is gone."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from leaseholder import errors
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from tests.unit.clocks import NOW
+from tests.unit.controller import fakes
 from tests.unit.controller.world import World, away, manifest
 
 DUE = 2400.0
@@ -134,6 +136,19 @@ async def test_a_provider_that_says_so_only_when_asked_is_believed() -> None:
     await world.settle(after=DUE)
     assert world.secret == "lease-2"
     assert world.meter.renewals == [Reason.CANNOT_EXTEND]
+
+
+async def test_a_renew_command_at_full_life_does_not_count_as_an_extension_that_adds_nothing() -> (
+    None
+):
+    world = World(can=replace(fakes.CAN, minimum_ttl=0))
+    await world.settle()
+    await world.settle()
+    world.cluster.user_applies(manifest(annotations={names.RENEW: "now"}))
+    await world.settle()
+    assert world.count("extend") == 1
+    await world.settle(after=DUE)
+    assert (world.secret, ends(world)) == ("lease-1", DUE + 3600)
 
 
 async def test_an_extension_that_adds_nothing_makes_the_lease_be_replaced() -> None:
