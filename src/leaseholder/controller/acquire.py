@@ -59,6 +59,7 @@ class Acquirer:
             await self.cluster.delete_record(posted)
             return
         issued = await self._issue(adapter, attempt, posted)
+        view.memory.uids[posted.name] = posted.metadata.uid
         view.memory.leases[posted.name] = issued.lease
         view.memory.credentials[posted.name] = issued.credentials
         view.memory.looked[posted.name] = issued.lease.issued_at

@@ -193,8 +193,13 @@ class Observer:
 
     def _remember(self, memory: Memory, records: tuple[LeaseRecord, ...], now: datetime) -> None:
         """First sights are measured on our own clock; what is gone is forgotten."""
+        for known in records:
+            if memory.uids.setdefault(known.name, known.metadata.uid) != known.metadata.uid:
+                memory.forget(known.name)
+                memory.uids[known.name] = known.metadata.uid
         present = {r.name for r in records}
         for name in {
+            *memory.uids,
             *memory.leases,
             *memory.credentials,
             *memory.sighted,

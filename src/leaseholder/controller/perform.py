@@ -109,10 +109,11 @@ class Performer:
         Whoever revokes the lease moves the record first and the Secret next: then either this
         sees the record moved, or the write conflicts.
         """
-        held = {r.name for r in await self.cluster.records(dl.metadata.uid) if _held(r)}
+        records = await self.cluster.records(dl.metadata.uid)
+        held = {r.metadata.uid for r in records if _held(r)}
         now = await self.cluster.dynamic_lease(dl.metadata.namespace, dl.metadata.name)
         same = now is not None and now.metadata.uid == dl.metadata.uid and not now.deleting
-        if record.name not in held or now is None or not same:
+        if record.metadata.uid not in held or now is None or not same:
             return
         if now.secret_name != dl.secret_name or view.shown > record.number:
             return

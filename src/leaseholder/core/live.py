@@ -166,7 +166,7 @@ def _next_number(view: View, lease: DynamicLease) -> int:
     seen = [record.number for record in view.records]
     seen.append(number_of(told.record) if told is not None else 0)
     seen.append(number_of(drifted.record) if drifted is not None else 0)
-    return 1 + max(*seen, view.shown, view.foreign)
+    return 1 + max(*seen, view.highest_shown, view.foreign)
 
 
 def _extend(view: View, lease: DynamicLease) -> Step | None:

@@ -75,6 +75,8 @@ class Memory:
     The controller writes it, decisions read it. Keys are record names.
     """
 
+    uids: dict[str, str] = field(default_factory=dict)
+    """The uid that each record had: another one under its name is another lease."""
     leases: dict[str, ports.Lease] = field(default_factory=dict)
     credentials: dict[str, Credentials] = field(default_factory=dict)
     """Minted and not yet delivered."""
@@ -111,8 +113,10 @@ class Memory:
 
     def forget(self, name: str) -> None:
         """Drop what is known of a record that is no more."""
-        for known in (self.leases, self.credentials, self.gone_since, self.looked, self.contents):
+        for known in (self.uids, self.leases, self.credentials, self.contents):
             known.pop(name, None)
+        for moments in (self.gone_since, self.looked):
+            moments.pop(name, None)
         self.sighted.pop(name, None)
         self.searched.pop(name, None)
         self.shown_since.pop(name, None)
@@ -174,6 +178,12 @@ class View:
     def shown(self) -> int:
         """Number of the lease that the target Secret of ours shows; 0 where it shows none."""
         return number_of(self._owned.annotations.get(names.RECORD, "")) if self._owned else 0
+
+    @property
+    def highest_shown(self) -> int:
+        """Highest number of a lease that any Secret of ours shows, also under a former name."""
+        shown = (number_of(s.annotations.get(names.RECORD, "")) for s in self.secrets)
+        return max(shown, default=0)
 
     @property
     def _owned(self) -> ports.SecretView | None:

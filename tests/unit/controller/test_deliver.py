@@ -21,6 +21,19 @@ async def test_a_record_that_moved_meanwhile_is_not_delivered() -> None:
     assert world.count("write secret") == 0
 
 
+async def test_a_record_that_another_one_took_the_name_of_meanwhile_is_not_delivered() -> None:
+    world = World()
+    view, step = await world.upto(steps.Deliver)
+    name, other = step.record.name, {"uid": "another", "name": step.record.name}
+    meta = step.record.metadata.model_copy(update=other)
+    world.cluster.put_record(step.record.model_copy(update={"metadata": meta}))
+    await world.performer.perform(view, step)
+    assert world.count("write secret") == 0
+    await world.look()
+    assert name not in world.memory.leases
+    assert name not in world.memory.credentials
+
+
 async def test_a_dynamiclease_that_is_deleted_meanwhile_gets_no_secret() -> None:
     world = World()
     view, step = await world.upto(steps.Deliver)

@@ -72,6 +72,8 @@ def test_numbers_go_on_from_the_highest_that_any_trace_shows() -> None:
     assert decide(views.view(views.owed(3))) == Acquire(4)
     gone = views.record(7)
     assert decide(views.view(shows=gone)) == Acquire(8)
+    former = views.secret(views.record(8), name="former")
+    assert decide(views.view(shows=gone, secrets=(former,))) == Acquire(9)
     status = LeaseStatus(
         record=f"{views.UID}-9",
         id="lease-9",
