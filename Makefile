@@ -8,7 +8,8 @@ CLUSTER ?= leaseholder
 MOMENTS ?= 50
 MINUTES ?= 10
 .DEFAULT_GOAL := help
-.PHONY: help setup world-built test lint crds demo kills storm world run bench-scale cluster-kind clean lock
+.PHONY: help setup world-built test lint simulate mutants crds demo kills storm world run \
+  bench-scale cluster-kind clean lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 16
@@ -34,6 +35,12 @@ test: world-built ## All tests, on a real control plane, PostgreSQL and emulated
 	@COVERAGE_FILE=build/coverage/data $(BIN)/python -m coverage report \
 	  --include='*/leaseholder/core/*' --fail-under=100 > build/coverage/core.txt \
 	  || { cat build/coverage/core.txt; echo "core/ isn't covered whole"; exit 1; }
+
+simulate: $(READY) ## 10,000 histories with faults against the promises; SEED=n plays a batch again
+	@PYTHONHASHSEED=0 $(BIN)/python -W error -m tests.simulation $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+mutants: $(READY) ## Each rule switched off once: does the simulation find it? Writes docs/design/proof.md
+	@PYTHONHASHSEED=0 $(BIN)/python -W error -m tests.simulation.mutants $(ARGS)
 
 lint: $(READY) ## ruff, mypy --strict, import-linter, CRDs and reference in step with the models
 	@$(BIN)/ruff check .

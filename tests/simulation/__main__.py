@@ -1,0 +1,61 @@
+"""``python -m tests.simulation``: many batches on all processors, until one fails."""
+
+import argparse
+import multiprocessing
+import os
+import sys
+import time
+from collections import Counter
+from typing import Final
+
+from tests.simulation import explore
+
+HISTORIES: Final = 10_000
+FIRST: Final = 1
+
+
+def main() -> int:
+    """Explore; 1 where a promise was broken."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--histories", type=int, default=HISTORIES)
+    parser.add_argument("--first", type=int, default=FIRST, help="seed of the first batch")
+    parser.add_argument("--seed", type=int, help="play this one batch again, and shorten it")
+    parser.add_argument("--kinds", nargs="*", default=explore.KINDS, choices=explore.KINDS)
+    asked = parser.parse_args()
+    if asked.seed is not None:
+        return _told(explore.explore(asked.seed, kinds=asked.kinds))
+    return _many(asked.first, asked.histories // explore.BATCH, tuple(asked.kinds))
+
+
+def _many(first: int, batches: int, kinds: tuple[str, ...]) -> int:
+    begun, total = time.monotonic(), Counter[str]()
+    with multiprocessing.Pool(os.cpu_count()) as pool:
+        jobs = [(seed, kinds) for seed in range(first, first + batches)]
+        for result in pool.imap_unordered(_one, jobs):
+            total += result.figures
+            if result.failure:
+                pool.terminate()
+                return _told(result)
+            done, seconds = total["histories"], time.monotonic() - begun
+            print(f"\r{done} histories, {seconds:.0f} s", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    print(f"{time.monotonic() - begun:.0f} seconds")
+    for name, count in sorted(total.items()):
+        print(f"{count:9d}  {name}")
+    return 0
+
+
+def _one(job: tuple[int, tuple[str, ...]]) -> explore.Result:
+    seed, kinds = job
+    return explore.explore(seed, kinds=kinds)
+
+
+def _told(result: explore.Result) -> int:
+    print(result.failure or f"seed {result.seed}: every promise is kept")
+    if result.failure:
+        print(f"\nreplay: make simulate SEED={result.seed}")
+    return bool(result.failure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

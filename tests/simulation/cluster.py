@@ -1,0 +1,188 @@
+"""The API server of a history: the unit tests' fake, told to say what was written when.
+
+``Truth`` is the one API server; ``Way`` is one process's way to it, through that process's
+gate, generic over the port so that it needn't be told of every method.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from leaseholder import errors, ports
+from leaseholder.api import lease, names, record
+from leaseholder.api.conditions import Reason
+from tests.simulation import gate, server
+from tests.unit import clocks
+from tests.unit.controller import fakecluster, fakes
+
+_WRITES: Final = frozenset(
+    {
+        "patch_lease_status",
+        "create_record",
+        "update_record",
+        "delete_record",
+        "write_secret",
+        "touch_secret",
+        "disown_secret",
+        "delete_secret",
+        "stamp_workload",
+        "patch_provider_status",
+    }
+)
+"""Methods that change something; the others are reads."""
+_FREE: Final = frozenset({"credentialing", "emit", "secret_events"})
+"""Methods that don't go through the gate: events are lost without harm."""
+
+
+@dataclass(slots=True)
+class Hooks:
+    """Who wants to know what is written, at that moment."""
+
+    delivered: list[Callable[[tuple[str, str], str, str], None]] = field(default_factory=list)
+    """A Secret's key, the lease that it showed, the lease that it shows now (empty: none)."""
+    deleting: list[Callable[[ports.SecretView], None]] = field(default_factory=list)
+    """We delete a Secret."""
+    secrets: list[Callable[[ports.SecretEvent], None]] = field(default_factory=list)
+    """A Secret of ours changed."""
+    restarting: list[Callable[[ports.Workload, str, str], None]] = field(default_factory=list)
+    """A workload's pods are to be replaced; the stamp's key and value."""
+    released: list[Callable[[lease.DynamicLease], None]] = field(default_factory=list)
+    """A DynamicLease loses our finalizer and is gone."""
+
+
+class Truth(fakecluster.FakeCluster):
+    """The API server."""
+
+    def __init__(self, clock: clocks.FakeClock) -> None:
+        super().__init__(_Silent(), clock)
+        self.hooks = Hooks()
+        self.shut: set[str] = set()
+        """Namespaces that are on their way out."""
+
+    def shows(self, key: tuple[str, str]) -> str:
+        """The lease whose credentials a Secret holds; empty where it holds none."""
+        return self.values.get(key, {}).get(server.SHOWS, "")
+
+    @contextlib.asynccontextmanager
+    async def _call(self, name: str) -> AsyncIterator[None]:
+        yield
+
+    async def write_secret(
+        self,
+        draft: ports.SecretDraft,
+        current: ports.SecretView | None,
+        *,
+        dry_run: bool = False,
+    ) -> ports.SecretView:
+        key = draft.namespace, draft.name
+        if current is None and draft.namespace in self.shut:
+            raise errors.Refused(Reason.WRITE_REFUSED, "the namespace is terminating")
+        before = self.shows(key)
+        written = await super().write_secret(draft, current, dry_run=dry_run)
+        if not dry_run:
+            self._tell(written)
+            for hook in self.hooks.delivered:
+                hook(key, before, self.shows(key))
+        return written
+
+    async def stamp_workload(
+        self, current: ports.Workload, key: str, value: str, *, restart_at: datetime | None
+    ) -> None:
+        await super().stamp_workload(current, key, value, restart_at=restart_at)
+        for hook in self.hooks.restarting if restart_at is not None else ():
+            hook(current, key, value)
+
+    async def delete_secret(self, current: ports.SecretView) -> None:
+        known = self.secrets.get((current.namespace, current.name))
+        await super().delete_secret(current)
+        if known is not None:
+            self._tell(known, gone=True)
+            for hook in self.hooks.deleting:
+                hook(known)
+
+    def user_applies(self, manifest: Mapping[str, Any]) -> lease.DynamicLease:
+        """As in the unit tests, but the finalizer is kopf's to put on."""
+        key = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+        old = self.leases.get(key)
+        made = super().user_applies(manifest)
+        self._put_lease(made, finalizers=old.metadata.finalizers if old is not None else ())
+        return self.leases[key]
+
+    def kopf_changes_finalizer(self, holder: record.Holder, *, on: bool) -> None:
+        """Put our finalizer on a DynamicLease, or take it off one that is being deleted."""
+        key = holder.namespace, holder.name
+        known = self.leases.get(key)
+        if known is None or known.metadata.uid != holder.uid:
+            return
+        if on and not known.deleting and names.FINALIZER not in known.metadata.finalizers:
+            self._put_lease(known, finalizers=(names.FINALIZER,))
+        if not on and known.deleting:
+            for hook in self.hooks.released:
+                hook(known)
+            self.user_strips_finalizer(*key)
+
+    def user_changed(self, view: ports.SecretView | None, *, gone: bool = False) -> None:
+        """A user wrote or deleted a Secret: whoever watches hears of it."""
+        if view is not None:
+            self._tell(view, gone=gone)
+
+    def marked(self) -> list[ports.SecretEvent]:
+        """An event for each Secret of ours, as a watch begins with them."""
+        found = (_event(view) for view in self.secrets.values())
+        return [event for event in found if event is not None]
+
+    def _tell(self, view: ports.SecretView, *, gone: bool = False) -> None:
+        event = _event(view, gone=gone)
+        if event is not None:
+            for hook in self.hooks.secrets:
+                hook(event)
+
+
+def _event(view: ports.SecretView, *, gone: bool = False) -> ports.SecretEvent | None:
+    uid = view.labels.get(names.OWNER_UID, "")
+    name = view.annotations.get(names.OWNER_NAME, "")
+    if not uid or not name:
+        return None
+    return ports.SecretEvent(view.namespace, name, uid, "" if gone else view.resource_version)
+
+
+class _Silent(fakes.Trace):
+    """No trace is kept: a history would keep thousands of calls."""
+
+    def add(self, call: str) -> None:
+        return None
+
+
+class Way:
+    """``ports.Cluster``: one process's way to the API server.
+
+    Use ``cast(ports.Cluster, way)``: its methods are those of the truth, held up at the gate.
+    """
+
+    def __init__(self, truth: Truth, gate_: gate.Gate) -> None:
+        self._truth, self._gate = truth, gate_
+        self.events: asyncio.Queue[ports.SecretEvent] = asyncio.Queue()
+
+    async def secret_events(self) -> AsyncIterator[ports.SecretEvent]:
+        while True:
+            yield await self.events.get()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._truth, name)
+        if name in _FREE:
+            return method
+        side = gate.Side.WRITE if name in _WRITES else gate.Side.READ
+
+        async def held_up(*args: Any, **kwargs: Any) -> Any:
+            def effect() -> Awaitable[Any]:
+                result: Awaitable[Any] = method(*args, **kwargs)
+                return result
+
+            dry = kwargs.get("dry_run", False)
+            return await self._gate.call(gate.Side.READ if dry else side, name, effect)
+
+        setattr(self, name, held_up)
+        return held_up

@@ -1,0 +1,279 @@
+"""The judge: hears of every mint, revocation, delivery and deletion as it happens, and counts.
+
+What it knows is the servers' truth: the provider's own list of leases, the values in Secrets, the
+ledger. Where a promise has a bound (what a provider can't show, what somebody deleted by hand),
+the bound is kept here as an exemption with its reason. The promises are in ``promises``.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from leaseholder import ports
+from leaseholder.api import conditions, durations, lease, names, record
+from leaseholder.core.plan import MOST_LIVE
+from tests.simulation import promises, server
+from tests.simulation.process import Process
+from tests.simulation.promises import CALM, Broken
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+class Judge:
+    """Holds the promises against one world."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._forgiven: set[str] = set()
+        """Attempts whose record somebody deleted by hand: promise 1 ends there."""
+        self._orphans: set[str] = set()
+        """Leases whose owner said Orphan: they live out their time by the owner's will."""
+        self._replaced: dict[str, float] = {}
+        """When a Secret stopped showing a lease because we put another one there."""
+        self._owed_mints: defaultdict[str, int] = defaultdict(int)
+        """Mints that a DynamicLease may still see, by uid."""
+        self._in_vain = 0
+        """Mints that may come of crashes, faults and hands on what is ours."""
+        self._needs: set[tuple[str, str]] = set()
+        """Needs that were counted."""
+        self._holders: dict[str, str] = {}
+        """Uid that each attempt was for."""
+        self._forced_off: set[str] = set()
+        self._unfenced: set[str] = set()
+        """Leases that were revoked while no Secret was there: a former leader that stands just
+        before its POST can't be fenced off. Somebody overwrites what it writes."""
+        self._broken: list[Broken] = []
+        self._pods = ""
+        """The lease that the workload's pods use; empty where it isn't known."""
+        self._edits = self._strips = 0
+        world.server.hooks.minted.append(self._minted)
+        world.server.hooks.revoking.append(self._revoking)
+        world.truth.hooks.delivered.append(self._delivered)
+        world.truth.hooks.deleting.append(self._deleting_secret)
+        world.truth.hooks.released.append(self._released)
+
+    # -- what the world tells
+
+    def applied(self, old: lease.DynamicLease | None, new: lease.DynamicLease) -> None:
+        """A user created or changed the DynamicLease."""
+        before, after = (old.spec, new.spec) if old is not None else (None, new.spec)
+        commanded = old is not None and old.command(names.ROTATE) != new.command(names.ROTATE)
+        sources = before is None or before.infisical != after.infisical
+        self._owed_mints[new.metadata.uid] += sources + commanded
+
+    def tampered(self) -> None:
+        """Somebody changed what is ours: one more mint may be needed."""
+        self._replaced.clear()
+        self._pods = ""
+        self._allow()
+
+    def overlaps_lost(self) -> None:
+        """A restore dropped what records said of overlap."""
+        self._replaced.clear()
+        self._pods = ""
+        self._allow()
+
+    def secret_lost(self, values: Mapping[str, str]) -> None:
+        """A user deleted the Secret: its lease lives on until another one is delivered."""
+        shown = values.get(server.SHOWS, "")
+        if shown:
+            self._replaced[shown] = math.inf
+        self._allow()
+
+    def edited(self) -> None:
+        """A user changed the Secret's data."""
+        self._edits += 1
+        self._allow()
+
+    def stripped(self) -> None:
+        """A user took our annotations off the Secret."""
+        self._strips += 1
+        self._pods = ""
+
+    def restarting(self, known: ports.Workload, key: str, value: str) -> None:
+        """We replace a workload's pods."""
+        if known.stamps.get(key) == value:
+            self.broke(3, f"{known.name} is restarted twice for {value}")
+
+    def rolled_out(self) -> None:
+        """The workload's pods are up; they read the Secret when they started."""
+        self._pods = self._world.truth.shows(self._world.secret_key) or self._pods
+
+    def deleting(self, dl: lease.DynamicLease) -> None:
+        """The DynamicLease is to be deleted: what its Secret shows may be its owner's to keep."""
+        if dl.spec.deletion.policy == "Orphan":
+            self._orphans |= self.shown()
+
+    def record_taken(self, gone: record.LeaseRecord) -> None:
+        """Somebody deleted a record by hand."""
+        self._forgiven.add(gone.spec.attempt_id)
+        self._pods = ""
+        self._allow()
+
+    def forced_off(self, dl: lease.DynamicLease) -> None:
+        """Somebody took the finalizer off by hand."""
+        self._forced_off.add(dl.metadata.uid)
+
+    def crashing(self, process: Process) -> None:
+        """A process ends; what it had in hand is lost and may be needed anew."""
+        busy = process.gate.paused or not process.alive
+        in_hand = any(m.credentials or m.lost for m in process.memories)
+        if busy or in_hand:
+            self._allow()
+
+    def faulted(self) -> None:
+        """A call is held up or fails: what comes of it may be a mint in vain."""
+        self._allow()
+
+    def _allow(self) -> None:
+        self._in_vain += 1
+
+    def entitled(self, uid: str) -> bool:
+        """Whether a mint is needed, or explained by something that went wrong; counts it.
+
+        Two processes at once claim each other's attempts: one need may cost several mints.
+        """
+        owed = self._owed_mints[uid] > 0
+        if not owed and not self._in_vain:
+            return False
+        if len(self._world.processes) == 1:
+            self._owed_mints[uid] -= owed
+            self._in_vain -= not owed
+        return True
+
+    # -- when to look
+
+    def broke(self, promise: int, what: str) -> None:
+        """A promise is broken in the midst of a call: told when the call is over."""
+        self._broken.append(Broken(promise, what))
+
+    def at_each_step(self) -> None:
+        """What must hold whenever nothing is under way at this very moment."""
+        if self._broken:
+            raise self._broken[0]
+        promises.no_lost_lease(self)
+        if self._world.calm_for >= CALM:
+            promises.no_dead_credential(self)
+            promises.nothing_left_over(self)
+            self._settle_accounts()
+
+    def at_the_end(self) -> None:
+        """What must hold when the DynamicLease is deleted and time enough went by."""
+        promises.deletion_revokes(self)
+
+    def _settle_accounts(self) -> None:
+        """All is well: nobody is entitled to a mint any more."""
+        dl = self._world.dl
+        if dl is not None and self._ready(dl):
+            self._owed_mints[dl.metadata.uid] = self._in_vain = 0
+
+    # -- what is
+
+    def living(self) -> Iterator[server.Minted]:
+        """The leases at the provider that we answer for."""
+        for minted in self._world.server.living():
+            if minted.attempt not in self._forgiven and minted.id not in self._orphans:
+                yield minted
+
+    def recorded(self, minted: server.Minted) -> bool:
+        """Whether a record, or a process about to put it back on record, knows of a lease."""
+        ledger = self._world.truth.ledger.values()
+        if any(
+            r.status.lease_id == minted.id or r.spec.attempt_id == minted.attempt for r in ledger
+        ):
+            return True
+        memories = (m for p in self._world.processes for m in p.memories)
+        return any(lost.id == minted.id for m in memories for _, lost in m.lost.values())
+
+    def shown(self) -> set[str]:
+        """The leases whose credentials stand in a Secret."""
+        return {self._world.truth.shows(key) for key in self._world.truth.values} - {""}
+
+    def wanted(self, dl: lease.DynamicLease) -> bool:
+        """Whether nothing but ourselves stands between a DynamicLease and its credentials."""
+        target = self._world.truth.secrets.get((dl.metadata.namespace, dl.secret_name))
+        ours = target is None or target.belongs_to(dl.metadata.uid)
+        contested = dl.status.drift is not None and dl.status.drift.times > 1
+        ready = conditions.find(dl.status.conditions, conditions.ConditionType.READY)
+        taken = ready is not None and ready.reason == conditions.Reason.SLOT_TAKEN
+        hindered = dl.deleting or dl.spec.suspend or self.crowded(dl)
+        return ours and not (hindered or contested or taken)
+
+    def waits_for_the_secret(self, uid: str) -> bool:
+        """Whether it is suspended, or another DynamicLease may have the Secret that it wants."""
+        wanted = [dl for dl in self._world.truth.leases.values() if dl.metadata.uid == uid]
+        names_ = [dl.secret_name for dl in self._world.truth.leases.values()]
+        return any(dl.spec.suspend or names_.count(dl.secret_name) > 1 for dl in wanted)
+
+    def crowded(self, dl: lease.DynamicLease) -> bool:
+        """Whether so many leases are unpaid that promise 2 yields to promise 1."""
+        mine = [
+            r
+            for r in self._world.truth.ledger.values()
+            if r.spec.for_.uid == dl.metadata.uid and r.state is not record.State.ABANDONED
+        ]
+        return len(mine) >= MOST_LIVE
+
+    def _ready(self, dl: lease.DynamicLease) -> bool:
+        return conditions.is_true(dl.status.conditions, conditions.ConditionType.READY)
+
+    # -- what is heard of
+
+    def _minted(self, minted: server.Minted) -> None:
+        known = self._world.truth.ledger.values()
+        attempt = next((r for r in known if r.spec.attempt_id == minted.attempt), None)
+        if attempt is None and minted.attempt not in self._forgiven:
+            self.broke(1, f"{minted.id} is minted, and no record says so")
+        if any(one.attempt == minted.attempt for one in self._world.server.leases.values()):
+            self.broke(4, f"{minted.id} is minted by a request that was sent twice")
+        if attempt is not None:
+            self._holders[minted.id] = attempt.spec.for_.uid
+            promises.never_twice(self, minted, attempt.spec.for_.uid)
+        self._world.figures.mints += 1
+
+    def _revoking(self, minted: server.Minted) -> None:
+        if self._world.secret_key not in self._world.truth.secrets:
+            self._unfenced.add(minted.id)
+        promises.make_before_break(self, minted)
+        promises.secrets_go_first(self, minted)
+        self._world.figures.revocations += 1
+
+    def _delivered(self, key: tuple[str, str], before: str, after: str) -> None:
+        self._world.figures.deliveries += 1
+        self._pods = self._pods or after
+        if before != after:
+            self._edits = self._strips = 0
+        for lost, at in self._replaced.items():
+            if math.isinf(at) and lost != after:
+                self._replaced[lost] = self._world.clock.seconds
+        if before and before != after:
+            self._replaced[before] = self._world.clock.seconds
+        minted = self._world.server.leases.get(after)
+        if minted is None or after in self._unfenced or minted.attempt in self._forgiven:
+            return
+        if minted.by_us or (minted.killed and before):
+            self.broke(2, f"{after} is put into a Secret, and we had revoked it")
+
+    def _deleting_secret(self, gone: ports.SecretView) -> None:
+        dl = self._world.dl
+        if dl is None or dl.deleting or gone.name != dl.secret_name:
+            return
+        if gone.belongs_to(dl.metadata.uid):
+            self.broke(2, f"Secret {gone.name} is wanted, and we deleted it")
+
+    def _released(self, dl: lease.DynamicLease) -> None:
+        """The finalizer goes off a DynamicLease: it is gone in this moment."""
+        if dl.spec.deletion.policy == "Orphan":
+            return
+        world, uid = self._world, dl.metadata.uid
+        since = dl.metadata.deletion_timestamp or world.clock.wall()
+        timed_out = world.clock.wall() >= since + durations.parse(dl.spec.deletion.timeout)
+        if timed_out or dl.metadata.namespace in world.truth.shut or uid in self._forced_off:
+            return
+        if not (self._world.kind.can.verifiable or self._world.kind.can.revocable):
+            return
+        left = [m.id for m in self.living() if self._holders.get(m.id) == uid]
+        if left:
+            self.broke(5, f"the DynamicLease is gone before its time, and {left} live on")

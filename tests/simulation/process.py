@@ -1,0 +1,162 @@
+"""One operator process: controller, ledger and what kopf does around them.
+
+kopf's part is played as far as it matters: the finalizer is put on before the first hint, a
+deletion waits for ``retired`` and then takes the finalizer off, what is there when the process
+starts is told again, and what fails is tried again.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import datetime, timedelta
+from typing import Any, Final, cast
+
+from leaseholder import errors, ports
+from leaseholder.api import provider, record
+from leaseholder.controller import assembly, ledger, supplies
+from leaseholder.core.view import Memory
+from tests.simulation import cluster, gate, server
+from tests.simulation.loop import ManualLoop
+from tests.unit import clocks
+from tests.unit.controller import fakes, world
+
+KOPF_AGAIN: Final = 5.0
+
+
+class Clock:
+    """One machine's clocks: the monotonic one is right, the wall clock may be anywhere."""
+
+    def __init__(self, true: clocks.FakeClock) -> None:
+        self._true = true
+        self.off = 0.0
+
+    def monotonic(self) -> float:
+        return self._true.monotonic()
+
+    def wall(self) -> datetime:
+        return self._true.wall() + timedelta(seconds=self.off)
+
+
+class Process:
+    """A process from its start to its end."""
+
+    def __init__(
+        self,
+        loop: ManualLoop,
+        truth: cluster.Truth,
+        behind: server.Server,
+        late: gate.Late,
+    ) -> None:
+        self.gate = gate.Gate(self._struck, late)
+        self.clock = Clock(loop.clock)
+        self.deaf = False
+        """No event reaches it any more: it learns by comparing only."""
+        self._loop, self._truth = loop, truth
+        self._way = cluster.Way(truth, self.gate)
+        self.port = cast(ports.Cluster, self._way)
+        adapter = server.Adapter(behind, self.gate)
+        self.supplies = supplies.Supplies(
+            self.port, self.clock, lambda access, credentials: adapter, _address
+        )
+        self.controller = assembly.assemble(
+            self.port,
+            self.supplies,
+            clock=self.clock,
+            meter=fakes.FakeMeter(fakes.Trace()),
+            installation=world.HERE,
+            workers=1,
+        )
+        self.ledger = ledger.Ledger(self.port, self.controller)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._parts = [
+            self._spawn(self.controller.run()),
+            self._spawn(self.ledger.run()),
+            self._spawn(self.ledger.follow_secrets()),
+        ]
+        self.lists()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it hasn't crashed."""
+        return not self.gate.dead
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is neither dead, nor held up, nor about to meet something."""
+        return self.alive and not self.gate.paused and not self.gate.armed
+
+    @property
+    def memories(self) -> list[Memory]:
+        """What it knows first-hand."""
+        return [entry.memory for entry in self.controller._entries.values()]
+
+    def lists(self) -> None:
+        """The watches begin: each tells first what is there."""
+        for dl in self._truth.leases.values():
+            self.hears(dl.holder)
+        for event in self._truth.marked():
+            self.hears_of_secret(event)
+
+    def hears(self, holder: record.Holder) -> None:
+        """An event about a DynamicLease reaches the process."""
+        if self.alive and not self.deaf:
+            self._spawn(self._handle(holder))
+
+    def hears_of_secret(self, event: ports.SecretEvent) -> None:
+        """An event about a Secret reaches the process."""
+        if self.alive and not self.deaf:
+            self._way.events.put_nowait(event)
+
+    def crash(self) -> None:
+        """The process ends here and now, and everything that only it knew is lost."""
+        self.gate.kill()
+        self.bury()
+
+    def bury(self) -> None:
+        """Take a dead process's tasks off the loop."""
+        for task in self._tasks:
+            task.cancel()
+        self._loop.drain()
+
+    def check(self) -> None:
+        """Raises what ended a part of the process that never ends by itself."""
+        for part in self._parts:
+            if self.alive and part.done():
+                raise AssertionError(f"{part.get_coro()} ended") from part.exception()
+
+    def _struck(self) -> None:
+        """The process crashed at a call of its own; ``bury`` is called from outside."""
+        self.gate.kill()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _handle(self, holder: record.Holder) -> None:
+        """What kopf makes of an event, as often as it takes."""
+        while True:
+            try:
+                dl = await self.port.dynamic_lease(holder.namespace, holder.name)
+                if dl is None or dl.metadata.uid != holder.uid:
+                    await self.controller.offer(holder)
+                elif dl.deleting:
+                    await self.controller.retired(holder)
+                    await self._change_finalizer(holder, on=False)
+                else:
+                    await self._change_finalizer(holder, on=True)
+                    await self.controller.offer(holder)
+            except errors.ClusterError:
+                await asyncio.sleep(KOPF_AGAIN)
+            else:
+                return
+
+    async def _change_finalizer(self, holder: record.Holder, *, on: bool) -> None:
+        async def effect() -> None:
+            self._truth.kopf_changes_finalizer(holder, on=on)
+
+        await self.gate.call(gate.Side.WRITE, "finalizer", effect)
+
+
+def _address(spec: provider.ProviderSpec) -> str:
+    return spec.infisical.url if spec.infisical is not None else ""

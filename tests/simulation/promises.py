@@ -1,0 +1,239 @@
+"""The five promises of DESIGN, section 1, held against what really is.
+
+Each is a function with the promise's own sentence, and says when it is held and what its bounds
+are. ``judge`` calls them, and keeps what they need to know.
+"""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from leaseholder.api import durations, lease, names, record
+from tests.simulation import server
+
+if TYPE_CHECKING:
+    from tests.simulation.judge import Judge
+    from tests.simulation.world import World
+
+CALM: Final = 1300.0
+"""After so many quiet seconds with a provider that answers, everything must be well: the longest
+back-off (10 min), a probe (5 min), an overlap (2 min), the searches, and some."""
+
+
+class Broken(AssertionError):
+    """A promise isn't kept."""
+
+    def __init__(self, promise: int, what: str) -> None:
+        super().__init__(f"promise {promise}: {what}")
+        self.promise = promise
+
+
+def no_lost_lease(judge: "Judge") -> None:
+    """Every lease is on record before it is minted, the record outlives crash, restore,
+    finalizer and namespace, and goes only when the provider confirms that the lease is gone.
+
+    Held at every step: whatever lives at the provider is on the ledger (by its id or by its
+    attempt), or in the memory of a live process whose record somebody took from under it.
+    """
+    for minted in judge.living():
+        if not judge.recorded(minted):
+            raise Broken(1, f"{minted.id} lives, and nobody knows of it")
+
+
+def nothing_left_over(judge: "Judge") -> None:
+    """No lost lease, after a quiet time: nothing lives but what a Secret shows or overlap keeps.
+
+    Bounds: a kind that can't be revoked lives out its ttl, and so does one that can't be
+    searched for while its id isn't known. Leases of a DynamicLease that is gone wait for its
+    namesake, those of one whose Secret an older one has live on for its pods.
+    """
+    world = judge._world
+    if not world.kind.can.revocable:
+        return
+    dl = world.dl
+    overlap = durations.parse(dl.spec.rotation.overlap).total_seconds() if dl is not None else 0
+    shown, ledger = judge.shown(), world.truth.ledger.values()
+    for minted in judge.living():
+        replaced = judge._replaced.get(minted.id)
+        recent = replaced is not None and world.clock.seconds < replaced + overlap + 180
+        named = any(r.status.lease_id == minted.id for r in ledger)
+        hidden = not world.kind.can.recoverable and not named
+        uids = {one.metadata.uid for one in world.truth.leases.values()}
+        inherited = judge._holders.get(minted.id) not in uids and not world.all_ready
+        waits = judge.waits_for_the_secret(judge._holders.get(minted.id, ""))
+        if minted.id not in shown and not (recent or hidden or inherited or waits):
+            raise Broken(1, f"{minted.id} lives on after a quiet time, and no Secret shows it")
+
+
+def no_dead_credential(judge: "Judge") -> None:
+    """No dead credential in a Secret while the provider answers.
+
+    Held after a quiet time, with the provider up and a process at work: a DynamicLease that is
+    wanted is Ready, and what its Secret shows lives.
+    """
+    world = judge._world
+    dl = world.dl
+    if dl is None or not judge.wanted(dl):
+        return
+    if not judge._ready(dl):
+        raise Broken(2, "all is quiet, and the DynamicLease still isn't Ready")
+    shown = world.truth.shows((dl.metadata.namespace, dl.secret_name))
+    if not world.server.lives(shown):
+        raise Broken(2, f"Ready, but the Secret shows {shown or 'nothing'}, which doesn't live")
+    values = world.truth.values[dl.metadata.namespace, dl.secret_name]
+    unseen = judge._edits and judge._strips
+    if values.get(server.PASSWORD) != f"password of {shown}" and not unseen:
+        raise Broken(2, f"Ready, but the data of {shown} was edited")
+
+
+def make_before_break(judge: "Judge", minted: server.Minted) -> None:
+    """A replaced lease lives on until the workloads have moved to the new one; then it is
+    revoked.
+
+    Held at each revocation of ours. Exempt: the DynamicLease is being deleted or gone (promise
+    5), one slot (replaced in place), a limit of live leases that forces the oldest out.
+    """
+    world = judge._world
+    dl = world.dl
+    if dl is None or dl.deleting or not world.server.lives(minted.id):
+        return
+    if world.kind.can.slots == "One":
+        _in_place(judge, minted, dl)
+        return
+    if world.truth.shows((dl.metadata.namespace, dl.secret_name)) == minted.id:
+        judge.broke(3, f"{minted.id} is revoked while the Secret shows it")
+    overlap = durations.parse(dl.spec.rotation.overlap).total_seconds()
+    replaced = judge._replaced.get(minted.id)
+    mine = judge._holders.get(minted.id) == dl.metadata.uid
+    moves = bool(dl.spec.rotation.restart_targets) and mine and not judge.crowded(dl)
+    if moves and minted.id == judge._pods:
+        judge.broke(3, f"{minted.id} is revoked, and pods use it that weren't replaced yet")
+    by_hand = minted.attempt in judge._forgiven
+    if replaced is None or by_hand or not mine or judge.crowded(dl):
+        return
+    if world.clock.seconds < replaced + overlap - 1:
+        judge.broke(3, f"{minted.id} is revoked before its overlap is over")
+
+
+def secrets_go_first(judge: "Judge", minted: server.Minted) -> None:
+    """No dead credential in a Secret, on deletion: the Secrets go before the leases.
+
+    Exempt: the wait for the deletion is over, and the Secret can't be deleted.
+    """
+    world = judge._world
+    dl = world.dl
+    if dl is None or not dl.deleting or not world.server.lives(minted.id):
+        return
+    ours = [key for key, view in world.truth.secrets.items() if names.OWNER_UID in view.labels]
+    shown = {world.truth.shows(key) for key in ours}
+    if minted.id in shown and judge._holders.get(minted.id) == dl.metadata.uid:
+        judge.broke(2, f"{minted.id} is revoked on deletion while a Secret shows it")
+
+
+def ready_is_retracted(judge: "Judge", dl: lease.DynamicLease) -> None:
+    """Ready goes False before a dead credential is replaced.
+
+    Held at a mint in quiet times, so that the lease didn't die in this moment.
+    """
+    world = judge._world
+    shown = world.truth.shows((dl.metadata.namespace, dl.secret_name))
+    dead = shown in world.server.leases and not world.server.lives(shown)
+    if dead and judge._ready(dl) and len(world.processes) == 1 and world.calm_for > _PROBED:
+        judge.broke(2, f"{shown} is dead and about to be replaced, and Ready stays True")
+
+
+def _in_place(judge: "Judge", minted: server.Minted, dl: lease.DynamicLease) -> None:
+    """One slot: what the Secret shows goes only when a new lease is really needed."""
+    world, uid = judge._world, dl.metadata.uid
+    if world.truth.shows((dl.metadata.namespace, dl.secret_name)) != minted.id:
+        return
+    _count_needs(judge, dl)
+    if judge._owed_mints[uid] + judge._in_vain <= 0:
+        judge.broke(4, f"{minted.id} makes room on its slot, and nothing needs a new lease")
+
+
+def never_twice(judge: "Judge", minted: server.Minted, uid: str) -> None:
+    """Never mint twice for one need. Never rotate because of an outage, a restart, a label, an
+    annotation or a clock.
+
+    Held at each mint by counting: needs are a new DynamicLease, source or command, a lease that
+    ended or is due for replacement, a Secret that was deleted, records that were tampered with.
+    Each call that is held up or fails, and each crash in the midst of something, may cost one
+    mint in vain. When all was quiet and well, the count starts from nothing.
+    """
+    world = judge._world
+    known = (one for one in world.truth.leases.values() if one.metadata.uid == uid)
+    dl = next(known, None)
+    if dl is None:
+        return
+    ready_is_retracted(judge, dl)
+    _count_needs(judge, dl)
+    if not judge.entitled(uid):
+        judge.broke(4, f"{minted.id} is minted, and nothing needed it")
+
+
+def _count_needs(judge: "Judge", dl: lease.DynamicLease) -> None:
+    """Needs that arise at the provider: a lease that ended, or whose replacement is due."""
+    world, uid = judge._world, dl.metadata.uid
+    shown = world.truth.shows((dl.metadata.namespace, dl.secret_name))
+    for one in world.server.leases.values():
+        if judge._holders.get(one.id) != uid:
+            continue
+        ended = not world.server.lives(one.id) and not one.by_us
+        if ended or (one.id == shown and _due(world, dl, one)):
+            need = ("ended" if ended else "due", one.id)
+            judge._owed_mints[uid] += need not in judge._needs
+            judge._needs.add(need)
+
+
+def _due(world: "World", dl: lease.DynamicLease, minted: server.Minted) -> bool:
+    """Whether a lease that lives is old enough to be replaced."""
+    now, known = world.server.now(), minted.lease
+    age = dl.spec.rotation.max_age
+    if age is not None and now >= known.issued_at + durations.parse(age):
+        return True
+    extends = world.kind.can.renewable and world.kind.longest is None
+    if extends and dl.spec.renewal.strategy != "Rotate":
+        return False
+    granted = timedelta(seconds=minted.granted)
+    asked = durations.parse(dl.spec.ttl) if dl.spec.ttl is not None else granted
+    percent = dl.spec.renewal.after_percent or 66
+    return now >= known.expires_at - min(asked, granted) * (100 - percent) / 100 - _SECOND
+
+
+_SECOND: Final = timedelta(seconds=1)
+_PROBED: Final = 330.0
+"""Seconds after which a lease that somebody revoked was noticed."""
+
+
+def deletion_revokes(judge: "Judge") -> None:
+    """Deletion revokes, verifies, retries; it never wedges a namespace for ever and never leaks
+    in silence.
+
+    Held at the end, when the DynamicLease was deleted and time enough went by: no lease, no
+    Secret, no record, no finalizer. Exempt: what its owner orphaned, and records that were given
+    up with an event, which wait for an administrator.
+    """
+    world = judge._world
+    if world.truth.leases:
+        raise Broken(5, f"{[*world.truth.leases]} are still there")
+    living = [m.id for m in judge.living()]
+    if living:
+        raise Broken(5, f"{living} live on")
+    given_up = record.State.ABANDONED
+    left = [r.name for r in world.truth.ledger.values() if r.state is not given_up]
+    if left:
+        raise Broken(5, f"records {left} are left")
+    secrets = [key for key, view in world.truth.secrets.items() if names.OWNER_UID in view.labels]
+    if secrets:
+        raise Broken(5, f"Secrets {secrets} are left")
+
+
+def without_status(known: record.LeaseRecord) -> record.LeaseRecord:
+    """A record as it comes back from a backup that dropped its status."""
+    notes = {}
+    if known.status.lease_id:
+        notes[names.LEASE_ID] = known.status.lease_id
+        if known.status.expires_at is not None:
+            notes[names.EXPIRES_AT] = known.status.expires_at.isoformat()
+    meta = {**known.metadata.model_dump(), "annotations": notes}
+    return record.LeaseRecord.model_validate({"metadata": meta, "spec": known.spec.dump()})

@@ -1,0 +1,320 @@
+"""Five classes of provider, and the server behind them: the truth about leases.
+
+``Kind`` says what a class can do and how it behaves where classes differ. ``Server`` is one
+provider with its database; ``Adapter`` is one process's way to it, through that process's gate.
+What a server keeps of a lease is what the promises are held against, never our own records.
+"""
+
+import enum
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from leaseholder import errors, ports
+from leaseholder.api import base
+from leaseholder.api.conditions import Reason
+from leaseholder.secrecy import Credentials
+from tests.simulation import gate
+from tests.unit import clocks
+
+DEFAULT_TTL: Final = 3600
+SHOWS: Final = "DB_USERNAME"
+"""Key of the credentials whose value is the lease's id."""
+PASSWORD: Final = "DB_PASSWORD"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A class of provider."""
+
+    name: str
+    can: ports.Capabilities
+    commits_late: int = 0
+    """A lost mint can take effect so many seconds after it was sent."""
+    longest: int | None = None
+    """A lease can't be extended beyond so many seconds after its mint."""
+
+
+KINDS: Final = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            name="taggable",
+            can=ports.Capabilities(
+                renewable=True,
+                revocable=True,
+                verifiable=True,
+                recoverable=True,
+                minimum_ttl=5,
+                settle=40,
+                replica_lag=60,
+            ),
+            commits_late=30,
+        ),
+        Kind(
+            name="owner-and-time",
+            can=ports.Capabilities(
+                renewable=True,
+                revocable=True,
+                verifiable=True,
+                recoverable=False,
+                settle=20,
+                replica_lag=10,
+            ),
+            commits_late=15,
+        ),
+        Kind(
+            name="accessor",
+            can=ports.Capabilities(
+                renewable=True, revocable=True, verifiable=True, recoverable=True
+            ),
+            longest=7200,
+        ),
+        Kind(
+            name="blind",
+            can=ports.Capabilities(
+                renewable=False, revocable=False, verifiable=False, recoverable=False, settle=10
+            ),
+            commits_late=10,
+        ),
+        Kind(
+            name="one-slot",
+            can=ports.Capabilities(
+                renewable=True,
+                revocable=True,
+                verifiable=True,
+                recoverable=True,
+                slots="One",
+                settle=20,
+                replica_lag=10,
+            ),
+            commits_late=15,
+        ),
+    )
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Minted:
+    """One lease that was ever minted, as its server knows it."""
+
+    lease: ports.Lease
+    attempt: str
+    slot: str
+    granted: float
+    """Seconds of life at its mint."""
+    revoked_at: datetime | None = None
+    by_us: bool = False
+    """One of our processes revoked it."""
+    killed: bool = False
+    """Its credentials are dead although it is on the list: the shared account moved on."""
+
+    @property
+    def id(self) -> str:
+        return self.lease.id
+
+
+class State(enum.Enum):
+    """Whether a provider answers."""
+
+    UP = "it answers"
+    REFUSES = "no connection"
+    HANGS = "requests may have arrived, for all that one knows"
+
+
+@dataclass(slots=True)
+class Hooks:
+    """Who wants to know what happens at the server, at that moment."""
+
+    minted: list[Callable[[Minted], None]] = field(default_factory=list)
+    revoking: list[Callable[[Minted], None]] = field(default_factory=list)
+
+
+class Server:
+    """A provider's database. Methods act at once and know nothing of networks."""
+
+    def __init__(self, kind: Kind, clock: clocks.FakeClock) -> None:
+        self.kind, self.clock = kind, clock
+        self.leases: dict[str, Minted] = {}
+        self.state = State.UP
+        self.lagging = False
+        """Reads come from a replica that trails as far as it may."""
+        self.stubborn = 0
+        """So many revocations are answered with a failure."""
+        self.hooks = Hooks()
+        self._numbers = itertools.count(1)
+
+    def now(self) -> datetime:
+        return base.whole_second(self.clock.wall())
+
+    # -- what lives
+
+    def alive(self, minted: Minted) -> bool:
+        """Whether it is on the server's list."""
+        return minted.revoked_at is None and minted.lease.expires_at > self.now()
+
+    def lives(self, lease_id: str) -> bool:
+        """Whether one can log in with the credentials of a lease."""
+        minted = self.leases.get(lease_id)
+        return minted is not None and self.alive(minted) and not minted.killed
+
+    def living(self) -> list[Minted]:
+        """The leases on the server's list."""
+        return [minted for minted in self.leases.values() if self.alive(minted)]
+
+    # -- what requests do
+
+    def mint(self, attempt: ports.Attempt) -> ports.Issued:
+        life = timedelta(seconds=attempt.ttl_seconds or DEFAULT_TTL)
+        now, longest = self.now(), self.kind.longest
+        latest = now + timedelta(seconds=longest) if longest is not None else None
+        made = ports.Lease(
+            id=f"lease-{next(self._numbers)}",
+            source=attempt.source,
+            issued_at=now,
+            expires_at=min(now + life, latest) if latest is not None else now + life,
+            latest=latest,
+        )
+        slot = str(attempt.source["dynamicSecretName"])
+        granted = (made.expires_at - now).total_seconds()
+        minted = Minted(lease=made, attempt=attempt.attempt_id, slot=slot, granted=granted)
+        for hook in self.hooks.minted:
+            hook(minted)
+        if self.kind.can.slots == "One":
+            self._kill_others(slot)
+        self.leases[made.id] = minted
+        return ports.Issued(made, Credentials({SHOWS: made.id, PASSWORD: f"password of {made.id}"}))
+
+    def extend(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+        minted = self._seen(lease)
+        if not self.kind.can.renewable:
+            raise errors.CannotExtend(Reason.CANNOT_EXTEND, "its kind can't be extended")
+        # Extensions add up: what is sent is the difference to the expiry that the caller knows.
+        added = (until - lease.expires_at).total_seconds()
+        if self.kind.can.minimum_ttl > max(added, 1):
+            raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, "too short an extension")
+        longer = minted.lease.expires_at + timedelta(seconds=max(0, added))
+        latest = minted.lease.latest
+        if latest is not None and longer > latest:
+            reason = Reason.CANNOT_EXTEND
+            raise errors.CannotExtend(reason, "it is at its end", latest=latest)
+        minted.lease = _ending(minted.lease, longer)
+        return minted.lease
+
+    def inspect(self, lease: ports.Lease) -> ports.Lease:
+        return self._seen(lease, reads=True).lease
+
+    def revoke(self, lease: ports.Lease, *, by_us: bool = True) -> ports.Revocation:
+        if not self.kind.can.revocable and by_us:
+            return ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE)
+        minted = self._seen(lease)
+        if self.stubborn and by_us:
+            self.stubborn -= 1
+            return ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE)
+        if by_us:
+            for hook in self.hooks.revoking:
+                hook(minted)
+        minted.revoked_at, minted.by_us = self.now(), by_us
+        if self.kind.can.slots == "One":
+            self._kill_others(minted.slot)
+        return ports.Revocation(done=True)
+
+    def recover(self, attempt_id: str) -> Sequence[ports.Lease]:
+        return [
+            minted.lease
+            for minted in self.living()
+            if minted.attempt == attempt_id and not self._too_young(minted)
+        ]
+
+    # -- how it trails
+
+    def _seen(self, lease: ports.Lease, *, reads: bool = False) -> Minted:
+        """The lease as this request finds it: a replica may miss its mint or its end."""
+        minted = self.leases.get(lease.id)
+        if minted is not None and self._too_young(minted):
+            minted = None
+        trailing = reads and self.lagging and minted is not None and self._just_ended(minted)
+        if minted is None or not (self.alive(minted) or trailing):
+            raise errors.LeaseGone(Reason.GONE, "no such lease")
+        return minted
+
+    def _too_young(self, minted: Minted) -> bool:
+        return self.lagging and self.now() < minted.lease.issued_at + self._lag
+
+    def _just_ended(self, minted: Minted) -> bool:
+        return minted.revoked_at is not None and self.now() < minted.revoked_at + self._lag
+
+    @property
+    def _lag(self) -> timedelta:
+        return timedelta(seconds=self.kind.can.replica_lag)
+
+    def _kill_others(self, slot: str) -> None:
+        """A shared account: its password changed, and with it every older credential."""
+        for minted in self.leases.values():
+            minted.killed = minted.killed or minted.slot == slot
+
+
+def _ending(lease: ports.Lease, at: datetime) -> ports.Lease:
+    return ports.Lease(
+        id=lease.id,
+        source=lease.source,
+        issued_at=lease.issued_at,
+        expires_at=at,
+        latest=lease.latest,
+        handle=lease.handle,
+    )
+
+
+class Adapter:
+    """``ports.Provider``: one process's way to the server."""
+
+    def __init__(self, server: Server, way: gate.Gate) -> None:
+        self._server, self._gate = server, way
+
+    def now(self) -> datetime:
+        return self._server.now()
+
+    async def check(self) -> ports.Health:
+        health = ports.Health(server_version="1", clock_skew=0, capabilities=())
+        return await self._call("check", lambda: health)
+
+    async def prepare(self, attempt: ports.Attempt) -> None:
+        await self._call("prepare", lambda: None)
+
+    async def issue(self, attempt: ports.Attempt) -> ports.Issued:
+        return await self._call("issue", lambda: self._server.mint(attempt), attempt.deadline)
+
+    async def extend(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+        return await self._call("extend", lambda: self._server.extend(lease, until))
+
+    async def inspect(self, lease: ports.Lease) -> ports.Lease:
+        return await self._call("inspect", lambda: self._server.inspect(lease))
+
+    async def revoke(self, lease: ports.Lease, *, force: bool = False) -> ports.Revocation:
+        return await self._call("revoke", lambda: self._server.revoke(lease))
+
+    async def recover(self, attempt: ports.Attempt) -> Sequence[ports.Lease]:
+        return await self._call("recover", lambda: self._server.recover(attempt.attempt_id))
+
+    def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
+        return self._server.kind.can
+
+    async def aclose(self) -> None:
+        return None
+
+    async def _call(
+        self, name: str, act: Callable[[], gate.T], deadline: datetime | None = None
+    ) -> gate.T:
+        async def effect() -> gate.T:
+            return act()
+
+        def check() -> None:
+            if deadline is not None and self.now() > deadline:
+                raise errors.Unavailable(Reason.UNAVAILABLE, "the deadline is over", sent=False)
+            if self._server.state is not State.UP:
+                hangs = self._server.state is State.HANGS
+                raise errors.Unavailable(Reason.UNAVAILABLE, "the provider is away", sent=hangs)
+
+        return await self._gate.call(gate.Side.PROVIDER, name, effect, check)
