@@ -1,0 +1,102 @@
+"""``python -m tests.simulation.mutants``: the machine against every mutant, and the sweep.
+
+Writes the table of docs/design/proof.md between its two marks; the rest of the page is written
+by hand.
+"""
+
+import argparse
+import multiprocessing
+import os
+import pathlib
+import re
+import sys
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from tests.simulation import explore, sweep
+from tests.simulation.mutants import classic, marked
+from tests.simulation.mutants.registry import MUTANTS
+
+GROUPS: Final = (marked.__name__, classic.__name__)
+PAGE: Final = pathlib.Path("docs/design/proof.md")
+FIRST: Final = 500_000
+BATCH: Final = 25
+PATIENCE: Final = 120.0
+"""Seconds after which a mutant counts as not found."""
+_BEGIN, _END = "<!-- mutants: begin -->", "<!-- mutants: end -->"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How a mutant fared."""
+
+    name: str
+    by: str
+    """Promise that it breaks; empty where nothing does."""
+    histories: int
+    seconds: float
+
+
+def hunt(name: str, patience: float = PATIENCE) -> Found:
+    """Play histories under a mutant until a promise breaks, then the sweep if none did."""
+    mutant, begun, played, seed = MUTANTS[name], time.monotonic(), 0, FIRST
+    with mutant.applied():
+        while time.monotonic() - begun < patience:
+            result = explore.explore(seed, BATCH, mutant.kinds, shrink=False)
+            played, seed = played + result.figures["histories"], seed + 1
+            if result.failure:
+                return Found(name, _broken(result.failure), played + 1, time.monotonic() - begun)
+        for kind in mutant.kinds:
+            broken = sweep.sweep(kind).broken
+            if broken:
+                by = f"{_broken(broken[0])}, in the sweep"
+                return Found(name, by, played, time.monotonic() - begun)
+    return Found(name, "", played, time.monotonic() - begun)
+
+
+def _broken(failure: str) -> str:
+    known = re.findall(r"Broken: (promise \d)", failure) or re.findall(r"^(promise \d)", failure)
+    busy = "never rests" in failure or "at one go" in failure
+    return known[-1] if known else "busy for nothing" if busy else "an assertion"
+
+
+def table(found: list[Found]) -> str:
+    """The table of the page."""
+    lines = []
+    for group, title in (("marked", "Rules marked !"), ("classic", "Classic faults")):
+        lines += [f"| {title} | Switched off | Found by | Histories | Seconds |"]
+        lines += ["|---|---|---|---|---|"]
+        for one in found:
+            mutant = MUTANTS[one.name]
+            if mutant.group == group:
+                cells = [f"{mutant.rule} (`{one.name}`)", mutant.how, one.by or "nothing"]
+                cells += [str(one.histories), f"{one.seconds:.1f}"]
+                lines.append("| " + " | ".join(cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Hunt all mutants, or those that are named; 1 where one isn't found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=[*MUTANTS])
+    parser.add_argument("--patience", type=float, default=PATIENCE)
+    asked = parser.parse_args()
+    with multiprocessing.Pool(os.cpu_count()) as pool:
+        jobs = [pool.apply_async(hunt, (name, asked.patience)) for name in asked.names]
+        found = []
+        for job in jobs:
+            one = job.get()
+            found.append(one)
+            how = f"{one.histories} histories, {one.seconds:.1f} s"
+            print(f"{one.name:40} {one.by or 'NOT FOUND':24} {how}", flush=True)
+    if asked.names == [*MUTANTS] and PAGE.exists():
+        text = PAGE.read_text()
+        before, after = text.split(_BEGIN)[0], text.split(_END)[1]
+        PAGE.write_text(f"{before}{_BEGIN}\n\n{table(found)}\n{_END}{after}")
+    return int(any(not one.by for one in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,298 @@
+"""The rules that DESIGN, section 3, marks with ``!``, one function each."""
+
+import dataclasses
+from typing import Any
+
+from leaseholder import ports
+from leaseholder.api import base, lease, names, record
+from leaseholder.api.conditions import Reason
+from leaseholder.controller import acquire, observe, pay
+from leaseholder.core import debts, live, plan, retire, steps
+from leaseholder.core.view import View
+from tests.simulation.mutants.registry import ONE_SLOT, Patch, swap, switched_off
+from tests.unit.controller import wire
+
+
+@switched_off(
+    "each PATCH and DELETE of a record carries uid and resourceVersion",
+    "the ledger takes stale writes",
+)
+def records_unguarded() -> list[Patch]:
+    guarded = wire.same
+
+    def same(known: base.Resource | None, read: base.Resource) -> None:
+        if not isinstance(read, record.LeaseRecord):
+            guarded(known, read)
+
+    return [swap(wire, "same", same)]
+
+
+# -- acquire
+
+
+@switched_off(
+    "n = 1 + the highest of records, status and the Secret's annotation",
+    "status and annotation aren't asked",
+)
+def number_of_records_alone() -> list[Patch]:
+    def number(view: View, dl: lease.DynamicLease) -> int:
+        return 1 + max((known.number for known in view.records), default=0)
+
+    return [swap(live, "_next_number", number)]
+
+
+@switched_off(
+    "n comes from that same observation, never re-read",
+    "n comes from a LIST just before the POST",
+)
+def number_read_again() -> list[Patch]:
+    honest = acquire.Acquirer.acquire
+
+    async def again(
+        self: acquire.Acquirer, view: View, dl: lease.DynamicLease, step: steps.Acquire
+    ) -> None:
+        now = await self.cluster.records(view.holder.uid)
+        number = max(step.number, *(1 + known.number for known in now), 0)
+        await honest(self, view, dl, dataclasses.replace(step, number=number))
+
+    return [swap(acquire.Acquirer, "acquire", again)]
+
+
+@switched_off(
+    "after the POST one LIST: a record that wasn't in the observation → stand back",
+    "no LIST",
+)
+def no_standing_back() -> list[Patch]:
+    async def overtaken(self: acquire.Acquirer, view: View, posted: record.LeaseRecord) -> bool:
+        return False
+
+    return [swap(acquire.Acquirer, "_overtaken", overtaken)]
+
+
+@switched_off(
+    "both rules above",
+    "both off",
+)
+def number_read_again_and_no_standing_back() -> list[Patch]:
+    return [*number_read_again(), *no_standing_back()]
+
+
+@switched_off(
+    "a lower n never replaces a higher; an overtaken record is never delivered",
+    "numbers aren't compared at delivery",
+)
+def lower_over_higher() -> list[Patch]:
+    return [swap(View, "shown", property(lambda view: 0))]
+
+
+# -- unclear attempts
+
+
+@switched_off(
+    "an unclear attempt is claimed; only then may a new attempt start",
+    "the claim comes after the new lease is delivered",
+)
+def claimed_too_late() -> list[Patch]:
+    honest = live.unclear
+
+    def unclear(view: View) -> steps.Step | None:
+        step = honest(view)
+        late = isinstance(step, steps.Move) and view.delivered is None and view.lease is not None
+        return None if late else step
+
+    return [swap(live, "unclear", unclear)]
+
+
+# -- rotate, slots
+
+
+@switched_off(
+    "a nonce is handled when status says so or the delivered record carries it",
+    "the record's nonce isn't looked at",
+)
+def nonce_by_status_alone() -> list[Patch]:
+    honest = plan.need
+
+    def need(view: View, dl: lease.DynamicLease) -> plan.Need | None:
+        found, nonce = honest(view, dl), plan.rotate_nonce(dl)
+        waiting = view.in_hand is not None or dl.spec.suspend
+        return found or (plan.Need(Reason.COMMANDED, nonce) if nonce and not waiting else None)
+
+    return [swap(plan, "need", need)]
+
+
+@switched_off(
+    "every other record of the slot is gone before the mint",
+    "the next lease is minted beside the others",
+    kinds=ONE_SLOT,
+)
+def slot_not_vacated() -> list[Patch]:
+    return [swap(plan, "one_slot", lambda view, known: False)]
+
+
+@switched_off(
+    "… Superseded included",
+    "only what is Held is vacated",
+    kinds=ONE_SLOT,
+)
+def superseded_left_on_the_slot() -> list[Patch]:
+    honest = plan.one_slot
+
+    def one_slot(view: View, known: record.LeaseRecord) -> bool:
+        owing = known.state in (record.State.SUPERSEDED, record.State.REVOKING)
+        return honest(view, known) and not owing
+
+    return [swap(plan, "one_slot", one_slot)]
+
+
+# -- revoke
+
+
+@switched_off(
+    "before the call: live GET of the Secret; if it names the record, back to Held",
+    "nobody looks at the Secret before a revocation",
+)
+def revoked_although_shown() -> list[Patch]:
+    async def delivered(
+        self: pay.Payer, view: View, fence: ports.SecretView, known: record.LeaseRecord
+    ) -> bool:
+        return False
+
+    return [
+        swap(debts, "reinstated", lambda view: None),
+        swap(pay.Payer, "_delivered_after_all", delivered),
+    ]
+
+
+@switched_off(
+    "an undelivered lease: one write of the Secret before the revocation",
+    "the Secret is read, not written",
+)
+def no_fence() -> list[Patch]:
+    async def delivered(
+        self: pay.Payer, view: View, fence: ports.SecretView, known: record.LeaseRecord
+    ) -> bool:
+        now = await self.cluster.secret(fence.namespace, fence.name)
+        return now is not None and now.annotations.get(names.RECORD) == known.name
+
+    return [swap(pay.Payer, "_delivered_after_all", delivered)]
+
+
+# -- retire
+
+
+@switched_off(
+    "on delete the Secrets go first",
+    "the leases go first",
+)
+def leases_before_secrets() -> list[Patch]:
+    honest = retire._settle
+
+    def settle(view: View) -> steps.Step | None:
+        return honest(dataclasses.replace(view, secrets=())) or honest(view)
+
+    return [swap(retire, "_settle", settle)]
+
+
+@switched_off(
+    "vanished means that a live GET says so, never a cached list",
+    "a list up to ten minutes old says so",
+)
+def gone_by_a_list() -> list[Patch]:
+    honest = observe.Observer.observe
+    lists: dict[int, tuple[float, frozenset[str]]] = {}
+
+    async def seen(self: observe.Observer, holder: record.Holder, memory: Any) -> View:
+        now, key = self.clock.monotonic(), id(self)
+        if key not in lists or now - lists[key][0] > 600:
+            listed = await self.cluster.dynamic_leases()
+            lists[key] = now, frozenset(dl.metadata.uid for dl in listed)
+        view = await honest(self, holder, memory)
+        return view if holder.uid in lists[key][1] else dataclasses.replace(view, lease=None)
+
+    return [swap(observe.Observer, "observe", seen)]
+
+
+@switched_off(
+    "if a namesake exists, the old records wait until it has delivered",
+    "they don't wait",
+)
+def namesake_not_awaited() -> list[Patch]:
+    def vanished(view: View) -> steps.Step:
+        return retire._settle(view) or steps.Idle(debts.wake(view))
+
+    return [swap(retire, "vanished", vanished)]
+
+
+@switched_off(
+    "a Secret of ours with no owner, no live record and nobody who wants it is deleted",
+    "it is left",
+)
+def stray_secret_left() -> list[Patch]:
+    honest = retire.vanished
+
+    def vanished(view: View) -> steps.Step:
+        return honest(view if view.namesake else dataclasses.replace(view, secrets=()))
+
+    return [swap(retire, "vanished", vanished)]
+
+
+# -- drift
+
+
+@switched_off(
+    "Secrets of ours under other names are found by label, not by status",
+    "status says what they are called",
+)
+def former_secret_by_status() -> list[Patch]:
+    honest = observe.Observer.observe
+
+    async def seen(self: observe.Observer, holder: record.Holder, memory: Any) -> View:
+        view = await honest(self, holder, memory)
+        if view.lease is None:
+            return view
+        told = view.lease.status.target
+        known = {view.lease.secret_name, told.secret_name if told is not None else ""}
+        return dataclasses.replace(
+            view, secrets=tuple(one for one in view.secrets if one.name in known)
+        )
+
+    return [swap(observe.Observer, "observe", seen)]
+
+
+@switched_off(
+    "Secrets under former names are deleted",
+    "they are left",
+)
+def former_secret_left() -> list[Patch]:
+    return [swap(live, "_delete_former", lambda view, dl: None)]
+
+
+@switched_off(
+    "… and deleted before their record is superseded",
+    "the record first",
+)
+def superseded_before_former_goes() -> list[Patch]:
+    former, rank = live._delete_former, live._rank
+
+    def swapped(view: View, dl: lease.DynamicLease) -> steps.Step | None:
+        return rank(view, dl) or former(view, dl)
+
+    return [swap(live, "_delete_former", swapped)]
+
+
+# -- time
+
+
+@switched_off(
+    "the wall clock decides nothing",
+    "now is the wall clock's",
+)
+def by_the_wall_clock() -> list[Patch]:
+    honest = observe.Observer.observe
+
+    async def seen(self: observe.Observer, holder: record.Holder, memory: Any) -> View:
+        view = await honest(self, holder, memory)
+        return dataclasses.replace(view, now=base.whole_second(self.clock.wall()))
+
+    return [swap(observe.Observer, "observe", seen)]

@@ -1,0 +1,62 @@
+"""What a mutant is, and the list of them all."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+from unittest import mock
+
+from tests.simulation import server
+
+Patch = contextlib.AbstractContextManager[object]
+ALL: Final = tuple(server.KINDS)
+ONE_SLOT: Final = ("one-slot",)
+FOUND_BY_TAG: Final = ("taggable", "accessor")
+LAGGING: Final = ("taggable", "owner-and-time", "one-slot")
+"""Classes whose reads may trail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One rule, switched off."""
+
+    name: str
+    rule: str
+    """The rule in DESIGN's words."""
+    how: str
+    """What is changed."""
+    patches: Callable[[], list[Patch]]
+    kinds: tuple[str, ...]
+    """Classes of provider for which the rule matters."""
+    group: str
+    """The module that holds it."""
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """The rule is off within the context."""
+        with contextlib.ExitStack() as stack:
+            for patch in self.patches():
+                stack.enter_context(patch)
+            yield
+
+
+MUTANTS: Final[dict[str, Mutant]] = {}
+
+
+def switched_off(
+    rule: str, how: str, kinds: tuple[str, ...] = ALL
+) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
+    """A function that makes the patches which switch a rule off."""
+
+    def register(patches: Callable[[], list[Patch]]) -> Callable[[], list[Patch]]:
+        name = patches.__name__.replace("_", "-")
+        group = patches.__module__.rpartition(".")[2]
+        MUTANTS[name] = Mutant(name, rule, how, patches, kinds, group)
+        return patches
+
+    return register
+
+
+def swap(owner: object, name: str, new: object) -> Patch:
+    """``new`` in the place of a function; fails where there is none of that name."""
+    return mock.patch.object(owner, name, new)
