@@ -5,6 +5,7 @@ by hand.
 """
 
 import argparse
+import logging
 import multiprocessing
 import os
 import pathlib
@@ -41,6 +42,7 @@ class Found:
 def hunt(name: str, patience: float = PATIENCE) -> Found:
     """Play histories under a mutant until a promise breaks, then the sweep if none did."""
     mutant, begun, played, seed = MUTANTS[name], time.monotonic(), 0, FIRST
+    logging.disable(logging.CRITICAL)
     with mutant.applied():
         while time.monotonic() - begun < patience:
             result = explore.explore(seed, BATCH, mutant.kinds, shrink=False)
