@@ -41,7 +41,18 @@ def vanished(view: View) -> Step:
         owing = replace(view, records=view.in_state(State.REVOKING))
         again = Idle(view.now + NAMESAKE_AGAIN)
         return live.unclear(view) or debts.next_step(owing) or again
-    return _settle(view) or Idle(debts.wake(view))
+    return _settle(_without_heirloom(view)) or Idle(debts.wake(view))
+
+
+def _without_heirloom(view: View) -> View:
+    """Without the Secret that a namesake wants, where it shows no lease of the one that is gone.
+
+    The namesake takes it over: somebody wrote another uid on it, or it comes from a backup.
+    """
+    heir = view.namesake
+    if heir is None or heir.deleting or any(view.named_anywhere(r) for r in view.records):
+        return view
+    return replace(view, secrets=tuple(s for s in view.secrets if s.name != heir.secret_name))
 
 
 def _in_use(view: View, namesake: DynamicLease) -> bool:

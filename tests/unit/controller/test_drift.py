@@ -143,6 +143,19 @@ async def test_marks_that_were_taken_off_come_back_without_a_mint(
     assert found.owner_uids == whole.owner_uids
 
 
+async def test_a_secret_that_got_a_strangers_uid_is_taken_back_without_a_mint() -> None:
+    world = await held()
+    stranger = world.holder.model_copy(update={"uid": "stranger"})
+    world.cluster.user_writes_secret(SHOP, NAME, labels={names.OWNER_UID: stranger.uid})
+    mine, world.holder = world.holder, stranger
+    await world.settle()
+    assert KEY in world.cluster.secrets
+    world.holder = mine
+    await world.settle()
+    assert world.cluster.secrets[KEY].labels[names.OWNER_UID] == mine.uid
+    assert (world.ready, world.count("issue")) == ("Ready", 1)
+
+
 async def test_foreign_keys_go_without_a_mint() -> None:
     world = await held()
     before = dict(world.cluster.values[KEY])
