@@ -186,7 +186,7 @@ async def test_a_lease_whose_new_secret_name_is_taken_keeps_the_former_secret(
 async def test_of_two_that_want_one_secret_the_older_wins_and_the_younger_says_so(
     site: sites.Site,
 ) -> None:
-    shared = {"target": {"secretName": "shared"}}
+    shared: dict[str, typing.Any] = {"target": {"secretName": "shared"}}
     await site.lease("older", ttl="1h", suspend=True, **shared)
     older = await site.reason("older", "Suspended")
     made = older["metadata"]["creationTimestamp"]
