@@ -8,6 +8,7 @@ import collections.abc
 import dataclasses
 import typing
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -156,6 +157,46 @@ async def test_a_token_revoked_at_the_provider_costs_one_login_and_no_lease(
     await site.delete("revoked")
 
 
+async def test_a_rotated_client_secret_costs_no_lease(site: sites.Site) -> None:
+    identity = await _universal(site, "rotated")
+    await site.lease("rotated", provider="rotated", **FAST)
+    before = await site.ready("rotated")
+    minted = len(await site.all_minted())
+    assert identity.universal_auth is not None
+    client = seeds.UniversalAuth(client_id=identity.universal_auth.client_id)
+    renewed = identity.model_copy(update={"universal_auth": client})
+    await site.admin.seed(seeds.Seed(identities=[renewed]))
+    given = {"clientId": client.client_id, "clientSecret": client.client_secret}
+    await site.auth_secret("auth-rotated", **given)
+    await site.admin.revoke_all_tokens()
+    after = await site.renewals("rotated", 2)
+    assert after["status"]["lease"]["id"] == before["status"]["lease"]["id"]
+    assert len(await site.all_minted()) == minted
+    await site.delete("rotated")
+
+
+async def test_an_identity_that_is_locked_out_is_told_and_another_one_keeps_the_lease(
+    site: sites.Site,
+) -> None:
+    identity = await _universal(site, "locked")
+    await site.lease("locked", provider="locked", **FAST)
+    before = await site.ready("locked")
+    values, minted = await site.credentials("locked"), len(await site.all_minted())
+    await _lock_out(site, identity)
+    await site.admin.revoke_all_tokens()
+    found = await site.reason("locked", "LockedOut")
+    assert kube.is_ready(found)
+    assert "good until" in kube.condition(found, "Ready")["message"]
+    assert await site.credentials("locked") == values
+    assert site.lets_in(values)
+    renewals = found["status"]["lease"]["renewals"]
+    await site.provider("locked")
+    after = await site.renewals("locked", renewals + 1)
+    assert after["status"]["lease"]["id"] == before["status"]["lease"]["id"]
+    assert len(await site.all_minted()) == minted
+    await site.delete("locked")
+
+
 async def test_credentials_that_come_late_are_enough(site: sites.Site) -> None:
     identity = await _identity(site, "late")
     await site.provider("late", auth=site.universal_auth("auth-late"))
@@ -256,7 +297,7 @@ async def _identity(site: sites.Site, name: str, **facts: typing.Any) -> seeds.I
     return identity
 
 
-async def _universal(site: sites.Site, name: str, **facts: typing.Any) -> None:
+async def _universal(site: sites.Site, name: str, **facts: typing.Any) -> seeds.Identity:
     """A provider with an identity, and a Secret ``auth-<name>``, of its own."""
     identity = await _identity(site, name, **facts)
     assert identity.universal_auth is not None
@@ -264,6 +305,18 @@ async def _universal(site: sites.Site, name: str, **facts: typing.Any) -> None:
     secret = f"auth-{name}"
     await site.auth_secret(secret, clientId=client.client_id, clientSecret=client.client_secret)
     await site.provider(name, auth=site.universal_auth(secret))
+    return identity
+
+
+async def _lock_out(site: sites.Site, identity: seeds.Identity) -> None:
+    """Somebody tries wrong client secrets for an identity."""
+    assert identity.universal_auth is not None
+    url = f"{site.world.infisical.url}/api/v1/auth/universal-auth/login"
+    wrong = {"clientId": identity.universal_auth.client_id, "clientSecret": "wrong"}
+    async with aiohttp.ClientSession() as session:
+        for _ in range(identity.universal_auth.lockout_threshold):
+            async with session.post(url, json=wrong) as answer:
+                assert answer.status == 401
 
 
 async def _published(site: sites.Site, name: str, **facts: typing.Any) -> seeds.Identity:
