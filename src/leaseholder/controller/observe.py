@@ -56,11 +56,12 @@ class Observer:
         dl = await self.cluster.dynamic_lease(holder.namespace, holder.name)
         namesake = dl if dl is not None and dl.metadata.uid != holder.uid else None
         dl = None if namesake is not None else dl
-        listed, owned = await asyncio.gather(
+        listed, labelled = await asyncio.gather(
             self.cluster.records(holder.uid),
             self.cluster.secrets_of(holder.namespace, holder.uid),
         )
-        records = tuple(r for r in listed if r.spec.installation == self.installation)
+        records = tuple(r for r in listed if self._is_of(r, holder))
+        owned = [s for s in labelled if not _is_anothers(s, holder)]
         target = await self._target(dl, owned)
         contested = await self._contested(dl, target, records)
         secrets = [*owned, *_unmarked(holder, target, owned, records)]
@@ -96,6 +97,13 @@ class Observer:
         if rollout.matters(view):
             view = replace(view, targets=await self._targets(view))
         return await self._with_rivals(view)
+
+    def _is_of(self, known: LeaseRecord, holder: Holder) -> bool:
+        """Whether a record is this installation's, for just this DynamicLease.
+
+        The holder may come from the marks of a Secret, where anybody can write a uid.
+        """
+        return known.spec.installation == self.installation and known.spec.for_ == holder
 
     async def _with_rivals(self, view: View) -> View:
         """What others hold of the source, where a lease is to be minted from it."""
@@ -134,9 +142,11 @@ class Observer:
         """Whether the target belongs to somebody else: not to us, nobody who is gone or younger."""
         if dl is None or target is None or target.belongs_to(dl.metadata.uid):
             return False
+        if _sealed(target, records):
+            return False
         uid = target.labels.get(names.OWNER_UID)
         if uid is None:
-            return not _sealed(target, records)
+            return True
         name = target.annotations.get(names.OWNER_NAME, "")
         owner = await self.cluster.dynamic_lease(target.namespace, name) if name else None
         if owner is None or owner.metadata.uid != uid:
@@ -223,6 +233,14 @@ def _unmarked(
     if target is None or target in owned:
         return []
     return [target] if target.belongs_to(holder.uid) or _sealed(target, records) else []
+
+
+def _is_anothers(secret: ports.SecretView, holder: Holder) -> bool:
+    """Whether a Secret with the holder's label is another's, by its lease or its name."""
+    uid, _, number = secret.annotations.get(names.RECORD, "").rpartition("-")
+    if number.isdecimal() and uid != holder.uid:
+        return True
+    return secret.annotations.get(names.OWNER_NAME, holder.name) != holder.name
 
 
 def _sealed(secret: ports.SecretView, records: Sequence[LeaseRecord]) -> bool:

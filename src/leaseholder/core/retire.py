@@ -47,7 +47,7 @@ def vanished(view: View) -> Step:
 def _without_heirloom(view: View) -> View:
     """Without the Secret that a namesake wants, where it shows no lease of the one that is gone.
 
-    The namesake takes it over: somebody wrote another uid on it, or it comes from a backup.
+    The namesake takes it over: it comes from a backup.
     """
     heir = view.namesake
     if heir is None or heir.deleting or any(view.named_anywhere(r) for r in view.records):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from leaseholder.api import names
-from leaseholder.api.record import State
+from leaseholder.api.record import Holder, State
 from leaseholder.core import steps
 from tests.unit.controller.world import KEY, NAME, SHOP, World, manifest
 
@@ -143,17 +143,59 @@ async def test_marks_that_were_taken_off_come_back_without_a_mint(
     assert found.owner_uids == whole.owner_uids
 
 
-async def test_a_secret_that_got_a_strangers_uid_is_taken_back_without_a_mint() -> None:
+@pytest.mark.parametrize("name", [NAME, "stranger"])
+async def test_a_secret_that_got_a_strangers_marks_is_taken_back_without_a_mint(name: str) -> None:
     world = await held()
-    stranger = world.holder.model_copy(update={"uid": "stranger"})
-    world.cluster.user_writes_secret(SHOP, NAME, labels={names.OWNER_UID: stranger.uid})
-    mine, world.holder = world.holder, stranger
+    notes = {**world.cluster.secrets[KEY].annotations, names.OWNER_NAME: name}
+    world.cluster.user_writes_secret(
+        SHOP, NAME, labels={names.OWNER_UID: "strange"}, annotations=notes
+    )
+    mine, world.holder = world.holder, Holder(namespace=SHOP, name=name, uid="strange")
     await world.settle()
     assert KEY in world.cluster.secrets
     world.holder = mine
     await world.settle()
-    assert world.cluster.secrets[KEY].labels[names.OWNER_UID] == mine.uid
+    found = world.cluster.secrets[KEY]
+    assert found.labels[names.OWNER_UID] == mine.uid
+    assert found.annotations[names.OWNER_NAME] == NAME
     assert (world.ready, world.count("issue")) == ("Ready", 1)
+
+
+async def test_a_secret_that_got_a_neighbours_marks_is_left_by_it_and_taken_back() -> None:
+    world = await held()
+    mine, memory = world.holder, world.memory
+    other = world.cluster.user_applies(manifest("other")).holder
+    world.holder, world.memory = other, type(memory)()
+    await world.settle()
+    notes = {**world.cluster.secrets[KEY].annotations, names.OWNER_NAME: "other"}
+    world.cluster.user_writes_secret(
+        SHOP, NAME, labels={names.OWNER_UID: other.uid}, annotations=notes
+    )
+    await world.settle()
+    assert {*world.cluster.secrets} == {KEY, OTHER}
+    world.holder, world.memory = mine, memory
+    await world.settle()
+    assert world.cluster.secrets[KEY].labels[names.OWNER_UID] == mine.uid
+    assert (world.ready, world.count("issue")) == ("Ready", 2)
+
+
+@pytest.mark.parametrize("namespace", [SHOP, "elsewhere"])
+async def test_a_uid_written_on_a_foreign_secret_does_nothing_to_the_lease_of_that_uid(
+    namespace: str,
+) -> None:
+    world = await held()
+    stranger = Holder(namespace=namespace, name="stranger", uid=world.holder.uid)
+    world.cluster.user_writes_secret(
+        namespace,
+        "theirs",
+        labels={names.OWNER_UID: stranger.uid},
+        annotations={names.OWNER_NAME: stranger.name},
+    )
+    world.holder, world.memory = stranger, type(world.memory)()
+    await world.settle()
+    assert world.records == [("Held", "lease-1")]
+    assert [*world.provider.live] == ["lease-1"]
+    assert KEY in world.cluster.secrets
 
 
 async def test_foreign_keys_go_without_a_mint() -> None:
