@@ -130,6 +130,25 @@ async def test_marks_taken_off_keys_put_in_and_a_foreign_owner_are_put_right_at_
     assert len(await site.all_minted()) == minted
 
 
+async def test_a_uid_written_on_a_foreign_secret_costs_nobody_a_lease(site: sites.Site) -> None:
+    await _held(site, "impersonated")
+    await site.auth_secret("forged", kept="yes")
+    found = await site.ready("impersonated")
+    secret, minted = await _secret(site, "impersonated"), len(await site.all_minted())
+    marks = {
+        "labels": {OWNER_UID: found["metadata"]["uid"]},
+        "annotations": {"leaseholder.dev/owner-name": "nobody"},
+    }
+    await site.client.patch("Secret", "forged", site.namespace, {"metadata": marks})
+    await site.client.wait(
+        "Secret", "forged", site.namespace, kube.is_gone, what="it counts as a Secret of nobody"
+    )
+    await _looked_again(site, "impersonated")
+    assert await _secret(site, "impersonated") == secret
+    assert await _alive(site, found)
+    assert len(await site.all_minted()) == minted
+
+
 async def test_marks_taken_off_while_the_operator_is_away_are_put_on_without_a_mint(
     site: sites.Site,
 ) -> None:
