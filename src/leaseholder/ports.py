@@ -226,9 +226,8 @@ class SecretView:
     """Its data, as far as it is text."""
 
     def belongs_to(self, uid: str) -> bool:
-        """Whether it is the Secret of that DynamicLease, by our label or, without it, by owner."""
-        label = self.labels.get(names.OWNER_UID)
-        return label == uid or (label is None and uid in self.owner_uids)
+        """Whether it is the Secret of that DynamicLease, by our label or by owner."""
+        return self.labels.get(names.OWNER_UID) == uid or uid in self.owner_uids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,8 +354,8 @@ class Cluster(Protocol):
         """One write that moves the Secret's resourceVersion: fences a late delivery."""
         ...
 
-    async def disown_secret(self, current: SecretView) -> None:
-        """Take our labels and owner off a Secret; its data stays."""
+    async def disown_secret(self, current: SecretView, owner: record.Holder) -> None:
+        """Take our labels and the owner off a Secret; its data stays."""
         ...
 
     async def delete_secret(self, current: SecretView) -> None:

@@ -199,9 +199,9 @@ class KubernetesCluster:
         """One write that moves the Secret's resourceVersion."""
         await self._secrets.touch(current)
 
-    async def disown_secret(self, current: ports.SecretView) -> None:
-        """Take our labels and owner off a Secret; its data stays."""
-        await self._secrets.disown(current)
+    async def disown_secret(self, current: ports.SecretView, owner: record.Holder) -> None:
+        """Take our labels and the owner off a Secret; its data stays."""
+        await self._secrets.disown(current, owner.uid)
 
     async def delete_secret(self, current: ports.SecretView) -> None:
         """Delete the Secret as it was read; it is fine if it is gone already."""

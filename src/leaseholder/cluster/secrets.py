@@ -62,9 +62,9 @@ class Secrets:
         stamp = {FENCE: secrets.token_hex(8)}
         await self._patch(current, {"metadata": {"annotations": stamp}})
 
-    async def disown(self, current: ports.SecretView) -> None:
-        """Take labels, annotations and owner of ours off the Secret."""
-        await self._patch(current, disowning(current), content_type=client.STRATEGIC_PATCH)
+    async def disown(self, current: ports.SecretView, owner: str) -> None:
+        """Take labels and annotations of ours and the owner of that uid off the Secret."""
+        await self._patch(current, disowning(current, owner), content_type=client.STRATEGIC_PATCH)
 
     async def delete(self, current: ports.SecretView) -> None:
         """Delete the Secret; it is fine if it is gone already."""
@@ -142,7 +142,7 @@ def replacing(draft: ports.SecretDraft, current: ports.SecretView) -> client.Bod
     }
 
 
-def disowning(current: ports.SecretView) -> client.Body:
+def disowning(current: ports.SecretView, owner: str) -> client.Body:
     """The strategic patch that takes what is ours off; owners beside us stay."""
     labels = [names.OWNER_UID]
     if current.labels.get(names.MANAGED_BY) == names.MANAGER:
@@ -152,7 +152,6 @@ def disowning(current: ports.SecretView) -> client.Body:
         "labels": dict.fromkeys(labels),
         "annotations": dict.fromkeys(ours),
     }
-    owner = current.labels.get(names.OWNER_UID)
     if owner in current.owner_uids:
         metadata["ownerReferences"] = [{"$patch": "delete", "uid": owner}]
     return {"metadata": metadata}

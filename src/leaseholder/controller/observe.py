@@ -112,7 +112,8 @@ class Observer:
         found = await self.cluster.records_of_slot(view.supply.slot)
         rivals = tuple(r for r in found if r.spec.for_.uid != view.holder.uid)
         adapters = await self._adapters(rivals)
-        theirs = {r.name: adapters[r.name].capabilities(r.status.handle) for r in rivals}
+        known = (r for r in rivals if r.name in adapters)
+        theirs = {r.name: adapters[r.name].capabilities(r.status.handle) for r in known}
         return replace(view, rivals=rivals, capabilities={**theirs, **view.capabilities})
 
     async def recall(self, seen: View) -> View:
@@ -147,12 +148,20 @@ class Observer:
         uid = target.labels.get(names.OWNER_UID)
         if uid is None:
             return True
-        name = target.annotations.get(names.OWNER_NAME, "")
-        owner = await self.cluster.dynamic_lease(target.namespace, name) if name else None
-        if owner is None or owner.metadata.uid != uid:
+        owner = await self._owner(target, uid)
+        if owner is None:
             return False
         wants = owner.secret_name == target.name and not owner.deleting
         return not wants or _age(owner) < _age(dl)
+
+    async def _owner(self, secret: ports.SecretView, uid: str) -> DynamicLease | None:
+        """The DynamicLease of that uid; looked for far and wide where its name was taken off."""
+        name = secret.annotations.get(names.OWNER_NAME)
+        if name is not None:
+            named = await self.cluster.dynamic_lease(secret.namespace, name)
+            return named if named is not None and named.metadata.uid == uid else None
+        found = await self.cluster.dynamic_leases()
+        return next((dl for dl in found if dl.metadata.uid == uid), None)
 
     async def _supply(
         self, dl: DynamicLease | None

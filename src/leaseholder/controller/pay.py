@@ -100,7 +100,10 @@ class Payer:
     async def _failed(self, view: View, record: LeaseRecord, error: errors.ProviderError) -> None:
         reason = Reason.AUTH_GONE if error.reason == Reason.AUTH_MISSING else error.reason
         self.meter.revoked(reason)
-        status = debts.after_failure(view, record, reason, error.retry_after)
+        if isinstance(error, errors.Unavailable) and error.retry_after is not None:
+            status = debts.held_back(view, record, reason, error.retry_after)
+        else:
+            status = debts.after_failure(view, record, reason, error.retry_after)
         await self.cluster.update_record(record, status)
 
 

@@ -51,9 +51,9 @@ class Performer:
             case steps.Restart() | steps.Sustain():
                 await self._towards_rollout(view, step)
             case steps.DeleteSecret(secret):
-                await self.cluster.delete_secret(secret)
+                await self._delete(view, secret)
             case steps.Disown(secret):
-                await self.cluster.disown_secret(secret)
+                await self.cluster.disown_secret(secret, view.holder)
             case steps.Report():
                 await self._report(view, step)
             case steps.Release(note):
@@ -91,6 +91,16 @@ class Performer:
             view.memory.poked = False
             view.memory.failure = failure_of(error)
 
+    async def _delete(self, view: View, secret: ports.SecretView) -> None:
+        """Delete a Secret; a refusal is told where somebody is there to be told."""
+        try:
+            await self.cluster.delete_secret(secret)
+        except errors.Refused as error:
+            if view.lease is None or view.lease.deleting:
+                raise
+            view.memory.poked = False
+            view.memory.failure = failure_of(error)
+
     async def _report(self, view: View, step: steps.Report) -> None:
         if view.lease is None:
             return
@@ -109,6 +119,8 @@ class Performer:
         Whoever revokes the lease moves the record first and the Secret next: then either this
         sees the record moved, or the write conflicts.
         """
+        if view.names(record):
+            _count_repair(view, dl)
         records = await self.cluster.records(dl.metadata.uid)
         held = {r.metadata.uid for r in records if _held(r)}
         now = await self.cluster.dynamic_lease(dl.metadata.namespace, dl.metadata.name)
@@ -117,8 +129,6 @@ class Performer:
             return
         if now.secret_name != dl.secret_name or view.shown > record.number:
             return
-        if view.names(record):
-            _count_repair(view, dl)
         filling = _filling(view, now, record)
         before = view.known_contents(view.target, record) if view.target is not None else None
         wanted = acquire.draft(now, record, filling, before)
@@ -253,7 +263,7 @@ def _count_repair(view: View, dl: DynamicLease) -> None:
     memory = view.memory
     calm = view.monotonic > drift.repair_at(view, dl) + drift.QUIET.total_seconds()
     memory.repairs = 1 if calm else memory.repairs + 1
-    memory.repaired = view.monotonic
+    memory.repaired, memory.repaired_generation = view.monotonic, dl.metadata.generation
 
 
 def _held(record: LeaseRecord) -> bool:

@@ -11,9 +11,10 @@ import hmac
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import pydantic
+from pydantic import Field
 
 from leaseholder import errors, ports
 from leaseholder.api import base, names
@@ -41,8 +42,8 @@ class Contents(base.Model):
     """The template's labels."""
     annotations: tuple[str, ...] = ()
     """The template's annotations."""
-    seal: str = ""
-    """Seal of the data."""
+    seal: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
+    """Seal of the data and of all of this."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -81,8 +82,10 @@ def noted(secret: ports.SecretView) -> Contents | None:
 def holds(secret: ports.SecretView, record: LeaseRecord, contents: Contents) -> bool:
     """Whether the Secret's data is what we wrote for the record."""
     values = secret.values.reveal()
-    ours = {key: values[key] for key in contents.keys if key in values}
-    return hmac.compare_digest(_sealed(record, ours), contents.seal)
+    if not values.keys() >= {*contents.keys}:
+        return False
+    ours = {key: values[key] for key in contents.keys}
+    return hmac.compare_digest(_sealed(record, contents, ours), contents.seal)
 
 
 def filled(dl: DynamicLease, record: LeaseRecord, values: Mapping[str, str]) -> Filling:
@@ -178,12 +181,14 @@ def _filling(
         template=digest(dl),
         labels=tuple(sorted(wanted.metadata.labels)),
         annotations=tuple(sorted(wanted.metadata.annotations)),
-        seal=_sealed(record, data),
     )
-    return Filling(Credentials(data), contents)
+    sealed = contents.model_copy(update={"seal": _sealed(record, contents, data)})
+    return Filling(Credentials(data), sealed)
 
 
-def _sealed(record: LeaseRecord, values: Mapping[str, str]) -> str:
-    text = json.dumps([record.name, values], sort_keys=True, separators=(",", ":"))
+def _sealed(record: LeaseRecord, contents: Contents, values: Mapping[str, str]) -> str:
+    note = {**contents.dump(), "seal": None}
+    lease = record.name, record.status.lease_id
+    text = json.dumps([lease, note, values], sort_keys=True, separators=(",", ":"))
     key = record.spec.attempt_id.encode()
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:_SEAL_LENGTH]

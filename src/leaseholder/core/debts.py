@@ -5,6 +5,7 @@ revoked and then looked at. ``next_step`` says what is due; the ``after_…`` fu
 an outcome makes of the record (None: paid, the record may go).
 """
 
+import math
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
@@ -69,7 +70,8 @@ def reinstated(view: View) -> Move | None:
     if view.lease is None or view.lease.deleting:
         return None
     for record in view.in_state(State.REVOKING):
-        if view.names(record) and _revocation(record).reason in REVERSIBLE:
+        shown = view.names(record) and not view.edited(record)
+        if shown and _revocation(record).reason in REVERSIBLE:
             status = record.status.model_copy(update={"state": State.HELD, "revoke": None})
             return Move(record, status)
     return None
@@ -171,6 +173,12 @@ def after_failure(
     hopeless = view.now >= end + schedule.ABANDON_AFTER
     state = State.ABANDONED if hopeless else State.REVOKING
     return tried.model_copy(update={"state": state})
+
+
+def held_back(view: View, record: LeaseRecord, reason: Reason, retry_after: float) -> RecordStatus:
+    """A try that wasn't made, because the provider is known to be down: it doesn't count."""
+    wait = timedelta(seconds=math.ceil(retry_after))
+    return _tried(view, record, reason, next_at=view.now + wait)
 
 
 def _tried(view: View, record: LeaseRecord, reason: Reason, **changes: object) -> RecordStatus:

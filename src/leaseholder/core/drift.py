@@ -52,7 +52,10 @@ def waits(view: View, lease: DynamicLease) -> bool:
     harmed, known = damaged(view, lease), lease.status.drift
     if harmed is None:
         return False
-    return known is None or known.record != harmed.name or view.now < until(known)
+    if known is None or known.record != harmed.name:
+        return True
+    set_back = known.at > view.now + QUIET  # told when the provider's clock was wrong
+    return view.now < until(known) and not set_back
 
 
 def until(known: Drift) -> datetime:
@@ -72,6 +75,11 @@ def told(view: View, lease: DynamicLease) -> Drift | None:
     calm = known is None or view.now > until(known) + QUIET
     times = 1 if known is None or calm else known.times + 1
     return Drift(record=harmed.name, times=times, at=view.now)
+
+
+def former(view: View, lease: DynamicLease) -> tuple[ports.SecretView, ...]:
+    """Secrets of ours under names that aren't wanted any more."""
+    return tuple(s for s in view.secrets if s.name != lease.secret_name and not s.deleting)
 
 
 def misfit(view: View, lease: DynamicLease) -> LeaseRecord | None:
@@ -101,7 +109,7 @@ def _fits(
 
 def repair_at(view: View, lease: DynamicLease) -> float:
     """When the next repair may be made (monotonic seconds); what the user changes is no fight."""
-    if lease.status.observed_generation != lease.metadata.generation:
+    if view.memory.repaired_generation != lease.metadata.generation:
         return view.monotonic
     repairs = view.memory.repairs
     wait = min(2.0**repairs, REPAIR_MOST) if repairs else 0.0

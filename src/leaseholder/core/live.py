@@ -37,12 +37,13 @@ def decide(view: View, lease: DynamicLease) -> Step:
     return (
         unclear(view)
         or debts.reinstated(view)
+        or _save(view, lease)
         or _deliver(view, lease)
-        or _delete_former(view, lease)
         or _rank(view, lease)
         or _make_room(view, lease)
         or _tell_failure(view, lease)
         or _keep(view, lease)
+        or _delete_former(view, lease)
         or _repair(view, lease)
         or rollout.next_step(view, lease)
         or _look(view)
@@ -64,6 +65,12 @@ def unclear(view: View) -> Step | None:
     return None
 
 
+def _save(view: View, lease: DynamicLease) -> Step | None:
+    """A due extension goes before a Secret that is refused: that mustn't cost the lease."""
+    retry = lease.status.retry
+    return _extend(view, lease) if retry is not None and plan.about_secret(retry) else None
+
+
 def _deliver(view: View, lease: DynamicLease) -> Step | None:
     fresh = view.in_hand
     if fresh is None or view.target_contested or view.memory.failure is not None:
@@ -82,19 +89,28 @@ def _delivery_blocked(view: View, lease: DynamicLease) -> bool:
 
 def _delete_former(view: View, lease: DynamicLease) -> Step | None:
     """Secrets under former names go when the one under the wanted name is delivered."""
-    former = (s for s in view.secrets if s.name != lease.secret_name and not s.deleting)
-    found = next(former, None) if view.delivered is not None else None
-    return DeleteSecret(found) if found is not None else None
+    if view.delivered is None or plan.blocked_until(view, lease) is not None:
+        return None
+    former = drift.former(view, lease)
+    return DeleteSecret(former[0]) if former else None
 
 
 def _rank(view: View, lease: DynamicLease) -> Step | None:
     """A Held lease that no Secret of ours shows was replaced, or never got there."""
     held, fresh, kept = view.delivered, view.in_hand, drift.kept(view, lease)
+    told = lease.status.lease
     for record in view.in_state(State.HELD):
+        if view.named_in(record, drift.former(view, lease)):
+            continue
         if held is not None and record.number < held.number:
             return _supersede(view, lease, record)
         if record not in (held, fresh, kept) and not view.named_anywhere(record):
-            return debts.owe(view, record, Reason.UNDELIVERED)
+            was_delivered = told is not None and told.record == record.name
+            return (
+                _supersede(view, lease, record)
+                if was_delivered
+                else debts.owe(view, record, Reason.UNDELIVERED)
+            )
     return None
 
 
@@ -170,12 +186,12 @@ def _next_number(view: View, lease: DynamicLease) -> int:
 
 
 def _extend(view: View, lease: DynamicLease) -> Step | None:
-    held = drift.kept(view, lease)
-    if held is None or plan.blocked_until(view, lease) is not None:
+    if plan.extension_blocked(view, lease):
         return None
-    if not plan.extends_now(view, lease, held):
+    held = plan.extends_now(view, lease)
+    if held is None:
         return None
-    nonce = plan.renew_nonce(view, lease)
+    nonce = plan.renew_nonce(view, lease) if held == drift.kept(view, lease) else ""
     fresh = held.name in view.memory.leases and lease.status.retry is None
     until = view.now + view.life(held)
     return Extend(held, until, inspect_first=not fresh, nonce=nonce or None)

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from leaseholder import ports
 from leaseholder.api import durations, names
 from leaseholder.api.conditions import Reason
-from leaseholder.api.lease import DynamicLease
+from leaseholder.api.lease import DynamicLease, Retry
 from leaseholder.api.record import LeaseRecord, State
 from leaseholder.core import contents, drift, schedule
 from leaseholder.core.view import Failure, View
@@ -20,6 +20,9 @@ ROOM_AHEAD: Final = timedelta(seconds=60)
 
 INSTEAD: Final = f"for a new lease, annotate {names.ROTATE}"
 """What to do where a lease can't be extended."""
+
+
+_ABOUT_SECRET: Final = (Reason.WRITE_REFUSED, Reason.TEMPLATE_INVALID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +60,15 @@ def extension_at(view: View, lease: DynamicLease, record: LeaseRecord) -> dateti
     return None if fits is None else max(fits, schedule.due(lease.spec.renewal, life, expiry))
 
 
-def extends_now(view: View, lease: DynamicLease, record: LeaseRecord) -> bool:
-    """Whether a held lease is to be extended now: it is due, or the user said so."""
-    at = extension_at(view, lease, record)
-    return at is not None and (view.now >= at or renew_nonce(view, lease) != "")
+def extends_now(view: View, lease: DynamicLease) -> LeaseRecord | None:
+    """The lease to be extended now: held or yet to be delivered, due or at the user's command."""
+    kept = drift.kept(view, lease)
+    for record in (kept, view.in_hand):
+        at = extension_at(view, lease, record) if record is not None else None
+        told = record == kept and renew_nonce(view, lease) != ""
+        if at is not None and (view.now >= at or told):
+            return record
+    return None
 
 
 def _replacement_at(view: View, lease: DynamicLease, record: LeaseRecord) -> datetime:
@@ -220,7 +228,7 @@ def needs_room(view: View, lease: DynamicLease) -> bool:
     if len(known) < MOST_LIVE or need(view, lease) is None:
         return False
     held = view.delivered
-    if held is not None and not _ending(view, lease, held):
+    if held is not None and not view.edited(held) and not _ending(view, lease, held):
         return False
     return all(
         r.state != State.REVOKING or (r.status.revoke and r.status.revoke.attempts) for r in known
@@ -242,6 +250,18 @@ def live(view: View) -> tuple[LeaseRecord, ...]:
         if record.state != State.ABANDONED
         and not (record.state == State.REVOKING and view.expired(record))
     )
+
+
+def extension_blocked(view: View, lease: DynamicLease) -> bool:
+    """Whether the back-off holds an extension back: one after a refused Secret doesn't."""
+    retry = lease.status.retry
+    elsewhere = retry is not None and about_secret(retry)
+    return not elsewhere and blocked_until(view, lease) is not None
+
+
+def about_secret(retry: Retry) -> bool:
+    """Whether what failed last was a write of the Secret, not a request to the provider."""
+    return retry.reason in _ABOUT_SECRET
 
 
 def blocked_until(view: View, lease: DynamicLease) -> datetime | None:

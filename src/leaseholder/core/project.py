@@ -149,10 +149,9 @@ def _unsettled(view: View, dl: lease.DynamicLease) -> bool:
     """Whether what failed is still to be done."""
     if view.in_hand is not None or plan.need(view, dl) is not None:
         return True
-    if drift.misfit(view, dl) is not None:
+    if drift.misfit(view, dl) is not None or drift.former(view, dl):
         return True
-    held = drift.kept(view, dl)
-    return held is not None and plan.extends_now(view, dl, held)
+    return plan.extends_now(view, dl) is not None
 
 
 def _trouble(view: View, dl: lease.DynamicLease, retry: lease.Retry | None) -> Failure | None:

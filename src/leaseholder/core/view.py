@@ -5,7 +5,7 @@ the provider's clock, because expiries are the provider's; ``monotonic`` measure
 this process has known something.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -97,6 +97,8 @@ class Memory:
     """What the target Secret was last seen to hold for a record; a note on it can be taken off."""
     repairs: int = 0
     """Repairs of the target Secret in a row."""
+    repaired_generation: int | None = None
+    """The generation of the spec that the last one was for."""
     repaired: float = 0.0
     """When the last one was (monotonic seconds)."""
     renew_handled: str | None = None
@@ -172,12 +174,19 @@ class View:
 
     def named_anywhere(self, record: LeaseRecord) -> bool:
         """Whether any Secret of ours is, also one under a former name."""
-        return any(self._shows(secret, record) for secret in self.secrets)
+        return self.named_in(record, self.secrets)
+
+    def named_in(self, record: LeaseRecord, secrets: Sequence[ports.SecretView]) -> bool:
+        """Whether one of these Secrets of ours is."""
+        return any(self._shows(secret, record) for secret in secrets)
 
     @property
     def shown(self) -> int:
         """Number of the lease that the target Secret of ours shows; 0 where it shows none."""
-        return number_of(self._owned.annotations.get(names.RECORD, "")) if self._owned else 0
+        if self._owned is None:
+            return 0
+        known = (r.number for r in self.records if self.names(r))
+        return max(known, default=number_of(self._owned.annotations.get(names.RECORD, "")))
 
     @property
     def highest_shown(self) -> int:
@@ -194,7 +203,10 @@ class View:
         return self.target if ours else None
 
     def _shows(self, secret: ports.SecretView, record: LeaseRecord) -> bool:
-        """By its annotations, or where they were taken off by its seal, or by what we told."""
+        """By its seal; where its data was changed by its annotations, or by what we told."""
+        proven = next((r for r in self.records if self._proves(secret, r)), None)
+        if proven is not None:
+            return proven.name == record.name
         notes = secret.annotations
         named = notes.get(names.RECORD)
         if named == record.name:
@@ -202,9 +214,14 @@ class View:
         if any(named == other.name for other in self.records):
             return False
         if self.known_contents(secret, record) is not None:
-            return self.intact(secret, record)
+            return False
         told = self.lease.status.lease if self.lease is not None else None
         return named is None and told is not None and told.record == record.name
+
+    def _proves(self, secret: ports.SecretView, record: LeaseRecord) -> bool:
+        """Whether a Secret's data is what we wrote for a record, by its note or by memory."""
+        notes = contents.noted(secret), self.memory.contents.get(record.name)
+        return any(n is not None and contents.holds(secret, record, n) for n in notes)
 
     def known_contents(self, secret: ports.SecretView, record: LeaseRecord) -> Contents | None:
         """What we wrote into a Secret for a record, where that is still known."""

@@ -74,7 +74,7 @@ def _writes(
     return [
         lambda: cluster.write_secret(wanted, known),
         lambda: cluster.touch_secret(known),
-        lambda: cluster.disown_secret(known),
+        lambda: cluster.disown_secret(known, wanted.owner),
         lambda: cluster.delete_secret(known),
     ]
 
@@ -123,10 +123,9 @@ async def test_a_touch_moves_the_version_and_leaves_the_data(
 async def test_a_disowned_secret_keeps_its_data_and_survives_its_owner(
     cluster: adapter.KubernetesCluster, user: kube.Kube, place: objects.Place
 ) -> None:
-    made = await cluster.write_secret(
-        objects.draft(place, await objects.owner_of(user, place)), None
-    )
-    await cluster.disown_secret(made)
+    owner = await objects.owner_of(user, place)
+    made = await cluster.write_secret(objects.draft(place, owner), None)
+    await cluster.disown_secret(made, owner)
     free = await cluster.secret(place.shop, "orders-db")
     assert free is not None
     assert (free.owner_uids, free.labels, free.annotations) == ((), {}, {})

@@ -72,7 +72,7 @@ def test_keys_that_aren_t_drafted_go() -> None:
 
 
 def test_disowning_takes_off_what_is_ours_and_nothing_else() -> None:
-    assert secrets.disowning(current()) == {
+    assert secrets.disowning(current(), "u-1") == {
         "metadata": {
             "labels": {names.OWNER_UID: None, names.MANAGED_BY: None},
             "annotations": {names.RECORD: None, secrets.FENCE: None},
@@ -83,6 +83,6 @@ def test_disowning_takes_off_what_is_ours_and_nothing_else() -> None:
 
 def test_disowning_leaves_anothers_managed_by_and_owners() -> None:
     labels = {names.OWNER_UID: "u-1", names.MANAGED_BY: "helm"}
-    patch = secrets.disowning(current(labels=labels, ownerReferences=[{"uid": "other"}]))
+    patch = secrets.disowning(current(labels=labels, ownerReferences=[{"uid": "other"}]), "u-1")
     assert patch["metadata"]["labels"] == {names.OWNER_UID: None}
     assert "ownerReferences" not in patch["metadata"]

@@ -279,7 +279,7 @@ class FakeCluster(fakes.Scripted):
         async with self._call("touch secret"):
             self._put_secret(self._read(current))
 
-    async def disown_secret(self, current: ports.SecretView) -> None:
+    async def disown_secret(self, current: ports.SecretView, owner: record.Holder) -> None:
         async with self._call("disown secret"):
             known = self._read(current)
             ours = (names.MANAGED_BY, names.OWNER_UID)
@@ -289,7 +289,7 @@ class FakeCluster(fakes.Scripted):
                 annotations={
                     k: v for k, v in known.annotations.items() if not k.startswith(names.GROUP)
                 },
-                owner_uids=(),
+                owner_uids=tuple(uid for uid in known.owner_uids if uid != owner.uid),
             )
 
     async def delete_secret(self, current: ports.SecretView) -> None:

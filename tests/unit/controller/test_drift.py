@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from leaseholder import errors
 from leaseholder.api import names
+from leaseholder.api.conditions import Reason
 from leaseholder.api.record import Holder, State
 from leaseholder.core import steps
 from tests.unit.controller.world import KEY, NAME, SHOP, World, manifest
@@ -363,3 +365,72 @@ async def test_the_older_of_two_dynamic_leases_gets_the_secret() -> None:
     assert [c.reason for c in found if c.type == "Ready"] == ["SecretNotOurs"]
     assert world.secret == "lease-2"
     assert {r.state for r in world.cluster.ledger.values()} == {State.HELD}
+
+
+FORGED = [
+    {names.CONTENTS: '{"own":["DB_PASSWORD","GHOST"],"seal":"00000000000000000000000000000000"}'},
+    {names.CONTENTS: '{"seal":"é"}'},
+    {names.LEASE_ID: "another"},
+    {names.RECORD: "lease-uid1-99"},
+]
+
+
+@pytest.mark.parametrize("forged", FORGED)
+async def test_forged_marks_neither_mint_nor_stop_anything(forged: dict[str, str]) -> None:
+    world = await held()
+    notes = dict(world.cluster.secrets[KEY].annotations)
+    world.cluster.user_writes_secret(SHOP, NAME, annotations={**notes, **forged})
+    await world.settle()
+    assert (world.ready, world.count("issue")) == ("Ready", 1)
+    assert world.cluster.secrets[KEY].annotations == notes
+    before = world.provider.live["lease-1"].expires_at
+    await world.settle(after=2500)
+    assert world.provider.live["lease-1"].expires_at > before
+
+
+async def test_who_changes_our_labels_on_each_write_gets_few_writes() -> None:
+    world = await held()
+    world.cluster.user_applies(manifest(target={"template": {"metadata": {"labels": {"a": "b"}}}}))
+    for _ in range(10):
+        world.cluster.user_writes_secret(SHOP, NAME, labels={names.OWNER_UID: world.holder.uid})
+        await world.settle(after=1)
+    assert world.count("write secret") < 8
+    assert world.dl.status.observed_generation == world.dl.metadata.generation
+
+
+async def test_a_copy_that_is_refused_does_not_cost_the_lease() -> None:
+    world = await held()
+    refused = errors.Refused(Reason.WRITE_REFUSED, "a policy says no")
+    world.cluster.before("write secret", *[refused] * 99)
+    world.cluster.user_applies(manifest(target={"secretName": "other"}))
+    for _ in range(60):
+        await world.settle(after=120)
+    assert world.count("issue") == 1
+    assert "lease-1" in world.provider.live
+    assert world.provider.live["lease-1"].expires_at > world.clock.wall()
+
+
+async def test_a_former_secret_that_may_not_be_deleted_is_told_and_stops_nothing() -> None:
+    world = await held()
+    refused = errors.Refused(Reason.WRITE_REFUSED, "a policy says no")
+    world.cluster.before("delete secret", *[refused] * 99)
+    world.cluster.user_applies(manifest(target={"secretName": "other"}))
+    await world.settle()
+    assert world.ready == "SecretWriteRefused"
+    before = world.provider.live["lease-1"].expires_at
+    await world.settle(after=2500)
+    assert world.provider.live["lease-1"].expires_at > before
+    world.cluster.user_applies(
+        manifest(target={"secretName": "other"}, annotations={names.ROTATE: "now"})
+    )
+    await world.settle(after=600)
+    assert world.cluster.values[OTHER]["DB_USERNAME"] == "lease-2"
+
+
+async def test_an_orphan_keeps_its_secret_although_our_label_was_changed() -> None:
+    world = await held(deletion={"policy": "Orphan"})
+    world.cluster.user_writes_secret(SHOP, NAME, labels={names.OWNER_UID: "stranger"})
+    world.cluster.user_deletes(SHOP, NAME)
+    assert await world.settle() == steps.Release()
+    assert world.cluster.secrets[KEY].owner_uids == ()
+    assert [*world.provider.live] == ["lease-1"]

@@ -9,7 +9,7 @@ from leaseholder import errors, ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import Revocation
-from leaseholder.core import steps
+from leaseholder.core import contents, marks, steps
 from tests.unit.controller import fakes
 from tests.unit.controller.world import KEY, NAME, SHOP, World, away, denied, manifest
 
@@ -185,9 +185,13 @@ async def test_a_lease_that_was_delivered_after_all_is_not_revoked(labelled: boo
 
     def late() -> None:
         known = world.cluster.secrets[KEY]
-        notes = {names.RECORD: step.record.name, names.LEASE_ID: "lease-2"}
+        values = {"DB_USERNAME": "lease-2", "DB_PASSWORD": "x"}
+        filling = contents.filled(world.dl, step.record, values)
+        notes = marks.annotations(world.dl, step.record, filling.contents)
         labels = known.labels if labelled else {}
-        world.cluster.user_writes_secret(SHOP, NAME, labels=labels, annotations=notes)
+        world.cluster.user_writes_secret(
+            SHOP, NAME, labels=labels, annotations=notes, values=values
+        )
 
     world.cluster.after("touch secret", late)
     await world.performer.perform(view, step)

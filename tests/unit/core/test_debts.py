@@ -270,3 +270,10 @@ def test_a_search_that_never_succeeds_is_given_up_a_week_after_the_lease_would_b
     assert debts.after_failure(later, lost, Reason.UNAVAILABLE).state == State.ABANDONED
     blind = replace(later, capabilities={})
     assert debts.after_failure(blind, lost, Reason.UNAVAILABLE).state == State.ABANDONED
+
+
+def test_a_try_that_was_held_back_does_not_count() -> None:
+    owed = views.owed(attempts=3)
+    held = debts.held_back(views.view(owed), owed, Reason.UNAVAILABLE, 2.5)
+    assert held.revoke is not None
+    assert (held.revoke.attempts, held.revoke.next_at) == (3, views.at(3))

@@ -1,16 +1,20 @@
 """What a Secret of ours holds, and what is made of it when it doesn't."""
 
+import json
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leaseholder.api import names
 from leaseholder.api.conditions import ConditionType, Reason, find
 from leaseholder.api.lease import Drift, Retry
 from leaseholder.core import contents, drift, project
 from leaseholder.core.decide import decide
 from leaseholder.core.steps import Acquire, Deliver, Idle
 from leaseholder.core.view import Memory
+from leaseholder.secrecy import Credentials
 from tests.unit.core import views
 
 VALUES = st.dictionaries(st.sampled_from(["A", "B", "C", "D"]), st.text(max_size=4), min_size=1)
@@ -25,6 +29,21 @@ def test_what_was_written_holds_and_a_changed_value_does_not(values: dict[str, s
     key = min(values)
     edited = views.changed(whole, **{key: values[key] + "!"})
     assert not contents.holds(edited, RECORD, filling.contents)
+
+
+@given(VALUES)
+def test_data_that_lacks_a_key_of_its_note_does_not_hold(values: dict[str, str]) -> None:
+    filling = contents.filled(views.lease(), RECORD, values)
+    less = {key: value for key, value in values.items() if key != min(values)}
+    assert not contents.holds(
+        replace(views.secret(), values=Credentials(less)), RECORD, filling.contents
+    )
+
+
+@pytest.mark.parametrize("seal", ["é", "x", "0" * 31])
+def test_a_note_with_a_seal_that_is_none_is_no_note(seal: str) -> None:
+    note = json.dumps({"own": ["A"], "seal": seal})
+    assert contents.noted(replace(views.secret(), annotations={names.CONTENTS: note})) is None
 
 
 @given(VALUES)

@@ -77,7 +77,7 @@ def test_a_lease_past_its_greatest_age_is_still_extended() -> None:
     dl = views.lease({"rotation": {"maxAge": "30m"}, "suspend": True})
     seen = views.later(views.holding(dl), 3540 - 1224)
     assert seen.delivered is not None
-    assert plan.extends_now(seen, dl, seen.delivered)
+    assert plan.extends_now(seen, dl) == seen.delivered
 
 
 def test_a_lease_of_unknown_issue_has_no_age() -> None:
@@ -140,7 +140,7 @@ def test_a_renew_command_is_handled_when_it_was_acted_on() -> None:
     seen = views.holding(dl)
     assert plan.renew_nonce(seen, dl) == "now"
     assert seen.delivered is not None
-    assert plan.extends_now(seen, dl, seen.delivered)
+    assert plan.extends_now(seen, dl) == seen.delivered
     acted = replace(seen, memory=Memory(renew_handled="now"))
     assert plan.renew_nonce(acted, dl) == ""
 

@@ -187,7 +187,7 @@ def secret(
         labels=_given({**labels, names.OWNER_UID: owner}) if owner is not None else {},
         annotations=_given(notes),
         keys=tuple(values.keys()),
-        owner_uids=(UID,) if owner is not None else (),
+        owner_uids=(owner,) if owner is not None else (),
         deleting=deleting,
         values=values,
     )
