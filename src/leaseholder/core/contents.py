@@ -71,8 +71,11 @@ class Filling:
 def noted(secret: ports.SecretView) -> Contents | None:
     """The note on a Secret; None where there is none that can be read."""
     text = secret.annotations.get(names.CONTENTS)
-    if text is None:
-        return None
+    return None if text is None else _read(text)
+
+
+@functools.lru_cache(maxsize=4096)
+def _read(text: str) -> Contents | None:
     try:
         return Contents.model_validate_json(text)
     except pydantic.ValidationError:

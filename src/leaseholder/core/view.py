@@ -158,6 +158,7 @@ class View:
     terminating: bool = False
     """The namespace is on its way out."""
     memory: Memory = field(default_factory=Memory)
+    _held: dict[tuple[object, ...], bool] = field(default_factory=dict, repr=False, compare=False)
 
     def in_state(self, *states: State) -> tuple[LeaseRecord, ...]:
         """The records in one of these states, oldest first."""
@@ -218,22 +219,29 @@ class View:
         told = self.lease.status.lease if self.lease is not None else None
         return named is None and told is not None and told.record == record.name
 
+    def _holds(self, secret: ports.SecretView, record: LeaseRecord, note: Contents) -> bool:
+        """``contents.holds``, reckoned once: a decision asks it many times."""
+        asked = secret.values, record.name, record.spec.attempt_id, record.status.lease_id, note
+        if asked not in self._held:
+            self._held[asked] = contents.holds(secret, record, note)
+        return self._held[asked]
+
     def _proves(self, secret: ports.SecretView, record: LeaseRecord) -> bool:
         """Whether a Secret's data is what we wrote for a record, by its note or by memory."""
         notes = contents.noted(secret), self.memory.contents.get(record.name)
-        return any(n is not None and contents.holds(secret, record, n) for n in notes)
+        return any(n is not None and self._holds(secret, record, n) for n in notes)
 
     def known_contents(self, secret: ports.SecretView, record: LeaseRecord) -> Contents | None:
         """What we wrote into a Secret for a record, where that is still known."""
         noted = contents.noted(secret)
-        if noted is not None and contents.holds(secret, record, noted):
+        if noted is not None and self._holds(secret, record, noted):
             return noted
         return self.memory.contents.get(record.name) or noted
 
     def intact(self, secret: ports.SecretView, record: LeaseRecord) -> bool:
         """Whether a Secret's data is as we wrote it for the record, as far as that is known."""
         known = self.known_contents(secret, record)
-        return known is None or contents.holds(secret, record, known)
+        return known is None or self._holds(secret, record, known)
 
     def edited(self, record: LeaseRecord) -> bool:
         """Whether somebody changed the data that the target Secret holds for the record."""

@@ -265,7 +265,13 @@ def obeyed(seen: View, step: steps.Step) -> View:
             later = {**seen.memory.sustain_at, record.name: views.at(60)}
             return replace(seen, memory=replace(seen.memory, sustain_at=later))
         case steps.Deliver():
-            tried = replace(refused.memory, repairs=1, repaired=seen.monotonic)
+            generation = views.wanted(seen).metadata.generation
+            tried = replace(
+                refused.memory,
+                repairs=1,
+                repaired=seen.monotonic,
+                repaired_generation=generation,
+            )
             return replace(refused, memory=tried)
         case steps.Acquire() | steps.Extend():
             return refused
