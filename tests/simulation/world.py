@@ -500,6 +500,10 @@ class World:
             self.wait(3600)
         self.judge.at_the_end()
 
+    def paused_at(self, call: str) -> bool:
+        """Whether a process that still runs was ever paused just before that call."""
+        return any((call, gate.Fate.PAUSE) in process.gate.met for process in self.processes)
+
     def close(self) -> None:
         """End all processes, so that nothing is left on the loop."""
         for process in self.processes:

@@ -62,9 +62,10 @@ class Observer:
         )
         records = tuple(r for r in listed if self._is_of(r, holder))
         owned = [s for s in labelled if not _is_anothers(s, holder)]
-        target = await self._target(dl, owned)
+        found = await self._target(dl or namesake, owned)
+        target = found if dl is not None else None
         contested = await self._contested(dl, target, records)
-        secrets = [*owned, *_unmarked(holder, target, owned, records)]
+        secrets = [*owned, *_unmarked(holder, found, owned, records)]
         supply, failure, adapter = await self._supply(dl)
         adapters = await self._adapters(records)
         clocks = [adapter, *adapters.values()] if adapter is not None else [*adapters.values()]

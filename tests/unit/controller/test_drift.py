@@ -434,3 +434,15 @@ async def test_an_orphan_keeps_its_secret_although_our_label_was_changed() -> No
     assert await world.settle() == steps.Release()
     assert world.cluster.secrets[KEY].owner_uids == ()
     assert [*world.provider.live] == ["lease-1"]
+
+
+async def test_a_restored_namesake_finds_the_lease_of_a_secret_without_marks_alive() -> None:
+    world = await held()
+    world.cluster.user_writes_secret(SHOP, NAME, labels={}, owner_uids=())
+    del world.cluster.leases[KEY]
+    world.cluster.user_applies(manifest())
+    await world.settle()
+    assert [*world.provider.live] == ["lease-1"]
+    await world.settle(after=3700)
+    await world.settle(after=10)
+    assert world.records == []
