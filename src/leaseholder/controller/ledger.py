@@ -48,7 +48,7 @@ class Ledger:
         owing = {known.spec.for_ for known in await self.cluster.all_records()}
         due = {dl.holder for dl in wanted if not self.controller.knows(dl)}
         due |= {holder for holder in owing if holder not in self.controller}
-        due |= {*before} - {dl.holder for dl in wanted} - owing
+        due |= {*before} - {dl.holder for dl in wanted}
         for holder in due:
             await self.controller.offer(holder, poke=False)
 

@@ -16,6 +16,8 @@ from leaseholder.core.steps import DeleteSecret, Disown, Drop, Idle, Release, St
 from leaseholder.core.view import View
 
 NAMESAKE_AGAIN = timedelta(seconds=10)
+HEIRLOOM_AGAIN = timedelta(seconds=60)
+"""A Secret that is left to a namesake goes after all when the namesake goes without it."""
 REREAD = timedelta(seconds=10)
 """A deletion is looked at this often, so that a force command is seen."""
 
@@ -41,7 +43,10 @@ def vanished(view: View) -> Step:
         owing = replace(view, records=view.in_state(State.REVOKING))
         again = Idle(view.now + NAMESAKE_AGAIN)
         return live.unclear(view) or debts.next_step(owing) or again
-    return _settle(_without_heirloom(view)) or Idle(debts.wake(view))
+    own = _without_heirloom(view)
+    left = view.now + HEIRLOOM_AGAIN if own is not view else None
+    moments = [at for at in (debts.wake(view), left) if at is not None]
+    return _settle(own) or Idle(min(moments, default=None))
 
 
 def _without_heirloom(view: View) -> View:
@@ -52,7 +57,8 @@ def _without_heirloom(view: View) -> View:
     heir = view.namesake
     if heir is None or heir.deleting or any(view.named_anywhere(r) for r in view.records):
         return view
-    return replace(view, secrets=tuple(s for s in view.secrets if s.name != heir.secret_name))
+    kept = tuple(s for s in view.secrets if s.name != heir.secret_name)
+    return replace(view, secrets=kept) if kept != view.secrets else view
 
 
 def _in_use(view: View, namesake: DynamicLease) -> bool:

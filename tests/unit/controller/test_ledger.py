@@ -127,3 +127,18 @@ async def test_who_waits_for_a_secret_is_due_as_soon_as_its_owner_lets_go() -> N
         del world.cluster.secrets[KEY], world.cluster.values[KEY]
         world.cluster.events.put_nowait(ports.SecretEvent(SHOP, "other", other.metadata.uid))
         await world.trace.until(lambda: KEY in world.cluster.secrets)
+
+
+async def test_a_dynamiclease_that_went_unseen_is_found_although_a_record_is_left() -> None:
+    world = World()
+    ledger = Ledger(world.cluster, world.controller)
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.trace.until(lambda: world.secret == "lease-1")
+        world.cluster.user_strips_finalizer(*KEY)
+        await controller.offer(world.holder)
+        await world.passed()
+        world.cluster.vanish(*KEY)
+        await ledger.compare()
+        await world.trace.until(lambda: not world.cluster.ledger)
+    assert not world.provider.live
