@@ -1,4 +1,4 @@
-"""``python -m tests.simulation``: many batches on all processors, until one fails."""
+"""``python -m tests.simulation``: many batches on all processors; those that fail are told."""
 
 import argparse
 import multiprocessing
@@ -28,26 +28,32 @@ def main() -> int:
 
 
 def _many(first: int, batches: int, kinds: tuple[str, ...]) -> int:
-    begun, total = time.monotonic(), Counter[str]()
+    begun, total, broken = time.monotonic(), Counter[str](), 0
     with multiprocessing.Pool(os.cpu_count()) as pool:
         jobs = [(seed, kinds) for seed in range(first, first + batches)]
         for result in pool.imap_unordered(_one, jobs):
             total += result.figures
             if result.failure:
-                pool.terminate()
-                return _told(result)
+                broken += 1
+                print(f"\nseed {result.seed}: {_how(result)}")
             done, seconds = total["histories"], time.monotonic() - begun
             print(f"\r{done} histories, {seconds:.0f} s", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     print(f"{time.monotonic() - begun:.0f} seconds")
     for name, count in sorted(total.items()):
         print(f"{count:9d}  {name}")
-    return 0
+    return bool(broken)
 
 
 def _one(job: tuple[int, tuple[str, ...]]) -> explore.Result:
     seed, kinds = job
-    return explore.explore(seed, kinds=kinds)
+    return explore.explore(seed, kinds=kinds, shrink=False)
+
+
+def _how(result: explore.Result) -> str:
+    """The promise that was broken, in a line."""
+    told = [line for line in result.failure.splitlines() if "Broken:" in line]
+    return told[-1].rpartition("Broken: ")[2] if told else "an assertion failed"
 
 
 def _told(result: explore.Result) -> int:
