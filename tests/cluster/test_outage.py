@@ -150,7 +150,7 @@ async def test_a_provider_that_is_down_is_asked_seldom_and_every_lease_lives_on(
     await asyncio.gather(*(_end(site, name) for name in names))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 async def test_a_lease_that_ends_in_an_outage_keeps_its_secret_and_is_replaced_once_after_it(
     site: sites.Site,
 ) -> None:
@@ -166,7 +166,7 @@ async def test_a_lease_that_ends_in_an_outage_keeps_its_secret_and_is_replaced_o
     assert len(await site.all_minted()) == minted
     _provider(site).clear()
     old = _id(before)
-    await site.until("ended", lambda now: _id(now) not in ("", old), what="replaced", timeout=90)
+    await site.until("ended", lambda now: _id(now) not in ("", old), what="replaced", timeout=150)
     await site.ready("ended")
     assert await site.logs_in("ended")
     assert not site.lets_in(values)
