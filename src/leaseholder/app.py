@@ -7,7 +7,6 @@ what was minted is delivered), and only then kopf's watches and the connections 
 
 import asyncio
 import contextlib
-import functools
 import logging
 import signal
 from collections.abc import AsyncIterator
@@ -172,16 +171,13 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
             metrics.provider_circuit(address, news is http.News.DOWN)
         watch.look_at(address, rouse=news is http.News.CLOCK_SET)
 
-    build = functools.partial(
-        registry.build,
+    known = registry.Registry(
         clock=clock,
-        settings=settings.infisical,
+        settings=settings.providers,
         observe=metrics.provider_request,
         on_news=on_news,
-        shared=registry.wallet(clock),
     )
-
-    supplies = Supplies(cluster, clock, build, registry.address)
+    supplies = Supplies(cluster, clock, known.build, registry.address)
     try:
         controller = assembly.assemble(
             cluster,

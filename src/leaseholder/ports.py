@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from leaseholder.api import conditions, lease, names, provider, record
+from leaseholder.api import conditions, lease, names, provider, record, refs
 from leaseholder.secrecy import Credentials, Hidden
 
 # ---------------------------------------------------------------------------- providers
@@ -26,7 +26,13 @@ class Capabilities:
     verifiable: bool
     """A lease can be looked at."""
     recoverable: bool
-    """A lease of a lost answer can be found by its attempt's tag."""
+    """A lease of a lost answer can be found."""
+    found_by: Literal["Tag", "OwnerAndTime"] = "Tag"
+    """How it is: by what was sent along with the mint, or as a lease of our own account that was
+    made in the attempt's time and that nobody else's record explains."""
+    renewal: Literal["Reliable", "Unproven"] = "Reliable"
+    """Unproven: the provider may end a lease at its first expiry, whatever it said of a later
+    one."""
     slots: Literal["One", "Many"] = "Many"
     """One: a shared account, where a newer lease kills the older one's credentials."""
     minimum_ttl: int = 1
@@ -49,6 +55,8 @@ class Attempt:
     started_at: datetime
     deadline: datetime
     """The request isn't sent after this moment (provider's clock)."""
+    handle: Mapping[str, Any] = field(default_factory=dict)
+    """What ``prepare`` noted for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +118,12 @@ class Provider(Protocol):
         """Log in if need be and look whether the provider answers."""
         ...
 
-    async def prepare(self, attempt: Attempt) -> None:
-        """Refuse what can't be minted before it is tried, as far as may be known.
+    async def prepare(self, attempt: Attempt) -> Mapping[str, Any]:
+        """Get ready for a mint; refuse what can't be minted, as far as may be known.
+
+        Returns:
+            Notes that must be on record before the mint, so that its lease can be found: JSON
+            values, no credentials. They stand in ``Attempt.handle`` from then on.
 
         Raises:
             Invalid: source missing or being deleted, ttl above the maximum.
@@ -177,7 +189,7 @@ class Access:
 class Credentialing(Protocol):
     """Where an adapter gets what it logs in with, afresh each time it logs in."""
 
-    async def secret_value(self, ref: provider.SecretKeyRef) -> Hidden:
+    async def secret_value(self, ref: refs.SecretKeyRef) -> Hidden:
         """One value of a Secret, read live.
 
         Raises:
@@ -186,7 +198,7 @@ class Credentialing(Protocol):
         """
         ...
 
-    async def service_account_token(self, ref: provider.ServiceAccountRef, audience: str) -> Hidden:
+    async def service_account_token(self, ref: refs.ServiceAccountRef, audience: str) -> Hidden:
         """A fresh short-lived token of a ServiceAccount, for that audience only.
 
         Raises:
@@ -342,6 +354,10 @@ class Cluster(Protocol):
 
     async def secrets_of(self, namespace: str, uid: str) -> Sequence[SecretView]:
         """The Secrets in a namespace that carry our owner label with that uid."""
+        ...
+
+    async def leases_shown(self) -> frozenset[str]:
+        """Ids of the leases that Secrets of ours name, in all watched namespaces."""
         ...
 
     async def write_secret(

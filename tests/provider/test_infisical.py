@@ -13,17 +13,17 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from leaseholder import errors, ports
-from leaseholder.api import provider
+from leaseholder.api import provider, refs
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import registry
-from leaseholder.providers.settings import InfisicalSettings
+from leaseholder.providers.settings import InfisicalSettings, ProviderSettings
 from leaseholder.secrecy import Hidden
 from tests.world import postgres as servers
 from tests.world.infisical import bench as benches
 from tests.world.infisical import emulator as emulators
 from tests.world.infisical import seeds
 
-SETTINGS = InfisicalSettings(minimum_ttl_seconds=2)
+SETTINGS = ProviderSettings(infisical=InfisicalSettings(minimum_ttl_seconds=2))
 LOGIN = "POST /api/v1/auth/universal-auth/login"
 CREATE = "POST /api/v1/dynamic-secrets/leases"
 UNIVERSAL = {"clientIdSecretRef": {"name": "a", "key": "id"}}
@@ -51,10 +51,10 @@ class Values:
 
     held: dict[str, str] = field(default_factory=dict)
 
-    async def secret_value(self, ref: provider.SecretKeyRef) -> Hidden:
+    async def secret_value(self, ref: refs.SecretKeyRef) -> Hidden:
         return Hidden(self.held[ref.key])
 
-    async def service_account_token(self, ref: provider.ServiceAccountRef, audience: str) -> Hidden:
+    async def service_account_token(self, ref: refs.ServiceAccountRef, audience: str) -> Hidden:
         claims = {"sub": f"system:serviceaccount:shop:{ref.name}", "aud": audience, "iss": ISSUER}
         return Hidden(jwt.encode(claims | {"exp": int(time.time()) + 600}, KEY, "RS256"))
 
@@ -73,13 +73,9 @@ class World:
 
     def adapter(self, auth: dict[str, Any] | None = None) -> ports.Provider:
         spec = {"infisical": {"url": f"{self.bench.url}/api/", "auth": auth or UA}}
-        built = registry.build(
-            ports.Access(spec=provider.ProviderSpec.model_validate(spec), namespace="shop"),
-            self.values,
-            clock=MachineClock(),
-            settings=SETTINGS,
-            observe=lambda *_: None,
-        )
+        known = registry.Registry(clock=MachineClock(), settings=SETTINGS, observe=lambda *_: None)
+        access = ports.Access(spec=provider.ProviderSpec.model_validate(spec), namespace="shop")
+        built = known.build(access, self.values)
         self.built.append(built)
         return built
 

@@ -33,6 +33,8 @@ class Kind:
     can: ports.Capabilities
     commits_late: int = 0
     """A lost mint can take effect so many seconds after it was sent."""
+    notes: bool = False
+    """A lease is found by what was noted before its mint, not by its attempt's tag."""
     longest: int | None = None
     """A lease can't be extended beyond so many seconds after its mint."""
 
@@ -66,10 +68,24 @@ KINDS: Final = {
             commits_late=15,
         ),
         Kind(
+            name="exclusive",
+            can=ports.Capabilities(
+                renewable=True,
+                revocable=True,
+                verifiable=True,
+                recoverable=True,
+                found_by="OwnerAndTime",
+                settle=20,
+                replica_lag=10,
+            ),
+            commits_late=15,
+        ),
+        Kind(
             name="accessor",
             can=ports.Capabilities(
                 renewable=True, revocable=True, verifiable=True, recoverable=True
             ),
+            notes=True,
             longest=7200,
         ),
         Kind(
@@ -221,12 +237,18 @@ class Server:
             self._kill_others(minted.slot)
         return ports.Revocation(done=True)
 
-    def recover(self, attempt_id: str) -> Sequence[ports.Lease]:
-        return [
-            minted.lease
-            for minted in self.living()
-            if minted.attempt == attempt_id and not self._too_young(minted)
-        ]
+    def recover(self, attempt: ports.Attempt) -> Sequence[ports.Lease]:
+        shown = (minted for minted in self.living() if not self._too_young(minted))
+        return [minted.lease for minted in shown if self._fits(minted, attempt)]
+
+    def _fits(self, minted: Minted, attempt: ports.Attempt) -> bool:
+        """Whether a lease looks as if the attempt had made it, as far as this class can tell."""
+        if self.kind.notes:
+            return attempt.handle == notes(minted.attempt)
+        if self.kind.can.found_by == "Tag":
+            return minted.attempt == attempt.attempt_id
+        late = attempt.deadline + timedelta(seconds=self.kind.can.settle)
+        return attempt.started_at <= minted.lease.issued_at <= late
 
     # -- how it trails
 
@@ -256,6 +278,11 @@ class Server:
             minted.killed = minted.killed or minted.slot == slot
 
 
+def notes(attempt_id: str) -> Mapping[str, Any]:
+    """What is put on record before a mint, where leases are found by it."""
+    return {"accessor": f"accessor of {attempt_id}"}
+
+
 def _ending(lease: ports.Lease, at: datetime) -> ports.Lease:
     return ports.Lease(
         id=lease.id,
@@ -280,8 +307,9 @@ class Adapter:
         health = ports.Health(server_version="1", clock_skew=0, capabilities=())
         return await self._call("check", lambda: health)
 
-    async def prepare(self, attempt: ports.Attempt) -> None:
-        await self._call("prepare", lambda: None)
+    async def prepare(self, attempt: ports.Attempt) -> Mapping[str, Any]:
+        noted = notes(attempt.attempt_id) if self._server.kind.notes else {}
+        return await self._call("prepare", lambda: noted)
 
     async def issue(self, attempt: ports.Attempt) -> ports.Issued:
         return await self._call("issue", lambda: self._server.mint(attempt), attempt.deadline)
@@ -296,7 +324,7 @@ class Adapter:
         return await self._call("revoke", lambda: self._server.revoke(lease))
 
     async def recover(self, attempt: ports.Attempt) -> Sequence[ports.Lease]:
-        return await self._call("recover", lambda: self._server.recover(attempt.attempt_id))
+        return await self._call("recover", lambda: self._server.recover(attempt))
 
     def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
         return self._server.kind.can

@@ -69,6 +69,7 @@ class Reason(StrEnum):
     CANNOT_EXTEND = "CannotExtend"
     TOO_MANY = "TooManyLeases"
     RENEWAL_TOO_SOON = "RenewalTooSoon"
+    RENEWAL_UNPROVEN = "RenewalUnproven"
     UNDELIVERED = "Undelivered"
     SUPERSEDED = "Superseded"
     SOURCE_CHANGED = "SourceChanged"
@@ -82,6 +83,7 @@ class Reason(StrEnum):
     SECRET_CHANGED = "SecretChanged"  # noqa: S105 - a reason, not a password
     SECRET_CONTESTED = "SecretContested"  # noqa: S105 - a reason, not a password
     TEMPLATE_CHANGED = "TemplateChanged"
+    KEYS_CHANGED = "ProviderKeysChanged"
 
     # About the workloads that use the lease.
     ROLLED_OUT = "RolloutComplete"

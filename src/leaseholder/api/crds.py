@@ -45,7 +45,7 @@ def _condition(kind: str, what: str) -> str:
 
 _AGE = ("Age", "date", ".metadata.creationTimestamp")
 _PROVIDER_COLUMNS = (
-    ("URL", "string", ".spec.infisical.url"),
+    ("URL", "string", ".status.url"),
     ("Ready", "string", _condition("Ready", "status")),
     ("Status", "string", _condition("Ready", "reason")),
     _AGE,

@@ -1,11 +1,14 @@
 """DynamicLease: what a user asks for, and what we tell about it."""
 
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic import ConfigDict, Field, WithJsonSchema
 
-from leaseholder.api import base, record
+from leaseholder.api import base, record, refs
 from leaseholder.api.conditions import Condition
+from leaseholder.api.infisical import InfisicalSource
+from leaseholder.api.openbao import OpenBaoSource
+from leaseholder.api.phase import PhaseSource
 
 MOST_KEYS: Final = 256
 """So many keys of a Secret are told in status."""
@@ -13,7 +16,6 @@ _MOST_TEXT: Final = 1024
 _Text = Annotated[str, Field(max_length=_MOST_TEXT)]
 WorkloadKind = Literal["Deployment", "StatefulSet", "DaemonSet", "Rollout"]
 """Kinds of workloads that can be restarted; Rollout is Argo's."""
-_Slug = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class ProviderRef(base.Model):
@@ -23,55 +25,6 @@ class ProviderRef(base.Model):
     """LeaseProvider (of the same namespace) or ClusterLeaseProvider."""
     name: base.ObjectName
     """The provider's name."""
-
-
-class InfisicalSource(base.Model):
-    """A dynamic secret of Infisical."""
-
-    model_config = ConfigDict(
-        json_schema_extra=base.rules(
-            base.rule(
-                "has(self.projectSlug) != has(self.projectId)",
-                "write exactly one of projectSlug and projectId",
-            )
-        )
-    )
-
-    project_slug: _Slug | None = None
-    """Slug of the project."""
-    project_id: _Slug | None = None
-    """Id of the project, instead of its slug; an id doesn't change when the slug does."""
-    environment_slug: _Slug
-    """Slug of the environment."""
-    path: Annotated[
-        str,
-        Field(max_length=1024, pattern=r"^(/[A-Za-z0-9_-]+)*/?$"),
-        WithJsonSchema(
-            {
-                "type": "string",
-                "maxLength": 1024,
-                **base.rules(
-                    base.rule(
-                        "self.matches('^/([A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*/?)?$')",
-                        "write an absolute folder path such as / or /apps/shop: letters, "
-                        "digits, '-' and '_'",
-                    )
-                ),
-            }
-        ),
-    ] = "/"
-    """Folder of the dynamic secret."""
-    dynamic_secret_name: Annotated[str, Field(min_length=1, max_length=64)]
-    """Name of the dynamic secret; Infisical's names are lower-case."""
-    config: Annotated[
-        dict[Annotated[str, Field(max_length=256)], JsonValue],
-        Field(
-            max_length=32,
-            json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
-        ),
-    ] = Field(default_factory=dict)
-    """Settings of this lease, such as {namespace: shop} for the kind kubernetes or
-    {principals: [me]} for ssh."""
 
 
 class Renewal(base.Model):
@@ -261,7 +214,7 @@ class DynamicLeaseSpec(base.Model):
 
     model_config = ConfigDict(
         json_schema_extra=base.rules(
-            base.rule("has(self.infisical)", "write the source of the lease: infisical"),
+            refs.exactly_one("infisical", "phase", "openbao", what="source of the lease"),
         )
     )
 
@@ -269,6 +222,10 @@ class DynamicLeaseSpec(base.Model):
     """The provider to ask."""
     infisical: InfisicalSource | None = None
     """A dynamic secret of Infisical."""
+    phase: PhaseSource | None = None
+    """A dynamic secret of Phase."""
+    openbao: OpenBaoSource | None = None
+    """A path of OpenBao or Vault."""
     ttl: Annotated[base.Duration, base.duration_schema(base.at_least("60s", "ttl"))] | None = None
     """Lifetime to ask for, at least 60s; absent: the provider's default."""
     renewal: Renewal = Renewal()
@@ -371,6 +328,12 @@ class DynamicLease(base.Resource):
     """A lease to hold, and where to put its credentials."""
     status: DynamicLeaseStatus = DynamicLeaseStatus()
     """What was seen; a projection, rebuilt when lost."""
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """What is asked for at the provider, under its wire names."""
+        chosen = self.spec.infisical or self.spec.phase or self.spec.openbao
+        return chosen.dump() if chosen is not None else {}
 
     @property
     def holder(self) -> record.Holder:

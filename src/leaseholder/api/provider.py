@@ -1,38 +1,17 @@
 """LeaseProvider and ClusterLeaseProvider: where leases come from, and how to log in there."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import ConfigDict, Field
 
-from leaseholder.api import base
+from leaseholder.api import base, refs
 from leaseholder.api.conditions import Condition
+from leaseholder.api.infisical import Infisical
+from leaseholder.api.openbao import OpenBao
+from leaseholder.api.phase import Phase
 
-_Plain = Annotated[str, Field(min_length=1, max_length=1024)]
-
-
-def _exactly_one(*fields: str, what: str) -> dict[str, str]:
-    present = " + ".join(f"(has(self.{f}) ? 1 : 0)" for f in fields)
-    return base.rule(f"{present} == 1", f"write exactly one {what}: {', '.join(fields)}")
-
-
-class SecretKeyRef(base.Model):
-    """One key of a Secret."""
-
-    name: base.ObjectName
-    """Name of the Secret."""
-    key: base.Key
-    """Key in the Secret's data."""
-    namespace: base.NamespaceName | None = None
-    """Namespace of the Secret; only a ClusterLeaseProvider names one."""
-
-
-class ServiceAccountRef(base.Model):
-    """A ServiceAccount whose tokens log in at the provider."""
-
-    name: base.ObjectName
-    """Name of the ServiceAccount."""
-    namespace: base.NamespaceName | None = None
-    """Namespace of the ServiceAccount; only a ClusterLeaseProvider names one."""
+TYPES: Final = ("infisical", "phase", "openbao")
+"""The kinds of providers, as a spec and a source name them."""
 
 
 class CaBundleRef(base.Model):
@@ -46,94 +25,6 @@ class CaBundleRef(base.Model):
     """Key in the object's data."""
     namespace: base.NamespaceName | None = None
     """Namespace of the object; only a ClusterLeaseProvider names one."""
-
-
-class UniversalAuth(base.Model):
-    """Infisical Universal Auth: a client id and a client secret."""
-
-    model_config = ConfigDict(
-        json_schema_extra=base.rules(
-            _exactly_one("clientId", "clientIdSecretRef", what="client id")
-        )
-    )
-
-    client_id: _Plain | None = None
-    """The machine identity's client id, in plain text."""
-    client_id_secret_ref: SecretKeyRef | None = None
-    """Where the client id is kept, instead of clientId."""
-    client_secret_ref: SecretKeyRef
-    """Where the client secret is kept."""
-    organization_slug: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    """Slug of the sub-organization to log in to."""
-
-
-class ServiceAccountAuth(base.Model):
-    """Infisical Kubernetes or OIDC Auth: a ServiceAccount token, made afresh for each login."""
-
-    identity_id: Annotated[str, Field(min_length=1, max_length=128)]
-    """Id of the machine identity."""
-    service_account_ref: ServiceAccountRef
-    """The ServiceAccount to log in as."""
-    audience: _Plain
-    """Audience of the token, as configured at the identity. The operator makes no token for
-    the API server's own audience."""
-    organization_slug: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    """Slug of the sub-organization to log in to."""
-
-
-class TokenAuth(base.Model):
-    """A ready-made access token."""
-
-    token_secret_ref: SecretKeyRef
-    """Where the access token is kept."""
-
-
-class InfisicalAuth(base.Model):
-    """How to log in at Infisical: exactly one way."""
-
-    WAYS: ClassVar = ("universalAuth", "kubernetesAuth", "oidcAuth", "tokenAuth")
-    model_config = ConfigDict(
-        json_schema_extra=base.rules(_exactly_one(*WAYS, what="way to log in"))
-    )
-
-    universal_auth: UniversalAuth | None = None
-    """Client id and client secret of a machine identity."""
-    kubernetes_auth: ServiceAccountAuth | None = None
-    """A ServiceAccount token that Infisical reviews at this cluster."""
-    oidc_auth: ServiceAccountAuth | None = None
-    """A ServiceAccount token that Infisical verifies through this cluster's OIDC issuer."""
-    token_auth: TokenAuth | None = None
-    """A static access token."""
-
-
-Url = Annotated[
-    str,
-    Field(min_length=1, max_length=2048),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 2048,
-            **base.rules(
-                base.rule(
-                    "self.matches('^https?://[^/@?#]+(/[^?#]*)?$')",
-                    "write an http(s) URL without user, query or fragment, such as "
-                    "https://us.infisical.com",
-                ),
-                base.rule("self == oldSelf", "url can't change: make another provider instead"),
-            ),
-        }
-    ),
-]
-
-
-class Infisical(base.Model):
-    """An Infisical server: Cloud or self-hosted."""
-
-    url: Url
-    """Address of the server, with or without /api or a trailing slash; can't change."""
-    auth: InfisicalAuth
-    """How to log in."""
 
 
 class Limits(base.Model):
@@ -155,7 +46,11 @@ class Probe(base.Model):
 
 
 _SPEC_RULES = (
-    _exactly_one("infisical", what="provider"),
+    refs.exactly_one(*TYPES, what="provider"),
+    base.rule(
+        " && ".join(f"has(self.{one}) == has(oldSelf.{one})" for one in TYPES),
+        "the kind of provider can't change: make another provider instead",
+    ),
     base.rule(
         "!(has(self.caBundle) && has(self.caBundleRef))",
         "write caBundle or caBundleRef, not both",
@@ -168,6 +63,10 @@ class ProviderSpec(base.Model):
 
     infisical: Infisical | None = None
     """An Infisical server."""
+    phase: Phase | None = None
+    """A Phase server."""
+    openbao: OpenBao | None = None
+    """An OpenBao or Vault server."""
     ca_bundle: Annotated[str, Field(min_length=1, max_length=65_536)] | None = None
     """CA certificates (PEM) that sign the provider's certificate."""
     ca_bundle_ref: CaBundleRef | None = None
@@ -193,7 +92,7 @@ class AllowedNamespaces(base.Model):
 
     model_config = ConfigDict(
         json_schema_extra=base.rules(
-            _exactly_one("names", "selector", what="way to choose namespaces")
+            refs.exactly_one("names", "selector", what="way to choose namespaces")
         )
     )
 
@@ -211,24 +110,29 @@ _NAMESPACED_ONLY = (
 )
 
 
+_REFERENCES: Final = (
+    "caBundleRef",
+    "infisical.auth.universalAuth.clientIdSecretRef",
+    "infisical.auth.universalAuth.clientSecretRef",
+    "infisical.auth.kubernetesAuth.serviceAccountRef",
+    "infisical.auth.oidcAuth.serviceAccountRef",
+    "infisical.auth.tokenAuth.tokenSecretRef",
+    "phase.auth.tokenSecretRef",
+    "openbao.auth.kubernetes.serviceAccountRef",
+    "openbao.auth.jwt.serviceAccountRef",
+    "openbao.auth.appRole.secretIdSecretRef",
+    "openbao.auth.token.tokenSecretRef",
+)
+
+
 def _every_reference(test: str) -> str:
     """A CEL expression that holds ``test`` (with ``r`` for the reference) for each reference."""
-    auth = "self.infisical.auth"
-    places = (
-        ("self.caBundleRef", "has(self.caBundleRef)"),
-        (
-            f"{auth}.universalAuth.clientIdSecretRef",
-            f"has({auth}.universalAuth) && has({auth}.universalAuth.clientIdSecretRef)",
-        ),
-        (f"{auth}.universalAuth.clientSecretRef", f"has({auth}.universalAuth)"),
-        (f"{auth}.kubernetesAuth.serviceAccountRef", f"has({auth}.kubernetesAuth)"),
-        (f"{auth}.oidcAuth.serviceAccountRef", f"has({auth}.oidcAuth)"),
-        (f"{auth}.tokenAuth.tokenSecretRef", f"has({auth}.tokenAuth)"),
-    )
     checks = []
-    for path, present in places:
-        guard = present if path.startswith("self.ca") else f"has(self.infisical) && {present}"
-        checks.append(f"(!({guard}) || {test.replace('r.', path + '.')})")
+    for path in _REFERENCES:
+        parts = path.split(".")
+        steps = (".".join(parts[: n + 1]) for n in range(len(parts)))
+        present = " && ".join(f"has(self.{step})" for step in steps)
+        checks.append(f"(!({present}) || {test.replace('r.', f'self.{path}.')})")
     return " && ".join(checks)
 
 
@@ -264,7 +168,9 @@ class ProviderStatus(base.Model):
     """What was seen of the provider."""
 
     type: Annotated[str, Field(max_length=32)] | None = None
-    """Kind of provider: infisical."""
+    """Kind of provider: infisical, phase or openbao."""
+    url: Annotated[str, Field(max_length=2048)] | None = None
+    """Address of the server, in one spelling."""
     observed_generation: int = 0
     """The generation of the spec that was looked at."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = ()
@@ -308,6 +214,22 @@ def trust_of(spec: ProviderSpec) -> dict[str, Any]:
     return {key: value for key, value in chosen.items() if value is not None}
 
 
+def type_of(spec: ProviderSpec) -> str | None:
+    """Which kind of provider a spec describes; None where it is none of ours."""
+    return next((one for one in TYPES if getattr(spec, one) is not None), None)
+
+
 def auth_of(spec: ProviderSpec) -> dict[str, Any]:
     """The references to log in with, as a LeaseRecord keeps them: names, never values."""
-    return spec.infisical.auth.dump() if spec.infisical else {}
+    server = spec.infisical or spec.phase or spec.openbao
+    return server.auth.dump() if server is not None else {}
+
+
+def options_of(spec: ProviderSpec) -> dict[str, Any]:
+    """What beside url and auth says how to find a lease again, as a LeaseRecord keeps it."""
+    server = spec.infisical or spec.phase or spec.openbao
+    return (
+        server.model_dump(mode="json", exclude={"url", "auth"}, exclude_defaults=True)
+        if (server is not None)
+        else {}
+    )

@@ -56,6 +56,8 @@ class RecordProvider(base.Model):
     """Base URL of the server."""
     trust: _Free = Field(default_factory=dict)
     """caBundle or caBundleRef of the provider object."""
+    options: _Free = Field(default_factory=dict)
+    """What else of the provider object says where the lease is: namespace, exclusive."""
     auth_ref: _Free = Field(default_factory=dict)
     """References to the credentials that made the lease: names, never values."""
 

@@ -182,6 +182,10 @@ class KubernetesCluster:
         """The Secrets in a namespace that carry our owner label with that uid."""
         return await self._secrets.owned(namespace, uid)
 
+    async def leases_shown(self) -> frozenset[str]:
+        """Ids of the leases that Secrets of ours name; their data isn't read."""
+        return await self._secrets.leases_named(self._namespaces)
+
     async def write_secret(
         self,
         draft: ports.SecretDraft,

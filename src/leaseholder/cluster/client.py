@@ -28,6 +28,9 @@ from leaseholder.secrecy import Hidden
 
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
+METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""What to ask for where data needn't cross the wire."""
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 
 Body = dict[str, Any]

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from leaseholder import errors, ports
-from leaseholder.api import provider
+from leaseholder.api import refs
 from leaseholder.api.conditions import Reason
 from leaseholder.cluster import client, places, refusals
 from leaseholder.secrecy import Hidden
@@ -38,7 +38,7 @@ class LiveCredentialing:
         self._api = api
         self._access = access
 
-    async def secret_value(self, ref: provider.SecretKeyRef) -> Hidden:
+    async def secret_value(self, ref: refs.SecretKeyRef) -> Hidden:
         """One value of a Secret, without white space round it."""
         place = places.SECRETS.at(self._namespace(ref.namespace), ref.name)
         text = _decoded(((await self._read(place)).get("data") or {}).get(ref.key))
@@ -46,7 +46,7 @@ class LiveCredentialing:
             raise _missing(f"the Secret {_named(place)} has no text under {ref.key}: add it")
         return Hidden(text.strip())
 
-    async def service_account_token(self, ref: provider.ServiceAccountRef, audience: str) -> Hidden:
+    async def service_account_token(self, ref: refs.ServiceAccountRef, audience: str) -> Hidden:
         """A token for ``audience`` that lives ten minutes."""
         if self._is_api_servers(audience):
             raise _missing("no token is made for the API server's own audience: name another")

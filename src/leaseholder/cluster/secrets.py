@@ -7,7 +7,7 @@ stay co-owned by that Update, so an apply would leave those that went; and a pat
 import base64
 import contextlib
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from leaseholder import errors, ports
@@ -41,6 +41,20 @@ class Secrets:
             query={"labelSelector": f"{names.OWNER_UID}={uid}"},
         )
         return [view(item) for item in found.get("items") or ()]
+
+    async def leases_named(self, namespaces: Iterable[str]) -> frozenset[str]:
+        """Ids of leases on the Secrets with our owner label; their data doesn't cross the wire."""
+        found: set[str] = set()
+        for namespace in namespaces:
+            listed = await self._api.request(
+                "GET",
+                places.SECRETS.at(namespace),
+                query={"labelSelector": names.OWNER_UID},
+                accept=client.METADATA_LIST,
+            )
+            notes = (item["metadata"].get("annotations") or {} for item in listed["items"] or ())
+            found |= {note[names.LEASE_ID] for note in notes if names.LEASE_ID in note}
+        return frozenset(found)
 
     async def write(
         self, draft: ports.SecretDraft, current: ports.SecretView | None, *, dry_run: bool

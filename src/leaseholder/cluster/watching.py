@@ -22,9 +22,6 @@ from leaseholder.api.conditions import Reason
 from leaseholder.cluster import client, places
 from leaseholder.ports import SecretEvent, SecretView
 
-_AS: Final = "application/json;as={};g=meta.k8s.io;v=v1"
-_LIST: Final = _AS.format("PartialObjectMetadataList")
-_WATCH: Final = _AS.format("PartialObjectMetadata")
 _SECONDS: Final = 300
 _SHORTEST, _LONGEST = 1.0, 30.0
 _log = logging.getLogger(__name__)
@@ -188,7 +185,10 @@ class _Follower:
 
     async def _list(self) -> None:
         found = await self._api.request(
-            "GET", self._place, query={"labelSelector": names.OWNER_UID}, accept=_LIST
+            "GET",
+            self._place,
+            query={"labelSelector": names.OWNER_UID},
+            accept=client.METADATA_LIST,
         )
         for event in list(self._known.listed(found.get("items") or ())):
             await self._queue.put(event)
@@ -200,7 +200,9 @@ class _Follower:
             "resourceVersion": self._version,
             "allowWatchBookmarks": "true",
         }
-        stream = self._api.watch(self._place, query=query, accept=_WATCH, seconds=self._seconds)
+        stream = self._api.watch(
+            self._place, query=query, accept=client.METADATA, seconds=self._seconds
+        )
         async with contextlib.aclosing(stream) as events:
             async for event in events:
                 await self._heed(event["type"], event["object"])

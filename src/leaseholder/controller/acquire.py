@@ -5,12 +5,13 @@ twice, and a mint whose answer is lost is left for a search (DESIGN, section 3).
 """
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from leaseholder import errors, ports
-from leaseholder.api import durations
+from leaseholder.api import durations, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import (
@@ -29,6 +30,16 @@ from leaseholder.secrecy import Credentials
 
 SEND_WITHIN: Final = timedelta(seconds=20)
 """A mint that isn't sent so soon after its record was planned isn't sent at all."""
+
+
+_BECAUSE: Final = {
+    Reason.SOURCE_CHANGED: "the provider or the source was changed",
+    Reason.COMMANDED: f"{names.ROTATE} says so",
+    Reason.ROTATING: "it is time to replace the last one",
+    Reason.SECRET_CHANGED: "the data of the last one was changed or deleted",
+    Reason.TEMPLATE_CHANGED: "the template needs values that are kept nowhere",
+}
+"""Why a lease takes another one's place, as an event says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +61,21 @@ class Acquirer:
         supply, adapter = await self.supplies.wanted(dl)
         await self._preflight(view, dl)
         spec = self._spec(dl, supply, adapter, step)
-        attempt = attempt_of(spec)
-        await adapter.prepare(attempt)
+        notes = dict(await adapter.prepare(_planned(spec, {})))
         posted = await self.cluster.create_record(
-            view.holder, step.number, spec, RecordStatus(state=State.ATTEMPT)
+            view.holder, step.number, spec, RecordStatus(state=State.ATTEMPT, handle=notes)
         )
         if await self._overtaken(view, posted):
             await self.cluster.delete_record(posted)
             return
-        issued = await self._issue(adapter, attempt, posted)
+        issued = await self._issue(adapter, posted)
         view.memory.uids[posted.name] = posted.metadata.uid
         view.memory.leases[posted.name] = issued.lease
         view.memory.credentials[posted.name] = issued.credentials
         view.memory.looked[posted.name] = issued.lease.issued_at
-        await self.hold(view, posted)
+        await self.hold(view, posted, step.reason)
 
-    async def hold(self, view: View, posted: LeaseRecord) -> None:
+    async def hold(self, view: View, posted: LeaseRecord, why: Reason = Reason.PROGRESSING) -> None:
         """Attempt becomes Held, with the lease's id and expiry, in one write."""
         minted = view.memory.leases[posted.name]
         status = held_status(posted, minted, State.HELD)
@@ -75,7 +85,7 @@ class Acquirer:
             written = await self._claimed(view, posted, minted)
         if written is None:
             await self._put_back(view, posted, minted)
-        await self._announce(view, minted)
+        await self._announce(view, minted, why)
 
     async def put_back(self, memory: Memory) -> None:
         """Put leases whose records are gone on the ledger again; what fails stays in memory."""
@@ -108,6 +118,7 @@ class Acquirer:
                     address=supply.address,
                     auth_ref=dict(supply.auth_ref),
                     trust=dict(supply.trust),
+                    options=dict(supply.options),
                 ),
                 "source": dict(supply.source),
                 "sourceHash": supply.source_hash,
@@ -125,11 +136,9 @@ class Acquirer:
         ours = (record for record in now if record.spec.installation == self.installation)
         return any(record.name not in seen for record in ours)
 
-    async def _issue(
-        self, adapter: ports.Provider, attempt: ports.Attempt, posted: LeaseRecord
-    ) -> ports.Issued:
+    async def _issue(self, adapter: ports.Provider, posted: LeaseRecord) -> ports.Issued:
         try:
-            issued = await adapter.issue(attempt)
+            issued = await adapter.issue(attempt_of(posted))
         except errors.Unavailable as error:
             self.meter.minted(error.reason)
             if not error.sent:
@@ -165,14 +174,19 @@ class Acquirer:
         view.memory.lost[posted.name] = posted, minted
         await self.put_back(view.memory)
 
-    async def _announce(self, view: View, minted: ports.Lease) -> None:
+    async def _announce(self, view: View, minted: ports.Lease, why: Reason) -> None:
         if view.lease is not None:
-            text = f"issued lease {minted.id}"
+            because = f": {_BECAUSE[why]}" if why in _BECAUSE else ""
+            text = f"issued lease {minted.id}{because}"
             await self.cluster.emit(view.lease, ports.Note("Normal", Reason.ISSUED, text))
 
 
-def attempt_of(spec: RecordSpec) -> ports.Attempt:
-    """What a record's mint asks the provider for."""
+def attempt_of(known: LeaseRecord) -> ports.Attempt:
+    """What a record's mint asks the provider for, with the adapter's notes about it."""
+    return _planned(known.spec, known.status.handle)
+
+
+def _planned(spec: RecordSpec, notes: Mapping[str, Any]) -> ports.Attempt:
     return ports.Attempt(
         installation=spec.installation,
         attempt_id=spec.attempt_id,
@@ -180,6 +194,7 @@ def attempt_of(spec: RecordSpec) -> ports.Attempt:
         ttl_seconds=spec.ttl_seconds,
         started_at=spec.started_at,
         deadline=spec.deadline,
+        handle=notes,
     )
 
 

@@ -1,6 +1,8 @@
 """Paying debts: searching for the lease of an unclear attempt, revoking, seeing it gone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from leaseholder import errors, ports
 from leaseholder.api import names
@@ -9,6 +11,9 @@ from leaseholder.api.record import LeaseRecord, RecordStatus, State
 from leaseholder.controller import acquire, supplies
 from leaseholder.core import debts, steps
 from leaseholder.core.view import View
+
+OTHERS_AGAIN: Final = 10.0
+"""Seconds after which a search that met other open attempts is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +28,17 @@ class Payer:
         """Look for the lease of an unclear attempt; not found twice: there is none."""
         try:
             adapter = await self.supplies.for_record(record)
-            found = await adapter.recover(acquire.attempt_of(record.spec))
+            found = await adapter.recover(acquire.attempt_of(record))
         except errors.ProviderError as error:
             await self._failed(view, record, error)
             return
+        if found and adapter.capabilities(record.status.handle).found_by == "OwnerAndTime":
+            unexplained = await self._unexplained(record, found)
+            if unexplained is None:
+                later = debts.held_back(view, record, Reason.UNCLEAR, OTHERS_AGAIN)
+                await self.cluster.update_record(record, later)
+                return
+            found = unexplained
         if not found:
             if record.name in view.memory.searched:
                 await self.cluster.delete_record(record)
@@ -38,6 +50,22 @@ class Payer:
             await acquire.put_on_record(self.cluster, record, other, Reason.UNCLEAR)
         status = acquire.held_status(record, first, State.REVOKING)
         await self.cluster.update_record(record, status)
+
+    async def _unexplained(
+        self, record: LeaseRecord, found: Sequence[ports.Lease]
+    ) -> Sequence[ports.Lease] | None:
+        """What no record and no Secret explains of the leases that look like the attempt's.
+
+        The ledger is read after the provider: what was minted meanwhile is on it, or its attempt
+        is still open. None: an attempt is open there, and any of these may be its lease.
+        """
+        records = await self.cluster.all_records()
+        others = [r for r in records if r.metadata.uid != record.metadata.uid]
+        address = record.spec.provider.address
+        if any(r.state is State.ATTEMPT and r.spec.provider.address == address for r in others):
+            return None
+        known = {r.status.lease_id for r in others} | await self.cluster.leases_shown()
+        return [lease for lease in found if lease.id not in known]
 
     async def revoke(self, view: View, step: steps.Revoke) -> None:
         """Revoke a lease and look whether it is gone."""

@@ -127,7 +127,8 @@ class ProviderWatch:
             self._addresses.pop(ref, None)
             return None
         health, failure = await self._health(ref, known)
-        status = _status(known, health, failure, self.clock)
+        address = self._addresses.get(ref)
+        status = _status(known, address, health, failure, self.clock)
         await self._tell(ref, known, status)
         if failure is None:
             self._failures.pop(ref, None)
@@ -181,6 +182,7 @@ def _again(failures: int, known: provider.AnyProvider, failure: errors.EdgeError
 
 def _status(
     known: provider.AnyProvider,
+    address: str | None,
     health: ports.Health | None,
     failure: errors.EdgeError | None,
     clock: ports.Clock,
@@ -207,7 +209,8 @@ def _status(
     )
     return told.model_copy(
         update={
-            "type": "infisical",
+            "type": provider.type_of(known.spec),
+            "url": address,
             "observed_generation": known.metadata.generation,
             "conditions": conditions.carry([ready], told.conditions),
             **learned,

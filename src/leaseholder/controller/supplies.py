@@ -65,10 +65,11 @@ class Supplies:
             )
         if isinstance(known, provider.ClusterLeaseProvider):
             await self._check_allowed(known, namespace)
-        source = _source(dl.spec, known)
+        source = _source(dl, known)
         address = self.address(known.spec)
+        options = provider.options_of(known.spec)
         supply = Supply(
-            type="infisical",
+            type=provider.type_of(known.spec) or "",
             kind=ref.kind,
             namespace=known.metadata.namespace,
             name=ref.name,
@@ -76,6 +77,7 @@ class Supplies:
             address=address,
             auth_ref=provider.auth_of(known.spec),
             trust=provider.trust_of(known.spec),
+            options=options,
             source=source,
             source_hash=_hash([ref.kind, ref.name, address, source]),
             slot=_hash([address, source]),
@@ -173,13 +175,16 @@ def _failed(task: asyncio.Task[provider.AnyProvider | None]) -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
 
 
-def _source(spec: lease.DynamicLeaseSpec, known: provider.AnyProvider) -> dict[str, Any]:
-    if spec.infisical is None or known.spec.infisical is None:
+def _source(dl: lease.DynamicLease, known: provider.AnyProvider) -> dict[str, Any]:
+    wanted = provider.type_of(known.spec)
+    if wanted is None or getattr(dl.spec, wanted) is None:
+        name = f"{known.KIND} {known.metadata.name}"
         raise errors.Invalid(
             Reason.PROVIDER_MISMATCH,
-            f"{known.KIND} {known.metadata.name} isn't of the kind that spec's source is for",
+            f"{name} is of the kind {wanted}: write the source under spec.{wanted}, or mend "
+            "spec.providerRef",
         )
-    return spec.infisical.dump()
+    return dl.source
 
 
 def _rebuilt(minted: record.RecordProvider) -> provider.LeaseProviderSpec:
@@ -188,7 +193,8 @@ def _rebuilt(minted: record.RecordProvider) -> provider.LeaseProviderSpec:
     Raises:
         errors.Invalid: another version of ours, or somebody else, wrote what can't be read.
     """
-    kept = {minted.type: {"url": minted.address, "auth": minted.auth_ref}, **minted.trust}
+    server = {"url": minted.address, "auth": minted.auth_ref, **minted.options}
+    kept = {minted.type: server, **minted.trust}
     try:
         return provider.LeaseProviderSpec.model_validate(kept)
     except pydantic.ValidationError:

@@ -12,7 +12,7 @@ from leaseholder.api import conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord, Revocation, State, number_of
-from leaseholder.core import debts, drift, plan, project, rollout, schedule
+from leaseholder.core import debts, drift, plan, project, proof, rollout, schedule
 from leaseholder.core.steps import (
     Acquire,
     DeleteSecret,
@@ -157,7 +157,7 @@ def _acquire(view: View, lease: DynamicLease) -> Step | None:
     if shared:
         return _vacate(view, lease, shared)
     number, restarts = _next_number(view, lease), rollout.replaces(view, lease)
-    return _retract(view, lease) or Acquire(number, need.rotate_nonce, restarts)
+    return _retract(view, lease) or Acquire(number, need.rotate_nonce, restarts, need.reason)
 
 
 def _retract(view: View, lease: DynamicLease) -> Step | None:
@@ -223,7 +223,10 @@ def _look_due(view: View, held: LeaseRecord) -> datetime | None:
     gone = view.memory.gone_since.get(held.name)
     if gone is not None:
         return looked + timedelta(seconds=schedule.LOOK_AGAIN)
-    return looked + view.supply.probe_interval
+    again = looked + timedelta(seconds=1)
+    proof_due = proof.look_due(view, held)
+    probe_due = looked + view.supply.probe_interval
+    return probe_due if proof_due is None else min(probe_due, max(proof_due, again))
 
 
 def _wake(view: View, lease: DynamicLease) -> datetime | None:
@@ -232,7 +235,7 @@ def _wake(view: View, lease: DynamicLease) -> datetime | None:
     moments.append(rollout.wake(view, lease))
     if held is not None:
         moments += [plan.plan(view, lease, held).at, plan.extension_at(view, lease, held)]
-        moments += [view.expiry(held), _look_due(view, held)]
+        moments += [view.expiry(held), _look_due(view, held), proof.wake(view, held)]
     if drift.waits(view, lease) and lease.status.drift is not None:
         moments.append(drift.until(lease.status.drift))
     if plan.obstacle(view, lease) is not None:

@@ -21,7 +21,6 @@ ROOM_AHEAD: Final = timedelta(seconds=60)
 INSTEAD: Final = f"for a new lease, annotate {names.ROTATE}"
 """What to do where a lease can't be extended."""
 
-
 _ABOUT_SECRET: Final = (Reason.WRITE_REFUSED, Reason.TEMPLATE_INVALID)
 
 
@@ -88,8 +87,10 @@ def _replacement_at(view: View, lease: DynamicLease, record: LeaseRecord) -> dat
 def _fits(
     view: View, lease: DynamicLease, record: LeaseRecord, expiry: datetime, life: timedelta
 ) -> datetime | None:
-    can = view.capabilities.get(record.name)
-    replace = lease.spec.renewal.strategy == "Rotate" and record.state is not State.SUPERSEDED
+    can, strategy = view.capabilities.get(record.name), lease.spec.renewal.strategy
+    unproven = can is not None and can.renewal == "Unproven"
+    replaces = strategy == "Rotate" or (strategy == "Auto" and unproven)
+    replace = replaces and record.state is not State.SUPERSEDED
     if replace or record.name in view.memory.unextendable:
         return None
     if can is None:
@@ -148,8 +149,10 @@ def renew_refused(view: View, lease: DynamicLease) -> ports.Note | None:
         return None
     if extension_at(view, lease, held) is not None:
         return None
-    rotates = lease.spec.renewal.strategy == "Rotate"
-    why = "spec.renewal.strategy is Rotate" if rotates else "it can only be replaced"
+    strategy, can = lease.spec.renewal.strategy, view.capabilities.get(held.name)
+    why = "spec.renewal.strategy is Rotate" if strategy == "Rotate" else "it can only be replaced"
+    if strategy == "Auto" and can is not None and can.renewal == "Unproven":
+        why = "the provider may end it at its first expiry all the same"
     text = f"the lease isn't extended: {why}; {INSTEAD}"
     return ports.Note("Warning", Reason.CANNOT_EXTEND, text)
 

@@ -12,7 +12,7 @@ from leaseholder import ports
 from leaseholder.api import base, conditions, lease, names
 from leaseholder.api.conditions import Condition, ConditionType, Reason, Verdict
 from leaseholder.api.record import LeaseRecord, State
-from leaseholder.core import debts, drift, plan, rollout, schedule
+from leaseholder.core import debts, drift, plan, proof, rollout, schedule
 from leaseholder.core.steps import Report
 from leaseholder.core.view import Failure, View
 
@@ -281,6 +281,9 @@ def _readiness(view: View, held: LeaseRecord, trouble: Failure | None) -> tuple[
         met = f": {trouble.sentence}" if trouble is not None and trouble.sentence else ""
         over = f"the credentials were good until {until}, as far as is known; the lease"
         return False, Reason.EXPIRED, f"{over} couldn't be kept alive{met}"
+    if proof.missing(view, held):
+        unsure = "the lease was extended, but this provider may end it at its first expiry"
+        return False, Reason.RENEWAL_UNPROVEN, f"{unsure}: it is looked at before it counts again"
     if trouble is None:
         return True, Reason.READY, "the Secret holds credentials that live"
     return True, trouble.reason, f"the credentials are good until {until}, but: {trouble.sentence}"

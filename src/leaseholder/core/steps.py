@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from leaseholder import ports
+from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLeaseStatus
 from leaseholder.api.record import LeaseRecord, RecordStatus
 
@@ -26,6 +27,8 @@ class Acquire:
     rotate_nonce: str = ""
     restarts: bool = False
     """It takes the place of a delivered lease: workloads are restarted for it."""
+    reason: Reason = Reason.PROGRESSING
+    """Why it is needed."""
 
 
 @dataclass(frozen=True, slots=True)

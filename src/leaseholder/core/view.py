@@ -32,6 +32,7 @@ class Supply:
     address: str
     auth_ref: Mapping[str, Any]
     trust: Mapping[str, Any]
+    options: Mapping[str, Any]
     source: Mapping[str, Any]
     source_hash: str
     slot: str
@@ -91,6 +92,8 @@ class Memory:
     searched: dict[str, float] = field(default_factory=dict)
     """When an unclear attempt was first searched for and not found (monotonic seconds)."""
     looked: dict[str, datetime] = field(default_factory=dict)
+    shown_at: dict[str, datetime] = field(default_factory=dict)
+    """When the provider last showed a lease."""
     secret_version: str = ""
     """resourceVersion of the target Secret as we last wrote it."""
     contents: dict[str, Contents] = field(default_factory=dict)
@@ -117,7 +120,7 @@ class Memory:
         """Drop what is known of a record that is no more."""
         for known in (self.uids, self.leases, self.credentials, self.contents):
             known.pop(name, None)
-        for moments in (self.gone_since, self.looked):
+        for moments in (self.gone_since, self.looked, self.shown_at):
             moments.pop(name, None)
         self.sighted.pop(name, None)
         self.searched.pop(name, None)

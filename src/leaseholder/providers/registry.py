@@ -1,5 +1,9 @@
-"""The adapter for a provider's spec, and the address that its leases are recorded under."""
+"""The adapter for a provider's spec, and the address that its leases are recorded under.
 
+A provider is registered here: its address in one spelling, and how its adapter is built.
+"""
+
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -10,51 +14,57 @@ from leaseholder.providers import http, infisical
 from leaseholder.providers import settings as known
 
 _PORTS: Final = {"http": 80, "https": 443}
+_TAILS: Final = {"infisical": ("/api",), "phase": ("/v1",), "openbao": ("/v1",)}
+"""How people end a server's url; it makes no other server of it."""
 
 
-def build(
-    access: ports.Access,
-    credentialing: ports.Credentialing,
-    *,
-    clock: ports.Clock,
-    settings: known.InfisicalSettings,
-    observe: http.Observe,
-    on_news: http.OnNews | None = None,
-    shared: infisical.Wallet | None = None,
-) -> ports.Provider:
-    """The provider that ``access`` describes; nothing is sent yet.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registry:
+    """Builds the adapters of one process.
 
-    Providers that are built with one wallet share their logins where they log in alike.
-
-    Raises:
-        Invalid: the spec names no provider that we know, or its url can't be used.
+    Adapters of one registry share their logins where they log in alike.
     """
-    return infisical.Infisical(
-        access,
-        credentialing,
-        base_url=address(access.spec),
-        clock=clock,
-        settings=settings,
-        observe=observe,
-        on_news=on_news,
-        shared=shared,
-    )
 
+    clock: ports.Clock
+    settings: known.ProviderSettings
+    observe: http.Observe
+    on_news: http.OnNews | None = None
+    _wallet: infisical.Wallet = field(init=False)
 
-def wallet(clock: ports.Clock) -> infisical.Wallet:
-    """Where the providers of one process keep the logins that they share."""
-    return infisical.Wallet(clock.monotonic)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_wallet", infisical.Wallet(self.clock.monotonic))
+
+    def build(self, access: ports.Access, credentialing: ports.Credentialing) -> ports.Provider:
+        """The provider that ``access`` describes; nothing is sent yet.
+
+        Raises:
+            Invalid: the spec names no provider that we know, or its url can't be used.
+        """
+        base_url = address(access.spec)
+        if access.spec.infisical is None:
+            raise _unknown()
+        return infisical.Infisical(
+            access,
+            credentialing,
+            base_url=base_url,
+            clock=self.clock,
+            settings=self.settings.infisical,
+            observe=self.observe,
+            on_news=self.on_news,
+            shared=self._wallet,
+        )
 
 
 def address(spec: provider.ProviderSpec) -> str:
-    """Base URL in one spelling: ``https://host``, without ``/api`` and trailing slash.
+    """Base URL in one spelling: ``https://host``, without trailing slash or what the API adds.
 
     Raises:
         Invalid: there is no url, or none that can be used.
     """
-    if spec.infisical is None:
-        raise errors.Invalid(Reason.PROVIDER_MISMATCH, "the provider isn't of a kind known here")
-    found = _normal(spec.infisical.url)
+    server = spec.infisical or spec.phase or spec.openbao
+    if server is None:
+        raise _unknown()
+    found = _normal(server.url, _TAILS[provider.type_of(spec) or ""])
     if found is None:
         sentence = (
             "the url can't be used: write an http(s) URL without user, query or fragment, such "
@@ -64,7 +74,11 @@ def address(spec: provider.ProviderSpec) -> str:
     return found
 
 
-def _normal(url: str) -> str | None:
+def _unknown() -> errors.Invalid:
+    return errors.Invalid(Reason.PROVIDER_MISMATCH, "the provider isn't of a kind known here")
+
+
+def _normal(url: str, tails: tuple[str, ...]) -> str | None:
     try:
         parts = urlsplit(url.strip())
         host, port = parts.hostname, parts.port
@@ -76,5 +90,7 @@ def _normal(url: str) -> str | None:
     shown = f"[{host}]" if ":" in host else host
     if port is not None and port != _PORTS[parts.scheme]:
         shown = f"{shown}:{port}"
-    path = parts.path.rstrip("/").removesuffix("/api").rstrip("/")
+    path = parts.path.rstrip("/")
+    for tail in tails:
+        path = path.removesuffix(tail).rstrip("/")
     return f"{parts.scheme}://{shown}{path}"

@@ -1,4 +1,4 @@
-"""What an administrator may tune about Infisical, each default with its source."""
+"""What an administrator may tune about providers, each default with its source."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -27,3 +27,12 @@ class InfisicalSettings(BaseModel):
     """Send installation and attempt id in a lease's ``config``, by which the lease of a lost
     answer is found. The server keeps config as it is (seen, not promised), so it can be
     switched off."""
+
+
+class ProviderSettings(BaseModel):
+    """Settings of all adapters, by the kind of provider."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    infisical: InfisicalSettings = InfisicalSettings()
+    """How Infisical servers behave."""

@@ -93,9 +93,10 @@ def shared_infisical(name: str, **auth: Any) -> Body:
     }
 
 
-def token_of(namespace: str) -> Body:
-    """An auth whose reference names a namespace."""
-    return {"tokenSecretRef": {"name": "a", "key": "k", "namespace": namespace}}
+def token_of(namespace: str | None = None) -> Body:
+    """An auth by a token in a Secret; its reference may name a namespace."""
+    named = {"namespace": namespace} if namespace is not None else {}
+    return {"tokenSecretRef": {"name": "a", "key": "k", **named}}
 
 
 def provider_spec(**fields: Any) -> provider.ProviderSpec:

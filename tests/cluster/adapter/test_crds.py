@@ -68,7 +68,30 @@ async def test_what_a_user_may_write_is_taken(user: kube.Kube, place: objects.Pl
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ({"infisical": None}, "write the source of the lease: infisical"),
+        ({"infisical": None}, "write exactly one source of the lease: infisical, phase, openbao"),
+        (
+            {"openbao": {"path": "database/creds/orders"}},
+            "write exactly one source of the lease: infisical, phase, openbao",
+        ),
+        (
+            {"infisical": None, "phase": {"appId": "a", "env": "prod"}},
+            "write exactly one of name and id of the dynamic secret",
+        ),
+        *(
+            ({"infisical": None, "openbao": {"path": path}}, "write a path")
+            for path in ("/database/creds/a", "database/creds/a/", "database/creds/a?b", "a b/c")
+        ),
+        (
+            {"infisical": None, "openbao": {"path": "database/../sys/raw"}},
+            "write the path without . and .. in it",
+        ),
+        *(
+            (
+                {"infisical": None, "openbao": {"path": path}},
+                "nothing under sys/, auth/, identity/, cubbyhole/ is a lease",
+            )
+            for path in ("sys/leases/lookup", "auth/token/create", "team1/identity/oidc/token/x")
+        ),
         ({"ttl": "59s"}, "ttl is too short: write 60s or more"),
         ({"ttl": "1d"}, "write a Kubernetes duration made of h, m and s"),
         (
@@ -124,7 +147,25 @@ UNIVERSAL = {
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ({}, "write exactly one provider: infisical"),
+        ({}, "write exactly one provider: infisical, phase, openbao"),
+        (
+            {"openbao": {"url": "https://bao.test", "auth": {}}},
+            "write exactly one way to log in: kubernetes, jwt, appRole, token",
+        ),
+        (
+            {"phase": {"url": "https://api.phase.dev", "auth": objects.token_of("b")}},
+            "references stay in the provider's own namespace",
+        ),
+        (
+            {
+                "openbao": {
+                    "url": "https://bao.test",
+                    "namespace": "/team1",
+                    "auth": {"token": objects.token_of()},
+                }
+            },
+            "write a namespace such as team1",
+        ),
         (
             objects.infisical_spec(universalAuth=UNIVERSAL),
             "write exactly one client id: clientId, clientIdSecretRef",
@@ -158,6 +199,19 @@ async def test_a_bad_provider_is_refused_with_a_sentence_of_ours(
     with pytest.raises(kube.Refused, match=r"^422") as refused:
         await user.apply({**objects.infisical(place), "spec": spec})
     assert sentence in refused.value.message
+
+
+async def test_what_leases_hang_on_can_not_change(user: kube.Kube, place: objects.Place) -> None:
+    bao = {"url": "https://bao.test", "auth": {"token": objects.token_of()}}
+    await user.apply({**objects.infisical(place), "spec": {"openbao": bao}})
+    phase = {"url": "https://api.phase.dev", "auth": objects.token_of()}
+    for changed, sentence in (
+        ({"openbao": {"namespace": "team1"}}, "namespace can't change"),
+        ({"openbao": None, "phase": phase}, "the kind of provider can't change"),
+    ):
+        with pytest.raises(kube.Refused, match=r"^422") as refused:
+            await user.patch("LeaseProvider", "infisical", place.shop, {"spec": changed})
+        assert sentence in refused.value.message
 
 
 async def test_a_shared_providers_references_name_their_namespace(user: kube.Kube) -> None:

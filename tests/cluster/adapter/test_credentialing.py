@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from leaseholder import errors, ports
-from leaseholder.api import conditions, provider
+from leaseholder.api import conditions, refs
 from leaseholder.cluster import adapter
 from tests.cluster.adapter import objects
 from tests.world import faults, kube, kubernetes
@@ -20,14 +20,14 @@ async def test_a_secret_value_is_read_live(
     credentials = cluster.credentialing(
         ports.Access(spec=objects.provider_spec(), namespace=place.shop)
     )
-    ref = provider.SecretKeyRef(name="auth", key="secret")
+    ref = refs.SecretKeyRef(name="auth", key="secret")
     with pytest.raises(errors.Denied, match=f"there is no Secret {place.shop}/auth: create it"):
         await credentials.secret_value(ref)
     values = {"other": "x", "secret": " \n"}
     await user.apply(objects.manifest("Secret", "auth", place.shop, stringData=values))
     for key in ("absent", "secret"):
         with pytest.raises(errors.Denied, match=f"has no text under {key}: add it") as denied:
-            await credentials.secret_value(provider.SecretKeyRef(name="auth", key=key))
+            await credentials.secret_value(refs.SecretKeyRef(name="auth", key=key))
         assert denied.value.reason is conditions.Reason.AUTH_MISSING
     await user.patch(
         "Secret", "auth", place.shop, {"stringData": {"secret": f"{objects.CANARY}\n"}}
@@ -38,8 +38,8 @@ async def test_a_secret_value_is_read_live(
 async def test_references_of_a_leaseprovider_stay_at_home_and_a_shared_ones_name_a_namespace(
     cluster: adapter.KubernetesCluster, place: objects.Place
 ) -> None:
-    away = provider.SecretKeyRef(name="auth", key="k", namespace=place.home)
-    none = provider.SecretKeyRef(name="auth", key="k")
+    away = refs.SecretKeyRef(name="auth", key="k", namespace=place.home)
+    none = refs.SecretKeyRef(name="auth", key="k")
     own = cluster.credentialing(ports.Access(spec=objects.provider_spec(), namespace=place.shop))
     shared = cluster.credentialing(ports.Access(spec=objects.provider_spec(), namespace=None))
     with pytest.raises(errors.Denied, match="stay in its own namespace"):
@@ -58,14 +58,14 @@ async def test_a_token_is_for_the_providers_audience_and_never_for_the_api_serve
 ) -> None:
     await user.apply(objects.manifest("ServiceAccount", "login", place.shop))
     access = ports.Access(spec=objects.provider_spec(), namespace=place.shop)
-    ref = provider.ServiceAccountRef(name="login")
+    ref = refs.ServiceAccountRef(name="login")
     token = await cluster.credentialing(access).service_account_token(ref, "infisical")
     claims = _claims(token.reveal())
     assert claims["aud"] == ["infisical"]
     assert claims["exp"] - claims["iat"] == 600
     with pytest.raises(errors.Denied, match="there is no ServiceAccount"):
         await cluster.credentialing(access).service_account_token(
-            provider.ServiceAccountRef(name="absent"), "infisical"
+            refs.ServiceAccountRef(name="absent"), "infisical"
         )
     kubeconfig = await objects.powerless(user, control_plane, place)
     async with objects.connected(kubeconfig, place) as operator:
@@ -119,5 +119,5 @@ async def test_an_api_server_that_is_away_keeps_a_login_waiting(
             ports.Access(spec=objects.provider_spec(), namespace=place.shop)
         )
         with pytest.raises(errors.Unavailable) as away:
-            await credentials.secret_value(provider.SecretKeyRef(name="auth", key="k"))
+            await credentials.secret_value(refs.SecretKeyRef(name="auth", key="k"))
     assert not away.value.sent

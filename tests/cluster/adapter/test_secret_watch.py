@@ -51,10 +51,10 @@ async def test_lists_and_watches_ask_for_metadata_only(
     api = await client.Api.connect(control_plane.kubeconfig)
     try:
         listed = await api.request(
-            "GET", places.SECRETS.at(place.shop), accept=watching._LIST, query={}
+            "GET", places.SECRETS.at(place.shop), accept=client.METADATA_LIST, query={}
         )
         stream = api.watch(
-            places.SECRETS.at(place.shop), query={}, accept=watching._WATCH, seconds=5
+            places.SECRETS.at(place.shop), query={}, accept=client.METADATA, seconds=5
         )
         async with contextlib.aclosing(stream) as events:
             first = await anext(events)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from leaseholder import errors, ports
-from leaseholder.api import provider
+from leaseholder.api import refs
 from leaseholder.cluster import adapter
 from leaseholder.secrecy import Credentials
 from tests.cluster.adapter import objects
@@ -180,7 +180,7 @@ async def test_values_of_secrets_reach_no_log_and_no_exception(
     await cluster.secrets_of(place.shop, owner.uid)
     await cluster.secret(place.shop, "orders-db")
     access = ports.Access(spec=objects.provider_spec(), namespace=place.shop)
-    ref = provider.SecretKeyRef(name="orders-db", key="PASSWORD")
+    ref = refs.SecretKeyRef(name="orders-db", key="PASSWORD")
     await cluster.credentialing(access).secret_value(ref)
     shown = [repr(made)]
     for wanted in (None, dataclasses.replace(made, resource_version="1")):

@@ -25,7 +25,7 @@ def minted_before_the_record() -> list[Patch]:
     ) -> None:
         supply, adapter = await self.supplies.wanted(dl)
         spec = self._spec(dl, supply, adapter, step)
-        issued = await adapter.issue(acquire.attempt_of(spec))
+        issued = await adapter.issue(acquire._planned(spec, {}))
         posted = await self.cluster.create_record(
             view.holder, step.number, spec, record.RecordStatus(state=record.State.ATTEMPT)
         )
@@ -75,13 +75,12 @@ def mint_retried() -> list[Patch]:
     async def issue(
         self: acquire.Acquirer,
         adapter: ports.Provider,
-        attempt: ports.Attempt,
         posted: record.LeaseRecord,
     ) -> ports.Issued:
         try:
-            return await adapter.issue(attempt)
+            return await adapter.issue(acquire.attempt_of(posted))
         except errors.Unavailable:
-            return await honest(self, adapter, attempt, posted)
+            return await honest(self, adapter, posted)
 
     return [swap(acquire.Acquirer, "_issue", issue)]
 

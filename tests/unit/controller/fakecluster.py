@@ -252,6 +252,11 @@ class FakeCluster(fakes.Scripted):
             here = [s for s in self.secrets.values() if s.namespace == namespace]
             return [s for s in here if s.labels.get(names.OWNER_UID) == uid]
 
+    async def leases_shown(self) -> frozenset[str]:
+        async with self._call("list secrets"):
+            notes = (s.annotations for s in self.secrets.values() if names.OWNER_UID in s.labels)
+            return frozenset(note[names.LEASE_ID] for note in notes if names.LEASE_ID in note)
+
     async def write_secret(
         self,
         draft: ports.SecretDraft,

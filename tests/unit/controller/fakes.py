@@ -148,6 +148,10 @@ class FakeProvider(Scripted):
         self.tags: dict[str, str] = {}
         """The attempt that each lease ever minted was for, by id."""
         self.default_ttl = 3600
+        self.notes: dict[str, Any] = {}
+        """What ``prepare`` notes."""
+        self.attempts: list[ports.Attempt] = []
+        """What was asked to be minted."""
         self.adds = True
         """Extensions take effect."""
         self.latest: datetime | None = None
@@ -164,11 +168,12 @@ class FakeProvider(Scripted):
         async with self._call("check"):
             return ports.Health(server_version="1", clock_skew=0, capabilities=("Revoke",))
 
-    async def prepare(self, attempt: ports.Attempt) -> None:
+    async def prepare(self, attempt: ports.Attempt) -> Mapping[str, Any]:
         async with self._call("prepare"):
-            pass
+            return dict(self.notes)
 
     async def issue(self, attempt: ports.Attempt) -> ports.Issued:
+        self.attempts.append(attempt)
         async with self._call("issue"):
             if self.now() > attempt.deadline:
                 late = "the deadline is over"
@@ -218,6 +223,8 @@ class FakeProvider(Scripted):
 
     async def recover(self, attempt: ports.Attempt) -> Sequence[ports.Lease]:
         async with self._call("recover"):
+            if self.can.found_by == "OwnerAndTime":
+                return [*self.live.values()]
             return [one for one in self.live.values() if self.tags[one.id] == attempt.attempt_id]
 
     def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:

@@ -3,6 +3,7 @@
 import pytest
 
 from leaseholder import errors
+from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord
 from leaseholder.controller import acquire
@@ -136,7 +137,7 @@ async def test_an_attempt_that_left_two_leases_makes_two_debts() -> None:
     world.provider.after("issue", away(sent=True))
     await world.performer.perform(view, step)
     (known,) = world.cluster.ledger.values()
-    world.provider.mint(acquire.attempt_of(known.spec))
+    world.provider.mint(acquire.attempt_of(known))
     await world.settle()
     world.clock.move(50)
     view, step = await world.upto(steps.Search)
@@ -242,3 +243,25 @@ async def test_an_attempt_of_a_process_that_crashed_is_never_completed() -> None
     await world.settle(after=50)
     assert [*world.provider.live] == ["lease-2"]
     assert world.secret == "lease-2"
+
+
+async def test_what_the_provider_notes_is_on_record_before_the_mint() -> None:
+    world = World()
+    world.provider.notes = {"accessor": "a-1"}
+    view, step = await world.upto(steps.Acquire)
+    world.provider.after("issue", away(sent=True))
+    await world.performer.perform(view, step)
+    (known,) = world.cluster.ledger.values()
+    assert known.status.handle == {"accessor": "a-1"}
+    (asked,) = world.provider.attempts
+    assert asked.handle == {"accessor": "a-1"}
+    assert acquire.attempt_of(known).handle == {"accessor": "a-1"}
+
+
+async def test_an_event_says_why_a_lease_takes_another_ones_place() -> None:
+    world = World()
+    await world.settle()
+    world.cluster.user_applies(manifest(annotations={names.ROTATE: "now"}))
+    await world.settle()
+    told = [note.message for _, note in world.cluster.notes if note.reason == Reason.ISSUED]
+    assert told == ["issued lease lease-1", "issued lease lease-2: leaseholder.dev/rotate says so"]

@@ -8,7 +8,7 @@ import pytest
 from leaseholder import errors, ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
-from leaseholder.api.record import Revocation
+from leaseholder.api.record import Revocation, State
 from leaseholder.core import contents, marks, steps
 from tests.unit.controller import fakes
 from tests.unit.controller.world import KEY, NAME, SHOP, World, away, denied, manifest
@@ -238,3 +238,57 @@ async def test_a_record_of_another_installation_is_left_alone() -> None:
     assert world.count("revoke") == 0
     assert world.records == [("Revoking", "theirs"), ("Held", "lease-1")]
     assert world.secret == "lease-1"
+
+
+# ------------------------------------------------------------------- found by owner and time
+
+
+BY_TIME = dataclasses.replace(fakes.CAN, found_by="OwnerAndTime", settle=20, replica_lag=10)
+
+
+async def unclear() -> World:
+    """A world in which a mint's answer was lost, at a provider that keeps no tag."""
+    world = World(can=BY_TIME)
+    view, step = await world.upto(steps.Acquire)
+    world.provider.after("issue", away(sent=True))
+    await world.performer.perform(view, step)
+    await world.settle()
+    await world.settle(after=5)
+    return world
+
+
+async def test_a_lease_that_nothing_explains_is_the_attempts_and_taken_back() -> None:
+    world = await unclear()
+    await world.settle(after=50)
+    assert [*world.provider.live] == ["lease-2"]
+    assert world.records == [("Held", "lease-2")]
+
+
+async def test_leases_on_record_or_in_a_secret_are_never_taken_for_the_attempts() -> None:
+    world = await unclear()
+    (attempt,) = (r for r in world.cluster.ledger.values() if not r.status.lease_id)
+    for kept in ("on-record", "in-a-secret"):
+        world.provider.live[kept] = dataclasses.replace(world.provider.live["lease-1"], id=kept)
+    other = World().holder.model_copy(update={"name": "other", "uid": "other-uid"})
+    known = attempt.status.model_copy(update={"state": State.HELD, "lease_id": "on-record"})
+    await world.cluster.create_record(other, 1, attempt.spec, known)
+    shown = world.cluster.secrets[KEY]
+    marked = {**shown.annotations, names.LEASE_ID: "in-a-secret"}
+    world.cluster.secrets[SHOP, "other"] = dataclasses.replace(
+        shown, name="other", uid="other", annotations=marked, labels={names.OWNER_UID: "other-uid"}
+    )
+    await world.settle(after=50)
+    assert {*world.provider.live} == {"lease-2", "on-record", "in-a-secret"}
+
+
+async def test_a_search_waits_while_another_attempt_is_open_at_that_provider() -> None:
+    world = await unclear()
+    (attempt,) = (r for r in world.cluster.ledger.values() if not r.status.lease_id)
+    other = World().holder.model_copy(update={"name": "other", "uid": "other-uid"})
+    opened = attempt.status.model_copy(update={"state": State.ATTEMPT, "revoke": None})
+    posted = await world.cluster.create_record(other, 1, attempt.spec, opened)
+    await world.settle(after=50)
+    assert "lease-1" in world.provider.live
+    await world.cluster.delete_record(posted)
+    await world.settle(after=11)
+    assert [*world.provider.live] == ["lease-2"]

@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 from leaseholder import errors
-from leaseholder.api import base, provider
+from leaseholder.api import base, refs
 from leaseholder.api.conditions import Reason
 from leaseholder.secrecy import Hidden
 
@@ -37,10 +37,10 @@ def same(known: base.Resource | None, read: base.Resource) -> None:
 class NoCredentials:
     """``ports.Credentialing`` for the fake provider, which doesn't log in."""
 
-    async def secret_value(self, ref: provider.SecretKeyRef) -> Hidden:
+    async def secret_value(self, ref: refs.SecretKeyRef) -> Hidden:
         raise NotImplementedError
 
-    async def service_account_token(self, ref: provider.ServiceAccountRef, audience: str) -> Hidden:
+    async def service_account_token(self, ref: refs.ServiceAccountRef, audience: str) -> Hidden:
         raise NotImplementedError
 
     async def ca_bundle(self) -> str | None:

@@ -113,14 +113,14 @@ def test_a_damage_is_told_before_it_is_healed_and_a_second_one_waits() -> None:
     ready = find(views.wanted(told).status.conditions, ConditionType.READY)
     assert ready is not None
     assert (ready.status, ready.reason) == ("False", Reason.SECRET_CHANGED)
-    assert decide(told) == Acquire(2)
+    assert decide(told) == Acquire(2, reason=Reason.SECRET_CHANGED)
     known = views.wanted(told).status.drift
     assert known is not None
     second = known.model_copy(update={"times": 2})
     status = views.wanted(told).status.model_copy(update={"drift": second})
     waiting, step = views.after_reports(views.tell(told, status))
     assert step == Idle(views.at(60))
-    assert decide(views.later(waiting, 60)) == Acquire(2)
+    assert decide(views.later(waiting, 60)) == Acquire(2, reason=Reason.SECRET_CHANGED)
 
 
 @given(st.integers(2, 99))
@@ -142,3 +142,26 @@ def test_a_back_off_of_the_provider_does_not_hold_back_a_repair() -> None:
     changed = dl.model_copy(update={"status": status})
     _, step = views.after_reports(replace(seen, lease=changed))
     assert step == Deliver(RECORD)
+
+
+def test_keys_that_come_and_go_are_told() -> None:
+    seen = views.holding()
+    wanted = contents.filled(views.wanted(seen), views.record(2), {"DB_USERNAME": "x", "NEW": "x"})
+    note = drift.keys_changed(seen, wanted.contents)
+    assert note is not None
+    assert "gone: DB_PASSWORD; new: NEW" in note.message
+    more = dict.fromkeys(("DB_PASSWORD", "DB_USERNAME", "NEW"), "x")
+    grown = contents.filled(views.wanted(seen), views.record(2), more)
+    only_new = drift.keys_changed(seen, grown.contents)
+    assert only_new is not None
+    assert "(new: NEW)" in only_new.message
+    fewer = contents.filled(views.wanted(seen), views.record(2), {"DB_USERNAME": "x"})
+    only_gone = drift.keys_changed(seen, fewer.contents)
+    assert only_gone is not None
+    assert "(gone: DB_PASSWORD)" in only_gone.message
+
+
+def test_the_same_keys_and_a_first_delivery_are_no_news() -> None:
+    same = contents.filled(views.lease(), views.record(2), {"DB_USERNAME": "x", "DB_PASSWORD": "x"})
+    assert drift.keys_changed(views.holding(), same.contents) is None
+    assert drift.keys_changed(views.view(), same.contents) is None

@@ -133,12 +133,14 @@ def test_ready_goes_false_before_a_dead_credential_is_replaced() -> None:
 
 def test_ready_stays_true_while_a_living_credential_is_replaced() -> None:
     seen = views.told(views.holding())
-    assert decide(replace(seen, supply=views.supply("another"))) == Acquire(2)
+    assert decide(replace(seen, supply=views.supply("another"))) == Acquire(
+        2, reason=Reason.SOURCE_CHANGED
+    )
 
 
 def test_a_rotate_command_goes_on_record_with_the_lease_that_answers_it() -> None:
     dl = views.lease(annotations={names.ROTATE: "now"})
-    assert decide(views.holding(dl)) == Acquire(2, "now")
+    assert decide(views.holding(dl)) == Acquire(2, "now", reason=Reason.COMMANDED)
 
 
 def test_an_acquisition_that_is_done_does_not_wait_for_the_back_off_of_earlier_ones() -> None:
@@ -381,7 +383,7 @@ def test_a_lease_is_extended_while_its_replacement_fails() -> None:
 
 def test_a_lease_that_cannot_be_extended_is_replaced_when_it_is_due() -> None:
     seen = due(can=UNRENEWABLE)
-    assert decide(views.told(seen)) == Acquire(2)
+    assert decide(views.told(seen)) == Acquire(2, reason=Reason.ROTATING)
     assert isinstance(decide(views.told(views.holding(can=UNRENEWABLE))), Idle)
 
 

@@ -212,6 +212,7 @@ def supply(source_hash: str = HASH, probe_interval: float = 300) -> Supply:
         uid="provider",
         address="https://infisical.example",
         auth_ref={},
+        options={},
         trust={},
         source={},
         source_hash=source_hash,

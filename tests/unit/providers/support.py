@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from leaseholder import errors, ports
-from leaseholder.api import provider
+from leaseholder.api import provider, refs
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import infisical, registry
 from leaseholder.providers.settings import InfisicalSettings
@@ -52,13 +52,13 @@ class FakeCredentialing:
     tokens: int = 0
     audiences: list[str] = field(default_factory=list)
 
-    async def secret_value(self, ref: provider.SecretKeyRef) -> Hidden:
+    async def secret_value(self, ref: refs.SecretKeyRef) -> Hidden:
         self.reads += 1
         if ref.key not in self.values:
             raise errors.Denied(Reason.AUTH_MISSING, "no such key")
         return Hidden(self.values[ref.key])
 
-    async def service_account_token(self, ref: provider.ServiceAccountRef, audience: str) -> Hidden:
+    async def service_account_token(self, ref: refs.ServiceAccountRef, audience: str) -> Hidden:
         self.tokens += 1
         self.audiences.append(audience)
         return Hidden(f"{CANARY}-sa-{self.tokens}")

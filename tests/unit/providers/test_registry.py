@@ -6,7 +6,7 @@ from leaseholder import errors, ports
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import infisical, registry
-from leaseholder.providers.settings import InfisicalSettings
+from leaseholder.providers.settings import InfisicalSettings, ProviderSettings
 from tests.unit.providers import support
 
 
@@ -60,13 +60,10 @@ def test_a_spec_without_provider_is_refused() -> None:
 
 
 def build(known: provider.ProviderSpec) -> ports.Provider:
-    return registry.build(
-        ports.Access(spec=known, namespace="shop"),
-        support.FakeCredentialing(),
-        clock=support.FakeClock(),
-        settings=InfisicalSettings(),
-        observe=lambda *_: None,
+    builder = registry.Registry(
+        clock=support.FakeClock(), settings=ProviderSettings(), observe=lambda *_: None
     )
+    return builder.build(ports.Access(spec=known, namespace="shop"), support.FakeCredentialing())
 
 
 def test_an_infisical_spec_makes_an_infisical_adapter() -> None:

@@ -99,13 +99,14 @@ class Infisical:
             capabilities=(*_CAPABILITIES, *(("Recover",) if self._tagging else ())),
         )
 
-    async def prepare(self, attempt: ports.Attempt) -> None:
+    async def prepare(self, attempt: ports.Attempt) -> Mapping[str, Any]:
         """Refuse what can't be minted before it is tried, as far as the identity may look."""
         least = self._settings.minimum_ttl_seconds
         if attempt.ttl_seconds is not None and attempt.ttl_seconds < least:
             sentence = f"Infisical takes no ttl below {ttl.render(least)}: write a longer one"
             raise errors.Invalid(Reason.INVALID, sentence)
         await self._sources.check(attempt.source, attempt.ttl_seconds)
+        return {}  # the tag in a lease's config says enough
 
     async def issue(self, attempt: ports.Attempt) -> ports.Issued:
         """Mint one lease.

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from leaseholder import errors, ports
-from leaseholder.api import provider
+from leaseholder.api import infisical
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import http
 from leaseholder.providers.infisical import backoff, refusals, wallet, ways, wire
@@ -35,7 +35,7 @@ class Login:
     def __init__(
         self,
         *,
-        auth: provider.InfisicalAuth,
+        auth: infisical.InfisicalAuth,
         connection: http.Http,
         credentialing: ports.Credentialing,
         clock: ports.Clock,

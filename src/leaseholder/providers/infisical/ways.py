@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from leaseholder import errors, ports
-from leaseholder.api import provider
+from leaseholder.api import infisical
 from leaseholder.api.conditions import Reason
 from leaseholder.secrecy import Hidden
 
@@ -25,12 +25,12 @@ class Proof:
     """A ready-made access token: no login to make."""
 
 
-def fresh_each_time(auth: provider.InfisicalAuth) -> bool:
+def fresh_each_time(auth: infisical.InfisicalAuth) -> bool:
     """Whether each login makes new credentials, so that none can be known to be refused."""
     return auth.universal_auth is None and auth.token_auth is None
 
 
-async def proof(auth: provider.InfisicalAuth, credentialing: ports.Credentialing) -> Proof:
+async def proof(auth: infisical.InfisicalAuth, credentialing: ports.Credentialing) -> Proof:
     """Read or make what to log in with, now.
 
     Raises:
@@ -49,7 +49,7 @@ async def proof(auth: provider.InfisicalAuth, credentialing: ports.Credentialing
     raise errors.Denied(Reason.AUTH_MISSING, "the provider doesn't say how to log in: write auth")
 
 
-async def _universal(auth: provider.UniversalAuth, credentialing: ports.Credentialing) -> Proof:
+async def _universal(auth: infisical.UniversalAuth, credentialing: ports.Credentialing) -> Proof:
     client_id = auth.client_id or ""
     if auth.client_id_secret_ref is not None:
         client_id = _trimmed(await credentialing.secret_value(auth.client_id_secret_ref)).reveal()
@@ -67,7 +67,7 @@ async def _universal(auth: provider.UniversalAuth, credentialing: ports.Credenti
 
 
 async def _service_account(
-    way: str, auth: provider.ServiceAccountAuth, credentialing: ports.Credentialing
+    way: str, auth: infisical.ServiceAccountAuth, credentialing: ports.Credentialing
 ) -> Proof:
     """A token made for this login: kept ones outlive their pod and wedge the login."""
     ref = auth.service_account_ref

@@ -1,0 +1,58 @@
+"""What all providers' models share: references to credentials, the server's url, choices."""
+
+from typing import Annotated
+
+from pydantic import Field, WithJsonSchema
+
+from leaseholder.api import base
+
+Plain = Annotated[str, Field(min_length=1, max_length=1024)]
+"""A text that a login needs and that is no secret."""
+
+
+def exactly_one(*fields: str, what: str) -> dict[str, str]:
+    """A CEL rule that exactly one of these fields is written."""
+    present = " + ".join(f"(has(self.{f}) ? 1 : 0)" for f in fields)
+    return base.rule(f"{present} == 1", f"write exactly one {what}: {', '.join(fields)}")
+
+
+class SecretKeyRef(base.Model):
+    """One key of a Secret."""
+
+    name: base.ObjectName
+    """Name of the Secret."""
+    key: base.Key
+    """Key in the Secret's data."""
+    namespace: base.NamespaceName | None = None
+    """Namespace of the Secret; only a ClusterLeaseProvider names one."""
+
+
+class ServiceAccountRef(base.Model):
+    """A ServiceAccount whose tokens log in at the provider."""
+
+    name: base.ObjectName
+    """Name of the ServiceAccount."""
+    namespace: base.NamespaceName | None = None
+    """Namespace of the ServiceAccount; only a ClusterLeaseProvider names one."""
+
+
+Url = Annotated[
+    str,
+    Field(min_length=1, max_length=2048),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 2048,
+            **base.rules(
+                base.rule(
+                    "self.matches('^https?://[^/@?#]+(/[^?#]*)?$')",
+                    "write an http(s) URL without user, query or fragment, such as "
+                    "https://us.infisical.com",
+                ),
+                base.rule("self == oldSelf", "url can't change: make another provider instead"),
+            ),
+        }
+    ),
+]
+"""Address of a server; can't change."""

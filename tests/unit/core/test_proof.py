@@ -1,0 +1,97 @@
+"""Renewals that aren't proven: Ready is False around the first expiry, until a look shows it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from leaseholder.api.conditions import ConditionType, Reason, find
+from leaseholder.core import project, proof
+from leaseholder.core.decide import decide
+from leaseholder.core.steps import Acquire, Idle, Look
+from leaseholder.core.view import Memory, View
+from tests.unit.core import views
+
+UNPROVEN = replace(views.CAN, renewal="Unproven", minimum_ttl=1)
+RENEW: dict[str, Any] = {"renewal": {"strategy": "Renew"}}
+
+
+def extended(now: float, *, shown: float | None = None, **more: Any) -> View:
+    """A lease that first ended in 100 seconds and was extended to an hour, seen later."""
+    held = views.record(issued=-3500, expires=100)
+    memory = Memory(looked={held.name: views.at(-10)})
+    memory.leases[held.name] = views.known(held, 3500)
+    if shown is not None:
+        memory.shown_at[held.name] = memory.looked[held.name] = views.at(shown)
+    seen = views.holding(
+        views.lease(RENEW), held=held, **{"can": UNPROVEN, "memory": memory, **more}
+    )
+    return views.told(views.later(seen, now))
+
+
+def ready(view: View) -> tuple[str, str]:
+    assert view.lease is not None
+    told = find(project.status(view, view.lease).conditions, ConditionType.READY)
+    assert told is not None
+    return told.status, told.reason
+
+
+@pytest.mark.parametrize(
+    ("now", "shown", "expected"),
+    [
+        (0, None, ("True", Reason.READY)),
+        (96, None, ("True", Reason.READY)),
+        (97, None, ("False", Reason.RENEWAL_UNPROVEN)),
+        (101, 101, ("False", Reason.RENEWAL_UNPROVEN)),
+        (105, 105, ("True", Reason.READY)),
+        (900, 105, ("True", Reason.READY)),
+    ],
+)
+def test_ready_is_false_from_just_before_the_first_expiry_until_a_look_after_it(
+    now: float, shown: float | None, expected: tuple[str, str]
+) -> None:
+    assert ready(extended(now, shown=shown)) == expected
+
+
+def test_a_reliable_renewal_needs_no_proof() -> None:
+    assert ready(extended(101, can=views.CAN)) == ("True", Reason.READY)
+
+
+def test_a_lease_that_was_not_extended_needs_no_proof() -> None:
+    held = views.record(issued=-3500, expires=100)
+    assert proof.wake(views.holding(held=held, can=UNPROVEN), held) is None
+
+
+def test_a_process_that_comes_later_looks_before_it_believes() -> None:
+    assert isinstance(decide(extended(200)), Look)
+
+
+def test_it_is_looked_at_soon_after_the_first_expiry_and_once_more() -> None:
+    assert decide(extended(0)) == Idle(views.at(97))
+    assert decide(extended(98)) == Idle(views.at(101))
+    assert isinstance(decide(extended(101)), Look)
+    assert decide(extended(102, shown=102)) == Idle(views.at(105))
+    assert isinstance(decide(extended(105, shown=102)), Look)
+
+
+def test_with_auto_an_unproven_renewal_is_not_tried() -> None:
+    held = views.record(issued=-3500, expires=100)
+    seen = views.holding(held=held, can=UNPROVEN)
+    assert decide(views.told(seen)) == Acquire(2, reason=Reason.ROTATING)
+
+
+def test_what_is_gone_although_it_was_extended_is_said() -> None:
+    (held,) = extended(0).records
+    assert proof.failed(extended(50), held) is None
+    note = proof.failed(extended(101), held)
+    assert note is not None
+    assert "ended the lease at its first expiry" in note.message
+    assert proof.failed(extended(101, can=views.CAN), held) is None
+
+
+def test_a_renew_command_that_auto_does_not_obey_says_why() -> None:
+    held = views.record()
+    dl = views.lease(annotations={"leaseholder.dev/renew": "now"})
+    seen = views.holding(dl, held=held, can=UNPROVEN)
+    told = decide(seen)
+    assert "may end it at its first expiry" in str(told)
