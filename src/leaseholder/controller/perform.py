@@ -14,7 +14,8 @@ from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord, State
 from leaseholder.controller import acquire, pay, rollouts, supplies
 from leaseholder.controller.observe import failure_of
-from leaseholder.core import contents, debts, drift, plan, steps
+from leaseholder.controller.prolong import prolong
+from leaseholder.core import contents, debts, drift, plan, proof, steps
 from leaseholder.core.schedule import LOOK_AGAIN
 from leaseholder.core.view import Failure, View
 
@@ -130,12 +131,14 @@ class Performer:
         if now.secret_name != dl.secret_name or view.shown > record.number:
             return
         filling = _filling(view, now, record)
+        news = drift.keys_changed(view, filling.contents)
         before = view.known_contents(view.target, record) if view.target is not None else None
         wanted = acquire.draft(now, record, filling, before)
         written = await self.cluster.write_secret(wanted, view.target)
         view.memory.secret_version = written.resource_version
         view.memory.contents[record.name] = filling.contents
         view.memory.credentials.pop(record.name, None)
+        await self._emit(now, news)
 
     async def extend_blindly(self, view: View, step: steps.Extend) -> None:
         """Extend a lease while the API server is away: only provider and memory are touched.
@@ -169,19 +172,10 @@ class Performer:
             raise
 
     async def _prolong(self, view: View, step: steps.Extend) -> None:
-        """Extend at the provider, after a look where one is needed; memory keeps what it says."""
-        record, memory = step.record, view.memory
-        adapter = await self.supplies.for_record(record)
-        lease, known = pay.lease_of(view, record), view.expiry(record)
-        if step.inspect_first:
-            lease = memory.leases[record.name] = await adapter.inspect(lease)
-            memory.gone_since.pop(record.name, None)
-            if known is not None and lease.expires_at > known and not step.nonce:
-                return  # an extension whose answer was lost took effect after all
-        extended = memory.leases[record.name] = await adapter.extend(lease, step.until)
-        memory.renew_handled = step.nonce or memory.renew_handled
-        if extended.expires_at <= lease.expires_at < step.until:
-            memory.unextendable.add(record.name)
+        adapter = await self.supplies.for_record(step.record)
+        told, look_first = step.nonce is not None, step.inspect_first
+        await prolong(adapter, view, step.record, step.until, look_first=look_first, told=told)
+        view.memory.renew_handled = step.nonce or view.memory.renew_handled
         self.meter.renewed("ok")
 
     async def _cannot_extend(
@@ -220,6 +214,7 @@ class Performer:
             return  # the provider's own status tells it; the lease is looked at again later
         else:
             view.memory.gone_since.pop(record.name, None)
+            view.memory.shown_at[record.name] = adapter.now()
 
     async def _gone(self, view: View, record: LeaseRecord, *, tell: bool) -> None:
         """The provider has no such lease: believed when old enough and said twice."""
@@ -230,6 +225,7 @@ class Performer:
         if view.now >= old_enough:
             move = debts.owe(view, record, Reason.GONE)
             await self.cluster.update_record(record, move.status)
+            await self._emit(view.lease, proof.failed(view, record))
         elif tell:
             view.memory.poked = False
             view.memory.failure = Failure(

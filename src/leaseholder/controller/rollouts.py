@@ -12,7 +12,8 @@ from typing import Final
 
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
-from leaseholder.controller import pay, supplies
+from leaseholder.controller import supplies
+from leaseholder.controller.prolong import prolong
 from leaseholder.core import rollout, schedule, steps
 from leaseholder.core.view import Refusal, View
 
@@ -70,7 +71,8 @@ class Mover:
         """
         record, memory = step.record, view.memory
         try:
-            lease = await self._extended(view, step)
+            adapter, sure = await self.supplies.for_record(record), record.name in memory.leases
+            lease = await prolong(adapter, view, record, step.until, look_first=not sure)
         except errors.LeaseGone:
             self._later(view, step, schedule.LOOK_AGAIN)
             raise
@@ -81,26 +83,9 @@ class Mover:
             self._later(view, step, error.retry_after)
             return
         self.meter.renewed("ok")
-        memory.leases[record.name] = lease
-        memory.gone_since.pop(record.name, None)
         memory.sustain_at.pop(record.name, None)
         status = record.status.model_copy(update={"expires_at": lease.expires_at})
         await self.cluster.update_record(record, status)
-
-    async def _extended(self, view: View, step: steps.Sustain) -> ports.Lease:
-        """The lease with a later end; looked at first where its end isn't known first-hand."""
-        record = step.record
-        adapter = await self.supplies.for_record(record)
-        lease = view.memory.leases.get(record.name)
-        if lease is None:
-            known = pay.lease_of(view, record)
-            lease = await adapter.inspect(known)
-            if lease.expires_at > known.expires_at:
-                return lease  # an extension whose answer was lost took effect after all
-        extended = await adapter.extend(lease, step.until)
-        if extended.expires_at <= lease.expires_at:
-            view.memory.unextendable.add(record.name)
-        return extended
 
     def _later(self, view: View, step: steps.Sustain, retry_after: float | None) -> None:
         """The lease is looked at first at the next try: what the last one did isn't known."""

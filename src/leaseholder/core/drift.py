@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from leaseholder import ports
+from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import Drift, DynamicLease
 from leaseholder.api.record import LeaseRecord, State
 from leaseholder.core import contents, marks
@@ -105,6 +106,20 @@ def _fits(
         and all(secret.annotations.get(key) == value for key, value in notes.items())
         and lease.metadata.uid in secret.owner_uids
     )
+
+
+def keys_changed(view: View, wanted: contents.Contents) -> ports.Note | None:
+    """What to say where the provider gives other keys than the last time."""
+    before = contents.noted(view.target) if view.target is not None else None
+    if before is None or before.provided == wanted.provided:
+        return None
+    gone = sorted({*before.provided} - {*wanted.provided})
+    new = sorted({*wanted.provided} - {*before.provided})
+    parts = ([f"gone: {', '.join(gone)}"] if gone else []) + (
+        [f"new: {', '.join(new)}"] if new else []
+    )
+    text = f"the provider gives other keys than before ({'; '.join(parts)}): do workloads know?"
+    return ports.Note("Warning", Reason.KEYS_CHANGED, text)
 
 
 def repair_at(view: View, lease: DynamicLease) -> float:

@@ -1,0 +1,45 @@
+"""Extending a lease at the provider: the one way, for delivered and for replaced leases."""
+
+from datetime import datetime
+
+from leaseholder import ports
+from leaseholder.api.record import LeaseRecord
+from leaseholder.controller import pay
+from leaseholder.core.view import View
+
+
+async def prolong(
+    adapter: ports.Provider,
+    view: View,
+    record: LeaseRecord,
+    until: datetime,
+    *,
+    look_first: bool,
+    told: bool = False,
+) -> ports.Lease:
+    """Extend a lease to ``until``, after a look where one is needed; memory keeps what it says.
+
+    Args:
+        adapter: the provider that has the lease.
+        view: what was observed.
+        record: the lease's record.
+        until: its end to be (UTC).
+        look_first: what the last try did isn't known: an extension may have taken effect.
+        told: a user asks for it; one that took effect unnoticed is no answer.
+
+    Raises:
+        errors.LeaseGone: the provider has no such lease.
+        errors.CannotExtend: it is at its end, or too little would be added.
+        errors.ProviderError: it isn't clear whether the lease was extended.
+    """
+    memory, lease, known = view.memory, pay.lease_of(view, record), view.expiry(record)
+    if look_first:
+        lease = memory.leases[record.name] = await adapter.inspect(lease)
+        memory.gone_since.pop(record.name, None)
+        memory.shown_at[record.name] = adapter.now()
+        if known is not None and lease.expires_at > known and not told:
+            return lease
+    extended = memory.leases[record.name] = await adapter.extend(lease, until)
+    if extended.expires_at <= lease.expires_at < until:
+        memory.unextendable.add(record.name)
+    return extended
