@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.world import build, kubernetes
+from tests.world import openbao as openbao_server
 from tests.world import postgres as postgres_server
 from tests.world import world as worlds
 
@@ -42,6 +43,16 @@ def postgres(
 ) -> collections.abc.Iterator[postgres_server.Postgres]:
     """One PostgreSQL for all tests."""
     with postgres_server.Postgres.start(tmp_path_factory.mktemp("postgres")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def bao(
+    postgres: postgres_server.Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> collections.abc.Iterator[openbao_server.OpenBao]:
+    """One OpenBao for all tests; who seals it or cuts its database mends it again."""
+    directory = tmp_path_factory.mktemp("openbao")
+    with openbao_server.OpenBao.start(directory, postgres) as running:
         yield running
 
 
