@@ -86,6 +86,9 @@ class RecordSpec(base.Model):
     it across DynamicLeases and provider objects."""
     ttl_seconds: int | None = None
     """Lifetime asked for, in seconds; absent: the provider's default."""
+    notes: _Free = Field(default_factory=dict)
+    """What the provider adapter noted before the mint, by which its lease is found: no
+    credentials. Here and not in status, so that a restore that drops status keeps it."""
     started_at: base.Moment
     """When the attempt began (UTC)."""
     deadline: base.Moment
@@ -164,6 +167,11 @@ class LeaseRecord(base.Resource):
     def number(self) -> int:
         """The record's place among those of its DynamicLease, from 1."""
         return int(self.metadata.name.rpartition("-")[2])
+
+    @property
+    def handle(self) -> dict[str, Any]:
+        """All that the provider adapter noted, before the mint and after it."""
+        return {**self.spec.notes, **self.status.handle}
 
     @property
     def state(self) -> State:

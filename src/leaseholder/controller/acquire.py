@@ -62,8 +62,9 @@ class Acquirer:
         await self._preflight(view, dl)
         spec = self._spec(dl, supply, adapter, step)
         notes = dict(await adapter.prepare(_planned(spec, {})))
+        spec = spec.model_copy(update={"notes": notes})
         posted = await self.cluster.create_record(
-            view.holder, step.number, spec, RecordStatus(state=State.ATTEMPT, handle=notes)
+            view.holder, step.number, spec, RecordStatus(state=State.ATTEMPT)
         )
         if await self._overtaken(view, posted):
             await self.cluster.delete_record(posted)
@@ -183,7 +184,7 @@ class Acquirer:
 
 def attempt_of(known: LeaseRecord) -> ports.Attempt:
     """What a record's mint asks the provider for, with the adapter's notes about it."""
-    return _planned(known.spec, known.status.handle)
+    return _planned(known.spec, known.handle)
 
 
 def _planned(spec: RecordSpec, notes: Mapping[str, Any]) -> ports.Attempt:

@@ -82,7 +82,7 @@ class Observer:
             records=records,
             foreign=max((r.number for r in listed if r not in records), default=0),
             capabilities={
-                r.name: adapters[r.name].capabilities(r.status.handle)
+                r.name: adapters[r.name].capabilities(r.handle)
                 for r in records
                 if r.name in adapters
             },
@@ -114,7 +114,7 @@ class Observer:
         rivals = tuple(r for r in found if r.spec.for_.uid != view.holder.uid)
         adapters = await self._adapters(rivals)
         known = (r for r in rivals if r.name in adapters)
-        theirs = {r.name: adapters[r.name].capabilities(r.status.handle) for r in known}
+        theirs = {r.name: adapters[r.name].capabilities(r.handle) for r in known}
         return replace(view, rivals=rivals, capabilities={**theirs, **view.capabilities})
 
     async def recall(self, seen: View) -> View:

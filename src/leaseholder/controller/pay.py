@@ -32,7 +32,7 @@ class Payer:
         except errors.ProviderError as error:
             await self._failed(view, record, error)
             return
-        if found and adapter.capabilities(record.status.handle).found_by == "OwnerAndTime":
+        if found and adapter.capabilities(record.handle).found_by == "OwnerAndTime":
             unexplained = await self._unexplained(record, found)
             if unexplained is None:
                 later = debts.held_back(view, record, Reason.UNCLEAR, OTHERS_AGAIN)
@@ -146,5 +146,5 @@ def lease_of(view: View, record: LeaseRecord) -> ports.Lease:
         source=record.spec.source,
         issued_at=issued,
         expires_at=view.expiry(record) or issued,
-        handle=record.status.handle,
+        handle=record.handle,
     )

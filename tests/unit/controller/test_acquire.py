@@ -252,7 +252,7 @@ async def test_what_the_provider_notes_is_on_record_before_the_mint() -> None:
     world.provider.after("issue", away(sent=True))
     await world.performer.perform(view, step)
     (known,) = world.cluster.ledger.values()
-    assert known.status.handle == {"accessor": "a-1"}
+    assert known.handle == {"accessor": "a-1"}
     (asked,) = world.provider.attempts
     assert asked.handle == {"accessor": "a-1"}
     assert acquire.attempt_of(known).handle == {"accessor": "a-1"}
