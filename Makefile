@@ -7,6 +7,7 @@ READY := $(VENV)/.ready-$(shell cat requirements.lock pyproject.toml | cksum | t
 CLUSTER ?= leaseholder
 MOMENTS ?= 50
 MINUTES ?= 10
+SIDE_BY_SIDE ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 .PHONY: help setup world-built test lint simulate mutants crds demo kills storm world run \
   bench-scale cluster-kind clean lock
@@ -31,7 +32,8 @@ world-built: $(READY)
 
 test: world-built ## All tests, on a real control plane, PostgreSQL and emulated providers
 	@rm -rf build/coverage && mkdir -p build/coverage
-	@COVERAGE_FILE=build/coverage/data $(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+	@COVERAGE_FILE=build/coverage/data $(BIN)/python -m pytest $(SIDE_BY_SIDE) \
+	  --cov --cov-report=term --cov-fail-under=90
 	@COVERAGE_FILE=build/coverage/data $(BIN)/python -m coverage report \
 	  --include='*/leaseholder/core/*' --fail-under=100 > build/coverage/core.txt \
 	  || { cat build/coverage/core.txt; echo "core/ isn't covered whole"; exit 1; }
