@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from leaseholder.api import durations, lease, names, record
+from leaseholder.core import schedule
 from tests.simulation import server
 
 if TYPE_CHECKING:
@@ -78,9 +79,9 @@ def no_dead_credential(judge: "Judge") -> None:
     dl = world.dl
     if dl is None or not judge.wanted(dl):
         return
-    if not judge._ready(dl):
-        raise Broken(2, "all is quiet, and the DynamicLease still isn't Ready")
     shown = world.truth.shows((dl.metadata.namespace, dl.secret_name))
+    if not judge._ready(dl) and not _ended_by_choice(judge, dl, shown):
+        raise Broken(2, "all is quiet, and the DynamicLease still isn't Ready")
     if not world.server.lives(shown):
         if _ended_by_choice(judge, dl, shown):
             return
@@ -98,7 +99,7 @@ def _ended_by_choice(judge: "Judge", dl: lease.DynamicLease, shown: str) -> bool
     if minted is None or dl.spec.renewal.strategy != "Renew" or world.kind.can.renewable:
         return False
     over = world.server.now() - minted.lease.expires_at
-    return timedelta(0) <= over <= AT_THE_END
+    return -schedule.AHEAD <= over <= AT_THE_END
 
 
 def make_before_break(judge: "Judge", minted: server.Minted) -> None:

@@ -9,6 +9,7 @@ alive from memory meanwhile.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from leaseholder.controller.entry import Entry, wishes
 from leaseholder.controller.observe import Observer
 from leaseholder.controller.perform import Performer
 from leaseholder.controller.supplies import Ref
-from leaseholder.core import schedule, steps
+from leaseholder.core import project, schedule, steps
 from leaseholder.core.decide import decide
 from leaseholder.core.queue import DueQueue
 from leaseholder.core.view import View
@@ -46,6 +47,8 @@ AT_ONCE: Final = 50
 """So many keys are woken together; more are spread, so that what is urgent gets through."""
 FEW: Final = 5
 """Failures in a row after which a key's trouble may be its own."""
+LONGEST_STEP: Final = 300.0
+"""No step takes so many seconds."""
 APART: Final = 0.02
 """Seconds between two keys that are woken one by one."""
 
@@ -284,7 +287,7 @@ class Controller:
                     await self._release(holder, entry)
                     return
             try:
-                await self.performer.perform(view, step)
+                await self._perform(view, step)
             except errors.Conflict:
                 conflicts += 1
                 if conflicts > 5:
@@ -298,6 +301,32 @@ class Controller:
                         await self._rest(holder, entry, told, until)
                         return
         await self.offer(holder, poke=False, after=1.0)
+
+    async def _perform(self, view: View, step: steps.Step) -> None:
+        """Do a step; if the lease in the Secret ends meanwhile, Ready doesn't wait for it.
+
+        A request to the provider may hang for longer than credentials live.
+        """
+        left = _told_good_for(view)
+        if left is None or left > LONGEST_STEP:
+            await self.performer.perform(view, step)
+            return
+        work = asyncio.ensure_future(self.performer.perform(view, step))
+        try:
+            done, _ = await asyncio.wait([work], timeout=left)
+            if not done:
+                await self._retract(view)
+            await work
+        finally:
+            work.cancel()
+
+    async def _retract(self, view: View) -> None:
+        """Say that the lease in the Secret is over; the next look says it again if this fails."""
+        if view.lease is None:
+            return
+        status = project.ended(view, view.lease)
+        with contextlib.suppress(errors.ClusterError):
+            await self.performer.cluster.patch_lease_status(view.lease, status)
 
     async def _observe(self, holder: record.Holder, entry: Entry) -> View:
         """A look; where it hangs, it is given up while the lease can still be extended."""
@@ -347,6 +376,17 @@ def _told(view: View, step: steps.Report) -> View:
     if view.lease is None:
         return view
     return dataclasses.replace(view, lease=view.lease.model_copy(update={"status": step.status}))
+
+
+def _told_good_for(view: View) -> float | None:
+    """Seconds for which Ready may stay True while a step is under way; None: it isn't True."""
+    held, dl = view.delivered, view.lease
+    if held is None or dl is None:
+        return None
+    if not conditions.is_true(dl.status.conditions, ConditionType.READY):
+        return None
+    until = project.untold_at(view, held)
+    return None if until is None else max(0.0, (until - view.now).total_seconds())
 
 
 def _must_finish(step: steps.Step) -> bool:

@@ -235,7 +235,12 @@ def _wake(view: View, lease: DynamicLease) -> datetime | None:
     moments.append(rollout.wake(view, lease))
     if held is not None:
         moments += [plan.plan(view, lease, held).at, plan.extension_at(view, lease, held)]
-        moments += [view.expiry(held), _look_due(view, held), proof.wake(view, held)]
+        moments += [
+            project.untold_at(view, held),
+            view.expiry(held),
+            _look_due(view, held),
+            proof.wake(view, held),
+        ]
     if drift.waits(view, lease) and lease.status.drift is not None:
         moments.append(drift.until(lease.status.drift))
     if plan.obstacle(view, lease) is not None:

@@ -5,6 +5,7 @@ whether the Secret holds credentials that live, RolloutComplete whether the work
 RevocationPending what is still owed, Stalled whether somebody has to do something.
 """
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -52,6 +53,19 @@ def status(view: View, dl: lease.DynamicLease) -> lease.DynamicLeaseStatus:
             keys=target.keys[: lease.MOST_KEYS] if target is not None else (),
         ),
     )
+
+
+def untold_at(view: View, held: LeaseRecord) -> datetime | None:
+    """When Ready is to go False unless the lease is extended before."""
+    expiry = view.expiry(held)
+    return None if expiry is None else expiry - schedule.AHEAD
+
+
+def ended(view: View, dl: lease.DynamicLease) -> lease.DynamicLeaseStatus:
+    """What status should say when the delivered lease ends while a step is under way."""
+    held = view.delivered
+    at = untold_at(view, held) if held is not None else None
+    return status(view if at is None else replace(view, now=max(view.now, at)), dl)
 
 
 def report(view: View, dl: lease.DynamicLease) -> Report | None:
@@ -277,10 +291,10 @@ def _damage(view: View, dl: lease.DynamicLease) -> tuple[Reason, str]:
 def _readiness(view: View, held: LeaseRecord, trouble: Failure | None) -> tuple[bool, Reason, str]:
     """Whether a delivered lease is good, and for how long where something is wrong."""
     until = _until(view.expiry(held))
-    if view.expired(held):
+    if view.ending(held):
         met = f": {trouble.sentence}" if trouble is not None and trouble.sentence else ""
-        over = f"the credentials were good until {until}, as far as is known; the lease"
-        return False, Reason.EXPIRED, f"{over} couldn't be kept alive{met}"
+        ends = f"the credentials end at {until}, as far as is known; the lease"
+        return False, Reason.EXPIRED, f"{ends} couldn't be kept alive{met}"
     if proof.missing(view, held):
         unsure = "the lease was extended, but this provider may end it at its first expiry"
         return False, Reason.RENEWAL_UNPROVEN, f"{unsure}: it is looked at before it counts again"

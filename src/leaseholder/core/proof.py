@@ -14,8 +14,6 @@ from leaseholder.api.record import LeaseRecord
 from leaseholder.core import schedule
 from leaseholder.core.view import View
 
-AHEAD: Final = timedelta(seconds=3)
-"""So long before the first expiry Ready goes False: telling it takes a moment."""
 LATE: Final = timedelta(seconds=schedule.LOOK_AGAIN)
 """So long after it a lease that lives has outlived it (Phase's expiry job is up to 2 s late)."""
 
@@ -31,13 +29,13 @@ def first_end(view: View, record: LeaseRecord) -> datetime | None:
 def missing(view: View, record: LeaseRecord) -> bool:
     """Whether the first expiry is near or past and no look has shown the lease beyond it."""
     end = first_end(view, record)
-    return end is not None and view.now >= end - AHEAD and not _outlived(view, record, end)
+    return end is not None and view.now >= end - schedule.AHEAD and not _outlived(view, record, end)
 
 
 def wake(view: View, record: LeaseRecord) -> datetime | None:
     """When Ready is to go False; None where there is nothing to prove."""
     end = first_end(view, record)
-    return None if end is None else end - AHEAD
+    return None if end is None else end - schedule.AHEAD
 
 
 def look_due(view: View, record: LeaseRecord) -> datetime | None:

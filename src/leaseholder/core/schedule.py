@@ -15,7 +15,11 @@ from leaseholder.api.lease import Renewal
 
 DEFAULT_PERCENT: Final = 66
 MARGIN: Final = timedelta(seconds=5)
-"""A lease that must wait longer than this close to its end to be extended is replaced."""
+"""A lease that must wait longer than this close to its end to be extended is replaced, and
+nothing is planned later."""
+
+AHEAD: Final = timedelta(seconds=3)
+"""So long before credentials may die Ready goes False: telling it takes a moment."""
 
 RETRY_FIRST: Final = 2.0
 RETRY_MOST: Final = 300.0
@@ -37,6 +41,7 @@ def due(renewal: Renewal, life: timedelta, expiry: datetime) -> datetime:
     else:
         percent = renewal.after_percent or DEFAULT_PERCENT
         ahead = life * (100 - percent) / 100
+    ahead = max(ahead, MARGIN)
     seconds = min(math.ceil(ahead.total_seconds()), int(life.total_seconds()) - 1)
     return expiry - timedelta(seconds=max(0, seconds))
 

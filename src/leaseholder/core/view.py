@@ -17,6 +17,7 @@ from leaseholder.api.lease import DynamicLease, RestartTarget
 from leaseholder.api.record import Holder, LeaseRecord, State, number_of
 from leaseholder.core import contents
 from leaseholder.core.contents import Contents
+from leaseholder.core.schedule import AHEAD
 from leaseholder.secrecy import Credentials
 
 
@@ -294,6 +295,11 @@ class View:
         """Whether the lease is past what we know of its expiry."""
         expiry = self.expiry(record)
         return expiry is not None and self.now >= expiry
+
+    def ending(self, record: LeaseRecord) -> bool:
+        """Whether the lease is over, or will be before that can be told."""
+        expiry = self.expiry(record)
+        return expiry is not None and self.now >= expiry - AHEAD
 
     def life(self, record: LeaseRecord) -> timedelta:
         """The lifetime that a lease is held at: what is asked for, else what was granted."""

@@ -11,7 +11,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.api.record import Holder
 from leaseholder.controller import loop
 from tests.unit.controller.fakes import background
-from tests.unit.controller.world import KEY, NAME, SHOP, World, denied, manifest
+from tests.unit.controller.world import KEY, NAME, SHOP, World, cluster_away, denied, manifest
 
 CANARY = "hunter2-canary"
 
@@ -198,6 +198,37 @@ async def test_conflicts_without_end_make_a_pause(caplog: pytest.LogCaptureFixtu
     assert [told.message for told in caplog.records] == [
         "shop/orders: Conflict: somebody wrote first"
     ]
+
+
+async def test_ready_goes_false_while_a_request_hangs_beyond_the_end_of_the_lease() -> None:
+    world = World()
+    await world.settle()
+    answer = asyncio.Event()
+    world.clock.move(3600 - 4)
+    world.provider.before("inspect", answer.wait)
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.trace.until(lambda: world.ready == "LeaseExpired")
+        assert world.count("extend") == 0
+        answer.set()
+        await world.trace.until(lambda: world.ready == "Ready")
+    assert world.secret == "lease-1"
+
+
+async def test_an_api_server_that_does_not_take_the_word_is_told_by_the_next_look() -> None:
+    world = World()
+    await world.settle()
+    answer = asyncio.Event()
+    world.clock.move(3600 - 4)
+    world.provider.before("inspect", answer.wait)
+    world.cluster.before("patch dynamiclease", cluster_away())
+    told = world.count("patch dynamiclease")
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.trace.until(lambda: world.count("patch dynamiclease") > told)
+        answer.set()
+        await world.passed()
+    assert world.ready == "Ready"
 
 
 async def test_retirement_lasts_until_nothing_is_owed() -> None:

@@ -440,7 +440,8 @@ def test_a_lease_at_rest_wakes_when_its_renewal_is_due() -> None:
 def test_a_lease_at_rest_wakes_at_its_end_where_nothing_may_replace_it() -> None:
     dl = views.lease({"suspend": True})
     seen = views.later(views.holding(dl, can=UNRENEWABLE), 3000)
-    assert decide(views.told(seen)) == Idle(views.at(3540))
+    assert decide(views.told(seen)) == Idle(views.at(3537))
+    assert decide(views.told(views.later(seen, 537))) == Idle(views.at(3540))
 
 
 def test_a_lease_at_rest_wakes_for_its_debts() -> None:

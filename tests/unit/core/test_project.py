@@ -72,7 +72,10 @@ def test_a_lease_past_its_expiry_is_not_ready() -> None:
     assert said(told, ConditionType.READY) == ("False", Reason.EXPIRED)
     met = status(views.later(views.holding(memory=Memory(failure=views.FAILURE)), 3540))
     message = condition(met, ConditionType.READY).message
-    assert "were good until 2026-01-01T12:59:00Z" in message
+    assert "the credentials end at 2026-01-01T12:59:00Z" in message
+    assert said(status(views.later(views.holding(), 3536)), ConditionType.READY)[0] == "True"
+    soon = status(views.later(views.holding(), 3537))
+    assert said(soon, ConditionType.READY) == ("False", Reason.EXPIRED)
     assert views.FAILURE.sentence in message
 
 
