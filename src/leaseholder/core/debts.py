@@ -81,6 +81,9 @@ def _superseded(view: View, record: LeaseRecord) -> Step | datetime:
     not_before = _revocation(record).not_before
     if not_before is not None and view.now < not_before:
         return not_before
+    end = view.expiry(record)
+    if view.mute and end is not None and view.now < end:
+        return end  # the Secret may hold it
     return owe(view, record, Reason.SUPERSEDED)
 
 

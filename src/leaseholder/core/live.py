@@ -108,7 +108,7 @@ def _rank(view: View, lease: DynamicLease) -> Step | None:
             was_delivered = told is not None and told.record == record.name
             return (
                 _supersede(view, lease, record)
-                if was_delivered
+                if was_delivered or view.mute
                 else debts.owe(view, record, Reason.UNDELIVERED)
             )
     return None

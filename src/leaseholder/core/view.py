@@ -200,6 +200,14 @@ class View:
         return max(shown, default=0)
 
     @property
+    def mute(self) -> bool:
+        """Whether the target Secret of ours has data and nothing says of which lease it is."""
+        secret = self._owned
+        if secret is None or not secret.keys or names.RECORD in secret.annotations:
+            return False
+        return not any(self._shows(secret, record) for record in self.records)
+
+    @property
     def _owned(self) -> ports.SecretView | None:
         """The target where it is ours."""
         if self.target is None:

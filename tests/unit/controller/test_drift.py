@@ -7,6 +7,7 @@ import pytest
 from leaseholder import errors
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
+from leaseholder.api.lease import DynamicLeaseStatus
 from leaseholder.api.record import Holder, State
 from leaseholder.core import steps
 from tests.unit.controller.world import KEY, NAME, SHOP, World, manifest
@@ -446,3 +447,20 @@ async def test_a_restored_namesake_finds_the_lease_of_a_secret_without_marks_ali
     await world.settle(after=3700)
     await world.settle(after=10)
     assert world.records == []
+
+
+@pytest.mark.parametrize("edited", [False, True])
+async def test_the_lease_of_a_secret_that_lost_its_notes_lives_out_its_overlap_after_a_restore(
+    edited: bool,
+) -> None:
+    world = await held()
+    values = {"DB_PASSWORD": "edited"} if edited else {}
+    world.cluster.user_writes_secret(
+        SHOP, NAME, annotations={}, values={**world.cluster.values[KEY], **values}
+    )
+    lost = world.cluster.leases[KEY].model_copy(update={"status": DynamicLeaseStatus()})
+    world.cluster.leases[KEY] = lost
+    world.crash()
+    await world.settle()
+    assert (world.ready, world.secret) == ("Ready", "lease-2")
+    assert world.records == [("Superseded", "lease-1"), ("Held", "lease-2")]

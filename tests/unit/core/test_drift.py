@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from leaseholder.api import names
 from leaseholder.api.conditions import ConditionType, Reason, find
 from leaseholder.api.lease import Drift, Retry
-from leaseholder.core import contents, drift, project
+from leaseholder.api.record import State
+from leaseholder.core import contents, debts, drift, project
 from leaseholder.core.decide import decide
-from leaseholder.core.steps import Acquire, Deliver, Idle
+from leaseholder.core.steps import Acquire, Deliver, Idle, Move
 from leaseholder.core.view import Memory
 from leaseholder.secrecy import Credentials
 from tests.unit.core import views
@@ -165,3 +166,21 @@ def test_the_same_keys_and_a_first_delivery_are_no_news() -> None:
     same = contents.filled(views.lease(), views.record(2), {"DB_USERNAME": "x", "DB_PASSWORD": "x"})
     assert drift.keys_changed(views.holding(), same.contents) is None
     assert drift.keys_changed(views.view(), same.contents) is None
+
+
+def test_while_a_secret_lost_its_notes_no_lease_counts_as_undelivered() -> None:
+    target = replace(views.secret(RECORD), annotations={})
+    seen = views.view(RECORD, secrets=(target,), target=target)
+    step = decide(seen)
+    assert isinstance(step, Move)
+    assert (step.record, step.status.state) == (RECORD, State.SUPERSEDED)
+
+
+@pytest.mark.parametrize(("seconds", "owed"), [(300, False), (3540, True)])
+def test_a_replaced_lease_that_a_secret_without_notes_may_hold_lives_on(
+    seconds: float, owed: bool
+) -> None:
+    replaced, target = views.superseded(), replace(views.secret(), annotations={})
+    seen = views.later(views.view(replaced, secrets=(target,), target=target), seconds)
+    step = debts.next_step(seen)
+    assert isinstance(step, Move) is owed
