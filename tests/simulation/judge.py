@@ -44,6 +44,8 @@ class Judge:
         self._unfenced: set[str] = set()
         """Leases that were revoked while no Secret was there: a former leader that stands just
         before its POST can't be fenced off. Somebody overwrites what it writes."""
+        self._forced_out: set[str] = set()
+        """Leases whose revocation began while a limit forced the oldest out: it goes on."""
         self._broken: list[Broken] = []
         self._pods = ""
         """The lease that the workload's pods use; empty where it isn't known."""
@@ -216,6 +218,12 @@ class Judge:
         ]
         return len(mine) >= MOST_LIVE
 
+    def forced_out(self, minted: server.Minted, dl: lease.DynamicLease) -> bool:
+        """Whether a lease went, or began to go, because of the limit of live leases."""
+        if self.crowded(dl):
+            self._forced_out.add(minted.id)
+        return minted.id in self._forced_out
+
     def _ready(self, dl: lease.DynamicLease) -> bool:
         return conditions.is_true(dl.status.conditions, conditions.ConditionType.READY)
 
@@ -245,6 +253,9 @@ class Judge:
         self._pods = self._pods or after
         if before != after:
             self._edits = self._strips = 0
+        loser = self._holders.get(before, "")
+        if before and loser != self._holders.get(after, ""):
+            self._owed_mints[loser] += 1  # an older one took its Secret, and with it the values
         for lost, at in self._replaced.items():
             if math.isinf(at) and lost != after:
                 self._replaced[lost] = self._world.clock.seconds

@@ -116,19 +116,29 @@ def make_before_break(judge: "Judge", minted: server.Minted) -> None:
     if world.kind.can.slots == "One":
         _in_place(judge, minted, dl)
         return
-    if world.truth.shows((dl.metadata.namespace, dl.secret_name)) == minted.id:
-        judge.broke(3, f"{minted.id} is revoked while the Secret shows it")
-    overlap = durations.parse(dl.spec.rotation.overlap).total_seconds()
-    replaced = judge._replaced.get(minted.id)
+    key = dl.metadata.namespace, dl.secret_name
     mine = judge._holders.get(minted.id) == dl.metadata.uid
-    moves = bool(dl.spec.rotation.restart_targets) and mine and not judge.crowded(dl)
+    if world.truth.shows(key) == minted.id and (mine or not _proves_nothing(world, key, minted)):
+        judge.broke(3, f"{minted.id} is revoked while the Secret shows it")
+    by_hand, forced = minted.attempt in judge._forgiven, judge.forced_out(minted, dl)
+    moves = bool(dl.spec.rotation.restart_targets) and mine and not forced
     if moves and minted.id == judge._pods:
         judge.broke(3, f"{minted.id} is revoked, and pods use it that weren't replaced yet")
-    by_hand = minted.attempt in judge._forgiven
-    if replaced is None or by_hand or not mine or judge.crowded(dl):
+    replaced = judge._replaced.get(minted.id)
+    if replaced is None or by_hand or forced or not mine:
         return
+    overlap = durations.parse(dl.spec.rotation.overlap).total_seconds()
     if world.clock.seconds < replaced + overlap - 1:
         judge.broke(3, f"{minted.id} is revoked before its overlap is over")
+
+
+def _proves_nothing(world: "World", key: tuple[str, str], minted: server.Minted) -> bool:
+    """Whether a Secret's data was edited, and our label is off: nothing says that it is ours.
+
+    A bound for a lease whose DynamicLease is gone; annotations alone can be forged.
+    """
+    edited = world.truth.values[key].get(server.PASSWORD) != f"password of {minted.id}"
+    return edited and names.OWNER_UID not in world.truth.secrets[key].labels
 
 
 def secrets_go_first(judge: "Judge", minted: server.Minted) -> None:

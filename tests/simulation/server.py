@@ -146,6 +146,7 @@ class Hooks:
 
     minted: list[Callable[[Minted], None]] = field(default_factory=list)
     revoking: list[Callable[[Minted], None]] = field(default_factory=list)
+    """We ask for a revocation, whether it succeeds or not."""
 
 
 class Server:
@@ -226,12 +227,12 @@ class Server:
         if not self.kind.can.revocable and by_us:
             return ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE)
         minted = self._seen(lease)
-        if self.stubborn and by_us:
-            self.stubborn -= 1
-            return ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE)
         if by_us:
             for hook in self.hooks.revoking:
                 hook(minted)
+        if self.stubborn and by_us:
+            self.stubborn -= 1
+            return ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE)
         minted.revoked_at, minted.by_us = self.now(), by_us
         if self.kind.can.slots == "One":
             self._kill_others(minted.slot)
