@@ -1,0 +1,140 @@
+"""The test's own door: ``/__admin`` on the same port, never logged, throttled or delayed.
+
+It seeds, turns switches, shows what a client can't see (which keys are alive at AWS, with or
+without a lease) and does what happens to a server behind a client's back.
+"""
+
+import dataclasses
+import datetime
+import json
+from typing import Any
+
+import pydantic
+from aiohttp import web
+
+from tests.world.phase import clock as clocks
+from tests.world.phase import emulator as emulators
+from tests.world.phase import expiry, seeds, views
+
+
+class Admin:
+    """The control routes."""
+
+    def __init__(self, world: emulators.Emulator, jobs: expiry.Jobs) -> None:
+        self.world = world
+        self.jobs = jobs
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["tail"].replace("-", "_")
+        act = getattr(self, f"do_{name}", None)
+        if act is None:
+            return web.json_response({"message": "no such admin route"}, status=404)
+        raw = await request.read()
+        try:
+            return web.json_response(act(json.loads(raw) if raw else {}))
+        except (pydantic.ValidationError, ValueError, KeyError, StopIteration) as failure:
+            return web.json_response({"message": repr(failure)}, status=400)
+
+    def do_seed(self, body: Any) -> object:
+        self.world.plant(seeds.Seed.model_validate(body))
+        return self.do_state(body)
+
+    def do_state(self, body: Any) -> object:
+        """Apps, dynamic secrets, and accounts with their tokens in plain."""
+        tokens = [one for one in self.world.tokens.values() if not one.deleted]
+        return {
+            "apps": [
+                {**views.app(one), "environments": [views.environment(e) for e in one.environments]}
+                for one in self.world.apps.values()
+            ],
+            "dynamicSecrets": [views.secret(one) for one in self.world.secrets.values()],
+            "accounts": [
+                {
+                    "id": one.id,
+                    "name": one.name,
+                    "kind": one.kind,
+                    "tokens": [t.value for t in tokens if t.account_id == one.id],
+                }
+                for one in self.world.accounts.values()
+            ],
+        }
+
+    def do_keys(self, body: Any) -> object:
+        """Every key ever made: whether it is alive, whether anybody was told, and its lease."""
+        return {"keys": [self._shown(one) for one in self.world.minted]}
+
+    def do_kill(self, body: Any) -> object:
+        """A user goes at AWS; the server doesn't know."""
+        self.world.aws.delete(self.world.leases[body["leaseId"]].username)
+        return {}
+
+    def do_switches(self, body: Any) -> object:
+        """Move what is named; everything as it is now."""
+        self.world.turn(body)
+        self.jobs.wake()
+        return self.world.switches.model_dump(by_alias=True)
+
+    def do_access(self, body: Any) -> object:
+        """Give an account the key of an environment, or take it away."""
+        account = self.world.account_named(body["account"])
+        every = [one for app in self.world.apps.values() for one in app.environments]
+        ids = {one.id for one in every if one.name == body["environment"]}
+        change = account.locked_out.difference if body["allowed"] else account.locked_out.union
+        account.locked_out = set(change(ids))
+        return {}
+
+    def do_tokens(self, body: Any) -> object:
+        """Another token for an account."""
+        account = self.world.account_named(body["account"])
+        token = self.world.add_token(account)
+        if body.get("seconds") is not None:
+            life = datetime.timedelta(seconds=body["seconds"])
+            token.expires_at = self.world.clock.now() + life
+        return {"token": token.value}
+
+    def do_delete_tokens(self, body: Any) -> object:
+        """All tokens of an account."""
+        account = self.world.account_named(body["account"])
+        for token in self.world.tokens.values():
+            token.deleted |= token.account_id == account.id
+        return {}
+
+    def do_delete_secret(self, body: Any) -> object:
+        """What an administrator does in the console."""
+        self.jobs.delete_secret(self.world.secret_named(body["secret"]))
+        return {}
+
+    def do_edit_secret(self, body: Any) -> object:
+        """Other names of its keys, other lengths; leases that there are stay as they are."""
+        secret = self.world.secret_named(body["secret"])
+        for key in secret.keys:
+            key.name = body.get("keys", {}).get(key.id, key.name)
+        if "maxTtlSeconds" in body:
+            secret.max_ttl = datetime.timedelta(seconds=body["maxTtlSeconds"])
+        if "defaultTtlSeconds" in body:
+            secret.default_ttl = datetime.timedelta(seconds=body["defaultTtlSeconds"])
+        secret.updated_at = self.world.clock.now()
+        return views.secret(secret)
+
+    def do_log(self, body: Any) -> object:
+        return {"requests": [dataclasses.asdict(one) for one in self.world.traffic.log]}
+
+    def do_counters(self, body: Any) -> object:
+        return self.world.traffic.counters()
+
+    def do_reset(self, body: Any) -> object:
+        self.world.traffic.reset()
+        return {}
+
+    def _shown(self, note: emulators.Minted) -> dict[str, Any]:
+        lease = note.lease
+        return {
+            "username": note.username,
+            "accessKeyId": note.access_key_id,
+            "secret": note.secret_name,
+            "mintedAt": clocks.iso(note.minted_at),
+            "alive": self.world.aws.alive(note.username),
+            "answered": note.answered,
+            "leaseId": lease.id if lease else None,
+            "lease": views.lease(lease) if lease else None,
+        }

@@ -1,0 +1,153 @@
+"""``PhaseAdmin``: the admin API with types, for tests, demo and benchmarks.
+
+async with client.PhaseAdmin(url) as admin:
+    await admin.turn(minTtlSeconds=2, renewal="Fixed")
+    assert [one for one in await admin.alive() if one.lease_id not in known] == []
+"""
+
+import types
+from collections.abc import Mapping
+from typing import Any, Self
+
+import aiohttp
+import pydantic
+
+from tests.world.infisical.client import Counters, Request
+from tests.world.phase import seeds, switches
+
+
+class Row(pydantic.BaseModel):
+    """A lease as the API shows it."""
+
+    model_config = switches.Model.model_config | pydantic.ConfigDict(extra="ignore")
+
+    id: str
+    secret: str
+    ttl: str
+    status: str
+    owner: dict[str, Any]
+    created_at: pydantic.AwareDatetime
+    expires_at: pydantic.AwareDatetime
+    revoked_at: pydantic.AwareDatetime | None
+
+
+class Key(switches.Model):
+    """A key that was made: alive at AWS or not, told to anybody or not."""
+
+    username: str
+    access_key_id: str
+    secret: str
+    minted_at: pydantic.AwareDatetime
+    alive: bool
+    answered: bool
+    lease_id: str | None
+    lease: Row | None
+
+
+class PhaseAdmin:
+    """The control API of a running emulator, and its identity service."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: types.TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def seed(self, seed: seeds.Seed) -> None:
+        """Add to the server's state, or change it."""
+        await self._call("seed", seed.model_dump(mode="json", by_alias=True))
+
+    async def state(self) -> dict[str, Any]:
+        """Apps, dynamic secrets, accounts (tokens in plain)."""
+        return await self._call("state")
+
+    async def token(self, account: str = "kube-bot") -> str:
+        """A token of an account, as 64 hexadecimal digits."""
+        known = (await self.state())["accounts"]
+        found = next(one for one in known if account in (one["name"], one["id"]))
+        return str(found["tokens"][0])
+
+    async def secret(self, name: str = "aws-deploy", path: str = "/") -> dict[str, Any]:
+        """A dynamic secret as the API shows it."""
+        known: list[dict[str, Any]] = (await self.state())["dynamicSecrets"]
+        return next(one for one in known if (one["name"], one["path"]) == (name, path))
+
+    async def keys(self) -> list[Key]:
+        """Everything that was ever minted, oldest first."""
+        return [Key.model_validate(one) for one in (await self._call("keys"))["keys"]]
+
+    async def alive(self) -> list[Key]:
+        """What AWS would let in now."""
+        return [one for one in await self.keys() if one.alive]
+
+    async def can_log_in(self, access_key_id: str, secret_access_key: str) -> str | None:
+        """The user whose key this is, asked of AWS itself; None if it doesn't log in."""
+        auth = aiohttp.encode_basic_auth(access_key_id, secret_access_key)
+        url = f"{self.url}/__aws/identity"
+        async with self.session.get(url, headers={"Authorization": auth}) as answer:
+            told: dict[str, str] = await answer.json()
+            return told["Arn"].rpartition("/")[2] if answer.status == 200 else None
+
+    async def kill(self, lease_id: str) -> None:
+        """Remove a user at AWS, behind the server's back."""
+        await self._call("kill", {"leaseId": lease_id})
+
+    async def log(self) -> list[Request]:
+        return [Request.model_validate(one) for one in (await self._call("log"))["requests"]]
+
+    async def counters(self) -> Counters:
+        return Counters.model_validate(await self._call("counters"))
+
+    async def reset_counters(self) -> None:
+        """Empty the log and start counting anew."""
+        await self._call("reset")
+
+    async def turn(self, **changes: object) -> switches.Switches:
+        """Move switches, by their names on the wire, e.g. ``minTtlSeconds=2``."""
+        return switches.Switches.model_validate(await self._call("switches", changes))
+
+    async def allow(self, environment: str, *, allowed: bool, account: str = "kube-bot") -> None:
+        """Give an account the key of an environment, or take it away."""
+        body = {"account": account, "environment": environment, "allowed": allowed}
+        await self._call("access", body)
+
+    async def issue_token(self, account: str = "kube-bot", *, seconds: float | None = None) -> str:
+        """Another token of an account."""
+        answer = await self._call("tokens", {"account": account, "seconds": seconds})
+        return str(answer["token"])
+
+    async def delete_tokens(self, account: str = "kube-bot") -> None:
+        """All tokens that an account has."""
+        await self._call("delete-tokens", {"account": account})
+
+    async def delete_secret(self, name: str) -> None:
+        """A dynamic secret, by name or id."""
+        await self._call("delete-secret", {"secret": name})
+
+    async def edit_secret(self, name: str, **changes: object) -> None:
+        """E.g. ``keys={"username": "AWS_USER"}`` or ``maxTtlSeconds=90``."""
+        await self._call("edit-secret", {"secret": name, **changes})
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("use it as a context manager")
+        return self._session
+
+    async def _call(self, name: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+        async with self.session.post(f"{self.url}/__admin/{name}", json=body or {}) as answer:
+            parsed: dict[str, Any] = await answer.json()
+            if answer.status != 200:
+                raise RuntimeError(f"{name}: {answer.status} {parsed.get('message')}")
+            return parsed

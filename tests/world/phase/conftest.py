@@ -1,0 +1,21 @@
+"""Fixtures of the emulator's own tests: one bench as the real server is, and one in a hurry."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.world.phase import bench as benches
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[benches.Bench]:
+    """Every switch stands as it does at the real server."""
+    async with benches.open_bench() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def quick(bench: benches.Bench) -> benches.Bench:
+    """Leases of a second are fine, and the worker is in time."""
+    await bench.admin.turn(minTtlSeconds=1, expiryLagSeconds=0, awsPatienceSeconds=0)
+    return bench

@@ -1,0 +1,107 @@
+"""The worker: one job for each expiry that a lease ever had.
+
+A job comes up to two seconds late and doesn't look at what the lease's expiry is by then. Renewing
+cancels the old job, but it fires all the same (``renewal`` Broken): that is how the real server
+ends renewed leases at their first expiry. A job that fails is never tried again.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import datetime
+import heapq
+import itertools
+import random
+from typing import Final
+
+from tests.world.phase import emulator as emulators
+from tests.world.phase import errors, state
+
+LONGEST_NAP: Final = 0.5
+DELETION_SECONDS: Final = 4.0
+
+
+@dataclasses.dataclass(slots=True)
+class Job:
+    """The end of a lease, as it was planned once."""
+
+    lease: state.Lease
+    cancelled: bool = False
+
+
+class Jobs:
+    """The queue and its worker."""
+
+    def __init__(self, world: emulators.Emulator) -> None:
+        self.world = world
+        self._heap: list[tuple[datetime.datetime, int, Job]] = []
+        self._latest: dict[str, Job] = {}
+        self._count = itertools.count()
+        self._woken = asyncio.Event()
+        self._worker: asyncio.Task[None] | None = None
+        self.late: set[asyncio.Task[None]] = set()
+        """Leases that are made after their connection is gone."""
+
+    def start(self) -> None:
+        self._worker = asyncio.create_task(self._work())
+
+    async def stop(self) -> None:
+        for task in (self._worker, *self.late):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    def wake(self) -> None:
+        """Time or a switch has moved: look again."""
+        self._woken.set()
+
+    def plan(self, lease: state.Lease) -> None:
+        """End a lease at its expiry, instead of when it was planned before."""
+        before = self._latest.get(lease.id)
+        if before is not None:
+            before.cancelled = True
+        lag = random.uniform(0, self.world.switches.expiry_lag_seconds)
+        self._put(lease, lease.expires_at + datetime.timedelta(seconds=lag))
+
+    def drop(self, lease: state.Lease) -> None:
+        """The lease is revoked: nothing is left to end."""
+        self._latest.pop(lease.id, None)
+
+    def delete_secret(self, secret: state.DynamicSecret) -> None:
+        """The secret goes, and each of its leases within some seconds."""
+        secret.deleted_at = now = self.world.clock.now()
+        share = self.world.switches.expiry_lag_seconds / 2.0 * DELETION_SECONDS
+        for lease in self.world.leases_of(secret.id):
+            if lease.status == "active":
+                self._put(lease, now + datetime.timedelta(seconds=random.uniform(0, share)))
+
+    def _put(self, lease: state.Lease, due: datetime.datetime) -> None:
+        self._latest[lease.id] = job = Job(lease)
+        heapq.heappush(self._heap, (due, next(self._count), job))
+        self.wake()
+
+    async def _work(self) -> None:
+        while True:
+            self._woken.clear()
+            nap = LONGEST_NAP if self.world.switches.worker_down else self._run_due()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), nap)
+
+    def _run_due(self) -> float:
+        """Run what is due; the seconds until something else may be."""
+        now = self.world.clock.now()
+        while self._heap and self._heap[0][0] <= now:
+            self._run(heapq.heappop(self._heap)[2])
+        if not self._heap:
+            return LONGEST_NAP
+        return min(LONGEST_NAP, (self._heap[0][0] - now).total_seconds())
+
+    def _run(self, job: Job) -> None:
+        turned = self.world.switches
+        if job.cancelled and turned.renewal == "Fixed":
+            return
+        if job.lease.status != "active" or turned.jobs_fail:
+            return
+        with contextlib.suppress(errors.ApiError):
+            self.world.end(job.lease, "expired")

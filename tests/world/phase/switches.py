@@ -1,0 +1,59 @@
+"""What a test may turn: every switch stands at the real server's behaviour until it is moved.
+
+The admin API reads and patches them as one JSON object; the command line sets a few.
+"""
+
+from typing import Literal
+
+import pydantic
+
+from tests.world.infisical.switches import Model as Model
+
+
+class Switches(Model):
+    """The state of every switch."""
+
+    min_ttl_seconds: float = 60.0
+    """Shortest ttl of a lease; the real server says 60."""
+    renewal: Literal["Broken", "Fixed"] = "Broken"
+    """Broken: a renewed lease ends at its first expiry, whatever it shows."""
+    expiry_lag_seconds: float = 2.0
+    """The expiry job comes by chance up to so much late."""
+    worker_down: bool = False
+    """True: no job runs; what is due waits until the worker is back."""
+    jobs_fail: bool = False
+    """True: jobs fail, which they do for ever: none is tried again."""
+    aws_down: bool = False
+    """True: AWS doesn't answer; leases and revocations fail, renewals don't notice."""
+    aws_denies: list[str] = pydantic.Field(default_factory=list)
+    """Names of dynamic secrets for which AWS makes and deletes no user."""
+    aws_patience_seconds: float = 11.0
+    """After so long the server gives up on an AWS that is down."""
+    requests_per_minute: int | None = None
+    """Of each account, over all endpoints; self-hosted servers have no limit."""
+    plan: Literal["FR", "PR", "EN"] = "EN"
+    """Leases and renewals are for Enterprise."""
+    pr_1024: bool = False
+    """True: leasing needs its own right, lists are bound to the environment, users own leases."""
+    web_ui: bool = False
+    """True: unknown paths are the web UI's page with a 200, as behind nginx."""
+    whoami: bool = True
+    """False: ``/secrets/tokens/`` isn't there, as on the Cloud's API host."""
+    latency_ms: float = 0.0
+    """Added to every answer."""
+    clock_offset_seconds: float = 0.0
+    """Added to every time, the Date header included."""
+    lose_leases: int = 0
+    """So many of the next leases are made, but never answered."""
+    lose_renewals: int = 0
+    """So many of the next renewals are done, but never answered."""
+    lose_revocations: int = 0
+    """So many of the next revocations are done, but never answered."""
+    late_leases: int = 0
+    """So many of the next leases are made only after the connection is gone."""
+    late_seconds: float = 1.0
+    """How much after."""
+    burst: int = 0
+    """So many of the next requests fail before anything is done."""
+    burst_status: int = 503
+    """500 is the server's own JSON; 502, 503 and 504 are a proxy's HTML page."""
