@@ -15,7 +15,7 @@ import random
 from typing import Final
 
 from tests.world.phase import emulator as emulators
-from tests.world.phase import errors, state
+from tests.world.phase import state
 
 LONGEST_NAP: Final = 0.5
 DELETION_SECONDS: Final = 4.0
@@ -41,6 +41,7 @@ class Jobs:
         self._worker: asyncio.Task[None] | None = None
         self.late: set[asyncio.Task[None]] = set()
         """Leases that are made after their connection is gone."""
+        self.failed = 0
 
     def start(self) -> None:
         self._worker = asyncio.create_task(self._work())
@@ -101,7 +102,9 @@ class Jobs:
         turned = self.world.switches
         if job.cancelled and turned.renewal == "Fixed":
             return
-        if job.lease.status != "active" or turned.jobs_fail:
+        if job.lease.status != "active":
             return
-        with contextlib.suppress(errors.ApiError):
-            self.world.end(job.lease, "expired")
+        if turned.jobs_fail or self.world.refuses(job.lease.secret):
+            self.failed += 1
+            return
+        self.world.end(job.lease, "expired")
