@@ -15,8 +15,8 @@ from typing import Final
 from leaseholder import errors, ports
 from leaseholder.api import infisical
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import http
-from leaseholder.providers.infisical import backoff, refusals, wallet, ways, wire
+from leaseholder.providers import backoff, http
+from leaseholder.providers.infisical import refusals, wallet, ways, wire
 from leaseholder.providers.turns import Rank
 from leaseholder.secrecy import Hidden
 

@@ -13,16 +13,8 @@ from typing import Any, Final
 
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import http
-from leaseholder.providers.infisical import (
-    backoff,
-    leases,
-    paths,
-    projects,
-    refusals,
-    session,
-    wire,
-)
+from leaseholder.providers import backoff, http
+from leaseholder.providers.infisical import leases, paths, projects, refusals, session, wire
 from leaseholder.providers.turns import Rank
 
 _KEEP_SECONDS: Final = 2.0

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from leaseholder.providers.infisical import backoff
+from leaseholder.providers import backoff
 from leaseholder.secrecy import Hidden
 
 
