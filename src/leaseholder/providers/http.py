@@ -37,7 +37,7 @@ _KEEP_ALIVE: Final = 4.0
 be an unclear one."""
 _Model = TypeVar("_Model", bound=pydantic.BaseModel)
 
-Method = Literal["GET", "POST", "DELETE"]
+Method = Literal["GET", "POST", "PUT", "DELETE"]
 Observe = Callable[[str, str, float], None]
 """Told each request's operation, outcome (``failures.Outcome``) and seconds."""
 
@@ -78,6 +78,8 @@ class Request:
     """How early its turn comes."""
     expires: datetime | None = None
     """The end of the lease that it keeps alive."""
+    alive: Callable[["Answer"], bool] = lambda _: False
+    """Whether an answer of 5xx shows a server that works, and only what is behind it doesn't."""
 
     @property
     def mints(self) -> bool:
@@ -234,7 +236,7 @@ class Http:
         else:
             answer = self._learn(request, response)
             outcome = failures.outcome_of(answer.status)
-            if outcome is failures.Outcome.FAILED:
+            if outcome is failures.Outcome.FAILED and not request.alive(answer):
                 self._failed(number, failures.in_trouble(answer.status))
             else:
                 self._circuit.answered()

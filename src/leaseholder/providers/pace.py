@@ -25,7 +25,7 @@ UNSTATED: Final = 10.0
 _WINDOW: Final = 60.0
 _SHARE: Final = {Rank.LOGIN: 1.0, Rank.KEEP: 1.0, Rank.MINT: 0.75, Rank.OWED: 0.5, Rank.CHECK: 0.5}
 """How much of a budget may be used up for each rank; one request is always granted."""
-_IN_MESSAGE: Final = re.compile(r"try again in ([0-9]{1,9}) ?s", re.IGNORECASE)
+_IN_MESSAGE: Final = re.compile(r"(?:try again|available) in ([0-9]{1,9}) ?s", re.IGNORECASE)
 
 
 class Pace:
