@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 from leaseholder import errors, ports
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import http, infisical
+from leaseholder.providers import http, infisical, phase
 from leaseholder.providers import settings as known
+from leaseholder.providers.phase import roots
 
 _PORTS: Final = {"http": 80, "https": 443}
 _TAILS: Final = {"infisical": ("/api",), "phase": ("/v1",), "openbao": ("/v1",)}
@@ -41,6 +42,16 @@ class Registry:
             Invalid: the spec names no provider that we know, or its url can't be used.
         """
         base_url = address(access.spec)
+        if access.spec.phase is not None:
+            return phase.Phase(
+                access,
+                credentialing,
+                base_url=base_url,
+                clock=self.clock,
+                settings=self.settings.phase,
+                observe=self.observe,
+                on_news=self.on_news,
+            )
         if access.spec.infisical is None:
             raise _unknown()
         return infisical.Infisical(
@@ -58,6 +69,8 @@ class Registry:
 def address(spec: provider.ProviderSpec) -> str:
     """Base URL in one spelling: ``https://host``, without trailing slash or what the API adds.
 
+    A Phase server's says where its API begins, which its host tells: ``…/service/public``.
+
     Raises:
         Invalid: there is no url, or none that can be used.
     """
@@ -71,7 +84,7 @@ def address(spec: provider.ProviderSpec) -> str:
             "as https://us.infisical.com"
         )
         raise errors.Invalid(Reason.INVALID, sentence)
-    return found
+    return roots.root(found) if spec.phase is not None else found
 
 
 def _unknown() -> errors.Invalid:

@@ -29,6 +29,26 @@ class InfisicalSettings(BaseModel):
     switched off."""
 
 
+class PhaseSettings(BaseModel):
+    """Settings of the Phase adapter; version 2.73.2's values are the defaults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    minimum_ttl_seconds: int = Field(default=60, ge=1)
+    """Shortest ttl of a lease that the server takes."""
+    settle_seconds: int = Field(default=150, ge=0)
+    """After this long a mint whose answer was lost shows in the list, or never will: the server
+    gives a request up after 120 s."""
+    replica_lag_seconds: int = Field(default=5, ge=0)
+    """How long a read may trail a write: the server reads what it writes, so this is slack."""
+    write_timeout_seconds: float = Field(default=125.0, gt=0)
+    """How long we wait for a lease, a renewal or a revocation: longer than the server itself goes
+    on (120 s; with AWS away it answers after some 11 s), because giving up on a lease that is
+    made makes an orphan."""
+    read_timeout_seconds: float = Field(default=30.0, gt=0)
+    """How long we wait for a look."""
+
+
 class ProviderSettings(BaseModel):
     """Settings of all adapters, by the kind of provider."""
 
@@ -36,3 +56,5 @@ class ProviderSettings(BaseModel):
 
     infisical: InfisicalSettings = InfisicalSettings()
     """How Infisical servers behave."""
+    phase: PhaseSettings = PhaseSettings()
+    """How Phase servers behave."""

@@ -1,0 +1,326 @@
+"""Phase as a provider: leases are minted, extended, looked at and taken back by its API.
+
+Four of its ways shape this module. A GET mints, and shows the credentials once: it is sent once,
+for one dynamic secret by its id, and one after the other. A lease whose answer was lost can only be
+found by owner, time and ttl, so the ttl carries a fingerprint where the account is ours alone. A
+renewal adds to the expiry, and the lease may end at its first one all the same. What a lease is its
+status tells, never its expiry.
+"""
+
+import asyncio
+import weakref
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
+
+import httpx
+import pydantic
+
+from leaseholder import errors, ports
+from leaseholder.api import durations
+from leaseholder.api.conditions import Reason
+from leaseholder.providers import http, settings
+from leaseholder.providers.phase import leases, owners, refusals, renewals, session, sources, wire
+from leaseholder.providers.turns import Rank
+
+LEASES: Final = f"{sources.DYNAMIC}leases/"
+_APPS: Final = "/v1/apps/"
+_ALWAYS: Final = ("Inspect",)
+_HOLDERS: Final = ("Extend", "Inspect", "Revoke")
+_Model = TypeVar("_Model", bound=pydantic.BaseModel)
+
+
+class Phase:
+    """One account at one Phase server; see ``ports.Provider``."""
+
+    def __init__(
+        self,
+        access: ports.Access,
+        credentialing: ports.Credentialing,
+        *,
+        base_url: str,
+        clock: ports.Clock,
+        settings: settings.PhaseSettings,
+        observe: http.Observe,
+        on_news: http.OnNews | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        if access.spec.phase is None:
+            raise errors.Invalid(Reason.PROVIDER_MISMATCH, "the provider is no Phase server")
+        self._settings = settings
+        self._exclusive = access.spec.phase.exclusive
+        self._http = http.Http(
+            base_url=base_url,
+            limits=access.spec.limits,
+            credentialing=credentialing,
+            clock=clock,
+            observe=observe,
+            on_news=on_news,
+            transport=transport,
+        )
+        self._session = session.Session(self._http, access.spec.phase.auth, credentialing, clock)
+        timeout = settings.read_timeout_seconds
+        self._sources = sources.Sources(self._session.send, clock, timeout)
+        self._owners = owners.Owners(self._session, base_url, clock, timeout)
+        self._minting: weakref.WeakValueDictionary[str, asyncio.Lock] = (
+            weakref.WeakValueDictionary()
+        )
+
+    def now(self) -> datetime:
+        """The provider's clock: its last ``Date``, carried on by a clock that never jumps."""
+        return self._http.clock.now()
+
+    async def check(self) -> ports.Health:
+        """Look whether the provider answers and takes the token."""
+        answer = await self._session.send(self._read("status", _APPS, {}, rank=Rank.CHECK))
+        # Listing apps is a right of its own: who is denied only that is let in.
+        if answer.status != 403 or refusals.text_of(answer) is None:
+            self._parsed(answer, wire.Apps, {}, effect=False)
+        known = _ALWAYS if self._session.personal else _HOLDERS
+        return ports.Health(
+            server_version=None,
+            clock_skew=self._http.clock.skew,
+            capabilities=(*known, *(("Recover",) if self._exclusive else ())),
+        )
+
+    async def prepare(self, attempt: ports.Attempt) -> Mapping[str, Any]:
+        """Find the one dynamic secret that is meant; refuse a ttl that it doesn't give.
+
+        Returns:
+            Its id and maximum, and how the lease would be known: the ttl to ask for and its owner.
+        """
+        secret = await self._sources.find(attempt.source)
+        least, ttl = self._settings.minimum_ttl_seconds, attempt.ttl_seconds
+        asked = ttl if ttl is not None else int(secret.default_ttl.total_seconds())
+        if asked < least:
+            sentence = (
+                f"Phase takes no ttl below {durations.render(timedelta(seconds=least))}: write a "
+                "longer one"
+            )
+            raise errors.Invalid(Reason.INVALID, sentence)
+        if asked > secret.max_ttl.total_seconds():
+            raise refusals.too_long(ttl, secret.max_ttl)
+        if self._exclusive:
+            asked = leases.fingerprinted(attempt.attempt_id, asked, least)
+            owner = await self._owners.known()
+        else:
+            owner = None
+        return {
+            "secretId": secret.id,
+            "maxTTL": int(secret.max_ttl.total_seconds()),
+            "ttl": asked,
+            **({"owner": owner} if owner is not None else {}),
+        }
+
+    async def issue(self, attempt: ports.Attempt) -> ports.Issued:
+        """Mint one lease on the dynamic secret that ``prepare`` found."""
+        notes = attempt.handle or await self.prepare(attempt)
+        secret_id = str(notes["secretId"])
+        lock = self._minting.setdefault(secret_id, asyncio.Lock())
+        async with lock:
+            answer = await self._session.send(self._mint(attempt, notes))
+        if answer.status == 404:
+            self._sources.forget(secret_id)
+        if refusals.not_leased(answer):
+            raise refusals.no_lease(answer)
+        found = self._parsed(answer, wire.LeasedAnswer, attempt.source, effect=True)
+        if [one.id for one in found.root] != [secret_id]:
+            raise refusals.bad_answer(answer, sent=True)
+        fresh = found.root[0].lease
+        self._owners.learn(fresh, ours=True)
+        return leases.minted(fresh, source=attempt.source, notes=notes)
+
+    async def extend(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+        """Extend ``lease`` so that it ends at ``until`` or its latest, never later."""
+        more = renewals.extension(lease, until)
+        answer = await self._renew(lease, more)
+        left = refusals.renewal_left(answer)
+        if left is not None and renewals.LEAST <= left < more:
+            answer = await self._renew(lease, left)  # the refused one changed nothing
+        if answer.status == 400:
+            raise renewals.not_extended(answer, lease)
+        told = self._parsed(answer, wire.Message, lease.source, effect=True)
+        expires_at = renewals.expiry_in(told)
+        if expires_at is None:
+            return await self.inspect(lease)
+        return renewals.extended(lease, expires_at)
+
+    async def inspect(self, lease: ports.Lease) -> ports.Lease:
+        """Look at a lease in its dynamic secret's list, which is the only way."""
+        secret_id = await self._secret_id(lease.handle, lease.source)
+        listed = await self._listed(secret_id, lease.source, "inspect", lease.expires_at)
+        found = next((one for one in listed if one.id == lease.id), None)
+        if found is None:
+            raise errors.LeaseGone(Reason.GONE, "Phase lists no such lease")
+        self._owners.learn(found, ours=False)
+        if leases.ended(found):
+            sentence = "Phase took the lease back, whatever expiry it shows"
+            raise errors.LeaseGone(Reason.GONE, sentence)
+        return leases.seen(found, source=lease.source, handle=lease.handle)
+
+    async def revoke(self, lease: ports.Lease, *, force: bool = False) -> ports.Revocation:
+        """Take a lease back; said again, or after its end, it is done as well."""
+        answer = await self._session.send(
+            self._write(
+                operation="revoke",
+                method="DELETE",
+                # In the query too: some proxies drop the body of a DELETE.
+                params={**sources.address(lease.source), "lease_id": lease.id},
+                body={"lease_id": lease.id},
+                rank=Rank.OWED,
+            )
+        )
+        if refusals.not_revoked(answer):
+            sentence = (
+                f"{refusals.stated(answer)}: AWS didn't take the credentials back: check at Phase "
+                "that its AWS credentials still work"
+            )
+            return ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence)
+        self._parsed(answer, wire.Message, lease.source, effect=True)
+        return ports.Revocation(done=True)
+
+    async def recover(self, attempt: ports.Attempt) -> Sequence[ports.Lease]:
+        """The live leases that can be the attempt's: its owner's, of its time and ttl.
+
+        Raises:
+            Unavailable: some can be, but it isn't known yet who their owner should be.
+        """
+        secret_id = await self._secret_id(attempt.handle, attempt.source)
+        notes = {**attempt.handle, "secretId": secret_id}
+        listed = await self._listed(secret_id, attempt.source, "recover", None)
+        settle = self._settings.settle_seconds
+        fitting = [one for one in listed if leases.fits(one, attempt, settle)]
+        if not fitting:
+            return ()
+        owner = notes.get("owner") or await self._owners.known()
+        if owner is None:
+            sentence = (
+                "a lease may be the one whose answer was lost, but Phase hasn't said yet which "
+                "leases are this account's: the next lease that it makes will tell"
+            )
+            raise errors.Unavailable(Reason.UNCLEAR, sentence, sent=False)
+        return tuple(
+            leases.seen(one, source=attempt.source, handle=notes)
+            for one in fitting
+            if leases.owned(one, owner)
+        )
+
+    def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
+        """What can be done for a lease with these notes; empty notes: for one not yet minted."""
+        personal = handle.get("personal", self._session.personal) is True
+        return ports.Capabilities(
+            renewable=not personal,
+            revocable=True,
+            verifiable=True,
+            recoverable=self._exclusive,
+            found_by="OwnerAndTime",
+            renewal="Unproven",
+            minimum_ttl=self._settings.minimum_ttl_seconds,
+            settle=self._settings.settle_seconds,
+            replica_lag=self._settings.replica_lag_seconds,
+        )
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._http.aclose()
+
+    def _mint(self, attempt: ports.Attempt, notes: Mapping[str, Any]) -> http.Request:
+        return http.Request(
+            operation="issue",
+            method="GET",
+            path=sources.DYNAMIC,
+            params={
+                **sources.address(attempt.source),
+                "id": str(notes["secretId"]),
+                "lease": "true",
+                "ttl": str(notes["ttl"]),
+            },
+            effect=True,
+            timeout=self._settings.write_timeout_seconds,
+            deadline=attempt.deadline,
+            rank=Rank.MINT,
+            alive=refusals.is_alive,
+        )
+
+    async def _renew(self, lease: ports.Lease, more: int) -> http.Answer:
+        return await self._session.send(
+            self._write(
+                operation="extend",
+                method="PUT",
+                params=sources.address(lease.source),
+                body={"lease_id": lease.id, "ttl": more},
+                expires=lease.expires_at,
+            )
+        )
+
+    async def _listed(
+        self,
+        secret_id: str,
+        source: Mapping[str, Any],
+        operation: str,
+        expires: datetime | None,
+    ) -> Sequence[wire.Lease]:
+        """Every lease that a dynamic secret ever had."""
+        params = {**sources.address(source), "secret_id": secret_id}
+        rank = Rank.OWED if expires is None else Rank.KEEP
+        request = self._read(operation, LEASES, params, rank=rank, expires=expires)
+        answer = await self._session.send(request)
+        return self._parsed(answer, wire.LeasesAnswer, source, effect=False).root
+
+    async def _secret_id(self, handle: Mapping[str, Any], source: Mapping[str, Any]) -> str:
+        """The dynamic secret that a lease is of: as noted, else as the source means it now."""
+        known = handle.get("secretId") or source.get("id")
+        return str(known) if known else (await self._sources.find(source)).id
+
+    def _parsed(
+        self, answer: http.Answer, model: type[_Model], source: Mapping[str, Any], *, effect: bool
+    ) -> _Model:
+        if answer.status != 200:
+            raise refusals.refusal(answer, source, effect=effect)
+        found = answer.parse(model)
+        if found is None:
+            raise refusals.bad_answer(answer, sent=effect)
+        return found
+
+    def _read(
+        self,
+        operation: str,
+        path: str,
+        params: Mapping[str, str],
+        *,
+        rank: Rank = Rank.KEEP,
+        expires: datetime | None = None,
+    ) -> http.Request:
+        return http.Request(
+            operation=operation,
+            method="GET",
+            path=path,
+            params=params,
+            timeout=self._settings.read_timeout_seconds,
+            rank=rank,
+            expires=expires,
+            alive=refusals.is_alive,
+        )
+
+    def _write(
+        self,
+        *,
+        operation: str,
+        method: http.Method,
+        params: Mapping[str, str],
+        body: Mapping[str, Any],
+        rank: Rank = Rank.KEEP,
+        expires: datetime | None = None,
+    ) -> http.Request:
+        return http.Request(
+            operation=operation,
+            method=method,
+            path=LEASES,
+            params=params,
+            body=body,
+            effect=True,
+            timeout=self._settings.write_timeout_seconds,
+            rank=rank,
+            expires=expires,
+            alive=refusals.is_alive,
+        )

@@ -1,0 +1,76 @@
+"""Whose leases are ours: the account behind the token.
+
+A lease's own answer says it, and at most servers the token can be asked. What was learned holds for
+that token only: another one may be another account's.
+"""
+
+from typing import Final
+
+from leaseholder import errors, ports
+from leaseholder.providers import http
+from leaseholder.providers.phase import roots, session, wire
+from leaseholder.providers.turns import Rank
+from leaseholder.secrecy import Hidden
+
+_ASK_AGAIN_SECONDS: Final = 300.0
+
+
+class Owners:
+    """Knows the account behind the token, or finds out."""
+
+    def __init__(
+        self, asking: session.Session, base_url: str, clock: ports.Clock, timeout: float
+    ) -> None:
+        self._session = asking
+        self._path = roots.tokens(base_url)
+        self._now = clock.monotonic
+        self._timeout = timeout
+        self._learned: tuple[Hidden, str] | None = None
+        self._ask_from = 0.0
+
+    def learn(self, lease: wire.Lease, *, ours: bool) -> None:
+        """Take note of a lease's owner.
+
+        Args:
+            lease: as the server showed it.
+            ours: this token made it just now; else it is one of our records', which tells
+                something only where nothing is known.
+        """
+        if lease.owner is not None and (ours or self._known() is None):
+            self._note(lease.owner.data.id)
+
+    async def known(self) -> str | None:
+        """The account's id; None where nothing told it yet."""
+        if self._known() is None and self._now() >= self._ask_from:
+            self._ask_from = self._now() + _ASK_AGAIN_SECONDS
+            await self._ask()
+        return self._known()
+
+    async def _ask(self) -> None:
+        """Ask whose token it is; where that isn't answered, leases will tell."""
+        request = http.Request(
+            operation="whoami",
+            method="GET",
+            path=self._path,
+            timeout=self._timeout,
+            rank=Rank.MINT,
+        )
+        try:
+            answer = await self._session.send(request)
+        except (errors.Unavailable, errors.Throttled):
+            return
+        found = answer.parse(wire.Whoami) if answer.status == 200 else None
+        account = (found.account_id or found.user_id) if found is not None else None
+        if account is not None:
+            self._note(account)
+
+    def _known(self) -> str | None:
+        bearer = self._session.bearer
+        if self._learned is None or bearer is None or self._learned[0] != bearer:
+            return None
+        return self._learned[1]
+
+    def _note(self, account: str) -> None:
+        bearer = self._session.bearer
+        if bearer is not None:
+            self._learned = bearer, account

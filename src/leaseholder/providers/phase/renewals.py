@@ -1,0 +1,79 @@
+"""Renewals: how much to add, and what became of the lease.
+
+Phase adds to the expiry that there is, up to the dynamic secret's maximum over the lease's whole
+life. It doesn't cap: too much is refused, with the seconds that are left.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from leaseholder import errors, ports
+from leaseholder.api import base
+from leaseholder.api.conditions import Reason
+from leaseholder.providers import http
+from leaseholder.providers.phase import leases, refusals, wire
+
+LEAST: Final = 1
+"""Seconds; the server would even take none, and less than none."""
+_EXPIRY: Final = re.compile(r"updated expiry: ([0-9T:. +Z-]{10,40})$", re.IGNORECASE)
+
+
+def extension(lease: ports.Lease, until: datetime) -> int:
+    """Seconds to add so that ``lease`` ends at ``until`` or its latest.
+
+    Raises:
+        CannotExtend: nothing sensible is left to add.
+    """
+    wanted, latest = _seconds(until - lease.expires_at), leases.latest(lease)
+    if latest is not None and latest - lease.expires_at < timedelta(seconds=LEAST):
+        raise _at_its_end(lease)
+    if wanted < LEAST:
+        sentence = "the lease ends then already: there is nothing to add"
+        raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, sentence, latest=latest)
+    return wanted if latest is None else min(wanted, _seconds(latest - lease.expires_at))
+
+
+def not_extended(answer: http.Answer, lease: ports.Lease) -> errors.ProviderError:
+    """What a 400 says: at its maximum, past its end, or revoked."""
+    text = refusals.text_of(answer) or ""
+    who = refusals.stated(answer)
+    if "already been revoked" in text:
+        return errors.LeaseGone(Reason.GONE, f"{who}: the lease is revoked")
+    if refusals.renewal_left(answer) is not None:
+        return _at_its_end(lease)
+    if "has expired" in text:
+        sentence = f"{who}: the lease is past its end, and can only be replaced"
+        return errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
+    return refusals.refusal(answer, lease.source, effect=True)
+
+
+def expiry_in(told: wire.Message) -> datetime | None:
+    """The new expiry, which only prose tells; None where it doesn't."""
+    found = _EXPIRY.search(told.message)
+    try:
+        moment = datetime.fromisoformat(found[1]) if found else None
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC) if moment is not None else None
+
+
+def extended(lease: ports.Lease, expires_at: datetime) -> ports.Lease:
+    """``lease`` with its new end."""
+    return ports.Lease(
+        id=lease.id,
+        source=lease.source,
+        issued_at=lease.issued_at,
+        expires_at=base.whole_second(expires_at),
+        latest=leases.latest(lease),
+        handle=lease.handle,
+    )
+
+
+def _at_its_end(lease: ports.Lease) -> errors.CannotExtend:
+    sentence = "the lease is at the end of the longest life that Phase gives it"
+    return errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
+
+
+def _seconds(length: timedelta) -> int:
+    return int(length.total_seconds())

@@ -1,0 +1,102 @@
+"""Which dynamic secret a source means: exactly one id, known before any lease is asked for.
+
+Without an id Phase leases every dynamic secret that matches, so nothing is ever leased by name.
+What a name meant holds for some seconds, so that leases of one source that come together share a
+look; a refusal isn't kept.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from leaseholder import errors, ports
+from leaseholder.api.conditions import Reason
+from leaseholder.providers import http
+from leaseholder.providers.phase import refusals, wire
+from leaseholder.providers.turns import Rank
+
+DYNAMIC: Final = "/v1/secrets/dynamic/"
+_KEEP_SECONDS: Final = 2.0
+_REMEMBERED: Final = 4096
+
+Send = Callable[[http.Request], Awaitable[http.Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one look showed; ``until`` on the clock that never jumps."""
+
+    until: float
+    secret: wire.DynamicSecret
+
+
+class Sources:
+    """Finds dynamic secrets."""
+
+    def __init__(self, send: Send, clock: ports.Clock, timeout: float) -> None:
+        self._send = send
+        self._now = clock.monotonic
+        self._timeout = timeout
+        self._looks: dict[str, _Look] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def find(self, source: Mapping[str, Any]) -> wire.DynamicSecret:
+        """The dynamic secret that ``source`` means.
+
+        Raises:
+            Invalid: there is none, or more than one.
+        """
+        where = json.dumps([source.get(part) for part in ("appId", "env", "path", "name", "id")])
+        async with self._locks.setdefault(where, asyncio.Lock()):
+            look = self._looks.get(where)
+            if look is None or self._now() >= look.until:
+                self._looks.pop(where, None)
+                secret = await self._ask(source)
+                while len(self._looks) >= _REMEMBERED:
+                    del self._looks[next(iter(self._looks))]
+                look = self._looks[where] = _Look(self._now() + _KEEP_SECONDS, secret)
+        if len(self._locks) > _REMEMBERED:
+            self._locks = {name: lock for name, lock in self._locks.items() if lock.locked()}
+        return look.secret
+
+    def forget(self, secret_id: str) -> None:
+        """Take note that the server doesn't know a dynamic secret any more."""
+        self._looks = {k: look for k, look in self._looks.items() if look.secret.id != secret_id}
+
+    async def _ask(self, source: Mapping[str, Any]) -> wire.DynamicSecret:
+        request = http.Request(
+            operation="look",
+            method="GET",
+            path=DYNAMIC,
+            params={**address(source), **_wanted(source)},
+            timeout=self._timeout,
+            rank=Rank.MINT,
+            alive=refusals.is_alive,
+        )
+        answer = await self._send(request)
+        if answer.status != 200:
+            raise refusals.refusal(answer, source, effect=False)
+        found = answer.parse(wire.SecretsAnswer)
+        if found is None or not found.root:
+            raise refusals.bad_answer(answer, sent=False)
+        if len(found.root) > 1:
+            sentence = (
+                f"Phase has {len(found.root)} of {refusals.named(source)}, "
+                f"{refusals.place(source)}: write its id instead of its name"
+            )
+            raise errors.Invalid(Reason.INVALID, sentence)
+        return found.root[0]
+
+
+def address(source: Mapping[str, Any]) -> dict[str, str]:
+    """App and environment as every route takes them."""
+    return {"app_id": str(source.get("appId", "")), "env": str(source.get("env", ""))}
+
+
+def _wanted(source: Mapping[str, Any]) -> dict[str, str]:
+    """An id says enough; a name alone would match at other paths too."""
+    if source.get("id") is not None:
+        return {"id": str(source["id"])}
+    return {"name": str(source.get("name", "")), "path": str(source.get("path") or "/")}

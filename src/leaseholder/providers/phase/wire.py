@@ -1,0 +1,146 @@
+"""What Phase sends, as far as we read it; fields that we don't know are ignored."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Final
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, RootModel
+from pydantic.alias_generators import to_camel
+
+_LENGTH: Final = re.compile(
+    r"(?:(?P<days>-?[0-9]{1,6}) )?(?P<hours>[0-9]{1,3}):(?P<minutes>[0-9]{2}):"
+    r"(?P<seconds>[0-9]{2}(?:\.[0-9]{1,6})?)"
+)
+
+
+def _length(written: Any) -> Any:
+    """``[D ]HH:MM:SS[.ffffff]``; what else pydantic knows stays as it is."""
+    found = _LENGTH.fullmatch(written) if isinstance(written, str) else None
+    if found is None:
+        return written
+    parts = {name: float(value) for name, value in found.groupdict("0").items()}
+    return timedelta(**parts)
+
+
+Length = Annotated[timedelta, BeforeValidator(_length)]
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
+_SILENT: Final = ConfigDict(
+    alias_generator=to_camel,
+    validate_by_name=True,
+    extra="ignore",
+    frozen=True,
+    hide_input_in_errors=True,
+)
+
+
+class Wire(BaseModel):
+    """Base of all answers: frozen, tolerant, silent about its input when it doesn't fit."""
+
+    model_config = _SILENT
+
+
+class Account(Wire):
+    """Who owns a lease."""
+
+    id: Id
+
+
+class Owner(Wire):
+    """The owner of a lease: ``service_account`` or ``organisation_member``."""
+
+    type: str
+    data: Account
+
+
+class Lease(Wire):
+    """A lease as every answer shows it, without credentials."""
+
+    id: Id
+    ttl: Length
+    status: str
+    owner: Owner | None = None
+    created_at: AwareDatetime
+    expires_at: AwareDatetime
+    revoked_at: AwareDatetime | None = None
+
+
+class Credential(Wire):
+    """One value of a lease, under the name that the administrator chose."""
+
+    key: Annotated[str, Field(min_length=1)]
+    value: Annotated[str, Field(repr=False)]
+
+
+class FreshLease(Lease):
+    """A lease in the answer that made it, the only one with credentials."""
+
+    credentials: Annotated[tuple[Credential, ...], Field(repr=False, min_length=1)]
+
+
+class Leased(Wire):
+    """A dynamic secret with the lease that was just made on it."""
+
+    id: Id
+    lease: FreshLease
+
+
+class Key(Wire):
+    """One entry of a key map."""
+
+    key_name: str
+
+
+class DynamicSecret(Wire):
+    """A dynamic secret."""
+
+    id: Id
+    default_ttl: Length
+    max_ttl: Length
+    key_map: tuple[Key, ...] = ()
+
+
+class LeasedAnswer(RootModel[tuple[Leased, ...]]):
+    """GET with ``lease``: each dynamic secret that matched."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+
+class SecretsAnswer(RootModel[tuple[DynamicSecret, ...]]):
+    """GET without ``lease``."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+
+class LeasesAnswer(RootModel[tuple[Lease, ...]]):
+    """Every lease that a dynamic secret ever had, newest first."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+
+class Message(Wire):
+    """Answer of a renewal or a revocation: prose."""
+
+    message: str
+
+
+class Apps(Wire):
+    """The apps that the account sees."""
+
+    data: tuple[Any, ...]
+
+
+class Whoami(BaseModel):
+    """Whose token it is, in snake_case; the key share beside it isn't read."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    account_id: Id | None = None
+    """Of a service account."""
+    user_id: Id | None = None
+    """Of a member."""
+
+
+class Refusal(Wire):
+    """Body of every answer that isn't 2xx; matched, never passed on."""
+
+    error: str
