@@ -585,6 +585,18 @@ async def test_a_late_lease_is_found_when_it_is_there(world: World) -> None:
     await world.bench.until(found)
 
 
+async def test_a_lease_that_is_there_though_the_server_failed_is_found(world: World) -> None:
+    adapter = world.adapter(exclusive=True)
+    await world.bench.admin.turn(queueDown=True)
+    ready = await prepared(adapter)
+    with pytest.raises(errors.Unavailable) as caught:
+        await adapter.issue(ready)
+    assert caught.value.sent
+    (found,) = await adapter.recover(ready)
+    assert (await adapter.revoke(found)).done
+    assert await world.alive() == []
+
+
 async def test_the_ttl_tells_attempts_apart_and_costs_little(world: World) -> None:
     adapter = world.adapter(exclusive=True)
     asked = [(await prepared(adapter, attempt_id=str(n))).handle["ttl"] for n in range(40)]

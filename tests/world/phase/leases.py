@@ -55,6 +55,8 @@ class Leases:
         ttl, expires_at = lease.ttl + more, lease.expires_at + more
         await asyncio.sleep(0.001)  # no lock: whoever read the same row writes the same
         lease.ttl, lease.expires_at = ttl, expires_at
+        if call.world.switches.queue_down:
+            raise errors.ApiError(500, errors.RENEWING)
         if lease.revoked_at is not None:
             raise errors.ApiError(400, f"Lease has already been revoked at {lease.revoked_at}")
         self.jobs.plan(lease)

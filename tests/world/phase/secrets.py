@@ -128,6 +128,8 @@ class Secrets:
             username=user.name,
         )
         note.lease = world.leases[lease.id] = lease
+        if world.switches.queue_down:
+            raise Refused("Error connecting to redis", errors.ApiError(500, errors.LEASING))
         self.jobs.plan(lease)
         values = {
             "username": user.name,

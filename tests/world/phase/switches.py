@@ -23,6 +23,8 @@ class Switches(Model):
     """True: no job runs; what is due waits until the worker is back."""
     jobs_fail: bool = False
     """True: jobs fail, which they do for ever: none is tried again."""
+    queue_down: bool = False
+    """True: no job can be planned; leases and renewals are made, and answered as failed."""
     aws_down: bool = False
     """True: AWS doesn't answer; leases and revocations fail, renewals don't notice."""
     aws_denies: list[str] = pydantic.Field(default_factory=list)

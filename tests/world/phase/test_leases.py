@@ -207,6 +207,19 @@ async def test_an_aws_that_is_away_fails_leases_and_revocations_not_renewals(
     assert not await quick.logs_in(lease)
 
 
+async def test_without_its_queue_the_server_fails_what_it_did(bench: benches.Bench) -> None:
+    await bench.admin.turn(queueDown=True)
+    refused = await bench.lease()
+    assert (refused.status, refused.error) == (500, errors.LEASING)
+    (key,) = await bench.admin.alive()
+    (row,) = await bench.history()
+    assert (key.lease_id, row["status"]) == (row["id"], "active")
+    refused = await bench.renew(row, 60)
+    assert (refused.status, refused.error) == (500, errors.RENEWING)
+    assert (await bench.row(row))["ttl"] == "01:01:00"
+    assert (await bench.revoke(row)).status == 200
+
+
 async def test_a_user_that_is_gone_at_aws_is_revoked_all_the_same(bench: benches.Bench) -> None:
     lease = await bench.leased()
     await bench.admin.kill(lease["id"])

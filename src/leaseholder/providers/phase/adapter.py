@@ -122,7 +122,7 @@ class Phase:
         if answer.status == 404:
             self._sources.forget(secret_id)
         if refusals.not_leased(answer):
-            raise refusals.no_lease(answer)
+            raise refusals.no_lease(answer, left=await self._left_behind(attempt))
         found = self._parsed(answer, wire.LeasedAnswer, attempt.source, effect=True)
         if [one.id for one in found.root] != [secret_id]:
             raise refusals.bad_answer(answer, sent=True)
@@ -223,6 +223,18 @@ class Phase:
     async def aclose(self) -> None:
         """Close connections."""
         await self._http.aclose()
+
+    async def _left_behind(self, attempt: ports.Attempt) -> bool:
+        """Whether a lease may be there that the server says it couldn't make.
+
+        It says so too where all that failed is what comes after: the job of the lease's end.
+        """
+        if not self._exclusive:
+            return False
+        try:
+            return bool(await self.recover(attempt))
+        except errors.ProviderError:
+            return True
 
     def _mint(self, attempt: ports.Attempt, notes: Mapping[str, Any]) -> http.Request:
         return http.Request(

@@ -124,8 +124,16 @@ def place(source: Mapping[str, Any]) -> str:
     return f"environment {source.get('env')} of app {source.get('appId')}"
 
 
-def no_lease(answer: http.Answer) -> errors.Invalid:
-    """The server tried to lease and couldn't; often passing, and nothing was left behind."""
+def no_lease(answer: http.Answer, *, left: bool) -> errors.ProviderError:
+    """The server tried to lease and couldn't, which is often passing.
+
+    Args:
+        answer: what it said.
+        left: whether a lease may be there all the same.
+    """
+    if left:
+        sentence = f"{stated(answer)}: it failed after it had made a lease, which is searched for"
+        return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=True)
     sentence = (
         f"{stated(answer)}: it made no lease, and doesn't say why: check at Phase that the plan is "
         "Enterprise, and that its AWS credentials still work"
