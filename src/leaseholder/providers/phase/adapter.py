@@ -73,8 +73,8 @@ class Phase:
     async def check(self) -> ports.Health:
         """Look whether the provider answers and takes the token."""
         answer = await self._session.send(self._read("status", _APPS, {}, rank=Rank.CHECK))
-        # Listing apps is a right of its own: who is denied only that is let in.
-        if answer.status != 403 or refusals.text_of(answer) is None:
+        # Listing apps is a right of its own: who lacks only that is let in.
+        if not refusals.lacks_right(answer):
             self._parsed(answer, wire.Apps, {}, effect=False)
         known = _ALWAYS if self._session.personal else _HOLDERS
         return ports.Health(

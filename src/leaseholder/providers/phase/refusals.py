@@ -34,6 +34,11 @@ def login_failed(answer: http.Answer) -> bool:
     return answer.status == 401 and text is not None and _NO_KEY not in text
 
 
+def lacks_right(answer: http.Answer) -> bool:
+    """Whether the account's role is the trouble, and nothing else."""
+    return answer.status == 403 and (text_of(answer) or "").startswith("you don't have permission")
+
+
 def is_alive(answer: http.Answer) -> bool:
     """Whether an answer of 5xx comes from a server that works: what is behind it refused."""
     return (text_of(answer) or "").startswith(_INTERNAL)

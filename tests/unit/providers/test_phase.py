@@ -1,0 +1,807 @@
+"""The adapter to Phase before a scripted server: what is sent, and what answers mean."""
+
+import asyncio
+import logging
+import traceback
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from leaseholder import errors, ports
+from leaseholder.api.conditions import Reason
+from leaseholder.providers.phase import wire
+from tests.unit.providers import phasebench, support
+from tests.unit.providers.phasebench import (
+    ACCOUNT,
+    APPS,
+    CANARY,
+    DYNAMIC,
+    HEX,
+    INTERNAL,
+    LEASE_ID,
+    LEASES,
+    MINT,
+    NOTES,
+    SECRET_ID,
+    SOURCE,
+    WHOAMI,
+    answer,
+    attempt,
+    bench,
+    held,
+    leased,
+    owner,
+    page,
+    refused,
+    wire_lease,
+    wire_secret,
+)
+
+NOW = support.NOW
+Kind = type[errors.ProviderError]
+
+
+def seconds(number: float) -> timedelta:
+    return timedelta(seconds=number)
+
+
+# ------------------------------------------------------------------------------ minting
+
+
+async def test_a_mint_is_one_get_for_one_id_with_token_and_name() -> None:
+    it = bench()
+    issued = await it.adapter.issue(attempt())
+    (asked,) = it.server.requests
+    assert dict(asked.url.params) == {
+        "app_id": "app",
+        "env": "production",
+        "id": SECRET_ID,
+        "lease": "true",
+        "ttl": "3600",
+    }
+    assert asked.url.path == DYNAMIC
+    assert asked.headers["Authorization"] == f"Bearer ServiceAccount {HEX}"
+    assert asked.headers["User-Agent"].startswith("leaseholder/")
+    assert issued.credentials.reveal()["AWS_SECRET_ACCESS_KEY"] == f"{CANARY}-key"
+    lease = issued.lease
+    assert (lease.id, lease.source) == (LEASE_ID, SOURCE)
+    assert (lease.issued_at, lease.expires_at) == (NOW, NOW + seconds(3600))
+    assert lease.latest == NOW + seconds(86_400)
+    assert lease.handle == {
+        **NOTES,
+        "keys": ["AWS_SECRET_ACCESS_KEY", "AWS_USERNAME"],
+        "firstExpiresAt": "2026-11-21T13:00:00Z",
+        "owner": ACCOUNT,
+        "personal": False,
+    }
+
+
+async def test_a_mint_without_notes_finds_the_dynamic_secret_first() -> None:
+    it = bench()
+    await it.adapter.issue(attempt(handle={}))
+    look, mint = it.server.requests
+    assert "lease" not in look.url.params
+    assert mint.url.params["id"] == SECRET_ID
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [httpx.ReadTimeout("x"), httpx.ReadError("x"), httpx.RemoteProtocolError("x")],
+)
+async def test_a_mint_whose_answer_is_lost_is_never_sent_again(failure: Exception) -> None:
+    it = bench()
+    it.server.say(MINT, DYNAMIC, failure)
+    with pytest.raises(errors.Unavailable) as caught:
+        await it.adapter.issue(attempt())
+    assert caught.value.sent
+    assert len(it.server.mints()) == 1
+
+
+async def test_a_mint_that_could_not_connect_was_not_sent() -> None:
+    it = bench()
+    it.server.say(MINT, DYNAMIC, httpx.ConnectError("x"))
+    with pytest.raises(errors.Unavailable) as caught:
+        await it.adapter.issue(attempt())
+    assert not caught.value.sent
+
+
+async def test_a_mint_after_its_deadline_is_not_sent() -> None:
+    it = bench()
+    with pytest.raises(errors.Unavailable) as caught:
+        await it.adapter.issue(attempt(deadline=NOW))
+    assert not caught.value.sent
+    assert it.server.requests == []
+
+
+OTHER = {"key": "A", "value": "b"}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        page(),
+        httpx.Response(200, text=""),
+        answer([]),
+        answer({}),
+        answer(wire_secret()),
+        answer([wire_secret()]),
+        answer([wire_secret(lease=wire_lease())]),
+        answer([wire_secret(id="other", lease=wire_lease(credentials=[OTHER]))]),
+        answer([wire_secret(lease=wire_lease(credentials=[OTHER]))] * 2),
+        answer([wire_secret(lease=wire_lease(credentials=[{"key": "A", "value": None}]))]),
+        answer([wire_secret(lease=wire_lease(credentials=[{"key": "", "value": "x"}]))]),
+        answer([wire_secret(lease=wire_lease(credentials=[OTHER], id="../x"))]),
+        answer([wire_secret(lease=wire_lease(credentials=[OTHER], expiresAt="soon"))]),
+        httpx.Response(204),
+    ],
+)
+async def test_a_mint_that_is_answered_wrongly_may_have_happened(reply: httpx.Response) -> None:
+    it = bench()
+    it.server.say(MINT, DYNAMIC, reply)
+    with pytest.raises(errors.Unavailable) as caught:
+        await it.adapter.issue(attempt())
+    assert (caught.value.reason, caught.value.sent) == (Reason.BAD_ANSWER, True)
+    assert len(it.server.mints()) == 1
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        page(404),
+        page(403),
+        page(401),
+        httpx.Response(302, headers={"location": "/login"}),
+        httpx.Response(400, json=["x"]),
+        httpx.Response(404, json={"detail": "Not found."}),
+    ],
+)
+async def test_an_answer_that_is_not_phases_was_given_by_something_before_it(
+    reply: httpx.Response,
+) -> None:
+    it = bench()
+    it.server.say(MINT, DYNAMIC, reply)
+    with pytest.raises(errors.Unavailable) as caught:
+        await it.adapter.issue(attempt())
+    assert (caught.value.reason, caught.value.sent) == (Reason.BAD_ANSWER, False)
+    assert "/service/public" in caught.value.sentence
+
+
+REFUSALS: list[tuple[int, str, Kind, Reason, str]] = [
+    (400, "The specified TTL exceeds the maximum TTL for this dynamic secret.",
+     errors.Invalid, Reason.TTL_TOO_LONG, "maximum"),
+    (400, "The specified TTL must be at least 60 seconds.",
+     errors.Invalid, Reason.INVALID, "too short"),
+    (400, "ttl must be a valid integer (seconds)", errors.Invalid, Reason.INVALID, "environment"),
+    (400, "SSE is not enabled for this App", errors.Invalid, Reason.INVALID, "server-side"),
+    (401, "Service account cannot access this environment",
+     errors.Denied, Reason.DENIED, "no access to environment production"),
+    (403, "User cannot access this environment", errors.Denied, Reason.DENIED, "no access"),
+    (403, "Access denied: a network access policy restricts access from your IP address.",
+     errors.Denied, Reason.DENIED, "network access policy"),
+    (403, "You don't have permission to read secrets in this environment.",
+     errors.Denied, Reason.DENIED, "Secrets:read"),
+    (403, "You don't have permission to create dynamic secret leases in this environment.",
+     errors.Denied, Reason.DENIED, "DynamicSecretLeases:create"),
+    (403, "Dynamic secrets are only available on the Enterprise plan.",
+     errors.Denied, Reason.PLAN, "Enterprise"),
+    (404, "App with ID app not found", errors.Invalid, Reason.SOURCE_MISSING, "check appId"),
+    (404, "Environment 'production' not found in App demo",
+     errors.Invalid, Reason.SOURCE_MISSING, "check env"),
+    (404, "No dynamic secrets found", errors.Invalid, Reason.SOURCE_MISSING, "check name"),
+    (405, 'Method "GET" not allowed.', errors.Invalid, Reason.INVALID, "doesn't take"),
+    (500, INTERNAL.format("creating"), errors.Invalid, Reason.UNAVAILABLE, "Enterprise"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "text", "kind", "reason", "part"), REFUSALS)
+async def test_a_refused_mint_left_nothing_and_says_what_to_do(
+    status: int, text: str, kind: Kind, reason: Reason, part: str
+) -> None:
+    it = bench()
+    it.server.say(MINT, DYNAMIC, refused(status, text))
+    with pytest.raises(kind) as caught:
+        await it.adapter.issue(attempt())
+    assert caught.value.reason is reason
+    assert part in caught.value.sentence
+    assert f"Phase answered {status}" in caught.value.sentence
+    assert len(it.server.mints()) == 1
+
+
+@pytest.mark.parametrize(
+    "reply", [refused(500, "Internal server error."), page(502), page(503), page(504)]
+)
+async def test_a_server_in_trouble_may_have_minted(reply: httpx.Response) -> None:
+    it = bench()
+    it.server.say(MINT, DYNAMIC, reply)
+    with pytest.raises(errors.Unavailable) as caught:
+        await it.adapter.issue(attempt())
+    assert caught.value.sent
+
+
+async def test_a_backend_that_fails_opens_no_circuit_and_a_proxy_does() -> None:
+    it = bench()
+    it.server.say(MINT, DYNAMIC, refused(500, INTERNAL.format("creating")))
+    for _ in range(8):
+        with pytest.raises(errors.Invalid):
+            await it.adapter.issue(attempt())
+    assert len(it.server.mints()) == 8
+    it.server.say(MINT, DYNAMIC, page(502))
+    for _ in range(8):
+        with pytest.raises(errors.Unavailable):
+            await it.adapter.issue(attempt())
+    assert len(it.server.mints()) == 8 + 5
+
+
+async def test_throttling_names_its_wait_with_and_without_header() -> None:
+    text = "Request was throttled. Expected available in 37 seconds."
+    for reply in (refused(429, text, **{"Retry-After": "37"}), refused(429, text)):
+        it = bench()
+        it.server.say(MINT, DYNAMIC, reply)
+        with pytest.raises(errors.Throttled) as caught:
+            await it.adapter.issue(attempt())
+        assert caught.value.retry_after == 37
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+async def test_a_failed_mint_is_looked_after_where_its_lease_can_be_told(exclusive: bool) -> None:
+    it = bench(exclusive=exclusive)
+    it.server.say(MINT, DYNAMIC, refused(500, INTERNAL.format("creating")))
+    it.server.say("GET", LEASES, answer([wire_lease()]))
+    with pytest.raises(errors.ProviderError) as caught:
+        await it.adapter.issue(attempt(handle=NOTES | {"owner": ACCOUNT}))
+    unclear = isinstance(caught.value, errors.Unavailable) and caught.value.sent
+    assert unclear is exclusive
+
+
+async def test_a_failed_mint_that_cannot_be_looked_after_is_unclear() -> None:
+    it = bench(exclusive=True)
+    it.server.say(MINT, DYNAMIC, refused(500, INTERNAL.format("creating")))
+    it.server.say("GET", LEASES, page(502))
+    with pytest.raises(errors.Unavailable) as caught:
+        await it.adapter.issue(attempt())
+    assert caught.value.sent
+
+
+# --------------------------------------------------------- which dynamic secret is meant
+
+
+async def test_notes_say_where_the_lease_will_be_and_what_it_is_asked_for() -> None:
+    it = bench()
+    assert await it.adapter.prepare(attempt(handle={})) == NOTES
+    (look,) = it.server.looks()
+    assert dict(look.url.params) == {
+        "app_id": "app",
+        "env": "production",
+        "name": "aws",
+        "path": "/",
+    }
+
+
+async def test_an_id_is_looked_up_without_name_and_path() -> None:
+    it = bench()
+    by_id = {"appId": "app", "env": "production", "path": "/", "id": SECRET_ID}
+    await it.adapter.prepare(attempt(source=by_id, handle={}))
+    (look,) = it.server.looks()
+    assert dict(look.url.params) == {"app_id": "app", "env": "production", "id": SECRET_ID}
+
+
+async def test_looks_that_come_together_are_one_and_it_holds_for_a_moment() -> None:
+    it = bench()
+    await asyncio.gather(*(it.adapter.prepare(attempt(handle={})) for _ in range(5)))
+    assert len(it.server.looks()) == 1
+    it.clock.move(2.1)
+    await it.adapter.prepare(attempt(handle={}))
+    assert len(it.server.looks()) == 2
+
+
+async def test_a_refused_look_is_made_again() -> None:
+    it = bench()
+    reply = refused(404, "No dynamic secrets found")
+    it.server.say("GET", DYNAMIC, reply, answer([wire_secret()]))
+    with pytest.raises(errors.Invalid):
+        await it.adapter.prepare(attempt(handle={}))
+    assert (await it.adapter.prepare(attempt(handle={})))["secretId"] == SECRET_ID
+
+
+async def test_a_mint_that_finds_nothing_forgets_the_look() -> None:
+    it = bench()
+    await it.adapter.prepare(attempt(handle={}))
+    it.server.say(MINT, DYNAMIC, refused(404, "No dynamic secrets found"))
+    with pytest.raises(errors.Invalid):
+        await it.adapter.issue(attempt())
+    await it.adapter.prepare(attempt(handle={}))
+    assert len(it.server.looks()) == 2
+
+
+async def test_more_than_one_is_refused() -> None:
+    it = bench()
+    it.server.say("GET", DYNAMIC, answer([wire_secret(), wire_secret(id="other")]))
+    with pytest.raises(errors.Invalid) as caught:
+        await it.adapter.prepare(attempt(handle={}))
+    assert "Phase has 2 of the dynamic secret aws in /" in caught.value.sentence
+
+
+@pytest.mark.parametrize("reply", [page(), answer([]), answer([{"id": "x"}])])
+async def test_a_look_that_is_answered_wrongly_sent_nothing(reply: httpx.Response) -> None:
+    it = bench()
+    it.server.say("GET", DYNAMIC, reply)
+    with pytest.raises(errors.Unavailable) as caught:
+        await it.adapter.prepare(attempt(handle={}))
+    assert (caught.value.reason, caught.value.sent) == (Reason.BAD_ANSWER, False)
+
+
+@pytest.mark.parametrize(
+    ("ttl", "secret", "reason", "part"),
+    [
+        (59, {}, Reason.INVALID, "below 1m"),
+        (86_401, {}, Reason.TTL_TOO_LONG, "which is 24h"),
+        (None, {"maxTtl": "00:30:00"}, Reason.TTL_TOO_LONG, "default ttl"),
+        (None, {"defaultTtl": "00:00:30"}, Reason.INVALID, "below 1m"),
+    ],
+)
+async def test_a_ttl_out_of_bounds_is_refused(
+    ttl: int | None, secret: dict[str, Any], reason: Reason, part: str
+) -> None:
+    it = bench()
+    it.server.say("GET", DYNAMIC, answer([wire_secret(**secret)]))
+    with pytest.raises(errors.Invalid) as caught:
+        await it.adapter.prepare(attempt(ttl_seconds=ttl, handle={}))
+    assert caught.value.reason is reason
+    assert part in caught.value.sentence
+
+
+async def test_where_the_account_is_ours_alone_the_ttl_carries_a_fingerprint() -> None:
+    it = bench(exclusive=True)
+    notes = await it.adapter.prepare(attempt(handle={}))
+    assert 3540 <= notes["ttl"] < 3600
+    assert notes["owner"] == ACCOUNT
+    await it.adapter.issue(attempt(handle=notes))
+    assert it.server.mints()[0].url.params["ttl"] == str(notes["ttl"])
+
+
+# ------------------------------------------------------------------------------ the token
+
+
+async def test_a_token_is_read_seldom_and_a_replaced_one_noticed_in_peace() -> None:
+    it = bench()
+    for _ in range(3):
+        await it.adapter.check()
+    assert it.credentialing.reads == 1
+    it.credentialing.values["token"] = "ab" * 32
+    it.clock.move(301)
+    await it.adapter.check()
+    assert it.server.requests[-1].headers["Authorization"] == f"Bearer ServiceAccount {'ab' * 32}"
+
+
+async def test_a_token_that_works_is_kept_where_its_secret_is_gone() -> None:
+    it = bench()
+    await it.adapter.check()
+    del it.credentialing.values["token"]
+    it.clock.move(301)
+    await it.adapter.check()
+    assert it.server.requests[-1].headers["Authorization"].endswith(HEX)
+
+
+async def test_a_missing_secret_is_told() -> None:
+    it = bench()
+    it.credentialing.values.clear()
+    with pytest.raises(errors.Denied) as caught:
+        await it.adapter.check()
+    assert caught.value.reason is Reason.AUTH_MISSING
+    assert it.server.requests == []
+
+
+GONE = refused(401, "Token expired or deleted")
+
+
+async def test_a_replaced_token_mints_once() -> None:
+    it = bench()
+
+    def replace(_: httpx.Request) -> httpx.Response:
+        it.credentialing.values["token"] = "ab" * 32
+        return GONE
+
+    it.server.say(MINT, DYNAMIC, replace, leased())
+    await it.adapter.issue(attempt())
+    assert [one.headers["Authorization"][-2:] for one in it.server.mints()] == [HEX[-2:], "ab"]
+
+
+async def test_a_refused_token_is_tried_ever_more_seldom_and_a_new_one_at_once() -> None:
+    it = bench()
+    it.server.say("GET", APPS, GONE)
+    tries = []
+    for _ in range(60):
+        with pytest.raises(errors.Denied) as caught:
+            await it.adapter.check()
+        assert caught.value.reason is Reason.LOGIN_REFUSED
+        tries.append(len(it.server.requests))
+        it.clock.move(10)
+    assert tries[-1] in range(3, 7)
+    it.credentialing.values["token"] = "ab" * 32
+    it.clock.move(40)
+    it.server.say("GET", APPS, answer({"data": []}))
+    await it.adapter.check()
+
+
+async def test_two_wrong_tokens_are_told() -> None:
+    it = bench()
+
+    def replace(_: httpx.Request) -> httpx.Response:
+        it.credentialing.values["token"] = "ab" * 32
+        return GONE
+
+    it.server.say("GET", APPS, replace, GONE)
+    with pytest.raises(errors.Denied):
+        await it.adapter.check()
+    assert len(it.server.requests) == 2
+
+
+async def test_a_lost_environment_keeps_the_token() -> None:
+    it = bench()
+    it.server.say("GET", LEASES, refused(401, "Service account cannot access this environment"))
+    for _ in range(3):
+        with pytest.raises(errors.Denied):
+            await it.adapter.inspect(held())
+    assert it.server.count(LEASES) == 3
+    assert it.credentialing.reads == 1
+
+
+# ------------------------------------------------------------------------------- health
+
+
+async def test_health_is_an_answer_to_the_token() -> None:
+    it = bench(exclusive=True)
+    health = await it.adapter.check()
+    assert health.capabilities == ("Extend", "Inspect", "Revoke", "Recover")
+    assert (health.server_version, health.clock_skew) == (None, 0)
+    it.server.say("GET", APPS, refused(403, "You don't have permission to view apps."))
+    await it.adapter.check()
+
+
+@pytest.mark.parametrize("reply", [page(), page(404), page(403), refused(500, "x"), answer([])])
+async def test_a_server_that_does_not_answer_as_phase_is_not_healthy(
+    reply: httpx.Response,
+) -> None:
+    it = bench()
+    it.server.say("GET", APPS, reply)
+    with pytest.raises(errors.Unavailable):
+        await it.adapter.check()
+
+
+async def test_an_address_that_a_policy_keeps_out_is_not_healthy() -> None:
+    it = bench()
+    text = "Access denied: a network access policy restricts access from your IP address."
+    it.server.say("GET", APPS, refused(403, text))
+    with pytest.raises(errors.Denied):
+        await it.adapter.check()
+
+
+async def test_a_personal_token_has_limits() -> None:
+    it = bench()
+    it.credentialing.values["token"] = f"User {HEX}"
+    assert (await it.adapter.check()).capabilities == ("Inspect",)
+    assert not it.adapter.capabilities({}).renewable
+    assert it.adapter.capabilities({"personal": False}).renewable
+    assert it.adapter.capabilities({"personal": True}).revocable
+
+
+# ---------------------------------------------------------------------------- extending
+
+
+def renewed(moment: str) -> httpx.Response:
+    return answer({"message": f"Lease renewed successfully. Updated expiry: {moment}"})
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "2026-11-21 13:10:00.069460+00:00",
+        "2026-11-21 13:10:00+00:00",
+        "2026-11-21T13:10:00.5Z",
+        "2026-11-21 13:10:00",
+    ],
+)
+async def test_an_extension_adds_the_difference_and_reads_the_new_end(moment: str) -> None:
+    it = bench()
+    it.server.say("PUT", LEASES, renewed(moment))
+    extended = await it.adapter.extend(held(), NOW + seconds(4200))
+    (asked,) = it.server.requests
+    assert support.body(asked) == {"lease_id": LEASE_ID, "ttl": 600}
+    assert dict(asked.url.params) == {"app_id": "app", "env": "production"}
+    assert extended.expires_at == NOW + seconds(4200)
+    assert extended.latest == NOW + seconds(86_400)
+    assert extended.handle == NOTES
+
+
+async def test_an_extension_that_does_not_tell_its_end_is_looked_at() -> None:
+    it = bench()
+    it.server.say("PUT", LEASES, answer({"message": "Lease renewed successfully."}))
+    it.server.say("GET", LEASES, answer([wire_lease(expires=4200.25, ttl="01:10:00")]))
+    extended = await it.adapter.extend(held(), NOW + seconds(4200))
+    assert extended.expires_at == NOW + seconds(4200)
+
+
+async def test_an_extension_is_cut_to_what_the_notes_and_the_server_allow() -> None:
+    it = bench()
+    past = "The renewal TTL would exceed the maximum TTL for this dynamic secret. "
+    left = refused(400, f"{past}Maximum remaining renewal time: 90 seconds")
+    it.server.say("PUT", LEASES, left, renewed("2026-11-21 13:01:30+00:00"))
+    await it.adapter.extend(held(), NOW + seconds(999_999))
+    assert [support.body(one)["ttl"] for one in it.server.requests] == [82_800, 90]
+
+
+@pytest.mark.parametrize("number", [0, 700])
+async def test_nothing_left_is_the_end(number: int) -> None:
+    it = bench()
+    text = f"Maximum remaining renewal time: {number} seconds"
+    it.server.say("PUT", LEASES, refused(400, text))
+    with pytest.raises(errors.CannotExtend) as caught:
+        await it.adapter.extend(held(), NOW + seconds(4200))
+    assert caught.value.latest == held().expires_at
+    assert it.server.count(LEASES) == 1
+
+
+async def test_a_lease_at_its_known_maximum_is_not_asked_about() -> None:
+    it = bench()
+    at_end = held(expires_at=NOW + seconds(86_400))
+    with pytest.raises(errors.CannotExtend) as caught:
+        await it.adapter.extend(at_end, NOW + seconds(90_000))
+    assert caught.value.reason is Reason.CANNOT_EXTEND
+    with pytest.raises(errors.CannotExtend) as soon:
+        await it.adapter.extend(held(), held().expires_at)
+    assert soon.value.reason is Reason.RENEWAL_TOO_SOON
+    assert it.server.requests == []
+
+
+EXTENSIONS: list[tuple[httpx.Response, Kind, Reason]] = [
+    (refused(400, "This lease has expired and cannot be renewed"),
+     errors.CannotExtend, Reason.CANNOT_EXTEND),
+    (refused(400, "Lease has already been revoked at 2026-11-21 12:00:00+00:00"),
+     errors.LeaseGone, Reason.GONE),
+    (refused(404, "Lease not found"), errors.LeaseGone, Reason.GONE),
+    (refused(403, "Dynamic secrets are only available on the Enterprise plan."),
+     errors.Denied, Reason.PLAN),
+    (refused(403, "You don't have permission to update leases for other accounts."),
+     errors.Denied, Reason.DENIED),
+    (refused(400, "lease_id is required"), errors.Invalid, Reason.INVALID),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("reply", "kind", "reason"), EXTENSIONS)
+async def test_a_refused_extension_says_why(
+    reply: httpx.Response, kind: Kind, reason: Reason
+) -> None:
+    it = bench()
+    it.server.say("PUT", LEASES, reply)
+    with pytest.raises(kind) as caught:
+        await it.adapter.extend(held(), NOW + seconds(4200))
+    assert caught.value.reason is reason
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [httpx.ReadTimeout("x"), refused(500, INTERNAL.format("renewing")), page(502), page()],
+)
+async def test_an_unclear_extension_is_not_sent_again(reply: support.Reply) -> None:
+    it = bench()
+    it.server.say("PUT", LEASES, reply)
+    with pytest.raises(errors.Unavailable) as caught:
+        await it.adapter.extend(held(), NOW + seconds(4200))
+    assert caught.value.sent
+    assert it.server.count(LEASES) == 1
+
+
+# ------------------------------------------------------------------ looking and revoking
+
+
+async def test_a_look_lists_by_secret_and_picks() -> None:
+    it = bench()
+    rows = [wire_lease(id="other"), wire_lease(expires=7200.25, ttl="02:00:00")]
+    it.server.say("GET", LEASES, answer(rows))
+    seen = await it.adapter.inspect(held())
+    (asked,) = it.server.requests
+    assert asked.url.params["secret_id"] == SECRET_ID
+    assert seen.expires_at == NOW + seconds(7200)
+    assert seen.latest == NOW + seconds(86_400)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [wire_lease(id="other")],
+        [wire_lease(status="expired", expires=99_999.0)],
+        [wire_lease(status="revoked")],
+        [wire_lease(status="Revoked")],
+        [wire_lease(revokedAt=phasebench.stamp(1))],
+    ],
+)
+async def test_a_lease_that_is_not_active_is_gone_whatever_its_expiry(rows: list[Any]) -> None:
+    it = bench()
+    it.server.say("GET", LEASES, answer(rows))
+    with pytest.raises(errors.LeaseGone):
+        await it.adapter.inspect(held())
+
+
+async def test_a_lease_past_its_expiry_that_is_active_is_there() -> None:
+    it = bench()
+    it.clock.move(99_999)
+    it.server.say("GET", LEASES, answer([wire_lease()]))
+    assert (await it.adapter.inspect(held())).expires_at == NOW + seconds(3600)
+
+
+async def test_a_lease_without_notes_is_looked_up_by_its_source() -> None:
+    it = bench()
+    it.server.say("GET", LEASES, answer([wire_lease()]))
+    await it.adapter.inspect(held(handle={}))
+    assert len(it.server.looks()) == 1
+    await it.adapter.inspect(held(handle={}, source=SOURCE | {"id": SECRET_ID}))
+    assert len(it.server.looks()) == 1
+
+
+@pytest.mark.parametrize("message", ["Lease revoked successfully", "Lease was already revoked"])
+async def test_both_forms_of_done_are_done(message: str) -> None:
+    it = bench()
+    it.server.say("DELETE", LEASES, answer({"message": message}))
+    assert (await it.adapter.revoke(held())).done
+    (asked,) = it.server.requests
+    assert support.body(asked) == {"lease_id": LEASE_ID}
+    assert dict(asked.url.params) == {
+        "app_id": "app",
+        "env": "production",
+        "lease_id": LEASE_ID,
+    }
+
+
+async def test_a_revocation_that_failed_behind_the_server_is_not_done() -> None:
+    it = bench()
+    it.server.say("DELETE", LEASES, refused(500, INTERNAL.format("revoking")))
+    revocation = await it.adapter.revoke(held())
+    assert (revocation.done, revocation.reason) == (False, Reason.FAILED_TO_DELETE)
+    assert "Phase answered 500" in revocation.sentence
+
+
+REVOCATIONS: list[tuple[support.Reply, Kind]] = [
+    (refused(404, "Lease not found"), errors.LeaseGone),
+    (refused(404, "App with ID app not found"), errors.Invalid),
+    (refused(403, "You don't have permission to delete leases for other accounts."), errors.Denied),
+    (refused(500, "Internal server error."), errors.Unavailable),
+    (page(), errors.Unavailable),
+    (page(404), errors.Unavailable),
+    (httpx.ReadError("x"), errors.Unavailable),
+]
+
+
+@pytest.mark.parametrize(("reply", "kind"), REVOCATIONS)
+async def test_what_is_no_revocation_is_not_taken_for_one(reply: support.Reply, kind: Kind) -> None:
+    it = bench()
+    it.server.say("DELETE", LEASES, reply)
+    with pytest.raises(kind):
+        await it.adapter.revoke(held())
+
+
+# ---------------------------------------------------------------- leases of lost answers
+
+
+OURS = NOTES | {"owner": ACCOUNT}
+
+
+@pytest.mark.parametrize(
+    ("row", "ours"),
+    [
+        ({}, True),
+        ({"created": -2.0}, True),
+        ({"created": -2.5}, False),
+        ({"created": 30 + 150.0}, True),
+        ({"created": 30 + 150.5}, False),
+        ({"ttl": "00:59:59"}, False),
+        ({"ttl": "01:00:00.500000"}, False),
+        ({"status": "expired"}, False),
+        ({"status": "revoked"}, False),
+        ({"owner": owner("somebody")}, False),
+        ({"owner": None}, False),
+    ],
+)
+async def test_a_lease_is_the_attempts_by_owner_time_and_ttl(
+    row: dict[str, Any], ours: bool
+) -> None:
+    it = bench(exclusive=True)
+    it.server.say("GET", LEASES, answer([wire_lease(**row)]))
+    found = await it.adapter.recover(attempt(handle=OURS))
+    assert [one.id for one in found] == ([LEASE_ID] if ours else [])
+
+
+async def test_what_is_found_has_the_notes_that_it_takes_to_revoke_it() -> None:
+    it = bench(exclusive=True)
+    it.server.say("GET", LEASES, answer([wire_lease()]))
+    (found,) = await it.adapter.recover(attempt(handle=OURS))
+    assert found.source == SOURCE
+    assert found.handle["secretId"] == SECRET_ID
+
+
+async def test_a_token_of_another_account_does_not_pass_for_the_last_one() -> None:
+    it = bench(exclusive=True)
+    await it.adapter.issue(attempt())
+    it.credentialing.values["token"] = "ab" * 32
+    it.clock.move(301)
+    it.server.say("GET", WHOAMI, answer({"account_id": "other"}))
+    it.server.say("GET", LEASES, answer([wire_lease(created=301.0)]))
+    searched = attempt(started_at=NOW + seconds(300), deadline=NOW + seconds(320))
+    await it.adapter.check()
+    assert await it.adapter.recover(searched) == ()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        page(404),
+        page(),
+        refused(403, "Token expired or deleted"),
+        answer({"account_id": None}),
+        httpx.ReadError("x"),
+    ],
+)
+async def test_who_we_are_is_asked_seldom_where_it_is_not_told(reply: support.Reply) -> None:
+    it = bench(exclusive=True)
+    it.server.say("GET", WHOAMI, reply)
+    for _ in range(3):
+        assert "owner" not in await it.adapter.prepare(attempt(handle={}))
+    assert it.server.count(WHOAMI) == 1
+    it.clock.move(301)
+    it.server.say("GET", WHOAMI, answer({"user_id": "member"}))
+    assert (await it.adapter.prepare(attempt(handle={})))["owner"] == "member"
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+async def test_capabilities_say_what_cannot_be_relied_upon(exclusive: bool) -> None:
+    can = bench(exclusive=exclusive).adapter.capabilities({})
+    assert can == ports.Capabilities(
+        renewable=True,
+        revocable=True,
+        verifiable=True,
+        recoverable=exclusive,
+        found_by="OwnerAndTime",
+        renewal="Unproven",
+        minimum_ttl=60,
+        settle=150,
+        replica_lag=5,
+    )
+
+
+# ------------------------------------------------------------------------------- secrecy
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        refused(400, CANARY),
+        refused(401, CANARY),
+        refused(403, CANARY),
+        refused(404, CANARY),
+        refused(429, CANARY),
+        refused(500, f"{INTERNAL.format('creating')}: {CANARY}"),
+        httpx.Response(200, text=CANARY),
+        answer([wire_secret(lease=wire_lease(credentials=[{"key": CANARY, "value": 5}]))]),
+        httpx.ReadError(CANARY),
+        httpx.ConnectError(CANARY),
+    ],
+)
+async def test_no_failure_of_a_mint_shows_a_secret(
+    reply: support.Reply, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    it = bench()
+    it.server.say(MINT, DYNAMIC, reply)
+    with pytest.raises(errors.ProviderError) as caught:
+        await it.adapter.issue(attempt())
+    assert caught.value.__context__ is None
+    shown = "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
+    assert CANARY not in shown + caplog.text
+    assert HEX not in shown + caplog.text
+
+
+def test_answers_do_not_show_what_they_carry() -> None:
+    read = wire.LeasedAnswer.model_validate_json(leased().content)
+    assert CANARY not in f"{read!r} {read}"
