@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from leaseholder.providers.settings import InfisicalSettings, ProviderSettings
+from leaseholder.providers.settings import InfisicalSettings, PhaseSettings, ProviderSettings
 
 _POD_NAMESPACE: Final = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -46,11 +46,13 @@ class Settings(BaseSettings):
     """How long a stop waits for what is under way; less than terminationGracePeriodSeconds."""
     infisical: InfisicalSettings = InfisicalSettings()
     """How Infisical servers behave."""
+    phase: PhaseSettings = PhaseSettings()
+    """How Phase servers behave."""
 
     @property
     def providers(self) -> ProviderSettings:
         """What is set about providers."""
-        return ProviderSettings(infisical=self.infisical)
+        return ProviderSettings(infisical=self.infisical, phase=self.phase)
 
     @property
     def watched(self) -> tuple[str, ...]:
