@@ -1,0 +1,157 @@
+"""Phase with its renewal as it is today: broken. Ten lives of a lease, by each strategy."""
+
+import asyncio
+import collections.abc
+import dataclasses
+import typing
+
+import pytest
+import pytest_asyncio
+
+from tests.cluster import sites
+from tests.world import kube, processes
+from tests.world import world as worlds
+from tests.world.phase import client, part, seeds
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+
+LIVES = 10
+SHORT = 8.0
+"""Seconds that a lease lives."""
+SETTINGS = {
+    "LEASEHOLDER_PHASE__MINIMUM_TTL_SECONDS": "2",
+    "LEASEHOLDER_PHASE__SETTLE_SECONDS": "2",
+    "LEASEHOLDER_PHASE__REPLICA_LAG_SECONDS": "1",
+}
+
+
+@dataclasses.dataclass(slots=True)
+class Place:
+    """A site, and a Phase that it leases from."""
+
+    site: sites.Site
+    admin: client.PhaseAdmin
+
+    async def lease(self, name: str, source: str, **spec: typing.Any) -> None:
+        phase = {"appId": seeds.DEMO_APP, "env": "production", "path": "/", "name": source}
+        metadata = {"name": name, "namespace": self.site.namespace}
+        await self.site.client.apply(
+            {
+                "apiVersion": "leaseholder.dev/v1alpha1",
+                "kind": "DynamicLease",
+                "metadata": metadata,
+                "spec": {"providerRef": {"name": "phase"}, "phase": phase, **spec},
+            }
+        )
+
+    async def logs_in(self, name: str) -> bool:
+        """Whether AWS lets the key of a Secret in."""
+        values = await self.site.credentials(name)
+        return bool(values) and await self.lets_in(values)
+
+    async def lets_in(self, values: collections.abc.Mapping[str, str]) -> bool:
+        user = await self.admin.can_log_in(
+            values["AWS_ACCESS_KEY_ID"], values["AWS_SECRET_ACCESS_KEY"]
+        )
+        return user is not None
+
+    async def dead_though_ready(self, name: str) -> str | None:
+        """The dead key of a Secret that is Ready before and after the key was tried."""
+        before = await self.site.found(name)
+        values = await self.site.credentials(name)
+        if not kube.is_ready(before) or not values or await self.lets_in(values):
+            return None
+        after = await self.site.found(name)
+        same = await self.site.credentials(name) == values
+        return values["AWS_IAM_USERNAME"] if same and kube.is_ready(after) else None
+
+    async def lives(self, source: str) -> list[client.Key]:
+        return [one for one in await self.admin.keys() if one.secret == source]
+
+
+@pytest.fixture(scope="module")
+def phase(tmp_path_factory: pytest.TempPathFactory) -> collections.abc.Iterator[part.Phase]:
+    with part.Phase.start(directory=tmp_path_factory.mktemp("phase"), min_ttl=2) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def place(world: worlds.World, phase: part.Phase) -> collections.abc.AsyncIterator[Place]:
+    async with (
+        sites.site(world, "phase", **SETTINGS) as opened,
+        client.PhaseAdmin(phase.url) as admin,
+    ):
+        await opened.auth_secret("phase-token", token=phase.token)
+        auth = {"tokenSecretRef": {"name": "phase-token", "key": "token"}}
+        await opened.client.apply(
+            {
+                "apiVersion": "leaseholder.dev/v1alpha1",
+                "kind": "LeaseProvider",
+                "metadata": {"name": "phase", "namespace": opened.namespace},
+                "spec": {"phase": {"url": phase.url, "auth": auth, "exclusive": True}},
+            }
+        )
+        yield Place(opened, admin)
+
+
+async def test_a_lease_becomes_a_secret_that_logs_in_and_is_revoked(place: Place) -> None:
+    await place.lease("simple", "aws-backend", ttl="10m")
+    await place.site.reason("simple", "SourceNotFound")
+    await place.lease("simple", "aws-deploy", ttl="10m")
+    await place.site.ready("simple")
+    values = await place.site.credentials("simple")
+    assert await place.lets_in(values)
+    await place.site.delete("simple")
+    await place.site.gone("simple")
+    assert not await place.lets_in(values)
+    assert await place.site.records("simple") == []
+
+
+async def test_a_mint_whose_answer_was_lost_is_taken_back(place: Place) -> None:
+    source = seeds.DynamicSecret(name="aws-lost")
+    await place.admin.seed(seeds.Seed(dynamic_secrets=[source]))
+    await place.admin.turn(loseLeases=1)
+    await place.lease("lost", "aws-lost", ttl="10m")
+    await place.site.ready("lost")
+
+    async def one_left() -> bool:
+        alive = [one.lease_id for one in await place.lives("aws-lost") if one.alive]
+        records = await place.site.records("lost")
+        return len(alive) == 1 and [one["status"].get("leaseId") for one in records] == alive
+
+    await processes.wait_until_async(one_left, what="the lost lease is taken back", timeout=90)
+    assert len(await place.lives("aws-lost")) == 2
+    assert await place.logs_in("lost")
+    await place.site.delete("lost")
+    await place.site.gone("lost")
+
+
+async def _ten_lives(place: Place, name: str, strategy: str) -> tuple[list[str], int, int]:
+    """Dead keys in a Ready Secret, looks at a Ready one, looks in all."""
+    source = seeds.DynamicSecret(name=name, default_ttl_seconds=SHORT, max_ttl_seconds=600)
+    await place.admin.seed(seeds.Seed(dynamic_secrets=[source]))
+    rotation = {"overlap": "1s", "waitForRollout": False}
+    await place.lease(name, name, renewal={"strategy": strategy}, rotation=rotation)
+    await place.site.ready(name)
+    dead, ready, looks = [], 0, 0
+    while len(await place.lives(name)) <= LIVES:
+        found = await place.dead_though_ready(name)
+        dead += [found] if found is not None else []
+        ready += kube.is_ready(await place.site.found(name))
+        looks += 1
+        await asyncio.sleep(0.05)
+    await place.site.delete(name)
+    await place.site.gone(name)
+    return dead, ready, looks
+
+
+async def test_no_ready_secret_holds_a_dead_key_over_ten_lives(place: Place) -> None:
+    replaced, extended = await asyncio.gather(
+        _ten_lives(place, "ten-replaced", "Auto"), _ten_lives(place, "ten-extended", "Renew")
+    )
+    print(f"dead keys, looks at Ready, looks: replaced {replaced}, extended {extended}")
+    assert (replaced[0], extended[0]) == ([], [])
+    assert replaced[1] == replaced[2], "make before break: never without a good key"
+    assert extended[1] > 0
+    left = [*await place.lives("ten-replaced"), *await place.lives("ten-extended")]
+    assert [one for one in left if one.alive] == []
