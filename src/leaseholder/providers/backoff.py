@@ -1,9 +1,9 @@
 """When a refused login may be tried again.
 
-Infisical locks an identity for 300 s after three wrong tries within 30 s, for everybody who uses
-it, and nobody likes to be asked in vain. So two tries are never followed by a third within that
-window, and the same credentials are tried ever more seldom. Changed ones are tried at once. State
-is in memory: a restart costs one try.
+Servers lock an identity out after some wrong tries, for everybody who uses it: Infisical for
+300 s after three within 30 s, OpenBao and Vault for 15 min after five. So two tries are never
+followed by a third within Infisical's window, and the same credentials are tried ever more seldom.
+Changed ones are tried at once. State is in memory: a restart costs one try.
 """
 
 from collections import deque

@@ -35,7 +35,7 @@ _LOGIN_LEFT: Final = 10.0
 _KEEP_ALIVE: Final = 4.0
 """Shorter than servers' usual 5 s: a mint on a connection that the server is just closing would
 be an unclear one."""
-_Model = TypeVar("_Model", bound=pydantic.BaseModel)
+Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 Observe = Callable[[str, str, float], None]
@@ -67,6 +67,8 @@ class Request:
     timeout: float
     """Seconds to wait for the answer."""
     params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Beside those that every request has; nothing secret."""
     body: Mapping[str, Any] | None = field(default=None, repr=False)
     category: pace.Category = "read"
     """How the provider's rate limit counts it."""
@@ -78,8 +80,6 @@ class Request:
     """How early its turn comes."""
     expires: datetime | None = None
     """The end of the lease that it keeps alive."""
-    alive: Callable[["Answer"], bool] = lambda _: False
-    """Whether an answer of 5xx shows a server that works, and only what is behind it doesn't."""
 
     @property
     def mints(self) -> bool:
@@ -96,7 +96,7 @@ class Answer:
     retry_after: float | None = None
     """Of a 429: seconds to wait."""
 
-    def parse(self, model: type[_Model]) -> _Model | None:
+    def parse(self, model: type[Model]) -> Model | None:
         """The content as ``model``; None where it has another shape."""
         try:
             return model.model_validate_json(self.content)
@@ -120,8 +120,21 @@ class Http:
         clock: ports.Clock,
         observe: Observe,
         on_news: OnNews | None = None,
+        answers: Callable[[Answer], bool] = lambda answer: answer.status < 500,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        """No connection is made yet.
+
+        Args:
+            base_url: where requests go.
+            limits: how hard the provider may be driven.
+            credentialing: where the CA certificates to trust come from.
+            clock: this machine's.
+            observe: told of each request.
+            on_news: told what happens to the provider.
+            answers: whether an answer shows that the provider is up, whatever it says.
+            transport: what to send with instead of the network.
+        """
         self.clock = clocks.ProviderClock(clock, lambda: self._tell(News.CLOCK_SET))
         self.base_url = base_url
         self._on_news = on_news
@@ -131,6 +144,7 @@ class Http:
         self._trouble: errors.Unavailable | None = None
         self._credentialing = credentialing
         self._observe = observe
+        self._answers = answers
         self._transport = transport
         self._pace = pace.Pace(clock, limits.requests_per_minute)
         self._turns = turns.Turns(limits.concurrency)
@@ -236,10 +250,10 @@ class Http:
         else:
             answer = self._learn(request, response)
             outcome = failures.outcome_of(answer.status)
-            if outcome is failures.Outcome.FAILED and not request.alive(answer):
-                self._failed(number, failures.in_trouble(answer.status))
-            else:
+            if self._answers(answer):
                 self._circuit.answered()
+            else:
+                self._failed(number, failures.in_trouble(answer.status))
         self._observe(request.operation, outcome, time.monotonic() - started)
         return failure, answer
 
@@ -250,7 +264,9 @@ class Http:
     def _built(
         self, client: httpx.AsyncClient, request: Request, bearer: Hidden | None
     ) -> httpx.Request:
-        headers = {"Authorization": f"Bearer {bearer.reveal()}"} if bearer else {}
+        headers = dict(request.headers)
+        if bearer is not None:
+            headers["Authorization"] = f"Bearer {bearer.reveal()}"
         content = None
         if request.body is not None:
             headers["Content-Type"] = "application/json"

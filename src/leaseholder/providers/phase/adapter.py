@@ -56,6 +56,7 @@ class Phase:
             clock=clock,
             observe=observe,
             on_news=on_news,
+            answers=refusals.is_up,
             transport=transport,
         )
         self._session = session.Session(self._http, access.spec.phase.auth, credentialing, clock)
@@ -251,7 +252,6 @@ class Phase:
             timeout=self._settings.write_timeout_seconds,
             deadline=attempt.deadline,
             rank=Rank.MINT,
-            alive=refusals.is_alive,
         )
 
     async def _renew(self, lease: ports.Lease, more: int) -> http.Answer:
@@ -311,7 +311,6 @@ class Phase:
             timeout=self._settings.read_timeout_seconds,
             rank=rank,
             expires=expires,
-            alive=refusals.is_alive,
         )
 
     def _write(
@@ -334,5 +333,4 @@ class Phase:
             timeout=self._settings.write_timeout_seconds,
             rank=rank,
             expires=expires,
-            alive=refusals.is_alive,
         )

@@ -39,9 +39,9 @@ def lacks_right(answer: http.Answer) -> bool:
     return answer.status == 403 and (text_of(answer) or "").startswith("you don't have permission")
 
 
-def is_alive(answer: http.Answer) -> bool:
-    """Whether an answer of 5xx comes from a server that works: what is behind it refused."""
-    return (text_of(answer) or "").startswith(_INTERNAL)
+def is_up(answer: http.Answer) -> bool:
+    """Whether an answer comes from a server that works, also where what is behind it refused."""
+    return answer.status < 500 or (text_of(answer) or "").startswith(_INTERNAL)
 
 
 def not_leased(answer: http.Answer) -> bool:

@@ -73,7 +73,6 @@ class Sources:
             params={**address(source), **_wanted(source)},
             timeout=self._timeout,
             rank=Rank.MINT,
-            alive=refusals.is_alive,
         )
         answer = await self._send(request)
         if answer.status != 200:
