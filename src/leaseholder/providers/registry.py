@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from leaseholder import errors, ports
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import http, infisical, phase
+from leaseholder.providers import http, infisical, openbao, phase
 from leaseholder.providers import settings as known
 from leaseholder.providers.phase import roots
 
@@ -49,6 +49,16 @@ class Registry:
                 base_url=base_url,
                 clock=self.clock,
                 settings=self.settings.phase,
+                observe=self.observe,
+                on_news=self.on_news,
+            )
+        if access.spec.openbao is not None:
+            return openbao.OpenBao(
+                access,
+                credentialing,
+                base_url=base_url,
+                clock=self.clock,
+                settings=self.settings.openbao,
                 observe=self.observe,
                 on_news=self.on_news,
             )

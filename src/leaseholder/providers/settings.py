@@ -49,6 +49,23 @@ class PhaseSettings(BaseModel):
     """How long we wait for a look."""
 
 
+class OpenBaoSettings(BaseModel):
+    """Settings of the OpenBao and Vault adapter; the servers' values are the defaults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    settle_seconds: int = Field(default=100, ge=0)
+    """After this long a mint whose answer was lost has come about, or never will: the server ends
+    requests after ``default_max_request_duration``, 90 s."""
+    replica_lag_seconds: int = Field(default=5, ge=0)
+    """How long a read may trail a write: standbys forward what is about leases and tokens."""
+    write_timeout_seconds: float = Field(default=100.0, gt=0)
+    """How long we wait for a mint, a renewal or a revocation: longer than the server's 90 s,
+    because giving up on a mint that succeeds makes an orphan."""
+    read_timeout_seconds: float = Field(default=30.0, gt=0)
+    """How long we wait for a login or a look."""
+
+
 class ProviderSettings(BaseModel):
     """Settings of all adapters, by the kind of provider."""
 
@@ -58,3 +75,5 @@ class ProviderSettings(BaseModel):
     """How Infisical servers behave."""
     phase: PhaseSettings = PhaseSettings()
     """How Phase servers behave."""
+    openbao: OpenBaoSettings = OpenBaoSettings()
+    """How OpenBao and Vault servers behave."""

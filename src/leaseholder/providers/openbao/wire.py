@@ -1,0 +1,107 @@
+"""What OpenBao and Vault answer, as far as we read it; the rest is ignored."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+
+
+def _never_null(value: object) -> object:
+    return "" if value is None else value
+
+
+Text = Annotated[str, BeforeValidator(_never_null)]
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Refusal(_Wire):
+    """Every answer other than 2xx."""
+
+    errors: list[JsonValue]
+
+    @property
+    def text(self) -> str:
+        """All that it says, for matching only; one entry can hold several errors."""
+        return " ".join(str(one) for one in self.errors).lower()
+
+
+class Health(_Wire):
+    """``sys/health``."""
+
+    version: Text = ""
+    sealed: bool = False
+
+
+class Auth(_Wire):
+    """A token that was just made or renewed."""
+
+    client_token: Text = Field(default="", repr=False)
+    accessor: Text = ""
+    lease_duration: int = 0
+    renewable: bool = False
+    token_type: Text = ""
+    num_uses: int = 0
+
+
+class LoginAnswer(_Wire):
+    """A login, or the renewal of a token."""
+
+    auth: Auth
+
+
+class Token(_Wire):
+    """A token as ``lookup-self`` and ``lookup-accessor`` show it."""
+
+    accessor: Text = ""
+    issue_time: datetime | None = None
+    expire_time: datetime | None = None
+    """None: it never expires."""
+    creation_time: int = 0
+    creation_ttl: int = 0
+    ttl: int = 0
+    """Seconds that are left; 0: no end."""
+    period: int = 0
+    """Seconds that each renewal gives; 0: up to a maximum."""
+    num_uses: int = 0
+    renewable: bool = False
+    type: Text = "service"
+
+
+class TokenAnswer(_Wire):
+    """A look at a token."""
+
+    data: Token
+
+
+class Lease(_Wire):
+    """A lease as ``sys/leases/lookup`` shows it."""
+
+    id: str
+    issue_time: datetime
+    expire_time: datetime | None = None
+    renewable: bool = False
+    ttl: int = 0
+
+
+class LeaseAnswer(_Wire):
+    """A look at a lease."""
+
+    data: Lease
+
+
+class Leased(_Wire):
+    """A leased read, or the renewal of its lease."""
+
+    lease_id: Text = ""
+    lease_duration: int = 0
+    renewable: bool = False
+    data: dict[str, JsonValue] | None = Field(default=None, repr=False)
+
+
+class Capabilities(_Wire):
+    """``sys/capabilities-self``: rights by path."""
+
+    data: dict[str, JsonValue]
