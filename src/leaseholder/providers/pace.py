@@ -20,6 +20,8 @@ Category = Literal["read", "write"]
 
 LONGEST: Final = 120.0
 """No wait is longer: old servers state Retry-After in milliseconds."""
+LEAST: Final = 1.0
+"""No wait is shorter: OpenBao cuts what is left to whole seconds, and says 0."""
 UNSTATED: Final = 10.0
 """The wait after a 429 that doesn't say how long."""
 _WINDOW: Final = 60.0
@@ -67,12 +69,13 @@ class Pace:
         Returns:
             Seconds after which the next try makes sense.
         """
-        stated = _number(headers.get("retry-after")) or _number(headers.get("x-ratelimit-reset"))
+        after, reset = headers.get("retry-after"), headers.get("x-ratelimit-reset")
+        stated = _number(reset) if _number(after) is None else _number(after)
         in_message = _IN_MESSAGE.search(message)
         told = float(in_message[1]) if in_message else None
         if stated is None or (stated > LONGEST and told is not None):
             stated = told
-        wait = min(stated or UNSTATED, LONGEST)
+        wait = UNSTATED if stated is None else min(max(stated, LEAST), LONGEST)
         self._hold(category, wait)
         return wait
 

@@ -113,9 +113,7 @@ class OpenBao:
         try:
             notes = await self._noted(token)
             self._refuse_too_long(attempt, notes.token_period, f"{_TOKENS} (token_period)")
-            missing = await self._ask.lacking((source.right, *self._rights), token)
-            if missing:
-                raise refusals.lacking(missing)
+            await self._refuse_without_rights(source, token)
         except errors.ProviderError:
             await self._discard(token)
             raise
@@ -237,6 +235,15 @@ class OpenBao:
         if not self._tokens.one_for_all:
             return (*paths.LEASES, *paths.ACCESSORS)
         return (*paths.LEASES, *paths.ACCESSORS[:2])  # its own token is never revoked
+
+    async def _refuse_without_rights(self, source: paths.Source, token: Hidden) -> None:
+        needed = (source.right, *self._rights)
+        lacking = await self._ask.lacking((*needed, source.other_right), token)
+        if source.right in lacking and source.other_right not in lacking:
+            raise refusals.other_method(source)
+        missing = tuple(right for right in lacking if right in needed)
+        if missing:
+            raise refusals.lacking(missing)
 
     async def _noted(self, token: Hidden) -> Notes:
         """What the record keeps of the token."""

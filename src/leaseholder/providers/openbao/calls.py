@@ -41,8 +41,14 @@ class Calls:
         Raises:
             Unavailable: it is sealed, not initialised, or in trouble.
         """
-        request = self._request(
-            "status", "GET", paths.HEALTH, params=_STANDBYS_TOO, rank=Rank.CHECK
+        request = http.Request(  # without namespace: it is the server's, not a namespace's
+            operation="status",
+            method="GET",
+            path=paths.url(paths.HEALTH),
+            params=_STANDBYS_TOO,
+            headers={},
+            timeout=self._settings.read_timeout_seconds,
+            rank=Rank.CHECK,
         )
         answer = await self._http.send(request)
         if answer.status not in (200, 429):
@@ -180,7 +186,6 @@ class Calls:
         path: str,
         body: Mapping[str, Any] | None = None,
         *,
-        params: Mapping[str, str] | None = None,
         rank: Rank = Rank.KEEP,
         expires: datetime | None = None,
         write: bool = False,
@@ -189,7 +194,6 @@ class Calls:
             operation=operation,
             method=method,
             path=paths.url(path),
-            params=params or {},
             body=body,
             headers=self._headers,
             category="write" if write else "read",

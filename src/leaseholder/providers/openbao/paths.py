@@ -67,6 +67,11 @@ class Source:
         return Right(self.path, "read" if self.method == "GET" else "update")
 
     @property
+    def other_right(self) -> Right:
+        """What it takes to ask for it by the other method."""
+        return Right(self.path, "update" if self.method == "GET" else "read")
+
+    @property
     def query(self) -> dict[str, str]:
         """The parameters of a GET."""
         if self.method == "POST":

@@ -156,6 +156,12 @@ def lacking(rights: tuple[paths.Right, ...]) -> errors.Denied:
     return errors.Denied(Reason.DENIED, _add(*rights))
 
 
+def other_method(source: paths.Source) -> errors.Denied:
+    """The right is there for the path's other method."""
+    other = "POST" if source.method == "GET" else "GET"
+    return errors.Denied(Reason.DENIED, f"{_add(source.right)}; or write method: {other}")
+
+
 def _add(*rights: paths.Right) -> str:
     return f"the login's policies lack rights: add {' and '.join(str(one) for one in rights)}"
 
@@ -196,7 +202,7 @@ def login(answer: http.Answer) -> errors.ProviderError:
         return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
     body = answer.parse(wire.Refusal)
     text = body.text if body is not None else ""
-    unknown = "check the credentials, the role and what the role is bound to"
+    unknown = "check the credentials, mountPath, the role and what the role is bound to"
     hint = next((told for sign, told in _HINTS if sign in text), unknown)
     return errors.Denied(Reason.LOGIN_REFUSED, f"{who}: {hint}")
 
