@@ -9,7 +9,12 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from leaseholder.providers.settings import InfisicalSettings, PhaseSettings, ProviderSettings
+from leaseholder.providers.settings import (
+    InfisicalSettings,
+    OpenBaoSettings,
+    PhaseSettings,
+    ProviderSettings,
+)
 
 _POD_NAMESPACE: Final = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -48,11 +53,13 @@ class Settings(BaseSettings):
     """How Infisical servers behave."""
     phase: PhaseSettings = PhaseSettings()
     """How Phase servers behave."""
+    openbao: OpenBaoSettings = OpenBaoSettings()
+    """How OpenBao and Vault servers behave."""
 
     @property
     def providers(self) -> ProviderSettings:
         """What is set about providers."""
-        return ProviderSettings(infisical=self.infisical, phase=self.phase)
+        return ProviderSettings(infisical=self.infisical, phase=self.phase, openbao=self.openbao)
 
     @property
     def watched(self) -> tuple[str, ...]:

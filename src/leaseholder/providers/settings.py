@@ -60,10 +60,10 @@ class OpenBaoSettings(BaseModel):
     replica_lag_seconds: int = Field(default=5, ge=0)
     """How long a read may trail a write: standbys forward what is about leases and tokens."""
     write_timeout_seconds: float = Field(default=100.0, gt=0)
-    """How long we wait for a mint, a renewal or a revocation: longer than the server's 90 s,
-    because giving up on a mint that succeeds makes an orphan."""
+    """How long we wait for a mint or a revocation: longer than the server's 90 s, because giving
+    up on a mint that succeeds makes an orphan."""
     read_timeout_seconds: float = Field(default=30.0, gt=0)
-    """How long we wait for a login or a look."""
+    """How long we wait for a login, a look or an extension."""
 
 
 class ProviderSettings(BaseModel):

@@ -148,16 +148,16 @@ class OpenBao:
         """Move the ends of token and lease to ``until`` or the latest, never later."""
         notes = Notes.read(lease.handle)
         latest = _earliest(lease.latest, notes.latest(lease.issued_at))
-        target = until if latest is None else min(until, latest)
         if lease.id.startswith(BY_ACCESSOR) or not notes.extendable:
             sentence = "this lease can't be extended, only replaced"
             raise errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
+        if until <= lease.expires_at:
+            sentence = "the lease lives longer than that: it is too soon"
+            raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, sentence, latest=latest)
         if latest is not None and latest <= lease.expires_at:
             sentence = "the lease is at the end of the longest life that the server gives it"
             raise errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
-        if target <= lease.expires_at:
-            sentence = "the lease lives longer than that: it is too soon"
-            raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, sentence, latest=latest)
+        target = until if latest is None else min(until, latest)
         notes = await self._kept(lease, paths.source(lease.source), notes, target)
         return _lease(lease.id, lease.source, lease.issued_at, notes)
 

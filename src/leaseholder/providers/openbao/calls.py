@@ -51,7 +51,7 @@ class Calls:
             rank=Rank.CHECK,
         )
         answer = await self._http.send(request)
-        if answer.status not in (200, 429):
+        if answer.status != 200:
             raise refusals.health(answer)
         seen = answer.parse(wire.Health)
         if seen is None:

@@ -120,7 +120,8 @@ class Keeping:
     async def _not_renewed(self, answer: http.Answer, lease: ports.Lease) -> errors.ProviderError:
         """Why a lease wasn't extended; where the message leaves a doubt, a look decides."""
         found = refusals.meaning(answer)
-        if answer.status != 400 or found is refusals.Meaning.BACKEND:
+        unclear = (refusals.Meaning.GONE, refusals.Meaning.OTHER, refusals.Meaning.MISSING)
+        if answer.status != 400 or found not in (*unclear, refusals.Meaning.ENDED):
             return refusals.refusal(answer)
         if found is refusals.Meaning.ENDED:
             sentence = f"{refusals.stated(answer)}: the lease can't be extended, only replaced"
