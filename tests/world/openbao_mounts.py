@@ -36,6 +36,8 @@ _ENGINES = {"database": {}, "ssh": {}, "pki": {}, "kv": {"options": {"version": 
 _CREATE = (
     "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}';"
 )
+SLOWLY: typing.Final = f"{_CREATE} SELECT pg_sleep(2);"
+"""Creation statements that leave time to interfere."""
 _ELSE = "".join(
     f'path "{path}" {{ capabilities = ["{right}"] }}\n'
     for path, right in (

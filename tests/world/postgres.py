@@ -112,6 +112,16 @@ class Postgres(processes.Stoppable):
             found = connection.execute("select 1 from pg_roles where rolname = %s", [name])
             return found.fetchone() is not None
 
+    def busy(self, statement: str) -> int:
+        """How many sessions run a statement that has this text in it."""
+        count = (
+            "select count(*) from pg_stat_activity"
+            " where state = 'active' and pid <> pg_backend_pid() and query like %s"
+        )
+        with psycopg.connect(self.dsn) as connection:
+            found = connection.execute(count, [f"%{statement}%"]).fetchone()
+        return int(found[0]) if found else 0
+
     def stop(self) -> None:
         """Stop the server; its data goes with it."""
         self.process.stop()

@@ -1,5 +1,6 @@
 """The server is real: its leases are roles that log in, and they survive what it goes through."""
 
+import concurrent.futures
 import pathlib
 
 import pytest
@@ -40,6 +41,26 @@ def test_a_lease_dies_with_the_token_that_made_it(
     processes.wait_until(
         lambda: not logs_in(postgres, answer), timeout=10, what="the credential is dead"
     )
+
+
+def test_a_read_that_is_under_way_when_its_login_ends_leases_all_the_same(
+    bao: openbao.OpenBao, postgres: postgres_server.Postgres
+) -> None:
+    """Why an unclear mint is left alone until the server must have ended its request."""
+    path = bao.role("slow", creation_statements=openbao_mounts.SLOWLY)
+    token = bao.token(ttl="1h")
+    accessor = bao.call("GET", "auth/token/lookup-self", token=token)["data"]["accessor"]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        minting = pool.submit(read, bao, path, token=token)
+        processes.wait_until(
+            lambda: bool(postgres.busy("pg_sleep")), timeout=10, what="the mint is under way"
+        )
+        bao.revoke_accessor(accessor)
+        answer = minting.result()
+    assert accessor not in bao.accessors()
+    assert logs_in(postgres, answer)
+    assert bao.leases(f"{path}/") == [answer["lease_id"]]
+    bao.revoke_lease(answer["lease_id"])
 
 
 def test_leases_survive_seal_and_restart(

@@ -56,7 +56,8 @@ class OpenBaoSettings(BaseModel):
 
     settle_seconds: int = Field(default=100, ge=0)
     """After this long a mint whose answer was lost has come about, or never will: the server ends
-    requests after ``default_max_request_duration``, 90 s."""
+    requests after ``default_max_request_duration``, 90 s. Not shorter: a read that is under way
+    while its login is ended makes a lease all the same, which then outlives the login (seen)."""
     replica_lag_seconds: int = Field(default=5, ge=0)
     """How long a read may trail a write: standbys forward what is about leases and tokens."""
     write_timeout_seconds: float = Field(default=100.0, gt=0)
