@@ -217,9 +217,10 @@ class View:
 
     def _shows(self, secret: ports.SecretView, record: LeaseRecord) -> bool:
         """By its seal; where its data was changed by its annotations, or by what we told."""
-        proven = next((r for r in self.records if self._proves(secret, r)), None)
-        if proven is not None:
-            return proven.name == record.name
+        if self._proves(secret, record):
+            return True
+        if any(self._proves(secret, other) for other in reversed(self.records)):
+            return False  # the newest first: it is mostly the one
         notes = secret.annotations
         named = notes.get(names.RECORD)
         if named == record.name:
