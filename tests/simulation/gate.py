@@ -7,6 +7,7 @@ a process that runs freely does so in one go.
 
 import asyncio
 import enum
+import math
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
 
@@ -63,6 +64,8 @@ class Gate:
         self._left = NEVER
         self._fate = Fate.PAUSE
         self._counts: frozenset[Side] = frozenset(Side)
+        self._name = ""
+        self._stood = NEVER
 
     @property
     def paused(self) -> bool:
@@ -79,13 +82,18 @@ class Gate:
         sent, self._sent = self._sent, 0
         return sent
 
-    def arm(self, after: int, fate: Fate, counts: frozenset[Side]) -> None:
-        """After that many calls of these sides, the next one meets its fate."""
-        self._left, self._fate, self._counts = after, fate, counts
+    @property
+    def since_pause(self) -> float:
+        """Calls that it made since it last stood still, the one under way included."""
+        return self.calls - self._stood if self._stood != NEVER else math.inf
+
+    def arm(self, after: int, fate: Fate, counts: frozenset[Side], name: str = "") -> None:
+        """After that many calls of these sides (and of that name), the next meets its fate."""
+        self._left, self._fate, self._counts, self._name = after, fate, counts, name
 
     def release(self, fuel: int = NEVER) -> None:
         """Let the process go on: freely, or for a number of calls and then stand still again."""
-        self._left, self._fate, self._counts = fuel, Fate.PAUSE, frozenset(Side)
+        self.arm(fuel, Fate.PAUSE, frozenset(Side))
         held, self.held = self.held, []
         for waiter in held:
             if not waiter.done():
@@ -106,13 +114,14 @@ class Gate:
         check: Callable[[], None] | None = None,
     ) -> T:
         """Make one call, whatever becomes of it; ``check`` is done as it is sent."""
-        fate = None if self._left == NEVER else self._due(side)
+        fate = None if self._left == NEVER else self._due(side, name)
         while fate is Fate.PAUSE:
             waiter = asyncio.get_running_loop().create_future()
             self.held.append(waiter)
             self._count(name, fate)
             await waiter
-            fate = None if self._left == NEVER else self._due(side)
+            self._stood = self.calls
+            fate = None if self._left == NEVER else self._due(side, name)
         if self.dead:
             raise asyncio.CancelledError
         self.calls += 1
@@ -126,10 +135,11 @@ class Gate:
         self._count(name, fate)
         return await self._meet(fate, side, effect)
 
-    def _due(self, side: Side) -> Fate | None:
-        if self._left == 0 and (side in self._counts or self.held):
+    def _due(self, side: Side, name: str) -> Fate | None:
+        counts = side in self._counts and self._name in ("", name)
+        if self._left == 0 and (counts or self.held):
             return self._fate
-        if self._left > 0 and side in self._counts:
+        if self._left > 0 and counts:
             self._left -= 1
         return None
 

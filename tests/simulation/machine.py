@@ -21,6 +21,26 @@ TTL: Final = st.sampled_from(["60s", "5m", "1h"])
 STRATEGY: Final = st.sampled_from(["Auto", "Auto", "Renew", "Rotate"])
 WHICH: Final = st.integers(0, 5)
 CALLS: Final = st.integers(0, 12)
+FEW: Final = st.integers(0, 2)
+EFFECTS: Final = st.sampled_from(
+    [
+        "create_record",
+        "issue",
+        "update_record",
+        "write_secret",
+        "patch_lease_status",
+        "delete_record",
+        "delete_secret",
+        "revoke",
+        "extend",
+        "stamp_workload",
+        "touch_secret",
+        "finalizer",
+    ]
+)
+"""Calls that matter to a promise."""
+_READS: Final = ("records", "dynamic_lease", "inspect", "recover")
+READS: Final = st.sampled_from(_READS)
 FATES: Final = st.sampled_from([fate for fate in gate.Fate if fate is not gate.Fate.PAUSE])
 
 
@@ -86,6 +106,19 @@ class Histories(stateful.RuleBasedStateMachine):
     @stateful.rule(which=WHICH, after=st.integers(0, 30))
     def pause(self, which: int, after: int) -> None:
         self.world.arm(self._process(which), after, gate.Fate.PAUSE, world.ALL)
+
+    @stateful.precondition(_any)
+    @stateful.rule(which=WHICH, after=FEW, fate=FATES, call=EFFECTS)
+    def strike_at(self, which: int, after: int, fate: gate.Fate, call: str) -> None:
+        """A call of that name goes wrong."""
+        self.world.arm(self._process(which), after, fate, world.EFFECTS, call)
+
+    @stateful.precondition(_any)
+    @stateful.rule(which=WHICH, after=FEW, call=EFFECTS | READS)
+    def pause_at(self, which: int, after: int, call: str) -> None:
+        """A process stands still just before a call of that name."""
+        counts = world.ALL if call in _READS else world.EFFECTS
+        self.world.arm(self._process(which), after, gate.Fate.PAUSE, counts, call)
 
     @stateful.precondition(_some_held)
     @stateful.rule(which=WHICH)

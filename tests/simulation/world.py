@@ -95,10 +95,15 @@ class World:
         self.disturbed()
 
     def arm(
-        self, process: Process, after: int, fate: gate.Fate, counts: frozenset[gate.Side]
+        self,
+        process: Process,
+        after: int,
+        fate: gate.Fate,
+        counts: frozenset[gate.Side],
+        name: str = "",
     ) -> None:
         """Something is to happen to a process at a call to come."""
-        process.gate.arm(after, fate, counts)
+        process.gate.arm(after, fate, counts, name)
         self.judge.faulted()
         self.disturbed()
         self.settle()
