@@ -66,10 +66,14 @@ def map_debts(view: View) -> Iterator[Step | datetime]:
 
 
 def reinstated(view: View) -> Move | None:
-    """A lease that the Secret shows after all is no debt: a delivery came before the fence."""
+    """A lease that the Secret shows after all is no debt: a delivery came before the fence.
+
+    Nor is it replaced while no other lease is held: whoever replaced it had looked long before.
+    """
     if view.lease is None or view.lease.deleting:
         return None
-    for record in view.in_state(State.REVOKING):
+    replaced = () if view.in_state(State.HELD) else view.in_state(State.SUPERSEDED)
+    for record in (*view.in_state(State.REVOKING), *replaced):
         shown = view.names(record) and not view.edited(record)
         if shown and _revocation(record).reason in REVERSIBLE:
             status = record.status.model_copy(update={"state": State.HELD, "revoke": None})

@@ -277,3 +277,12 @@ def test_a_try_that_was_held_back_does_not_count() -> None:
     held = debts.held_back(views.view(owed), owed, Reason.UNAVAILABLE, 2.5)
     assert held.revoke is not None
     assert (held.revoke.attempts, held.revoke.next_at) == (3, views.at(3))
+
+
+def test_a_replaced_lease_that_the_secret_still_shows_is_held_while_no_other_is() -> None:
+    alone = views.view(replaced := views.superseded(), shows=replaced)
+    step = debts.reinstated(alone)
+    assert isinstance(step, Move)
+    assert (step.status.state, step.status.revoke) == (State.HELD, None)
+    newer = views.view(replaced, views.record(2), shows=replaced)
+    assert debts.reinstated(newer) is None
