@@ -200,8 +200,22 @@ async def test_a_personal_token_leases_and_its_limits_are_said(world: World) -> 
         await adapter.revoke(issued.lease)
     assert "service account" in caught.value.sentence
     await world.until_dead(issued)
-    with pytest.raises(errors.LeaseGone):
-        await adapter.inspect(issued.lease)
+    for call in (adapter.inspect, adapter.revoke):
+        with pytest.raises(errors.LeaseGone):
+            await call(issued.lease)
+
+
+async def test_a_lease_outlives_the_name_of_its_environment(world: World) -> None:
+    adapter = world.adapter()
+    issued = await world.minted(adapter)
+    await world.bench.admin.rename_environment("Production", "live")
+    with pytest.raises(errors.Invalid):
+        await world.minted(adapter, source={"name": "aws-short"})
+    until = issued.lease.expires_at + timedelta(seconds=60)
+    extended = await adapter.extend(issued.lease, until)
+    assert (await adapter.inspect(extended)).expires_at == until
+    assert (await adapter.revoke(extended)).done
+    assert not await world.logs_in(issued)
 
 
 async def test_one_dynamic_secret_is_leased_of_two_with_the_same_name(world: World) -> None:

@@ -509,7 +509,11 @@ async def test_an_extension_adds_the_difference_and_reads_the_new_end(moment: st
     extended = await it.adapter.extend(held(), NOW + seconds(4200))
     (asked,) = it.server.requests
     assert support.body(asked) == {"lease_id": LEASE_ID, "ttl": 600}
-    assert dict(asked.url.params) == {"app_id": "app", "env": "production"}
+    assert dict(asked.url.params) == {
+        "app_id": "app",
+        "env": "production",
+        "secret_id": SECRET_ID,
+    }
     assert extended.expires_at == NOW + seconds(4200)
     assert extended.latest == NOW + seconds(86_400)
     assert extended.handle == NOTES
@@ -652,6 +656,7 @@ async def test_both_forms_of_done_are_done(message: str) -> None:
         "app_id": "app",
         "env": "production",
         "lease_id": LEASE_ID,
+        "secret_id": SECRET_ID,
     }
 
 
@@ -666,7 +671,6 @@ async def test_a_revocation_that_failed_behind_the_server_is_not_done() -> None:
 REVOCATIONS: list[tuple[support.Reply, Kind]] = [
     (refused(404, "Lease not found"), errors.LeaseGone),
     (refused(404, "App with ID app not found"), errors.Invalid),
-    (refused(403, "You don't have permission to delete leases for other accounts."), errors.Denied),
     (refused(500, "Internal server error."), errors.Unavailable),
     (page(), errors.Unavailable),
     (page(404), errors.Unavailable),
@@ -678,6 +682,20 @@ REVOCATIONS: list[tuple[support.Reply, Kind]] = [
 async def test_what_is_no_revocation_is_not_taken_for_one(reply: support.Reply, kind: Kind) -> None:
     it = bench()
     it.server.say("DELETE", LEASES, reply)
+    with pytest.raises(kind):
+        await it.adapter.revoke(held())
+
+
+@pytest.mark.parametrize(
+    ("row", "kind"), [({"status": "expired"}, errors.LeaseGone), ({}, errors.Denied)]
+)
+async def test_who_may_not_revoke_sees_at_least_whether_it_is_gone(
+    row: dict[str, Any], kind: Kind
+) -> None:
+    it = bench()
+    text = "You don't have permission to delete leases for other accounts."
+    it.server.say("DELETE", LEASES, refused(403, text))
+    it.server.say("GET", LEASES, answer([wire_lease(**row)]))
     with pytest.raises(kind):
         await it.adapter.revoke(held())
 

@@ -83,6 +83,14 @@ class Admin:
         account.locked_out = set(change(ids))
         return {}
 
+    def do_rename_environment(self, body: Any) -> object:
+        """What an administrator does in the console; ids stay."""
+        for app in self.world.apps.values():
+            for environment in app.environments:
+                if environment.name == body["environment"]:
+                    environment.name = body["name"]
+        return {}
+
     def do_tokens(self, body: Any) -> object:
         """Another token for an account."""
         account = self.world.account_named(body["account"])

@@ -122,6 +122,10 @@ class PhaseAdmin:
         body = {"account": account, "environment": environment, "allowed": allowed}
         await self._call("access", body)
 
+    async def rename_environment(self, environment: str, name: str) -> None:
+        """Call an environment something else."""
+        await self._call("rename-environment", {"environment": environment, "name": name})
+
     async def issue_token(self, account: str = "kube-bot", *, seconds: float | None = None) -> str:
         """Another token of an account."""
         answer = await self._call("tokens", {"account": account, "seconds": seconds})

@@ -166,7 +166,7 @@ class Phase:
                 operation="revoke",
                 method="DELETE",
                 # In the query too: some proxies drop the body of a DELETE.
-                params={**sources.address(lease.source), "lease_id": lease.id},
+                params={**_whereabouts(lease), "lease_id": lease.id},
                 body={"lease_id": lease.id},
                 rank=Rank.OWED,
             )
@@ -177,6 +177,8 @@ class Phase:
                 "that its AWS credentials still work"
             )
             return ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence)
+        if refusals.not_holder(answer):
+            await self.inspect(lease)  # who may not revoke it may see that it is gone
         self._parsed(answer, wire.Message, lease.source, effect=True)
         return ports.Revocation(done=True)
 
@@ -259,7 +261,7 @@ class Phase:
             self._write(
                 operation="extend",
                 method="PUT",
-                params=sources.address(lease.source),
+                params=_whereabouts(lease),
                 body={"lease_id": lease.id, "ttl": more},
                 expires=lease.expires_at,
             )
@@ -334,3 +336,13 @@ class Phase:
             rank=rank,
             expires=expires,
         )
+
+
+def _whereabouts(lease: ports.Lease) -> dict[str, str]:
+    """Where the server looks a lease up: beside its dynamic secret, wherever that is by now.
+
+    The dynamic secret's id counts for more than the environment's name, which may change.
+    """
+    secret_id = lease.handle.get("secretId")
+    known = {"secret_id": str(secret_id)} if secret_id else {}
+    return {**sources.address(lease.source), **known}

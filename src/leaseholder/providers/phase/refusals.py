@@ -16,6 +16,7 @@ from leaseholder.providers import http
 from leaseholder.providers.phase import wire
 
 _NO_KEY: Final = "cannot access this environment"
+_OTHERS: Final = "leases for other accounts"
 _INTERNAL: Final = "an internal error occurred while "
 _LEASING: Final = f"{_INTERNAL}creating"
 _REVOKING: Final = f"{_INTERNAL}revoking"
@@ -42,6 +43,11 @@ def lacks_right(answer: http.Answer) -> bool:
 def is_up(answer: http.Answer) -> bool:
     """Whether an answer comes from a server that works, also where what is behind it refused."""
     return answer.status < 500 or (text_of(answer) or "").startswith(_INTERNAL)
+
+
+def not_holder(answer: http.Answer) -> bool:
+    """Whether the account didn't take the lease, and has no right over others'."""
+    return answer.status == 403 and _OTHERS in (text_of(answer) or "")
 
 
 def not_leased(answer: http.Answer) -> bool:
@@ -164,7 +170,7 @@ def _forbidden(text: str, who: str, source: Mapping[str, Any]) -> errors.Denied:
     elif "enterprise plan" in text:
         told = "dynamic secrets need Phase's Enterprise plan"
         return errors.Denied(Reason.PLAN, f"{who}: {told}")
-    elif "other accounts" in text:
+    elif _OTHERS in text:
         told = (
             "only the account that took the lease may do this: log in with a token of the same "
             "service account (to a personal token Phase denies even its own leases)"
