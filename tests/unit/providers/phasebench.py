@@ -1,5 +1,6 @@
 """A scripted Phase behind httpx's mock transport."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -110,12 +111,17 @@ class Server(support.Server):
 
     def __init__(self, clock: support.FakeClock) -> None:
         super().__init__(clock)
+        self.hangs = False
+        self.hanging = asyncio.Event()
         self.say("GET", DYNAMIC, answer([wire_secret()]))
         self.say(MINT, DYNAMIC, leased())
         self.say("GET", APPS, answer({"data": []}))
         self.say("GET", WHOAMI, answer({"account_id": ACCOUNT, "wrapped_key_share": CANARY}))
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
+        if self.hangs:
+            self.hanging.set()
+            await asyncio.Event().wait()
         if request.method == "GET" and "lease" in request.url.params:
             queue = self.replies.get((MINT, DYNAMIC), [])
             with_lease = self.replies["GET", DYNAMIC]

@@ -645,6 +645,93 @@ async def test_a_lease_without_notes_is_looked_up_by_its_source() -> None:
     assert len(it.server.looks()) == 1
 
 
+async def test_looks_at_one_list_that_come_together_are_one() -> None:
+    it = bench()
+    rows = [wire_lease(id=f"lease-{n}") for n in range(5)]
+    it.server.say("GET", LEASES, answer(rows))
+    looks = [it.adapter.inspect(held(id=row["id"])) for row in rows]
+    assert [one.id for one in await asyncio.gather(*looks)] == [row["id"] for row in rows]
+    assert it.server.count(LEASES) == 1
+
+
+async def test_a_list_is_never_older_than_the_question() -> None:
+    it = bench()
+    later: list[asyncio.Task[ports.Lease]] = []
+
+    def first(_: httpx.Request) -> httpx.Response:
+        later.append(asyncio.create_task(it.adapter.inspect(held())))
+        return answer([wire_lease()])
+
+    it.server.say("GET", LEASES, first, answer([wire_lease(status="expired")]))
+    assert (await it.adapter.inspect(held())).id == LEASE_ID
+    with pytest.raises(errors.LeaseGone):
+        await later[0]
+
+
+async def test_a_list_that_fails_fails_for_each() -> None:
+    it = bench()
+    it.server.say("GET", LEASES, httpx.ReadError("x"))
+    looks = (it.adapter.inspect(held()) for _ in range(3))
+    failed = await asyncio.gather(*looks, return_exceptions=True)
+    assert all(isinstance(one, errors.Unavailable) and not one.sent for one in failed)
+    assert len({id(one) for one in failed}) == 3
+    it.server.say("GET", LEASES, answer([wire_lease()]))
+    await it.adapter.inspect(held())
+
+
+async def test_an_adapter_that_is_closed_waits_for_no_list() -> None:
+    it = bench()
+    it.server.hangs = True
+    look = asyncio.create_task(it.adapter.inspect(held()))
+    await it.server.hanging.wait()
+    await it.adapter.aclose()
+    with pytest.raises(asyncio.CancelledError):
+        await look
+
+
+@pytest.mark.parametrize("reply", [page(), answer({}), answer(["x"]), httpx.Response(200)])
+async def test_a_list_that_makes_no_sense_says_nothing_of_a_lease(reply: httpx.Response) -> None:
+    it = bench()
+    it.server.say("GET", LEASES, reply)
+    with pytest.raises(errors.Unavailable) as caught:
+        await it.adapter.inspect(held())
+    assert caught.value.reason is Reason.BAD_ANSWER
+
+
+async def test_only_the_row_that_is_looked_for_has_to_make_sense() -> None:
+    it = bench()
+    it.server.say("GET", LEASES, answer([{"id": 5, "status": "revoked"}, wire_lease()]))
+    assert (await it.adapter.inspect(held())).id == LEASE_ID
+    it.server.say("GET", LEASES, answer([wire_lease(ttl="soon")]))
+    with pytest.raises(errors.Unavailable):
+        await it.adapter.inspect(held())
+    with pytest.raises(errors.Unavailable):
+        await it.adapter.recover(attempt(handle=OURS))
+
+
+async def test_a_revoked_lease_is_seen_gone_without_the_list() -> None:
+    it = bench()
+    done, again = ({"message": one} for one in ("Lease revoked", "Lease was already revoked"))
+    it.server.say("DELETE", LEASES, answer(done), answer(again))
+    await it.adapter.revoke(held())
+    with pytest.raises(errors.LeaseGone):
+        await it.adapter.inspect(held())
+    assert it.server.count(LEASES, "DELETE") == 2
+    it.server.say("GET", LEASES, answer([wire_lease(status="revoked")]))
+    with pytest.raises(errors.LeaseGone):
+        await it.adapter.inspect(held())
+    assert it.server.count(LEASES, "GET") == 1
+
+
+async def test_a_look_after_a_revocation_tells_what_the_server_tells() -> None:
+    it = bench()
+    failed = refused(500, INTERNAL.format("revoking"))
+    it.server.say("DELETE", LEASES, answer({"message": "Lease revoked"}), failed)
+    it.server.say("GET", LEASES, answer([wire_lease()]))
+    await it.adapter.revoke(held())
+    assert (await it.adapter.inspect(held())).id == LEASE_ID
+
+
 @pytest.mark.parametrize("message", ["Lease revoked successfully", "Lease was already revoked"])
 async def test_both_forms_of_done_are_done(message: str) -> None:
     it = bench()

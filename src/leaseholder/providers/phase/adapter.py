@@ -20,10 +20,18 @@ from leaseholder import errors, ports
 from leaseholder.api import durations
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import http, settings
-from leaseholder.providers.phase import leases, owners, refusals, renewals, session, sources, wire
+from leaseholder.providers.phase import (
+    histories,
+    leases,
+    owners,
+    refusals,
+    renewals,
+    session,
+    sources,
+    wire,
+)
 from leaseholder.providers.turns import Rank
 
-LEASES: Final = f"{sources.DYNAMIC}leases/"
 _APPS: Final = "/v1/apps/"
 _ALWAYS: Final = ("Inspect",)
 _HOLDERS: Final = ("Extend", "Inspect", "Revoke")
@@ -63,6 +71,9 @@ class Phase:
         timeout = settings.read_timeout_seconds
         self._sources = sources.Sources(self._session.send, clock, timeout)
         self._owners = owners.Owners(self._session, base_url, clock, timeout)
+        self._histories = histories.Histories(self._session.send, timeout)
+        self._revoked: set[str] = set()
+        """Leases whose revocation was answered, and that nobody has looked at since."""
         self._minting: weakref.WeakValueDictionary[str, asyncio.Lock] = (
             weakref.WeakValueDictionary()
         )
@@ -73,7 +84,15 @@ class Phase:
 
     async def check(self) -> ports.Health:
         """Look whether the provider answers and takes the token."""
-        answer = await self._session.send(self._read("status", _APPS, {}, rank=Rank.CHECK))
+        answer = await self._session.send(
+            http.Request(
+                operation="status",
+                method="GET",
+                path=_APPS,
+                timeout=self._settings.read_timeout_seconds,
+                rank=Rank.CHECK,
+            )
+        )
         # Listing apps is a right of its own: who lacks only that is let in.
         if not refusals.lacks_right(answer):
             self._parsed(answer, wire.Apps, {}, effect=False)
@@ -147,10 +166,14 @@ class Phase:
         return renewals.extended(lease, expires_at)
 
     async def inspect(self, lease: ports.Lease) -> ports.Lease:
-        """Look at a lease in its dynamic secret's list, which is the only way."""
+        """Look at a lease in its dynamic secret's list, which is the only way to see one alive."""
+        if lease.id in self._revoked:
+            await self._confirm(lease)
         secret_id = await self._secret_id(lease.handle, lease.source)
-        listed = await self._listed(secret_id, lease.source, "inspect", lease.expires_at)
-        found = next((one for one in listed if one.id == lease.id), None)
+        rows = await self._histories.of(
+            secret_id, lease.source, "inspect", rank=Rank.KEEP, expires=lease.expires_at
+        )
+        found = histories.named(rows, lease.id)
         if found is None:
             raise errors.LeaseGone(Reason.GONE, "Phase lists no such lease")
         self._owners.learn(found, ours=False)
@@ -180,6 +203,7 @@ class Phase:
         if refusals.not_holder(answer):
             await self.inspect(lease)  # who may not revoke it may see that it is gone
         self._parsed(answer, wire.Message, lease.source, effect=True)
+        self._revoked.add(lease.id)
         return ports.Revocation(done=True)
 
     async def recover(self, attempt: ports.Attempt) -> Sequence[ports.Lease]:
@@ -190,9 +214,9 @@ class Phase:
         """
         secret_id = await self._secret_id(attempt.handle, attempt.source)
         notes = {**attempt.handle, "secretId": secret_id}
-        listed = await self._listed(secret_id, attempt.source, "recover", None)
+        rows = await self._histories.of(secret_id, attempt.source, "recover", rank=Rank.OWED)
         settle = self._settings.settle_seconds
-        fitting = [one for one in listed if leases.fits(one, attempt, settle)]
+        fitting = [one for one in histories.active(rows) if leases.fits(one, attempt, settle)]
         if not fitting:
             return ()
         owner = notes.get("owner") or await self._owners.known()
@@ -225,6 +249,7 @@ class Phase:
 
     async def aclose(self) -> None:
         """Close connections."""
+        await self._histories.aclose()
         await self._http.aclose()
 
     async def _left_behind(self, attempt: ports.Attempt) -> bool:
@@ -267,19 +292,16 @@ class Phase:
             )
         )
 
-    async def _listed(
-        self,
-        secret_id: str,
-        source: Mapping[str, Any],
-        operation: str,
-        expires: datetime | None,
-    ) -> Sequence[wire.Lease]:
-        """Every lease that a dynamic secret ever had."""
-        params = {**sources.address(source), "secret_id": secret_id}
-        rank = Rank.OWED if expires is None else Rank.KEEP
-        request = self._read(operation, LEASES, params, rank=rank, expires=expires)
-        answer = await self._session.send(request)
-        return self._parsed(answer, wire.LeasesAnswer, source, effect=False).root
+    async def _confirm(self, lease: ports.Lease) -> None:
+        """See that a lease is gone by revoking it again: cheaper than the whole list.
+
+        Raises:
+            LeaseGone: the server says so.
+        """
+        self._revoked.discard(lease.id)
+        if (await self.revoke(lease)).done:
+            self._revoked.discard(lease.id)
+            raise errors.LeaseGone(Reason.GONE, "Phase has revoked the lease")
 
     async def _secret_id(self, handle: Mapping[str, Any], source: Mapping[str, Any]) -> str:
         """The dynamic secret that a lease is of: as noted, else as the source means it now."""
@@ -296,25 +318,6 @@ class Phase:
             raise refusals.bad_answer(answer, sent=effect)
         return found
 
-    def _read(
-        self,
-        operation: str,
-        path: str,
-        params: Mapping[str, str],
-        *,
-        rank: Rank = Rank.KEEP,
-        expires: datetime | None = None,
-    ) -> http.Request:
-        return http.Request(
-            operation=operation,
-            method="GET",
-            path=path,
-            params=params,
-            timeout=self._settings.read_timeout_seconds,
-            rank=rank,
-            expires=expires,
-        )
-
     def _write(
         self,
         *,
@@ -328,7 +331,7 @@ class Phase:
         return http.Request(
             operation=operation,
             method=method,
-            path=LEASES,
+            path=histories.LEASES,
             params=params,
             body=body,
             effect=True,

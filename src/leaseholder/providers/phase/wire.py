@@ -111,12 +111,6 @@ class SecretsAnswer(RootModel[tuple[DynamicSecret, ...]]):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
 
-class LeasesAnswer(RootModel[tuple[Lease, ...]]):
-    """Every lease that a dynamic secret ever had, newest first."""
-
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
-
-
 class Message(Wire):
     """Answer of a renewal or a revocation: prose."""
 
