@@ -99,7 +99,7 @@ class Secrets:
     async def _leased(
         self, call: calls.Call, secret: state.DynamicSecret, seconds: int | None
     ) -> tuple[state.Lease, list[dict[str, str]]]:
-        """A user at AWS, then a row, then the job of its end."""
+        """What has to be right first, and then a lease."""
         world = call.world
         if call.caller is None:
             raise Refused("no account", errors.ApiError(500, errors.LEASING))
@@ -111,6 +111,16 @@ class Secrets:
                 await asyncio.sleep(world.switches.aws_patience_seconds)
             told = "Could not connect to the endpoint URL"
             raise Refused(told, errors.ApiError(500, errors.LEASING))
+        return self._made(world, secret, ttl, call.caller)
+
+    def _made(
+        self,
+        world: emulators.Emulator,
+        secret: state.DynamicSecret,
+        ttl: datetime.timedelta,
+        owner: state.Account,
+    ) -> tuple[state.Lease, list[dict[str, str]]]:
+        """A user at AWS, then a row, then the job of its end."""
         expires_at = world.clock.now() + ttl
         user = world.aws.create()
         note = emulators.Minted(
@@ -121,7 +131,7 @@ class Secrets:
         lease = state.Lease(
             secret=secret,
             name=secret.name,
-            owner=call.caller,
+            owner=owner,
             ttl=ttl,
             created_at=created_at,
             expires_at=expires_at,

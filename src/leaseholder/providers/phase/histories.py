@@ -55,21 +55,16 @@ class Histories:
             rank: how early its turn comes.
             expires: the end of the lease that is looked for, where one is kept alive.
         """
-        key = secret_id, rank
-        task = self._next.get(key)
-        if task is None:
-            request = http.Request(
-                operation=operation,
-                method="GET",
-                path=LEASES,
-                params={**sources.address(source), "secret_id": secret_id},
-                timeout=self._timeout,
-                rank=rank,
-                expires=expires,
-            )
-            task = self._next[key] = asyncio.create_task(self._look(key, source, request))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        request = http.Request(
+            operation=operation,
+            method="GET",
+            path=LEASES,
+            params={**sources.address(source), "secret_id": secret_id},
+            timeout=self._timeout,
+            rank=rank,
+            expires=expires,
+        )
+        task = self._next.get((secret_id, rank)) or self._start(secret_id, source, request)
         outcome = await asyncio.shield(task)
         if isinstance(outcome, errors.ProviderError):
             raise backoff.again(outcome)
@@ -81,12 +76,21 @@ class Histories:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _start(
+        self, secret_id: str, source: Mapping[str, Any], request: http.Request
+    ) -> asyncio.Task[_Outcome]:
+        task = asyncio.create_task(self._look(secret_id, source, request))
+        self._next[secret_id, request.rank] = task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
     async def _look(
-        self, key: tuple[str, Rank], source: Mapping[str, Any], request: http.Request
+        self, secret_id: str, source: Mapping[str, Any], request: http.Request
     ) -> _Outcome:
-        lock = self._locks.setdefault(key[0], asyncio.Lock())
+        lock = self._locks.setdefault(secret_id, asyncio.Lock())
         async with lock:
-            del self._next[key]
+            del self._next[secret_id, request.rank]
             try:
                 answer = await self._send(request)
             except errors.ProviderError as error:
