@@ -71,7 +71,21 @@ class Invalid(ProviderError):
 
 
 class LeaseGone(ProviderError):
-    """The provider says that it has no such lease (which a stale replica says too)."""
+    """The provider says that it has no such lease (which a stale replica says too).
+
+    ``certain`` is True where it shows the lease, and that it ended: no need to ask twice.
+    """
+
+    def __init__(
+        self,
+        reason: Reason,
+        sentence: str,
+        *,
+        certain: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(reason, sentence, retry_after=retry_after)
+        self.certain = certain
 
 
 class CannotExtend(ProviderError):

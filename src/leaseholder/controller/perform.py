@@ -164,7 +164,7 @@ class Performer:
             await self._prolong(view, step)
         except errors.LeaseGone as error:
             self.meter.renewed(error.reason)
-            await self._gone(view, step.record, tell=True)
+            await self._gone(view, step.record, tell=True, certain=error.certain)
         except errors.CannotExtend as error:
             await self._cannot_extend(view, dl, step, error)
         except errors.ProviderError as error:
@@ -199,8 +199,8 @@ class Performer:
             case steps.Sustain(record):
                 try:
                     await self.mover.sustain(view, step)
-                except errors.LeaseGone:
-                    await self._gone(view, record, tell=False)
+                except errors.LeaseGone as error:
+                    await self._gone(view, record, tell=False, certain=error.certain)
 
     async def _look(self, view: View, record: LeaseRecord) -> None:
         adapter = await self.supplies.for_record(record)
@@ -208,21 +208,23 @@ class Performer:
         lease = pay.lease_of(view, record)
         try:
             view.memory.leases[record.name] = await adapter.inspect(lease)
-        except errors.LeaseGone:
-            await self._gone(view, record, tell=False)
+        except errors.LeaseGone as error:
+            await self._gone(view, record, tell=False, certain=error.certain)
         except errors.ProviderError:
             return  # the provider's own status tells it; the lease is looked at again later
         else:
             view.memory.gone_since.pop(record.name, None)
             view.memory.shown_at[record.name] = adapter.now()
 
-    async def _gone(self, view: View, record: LeaseRecord, *, tell: bool) -> None:
-        """The provider has no such lease: believed when old enough and said twice."""
+    async def _gone(
+        self, view: View, record: LeaseRecord, *, tell: bool, certain: bool = False
+    ) -> None:
+        """The provider has no such lease: believed when certain, or old enough and said twice."""
         view.memory.looked[record.name] = view.now
         since = view.memory.gone_since.setdefault(record.name, view.now)
         twice = since + timedelta(seconds=LOOK_AGAIN)
         old_enough = max(debts.shows_from(view, record), twice)
-        if view.now >= old_enough:
+        if certain or view.now >= old_enough:
             move = debts.owe(view, record, Reason.GONE)
             await self.cluster.update_record(record, move.status)
             await self._emit(view.lease, proof.failed(view, record))

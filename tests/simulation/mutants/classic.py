@@ -1,8 +1,6 @@
 """The classic faults: wrong order, blind retries, a 404 believed, an answer not waited for."""
 
-from datetime import timedelta
 from typing import Any
-from unittest import mock
 
 from leaseholder import errors, ports
 from leaseholder.api import lease, names, record
@@ -103,11 +101,14 @@ def gone_at_first_sight() -> list[Patch]:
     honest = perform.Performer._gone
 
     async def gone(
-        self: perform.Performer, view: View, known: record.LeaseRecord, *, tell: bool
+        self: perform.Performer,
+        view: View,
+        known: record.LeaseRecord,
+        *,
+        tell: bool,
+        certain: bool = False,
     ) -> None:
-        view.memory.gone_since[known.name] = view.now - timedelta(days=1)
-        with mock.patch.object(debts, "shows_from", lambda view, known: view.now):
-            await honest(self, view, known, tell=tell)
+        await honest(self, view, known, tell=tell, certain=True)
 
     return [swap(perform.Performer, "_gone", gone)]
 

@@ -91,6 +91,16 @@ async def test_a_lease_that_is_gone_when_it_is_extended_is_believed_at_the_secon
     assert world.records == [("Held", "lease-2")]
 
 
+async def test_a_lease_that_the_provider_shows_to_be_over_is_replaced_at_once() -> None:
+    world = World()
+    await world.settle()
+    world.provider.live.clear()
+    over = errors.LeaseGone(Reason.GONE, "it ended", certain=True)
+    world.provider.before("extend", over)
+    await world.settle(after=DUE)
+    assert world.secret == "lease-2"
+
+
 async def test_a_lease_that_a_stale_replica_does_not_show_is_kept() -> None:
     world = World()
     await world.settle()

@@ -179,7 +179,7 @@ class Phase:
         self._owners.learn(found, ours=False)
         if leases.ended(found):
             sentence = "Phase took the lease back, whatever expiry it shows"
-            raise errors.LeaseGone(Reason.GONE, sentence)
+            raise errors.LeaseGone(Reason.GONE, sentence, certain=True)
         return leases.seen(found, source=lease.source, handle=lease.handle)
 
     async def revoke(self, lease: ports.Lease, *, force: bool = False) -> ports.Revocation:

@@ -39,7 +39,7 @@ def not_extended(answer: http.Answer, lease: ports.Lease) -> errors.ProviderErro
     text = refusals.text_of(answer) or ""
     who = refusals.stated(answer)
     if "already been revoked" in text:
-        return errors.LeaseGone(Reason.GONE, f"{who}: the lease is revoked")
+        return errors.LeaseGone(Reason.GONE, f"{who}: the lease is revoked", certain=True)
     if refusals.renewal_left(answer) is not None:
         return _at_its_end(lease)
     if "has expired" in text:
