@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell cat requirements.lock pyproject.toml | cksum | tr -d ' ')
 CLUSTER ?= leaseholder
 MOMENTS ?= 50
+PROVIDER ?= infisical
 MINUTES ?= 10
 SIDE_BY_SIDE ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
@@ -59,8 +60,9 @@ crds: $(READY) ## Write crds/ and docs/reference.md from the models
 demo: world-built ## Show a lease's life, with facts from outside
 	@$(BIN)/python -m tests.demo
 
-kills: world-built ## kill -9 at 50 random moments (5 minutes); MOMENTS=, SEED= repeat a run
-	@$(BIN)/python -m tests.cluster.kills --moments $(MOMENTS) $(if $(SEED),--seed $(SEED))
+kills: world-built ## kill -9 at 50 random moments (5 minutes); PROVIDER=, MOMENTS=, SEED=
+	@$(BIN)/python -m tests.cluster.kills --moments $(MOMENTS) --provider $(PROVIDER) \
+	  $(if $(SEED),--seed $(SEED))
 
 storm: world-built ## Faults, kills and edits for 10 minutes, with a monitor; MINUTES=, SEED=
 	@$(BIN)/python -m tests.cluster.storm --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))

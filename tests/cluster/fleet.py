@@ -19,7 +19,6 @@ from tests.world import kube
 
 Act = collections.abc.Callable[["Fleet", str], collections.abc.Awaitable[object]]
 
-SOURCES = ("orders-db", "endless-db")
 GONE = 300.0
 """Seconds within which a DynamicLease is gone, whatever happens meanwhile."""
 SPOILED = "spoiled by a user"
@@ -33,20 +32,27 @@ class Kind:
 
     spec: dict[str, typing.Any]
     source: str = ""
-    """Its only source; empty: one of SOURCES, which may be changed."""
+    """Its only source; empty: one of the site's, which may be changed."""
     interval: float | None = None
     """Seconds after which its lease is replaced; None: it is extended."""
 
 
-def kinds(percent: int) -> dict[str, Kind]:
-    """Every kind, renewed after that share of its life or replaced after three times as much."""
+def kinds(percent: int, *, others: bool = False) -> dict[str, Kind]:
+    """Every kind, renewed after that share of its life or replaced after three times as much.
+
+    ``others``: those that other providers than Infisical have, too. They are told to renew,
+    because Phase's would be replaced.
+    """
     spec = {"ttl": f"{TTL:g}s", "rotation": {"overlap": "3s"}}
     later = {"afterPercent": 3 * percent}
     interval = TTL * 3 * percent / 100
-    renewed = {**spec, "renewal": {"afterPercent": percent}}
+    renewed: kube.Object = {**spec, "renewal": {"afterPercent": percent}}
+    if others:
+        renewed["renewal"]["strategy"] = "Renew"
+    token = Kind({**spec, "renewal": later}, source="k8s", interval=interval)
     return {
         "renewed": Kind(renewed),
-        "token": Kind({**spec, "renewal": later}, source="k8s", interval=interval),
+        **({} if others else {"token": token}),
         "rotated": Kind({**spec, "renewal": {"strategy": "Rotate", **later}}, interval=interval),
         "aged": Kind({**renewed, "rotation": {"overlap": "3s", "maxAge": "60s"}}, interval=TTL),
     }
@@ -75,13 +81,14 @@ class Fleet:
         """Of every DynamicLease that ever was, by uid."""
         self.acts: collections.Counter[str] = collections.Counter()
         self._chance = chance
-        self._kinds = kinds(percent)
+        self._kinds = kinds(percent, others=site.house is not None)
         self._launched = 0
         self._nonces = 0
 
     async def grow(self, count: int) -> None:
         """So many more, of all kinds in turn; every other one can be extended."""
         order = ["renewed", "token", "renewed", "rotated", "renewed", "aged"]
+        order = [kind for kind in order if kind in self._kinds]
         first = self._launched
         for number in range(first, first + count):
             await self.create(f"ship-{number}", order[number % len(order)])
@@ -90,7 +97,7 @@ class Fleet:
         """Launch one; a name that was used before gets a new uid."""
         self._launched += 1
         chosen = self._kinds[kind]
-        source = chosen.source or self._chance.choice(SOURCES)
+        source = chosen.source or self._chance.choice(self.site.sources)
         await self.site.lease(name, source=source, **chosen.spec)
         found = await self.site.found(name)
         assert found is not None
@@ -128,9 +135,9 @@ class Fleet:
         ship = self.ships[name]
         if ship.kind.source:
             return
-        ship.source = next(one for one in SOURCES if one != ship.source)
+        ship.source = next(one for one in self.site.sources if one != ship.source)
         self.wishes[ship.uid].sources += 1
-        await self._edit(name, {"infisical": {"dynamicSecretName": ship.source}})
+        await self._edit(name, self.site.source(ship.source))
         self.acts["source changed"] += 1
 
     async def change_ttl(self, name: str) -> None:
@@ -244,7 +251,7 @@ class Fleet:
 
     async def unmet(self) -> list[str]:
         """Those that show a lease of another source than is wanted, or owe a command an answer."""
-        sources = {one.id: one.dynamic_secret for one in await self.site.all_minted()}
+        sources = await self.site.asked_of()
         found = []
         for ship in self.ships.values():
             lease = await self.site.found(ship.name)

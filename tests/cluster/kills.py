@@ -21,7 +21,7 @@ import sys
 import time
 
 from tests.cluster import accounts, fleet, sites, witness
-from tests.world import faults, processes
+from tests.world import faults, houses, processes
 from tests.world import world as worlds
 
 FLEET = 20
@@ -50,18 +50,19 @@ class Outcome:
     """Leases that a Secret shows, and the provider has them no more."""
     debts: int
     """Records of other leases than those that are held."""
-    mints: accounts.Account
+    mints: accounts.Account | None
+    """None where the provider doesn't tell which attempt made which lease."""
 
     @property
     def holds(self) -> bool:
         """Whether everything is as promised."""
-        unkept = self.refused or self.unmet or self.mints.beyond
+        unkept = self.refused or self.unmet or (self.mints is not None and self.mints.beyond)
         return not (unkept or self.lost or self.dead or self.debts)
 
     def to_json(self) -> str:
         """One line."""
         fields = {name: getattr(self, name) for name in self.__slots__}
-        return json.dumps({**fields, "mints": self.mints.to_json()})
+        return json.dumps({**fields, "mints": self.mints.to_json() if self.mints else None})
 
 
 class Kills:
@@ -115,8 +116,13 @@ class Kills:
             lost=len(living - shown),
             dead=len(shown - living),
             debts=len(await self.site.records()) - len(held),
-            mints=accounts.judge(await self._witness.mints(), self.fleet.wishes, self._troubles),
+            mints=await self._account(),
         )
+
+    async def _account(self) -> accounts.Account | None:
+        if self.site.house is not None:
+            return None
+        return accounts.judge(await self._witness.mints(), self.fleet.wishes, self._troubles)
 
     async def _change(self) -> None:
         """Some wishes in a row; the fleet grows to its size, and is kept at it."""
@@ -143,7 +149,9 @@ class Kills:
             await processes.wait_until_async(enough, timeout=3.0, what="some requests")
 
 
-async def run(moments: int, seed: int, directory: pathlib.Path | None) -> Outcome:
+async def run(
+    moments: int, seed: int, directory: pathlib.Path | None, provider: str = "infisical"
+) -> Outcome:
     """In a world of its own, whose logs stay in the directory, if one is given."""
     world = await asyncio.to_thread(
         lambda: worlds.World.start(
@@ -151,9 +159,24 @@ async def run(moments: int, seed: int, directory: pathlib.Path | None) -> Outcom
         )
     )
     with world:
-        async with sites.site(world, "kills") as site, Kills(site, seed).watched() as kills:
+        async with contextlib.AsyncExitStack() as stack:
+            site = await stack.enter_async_context(_site(world, provider))
+            kills = await stack.enter_async_context(Kills(site, seed).watched())
             await kills.strike(moments)
             return await kills.reckon()
+
+
+@contextlib.asynccontextmanager
+async def _site(world: worlds.World, provider: str) -> collections.abc.AsyncIterator[sites.Site]:
+    if provider == "infisical":
+        async with sites.site(world, "kills") as opened:
+            yield opened
+        return
+    async with (
+        houses.opened(world, provider) as (house, trusts),
+        sites.site_of(house, world, "kills", trusts=trusts) as opened,
+    ):
+        yield opened
 
 
 def report(outcome: Outcome) -> None:
@@ -167,13 +190,18 @@ def report(outcome: Outcome) -> None:
     print(f"wishes unmet              {len(outcome.unmet)}")
     print(f"leases lost               {outcome.lost} (in no Secret), {outcome.dead} dead in one")
     print(f"records of debts          {outcome.debts}")
+    if mints is not None:
+        _tell_mints(mints)
+    print(outcome.to_json())
+
+
+def _tell_mints(mints: accounts.Account) -> None:
     print(f"mints                     {mints.total}")
     for kind, count in [*sorted(mints.needs.items()), *sorted(mints.excused.items())]:
         print(f"  {kind:<24}{count}")
     print(f"  beyond need             {len(mints.beyond)}")
     for line in mints.beyond:
         print(f"    {line}")
-    print(outcome.to_json())
 
 
 def seed_from(given: str | None) -> int:
@@ -186,9 +214,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.cluster.kills", description=__doc__)
     parser.add_argument("--moments", type=int, default=50)
     parser.add_argument("--seed", help="repeats the acts and faults of a run, not their timing")
+    parser.add_argument("--provider", choices=houses.NAMES, default="infisical")
     parser.add_argument("--logs", type=pathlib.Path, help="an empty folder, to keep the logs in")
     arguments = parser.parse_args()
-    outcome = asyncio.run(run(arguments.moments, seed_from(arguments.seed), arguments.logs))
+    seed = seed_from(arguments.seed)
+    outcome = asyncio.run(run(arguments.moments, seed, arguments.logs, arguments.provider))
     report(outcome)
     return 0 if outcome.holds else 1
 

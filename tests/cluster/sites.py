@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import typing
 
-from tests.world import kube, operator
+from tests.world import houses, kube, operator
 from tests.world import world as worlds
 from tests.world.infisical import client as infisical
 
@@ -26,6 +26,8 @@ class Site:
     namespace: str
     home: str
     settings: dict[str, str]
+    house: houses.House | None = None
+    """Where leases come from, if not from the world's Infisical."""
 
     async def provider(
         self,
@@ -80,11 +82,12 @@ class Site:
         name: str,
         *,
         source: str = "orders-db",
-        provider: str = "infisical",
+        provider: str = "",
         annotations: dict[str, str] | None = None,
         **spec: typing.Any,
     ) -> None:
-        """Apply a DynamicLease of one of the emulator's dynamic secrets."""
+        """Apply a DynamicLease; by default of the site's provider."""
+        provider = provider or (self.house.type if self.house is not None else "infisical")
         await self.client.apply(
             {
                 "apiVersion": "leaseholder.dev/v1alpha1",
@@ -94,13 +97,20 @@ class Site:
                     "namespace": self.namespace,
                     "annotations": annotations or {},
                 },
-                "spec": {
-                    "providerRef": {"name": provider},
-                    "infisical": {**SOURCE, "dynamicSecretName": source},
-                    **spec,
-                },
+                "spec": {"providerRef": {"name": provider}, **self.source(source), **spec},
             }
         )
+
+    @property
+    def sources(self) -> tuple[str, str]:
+        """Two sources whose leases do the same."""
+        return self.house.sources if self.house is not None else ("orders-db", "endless-db")
+
+    def source(self, name: str) -> kube.Object:
+        """The part of a DynamicLease's spec that says what is asked for."""
+        if self.house is not None:
+            return {self.house.type: self.house.source(name)}
+        return {"infisical": {**SOURCE, "dynamicSecretName": name}}
 
     async def found(self, name: str) -> kube.Object | None:
         """A DynamicLease as it stands."""
@@ -183,13 +193,23 @@ class Site:
 
     async def works(self, values: collections.abc.Mapping[str, str]) -> bool:
         """Whether the target lets these in: PostgreSQL, or one that the emulator plays itself."""
+        if self.house is not None:
+            return await self.house.lets_in(values)
         if "DB_USERNAME" not in values:
             return await self.admin.check(values)
         user, password = values["DB_USERNAME"], values["DB_PASSWORD"]
         return await self.world.postgres.can_log_in_async(user, password)
 
+    async def asked_of(self) -> dict[str, str]:
+        """The source of every lease that lives, by its id."""
+        if self.house is not None:
+            return {id_: one.source for id_, one in (await self.house.living()).items()}
+        return {one.id: one.dynamic_secret for one in await self.all_minted() if one.id}
+
     async def living(self) -> set[str | None]:
         """This site's leases that the provider still has, or whose credentials are let in."""
+        if self.house is not None:
+            return {*await self.house.living()}
         return {one.id for one in await self.all_minted() if one.alive or one.row is not None}
 
     async def shown(self) -> set[str]:
@@ -234,6 +254,29 @@ async def site(
 
     ``settings`` are the operator's, beside those that suit the emulator.
     """
+    async with _bare(world, name, settings) as opened:
+        await opened.auth_secret()
+        await opened.provider()
+        yield opened
+
+
+@contextlib.asynccontextmanager
+async def site_of(
+    house: houses.House, world: worlds.World, name: str, *, trusts: str | None
+) -> collections.abc.AsyncIterator[Site]:
+    """Open a site whose provider goes by the house's type and is trusted by ``trusts`` (PEM)."""
+    async with _bare(world, name, house.settings) as opened:
+        opened.house = house
+        for document in houses.manifests(house, name, house.type, trusts):
+            await opened.client.apply(document)
+        yield opened
+
+
+@contextlib.asynccontextmanager
+async def _bare(
+    world: worlds.World, name: str, settings: collections.abc.Mapping[str, str]
+) -> collections.abc.AsyncIterator[Site]:
+    """A namespace and an operator that serves it."""
     home, all_settings = f"leaseholder-{name}", {**operator.FAST, **settings}
     async with (
         kube.Kube(world.control_plane) as client,
@@ -246,8 +289,6 @@ async def site(
         )
         opened = Site(world, client, admin, running, name, home, all_settings)
         try:
-            await opened.auth_secret()
-            await opened.provider()
             yield opened
         finally:
             opened.operator.stop()

@@ -191,7 +191,7 @@ async def test_whenever_it_is_killed_what_lives_in_the_end_is_what_the_secrets_s
     killed: kills.Kills,
 ) -> None:
     outcome = await killed.reckon()
-    assert outcome.holds, f"seed {outcome.seed}: {outcome.to_json()} {outcome.mints.beyond}"
+    assert outcome.holds, f"seed {outcome.seed}: {outcome}"
     assert outcome.wanted >= kills.FLEET // 2
 
 
