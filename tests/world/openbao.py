@@ -9,6 +9,7 @@ interfere.
         bao.approle("shop"), bao.leases(), bao.seal(), bao.database.cut()
 """
 
+import contextlib
 import dataclasses
 import functools
 import importlib.util
@@ -198,7 +199,10 @@ class OpenBao(processes.Stoppable):
         self.call("PUT", f"sys/policies/acl/{name}", {"policy": text}, namespace=namespace)
 
     def make_namespace(self, name: str, postgres: postgres_server.Postgres) -> None:
-        """Make a namespace that is furnished as the root namespace is."""
+        """Make a namespace that is furnished as the root namespace is, if there is none yet."""
+        with contextlib.suppress(Refused):
+            self.call("GET", f"sys/namespaces/{name}")
+            return
         self.call("POST", f"sys/namespaces/{name}", {})
         openbao_mounts.furnish(self, postgres, namespace=name)
 

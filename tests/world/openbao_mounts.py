@@ -104,7 +104,10 @@ def static_role(bao: "openbao.OpenBao", postgres: postgres_server.Postgres, name
 
 def trust_cluster(bao: "openbao.OpenBao", plane: clusters.ControlPlane, audience: str) -> None:
     """auth/kubernetes asks the cluster for a TokenReview, auth/jwt knows its public keys."""
-    bao.call("POST", "sys/auth/kubernetes", {"type": "kubernetes"})
+    enabled = bao.call("GET", "sys/auth")["data"]
+    for method in ("kubernetes", "jwt"):
+        if f"{method}/" not in enabled:
+            bao.call("POST", f"sys/auth/{method}", {"type": method})
     config = {
         "kubernetes_host": plane.url,
         "kubernetes_ca_cert": plane.ca_file.read_text(encoding="utf-8"),
@@ -115,7 +118,6 @@ def trust_cluster(bao: "openbao.OpenBao", plane: clusters.ControlPlane, audience
     role = {"token_policies": [POLICY], "audience": audience}
     bound = {"bound_service_account_names": "*", "bound_service_account_namespaces": "*"}
     bao.call("POST", "auth/kubernetes/role/leaseholder", role | bound)
-    bao.call("POST", "sys/auth/jwt", {"type": "jwt"})
     bao.call("POST", "auth/jwt/config", {"jwt_validation_pubkeys": _keys(plane)})
     role = {"token_policies": [POLICY], "bound_audiences": [audience]}
     bound = {"role_type": "jwt", "user_claim": "sub"}

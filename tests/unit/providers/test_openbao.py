@@ -1,5 +1,6 @@
 """What the OpenBao adapter sends, and what it makes of each answer."""
 
+import dataclasses
 from datetime import timedelta
 from typing import Any
 
@@ -101,6 +102,8 @@ async def test_the_read_is_never_tried_twice() -> None:
             Reason.INVALID,
         ),
         (fake.refused(400, "missing common_name"), errors.Invalid, Reason.INVALID),
+        (httpx.Response(307, headers={"location": "x"}), errors.Unavailable, Reason.UNAVAILABLE),
+        (fake.refused(412, "required index state"), errors.Unavailable, Reason.UNAVAILABLE),
         (fake.refused(403, "permission denied"), errors.Denied, Reason.DENIED),
         (fake.refused(429, "rate limit quota exceeded"), errors.Throttled, Reason.THROTTLED),
         (fake.refused(503, "Vault is sealed"), errors.Unavailable, Reason.UNAVAILABLE),
@@ -235,10 +238,21 @@ async def test_a_maximum_that_was_learned_is_believed_for_a_while_only() -> None
     assert lease.latest is None  # an administrator raised it
 
 
-async def test_a_lease_that_is_too_short_and_cannot_be_taken_back_is_unclear() -> None:
+@pytest.mark.parametrize(
+    "reply",
+    [
+        fake.refused(400, "failed to revoke entry: dial tcp"),
+        fake.refused(503, "Vault is sealed"),
+        fake.refused(429, "x"),
+        httpx.ConnectError("x"),
+    ],
+)
+async def test_a_lease_that_is_too_short_and_cannot_be_taken_back_is_unclear(
+    reply: fake.Reply,
+) -> None:
     bench = fake.bench()
     bench.server.say("POST", fake.RENEW, fake.renewed(5400))
-    bench.server.say("POST", fake.REVOKE, fake.refused(400, "failed to revoke entry: dial tcp"))
+    bench.server.say("POST", fake.REVOKE, reply)
     bench.server.say("GET", fake.LOOKUP_SELF, fake.token(90_000))
     with pytest.raises(errors.Unavailable) as caught:
         await bench.minted(ttl_seconds=7200)
@@ -356,6 +370,18 @@ async def test_what_is_known_of_a_lease_survives_a_restart() -> None:
     with pytest.raises(errors.CannotExtend):
         await after.adapter.extend(extended, fake.in_seconds(7200))
     assert after.server.requests == []
+
+
+async def test_with_the_notes_of_before_the_mint_a_lease_is_still_extended_right() -> None:
+    bench = fake.bench()
+    bench.server.say("GET", fake.LOOKUP_SELF, fake.token(90_000))
+    attempt = await bench.prepared()
+    lease = (await bench.adapter.issue(attempt)).lease
+    restored = dataclasses.replace(lease, handle=attempt.handle, latest=None)
+    bench.server.say("POST", fake.RENEW, lambda r: fake.renewed(fake.body(r)["increment"]))
+    extended = await bench.adapter.extend(restored, fake.in_seconds(7200))
+    assert fake.in_seconds(7198) <= extended.expires_at <= fake.in_seconds(7200)
+    assert bench.server.count(fake.RENEW) == 1
 
 
 # -------------------------------------------------------------- looking, revoking, finding
@@ -602,7 +628,7 @@ async def test_a_ready_made_token_that_ended_is_told_until_it_is_replaced() -> N
     [
         (httpx.Response(503, json={"sealed": True, "version": "2"}), "unseal"),
         (httpx.Response(501, json={"initialized": False}), "initialised"),
-        (httpx.Response(472, json={}), "disaster"),
+        (httpx.Response(472, json={}), "stands by"),
         (httpx.Response(502, text="<html>"), "trouble"),
         (httpx.Response(404, text="<html>"), "url"),
         (httpx.Response(200, text="<html>"), "url"),

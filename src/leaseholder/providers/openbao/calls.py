@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any, Final
 
 from leaseholder import errors, ports
-from leaseholder.api.conditions import Reason
 from leaseholder.providers import http, settings
 from leaseholder.providers.openbao import paths, refusals, session, tokens, wire
 from leaseholder.providers.turns import Rank
@@ -63,7 +62,8 @@ class Calls:
     ) -> tuple[paths.Right, ...]:
         """Those of ``rights`` that a token doesn't have: ``own``, else the shared one."""
         body = {"paths": [right.path for right in rights]}
-        request = self._request("rights", "POST", paths.CAPABILITIES, body)
+        rank = Rank.KEEP if own is None else Rank.MINT
+        request = self._request("rights", "POST", paths.CAPABILITIES, body, rank=rank)
         right = paths.Right(paths.CAPABILITIES, "update")
         if own is None:
             answer = await self._session.send(request, right)
@@ -76,7 +76,7 @@ class Calls:
 
     async def own_token(self, token: Hidden) -> wire.Token:
         """A token, looked at by itself."""
-        request = self._request("look-at-login", "GET", paths.LOOKUP_SELF)
+        request = self._request("look-at-login", "GET", paths.LOOKUP_SELF, rank=Rank.MINT)
         answer = await self._http.send(request, token)
         if answer.status == 403:
             raise refusals.denied(answer, paths.Right(paths.LOOKUP_SELF, "read"))
@@ -215,12 +215,3 @@ def _parsed(answer: http.Answer, model: type[http.Model]) -> http.Model:
     if found is None:
         raise refusals.bad_answer(answer, sent=False)
     return found
-
-
-def no_lease(source: paths.Source) -> errors.Invalid:
-    """The path answered, but not with a lease."""
-    sentence = (
-        f"{source.path} gives no lease: its answer is a plain value (kv, static roles) or the role "
-        "has no leases (pki: set generate_lease); name a path whose answer has a lease_id"
-    )
-    return errors.Invalid(Reason.INVALID, sentence)

@@ -16,8 +16,9 @@ from leaseholder.providers import http
 from leaseholder.providers.openbao import calls, limits, refusals, wire
 from leaseholder.providers.openbao.notes import Notes
 
-SLACK: Final = 3
-"""Seconds by which lengths may differ that are reckoned from two answers."""
+SLACK: Final = 5
+"""Seconds by which lengths may differ that are reckoned from two answers: what was learned of a
+maximum may be a little too short, and a ttl that is the maximum must be given again."""
 _TICK: Final = 1
 """Seconds by which an answer may fall short of what was asked: the server's clock ticks."""
 TOKENS: Final = ""

@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
+from leaseholder import ports
 from leaseholder.api import base
 from leaseholder.providers.openbao import wire
 
@@ -73,6 +74,17 @@ class Notes(BaseModel):
             token_ends_at=ends,
             token_period=seen.period,
             token_max=int((ends - issued).total_seconds()) if ends and final else self.token_max,
+        )
+
+    def lease(self, lease_id: str, source: Mapping[str, Any], issued_at: datetime) -> ports.Lease:
+        """The lease that these notes are about."""
+        return ports.Lease(
+            id=lease_id,
+            source=source,
+            issued_at=issued_at,
+            expires_at=self.ends_at(issued_at),
+            latest=self.latest(issued_at),
+            handle=self.dump(),
         )
 
     @property

@@ -33,6 +33,8 @@ class Meaning(StrEnum):
     DENIED = "denied"
     """The token is dead, or its policies don't allow it."""
     THROTTLED = "throttled"
+    ELSEWHERE = "elsewhere"
+    """This server only stands by."""
     TROUBLE = "trouble"
     """5xx."""
     STRANGE = "strange"
@@ -52,8 +54,9 @@ _BY_TEXT: Final = (
 _NOTHING_MADE: Final = re.compile(r"unable to start transaction")
 """In a 500 to a mint: the database couldn't even be asked."""
 _SEALED: Final = "vault is sealed"
-_OTHER_ROLES: Final = frozenset({472, 473})
-"""Health of a server that only stands by for a disaster."""
+_STANDBY: Final = frozenset({307, 412, 472, 473})
+"""Of a server that sends one elsewhere, hasn't seen the last writes yet, or stands by for a
+disaster; nothing was done."""
 
 
 def meaning(answer: http.Answer) -> Meaning:
@@ -61,6 +64,8 @@ def meaning(answer: http.Answer) -> Meaning:
     body = answer.parse(wire.Refusal)
     if answer.status == 429:
         return Meaning.THROTTLED
+    if answer.status in _STANDBY:
+        return Meaning.ELSEWHERE
     if answer.status >= 500:
         return Meaning.SEALED if _is_sealed(answer, body) else Meaning.TROUBLE
     if body is None or answer.status < 300:
@@ -107,14 +112,17 @@ def refusal(answer: http.Answer, *, effect: bool = False) -> errors.ProviderErro
             sentence = f"{who}: too many requests, by its rate limit quota"
             return errors.Throttled(Reason.THROTTLED, sentence, retry_after=answer.retry_after)
         case Meaning.SEALED:
-            return _sealed(answer)
+            return _unavailable(answer, "it is sealed; unseal it")
+        case Meaning.ELSEWHERE:
+            return _unavailable(answer, "it only stands by; the next one may do it")
         case Meaning.TROUBLE:
             made = not _says(answer, _NOTHING_MADE)
-            sentence = f"{who}: the server, or the system behind the engine, is in trouble"
-            return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=effect and made)
+            sentence = "the server, or the system behind the engine, is in trouble"
+            return _unavailable(answer, sentence, sent=effect and made)
         case Meaning.BACKEND:
-            sentence = f"{who}: the system behind the engine didn't do its part: check it there"
-            return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
+            return _unavailable(
+                answer, "the system behind the engine didn't do its part: check it there"
+            )
         case Meaning.STRANGE:
             return bad_answer(answer, sent=effect)
         case Meaning.DENIED:
@@ -168,15 +176,11 @@ def _add(*rights: paths.Right) -> str:
 
 def health(answer: http.Answer) -> errors.ProviderError:
     """Why a server that answers its health check doesn't serve."""
-    if answer.status in _OTHER_ROLES:
-        sentence = f"{stated(answer)}: it only stands by for a disaster; name another server"
-        return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
     if answer.status == 501:
-        sentence = f"{stated(answer)}: it isn't initialised"
-        return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
+        return _unavailable(answer, "it isn't initialised")
     seen = answer.parse(wire.Health)
     if seen is not None and seen.sealed:
-        return _sealed(answer)
+        return _unavailable(answer, "it is sealed; unseal it")
     return refusal(answer)
 
 
@@ -194,7 +198,7 @@ _HINTS: Final = (
 def login(answer: http.Answer) -> errors.ProviderError:
     """Why a login failed."""
     found = meaning(answer)
-    if found in (Meaning.THROTTLED, Meaning.SEALED, Meaning.STRANGE):
+    if found in (Meaning.THROTTLED, Meaning.SEALED, Meaning.STRANGE, Meaning.ELSEWHERE):
         return refusal(answer)
     who = f"{stated(answer)} to the login"
     if found is Meaning.TROUBLE:
@@ -207,9 +211,8 @@ def login(answer: http.Answer) -> errors.ProviderError:
     return errors.Denied(Reason.LOGIN_REFUSED, f"{who}: {hint}")
 
 
-def _sealed(answer: http.Answer) -> errors.Unavailable:
-    sentence = f"{stated(answer)}: it is sealed; unseal it"
-    return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
+def _unavailable(answer: http.Answer, told: str, *, sent: bool = False) -> errors.Unavailable:
+    return errors.Unavailable(Reason.UNAVAILABLE, f"{stated(answer)}: {told}", sent=sent)
 
 
 def _is_sealed(answer: http.Answer, body: wire.Refusal | None) -> bool:

@@ -110,7 +110,7 @@ class Tokens:
         """
         if self.one_for_all:
             return await self.shared()
-        return Hidden((await self._log_in()).client_token)
+        return Hidden((await self._log_in(Rank.MINT)).client_token)
 
     def drop(self, token: Hidden) -> None:
         """Take note that the server doesn't take ``token`` any more."""
@@ -143,7 +143,7 @@ class Tokens:
         return self._held
 
     async def _made(self) -> Held:
-        made = await self._log_in()
+        made = await self._log_in(Rank.LOGIN)
         life = float(made.lease_duration) or _ENDLESS
         return self._hold(Hidden(made.client_token), life, renewable=made.renewable)
 
@@ -184,7 +184,7 @@ class Tokens:
         again = min(_REREAD_SECONDS, left / 3) if left else _REREAD_SECONDS
         return replace(held, renew_at=self._now() + again)
 
-    async def _log_in(self) -> wire.Auth:
+    async def _log_in(self, rank: Rank) -> wire.Auth:
         """A new token.
 
         Raises:
@@ -194,7 +194,7 @@ class Tokens:
             self._stand_back(None)
         proof = await self._proof()
         self._stand_back(proof.credentials)
-        answer = await self._send("login", proof.path, proof.body, None)
+        answer = await self._send("login", proof.path, proof.body, None, rank)
         made = answer.parse(wire.LoginAnswer) if answer.status == 200 else None
         error = _unsuitable(made.auth) if made is not None else _refused(answer)
         if error is not None:
@@ -230,7 +230,12 @@ class Tokens:
         return _Proof(paths.login(way.mount_path), body)
 
     async def _send(
-        self, operation: str, path: str, body: Mapping[str, Any] | None, token: Hidden | None
+        self,
+        operation: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        token: Hidden | None,
+        rank: Rank = Rank.LOGIN,
     ) -> http.Answer:
         request = http.Request(
             operation=operation,
@@ -240,7 +245,7 @@ class Tokens:
             headers=self._headers,
             category="read" if body is None else "write",
             timeout=self._timeout,
-            rank=Rank.LOGIN,
+            rank=rank,
         )
         return await self._http.send(request, token)
 

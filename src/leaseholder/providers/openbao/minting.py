@@ -1,0 +1,221 @@
+"""From a login for one lease to the lease.
+
+The login comes first, because its accessor must be on record before the read: by it a lease whose
+answer was lost is taken back. The token waits here for the read. What surely made nothing ends it.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from pydantic import JsonValue
+
+from leaseholder import errors, ports
+from leaseholder.api import durations
+from leaseholder.api.conditions import Reason
+from leaseholder.providers.openbao import calls, keeping, limits, paths, refusals, tokens, wire
+from leaseholder.providers.openbao.notes import Notes
+from leaseholder.secrecy import Credentials, Hidden
+
+_TOKENS: Final = "the login's tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A login that waits for its read."""
+
+    token: Hidden
+    notes: Notes
+    deadline: datetime
+
+
+class Minting:
+    """Makes leases."""
+
+    def __init__(
+        self,
+        ask: calls.Calls,
+        known: tokens.Tokens,
+        learned: limits.Limits,
+        now: Callable[[], datetime],
+        revoke: Callable[[ports.Lease], Awaitable[ports.Revocation]],
+    ) -> None:
+        self._ask = ask
+        self._tokens = known
+        self._limits = learned
+        self._keeping = keeping.Keeping(ask, learned, now)
+        self._now = now
+        self._revoke = revoke
+        self._prepared: dict[str, _Prepared] = {}
+
+    @property
+    def rights(self) -> tuple[paths.Right, ...]:
+        """What the login must be allowed, whatever is leased."""
+        if not self._tokens.one_for_all:
+            return (*paths.LEASES, *paths.ACCESSORS)
+        return (*paths.LEASES, *paths.ACCESSORS[:2])  # its own token is never revoked
+
+    async def prepare(self, attempt: ports.Attempt) -> Notes:
+        """Log in for this lease alone, and see whether the login may do all that it takes.
+
+        Raises:
+            Denied: it may not; the sentence has the lines for its policy.
+            Invalid: the path can't be leased, or the ttl is longer than what is known to be given.
+        """
+        source = paths.source(attempt.source)
+        for path, what in ((source.path, "leases of this path"), (keeping.TOKENS, _TOKENS)):
+            _refuse_too_long(attempt.ttl_seconds, self._limits.fresh(path), what)
+        await self._forget_late()
+        token = await self._tokens.own()
+        try:
+            seen = await self._ask.own_token(token)
+            _refuse_too_long(attempt.ttl_seconds, seen.period, f"{_TOKENS} (token_period)")
+            await self._refuse_without_rights(source, token)
+        except errors.ProviderError:
+            await self._discard(token)
+            raise
+        notes = Notes(shared=self._tokens.one_for_all).of_token(seen)
+        self._prepared[attempt.attempt_id] = _Prepared(token, notes, attempt.deadline)
+        return notes
+
+    async def issue(self, attempt: ports.Attempt) -> ports.Issued:
+        """Read once, then see to both ends of the lease."""
+        source = paths.source(attempt.source)
+        prepared = self._prepared.pop(attempt.attempt_id, None)
+        if prepared is None:
+            sentence = "the login for this lease isn't at hand any more; the next try makes one"
+            raise errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
+        before = self._now()
+        try:
+            leased = await self._read(attempt, source, prepared.token)
+        except errors.ProviderError as error:
+            if not (isinstance(error, errors.Unavailable) and error.sent):
+                await self._discard(prepared.token)
+            raise
+        issued_at = max(before, self._now() - timedelta(seconds=1))
+        notes = prepared.notes.but(
+            lease_ends_at=issued_at + timedelta(seconds=leased.lease_duration),
+            lease_renewable=leased.renewable,
+        )
+        lease = notes.lease(leased.lease_id, attempt.source, issued_at)
+        lease = await self._settled(lease, source, attempt.ttl_seconds)
+        await self._take_back_too_short(lease, attempt.ttl_seconds)
+        return ports.Issued(lease=lease, credentials=Credentials(_values(leased.data or {})))
+
+    # ------------------------------------------------------------------------ before the read
+
+    async def _refuse_without_rights(self, source: paths.Source, token: Hidden) -> None:
+        needed = (source.right, *self.rights)
+        lacking = await self._ask.lacking((*needed, source.other_right), token)
+        if source.right in lacking and source.other_right not in lacking:
+            raise refusals.other_method(source)
+        missing = tuple(right for right in lacking if right in needed)
+        if missing:
+            raise refusals.lacking(missing)
+
+    async def _forget_late(self) -> None:
+        """End the logins whose reads never came."""
+        late = [name for name, one in self._prepared.items() if one.deadline <= self._now()]
+        for name in late:
+            await self._discard(self._prepared.pop(name).token)
+
+    async def _discard(self, token: Hidden) -> None:
+        if not self._tokens.one_for_all:
+            await self._ask.discard(token)
+
+    # ------------------------------------------------------------------ the read, and after it
+
+    async def _read(
+        self, attempt: ports.Attempt, source: paths.Source, token: Hidden
+    ) -> wire.Leased:
+        answer = await self._ask.mint(attempt, source, token)
+        if answer.status == 403 and not await self._ask.alive(token):
+            sentence = "the login for this lease has ended already; the next try makes another"
+            raise errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
+        if answer.status not in (200, 201, 202):
+            raise refusals.unminted(answer, source)
+        leased = answer.parse(wire.Leased)
+        if leased is None:
+            raise refusals.bad_answer(answer, sent=True)
+        if not leased.lease_id:
+            raise _no_lease(source)
+        return leased
+
+    async def _settled(
+        self, lease: ports.Lease, source: paths.Source, ttl: int | None
+    ) -> ports.Lease:
+        """The new lease with the life that was asked for, as far as the server gives it.
+
+        The read can't ask for a length, a renewal can, also for a shorter one. What fails here
+        leaves a good lease, and is made up for when it is extended.
+        """
+        notes = self._keeping.taught(Notes.read(lease.handle), source.path, lease.issued_at)
+        end = notes.lease_ends_at or lease.expires_at
+        wanted = end if ttl is None else lease.issued_at + timedelta(seconds=ttl)
+        try:
+            notes = await self._keeping.token_until(notes, min(wanted, end))
+            if notes.lease_renewable and abs((wanted - end).total_seconds()) > keeping.SLACK:
+                notes = await self._keeping.lease_until(lease, source.path, notes, wanted)
+                notes = await self._keeping.token_until(notes, notes.lease_ends_at or wanted)
+        except errors.ProviderError:
+            # The answer may be lost of a renewal that made it shorter.
+            notes = notes.but(lease_ends_at=min(end, wanted))
+        return notes.lease(lease.id, lease.source, lease.issued_at)
+
+    async def _take_back_too_short(self, lease: ports.Lease, ttl: int | None) -> None:
+        """Refuse a lease that can never live as long as was asked: it would be replaced at once.
+
+        Raises:
+            Invalid: so it is, and it was taken back.
+            Unavailable: it couldn't be taken back, so it is as if its answer was lost.
+        """
+        if ttl is None or lease.latest is None:
+            return
+        longest = int((lease.latest - lease.issued_at).total_seconds())
+        if longest >= ttl - keeping.SLACK:
+            return
+        try:
+            taken_back = (await self._revoke(lease)).done
+        except errors.ProviderError:
+            taken_back = False
+        if not taken_back:
+            sentence = "the lease is shorter than was asked for, and couldn't be taken back yet"
+            raise errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=True)
+        raise _too_long(ttl, longest, "leases of this path, or tokens of the login,")
+
+
+def _no_lease(source: paths.Source) -> errors.Invalid:
+    """The path answered, but not with a lease."""
+    sentence = (
+        f"{source.path} gives no lease: its answer is a plain value (kv, static roles) or the role "
+        "has no leases (pki: set generate_lease); name a path whose answer has a lease_id"
+    )
+    return errors.Invalid(Reason.INVALID, sentence)
+
+
+def _refuse_too_long(ttl: int | None, longest: int | None, what: str) -> None:
+    if ttl is not None and longest and longest < ttl - keeping.SLACK:
+        raise _too_long(ttl, longest, what)
+
+
+def _too_long(asked: int, longest: int, what: str) -> errors.Invalid:
+    sentence = (
+        f"a ttl of {_length(asked)} is longer than {what} can live, which is {_length(longest)}: "
+        "write a shorter one in ttl, or raise the maximum at the server"
+    )
+    return errors.Invalid(Reason.TTL_TOO_LONG, sentence)
+
+
+def _length(seconds: int) -> str:
+    return durations.render(timedelta(seconds=seconds))
+
+
+def _values(data: Mapping[str, JsonValue]) -> dict[str, str]:
+    """Each value as the Secret is to hold it: what is no string as JSON, nulls not at all."""
+    return {
+        key: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+        for key, value in data.items()
+        if value is not None
+    }
