@@ -102,6 +102,8 @@ class Health:
     clock_skew: int
     """Provider's clock minus ours, in seconds."""
     capabilities: tuple[str, ...]
+    caveat: str = ""
+    """What the way to log in keeps us from promising, in a sentence."""
 
 
 class Provider(Protocol):

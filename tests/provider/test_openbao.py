@@ -486,6 +486,7 @@ async def test_health_tells_version_clock_and_what_can_be_done(world: World) -> 
     assert health.server_version.startswith("2.")
     assert abs(health.clock_skew) <= 2
     assert health.capabilities == ("Extend", "Inspect", "Revoke", "Recover")
+    assert not health.caveat
 
 
 @pytest.mark.parametrize("off", [-600.0, 600.0])
@@ -578,7 +579,9 @@ async def test_a_ready_made_token_is_shared_and_finds_nothing_again(world: World
     assert not adapter.capabilities({}).recoverable
     assert not adapter.capabilities(issued.lease.handle).recoverable
     assert await adapter.recover(attempt) == ()
-    assert (await adapter.check()).capabilities == ("Extend", "Inspect", "Revoke")
+    health = await adapter.check()
+    assert health.capabilities == ("Extend", "Inspect", "Revoke")
+    assert "all leases share one ready-made token" in health.caveat
     extended = await adapter.extend(issued.lease, adapter.now() + timedelta(hours=3))
     assert extended.expires_at == extended.latest
     assert 7100 <= left(adapter, extended) <= 7200

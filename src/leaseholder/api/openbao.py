@@ -23,10 +23,9 @@ def _path(default: str | None = None, *, what: str, leased: bool = False) -> Wit
         ),
     ]
     if leased:
-        reserved = list(RESERVED)
         rules.append(
             base.rule(
-                f"!self.split('/').exists(part, part in {reserved} && !self.endsWith('/' + part))",
+                f"!self.matches('(^|/)({'|'.join(RESERVED)})/')",
                 "write a path of a secrets engine, such as database/creds/orders: nothing under "
                 f"{', '.join(f'{name}/' for name in RESERVED)} is a lease",
             )

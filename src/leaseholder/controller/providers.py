@@ -193,7 +193,7 @@ def _status(
         type=ConditionType.READY,
         status="True" if failure is None else "False",
         reason=Reason.READY if failure is None else failure.reason,
-        message="the provider answers and the login works" if failure is None else failure.sentence,
+        message=_found_well(health) if failure is None else failure.sentence,
         last_transition_time=now,
         observed_generation=known.metadata.generation,
     )
@@ -216,3 +216,8 @@ def _status(
             **learned,
         }
     )
+
+
+def _found_well(health: ports.Health | None) -> str:
+    well = "the provider answers and the login works"
+    return f"{well}; {health.caveat}" if health is not None and health.caveat else well

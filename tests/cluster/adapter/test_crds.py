@@ -90,7 +90,12 @@ async def test_what_a_user_may_write_is_taken(user: kube.Kube, place: objects.Pl
                 {"infisical": None, "openbao": {"path": path}},
                 "nothing under sys/, auth/, identity/, cubbyhole/ is a lease",
             )
-            for path in ("sys/leases/lookup", "auth/token/create", "team1/identity/oidc/token/x")
+            for path in (
+                "sys/leases/lookup",
+                "auth/token/create",
+                "team1/identity/oidc/token/x",
+                "a/sys/b/sys",
+            )
         ),
         ({"ttl": "59s"}, "ttl is too short: write 60s or more"),
         ({"ttl": "1d"}, "write a Kubernetes duration made of h, m and s"),

@@ -148,6 +148,7 @@ class FakeProvider(Scripted):
         self.tags: dict[str, str] = {}
         """The attempt that each lease ever minted was for, by id."""
         self.default_ttl = 3600
+        self.caveat = ""
         self.notes: dict[str, Any] = {}
         """What ``prepare`` notes."""
         self.attempts: list[ports.Attempt] = []
@@ -166,7 +167,9 @@ class FakeProvider(Scripted):
 
     async def check(self) -> ports.Health:
         async with self._call("check"):
-            return ports.Health(server_version="1", clock_skew=0, capabilities=("Revoke",))
+            return ports.Health(
+                server_version="1", clock_skew=0, capabilities=("Revoke",), caveat=self.caveat
+            )
 
     async def prepare(self, attempt: ports.Attempt) -> Mapping[str, Any]:
         async with self._call("prepare"):

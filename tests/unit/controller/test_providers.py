@@ -58,6 +58,17 @@ async def test_a_provider_is_looked_at_and_told_ready() -> None:
     assert [note.reason for _, note in world.cluster.notes] == ["Ready"]
 
 
+async def test_what_a_way_to_log_in_cannot_do_is_said_while_all_is_well() -> None:
+    world = World()
+    world.provider.caveat = "all leases share one token"
+    async with watching(world) as watch:
+        await watch.offer(REF, FIRST)
+        await world.trace.until(lambda: ready(world))
+    found = conditions.find(status(world).conditions, ConditionType.READY)
+    assert found is not None
+    assert found.message.endswith("the login works; all leases share one token")
+
+
 async def test_what_we_write_into_status_is_not_taken_for_a_change() -> None:
     world = World()
     async with watching(world) as watch:

@@ -23,6 +23,10 @@ from leaseholder.providers.turns import Rank
 BY_ACCESSOR: Final = "accessor/"
 """What the id of a lease begins with that is known by its token only."""
 _CAPABILITIES: Final = ("Extend", "Inspect", "Revoke")
+_SHARED: Final = (
+    "all leases share one ready-made token: they end with it, and a lease whose answer is lost "
+    "can't be found and lives until it expires"
+)
 
 
 class OpenBao:
@@ -83,6 +87,7 @@ class OpenBao:
             server_version=health.version or None,
             clock_skew=self._http.clock.skew,
             capabilities=(*_CAPABILITIES, *(() if self._tokens.one_for_all else ("Recover",))),
+            caveat=_SHARED if self._tokens.one_for_all else "",
         )
 
     async def prepare(self, attempt: ports.Attempt) -> Mapping[str, Any]:
