@@ -11,8 +11,8 @@ from leaseholder.api import base, durations, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord, State
-from leaseholder.core import debts, live, plan, project, rollout
-from leaseholder.core.steps import DeleteSecret, Disown, Drop, Idle, Release, Step
+from leaseholder.core import debts, live, plan, project, rollout, schedule
+from leaseholder.core.steps import DeleteSecret, Disown, Drop, Idle, Look, Release, Step
 from leaseholder.core.view import View
 
 NAMESAKE_AGAIN = timedelta(seconds=10)
@@ -42,7 +42,7 @@ def vanished(view: View) -> Step:
     if view.namesake is not None and _in_use(view, view.namesake):
         owing = replace(view, records=view.in_state(State.REVOKING))
         again = Idle(view.now + NAMESAKE_AGAIN)
-        return live.unclear(view) or debts.next_step(owing) or again
+        return live.unclear(view) or debts.next_step(owing) or _look(view) or again
     own = _without_heirloom(view)
     left = view.now + HEIRLOOM_AGAIN if own is not view else None
     moments = [at for at in (debts.wake(view), left) if at is not None]
@@ -66,10 +66,37 @@ def _in_use(view: View, namesake: DynamicLease) -> bool:
 
     A shared account must be free before the namesake can mint: nothing is gained by waiting.
     """
-    held = view.in_state(State.HELD, State.SUPERSEDED)
-    alive = [r for r in held if not view.expired(r) and not plan.one_slot(view, r)]
+    alive = [r for r in view.in_state(State.HELD, State.SUPERSEDED) if _may_live(view, r)]
     shown = any(view.named_anywhere(record) for record in alive)
     return shown or (bool(alive) and not rollout.moved_on(namesake, view.now))
+
+
+def _may_live(view: View, record: LeaseRecord) -> bool:
+    """Whether workloads may use the lease; past its known end if it may have been extended."""
+    if plan.one_slot(view, record):
+        return False
+    return not view.expired(record) or _unasked(view, record)
+
+
+def _unasked(view: View, record: LeaseRecord) -> bool:
+    """Whether the provider, which can tell, hasn't been asked since the lease's known end.
+
+    What is known is a lower bound: a status that told of extensions went with its DynamicLease.
+    """
+    can, end = view.capabilities.get(record.name), view.expiry(record)
+    shown = view.memory.shown_at.get(record.name)
+    asked = shown is not None and end is not None and shown >= end
+    return can is not None and can.verifiable and not asked
+
+
+def _look(view: View) -> Look | None:
+    """Ask about a lease that is past its known end before it counts as over."""
+    for record in view.in_state(State.HELD, State.SUPERSEDED):
+        looked = view.memory.looked.get(record.name)
+        due = looked is None or view.now >= looked + timedelta(seconds=schedule.LOOK_AGAIN)
+        if due and view.expired(record) and _may_live(view, record):
+            return Look(record)
+    return None
 
 
 def _settle(view: View) -> Step | None:

@@ -445,7 +445,8 @@ async def test_a_restored_namesake_finds_the_lease_of_a_secret_without_marks_ali
     await world.settle()
     assert [*world.provider.live] == ["lease-1"]
     await world.settle(after=3700)
-    await world.settle(after=10)
+    for _ in range(3):
+        await world.settle(after=10)
     assert world.records == []
 
 
@@ -464,3 +465,18 @@ async def test_the_lease_of_a_secret_that_lost_its_notes_lives_out_its_overlap_a
     await world.settle()
     assert (world.ready, world.secret) == ("Ready", "lease-2")
     assert world.records == [("Superseded", "lease-1"), ("Held", "lease-2")]
+
+
+async def test_a_restored_namesake_does_not_cost_a_lease_that_was_extended_its_overlap() -> None:
+    world = await held()
+    for _ in range(3):
+        await world.settle(after=2400)
+    forerunner = world.holder
+    del world.cluster.leases[KEY]
+    world.cluster.user_applies(manifest())
+    world.crash()
+    world.holder = forerunner
+    await world.settle(after=10)
+    await world.settle(after=10)
+    assert [*world.provider.live] == ["lease-1"]
+    assert world.secret == "lease-1"

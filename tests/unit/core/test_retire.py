@@ -15,6 +15,7 @@ from leaseholder.core.steps import (
     Drop,
     Hold,
     Idle,
+    Look,
     Release,
     Report,
     Revoke,
@@ -265,10 +266,24 @@ def test_a_namesake_does_not_keep_an_unclear_attempt_from_being_claimed() -> Non
 
 
 def test_a_namesake_that_never_delivers_does_not_keep_a_dead_credential() -> None:
-    dead = views.record(expires=0)
+    dead = views.record(expires=-10)
     secret = views.secret(dead)
     seen = views.view(dead, secrets=(secret,), vanished=True, namesake=views.lease())
-    assert decide(seen) == DeleteSecret(secret)
+    asked = replace(seen, memory=Memory(shown_at={dead.name: views.at(-5)}))
+    assert decide(asked) == DeleteSecret(secret)
+    blind = views.view(dead, secrets=(secret,), can=None, vanished=True, namesake=views.lease())
+    assert decide(blind) == DeleteSecret(secret)
+
+
+def test_a_lease_past_its_known_end_is_asked_about_before_its_namesake_loses_it() -> None:
+    held = views.record(expires=-10)
+    seen = views.view(held, secrets=(views.secret(held),), vanished=True, namesake=views.lease())
+    assert decide(seen) == Look(held)
+    looked = replace(seen, memory=Memory(looked={held.name: seen.now}))
+    assert isinstance(decide(looked), Idle)
+    assert decide(views.later(looked, 5)) == Look(held)
+    extended = Memory(leases={held.name: views.known(held, 600)})
+    assert isinstance(decide(replace(seen, memory=extended)), Idle)
 
 
 def test_a_secret_that_shows_none_of_its_leases_is_left_to_a_namesake_that_wants_it() -> None:
