@@ -61,6 +61,8 @@ class Truth(fakecluster.FakeCluster):
         self.hooks = Hooks()
         self.shut: set[str] = set()
         """Namespaces that are on their way out."""
+        self.keeps_secrets = False
+        """We aren't allowed to delete Secrets."""
 
     def shows(self, key: tuple[str, str]) -> str:
         """The lease whose credentials a Secret holds; empty where it holds none."""
@@ -96,6 +98,8 @@ class Truth(fakecluster.FakeCluster):
             hook(current, key, value)
 
     async def delete_secret(self, current: ports.SecretView) -> None:
+        if self.keeps_secrets:
+            raise errors.Refused(Reason.WRITE_REFUSED, "deleting Secrets is forbidden")
         known = self.secrets.get((current.namespace, current.name))
         await super().delete_secret(current)
         if known is not None:

@@ -41,9 +41,13 @@ class Judge:
         self._holders: dict[str, str] = {}
         """Uid that each attempt was for."""
         self._forced_off: set[str] = set()
-        self._unfenced: set[str] = set()
-        """Leases that were revoked while no Secret was there: a former leader that stands just
-        before its POST can't be fenced off. Somebody overwrites what it writes."""
+        self._taken: set[str] = set()
+        """Attempts whose record somebody deleted while a process held the lease in hand: as long
+        as no process ends, promise 1 stands."""
+        self._inherited: set[str] = set()
+        """Leases of a forerunner that the workloads of its namesake use."""
+        self._heir_since: float | None = None
+        """When the namesake first put a lease of its own into its Secret."""
         self._forced_out: set[str] = set()
         """Leases whose revocation began while a limit forced the oldest out: it goes on."""
         self._broken: list[Broken] = []
@@ -67,15 +71,18 @@ class Judge:
 
     def tampered(self) -> None:
         """Somebody changed what is ours: one more mint may be needed."""
-        self._replaced.clear()
-        self._pods = ""
-        self._allow()
+        self.overlaps_lost()
 
     def overlaps_lost(self) -> None:
         """A restore dropped what records said of overlap."""
         self._replaced.clear()
+        self._inherited.clear()
         self._pods = ""
         self._allow()
+
+    def inherits(self, shown: str) -> None:
+        """A DynamicLease came back under another uid: its workloads use what the Secret shows."""
+        self._inherited, self._heir_since = {shown} - {""}, None
 
     def secret_lost(self, values: Mapping[str, str]) -> None:
         """A user deleted the Secret: its lease lives on until another one is delivered."""
@@ -107,10 +114,16 @@ class Judge:
         """The DynamicLease is to be deleted: what its Secret shows may be its owner's to keep."""
         if dl.spec.deletion.policy == "Orphan":
             self._orphans |= self.shown()
+        uid = dl.metadata.uid
+        left = [m.id for m in self.living() if self._holders.get(m.id) == uid]
+        if left and names.FINALIZER not in dl.metadata.finalizers and uid not in self._forced_off:
+            self.broke(5, f"the DynamicLease is gone at once, and {left} live on")
 
     def record_taken(self, gone: record.LeaseRecord) -> None:
         """Somebody deleted a record by hand."""
-        self._forgiven.add(gone.spec.attempt_id)
+        known = (m.leases for p in self._world.processes for m in p.memories)
+        in_hand = gone.state is record.State.ATTEMPT and any(gone.name in ls for ls in known)
+        (self._taken if in_hand else self._forgiven).add(gone.spec.attempt_id)
         self._pods = ""
         self._allow()
 
@@ -122,6 +135,7 @@ class Judge:
         """A process ends; what it had in hand is lost and may be needed anew."""
         busy = process.gate.paused or not process.alive
         in_hand = any(m.credentials or m.lost for m in process.memories)
+        self._forgiven |= self._taken
         if busy or in_hand:
             self._allow()
 
@@ -186,8 +200,11 @@ class Judge:
             r.status.lease_id == minted.id or r.spec.attempt_id == minted.attempt for r in ledger
         ):
             return True
-        memories = (m for p in self._world.processes for m in p.memories)
-        return any(lost.id == minted.id for m in memories for _, lost in m.lost.values())
+        memories = [m for p in self._world.processes for m in p.memories]
+        if any(lost.id == minted.id for m in memories for _, lost in m.lost.values()):
+            return True
+        in_hand = (one.id == minted.id for m in memories for one in m.leases.values())
+        return minted.attempt in self._taken and any(in_hand)
 
     def shown(self) -> set[str]:
         """The leases whose credentials stand in a Secret."""
@@ -242,9 +259,8 @@ class Judge:
         self._world.figures.mints += 1
 
     def _revoking(self, minted: server.Minted) -> None:
-        if self._world.secret_key not in self._world.truth.secrets:
-            self._unfenced.add(minted.id)
         promises.make_before_break(self, minted)
+        promises.namesake_moves_first(self, minted)
         promises.secrets_go_first(self, minted)
         self._world.figures.revocations += 1
 
@@ -261,10 +277,14 @@ class Judge:
                 self._replaced[lost] = self._world.clock.seconds
         if before and before != after:
             self._replaced[before] = self._world.clock.seconds
+        dl = self._world.dl
+        mine = dl is not None and self._holders.get(after) == dl.metadata.uid
+        if mine and key == self._world.secret_key and self._heir_since is None:
+            self._heir_since = self._world.clock.seconds
         minted = self._world.server.leases.get(after)
-        if minted is None or after in self._unfenced or minted.attempt in self._forgiven:
+        if minted is None or minted.attempt in self._forgiven:
             return
-        if not before and self._world.paused_at("write_secret"):
+        if not before and self._world.posts_late:
             return  # DESIGN's known rest: a former leader just before its POST
         if minted.by_us or (minted.killed and before):
             self.broke(2, f"{after} is put into a Secret, and we had revoked it")

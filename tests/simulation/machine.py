@@ -265,6 +265,10 @@ class Histories(stateful.RuleBasedStateMachine):
     def delete_rival(self) -> None:
         self.world.delete_rival()
 
+    @stateful.rule(forbidden=st.booleans())
+    def forbid_deletes(self, forbidden: bool) -> None:
+        self.world.forbid_deletes(forbidden=forbidden)
+
     @stateful.rule()
     def strip_label(self) -> None:
         self.world.strip_label()

@@ -86,6 +86,8 @@ def no_dead_credential(judge: "Judge") -> None:
         if _ended_by_choice(judge, dl, shown):
             return
         raise Broken(2, f"Ready, but the Secret shows {shown or 'nothing'}, which doesn't live")
+    if _former(world, dl):
+        raise Broken(2, f"Secrets {_former(world, dl)} are left under former names")
     values = world.truth.values[dl.metadata.namespace, dl.secret_name]
     unseen = judge._edits and judge._strips
     if values.get(server.PASSWORD) != f"password of {shown}" and not unseen:
@@ -120,6 +122,8 @@ def make_before_break(judge: "Judge", minted: server.Minted) -> None:
     mine = judge._holders.get(minted.id) == dl.metadata.uid
     if world.truth.shows(key) == minted.id and (mine or not _proves_nothing(world, key, minted)):
         judge.broke(3, f"{minted.id} is revoked while the Secret shows it")
+    if any(world.truth.shows(former) == minted.id for former in _former(world, dl)):
+        judge.broke(3, f"{minted.id} is revoked while a Secret under a former name shows it")
     by_hand, forced = minted.attempt in judge._forgiven, judge.forced_out(minted, dl)
     moves = bool(dl.spec.rotation.restart_targets) and mine and not forced
     if moves and minted.id == judge._pods:
@@ -130,6 +134,33 @@ def make_before_break(judge: "Judge", minted: server.Minted) -> None:
     overlap = durations.parse(dl.spec.rotation.overlap).total_seconds()
     if world.clock.seconds < replaced + overlap - 1:
         judge.broke(3, f"{minted.id} is revoked before its overlap is over")
+
+
+def _former(world: "World", dl: lease.DynamicLease) -> list[tuple[str, str]]:
+    """The Secrets of a DynamicLease under names that it doesn't want any more."""
+    marked = [
+        key
+        for key, view in world.truth.secrets.items()
+        if view.labels.get(names.OWNER_UID) == dl.metadata.uid
+    ]
+    return [key for key in marked if key != (dl.metadata.namespace, dl.secret_name)]
+
+
+def namesake_moves_first(judge: "Judge", minted: server.Minted) -> None:
+    """Make before break, after a restore under another uid: the forerunner's lease lives on until
+    its namesake has delivered one of its own and the overlap is over.
+
+    Exempt: one slot, which must be free before.
+    """
+    world, dl = judge._world, judge._world.dl
+    if dl is None or dl.deleting or minted.id not in judge._inherited:
+        return
+    if world.kind.can.slots == "One" or not world.server.lives(minted.id):
+        return
+    overlap = durations.parse(dl.spec.rotation.overlap).total_seconds()
+    since = judge._heir_since
+    if since is None or world.clock.seconds < since + overlap - 1:
+        judge.broke(3, f"{minted.id} is revoked before its namesake's workloads have moved on")
 
 
 def _proves_nothing(world: "World", key: tuple[str, str], minted: server.Minted) -> bool:

@@ -25,6 +25,10 @@ KEY: Final = units.KEY
 RIVAL: Final = (SHOP, "billing")
 ROLLOUT: Final = 30.0
 """Seconds until replaced pods are up."""
+LATE_WRITE: Final = 3.0
+"""Seconds after which a write reaches the API server whose caller gave up."""
+_READ_AND_WRITE: Final = 2
+"""Calls of a delivery after it read the record: the DynamicLease, the Secret's write."""
 MOST_CALLS: Final = 3000
 """Calls at one go; with ``MOST_A_SECOND`` for each second of a wait: more is busy for nothing."""
 MOST_A_SECOND: Final = 15
@@ -71,6 +75,7 @@ class World:
         self._nonces = itertools.count(1)
         self._statuses: list[lease.DynamicLeaseStatus] = []
         self._ledgers: list[dict[str, record.LeaseRecord]] = []
+        self._late_write = 0.0
         self.stuck = False
         """Pods that are replaced don't come up."""
         self.workload = self.truth.user_runs("orders")
@@ -161,7 +166,7 @@ class World:
     @property
     def calm_for(self) -> float:
         """Seconds since the last disturbance; none while something is out of order."""
-        troubled = self.server.lagging or self.server.stubborn
+        troubled = self.server.lagging or self.server.stubborn or self.truth.keeps_secrets
         well = self.server.state is server.State.UP and not troubled
         well = well and bool(self.processes) and all(p.runs and not p.deaf for p in self.processes)
         if not well:
@@ -170,7 +175,9 @@ class World:
 
     def _later(self, side: gate.Side, effect: Callable[[], Awaitable[object]]) -> None:
         """An effect that comes after its caller gave up."""
-        after = self.kind.commits_late if side is gate.Side.PROVIDER else 3.0
+        after = self.kind.commits_late if side is gate.Side.PROVIDER else LATE_WRITE
+        if side is gate.Side.WRITE:
+            self._late_write = self.clock.seconds + after
         self.disturbed()
 
         async def act() -> None:
@@ -221,10 +228,12 @@ class World:
         """The DynamicLease comes back from a backup under a new uid, beside its old Secret."""
         if self.dl is None or self.dl.deleting:
             return
+        shown = self.truth.shows(self.secret_key)
         old = self.truth.leases.pop(KEY).holder
         for key in [key for key in self.truth.secrets if key[0] == SHOP]:
             self.truth.user_changed(self.truth.user_writes_secret(*key, owner_uids=()))
         self.judge.overlaps_lost()
+        self.judge.inherits(shown)
         self._changed(old)
         self.apply()
 
@@ -412,6 +421,12 @@ class World:
             self._rolled_out()
         self.settle()
 
+    def forbid_deletes(self, *, forbidden: bool) -> None:
+        """Somebody takes our right to delete Secrets, or gives it back."""
+        self.truth.keeps_secrets = forbidden
+        self.disturbed()
+        self.settle()
+
     def _restarting(self, known: ports.Workload, key: str, value: str) -> None:
         self.judge.restarting(known, key, value)
         self.loop.call_later(ROLLOUT, self._rolled_out)
@@ -487,6 +502,7 @@ class World:
             process.gate.release()
             process.lists()
         self.server.state, self.server.lagging, self.server.stubborn = server.State.UP, False, 0
+        self.truth.keeps_secrets = False
         self.stick(stuck=False)
         if not self.processes:
             self.start()
@@ -505,9 +521,14 @@ class World:
             self.wait(3600)
         self.judge.at_the_end()
 
-    def paused_at(self, call: str) -> bool:
-        """Whether a process that still runs was ever paused just before that call."""
-        return any((call, gate.Fate.PAUSE) in process.gate.met for process in self.processes)
+    @property
+    def posts_late(self) -> bool:
+        """Whether a Secret's write is under way that was decided long before.
+
+        A process stood still after it had read the record, or the write is on its way since.
+        """
+        resumed = any(process.gate.since_pause <= _READ_AND_WRITE for process in self.processes)
+        return resumed or self.clock.seconds <= self._late_write
 
     def close(self) -> None:
         """End all processes, so that nothing is left on the loop."""
