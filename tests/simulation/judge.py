@@ -85,10 +85,16 @@ class Judge:
         self._inherited, self._heir_since = {shown} - {""}, None
 
     def secret_lost(self, values: Mapping[str, str]) -> None:
-        """A user deleted the Secret: its lease lives on until another one is delivered."""
-        shown = values.get(server.SHOWS, "")
-        if shown:
+        """A user deleted the Secret: its lease lives on until another one is delivered.
+
+        Where status didn't yet tell of that lease, nobody may know that it was ever delivered.
+        """
+        shown, dl = values.get(server.SHOWS, ""), self._world.dl
+        told = dl.status.lease if dl is not None else None
+        if told is not None and told.id == shown:
             self._replaced[shown] = math.inf
+        else:
+            self._pods = ""
         self._allow()
 
     def edited(self) -> None:

@@ -203,9 +203,9 @@ class Histories(stateful.RuleBasedStateMachine):
     def force_off_finalizer(self) -> None:
         self.world.force_off_finalizer()
 
-    @stateful.rule()
-    def restore_elsewhere(self) -> None:
-        self.world.restore_elsewhere()
+    @stateful.rule(gap=st.booleans())
+    def restore_elsewhere(self, gap: bool) -> None:
+        self.world.restore_elsewhere(gap=gap)
 
     @stateful.rule()
     def shut_namespace(self) -> None:

@@ -224,8 +224,11 @@ class World:
             self.truth.user_deletes(SHOP, NAME)
             self._changed()
 
-    def restore_elsewhere(self) -> None:
-        """The DynamicLease comes back from a backup under a new uid, beside its old Secret."""
+    def restore_elsewhere(self, *, gap: bool) -> None:
+        """The DynamicLease comes back from a backup under a new uid, beside its old Secret.
+
+        ``gap``: for a moment there is none, and who looks then may retire what was its.
+        """
         if self.dl is None or self.dl.deleting:
             return
         shown = self.truth.shows(self.secret_key)
@@ -233,9 +236,12 @@ class World:
         for key in [key for key in self.truth.secrets if key[0] == SHOP]:
             self.truth.user_changed(self.truth.user_writes_secret(*key, owner_uids=()))
         self.judge.overlaps_lost()
-        self.judge.inherits(shown)
-        self._changed(old)
+        if gap:
+            self._changed(old)
+        else:
+            self.judge.inherits(shown)
         self.apply()
+        self._changed(old)
 
     def force_off_finalizer(self) -> None:
         """Somebody takes the finalizer off by hand."""
