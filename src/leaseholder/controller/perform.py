@@ -93,11 +93,19 @@ class Performer:
             view.memory.failure = failure_of(error)
 
     async def _delete(self, view: View, secret: ports.SecretView) -> None:
-        """Delete a Secret; a refusal is told where somebody is there to be told."""
+        """Delete a Secret; a refusal is told where somebody is there to be told.
+
+        One under a former name may be wanted again since the DynamicLease was read.
+        """
+        dl = view.lease if view.lease is not None and not view.lease.deleting else None
+        if dl is not None:
+            now = await self.cluster.dynamic_lease(dl.metadata.namespace, dl.metadata.name)
+            if now is not None and now.secret_name == secret.name:
+                return
         try:
             await self.cluster.delete_secret(secret)
         except errors.Refused as error:
-            if view.lease is None or view.lease.deleting:
+            if dl is None:
                 raise
             view.memory.poked = False
             view.memory.failure = failure_of(error)

@@ -480,3 +480,12 @@ async def test_a_restored_namesake_does_not_cost_a_lease_that_was_extended_its_o
     await world.settle(after=10)
     assert [*world.provider.live] == ["lease-1"]
     assert world.secret == "lease-1"
+
+
+async def test_a_secret_that_is_wanted_again_since_the_look_is_not_deleted() -> None:
+    world = await held()
+    world.cluster.user_applies(manifest(target={"secretName": "other"}))
+    view, step = await world.upto(steps.DeleteSecret)
+    world.cluster.user_applies(manifest())
+    await world.performer.perform(view, step)
+    assert world.secret == "lease-1"
