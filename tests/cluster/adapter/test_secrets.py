@@ -37,6 +37,21 @@ async def test_a_secret_is_written_whole_and_foreign_labels_stay(
     assert list(await cluster.secrets_of(place.shop, "another")) == []
 
 
+async def test_the_leases_that_secrets_of_ours_name_are_known_and_others_are_not(
+    cluster: adapter.KubernetesCluster, user: kube.Kube, place: objects.Place
+) -> None:
+    owner = await objects.owner_of(user, place)
+    noted = {"leaseholder.dev/lease-id": f"lease-in-{place.shop}"}
+    draft = dataclasses.replace(objects.draft(place, owner, A="1"), annotations=noted)
+    await cluster.write_secret(draft, None)
+    notes = {"leaseholder.dev/lease-id": f"foreign-in-{place.shop}"}
+    foreign = {"namespace": place.shop, "name": "foreign", "annotations": notes}
+    await user.apply({"apiVersion": "v1", "kind": "Secret", "metadata": foreign})
+    shown = await cluster.leases_shown()
+    assert f"lease-in-{place.shop}" in shown
+    assert f"foreign-in-{place.shop}" not in shown
+
+
 async def test_a_dry_run_writes_nothing(
     cluster: adapter.KubernetesCluster, user: kube.Kube, place: objects.Place
 ) -> None:
