@@ -108,6 +108,11 @@ class _Late(Exception):
     """The deadline passed while a connection was being made."""
 
 
+def is_up(answer: Answer) -> bool:
+    """Whether an answer shows a server that works: any but one of 5xx."""
+    return answer.status < 500
+
+
 class Http:
     """The connections to one provider."""
 
@@ -120,7 +125,7 @@ class Http:
         clock: ports.Clock,
         observe: Observe,
         on_news: OnNews | None = None,
-        answers: Callable[[Answer], bool] = lambda answer: answer.status < 500,
+        is_up: Callable[[Answer], bool] = is_up,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """No connection is made yet.
@@ -132,7 +137,7 @@ class Http:
             clock: this machine's.
             observe: told of each request.
             on_news: told what happens to the provider.
-            answers: whether an answer shows that the provider is up, whatever it says.
+            is_up: whether an answer shows a server that works, whatever it says.
             transport: what to send with instead of the network.
         """
         self.clock = clocks.ProviderClock(clock, lambda: self._tell(News.CLOCK_SET))
@@ -144,7 +149,7 @@ class Http:
         self._trouble: errors.Unavailable | None = None
         self._credentialing = credentialing
         self._observe = observe
-        self._answers = answers
+        self._is_up = is_up
         self._transport = transport
         self._pace = pace.Pace(clock, limits.requests_per_minute)
         self._turns = turns.Turns(limits.concurrency)
@@ -250,7 +255,7 @@ class Http:
         else:
             answer = self._learn(request, response)
             outcome = failures.outcome_of(answer.status)
-            if self._answers(answer):
+            if self._is_up(answer):
                 self._circuit.answered()
             else:
                 self._failed(number, failures.in_trouble(answer.status))

@@ -12,6 +12,7 @@ from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import http, infisical, openbao, phase
 from leaseholder.providers import settings as known
+from leaseholder.providers.parts import Parts
 from leaseholder.providers.phase import roots
 
 _PORTS: Final = {"http": 80, "https": 443}
@@ -41,39 +42,22 @@ class Registry:
         Raises:
             Invalid: the spec names no provider that we know, or its url can't be used.
         """
-        base_url = address(access.spec)
-        if access.spec.phase is not None:
-            return phase.Phase(
-                access,
-                credentialing,
-                base_url=base_url,
-                clock=self.clock,
-                settings=self.settings.phase,
-                observe=self.observe,
-                on_news=self.on_news,
-            )
-        if access.spec.openbao is not None:
-            return openbao.OpenBao(
-                access,
-                credentialing,
-                base_url=base_url,
-                clock=self.clock,
-                settings=self.settings.openbao,
-                observe=self.observe,
-                on_news=self.on_news,
-            )
-        if access.spec.infisical is None:
-            raise _unknown()
-        return infisical.Infisical(
-            access,
-            credentialing,
-            base_url=base_url,
+        parts = Parts(
+            access=access,
+            credentialing=credentialing,
+            base_url=address(access.spec),
             clock=self.clock,
-            settings=self.settings.infisical,
             observe=self.observe,
             on_news=self.on_news,
-            shared=self._wallet,
         )
+        match provider.type_of(access.spec):
+            case "infisical":
+                return infisical.Infisical(parts, self.settings.infisical, self._wallet)
+            case "phase":
+                return phase.Phase(parts, self.settings.phase)
+            case "openbao":
+                return openbao.OpenBao(parts, self.settings.openbao)
+        raise _unknown()
 
 
 def address(spec: provider.ProviderSpec) -> str:

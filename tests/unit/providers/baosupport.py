@@ -12,6 +12,7 @@ import httpx
 from leaseholder import ports
 from leaseholder.api import provider
 from leaseholder.providers import openbao, registry
+from leaseholder.providers.parts import Parts
 from leaseholder.providers.settings import OpenBaoSettings
 from tests.unit.clocks import NOW, FakeClock
 from tests.unit.providers import support
@@ -160,15 +161,15 @@ def bench(
         spoken["namespace"] = namespace
     spec = provider.ProviderSpec.model_validate({"openbao": spoken})
     observed: list[tuple[str, str]] = []
-    adapter = openbao.OpenBao(
-        ports.Access(spec=spec, namespace="shop"),
-        credentialing,
+    parts = Parts(
+        access=ports.Access(spec=spec, namespace="shop"),
+        credentialing=credentialing,
         base_url=registry.address(spec),
         clock=clock,
-        settings=settings or OpenBaoSettings(),
         observe=lambda operation, outcome, _: observed.append((operation, outcome)),
         transport=httpx.MockTransport(server),
     )
+    adapter = openbao.OpenBao(parts, settings or OpenBaoSettings())
     return Bench(clock, server, credentialing, adapter, observed)
 
 

@@ -11,6 +11,7 @@ import httpx
 from leaseholder import ports
 from leaseholder.api import provider
 from leaseholder.providers import phase, registry
+from leaseholder.providers.parts import Parts
 from leaseholder.providers.settings import PhaseSettings
 from tests.unit.providers import support
 
@@ -166,13 +167,13 @@ def bench(
         {"phase": {"url": url, "auth": auth, "exclusive": exclusive}, "limits": limits or {}}
     )
     observed: list[tuple[str, str]] = []
-    adapter = phase.Phase(
-        ports.Access(spec=spec, namespace="shop"),
-        credentialing,
+    parts = Parts(
+        access=ports.Access(spec=spec, namespace="shop"),
+        credentialing=credentialing,
         base_url=registry.address(spec),
         clock=clock,
-        settings=settings or PhaseSettings(),
         observe=lambda operation, outcome, _: observed.append((operation, outcome)),
         transport=httpx.MockTransport(server),
     )
+    adapter = phase.Phase(parts, settings or PhaseSettings())
     return Bench(clock, server, credentialing, adapter, observed)

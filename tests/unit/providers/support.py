@@ -14,6 +14,7 @@ from leaseholder import errors, ports
 from leaseholder.api import provider, refs
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import infisical, registry
+from leaseholder.providers.parts import Parts
 from leaseholder.providers.settings import InfisicalSettings
 from leaseholder.secrecy import Hidden
 from tests.unit.clocks import NOW as NOW
@@ -215,14 +216,13 @@ def bench(
         assert seconds >= 0
         observed.append((operation, outcome))
 
-    adapter = infisical.Infisical(
-        ports.Access(spec=spec, namespace="shop"),
-        credentialing,
+    parts = Parts(
+        access=ports.Access(spec=spec, namespace="shop"),
+        credentialing=credentialing,
         base_url=registry.address(spec),
         clock=clock,
-        settings=settings or InfisicalSettings(),
         observe=observe,
-        shared=wallet,
         transport=httpx.MockTransport(server),
     )
+    adapter = infisical.Infisical(parts, settings or InfisicalSettings(), wallet)
     return Bench(clock, server, credentialing, adapter, observed, wallet)

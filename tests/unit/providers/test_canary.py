@@ -12,6 +12,7 @@ from leaseholder import errors, ports
 from leaseholder.api import provider
 from leaseholder.providers import infisical
 from leaseholder.providers.infisical import wire
+from leaseholder.providers.parts import Parts
 from leaseholder.providers.settings import InfisicalSettings
 from tests.unit.providers import support
 
@@ -125,17 +126,16 @@ async def test_the_http_librarys_own_logs_show_nothing_even_at_debug(
     talkative_server: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    clock = support.FakeClock()
     auth = support.UNIVERSAL
     spec = {"infisical": {"url": talkative_server, "auth": auth}}
-    adapter = infisical.Infisical(
-        ports.Access(spec=provider.ProviderSpec.model_validate(spec), namespace="shop"),
-        support.FakeCredentialing(),
+    parts = Parts(
+        access=ports.Access(spec=provider.ProviderSpec.model_validate(spec), namespace="shop"),
+        credentialing=support.FakeCredentialing(),
         base_url=talkative_server,
-        clock=clock,
-        settings=InfisicalSettings(),
+        clock=support.FakeClock(),
         observe=lambda *_: None,
     )
+    adapter = infisical.Infisical(parts, InfisicalSettings())
     issued = await adapter.issue(support.attempt())
     assert issued.credentials.reveal()["DB_PASSWORD"].startswith(CANARY)
     with pytest.raises(errors.Unavailable) as caught:

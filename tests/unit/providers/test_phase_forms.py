@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import phase, registry
+from leaseholder.providers import registry
 from leaseholder.providers.phase import leases, roots, tokens, wire
-from leaseholder.providers.settings import PhaseSettings
 from leaseholder.secrecy import Hidden
-from tests.unit.providers import phasebench, support, test_registry
+from tests.unit.providers import phasebench
 
 HEX = phasebench.HEX
 AUTH = {"tokenSecretRef": {"name": "phase", "key": "token"}}
@@ -125,23 +124,6 @@ def test_an_address_has_one_spelling(url: str, address: str) -> None:
 )
 def test_a_token_is_asked_about_beside_the_public_api(base: str, asked: str) -> None:
     assert roots.tokens(base) == asked
-
-
-def test_a_phase_spec_makes_a_phase_adapter() -> None:
-    assert isinstance(test_registry.build(spec("https://api.phase.dev")), phase.Phase)
-
-
-def test_the_adapter_is_not_built_from_another_providers_spec() -> None:
-    with pytest.raises(errors.Invalid) as caught:
-        phase.Phase(
-            ports.Access(spec=provider.ProviderSpec(), namespace=None),
-            support.FakeCredentialing(),
-            base_url="https://x.test",
-            clock=support.FakeClock(),
-            settings=PhaseSettings(),
-            observe=lambda *_: None,
-        )
-    assert caught.value.reason is Reason.PROVIDER_MISMATCH
 
 
 LENGTH = pydantic.TypeAdapter(wire.Length)

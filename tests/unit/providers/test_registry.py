@@ -1,13 +1,23 @@
 """Which adapter, and under which address."""
 
+from typing import Any
+
 import pytest
 
 from leaseholder import errors, ports
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import infisical, registry
-from leaseholder.providers.settings import InfisicalSettings, ProviderSettings
+from leaseholder.providers import infisical, openbao, phase, registry
+from leaseholder.providers.parts import Parts
+from leaseholder.providers.settings import (
+    InfisicalSettings,
+    OpenBaoSettings,
+    PhaseSettings,
+    ProviderSettings,
+)
 from tests.unit.providers import support
+
+TOKEN = {"tokenSecretRef": {"name": "auth", "key": "token"}}
 
 
 def spec(url: str) -> provider.ProviderSpec:
@@ -66,17 +76,30 @@ def build(known: provider.ProviderSpec) -> ports.Provider:
     return builder.build(ports.Access(spec=known, namespace="shop"), support.FakeCredentialing())
 
 
-def test_an_infisical_spec_makes_an_infisical_adapter() -> None:
-    assert isinstance(build(spec("https://us.infisical.com")), infisical.Infisical)
+@pytest.mark.parametrize(
+    ("spec_of", "kind"),
+    [
+        ({"infisical": {"url": "https://x.test", "auth": support.UNIVERSAL}}, infisical.Infisical),
+        ({"phase": {"url": "https://x.test", "auth": TOKEN}}, phase.Phase),
+        ({"openbao": {"url": "https://x.test", "auth": {"token": TOKEN}}}, openbao.OpenBao),
+    ],
+)
+def test_a_spec_makes_an_adapter_of_its_kind(spec_of: dict[str, Any], kind: type) -> None:
+    assert isinstance(build(provider.ProviderSpec.model_validate(spec_of)), kind)
 
 
 def test_an_adapter_is_not_built_from_another_providers_spec() -> None:
-    with pytest.raises(errors.Invalid):
-        infisical.Infisical(
-            ports.Access(spec=provider.ProviderSpec(), namespace=None),
-            support.FakeCredentialing(),
-            base_url="https://x.test",
-            clock=support.FakeClock(),
-            settings=InfisicalSettings(),
-            observe=lambda *_: None,
-        )
+    parts = Parts(
+        access=ports.Access(spec=provider.ProviderSpec(), namespace=None),
+        credentialing=support.FakeCredentialing(),
+        base_url="https://x.test",
+        clock=support.FakeClock(),
+        observe=lambda *_: None,
+    )
+    for build_ in (
+        lambda: infisical.Infisical(parts, InfisicalSettings()),
+        lambda: phase.Phase(parts, PhaseSettings()),
+        lambda: openbao.OpenBao(parts, OpenBaoSettings()),
+    ):
+        with pytest.raises(errors.Invalid):
+            build_()

@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import httpx
-
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import http, settings, ttl
@@ -27,6 +25,7 @@ from leaseholder.providers.infisical import (
     wire,
 )
 from leaseholder.providers.infisical import login as logins
+from leaseholder.providers.parts import Parts
 from leaseholder.providers.turns import Rank
 
 _MARGIN_SECONDS: Final = 2
@@ -39,33 +38,19 @@ class Infisical:
 
     def __init__(
         self,
-        access: ports.Access,
-        credentialing: ports.Credentialing,
-        *,
-        base_url: str,
-        clock: ports.Clock,
+        parts: Parts,
         settings: settings.InfisicalSettings,
-        observe: http.Observe,
-        on_news: http.OnNews | None = None,
         shared: wallet.Wallet | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        if access.spec.infisical is None:
+        spec, clock = parts.access.spec.infisical, parts.clock
+        if spec is None:
             raise errors.Invalid(Reason.PROVIDER_MISMATCH, "the provider is no Infisical server")
         self._settings = settings
-        self._http = http.Http(
-            base_url=base_url,
-            limits=access.spec.limits,
-            credentialing=credentialing,
-            clock=clock,
-            observe=observe,
-            on_news=on_news,
-            transport=transport,
-        )
+        self._http = parts.connect()
         self._login = logins.Login(
-            auth=access.spec.infisical.auth,
+            auth=spec.auth,
             connection=self._http,
-            credentialing=credentialing,
+            credentialing=parts.credentialing,
             clock=clock,
             timeout=settings.read_timeout_seconds,
             shared=shared or wallet.Wallet(clock.monotonic),

@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-import httpx
-
 from leaseholder import errors, ports
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import http, settings
+from leaseholder.providers import settings
 from leaseholder.providers.openbao import calls, keeping, limits, minting, paths, refusals, tokens
 from leaseholder.providers.openbao.notes import Notes
+from leaseholder.providers.parts import Parts
 from leaseholder.providers.turns import Rank
 
 BY_ACCESSOR: Final = "accessor/"
@@ -34,35 +33,19 @@ class OpenBao:
 
     def __init__(
         self,
-        access: ports.Access,
-        credentialing: ports.Credentialing,
-        *,
-        base_url: str,
-        clock: ports.Clock,
+        parts: Parts,
         settings: settings.OpenBaoSettings,
-        observe: http.Observe,
-        on_news: http.OnNews | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        spec = access.spec.openbao
+        spec, clock = parts.access.spec.openbao, parts.clock
         if spec is None:
             raise errors.Invalid(Reason.PROVIDER_MISMATCH, "the provider is no OpenBao server")
         self._settings = settings
-        self._http = http.Http(
-            base_url=base_url,
-            limits=access.spec.limits,
-            credentialing=credentialing,
-            clock=clock,
-            observe=observe,
-            on_news=on_news,
-            answers=refusals.is_up,
-            transport=transport,
-        )
+        self._http = parts.connect(refusals.is_up)
         headers = _headers(spec.namespace or "")
         self._tokens = tokens.Tokens(
             auth=spec.auth,
             connection=self._http,
-            credentialing=credentialing,
+            credentialing=parts.credentialing,
             clock=clock,
             headers=headers,
             timeout=settings.read_timeout_seconds,

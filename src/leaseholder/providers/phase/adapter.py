@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
-import httpx
 import pydantic
 
 from leaseholder import errors, ports
 from leaseholder.api import durations
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import http, settings
+from leaseholder.providers.parts import Parts
 from leaseholder.providers.phase import (
     histories,
     leases,
@@ -43,34 +43,19 @@ class Phase:
 
     def __init__(
         self,
-        access: ports.Access,
-        credentialing: ports.Credentialing,
-        *,
-        base_url: str,
-        clock: ports.Clock,
+        parts: Parts,
         settings: settings.PhaseSettings,
-        observe: http.Observe,
-        on_news: http.OnNews | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        if access.spec.phase is None:
+        spec, clock = parts.access.spec.phase, parts.clock
+        if spec is None:
             raise errors.Invalid(Reason.PROVIDER_MISMATCH, "the provider is no Phase server")
         self._settings = settings
-        self._exclusive = access.spec.phase.exclusive
-        self._http = http.Http(
-            base_url=base_url,
-            limits=access.spec.limits,
-            credentialing=credentialing,
-            clock=clock,
-            observe=observe,
-            on_news=on_news,
-            answers=refusals.is_up,
-            transport=transport,
-        )
-        self._session = session.Session(self._http, access.spec.phase.auth, credentialing, clock)
+        self._exclusive = spec.exclusive
+        self._http = parts.connect(refusals.is_up)
+        self._session = session.Session(self._http, spec.auth, parts.credentialing, clock)
         timeout = settings.read_timeout_seconds
         self._sources = sources.Sources(self._session.send, clock, timeout)
-        self._owners = owners.Owners(self._session, base_url, clock, timeout)
+        self._owners = owners.Owners(self._session, parts.base_url, clock, timeout)
         self._histories = histories.Histories(self._session.send, timeout)
         self._revoked: set[str] = set()
         """Leases whose revocation was answered, and that nobody has looked at since."""

@@ -1,0 +1,46 @@
+"""What every adapter is built from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+
+from leaseholder import ports
+from leaseholder.providers import http
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """One provider object's way to its server."""
+
+    access: ports.Access
+    """What its spec says."""
+    credentialing: ports.Credentialing
+    """Where it gets what it logs in with."""
+    base_url: str
+    """Where requests go, in one spelling."""
+    clock: ports.Clock
+    """This machine's."""
+    observe: http.Observe
+    """Told of each request."""
+    on_news: http.OnNews | None = None
+    """Told what happens to the provider."""
+    transport: httpx.AsyncBaseTransport | None = None
+    """What to send with instead of the network."""
+
+    def connect(self, is_up: Callable[[http.Answer], bool] = http.is_up) -> http.Http:
+        """The connections to the server; none is made yet.
+
+        Args:
+            is_up: whether an answer shows a server that works, whatever it says.
+        """
+        return http.Http(
+            base_url=self.base_url,
+            limits=self.access.spec.limits,
+            credentialing=self.credentialing,
+            clock=self.clock,
+            observe=self.observe,
+            on_news=self.on_news,
+            is_up=is_up,
+            transport=self.transport,
+        )
