@@ -559,6 +559,18 @@ async def test_a_lease_at_its_known_maximum_is_not_asked_about() -> None:
     assert it.server.requests == []
 
 
+async def test_a_lease_of_a_personal_token_is_not_asked_to_live_longer() -> None:
+    it = bench()
+    personal = held(handle={**NOTES, "personal": True})
+    with pytest.raises(errors.CannotExtend) as caught:
+        await it.adapter.extend(personal, NOW + seconds(4200))
+    assert (caught.value.reason, caught.value.latest) == (
+        Reason.CANNOT_EXTEND,
+        personal.expires_at,
+    )
+    assert it.server.requests == []
+
+
 EXTENSIONS: list[tuple[httpx.Response, Kind, Reason]] = [
     (refused(400, "This lease has expired and cannot be renewed"),
      errors.CannotExtend, Reason.CANNOT_EXTEND),

@@ -137,6 +137,9 @@ class Phase:
 
     async def extend(self, lease: ports.Lease, until: datetime) -> ports.Lease:
         """Extend ``lease`` so that it ends at ``until`` or its latest, never later."""
+        if not self.capabilities(lease.handle).renewable:
+            sentence = "Phase lets nobody extend a lease of a personal token, only replace it"
+            raise errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
         more = renewals.extension(lease, until)
         answer = await self._renew(lease, more)
         left = refusals.renewal_left(answer)
