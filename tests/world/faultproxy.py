@@ -6,12 +6,14 @@ have to survive. A client that sees `reset` gets a TCP reset, not an orderly end
 """
 
 import asyncio
+import collections
 import collections.abc
 import contextlib
 import re
 import socket
 import ssl
 import struct
+import typing
 
 import aiohttp
 import multidict
@@ -27,6 +29,8 @@ _HOP_BY_HOP = frozenset(
 )
 _ADDED_BY_AIOHTTP = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _LARGEST_BODY = 64 * 1024 * 1024
+_DISCARDED = 20
+_Result = typing.TypeVar("_Result")
 _EXPIRED = {
     "type": "ERROR",
     "object": {
@@ -51,6 +55,9 @@ class Proxy:
         self._watches: list[web.Request] = []
         self._released = asyncio.Event()
         self._session: aiohttp.ClientSession | None = None
+        self._under_way: set[asyncio.Future[typing.Any]] = set()
+        self.discarded: collections.deque[bytes] = collections.deque(maxlen=_DISCARDED)
+        """The last answers that no client got."""
 
     def application(self) -> web.Application:
         """What listens for clients."""
@@ -71,6 +78,11 @@ class Proxy:
         self._released.set()
         self._released = asyncio.Event()
 
+    async def settled(self) -> None:
+        """Return once nothing is under way to the upstream, not even for clients that are gone."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
     async def _upstream_session(self, _: web.Application) -> collections.abc.AsyncIterator[None]:
         connector = aiohttp.TCPConnector(limit=0, ssl=self._tls if self._tls else True)
         async with aiohttp.ClientSession(
@@ -81,6 +93,9 @@ class Proxy:
             skip_auto_headers=_ADDED_BY_AIOHTTP,
         ) as self._session:
             yield
+            for one in self._under_way:
+                one.cancel()
+            await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         path = request.raw_path
@@ -107,7 +122,11 @@ class Proxy:
                 return self._lose(request, "reset")
             case faultrules.Action.PASS:
                 return await self._pass(rule, request)
-            case faultrules.Action.RESET_AFTER | faultrules.Action.HANG_AFTER:
+            case (
+                faultrules.Action.RESET_AFTER
+                | faultrules.Action.HANG_AFTER
+                | faultrules.Action.TWICE
+            ):
                 return await self._discard(rule, request)
 
     def _answer(self, rule: faultrules.Rule) -> web.Response:
@@ -128,10 +147,8 @@ class Proxy:
         return web.Response()
 
     async def _discard(self, rule: faultrules.Rule, request: web.Request) -> web.StreamResponse:
-        answer = await self._commit(rule, request)
-        if answer is not None:
-            async with answer:
-                await answer.read()
+        for _ in range(2 if rule.action is faultrules.Action.TWICE else 1):
+            await self._keep(await self._commit(rule, request))
         if rule.action is faultrules.Action.HANG_AFTER:
             return await self._hang(request)
         return self._lose(request, "reset")
@@ -149,12 +166,32 @@ class Proxy:
         self, rule: faultrules.Rule, request: web.Request
     ) -> aiohttp.ClientResponse | None:
         """Forward, come what may: the client's going doesn't take the request back."""
-        sending = asyncio.ensure_future(self._forward(rule, request, await request.read()))
+        body = await request.read()
+        sending = self._followed(self._forward(rule, request, body))
         try:
             return await asyncio.shield(sending)
         except asyncio.CancelledError:
-            sending.add_done_callback(_close)
+            self._followed(self._finish(sending))
             raise
+
+    def _followed(
+        self, work: collections.abc.Coroutine[typing.Any, typing.Any, _Result]
+    ) -> "asyncio.Task[_Result]":
+        task = asyncio.ensure_future(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
+
+    async def _finish(self, sending: "asyncio.Future[aiohttp.ClientResponse | None]") -> None:
+        await self._keep(await sending)
+
+    async def _keep(self, answer: aiohttp.ClientResponse | None) -> None:
+        """Read an answer that goes to nobody."""
+        if answer is None:
+            return
+        async with answer:
+            with contextlib.suppress(aiohttp.ClientError, OSError):
+                self.discarded.append(await answer.read())
 
     async def _forward(
         self, rule: faultrules.Rule, request: web.Request, body: bytes
@@ -270,8 +307,3 @@ def _reset(request: web.Request) -> None:
         with contextlib.suppress(OSError):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
-
-
-def _close(sending: "asyncio.Future[aiohttp.ClientResponse | None]") -> None:
-    if not sending.cancelled() and (answer := sending.result()) is not None:
-        answer.close()

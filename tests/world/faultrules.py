@@ -38,6 +38,9 @@ class Action(enum.StrEnum):
     """Forwarded and done; the answer is discarded and the connection reset."""
     HANG_AFTER = "hang-after"
     """Forwarded and done; the answer never comes."""
+    TWICE = "twice"
+    """Forwarded and done twice, as by a proxy that tries again; both answers are discarded and the
+    connection is reset."""
     EXPIRE_WATCH = "expire-watch"
     """Not forwarded; a stream whose only event says 410, as for a resourceVersion too old."""
 

@@ -135,6 +135,13 @@ async def test_a_reset_after_commit_loses_the_answer_only(scene: Scene) -> None:
     assert scene.upstream.committed["POST /leases"] == 1
 
 
+async def test_a_request_that_is_tried_again_on_the_way_commits_twice(scene: Scene) -> None:
+    scene.faults.add(faults.Rule(action=faults.Action.TWICE, method="POST", times=1))
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await scene.post()
+    assert scene.upstream.committed["POST /leases"] == 2
+
+
 async def test_what_hangs_is_never_answered_until_the_rules_are_cleared(scene: Scene) -> None:
     scene.faults.hang(method="POST")
     waiting = asyncio.ensure_future(scene.post())
