@@ -1,0 +1,62 @@
+"""Looking: a lease that lives is shown as it is, one that doesn't is gone."""
+
+from datetime import timedelta
+
+import pytest
+
+from leaseholder import errors, ports
+from tests.provider.benches.base import Bench
+
+
+async def is_gone(adapter: ports.Provider, lease: ports.Lease) -> bool:
+    try:
+        await adapter.inspect(lease)
+    except errors.LeaseGone:
+        return True
+    return False
+
+
+async def test_a_lease_that_lives_is_shown_as_it_is(bench: Bench) -> None:
+    adapter = bench.adapter()
+    issued = await bench.minted(adapter)
+    lease = issued.lease
+    for looking in (adapter, bench.adapter()):
+        seen = await looking.inspect(lease)
+        assert (seen.id, seen.source) == (lease.id, lease.source)
+        assert abs(seen.expires_at - lease.expires_at) <= timedelta(seconds=2)
+        assert abs(seen.expires_at - await bench.ends_at(lease)) <= timedelta(seconds=1)
+    assert await bench.works(issued)
+
+
+async def test_a_lease_ends_by_itself_and_is_gone(bench: Bench) -> None:
+    adapter = bench.adapter()
+    issued = await bench.minted(adapter, ttl=bench.least_ttl)
+    lease = issued.lease
+    assert await bench.works(issued)
+    await bench.until(lambda: is_gone(adapter, lease), "the lease is gone")
+    assert adapter.now() >= lease.expires_at - timedelta(seconds=1)
+    await bench.until_dead(issued)
+    with pytest.raises((errors.LeaseGone, errors.CannotExtend)):
+        await adapter.extend(lease, lease.expires_at + timedelta(seconds=600))
+    await bench.until_living()
+
+
+async def test_a_lease_revoked_outside_is_gone(bench: Bench) -> None:
+    adapter = bench.adapter()
+    issued = await bench.minted(adapter)
+    await bench.revoke_outside(issued.lease)
+    with pytest.raises(errors.LeaseGone):
+        await adapter.inspect(issued.lease)
+    with pytest.raises(errors.LeaseGone):
+        await adapter.extend(issued.lease, issued.lease.expires_at + timedelta(seconds=600))
+    assert not await bench.works(issued)
+
+
+async def test_a_look_changes_nothing(bench: Bench) -> None:
+    adapter = bench.adapter()
+    issued = await bench.minted(adapter)
+    before = await bench.ends_at(issued.lease)
+    for _ in range(3):
+        await adapter.inspect(issued.lease)
+    assert await bench.ends_at(issued.lease) == before
+    assert await bench.living() == {issued.lease.id}
