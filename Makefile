@@ -10,7 +10,7 @@ PROVIDER ?= infisical
 MINUTES ?= 10
 SIDE_BY_SIDE ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
-.PHONY: help setup world-built test lint simulate mutants crds demo kills storm world run \
+.PHONY: help setup world-built test conformance lint simulate mutants crds demo kills storm world run \
   bench-scale cluster-kind clean lock
 
 help: ## List the targets
@@ -38,6 +38,10 @@ test: world-built ## All tests, on a real control plane, PostgreSQL and emulated
 	@COVERAGE_FILE=build/coverage/data $(BIN)/python -m coverage report \
 	  --include='*/leaseholder/core/*' --fail-under=100 > build/coverage/core.txt \
 	  || { cat build/coverage/core.txt; echo "core/ isn't covered whole"; exit 1; }
+
+conformance: $(READY) ## What every provider is held to; writes docs/providers/conformance.md
+	@$(BIN)/python -m pytest -q tests/provider/conformance \
+	  --conformance-table=docs/providers/conformance.md
 
 simulate: $(READY) ## 10,000 histories with faults against the promises; SEED=n plays a batch again
 	@PYTHONHASHSEED=0 $(BIN)/python -W error -m tests.simulation $(if $(SEED),--seed $(SEED)) $(ARGS)
