@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 EVERY = 1.0
 """Seconds between two rounds."""
+WORTH_TELLING = 2.0
+"""Seconds without credentials that the log tells of."""
 AT_ONCE = 4
 """Logins at once: the target shares its machine with the rest."""
 _OWNER = "leaseholder.dev/owner-uid"
@@ -105,6 +107,19 @@ class Monitor:
         good = {one.uid for one, works in zip(seen, outcomes, strict=True) if works}
         self._note(good, max(0.0, now - max(self._before, since)), anew=since > self._before)
         self._before = now
+        for uid, (stretch, _) in self._without.items():
+            if stretch > WORTH_TELLING:
+                await self._tell(uid, stretch)
+
+    async def _tell(self, uid: str, stretch: float) -> None:
+        """In the log: who is without credentials, and what its status says."""
+        name = next((s.name for s in self._fleet.ships.values() if s.uid == uid), None)
+        lease = await self._site.found(name) if name is not None else None
+        ready = kube.condition(lease, "Ready")
+        retry = ((lease or {}).get("status") or {}).get("retry")
+        records = [r["status"]["state"] for r in await self._site.records(name)]
+        told = f"{ready.get('reason')}: {ready.get('message')}; retry {retry}; records {records}"
+        logger.info("without credentials for %.1f s: %s, %s", stretch, name, told)
 
     def _note(self, good: set[str], passed: float, *, anew: bool) -> None:
         """Who is without credentials that work, after so many calm seconds more."""
@@ -118,7 +133,6 @@ class Monitor:
             if stretch > self.figures.longest:
                 self.figures.longest = stretch
                 self.figures.longest_for = f"{wanted[uid].name} at {time.time():.0f}"
-                logger.info("without credentials for %.1f s: %s", stretch, wanted[uid].name)
 
     async def _look(self) -> list[Seen]:
         """Those that have a Secret."""
