@@ -3,11 +3,16 @@
 import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Final
 
 from leaseholder.api import lease, names, record
 from leaseholder.controller.supplies import Ref
 from leaseholder.core import blind, schedule
 from leaseholder.core.view import Memory, View
+
+HUNGRY: Final = 10.0
+"""Who has no credentials counts as if a lease of its own ended so many seconds later: leases that
+end sooner are extended first, but an extension that has time waits."""
 
 
 @dataclass(slots=True)
@@ -27,6 +32,8 @@ class Entry:
     """The last go ended because the API server didn't answer."""
     expires: float | None = None
     """When the delivered lease ends, on our own clock."""
+    wants: bool = True
+    """It has no credentials, as far as is known, and is to have some."""
     last: View | None = None
     """The last good look, where the lease can be extended by it."""
     blind_from: float = 0.0
@@ -41,6 +48,8 @@ class Entry:
             ref = view.lease.spec.provider_ref
             namespace = view.holder.namespace if ref.kind == "LeaseProvider" else ""
             self.provider = (ref.kind, namespace, ref.name)
+        wanted = view.lease is not None and not view.lease.deleting
+        self.wants = wanted and view.delivered is None
         self.contested = view.target_contested
         self.last, self.blind_from = blind.keepsake(view), 0.0
 
@@ -48,6 +57,12 @@ class Entry:
         """How long the delivered lease still lives; None where none does."""
         left = self.expires - now if self.expires is not None else 0.0
         return timedelta(seconds=left) if left > 0 else None
+
+    def by(self, now: float, due: float) -> float | None:
+        """By when something is lost that is due at ``due``; None: nothing is."""
+        if self.left(now) is not None:
+            return self.expires
+        return due + HUNGRY if self.wants or self.expires is not None else None
 
     def backoff(
         self, holder: record.Holder, now: float, most: float, retry_after: float | None

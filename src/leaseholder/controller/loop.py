@@ -155,10 +155,10 @@ class Controller:
                     self._changed.notify_all()
 
     def _enqueue(self, holder: record.Holder, after: float) -> None:
-        """Due then; who is due and has a lease to lose goes before who hasn't."""
+        """Due then; of those that are due, the one goes first that has the least time."""
         now, entry = self.clock.monotonic(), self._entries.get(holder)
-        alive = entry is not None and entry.left(now) is not None
-        self._queue.offer(holder, now + after, by=entry.expires if entry and alive else None)
+        by = entry.by(now, now + after) if entry is not None else None
+        self._queue.offer(holder, now + after, by=by)
 
     async def _next(self) -> record.Holder | None:
         async with self._changed:

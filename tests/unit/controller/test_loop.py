@@ -121,6 +121,24 @@ async def test_of_those_that_are_due_the_lease_that_ends_first_is_looked_at_firs
     assert list(dict.fromkeys(looks)) == ["sooner", NAME, "later"]
 
 
+async def test_who_has_no_credentials_goes_before_leases_that_have_time() -> None:
+    world = World()
+    world.cluster.user_applies(manifest(name="later", ttl="4h"))
+    world.cluster.user_applies(manifest(name="sooner", ttl="10m"))
+    holders = {dl.metadata.name: dl.holder for dl in world.cluster.leases.values()}
+    async with world.running() as controller:
+        for name in ("later", "sooner"):
+            await controller.offer(holders[name])
+        await world.passed()
+        world.clock.move(595)
+        world.meter.looks.clear()
+        for name in ("later", NAME, "sooner"):
+            await controller.offer(holders[name], poke=False)
+        await world.passed()
+        looks = [holder.name for holder in world.meter.looks if holder.name in holders]
+        assert list(dict.fromkeys(looks)) == ["sooner", NAME, "later"]
+
+
 async def test_many_that_use_a_provider_are_woken_one_after_another() -> None:
     world = World()
     many = [
