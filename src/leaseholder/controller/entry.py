@@ -33,7 +33,7 @@ class Entry:
     expires: float | None = None
     """When the delivered lease ends, on our own clock."""
     wants: bool = True
-    """It has no credentials, as far as is known, and is to have some."""
+    """It may have no credentials, as far as is known, and is to have some."""
     last: View | None = None
     """The last good look, where the lease can be extended by it."""
     blind_from: float = 0.0
@@ -60,9 +60,10 @@ class Entry:
 
     def by(self, now: float, due: float) -> float | None:
         """By when something is lost that is due at ``due``; None: nothing is."""
-        if self.left(now) is not None:
-            return self.expires
-        return due + HUNGRY if self.wants or self.expires is not None else None
+        alive = self.expires if self.left(now) is not None else None
+        hungry = self.wants or (alive is None and self.expires is not None)
+        moments = [alive, due + HUNGRY if hungry else None]
+        return min((at for at in moments if at is not None), default=None)
 
     def backoff(
         self, holder: record.Holder, now: float, most: float, retry_after: float | None

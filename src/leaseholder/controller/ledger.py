@@ -62,6 +62,6 @@ class Ledger:
                 namespace=event.namespace, name=event.owner_name, uid=event.owner_uid
             )
             if not self.controller.wrote(holder, event.version):
-                await self.controller.offer(holder, poke=False)
+                await self.controller.offer(holder, poke=False, harmed=True)
             if not event.version:
                 await self.controller.offer_contested(event.namespace)

@@ -77,10 +77,24 @@ class Controller:
         self._cluster = circuit.Circuit(self.clock.monotonic, longest=CLUSTER_PAUSE)
         self._keeper = Keeper(self.observer, self.performer)
 
-    async def offer(self, holder: record.Holder, *, poke: bool = True, after: float = 0.0) -> None:
-        """Look at a DynamicLease soon; ``poke``: something changed, so don't wait for back-off."""
+    async def offer(
+        self,
+        holder: record.Holder,
+        *,
+        poke: bool = True,
+        harmed: bool = False,
+        after: float = 0.0,
+    ) -> None:
+        """Look at a DynamicLease soon.
+
+        Args:
+            holder: which.
+            poke: something changed, so don't wait for back-off.
+            harmed: its Secret changed under us, so its credentials may be gone.
+            after: seconds to wait.
+        """
         entry = self._entries.setdefault(holder, Entry())
-        entry.poked = entry.poked or poke
+        entry.poked, entry.wants = entry.poked or poke, entry.wants or harmed
         async with self._changed:
             self._enqueue(holder, after)
             self._changed.notify_all()

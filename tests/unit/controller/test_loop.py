@@ -139,6 +139,22 @@ async def test_who_has_no_credentials_goes_before_leases_that_have_time() -> Non
         assert list(dict.fromkeys(looks)) == ["sooner", NAME, "later"]
 
 
+async def test_whose_secret_changed_goes_before_leases_that_have_time() -> None:
+    world = World()
+    world.cluster.user_applies(manifest(name="sooner", ttl="30m"))
+    holders = {dl.metadata.name: dl.holder for dl in world.cluster.leases.values()}
+    async with world.running() as controller:
+        for holder in holders.values():
+            await controller.offer(holder)
+        await world.passed()
+        world.meter.looks.clear()
+        await controller.offer(holders["sooner"], poke=False)
+        await controller.offer(holders[NAME], poke=False, harmed=True)
+        await world.passed()
+        looks = [holder.name for holder in world.meter.looks if holder.name in holders]
+    assert list(dict.fromkeys(looks)) == [NAME, "sooner"]
+
+
 async def test_many_that_use_a_provider_are_woken_one_after_another() -> None:
     world = World()
     many = [
