@@ -1,22 +1,21 @@
-"""The directed sweep: one process paused at each of its calls in turn, another taking over.
+"""The directed sweep: one process paused at each of its calls in turn, the world going on without.
 
-The life of a lease is played from creation over delivery, renewal, rotation and a change of
-source to deletion. At one call the first process stops; a second one starts, time passes beyond
-every deadline, and it brings everything to rest; then the first goes on where it stood. Once for
-each call of the first process, until there is none left to stop at.
+A story is a piece of a lease's life. While a process plays it, it stops at one call; then
+something happens (``stories.MEDDLES``): mostly a second process takes over. Then the first goes on
+where it stood, and all must become well. Once for each call, until there is none left to stop at.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from leaseholder.api import names
-from tests.simulation import gate, process, server, world
+from tests.simulation import gate, server, stories, world
 from tests.simulation.loop import ManualLoop
 
-HOUR: Final = 3600.0
-BEYOND: Final = (0.0, 300.0)
-"""Seconds that pass while the first process stands still: none, or more than every deadline."""
+KINDS: Final = tuple(server.KINDS)
+AFTER: Final = 30.0
+"""Seconds for which both processes work before the second one ends."""
 
 
 @dataclass(slots=True)
@@ -24,17 +23,24 @@ class Swept:
     """What a sweep showed."""
 
     cases: int = 0
-    calls: set[str] = field(default_factory=set)
+    calls: set[tuple[str, str]] = field(default_factory=set)
+    """Kind of provider and call, where a process stood at least once."""
     broken: list[str] = field(default_factory=list)
 
 
-def sweep(kind: str, *, stop_at_first: bool = True) -> Swept:
-    """Every call of one class of provider."""
+def sweep(
+    kinds: Iterable[str] = KINDS,
+    told: Iterable[str] = tuple(stories.STORIES),
+    meddles: Iterable[str] = tuple(stories.MEDDLES),
+    *,
+    stop_at_first: bool = True,
+) -> Swept:
+    """Every call of some stories under some meddles, for some classes of provider."""
     loop, swept = ManualLoop(), Swept()
     try:
-        for beyond in BEYOND:
+        for kind, story, meddle in _all(kinds, tuple(told), tuple(meddles)):
             call = 0
-            while _case(loop, kind, call, beyond, swept):
+            while _case(loop, kind, story, meddle, call, swept):
                 call += 1
                 if swept.broken and stop_at_first:
                     return swept
@@ -43,43 +49,45 @@ def sweep(kind: str, *, stop_at_first: bool = True) -> Swept:
     return swept
 
 
-def _case(loop: ManualLoop, kind: str, call: int, beyond: float, swept: Swept) -> bool:
-    """One case; False where the first process made fewer calls."""
-    known = world.World(loop, server.KINDS[kind], ttl="1h")
-    first = known.start()
-    known.arm(first, call, gate.Fate.PAUSE, world.ALL)
+def _all(
+    kinds: Iterable[str], told: tuple[str, ...], meddles: tuple[str, ...]
+) -> Iterator[tuple[str, str, str]]:
+    for kind, story, meddle in itertools.product(kinds, told, meddles):
+        if meddle in stories.STORIES[story].meddles:
+            yield kind, story, meddle
+
+
+def _case(loop: ManualLoop, kind: str, story: str, meddle: str, call: int, swept: Swept) -> bool:
+    """One case; False where the process made fewer calls."""
+    known = world.World(loop, server.KINDS[kind], **stories.STORIES[story].spec)
+    known.start()
     try:
-        life: list[Callable[[], None]] = [
-            known.apply,
-            lambda: known.wait(0.8 * HOUR),
-            lambda: known.command(names.ROTATE),
-            lambda: known.wait(200),
-            lambda: known.change_source("e"),
-            lambda: known.wait(200),
-            known.delete,
-            lambda: known.wait(400),
-        ]
-        for step in life:
-            step()
-            if first.gate.paused:
-                _take_over(known, first, beyond)
-        if first.gate.armed:
+        stories.STORIES[story].begin(known)
+        first = known.processes[-1]
+        known.arm(first, call, gate.Fate.PAUSE, world.ALL)
+        for act in stories.STORIES[story].acts:
+            act(known)
+            if first in known.processes and first.gate.paused:
+                stories.MEDDLES[meddle](known, first)
+                _go_on(known)
+        if first in known.processes and first.gate.armed:
             return False
         swept.cases += 1
-        swept.calls |= {name for name, _ in first.gate.met}
+        swept.calls |= {(kind, name) for name, _ in first.gate.met}
+        known.apply(suspend=False)
         known.finish()
     except AssertionError as error:
-        swept.broken.append(f"{error} (call {call} of {kind}, {beyond:.0f} s later)")
+        swept.broken.append(f"{error} (call {call} of {story}, {meddle}, {kind})")
     finally:
         known.close()
     return True
 
 
-def _take_over(known: world.World, first: process.Process, beyond: float) -> None:
-    """The second process does all there is to do, the first finds it done."""
-    second = known.start()
-    known.wait(beyond)
-    known.wait(1.0)
-    known.go_on(first)
-    known.wait(30)
-    known.crash(second)
+def _go_on(known: world.World) -> None:
+    """Whoever stands still goes on; then one process is left."""
+    for process in [*known.processes]:
+        if process.gate.paused:
+            known.go_on(process)
+    known.wait(AFTER)
+    for process in known.processes[1:]:
+        known.crash(process)

@@ -49,11 +49,10 @@ def hunt(name: str, patience: float = PATIENCE) -> Found:
             played, seed = played + result.figures["histories"], seed + 1
             if result.failure:
                 return Found(name, _broken(result.failure), played + 1, time.monotonic() - begun)
-        for kind in mutant.kinds:
-            broken = sweep.sweep(kind).broken
-            if broken:
-                by = f"{_broken(broken[0])}, in the sweep"
-                return Found(name, by, played, time.monotonic() - begun)
+        broken = sweep.sweep(mutant.kinds).broken
+        if broken:
+            by = f"{_broken(broken[0])}, in the sweep"
+            return Found(name, by, played, time.monotonic() - begun)
     return Found(name, "", played, time.monotonic() - begun)
 
 

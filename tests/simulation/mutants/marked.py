@@ -61,6 +61,7 @@ def number_read_again() -> list[Patch]:
 @switched_off(
     "after the POST one LIST: a record that wasn't in the observation → stand back",
     "no LIST",
+    kinds=ONE_SLOT,
 )
 def no_standing_back() -> list[Patch]:
     async def overtaken(self: acquire.Acquirer, view: View, posted: record.LeaseRecord) -> bool:
@@ -91,6 +92,7 @@ def lower_over_higher() -> list[Patch]:
 @switched_off(
     "an unclear attempt is claimed; only then may a new attempt start",
     "the claim comes after the new lease is delivered",
+    kinds=ONE_SLOT,
 )
 def claimed_too_late() -> list[Patch]:
     honest = live.unclear
@@ -273,12 +275,13 @@ def former_secret_left() -> list[Patch]:
     "the record first",
 )
 def superseded_before_former_goes() -> list[Patch]:
-    former, rank = live._delete_former, live._rank
+    honest = live._rank
 
-    def swapped(view: View, dl: lease.DynamicLease) -> steps.Step | None:
-        return rank(view, dl) or former(view, dl)
+    def rank(view: View, dl: lease.DynamicLease) -> steps.Step | None:
+        wanted = tuple(one for one in view.secrets if one.name == dl.secret_name)
+        return honest(dataclasses.replace(view, secrets=wanted), dl)
 
-    return [swap(live, "_delete_former", swapped)]
+    return [swap(live, "_rank", rank)]
 
 
 # -- time

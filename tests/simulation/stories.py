@@ -1,0 +1,197 @@
+"""Stories of the sweep: pieces of a lease's life, and what happens while a process stands still.
+
+Each rule that a random history rarely needs has a story here that needs it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from leaseholder.api import names
+from tests.simulation import gate, world
+from tests.simulation.process import Process
+
+Act = Callable[[world.World], None]
+Meddle = Callable[[world.World, Process], None]
+BEYOND: Final = 300.0
+"""More seconds than every deadline and every search."""
+
+
+_OVER: Final = ("taken over", "taken over later")
+_ALL: Final = frozenset(
+    (
+        *_OVER,
+        "a second thought",
+        "one more",
+        "dies revoking",
+        "records taken",
+        "killed and renamed",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What is there when a process may stop for the first time, and what goes on then."""
+
+    begin: Act
+    acts: tuple[Act, ...]
+    spec: Mapping[str, Any] = field(default_factory=lambda: {"ttl": "1h"})
+    meddles: frozenset[str] = _ALL
+
+
+def _nothing(known: world.World) -> None:
+    return None
+
+
+def _held(known: world.World) -> None:
+    known.apply()
+    known.wait(1)
+
+
+def _extended(known: world.World) -> None:
+    known.apply()
+    known.wait(400)
+
+
+def _restore(known: world.World) -> None:
+    known.restore_elsewhere(gap=False)
+
+
+def _suspended_and_unclear(known: world.World) -> None:
+    """An attempt that nobody minted for, and no other one is to follow."""
+    known.arm(known.processes[0], 0, gate.Fate.CRASH_BEFORE, world.EFFECTS, "issue")
+    known.apply()
+    known.apply(suspend=True)
+    known.start()
+
+
+def _mint_comes_late(known: world.World) -> None:
+    known.lag(True)
+    known.arm(known.processes[0], 0, gate.Fate.LATE, world.EFFECTS, "issue")
+    known.apply()
+
+
+def _unheard(known: world.World) -> None:
+    known.deafen(known.processes[0], True)
+    known.apply()
+
+
+def _rotate(known: world.World) -> None:
+    known.command(names.ROTATE)
+
+
+def _renew_young(known: world.World) -> None:
+    """A renewal of a lease that replicas don't show yet."""
+    known.lag(True)
+    known.apply()
+    known.wait(10)
+    known.command(names.RENEW)
+
+
+def _rename(known: world.World) -> None:
+    known.change_target(secretName="other")
+
+
+def _forbidden(known: world.World) -> None:
+    """A former Secret that we may not delete, and a new lease under the new name."""
+    _held(known)
+    known.forbid_deletes(forbidden=True)
+    known.change_target(secretName="other")
+    known.change_source("e")
+
+
+def _wait(seconds: float) -> Act:
+    return lambda known: known.wait(seconds)
+
+
+def _source(name: str) -> Act:
+    return lambda known: known.change_source(name)
+
+
+STORIES: Final[dict[str, Story]] = {
+    "life": Story(
+        _nothing,
+        (
+            world.World.apply,
+            _wait(220),
+            _rotate,
+            _wait(200),
+            _source("e"),
+            _wait(200),
+            world.World.delete,
+            _wait(60),
+        ),
+        {"ttl": "5m"},
+        frozenset(_OVER),
+    ),
+    "creation": Story(_nothing, (world.World.apply, _wait(1))),
+    "source": Story(_held, (_source("e"), _wait(1))),
+    "rotation": Story(_held, (_rotate, _wait(1))),
+    "rename": Story(_held, (_rename, _wait(1))),
+    "edit": Story(_held, (lambda known: known.edit_secret(1), _wait(1))),
+    "restore": Story(_extended, (_restore, _wait(130)), {"ttl": "5m"}),
+    "unclear": Story(_suspended_and_unclear, (_wait(BEYOND),)),
+    "late": Story(_mint_comes_late, (_wait(BEYOND),)),
+    "young": Story(_renew_young, (_wait(60),)),
+    "unheard": Story(_unheard, (_wait(650), world.World.delete, _wait(1))),
+    "forbidden": Story(_forbidden, (_wait(BEYOND),)),
+}
+
+
+# -- while the process stands still
+
+
+def _takes_over(seconds: float) -> Meddle:
+    def meddle(known: world.World, first: Process) -> None:
+        known.start()
+        known.wait(seconds)
+
+    return meddle
+
+
+def _second_thought(known: world.World, first: Process) -> None:
+    """The user takes the wish back before anybody else saw it."""
+    known.apply(suspend=False)
+    known.change_source("d")
+    _takes_over(1)(known, first)
+
+
+def _one_more(known: world.World, first: Process) -> None:
+    """Another process fulfils the wish, and then one more."""
+    known.apply(suspend=False)
+    _takes_over(BEYOND)(known, first)
+    known.command(names.ROTATE)
+    known.wait(1)
+
+
+def _dies_revoking(known: world.World, first: Process) -> None:
+    """Another process, which may not mint, revokes and can't say so any more."""
+    known.apply(suspend=True)
+    second = known.start()
+    known.arm(second, 0, gate.Fate.CRASH_AFTER, world.EFFECTS, "revoke")
+    known.wait(BEYOND)
+
+
+def _records_taken(known: world.World, first: Process) -> None:
+    while known.truth.ledger:
+        known.delete_record(0)
+
+
+def _killed_and_renamed(known: world.World, first: Process) -> None:
+    """The process ends here, and the Secret is to be called otherwise before the next begins."""
+    known.crash(first)
+    known.change_target(secretName="third")
+    known.start()
+    known.wait(1)
+
+
+MEDDLES: Final[dict[str, Meddle]] = {
+    "taken over": _takes_over(1),
+    "taken over later": _takes_over(BEYOND),
+    "a second thought": _second_thought,
+    "one more": _one_more,
+    "dies revoking": _dies_revoking,
+    "records taken": _records_taken,
+    "killed and renamed": _killed_and_renamed,
+}
