@@ -21,15 +21,17 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=FIRST, help="seed of the first batch")
     parser.add_argument("--seed", type=int, help="play this one batch again, and shorten it")
     parser.add_argument("--kinds", nargs="*", default=explore.KINDS, choices=explore.KINDS)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
     asked = parser.parse_args()
     if asked.seed is not None:
         return _told(explore.explore(asked.seed, kinds=asked.kinds))
-    return _many(asked.first, asked.histories // explore.BATCH, tuple(asked.kinds))
+    batches = asked.histories // explore.BATCH
+    return _many(asked.first, batches, tuple(asked.kinds), asked.processes)
 
 
-def _many(first: int, batches: int, kinds: tuple[str, ...]) -> int:
+def _many(first: int, batches: int, kinds: tuple[str, ...], processes: int) -> int:
     begun, total, broken = time.monotonic(), Counter[str](), 0
-    with multiprocessing.Pool(os.cpu_count()) as pool:
+    with multiprocessing.Pool(processes) as pool:
         jobs = [(seed, kinds) for seed in range(first, first + batches)]
         for result in pool.imap_unordered(_one, jobs):
             total += result.figures
