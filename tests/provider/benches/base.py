@@ -149,6 +149,10 @@ class Bench(abc.ABC):
         server = {"url": self.line.url, **self._server(login)}
         return self.adapters.build(server, self._settings(patience), ahead=ahead)
 
+    def built(self, **server: Any) -> ports.Provider:
+        """An adapter for a spec of one's own; the url is the line's where there is none."""
+        return self.adapters.build({"url": self.line.url, **server}, self._settings(PATIENCE))
+
     def attempt(
         self,
         adapter: ports.Provider,

@@ -8,7 +8,7 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from leaseholder import ports
 from leaseholder.providers.settings import OpenBaoSettings, ProviderSettings
@@ -60,10 +60,10 @@ class OpenBaoBench(base.Bench):
         self.server.role(f"{self._name}-capped", ttl=default, max_ttl=cap)
 
     def source(self, kind: base.Kind) -> Mapping[str, Any]:
-        return _source(f"database/creds/{self._name}-{kind.name.lower()}")
+        return source(f"database/creds/{self._name}-{kind.name.lower()}")
 
     async def unrenewable(self) -> tuple[ports.Provider, Mapping[str, Any]]:
-        return self.adapter(), _source(_OTP, method="POST", parameters={"ip": "10.0.0.1"})
+        return self.adapter(), source(_OTP, method="POST", parameters={"ip": "10.0.0.1"})
 
     async def living(self) -> set[str]:
         paths = [self.source(kind)["path"] for kind in (base.Kind.PLAIN, base.Kind.CAPPED)]
@@ -149,17 +149,24 @@ class OpenBaoBench(base.Bench):
         return found
 
 
-def _source(path: str, **more: Any) -> dict[str, Any]:
+def source(path: str, **more: Any) -> dict[str, Any]:
+    """A path to read, as in a DynamicLease."""
     return {"path": path, "method": "GET", "parameters": {}, **more}
+
+
+_Bench = TypeVar("_Bench", bound=OpenBaoBench)
 
 
 @contextlib.asynccontextmanager
 async def opened(
-    server: openbao.OpenBao, postgres: servers.Postgres, files: certificates.ServerFiles
-) -> AsyncIterator[OpenBaoBench]:
+    server: openbao.OpenBao,
+    postgres: servers.Postgres,
+    files: certificates.ServerFiles,
+    kind: type[_Bench],
+) -> AsyncIterator[_Bench]:
     """A corner of the shared server."""
     async with lines.laid(server.url, files) as line:
-        bench = OpenBaoBench(line, server, postgres)
+        bench = kind(line, server, postgres)
         bench.furnish()
         try:
             yield bench

@@ -4,7 +4,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from leaseholder import ports
 from leaseholder.providers.settings import PhaseSettings, ProviderSettings
@@ -63,9 +63,7 @@ class PhaseBench(base.Bench):
 
     async def unrenewable(self) -> tuple[ports.Provider, Mapping[str, Any]]:
         """Leases of a person can't be renewed by that person."""
-        server = {"url": self.line.url, "auth": _token("person")}
-        adapter = self.adapters.build(server, self._settings(base.PATIENCE))
-        return adapter, self.source(base.Kind.PLAIN)
+        return self.built(auth=token("person")), self.source(base.Kind.PLAIN)
 
     async def living(self) -> set[str]:
         return {one.lease_id or one.username for one in await self.server.admin.alive()}
@@ -120,7 +118,7 @@ class PhaseBench(base.Bench):
             await self.server.admin.turn(awsDenies=[])
 
     def _server(self, login: base.Login) -> Mapping[str, Any]:
-        return {"auth": _token(login), "exclusive": True}
+        return {"auth": token(login), "exclusive": True}
 
     def _settings(self, patience: float) -> ProviderSettings:
         own = PhaseSettings(
@@ -144,15 +142,19 @@ class PhaseBench(base.Bench):
         return {one["key"]: one["value"] for one in answer[0]["lease"]["credentials"]}
 
 
-def _token(name: str) -> dict[str, Any]:
+def token(name: str) -> dict[str, Any]:
+    """Log in with the token that stands under a name."""
     return {"tokenSecretRef": {"name": "auth", "key": name}}
 
 
+_Bench = TypeVar("_Bench", bound=PhaseBench)
+
+
 @contextlib.asynccontextmanager
-async def opened(files: certificates.ServerFiles) -> AsyncIterator[PhaseBench]:
+async def opened(files: certificates.ServerFiles, kind: type[_Bench]) -> AsyncIterator[_Bench]:
     """An emulator of our own."""
     async with emulated.open_bench() as server, lines.laid(server.url, files) as line:
-        bench = PhaseBench(line, server)
+        bench = kind(line, server)
         await bench.furnish()
         try:
             yield bench

@@ -23,12 +23,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(table.Writer(path))
 
 
-@pytest.fixture(scope="session")
-def line_files(tmp_path_factory: pytest.TempPathFactory) -> certificates.ServerFiles:
-    """What all lines to providers are trusted by."""
-    return certificates.write_server(tmp_path_factory.mktemp("line"), "line")
-
-
 @pytest.fixture(params=table.PROVIDERS)
 def opening(request: pytest.FixtureRequest, line_files: certificates.ServerFiles) -> Opening:
     """How to open a provider's bench; starts what it needs and nothing else."""
@@ -37,9 +31,9 @@ def opening(request: pytest.FixtureRequest, line_files: certificates.ServerFiles
             postgres = request.getfixturevalue("postgres")
             return lambda: infisical.opened(postgres, line_files)
         case "phase":
-            return lambda: phase.opened(line_files)
+            return lambda: phase.opened(line_files, phase.PhaseBench)
     server, postgres = (request.getfixturevalue(name) for name in ("bao", "postgres"))
-    return lambda: openbao.opened(server, postgres, line_files)
+    return lambda: openbao.opened(server, postgres, line_files, openbao.OpenBaoBench)
 
 
 @pytest.fixture

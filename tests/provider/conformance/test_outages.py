@@ -1,6 +1,6 @@
 """Outages on the way: told as what they are, without a second try, and over when they are."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -124,6 +124,8 @@ async def test_a_clock_ten_minutes_off_changes_nothing(bench: Bench, ahead: int)
     assert 600 - bench.shortened - 3 <= left <= 601
     extended = await adapter.extend(issued.lease, adapter.now() + timedelta(seconds=900))
     assert abs(await bench.ends_at(extended) - extended.expires_at) <= timedelta(seconds=3)
+    seen = await adapter.inspect(extended)
+    assert abs(seen.issued_at - datetime.now(UTC)) < timedelta(seconds=10)
     lost = await bench.lost(adapter)
     assert await bench.taken_back(bench.adapter(ahead=ahead), lost) == 1
     await bench.until_living(issued.lease)
