@@ -94,6 +94,11 @@ class Kube:
             "PATCH", path + query, manifest, content_type="application/apply-patch+yaml"
         )
 
+    async def create(self, manifest: Object) -> Object:
+        """What ``kubectl apply`` does with what isn't there yet, with strict field checks."""
+        path = _path(manifest["kind"], manifest["metadata"].get("namespace", ""), "")
+        return await self._call("POST", path + "?fieldValidation=Strict", manifest)
+
     async def apply_file(self, path: pathlib.Path) -> None:
         """Apply every document of a manifest."""
         for document in documents(path):

@@ -69,15 +69,22 @@ Moment = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 40}),
 ]
 
-DURATION_RULE: Final = rule(f"self.matches('{durations.PATTERN}')", durations.SENTENCE)
+_IS_DURATION: Final = f"type(self) == string && self.matches('{durations.PATTERN}')"
+DURATION_RULE: Final = rule(_IS_DURATION, durations.SENTENCE)
 
 
 def at_least(length: str, what: str) -> dict[str, str]:
     """A CEL rule that a duration isn't shorter than ``length``."""
     return rule(
-        f"!self.matches('{durations.PATTERN}') || duration(self) >= duration('{length}')",
+        f"!({_IS_DURATION}) || duration(string(self)) >= duration('{length}')",
         f"{what} is too short: write {length} or more",
     )
+
+
+def shorter(one: str, other: str) -> str:
+    """A CEL expression that one duration is shorter than another, where both are durations."""
+    sound = " && ".join(_IS_DURATION.replace("self", field) for field in (one, other))
+    return f"!({sound}) || duration(string({one})) < duration(string({other}))"
 
 
 def _checked_duration(text: str) -> str:
@@ -86,10 +93,14 @@ def _checked_duration(text: str) -> str:
 
 
 def duration_schema(*extra: Mapping[str, str]) -> WithJsonSchema:
-    """JSON schema of a duration, with further CEL rules."""
+    """JSON schema of a duration, with further CEL rules.
+
+    A bare number is let through to the rule, which says what to write: ``ttl: 3600`` is the usual
+    mistake, and "must be of type string" helps nobody.
+    """
     return WithJsonSchema(
         {
-            "type": "string",
+            "x-kubernetes-int-or-string": True,
             "maxLength": durations.MAX_LENGTH,
             **rules(DURATION_RULE, *extra),
         }
@@ -99,6 +110,7 @@ def duration_schema(*extra: Mapping[str, str]) -> WithJsonSchema:
 Duration = Annotated[str, AfterValidator(_checked_duration), duration_schema()]
 """A GEP-2257 duration, kept as it was written."""
 
+_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 ObjectName = Annotated[
     str,
     Field(min_length=1, max_length=253),
@@ -109,8 +121,9 @@ ObjectName = Annotated[
             "maxLength": 253,
             **rules(
                 rule(
-                    "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
-                    "write a Kubernetes object name: lower-case letters, digits, '-' and '.'",
+                    f"self.matches('^{_LABEL}([.]{_LABEL})*$')",
+                    "write a Kubernetes object name: lower-case letters, digits, '-' and '.', "
+                    "each part beginning and ending with a letter or digit",
                 )
             ),
         }
@@ -126,15 +139,70 @@ NamespaceName = Annotated[
             "maxLength": 63,
             **rules(
                 rule(
-                    "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+                    f"self.matches('^{_LABEL}$')",
                     "write a namespace's name: up to 63 lower-case letters, digits and '-'",
                 )
             ),
         }
     ),
 ]
-Key = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+_IS_KEY: Final = "{0}.matches('^[-._a-zA-Z0-9]{{1,253}}$') && {0} != '.' && !{0}.startsWith('..')"
+KEYS_RULE: Final = rule(
+    f"self.all(key, {_IS_KEY.format('key')})",
+    "write keys of a Secret: up to 253 letters, digits, '-', '_' and '.', not beginning with '..'",
+)
+Key = Annotated[
+    str,
+    Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$"),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 253,
+            **rules(
+                rule(
+                    _IS_KEY.format("self"),
+                    "write a key of a Secret or ConfigMap: letters, digits, '-', '_' and '.'",
+                )
+            ),
+        }
+    ),
+]
 """A key of a Secret or ConfigMap."""
+
+
+_ONE_LINE: Final = rule(
+    r"!self.matches('[\\p{C}\\p{Zl}\\p{Zp}]')",
+    "write it in one line, without control characters",
+)
+
+
+def text(most: int, wanted: Mapping[str, str] = _ONE_LINE) -> WithJsonSchema:
+    """JSON schema of a text that stands in sentences, logs and requests: one line, or stricter."""
+    shape = {"type": "string", "minLength": 1, "maxLength": most}
+    return WithJsonSchema({**shape, **rules(wanted)})
+
+
+_PREFIXED: Final = f"({_LABEL}([.]{_LABEL})*/)?[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?"
+NAMES_RULE: Final = rule(
+    f"self.all(key, key.matches('^{_PREFIXED}$') && size(key.split('/')[key.split('/').size() - 1])"
+    " <= 63)",
+    "write names such as team or example.com/team: letters, digits, '-', '_' and '.', up to 63 "
+    "after the slash",
+)
+"""Of the keys of labels and annotations."""
+LABELS_RULES: Final = (
+    NAMES_RULE,
+    rule(
+        "self.all(key, self[key].matches('^([A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?)?$'))",
+        "write label values of letters, digits, '-', '_' and '.', a letter or digit at both ends",
+    ),
+)
+Labels = Annotated[
+    dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]],
+    Field(max_length=32, json_schema_extra=rules(*LABELS_RULES)),
+]
+"""Labels, or those that a selector wants."""
 
 
 class ObjectMeta(BaseModel):

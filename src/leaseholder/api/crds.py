@@ -21,6 +21,7 @@ _KEPT = frozenset(
         "additionalProperties", "pattern", "minLength", "maxLength", "minimum", "maximum",
         "minItems", "maxItems", "minProperties", "maxProperties",
         "x-kubernetes-validations", "x-kubernetes-preserve-unknown-fields",
+        "x-kubernetes-int-or-string",
     }
 )  # fmt: skip
 Schema = dict[str, Any]

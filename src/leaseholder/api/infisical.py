@@ -1,12 +1,18 @@
 """Infisical in manifests: how to log in there, and a dynamic secret of it."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from pydantic import ConfigDict, Field, JsonValue, WithJsonSchema
 
 from leaseholder.api import base, refs
 
-_Slug = Annotated[str, Field(min_length=1, max_length=256)]
+_SLUG_RULE: Final = base.rule(
+    "self.matches('^[A-Za-z0-9_][A-Za-z0-9_.-]*$')",
+    "write the slug or id that Infisical shows, such as prod: letters, digits, '-', '_' and '.'",
+)
+_Slug = Annotated[str, Field(min_length=1, max_length=256), base.text(256, _SLUG_RULE)]
+_Name = Annotated[str, Field(min_length=1, max_length=64), base.text(64, _SLUG_RULE)]
+_Id = Annotated[str, Field(min_length=1, max_length=128), base.text(128, _SLUG_RULE)]
 
 
 class UniversalAuth(base.Model):
@@ -24,21 +30,21 @@ class UniversalAuth(base.Model):
     """Where the client id is kept, instead of clientId."""
     client_secret_ref: refs.SecretKeyRef
     """Where the client secret is kept."""
-    organization_slug: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    organization_slug: _Name | None = None
     """Slug of the sub-organization to log in to."""
 
 
 class ServiceAccountAuth(base.Model):
     """Infisical Kubernetes or OIDC Auth: a ServiceAccount token, made afresh for each login."""
 
-    identity_id: Annotated[str, Field(min_length=1, max_length=128)]
+    identity_id: _Id
     """Id of the machine identity."""
     service_account_ref: refs.ServiceAccountRef
     """The ServiceAccount to log in as."""
     audience: refs.Plain
     """Audience of the token, as configured at the identity. The operator makes no token for
     the API server's own audience."""
-    organization_slug: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    organization_slug: _Name | None = None
     """Slug of the sub-organization to log in to."""
 
 
@@ -112,7 +118,7 @@ class InfisicalSource(base.Model):
         ),
     ] = "/"
     """Folder of the dynamic secret."""
-    dynamic_secret_name: Annotated[str, Field(min_length=1, max_length=64)]
+    dynamic_secret_name: _Name
     """Name of the dynamic secret; Infisical's names are lower-case."""
     config: Annotated[
         dict[Annotated[str, Field(max_length=256)], JsonValue],

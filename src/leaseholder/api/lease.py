@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
-from leaseholder.api import base, record, refs
+from leaseholder.api import base, names, record, refs
 from leaseholder.api.conditions import Condition
 from leaseholder.api.infisical import InfisicalSource
 from leaseholder.api.openbao import OpenBaoSource
@@ -53,10 +53,7 @@ class Renewal(base.Model):
 class WorkloadLabels(base.Model):
     """A label selector over workloads."""
 
-    match_labels: Annotated[
-        dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]],
-        Field(min_length=1, max_length=32),
-    ]
+    match_labels: Annotated[base.Labels, Field(min_length=1)]
     """Labels that a workload itself (not its pods) must carry, each with this value."""
 
 
@@ -100,13 +97,17 @@ class Rotation(base.Model):
     """Workloads that are restarted when the Secret was switched from one lease to another."""
 
 
+_OURS: Final = base.rule(
+    f"self.all(key, !key.matches('^([a-z0-9-]+[.])*{names.GROUP.replace('.', '[.]')}/'))",
+    f"names under {names.GROUP}/ are the operator's own: write others",
+)
 _Labels = Annotated[
     dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]],
-    Field(max_length=32),
+    Field(max_length=32, json_schema_extra=base.rules(*base.LABELS_RULES, _OURS)),
 ]
 _Annotations = Annotated[
     dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=4096)]],
-    Field(max_length=32),
+    Field(max_length=32, json_schema_extra=base.rules(base.NAMES_RULE, _OURS)),
 ]
 
 
@@ -129,10 +130,7 @@ _Texts = Annotated[
     Field(
         max_length=64,
         json_schema_extra=base.rules(
-            base.rule(
-                "self.all(key, key.matches('^[-._a-zA-Z0-9]{1,253}$'))",
-                "write keys of a Secret: up to 253 letters, digits, '-', '_' and '.'",
-            ),
+            base.KEYS_RULE,
             base.rule(
                 f"self.map(key, size(self[key])).sum() <= {MOST_TEMPLATE_BYTES}",
                 "write at most 64 KiB in all texts together",
@@ -215,6 +213,11 @@ class DynamicLeaseSpec(base.Model):
     model_config = ConfigDict(
         json_schema_extra=base.rules(
             refs.exactly_one("infisical", "phase", "openbao", what="source of the lease"),
+            base.rule(
+                "!(has(self.ttl) && has(self.renewal) && has(self.renewal.before)) || "
+                + base.shorter("self.renewal.before", "self.ttl"),
+                "renewal.before leaves no time between two renewals: write less than ttl",
+            ),
         )
     )
 

@@ -8,7 +8,7 @@ from leaseholder.api import base, refs
 
 RESERVED: Final = ("sys", "auth", "identity", "cubbyhole")
 """Mounts of the server itself: none of their paths gives a lease to a workload."""
-_SEGMENT: Final = "[^/?#%\\\\\\\\\\\\s]+"
+_SEGMENT: Final = r"[^/?#%\\\\\\s\\p{C}\\p{Z}]+"
 
 
 def _path(default: str | None = None, *, what: str, leased: bool = False) -> WithJsonSchema:
@@ -30,6 +30,12 @@ def _path(default: str | None = None, *, what: str, leased: bool = False) -> Wit
                 f"{', '.join(f'{name}/' for name in RESERVED)} is a lease",
             )
         )
+        rules.append(
+            base.rule(
+                "self.contains('/')",
+                "write the engine's mount and what is read there, such as database/creds/orders",
+            )
+        )
     shape: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 512}
     return WithJsonSchema({**shape, **base.rules(*rules)})
 
@@ -39,7 +45,7 @@ _Mount = Annotated[
     Field(min_length=1, max_length=512),
     _path(what="where the method is mounted, such as kubernetes"),
 ]
-_Role = Annotated[str, Field(min_length=1, max_length=256)]
+_Role = Annotated[str, Field(min_length=1, max_length=256), base.text(256)]
 
 
 class ServiceAccountLogin(base.Model):

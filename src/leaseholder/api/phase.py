@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 
 from leaseholder.api import base, refs
 
-_Word = Annotated[str, Field(min_length=1, max_length=256)]
+_Word = Annotated[str, Field(min_length=1, max_length=256), base.text(256)]
 
 
 class PhaseAuth(base.Model):
@@ -54,7 +54,7 @@ class PhaseSource(base.Model):
                 "maxLength": 1024,
                 **base.rules(
                     base.rule(
-                        "self.matches('^/[^?#]*$')",
+                        r"self.matches('^/[^?#\\p{C}\\p{Zl}\\p{Zp}]*$')",
                         "write an absolute folder path such as / or /apps/shop",
                     )
                 ),

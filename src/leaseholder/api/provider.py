@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, WithJsonSchema
 
 from leaseholder.api import base, refs
 from leaseholder.api.conditions import Condition
@@ -58,6 +58,30 @@ _SPEC_RULES = (
 )
 
 
+_MOST_BUNDLE: Final = 65_536
+_CaBundle = Annotated[
+    str,
+    Field(min_length=1, max_length=_MOST_BUNDLE),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": _MOST_BUNDLE,
+            **base.rules(
+                base.rule(
+                    "self.contains('-----BEGIN CERTIFICATE-----')",
+                    "write certificates in PEM, from -----BEGIN CERTIFICATE----- on",
+                ),
+                base.rule(
+                    "!self.contains('PRIVATE KEY-----')",
+                    "write certificates only: a private key doesn't belong in a CA bundle",
+                ),
+            ),
+        }
+    ),
+]
+
+
 class ProviderSpec(base.Model):
     """Which provider, and how to talk to it."""
 
@@ -67,7 +91,7 @@ class ProviderSpec(base.Model):
     """A Phase server."""
     openbao: OpenBao | None = None
     """An OpenBao or Vault server."""
-    ca_bundle: Annotated[str, Field(min_length=1, max_length=65_536)] | None = None
+    ca_bundle: _CaBundle | None = None
     """CA certificates (PEM) that sign the provider's certificate."""
     ca_bundle_ref: CaBundleRef | None = None
     """Where such CA certificates are kept, instead of caBundle."""
@@ -80,10 +104,7 @@ class ProviderSpec(base.Model):
 class NamespaceLabels(base.Model):
     """A label selector over namespaces."""
 
-    match_labels: Annotated[
-        dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]],
-        Field(min_length=1, max_length=32),
-    ]
+    match_labels: Annotated[base.Labels, Field(min_length=1)]
     """Labels that a namespace must carry, each with this value."""
 
 

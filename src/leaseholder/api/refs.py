@@ -1,12 +1,12 @@
 """What all providers' models share: references to credentials, the server's url, choices."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field, WithJsonSchema
 
 from leaseholder.api import base
 
-Plain = Annotated[str, Field(min_length=1, max_length=1024)]
+Plain = Annotated[str, Field(min_length=1, max_length=1024), base.text(1024)]
 """A text that a login needs and that is no secret."""
 
 
@@ -36,6 +36,8 @@ class ServiceAccountRef(base.Model):
     """Namespace of the ServiceAccount; only a ClusterLeaseProvider names one."""
 
 
+_HOST: Final = r"([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])"
+_PATH: Final = "[A-Za-z0-9._~/-]"
 Url = Annotated[
     str,
     Field(min_length=1, max_length=2048),
@@ -46,7 +48,7 @@ Url = Annotated[
             "maxLength": 2048,
             **base.rules(
                 base.rule(
-                    "self.matches('^https?://[^/@?#]+(/[^?#]*)?$')",
+                    f"self.matches('^https?://{_HOST}(:[0-9]{{1,5}})?(/{_PATH}*)?$')",
                     "write an http(s) URL without user, query or fragment, such as "
                     "https://us.infisical.com",
                 ),
