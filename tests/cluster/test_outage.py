@@ -14,7 +14,7 @@ from tests.cluster import sites
 from tests.world import faults, kube, processes
 from tests.world import world as worlds
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 
 FAST: dict[str, typing.Any] = {"ttl": "60s", "renewal": {"afterPercent": 3}}
 """Renewed every two seconds."""
@@ -267,7 +267,7 @@ async def _lives_longer(site: sites.Site, lease_id: str) -> None:
     async def moved() -> bool:
         return await _end_of(site, lease_id) > first
 
-    await processes.wait_until_async(moved, timeout=40, what=f"{lease_id} is extended")
+    await processes.wait_until_async(moved, timeout=90, what=f"{lease_id} is extended")
 
 
 async def _end_of(site: sites.Site, lease_id: str) -> datetime.datetime:
