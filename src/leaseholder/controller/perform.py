@@ -197,8 +197,10 @@ class Performer:
             await self.cluster.emit(dl, note)
         elif error.reason == Reason.RENEWAL_TOO_SOON:
             raise error
-        else:
+        elif step.inspect_first:
             view.memory.unextendable.add(step.record.name)
+        else:
+            view.memory.leases.pop(step.record.name)  # somebody else may just have extended it
 
     async def _towards_rollout(self, view: View, step: steps.Restart | steps.Sustain) -> None:
         match step:

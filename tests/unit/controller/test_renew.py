@@ -142,10 +142,21 @@ async def test_a_lease_that_can_not_be_extended_is_replaced() -> None:
 async def test_a_provider_that_says_so_only_when_asked_is_believed() -> None:
     world = World()
     await world.settle()
-    world.provider.before("extend", errors.CannotExtend(Reason.CANNOT_EXTEND, "at its end"))
+    end = errors.CannotExtend(Reason.CANNOT_EXTEND, "at its end")
+    world.provider.before("extend", end, end)
     await world.settle(after=DUE)
     assert world.secret == "lease-2"
-    assert world.meter.renewals == [Reason.CANNOT_EXTEND]
+    assert world.meter.renewals == [Reason.CANNOT_EXTEND] * 2
+
+
+async def test_a_lease_that_another_process_just_extended_to_its_end_is_not_replaced() -> None:
+    world = World()
+    await world.settle()
+    end = errors.CannotExtend(Reason.CANNOT_EXTEND, "it would live too long")
+    world.provider.before("extend", end)
+    await world.settle(after=DUE)
+    assert world.secret == "lease-1"
+    assert world.ready == "Ready"
 
 
 async def test_a_renew_command_at_full_life_does_not_count_as_an_extension_that_adds_nothing() -> (
