@@ -68,11 +68,11 @@ def map_debts(view: View) -> Iterator[Step | datetime]:
 def reinstated(view: View) -> Move | None:
     """A lease that the Secret shows after all is no debt: a delivery came before the fence.
 
-    Nor is it replaced while no other lease is held: whoever replaced it had looked long before.
+    Nor is the newest lease replaced: whoever replaced it had looked long before.
     """
     if view.lease is None or view.lease.deleting:
         return None
-    replaced = () if view.in_state(State.HELD) else view.in_state(State.SUPERSEDED)
+    replaced = [record for record in view.records[-1:] if record.state is State.SUPERSEDED]
     for record in (*view.in_state(State.REVOKING), *replaced):
         shown = view.names(record) and not view.edited(record)
         if shown and _revocation(record).reason in REVERSIBLE:

@@ -201,11 +201,13 @@ class View:
 
     @property
     def mute(self) -> bool:
-        """Whether the target Secret of ours has data and nothing says of which lease it is."""
-        secret = self._owned
-        if secret is None or not secret.keys or names.RECORD in secret.annotations:
-            return False
-        return not any(self._shows(secret, record) for record in self.records)
+        """Whether a Secret of ours has data and nothing says of which lease it is."""
+        return any(
+            secret.keys
+            and names.RECORD not in secret.annotations
+            and not any(self._shows(secret, record) for record in self.records)
+            for secret in self.secrets
+        )
 
     @property
     def _owned(self) -> ports.SecretView | None:

@@ -279,7 +279,7 @@ def test_a_try_that_was_held_back_does_not_count() -> None:
     assert (held.revoke.attempts, held.revoke.next_at) == (3, views.at(3))
 
 
-def test_a_replaced_lease_that_the_secret_still_shows_is_held_while_no_other_is() -> None:
+def test_the_newest_lease_is_held_again_where_the_secret_still_shows_it() -> None:
     alone = views.view(replaced := views.superseded(), shows=replaced)
     step = debts.reinstated(alone)
     assert isinstance(step, Move)

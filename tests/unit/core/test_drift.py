@@ -168,9 +168,11 @@ def test_the_same_keys_and_a_first_delivery_are_no_news() -> None:
     assert drift.keys_changed(views.view(), same.contents) is None
 
 
-def test_while_a_secret_lost_its_notes_no_lease_counts_as_undelivered() -> None:
-    target = replace(views.secret(RECORD), annotations={})
-    seen = views.view(RECORD, secrets=(target,), target=target)
+@pytest.mark.parametrize("name", ["orders", "former"])
+def test_while_a_secret_lost_its_notes_no_lease_counts_as_undelivered(name: str) -> None:
+    secret = replace(views.secret(RECORD, name=name), annotations={})
+    target = secret if name == "orders" else None
+    seen = views.view(RECORD, secrets=(secret,), target=target)
     step = decide(seen)
     assert isinstance(step, Move)
     assert (step.record, step.status.state) == (RECORD, State.SUPERSEDED)
