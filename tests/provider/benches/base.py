@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import enum
 import itertools
+import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -85,6 +86,12 @@ class Values:
 
     async def ca_bundle(self) -> str | None:
         return self.bundle
+
+
+def recorded(notes: Mapping[str, Any]) -> dict[str, Any]:
+    """An adapter's notes as they come back from a record: JSON."""
+    read: dict[str, Any] = json.loads(json.dumps(dict(notes)))
+    return read
 
 
 class Adapters:
@@ -175,7 +182,7 @@ class Bench(abc.ABC):
     async def prepared(self, adapter: ports.Provider, *args: Any, **kwargs: Any) -> ports.Attempt:
         """As the controller does: what ``prepare`` notes is on record before the mint."""
         attempt = self.attempt(adapter, *args, **kwargs)
-        return dataclasses.replace(attempt, handle=await adapter.prepare(attempt))
+        return dataclasses.replace(attempt, handle=recorded(await adapter.prepare(attempt)))
 
     async def minted(self, adapter: ports.Provider, *args: Any, **kwargs: Any) -> ports.Issued:
         return await adapter.issue(await self.prepared(adapter, *args, **kwargs))

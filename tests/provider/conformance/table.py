@@ -56,7 +56,7 @@ def case_of(node: str) -> Case | None:
 
 def render(outcomes: Mapping[Case, str], order: Sequence[str] = PROVIDERS) -> str:
     """The page; the cases of a chapter stand in the order in which they came."""
-    lines, chapter = [_HEAD], None
+    lines, chapter = [_HEAD.rstrip()], None
     shown: dict[tuple[str, str], dict[str, list[str]]] = {}
     for case in sorted(outcomes, key=lambda case: CHAPTERS.index(case.chapter)):
         row = shown.setdefault((case.chapter, case.sentence), {})

@@ -1,10 +1,12 @@
 """Looking: a lease that lives is shown as it is, one that doesn't is gone."""
 
+import dataclasses
 from datetime import timedelta
 
 import pytest
 
 from leaseholder import errors, ports
+from tests.provider.benches import base
 from tests.provider.benches.base import Bench
 
 
@@ -26,6 +28,19 @@ async def test_a_lease_that_lives_is_shown_as_it_is(bench: Bench) -> None:
         assert abs(seen.expires_at - lease.expires_at) <= timedelta(seconds=2)
         assert abs(seen.expires_at - await bench.ends_at(lease)) <= timedelta(seconds=1)
     assert await bench.works(issued)
+
+
+async def test_what_a_record_keeps_of_a_lease_is_enough_for_a_new_process(bench: Bench) -> None:
+    issued = await bench.minted(bench.adapter())
+    kept = dataclasses.replace(issued.lease, latest=None, handle=base.recorded(issued.lease.handle))
+    assert bench.adapter().capabilities(kept.handle).renewable
+    seen = await bench.adapter().inspect(kept)
+    assert abs(seen.expires_at - kept.expires_at) <= timedelta(seconds=2)
+    until = kept.expires_at + timedelta(seconds=300)
+    extended = await bench.adapter().extend(kept, until)
+    assert timedelta(0) <= until - extended.expires_at <= timedelta(seconds=3)
+    assert (await bench.adapter().revoke(kept)).done
+    assert not await bench.works(issued)
 
 
 async def test_a_lease_ends_by_itself_and_is_gone(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """Minting: what is asked for is what comes, or nothing comes."""
 
+import asyncio
 import dataclasses
 from datetime import timedelta
 
@@ -20,7 +21,7 @@ async def test_a_look_tells_clock_and_abilities_and_leaves_nothing(bench: Bench)
     assert await bench.living() == set()
 
 
-async def test_a_leases_credentials_let_in(bench: Bench) -> None:
+async def test_the_credentials_of_a_lease_let_in(bench: Bench) -> None:
     adapter = bench.adapter()
     before = adapter.now()
     issued = await bench.minted(adapter)
@@ -89,6 +90,15 @@ async def test_a_mint_past_its_deadline_is_not_sent(bench: Bench) -> None:
         await adapter.issue(late)
     assert not caught.value.sent
     assert bench.line.counted(bench.routes.mint) == 0
+
+
+async def test_leases_that_are_minted_at_once_are_all_different(bench: Bench) -> None:
+    adapter = bench.adapter()
+    minted = await asyncio.gather(*(bench.minted(adapter) for _ in range(4)))
+    await bench.until_living(*(one.lease for one in minted))
+    assert len({one.lease.id for one in minted}) == 4
+    for one in minted:
+        assert await bench.works(one)
 
 
 async def test_a_mint_is_sent_once(bench: Bench) -> None:
