@@ -200,7 +200,9 @@ class Performer:
         elif step.inspect_first:
             view.memory.unextendable.add(step.record.name)
         else:
-            view.memory.leases.pop(step.record.name)  # somebody else may just have extended it
+            view.memory.leases.pop(
+                step.record.name, None
+            )  # somebody else may just have extended it
 
     async def _towards_rollout(self, view: View, step: steps.Restart | steps.Sustain) -> None:
         match step:
