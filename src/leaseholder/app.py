@@ -176,6 +176,8 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
         settings=settings.providers,
         observe=metrics.provider_request,
         on_news=on_news,
+        hosts=settings.hosts,
+        api_server=cluster.endpoint,
     )
     supplies = Supplies(cluster, clock, known.build, registry.address)
     try:

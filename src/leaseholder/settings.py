@@ -6,9 +6,10 @@ Nested settings take two underscores: ``LEASEHOLDER_INFISICAL__MINIMUM_TTL_SECON
 import pathlib
 from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from leaseholder.providers.hosts import EVERY_NAME, Hosts
 from leaseholder.providers.settings import (
     InfisicalSettings,
     OpenBaoSettings,
@@ -22,6 +23,11 @@ _POD_NAMESPACE: Final = pathlib.Path("/var/run/secrets/kubernetes.io/serviceacco
 def _own_namespace() -> str:
     """The namespace of the pod that we run in; ``leaseholder`` outside of one."""
     return _POD_NAMESPACE.read_text().strip() if _POD_NAMESPACE.exists() else "leaseholder"
+
+
+def _checked_hosts(text: str) -> str:
+    Hosts.parse(text)
+    return text
 
 
 class Settings(BaseSettings):
@@ -39,6 +45,10 @@ class Settings(BaseSettings):
     """Namespace of the operator: its LeaseRecords live there."""
     namespaces: Annotated[str, NoDecode] = ""
     """Namespaces to serve, separated by commas; empty: all."""
+    provider_hosts: Annotated[str, NoDecode, AfterValidator(_checked_hosts)] = EVERY_NAME
+    """Hosts that providers may be at, separated by commas: names, ``*.names``, addresses and
+    networks; ``*`` is every name, ``http://`` before one takes plain http, too. A name that stands
+    for a loopback, link-local or metadata address doesn't do unless the address is listed."""
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     """DynamicLeases worked on at once."""
     metrics_address: Annotated[str, Field(pattern=r"^.+:\d{1,5}$")] = "0.0.0.0:8080"
@@ -60,6 +70,11 @@ class Settings(BaseSettings):
     def providers(self) -> ProviderSettings:
         """What is set about providers."""
         return ProviderSettings(infisical=self.infisical, phase=self.phase, openbao=self.openbao)
+
+    @property
+    def hosts(self) -> Hosts:
+        """Where providers may be."""
+        return Hosts.parse(self.provider_hosts)
 
     @property
     def watched(self) -> tuple[str, ...]:

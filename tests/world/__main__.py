@@ -39,7 +39,8 @@ def describe(running: world.World) -> str:
     lines += [
         "",
         "CRDs and the operator's namespace and rights are there. Start the operator:",
-        f"  KUBECONFIG={running.control_plane.kubeconfig} make run",
+        f"  LEASEHOLDER_PROVIDER_HOSTS={operator.HOSTS} "
+        f"KUBECONFIG={running.control_plane.kubeconfig} make run",
         "and in another terminal ask for a first lease:",
         f"  kubectl --kubeconfig {running.control_plane.kubeconfig} apply -f "
         f"{running.directory / 'manifest.yaml'}",

@@ -25,6 +25,8 @@ FAST = {
     "LEASEHOLDER_INFISICAL__REPLICA_LAG_SECONDS": "2",
 }
 """Settings for the emulator with ``--min-ttl 2`` and no replicas."""
+HOSTS = f"http://{processes.LOOPBACK}"
+"""Where the world's providers are; an administrator has to allow it."""
 
 
 async def install(client: kube.Kube, namespace: str = _HOME) -> None:
@@ -70,6 +72,7 @@ class Operator:
             "LEASEHOLDER_NAMESPACES": namespaces,
             "LEASEHOLDER_METRICS_ADDRESS": f"{processes.LOOPBACK}:{port}",
             "LEASEHOLDER_LOG_LEVEL": "DEBUG",
+            "LEASEHOLDER_PROVIDER_HOSTS": HOSTS,
             **settings,
         }
         process = processes.Process.start(

@@ -51,6 +51,8 @@ class Reason(StrEnum):
     DENIED = "PermissionDenied"
     UNREACHABLE = "ProviderUnreachable"
     UNTRUSTED = "ProviderNotTrusted"
+    HOST_NOT_ALLOWED = "HostNotAllowed"
+    PLAIN_HTTP = "PlainHttp"
     THROTTLED = "Throttled"
     UNAVAILABLE = "ProviderUnavailable"
     BAD_ANSWER = "BadProviderAnswer"

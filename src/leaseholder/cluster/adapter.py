@@ -72,6 +72,11 @@ class KubernetesCluster:
         """Close all connections."""
         await self._api.aclose()
 
+    @property
+    def endpoint(self) -> tuple[str, int] | None:
+        """Host and port of the API server."""
+        return self._api.endpoint
+
     async def installation(self) -> str:
         """What tells this installation from a clone: uid of kube-system, operator's namespace."""
         found = await self._api.request("GET", places.NAMESPACES.at("", "kube-system"))

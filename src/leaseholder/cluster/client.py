@@ -14,6 +14,7 @@ import pathlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 import aiohttp
 from kubernetes.aio import client as kube
@@ -192,6 +193,13 @@ class Api:
             what = _broken(error)
         if what:
             raise refusals.unreachable("watch", place, what)
+
+    @property
+    def endpoint(self) -> tuple[str, int] | None:
+        """Host and port of the API server; None where its address names none."""
+        parts = urlsplit(self._api.configuration.host or "")
+        usual = 80 if parts.scheme == "http" else 443
+        return (parts.hostname, parts.port or usual) if parts.hostname else None
 
     def bearer(self) -> Hidden | None:
         """The operator's own token, where it logs in with one."""

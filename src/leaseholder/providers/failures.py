@@ -31,6 +31,7 @@ class Outcome(StrEnum):
     UNTRUSTED = "untrusted"
     LOST = "lost"
     LATE = "late"
+    FORBIDDEN = "forbidden"
 
 
 def too_late() -> errors.Unavailable:
@@ -43,6 +44,15 @@ def in_trouble(status: int) -> errors.Unavailable:
     """An answer of 5xx."""
     sentence = f"the provider is in trouble: it answered {status}"
     return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
+
+
+def unreadable(*, effect: bool) -> errors.Unavailable:
+    """An answer that is too large to be read, or compressed although nobody asked for it."""
+    sentence = (
+        "the answer isn't the provider's: it is far too large, or compressed unasked; check the "
+        "url, and what stands in front of the provider"
+    )
+    return errors.Unavailable(Reason.BAD_ANSWER, sentence, sent=effect)
 
 
 def translate(error: Exception, *, effect: bool) -> tuple[errors.Unavailable, Outcome]:

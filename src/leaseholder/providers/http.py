@@ -7,34 +7,27 @@ are raised outside of ``except`` blocks, so that not even ``__context__`` leads 
 
 import asyncio
 import json
-import logging
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from http import cookiejar
 from typing import Any, Final, Literal, TypeVar
 
 import httpx
 import pydantic
 
-import leaseholder
 from leaseholder import circuit, errors, ports
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
+from leaseholder.providers import clients, dialing, failures, hosts, pace, turns
 from leaseholder.providers import clock as clocks
-from leaseholder.providers import failures, pace, turns
 from leaseholder.secrecy import Hidden
 
 CONNECT_SECONDS: Final = 10.0
 _SLACK: Final = 20.0
 _LOGIN_LEFT: Final = 10.0
 """A login is as urgent as this: it may be for any lease, also for one with seconds to live."""
-_KEEP_ALIVE: Final = 4.0
-"""Shorter than servers' usual 5 s: a mint on a connection that the server is just closing would
-be an unclear one."""
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
@@ -126,6 +119,7 @@ class Http:
         observe: Observe,
         on_news: OnNews | None = None,
         is_up: Callable[[Answer], bool] = is_up,
+        dialer: dialing.Dialer | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """No connection is made yet.
@@ -138,6 +132,7 @@ class Http:
             observe: told of each request.
             on_news: told what happens to the provider.
             is_up: whether an answer shows a server that works, whatever it says.
+            dialer: makes the connections; by default to hosts that need no leave.
             transport: what to send with instead of the network.
         """
         self.clock = clocks.ProviderClock(clock, lambda: self._tell(News.CLOCK_SET))
@@ -150,6 +145,7 @@ class Http:
         self._credentialing = credentialing
         self._observe = observe
         self._is_up = is_up
+        self._dialer = dialer or dialing.Dialer(hosts.ANY_NAME)
         self._transport = transport
         self._pace = pace.Pace(clock, limits.requests_per_minute)
         self._turns = turns.Turns(limits.concurrency)
@@ -162,6 +158,7 @@ class Http:
         """Send one request and wait for its answer, whatever its status.
 
         Raises:
+            Invalid: HostNotAllowed; nothing was sent.
             Unavailable: no answer; ``sent`` if ``request.effect`` may have come about.
             Throttled: it isn't time yet; nothing was sent.
         """
@@ -181,7 +178,7 @@ class Http:
 
     async def _tried(
         self, request: Request, bearer: Hidden | None, number: int
-    ) -> tuple[errors.Unavailable | None, Answer | None]:
+    ) -> tuple[errors.ProviderError | None, Answer | None]:
         client = await self._open()
         failure, answer = await self._exchange(client, request, bearer, number)
         if failure is not None and failure.reason is Reason.UNTRUSTED:
@@ -241,19 +238,29 @@ class Http:
 
     async def _exchange(
         self, client: httpx.AsyncClient, request: Request, bearer: Hidden | None, number: int
-    ) -> tuple[errors.Unavailable | None, Answer | None]:
+    ) -> tuple[errors.ProviderError | None, Answer | None]:
         started = time.monotonic()
-        failure, outcome, answer = None, failures.Outcome.OK, None
+        failure: errors.ProviderError | None = None
+        outcome, answer = failures.Outcome.OK, None
         try:
             async with asyncio.timeout(CONNECT_SECONDS + request.timeout + _SLACK):
-                response = await client.send(self._built(client, request, bearer))
+                response, content = await clients.answered(
+                    client, self._built(client, request, bearer)
+                )
         except _Late:
             failure, outcome = failures.too_late(), failures.Outcome.LATE
+        except dialing.Refused:
+            failure, outcome = hosts.led_astray(), failures.Outcome.FORBIDDEN
+        except clients.Unreadable:
+            failure = trouble = failures.unreadable(effect=request.effect)
+            outcome = failures.Outcome.LOST
+            self._failed(number, trouble)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            failure, outcome = failures.translate(error, effect=request.effect)
-            self._failed(number, failure)
+            trouble, outcome = failures.translate(error, effect=request.effect)
+            failure = trouble
+            self._failed(number, trouble)
         else:
-            answer = self._learn(request, response)
+            answer = self._learn(request, response, content)
             outcome = failures.outcome_of(answer.status)
             if self._is_up(answer):
                 self._circuit.answered()
@@ -295,15 +302,15 @@ class Http:
 
         return trace
 
-    def _learn(self, request: Request, response: httpx.Response) -> Answer:
+    def _learn(self, request: Request, response: httpx.Response, content: bytes) -> Answer:
         self.clock.observe(response.headers.get("date"))
         self._pace.learn(request.category, response.headers)
         wait = None
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
             # Only the number of seconds is taken out of the text.
-            text = response.content[:2000].decode(errors="replace")
+            text = content[:2000].decode(errors="replace")
             wait = self._pace.throttled(request.category, response.headers, text)
-        return Answer(status=response.status_code, content=response.content, retry_after=wait)
+        return Answer(status=response.status_code, content=content, retry_after=wait)
 
     async def _open(self) -> httpx.AsyncClient:
         async with self._building:
@@ -313,7 +320,7 @@ class Http:
             return self._client
 
     async def _reopen(
-        self, used: httpx.AsyncClient, failure: errors.Unavailable
+        self, used: httpx.AsyncClient, failure: errors.ProviderError
     ) -> httpx.AsyncClient:
         """A client that trusts the CA bundle as it is now, where it changed; else ``failure``."""
         async with self._building:
@@ -328,33 +335,6 @@ class Http:
             return self._client
 
     async def _new_client(self) -> httpx.AsyncClient:
-        _hush()
-        return httpx.AsyncClient(
-            base_url=self.base_url,
-            verify=await asyncio.to_thread(_tls, self._bundle),
-            follow_redirects=False,
-            headers={"User-Agent": f"leaseholder/{leaseholder.__version__}"},
-            cookies=cookiejar.CookieJar(cookiejar.DefaultCookiePolicy(allowed_domains=[])),
-            limits=httpx.Limits(keepalive_expiry=_KEEP_ALIVE),
-            transport=self._transport,
+        return await clients.new(
+            self.base_url, bundle=self._bundle, dialer=self._dialer, transport=self._transport
         )
-
-
-def _tls(bundle: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if bundle is None:
-        return context
-    try:
-        context.load_verify_locations(cadata=bundle)
-    except (ssl.SSLError, ValueError):
-        bundle = None
-    if bundle is None:
-        sentence = "the CA bundle holds no readable certificate: write PEM certificates"
-        raise errors.Unavailable(Reason.UNTRUSTED, sentence, sent=False)
-    return context
-
-
-def _hush() -> None:
-    """Keep httpx's and httpcore's own logs out of ours: they show URLs, headers, exceptions."""
-    for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import httpx
 
 from leaseholder import ports
-from leaseholder.providers import http
+from leaseholder.providers import dialing, http
+from leaseholder.providers.hosts import ANY_NAME, Hosts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,10 @@ class Parts:
     """Told of each request."""
     on_news: http.OnNews | None = None
     """Told what happens to the provider."""
+    hosts: Hosts = ANY_NAME
+    """What may be connected to."""
+    api_server: dialing.Endpoint | None = None
+    """What is never connected to."""
     transport: httpx.AsyncBaseTransport | None = None
     """What to send with instead of the network."""
 
@@ -42,5 +47,6 @@ class Parts:
             observe=self.observe,
             on_news=self.on_news,
             is_up=is_up,
+            dialer=dialing.Dialer(self.hosts, self.api_server),
             transport=self.transport,
         )

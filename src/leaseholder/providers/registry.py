@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 from leaseholder import errors, ports
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import http, infisical, openbao, phase
+from leaseholder.providers import dialing, http, infisical, openbao, phase
 from leaseholder.providers import settings as known
+from leaseholder.providers.hosts import ANY_NAME, Hosts
 from leaseholder.providers.parts import Parts
 from leaseholder.providers.phase import roots
 
@@ -31,6 +32,10 @@ class Registry:
     settings: known.ProviderSettings
     observe: http.Observe
     on_news: http.OnNews | None = None
+    hosts: Hosts = ANY_NAME
+    """Where providers may be."""
+    api_server: dialing.Endpoint | None = None
+    """Where they can't be, whatever ``hosts`` says."""
     _wallet: infisical.Wallet = field(init=False)
 
     def __post_init__(self) -> None:
@@ -40,15 +45,20 @@ class Registry:
         """The provider that ``access`` describes; nothing is sent yet.
 
         Raises:
-            Invalid: the spec names no provider that we know, or its url can't be used.
+            Invalid: the spec names no provider that we know, or its url can't be used or isn't
+                allowed.
         """
+        base_url = address(access.spec)
+        self.hosts.check(base_url)
         parts = Parts(
             access=access,
             credentialing=credentialing,
-            base_url=address(access.spec),
+            base_url=base_url,
             clock=self.clock,
             observe=self.observe,
             on_news=self.on_news,
+            hosts=self.hosts,
+            api_server=self.api_server,
         )
         match provider.type_of(access.spec):
             case "infisical":

@@ -19,7 +19,7 @@ import pytest
 
 from leaseholder import errors, ports
 from leaseholder.api import provider, refs
-from leaseholder.providers import registry
+from leaseholder.providers import hosts, registry
 from leaseholder.providers.settings import ProviderSettings
 from leaseholder.secrecy import Hidden
 from tests.provider.benches import line as lines
@@ -110,6 +110,7 @@ class Adapters:
             clock=MachineClock(timedelta(seconds=ahead)),
             settings=settings,
             observe=lambda *_: None,
+            hosts=hosts.Hosts.parse("http://127.0.0.1"),
         )
         spec = provider.ProviderSpec.model_validate({self._type: server})
         built = known.build(ports.Access(spec=spec, namespace="shop"), self.values)

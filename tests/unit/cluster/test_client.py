@@ -34,6 +34,19 @@ async def test_without_a_configuration_there_is_no_cluster(
         await client.Api.connect(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize(
+    ("server", "endpoint"),
+    [("http://127.0.0.1:1", ("127.0.0.1", 1)), ("https://[fd00::1]", ("fd00::1", 443))],
+)
+async def test_where_the_api_server_is_is_known(
+    kubeconfig: pathlib.Path, server: str, endpoint: tuple[str, int]
+) -> None:
+    kubeconfig.write_text(CONFIG.replace("http://127.0.0.1:1", server))
+    api = await client.Api.connect(kubeconfig)
+    assert api.endpoint == endpoint
+    await api.aclose()
+
+
 async def test_a_closed_port_is_an_unavailable_api_server(kubeconfig: pathlib.Path) -> None:
     api = await client.Api.connect(kubeconfig)
     try:

@@ -13,13 +13,15 @@ import httpx
 from leaseholder import errors, ports
 from leaseholder.api import provider, refs
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import infisical, registry
+from leaseholder.providers import hosts, infisical, registry
 from leaseholder.providers.parts import Parts
 from leaseholder.providers.settings import InfisicalSettings
 from leaseholder.secrecy import Hidden
 from tests.unit.clocks import NOW as NOW
 from tests.unit.clocks import FakeClock as FakeClock
 
+LOOPBACK = hosts.Hosts.parse("http://127.0.0.1")
+"""Lets servers of the tests' own through."""
 SOURCE: dict[str, Any] = {
     "projectSlug": "demo",
     "environmentSlug": "prod",

@@ -134,6 +134,7 @@ async def test_the_http_librarys_own_logs_show_nothing_even_at_debug(
         base_url=talkative_server,
         clock=support.FakeClock(),
         observe=lambda *_: None,
+        hosts=support.LOOPBACK,
     )
     adapter = infisical.Infisical(parts, InfisicalSettings())
     issued = await adapter.issue(support.attempt())

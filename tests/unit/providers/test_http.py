@@ -385,3 +385,33 @@ async def test_it_is_told_when_the_providers_clock_was_set(seconds: int, told: b
     world.say(httpx.Response(200, headers={"date": utils.format_datetime(at, usegmt=True)}))
     await world.http.send(request())
     assert world.news == ([("https://infisical.test", "clock-set")] if told else [])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(200, content=b" " * (8 * 2**20 + 1)),
+        httpx.Response(200, content=b"{}", headers={"Content-Encoding": "x-bomb"}),
+    ],
+)
+async def test_an_answer_without_bounds_is_not_taken(answer: httpx.Response) -> None:
+    world = World()
+    world.say(lambda _: answer)
+    with pytest.raises(errors.Unavailable) as caught:
+        await world.http.send(request(effect=True))
+    assert caught.value.reason is Reason.BAD_ANSWER
+    assert caught.value.sent
+    assert world.observed == [("look", "lost")]
+
+
+async def test_nobody_is_asked_to_compress_an_answer() -> None:
+    world = World()
+    seen: list[str] = []
+
+    def note(sent: httpx.Request) -> httpx.Response:
+        seen.append(sent.headers["accept-encoding"])
+        return httpx.Response(200, content=b"{}")
+
+    world.say(note)
+    await world.http.send(request())
+    assert seen == ["identity"]

@@ -12,7 +12,7 @@ import pytest
 from leaseholder import errors
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import http
+from leaseholder.providers import dialing, http
 from tests.unit.providers import support
 from tests.world import certificates
 
@@ -61,6 +61,7 @@ def connection(
         credentialing=credentialing,
         clock=clock,
         observe=lambda *_: None,
+        dialer=dialing.Dialer(support.LOOPBACK),
     )
 
 

@@ -1,0 +1,143 @@
+"""Connections to providers: only to addresses that the administrator's list lets through.
+
+A name is looked up here, all that it stands for is judged, and then the judged addresses are
+connected to: a name that means something else a moment later (DNS rebinding) leads nowhere. TLS
+still checks the certificate against the name.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
+
+import httpcore
+import httpx
+
+from leaseholder.providers import hosts
+
+Endpoint = tuple[str, int]
+"""A host and a port."""
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+"""Gives the addresses that a name stands for; raises ``OSError`` where there are none."""
+PATIENCE: Final = 10.0
+"""Seconds for a lookup or a connection where nobody says."""
+
+
+class Refused(Exception):
+    """The name stands for an address that isn't called; carries no text of anybody's."""
+
+
+class Dialer(httpcore.AsyncNetworkBackend):
+    """Makes connections for httpx."""
+
+    def __init__(
+        self,
+        allowed: hosts.Hosts,
+        api_server: Endpoint | None = None,
+        *,
+        resolve: Resolve | None = None,
+        inner: httpcore.AsyncNetworkBackend | None = None,
+    ) -> None:
+        """No connection is made yet.
+
+        Args:
+            allowed: the administrator's list.
+            api_server: what is never connected to, whatever the list says; its other ports only
+                where its address is listed.
+            resolve: looks names up.
+            inner: connects to addresses.
+        """
+        self._allowed = allowed
+        self._api_server = api_server
+        self._resolve = resolve or addresses_of
+        self._inner = inner or httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to one of the addresses of ``host``, in the order of the lookup.
+
+        Raises:
+            Refused: one of them isn't to be called; none was.
+            httpcore.ConnectError, httpcore.ConnectTimeout: nobody answers there.
+        """
+        patience = PATIENCE if timeout is None else timeout
+        found = await self._judged(host, port, patience)
+        error: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
+        for address in found:
+            try:
+                return await self._inner.connect_tcp(
+                    address,
+                    port,
+                    timeout=patience / len(found),
+                    local_address=local_address,
+                    socket_options=socket_options,
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as failed:
+                error = failed
+        raise error or httpcore.ConnectError("no address")
+
+    async def _judged(self, host: str, port: int, patience: float) -> list[str]:
+        found: list[str] = []
+        own: set[hosts.Address] = set()
+        trouble: type[Exception] = httpcore.ConnectError
+        try:
+            async with asyncio.timeout(patience):
+                found = await self._resolve(host, port)
+                own = await self._own()
+        except TimeoutError:
+            trouble, found = httpcore.ConnectTimeout, []
+        except (OSError, UnicodeError):
+            found = []
+        if not found:
+            raise trouble("the name can't be looked up")
+        if not all(self._admits(ipaddress.ip_address(one), port, own) for one in found):
+            raise Refused
+        return found
+
+    def _admits(self, address: hosts.Address, port: int, own: set[hosts.Address]) -> bool:
+        if self._api_server is not None and address in own:
+            return port != self._api_server[1] and self._allowed.lists(address)
+        return self._allowed.admits(address)
+
+    async def _own(self) -> set[hosts.Address]:
+        """The API server's addresses, as they are now."""
+        if self._api_server is None:
+            return set()
+        with contextlib.suppress(OSError, UnicodeError):
+            return {ipaddress.ip_address(one) for one in await self._resolve(*self._api_server)}
+        return set()
+
+
+class Transport(httpx.AsyncHTTPTransport):
+    """httpx's own transport, with connections made by ``Dialer``.
+
+    httpx offers no parameter for that, so its pool is replaced. Proxies that the environment
+    names aren't used: they would look names up where nobody judges the addresses.
+    """
+
+    def __init__(self, context: ssl.SSLContext, dialer: Dialer, *, keep_alive: float) -> None:
+        """No connection is made yet; one that is idle for ``keep_alive`` seconds is closed."""
+        super().__init__(verify=context, trust_env=False)
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=context, keepalive_expiry=keep_alive, network_backend=dialer
+        )
+
+
+async def addresses_of(host: str, port: int) -> list[str]:
+    """The addresses of a name, in the system's order.
+
+    Raises:
+        OSError: there are none, or they can't be looked up.
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
