@@ -200,9 +200,8 @@ class Performer:
         elif step.inspect_first:
             view.memory.unextendable.add(step.record.name)
         else:
-            view.memory.leases.pop(
-                step.record.name, None
-            )  # somebody else may just have extended it
+            # Somebody else may just have extended it: the next try looks first.
+            view.memory.leases.pop(step.record.name, None)
 
     async def _towards_rollout(self, view: View, step: steps.Restart | steps.Sustain) -> None:
         match step:

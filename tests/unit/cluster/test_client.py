@@ -1,3 +1,4 @@
+import asyncio
 import pathlib
 
 import pytest
@@ -41,7 +42,8 @@ async def test_without_a_configuration_there_is_no_cluster(
 async def test_where_the_api_server_is_is_known(
     kubeconfig: pathlib.Path, server: str, endpoint: tuple[str, int]
 ) -> None:
-    kubeconfig.write_text(CONFIG.replace("http://127.0.0.1:1", server))
+    config = CONFIG.replace("http://127.0.0.1:1", server)
+    await asyncio.to_thread(kubeconfig.write_text, config)
     api = await client.Api.connect(kubeconfig)
     assert api.endpoint == endpoint
     await api.aclose()
