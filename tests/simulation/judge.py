@@ -80,9 +80,10 @@ class Judge:
         self._pods = ""
         self._allow()
 
-    def inherits(self, shown: str) -> None:
-        """A DynamicLease came back under another uid: its workloads use what the Secret shows."""
-        self._inherited, self._heir_since = {shown} - {""}, None
+    def inherits(self, shown: str, uid: str) -> None:
+        """A DynamicLease came back under another uid: its workloads use what its Secret shows."""
+        self._inherited = {shown} if self._holders.get(shown) == uid else set()
+        self._heir_since = None
 
     def secret_lost(self, values: Mapping[str, str]) -> None:
         """A user deleted the Secret: its lease lives on until another one is delivered.

@@ -49,6 +49,11 @@ def _held(known: world.World) -> None:
     known.wait(1)
 
 
+def _before_renewal(known: world.World) -> None:
+    known.apply()
+    known.wait(190)
+
+
 def _extended(known: world.World) -> None:
     known.apply()
     known.wait(400)
@@ -110,6 +115,19 @@ def _source(name: str) -> Act:
 
 
 STORIES: Final[dict[str, Story]] = {
+    "creation": Story(_nothing, (world.World.apply, _wait(1))),
+    "renewal": Story(_before_renewal, (_wait(20),), {"ttl": "5m"}),
+    "deletion": Story(_held, (world.World.delete, _wait(60))),
+    "source": Story(_held, (_source("e"), _wait(1))),
+    "rotation": Story(_held, (_rotate, _wait(1))),
+    "rename": Story(_held, (_rename, _wait(1))),
+    "edit": Story(_held, (lambda known: known.edit_secret(1), _wait(1))),
+    "unclear": Story(_suspended_and_unclear, (_wait(BEYOND),)),
+    "late": Story(_mint_comes_late, (_wait(BEYOND),)),
+    "young": Story(_renew_young, (_wait(60),)),
+    "unheard": Story(_unheard, (_wait(650), world.World.delete, _wait(1))),
+    "forbidden": Story(_forbidden, (_wait(BEYOND),)),
+    "restore": Story(_extended, (_restore, _wait(130)), {"ttl": "5m"}),
     "life": Story(
         _nothing,
         (
@@ -125,17 +143,6 @@ STORIES: Final[dict[str, Story]] = {
         {"ttl": "5m"},
         frozenset(_OVER),
     ),
-    "creation": Story(_nothing, (world.World.apply, _wait(1))),
-    "source": Story(_held, (_source("e"), _wait(1))),
-    "rotation": Story(_held, (_rotate, _wait(1))),
-    "rename": Story(_held, (_rename, _wait(1))),
-    "edit": Story(_held, (lambda known: known.edit_secret(1), _wait(1))),
-    "restore": Story(_extended, (_restore, _wait(130)), {"ttl": "5m"}),
-    "unclear": Story(_suspended_and_unclear, (_wait(BEYOND),)),
-    "late": Story(_mint_comes_late, (_wait(BEYOND),)),
-    "young": Story(_renew_young, (_wait(60),)),
-    "unheard": Story(_unheard, (_wait(650), world.World.delete, _wait(1))),
-    "forbidden": Story(_forbidden, (_wait(BEYOND),)),
 }
 
 
@@ -159,8 +166,8 @@ def _second_thought(known: world.World, first: Process) -> None:
 
 def _one_more(known: world.World, first: Process) -> None:
     """Another process fulfils the wish, and then one more."""
-    known.apply(suspend=False)
     _takes_over(BEYOND)(known, first)
+    known.apply(suspend=False)
     known.command(names.ROTATE)
     known.wait(1)
 
@@ -168,8 +175,7 @@ def _one_more(known: world.World, first: Process) -> None:
 def _dies_revoking(known: world.World, first: Process) -> None:
     """Another process, which may not mint, revokes and can't say so any more."""
     known.apply(suspend=True)
-    second = known.start()
-    known.arm(second, 0, gate.Fate.CRASH_AFTER, world.EFFECTS, "revoke")
+    known.start(dies_after="revoke")
     known.wait(BEYOND)
 
 

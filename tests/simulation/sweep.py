@@ -6,6 +6,8 @@ where it stood, and all must become well. Once for each call, until there is non
 """
 
 import itertools
+import math
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -34,12 +36,18 @@ def sweep(
     meddles: Iterable[str] = tuple(stories.MEDDLES),
     *,
     stop_at_first: bool = True,
+    patience: float = math.inf,
 ) -> Swept:
-    """Every call of some stories under some meddles, for some classes of provider."""
-    loop, swept = ManualLoop(), Swept()
+    """Every call of some stories under some meddles, for some classes of provider.
+
+    Not all of them where it takes longer than ``patience`` (seconds).
+    """
+    loop, swept, begun = ManualLoop(), Swept(), time.monotonic()
     try:
         for kind, story, meddle in _all(kinds, tuple(told), tuple(meddles)):
             call = 0
+            if time.monotonic() - begun > patience:
+                break
             while _case(loop, kind, story, meddle, call, swept):
                 call += 1
                 if swept.broken and stop_at_first:
@@ -52,7 +60,7 @@ def sweep(
 def _all(
     kinds: Iterable[str], told: tuple[str, ...], meddles: tuple[str, ...]
 ) -> Iterator[tuple[str, str, str]]:
-    for kind, story, meddle in itertools.product(kinds, told, meddles):
+    for story, kind, meddle in itertools.product(told, tuple(kinds), meddles):
         if meddle in stories.STORIES[story].meddles:
             yield kind, story, meddle
 

@@ -85,10 +85,12 @@ class World:
 
     # -- processes and time
 
-    def start(self) -> Process:
-        """A process starts."""
+    def start(self, dies_after: str = "") -> Process:
+        """A process starts; maybe one that ends when a call of that name took effect."""
         process = Process(self.loop, self.truth, self.server, self._later)
         self.processes.append(process)
+        if dies_after:
+            process.gate.arm(0, gate.Fate.CRASH_AFTER, EFFECTS, dies_after)
         self.settle()
         return process
 
@@ -239,7 +241,7 @@ class World:
         if gap:
             self._changed(old)
         else:
-            self.judge.inherits(shown)
+            self.judge.inherits(shown, old.uid)
         self.apply()
         self._changed(old)
 

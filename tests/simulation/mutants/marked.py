@@ -44,6 +44,7 @@ def number_of_records_alone() -> list[Patch]:
 @switched_off(
     "n comes from that same observation, never re-read",
     "n comes from a LIST just before the POST",
+    covered="the LIST after the POST stands back",
 )
 def number_read_again() -> list[Patch]:
     honest = acquire.Acquirer.acquire
@@ -81,9 +82,25 @@ def number_read_again_and_no_standing_back() -> list[Patch]:
 @switched_off(
     "a lower n never replaces a higher; an overtaken record is never delivered",
     "numbers aren't compared at delivery",
+    covered="a lease that nobody delivers is a debt before the next is minted",
 )
 def lower_over_higher() -> list[Patch]:
     return [swap(View, "shown", property(lambda view: 0))]
+
+
+@switched_off(
+    "the rule above, and an undelivered lease is a debt",
+    "neither",
+)
+def lower_over_higher_and_undelivered_left() -> list[Patch]:
+    honest = live._rank
+
+    def rank(view: View, dl: lease.DynamicLease) -> steps.Step | None:
+        step = honest(view, dl)
+        owed = step.status.revoke if isinstance(step, steps.Move) else None
+        return None if owed is not None and owed.reason == Reason.UNDELIVERED else step
+
+    return [*lower_over_higher(), swap(live, "_rank", rank)]
 
 
 # -- unclear attempts

@@ -30,6 +30,8 @@ class Mutant:
     """Classes of provider for which the rule matters."""
     group: str
     """The module that holds it."""
+    covered: str
+    """What does the rule's work while it is off; empty: nothing does, and it must be found."""
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
@@ -44,14 +46,14 @@ MUTANTS: Final[dict[str, Mutant]] = {}
 
 
 def switched_off(
-    rule: str, how: str, kinds: tuple[str, ...] = ALL
+    rule: str, how: str, kinds: tuple[str, ...] = ALL, *, covered: str = ""
 ) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
     """A function that makes the patches which switch a rule off."""
 
     def register(patches: Callable[[], list[Patch]]) -> Callable[[], list[Patch]]:
         name = patches.__name__.replace("_", "-")
         group = patches.__module__.rpartition(".")[2]
-        MUTANTS[name] = Mutant(name, rule, how, patches, kinds, group)
+        MUTANTS[name] = Mutant(name, rule, how, patches, kinds, group, covered)
         return patches
 
     return register
