@@ -28,7 +28,6 @@ from tests.world import processes
 INSTALLATION: Final = "kube-1/leaseholder"
 ANOTHER_INSTALLATION: Final = "kube-2/leaseholder"
 PATIENCE: Final = 15.0
-_NUMBERS: Final = itertools.count(1)
 
 
 class Login(enum.StrEnum):
@@ -141,6 +140,8 @@ class Bench(abc.ABC):
         self.adapters = Adapters(self.provider)
         self.values = self.adapters.values
         self.values.bundle = line.bundle
+        self._numbers = itertools.count(1)
+        self._ledger: set[str] = set()
 
     # -------------------------------------------------------------- adapters and attempts
 
@@ -173,7 +174,7 @@ class Bench(abc.ABC):
         now = adapter.now()
         return ports.Attempt(
             installation=installation,
-            attempt_id=attempt_id or f"attempt-{next(_NUMBERS)}",
+            attempt_id=attempt_id or f"attempt-{next(self._numbers)}",
             source=self.source(Kind.PLAIN) if source is None else source,
             ttl_seconds=ttl,
             started_at=now,
@@ -186,7 +187,11 @@ class Bench(abc.ABC):
         return dataclasses.replace(attempt, handle=recorded(await adapter.prepare(attempt)))
 
     async def minted(self, adapter: ports.Provider, *args: Any, **kwargs: Any) -> ports.Issued:
-        return await adapter.issue(await self.prepared(adapter, *args, **kwargs))
+        ready = await self.prepared(adapter, *args, **kwargs)
+        issued = await adapter.issue(ready)
+        if ready.installation == INSTALLATION:
+            self._ledger.add(issued.lease.id)
+        return issued
 
     async def lost(self, adapter: ports.Provider, *args: Any, **kwargs: Any) -> ports.Attempt:
         """An attempt whose lease was made, and whose answer was lost."""
@@ -198,8 +203,14 @@ class Bench(abc.ABC):
         return ready
 
     async def taken_back(self, adapter: ports.Provider, attempt: ports.Attempt) -> int:
-        """Revoke what an attempt left behind; how much that was."""
+        """Revoke what an attempt left behind; how much that was.
+
+        As the controller does it: where leases are found by owner and time, those that are on the
+        ledger are somebody's.
+        """
         found = await adapter.recover(attempt)
+        if adapter.capabilities(attempt.handle).found_by == "OwnerAndTime":
+            found = [one for one in found if one.id not in self._ledger]
         for lease in found:
             assert (await adapter.revoke(lease)).done
         return len(found)
