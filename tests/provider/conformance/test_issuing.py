@@ -111,7 +111,7 @@ async def test_a_mint_is_sent_once(bench: Bench) -> None:
 async def test_a_slow_answer_is_waited_for(bench: Bench) -> None:
     adapter = bench.adapter()
     ready = await bench.prepared(adapter)
-    bench.line.slow(bench.routes.mint, 1.0)
+    bench.line.slow(bench.routes.mint, 0.4)
     issued = await adapter.issue(ready)
     assert await bench.works(issued)
     assert await bench.living() == {issued.lease.id}
