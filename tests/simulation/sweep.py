@@ -6,6 +6,7 @@ where it stood, and all must become well. Once for each call, until there is non
 """
 
 import itertools
+import logging
 import math
 import time
 from collections.abc import Iterable, Iterator
@@ -43,6 +44,7 @@ def sweep(
     Not all of them where it takes longer than ``patience`` (seconds).
     """
     loop, swept, begun = ManualLoop(), Swept(), time.monotonic()
+    logging.disable(logging.CRITICAL)
     try:
         for kind, story, meddle in _all(kinds, tuple(told), tuple(meddles)):
             call = 0
@@ -54,6 +56,7 @@ def sweep(
                     return swept
     finally:
         loop.close()
+        logging.disable(logging.NOTSET)
     return swept
 
 

@@ -42,16 +42,19 @@ class Found:
 
 
 def hunt(name: str, patience: float = PATIENCE) -> Found:
-    """Play histories under a mutant until a promise breaks, then the sweep if none did."""
+    """Sweep the story that needs the rule, play histories, sweep everything, until it is found."""
     mutant, begun, played, seed = MUTANTS[name], time.monotonic(), 0, FIRST
     logging.disable(logging.CRITICAL)
     with mutant.applied():
-        while time.monotonic() - begun < patience * HISTORIES:
+        told = [mutant.story] if mutant.story else []
+        swept = sweep.sweep(mutant.kinds, told, patience=patience)
+        while not swept.broken and time.monotonic() - begun < patience * HISTORIES:
             result = explore.explore(seed, BATCH, mutant.kinds, shrink=False)
             played, seed = played + result.figures["histories"], seed + 1
             if result.failure:
                 return Found(name, _broken(result.failure), played + 1, time.monotonic() - begun)
-        swept = sweep.sweep(mutant.kinds, patience=patience * (1 - HISTORIES))
+        if not swept.broken:
+            swept = sweep.sweep(mutant.kinds, patience=patience * (1 - HISTORIES))
     by = [f"{_broken(one)}, in case {swept.cases} of the sweep" for one in swept.broken]
     return Found(name, "".join(by), played, time.monotonic() - begun)
 

@@ -52,6 +52,7 @@ def revoked_before_delivery() -> list[Patch]:
 @switched_off(
     "finalizer on, then acquire",
     "nobody looks for the finalizer",
+    story="unheard",
 )
 def before_the_finalizer() -> list[Patch]:
     honest = live.decide
@@ -96,6 +97,7 @@ def forgotten_on_404() -> list[Patch]:
     "the same for a lease that is held",
     "the first 404 replaces the lease",
     kinds=LAGGING,
+    story="young",
 )
 def gone_at_first_sight() -> list[Patch]:
     honest = perform.Performer._gone
@@ -117,6 +119,7 @@ def gone_at_first_sight() -> list[Patch]:
     "an unclear attempt is searched twice, a replica lag apart",
     "not found once: the record goes",
     kinds=FOUND_BY_TAG,
+    story="late",
 )
 def searched_once() -> list[Patch]:
     honest = pay.Payer.search
@@ -132,6 +135,7 @@ def searched_once() -> list[Patch]:
     "… after deadline and settle from the searcher's own first sight",
     "searched at once",
     kinds=FOUND_BY_TAG,
+    story="late",
 )
 def searched_too_early() -> list[Patch]:
     honest = debts._search
@@ -146,6 +150,7 @@ def searched_too_early() -> list[Patch]:
 @switched_off(
     "deliver: GET record (must be Held)",
     "the record isn't looked at",
+    story="creation",
 )
 def delivered_unseen() -> list[Patch]:
     return [swap(perform, "_held", lambda known: True)]
@@ -154,6 +159,7 @@ def delivered_unseen() -> list[Patch]:
 @switched_off(
     "conflict at Attempt → Held: leave the state, drop the credentials",
     "the state is made Held all the same",
+    story="creation",
 )
 def claim_ignored() -> list[Patch]:
     async def claimed(
@@ -172,6 +178,7 @@ def claim_ignored() -> list[Patch]:
 @switched_off(
     "record gone: POST a new one in Revoking with the lease id",
     "the lease is forgotten",
+    story="creation",
 )
 def vanished_record_not_put_back() -> list[Patch]:
     async def put_back(

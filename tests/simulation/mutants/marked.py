@@ -16,6 +16,7 @@ from tests.unit.controller import wire
 @switched_off(
     "each PATCH and DELETE of a record carries uid and resourceVersion",
     "the ledger takes stale writes",
+    story="unclear",
 )
 def records_unguarded() -> list[Patch]:
     guarded = wire.same
@@ -33,6 +34,7 @@ def records_unguarded() -> list[Patch]:
 @switched_off(
     "n = 1 + the highest of records, status and the Secret's annotation",
     "status and annotation aren't asked",
+    story="rotation",
 )
 def number_of_records_alone() -> list[Patch]:
     def number(view: View, dl: lease.DynamicLease) -> int:
@@ -63,6 +65,7 @@ def number_read_again() -> list[Patch]:
     "after the POST one LIST: a record that wasn't in the observation → stand back",
     "no LIST",
     kinds=ONE_SLOT,
+    story="creation",
 )
 def no_standing_back() -> list[Patch]:
     async def overtaken(self: acquire.Acquirer, view: View, posted: record.LeaseRecord) -> bool:
@@ -91,6 +94,7 @@ def lower_over_higher() -> list[Patch]:
 @switched_off(
     "the rule above, and an undelivered lease is a debt",
     "neither",
+    story="rotation",
 )
 def lower_over_higher_and_undelivered_left() -> list[Patch]:
     honest = live._rank
@@ -110,6 +114,7 @@ def lower_over_higher_and_undelivered_left() -> list[Patch]:
     "an unclear attempt is claimed; only then may a new attempt start",
     "the claim comes after the new lease is delivered",
     kinds=ONE_SLOT,
+    story="creation",
 )
 def claimed_too_late() -> list[Patch]:
     honest = live.unclear
@@ -186,6 +191,7 @@ def revoked_although_shown() -> list[Patch]:
 @switched_off(
     "an undelivered lease: one write of the Secret before the revocation",
     "the Secret is read, not written",
+    story="source",
 )
 def no_fence() -> list[Patch]:
     async def delivered(
@@ -235,6 +241,7 @@ def gone_by_a_list() -> list[Patch]:
 @switched_off(
     "if a namesake exists, the old records wait until it has delivered",
     "they don't wait",
+    story="restore",
 )
 def namesake_not_awaited() -> list[Patch]:
     def vanished(view: View) -> steps.Step:
@@ -262,6 +269,7 @@ def stray_secret_left() -> list[Patch]:
 @switched_off(
     "Secrets of ours under other names are found by label, not by status",
     "status says what they are called",
+    story="rename",
 )
 def former_secret_by_status() -> list[Patch]:
     honest = observe.Observer.observe
@@ -282,6 +290,7 @@ def former_secret_by_status() -> list[Patch]:
 @switched_off(
     "Secrets under former names are deleted",
     "they are left",
+    story="rename",
 )
 def former_secret_left() -> list[Patch]:
     return [swap(live, "_delete_former", lambda view, dl: None)]
@@ -290,6 +299,7 @@ def former_secret_left() -> list[Patch]:
 @switched_off(
     "… and deleted before their record is superseded",
     "the record first",
+    story="forbidden",
 )
 def superseded_before_former_goes() -> list[Patch]:
     honest = live._rank

@@ -30,6 +30,8 @@ class Mutant:
     """Classes of provider for which the rule matters."""
     group: str
     """The module that holds it."""
+    story: str
+    """The story of the sweep that needs the rule; empty: histories need it often enough."""
     covered: str
     """What does the rule's work while it is off; empty: nothing does, and it must be found."""
 
@@ -46,14 +48,14 @@ MUTANTS: Final[dict[str, Mutant]] = {}
 
 
 def switched_off(
-    rule: str, how: str, kinds: tuple[str, ...] = ALL, *, covered: str = ""
+    rule: str, how: str, kinds: tuple[str, ...] = ALL, *, story: str = "", covered: str = ""
 ) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
     """A function that makes the patches which switch a rule off."""
 
     def register(patches: Callable[[], list[Patch]]) -> Callable[[], list[Patch]]:
         name = patches.__name__.replace("_", "-")
         group = patches.__module__.rpartition(".")[2]
-        MUTANTS[name] = Mutant(name, rule, how, patches, kinds, group, covered)
+        MUTANTS[name] = Mutant(name, rule, how, patches, kinds, group, story, covered)
         return patches
 
     return register
