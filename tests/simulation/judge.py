@@ -53,7 +53,8 @@ class Judge:
         self._broken: list[Broken] = []
         self._pods = ""
         """The lease that the workload's pods use; empty where it isn't known."""
-        self._edits = self._strips = 0
+        self._edits = self._strips = self._restores = 0
+        """What was done to the Secret and to what is told of it, since it last changed its lease."""
         world.server.hooks.minted.append(self._minted)
         world.server.hooks.revoking.append(self._revoking)
         world.truth.hooks.delivered.append(self._delivered)
@@ -71,6 +72,7 @@ class Judge:
 
     def tampered(self) -> None:
         """Somebody changed what is ours: one more mint may be needed."""
+        self._restores += 1
         self.overlaps_lost()
 
     def overlaps_lost(self) -> None:
@@ -152,6 +154,11 @@ class Judge:
 
     def _allow(self) -> None:
         self._in_vain += 1
+
+    @property
+    def misled(self) -> bool:
+        """Whether everything that tells of the Secret is false: data, notes, a restored status."""
+        return bool(self._edits and self._strips and self._restores)
 
     def entitled(self, uid: str) -> bool:
         """Whether a mint is needed, or explained by something that went wrong; counts it.
@@ -275,7 +282,7 @@ class Judge:
         self._world.figures.deliveries += 1
         self._pods = self._pods or after
         if before != after:
-            self._edits = self._strips = 0
+            self._edits = self._strips = self._restores = 0
         loser = self._holders.get(before, "")
         if before and loser != self._holders.get(after, ""):
             self._owed_mints[loser] += 1  # an older one took its Secret, and with it the values

@@ -120,7 +120,8 @@ def make_before_break(judge: "Judge", minted: server.Minted) -> None:
         return
     key = dl.metadata.namespace, dl.secret_name
     mine = judge._holders.get(minted.id) == dl.metadata.uid
-    if world.truth.shows(key) == minted.id and (mine or not _proves_nothing(world, key, minted)):
+    unknown = judge.misled if mine else _proves_nothing(world, key, minted)
+    if world.truth.shows(key) == minted.id and not unknown:
         judge.broke(3, f"{minted.id} is revoked while the Secret shows it")
     if any(world.truth.shows(former) == minted.id for former in _former(world, dl)):
         judge.broke(3, f"{minted.id} is revoked while a Secret under a former name shows it")
