@@ -54,7 +54,7 @@ class Judge:
         self._pods = ""
         """The lease that the workload's pods use; empty where it isn't known."""
         self._edits = self._strips = self._restores = 0
-        """What was done to the Secret and to what is told of it, since it last changed its lease."""
+        """What was done to the Secret and to what is told of it since it got its lease."""
         world.server.hooks.minted.append(self._minted)
         world.server.hooks.revoking.append(self._revoking)
         world.truth.hooks.delivered.append(self._delivered)

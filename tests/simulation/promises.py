@@ -83,7 +83,7 @@ def no_dead_credential(judge: "Judge") -> None:
     if not judge._ready(dl) and not _ended_by_choice(judge, dl, shown):
         raise Broken(2, "all is quiet, and the DynamicLease still isn't Ready")
     if not world.server.lives(shown):
-        if _ended_by_choice(judge, dl, shown):
+        if _ended_by_choice(judge, dl, shown) or judge.misled:
             return
         raise Broken(2, f"Ready, but the Secret shows {shown or 'nothing'}, which doesn't live")
     if _former(world, dl):
@@ -126,7 +126,7 @@ def make_before_break(judge: "Judge", minted: server.Minted) -> None:
     if any(world.truth.shows(former) == minted.id for former in _former(world, dl)):
         judge.broke(3, f"{minted.id} is revoked while a Secret under a former name shows it")
     by_hand, forced = minted.attempt in judge._forgiven, judge.forced_out(minted, dl)
-    moves = bool(dl.spec.rotation.restart_targets) and mine and not forced
+    moves = bool(dl.spec.rotation.restart_targets) and mine and not (forced or unknown)
     if moves and minted.id == judge._pods:
         judge.broke(3, f"{minted.id} is revoked, and pods use it that weren't replaced yet")
     replaced = judge._replaced.get(minted.id)

@@ -124,7 +124,7 @@ STORIES: Final[dict[str, Story]] = {
     "edit": Story(_held, (lambda known: known.edit_secret(1), _wait(1))),
     "unclear": Story(_suspended_and_unclear, (_wait(BEYOND),)),
     "late": Story(_mint_comes_late, (_wait(BEYOND),)),
-    "young": Story(_renew_young, (_wait(60),)),
+    "young": Story(_renew_young, (_wait(20), world.World.delete, _wait(100))),
     "unheard": Story(_unheard, (_wait(650), world.World.delete, _wait(1))),
     "forbidden": Story(_forbidden, (_wait(BEYOND),)),
     "restore": Story(_extended, (_restore, _wait(130)), {"ttl": "5m"}),

@@ -67,6 +67,7 @@ def before_the_finalizer() -> list[Patch]:
 @switched_off(
     "never retried blindly",
     "a mint without an answer is sent again",
+    story="late",
 )
 def mint_retried() -> list[Patch]:
     honest = acquire.Acquirer._issue
@@ -88,6 +89,7 @@ def mint_retried() -> list[Patch]:
     "a 404 counts when the lease is old enough, seen twice",
     "the first 404 pays a debt",
     kinds=LAGGING,
+    story="young",
 )
 def forgotten_on_404() -> list[Patch]:
     return [swap(debts, "after_gone", lambda view, known: None)]
