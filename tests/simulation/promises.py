@@ -52,7 +52,7 @@ def nothing_left_over(judge: "Judge") -> None:
     namesake, those of one whose Secret an older one has live on for its pods.
     """
     world = judge._world
-    if not world.kind.can.revocable:
+    if not world.kind.can.revocable or judge.misled:
         return
     dl = world.dl
     overlap = durations.parse(dl.spec.rotation.overlap).total_seconds() if dl is not None else 0
