@@ -5,12 +5,17 @@ import os
 import pathlib
 import sys
 
+import hypothesis
 import pytest
 
 from tests.world import build, kubernetes
 from tests.world import openbao as openbao_server
 from tests.world import postgres as postgres_server
 from tests.world import world as worlds
+
+hypothesis.settings.register_profile("shared-machine", deadline=None)
+hypothesis.settings.load_profile("shared-machine")
+"""No example fails for being slow: machines are shared."""
 
 _NEED_THE_BINARY = frozenset({"control_plane", "control_plane_binary"})
 
