@@ -161,7 +161,7 @@ async def test_a_lease_that_ends_in_an_outage_keeps_its_secret_and_is_replaced_o
     expired = await site.reason("ended", "LeaseExpired", timeout=100)
     ready = kube.condition(expired, "Ready")
     assert ready["status"] == "False"
-    assert "credentials were good until" in ready["message"]
+    assert "the credentials end at" in ready["message"]
     assert await site.credentials("ended") == values
     assert len(await site.all_minted()) == minted
     _provider(site).clear()
