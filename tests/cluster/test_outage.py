@@ -164,6 +164,11 @@ async def test_a_lease_that_ends_in_an_outage_keeps_its_secret_and_is_replaced_o
     assert "the credentials end at" in ready["message"]
     assert await site.credentials("ended") == values
     assert len(await site.all_minted()) == minted
+
+    async def over() -> bool:
+        return not await site.works(values)
+
+    await processes.wait_until_async(over, timeout=30, what="its end, told a moment ahead")
     _provider(site).clear()
     old = _id(before)
     await site.until("ended", lambda now: _id(now) not in ("", old), what="replaced", timeout=150)
@@ -254,9 +259,13 @@ async def test_a_renew_command_on_a_lease_that_cant_be_extended_is_answered(
         lambda now: (now or {})["status"]["handled"].get("renew") == "now",
         what="it is handled",
     )
-    events = await site.client.list("Event", site.namespace)
-    (told,) = [e for e in events if e["reason"] == "CannotExtend"]
-    assert "annotate leaseholder.dev/rotate" in told["message"]
+
+    async def told() -> bool:
+        events = await site.client.list("Event", site.namespace)
+        answers = [e["message"] for e in events if e["reason"] == "CannotExtend"]
+        return ["annotate leaseholder.dev/rotate" in answer for answer in answers] == [True]
+
+    await processes.wait_until_async(told, timeout=30, what="one event says what to do instead")
     await _end(site, "unrenewed")
 
 
