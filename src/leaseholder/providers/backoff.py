@@ -3,7 +3,8 @@
 Servers lock an identity out after some wrong tries, for everybody who uses it: Infisical for
 300 s after three within 30 s, OpenBao and Vault for 15 min after five. So two tries are never
 followed by a third within Infisical's window, and the same credentials are tried ever more seldom.
-Changed ones are tried at once. State is in memory: a restart costs one try.
+Changed ones are tried at once, and those that worked last whatever others try with the same
+identity: a good login clears the server's count. State is in memory: a restart costs one try.
 """
 
 from collections import deque
@@ -26,6 +27,8 @@ class Backoff:
         self._now = now
         self._refused: errors.ProviderError | None = None
         self._with: Hidden | None = None
+        self._good: Hidden | None = None
+        """What worked last and wasn't refused since."""
         self._count = 0
         self._until = 0.0
         self._tries: deque[float] = deque(maxlen=2)
@@ -36,7 +39,7 @@ class Backoff:
         Args:
             credentials: what would be tried; None where it is new each time.
         """
-        if self._refused is None:
+        if self._refused is None or (credentials is not None and credentials == self._good):
             return None
         wait = self._burst()
         if credentials is None or credentials == self._with:
@@ -48,13 +51,15 @@ class Backoff:
         same = credentials == self._with and self._refused is not None
         self._count = self._count + 1 if same else 1
         self._refused, self._with = error, credentials
+        self._good = None if credentials == self._good else self._good
         self._tries.append(self._now())
         wait = min(LOCKOUT_WINDOW * 2.0 ** min(self._count - 1, 10), _LONGEST)
         self._until = self._now() + max(wait, error.retry_after or 0.0)
         error.retry_after = self._until - self._now()
 
-    def worked(self) -> None:
-        """Forget what was: a good login clears the server's count too."""
+    def worked(self, credentials: Hidden | None = None) -> None:
+        """Forget what was: a good login, with ``credentials``, clears the server's count too."""
+        self._good = credentials or self._good
         self._refused, self._with, self._count = None, None, 0
         self._tries.clear()
 

@@ -448,6 +448,22 @@ async def test_providers_with_other_credentials_log_in_for_themselves() -> None:
     assert len(first.server.asked(support.LOGIN)) == 2
 
 
+async def test_wrong_tries_of_others_dont_keep_good_credentials_from_logging_in() -> None:
+    first = prepared()
+    first.server.say("POST", support.LOGIN, support.logged_in(expires_in=40))
+    await first.adapter.check()
+    thief = support.bench(beside=first)
+    first.clock.move(25)
+    first.server.say("POST", support.LOGIN, support.refused(401, "Invalid credentials"))
+    for number in range(2):
+        thief.credentialing.values = {"secret": f"guess-{number}"}
+        with pytest.raises(errors.Denied):
+            await thief.adapter.check()
+    first.clock.move(16)
+    first.server.say("POST", support.LOGIN, support.logged_in())
+    await first.adapter.check()
+
+
 async def test_wrong_tries_of_many_providers_count_together() -> None:
     first = prepared()
     others = [support.bench(beside=first) for _ in range(5)]

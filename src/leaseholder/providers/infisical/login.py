@@ -108,7 +108,7 @@ class Login:
             self._held = await self._log_in()
         except errors.ProviderError as error:
             return error
-        self._backoff.worked()
+        self._backoff.worked(self._tried)
         return self._held
 
     async def _log_in(self) -> wallet.Held:
@@ -116,6 +116,7 @@ class Login:
             self._stand_back(None)
         proof = await ways.proof(self._auth, self._credentialing)
         self._open_account(proof)
+        self._tried = proof.credentials
         async with self._account.lock:
             held = self._account.held
             if held is None or self._now() >= held.renew_at:
@@ -132,7 +133,6 @@ class Login:
     async def _exchange(self, proof: ways.Proof) -> wallet.Held:
         """The credentials for a token."""
         self._stand_back(proof.credentials)
-        self._tried = proof.credentials
         if proof.token is not None:
             return wallet.Held(proof.token, self._now() + _REREAD_SECONDS, float("inf"))
         request = http.Request(
