@@ -1,8 +1,8 @@
 """The controller: due DynamicLeases, one step at a time each, by a bounded number of workers.
 
-A key is worked on by one worker at a time. Hints (events, pokes) only make a key due; what
-is to be done comes from live reads. Stopping lets steps that are under way finish and
-delivers what was minted; the rest is found again after the restart.
+A key is worked on by one worker at a time, and ``line`` says by whom next. Hints (events, pokes)
+only make a key due; what is to be done comes from live reads. Stopping lets steps that are under
+way finish and delivers what was minted; the rest is found again after the restart.
 
 While the API server is away it is asked by one key at a time, now and then; leases are kept
 alive from memory meanwhile.
@@ -19,7 +19,7 @@ from typing import Final
 from leaseholder import circuit, errors, ports
 from leaseholder.api import conditions, lease, record
 from leaseholder.api.conditions import ConditionType, Reason
-from leaseholder.controller import mishaps
+from leaseholder.controller import line, mishaps
 from leaseholder.controller.blind import Keeper
 from leaseholder.controller.entry import Entry, wishes
 from leaseholder.controller.observe import Observer
@@ -27,7 +27,6 @@ from leaseholder.controller.perform import Performer
 from leaseholder.controller.supplies import Ref
 from leaseholder.core import project, schedule, steps
 from leaseholder.core.decide import decide
-from leaseholder.core.queue import DueQueue
 from leaseholder.core.view import View
 
 logger = logging.getLogger(__name__)
@@ -62,11 +61,8 @@ class Controller:
     clock: ports.Clock
     meter: ports.Meter
     workers: int = 16
-    _queue: DueQueue[record.Holder] = field(default_factory=DueQueue)
+    _line: line.Line = field(init=False)
     _entries: dict[record.Holder, Entry] = field(default_factory=dict)
-    _busy: set[record.Holder] = field(default_factory=set)
-    _again: set[record.Holder] = field(default_factory=set)
-    """Became due while a worker held them."""
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     _stopping: bool = False
     _progress: float = 0.0
@@ -74,6 +70,7 @@ class Controller:
     _keeper: Keeper = field(init=False)
 
     def __post_init__(self) -> None:
+        self._line = line.Line(self.workers, self._urgency)
         self._cluster = circuit.Circuit(self.clock.monotonic, longest=CLUSTER_PAUSE)
         self._keeper = Keeper(self.observer, self.performer)
 
@@ -96,7 +93,7 @@ class Controller:
         entry = self._entries.setdefault(holder, Entry())
         entry.poked, entry.wants = entry.poked or poke, entry.wants or harmed
         async with self._changed:
-            self._enqueue(holder, after)
+            self._line.offer(holder, self.clock.monotonic() + after)
             self._changed.notify_all()
 
     async def offer_users_of(self, ref: Ref) -> None:
@@ -140,7 +137,7 @@ class Controller:
     @property
     def stuck_for(self) -> float:
         """Seconds that due work has been waiting while no worker took any step; for liveness."""
-        due = self._queue.next_due()
+        due = self._line.next_due()
         now = self.clock.monotonic()
         return 0.0 if due is None or due > now else now - max(due, self._progress)
 
@@ -162,42 +159,28 @@ class Controller:
                 await self._process(holder)
             finally:
                 async with self._changed:
-                    self._busy.discard(holder)
-                    if holder in self._again:
-                        self._again.discard(holder)
-                        self._enqueue(holder, 0.0)
+                    self._line.done(holder, self.clock.monotonic())
                     self._changed.notify_all()
 
-    def _enqueue(self, holder: record.Holder, after: float) -> None:
-        """Due then; of those that are due, the one goes first that has the least time."""
-        now, entry = self.clock.monotonic(), self._entries.get(holder)
-        by = entry.by(now, now + after) if entry is not None else None
-        self._queue.offer(holder, now + after, by=by)
+    def _urgency(self, holder: record.Holder, due: float) -> float | None:
+        entry = self._entries.get(holder)
+        return entry.by(self.clock.monotonic(), due) if entry is not None else None
 
     async def _next(self) -> record.Holder | None:
         async with self._changed:
             while not self._stopping:
                 now = self.clock.monotonic()
-                holder = self._pop_idle(now)
-                if holder is not None:
-                    self._busy.add(holder)
+                due = self._line.take(now)
+                if due is not None:
+                    holder, since = due
+                    self.meter.late(now - since)
                     self._progress = now
                     return holder
                 await self._wait(now)
         return None
 
-    def _pop_idle(self, now: float) -> record.Holder | None:
-        """A due key that no worker holds; a held one comes again when its worker is done."""
-        while (due := self._queue.pop(now)) is not None:
-            holder, since = due
-            if holder not in self._busy:
-                self.meter.late(now - since)
-                return holder
-            self._again.add(holder)
-        return None
-
     async def _wait(self, now: float) -> None:
-        due = self._queue.next_due()
+        due = self._line.next_due()
         timeout = NAP if due is None else min(NAP, max(0.0, due - now))
         try:
             async with asyncio.timeout(timeout):

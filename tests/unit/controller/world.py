@@ -171,7 +171,7 @@ class World:
             await self.trace.until(self._nothing_is_due)
 
     def _nothing_is_due(self) -> bool:
-        due = self.controller._queue.next_due()
+        due = self.controller._line.next_due()
         return due is None or due > self.clock.monotonic()
 
     # -- what is

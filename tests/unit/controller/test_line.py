@@ -1,0 +1,120 @@
+"""Who is next, and that no namespace takes all workers."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leaseholder.api.record import Holder
+from leaseholder.controller.line import Line
+
+
+def key(namespace: str, number: int) -> Holder:
+    return Holder(namespace=namespace, name=f"lease-{number}", uid=f"{namespace}-{number}")
+
+
+def line(workers: int = 16, by: dict[Holder, float] | None = None) -> Line:
+    return Line(workers, lambda holder, _: (by or {}).get(holder))
+
+
+def taken(known: Line, now: float = 10.0) -> list[Holder]:
+    """All that may be worked on at once."""
+    found = []
+    while (due := known.take(now)) is not None:
+        found.append(due[0])
+    return found
+
+
+def test_one_namespace_leaves_workers_to_the_others() -> None:
+    known = line()
+    for number in range(100):
+        known.offer(key("rogue", number), 1.0)
+    assert len(taken(known)) == 12
+    known.offer(key("shop", 1), 2.0)
+    assert taken(known) == [key("shop", 1)]
+
+
+def test_the_next_of_a_namespace_goes_when_one_is_done_the_most_urgent_first() -> None:
+    urgent = key("rogue", 99)
+    known = line(4, {urgent: 3.0})
+    for number in range(10):
+        known.offer(key("rogue", number), 1.0)
+    first = taken(known)
+    assert len(first) == 3
+    known.offer(urgent, 5.0)
+    assert taken(known) == []
+    known.done(first[0], 10.0)
+    assert taken(known) == [urgent]
+
+
+def test_the_namespace_with_the_fewest_workers_goes_first() -> None:
+    known = line(8)
+    for namespace in ("a", "b"):
+        for number in range(20):
+            known.offer(key(namespace, number), 1.0)
+    first = taken(known)
+    assert [one.namespace for one in first].count("a") == 6
+    known.done(first[0], 10.0)
+    known.done(first[1], 10.0)
+    assert [one.namespace for one in taken(known)] == ["b", "b"]
+
+
+def test_a_key_that_is_worked_on_comes_again_when_its_worker_is_done() -> None:
+    known = line()
+    known.offer(key("shop", 1), 1.0)
+    assert taken(known) == [key("shop", 1)]
+    known.offer(key("shop", 1), 2.0)
+    assert taken(known) == []
+    known.done(key("shop", 1), 11.0)
+    assert taken(known, 11.0) == [key("shop", 1)]
+
+
+def test_a_parked_key_that_became_busy_comes_again() -> None:
+    known = line(2)
+    known.offer(key("shop", 1), 1.0)
+    known.offer(key("shop", 2), 1.0)
+    assert taken(known) == [key("shop", 1)]
+    known.offer(key("shop", 1), 2.0)
+    assert taken(known) == []
+    known.done(key("shop", 1), 10.0)
+    assert taken(known) == [key("shop", 2)]
+    known.done(key("shop", 2), 10.0)
+    assert taken(known) == [key("shop", 1)]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_a_lone_worker_works(workers: int) -> None:
+    known = line(workers)
+    known.offer(key("shop", 1), 1.0)
+    known.offer(key("shop", 2), 1.0)
+    worked = []
+    while found := taken(known):
+        worked += found
+        for one in found:
+            known.done(one, 10.0)
+    assert sorted(one.name for one in worked) == ["lease-1", "lease-2"]
+
+
+@given(
+    st.integers(1, 20),
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9), st.booleans()), max_size=60),
+)
+def test_all_that_is_due_has_its_turn_and_none_is_held_twice(
+    workers: int, acts: list[tuple[str, int, bool]]
+) -> None:
+    known, held, owed = line(workers), set[Holder](), set[Holder]()
+    for namespace, number, finish in acts:
+        offered = key(namespace, number)
+        known.offer(offered, 1.0)
+        owed.add(offered)
+        if len(held) < workers and (due := known.take(10.0)) is not None:
+            assert due[0] not in held
+            held.add(due[0])
+            owed.discard(due[0])
+        if finish and held:
+            known.done(held.pop(), 10.0)
+    for _ in range(len(owed) + 1):
+        for one in list(held):
+            known.done(one, 10.0)
+        held = set(taken(known))
+        owed -= held
+    assert not owed
