@@ -17,21 +17,26 @@
 """
 
 from datetime import datetime
+from typing import Final
 
 from leaseholder.api.conditions import Reason
+
+_LONGEST: Final = 4000
 
 
 class EdgeError(Exception):
     """A failure with a reason and a sentence that a user may see.
 
     The sentence is our own, with the provider's status code and request id where there are
-    any; text of an answer is never passed on, because answers can carry credentials.
+    any; text of an answer is never passed on, because answers can carry credentials. Names out of
+    manifests may stand in it: whatever they hold, it is one line that prints, and not too long.
     """
 
     def __init__(self, reason: Reason, sentence: str, *, retry_after: float | None = None) -> None:
-        super().__init__(sentence)
+        line = "".join(one if one.isprintable() else " " for one in sentence[:_LONGEST])
+        super().__init__(line)
         self.reason = reason
-        self.sentence = sentence
+        self.sentence = line
         self.retry_after = retry_after
         """Seconds after which the next try makes sense, where the other side said so."""
 

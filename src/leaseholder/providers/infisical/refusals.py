@@ -16,7 +16,8 @@ from leaseholder.api.conditions import Reason
 from leaseholder.providers import http
 from leaseholder.providers.infisical import wire
 
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9-]{1,40}")
+_REQUEST_ID: Final = re.compile(r"req-[A-Za-z0-9]{1,20}")
+"""As Infisical makes them. A server could send back a credential there."""
 _KNOWN_FIELDS: Final = frozenset(
     {"dynamicSecretName", "projectSlug", "environmentSlug", "path", "ttl", "config", "isForced"}
 )

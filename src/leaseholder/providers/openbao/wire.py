@@ -1,16 +1,29 @@
 """What OpenBao and Vault answer, as far as we read it; the rest is ignored."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+
+_LONGEST: Final = 700
+"""Characters of a lease's id: a path, and what tells leases of it apart."""
 
 
 def _never_null(value: object) -> object:
     return "" if value is None else value
 
 
+def _in_one_piece(text: str) -> str:
+    if len(text) > _LONGEST or not text.isprintable() or " " in text:
+        raise ValueError
+    return text
+
+
 Text = Annotated[str, BeforeValidator(_never_null)]
+_Id = Annotated[str, AfterValidator(_in_one_piece)]
+"""What is told in status, events and annotations: in one piece, whatever the server would like."""
+Id = Annotated[_Id, BeforeValidator(_never_null)]
+_Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9.+_-]{0,64}$")]
 
 
 class _Wire(BaseModel):
@@ -31,7 +44,7 @@ class Refusal(_Wire):
 class Health(_Wire):
     """``sys/health``."""
 
-    version: Text = ""
+    version: Annotated[_Version, BeforeValidator(_never_null)] = ""
     sealed: bool = False
 
 
@@ -39,7 +52,7 @@ class Auth(_Wire):
     """A token that was just made or renewed."""
 
     client_token: Text = Field(default="", repr=False)
-    accessor: Text = ""
+    accessor: Id = ""
     lease_duration: int = 0
     renewable: bool = False
     token_type: Text = ""
@@ -55,7 +68,7 @@ class LoginAnswer(_Wire):
 class Token(_Wire):
     """A token as ``lookup-self`` and ``lookup-accessor`` show it."""
 
-    accessor: Text = ""
+    accessor: Id = ""
     issue_time: datetime | None = None
     expire_time: datetime | None = None
     """None: it never expires."""
@@ -79,7 +92,7 @@ class TokenAnswer(_Wire):
 class Lease(_Wire):
     """A lease as ``sys/leases/lookup`` shows it."""
 
-    id: str
+    id: _Id
     issue_time: datetime
     expire_time: datetime | None = None
     renewable: bool = False
@@ -95,7 +108,7 @@ class LeaseAnswer(_Wire):
 class Leased(_Wire):
     """A leased read, or the renewal of its lease."""
 
-    lease_id: Text = ""
+    lease_id: Id = ""
     lease_duration: int = 0
     renewable: bool = False
     data: dict[str, JsonValue] | None = Field(default=None, repr=False)
