@@ -196,7 +196,7 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
             cluster=cluster,
             controller=controller,
             watch=watch,
-            ledger=ledger.Ledger(cluster, controller),
+            ledger=ledger.Ledger(cluster, controller, supplies),
         )
     finally:
         await supplies.aclose()

@@ -65,7 +65,7 @@ class Process:
             installation=world.HERE,
             workers=1,
         )
-        self.ledger = ledger.Ledger(self.port, self.controller)
+        self.ledger = ledger.Ledger(self.port, self.controller, self.supplies)
         self._tasks: set[asyncio.Task[None]] = set()
         self._parts = [
             self._spawn(self.controller.run()),

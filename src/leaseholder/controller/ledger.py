@@ -15,6 +15,7 @@ from leaseholder import ports
 from leaseholder.api import record
 from leaseholder.controller import mishaps
 from leaseholder.controller.loop import Controller
+from leaseholder.controller.supplies import Supplies
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ class Ledger:
 
     cluster: ports.Cluster
     controller: Controller
+    supplies: Supplies
 
     async def run(self) -> None:
         """Compare now and every ten minutes, for ever."""
@@ -45,7 +47,9 @@ class Ledger:
         """Make due whose DynamicLease or record is unknown or changed, or on no list any more."""
         before = self.controller.holders
         wanted = await self.cluster.dynamic_leases()
-        owing = {known.spec.for_ for known in await self.cluster.all_records()}
+        records = await self.cluster.all_records()
+        owing = {known.spec.for_ for known in records}
+        self.supplies.forget_unused({known.spec.provider.uid for known in records})
         due = {dl.holder for dl in wanted if not self.controller.knows(dl)}
         due |= {holder for holder in owing if holder not in self.controller}
         due |= {*before} - {dl.holder for dl in wanted}

@@ -67,7 +67,8 @@ class ProviderWatch:
         if version is not None and self._seen.get(ref) == version:
             return
         if version is None:
-            self._seen.pop(ref, None)
+            uid, _ = self._seen.pop(ref, ("", 0))
+            self.supplies.gone(uid)
         else:
             self._seen[ref] = version
         self.supplies.invalidate(ref)

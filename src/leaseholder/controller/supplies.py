@@ -1,13 +1,14 @@
 """Providers by the objects that describe them: one adapter, and so one login, for each.
 
-An adapter lives as long as the process while its spec stays the same, also when its
-LeaseProvider is deleted: leases that it made are revoked through its login.
+An adapter lives on when its LeaseProvider is deleted, as long as a lease that it made is on record:
+it is revoked through its login. Nobody's adapters are kept for longer, because tenants may make and
+delete any number of LeaseProviders.
 """
 
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ from leaseholder.core.view import Supply
 
 CACHED_FOR: Final = 5.0
 """Seconds for which a provider object that was read isn't read again."""
+UNUSED: Final = 600.0
+"""Seconds after which an adapter that nobody used, and no record needs, is let go."""
 CLOSE_AFTER: Final = 180.0
 """Seconds after which a replaced adapter's last request must be over."""
 
@@ -46,6 +49,8 @@ class Supplies:
     address: Callable[[provider.ProviderSpec], str]
     _reads: dict[Ref, _Read] = field(default_factory=dict)
     _adapters: dict[str, tuple[provider.ProviderSpec, ports.Provider]] = field(default_factory=dict)
+    _used: dict[str, float] = field(default_factory=dict)
+    """When each adapter was last asked for on behalf of a lease (monotonic), by provider's uid."""
     _retired: dict[ports.Provider, asyncio.TimerHandle] = field(default_factory=dict)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -66,6 +71,7 @@ class Supplies:
         if isinstance(known, provider.ClusterLeaseProvider):
             await self._check_allowed(known, namespace)
         source = _source(dl, known)
+        self._used[known.metadata.uid] = self.clock.monotonic()
         address = self.address(known.spec)
         options = provider.options_of(known.spec)
         supply = Supply(
@@ -92,6 +98,7 @@ class Supplies:
             errors.Invalid: the provider object is gone, and the record doesn't say enough.
         """
         minted = known.spec.provider
+        self._used[minted.uid] = self.clock.monotonic()
         cached = self._adapters.get(minted.uid)
         if cached is not None:
             return cached[1]
@@ -110,6 +117,28 @@ class Supplies:
     def invalidate(self, ref: Ref) -> None:
         """Read the provider object again at the next use: it changed."""
         self._reads.pop(ref, None)
+
+    def gone(self, uid: str) -> None:
+        """Let the adapter of a provider object that is gone go, if no lease ever asked for it."""
+        if uid not in self._used:
+            self._drop(uid)
+
+    def forget_unused(self, owing: Collection[str]) -> None:
+        """Let adapters go that nobody used for a while.
+
+        Args:
+            owing: uids of the providers whose leases are on record; theirs stay.
+        """
+        now = self.clock.monotonic()
+        for uid, used in list(self._used.items()):
+            if uid not in owing and now - used > UNUSED:
+                del self._used[uid]
+                self._drop(uid)
+
+    def _drop(self, uid: str) -> None:
+        known = self._adapters.pop(uid, None)
+        if known is not None:
+            self._retire(known[1])
 
     async def aclose(self) -> None:
         """Close all adapters, replaced ones too."""
@@ -141,7 +170,7 @@ class Supplies:
         self._retired[adapter] = loop.call_later(CLOSE_AFTER, self._close, adapter)
 
     def _close(self, adapter: ports.Provider) -> None:
-        del self._retired[adapter]
+        self._retired.pop(adapter, None)
         task = asyncio.create_task(adapter.aclose())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

@@ -15,7 +15,7 @@ from tests.unit.controller.world import KEY, NAME, SHOP, World, manifest
 
 @contextlib.asynccontextmanager
 async def following(world: World) -> AsyncIterator[None]:
-    ledger = Ledger(world.cluster, world.controller)
+    ledger = Ledger(world.cluster, world.controller, world.supplies)
     running = asyncio.create_task(ledger.follow_secrets())
     try:
         yield
@@ -26,7 +26,7 @@ async def following(world: World) -> AsyncIterator[None]:
 
 async def test_a_dynamiclease_that_no_event_told_of_is_found() -> None:
     world = World()
-    ledger = Ledger(world.cluster, world.controller)
+    ledger = Ledger(world.cluster, world.controller, world.supplies)
     async with world.running():
         await ledger.compare()
         await world.passed()
@@ -45,7 +45,7 @@ async def test_a_record_whose_dynamiclease_is_gone_is_paid() -> None:
     await world.settle()
     world.cluster.vanish(*KEY)
     async with world.running():
-        await Ledger(world.cluster, world.controller).compare()
+        await Ledger(world.cluster, world.controller, world.supplies).compare()
         await world.passed()
     assert (world.records, world.provider.live) == ([], {})
 
@@ -59,7 +59,7 @@ async def test_what_is_on_no_list_any_more_is_forgotten() -> None:
         await world.passed()
         assert [*controller.holders] == [world.holder]
         await world.cluster.delete_record(given_up)
-        await Ledger(world.cluster, controller).compare()
+        await Ledger(world.cluster, controller, world.supplies).compare()
         await world.passed()
         assert not controller.holders
         assert world.holder not in world.meter.seen
@@ -72,7 +72,7 @@ async def test_a_comparison_that_fails_is_made_again_and_ends_nothing(
     refused = errors.Refused(Reason.WRITE_REFUSED, "no right to list dynamicleases")
     for failure in (refused, RuntimeError("hunter2-canary")):
         world.cluster.before("list dynamicleases", failure)
-        running = asyncio.create_task(Ledger(world.cluster, world.controller).run())
+        running = asyncio.create_task(Ledger(world.cluster, world.controller, world.supplies).run())
         known = len(caplog.records)
         await world.trace.until(lambda: world.count("list dynamicleases"))
         assert len(caplog.records) == known + 1
@@ -131,7 +131,7 @@ async def test_who_waits_for_a_secret_is_due_as_soon_as_its_owner_lets_go() -> N
 
 async def test_a_dynamiclease_that_went_unseen_is_found_although_a_record_is_left() -> None:
     world = World()
-    ledger = Ledger(world.cluster, world.controller)
+    ledger = Ledger(world.cluster, world.controller, world.supplies)
     async with world.running() as controller:
         await controller.offer(world.holder)
         await world.trace.until(lambda: world.secret == "lease-1")

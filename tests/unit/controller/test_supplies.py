@@ -144,6 +144,35 @@ async def test_the_adapter_is_kept_when_the_provider_object_is_gone() -> None:
     assert len(world.built) == 1
 
 
+async def test_an_adapter_that_no_lease_asked_for_goes_with_its_provider_object() -> None:
+    world = World()
+    fresh(world)
+    world.supplies.adapter(infisical())
+    world.supplies.gone(infisical().metadata.uid)
+    world.supplies.gone("unknown")
+    world.supplies.adapter(infisical())
+    assert len(world.built) == 2
+
+
+async def test_an_adapter_is_let_go_when_nobody_used_it_for_long_and_nothing_is_on_record() -> None:
+    world = World()
+    fresh(world)
+    await world.supplies.wanted(world.dl)
+    uid = infisical().metadata.uid
+    world.supplies.gone(uid)
+    world.supplies.forget_unused(())
+    assert len(world.built) == 1
+    world.clock.move(supplies.UNUSED + 1)
+    world.supplies.forget_unused({uid})
+    world.supplies.adapter(infisical())
+    assert len(world.built) == 1
+    world.supplies.forget_unused(())
+    world.supplies.adapter(infisical())
+    assert len(world.built) == 2
+    await world.supplies.aclose()
+    assert all(adapter.closed for _, adapter in world.built)
+
+
 async def test_after_a_restart_an_adapter_is_built_from_the_object_or_from_the_record() -> None:
     world = World()
     await world.settle()
