@@ -237,12 +237,9 @@ async def test_a_forged_tag_is_overwritten(attack: court.Court) -> None:
     await attack.own_provider()
     source = {**sites.SOURCE, "dynamicSecretName": "orders-db", "config": {"leaseholder": forged}}
     await attack.tenant.lease("tagged", provider="own", ttl="1h", infisical=source)
-    try:
-        await attack.tenant.ready("tagged")
-    except AssertionError:
-        assert attack.server.count(rogue.MINT) == 0
-    sent = [one.body for one in attack.server.asked if one.route == rogue.MINT]
-    assert all(one["config"]["leaseholder"] != forged for one in sent)
+    await attack.tenant.ready("tagged")
+    (sent,) = [one.body for one in attack.server.asked if one.route == rogue.MINT]
+    assert sent["config"]["leaseholder"] != forged
 
 
 async def test_a_finalizer_that_is_taken_off_and_forged_notes_leave_no_lease_behind(
@@ -402,9 +399,8 @@ async def test_line_breaks_in_a_manifest_make_no_line_of_the_log(attack: court.C
     await attack.tenant.until("lines-5", _has_conditions, what="it was looked at")
     log = await asyncio.to_thread(attack.victim.operator.log.read_text, errors="replace")
     assert not [line for line in log.splitlines() if line.startswith("2026-01-01")]
-    for kind in ("Event",):
-        for event in await attack.victim.client.list(kind, attack.tenant.namespace):
-            assert event["message"].isprintable()
+    for event in await attack.victim.client.list("Event", attack.tenant.namespace):
+        assert event["message"].isprintable()
     for kind in ("DynamicLease", "LeaseProvider"):
         for one in await attack.victim.client.list(kind, attack.tenant.namespace):
             told = (one.get("status") or {}).get("conditions") or []
