@@ -110,8 +110,11 @@ class Court:
                         await client.delete(kind, meta["name"], namespace)
                         await client.patch(kind, meta["name"], namespace, gone)
                 await client.delete(kind, meta["name"], namespace)
+        for one in await client.list("ClusterLeaseProvider"):
+            if one["metadata"]["name"].startswith(f"{self.victim.namespace}-"):
+                await client.delete("ClusterLeaseProvider", one["metadata"]["name"])
         for one in await client.list("Secret", namespace):
-            if one["metadata"]["name"] not in ("own-auth",):
+            if one["metadata"]["name"] != "own-auth":
                 await client.delete("Secret", one["metadata"]["name"], namespace)
 
 
