@@ -118,3 +118,14 @@ def test_all_that_is_due_has_its_turn_and_none_is_held_twice(
         held = set(taken(known))
         owed -= held
     assert not owed
+
+
+def test_each_further_namespace_gets_a_worker_while_one_is_free() -> None:
+    known = line()
+    for namespace in ("a", "b"):
+        for number in range(20):
+            known.offer(key(namespace, number), 1.0)
+    first = [one.namespace for one in taken(known)]
+    assert (first.count("a"), first.count("b")) == (12, 3)
+    known.offer(key("c", 1), 1.0)
+    assert taken(known) == [key("c", 1)]
