@@ -66,9 +66,14 @@ def unclear(view: View) -> Step | None:
 
 
 def _save(view: View, lease: DynamicLease) -> Step | None:
-    """A due extension goes before a Secret that is refused: that mustn't cost the lease."""
+    """A due extension goes before a Secret that is refused: that mustn't cost the lease.
+
+    Unless it just failed: that is told first, or it would be tried without end.
+    """
     retry = lease.status.retry
-    return _extend(view, lease) if retry is not None and plan.about_secret(retry) else None
+    if retry is None or not plan.about_secret(retry) or view.memory.failure is not None:
+        return None
+    return _extend(view, lease)
 
 
 def _deliver(view: View, lease: DynamicLease) -> Step | None:

@@ -493,3 +493,13 @@ def test_nothing_is_repaired_while_suspended() -> None:
     spec = {"suspend": True, "target": {"template": {"metadata": metadata}}}
     seen = views.told(replace(views.holding(held=held), lease=views.lease(spec=spec)))
     assert isinstance(decide(seen), Idle)
+
+
+def test_an_extension_that_just_failed_is_told_before_it_is_tried_again() -> None:
+    """Found by the simulation: with a Secret that is refused it was tried without end."""
+    seen = due()
+    refused = Retry(failures=1, next_at=views.at(10**6), reason="SecretWriteRefused")
+    told = views.tell(seen, views.wanted(seen).status.model_copy(update={"retry": refused}))
+    assert isinstance(decide(told), Extend)
+    gone = replace(told, memory=replace(told.memory, failure=views.FAILURE))
+    assert isinstance(decide(gone), Report)
