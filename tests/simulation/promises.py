@@ -165,12 +165,15 @@ def namesake_moves_first(judge: "Judge", minted: server.Minted) -> None:
 
 
 def _proves_nothing(world: "World", key: tuple[str, str], minted: server.Minted) -> bool:
-    """Whether a Secret's data was edited, and our label is off: nothing says that it is ours.
+    """Whether there is no Secret, or its data was edited and our label is off.
 
     A bound for a lease whose DynamicLease is gone; annotations alone can be forged.
     """
+    secret = world.truth.secrets.get(key)
+    if secret is None:
+        return True
     edited = world.truth.values[key].get(server.PASSWORD) != f"password of {minted.id}"
-    return edited and names.OWNER_UID not in world.truth.secrets[key].labels
+    return edited and names.OWNER_UID not in secret.labels
 
 
 def secrets_go_first(judge: "Judge", minted: server.Minted) -> None:
