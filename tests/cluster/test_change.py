@@ -19,7 +19,7 @@ import pytest_asyncio
 import yaml
 
 from tests.cluster import sites
-from tests.world import kube, processes
+from tests.world import kube, operator, processes
 from tests.world import world as worlds
 from tests.world.infisical import client as infisical
 from tests.world.infisical import seeds
@@ -160,7 +160,8 @@ class Trials:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def trials(world: worlds.World) -> collections.abc.AsyncIterator[Trials]:
-    async with sites.site(world, "change") as site:
+    hosts = f"{operator.HOSTS},http://localhost,::1"  # another url of the same server
+    async with sites.site(world, "change", LEASEHOLDER_PROVIDER_HOSTS=hosts) as site:
         await _furnish(site)
         await _gather(_hold(site, row) for row in ROWS)
         await _when(site, ROWS, Picture.is_through)

@@ -25,7 +25,7 @@ FAST = {
     "LEASEHOLDER_INFISICAL__REPLICA_LAG_SECONDS": "2",
 }
 """Settings for the emulator with ``--min-ttl 2`` and no replicas."""
-HOSTS = f"http://{processes.LOOPBACK},http://localhost,::1"
+HOSTS = f"http://{processes.LOOPBACK}"
 """Where the world's providers are; an administrator has to allow it."""
 
 
