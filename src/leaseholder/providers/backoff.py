@@ -7,6 +7,8 @@ Changed ones are tried at once, and those that worked last whatever others try w
 identity: a good login clears the server's count. State is in memory: a restart costs one try.
 """
 
+import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -32,6 +34,7 @@ class Backoff:
         self._count = 0
         self._until = 0.0
         self._tries: deque[float] = deque(maxlen=2)
+        self._one_by_one = asyncio.Lock()
 
     def hindrance(self, credentials: Hidden | None) -> errors.ProviderError | None:
         """The refusal that stands in the way of trying ``credentials`` now.
@@ -39,12 +42,22 @@ class Backoff:
         Args:
             credentials: what would be tried; None where it is new each time.
         """
-        if self._refused is None or (credentials is not None and credentials == self._good):
+        if self._refused is None or self._is_good(credentials):
             return None
         wait = self._burst()
         if credentials is None or credentials == self._with:
             wait = max(wait, self._until - self._now())
         return again(self._refused, retry_after=wait) if wait > 0 else None
+
+    def turn(self, credentials: Hidden | None) -> contextlib.AbstractAsyncContextManager[object]:
+        """Held while ``credentials`` are tried: many at once would lock the identity out.
+
+        What worked last needs no turn, and waits for nobody.
+        """
+        return contextlib.nullcontext() if self._is_good(credentials) else self._one_by_one
+
+    def _is_good(self, credentials: Hidden | None) -> bool:
+        return credentials is not None and credentials == self._good
 
     def refused(self, error: errors.ProviderError, credentials: Hidden | None) -> None:
         """Take note that a try with ``credentials`` was refused."""

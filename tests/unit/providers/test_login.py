@@ -464,6 +464,17 @@ async def test_wrong_tries_of_others_dont_keep_good_credentials_from_logging_in(
     await first.adapter.check()
 
 
+async def test_wrong_tries_at_once_dont_lock_an_identity_out() -> None:
+    first = prepared()
+    first.server.say("POST", support.LOGIN, support.refused(401, "Invalid credentials"))
+    others = [support.bench(beside=first) for _ in range(5)]
+    for number, bench in enumerate(others):
+        bench.credentialing.values = {"secret": f"guess-{number}"}
+    tried = await asyncio.gather(*(b.adapter.check() for b in others), return_exceptions=True)
+    assert all(isinstance(error, errors.Denied) for error in tried)
+    assert len(first.server.asked(support.LOGIN)) == 2
+
+
 async def test_wrong_tries_of_many_providers_count_together() -> None:
     first = prepared()
     others = [support.bench(beside=first) for _ in range(5)]

@@ -132,6 +132,10 @@ class Login:
 
     async def _exchange(self, proof: ways.Proof) -> wallet.Held:
         """The credentials for a token."""
+        async with self._backoff.turn(proof.credentials):
+            return await self._tried_out(proof)
+
+    async def _tried_out(self, proof: ways.Proof) -> wallet.Held:
         self._stand_back(proof.credentials)
         if proof.token is not None:
             return wallet.Held(proof.token, self._now() + _REREAD_SECONDS, float("inf"))
