@@ -52,9 +52,18 @@ def rules(*entries: Mapping[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": [dict(e) for e in entries]}
 
 
+_FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST: Final = datetime(2999, 12, 31, tzinfo=UTC)
+
+
+def sensible(moment: datetime) -> datetime:
+    """``moment`` itself, or the nearest between 1970 and 2999: with others, sums overflow."""
+    return min(max(moment, _FIRST), _LAST)
+
+
 def whole_second(moment: datetime) -> datetime:
-    """``moment`` in UTC, cut to the second."""
-    return moment.astimezone(UTC).replace(microsecond=0)
+    """``moment`` in UTC, sensible, cut to the second."""
+    return sensible(moment).astimezone(UTC).replace(microsecond=0)
 
 
 def render_moment(moment: datetime) -> str:

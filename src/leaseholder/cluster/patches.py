@@ -4,7 +4,7 @@ A merge patch leaves alone what it doesn't mention, so what is to go has to be n
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import pydantic
 
@@ -13,6 +13,8 @@ from leaseholder.api import base, names
 from leaseholder.api.conditions import Reason
 
 Kind = TypeVar("Kind", bound=base.Resource)
+_MOST_PLACES: Final = 10
+_LONGEST_PLACE: Final = 200
 
 
 def replace(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,12 +58,18 @@ def read(model: type[Kind], body: Mapping[str, Any]) -> Kind:
     try:
         return model.model_validate(body)
     except pydantic.ValidationError as error:
-        found = {".".join(map(str, e["loc"])) for e in error.errors(include_input=False)}
+        found = {_place(e["loc"]) for e in error.errors(include_input=False)}
     # Raised out here, because the error that was caught holds the values.
     meta = body.get("metadata", {})
     name = "/".join(filter(None, (meta.get("namespace"), meta.get("name"))))
     raise errors.Refused(
         Reason.INVALID,
         f"{model.__name__} {name} can't be read by this version of the operator: "
-        f"see {', '.join(sorted(found))}",
+        f"see {', '.join(sorted(found)[:_MOST_PLACES])}",
     )
+
+
+def _place(path: tuple[int | str, ...]) -> str:
+    """Where a mistake is, in one line; keys are whatever a user wrote."""
+    text = ".".join(map(str, path))
+    return "".join(one if one.isprintable() else "?" for one in text)[:_LONGEST_PLACE]

@@ -63,4 +63,4 @@ def _parse(date: str | None) -> datetime | None:
         stated = utils.parsedate_to_datetime(date)
     except (ValueError, OverflowError):
         return None
-    return stated.replace(tzinfo=stated.tzinfo or UTC)
+    return base.sensible(stated.replace(tzinfo=stated.tzinfo or UTC))

@@ -56,3 +56,21 @@ def test_an_unreadable_object_is_refused_by_its_field_and_without_its_value() ->
     assert "spec.ttl" in refused.value.sentence
     assert CANARY not in repr(refused.value)
     assert refused.value.__context__ is None
+
+
+def test_keys_that_a_user_made_up_smuggle_nothing_into_the_sentence() -> None:
+    data = {f"a\nREADY {number}\u202e" * 50: number for number in range(300)}
+    spec = {"providerRef": {"name": "infisical"}, "target": {"template": {"data": data}}}
+    with pytest.raises(errors.Refused) as refused:
+        patches.read(lease.DynamicLease, {"metadata": {"name": "orders"}, "spec": spec})
+    assert refused.value.sentence.isprintable()
+    assert len(refused.value.sentence) < 4000
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_forged_status_with_an_odd_moment_can_be_read(moment: str) -> None:
+    spec = {"providerRef": {"name": "infisical"}}
+    status = {"drift": {"record": "r", "times": 1, "at": moment}}
+    body = {"metadata": {"name": "orders"}, "spec": spec, "status": status}
+    found = patches.read(lease.DynamicLease, body).status
+    assert lease.DynamicLeaseStatus.model_validate(found.dump()) == found

@@ -148,6 +148,8 @@ class FakeProvider(Scripted):
         self.tags: dict[str, str] = {}
         """The attempt that each lease ever minted was for, by id."""
         self.default_ttl = 3600
+        self.password = "x"
+        """Of every lease."""
         self.caveat = ""
         self.notes: dict[str, Any] = {}
         """What ``prepare`` notes."""
@@ -196,7 +198,9 @@ class FakeProvider(Scripted):
         )
         self.live[made.id] = made
         self.tags[made.id] = attempt.attempt_id
-        return ports.Issued(made, Credentials({"DB_USERNAME": made.id, "DB_PASSWORD": "x"}))
+        return ports.Issued(
+            made, Credentials({"DB_USERNAME": made.id, "DB_PASSWORD": self.password})
+        )
 
     async def extend(self, lease: ports.Lease, until: datetime) -> ports.Lease:
         async with self._call("extend"):

@@ -147,6 +147,10 @@ class Server:
         self.clock = clock
         self.replies: dict[tuple[str, str], list[Reply | Handler]] = {}
         self.requests: list[httpx.Request] = []
+        self.elsewhere: list[Reply | Handler] = []
+        """The reply to what isn't expected; a test that expects everything has none."""
+        self.spoil: Callable[[httpx.Response], httpx.Response] = lambda reply: reply
+        """What the network makes of each answer."""
         self.say("POST", LOGIN, lambda _: logged_in())
 
     def say(self, method: str, path: str, *replies: Reply | Handler) -> None:
@@ -156,7 +160,9 @@ class Server:
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         await request.aread()
         self.requests.append(request)
-        queue = self.replies[request.method, request.url.path]
+        expected = self.replies.get((request.method, request.url.path))
+        queue = expected or self.elsewhere
+        assert queue, f"not expected: {request.method} {request.url.path}"
         reply = queue.pop(0) if len(queue) > 1 else queue[0]
         if callable(reply) and not isinstance(reply, httpx.Response):
             reply = reply(request)
@@ -165,7 +171,7 @@ class Server:
         copied = httpx.Response(reply.status_code, headers=reply.headers, content=reply.content)
         moment = self.clock.wall().timestamp()
         copied.headers.setdefault("date", utils.formatdate(moment, usegmt=True))
-        return copied
+        return self.spoil(copied)
 
     def count(self, path: str, method: str | None = None) -> int:
         return len(self.asked(path, method))

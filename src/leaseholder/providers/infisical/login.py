@@ -183,7 +183,7 @@ def _own_life(token: str, now: float) -> float:
         part = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
         return float(claims["exp"]) - float(claims.get("iat", now))
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError):
+    except (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return 0.0
 
 

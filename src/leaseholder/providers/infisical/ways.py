@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from leaseholder import errors, ports
 from leaseholder.api import infisical
 from leaseholder.api.conditions import Reason
+from leaseholder.providers import written
 from leaseholder.secrecy import Hidden
+
+_WHO: Final = "Infisical"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +47,9 @@ async def proof(auth: infisical.InfisicalAuth, credentialing: ports.Credentialin
     if auth.oidc_auth is not None:
         return await _service_account("oidc-auth", auth.oidc_auth, credentialing)
     if auth.token_auth is not None:
-        token = _trimmed(await credentialing.secret_value(auth.token_auth.token_secret_ref))
+        token = written.trimmed(
+            await credentialing.secret_value(auth.token_auth.token_secret_ref), _WHO
+        )
         return Proof(credentials=token, token=token)
     raise errors.Denied(Reason.AUTH_MISSING, "the provider doesn't say how to log in: write auth")
 
@@ -52,8 +57,10 @@ async def proof(auth: infisical.InfisicalAuth, credentialing: ports.Credentialin
 async def _universal(auth: infisical.UniversalAuth, credentialing: ports.Credentialing) -> Proof:
     client_id = auth.client_id or ""
     if auth.client_id_secret_ref is not None:
-        client_id = _trimmed(await credentialing.secret_value(auth.client_id_secret_ref)).reveal()
-    secret = _trimmed(await credentialing.secret_value(auth.client_secret_ref))
+        client_id = written.trimmed(
+            await credentialing.secret_value(auth.client_id_secret_ref), _WHO
+        ).reveal()
+    secret = written.trimmed(await credentialing.secret_value(auth.client_secret_ref), _WHO)
     return Proof(
         path="/api/v1/auth/universal-auth/login",
         body={
@@ -85,12 +92,3 @@ async def _service_account(
 def _organization(slug: str | None) -> dict[str, str]:
     """Both names of the field: older servers know the second, each drops what it doesn't know."""
     return {"organizationSlug": slug, "subOrganizationName": slug} if slug else {}
-
-
-def _trimmed(value: Hidden) -> Hidden:
-    """Without the newline that ``echo`` and editors leave in Secrets."""
-    text = value.reveal().strip()
-    if not text.isprintable() or not text.isascii() or " " in text:
-        sentence = "a Secret to log in with holds characters that no Infisical credential has"
-        raise errors.Denied(Reason.AUTH_MISSING, sentence)
-    return Hidden(text)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from leaseholder import errors, ports
 from leaseholder.api import openbao
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import backoff, http
+from leaseholder.providers import backoff, http, written
 from leaseholder.providers.openbao import paths, refusals, wire
 from leaseholder.providers.turns import Rank
 from leaseholder.secrecy import Hidden
@@ -28,6 +28,7 @@ _RETRY_SECONDS: Final = 30.0
 _DOUBT_SECONDS: Final = 60.0
 """A token that old may have rights of yesterday."""
 _ENDLESS: Final = float("inf")
+_WHO: Final = "OpenBao"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,7 @@ class Tokens:
         return replace(self._hold(held.token, held.life, renewable=True), made_at=held.made_at)
 
     async def _ready_made(self, auth: openbao.TokenLogin) -> Held:
-        token = _trimmed(await self._credentialing.secret_value(auth.token_secret_ref))
+        token = written.trimmed(await self._credentialing.secret_value(auth.token_secret_ref), _WHO)
         self._stand_back(token)
         answer = await self._send("login", paths.LOOKUP_SELF, None, token)
         found = answer.parse(wire.TokenAnswer) if answer.status == 200 else None
@@ -215,7 +216,9 @@ class Tokens:
         auth = self._auth
         if auth.app_role is not None:
             role = auth.app_role
-            secret = _trimmed(await self._credentialing.secret_value(role.secret_id_secret_ref))
+            secret = written.trimmed(
+                await self._credentialing.secret_value(role.secret_id_secret_ref), _WHO
+            )
             body = {"role_id": role.role_id, "secret_id": secret.reveal()}
             known = Hidden(f"{role.role_id}\n{secret.reveal()}")
             return _Proof(paths.login(role.mount_path), body, known)
@@ -280,8 +283,3 @@ def _few_uses() -> errors.Denied:
 def _not_taken() -> errors.Denied:
     sentence = "OpenBao doesn't take the token: it has ended or was revoked; write a new one"
     return errors.Denied(Reason.LOGIN_REFUSED, sentence)
-
-
-def _trimmed(value: Hidden) -> Hidden:
-    """Without the newline that ``echo`` and editors leave in Secrets."""
-    return Hidden(value.reveal().strip())

@@ -1,9 +1,10 @@
 """What OpenBao and Vault answer, as far as we read it; the rest is ignored."""
 
-from datetime import datetime
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+
+from leaseholder.providers import shapes
 
 _LONGEST: Final = 700
 """Characters of a lease's id: a path, and what tells leases of it apart."""
@@ -51,9 +52,9 @@ class Health(_Wire):
 class Auth(_Wire):
     """A token that was just made or renewed."""
 
-    client_token: Text = Field(default="", repr=False)
+    client_token: Annotated[Text, Field(pattern=r"^[\x21-\x7e]*$", repr=False)] = ""
     accessor: Id = ""
-    lease_duration: int = 0
+    lease_duration: shapes.Seconds = 0
     renewable: bool = False
     token_type: Text = ""
     num_uses: int = 0
@@ -69,14 +70,14 @@ class Token(_Wire):
     """A token as ``lookup-self`` and ``lookup-accessor`` show it."""
 
     accessor: Id = ""
-    issue_time: datetime | None = None
-    expire_time: datetime | None = None
+    issue_time: shapes.Moment | None = None
+    expire_time: shapes.Moment | None = None
     """None: it never expires."""
-    creation_time: int = 0
-    creation_ttl: int = 0
-    ttl: int = 0
+    creation_time: shapes.Seconds = 0
+    creation_ttl: shapes.Seconds = 0
+    ttl: shapes.Seconds = 0
     """Seconds that are left; 0: no end."""
-    period: int = 0
+    period: shapes.Seconds = 0
     """Seconds that each renewal gives; 0: up to a maximum."""
     num_uses: int = 0
     renewable: bool = False
@@ -93,10 +94,10 @@ class Lease(_Wire):
     """A lease as ``sys/leases/lookup`` shows it."""
 
     id: _Id
-    issue_time: datetime
-    expire_time: datetime | None = None
+    issue_time: shapes.Moment
+    expire_time: shapes.Moment | None = None
     renewable: bool = False
-    ttl: int = 0
+    ttl: shapes.Seconds = 0
 
 
 class LeaseAnswer(_Wire):
@@ -109,7 +110,7 @@ class Leased(_Wire):
     """A leased read, or the renewal of its lease."""
 
     lease_id: Id = ""
-    lease_duration: int = 0
+    lease_duration: shapes.Seconds = 0
     renewable: bool = False
     data: dict[str, JsonValue] | None = Field(default=None, repr=False)
 

@@ -123,7 +123,7 @@ def active(rows: Sequence[Row]) -> Sequence[wire.Lease]:
 def _rows(answer: http.Answer) -> list[Row] | None:
     try:
         parsed = json.loads(answer.content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(parsed, list) or not all(isinstance(row, dict) for row in parsed):
         return None

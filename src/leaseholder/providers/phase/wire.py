@@ -4,8 +4,10 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, RootModel
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel
 from pydantic.alias_generators import to_camel
+
+from leaseholder.providers import shapes
 
 _LENGTH: Final = re.compile(
     r"(?:(?P<days>-?[0-9]{1,6}) )?(?P<hours>[0-9]{1,3}):(?P<minutes>[0-9]{2}):"
@@ -22,7 +24,7 @@ def _length(written: Any) -> Any:
     return timedelta(**parts)
 
 
-Length = Annotated[timedelta, BeforeValidator(_length)]
+Length = Annotated[shapes.Length, BeforeValidator(_length)]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
 _SILENT: Final = ConfigDict(
     alias_generator=to_camel,
@@ -59,9 +61,9 @@ class Lease(Wire):
     ttl: Length
     status: str
     owner: Owner | None = None
-    created_at: AwareDatetime
-    expires_at: AwareDatetime
-    revoked_at: AwareDatetime | None = None
+    created_at: shapes.Moment
+    expires_at: shapes.Moment
+    revoked_at: shapes.Moment | None = None
 
 
 class Credential(Wire):
