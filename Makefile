@@ -10,8 +10,8 @@ PROVIDER ?= infisical
 MINUTES ?= 10
 SIDE_BY_SIDE ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
-.PHONY: help setup world-built test conformance lint simulate mutants crds demo kills storm world run \
-  bench-scale cluster-kind clean lock
+.PHONY: help setup world-built test conformance lint simulate fuzz mutants crds demo kills storm \
+  world run bench-scale cluster-kind clean lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 16
@@ -45,6 +45,11 @@ conformance: $(READY) ## What every provider is held to; writes docs/providers/c
 
 simulate: $(READY) ## 10,000 histories with faults against the promises; SEED=n plays a batch again
 	@PYTHONHASHSEED=0 $(BIN)/python -W error -m tests.simulation $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+fuzz: $(READY) ## 20,000 odd answers of providers and manifests; SEED=n, which a run prints
+	@seed=$${SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; echo "fuzz: SEED=$$seed"; \
+	  FUZZ_CASES=20000 $(BIN)/python -m pytest tests/fuzz -q -s --numprocesses=2 \
+	  --hypothesis-seed=$$seed $(ARGS)
 
 mutants: $(READY) ## Each rule switched off once: does the simulation find it? Writes docs/design/proof.md
 	@PYTHONHASHSEED=0 $(BIN)/python -W error -m tests.simulation.mutants $(ARGS)
