@@ -61,10 +61,12 @@ lint: $(READY) ## ruff, mypy --strict, import-linter, CRDs and reference in step
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 	@$(BIN)/python -m leaseholder.api.crds crds --check
 	@$(BIN)/python -m leaseholder.api.reference docs/reference.md --check
+	@$(BIN)/python -m leaseholder.api.reasons docs/reasons.md --check
 
-crds: $(READY) ## Write crds/ and docs/reference.md from the models
+crds: $(READY) ## Write crds/, docs/reference.md and docs/reasons.md from the models
 	@$(BIN)/python -m leaseholder.api.crds crds
 	@$(BIN)/python -m leaseholder.api.reference docs/reference.md
+	@$(BIN)/python -m leaseholder.api.reasons docs/reasons.md
 
 demo: world-built ## Show a lease's life, with facts from outside
 	@$(BIN)/python -m tests.demo

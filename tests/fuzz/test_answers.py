@@ -25,4 +25,4 @@ def test_no_answer_makes_an_adapter_fail_leak_or_loop(name: str) -> None:
 
     explored()
     print(f"{name}: {dict(told.most_common())}")
-    assert len(told) > 1, "nothing much went wrong"
+    assert told, "nothing much went wrong"

@@ -1,0 +1,353 @@
+"""What each reason means, how it is told, and what to do: the table in docs/reasons.md.
+
+A reason without an entry here doesn't pass the tests, so that users find every word they are told.
+"""
+
+import pathlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from leaseholder.api import generated
+from leaseholder.api.conditions import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the table, in Markdown."""
+
+    meaning: str
+    example: str
+    """A sentence as a user sees it; empty where the reason stands alone."""
+    remedy: str
+
+
+_NOTHING: Final = "Nothing"
+_INTRODUCTION: Final = """\
+<!-- Generated from leaseholder.api.reasons by `make crds`. -->
+
+# Reasons
+
+Every reason that stands in a condition, an event, a metric or a LeaseRecord, with a sentence as you
+may see it. [Operations](operations.md#conditions) says what the conditions mean. While `Stalled` is
+True, somebody has to do what stands under "Do"; what is mended is noticed within a minute or two, without
+a restart. What the API server refuses at `kubectl apply` stands beside the fields in the
+[reference](reference.md).
+"""
+
+SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
+    "All is well, or on its way": {
+        Reason.READY: Entry(
+            "The Secret holds credentials that live; of a provider: it answers, the login works",
+            "the provider answers and the login works",
+            _NOTHING,
+        ),
+        Reason.HELD: Entry("There is a lease", "", _NOTHING),
+        Reason.DELIVERED: Entry("The Secret shows the lease", "", _NOTHING),
+        Reason.NONE_PENDING: Entry("No lease is owed", "", _NOTHING),
+        Reason.NOT_STALLED: Entry("The operator goes on by itself", "", _NOTHING),
+        Reason.PROGRESSING: Entry("A lease is being acquired", "", "Wait"),
+        Reason.ROTATING: Entry(
+            "A shared account is made free for the next lease", "", "Wait; Ready comes back"
+        ),
+        Reason.SUSPENDED: Entry(
+            "`spec.suspend` is true and there is no lease", "", "Set it to false"
+        ),
+        Reason.DELETING: Entry("The lease is being revoked", "", "Wait"),
+        Reason.ISSUED: Entry("Event: a lease was minted, and why", "", _NOTHING),
+        Reason.REVOKED: Entry(
+            "Event: a lease was taken back, and the provider confirms it", "", _NOTHING
+        ),
+        Reason.ORPHANED: Entry(
+            "Event: `deletion.policy: Orphan`; the lease lives on without us until the moment told",
+            "",
+            "Revoke it at the provider when it isn't needed any more",
+        ),
+    },
+    "About the provider": {
+        Reason.PROVIDER_MISSING: Entry(
+            "No such LeaseProvider or ClusterLeaseProvider",
+            "there is no LeaseProvider infisical: create it, or mend spec.providerRef",
+            "Create it, or mend `providerRef`",
+        ),
+        Reason.PROVIDER_MISMATCH: Entry(
+            "The source is for another kind of provider",
+            "LeaseProvider vault is of the kind openbao: write the source under spec.openbao, or mend spec.providerRef",
+            "Mend `providerRef` or the source",
+        ),
+        Reason.NAMESPACE_NOT_ALLOWED: Entry(
+            "The ClusterLeaseProvider doesn't allow the namespace",
+            "ClusterLeaseProvider shared doesn't allow namespace shop: its administrator adds it to spec.allowedNamespaces",
+            "Its administrator adds the namespace to `allowedNamespaces`",
+        ),
+        Reason.AUTH_MISSING: Entry(
+            "A Secret, key, ServiceAccount or ConfigMap to log in with is missing, empty, can't be "
+            "read or holds what no login takes; or the audience is the API server's",
+            "a Secret to log in with holds characters that no OpenBao credential has",
+            "Create or correct it, give the right, or name another audience",
+        ),
+        Reason.LOGIN_REFUSED: Entry(
+            "The provider refuses the login; the sentence says why as far as that is known",
+            "Infisical answered 401 to the login: the client id or the client secret is wrong",
+            "Correct the credentials or the identity",
+        ),
+        Reason.LOCKED_OUT: Entry(
+            "Wrong tries locked the identity",
+            "Infisical answered 401 to the login: too many wrong tries have locked the identity for "
+            "a while",
+            "Correct the credentials; it is tried again after five minutes",
+        ),
+        Reason.DENIED: Entry(
+            "A right is missing, at the provider or, as the sentence says then, at the API server",
+            "Infisical answered 403: the identity needs the permission 'lease' on dynamic-secrets in "
+            "environment prod, path /",
+            "Give the right that the sentence names",
+        ),
+        Reason.HOST_NOT_ALLOWED: Entry(
+            "The provider's url, or the address that its name stands for, isn't one that the administrator allows; nothing was sent",
+            "",
+            "Mend the url, or add the host to [`LEASEHOLDER_PROVIDER_HOSTS`](install.md#hosts-of-providers)",
+        ),
+        Reason.PLAIN_HTTP: Entry(
+            "The url is plain http, and the administrator doesn't allow that for the host; nothing was sent",
+            "",
+            "Write https://, or add `http://` and the host to [`LEASEHOLDER_PROVIDER_HOSTS`](install.md#hosts-of-providers)",
+        ),
+        Reason.UNREACHABLE: Entry(
+            "No connection",
+            "the provider can't be reached: no connection could be made",
+            "Check network, DNS and url",
+        ),
+        Reason.UNTRUSTED: Entry(
+            "The certificate isn't trusted, or the CA bundle can't be read",
+            "the provider's certificate isn't trusted: check the url, or write its CA in caBundle",
+            "Check url and CA bundle",
+        ),
+        Reason.THROTTLED: Entry(
+            "Too many requests",
+            "Infisical answered 429: too many requests from this address",
+            "Wait; lower `limits`, or raise the provider's",
+        ),
+        Reason.UNAVAILABLE: Entry(
+            "5xx, no answer, or the system behind the dynamic secret makes no credentials",
+            "Infisical answered 503: the server is in trouble",
+            "Look there; the operator tries again",
+        ),
+        Reason.BAD_ANSWER: Entry(
+            "The answer isn't the provider's: HTML, a redirect, another shape, too long",
+            "Infisical answered 302, but not as Infisical does: check that the url is that of an "
+            "Infisical server",
+            "Check the url; is there a proxy in front?",
+        ),
+    },
+    "About the source": {
+        Reason.SOURCE_MISSING: Entry(
+            "Project, environment, folder or dynamic secret isn't there",
+            "Infisical answered 404: there is no dynamic secret orders in environment prod, path /: "
+            "check dynamicSecretName",
+            "Mend the source, or make what it names",
+        ),
+        Reason.SOURCE_DELETED: Entry(
+            "The dynamic secret is being deleted",
+            "the dynamic secret orders-db in environment prod, path / is being deleted at Infisical",
+            "Choose another",
+        ),
+        Reason.INVALID: Entry(
+            "The provider or the API server refuses the request as it is",
+            "OpenBao answered 400: database/creds/a doesn't take this request: check method and "
+            "parameters",
+            "Mend what the sentence names",
+        ),
+        Reason.TTL_TOO_LONG: Entry(
+            "`ttl` is above the maximum",
+            "a ttl of 48h is longer than the dynamic secret's maximum, which is 24h: write a shorter "
+            "one in ttl",
+            "Shorten `ttl`, or raise the maximum at the provider",
+        ),
+        Reason.PLAN: Entry(
+            "The provider's plan has no dynamic secrets",
+            "Infisical answered 400: dynamic secrets need a plan that has them",
+            "Change the plan",
+        ),
+    },
+    "About the lease": {
+        Reason.UNCLEAR: Entry(
+            "Of a record: a mint whose answer was lost; it is searched for and taken back",
+            "",
+            "Wait",
+        ),
+        Reason.GONE: Entry(
+            "The provider has no such lease; it is looked for once more before a new one is minted",
+            "",
+            _NOTHING,
+        ),
+        Reason.EXPIRED: Entry(
+            "The lease is past its end as far as is known, or will be in three seconds; the Secret is "
+            "kept",
+            "",
+            "[Outages](operations.md#outages); usually the provider is down",
+        ),
+        Reason.CANNOT_EXTEND: Entry(
+            "The lease can't live longer than it does; it is replaced in time",
+            "the lease is at the end of the longest life that Infisical gives it",
+            "Nothing; after a renew command: rotate instead",
+        ),
+        Reason.TOO_MANY: Entry(
+            "Five leases of this DynamicLease are unpaid, or the provider's own limit is reached",
+            "",
+            "[Runbook](runbook.md#too-many-leases)",
+        ),
+        Reason.RENEWAL_TOO_SOON: Entry(
+            "The provider takes no extension so short",
+            "Infisical extends by 60s or more: it is too soon",
+            "Wait",
+        ),
+        Reason.RENEWAL_UNPROVEN: Entry(
+            "The lease was extended, but this provider may end it at its first expiry; Ready is False "
+            "until a look shows it beyond",
+            "",
+            "Nothing; strategy Auto has no such gap ([Phase](providers/phase.md))",
+        ),
+        Reason.UNDELIVERED: Entry("Of a record: its lease came into no Secret", "", _NOTHING),
+        Reason.SUPERSEDED: Entry("Of a record: a newer lease took its place", "", _NOTHING),
+        Reason.SOURCE_CHANGED: Entry(
+            "Why a lease was replaced: provider or source changed", "", _NOTHING
+        ),
+        Reason.COMMANDED: Entry("Why a lease was replaced: a rotate command", "", _NOTHING),
+        Reason.SLOT_TAKEN: Entry(
+            "The source is one shared account, and the lease of another DynamicLease is on it",
+            "",
+            "[Runbook](runbook.md#the-shared-account-is-taken)",
+        ),
+    },
+    "About the Secret": {
+        Reason.NOT_OURS: Entry(
+            "A Secret of that name belongs to somebody else",
+            "",
+            "[Runbook](runbook.md#the-secret-isnt-ours)",
+        ),
+        Reason.WRITE_REFUSED: Entry(
+            "The API server refuses the Secret: right, quota, admission webhook, type, size",
+            "",
+            "Mend what the sentence names",
+        ),
+        Reason.TEMPLATE_INVALID: Entry(
+            "A text of `target.template.data` can't be read or rendered; the Secret keeps its data",
+            "",
+            "[Runbook](runbook.md#a-template-fails)",
+        ),
+        Reason.SECRET_CHANGED: Entry(
+            "Somebody changed or deleted the Secret; a new lease is being acquired",
+            "",
+            "Nothing; [Drift](operations.md#drift)",
+        ),
+        Reason.SECRET_CONTESTED: Entry(
+            "Again and again; the sentence says when the next lease is minted",
+            "",
+            "[Runbook](runbook.md#the-secret-is-contested)",
+        ),
+        Reason.TEMPLATE_CHANGED: Entry(
+            "Why a lease was replaced: the template needs values that the Secret doesn't hold",
+            "",
+            _NOTHING,
+        ),
+        Reason.KEYS_CHANGED: Entry(
+            "Event: a new lease has other keys than the one before", "", "Check template and pods"
+        ),
+    },
+    "About the workloads": {
+        Reason.ROLLED_OUT: Entry(
+            "All targets use the lease, or there was none before it", "", _NOTHING
+        ),
+        Reason.ROLLING_OUT: Entry(
+            "A target is still to be restarted, or its pods are being replaced; the sentence says "
+            "which and how far",
+            "",
+            "Wait; with `suspend: true`, until it is false",
+        ),
+        Reason.ROLLOUT_FAILED: Entry(
+            "Not complete within `rotation.rolloutTimeout`, past its progress deadline, Degraded, or "
+            "it can't complete by itself",
+            "",
+            "[Runbook](runbook.md#a-rollout-fails)",
+        ),
+        Reason.TARGET_MISSING: Entry(
+            "There is no workload of that name", "", "Mend the name, or make the workload"
+        ),
+        Reason.RESTART_REFUSED: Entry(
+            "The API server lets us neither look nor restart; the sentence says why",
+            "",
+            "Bind `leaseholder-workloads` ([install](install.md#in-single-namespaces)); tried again "
+            "within a minute",
+        ),
+        Reason.RESTARTED: Entry("Event: a workload was restarted", "", _NOTHING),
+    },
+    "About revocation": {
+        Reason.OWED: Entry(
+            "Nothing was tried yet, or an unclear mint is being searched for (some minutes)",
+            "",
+            "Wait",
+        ),
+        Reason.NOT_CONFIRMED: Entry(
+            "The provider took the revocation but still shows the lease, or a 404 isn't believed yet",
+            "OpenBao took the revocation, but still has the lease: look at it there",
+            "Wait",
+        ),
+        Reason.FAILED_TO_DELETE: Entry(
+            "The system behind the dynamic secret didn't take the credentials back",
+            "Infisical answered 200, but the system behind the dynamic secret didn't take the "
+            "credentials back: look at the lease at Infisical",
+            "Mend it there; or [force](operations.md#commands)",
+        ),
+        Reason.AUTH_GONE: Entry(
+            "What the operator logs in with is gone",
+            "",
+            "Put the Secret, ServiceAccount or ConfigMap back",
+        ),
+        Reason.ABANDONED: Entry(
+            "Given up a week after the lease's end",
+            "",
+            "[Runbook](runbook.md#a-record-is-abandoned)",
+        ),
+        Reason.TIMED_OUT: Entry(
+            "Event: `deletion.timeout` is over; what is owed is paid later",
+            "",
+            "Look at the records",
+        ),
+    },
+    "About the cluster": {
+        Reason.CLUSTER: Entry("The API server is away", "", "Wait"),
+        Reason.CONFLICT: Entry(
+            "In the log only: somebody else wrote first, and the operator looks again", "", _NOTHING
+        ),
+        Reason.INTERNAL: Entry(
+            "A reason that this version doesn't know stood in status, or a fault of ours",
+            "",
+            "Look at the log",
+        ),
+    },
+}
+
+
+def rendered() -> str:
+    """The table as Markdown."""
+    return "\n".join([_INTRODUCTION, *(_section(name) for name in SECTIONS)])
+
+
+def _section(name: str) -> str:
+    lines = [f"## {name}", "", "| Reason | Meaning | Do | For example |", "|---|---|---|---|"]
+    for reason, entry in SECTIONS[name].items():
+        cells = (f"`{reason}`", entry.meaning, entry.remedy, entry.example)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def main() -> int:
+    """``python -m leaseholder.api.reasons FILE [--check]``: write the table, or compare."""
+    path, check = pathlib.Path(sys.argv[1]), "--check" in sys.argv[2:]
+    return generated.keep([(path, rendered())], check=check)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
