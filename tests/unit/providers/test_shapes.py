@@ -58,6 +58,15 @@ async def test_a_moment_without_a_time_zone_is_no_moment() -> None:
     assert raised.value.reason is Reason.BAD_ANSWER
 
 
+@pytest.mark.parametrize("held", [[[]], [{}], "root", {"root": 1}, None, [None, 1]])
+async def test_rights_told_in_a_way_that_is_not_known_are_no_rights(held: Any) -> None:
+    bench = baosupport.bench()
+    told = dict.fromkeys(["sys/leases/renew", "sys/leases/lookup"], held)
+    bench.server.say("POST", baosupport.RIGHTS, baosupport.ok(data=told))
+    with pytest.raises(errors.Denied, match="lack rights"):
+        await bench.adapter.check()
+
+
 @pytest.mark.parametrize("token", ["t\u00e4", "a b", "a\r\nX: y", "\u2028"])
 async def test_a_login_token_that_no_header_takes_is_a_bad_answer(token: str) -> None:
     bench = baosupport.bench()
