@@ -11,7 +11,7 @@ RESERVED: Final = ("sys", "auth", "identity", "cubbyhole")
 _SEGMENT: Final = r"[^/?#%\\\\\\s\\p{C}\\p{Z}]+"
 
 
-def _path(default: str | None = None, *, what: str, leased: bool = False) -> WithJsonSchema:
+def _path(*, what: str, leased: bool = False) -> WithJsonSchema:
     rules = [
         base.rule(
             f"self.matches('^{_SEGMENT}(/{_SEGMENT})*$')",

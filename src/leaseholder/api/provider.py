@@ -240,17 +240,20 @@ def type_of(spec: ProviderSpec) -> str | None:
     return next((one for one in TYPES if getattr(spec, one) is not None), None)
 
 
+def server_of(spec: ProviderSpec) -> Infisical | Phase | OpenBao | None:
+    """The server that a spec describes, whatever its kind; None where it is none of ours."""
+    return spec.infisical or spec.phase or spec.openbao
+
+
 def auth_of(spec: ProviderSpec) -> dict[str, Any]:
     """The references to log in with, as a LeaseRecord keeps them: names, never values."""
-    server = spec.infisical or spec.phase or spec.openbao
+    server = server_of(spec)
     return server.auth.dump() if server is not None else {}
 
 
 def options_of(spec: ProviderSpec) -> dict[str, Any]:
     """What beside url and auth says how to find a lease again, as a LeaseRecord keeps it."""
-    server = spec.infisical or spec.phase or spec.openbao
-    return (
-        server.model_dump(mode="json", exclude={"url", "auth"}, exclude_defaults=True)
-        if (server is not None)
-        else {}
-    )
+    server = server_of(spec)
+    if server is None:
+        return {}
+    return server.model_dump(mode="json", exclude={"url", "auth"}, exclude_defaults=True)

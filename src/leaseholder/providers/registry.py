@@ -78,7 +78,7 @@ def address(spec: provider.ProviderSpec) -> str:
     Raises:
         Invalid: there is no url, or none that can be used.
     """
-    server = spec.infisical or spec.phase or spec.openbao
+    server = provider.server_of(spec)
     if server is None:
         raise _unknown()
     found = _normal(server.url, _TAILS[provider.type_of(spec) or ""])

@@ -136,7 +136,7 @@ async def test_who_has_no_credentials_goes_before_leases_that_have_time() -> Non
             await controller.offer(holders[name], poke=False)
         await world.passed()
         looks = [holder.name for holder in world.meter.looks if holder.name in holders]
-        assert list(dict.fromkeys(looks)) == ["sooner", NAME, "later"]
+    assert list(dict.fromkeys(looks)) == ["sooner", NAME, "later"]
 
 
 async def test_whose_secret_changed_goes_before_leases_that_have_time() -> None:

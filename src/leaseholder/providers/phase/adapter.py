@@ -11,9 +11,7 @@ import asyncio
 import weakref
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
-
-import pydantic
+from typing import Any, Final
 
 from leaseholder import errors, ports
 from leaseholder.api import durations
@@ -35,7 +33,6 @@ from leaseholder.providers.turns import Rank
 _APPS: Final = "/v1/apps/"
 _ALWAYS: Final = ("Inspect",)
 _HOLDERS: Final = ("Extend", "Inspect", "Revoke")
-_Model = TypeVar("_Model", bound=pydantic.BaseModel)
 
 
 class Phase:
@@ -297,8 +294,13 @@ class Phase:
         return str(known) if known else (await self._sources.find(source)).id
 
     def _parsed(
-        self, answer: http.Answer, model: type[_Model], source: Mapping[str, Any], *, effect: bool
-    ) -> _Model:
+        self,
+        answer: http.Answer,
+        model: type[http.Model],
+        source: Mapping[str, Any],
+        *,
+        effect: bool,
+    ) -> http.Model:
         if answer.status != 200:
             raise refusals.refusal(answer, source, effect=effect)
         found = answer.parse(model)
