@@ -57,6 +57,7 @@ class Judge:
         """What was done to the Secret and to what is told of it since it got its lease."""
         world.server.hooks.minted.append(self._minted)
         world.server.hooks.revoking.append(self._revoking)
+        world.server.hooks.shortening.append(self._shortening)
         world.truth.hooks.delivered.append(self._delivered)
         world.truth.hooks.deleting.append(self._deleting_secret)
         world.truth.hooks.released.append(self._released)
@@ -277,6 +278,9 @@ class Judge:
         promises.namesake_moves_first(self, minted)
         promises.secrets_go_first(self, minted)
         self._world.figures.revocations += 1
+
+    def _shortening(self, minted: server.Minted) -> None:
+        self.broke(2, f"our own extension makes {minted.id} end earlier")
 
     def _delivered(self, key: tuple[str, str], before: str, after: str) -> None:
         self._world.figures.deliveries += 1

@@ -51,7 +51,7 @@ KINDS: Final = {
                 recoverable=True,
                 minimum_ttl=5,
                 settle=40,
-                replica_lag=60,
+                replica_lag=50,
             ),
             commits_late=30,
         ),
@@ -124,6 +124,8 @@ class Minted:
     revoked_at: datetime | None = None
     by_us: bool = False
     """One of our processes revoked it."""
+    former: list[tuple[datetime, datetime]] = field(default_factory=list)
+    """Its former ends, each with the moment from which on it was former."""
     killed: bool = False
     """Its credentials are dead although it is on the list: the shared account moved on."""
 
@@ -147,6 +149,8 @@ class Hooks:
     minted: list[Callable[[Minted], None]] = field(default_factory=list)
     revoking: list[Callable[[Minted], None]] = field(default_factory=list)
     """We ask for a revocation, whether it succeeds or not."""
+    shortening: list[Callable[[Minted], None]] = field(default_factory=list)
+    """An extension makes a lease end earlier."""
 
 
 class Server:
@@ -212,16 +216,21 @@ class Server:
         added = (until - lease.expires_at).total_seconds()
         if self.kind.can.minimum_ttl > max(added, 1):
             raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, "too short an extension")
-        longer = minted.lease.expires_at + timedelta(seconds=max(0, added))
+        longer = self._end(minted) + timedelta(seconds=max(0, added))
         latest = minted.lease.latest
         if latest is not None and longer > latest:
             reason = Reason.CANNOT_EXTEND
             raise errors.CannotExtend(reason, "it is at its end", latest=latest)
+        if longer < minted.lease.expires_at:
+            for hook in self.hooks.shortening:
+                hook(minted)
+        minted.former.append((self.now(), minted.lease.expires_at))
         minted.lease = _ending(minted.lease, longer)
         return minted.lease
 
     def inspect(self, lease: ports.Lease) -> ports.Lease:
-        return self._seen(lease, reads=True).lease
+        minted = self._seen(lease, reads=True)
+        return _ending(minted.lease, self._end(minted))
 
     def revoke(self, lease: ports.Lease, *, by_us: bool = True) -> ports.Revocation:
         if not self.kind.can.revocable and by_us:
@@ -262,6 +271,12 @@ class Server:
         if minted is None or not (self.alive(minted) or trailing):
             raise errors.LeaseGone(Reason.GONE, "no such lease")
         return minted
+
+    def _end(self, minted: Minted) -> datetime:
+        """When it ends, as a replica has it: an extension too adds to what that shows."""
+        shown = self.now() - self._lag
+        trailing = (end for since, end in minted.former if self.lagging and since > shown)
+        return next(trailing, minted.lease.expires_at)
 
     def _too_young(self, minted: Minted) -> bool:
         return self.lagging and self.now() < minted.lease.issued_at + self._lag

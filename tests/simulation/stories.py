@@ -94,6 +94,14 @@ def _renew_young(known: world.World) -> None:
     known.command(names.RENEW)
 
 
+def _renew_again(known: world.World) -> None:
+    """Two extensions, and replicas that don't show the first when the second is made."""
+    known.apply()
+    known.wait(200)
+    known.lag(True)
+    known.command(names.RENEW)
+
+
 def _rename(known: world.World) -> None:
     known.change_target(secretName="other")
 
@@ -125,6 +133,7 @@ STORIES: Final[dict[str, Story]] = {
     "unclear": Story(_suspended_and_unclear, (_wait(BEYOND),)),
     "late": Story(_mint_comes_late, (_wait(BEYOND),)),
     "young": Story(_renew_young, (_wait(20), world.World.delete, _wait(100))),
+    "swallowed": Story(_renew_again, (_wait(BEYOND),), {"ttl": "5m"}),
     "unheard": Story(_unheard, (_wait(650), world.World.delete, _wait(1))),
     "forbidden": Story(_forbidden, (_wait(BEYOND),)),
     "restore": Story(_extended, (_restore, _wait(130)), {"ttl": "5m"}),

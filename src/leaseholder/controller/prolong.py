@@ -1,10 +1,12 @@
 """Extending a lease at the provider: the one way, for delivered and for replaced leases."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from leaseholder import ports
+from leaseholder import errors, ports
+from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord
 from leaseholder.controller import pay
+from leaseholder.core import plan
 from leaseholder.core.view import View
 
 
@@ -39,6 +41,10 @@ async def prolong(
         memory.shown_at[record.name] = adapter.now()
         if known is not None and lease.expires_at > known and not told:
             return lease
+    least = plan.least_extension(adapter.capabilities(lease.handle))
+    if until < lease.expires_at + timedelta(seconds=least):
+        sentence = f"a lease is extended by {least} seconds or more: it is too soon"
+        raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, sentence, latest=lease.latest)
     extended = memory.leases[record.name] = await adapter.extend(lease, until)
     if extended.expires_at <= lease.expires_at < until:
         memory.unextendable.add(record.name)

@@ -99,7 +99,17 @@ def _fits(
         return None
     fresh = view.memory.leases.get(record.name)
     latest = fresh.latest if fresh is not None else None
-    return schedule.extension_fits(expiry, life, can.minimum_ttl, latest)
+    return schedule.extension_fits(expiry, life, least_extension(can), latest)
+
+
+def least_extension(can: ports.Capabilities) -> int:
+    """Seconds that an extension must add.
+
+    A provider adds to the end that its replica shows (providers/infisical.md: reads trail): an
+    extension soon after the last one would add to the end before that, and may even shorten the
+    lease. Moments are whole seconds, hence one more.
+    """
+    return max(can.minimum_ttl, can.replica_lag + 1 if can.replica_lag else 0)
 
 
 def _aged(lease: DynamicLease, record: LeaseRecord) -> datetime | None:

@@ -118,6 +118,16 @@ def gone_at_first_sight() -> list[Patch]:
 
 
 @switched_off(
+    "an extension is made when replicas show the last one",
+    "as soon as the provider takes it",
+    kinds=LAGGING,
+    story="swallowed",
+)
+def extended_too_soon() -> list[Patch]:
+    return [swap(plan, "least_extension", lambda can: can.minimum_ttl)]
+
+
+@switched_off(
     "an unclear attempt is searched twice, a replica lag apart",
     "not found once: the record goes",
     kinds=FOUND_BY_TAG,
