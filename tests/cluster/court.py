@@ -17,7 +17,7 @@ from tests.world.infisical import client as infisical
 
 LEASE = "orders"
 FAST: dict[str, typing.Any] = {"ttl": "60s", "renewal": {"afterPercent": 3}}
-"""Renewed every two seconds."""
+"""Renewed every three seconds."""
 IN_TIME = 25.0
 """Seconds without an extension, with half a minute to spare."""
 _GROUP = "rbac.authorization.k8s.io"

@@ -20,7 +20,7 @@ from tests.world.infisical import seeds
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FAST: dict[str, typing.Any] = {"ttl": "60s", "renewal": {"afterPercent": 3}}
-"""Renewed every two seconds."""
+"""Renewed every three seconds."""
 LOGIN = "POST /api/v1/auth/{way}-auth/login"
 PUBLISHED = LOGIN.format(way="oidc")
 TOKENS = "POST /api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"

@@ -22,7 +22,7 @@ from tests.world import world as worlds
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FAST: dict[str, typing.Any] = {"ttl": "60s", "renewal": {"afterPercent": 3}}
-"""Renewed every two seconds."""
+"""Renewed every three seconds."""
 MINT = r"/dynamic-secrets/leases$"
 UNHEARD = ("unheard-0", "unheard-1")
 UNDELIVERED = ("undelivered-0", "undelivered-1")

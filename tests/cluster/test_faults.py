@@ -17,7 +17,7 @@ from tests.world import world as worlds
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FAST: dict[str, typing.Any] = {"ttl": "60s", "renewal": {"afterPercent": 3}}
-"""Renewed every two seconds."""
+"""Renewed every three seconds."""
 IMPATIENT = {
     "LEASEHOLDER_INFISICAL__WRITE_TIMEOUT_SECONDS": "1",
     "LEASEHOLDER_INFISICAL__READ_TIMEOUT_SECONDS": "1",

@@ -4,6 +4,9 @@ import pytest
 
 from tests.simulation import explore
 
+pytestmark = pytest.mark.no_cover
+"""Tracing takes longer than playing, and unit tests cover what is played."""
+
 HISTORIES = 300
 FIRST = 900_000
 

@@ -4,6 +4,9 @@ import pytest
 
 from tests.simulation import sweep
 
+pytestmark = pytest.mark.no_cover
+"""Tracing takes longer than playing, and unit tests cover what is played."""
+
 LIFE = ("creation", "renewal", "rotation", "deletion")
 CALLS = ("create_record", "issue", "update_record", "write_secret", "patch_lease_status")
 

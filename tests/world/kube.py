@@ -41,6 +41,11 @@ _PLACES: dict[str, tuple[str, str, Namespaced]] = {
         "customresourcedefinitions",
         False,
     ),
+    "ValidatingWebhookConfiguration": (
+        "apis/admissionregistration.k8s.io/v1",
+        "validatingwebhookconfigurations",
+        False,
+    ),
     "DynamicLease": ("apis/leaseholder.dev/v1alpha1", "dynamicleases", True),
     "Pod": ("api/v1", "pods", True),
     "Node": ("api/v1", "nodes", False),

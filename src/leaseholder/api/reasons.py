@@ -47,28 +47,36 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
         Reason.DELIVERED: Entry("The Secret shows the lease", "", _NOTHING),
         Reason.NONE_PENDING: Entry("No lease is owed", "", _NOTHING),
         Reason.NOT_STALLED: Entry("The operator goes on by itself", "", _NOTHING),
-        Reason.PROGRESSING: Entry("A lease is being acquired", "", "Wait"),
+        Reason.PROGRESSING: Entry("A lease is being acquired", "a lease is being acquired", "Wait"),
         Reason.ROTATING: Entry(
             "A shared account is made free for the next lease", "", "Wait; Ready comes back"
         ),
         Reason.SUSPENDED: Entry(
-            "`spec.suspend` is true and there is no lease", "", "Set it to false"
+            "`spec.suspend` is true and there is no lease",
+            "spec.suspend is true: nothing is minted",
+            "Set it to false",
         ),
-        Reason.DELETING: Entry("The lease is being revoked", "", "Wait"),
-        Reason.ISSUED: Entry("Event: a lease was minted, and why", "", _NOTHING),
+        Reason.DELETING: Entry("The lease is being revoked", "the lease is being revoked", "Wait"),
+        Reason.ISSUED: Entry(
+            "Event: a lease was minted, and why",
+            "issued lease 95e5ca9d-fc86-44bd-a5c2-863af5cc1e03: it is time to replace the last one",
+            _NOTHING,
+        ),
         Reason.REVOKED: Entry(
-            "Event: a lease was taken back, and the provider confirms it", "", _NOTHING
+            "Event: a lease was taken back, and the provider confirms it",
+            "lease 95e5ca9d-fc86-44bd-a5c2-863af5cc1e03 is revoked: the provider confirms that it is gone",
+            _NOTHING,
         ),
         Reason.ORPHANED: Entry(
             "Event: `deletion.policy: Orphan`; the lease lives on without us until the moment told",
-            "",
+            "lease 95e5ca9d-fc86-44bd-a5c2-863af5cc1e03 stays alive until 2026-11-21T13:38:58Z: nobody holds it any more",
             "Revoke it at the provider when it isn't needed any more",
         ),
     },
     "About the provider": {
         Reason.PROVIDER_MISSING: Entry(
             "No such LeaseProvider or ClusterLeaseProvider",
-            "there is no LeaseProvider infisical: create it, or mend spec.providerRef",
+            "there is no LeaseProvider forgotten: create it, or mend spec.providerRef",
             "Create it, or mend `providerRef`",
         ),
         Reason.PROVIDER_MISMATCH: Entry(
@@ -84,7 +92,7 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
         Reason.AUTH_MISSING: Entry(
             "A Secret, key, ServiceAccount or ConfigMap to log in with is missing, empty, can't be "
             "read or holds what no login takes; or the audience is the API server's",
-            "a Secret to log in with holds characters that no OpenBao credential has",
+            "there is no Secret shop/no-secret-auth: create it",
             "Create or correct it, give the right, or name another audience",
         ),
         Reason.LOGIN_REFUSED: Entry(
@@ -106,12 +114,12 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
         ),
         Reason.HOST_NOT_ALLOWED: Entry(
             "The provider's url, or the address that its name stands for, isn't one that the administrator allows; nothing was sent",
-            "",
+            "the host isn't one that providers may be at: the administrator may add it to LEASEHOLDER_PROVIDER_HOSTS",
             "Mend the url, or add the host to [`LEASEHOLDER_PROVIDER_HOSTS`](install.md#hosts-of-providers)",
         ),
         Reason.PLAIN_HTTP: Entry(
             "The url is plain http, and the administrator doesn't allow that for the host; nothing was sent",
-            "",
+            "the url is plain http, and credentials could be read on the way: write https://, or let the administrator add http:// and the host to LEASEHOLDER_PROVIDER_HOSTS",
             "Write https://, or add `http://` and the host to [`LEASEHOLDER_PROVIDER_HOSTS`](install.md#hosts-of-providers)",
         ),
         Reason.UNREACHABLE: Entry(
@@ -150,7 +158,7 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
         ),
         Reason.SOURCE_DELETED: Entry(
             "The dynamic secret is being deleted",
-            "the dynamic secret orders-db in environment prod, path / is being deleted at Infisical",
+            "the dynamic secret leaving-db in environment prod, path / is being deleted at Infisical",
             "Choose another",
         ),
         Reason.INVALID: Entry(
@@ -179,13 +187,13 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
         ),
         Reason.GONE: Entry(
             "The provider has no such lease; it is looked for once more before a new one is minted",
-            "",
+            "the provider has no such lease; it is looked for once more before a new one is minted",
             _NOTHING,
         ),
         Reason.EXPIRED: Entry(
             "The lease is past its end as far as is known, or will be in three seconds; the Secret is "
             "kept",
-            "",
+            "the credentials end at 2026-11-21T13:38:58Z, as far as is known; the lease couldn't be kept alive: the provider didn't answer in time",
             "[Outages](operations.md#outages); usually the provider is down",
         ),
         Reason.CANNOT_EXTEND: Entry(
@@ -195,7 +203,7 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
         ),
         Reason.TOO_MANY: Entry(
             "Five leases of this DynamicLease are unpaid, or the provider's own limit is reached",
-            "",
+            "5 leases of this DynamicLease are still to be revoked; the next one is minted when one of them is gone",
             "[Runbook](runbook.md#too-many-leases)",
         ),
         Reason.RENEWAL_TOO_SOON: Entry(
@@ -206,7 +214,7 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
         Reason.RENEWAL_UNPROVEN: Entry(
             "The lease was extended, but this provider may end it at its first expiry; Ready is False "
             "until a look shows it beyond",
-            "",
+            "the lease was extended, but this provider may end it at its first expiry: it is looked at before it counts again",
             "Nothing; strategy Auto has no such gap ([Phase](providers/phase.md))",
         ),
         Reason.UNDELIVERED: Entry("Of a record: its lease came into no Secret", "", _NOTHING),
@@ -217,34 +225,34 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
         Reason.COMMANDED: Entry("Why a lease was replaced: a rotate command", "", _NOTHING),
         Reason.SLOT_TAKEN: Entry(
             "The source is one shared account, and the lease of another DynamicLease is on it",
-            "",
+            "the source is one shared account, and DynamicLease shop/first-come holds it: use its Secret, delete it, or write another source",
             "[Runbook](runbook.md#the-shared-account-is-taken)",
         ),
     },
     "About the Secret": {
         Reason.NOT_OURS: Entry(
             "A Secret of that name belongs to somebody else",
-            "",
+            "Secret occupied belongs to somebody else: delete it, or write another target.secretName",
             "[Runbook](runbook.md#the-secret-isnt-ours)",
         ),
         Reason.WRITE_REFUSED: Entry(
             "The API server refuses the Secret: right, quota, admission webhook, type, size",
-            "",
+            "can't create secrets in namespace shop-full: a resource quota of the namespace is used up",
             "Mend what the sentence names",
         ),
         Reason.TEMPLATE_INVALID: Entry(
             "A text of `target.template.data` can't be read or rendered; the Secret keeps its data",
-            "",
+            "template.data.LOGIN: there is no DB_USER, only DB_PASSWORD, DB_USERNAME; preview: ‹missing DB_USER›",
             "[Runbook](runbook.md#a-template-fails)",
         ),
         Reason.SECRET_CHANGED: Entry(
             "Somebody changed or deleted the Secret; a new lease is being acquired",
-            "",
+            "Secret orders-db was changed or deleted by somebody else; a new lease is being acquired",
             "Nothing; [Drift](operations.md#drift)",
         ),
         Reason.SECRET_CONTESTED: Entry(
             "Again and again; the sentence says when the next lease is minted",
-            "",
+            "Secret orders-db was changed or deleted by somebody else, again and again: find out by whom; a new lease is acquired at 2026-11-21T13:38:58Z",
             "[Runbook](runbook.md#the-secret-is-contested)",
         ),
         Reason.TEMPLATE_CHANGED: Entry(
@@ -253,7 +261,9 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
             _NOTHING,
         ),
         Reason.KEYS_CHANGED: Entry(
-            "Event: a new lease has other keys than the one before", "", "Check template and pods"
+            "Event: a new lease has other keys than the one before",
+            "the provider gives other keys than before (gone: USER; new: DB_USERNAME): do workloads know?",
+            "Check template and pods",
         ),
     },
     "About the workloads": {
@@ -263,17 +273,19 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
         Reason.ROLLING_OUT: Entry(
             "A target is still to be restarted, or its pods are being replaced; the sentence says "
             "which and how far",
-            "",
+            "Deployment orders is still to be restarted",
             "Wait; with `suspend: true`, until it is false",
         ),
         Reason.ROLLOUT_FAILED: Entry(
             "Not complete within `rotation.rolloutTimeout`, past its progress deadline, Degraded, or "
             "it can't complete by itself",
-            "",
+            "Deployment orders: its progress deadline is over, 1 of 2 pods are updated, 2 available, 1 old ones left",
             "[Runbook](runbook.md#a-rollout-fails)",
         ),
         Reason.TARGET_MISSING: Entry(
-            "There is no workload of that name", "", "Mend the name, or make the workload"
+            "There is no workload of that name",
+            "there is no Deployment orders",
+            "Mend the name, or make the workload",
         ),
         Reason.RESTART_REFUSED: Entry(
             "The API server lets us neither look nor restart; the sentence says why",
@@ -281,12 +293,16 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
             "Bind `leaseholder-workloads` ([install](install.md#in-single-namespaces)); tried again "
             "within a minute",
         ),
-        Reason.RESTARTED: Entry("Event: a workload was restarted", "", _NOTHING),
+        Reason.RESTARTED: Entry(
+            "Event: a workload was restarted",
+            "restarted Deployment orders: its pods take up the new lease",
+            _NOTHING,
+        ),
     },
     "About revocation": {
         Reason.OWED: Entry(
             "Nothing was tried yet, or an unclear mint is being searched for (some minutes)",
-            "",
+            "1 lease is still to be revoked",
             "Wait",
         ),
         Reason.NOT_CONFIRMED: Entry(
@@ -307,17 +323,21 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
         ),
         Reason.ABANDONED: Entry(
             "Given up a week after the lease's end",
-            "",
+            "1 lease is still to be revoked; given up for e2f169a6-250b-4475-9401-20c737653434-1: see to the lease at the provider, then delete the record",
             "[Runbook](runbook.md#a-record-is-abandoned)",
         ),
         Reason.TIMED_OUT: Entry(
             "Event: `deletion.timeout` is over; what is owed is paid later",
-            "",
+            "1 lease(s) couldn't be revoked yet; they stay on record and are paid later",
             "Look at the records",
         ),
     },
     "About the cluster": {
-        Reason.CLUSTER: Entry("The API server is away", "", "Wait"),
+        Reason.CLUSTER: Entry(
+            "The API server is away",
+            "the API server couldn't create secrets in namespace shop now: it answered 503",
+            "Wait",
+        ),
         Reason.CONFLICT: Entry(
             "In the log only: somebody else wrote first, and the operator looks again", "", _NOTHING
         ),
@@ -328,6 +348,15 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
         ),
     },
 }
+
+
+def entry(reason: Reason) -> Entry:
+    """The row of a reason.
+
+    Raises:
+        KeyError: it has none.
+    """
+    return next(section[reason] for section in SECTIONS.values() if reason in section)
 
 
 def rendered() -> str:

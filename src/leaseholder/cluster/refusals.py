@@ -14,6 +14,12 @@ from leaseholder.api.conditions import Reason
 from leaseholder.cluster import places
 
 _FIELD: Final = re.compile(r"(data|(?:metadata|spec|status|type|immutable)(?:\.[A-Za-z]+){0,6})\b")
+_WEBHOOK: Final = re.compile(r'admission webhook "([a-z0-9.-]{1,253})" denied the request')
+_POLICY: Final = re.compile(
+    r"""(?:[a-z0-9.]+ "[^"]*" is forbidden: )?ValidatingAdmissionPolicy '([a-z0-9.-]{1,253})' with """
+)
+"""How a message begins that tells whose rule it is (apiserver: admission/plugin/webhook/errors,
+admission/plugin/policy/validating). What that one says comes after it."""
 _WRITES: Final = frozenset({"create", "patch", "delete"})
 _WORKLOADS: Final = "leaseholder-workloads"
 _AWAY: Final = frozenset({401, 408, 429})
@@ -74,6 +80,11 @@ def _conflict(status: Mapping[str, Any]) -> str:
 
 
 def _refusal(verb: str, place: places.Place, code: int, status: Mapping[str, Any]) -> str:
+    message = str(status.get("message", ""))
+    if rule := _WEBHOOK.match(message):
+        return f"the admission webhook {rule[1]} refuses it"
+    if rule := _POLICY.match(message):
+        return f"the ValidatingAdmissionPolicy {rule[1]} refuses it"
     if code == 403:
         return _forbidden(verb, place, status)
     if code == 404:
@@ -89,7 +100,7 @@ def _forbidden(verb: str, place: places.Place, status: Mapping[str, Any]) -> str
     if any(cause.get("reason") == "NamespaceTerminating" for cause in _causes(status)):
         return f"the namespace {place.namespace} is being deleted"
     if "exceeded quota" in message:
-        return f"a resource quota of the namespace {place.namespace} is used up"
+        return "a resource quota of the namespace is used up"
     if "set blockOwnerDeletion" in message:
         return "the operator has no right to update dynamicleases/finalizers"
     if f'cannot {verb} resource "' in message:

@@ -63,7 +63,7 @@ def test_the_servers_wish_to_wait_is_kept() -> None:
         (
             f'secrets "x" is forbidden: exceeded quota: {CANARY}, requested: secrets=1',
             [],
-            "a resource quota of the namespace shop is used up",
+            "a resource quota of the namespace is used up",
         ),
         (
             f"unable to create new content: {CANARY}",
@@ -77,9 +77,20 @@ def test_the_servers_wish_to_wait_is_kept() -> None:
             "no right to update dynamicleases/finalizers",
         ),
         (
-            f'admission webhook "guard" denied the request: {CANARY}',
+            f'admission webhook "guard.example.com" denied the request: {CANARY}',
+            [],
+            "the admission webhook guard.example.com refuses it",
+        ),
+        (
+            f'admission webhook "{CANARY} x" denied the request',
             [],
             "an admission rule of the cluster forbids it",
+        ),
+        (
+            "secrets \"x\" is forbidden: ValidatingAdmissionPolicy 'labels.example.com' with "
+            f"binding 'all' denied request: {CANARY}",
+            [],
+            "the ValidatingAdmissionPolicy labels.example.com refuses it",
         ),
     ],
 )
@@ -89,6 +100,13 @@ def test_what_is_forbidden_says_why_without_the_servers_text(
     error = translated(403, status("Forbidden", message, causes=causes))
     assert sentence in error.sentence
     assert "can't create secrets orders-db in namespace shop" in error.sentence
+    assert CANARY not in repr(error)
+
+
+def test_a_webhook_that_names_no_code_is_told_all_the_same() -> None:
+    error = translated(400, status("", f'admission webhook "a.b" denied the request: {CANARY}'))
+    assert isinstance(error, errors.Refused)
+    assert "the admission webhook a.b refuses it" in error.sentence
     assert CANARY not in repr(error)
 
 
