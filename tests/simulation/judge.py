@@ -37,6 +37,8 @@ class Judge:
         self._in_vain = 0
         """Mints that may come of crashes, faults and hands on what is ours."""
         self._needs: set[tuple[str, str]] = set()
+        self._let_go: set[str] = set()
+        """DynamicLeases that went because nothing was owed."""
         """Needs that were counted."""
         self._holders: dict[str, str] = {}
         """Uid that each attempt was for."""
@@ -328,3 +330,4 @@ class Judge:
         left = [m.id for m in self.living() if self._holders.get(m.id) == uid]
         if left:
             self.broke(5, f"the DynamicLease is gone before its time, and {left} live on")
+        self._let_go.add(uid)

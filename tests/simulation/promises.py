@@ -225,6 +225,8 @@ def never_twice(judge: "Judge", minted: server.Minted, uid: str) -> None:
     world = judge._world
     known = (one for one in world.truth.leases.values() if one.metadata.uid == uid)
     dl = next(known, None)
+    if dl is None and uid in judge._let_go:
+        judge.broke(4, f"{minted.id} is minted for a DynamicLease that is gone")
     if dl is None:
         return
     ready_is_retracted(judge, dl)

@@ -26,6 +26,7 @@ _ALL: Final = frozenset(
         "dies revoking",
         "records taken",
         "killed and renamed",
+        "deleted meanwhile",
     )
 )
 
@@ -201,6 +202,12 @@ def _killed_and_renamed(known: world.World, first: Process) -> None:
     known.wait(1)
 
 
+def _deleted_meanwhile(known: world.World, first: Process) -> None:
+    """Another process lets the DynamicLease go."""
+    known.delete()
+    _takes_over(1)(known, first)
+
+
 MEDDLES: Final[dict[str, Meddle]] = {
     "taken over": _takes_over(1),
     "taken over later": _takes_over(BEYOND),
@@ -209,4 +216,5 @@ MEDDLES: Final[dict[str, Meddle]] = {
     "dies revoking": _dies_revoking,
     "records taken": _records_taken,
     "killed and renamed": _killed_and_renamed,
+    "deleted meanwhile": _deleted_meanwhile,
 }

@@ -16,7 +16,8 @@ from leaseholder.cluster import places
 _FIELD: Final = re.compile(r"(data|(?:metadata|spec|status|type|immutable)(?:\.[A-Za-z]+){0,6})\b")
 _WEBHOOK: Final = re.compile(r'admission webhook "([a-z0-9.-]{1,253})" denied the request')
 _POLICY: Final = re.compile(
-    r"""(?:[a-z0-9.]+ "[^"]*" is forbidden: )?ValidatingAdmissionPolicy '([a-z0-9.-]{1,253})' with """
+    r"""(?:[a-z0-9.]+ "[^"]*" is forbidden: )?"""
+    r"""ValidatingAdmissionPolicy '([a-z0-9.-]{1,253})' with """
 )
 """How a message begins that tells whose rule it is (apiserver: admission/plugin/webhook/errors,
 admission/plugin/policy/validating). What that one says comes after it."""

@@ -66,7 +66,7 @@ class Acquirer:
         posted = await self.cluster.create_record(
             view.holder, step.number, spec, RecordStatus(state=State.ATTEMPT)
         )
-        if await self._overtaken(view, posted):
+        if await self._overtaken(view, posted) or not await self._wanted(view):
             await self.cluster.delete_record(posted)
             return
         issued = await self._issue(adapter, posted)
@@ -136,6 +136,15 @@ class Acquirer:
         now = await self.cluster.records(view.holder.uid)
         ours = (record for record in now if record.spec.installation == self.installation)
         return any(record.name not in seen for record in ours)
+
+    async def _wanted(self, view: View) -> bool:
+        """Whether the DynamicLease still stands, now that its record does.
+
+        Who released it before saw no record; who sees it go from now on sees this one.
+        """
+        holder = view.holder
+        now = await self.cluster.dynamic_lease(holder.namespace, holder.name)
+        return now is not None and now.metadata.uid == holder.uid and not now.deleting
 
     async def _issue(self, adapter: ports.Provider, posted: LeaseRecord) -> ports.Issued:
         try:

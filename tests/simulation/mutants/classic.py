@@ -65,6 +65,18 @@ def before_the_finalizer() -> list[Patch]:
 
 
 @switched_off(
+    "after the record one look: a DynamicLease that goes → stand back",
+    "no look",
+    story="creation",
+)
+def minted_for_what_goes() -> list[Patch]:
+    async def wanted(self: acquire.Acquirer, view: View) -> bool:
+        return True
+
+    return [swap(acquire.Acquirer, "_wanted", wanted)]
+
+
+@switched_off(
     "never retried blindly",
     "a mint without an answer is sent again",
     story="late",

@@ -8,7 +8,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord
 from leaseholder.controller import acquire
 from leaseholder.core import steps
-from tests.unit.controller.world import HERE, World, away, cluster_away, denied, manifest
+from tests.unit.controller.world import HERE, KEY, World, away, cluster_away, denied, manifest
 
 CALLS = ("try secret", "prepare", "create record", "issue", "patch record", "write secret")
 
@@ -51,6 +51,17 @@ async def test_when_the_number_is_taken_it_stands_back() -> None:
         await world.performer.perform(view, step)
     assert world.records == [("Attempt", "")]
     assert world.count("issue") == 0
+
+
+async def test_nothing_is_minted_for_a_dynamiclease_that_is_deleted_before_its_record_stands() -> (
+    None
+):
+    world = World()
+    view, step = await world.upto(steps.Acquire)
+    world.cluster.before("create record", lambda: world.cluster.user_deletes(*KEY))
+    await world.performer.perform(view, step)
+    assert world.count("issue") == 0
+    assert world.records == []
 
 
 async def test_a_foreign_record_beside_its_own_makes_it_take_its_own_back() -> None:
