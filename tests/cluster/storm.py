@@ -91,6 +91,8 @@ class Outcome:
     unmet: list[str]
     """DynamicLeases whose wishes aren't met in the end."""
     mints: accounts.Account
+    said: list[str]
+    """What the operator said about mints beyond need."""
 
     @property
     def missed(self) -> list[str]:
@@ -215,6 +217,7 @@ class Storm:
     async def _reckon(self, minutes: float, settled_after: float) -> Outcome:
         self._troubles.losses = self.weather.losses
         living, shown = await self.site.living(), await self.site.shown()
+        mints = accounts.judge(await self._witness.mints(), self.fleet.wishes, self._troubles)
         recorded = {record["status"].get("leaseId") for record in await self.site.records()}
         return Outcome(
             seed=self.seed,
@@ -232,8 +235,20 @@ class Storm:
             settled_after=settled_after,
             refused=await self.fleet.refused(),
             unmet=await self.fleet.unmet(),
-            mints=accounts.judge(await self._witness.mints(), self.fleet.wishes, self._troubles),
+            mints=mints,
+            said=await self._said(mints.beyond),
         )
+
+    async def _said(self, beyond: list[str]) -> list[str]:
+        """Why the operator minted for those who got one too many, in its own words."""
+        names = {line.partition(":")[0] for line in beyond}
+        events = await self.site.client.list("Event", self.site.namespace) if names else []
+        told = (
+            (one["lastTimestamp"], one["involvedObject"]["name"], one["message"])
+            for one in events
+            if one["reason"] == "LeaseIssued" and one["involvedObject"]["name"] in names
+        )
+        return [f"{at} {name}: {message}" for at, name, message in sorted(told)]
 
 
 async def run(minutes: float, seed: int, directory: pathlib.Path | None) -> Outcome:
@@ -282,7 +297,7 @@ def _lines(outcome: Outcome) -> list[tuple[str, object]]:
         *((f"  {need}", count) for need, count in sorted(mints.needs.items())),
         *((f"  nobody's: {why}", count) for why, count in sorted(mints.excused.items())),
         ("  beyond need and crashes", len(mints.beyond)),
-        *(("    " + line, "") for line in mints.beyond),
+        *(("    " + line, "") for line in (*mints.beyond, *outcome.said)),
         ("longest without credentials", f"{seen.longest:.1f} s ({seen.longest_for})"),
         ("  summed across faults", f"{seen.longest_sum:.1f} s"),
     ]

@@ -66,7 +66,7 @@ class Acquirer:
         posted = await self.cluster.create_record(
             view.holder, step.number, spec, RecordStatus(state=State.ATTEMPT)
         )
-        if await self._overtaken(view, posted) or not await self._wanted(view):
+        if not await self._stands(view, posted):
             await self.cluster.delete_record(posted)
             return
         issued = await self._issue(adapter, posted)
@@ -129,6 +129,18 @@ class Acquirer:
                 "deadline": now + SEND_WITHIN,
             }
         )
+
+    async def _stands(self, view: View, posted: LeaseRecord) -> bool:
+        """Whether what was observed still holds, now that the record is on the ledger.
+
+        Raises:
+            errors.ClusterError: it can't be seen. Nothing was sent, so the record goes again.
+        """
+        try:
+            return not await self._overtaken(view, posted) and await self._wanted(view)
+        except errors.ClusterError:
+            await self.cluster.delete_record(posted)
+            raise
 
     async def _overtaken(self, view: View, posted: LeaseRecord) -> bool:
         """Whether another process put a record on the ledger since we looked."""

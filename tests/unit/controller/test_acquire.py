@@ -64,6 +64,16 @@ async def test_nothing_is_minted_for_a_dynamiclease_that_is_deleted_before_its_r
     assert world.records == []
 
 
+@pytest.mark.parametrize("call", ["list records", "get dynamiclease"])
+async def test_a_record_without_a_mint_goes_again_where_the_ledger_cant_be_seen(call: str) -> None:
+    world = World()
+    view, step = await world.upto(steps.Acquire)
+    world.cluster.after("create record", lambda: world.cluster.before(call, cluster_away()))
+    with pytest.raises(errors.ClusterUnavailable):
+        await world.performer.perform(view, step)
+    assert (world.records, world.count("issue")) == ([], 0)
+
+
 async def test_a_foreign_record_beside_its_own_makes_it_take_its_own_back() -> None:
     world = World()
     view, step = await world.upto(steps.Acquire)
