@@ -231,17 +231,26 @@ class Judge:
         """Whether nothing but ourselves stands between a DynamicLease and its credentials."""
         target = self._world.truth.secrets.get((dl.metadata.namespace, dl.secret_name))
         ours = target is None or target.belongs_to(dl.metadata.uid)
-        contested = dl.status.drift is not None and dl.status.drift.times > 1
         ready = conditions.find(dl.status.conditions, conditions.ConditionType.READY)
         taken = ready is not None and ready.reason == conditions.Reason.SLOT_TAKEN
         hindered = dl.deleting or dl.spec.suspend or self.crowded(dl)
-        return ours and not (hindered or contested or taken)
+        return ours and not (hindered or contested(dl) or taken)
 
-    def waits_for_the_secret(self, uid: str) -> bool:
-        """Whether it is suspended, or another DynamicLease may have the Secret that it wants."""
+    def waits(self, uid: str) -> bool:
+        """Whether replaced leases of a DynamicLease live on for longer than their overlap.
+
+        It is suspended, another one may have the Secret that it wants, somebody keeps at that
+        Secret, or its rollout is stuck.
+        """
         wanted = [dl for dl in self._world.truth.leases.values() if dl.metadata.uid == uid]
         names_ = [dl.secret_name for dl in self._world.truth.leases.values()]
-        return any(dl.spec.suspend or names_.count(dl.secret_name) > 1 for dl in wanted)
+        return any(
+            dl.spec.suspend
+            or names_.count(dl.secret_name) > 1
+            or contested(dl)
+            or (self._world.stuck and bool(dl.spec.rotation.restart_targets))
+            for dl in wanted
+        )
 
     def crowded(self, dl: lease.DynamicLease) -> bool:
         """Whether so many leases are unpaid that promise 2 yields to promise 1."""
@@ -331,3 +340,8 @@ class Judge:
         if left:
             self.broke(5, f"the DynamicLease is gone before its time, and {left} live on")
         self._let_go.add(uid)
+
+
+def contested(dl: lease.DynamicLease) -> bool:
+    """Whether somebody changed or deleted its Secret again and again."""
+    return dl.status.drift is not None and dl.status.drift.times > 1

@@ -49,7 +49,8 @@ def nothing_left_over(judge: "Judge") -> None:
 
     Bounds: a kind that can't be revoked lives out its ttl, and so does one that can't be
     searched for while its id isn't known. Leases of a DynamicLease that is gone wait for its
-    namesake, those of one whose Secret an older one has live on for its pods.
+    namesake, those of one whose Secret an older one has live on for its pods, and so do replaced
+    ones while a rollout is stuck or a Secret is fought over.
     """
     world = judge._world
     if not world.kind.can.revocable or judge.misled:
@@ -64,7 +65,7 @@ def nothing_left_over(judge: "Judge") -> None:
         hidden = not world.kind.can.recoverable and not named
         uids = {one.metadata.uid for one in world.truth.leases.values()}
         inherited = judge._holders.get(minted.id) not in uids and not world.all_ready
-        waits = judge.waits_for_the_secret(judge._holders.get(minted.id, ""))
+        waits = judge.waits(judge._holders.get(minted.id, ""))
         if minted.id not in shown and not (recent or hidden or inherited or waits):
             raise Broken(1, f"{minted.id} lives on after a quiet time, and no Secret shows it")
 

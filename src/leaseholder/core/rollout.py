@@ -242,9 +242,24 @@ def moved_on(namesake: DynamicLease, now: datetime) -> bool:
 
     It has delivered a lease of its own, its rollout is complete and its overlap is over.
     """
-    rotation, delivered = namesake.spec.rotation, namesake.status.lease
-    if delivered is None or now < delivered.issued_at + durations.parse(rotation.overlap):
+    rotation, since = namesake.spec.rotation, _delivers_since(namesake)
+    if since is None or now < since + durations.parse(rotation.overlap):
         return False
     if not rotation.restart_targets or not rotation.wait_for_rollout:
         return True
     return conditions.is_true(namesake.status.conditions, ConditionType.ROLLOUT_COMPLETE)
+
+
+def _delivers_since(namesake: DynamicLease) -> datetime | None:
+    """Since when its Secret has shown leases of its own, as it tells; None: there is none.
+
+    Leases may be replaced more often than an overlap takes: the last one's issue doesn't tell.
+    """
+    delivered = namesake.status.lease
+    if delivered is None:
+        return None
+    synced = conditions.find(namesake.status.conditions, ConditionType.SECRET_SYNCED)
+    own = delivered.record.startswith(f"{namesake.metadata.uid}-")
+    if synced is None or synced.status != "True" or not own:
+        return delivered.issued_at
+    return min(delivered.issued_at, synced.last_transition_time)

@@ -1,5 +1,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -226,6 +227,20 @@ def test_old_leases_outlive_the_overlap_of_the_namesake() -> None:
     assert decide(over) == debts.owe(over, held, Reason.DELETING)
 
 
+def test_a_namesake_whose_leases_are_shorter_than_the_overlap_has_moved_on_all_the_same() -> None:
+    held, long_ago = views.record(), views.at(-120)
+    heir = namesake(synced=long_ago, overlap="2m")
+    seen = views.view(held, vanished=True, namesake=heir)
+    assert decide(seen) == debts.owe(seen, held, Reason.DELETING)
+
+
+def test_a_namesakes_status_out_of_a_backup_does_not_say_that_it_has_moved_on() -> None:
+    restored = namesake(record="former-1", synced=views.at(-120), overlap="2m")
+    assert decide(views.view(views.record(), vanished=True, namesake=restored)) == Idle(
+        views.at(10)
+    )
+
+
 @pytest.mark.parametrize("wait", [True, False])
 def test_old_leases_wait_for_the_rollout_of_the_namesake(wait: bool) -> None:
     held, targets = views.record(), [{"kind": "Deployment", "name": "orders"}]
@@ -242,10 +257,24 @@ def test_debts_are_paid_while_old_leases_wait_for_a_namesake() -> None:
     assert decide(seen) == Revoke(owed)
 
 
-def namesake(*, complete: bool = False, **rotation: Any) -> DynamicLease:
-    """A DynamicLease of the same name that has delivered a lease of its own."""
+def namesake(
+    *,
+    complete: bool = False,
+    record: str = "",
+    synced: datetime | None = None,
+    **rotation: Any,
+) -> DynamicLease:
+    """A DynamicLease of the same name that has just delivered a lease of its own.
+
+    ``synced``: since when its Secret has shown leases of its own.
+    """
+    made = views.lease({"rotation": rotation})
     told = LeaseStatus(
-        record="another-1", id="x", issued_at=views.NOW, expires_at=views.at(9), strategy="Renew"
+        record=record or f"{made.metadata.uid}-1",
+        id="x",
+        issued_at=views.NOW,
+        expires_at=views.at(9),
+        strategy="Renew",
     )
     rolled = Condition(
         type=ConditionType.ROLLOUT_COMPLETE,
@@ -253,7 +282,13 @@ def namesake(*, complete: bool = False, **rotation: Any) -> DynamicLease:
         reason=Reason.ROLLED_OUT if complete else Reason.ROLLING_OUT,
         last_transition_time=views.NOW,
     )
-    status = DynamicLeaseStatus(lease=told, conditions=(rolled,))
+    shows = Condition(
+        type=ConditionType.SECRET_SYNCED,
+        status="True",
+        reason=Reason.DELIVERED,
+        last_transition_time=synced or views.NOW,
+    )
+    status = DynamicLeaseStatus(lease=told, conditions=(rolled, shows))
     return views.lease({"rotation": rotation}, status=status)
 
 
