@@ -25,6 +25,13 @@ _NOTES: Final = f"kopf.{names.GROUP}"
 its comparison, and our commands are annotations of our group."""
 _KINDS: Final = {"leaseproviders": "LeaseProvider", "clusterleaseproviders": "ClusterLeaseProvider"}
 
+HEARD_WITHIN: Final = 1.0
+"""Seconds within which kopf tells of a DynamicLease that has the finalizer.
+
+Where the answer to the finalizer's PATCH is lost, kopf 1.45 carries the rest of that patch into the
+next event, calls no handler for it, and may wait for another event that nothing causes.
+"""
+
 
 class _Endless:
     """Back-offs that never end: with a finite list kopf ends the process in an outage."""
@@ -65,6 +72,14 @@ def register(controller: Controller, providers: ProviderWatch) -> kopf.OperatorR
     async def sync(body: kopf.Body, **_: Any) -> None:
         await controller.offer(_holder(body))
 
+    def unheard(body: kopf.Body, type: str | None, **_: Any) -> bool:
+        ours = names.FINALIZER in body.metadata.get("finalizers", ())
+        gone = type == "DELETED" or "deletionTimestamp" in body.metadata
+        return ours and not gone and _holder(body) not in controller
+
+    async def appeared(body: kopf.Body, **_: Any) -> None:
+        await controller.offer(_holder(body), poke=False, after=HEARD_WITHIN)
+
     async def retire(body: kopf.Body, **_: Any) -> None:
         await controller.retired(_holder(body))
 
@@ -79,6 +94,7 @@ def register(controller: Controller, providers: ProviderWatch) -> kopf.OperatorR
     kopf.on.create(*_LEASES, id="sync", registry=registry)(sync)
     kopf.on.resume(*_LEASES, id="sync", registry=registry)(sync)
     kopf.on.update(*_LEASES, id="sync", registry=registry)(sync)
+    kopf.on.event(*_LEASES, id="appeared", registry=registry, when=unheard)(appeared)
     kopf.on.delete(*_LEASES, id="retire", registry=registry)(retire)
     kopf.on.event(*_PROVIDERS, id="provider", registry=registry)(provider_changed)
     kopf.on.event(*_CLUSTER_PROVIDERS, id="provider", registry=registry)(provider_changed)

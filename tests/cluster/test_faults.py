@@ -152,6 +152,17 @@ async def test_bursts_of_errors_and_broken_watches_dont_keep_it_from_renewing(
     await site.gone("stormy")
 
 
+async def test_a_finalizer_whose_answer_was_lost_keeps_no_lease_waiting(site: sites.Site) -> None:
+    path = "/dynamicleases/unanswered$"
+    lost = _cluster(site).reset_after_commit(method="PATCH", path=path, times=1)
+    await site.lease("unanswered", ttl="1h")
+    await site.ready("unanswered", timeout=15)
+    assert _cluster(site).counters().applied[lost] == 1
+    assert len(await site.records("unanswered")) == 1
+    await site.delete("unanswered")
+    await site.gone("unanswered")
+
+
 async def test_an_api_server_that_is_away_for_a_while_is_outlived(site: sites.Site) -> None:
     await site.lease("outlived", **FAST)
     before = await site.ready("outlived")
