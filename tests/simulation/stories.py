@@ -10,6 +10,7 @@ from typing import Any, Final
 from leaseholder.api import names
 from tests.simulation import gate, world
 from tests.simulation.process import Process
+from tests.unit.controller import world as units
 
 Act = Callable[[world.World], None]
 Meddle = Callable[[world.World, Process], None]
@@ -87,12 +88,20 @@ def _rotate(known: world.World) -> None:
     known.command(names.ROTATE)
 
 
-def _renew_young(known: world.World) -> None:
-    """A renewal of a lease that replicas don't show yet."""
+def _probed_young(known: world.World) -> None:
+    """A look at a lease that replicas don't show yet."""
+    known.truth.put_provider(units.infisical(probe={"interval": "10s"}))
     known.lag(True)
     known.apply()
-    known.wait(10)
-    known.command(names.RENEW)
+    known.wait(1)
+
+
+def _ended_outside(known: world.World) -> None:
+    """Somebody revokes the lease, and no other thing happens for long before and after."""
+    known.apply()
+    known.wait(400)
+    known.server.revoke(known.server.living()[0].lease, by_us=False)
+    known.wait(BEYOND + 60)
 
 
 def _renew_again(known: world.World) -> None:
@@ -133,7 +142,8 @@ STORIES: Final[dict[str, Story]] = {
     "edit": Story(_held, (lambda known: known.edit_secret(1), _wait(1))),
     "unclear": Story(_suspended_and_unclear, (_wait(BEYOND),)),
     "late": Story(_mint_comes_late, (_wait(BEYOND),)),
-    "young": Story(_renew_young, (_wait(20), world.World.delete, _wait(100))),
+    "young": Story(_probed_young, (_wait(20), world.World.delete, _wait(100))),
+    "ended": Story(_ended_outside, (_wait(1),), meddles=frozenset(_OVER)),
     "swallowed": Story(_renew_again, (_wait(BEYOND),), {"ttl": "5m"}),
     "unheard": Story(_unheard, (_wait(650), world.World.delete, _wait(1))),
     "forbidden": Story(_forbidden, (_wait(BEYOND),)),

@@ -227,6 +227,8 @@ def no_overlap() -> list[Patch]:
 @switched_off(
     "Ready goes False before a dead credential is replaced",
     "it stays True",
+    kinds=("taggable", "owner-and-time", "exclusive", "accessor"),
+    story="ended",
 )
 def not_retracted() -> list[Patch]:
     return [swap(live, "_retract", lambda view, dl: None)]
