@@ -53,15 +53,8 @@ class Court:
         self, name: str, url: str, *, auth: kube.Object | None = None, **spec: typing.Any
     ) -> None:
         """A LeaseProvider of the attacker's, at that url."""
-        given = {"url": url, "auth": auth or self.tenant.universal_auth("own-auth")}
-        await self.tenant.client.apply(
-            {
-                "apiVersion": "leaseholder.dev/v1alpha1",
-                "kind": "LeaseProvider",
-                "metadata": {"name": name, "namespace": self.tenant.namespace},
-                "spec": {"infisical": given, **spec},
-            }
-        )
+        given = auth or self.tenant.universal_auth("own-auth")
+        await self.tenant.provider_at(name, url, auth=given, **spec)
 
     async def told(self, name: str, reason: str, *, timeout: float = 20.0) -> str:
         """The sentence at a LeaseProvider of the attacker's that isn't ready for that reason."""

@@ -52,14 +52,7 @@ class Clinic:
     async def at_url(self, name: str, url: str, *, source: str = "orders-db") -> None:
         """A provider at any url, and a lease there."""
         auth = self.site.universal_auth(f"{name}-auth")
-        await self.site.client.apply(
-            {
-                "apiVersion": "leaseholder.dev/v1alpha1",
-                "kind": "LeaseProvider",
-                "metadata": {"name": name, "namespace": self.site.namespace},
-                "spec": {"infisical": {"url": url, "auth": auth}},
-            }
-        )
+        await self.site.provider_at(name, url, auth=auth)
         await self.site.lease(name, source=source, provider=name, ttl="1h")
 
     async def at_server(self, name: str) -> None:

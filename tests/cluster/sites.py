@@ -53,6 +53,19 @@ class Site:
             }
         )
 
+    async def provider_at(
+        self, name: str, url: str, *, auth: kube.Object | None = None, **spec: typing.Any
+    ) -> None:
+        """Apply a LeaseProvider of the kind Infisical at any url, trusted by nothing of ours."""
+        await self.client.apply(
+            {
+                "apiVersion": "leaseholder.dev/v1alpha1",
+                "kind": "LeaseProvider",
+                "metadata": {"name": name, "namespace": self.namespace},
+                "spec": {"infisical": {"url": url, "auth": auth or self.universal_auth()}, **spec},
+            }
+        )
+
     def universal_auth(self, secret: str = "infisical-auth") -> kube.Object:
         """Universal Auth by the Secret that ``credentials_for_provider`` writes."""
         return {

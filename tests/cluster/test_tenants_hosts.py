@@ -33,15 +33,7 @@ class Trap:
 
     async def told(self, name: str, url: str, reason: str) -> str:
         """The sentence at a provider with that url, which isn't ready for that reason."""
-        infisical = {"url": url, "auth": self.site.universal_auth()}
-        await self.site.client.apply(
-            {
-                "apiVersion": "leaseholder.dev/v1alpha1",
-                "kind": "LeaseProvider",
-                "metadata": {"name": name, "namespace": self.site.namespace},
-                "spec": {"infisical": infisical},
-            }
-        )
+        await self.site.provider_at(name, url)
         found = await self.site.client.wait(
             "LeaseProvider",
             name,
