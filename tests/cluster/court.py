@@ -58,15 +58,16 @@ class Court:
 
     async def told(self, name: str, reason: str, *, timeout: float = 20.0) -> str:
         """The sentence at a LeaseProvider of the attacker's that isn't ready for that reason."""
-        found = await self.tenant.client.wait(
-            "LeaseProvider",
-            name,
-            self.tenant.namespace,
-            lambda one: kube.condition(one, "Ready").get("reason") == reason,
-            what=reason,
-            timeout=timeout,
-        )
-        return str(kube.condition(found, "Ready")["message"])
+        return await self.tenant.provider_told(name, reason, timeout=timeout)
+
+    @contextlib.asynccontextmanager
+    async def attacked(self) -> collections.abc.AsyncIterator[typing.Self]:
+        """The court; the victim is looked at after the attack, while it goes on."""
+        try:
+            yield self
+            await self.is_untouched()
+        finally:
+            await self.clean()
 
     async def is_untouched(self) -> None:
         """The victim's lease is the one that it was, lets in, and is extended in time.

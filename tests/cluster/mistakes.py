@@ -255,14 +255,7 @@ async def login_refused(clinic: Clinic, name: str) -> None:
 async def locked_out(clinic: Clinic, name: str) -> None:
     made = seeds.Identity(name=f"mistake-{name}", universal_auth=seeds.UniversalAuth())
     await clinic.site.admin.seed(seeds.Seed(identities=[made]))
-    client = made.universal_auth
-    assert client is not None
-    url = f"{clinic.site.world.infisical.url}/api/v1/auth/universal-auth/login"
-    wrong = {"clientId": client.client_id, "clientSecret": "wrong"}
-    async with aiohttp.ClientSession() as session:
-        for _ in range(client.lockout_threshold):
-            async with session.post(url, json=wrong):
-                pass
+    await clinic.site.lock_out(made)
     await clinic.knows(name, made)
     await auth_secret_missing(clinic, name)
 

@@ -8,9 +8,12 @@ import contextlib
 import dataclasses
 import typing
 
+import aiohttp
+
 from tests.world import houses, kube, operator
 from tests.world import world as worlds
 from tests.world.infisical import client as infisical
+from tests.world.infisical import seeds
 
 SOURCE = {"projectSlug": "demo", "environmentSlug": "prod", "path": "/"}
 
@@ -65,6 +68,28 @@ class Site:
                 "spec": {"infisical": {"url": url, "auth": auth or self.universal_auth()}, **spec},
             }
         )
+
+    async def provider_told(self, name: str, reason: str, *, timeout: float = 30.0) -> str:
+        """The sentence at a LeaseProvider, once it isn't ready for that reason."""
+        found = await self.client.wait(
+            "LeaseProvider",
+            name,
+            self.namespace,
+            lambda one: kube.condition(one, "Ready").get("reason") == reason,
+            what=reason,
+            timeout=timeout,
+        )
+        return str(kube.condition(found, "Ready")["message"])
+
+    async def lock_out(self, identity: seeds.Identity) -> None:
+        """Somebody tries wrong client secrets for an identity."""
+        assert identity.universal_auth is not None
+        url = f"{self.world.infisical.url}/api/v1/auth/universal-auth/login"
+        wrong = {"clientId": identity.universal_auth.client_id, "clientSecret": "wrong"}
+        async with aiohttp.ClientSession() as session:
+            for _ in range(identity.universal_auth.lockout_threshold):
+                async with session.post(url, json=wrong) as answer:
+                    assert answer.status == 401
 
     def universal_auth(self, secret: str = "infisical-auth") -> kube.Object:
         """Universal Auth by the Secret that ``credentials_for_provider`` writes."""

@@ -8,7 +8,6 @@ import collections.abc
 import dataclasses
 import typing
 
-import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -182,7 +181,7 @@ async def test_an_identity_that_is_locked_out_is_told_and_another_one_keeps_the_
     await site.lease("locked", provider="locked", **FAST)
     before = await site.ready("locked")
     values, minted = await site.credentials("locked"), len(await site.all_minted())
-    await _lock_out(site, identity)
+    await site.lock_out(identity)
     await site.admin.revoke_all_tokens()
     found = await site.reason("locked", "LockedOut")
     assert kube.is_ready(found)
@@ -306,17 +305,6 @@ async def _universal(site: sites.Site, name: str, **facts: typing.Any) -> seeds.
     await site.auth_secret(secret, clientId=client.client_id, clientSecret=client.client_secret)
     await site.provider(name, auth=site.universal_auth(secret))
     return identity
-
-
-async def _lock_out(site: sites.Site, identity: seeds.Identity) -> None:
-    """Somebody tries wrong client secrets for an identity."""
-    assert identity.universal_auth is not None
-    url = f"{site.world.infisical.url}/api/v1/auth/universal-auth/login"
-    wrong = {"clientId": identity.universal_auth.client_id, "clientSecret": "wrong"}
-    async with aiohttp.ClientSession() as session:
-        for _ in range(identity.universal_auth.lockout_threshold):
-            async with session.post(url, json=wrong) as answer:
-                assert answer.status == 401
 
 
 async def _published(site: sites.Site, name: str, **facts: typing.Any) -> seeds.Identity:

@@ -31,12 +31,8 @@ async def place(world: worlds.World) -> collections.abc.AsyncIterator[court.Cour
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def attack(place: court.Court) -> collections.abc.AsyncIterator[court.Court]:
-    """The court; the victim is looked at after the attack, while it goes on."""
-    try:
-        yield place
-        await place.is_untouched()
-    finally:
-        await place.clean()
+    async with place.attacked() as attacked:
+        yield attacked
 
 
 # -- using what is another's

@@ -34,14 +34,7 @@ class Trap:
     async def told(self, name: str, url: str, reason: str) -> str:
         """The sentence at a provider with that url, which isn't ready for that reason."""
         await self.site.provider_at(name, url)
-        found = await self.site.client.wait(
-            "LeaseProvider",
-            name,
-            self.site.namespace,
-            lambda one: kube.condition(one, "Ready").get("reason") == reason,
-            what=reason,
-        )
-        return str(kube.condition(found, "Ready")["message"])
+        return await self.site.provider_told(name, reason)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

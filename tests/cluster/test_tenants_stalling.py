@@ -25,12 +25,8 @@ async def place(world: worlds.World) -> collections.abc.AsyncIterator[court.Cour
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def attack(place: court.Court) -> collections.abc.AsyncIterator[court.Court]:
-    """The court; the victim is looked at after the attack, while it goes on."""
-    try:
-        yield place
-        await place.is_untouched()
-    finally:
-        await place.clean()
+    async with place.attacked() as attacked:
+        yield attacked
 
 
 async def test_a_server_that_never_answers_holds_up_nobody_else(attack: court.Court) -> None:
