@@ -11,7 +11,7 @@ MINUTES ?= 10
 SIDE_BY_SIDE ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 .PHONY: help setup world-built test conformance lint simulate fuzz mutants crds demo kills storm \
-  world run bench-scale cluster-kind clean lock
+  world run bench bench-full bench-plots cluster-kind clean lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 16
@@ -84,8 +84,14 @@ world: world-built ## Start the test world and stay up, for you to play with
 run: $(READY) ## Run the operator against the current KUBECONFIG
 	@LEASEHOLDER_METRICS_ADDRESS=$${LEASEHOLDER_METRICS_ADDRESS:-127.0.0.1:8080} $(BIN)/leaseholder run
 
-bench-scale: world-built ## 1,000 DynamicLeases at once, 50 ms provider latency
-	@$(BIN)/python -m bench.scale
+bench: world-built ## The operator beside the bare calls, 200 leases; under 10 minutes
+	@$(BIN)/python -m bench $(ARGS)
+
+bench-full: world-built ## All sizes (up to 10,000 leases) and latencies; as long as it takes
+	@$(BIN)/python -m bench --full $(ARGS)
+
+bench-plots: $(READY) ## Draw docs/images/bench-*.svg from bench/results
+	@$(BIN)/python -m bench.plots
 
 cluster-kind: ## A kind cluster with the operator in it (needs a Docker engine, kind and kubectl)
 	@docker info >/dev/null 2>&1 || { echo "cluster-kind needs a running Docker engine"; exit 1; }
