@@ -46,6 +46,16 @@ _PLACES: dict[str, tuple[str, str, Namespaced]] = {
         "validatingwebhookconfigurations",
         False,
     ),
+    "ValidatingAdmissionPolicy": (
+        "apis/admissionregistration.k8s.io/v1",
+        "validatingadmissionpolicies",
+        False,
+    ),
+    "ValidatingAdmissionPolicyBinding": (
+        "apis/admissionregistration.k8s.io/v1",
+        "validatingadmissionpolicybindings",
+        False,
+    ),
     "DynamicLease": ("apis/leaseholder.dev/v1alpha1", "dynamicleases", True),
     "Pod": ("api/v1", "pods", True),
     "Node": ("api/v1", "nodes", False),

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
-from leaseholder.api import base, names, record, refs
+from leaseholder.api import base, names, record, refs, secret_types
 from leaseholder.api.conditions import Condition
 from leaseholder.api.infisical import InfisicalSource
 from leaseholder.api.openbao import OpenBaoSource
@@ -170,6 +170,8 @@ PRIVILEGED_TYPES = (
 
 class Target(base.Model):
     """The Secret that holds the credentials."""
+
+    model_config = ConfigDict(json_schema_extra=secret_types.rules())
 
     secret_name: base.ObjectName | None = None
     """Name of the Secret; default: the DynamicLease's name."""

@@ -241,7 +241,7 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
             "Mend what the sentence names",
         ),
         Reason.TEMPLATE_INVALID: Entry(
-            "A text of `target.template.data` can't be read or rendered; the Secret keeps its data",
+            "A text of `target.template.data` can't be read or rendered, or no Secret can hold the keys; the Secret keeps its data",
             "template.data.LOGIN: there is no DB_USER, only DB_PASSWORD, DB_USERNAME; preview: ‹missing DB_USER›",
             "[Runbook](runbook.md#a-template-fails)",
         ),

@@ -26,7 +26,6 @@ from leaseholder.controller import supplies
 from leaseholder.core import contents, marks
 from leaseholder.core.steps import Acquire
 from leaseholder.core.view import Memory, Supply, View
-from leaseholder.secrecy import Credentials
 
 SEND_WITHIN: Final = timedelta(seconds=20)
 """A mint that isn't sent so soon after its record was planned isn't sent at all."""
@@ -95,9 +94,13 @@ class Acquirer:
             del memory.lost[name]
 
     async def _preflight(self, view: View, dl: DynamicLease) -> None:
-        """A dry run of the Secret's write: what would refuse it refuses before the mint."""
-        empty = contents.Filling(Credentials({}), contents.Contents())
-        await self.cluster.write_secret(draft(dl, None, empty), view.target, dry_run=True)
+        """A dry run of the Secret's write: what would refuse it refuses before the mint.
+
+        With the keys that it will have: the API server asks for some with types of its own, and
+        rules of admission may ask for any.
+        """
+        made_up = contents.rehearsed(dl, view.target)
+        await self.cluster.write_secret(draft(dl, None, made_up), view.target, dry_run=True)
 
     def _spec(
         self, dl: DynamicLease, supply: Supply, adapter: ports.Provider, step: Acquire
@@ -251,8 +254,13 @@ def draft(
     filling: contents.Filling,
     before: contents.Contents | None = None,
 ) -> ports.SecretDraft:
-    """The Secret as ``dl`` wants it for a record; ``before``: what it holds of ours now."""
-    notes = marks.annotations(dl, record, filling.contents, before) if record is not None else {}
+    """The Secret as ``dl`` wants it for a record; ``before``: what it holds of ours now.
+
+    Without a record it is the rehearsal: it has the template's annotations and none of ours.
+    """
+    notes: dict[str, str | None] = dict(dl.spec.target.template.metadata.annotations)
+    if record is not None:
+        notes = marks.annotations(dl, record, filling.contents, before)
     return ports.SecretDraft(
         namespace=dl.metadata.namespace,
         name=dl.secret_name,

@@ -21,7 +21,7 @@ from leaseholder.api import base, names
 from leaseholder.api.lease import DynamicLease, MergePolicy
 from leaseholder.api.lease import Template as Wanted
 from leaseholder.api.record import LeaseRecord
-from leaseholder.core import templates
+from leaseholder.core import secret_data, templates
 from leaseholder.secrecy import Credentials
 
 _SEAL_LENGTH: Final = 32
@@ -95,9 +95,11 @@ def filled(dl: DynamicLease, record: LeaseRecord, values: Mapping[str, str]) -> 
     """What the Secret is to hold for the values that the provider gave.
 
     Raises:
-        errors.Invalid: the template can't be rendered.
+        errors.Invalid: the template can't be rendered, or no such Secret can hold what comes of it.
     """
+    secret_data.require_names(values.keys())
     data = _compiled(dl.spec.target.template).rendered(values)
+    secret_data.require_values(dl.spec.target.type, data)
     return _filling(dl, record, data, provided=values)
 
 
@@ -107,7 +109,7 @@ def refilled(
     """What the Secret is to hold, made from the Secret's own data (see ``refillable``).
 
     Raises:
-        errors.Invalid: the template can't be rendered.
+        errors.Invalid: the template can't be rendered, or no such Secret can hold what comes of it.
     """
     values = secret.values.reveal()
     if contents.template == digest(dl):
@@ -115,6 +117,7 @@ def refilled(
     else:
         own = {key: values[key] for key in contents.own}
         data = _compiled(dl.spec.target.template).rendered(own)
+        secret_data.require_values(dl.spec.target.type, data)
     return _filling(dl, record, data, provided=contents.provided)
 
 
@@ -136,12 +139,25 @@ def assumed(dl: DynamicLease, record: LeaseRecord, secret: ports.SecretView) -> 
     return _filling(dl, record, values, provided=provided).contents
 
 
+def rehearsed(dl: DynamicLease, target: ports.SecretView | None) -> Filling:
+    """Made-up data with the keys that the Secret will have, as far as they are known."""
+    keys = {*dl.spec.target.template.data}
+    known = noted(target) if target is not None else None
+    if known is not None and dl.spec.target.template.merge_policy == "Merge":
+        keys |= known.provided
+    return Filling(secret_data.rehearsal(dl.spec.target.type, keys), Contents())
+
+
 def fault(dl: DynamicLease, provided: Collection[str] | None) -> errors.Invalid | None:
     """What is wrong with the template; ``provided`` are the provider's keys, where known."""
+    wanted = dl.spec.target.template
+    own = frozenset[str]() if wanted.merge_policy == "Replace" else provided
     try:
-        template = _compiled(dl.spec.target.template)
+        template = _compiled(wanted)
         if provided is not None:
             template.require(provided)
+        if own is not None:
+            secret_data.require_keys(dl.spec.target.type, {*own, *wanted.data})
     except errors.Invalid as error:
         return error
     return None
