@@ -42,6 +42,15 @@ class Bench(PhaseBench):
     async def mint(self, adapter: ports.Provider, **changes: Any) -> ports.Issued:
         return await adapter.issue(await self.ready(adapter, **changes))
 
+    async def busy(self) -> bool:
+        """Whether the server has a request in work."""
+        return self.server.server.world.traffic.in_flight > 0
+
+    async def status(self, lease: ports.Lease) -> str:
+        """What the server's own row says."""
+        known = await self.server.admin.keys()
+        return next(one.lease.status for one in known if one.lease and one.lease_id == lease.id)
+
     async def log_in_as(self, account: str) -> None:
         self.values.held["ours"] = await self.server.admin.token(account)
 
@@ -270,6 +279,26 @@ async def test_a_lease_past_its_end_with_the_worker_down_is_taken_back(bench: Be
     assert not await bench.works(issued)
 
 
+async def test_a_renewal_that_undid_a_revocation_is_undone_itself(bench: Bench) -> None:
+    bench.settle = 2
+    adapter = bench.plain()
+    issued = await bench.mint(adapter)
+    await bench.server.admin.turn(awsSeconds=0.1, renewalSeconds=1.5)
+    later = asyncio.create_task(bench.server.renew({"id": issued.lease.id}))
+    await bench.server.until(bench.busy)
+    assert (await adapter.revoke(issued.lease)).done
+    with pytest.raises(errors.LeaseGone):
+        await adapter.inspect(issued.lease)
+    assert (await later).status == 200
+    assert await bench.status(issued.lease) == "active"
+
+    async def mended() -> bool:
+        return await bench.status(issued.lease) == "revoked"
+
+    await bench.server.until(mended)
+    assert not await bench.works(issued)
+
+
 async def test_an_aws_that_is_away_mints_nothing_and_hinders_nobody_else(bench: Bench) -> None:
     adapter = bench.plain()
     held = await bench.mint(adapter)
@@ -299,7 +328,7 @@ async def test_another_plan_is_told_on_the_way_to_a_lease_and_of_an_extension(
 
 
 async def test_a_missing_right_is_named(bench: Bench) -> None:
-    nothing = seeds.Role(name="Service", permissions=[])
+    nothing = seeds.Role(name="Leaseholder", permissions=[])
     await bench.server.admin.seed(seeds.Seed(roles=[nothing]))
     with pytest.raises(errors.Denied) as caught:
         await bench.mint(bench.plain())
@@ -310,7 +339,7 @@ async def test_the_right_that_pr_1024_asks_for_is_named(bench: Bench) -> None:
     await bench.server.admin.turn(pr1024=True)
     adapter = bench.plain()
     assert await bench.works(await bench.mint(adapter))
-    reader = seeds.Role(name="Service", permissions=["Secrets:read"])
+    reader = seeds.Role(name="Leaseholder", permissions=["Secrets:read"])
     await bench.server.admin.seed(seeds.Seed(roles=[reader]))
     with pytest.raises(errors.Denied) as caught:
         await bench.mint(adapter)
@@ -377,6 +406,8 @@ async def test_the_ttl_tells_attempts_apart_and_costs_little(bench: Bench) -> No
 
 
 async def test_leases_of_others_are_never_taken_for_ours(bench: Bench) -> None:
+    """Even where the account's role shows it everybody's."""
+    await bench.server.admin.seed(seeds.Seed(roles=[seeds.Role(name="Leaseholder")]))
     adapter = bench.plain(exclusive=True)
     searched = await bench.ready(adapter)
     ttl = str(searched.handle["ttl"])

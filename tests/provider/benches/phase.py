@@ -32,6 +32,7 @@ class PhaseBench(base.Bench):
         "expiry all the same"
     }
     least_ttl = 1
+    settle = 150
     shortened = 60
     right = "environment production"
     routes = lines.Routes(
@@ -50,7 +51,12 @@ class PhaseBench(base.Bench):
         """Tokens of two accounts and a user."""
         admin = self.server.admin
         await admin.turn(
-            minTtlSeconds=self.least_ttl, expiryLagSeconds=0, awsPatienceSeconds=0, queueDown=False
+            minTtlSeconds=self.least_ttl,
+            expiryLagSeconds=0,
+            awsPatienceSeconds=0,
+            awsSeconds=0,
+            renewalSeconds=0,
+            queueDown=False,
         )
         ours, brief = await admin.token(), await admin.issue_token(seconds=_SHORT_SECONDS)
         held = {base.Login.OURS: ours, base.Login.SHORT: brief}
@@ -123,6 +129,7 @@ class PhaseBench(base.Bench):
     def _settings(self, patience: float) -> ProviderSettings:
         own = PhaseSettings(
             minimum_ttl_seconds=self.least_ttl,
+            settle_seconds=self.settle,
             read_timeout_seconds=patience,
             write_timeout_seconds=patience,
         )

@@ -850,6 +850,39 @@ async def test_a_token_of_another_account_does_not_pass_for_the_last_one() -> No
     assert await it.adapter.recover(searched) == ()
 
 
+async def test_what_a_lease_of_anothers_tells_does_not_change_who_we_are() -> None:
+    """Another account's token made it once; now it is on a record of ours."""
+    it = bench(exclusive=True)
+    await it.adapter.issue(attempt())
+    it.server.say("GET", LEASES, answer([wire_lease(owner=owner("somebody"))]))
+    await it.adapter.inspect(held())
+    assert (await it.adapter.prepare(attempt(handle={})))["owner"] == ACCOUNT
+
+
+async def test_what_our_own_lease_tells_corrects_what_anothers_told() -> None:
+    it = bench(exclusive=True)
+    it.server.say("GET", WHOAMI, page(404))
+    it.server.say("GET", LEASES, answer([wire_lease(owner=owner("somebody"))]))
+    await it.adapter.inspect(held())
+    await it.adapter.issue(attempt())
+    assert (await it.adapter.prepare(attempt(handle={})))["owner"] == ACCOUNT
+
+
+async def test_a_service_account_is_known_by_its_account() -> None:
+    it = bench(exclusive=True)
+    it.server.say("GET", WHOAMI, answer({"account_id": ACCOUNT, "user_id": "maker"}))
+    assert (await it.adapter.prepare(attempt(handle={})))["owner"] == ACCOUNT
+
+
+async def test_the_owner_that_was_noted_before_the_mint_counts() -> None:
+    """The token may have been replaced by another account's since."""
+    it = bench(exclusive=True)
+    await it.adapter.issue(attempt())
+    it.server.say("GET", LEASES, answer([wire_lease()]))
+    searched = attempt(handle=NOTES | {"owner": "former"})
+    assert await it.adapter.recover(searched) == ()
+
+
 @pytest.mark.parametrize(
     "reply",
     [

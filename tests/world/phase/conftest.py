@@ -5,17 +5,20 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.world.phase import bench as benches
+from tests.world.phase import seeds
 
 
 @pytest.fixture
 async def bench() -> AsyncIterator[benches.Bench]:
     """Every switch stands as it does at the real server."""
-    async with benches.open_bench() as opened:
+    async with benches.open_bench(seeds.default(role="Service")) as opened:
         yield opened
 
 
 @pytest.fixture
 async def quick(bench: benches.Bench) -> benches.Bench:
     """Leases of a second are fine, and the worker is in time."""
-    await bench.admin.turn(minTtlSeconds=1, expiryLagSeconds=0, awsPatienceSeconds=0)
+    await bench.admin.turn(
+        minTtlSeconds=1, expiryLagSeconds=0, awsPatienceSeconds=0, awsSeconds=0, renewalSeconds=0
+    )
     return bench

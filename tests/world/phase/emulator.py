@@ -1,5 +1,6 @@
 """The world behind the routes: tables, switches, AWS, in one place."""
 
+import asyncio
 import dataclasses
 import datetime
 import uuid
@@ -78,11 +79,17 @@ class Emulator:
         rows = [one for one in self.leases.values() if one.secret.id == secret_id]
         return sorted(rows, key=lambda one: one.created_at, reverse=True)
 
-    def end(self, lease: state.Lease, status: state.Status) -> None:
-        """The user goes at AWS, then the row says so; AWS may refuse."""
-        if self.refuses(lease.secret):
-            raise errors.ApiError(500, errors.REVOKING)
-        self.aws.delete(lease.username)
+    async def end(self, lease: state.Lease, status: state.Status) -> None:
+        """Some calls to AWS, amid which the key dies; after the last one the row says so.
+
+        AWS may refuse, at the first call or amid them.
+        """
+        for part in ("the key", "the user"):
+            if self.refuses(lease.secret):
+                raise errors.ApiError(500, errors.REVOKING)
+            await asyncio.sleep(self.switches.aws_seconds / 2)
+            if part == "the key":
+                self.aws.delete(lease.username)
         if lease.status == "active":
             lease.status, lease.revoked_at = status, self.clock.now()
 
@@ -159,7 +166,7 @@ class Emulator:
             default_ttl=datetime.timedelta(seconds=seed.default_ttl_seconds),
             max_ttl=datetime.timedelta(seconds=seed.max_ttl_seconds),
             keys=[
-                state.Key(id=what, name=name, masked=what != "username")
+                state.Key(id=what, name=name, masked=what == "secret_access_key")
                 for what, name in seed.keys.items()
             ],
             created_at=known.created_at if known else now,

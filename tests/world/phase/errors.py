@@ -11,10 +11,11 @@ RENEWING: Final = "An internal error occurred while renewing the lease"
 REVOKING: Final = "An internal error occurred while revoking the lease"
 PLAN: Final = "Dynamic secrets are only available on the Enterprise plan."
 NO_READ: Final = "You don't have permission to read secrets in this environment."
+NO_APPS: Final = "You don't have permission to read apps."
 
 
 class ApiError(Exception):
-    """An answer outside 2xx, ready to be rendered."""
+    """An answer outside 2xx, ready to be rendered; a 401 names the scheme of the login."""
 
     def __init__(
         self,
@@ -27,7 +28,8 @@ class ApiError(Exception):
         super().__init__(message)
         self.status = status
         self.message = message
-        self.headers = dict(headers or {})
+        challenge = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+        self.headers = {**challenge, **(headers or {})}
         self.more = dict(more or {})
 
     @property
@@ -45,8 +47,7 @@ def internal() -> ApiError:
 
 
 def not_provided() -> ApiError:
-    told = "Authentication credentials were not provided."
-    return ApiError(401, told, headers={"WWW-Authenticate": "Bearer"})
+    return ApiError(401, "Authentication credentials were not provided.")
 
 
 def lease_not_found() -> ApiError:

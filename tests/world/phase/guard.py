@@ -12,6 +12,8 @@ ADDRESS: Final = "Access denied: a network access policy restricts access from y
 def admit(call: calls.Call) -> None:
     """Fill in who calls and which environment is meant, or refuse, in the server's order."""
     call.token = token_of(call)
+    if any("\0" in call.query.get(name, "") for name in ("app_id", "id", "name")):
+        raise errors.internal()  # the database takes no such text
     if call.token.account_id is not None:
         call.caller = call.world.accounts[call.token.account_id]
     call.environment = _environment(call)

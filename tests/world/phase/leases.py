@@ -53,12 +53,16 @@ class Leases:
         if call.world.clock.now() > lease.expires_at:
             raise errors.ApiError(400, "This lease has expired and cannot be renewed")
         ttl, expires_at = lease.ttl + more, lease.expires_at + more
-        await asyncio.sleep(0.001)  # no lock: whoever read the same row writes the same
+        # No lock, and the row is written whole, as it was read: of renewals at once one counts, and
+        # a lease that was revoked meanwhile is active again.
+        status, revoked_at = lease.status, lease.revoked_at
+        await asyncio.sleep(call.world.switches.renewal_seconds)
         lease.ttl, lease.expires_at = ttl, expires_at
+        lease.status, lease.revoked_at = status, revoked_at
         if call.world.switches.queue_down:
             raise errors.ApiError(500, errors.RENEWING)
-        if lease.revoked_at is not None:
-            raise errors.ApiError(400, f"Lease has already been revoked at {lease.revoked_at}")
+        if revoked_at is not None:
+            raise errors.ApiError(400, f"Lease has already been revoked at {revoked_at}")
         self.jobs.plan(lease)
         if call.world.switches.lose_renewals > 0:
             call.world.switches.lose_renewals -= 1
@@ -74,7 +78,7 @@ class Leases:
             return {"message": "Lease was already revoked"}
         if call.world.switches.aws_down:
             await asyncio.sleep(call.world.switches.aws_patience_seconds)
-        call.world.end(lease, "revoked")
+        await call.world.end(lease, "revoked")
         self.jobs.drop(lease)
         if call.world.switches.lose_revocations > 0:
             call.world.switches.lose_revocations -= 1

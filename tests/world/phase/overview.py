@@ -6,7 +6,9 @@ from tests.world.phase import calls, errors, guard, state, views
 
 
 async def apps(call: calls.Call) -> object:
-    """GET /v1/apps/."""
+    """GET /v1/apps/: a right of its own."""
+    if not call.may("Apps:read"):
+        raise errors.ApiError(403, errors.NO_APPS)
     return {"data": [views.app(one) for one in call.world.apps.values()]}
 
 

@@ -14,7 +14,10 @@ DEMO_APP: Final = "72b9ddd5-8fce-49ab-89d9-c431d53a9552"
 DEMO_ACCOUNT: Final = "66c4693e-dfda-4ba8-9775-6bee658e4915"
 OTHER_ACCOUNT: Final = "0f7a0a0e-7c55-4d0f-9a53-2f5d8f3f5c11"
 DEMO_USER: Final = "b02fb8ac-3dee-44ff-8616-56dde4389e29"
+RECOMMENDED: Final = ("Secrets:read", "DynamicSecretLeases:create")
+"""The rights of the role that docs/providers/phase.md asks for."""
 SERVICE: Final = (
+    "Apps:read",
     "Secrets:create",
     "Secrets:read",
     "Secrets:update",
@@ -105,18 +108,26 @@ class Seed(switches.Model):
     static_secrets: list[StaticSecret] = pydantic.Field(default_factory=list)
 
 
-def default(token: str | None = None, *, short_seconds: float = 60) -> Seed:
-    """What the server holds when nobody says otherwise."""
+def default(
+    token: str | None = None, *, short_seconds: float = 60, role: str = "Leaseholder"
+) -> Seed:
+    """What the server holds when nobody says otherwise; ``role`` is the service account's."""
     return Seed(
         apps=[App(name="demo", id=DEMO_APP), App(name="closed", sse_enabled=False)],
         roles=[
+            Role(name="Leaseholder", permissions=list(RECOMMENDED)),
             Role(name="Service"),
             Role(name="Developer"),
             Role(name="Nothing", permissions=[]),
             Role(name="Owner", permissions=list(EVERYTHING), admin=True),
         ],
         accounts=[
-            Account(name="kube-bot", id=DEMO_ACCOUNT, token=token or state.new_token()),
+            Account(
+                name="kube-bot",
+                id=DEMO_ACCOUNT,
+                role=role,
+                token=token or state.new_token(),
+            ),
             Account(name="other-bot", id=OTHER_ACCOUNT),
             Account(name="rohan", id=DEMO_USER, kind="user", role="Developer"),
             Account(name="owner", kind="user", role="Owner"),

@@ -19,10 +19,17 @@ class Switches(Model):
     """Broken: a renewed lease ends at its first expiry, whatever it shows."""
     expiry_lag_seconds: float = 2.0
     """The expiry job comes by chance up to so much late."""
+    aws_seconds: float = 0.3
+    """So long the calls to AWS of a job or a revocation take: the key dies half-way, the row
+    follows at their end. Jobs wait for one another; under load each takes a second there."""
+    renewal_seconds: float = 0.02
+    """Between reading the row of a renewal and writing it."""
     worker_down: bool = False
     """True: no job runs; what is due waits until the worker is back."""
     jobs_fail: bool = False
     """True: jobs fail, which they do for ever: none is tried again."""
+    jobs_fail_late: bool = False
+    """True: of a job's calls to AWS the last ones fail: the key is gone, the row stays active."""
     queue_down: bool = False
     """True: no job can be planned; leases and renewals are made, and answered as failed."""
     aws_down: bool = False

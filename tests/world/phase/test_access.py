@@ -41,7 +41,7 @@ async def test_a_token_that_is_not_right_is_a_401(
     token = await bench.admin.token()
     reply = await bench.call("GET", "/v1/apps/", authorization=said.format(token))
     assert (reply.status, reply.error) == (401, told)
-    assert ("WWW-Authenticate" in reply.headers) == (said == "")
+    assert reply.headers["WWW-Authenticate"] == "Bearer"
 
 
 async def test_bearer_is_taken_in_any_case(bench: benches.Bench) -> None:
@@ -165,6 +165,25 @@ async def test_apps_and_environments_show_what_the_account_sees(bench: benches.B
     query = {"app_id": seeds.DEMO_APP}
     shown = (await bench.call("GET", "/v1/environments/", query)).body["data"]
     assert [one["name"] for one in shown] == ["Development", "Production"]
+
+
+async def test_apps_are_shown_by_a_right_of_their_own(bench: benches.Bench) -> None:
+    lesser = seeds.Role(name="Service", permissions=list(seeds.RECOMMENDED))
+    await bench.admin.seed(seeds.Seed(roles=[lesser]))
+    reply = await bench.call("GET", "/v1/apps/")
+    assert (reply.status, reply.error) == (403, "You don't have permission to read apps.")
+
+
+@pytest.mark.parametrize("part", ["app_id", "id", "name"])
+async def test_a_nul_byte_is_the_servers_own_error(bench: benches.Bench, part: str) -> None:
+    reply = await bench.dynamic(**{part: "a\0b"})
+    assert (reply.status, reply.error) == (500, "Internal server error.")
+
+
+async def test_only_the_secret_key_is_masked(bench: benches.Bench) -> None:
+    ((known, *_),) = [(await bench.dynamic(name="aws-deploy")).body]
+    masked = {one["id"]: one["masked"] for one in known["keyMap"]}
+    assert masked == {"username": False, "access_key_id": False, "secret_access_key": True}
 
 
 async def test_a_token_tells_whose_it_is(bench: benches.Bench) -> None:

@@ -338,6 +338,52 @@ async def test_an_expiry_job_that_failed_is_never_tried_again(quick: benches.Ben
     assert await quick.logs_in(lease)
 
 
+async def test_a_job_that_failed_half_way_leaves_an_active_row_over_a_dead_key(
+    quick: benches.Bench,
+) -> None:
+    await quick.admin.turn(jobsFailLate=True)
+    lease = await quick.leased(ttl="1")
+
+    async def tried() -> bool:
+        return quick.server.jobs.failed == 1
+
+    await quick.until(tried)
+    assert (await quick.row(lease))["status"] == "active"
+    assert not await quick.logs_in(lease)
+    assert (await quick.revoke(lease)).body["message"] == "Lease revoked successfully"
+
+
+async def test_a_key_is_dead_before_its_row_says_so_and_jobs_wait_for_one_another(
+    quick: benches.Bench,
+) -> None:
+    first, second = await quick.leased(ttl="1"), await quick.leased(ttl="1")
+    await quick.admin.turn(awsSeconds=1)
+
+    async def dead() -> bool:
+        return not await quick.logs_in(first)
+
+    await quick.until(dead)
+    assert (await quick.row(first))["status"] == "active"
+    assert await quick.logs_in(second)
+    await ended(quick, first, "expired")
+    assert (await quick.row(second))["status"] == "active"
+    await ended(quick, second, "expired")
+
+
+async def test_a_renewal_that_meets_a_revocation_leaves_an_active_row_over_a_dead_key(
+    bench: benches.Bench,
+) -> None:
+    await bench.admin.turn(awsSeconds=0.2, renewalSeconds=0.6)
+    lease = await bench.leased(ttl="600")
+    revoked, renewed = await asyncio.gather(bench.revoke(lease), bench.renew(lease, 100))
+    assert (revoked.status, renewed.status) == (200, 200)
+    row = await bench.row(lease)
+    assert (row["status"], row["revokedAt"], row["ttl"]) == ("active", None, "00:11:40")
+    assert not await bench.logs_in(lease)
+    assert (await bench.revoke(lease)).body["message"] == "Lease revoked successfully"
+    assert (await bench.row(lease))["status"] == "revoked"
+
+
 async def test_a_deleted_secret_ends_its_leases(quick: benches.Bench) -> None:
     lease = await quick.leased(ttl="600")
     await quick.admin.delete_secret("aws-deploy")

@@ -19,6 +19,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.providers import http, settings
 from leaseholder.providers.parts import Parts
 from leaseholder.providers.phase import (
+    afterwards,
     histories,
     leases,
     owners,
@@ -54,6 +55,7 @@ class Phase:
         self._sources = sources.Sources(self._session.send, clock, timeout)
         self._owners = owners.Owners(self._session, parts.base_url, clock, timeout)
         self._histories = histories.Histories(self._session.send, timeout)
+        self._afterwards = afterwards.Afterwards(self._again, settings.settle_seconds)
         self._revoked: set[str] = set()
         """Leases whose revocation was answered, and that nobody has looked at since."""
         self._minting: weakref.WeakValueDictionary[str, asyncio.Lock] = (
@@ -234,6 +236,7 @@ class Phase:
 
     async def aclose(self) -> None:
         """Close connections."""
+        await self._afterwards.aclose()
         await self._histories.aclose()
         await self._http.aclose()
 
@@ -283,10 +286,16 @@ class Phase:
         Raises:
             LeaseGone: the server says so.
         """
-        self._revoked.discard(lease.id)
-        if (await self.revoke(lease)).done:
-            self._revoked.discard(lease.id)
+        if (await self._again(lease)).done:
+            self._afterwards.plan(lease)
             raise errors.LeaseGone(Reason.GONE, "Phase has revoked the lease")
+
+    async def _again(self, lease: ports.Lease) -> ports.Revocation:
+        """Revoke a lease that was revoked before."""
+        try:
+            return await self.revoke(lease)
+        finally:
+            self._revoked.discard(lease.id)
 
     async def _secret_id(self, handle: Mapping[str, Any], source: Mapping[str, Any]) -> str:
         """The dynamic secret that a lease is of: as noted, else as the source means it now."""
