@@ -47,7 +47,8 @@ class Renewal(base.Model):
     before: (
         Annotated[base.Duration, base.duration_schema(base.at_least("1s", "renewal.before"))] | None
     ) = None
-    """Time before expiry at which the lease is extended or replaced, instead of afterPercent."""
+    """Time before expiry at which the lease is extended or replaced, instead of afterPercent; it
+    counts for at most half of the life that the provider gives."""
 
 
 class WorkloadLabels(base.Model):

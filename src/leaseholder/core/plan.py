@@ -56,7 +56,9 @@ def extension_at(view: View, lease: DynamicLease, record: LeaseRecord) -> dateti
     """
     expiry, life = view.expiry(record) or view.now, view.life(record)
     fits = _fits(view, lease, record, expiry, life)
-    return None if fits is None else max(fits, schedule.due(lease.spec.renewal, life, expiry))
+    if fits is None:
+        return None
+    return max(fits, schedule.due(lease.spec.renewal, given_life(view, record), expiry))
 
 
 def extends_now(view: View, lease: DynamicLease) -> LeaseRecord | None:
@@ -79,9 +81,13 @@ def _replacement_at(view: View, lease: DynamicLease, record: LeaseRecord) -> dat
     expiry = view.expiry(record) or view.now
     if lease.spec.renewal.strategy == "Renew":
         return expiry
+    return schedule.due(lease.spec.renewal, given_life(view, record), expiry)
+
+
+def given_life(view: View, record: LeaseRecord) -> timedelta:
+    """The life that is asked for, or the shorter one that the provider gave."""
     asked = view.life(record)
-    life = min(asked, view.granted(record) or asked)
-    return schedule.due(lease.spec.renewal, life, expiry)
+    return min(asked, view.granted(record) or asked)
 
 
 def _fits(

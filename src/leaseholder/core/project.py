@@ -220,7 +220,7 @@ def _conditions(
             ConditionType.LEASE_HELD,
             has,
             Reason.HELD if has else waiting,
-            _bounds(view, drift.kept(view, dl)) if has else why,
+            _bounds(view, dl, drift.kept(view, dl)) if has else why,
         ),
         condition(
             ConditionType.SECRET_SYNCED,
@@ -239,12 +239,18 @@ def _conditions(
     )
 
 
-def _bounds(view: View, held: LeaseRecord | None) -> str:
-    """What the kind of a lease keeps us from promising."""
+def _bounds(view: View, dl: lease.DynamicLease, held: LeaseRecord | None) -> str:
+    """What a lease's kind, or the life that it was given, keeps us from promising."""
     can = view.capabilities.get(held.name) if held is not None else None
     if held is None or can is None:
         return ""
     told = []
+    life = plan.given_life(view, held)
+    if schedule.before_is_cut(dl.spec.renewal, life):
+        told.append(
+            f"renewal.before {dl.spec.renewal.before} is more than half of the life that the "
+            f"provider gave ({int(life.total_seconds())} s): half of it counts; write a shorter one"
+        )
     if can.slots == "One":
         told.append("the source is one shared account: its lease is replaced in place")
     if not can.revocable:

@@ -35,15 +35,24 @@ LOOK_AGAIN: Final = 5.0
 
 
 def due(renewal: Renewal, life: timedelta, expiry: datetime) -> datetime:
-    """When a lease of that life is to be extended or replaced: after its issue, before its end."""
+    """When a lease of that life is to be extended or replaced: after its issue, before its end.
+
+    ``renewal.before`` counts for at most half of the life: a provider may give less than was asked
+    for, and a lease that is due as soon as it is issued is replaced without end.
+    """
     if renewal.before is not None:
-        ahead = min(durations.parse(renewal.before), life * 0.95)
+        ahead = min(durations.parse(renewal.before), life / 2)
     else:
         percent = renewal.after_percent or DEFAULT_PERCENT
         ahead = life * (100 - percent) / 100
     ahead = max(ahead, MARGIN)
     seconds = min(math.ceil(ahead.total_seconds()), int(life.total_seconds()) - 1)
     return expiry - timedelta(seconds=max(0, seconds))
+
+
+def before_is_cut(renewal: Renewal, life: timedelta) -> bool:
+    """Whether ``renewal.before`` is more than half of the life, so that half of it counts."""
+    return renewal.before is not None and durations.parse(renewal.before) > life / 2
 
 
 def extension_fits(

@@ -123,9 +123,8 @@ def test_a_complete_rollout_is_put_on_record_and_only_then_the_old_lease_goes() 
 def test_a_replaced_lease_is_extended_even_where_leases_are_replaced_by_choice() -> None:
     dl = views.lease({"rotation": {"restartTargets": TARGETS}, "renewal": {"strategy": "Rotate"}})
     old = views.superseded().model_copy()
-    near = old.model_copy(
-        update={"status": old.status.model_copy(update={"expires_at": views.at(60)})}
-    )
+    life = {"issued_at": views.at(60 - 3600), "expires_at": views.at(60)}
+    near = old.model_copy(update={"status": old.status.model_copy(update=life)})
     seen = moving(target(NEW, observed=False), dl=dl)
     _, step = views.after_reports(replace(seen, records=(near, seen.records[1])))
     assert step == Sustain(near, views.at(3600))

@@ -1,5 +1,6 @@
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,9 +39,10 @@ def test_renewal_is_due_a_given_time_before_the_expiry() -> None:
     assert due == views.at(3000)
 
 
-def test_renewal_before_more_than_the_life_is_due_early_in_life() -> None:
-    due = schedule.due(Renewal(before="2h"), timedelta(seconds=100), views.at(100))
-    assert due == views.at(5)
+@pytest.mark.parametrize("life", [10, 100, 3600])
+def test_renewal_before_more_than_half_of_the_life_counts_as_half_of_it(life: int) -> None:
+    due = schedule.due(Renewal(before="2h"), timedelta(seconds=life), views.at(life))
+    assert due == views.at(life // 2)
 
 
 def test_a_lease_of_unknown_life_is_due_at_its_end() -> None:
