@@ -314,6 +314,10 @@ class Cluster(Protocol):
         """Make ``status`` the status of ``dl`` as it was read (resourceVersion)."""
         ...
 
+    async def patch_finalizer(self, dl: lease.DynamicLease, *, on: bool) -> None:
+        """Put our finalizer on ``dl`` as it was read, or take it off; gone: ``Conflict``."""
+        ...
+
     async def records(self, uid: str) -> tuple[record.LeaseRecord, ...]:
         """The records of one DynamicLease, oldest first (by number)."""
         ...

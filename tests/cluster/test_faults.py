@@ -153,7 +153,7 @@ async def test_bursts_of_errors_and_broken_watches_dont_keep_it_from_renewing(
 
 
 async def test_a_finalizer_whose_answer_was_lost_keeps_no_lease_waiting(site: sites.Site) -> None:
-    path = "/dynamicleases/unanswered$"
+    path = r"/dynamicleases/unanswered\?"
     lost = _cluster(site).reset_after_commit(method="PATCH", path=path, times=1)
     await site.lease("unanswered", ttl="1h")
     await site.ready("unanswered", timeout=15)

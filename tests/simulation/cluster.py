@@ -6,13 +6,13 @@ gate, generic over the port so that it needn't be told of every method.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from leaseholder import errors, ports
-from leaseholder.api import lease, names, record
+from leaseholder.api import lease, names
 from leaseholder.api.conditions import Reason
 from tests.simulation import gate, server
 from tests.unit import clocks
@@ -21,6 +21,7 @@ from tests.unit.controller import fakecluster, fakes
 _WRITES: Final = frozenset(
     {
         "patch_lease_status",
+        "patch_finalizer",
         "create_record",
         "update_record",
         "delete_record",
@@ -107,26 +108,10 @@ class Truth(fakecluster.FakeCluster):
             for hook in self.hooks.deleting:
                 hook(known)
 
-    def user_applies(self, manifest: Mapping[str, Any]) -> lease.DynamicLease:
-        """As in the unit tests, but the finalizer is kopf's to put on."""
-        key = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
-        old = self.leases.get(key)
-        made = super().user_applies(manifest)
-        self._put_lease(made, finalizers=old.metadata.finalizers if old is not None else ())
-        return self.leases[key]
-
-    def kopf_changes_finalizer(self, holder: record.Holder, *, on: bool) -> None:
-        """Put our finalizer on a DynamicLease, or take it off one that is being deleted."""
-        key = holder.namespace, holder.name
-        known = self.leases.get(key)
-        if known is None or known.metadata.uid != holder.uid:
-            return
-        if on and not known.deleting and names.FINALIZER not in known.metadata.finalizers:
-            self._put_lease(known, finalizers=(names.FINALIZER,))
-        if not on and known.deleting:
-            for hook in self.hooks.released:
-                hook(known)
-            self.user_strips_finalizer(*key)
+    async def patch_finalizer(self, dl: lease.DynamicLease, *, on: bool) -> None:
+        await super().patch_finalizer(dl, on=on)
+        for hook in self.hooks.released if not on else ():
+            hook(dl)
 
     def user_changed(self, view: ports.SecretView | None, *, gone: bool = False) -> None:
         """A user wrote or deleted a Secret: whoever watches hears of it."""

@@ -35,7 +35,7 @@ EFFECTS: Final = st.sampled_from(
         "extend",
         "stamp_workload",
         "touch_secret",
-        "finalizer",
+        "patch_finalizer",
     ]
 )
 """Calls that matter to a promise."""

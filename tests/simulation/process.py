@@ -1,25 +1,21 @@
-"""One operator process: controller, ledger and what kopf does around them.
+"""One operator process: controller and ledger, and the events that kopf hands on.
 
-kopf's part is played as far as it matters: the finalizer is put on before the first hint, a
-deletion waits for ``retired`` and then takes the finalizer off, what is there when the process
-starts is told again, and what fails is tried again.
+Each change of a DynamicLease is told, and what is there when the process starts is told again.
 """
 
 import asyncio
 from collections.abc import Coroutine
 from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, cast
 
-from leaseholder import errors, ports
-from leaseholder.api import provider, record
+from leaseholder import ports
+from leaseholder.api import base, provider, record
 from leaseholder.controller import assembly, ledger, supplies
 from leaseholder.core.view import Memory
 from tests.simulation import cluster, gate, server
 from tests.simulation.loop import ManualLoop
 from tests.unit import clocks
 from tests.unit.controller import fakes, world
-
-KOPF_AGAIN: Final = 5.0
 
 
 class Clock:
@@ -99,7 +95,7 @@ class Process:
     def hears(self, holder: record.Holder) -> None:
         """An event about a DynamicLease reaches the process."""
         if self.alive and not self.deaf:
-            self._spawn(self._handle(holder))
+            self._spawn(self._told(holder))
 
     def hears_of_secret(self, event: ports.SecretEvent) -> None:
         """An event about a Secret reaches the process."""
@@ -133,29 +129,13 @@ class Process:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _handle(self, holder: record.Holder) -> None:
-        """What kopf makes of an event, as often as it takes."""
-        while True:
-            try:
-                dl = await self.port.dynamic_lease(holder.namespace, holder.name)
-                if dl is None or dl.metadata.uid != holder.uid:
-                    await self.controller.offer(holder)
-                elif dl.deleting:
-                    await self.controller.retired(holder)
-                    await self._change_finalizer(holder, on=False)
-                else:
-                    await self._change_finalizer(holder, on=True)
-                    await self.controller.offer(holder)
-            except errors.ClusterError:
-                await asyncio.sleep(KOPF_AGAIN)
-            else:
-                return
-
-    async def _change_finalizer(self, holder: record.Holder, *, on: bool) -> None:
-        async def effect() -> None:
-            self._truth.kopf_changes_finalizer(holder, on=on)
-
-        await self.gate.call(gate.Side.WRITE, "finalizer", effect)
+    def _told(self, holder: record.Holder) -> Coroutine[Any, Any, None]:
+        """What the handler makes of an event."""
+        dl = self._truth.leases.get((holder.namespace, holder.name))
+        if dl is not None and dl.metadata.uid == holder.uid:
+            return self.controller.heard(dl.metadata, gone=False)
+        gone = base.ObjectMeta(namespace=holder.namespace, name=holder.name, uid=holder.uid)
+        return self.controller.heard(gone, gone=True)
 
 
 def _address(spec: provider.ProviderSpec) -> str:

@@ -110,6 +110,15 @@ class KubernetesCluster:
         place = places.LEASES.at(dl.metadata.namespace, dl.metadata.name, "status")
         await self._patch_status(place, dl.metadata, dl.status, status)
 
+    async def patch_finalizer(self, dl: lease.DynamicLease, *, on: bool) -> None:
+        """Put our finalizer on ``dl`` as it was read, or take it off."""
+        meta = dl.metadata
+        others = [one for one in meta.finalizers if one != names.FINALIZER]
+        wanted = [*others, names.FINALIZER] if on else others
+        guard = patches.guard(meta.uid, meta.resource_version)
+        place = places.LEASES.at(meta.namespace, meta.name)
+        await self._patch_known(place, {"metadata": {**guard, "finalizers": wanted}})
+
     # -- records
 
     async def records(self, uid: str) -> tuple[record.LeaseRecord, ...]:
@@ -317,6 +326,10 @@ class KubernetesCluster:
             "metadata": patches.guard(meta.uid, meta.resource_version),
             "status": patches.replace(old.dump(), new.dump()),
         }
+        await self._patch_known(place, body)
+
+    async def _patch_known(self, place: places.Place, body: client.Body) -> None:
+        """Patch what was read; that it is gone is a conflict, too."""
         try:
             await self._patch(place, body)
         except refusals.NotFound as gone:

@@ -159,7 +159,9 @@ class Acquirer:
         """
         holder = view.holder
         now = await self.cluster.dynamic_lease(holder.namespace, holder.name)
-        return now is not None and now.metadata.uid == holder.uid and not now.deleting
+        if now is None or now.metadata.uid != holder.uid or now.deleting:
+            return False
+        return names.FINALIZER in now.metadata.finalizers
 
     async def _issue(self, adapter: ports.Provider, posted: LeaseRecord) -> ports.Issued:
         try:

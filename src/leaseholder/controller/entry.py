@@ -1,11 +1,10 @@
 """What the controller keeps of one DynamicLease between two looks; lost in a crash."""
 
-import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from leaseholder.api import lease, names, record
+from leaseholder.api import base, names, record
 from leaseholder.controller.supplies import Ref
 from leaseholder.core import blind, schedule
 from leaseholder.core.view import Memory, View
@@ -38,13 +37,11 @@ class Entry:
     """The last good look, where the lease can be extended by it."""
     blind_from: float = 0.0
     """Until then nothing is extended from memory: a try failed (our own clock)."""
-    released: asyncio.Event = field(default_factory=asyncio.Event)
-    """The finalizer may go."""
 
     def note(self, view: View) -> None:
         """Remember a look."""
         if view.lease is not None:
-            self.seen = wishes(view.lease)
+            self.seen = wishes(view.lease.metadata)
             ref = view.lease.spec.provider_ref
             namespace = view.holder.namespace if ref.kind == "LeaseProvider" else ""
             self.provider = (ref.kind, namespace, ref.name)
@@ -79,10 +76,10 @@ class Entry:
         return wait.total_seconds()
 
 
-def wishes(dl: lease.DynamicLease) -> tuple[object, ...]:
+def wishes(meta: base.ObjectMeta) -> tuple[object, ...]:
     """What a user can change about a DynamicLease and that we act on."""
-    meta = dl.metadata
     commands = tuple(
         meta.annotations.get(name) for name in (names.ROTATE, names.RENEW, names.FORCE)
     )
-    return meta.generation, meta.deletion_timestamp, commands
+    protected = names.FINALIZER in meta.finalizers
+    return meta.generation, meta.deletion_timestamp, protected, commands

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Final
 
 from leaseholder import circuit, errors, ports
-from leaseholder.api import conditions, lease, record
+from leaseholder.api import base, conditions, lease, names, record
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.controller import line, mishaps
 from leaseholder.controller.blind import Keeper
@@ -33,8 +33,6 @@ logger = logging.getLogger(__name__)
 
 MOST_STEPS: Final = 40
 """Steps in one go; whoever needs more waits a little, so that no key starves the others."""
-AFTER_RELEASE: Final = 3.0
-"""Seconds until the records of a released DynamicLease are looked at again."""
 NAP: Final = 30.0
 """A wait for a due time is never longer: the event loop's clock stands still while the machine
 sleeps, ours doesn't."""
@@ -109,12 +107,13 @@ class Controller:
             if entry.contested and holder.namespace == namespace:
                 await self.offer(holder)
 
-    async def retired(self, holder: record.Holder) -> None:
-        """Wait until a DynamicLease that is being deleted may lose its finalizer."""
-        entry = self._entries.setdefault(holder, Entry())
-        entry.released.clear()
-        await self.offer(holder)
-        await entry.released.wait()
+    async def heard(self, meta: base.ObjectMeta, *, gone: bool) -> None:
+        """An event tells of a DynamicLease; what our own writes changed is no news."""
+        holder = record.Holder(namespace=meta.namespace, name=meta.name, uid=meta.uid)
+        entry = self._entries.get(holder)
+        known = entry is None if gone else entry is not None and entry.seen == wishes(meta)
+        if not known:
+            await self.offer(holder)
 
     @property
     def holders(self) -> tuple[record.Holder, ...]:
@@ -122,9 +121,14 @@ class Controller:
         return tuple(self._entries)
 
     def knows(self, dl: lease.DynamicLease) -> bool:
-        """Whether a DynamicLease was looked at as its owner left it."""
-        entry = self._entries.get(dl.holder)
-        return entry is not None and entry.seen == wishes(dl)
+        """Whether a DynamicLease was looked at as its owner left it, and nothing is to be done.
+
+        What it shows counts beside what is remembered: its finalizer, its status, its deletion.
+        """
+        entry, meta = self._entries.get(dl.holder), dl.metadata
+        seen = entry is not None and entry.seen == wishes(meta)
+        told = dl.status.observed_generation == meta.generation
+        return seen and told and names.FINALIZER in meta.finalizers and not dl.deleting
 
     def wrote(self, holder: record.Holder, version: str) -> bool:
         """Whether a Secret's resourceVersion is the one that our own write left."""
@@ -278,11 +282,6 @@ class Controller:
                 case steps.Idle(until):
                     await self._rest(holder, entry, view, until)
                     return
-                case steps.Release():
-                    if not entry.released.is_set():
-                        await self.performer.perform(view, step)
-                    await self._release(holder, entry)
-                    return
             try:
                 await self._perform(view, step)
             except errors.Conflict:
@@ -360,12 +359,6 @@ class Controller:
         elif view.lease is None and not view.records:
             self._entries.pop(holder, None)
             self.meter.forget(holder)
-        if view.lease is None:
-            entry.released.set()
-
-    async def _release(self, holder: record.Holder, entry: Entry) -> None:
-        entry.released.set()
-        await self.offer(holder, poke=False, after=AFTER_RELEASE)
 
 
 def _told(view: View, step: steps.Report) -> View:

@@ -57,14 +57,21 @@ class Performer:
                 await self.cluster.disown_secret(secret, view.holder)
             case steps.Report():
                 await self._report(view, step)
-            case steps.Release(note):
-                await self._emit(view.lease, note)
+            case steps.Protect() | steps.Release():
+                await self._change_finalizer(view, step)
             case steps.Idle():
                 pass
             case steps.Acquire() | steps.Hold() | steps.Deliver() | steps.Extend() | steps.Look():
                 await self._towards_lease(view, step)
             case _:
                 assert_never(step)
+
+    async def _change_finalizer(self, view: View, step: steps.Protect | steps.Release) -> None:
+        if view.lease is None:
+            return
+        await self.cluster.patch_finalizer(view.lease, on=isinstance(step, steps.Protect))
+        if isinstance(step, steps.Release):
+            await self._emit(view.lease, step.note)
 
     async def _towards_lease(
         self,

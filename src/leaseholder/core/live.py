@@ -22,6 +22,7 @@ from leaseholder.core.steps import (
     Idle,
     Look,
     Move,
+    Protect,
     Step,
 )
 from leaseholder.core.view import View
@@ -33,7 +34,7 @@ OBSTACLE_AGAIN: Final = timedelta(seconds=60)
 def decide(view: View, lease: DynamicLease) -> Step:
     """The one thing to do next for a DynamicLease that isn't being deleted."""
     if names.FINALIZER not in lease.metadata.finalizers:
-        return Idle(None)
+        return Protect()
     return (
         unclear(view)
         or debts.reinstated(view)

@@ -20,6 +20,11 @@ class Idle:
 
 
 @dataclass(frozen=True, slots=True)
+class Protect:
+    """Put the finalizer on: from then on a deletion waits for us."""
+
+
+@dataclass(frozen=True, slots=True)
 class Acquire:
     """Mint lease number ``number``: attempt on record, issue, Held."""
 
@@ -139,13 +144,14 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The finalizer may go; ``note`` says what is still owed."""
+    """Take the finalizer off; ``note`` says what is still owed."""
 
     note: ports.Note | None = None
 
 
 Step = (
     Idle
+    | Protect
     | Acquire
     | Hold
     | Deliver

@@ -61,7 +61,12 @@ def before_the_finalizer() -> list[Patch]:
         meta = dl.metadata.model_copy(update={"finalizers": (names.FINALIZER,)})
         return honest(view, dl.model_copy(update={"metadata": meta}))
 
-    return [swap(live, "decide", decide)]
+    async def wanted(self: acquire.Acquirer, view: View) -> bool:
+        holder = view.holder
+        now = await self.cluster.dynamic_lease(holder.namespace, holder.name)
+        return now is not None and now.metadata.uid == holder.uid and not now.deleting
+
+    return [swap(live, "decide", decide), swap(acquire.Acquirer, "_wanted", wanted)]
 
 
 @switched_off(

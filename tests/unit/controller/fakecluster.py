@@ -40,10 +40,10 @@ class FakeCluster(fakes.Scripted):
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
 
-    # -- what users and kopf do
+    # -- what users do
 
     def user_applies(self, manifest: Mapping[str, Any]) -> lease.DynamicLease:
-        """Create or change a DynamicLease; kopf's finalizer is on it."""
+        """Create or change a DynamicLease; only we put a finalizer on."""
         meta = manifest["metadata"]
         key = meta["namespace"], meta["name"]
         old = self.leases.get(key)
@@ -56,7 +56,7 @@ class FakeCluster(fakes.Scripted):
             "uid": old.metadata.uid if old is not None else self._uid("lease"),
             "generation": generation + changed,
             "resource_version": self._version(),
-            "finalizers": (names.FINALIZER,),
+            "finalizers": old.metadata.finalizers if old is not None else (),
             "creation_timestamp": old.metadata.creation_timestamp if old else self.clock.wall(),
         }
         self.leases[key] = new.model_copy(
@@ -183,6 +183,16 @@ class FakeCluster(fakes.Scripted):
             wire.same(self.leases.get(key), dl)
             written = wire.written(self.leases[key], status=status)
             self._put_lease(written)
+
+    async def patch_finalizer(self, dl: lease.DynamicLease, *, on: bool) -> None:
+        async with self._call("patch finalizer"):
+            key = dl.metadata.namespace, dl.metadata.name
+            wire.same(self.leases.get(key), dl)
+            if on:
+                assert not dl.deleting, "no finalizer can be added to what is being deleted"
+                self._put_lease(dl, finalizers=(names.FINALIZER,))
+            else:
+                self.user_strips_finalizer(*key)
 
     # -- records
 

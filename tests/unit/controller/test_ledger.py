@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from leaseholder import errors, ports
-from leaseholder.api import names
+from leaseholder.api import lease, names
 from leaseholder.api.conditions import Reason
+from leaseholder.controller import entry
 from leaseholder.controller.ledger import Ledger
 from tests.unit.controller.world import KEY, NAME, SHOP, World, manifest
 
@@ -142,3 +143,26 @@ async def test_a_dynamiclease_that_went_unseen_is_found_although_a_record_is_lef
         await ledger.compare()
         await world.trace.until(lambda: not world.cluster.ledger)
     assert not world.provider.live
+
+
+@pytest.mark.parametrize("missed", ["finalizer", "deletion", "status"])
+async def test_what_is_to_be_done_is_found_although_it_was_seen_once(missed: str) -> None:
+    world = World()
+    ledger = Ledger(world.cluster, world.controller, world.supplies)
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.passed()
+        assert controller.knows(world.dl)
+        match missed:
+            case "finalizer":
+                world.cluster.user_strips_finalizer(*KEY)
+            case "deletion":
+                world.cluster.user_deletes(*KEY)
+            case _:
+                await world.cluster.patch_lease_status(world.dl, lease.DynamicLeaseStatus())
+        controller._entries[world.holder].seen = entry.wishes(world.dl.metadata)
+        assert not controller.knows(world.dl)
+        await ledger.compare()
+        await world.passed()
+        assert missed == "deletion" or controller.knows(world.dl)
+        assert missed != "deletion" or KEY not in world.cluster.leases

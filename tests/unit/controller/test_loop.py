@@ -272,15 +272,13 @@ async def test_retirement_lasts_until_nothing_is_owed() -> None:
         await world.passed()
         world.provider.before("revoke", denied())
         world.cluster.user_deletes(*KEY)
-        retiring = asyncio.create_task(controller.retired(world.holder))
+        await controller.heard(world.dl.metadata, gone=False)
         await world.passed()
-        assert not retiring.done()
+        assert KEY in world.cluster.leases
         assert world.records == [("Revoking", "lease-1")]
         await world.passed(after=5)
-        await retiring
+        assert KEY not in world.cluster.leases
         assert world.records == []
-        world.cluster.user_strips_finalizer(*KEY)
-        await world.passed(after=5)
         assert controller.holders == ()
         assert world.holder in world.meter.forgotten
 
@@ -292,29 +290,31 @@ async def test_retirement_ends_when_the_dynamiclease_is_gone_although_something_
         await world.passed()
         world.provider.before("revoke", denied())
         world.cluster.user_deletes(*KEY)
-        retiring = asyncio.create_task(controller.retired(world.holder))
+        await controller.heard(world.dl.metadata, gone=False)
         await world.passed()
+        gone = world.dl.metadata
         world.cluster.user_strips_finalizer(*KEY)
         world.provider.before("revoke", denied())
+        await controller.heard(gone, gone=True)
         await world.passed(after=3)
-        await retiring
         assert world.records == [("Revoking", "lease-1")]
         await world.passed(after=20)
     assert (world.records, world.provider.live) == ([], {})
 
 
-async def test_a_release_is_told_once_while_kopf_takes_its_time() -> None:
+async def test_a_release_is_told_once_although_its_write_conflicts() -> None:
     world = World()
     async with world.running() as controller:
         await controller.offer(world.holder)
         await world.passed()
         world.provider.before("revoke", *[denied()] * 9)
         world.cluster.user_deletes(*KEY)
-        retiring = asyncio.create_task(controller.retired(world.holder))
+        await controller.heard(world.dl.metadata, gone=False)
         await world.passed()
+        conflict = errors.Conflict(Reason.CONFLICT, "somebody wrote first")
+        world.cluster.before("patch finalizer", conflict, conflict)
         await world.passed(after=901)
-        await retiring
-        await world.passed(after=4)
+        assert KEY not in world.cluster.leases
         await world.passed(after=4)
     told = [note.reason for _, note in world.cluster.notes]
     assert told.count(Reason.TIMED_OUT) == 1
@@ -383,3 +383,53 @@ async def test_workers_that_make_slow_progress_are_healthy() -> None:
         await world.trace.until(lambda: world.count("issue"))
         assert controller.stuck_for == 0.0
         issued.set()
+
+
+async def test_the_finalizer_is_on_before_anything_is_tried_or_asked_for() -> None:
+    world = World()
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.passed()
+    effects = ("patch finalizer", "try secret", "create record", "prepare", "issue")
+    assert next(call for call in world.trace.calls if call in effects) == "patch finalizer"
+    assert world.count("patch finalizer") == 1
+    assert world.dl.metadata.finalizers == (names.FINALIZER,)
+
+
+async def test_a_finalizer_whose_answer_is_lost_costs_no_lease_and_no_second_write() -> None:
+    world = World()
+    world.cluster.after("patch finalizer", cluster_away())
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.passed()
+        assert world.records == []
+        await world.passed(after=5)
+    assert world.secret == "lease-1"
+    assert world.count("patch finalizer") == 1
+
+
+async def test_a_finalizer_that_somebody_takes_off_is_put_on_again() -> None:
+    world = World()
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.passed()
+        world.cluster.user_strips_finalizer(*KEY)
+        await controller.heard(world.dl.metadata, gone=False)
+        await world.passed()
+    assert world.dl.metadata.finalizers == (names.FINALIZER,)
+    assert world.secret == "lease-1"
+
+
+async def test_an_event_of_our_own_writes_is_no_news() -> None:
+    world = World()
+    async with world.running() as controller:
+        await controller.heard(world.dl.metadata, gone=False)
+        await world.passed()
+        looks = world.count("get dynamiclease")
+        await controller.heard(world.dl.metadata, gone=False)
+        stranger = world.dl.metadata.model_copy(update={"uid": "unknown"})
+        await controller.heard(stranger, gone=True)
+        await world.passed()
+        sentinels = 4
+        assert world.count("get dynamiclease") <= looks + sentinels
+        assert [*controller.holders] == [world.holder]

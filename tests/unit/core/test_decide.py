@@ -275,6 +275,10 @@ def obeyed(seen: View, step: steps.Step) -> View:
             return replace(refused, memory=tried)
         case steps.Acquire() | steps.Extend():
             return refused
+        case steps.Protect():
+            dl = views.wanted(seen)
+            meta = dl.metadata.model_copy(update={"finalizers": (names.FINALIZER,)})
+            return replace(seen, lease=dl.model_copy(update={"metadata": meta}))
         case steps.Idle() | steps.Release():
             return seen
 

@@ -20,6 +20,7 @@ from leaseholder.core.steps import (
     Idle,
     Look,
     Move,
+    Protect,
     Report,
     Revoke,
 )
@@ -61,7 +62,7 @@ def test_an_outage_however_long_ends_in_a_look_and_never_in_a_mint(
 
 
 def test_nothing_is_minted_before_the_finalizer_is_on() -> None:
-    assert decide(views.view(dl=views.lease(finalizers=()))) == Idle(None)
+    assert decide(views.view(dl=views.lease(finalizers=()))) == Protect()
 
 
 def test_a_first_lease_is_minted() -> None:
