@@ -41,15 +41,19 @@ class Line:
 
     def take(self, now: float) -> tuple[Holder, float] | None:
         """What a worker is to do now, and since when it has been due; None: nothing."""
-        while (due := self._queue.pop(now)) is not None:
+        while (queue := self._most_urgent(now)) is not None:
+            due = queue.pop(now)
+            assert due is not None  # noqa: S101 - its urgency was just read
             holder, since = due
+            if queue is not self._queue and not len(queue):
+                del self._parked[holder.namespace]
             if holder in self._held:
                 self._again.add(holder)
-            elif holder.namespace in self._parked or not self._has_room(holder.namespace):
+            elif not self._has_room(holder.namespace):
                 self._park(holder, since)
             else:
                 return self._given(holder, since)
-        return self._unparked(now)
+        return None
 
     def done(self, holder: Holder, now: float) -> None:
         """A worker is through with it; due again at once if that was said meanwhile."""
@@ -70,20 +74,18 @@ class Line:
         parked = self._parked.setdefault(holder.namespace, DueQueue())
         parked.offer(holder, since, by=self.urgency(holder, since))
 
-    def _unparked(self, now: float) -> tuple[Holder, float] | None:
-        """The most urgent of the namespace that has the fewest workers, and room."""
-        for namespace in sorted(self._parked, key=lambda name: self._busy[name]):
-            if not self._has_room(namespace):
-                continue
-            parked = self._parked[namespace]
-            due = parked.pop(now)
-            if not len(parked):
-                del self._parked[namespace]
-            if due is not None and due[0] not in self._held:
-                return self._given(*due)
-            if due is not None:
-                self._again.add(due[0])
-        return None
+    def _most_urgent(self, now: float) -> DueQueue[Holder] | None:
+        """Where the most urgent key stands that may be worked on: queued, or parked with room.
+
+        Whoever is parked mustn't wait until the queue is empty: leases end meanwhile.
+        """
+        parked = [(name, queue) for name, queue in self._parked.items() if self._has_room(name)]
+        ranked = [
+            (by, self._busy[name], queue)
+            for name, queue in [("", self._queue), *parked]
+            if (by := queue.urgency(now)) is not None
+        ]
+        return min(ranked, key=lambda one: one[:2])[2] if ranked else None
 
     def _given(self, holder: Holder, since: float) -> tuple[Holder, float]:
         self._held.add(holder)

@@ -64,22 +64,31 @@ class DueQueue(Generic[K]):
                 return self._places[heap[0][2]].at
         return None
 
+    def urgency(self, now: float) -> float | None:
+        """By when the key that ``pop`` would give has to be looked at; None where none is due."""
+        self._ripen(now)
+        return self._due[0][0] if self._due else None
+
     def pop(self, now: float) -> tuple[K, float] | None:
         """Take the most urgent of the keys that are due, None where none is.
 
         Returns:
             The key, and since when it has been due.
         """
+        self._ripen(now)
+        if not self._due:
+            return None
+        _, _, key = heapq.heappop(self._due)
+        return key, self._places.pop(key).at
+
+    def _ripen(self, now: float) -> None:
+        """Move what has become due, so that the most urgent stands first."""
         self._discard_stale(self._later)
         while self._later and self._later[0][0] <= now:
             _, number, key = heapq.heappop(self._later)
             heapq.heappush(self._due, (self._places[key].by, number, key))
             self._discard_stale(self._later)
         self._discard_stale(self._due)
-        if not self._due:
-            return None
-        _, _, key = heapq.heappop(self._due)
-        return key, self._places.pop(key).at
 
     def _discard_stale(self, heap: list[tuple[float, int, K]]) -> None:
         while heap and not self._stands(heap[0]):

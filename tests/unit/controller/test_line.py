@@ -129,3 +129,22 @@ def test_each_further_namespace_gets_a_worker_while_one_is_free() -> None:
     assert (first.count("a"), first.count("b")) == (12, 3)
     known.offer(key("c", 1), 1.0)
     assert taken(known) == [key("c", 1)]
+
+
+def test_an_urgent_key_that_is_parked_goes_before_idle_ones_of_others_as_soon_as_it_may() -> None:
+    urgent = [key("shop", number) for number in range(100)]
+    known = line(16, dict.fromkeys(urgent, 30.0))
+    for one in urgent:
+        known.offer(one, 1.0)
+    for number in range(5000):
+        known.offer(key(f"other-{number % 50}", number), 1.0)
+    working: list[Holder] = []
+    taken_up = 0
+    # At least one worker in sixteen serves the urgent ones all the time.
+    for _ in range(17 * len(urgent)):
+        if working:
+            known.done(working.pop(0), 10.0)
+        while len(working) < 16 and (due := known.take(10.0)) is not None:
+            working.append(due[0])
+            taken_up += due[0].namespace == "shop"
+    assert taken_up == len(urgent)
