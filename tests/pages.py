@@ -1,0 +1,69 @@
+"""The pages of the documentation, read: their prose, blocks of code, tables and manifests."""
+
+import collections.abc
+import functools
+import pathlib
+import re
+import typing
+
+import yaml
+
+from leaseholder.api import names
+
+Document = dict[str, typing.Any]
+ROOT: typing.Final = pathlib.Path(__file__).parents[1]
+DOCS: typing.Final = ROOT / "docs"
+PAGES: typing.Final = (
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted(DOCS.rglob("*.md")),
+)
+NAMES: typing.Final = {"infisical": "Infisical", "phase": "Phase", "openbao": "OpenBao"}
+"""How a provider type is called in prose; Vault goes with OpenBao."""
+
+
+@functools.cache
+def read(page: pathlib.Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def prose(page: pathlib.Path) -> str:
+    """A page without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", read(page), flags=re.DOTALL | re.MULTILINE)
+
+
+def blocks(page: pathlib.Path, language: str) -> list[str]:
+    """The blocks of code of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", read(page), flags=re.DOTALL | re.MULTILINE)
+
+
+def rows(page: pathlib.Path, heading: str) -> dict[str, list[str]]:
+    """The cells of a table's rows, by the first one without its backticks."""
+    table = read(page).split(f"| {heading} |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    cells = ([cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in table)
+    return {first.strip("`"): rest for first, *rest in cells}
+
+
+def documents() -> collections.abc.Iterator[tuple[str, Document]]:
+    """Every YAML document of every page, and where it stands."""
+    for page in PAGES:
+        for number, block in enumerate(blocks(page, "yaml"), start=1):
+            for document in yaml.safe_load_all(block):
+                yield f"{page.relative_to(ROOT)}, block {number}", document
+
+
+def completed(part: Document) -> Document:
+    """A part that begins with ``spec:``, made a whole DynamicLease or LeaseProvider."""
+    meta = {"name": "orders-db", "namespace": "shop"}
+    spec = dict(part["spec"])
+    kind = "DynamicLease" if not {*spec} & {"limits", "probe", "sweep"} else "LeaseProvider"
+    if kind == "DynamicLease":
+        spec = {"providerRef": {"name": "infisical"}, **spec}
+        if not {*spec} & {*NAMES}:
+            spec["infisical"] = {
+                "projectSlug": "d",
+                "environmentSlug": "p",
+                "dynamicSecretName": "o",
+            }
+    return {"apiVersion": names.API_VERSION, "kind": kind, "metadata": meta, "spec": spec}

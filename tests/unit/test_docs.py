@@ -1,0 +1,318 @@
+"""README, CONTRIBUTING and docs/ against the code: what they name is there, and lists are whole."""
+
+import collections.abc
+import functools
+import pathlib
+import re
+import typing
+
+import pydantic
+import pytest
+import yaml
+
+from leaseholder import settings
+from leaseholder.api import lease, names, provider
+from leaseholder.telemetry import metrics
+from tests import pages
+from tests.world.phase import seeds
+
+OF_TESTS: typing.Final = frozenset({"LEASEHOLDER_SEED"})
+"""Variables that tests read, not the operator."""
+
+each_page = pytest.mark.parametrize(
+    "page", pages.PAGES, ids=lambda one: str(one.relative_to(pages.ROOT))
+)
+
+
+# ------------------------------------------------------------------------------ links
+
+
+def anchors(page: pathlib.Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", pages.prose(page), flags=re.MULTILINE)
+    plain = (re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", one).lower() for one in headings)
+    return {re.sub(r"[^\w\- ]", "", one).replace(" ", "-") for one in plain}
+
+
+@each_page
+def test_links_lead_to_what_is_there(page: pathlib.Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", pages.prose(page))
+    assert [one for one in links if _broken(page, one)] == []
+
+
+def _broken(page: pathlib.Path, link: str) -> bool:
+    if re.match(r"https?://", link):
+        return False
+    path, _, anchor = link.partition("#")
+    target = (page.parent / path).resolve() if path else page
+    return not target.exists() or bool(anchor and anchor not in anchors(target))
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    contents = pages.read(pages.DOCS / "README.md")
+    found = {str(page.relative_to(pages.DOCS)) for page in pages.DOCS.rglob("*.md")}
+    assert {one for one in found - {"README.md"} if f"({one})" not in contents} == set()
+
+
+# --------------------------------------------------------------------------- settings
+
+
+def variables() -> dict[str, typing.Any]:
+    """Every setting's variable and default."""
+    found: dict[str, typing.Any] = {}
+    for name, field in settings.Settings.model_fields.items():
+        nested = field.annotation
+        if isinstance(nested, type) and issubclass(nested, pydantic.BaseModel):
+            inner = {f"{name}__{one}": known for one, known in nested.model_fields.items()}
+        else:
+            inner = {name: field}
+        for path, known in inner.items():
+            found[f"LEASEHOLDER_{path.upper()}"] = known.default
+    return found
+
+
+@each_page
+def test_every_setting_that_is_named_exists(page: pathlib.Path) -> None:
+    named = set(re.findall(r"LEASEHOLDER_[A-Z_]+[A-Z]", pages.read(page)))
+    assert named - variables().keys() - OF_TESTS == set()
+
+
+def test_every_setting_stands_on_the_page_of_the_installation_with_its_default() -> None:
+    table = {
+        name: cells[0] for name, cells in pages.rows(pages.DOCS / "install.md", "Variable").items()
+    }
+    known = variables()
+    assert table.keys() == known.keys()
+    told = {name: table[name].strip("`") for name in known}
+    plain = {n: d for n, d in known.items() if isinstance(d, str | int | float) and d != ""}
+    assert {n: told[n] for n in plain} == {n: _written(d) for n, d in plain.items()}
+
+
+def _written(default: str | float) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
+    return default if isinstance(default, str) else f"{default:g}"
+
+
+# --------------------------------------------------------------------- targets of make
+
+
+def targets() -> tuple[set[str], set[str]]:
+    """The targets of the Makefile: all, and those that ``make help`` lists."""
+    text = pages.read(pages.ROOT / "Makefile")
+    every = set(re.findall(r"^([a-z][a-z-]*):", text, flags=re.MULTILINE))
+    return every, set(re.findall(r"^([a-z][a-z-]*):.*##", text, flags=re.MULTILINE))
+
+
+@each_page
+def test_every_target_that_is_named_exists(page: pathlib.Path) -> None:
+    code = "\n".join([*pages.blocks(page, "sh"), *re.findall(r"`([^`\n]+)`", pages.prose(page))])
+    named = set(re.findall(r"(?:^|[;&] ?)(?:[A-Z_]+=\S* )*make ([a-z][a-z-]*)", code, re.MULTILINE))
+    assert named - targets()[0] == set()
+
+
+def test_every_public_target_is_in_the_table_of_contributing() -> None:
+    table = {
+        one.removeprefix("make ") for one in pages.rows(pages.ROOT / "CONTRIBUTING.md", "Target")
+    }
+    assert targets()[1] - table - {"help"} == set()
+
+
+# ------------------------------------------------------------- providers, folders, roles
+
+
+def test_every_provider_is_named_where_providers_are_listed() -> None:
+    assert {*pages.NAMES} == {*provider.TYPES}
+    for page in (pages.ROOT / "README.md", pages.DOCS / "README.md", pages.DOCS / "install.md"):
+        assert [one for one in pages.NAMES.values() if one not in pages.prose(page)] == [], page
+    for page, folder in ((pages.ROOT / "README.md", "docs/"), (pages.DOCS / "README.md", "")):
+        links = [f"({folder}providers/{one}.md)" for one in pages.NAMES]
+        assert [one for one in links if one not in pages.read(page)] == [], page
+    examples = pages.ROOT / "deploy" / "examples"
+    assert {one.name for one in examples.iterdir()} == {
+        f"{one}-{part}.yaml" for one in pages.NAMES for part in ("provider", "lease")
+    }
+
+
+def test_no_provider_is_said_to_be_missing() -> None:
+    status = pages.read(pages.ROOT / "README.md").split("## Status", 1)[1]
+    assert [one for one in pages.NAMES.values() if one in status] == []
+
+
+def test_the_layout_in_readme_is_that_of_the_checkout() -> None:
+    table = pages.rows(pages.ROOT / "README.md", "Folder")
+    told = {path for cell in table for path in _paths(cell)}
+    assert {one for one in told if not (pages.ROOT / one).exists()} == set()
+    packages = {path.parent for path in (pages.ROOT / "src/leaseholder").glob("*/__init__.py")}
+    assert {str(one.relative_to(pages.ROOT)) for one in packages} - told == set()
+    tops = {path.name for path in pages.ROOT.iterdir() if path.is_dir()} & KEPT_FOLDERS
+    assert tops - told == set()
+
+
+KEPT_FOLDERS: typing.Final = frozenset({"crds", "deploy", "docs", "tests", "bench", "tools"})
+
+
+def _paths(cell: str) -> collections.abc.Iterator[str]:
+    """The paths of a cell: ``a/{b,c}.py`, `d``; what has no folder stands beside the one before."""
+    folder = ""
+    for part in cell.replace("`", "").split(", ") if "{" not in cell else _braced(cell):
+        folder = part.rpartition("/")[0] if "/" in part else folder
+        yield part if "/" in part or not folder else f"{folder}/{part}"
+
+
+def _braced(cell: str) -> list[str]:
+    found = re.fullmatch(r"([^{]*)\{([^}]*)\}([^,`]*)`?(?:, `?([^`]*))?", cell)
+    assert found is not None, cell
+    before, inner, after, more = found.groups()
+    return [f"{before}{one}{after}" for one in inner.split(",")] + ([more] if more else [])
+
+
+def test_the_role_that_the_page_of_phase_asks_for_is_the_one_that_tests_have() -> None:
+    asked = re.search(
+        r"A role with two rights: (.*?)\. ", pages.read(pages.DOCS / "providers/phase.md")
+    )
+    assert asked is not None
+    rights = {one.replace(": ", ":") for one in re.findall(r"`([^`]+)`", asked[1])}
+    assert rights == {*seeds.RECOMMENDED}
+    accounts = {one.id: one.role for one in seeds.default().accounts}
+    roles = {one.name: one.permissions for one in seeds.default().roles}
+    assert {*roles[accounts[seeds.DEMO_ACCOUNT]]} == rights
+
+
+def test_every_metric_is_told_and_every_one_that_is_told_exists() -> None:
+    told = {
+        one
+        for one in pages.rows(pages.DOCS / "operations.md", "Metric")
+        if one.startswith("leaseholder_")
+    }
+    registered = metrics.Metrics().registry.collect()
+    known = {
+        one.name + ("_total" if one.type == "counter" else "")
+        for one in registered
+        if one.name.startswith("leaseholder_")
+    }
+    assert told == known
+
+
+# -------------------------------------------------------------------------- manifests
+
+MODELS: typing.Final[dict[str, type[pydantic.BaseModel]]] = {
+    one.KIND: one
+    for one in (lease.DynamicLease, provider.LeaseProvider, provider.ClusterLeaseProvider)
+}
+
+
+def test_every_manifest_is_one_that_the_models_take() -> None:
+    ours = [(where, one) for where, one in pages.documents() if one.get("kind") in MODELS]
+    assert len(ours) > 10
+    assert {where: wrong for where, one in ours if (wrong := _wrong(one))} == {}
+
+
+def test_every_part_of_a_manifest_is_one_that_the_models_take() -> None:
+    """A block that begins with ``spec:`` is a part of a DynamicLease or of a provider."""
+    parts = [
+        (where, one) for where, one in pages.documents() if "kind" not in one and "spec" in one
+    ]
+    assert len(parts) > 1
+    assert {where: wrong for where, one in parts if (wrong := _wrong(pages.completed(one)))} == {}
+
+
+def _wrong(document: pages.Document) -> str:
+    meta = {"uid": "u", "resourceVersion": "1", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    whole = {**document, "metadata": {**meta, **document["metadata"]}}
+    try:
+        MODELS[document["kind"]].model_validate(whole)
+    except pydantic.ValidationError as error:
+        return str(error)
+    return ""
+
+
+# ------------------------------------------------------------- kubectl, fields, labels
+
+CORE: typing.Final = frozenset(
+    {"namespace", "secret", "pods", "clusterrolebinding", "event", "events", "deployment"}
+)
+
+
+@functools.cache
+def schemas() -> dict[str, pages.Document]:
+    """The schema of each of our kinds, by its plural, singular and short names."""
+    found: dict[str, pages.Document] = {}
+    for path in (pages.ROOT / "crds").glob("*.yaml"):
+        spec = yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]
+        schema = spec["versions"][0]["schema"]["openAPIV3Schema"]
+        known = spec["names"]
+        for name in (known["plural"], known["singular"], *known.get("shortNames", ())):
+            found[name] = schema
+    return found
+
+
+def commands() -> list[str]:
+    """Every kubectl command of every page, on one line."""
+    text = "\n".join(block for page in pages.PAGES for block in pages.blocks(page, "sh"))
+    joined = re.sub(r"\\\n\s*", "", text)
+    return re.findall(r"kubectl [^\n;|)]*", joined)
+
+
+def test_every_kind_that_a_command_asks_for_exists() -> None:
+    verbs = r"(?:get|describe|delete|annotate|patch|create) "
+    asked = [found[1] for one in commands() if (found := re.search(rf"{verbs}([a-z]+)", one))]
+    assert len(asked) > 10
+    assert {*asked} - schemas().keys() - CORE == set()
+
+
+def test_every_field_that_a_command_shows_exists() -> None:
+    missing = []
+    for command in commands():
+        kind = re.search(r"(?:get|describe) ([a-z]+)", command)
+        if kind is None or kind[1] not in schemas():
+            continue
+        shown = re.findall(r"jsonpath='\{(\.[^}]*)\}'", command)
+        columns = re.search(r"custom-columns=(\S+)", command)
+        shown += re.findall(r":(\.[^,\s]+)", columns[1]) if columns else []
+        missing += [path for path in shown if not _has(schemas()[kind[1]], path)]
+    assert missing == []
+
+
+def test_every_field_that_is_named_in_prose_exists() -> None:
+    pattern = r"`((?:spec|status)\.[A-Za-z][A-Za-z.\[\]]*)`"
+    named = {one for page in pages.PAGES for one in re.findall(pattern, pages.prose(page))}
+    assert len(named) > 10
+    ours = {id(one): one for one in schemas().values()}.values()
+    missing = {one for one in named if not any(_has(schema, f".{one}") for schema in ours)}
+    assert missing - FOREIGN == set()
+
+
+FOREIGN: typing.Final = frozenset({"spec.restartAt"})
+"""Fields of others: Argo's Rollout."""
+
+
+def _has(schema: pages.Document, path: str) -> bool:
+    """Whether a schema has the field of a path such as ``.status.conditions[?(…)].message``."""
+    for part in re.sub(r"\[[^]]*\]", "[]", path).lstrip(".").split("."):
+        name = part.removesuffix("[]")
+        if schema.get("x-kubernetes-preserve-unknown-fields"):
+            return True
+        schema = schema.get("properties", {}).get(name, {}) if name != "metadata" else METADATA
+        if part.endswith("[]"):
+            schema = schema.get("items", {})
+        if not schema:
+            return False
+    return True
+
+
+METADATA: typing.Final[pages.Document] = {
+    "properties": {name: {"type": "string"} for name in ("name", "namespace", "uid")}
+}
+
+
+@each_page
+def test_every_label_and_annotation_that_is_named_is_one_of_ours(page: pathlib.Path) -> None:
+    named = set(re.findall(r"leaseholder\.dev/([a-z][a-z0-9-]*)", pages.read(page)))
+    known = {str(one).rpartition("/")[2] for one in vars(names).values() if isinstance(one, str)}
+    code = {
+        found
+        for path in (pages.ROOT / "src").rglob("*.py")
+        for found in re.findall(r"\{names\.GROUP\}/([a-z-]+)", path.read_text(encoding="utf-8"))
+    }
+    assert named - known - code == set()
