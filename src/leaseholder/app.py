@@ -17,6 +17,7 @@ import kopf
 
 from leaseholder import errors, handlers
 from leaseholder.clock import SystemClock
+from leaseholder.cluster import unreadable
 from leaseholder.cluster.adapter import KubernetesCluster
 from leaseholder.controller import assembly, ledger, loop, mishaps, providers
 from leaseholder.controller.supplies import Supplies
@@ -164,6 +165,7 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
         operator_namespace=settings.operator_namespace,
         namespaces=settings.watched,
         observe=metrics.cluster_request,
+        unread=unreadable.Unreadable(metrics.unreadable),
     )
 
     def on_news(address: str, news: http.News) -> None:

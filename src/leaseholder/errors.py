@@ -14,6 +14,7 @@
          +- ClusterUnavailable    API server away, slow, throttling
          +- Conflict              somebody wrote first; observe again
          +- Refused               403, quota, admission, invalid: the write can't succeed as it is
+             +- Unreadable        an object of no form that this version knows
 """
 
 from datetime import datetime
@@ -115,3 +116,7 @@ class Conflict(ClusterError):
 
 class Refused(ClusterError):
     """The API server won't have this write as it is: rights, quota, admission, schema."""
+
+
+class Unreadable(Refused):
+    """An object can't be read by this version; it was reported where it was read."""

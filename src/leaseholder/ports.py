@@ -7,7 +7,7 @@ All moments are UTC in whole seconds, all lengths seconds; errors are ``leasehol
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from leaseholder.api import conditions, lease, names, provider, record, refs
 from leaseholder.secrecy import Credentials, Hidden
@@ -221,6 +221,10 @@ class Credentialing(Protocol):
 # ------------------------------------------------------------------------------ cluster
 
 
+MOST_OWNED: Final = 20
+"""So many Secrets with the owner label of one DynamicLease are looked at."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretView:
     """A Secret as it was read; its values don't show."""
@@ -234,14 +238,25 @@ class SecretView:
     annotations: Mapping[str, str]
     keys: tuple[str, ...]
     """Names of its data, sorted."""
+    is_read: bool = True
+    """False: only its metadata is known; keys and values are empty."""
     owner_uids: tuple[str, ...] = ()
     deleting: bool = False
     values: Credentials = field(default_factory=lambda: Credentials({}), repr=False, compare=False)
     """Its data, as far as it is text."""
 
+    @property
+    def written_here(self) -> bool:
+        """Whether our note names this very Secret; on somebody's copy it names another."""
+        return self.annotations.get(names.SECRET) == f"{self.namespace}/{self.name}"
+
     def belongs_to(self, uid: str) -> bool:
-        """Whether it is the Secret of that DynamicLease, by our label or by owner."""
-        return self.labels.get(names.OWNER_UID) == uid or uid in self.owner_uids
+        """Whether it is the Secret of that DynamicLease, by owner or by our label.
+
+        A copy isn't, though it has our label: replicators take labels and annotations along.
+        """
+        noted = names.SECRET not in self.annotations or self.written_here
+        return uid in self.owner_uids or (noted and self.labels.get(names.OWNER_UID) == uid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -359,7 +374,10 @@ class Cluster(Protocol):
         ...
 
     async def secrets_of(self, namespace: str, uid: str) -> Sequence[SecretView]:
-        """The Secrets in a namespace that carry our owner label with that uid."""
+        """Metadata of the Secrets in a namespace that carry our owner label with that uid.
+
+        Anybody may put the label on, so only ``MOST_OWNED`` are given; ours are one or two.
+        """
         ...
 
     async def leases_shown(self) -> frozenset[str]:
@@ -437,8 +455,12 @@ class Cluster(Protocol):
         """Post an event about a resource; failures are swallowed."""
         ...
 
-    def secret_events(self) -> AsyncIterator["SecretEvent"]:
+    def secret_events(self) -> "AsyncIterator[SecretEvent | SecretCopy]":
         """Each change of a Secret with our owner label, for ever; metadata only, no data."""
+        ...
+
+    async def secret_owners(self) -> Sequence[record.Holder]:
+        """Whom the Secrets with our owner label name; as the watch knows them, no request."""
         ...
 
     def credentialing(self, access: Access) -> Credentialing:
@@ -465,6 +487,24 @@ class SecretEvent:
     owner_uid: str
     version: str = field(default="", compare=False)
     """The Secret's resourceVersion; empty where it went or changed hands."""
+
+    @property
+    def holder(self) -> record.Holder:
+        """The DynamicLease that it belongs to, as its marks say."""
+        return record.Holder(namespace=self.namespace, name=self.owner_name, uid=self.owner_uid)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretCopy:
+    """A Secret that somebody made from one of ours, marks and all: it isn't ours to touch."""
+
+    namespace: str
+    name: str
+    original: str
+    """``namespace/name`` of ours."""
+    owner_name: str
+    """Name of the DynamicLease that ours belongs to."""
+    owner_uid: str
 
 
 @dataclass(frozen=True, slots=True)

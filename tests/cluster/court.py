@@ -138,7 +138,8 @@ async def opened(
             namespaces=f"{ours},{theirs}",
             settings=all_settings,
         )
-        victim = sites.Site(world, client, admin, running, ours, home, all_settings)
+        both = f"{ours},{theirs}"
+        victim = sites.Site(world, client, admin, running, ours, home, all_settings, serves=both)
         stack.callback(lambda: victim.operator.stop())
         attacker = sites.Site(world, tenant, admin, running, theirs, home, all_settings)
         await victim.auth_secret()
@@ -148,6 +149,14 @@ async def opened(
         await attacker.auth_secret("own-auth", clientId="own", clientSecret="own-secret")
         values = await victim.credentials(LEASE)
         yield Court(victim, attacker, server, values, held["status"]["lease"]["id"])
+
+
+def memory(place: Court) -> float:
+    """MiB that the operator has in memory."""
+    pid = place.victim.operator.process.pid
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        line = next(line for line in status if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
 
 
 async def _tenant(client: kube.Kube, namespace: str) -> str:

@@ -31,6 +31,8 @@ class Site:
     settings: dict[str, str]
     house: houses.House | None = None
     """Where leases come from, if not from the world's Infisical."""
+    serves: str = ""
+    """The namespaces that the operator serves; empty: this one."""
 
     async def provider(
         self,
@@ -274,7 +276,7 @@ class Site:
             self.client,
             name=f"{self.home}-again",
             home=self.home,
-            namespaces=self.namespace,
+            namespaces=self.serves or self.namespace,
             settings=self.settings,
         )
 

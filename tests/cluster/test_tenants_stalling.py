@@ -58,11 +58,11 @@ async def test_an_answer_without_end_takes_nobodys_memory(attack: court.Court) -
             pass
         return answer
 
-    before = _memory(attack)
+    before = court.memory(attack)
     attack.server.trick(rogue.STATUS, endless)
     await attack.own_provider()
     await attack.told("own", "BadProviderAnswer")
-    assert _memory(attack) - before < 100
+    assert court.memory(attack) - before < 100
 
 
 async def test_many_leases_without_a_provider_hold_up_nobody(attack: court.Court) -> None:
@@ -147,11 +147,3 @@ async def _until(holds: collections.abc.Callable[[], bool], timeout: float = 20.
     while not holds():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
-
-
-def _memory(attack: court.Court) -> float:
-    """MiB that the operator has in memory."""
-    pid = attack.victim.operator.process.pid
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        line = next(line for line in status if line.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024

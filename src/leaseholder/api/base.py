@@ -6,7 +6,7 @@ because that is what status stores: a moment that is compared must be the one th
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import (
     AfterValidator,
@@ -235,5 +235,6 @@ class Resource(BaseModel):
     """Base of the kinds: metadata beside spec and status; unknown top-level fields ignored."""
 
     model_config = ConfigDict(**_WIRE, extra="ignore")
+    KIND: ClassVar[str]
 
     metadata: ObjectMeta

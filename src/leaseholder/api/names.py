@@ -1,6 +1,7 @@
 """Names that are part of the contract: group, kinds, finalizer, labels and annotations."""
 
-from typing import Final
+import re
+from typing import Final, TypeGuard
 
 GROUP: Final = "leaseholder.dev"
 VERSION: Final = "v1alpha1"
@@ -22,6 +23,8 @@ RECORD: Final = f"{GROUP}/record"
 """Annotation on Secrets: name of the LeaseRecord whose credentials the Secret holds."""
 LEASE_ID: Final = f"{GROUP}/lease-id"
 """Annotation on Secrets and LeaseRecords: the provider's id of the lease."""
+SECRET: Final = f"{GROUP}/secret"
+"""Annotation on Secrets: ``namespace/name`` of the Secret that we wrote; a copy names another."""
 SOURCE_HASH: Final = f"{GROUP}/source-hash"
 """Annotation on Secrets: hash of provider and source that the credentials came from."""
 CONTENTS: Final = f"{GROUP}/contents"
@@ -45,3 +48,17 @@ SLOT: Final = f"{GROUP}/slot"
 ROTATE: Final = f"{GROUP}/rotate"
 RENEW: Final = f"{GROUP}/renew"
 FORCE: Final = f"{GROUP}/force"
+
+_PART: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_NAME: Final = re.compile(rf"{_PART}(\.{_PART})*")
+_UID: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+
+
+def is_name(text: object) -> TypeGuard[str]:
+    """Whether a text is a name that a Kubernetes object can have."""
+    return isinstance(text, str) and len(text) <= 253 and _NAME.fullmatch(text) is not None
+
+
+def is_uid(text: object) -> TypeGuard[str]:
+    """Whether a text can be a uid: one that fits into a label."""
+    return isinstance(text, str) and len(text) <= 63 and _UID.fullmatch(text) is not None

@@ -255,6 +255,11 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
             "Secret orders-db was changed or deleted by somebody else, again and again: find out by whom; a new lease is acquired at 2026-11-21T13:38:58Z",
             "[Runbook](runbook.md#the-secret-is-contested)",
         ),
+        Reason.SECRET_COPIED: Entry(
+            "Event: somebody copied the Secret, labels and annotations too; the copy is left alone",
+            "Secret shop/copy is a copy of shop/orders-db, marks and all: it is left alone, and its credentials end with the lease; let the copy be made without the label leaseholder.dev/owner-uid",
+            "Nothing, or make copies without our label",
+        ),
         Reason.TEMPLATE_CHANGED: Entry(
             "Why a lease was replaced: the template needs values that the Secret doesn't hold",
             "",

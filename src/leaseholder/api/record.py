@@ -165,8 +165,8 @@ class LeaseRecord(base.Resource):
 
     @property
     def number(self) -> int:
-        """The record's place among those of its DynamicLease, from 1."""
-        return int(self.metadata.name.rpartition("-")[2])
+        """The place among those of its DynamicLease, from 1; 0: somebody else named it."""
+        return number_of(self.metadata.name)
 
     @property
     def handle(self) -> dict[str, Any]:

@@ -4,11 +4,10 @@ Resources of ours are here: DynamicLeases, providers, records. Secrets, their wa
 events and credentials have modules of their own.
 """
 
-import logging
 import pathlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from leaseholder import errors, ports
 from leaseholder.api import base, lease, names, provider, record
@@ -19,13 +18,14 @@ from leaseholder.cluster import (
     credentialing,
     patches,
     places,
+    reading,
     refusals,
     secrets,
+    unreadable,
     watching,
     workloads,
 )
 
-_log = logging.getLogger(__name__)
 ENOUGH: Final = 20
 """So many records of a slot are looked at: of a shared account there are only a few."""
 _OURS: Final = (places.LEASES, places.PROVIDERS, places.CLUSTER_PROVIDERS, places.RECORDS)
@@ -42,15 +42,22 @@ class KubernetesCluster:
     """
 
     def __init__(
-        self, api: client.Api, *, operator_namespace: str, namespaces: Sequence[str] = ()
+        self,
+        api: client.Api,
+        *,
+        operator_namespace: str,
+        namespaces: Sequence[str] = (),
+        unread: unreadable.Unreadable | None = None,
     ) -> None:
         self._api = api
+        unread = unread or unreadable.Unreadable()
+        self._reader = reading.Reader(unread)
         self._home = operator_namespace
         self._namespaces = tuple(namespaces) or ("",)
         self._secrets = secrets.Secrets(api)
         self._announcer = announcing.Announcer(api)
         self._workloads = workloads.Workloads(api)
-        self._watch = watching.SecretWatch(api, namespaces)
+        self._watch = watching.SecretWatch(api, namespaces, unread=unread)
 
     @classmethod
     async def connect(
@@ -60,13 +67,15 @@ class KubernetesCluster:
         namespaces: Sequence[str] = (),
         kubeconfig: pathlib.Path | None = None,
         observe: client.Observe | None = None,
+        unread: unreadable.Unreadable | None = None,
     ) -> Self:
         """Connect by ``kubeconfig``, else ``KUBECONFIG``, else as the pod that we are.
 
-        ``observe`` is called with verb and resource of each request.
+        ``observe`` is called with verb and resource of each request; ``unread`` is told of objects
+        that can't be read.
         """
         api = await client.Api.connect(kubeconfig, observe=observe)
-        return cls(api, operator_namespace=operator_namespace, namespaces=namespaces)
+        return cls(api, operator_namespace=operator_namespace, namespaces=namespaces, unread=unread)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -93,14 +102,14 @@ class KubernetesCluster:
     async def dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
         """A DynamicLease, None where there is none."""
         found = await self._get(places.LEASES.at(namespace, name))
-        return None if found is None else patches.read(lease.DynamicLease, found)
+        return self._reader.found(lease.DynamicLease, found, namespace, name)
 
     async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
         """All DynamicLeases in the watched namespaces; what can't be read is left out."""
         found: list[lease.DynamicLease] = []
         for namespace in self._namespaces:
             items = await self._list(places.LEASES.at(namespace))
-            found += _readable(lease.DynamicLease, items)
+            found += self._reader.readable(lease.DynamicLease, items, within=namespace)
         return found
 
     async def patch_lease_status(
@@ -124,18 +133,19 @@ class KubernetesCluster:
     async def records(self, uid: str) -> tuple[record.LeaseRecord, ...]:
         """The records of one DynamicLease, oldest first."""
         items = await self._list(places.RECORDS.at(self._home), f"{names.FOR_UID}={uid}")
-        found = (patches.read(record.LeaseRecord, item) for item in items)
+        found = (self._reader.read(record.LeaseRecord, item) for item in items)
         return tuple(sorted(found, key=lambda known: record.number_of(known.name)))
 
     async def all_records(self) -> Sequence[record.LeaseRecord]:
         """The whole ledger; what can't be read is left out."""
-        return _readable(record.LeaseRecord, await self._list(places.RECORDS.at(self._home)))
+        items = await self._list(places.RECORDS.at(self._home))
+        return self._reader.readable(record.LeaseRecord, items, within=self._home)
 
     async def records_of_slot(self, slot: str) -> Sequence[record.LeaseRecord]:
         """Up to ``ENOUGH`` records with that slot."""
         place = places.RECORDS.at(self._home)
         found = await self._list(place, f"{names.SLOT}={slot}", most=ENOUGH)
-        return _readable(record.LeaseRecord, found)
+        return self._reader.readable(record.LeaseRecord, found)
 
     async def create_record(
         self,
@@ -225,9 +235,13 @@ class KubernetesCluster:
         """Delete the Secret as it was read; it is fine if it is gone already."""
         await self._secrets.delete(current)
 
-    def secret_events(self) -> AsyncIterator[ports.SecretEvent]:
+    def secret_events(self) -> AsyncIterator[ports.SecretEvent | ports.SecretCopy]:
         """Each change of a Secret with our owner label, for ever."""
         return self._watch.events()
+
+    async def secret_owners(self) -> Sequence[record.Holder]:
+        """Whom the Secrets with our owner label name, as far as the watch has shown them."""
+        return self._watch.owners
 
     # -- workloads
 
@@ -257,9 +271,9 @@ class KubernetesCluster:
         """The provider that a DynamicLease of ``namespace`` means, None where there is none."""
         if ref.kind == provider.LeaseProvider.KIND:
             own = await self._get(places.PROVIDERS.at(namespace, ref.name))
-            return None if own is None else patches.read(provider.LeaseProvider, own)
+            return self._reader.found(provider.LeaseProvider, own, namespace, ref.name)
         shared = await self._get(places.CLUSTER_PROVIDERS.at("", ref.name))
-        return None if shared is None else patches.read(provider.ClusterLeaseProvider, shared)
+        return self._reader.found(provider.ClusterLeaseProvider, shared, "", ref.name)
 
     async def patch_provider_status(
         self, known: provider.AnyProvider, status: provider.ProviderStatus
@@ -343,14 +357,3 @@ def _noted(status: record.RecordStatus) -> dict[str, str | None]:
         names.LEASE_ID: status.lease_id or None,
         names.EXPIRES_AT: None if expires is None else base.render_moment(expires),
     }
-
-
-def _readable(model: type[patches.Kind], items: Sequence[Mapping[str, Any]]) -> list[patches.Kind]:
-    """Those that can be read; one broken object mustn't hide the others."""
-    found = []
-    for item in items:
-        try:
-            found.append(patches.read(model, item))
-        except errors.Refused as unreadable:
-            _log.error("%s", unreadable.sentence)
-    return found

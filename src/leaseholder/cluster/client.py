@@ -40,6 +40,10 @@ Observe = Callable[[str, str], None]
 
 _VERBS: Final = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
 _TIMEOUT: Final = 30.0
+PAGE: Final = 50
+"""Objects in a page of a list: metadata alone can take a quarter of a MiB each."""
+_LONGEST_LINE: Final = 16 * 2**20
+"""Bytes of one event of a watch, whatever JSON makes of three MiB."""
 _CONNECT_TIMEOUT: Final = 10.0
 _SLACK: Final = 5.0
 _RELOAD: Final = 60.0
@@ -167,6 +171,23 @@ class Api:
             raise refusals.unreachable(verb, place, what)
         return found
 
+    async def pages(
+        self, place: places.Place, *, query: Mapping[str, str], accept: str = JSON
+    ) -> AsyncGenerator[Body, None]:
+        """A list in pages of ``PAGE`` objects, so that no answer is longer than those.
+
+        Raises:
+            ClusterError: as ``request``; Refused (410) where it took too long from page to page.
+        """
+        following = ""
+        while True:
+            asked = {**query, "limit": str(PAGE), **({"continue": following} if following else {})}
+            page = await self.request("GET", place, query=asked, accept=accept)
+            yield page
+            following = (page.get("metadata") or {}).get("continue") or ""
+            if not following:
+                return
+
     async def watch(
         self, place: places.Place, *, query: Mapping[str, str], accept: str, seconds: int
     ) -> AsyncGenerator[Body, None]:
@@ -183,7 +204,7 @@ class Api:
             with contextlib.closing(answer.response):
                 if answer.status != 200:
                     self._check("watch", place, answer, _parse(await answer.response.read()))
-                async for line in answer.response.content:
+                async for line in _lines(answer.response.content):
                     event = _parse(line)
                     if event is None:
                         what = "its answer is no JSON"
@@ -248,6 +269,25 @@ class Api:
             status=found or {},
             retry_after=_seconds(answer.headers.get("Retry-After")),
         )
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
+    """The lines of a stream; aiohttp's own are too short for an object with long annotations.
+
+    Raises:
+        aiohttp.ClientPayloadError: one is longer than any object can be.
+    """
+    rest = bytearray()
+    async for piece in content.iter_any():
+        *whole, last = piece.split(b"\n")
+        for line in whole:
+            yield bytes(rest + line)
+            rest.clear()
+        rest += last
+        if len(rest) > _LONGEST_LINE:
+            raise aiohttp.ClientPayloadError
+    if rest:
+        yield bytes(rest)
 
 
 def _broken(error: Exception) -> str:

@@ -53,20 +53,28 @@ def read(model: type[Kind], body: Mapping[str, Any]) -> Kind:
     """``body`` as ``model``.
 
     Raises:
-        Refused: it can't be read; the sentence names the fields, never their values.
+        Unreadable: it can't be read; the sentence names the fields, never their values.
     """
     try:
         return model.model_validate(body)
     except pydantic.ValidationError as error:
         found = {_place(e["loc"]) for e in error.errors(include_input=False)}
+        where = f"see {', '.join(sorted(found)[:_MOST_PLACES])}"
+    except Exception as error:  # a validator of ours that met what it didn't think of
+        where = type(error).__name__
     # Raised out here, because the error that was caught holds the values.
-    meta = body.get("metadata", {})
-    name = "/".join(filter(None, (meta.get("namespace"), meta.get("name"))))
-    raise errors.Refused(
+    meta = metadata(body)
+    name = "/".join(filter(None, (str(meta.get(key) or "") for key in ("namespace", "name"))))
+    raise errors.Unreadable(
         Reason.INVALID,
-        f"{model.__name__} {name} can't be read by this version of the operator: "
-        f"see {', '.join(sorted(found)[:_MOST_PLACES])}",
+        f"{model.KIND} {name} can't be read by this version of the operator: {where}",
     )
+
+
+def metadata(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An object's metadata, whatever stands there."""
+    meta = body.get("metadata")
+    return meta if isinstance(meta, Mapping) else {}
 
 
 def _place(path: tuple[int | str, ...]) -> str:

@@ -18,6 +18,8 @@ from leaseholder.secrecy import Credentials
 
 FENCE: Final = f"{names.GROUP}/fence"
 """Annotation on Secrets: random, changed to move the resourceVersion."""
+_LONGEST_ID: Final = 1024
+"""As the ledger takes them: what is longer is no lease of ours."""
 
 
 class Secrets:
@@ -34,26 +36,27 @@ class Secrets:
             return None
 
     async def owned(self, namespace: str, uid: str) -> Sequence[ports.SecretView]:
-        """The Secrets that carry our owner label with that uid."""
+        """The first Secrets that carry our owner label with that uid, without their data."""
         found = await self._api.request(
             "GET",
             places.SECRETS.at(namespace),
-            query={"labelSelector": f"{names.OWNER_UID}={uid}"},
+            query={"labelSelector": f"{names.OWNER_UID}={uid}", "limit": str(ports.MOST_OWNED)},
+            accept=client.METADATA_LIST,
         )
-        return [view(item) for item in found.get("items") or ()]
+        return [view(item, is_read=False) for item in found.get("items") or ()]
 
     async def leases_named(self, namespaces: Iterable[str]) -> frozenset[str]:
         """Ids of leases on the Secrets with our owner label; their data doesn't cross the wire."""
         found: set[str] = set()
         for namespace in namespaces:
-            listed = await self._api.request(
-                "GET",
+            pages = self._api.pages(
                 places.SECRETS.at(namespace),
                 query={"labelSelector": names.OWNER_UID},
                 accept=client.METADATA_LIST,
             )
-            notes = (item["metadata"].get("annotations") or {} for item in listed["items"] or ())
-            found |= {note[names.LEASE_ID] for note in notes if names.LEASE_ID in note}
+            async with contextlib.aclosing(pages):
+                async for page in pages:
+                    found |= {*_leases_named(page.get("items") or ())}
         return frozenset(found)
 
     async def write(
@@ -112,8 +115,15 @@ class Secrets:
             raise errors.Conflict(Reason.CONFLICT, gone.sentence) from None
 
 
-def view(body: Mapping[str, Any]) -> ports.SecretView:
-    """A Secret as it was read."""
+def _leases_named(items: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for item in items:
+        lease_id = (item["metadata"].get("annotations") or {}).get(names.LEASE_ID)
+        if lease_id is not None and len(lease_id) <= _LONGEST_ID:
+            yield lease_id
+
+
+def view(body: Mapping[str, Any], *, is_read: bool = True) -> ports.SecretView:
+    """A Secret as it was read; ``is_read`` False: its metadata alone."""
     meta = body["metadata"]
     return ports.SecretView(
         namespace=meta["namespace"],
@@ -124,6 +134,7 @@ def view(body: Mapping[str, Any]) -> ports.SecretView:
         labels=meta.get("labels") or {},
         annotations=meta.get("annotations") or {},
         keys=tuple(sorted(body.get("data") or ())),
+        is_read=is_read,
         owner_uids=tuple(owner["uid"] for owner in meta.get("ownerReferences") or ()),
         deleting="deletionTimestamp" in meta,
         values=Credentials(dict(_texts(body.get("data") or {}))),

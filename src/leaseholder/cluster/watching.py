@@ -13,18 +13,22 @@ import dataclasses
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from leaseholder import errors
-from leaseholder.api import lease, names
+from leaseholder.api import names, record
 from leaseholder.api.conditions import Reason
-from leaseholder.cluster import client, places
-from leaseholder.ports import SecretEvent, SecretView
+from leaseholder.cluster import client, places, secret_marks, unreadable
+from leaseholder.cluster.secret_marks import Marks
+from leaseholder.ports import SecretCopy, SecretEvent, SecretView
 
 _SECONDS: Final = 300
 _SHORTEST, _LONGEST = 1.0, 30.0
 _log = logging.getLogger(__name__)
+
+_News = SecretEvent | SecretCopy
+_Queue = asyncio.Queue[_News]
 
 
 class Backoff:
@@ -48,10 +52,16 @@ class SecretWatch:
     """Watches the Secrets with our owner label in some namespaces; none: in all."""
 
     def __init__(
-        self, api: client.Api, namespaces: Sequence[str], *, seconds: int = _SECONDS
+        self,
+        api: client.Api,
+        namespaces: Sequence[str],
+        *,
+        unread: unreadable.Unreadable | None = None,
+        seconds: int = _SECONDS,
     ) -> None:
         self._api = api
-        self._known = {namespace: Known() for namespace in namespaces or ("",)}
+        unread = unread or unreadable.Unreadable()
+        self._known = {within: Known(unread, within) for within in namespaces or ("",)}
         self._seconds = seconds
 
     def wrote(self, secret: SecretView) -> None:
@@ -62,9 +72,14 @@ class SecretWatch:
         if known is not None and name and uid:
             known.wrote(secret.uid, SecretEvent(secret.namespace, name, uid))
 
-    async def events(self) -> AsyncGenerator[SecretEvent, None]:
+    @property
+    def owners(self) -> list[record.Holder]:
+        """Whom the Secrets with our label name, as far as the watch has shown them."""
+        return [event.holder for known in self._known.values() for event in known.owners]
+
+    async def events(self) -> AsyncGenerator[SecretEvent | SecretCopy, None]:
         """Each change, as long as it is listened to."""
-        queue: asyncio.Queue[SecretEvent] = asyncio.Queue(maxsize=1000)
+        queue: _Queue = asyncio.Queue(maxsize=1000)
         followers = [
             _Follower(self._api, namespace, queue, self._seconds, known)
             for namespace, known in self._known.items()
@@ -80,61 +95,91 @@ class SecretWatch:
 
 
 class Known:
-    """The Secrets seen so far in one namespace, by uid, and whose they are."""
+    """The Secrets seen so far in one namespace, by uid, and whose they are.
 
-    def __init__(self) -> None:
+    A Secret whose marks can't be ours is reported by its own name, and left alone.
+    """
+
+    def __init__(self, unread: unreadable.Unreadable, within: str = "") -> None:
+        self._unread = unread
+        self._within = within
         self._owners: dict[str, SecretEvent] = {}
+
+    @property
+    def owners(self) -> Collection[SecretEvent]:
+        """Whose they are, one for each Secret."""
+        return self._owners.values()
 
     def wrote(self, uid: str, owner: SecretEvent) -> None:
         """Know a Secret before the watch shows it."""
         self._owners[uid] = owner
 
-    def listed(self, items: Iterable[Mapping[str, Any]]) -> Iterator[SecretEvent]:
+    def listed(self, found: Iterable[Marks]) -> Iterator[_News]:
         """What to tell after a list: all that are there and all that were."""
         before, self._owners = self._owners, {}
-        for item in items:
-            meta = item["metadata"]
-            yield from self._noted(meta, before.pop(meta["uid"], None))
+        broken = set[tuple[str, str]]()
+        for secret in found:
+            if secret.wrong:
+                broken.add((secret.namespace, secret.name))
+            yield from self._noted(secret, before.pop(secret.uid, None))
+        self._unread.listed(secret_marks.KIND, self._within, broken)
         yield from map(_without_version, before.values())
 
-    def changed(self, kind: str, meta: Mapping[str, Any]) -> Iterator[SecretEvent]:
+    def changed(self, kind: str, secret: Marks) -> Iterator[_News]:
         """What to tell after an event of a watch."""
-        yield from self._noted(meta, self._owners.pop(meta["uid"], None))
+        yield from self._noted(secret, self._owners.pop(secret.uid, None))
         if kind == "DELETED":
-            self._owners.pop(meta["uid"], None)
+            self._owners.pop(secret.uid, None)
+            self._unread.fine(secret_marks.KIND, secret.namespace, secret.name)
 
-    def _noted(self, meta: Mapping[str, Any], before: SecretEvent | None) -> Iterator[SecretEvent]:
-        now = _owner(meta, before)
+    def _noted(self, secret: Marks, before: SecretEvent | None) -> Iterator[_News]:
+        now = _owner(secret, before)
+        if secret.wrong:
+            self._unread.found(secret_marks.KIND, secret.namespace, secret.name, _wrong(secret))
+        else:
+            self._unread.fine(secret_marks.KIND, secret.namespace, secret.name)
         if now is not None:
-            self._owners[meta["uid"]] = now
+            self._owners[secret.uid] = now
             yield now
         if before is not None and before != now:
             yield _without_version(before)
+        if secret.original and secret.owner_name and secret.owner_uid:
+            yield SecretCopy(
+                namespace=secret.namespace,
+                name=secret.name,
+                original=secret.original,
+                owner_name=secret.owner_name,
+                owner_uid=secret.owner_uid,
+            )
 
 
 def _without_version(event: SecretEvent) -> SecretEvent:
     return dataclasses.replace(event, version="")
 
 
-def _owner(meta: Mapping[str, Any], before: SecretEvent | None) -> SecretEvent | None:
-    """Whose a Secret is; where somebody took the annotation off, as the rest tells."""
-    uid = (meta.get("labels") or {}).get(names.OWNER_UID)
+def _wrong(secret: Marks) -> str:
+    return (
+        f"Secret {secret.namespace}/{secret.name} can't be read: its {secret.wrong} isn't one that "
+        "the operator writes; it is left alone"
+    )
+
+
+def _owner(secret: Marks, before: SecretEvent | None) -> SecretEvent | None:
+    """Whose a Secret is; where the annotation is off, or can't be ours, as the rest tells.
+
+    A copy is nobody's, unless it names as its owner who owns it: that may be a Secret of ours
+    whose note was changed.
+    """
+    uid = secret.owner_uid
     if uid is None:
         return None if before is None else _without_version(before)
-    name = (meta.get("annotations") or {}).get(names.OWNER_NAME)
+    if secret.original and secret.referred is None:
+        return None
+    name = secret.owner_name
     if name is None and before is not None and before.owner_uid == uid:
         name = before.owner_name
-    if name is None:
-        name = next(_names_of_owners(meta, uid), None)
-    if name is None:
-        return None
-    return SecretEvent(meta["namespace"], name, uid, str(meta.get("resourceVersion", "")))
-
-
-def _names_of_owners(meta: Mapping[str, Any], uid: str) -> Iterator[str]:
-    for owner in meta.get("ownerReferences") or ():
-        if owner.get("kind") == lease.DynamicLease.KIND and owner.get("uid") == uid:
-            yield owner["name"]
+    name = name or secret.referred
+    return None if name is None else SecretEvent(secret.namespace, name, uid, secret.version)
 
 
 class _Follower:
@@ -144,7 +189,7 @@ class _Follower:
         self,
         api: client.Api,
         namespace: str,
-        queue: asyncio.Queue[SecretEvent],
+        queue: _Queue,
         seconds: int,
         known: Known,
     ) -> None:
@@ -184,15 +229,21 @@ class _Follower:
         return 0.0
 
     async def _list(self) -> None:
-        found = await self._api.request(
-            "GET",
-            self._place,
-            query={"labelSelector": names.OWNER_UID},
-            accept=client.METADATA_LIST,
+        """List in pages: each Secret's annotations may be as long as the API server lets them."""
+        found, version = list[Marks](), ""
+        pages = self._api.pages(
+            self._place, query={"labelSelector": names.OWNER_UID}, accept=client.METADATA_LIST
         )
-        for event in list(self._known.listed(found.get("items") or ())):
-            await self._queue.put(event)
-        self._version = found["metadata"]["resourceVersion"]
+        async with contextlib.aclosing(pages):
+            async for page in pages:
+                version = page["metadata"]["resourceVersion"]
+                marks = (
+                    secret_marks.read(item.get("metadata")) for item in page.get("items") or ()
+                )
+                found += filter(None, marks)
+        for news in list(self._known.listed(found)):
+            await self._queue.put(news)
+        self._version = version
 
     async def _watch(self) -> None:
         query = {
@@ -207,13 +258,14 @@ class _Follower:
             async for event in events:
                 await self._heed(event["type"], event["object"])
 
-    async def _heed(self, kind: str, found: Mapping[str, Any]) -> None:
+    async def _heed(self, kind: str, found: client.Body) -> None:
         if kind == "ERROR":
-            raise errors.ClusterUnavailable(
-                Reason.CLUSTER, f"the API server ended it with {found.get('code', 'an error')}"
-            )
-        meta = found["metadata"]
-        if kind != "BOOKMARK":
-            for event in list(self._known.changed(kind, meta)):
-                await self._queue.put(event)
-        self._version = meta["resourceVersion"]
+            code = found.get("code")
+            shown = code if isinstance(code, int) else "an error"
+            raise errors.ClusterUnavailable(Reason.CLUSTER, f"the API server ended it with {shown}")
+        meta: Any = found["metadata"]
+        secret = None if kind == "BOOKMARK" else secret_marks.read(meta)
+        if secret is not None:
+            for news in list(self._known.changed(kind, secret)):
+                await self._queue.put(news)
+        self._version = str(meta["resourceVersion"])

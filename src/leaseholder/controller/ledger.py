@@ -4,33 +4,47 @@ At the start and every ten minutes all DynamicLeases and all records are listed;
 controller hasn't seen in that version, or doesn't know at all, is made due, and so is what it
 keeps although neither list has it. The lists are a hint: whether a DynamicLease is really gone
 is judged from a live GET.
+
+Secrets name their owners, and anybody may write such marks. So an event of a Secret only makes
+due whom the controller knows anyway; whom only Secrets name is looked at by the comparison, a
+few of each namespace at a time. Nothing that one object holds ends a task here.
 """
 
 import asyncio
+import collections
 import logging
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from typing import Final
 
-from leaseholder import ports
-from leaseholder.api import record
+from leaseholder import errors, ports
+from leaseholder.api import names, record
+from leaseholder.api.conditions import Reason
 from leaseholder.controller import mishaps
 from leaseholder.controller.loop import Controller
 from leaseholder.controller.supplies import Supplies
+from leaseholder.core import schedule
 
 logger = logging.getLogger(__name__)
 
 INTERVAL: Final = 600.0
 """Seconds between two comparisons."""
 RETRY: Final = 5.0
+MOST_NAMED: Final = 20
+"""So many DynamicLeases of one namespace that only Secrets name are looked at in a comparison."""
+MOST_COPIES: Final = 20
+"""So many copies of Secrets in one namespace are reported in ``INTERVAL``."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ledger:
     """Makes due what events missed."""
 
     cluster: ports.Cluster
     controller: Controller
     supplies: Supplies
+    _copies: dict[str, set[str]] = field(default_factory=dict)
+    """Names of copies that were reported since the last comparison, by namespace."""
 
     async def run(self) -> None:
         """Compare now and every ten minutes, for ever."""
@@ -55,17 +69,70 @@ class Ledger:
         due |= {*before} - {dl.holder for dl in wanted}
         for holder in due:
             await self.controller.offer(holder, poke=False)
+        known = {*before, *owing, *(dl.holder for dl in wanted)}
+        for holder in _few(await self.cluster.secret_owners(), known):
+            after = schedule.spread(f"{holder.namespace}/{holder.name}", INTERVAL / 2)
+            await self.controller.offer(holder, poke=False, after=after)
+        self._copies.clear()
 
     async def follow_secrets(self) -> None:
         """Make the owner of each Secret due that somebody else changed, for ever.
 
         Where one went or changed hands, also those who want a Secret that isn't theirs.
         """
-        async for event in self.cluster.secret_events():
-            holder = record.Holder(
-                namespace=event.namespace, name=event.owner_name, uid=event.owner_uid
-            )
-            if not self.controller.wrote(holder, event.version):
-                await self.controller.offer(holder, poke=False, harmed=True)
-            if not event.version:
-                await self.controller.offer_contested(event.namespace)
+        while True:
+            try:
+                async for event in self.cluster.secret_events():
+                    await self._heed(event)
+            except Exception as error:
+                logger.error("following Secrets: %s", mishaps.told(error))
+            await asyncio.sleep(RETRY)
+
+    async def _heed(self, event: ports.SecretEvent | ports.SecretCopy) -> None:
+        """One event; whatever it holds, the next one is taken."""
+        try:
+            if isinstance(event, ports.SecretCopy):
+                await self._report_copy(event)
+            else:
+                await self._changed(event)
+        except Exception as error:
+            logger.error("an event of a Secret: %s", mishaps.told(error))
+
+    async def _changed(self, event: ports.SecretEvent) -> None:
+        holder = event.holder
+        known = holder in self.controller
+        if known and not self.controller.wrote(holder, event.version):
+            await self.controller.offer(holder, poke=False, harmed=True)
+        if not event.version:
+            await self.controller.offer_contested(event.namespace)
+
+    async def _report_copy(self, copy: ports.SecretCopy) -> None:
+        """Say once that a copy is left alone: at the DynamicLease, elsewhere in the log."""
+        told = self._copies.setdefault(copy.namespace, set())
+        if copy.name in told or len(told) >= MOST_COPIES:
+            return
+        told.add(copy.name)
+        sentence = (
+            f"Secret {copy.namespace}/{copy.name} is a copy of {copy.original}, marks and all: it "
+            "is left alone, and its credentials end with the lease; let the copy be made without "
+            f"the label {names.OWNER_UID}"
+        )
+        try:
+            dl = await self.cluster.dynamic_lease(copy.namespace, copy.owner_name)
+        except errors.ClusterError:
+            dl = None
+        if dl is None or dl.metadata.uid != copy.owner_uid:
+            logger.warning("%s", sentence)
+        elif dl.secret_name != copy.name:
+            await self.cluster.emit(dl, ports.Note("Warning", Reason.SECRET_COPIED, sentence))
+
+
+def _few(
+    owners: Iterable[record.Holder], known: Collection[record.Holder]
+) -> Iterable[record.Holder]:
+    """Those of the owners that aren't known, and a few of each namespace only."""
+    taken = collections.Counter[str]()
+    for holder in dict.fromkeys(owners):
+        if holder not in known and taken[holder.namespace] < MOST_NAMED:
+            taken[holder.namespace] += 1
+            yield holder

@@ -161,6 +161,9 @@ class Controller:
         while (holder := await self._next()) is not None:
             try:
                 await self._process(holder)
+            except Exception as error:  # outside of what a go catches: others have work, too
+                self._log(holder, error)
+                await self.offer(holder, poke=False, after=NAP)
             finally:
                 async with self._changed:
                     self._line.done(holder, self.clock.monotonic())
@@ -239,8 +242,8 @@ class Controller:
         """Say what happened, and try again later."""
         entry.failures += 1
         now = self.clock.monotonic()
-        expected = isinstance(error, errors.EdgeError)
-        most = 30.0 if expected else schedule.RETRY_MOST
+        passing = isinstance(error, errors.EdgeError) and not isinstance(error, errors.Unreadable)
+        most = 30.0 if passing else schedule.RETRY_MOST
         retry_after = error.retry_after if isinstance(error, errors.EdgeError) else None
         wait = entry.backoff(holder, now, most, retry_after)
         self._log(holder, error)
@@ -263,6 +266,8 @@ class Controller:
                 await self.offer(holder, poke=False, after=1.0 + schedule.spread(holder.uid, most))
 
     def _log(self, holder: record.Holder, error: Exception) -> None:
+        if isinstance(error, errors.Unreadable):
+            return  # reported where it was read
         level = logging.WARNING if isinstance(error, errors.EdgeError) else logging.ERROR
         logger.log(level, "%s/%s: %s", holder.namespace, holder.name, mishaps.told(error))
 

@@ -21,6 +21,8 @@ from leaseholder.core.view import Failure, Memory, Supply, TargetView, View
 
 _PASSING: Final = frozenset({Reason.UNAVAILABLE, Reason.LOCKED_OUT, Reason.TOO_MANY})
 """Refusals that pass by themselves: nobody has to change anything."""
+MOST_READ: Final = 2
+"""So many Secrets under former names are read with their data."""
 
 
 def failure_of(error: errors.EdgeError) -> Failure:
@@ -56,16 +58,17 @@ class Observer:
         dl = await self.cluster.dynamic_lease(holder.namespace, holder.name)
         namesake = dl if dl is not None and dl.metadata.uid != holder.uid else None
         dl = None if namesake is not None else dl
-        listed, labelled = await asyncio.gather(
+        listed, labelled, found = await asyncio.gather(
             self.cluster.records(holder.uid),
             self.cluster.secrets_of(holder.namespace, holder.uid),
+            self._target(dl or namesake),
         )
         records = tuple(r for r in listed if self._is_of(r, holder))
-        owned = [s for s in labelled if not _is_anothers(s, holder)]
-        found = await self._target(dl or namesake, owned)
         target = found if dl is not None else None
         contested = await self._contested(dl, target, records)
-        secrets = [*owned, *_unmarked(holder, found, owned, records)]
+        others = [s for s in labelled if found is None or s.name != found.name]
+        former = await self._former(holder, others, records)
+        secrets = [*_ours(holder, found, records), *former]
         supply, failure, adapter = await self._supply(dl)
         adapters = await self._adapters(records)
         clocks = [adapter, *adapters.values()] if adapter is not None else [*adapters.values()]
@@ -127,13 +130,28 @@ class Observer:
         now = seen.now if held is None else (await self.supplies.for_record(held)).now()
         return replace(seen, now=now, monotonic=self.clock.monotonic())
 
-    async def _target(
-        self, dl: DynamicLease | None, owned: Sequence[ports.SecretView]
-    ) -> ports.SecretView | None:
+    async def _target(self, dl: DynamicLease | None) -> ports.SecretView | None:
         if dl is None:
             return None
-        found = next((s for s in owned if s.name == dl.secret_name), None)
-        return found or await self.cluster.secret(dl.metadata.namespace, dl.secret_name)
+        return await self.cluster.secret(dl.metadata.namespace, dl.secret_name)
+
+    async def _former(
+        self, holder: Holder, labelled: Sequence[ports.SecretView], records: Sequence[LeaseRecord]
+    ) -> list[ports.SecretView]:
+        """Secrets of ours under other names than the wanted one; a few with their data.
+
+        A lease may have to be copied from one. Which, their annotations tell: those that show a
+        Held lease, and those that show nothing.
+        """
+        mine = [s for s in labelled if _is_former(s, holder)]
+        held = {r.name: r.number for r in records if r.state is State.HELD}
+        telling = sorted(mine, key=lambda s: -held.get(s.annotations.get(names.RECORD, ""), 0))
+        read = [s for s in telling if s.annotations.get(names.RECORD) in {None, *held}]
+        found = await asyncio.gather(
+            *(self.cluster.secret(s.namespace, s.name) for s in read[:MOST_READ])
+        )
+        whole = {s.uid: s for s in found if s is not None}
+        return [whole.get(s.uid, s) for s in mine]
 
     async def _contested(
         self,
@@ -146,6 +164,8 @@ class Observer:
             return False
         if _sealed(target, records):
             return False
+        if names.SECRET in target.annotations and not target.written_here:
+            return True
         uid = target.labels.get(names.OWNER_UID)
         if uid is None:
             return True
@@ -233,24 +253,27 @@ class Observer:
                 memory.looked.setdefault(known.name, now)
 
 
-def _unmarked(
-    holder: Holder,
-    target: ports.SecretView | None,
-    owned: Sequence[ports.SecretView],
-    records: Sequence[LeaseRecord],
+def _ours(
+    holder: Holder, target: ports.SecretView | None, records: Sequence[LeaseRecord]
 ) -> list[ports.SecretView]:
-    """The target where it is ours although our label was taken off."""
-    if target is None or target in owned:
+    """The Secret under the wanted name where it is ours, also if our label was taken off."""
+    if target is None:
         return []
     return [target] if target.belongs_to(holder.uid) or _sealed(target, records) else []
 
 
-def _is_anothers(secret: ports.SecretView, holder: Holder) -> bool:
-    """Whether a Secret with the holder's label is another's, by its lease or its name."""
+def _is_former(secret: ports.SecretView, holder: Holder) -> bool:
+    """Whether we wrote a Secret with the holder's label for the holder, under another name.
+
+    Our label alone says little, and on a copy all marks are ours: its note names another Secret.
+    """
     uid, _, number = secret.annotations.get(names.RECORD, "").rpartition("-")
     if number.isdecimal() and uid != holder.uid:
-        return True
-    return secret.annotations.get(names.OWNER_NAME, holder.name) != holder.name
+        return False
+    if secret.annotations.get(names.OWNER_NAME, holder.name) != holder.name:
+        return False
+    bare = names.SECRET not in secret.annotations and holder.uid in secret.owner_uids
+    return secret.written_here or bare
 
 
 def _sealed(secret: ports.SecretView, records: Sequence[LeaseRecord]) -> bool:

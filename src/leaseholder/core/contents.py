@@ -2,7 +2,8 @@
 
 A note on the Secret says which keys we wrote and carries their seal: an HMAC under the attempt
 id of the record, which only the ledger knows. So a changed value shows without a copy of it
-anywhere, and data proves whose it is when annotations were taken off.
+anywhere, and data proves whose it is when annotations were taken off. Namespace and name of the
+Secret are under the seal: what somebody copied elsewhere proves nothing there.
 """
 
 import functools
@@ -88,7 +89,8 @@ def holds(secret: ports.SecretView, record: LeaseRecord, contents: Contents) -> 
     if not values.keys() >= {*contents.keys}:
         return False
     ours = {key: values[key] for key in contents.keys}
-    return hmac.compare_digest(_sealed(record, contents, ours), contents.seal)
+    place = secret.namespace, secret.name
+    return hmac.compare_digest(_sealed(place, record, contents, ours), contents.seal)
 
 
 def filled(dl: DynamicLease, record: LeaseRecord, values: Mapping[str, str]) -> Filling:
@@ -201,13 +203,17 @@ def _filling(
         labels=tuple(sorted(wanted.metadata.labels)),
         annotations=tuple(sorted(wanted.metadata.annotations)),
     )
-    sealed = contents.model_copy(update={"seal": _sealed(record, contents, data)})
+    place = dl.metadata.namespace, dl.secret_name
+    sealed = contents.model_copy(update={"seal": _sealed(place, record, contents, data)})
     return Filling(Credentials(data), sealed)
 
 
-def _sealed(record: LeaseRecord, contents: Contents, values: Mapping[str, str]) -> str:
+def _sealed(
+    place: tuple[str, str], record: LeaseRecord, contents: Contents, values: Mapping[str, str]
+) -> str:
+    """The seal of what the Secret of that namespace and name holds: a copy's isn't proven by it."""
     note = {**contents.dump(), "seal": None}
     lease = record.name, record.status.lease_id
-    text = json.dumps([lease, note, values], sort_keys=True, separators=(",", ":"))
+    text = json.dumps([place, lease, note, values], sort_keys=True, separators=(",", ":"))
     key = record.spec.attempt_id.encode()
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:_SEAL_LENGTH]

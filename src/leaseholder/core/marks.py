@@ -27,6 +27,7 @@ def annotations(
         **dict.fromkeys(written.annotations if written is not None else ()),
         **dl.spec.target.template.metadata.annotations,
         names.OWNER_NAME: dl.metadata.name,
+        names.SECRET: f"{dl.metadata.namespace}/{dl.secret_name}",
         names.RECORD: record.name,
         names.LEASE_ID: record.status.lease_id,
         names.SOURCE_HASH: record.spec.source_hash,

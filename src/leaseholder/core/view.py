@@ -146,7 +146,8 @@ class View:
     capabilities: Mapping[str, ports.Capabilities] = field(default_factory=dict)
     """By record name."""
     secrets: tuple[ports.SecretView, ...] = ()
-    """Secrets that belong to this DynamicLease: by label, by owner, or by their seal."""
+    """Secrets that belong to this DynamicLease: by label, by owner, or by their seal; no copies
+    that somebody made. Of others than the target only a few are read, the rest is metadata."""
     target: ports.SecretView | None = None
     """The Secret under the wanted name, whoever owns it."""
     target_contested: bool = False
@@ -203,7 +204,7 @@ class View:
     def mute(self) -> bool:
         """Whether a Secret of ours has data and nothing says of which lease it is."""
         return any(
-            secret.keys
+            (secret.keys or not secret.is_read)
             and names.RECORD not in secret.annotations
             and not any(self._shows(secret, record) for record in self.records)
             for secret in self.secrets
@@ -236,7 +237,8 @@ class View:
 
     def _holds(self, secret: ports.SecretView, record: LeaseRecord, note: Contents) -> bool:
         """``contents.holds``, reckoned once: a decision asks it many times."""
-        asked = secret.values, record.name, record.spec.attempt_id, record.status.lease_id, note
+        lease = record.name, record.spec.attempt_id, record.status.lease_id
+        asked = secret.values, secret.name, lease, note
         if asked not in self._held:
             self._held[asked] = contents.holds(secret, record, note)
         return self._held[asked]
@@ -264,7 +266,8 @@ class View:
 
     def sound(self, record: LeaseRecord) -> ports.SecretView | None:
         """A Secret of ours that holds the record's data as we wrote it, the target first."""
-        mine = (s for s in self.secrets if self._shows(s, record) and self.intact(s, record))
+        read = (s for s in self.secrets if s.is_read)
+        mine = (s for s in read if self._shows(s, record) and self.intact(s, record))
         return min(mine, key=lambda secret: secret != self.target, default=None)
 
     def source_of(self, record: LeaseRecord) -> ports.SecretView | None:

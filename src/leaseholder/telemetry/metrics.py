@@ -81,6 +81,12 @@ class Metrics:
             ["address"],
             registry=self.registry,
         )
+        self._unreadable = prometheus_client.Gauge(
+            "leaseholder_unreadable_objects",
+            "Objects that can't be read, at most a hundred of each namespace.",
+            ["kind"],
+            registry=self.registry,
+        )
         self._request_seconds = prometheus_client.Histogram(
             "leaseholder_provider_request_duration_seconds",
             "How long requests to providers took.",
@@ -134,6 +140,10 @@ class Metrics:
     def provider_circuit(self, address: str, is_open: bool) -> None:
         """The circuit of one more, or one less, provider at an address is open."""
         self._circuits.labels(address).inc(1 if is_open else -1)
+
+    def unreadable(self, kind: str, number: int) -> None:
+        """So many objects of a kind can't be read."""
+        self._unreadable.labels(kind).set(number)
 
     def cluster_request(self, verb: str, resource: str) -> None:
         """A request to the API server was made."""

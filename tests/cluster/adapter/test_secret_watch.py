@@ -12,7 +12,9 @@ from tests.cluster.adapter import objects
 from tests.world import faults, kube, kubernetes, processes
 
 
-async def upcoming(stream: AsyncIterator[ports.SecretEvent]) -> ports.SecretEvent:
+async def upcoming(
+    stream: AsyncIterator[ports.SecretEvent | ports.SecretCopy],
+) -> ports.SecretEvent | ports.SecretCopy:
     return await asyncio.wait_for(anext(stream), 20)
 
 
@@ -35,8 +37,8 @@ async def test_the_watch_sees_what_is_there_created_changed_and_deleted_without_
 
 
 def _generator(
-    stream: AsyncIterator[ports.SecretEvent],
-) -> AsyncGenerator[ports.SecretEvent, None]:
+    stream: AsyncIterator[ports.SecretEvent | ports.SecretCopy],
+) -> AsyncGenerator[ports.SecretEvent | ports.SecretCopy, None]:
     assert isinstance(stream, AsyncGenerator)
     return stream
 

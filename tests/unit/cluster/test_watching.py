@@ -1,17 +1,46 @@
+"""The watch on Secrets: what is told of them, and what their owners-to-be may write."""
+
+import json
+import logging
+from collections.abc import Iterable
 from typing import Any
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from leaseholder.api import names
-from leaseholder.cluster import watching
-from leaseholder.ports import SecretEvent
+from leaseholder.cluster import secret_marks, unreadable, watching
+from leaseholder.ports import SecretCopy, SecretEvent
 
 ORDERS = SecretEvent("shop", "orders", "u-1")
 BILLING = SecretEvent("shop", "billing", "u-2")
+
+
+class Watch:
+    """What is known of Secrets, fed with objects as the API server sends them."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.known = watching.Known(unreadable.Unreadable(self.counts.__setitem__))
+
+    def listed(self, items: Iterable[Any]) -> list[object]:
+        marks = (secret_marks.read(item["metadata"]) for item in items)
+        return list(self.known.listed(filter(None, marks)))
+
+    def changed(self, kind: str, metadata: Any) -> list[object]:
+        marks = secret_marks.read(metadata)
+        return list(self.known.changed(kind, marks)) if marks is not None else []
+
+    def wrote(self, uid: str, owner: SecretEvent) -> None:
+        self.known.wrote(uid, owner)
 
 
 def meta(secret: str, owner: SecretEvent, **changes: Any) -> dict[str, Any]:
     return {
         "uid": secret,
         "namespace": owner.namespace,
+        "name": f"secret-{secret}",
         "labels": {names.OWNER_UID: owner.owner_uid},
         "annotations": {names.OWNER_NAME: owner.owner_name},
         **changes,
@@ -23,62 +52,191 @@ def item(secret: str, owner: SecretEvent) -> dict[str, Any]:
 
 
 def test_a_list_tells_of_all_that_are_there() -> None:
-    known = watching.Known()
-    assert list(known.listed([item("s-1", ORDERS), item("s-2", BILLING)])) == [ORDERS, BILLING]
-    assert list(known.listed([item("s-1", ORDERS), item("s-2", BILLING)])) == [ORDERS, BILLING]
+    known = Watch()
+    assert known.listed([item("s-1", ORDERS), item("s-2", BILLING)]) == [ORDERS, BILLING]
+    assert known.listed([item("s-1", ORDERS), item("s-2", BILLING)]) == [ORDERS, BILLING]
 
 
 def test_a_list_tells_of_those_that_vanished_since_the_last_one() -> None:
-    known = watching.Known()
-    list(known.listed([item("s-1", ORDERS), item("s-2", BILLING)]))
-    assert list(known.listed([item("s-2", BILLING)])) == [BILLING, ORDERS]
-    assert list(known.listed([item("s-2", BILLING)])) == [BILLING]
+    known = Watch()
+    known.listed([item("s-1", ORDERS), item("s-2", BILLING)])
+    assert known.listed([item("s-2", BILLING)]) == [BILLING, ORDERS]
+    assert known.listed([item("s-2", BILLING)]) == [BILLING]
 
 
 def test_a_secret_of_our_own_that_came_and_went_unseen_is_told_of() -> None:
-    known = watching.Known()
-    list(known.listed([]))
+    known = Watch()
+    known.listed([])
     known.wrote("s-1", ORDERS)
-    assert list(known.listed([])) == [ORDERS]
-    assert list(known.listed([])) == []
+    assert known.listed([]) == [ORDERS]
+    assert known.listed([]) == []
 
 
 def test_a_secret_of_our_own_that_the_watch_shows_then_is_told_of_once() -> None:
-    known = watching.Known()
+    known = Watch()
     known.wrote("s-1", ORDERS)
-    assert list(known.changed("ADDED", meta("s-1", ORDERS))) == [ORDERS]
+    assert known.changed("ADDED", meta("s-1", ORDERS)) == [ORDERS]
 
 
 def test_a_deletion_is_told_once() -> None:
-    known = watching.Known()
-    list(known.listed([item("s-1", ORDERS)]))
-    assert list(known.changed("DELETED", meta("s-1", ORDERS))) == [ORDERS]
-    assert list(known.listed([])) == []
+    known = Watch()
+    known.listed([item("s-1", ORDERS)])
+    assert known.changed("DELETED", meta("s-1", ORDERS)) == [ORDERS]
+    assert known.listed([]) == []
 
 
 def test_a_secret_that_lost_its_label_is_still_its_last_owners() -> None:
-    known = watching.Known()
-    list(known.listed([item("s-1", ORDERS)]))
-    assert list(known.changed("DELETED", meta("s-1", ORDERS, labels=None))) == [ORDERS]
+    known = Watch()
+    known.listed([item("s-1", ORDERS)])
+    assert known.changed("DELETED", meta("s-1", ORDERS, labels=None)) == [ORDERS]
 
 
 def test_a_secret_that_changes_hands_concerns_both_owners() -> None:
-    known = watching.Known()
-    list(known.listed([item("s-1", ORDERS)]))
-    assert list(known.changed("MODIFIED", meta("s-1", BILLING))) == [BILLING, ORDERS]
+    known = Watch()
+    known.listed([item("s-1", ORDERS)])
+    assert known.changed("MODIFIED", meta("s-1", BILLING)) == [BILLING, ORDERS]
 
 
 def test_a_secret_without_the_owners_name_is_known_from_before_or_by_its_owner_reference() -> None:
-    known = watching.Known()
-    list(known.listed([item("s-1", ORDERS)]))
-    assert list(known.changed("MODIFIED", meta("s-1", ORDERS, annotations={}))) == [ORDERS]
+    known = Watch()
+    known.listed([item("s-1", ORDERS)])
+    assert known.changed("MODIFIED", meta("s-1", ORDERS, annotations={})) == [ORDERS]
     owners = [{"kind": "DynamicLease", "name": "billing", "uid": "u-2"}]
     bare = meta("s-2", BILLING, annotations=None, ownerReferences=owners)
-    assert list(known.changed("ADDED", bare)) == [BILLING]
+    assert known.changed("ADDED", bare) == [BILLING]
 
 
 def test_a_secret_that_names_nobody_is_nobodys() -> None:
-    assert list(watching.Known().changed("ADDED", meta("s-1", ORDERS, annotations={}))) == []
+    assert Watch().changed("ADDED", meta("s-1", ORDERS, annotations={})) == []
+
+
+FORGED: list[dict[str, Any]] = [
+    {"labels": {names.OWNER_UID: "x"}, "annotations": {names.OWNER_NAME: "x" * 1025}},
+    {"labels": {names.OWNER_UID: "x"}, "annotations": {names.OWNER_NAME: "x/y"}},
+    {"labels": {names.OWNER_UID: "x"}, "annotations": {names.OWNER_NAME: "x\n2026 ERROR forged"}},
+    {"labels": {names.OWNER_UID: "x"}, "annotations": {names.OWNER_NAME: ""}},
+    {"labels": {names.OWNER_UID: "x"}, "annotations": {names.OWNER_NAME: "\u0660"}},
+    {"labels": {names.OWNER_UID: ""}, "annotations": {names.OWNER_NAME: "orders"}},
+    {"labels": {names.OWNER_UID: 7}, "annotations": {names.OWNER_NAME: ["orders"]}},
+]
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_marks_that_are_no_names_are_dropped_and_reported_once_by_the_secrets_own_name(
+    forged: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = Watch()
+    for _ in range(3):
+        assert watch.changed("MODIFIED", meta("s-1", ORDERS, **forged)) == []
+    assert watch.listed([{"metadata": meta("s-1", ORDERS, **forged)}]) == []
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "Secret shop/secret-s-1 can't be read"
+    ]
+    assert caplog.text.count("\n") == 1
+    assert "forged" not in caplog.text
+    assert watch.counts == {"Secret": 1}
+    watch.changed("MODIFIED", meta("s-1", ORDERS))
+    assert watch.counts == {"Secret": 0}
+
+
+@pytest.mark.parametrize("end", ["deleted", "unlisted"])
+def test_a_secret_that_could_not_be_read_is_forgotten_when_it_goes(end: str) -> None:
+    watch = Watch()
+    forged = meta("s-1", ORDERS, **FORGED[0])
+    watch.changed("ADDED", forged)
+    if end == "deleted":
+        watch.changed("DELETED", forged)
+    else:
+        watch.listed([])
+    assert watch.counts == {"Secret": 0}
+
+
+def test_of_a_flood_of_unreadable_secrets_a_hundred_of_each_namespace_are_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    watch = Watch()
+    for number in range(1000):
+        watch.changed("ADDED", meta(f"s-{number}", ORDERS, **FORGED[0]))
+    elsewhere = meta("s-1", SecretEvent("other", "orders", "u-1"), **FORGED[0])
+    watch.changed("ADDED", elsewhere)
+    assert len(caplog.records) == unreadable.MOST_NAMED + 2
+    assert "more than 100 objects of kind Secret in namespace shop" in caplog.text
+    assert "Secret other/secret-s-1 can't be read" in caplog.text
+    assert watch.counts == {"Secret": unreadable.MOST_NAMED + 1}
+
+
+def test_marks_of_ours_that_became_unreadable_concern_the_owner_that_was_known() -> None:
+    watch = Watch()
+    watch.changed("ADDED", meta("s-1", ORDERS))
+    notes = {names.OWNER_NAME: "no name"}
+    assert watch.changed("MODIFIED", meta("s-1", ORDERS, annotations=notes)) == [ORDERS]
+
+
+def test_a_copy_is_its_makers_and_told_as_one() -> None:
+    watch = Watch()
+    notes = {names.OWNER_NAME: "orders", names.SECRET: "shop/orders"}
+    told = watch.changed("ADDED", meta("s-1", ORDERS, annotations=notes))
+    copy = SecretCopy(
+        namespace="shop",
+        name="secret-s-1",
+        original="shop/orders",
+        owner_name="orders",
+        owner_uid="u-1",
+    )
+    assert told == [copy]
+    whole = meta("s-2", ORDERS, name="orders", annotations=notes)
+    assert watch.changed("ADDED", whole) == [ORDERS]
+
+
+_TEXTS = st.one_of(
+    st.text(max_size=40),
+    st.sampled_from(["x" * 2000, "a\nb", "orders", "u-1", "shop/orders", "shop/other", "../x"]),
+)
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | _TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+_OWN_NAMES = st.sampled_from([names.OWNER_UID, names.OWNER_NAME, names.SECRET, names.CONTENTS])
+_MAPPINGS = st.dictionaries(_OWN_NAMES, _VALUES, max_size=4)
+_OWNERS = st.lists(
+    st.dictionaries(st.sampled_from(["kind", "name", "uid"]), _TEXTS | _VALUES) | _VALUES,
+    max_size=3,
+)
+_METADATA = st.fixed_dictionaries(
+    {},
+    optional={
+        "uid": st.sampled_from(["s-1", "s-2"]) | _VALUES,
+        "namespace": st.just("shop") | _VALUES,
+        "name": st.just("orders") | _VALUES,
+        "labels": _MAPPINGS | _VALUES,
+        "annotations": _MAPPINGS | _VALUES,
+        "ownerReferences": _OWNERS | _VALUES,
+        "resourceVersion": st.just("7") | _VALUES,
+    },
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["ADDED", "MODIFIED", "DELETED"]), _METADATA | _VALUES)))
+def test_no_metadata_raises_and_none_is_kept_for_longer_than_its_secret(
+    events: list[tuple[str, object]],
+) -> None:
+    logging.getLogger("leaseholder.cluster.unreadable").setLevel(logging.CRITICAL)
+    watch = Watch()
+    for kind, found in events:
+        for news in watch.changed(kind, found):
+            assert isinstance(news, SecretEvent | SecretCopy)
+            assert names.is_name(news.namespace)
+            assert names.is_name(news.owner_name)
+            assert names.is_uid(news.owner_uid)
+    secrets = {
+        str(found["uid"]) for _, found in events if isinstance(found, dict) and "uid" in found
+    }
+    assert len(watch.known.owners) <= len(secrets)
+    watch.listed([])
+    assert len(watch.known.owners) == 0
+    assert watch.counts.get("Secret", 0) == 0
+    assert len(json.dumps(watch.counts)) < 100
 
 
 def test_pauses_grow_from_one_second_to_thirty() -> None:

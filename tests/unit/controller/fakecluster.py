@@ -36,7 +36,7 @@ class FakeCluster(fakes.Scripted):
         """The workloads that were restarted, in order."""
         self.namespaces: dict[str, ports.NamespaceView] = {}
         self.notes: list[tuple[str, ports.Note]] = []
-        self.events: asyncio.Queue[ports.SecretEvent] = asyncio.Queue()
+        self.events: asyncio.Queue[ports.SecretEvent | ports.SecretCopy] = asyncio.Queue()
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
 
@@ -260,7 +260,16 @@ class FakeCluster(fakes.Scripted):
     async def secrets_of(self, namespace: str, uid: str) -> Sequence[ports.SecretView]:
         async with self._call("list secrets"):
             here = [s for s in self.secrets.values() if s.namespace == namespace]
-            return [s for s in here if s.labels.get(names.OWNER_UID) == uid]
+            mine = [s for s in here if s.labels.get(names.OWNER_UID) == uid]
+            return [_unread(s) for s in mine[: ports.MOST_OWNED]]
+
+    async def secret_owners(self) -> Sequence[record.Holder]:
+        marks = ((s, s.annotations.get(names.OWNER_NAME)) for s in self.secrets.values())
+        return [
+            record.Holder(namespace=s.namespace, name=name, uid=s.labels[names.OWNER_UID])
+            for s, name in marks
+            if name is not None and names.OWNER_UID in s.labels
+        ]
 
     async def leases_shown(self) -> frozenset[str]:
         async with self._call("list secrets"):
@@ -331,7 +340,7 @@ class FakeCluster(fakes.Scripted):
             raise wire.conflict()
         return known
 
-    async def secret_events(self) -> AsyncIterator[ports.SecretEvent]:
+    async def secret_events(self) -> AsyncIterator[ports.SecretEvent | ports.SecretCopy]:
         while True:
             yield await self.events.get()
 
@@ -401,6 +410,11 @@ class FakeCluster(fakes.Scripted):
 
     def credentialing(self, access: ports.Access) -> ports.Credentialing:
         return wire.NoCredentials()
+
+
+def _unread(known: ports.SecretView) -> ports.SecretView:
+    """A Secret's metadata."""
+    return replace(known, keys=(), values=Credentials({}), is_read=False)
 
 
 def _merged(known: Mapping[str, str], wanted: Mapping[str, str | None]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from tests.unit.controller.test_renew import DUE, ends
 from tests.unit.controller.world import KEY, World, away, cluster_away, manifest
 
 LIFE = 3600
-READS = {"get dynamiclease", "list records", "list secrets"}
+READS = {"get dynamiclease", "list records", "list secrets", "get secret"}
 REFUSED = errors.Refused(Reason.DENIED, "the operator has no right to get dynamicleases")
 
 

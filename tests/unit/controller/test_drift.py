@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from leaseholder import errors
+from leaseholder import errors, ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLeaseStatus
@@ -199,6 +199,76 @@ async def test_a_uid_written_on_a_foreign_secret_does_nothing_to_the_lease_of_th
     assert world.records == [("Held", "lease-1")]
     assert [*world.provider.live] == ["lease-1"]
     assert KEY in world.cluster.secrets
+
+
+def copied(world: World, namespace: str, name: str, **changes: Any) -> tuple[str, str]:
+    """A copy of the Secret, marks and values and all, as replicators make them."""
+    whole = world.cluster.secrets[KEY]
+    world.cluster.user_writes_secret(
+        namespace,
+        name,
+        labels=whole.labels,
+        annotations=whole.annotations,
+        owner_uids=changes.get("owner_uids", ()),
+        values=dict(world.cluster.values[KEY]),
+    )
+    return namespace, name
+
+
+@pytest.mark.parametrize("owned", [False, True])
+@pytest.mark.parametrize("then", ["rotated", "deleted", "vanished", "renamed"])
+async def test_a_copy_that_somebody_made_is_left_alone(then: str, owned: bool) -> None:
+    world = await held()
+    owners = {"owner_uids": (world.holder.uid, "another") if owned else ()}
+    copies = [copied(world, SHOP, "copy", **owners), copied(world, "elsewhere", NAME)]
+    before = [world.cluster.secrets[copy] for copy in copies]
+    if then == "rotated":
+        write(world, DB_PASSWORD="edited")
+    elif then == "deleted":
+        world.cluster.user_deletes(*KEY)
+    elif then == "vanished":
+        world.cluster.vanish(*KEY)
+    else:
+        world.cluster.user_applies(manifest(target={"secretName": "other"}))
+    await world.settle()
+    await world.settle(after=600)
+    assert [world.cluster.secrets.get(copy) for copy in copies] == before
+    assert (KEY in world.cluster.secrets) is (then == "rotated")
+    assert (OTHER in world.cluster.secrets) is (then == "renamed")
+    stranger = Holder(namespace="elsewhere", name=NAME, uid=world.holder.uid)
+    world.holder, world.memory = stranger, type(world.memory)()
+    await world.settle()
+    assert [world.cluster.secrets.get(copy) for copy in copies] == before
+
+
+async def test_a_dynamiclease_that_wants_the_name_of_a_copy_says_that_it_is_not_ours() -> None:
+    world = await held()
+    copy = copied(world, SHOP, "other")
+    before = world.cluster.secrets[copy]
+    other = world.cluster.user_applies(manifest("other")).holder
+    world.holder, world.memory = other, type(world.memory)()
+    await world.settle()
+    assert world.cluster.leases[OTHER].status.conditions[0].reason == "SecretNotOurs"
+    assert world.cluster.secrets[copy] == before
+
+
+async def test_of_many_secrets_with_our_marks_few_are_read() -> None:
+    world = await held()
+    for number in range(100):
+        name = f"forged-{number}"
+        marks = {names.SECRET: f"{SHOP}/{name}", names.OWNER_NAME: NAME}
+        world.cluster.user_writes_secret(
+            SHOP,
+            name,
+            labels={names.OWNER_UID: world.holder.uid},
+            annotations=marks,
+            values={"FILL": "x" * 1000},
+        )
+    read = world.count("get secret")
+    view, _ = await world.look()
+    assert world.count("get secret") - read <= 3
+    assert sum(secret.is_read for secret in view.secrets) <= 3
+    assert len(view.secrets) <= ports.MOST_OWNED + 1
 
 
 async def test_foreign_keys_go_without_a_mint() -> None:

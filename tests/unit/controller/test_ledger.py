@@ -10,6 +10,7 @@ from leaseholder import errors, ports
 from leaseholder.api import lease, names
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import entry
+from leaseholder.controller import ledger as ledger_
 from leaseholder.controller.ledger import Ledger
 from tests.unit.controller.world import KEY, NAME, SHOP, World, manifest
 
@@ -166,3 +167,82 @@ async def test_what_is_to_be_done_is_found_although_it_was_seen_once(missed: str
         await world.passed()
         assert missed == "deletion" or controller.knows(world.dl)
         assert missed != "deletion" or KEY not in world.cluster.leases
+
+
+async def test_an_event_that_can_not_be_taken_ends_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    async with world.running() as controller, following(world):
+        await controller.offer(world.holder)
+        await world.passed()
+        world.cluster.events.put_nowait(ports.SecretEvent(SHOP, "canary" * 200, "x", "7"))
+        del world.cluster.secrets[KEY], world.cluster.values[KEY]
+        world.cluster.events.put_nowait(ports.SecretEvent(SHOP, NAME, world.holder.uid))
+        await world.trace.until(lambda: world.secret == "lease-2")
+    assert "an event of a Secret: unexpected ValidationError" in caplog.text
+    assert "canary" not in caplog.text
+
+
+async def test_a_dynamiclease_that_only_a_secret_names_gets_no_key_and_no_request() -> None:
+    world = World()
+    async with world.running() as controller, following(world):
+        await controller.offer(world.holder)
+        await world.passed()
+        taken, read = len(world.meter.lateness), world.count("list records")
+        for number in range(300):
+            event = ports.SecretEvent(SHOP, f"nobody-{number}", "strange", "7")
+            world.cluster.events.put_nowait(event)
+        known = ports.SecretEvent(SHOP, NAME, world.holder.uid, "999")
+        world.cluster.events.put_nowait(known)
+        await world.trace.until(lambda: len(world.meter.lateness) > taken)
+        await world.passed()
+        assert [holder.name for holder in controller.holders if holder.uid == "strange"] == []
+        assert world.count("list records") < read + 10
+
+
+async def test_of_those_that_only_secrets_name_a_few_are_looked_at_and_none_is_kept() -> None:
+    world = World()
+    for number in range(100):
+        world.cluster.user_writes_secret(
+            SHOP,
+            f"forged-{number}",
+            labels={names.OWNER_UID: f"strange-{number}"},
+            annotations={names.OWNER_NAME: "nobody", names.SECRET: f"{SHOP}/forged-{number}"},
+        )
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.passed()
+        await Ledger(world.cluster, controller, world.supplies).compare()
+        await world.passed(after=ledger_.INTERVAL)
+        left = sum(name.startswith("forged") for _, name in world.cluster.secrets)
+        assert left == 100 - ledger_.MOST_NAMED
+        assert [holder for holder in controller.holders if holder.name == "nobody"] == []
+
+
+def _copy(namespace: str, name: str = "copy", **owner: str) -> ports.SecretCopy:
+    marks = {"owner_name": NAME, "owner_uid": "nobody", **owner}
+    return ports.SecretCopy(namespace=namespace, name=name, original=f"{SHOP}/{NAME}", **marks)
+
+
+async def test_a_copy_is_told_once_at_its_dynamiclease_and_elsewhere_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    async with world.running() as controller, following(world):
+        await controller.offer(world.holder)
+        await world.passed()
+        for _ in range(5):
+            world.cluster.events.put_nowait(_copy(SHOP, owner_uid=world.holder.uid))
+            world.cluster.events.put_nowait(_copy("elsewhere"))
+        for number in range(100):
+            world.cluster.events.put_nowait(_copy("flooded", f"copy-{number}"))
+        await world.trace.until(lambda: world.cluster.events.empty())
+        await world.passed()
+    told = [note.message for _, note in world.cluster.notes if note.reason == "SecretCopied"]
+    assert [text.partition(",")[0] for text in told] == [
+        "Secret shop/copy is a copy of shop/orders"
+    ]
+    logged = [text for text in caplog.messages if "is a copy of" in text]
+    assert len(logged) == 1 + ledger_.MOST_COPIES
+    assert logged[0].startswith("Secret elsewhere/copy is a copy of shop/orders")

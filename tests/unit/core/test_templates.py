@@ -344,7 +344,7 @@ def test_the_examples_for_users_render() -> None:
         )
         rendered = templates.compiled(wanted.data, wanted.merge_policy).rendered(VALUES)
         assert set(wanted.data) <= set(rendered)
-    assert len(examples) == 3
+    assert len(examples) == 4
 
 
 def test_the_table_of_filters_for_users_is_right_and_whole() -> None:

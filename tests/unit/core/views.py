@@ -171,7 +171,8 @@ def secret(
     dl: DynamicLease | None = None,
 ) -> ports.SecretView:
     """A Secret as we write it for ``dl``; ``shows`` is the record that it was delivered for."""
-    wanted, values = dl or lease(), Credentials(dict.fromkeys(keys, "x"))
+    wanted = dl or lease({"target": {"secretName": name}})
+    values = Credentials(dict.fromkeys(keys, "x"))
     notes: Mapping[str, str | None] = {names.OWNER_NAME: HOLDER.name}
     if shows is not None:
         filling = contents.filled(wanted, shows, values.reveal())

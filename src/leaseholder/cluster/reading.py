@@ -1,0 +1,80 @@
+"""Objects of ours, read with the models: one that can't be read hides no other.
+
+A tenant writes DynamicLeases and LeaseProviders, and another version of ours may have written
+anything. What can't be read is reported by its name once, counted, and left out of lists.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from leaseholder import errors
+from leaseholder.cluster import patches, unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads objects, and says what can't be read."""
+
+    unread: unreadable.Unreadable
+
+    def read(self, model: type[patches.Kind], body: Mapping[str, Any]) -> patches.Kind:
+        """An object that is there.
+
+        Raises:
+            Unreadable: it can't be read.
+        """
+        try:
+            found = patches.read(model, body)
+        except errors.Unreadable as error:
+            self.unread.found(model.KIND, *_place(body), error.sentence)
+            raise
+        self.unread.fine(model.KIND, found.metadata.namespace, found.metadata.name)
+        return found
+
+    def found(
+        self,
+        model: type[patches.Kind],
+        body: Mapping[str, Any] | None,
+        namespace: str,
+        name: str,
+    ) -> patches.Kind | None:
+        """An object by its name, None where there is none.
+
+        Raises:
+            Unreadable: it can't be read.
+        """
+        if body is not None:
+            return self.read(model, body)
+        self.unread.fine(model.KIND, namespace, name)
+        return None
+
+    def readable(
+        self,
+        model: type[patches.Kind],
+        items: Iterable[Mapping[str, Any]],
+        *,
+        within: str | None = None,
+    ) -> list[patches.Kind]:
+        """Those that can be read.
+
+        Args:
+            model: their kind.
+            items: what a list answered.
+            within: they are all of that namespace, or of all where it is empty; None: just some.
+        """
+        found, broken = list[patches.Kind](), set[tuple[str, str]]()
+        for item in items:
+            try:
+                found.append(self.read(model, item))
+            except errors.Unreadable:
+                broken.add(_place(item))
+        if within is not None:
+            self.unread.listed(model.KIND, within, broken)
+        return found
+
+
+def _place(body: Mapping[str, Any]) -> tuple[str, str]:
+    """Namespace and name."""
+    meta = patches.metadata(body)
+    return str(meta.get("namespace") or ""), str(meta.get("name") or "")
