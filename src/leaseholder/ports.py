@@ -35,8 +35,8 @@ class Capabilities:
     one."""
     slots: Literal["One", "Many"] = "Many"
     """One: a shared account, where a newer lease kills the older one's credentials."""
-    minimum_ttl: int = 1
-    """Shortest lifetime or extension that the provider takes, in seconds."""
+    minimum_extension: int = 1
+    """Shortest extension that the provider takes, in seconds; its shortest ttl is the adapter's."""
     settle: int = 0
     """Seconds after which a late commit of a lost mint must be visible."""
     replica_lag: int = 0

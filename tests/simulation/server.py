@@ -49,7 +49,7 @@ KINDS: Final = {
                 revocable=True,
                 verifiable=True,
                 recoverable=True,
-                minimum_ttl=5,
+                minimum_extension=5,
                 settle=40,
                 replica_lag=50,
             ),
@@ -214,7 +214,7 @@ class Server:
             raise errors.CannotExtend(Reason.CANNOT_EXTEND, "its kind can't be extended")
         # Extensions add up: what is sent is the difference to the expiry that the caller knows.
         added = (until - lease.expires_at).total_seconds()
-        if self.kind.can.minimum_ttl > max(added, 1):
+        if self.kind.can.minimum_extension > max(added, 1):
             raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, "too short an extension")
         longer = self._end(minted) + timedelta(seconds=max(0, added))
         latest = minted.lease.latest

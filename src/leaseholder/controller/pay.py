@@ -126,6 +126,7 @@ class Payer:
             await self.cluster.emit(view.lease, ports.Note("Normal", Reason.REVOKED, text))
 
     async def _failed(self, view: View, record: LeaseRecord, error: errors.ProviderError) -> None:
+        view.memory.poked = False
         reason = Reason.AUTH_GONE if error.reason == Reason.AUTH_MISSING else error.reason
         self.meter.revoked(reason)
         if isinstance(error, errors.Unavailable) and error.retry_after is not None:

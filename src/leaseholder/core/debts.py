@@ -19,6 +19,8 @@ from leaseholder.core.view import View
 
 REVERSIBLE: Final = frozenset({Reason.SUPERSEDED, Reason.UNDELIVERED, Reason.UNCLEAR})
 """Reasons that a Secret which names the lease after all proves wrong."""
+LOGIN_FAILED: Final = frozenset({Reason.AUTH_GONE, Reason.LOGIN_REFUSED})
+"""What a last try may have met that other credentials put right."""
 UNKNOWN_LAG: Final = 60
 """Seconds that a read may trail a write at a provider that can't be asked."""
 UNKNOWN_LIFE: Final = timedelta(days=1)
@@ -122,8 +124,15 @@ def _end(view: View, record: LeaseRecord) -> datetime:
 
 
 def _when_due(view: View, record: LeaseRecord) -> datetime | None:
-    """When the next try is due, None when it is now."""
-    next_at = _revocation(record).next_at
+    """When the next try is due, None when it is now.
+
+    A login that failed is tried at once where something changed, such as the provider: it sends
+    nothing while the credentials stay the same.
+    """
+    revocation = _revocation(record)
+    if view.memory.poked and revocation.last_reason in LOGIN_FAILED:
+        return None
+    next_at = revocation.next_at
     return next_at if next_at is not None and view.now < next_at else None
 
 

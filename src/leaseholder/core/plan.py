@@ -115,7 +115,7 @@ def least_extension(can: ports.Capabilities) -> int:
     extension soon after the last one would add to the end before that, and may even shorten the
     lease. Moments are whole seconds, hence one more.
     """
-    return max(can.minimum_ttl, can.replica_lag + 1 if can.replica_lag else 0)
+    return max(can.minimum_extension, can.replica_lag + 1 if can.replica_lag else 0)
 
 
 def _aged(lease: DynamicLease, record: LeaseRecord) -> datetime | None:

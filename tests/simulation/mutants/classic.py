@@ -141,7 +141,7 @@ def gone_at_first_sight() -> list[Patch]:
     story="swallowed",
 )
 def extended_too_soon() -> list[Patch]:
-    return [swap(plan, "least_extension", lambda can: can.minimum_ttl)]
+    return [swap(plan, "least_extension", lambda can: can.minimum_extension)]
 
 
 @switched_off(

@@ -27,7 +27,7 @@ CAN = ports.Capabilities(
     revocable=True,
     verifiable=True,
     recoverable=True,
-    minimum_ttl=60,
+    minimum_extension=60,
     settle=30,
     replica_lag=60,
 )
@@ -206,7 +206,7 @@ class FakeProvider(Scripted):
         async with self._call("extend"):
             known = self._known(lease)
             added = until - lease.expires_at
-            if added < timedelta(seconds=self.can.minimum_ttl):
+            if added < timedelta(seconds=self.can.minimum_extension):
                 raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, "too short an extension")
             longer = replace(known, expires_at=known.expires_at + added * self.adds)
             if known.latest is not None and longer.expires_at > known.latest:

@@ -107,6 +107,28 @@ async def test_a_provider_that_does_not_answer_keeps_the_debt(
     assert await world.settle(after=5) == steps.Release()
 
 
+@pytest.mark.parametrize(
+    ("failure", "at_once"),
+    [
+        (denied(Reason.AUTH_MISSING), True),
+        (denied(Reason.LOGIN_REFUSED), True),
+        (denied(Reason.DENIED), False),
+        (away(), False),
+    ],
+)
+async def test_a_login_that_failed_is_tried_as_soon_as_something_changes(
+    failure: errors.ProviderError, at_once: bool
+) -> None:
+    world = await deleted()
+    world.provider.before("revoke", failure, failure)
+    await world.settle()
+    world.memory.poked = True
+    await world.settle()
+    assert debt(world).attempts == (2 if at_once else 1), "once for each change"
+    world.memory.poked = True
+    assert (await world.settle() == steps.Release()) is at_once
+
+
 async def test_a_debt_outlives_its_dynamiclease() -> None:
     world = await deleted()
     world.provider.before("revoke", away())

@@ -162,7 +162,7 @@ async def test_a_lease_that_another_process_just_extended_to_its_end_is_not_repl
 async def test_a_renew_command_at_full_life_does_not_count_as_an_extension_that_adds_nothing() -> (
     None
 ):
-    world = World(can=replace(fakes.CAN, minimum_ttl=0, replica_lag=0))
+    world = World(can=replace(fakes.CAN, minimum_extension=0, replica_lag=0))
     await world.settle()
     await world.settle()
     world.cluster.user_applies(manifest(annotations={names.RENEW: "now"}))
@@ -181,7 +181,7 @@ async def test_an_extension_that_adds_nothing_makes_the_lease_be_replaced() -> N
 
 
 async def test_an_extension_waits_until_every_replica_shows_the_last_one() -> None:
-    world = World(can=replace(fakes.CAN, minimum_ttl=1, replica_lag=60))
+    world = World(can=replace(fakes.CAN, minimum_extension=1, replica_lag=60))
     await world.settle()
     await world.settle(after=60)
     world.cluster.user_applies(manifest(annotations={names.RENEW: "now"}))

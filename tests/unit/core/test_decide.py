@@ -32,7 +32,7 @@ CAPABILITIES = st.builds(
     verifiable=FLAGS,
     recoverable=FLAGS,
     slots=st.sampled_from(["Many", "Many", "One"]),
-    minimum_ttl=st.sampled_from([1, 60, 3000]),
+    minimum_extension=st.sampled_from([1, 60, 3000]),
     settle=st.sampled_from([0, 60]),
     replica_lag=st.sampled_from([0, 60]),
 )

@@ -12,6 +12,7 @@ from leaseholder.core import plan, project
 from leaseholder.core.plan import Need, Plan
 from leaseholder.core.view import Memory, View
 from tests.unit.core import views
+from tests.unit.providers import phasebench
 
 UNRENEWABLE = replace(views.CAN, renewable=False)
 
@@ -61,8 +62,18 @@ def test_the_strategy_renew_replaces_nothing_before_its_end() -> None:
 
 
 def test_an_extension_under_the_minimum_of_the_provider_waits() -> None:
-    can = replace(views.CAN, minimum_ttl=3000)
+    can = replace(views.CAN, minimum_extension=3000)
     assert planned(views.holding(can=can)) == Plan("Renew", views.at(3540 - 600))
+
+
+@pytest.mark.parametrize("ttl", ["60s", "62s", "64s"])
+def test_the_shortest_leases_of_phase_are_extended_though_no_lease_is_shorter(ttl: str) -> None:
+    """Phase issues none under a minute, and adds any number of seconds to one."""
+    adapter = phasebench.bench().adapter
+    dl = views.lease({"ttl": ttl, "renewal": {"strategy": "Renew"}})
+    found = planned(views.holding(dl, can=adapter.capabilities({})))
+    assert found.strategy == "Renew"
+    assert views.at(3540 - 30) < found.at < views.at(3540 - 10)
 
 
 def test_a_lease_is_replaced_at_its_greatest_age_even_where_it_can_be_extended() -> None:

@@ -12,7 +12,7 @@ from leaseholder.core.steps import Acquire, Idle, Look
 from leaseholder.core.view import Memory, View
 from tests.unit.core import views
 
-UNPROVEN = replace(views.CAN, renewal="Unproven", minimum_ttl=1)
+UNPROVEN = replace(views.CAN, renewal="Unproven", minimum_extension=1)
 RENEW: dict[str, Any] = {"renewal": {"strategy": "Renew"}}
 
 

@@ -26,7 +26,7 @@ CAN = ports.Capabilities(
     revocable=True,
     verifiable=True,
     recoverable=True,
-    minimum_ttl=1,
+    minimum_extension=1,
     settle=30,
     replica_lag=60,
 )

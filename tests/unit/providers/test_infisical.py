@@ -126,7 +126,7 @@ async def test_each_kind_can_do_what_it_can(
     able = bench.adapter.capabilities(issued.lease.handle)
     assert (able.renewable, able.revocable, able.slots) == (renewable, revocable, slots)
     assert (able.verifiable, able.recoverable) == (True, True)
-    assert (able.minimum_ttl, able.settle, able.replica_lag) == (60, 160, 60)
+    assert (able.minimum_extension, able.settle, able.replica_lag) == (60, 160, 60)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def capabilities(
         verifiable=True,
         recoverable=handle.get("recoverable", tagging) is True,
         slots="One" if handle.get("slots") == "One" else "Many",
-        minimum_ttl=known.minimum_ttl_seconds,
+        minimum_extension=known.minimum_ttl_seconds,
         settle=known.settle_seconds,
         replica_lag=known.replica_lag_seconds,
     )

@@ -229,7 +229,7 @@ class Phase:
             recoverable=self._exclusive,
             found_by="OwnerAndTime",
             renewal="Unproven",
-            minimum_ttl=self._settings.minimum_ttl_seconds,
+            minimum_extension=renewals.LEAST,
             settle=self._settings.settle_seconds,
             replica_lag=self._settings.replica_lag_seconds,
         )
