@@ -242,6 +242,8 @@ class SecretView:
     """False: only its metadata is known; keys and values are empty."""
     owner_uids: tuple[str, ...] = ()
     deleting: bool = False
+    immutable: bool = False
+    """Its data can't be changed, only deleted with it."""
     values: Credentials = field(default_factory=lambda: Credentials({}), repr=False, compare=False)
     """Its data, as far as it is text."""
 

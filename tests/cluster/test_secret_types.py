@@ -1,4 +1,4 @@
-"""Secrets of Kubernetes' own types, and keys that no Secret can hold, on a real API server."""
+"""Secrets that take not just any data: of Kubernetes' own types, immutable, with odd keys."""
 
 import asyncio
 import collections.abc
@@ -226,6 +226,37 @@ async def test_replace_without_the_types_keys_is_refused_when_it_is_applied(
     assert f"a Secret of type kubernetes.io/{kind} needs" in refused.value.message
 
 
+async def test_an_immutable_secret_is_told_at_once_and_made_again_when_it_is_deleted(
+    site: sites.Site,
+) -> None:
+    await site.lease("frozen", ttl="1h", rotation={"overlap": "0s"})
+    first = (await site.ready("frozen"))["status"]["lease"]["id"]
+    await site.client.patch("Secret", "frozen", site.namespace, {"immutable": True})
+    found = await site.reason("frozen", "SecretWriteRefused")
+    ready = kube.condition(found, "Ready")
+    assert ready["status"] == "True", "what is in it is good"
+    assert "Secret frozen is immutable" in ready["message"]
+    assert "delete it, and it is made again, with a new lease" in ready["message"]
+    assert kube.condition(found, "Stalled")["status"] == "True"
+    change = {"metadata": {"annotations": {"leaseholder.dev/rotate": "now"}}}
+    await site.client.patch("DynamicLease", "frozen", site.namespace, change)
+    template = {"metadata": {"labels": {"team": "shop"}}, "data": {"user": "{{ DB_USERNAME }}"}}
+    wanted = {"spec": {"target": {"template": template}}}
+    await site.client.patch("DynamicLease", "frozen", site.namespace, wanted)
+    await _tried_again(site, "frozen", failures=1)
+    assert [one["status"]["leaseId"] for one in await site.records("frozen")] == [first]
+    assert await site.logs_in("frozen")
+    await site.client.delete("Secret", "frozen", site.namespace)
+    await site.until(
+        "frozen",
+        lambda found: kube.is_ready(found) and (found or {})["status"]["lease"]["id"] != first,
+        what="another lease",
+    )
+    assert await site.logs_in("frozen")
+    values = await site.credentials("frozen")
+    assert values["user"] == values["DB_USERNAME"]
+
+
 def _giving(server: rogue.Rogue, data: dict[str, str]) -> rogue.Answer:
     """Issue a lease with these values."""
 
@@ -237,11 +268,11 @@ def _giving(server: rogue.Rogue, data: dict[str, str]) -> rogue.Answer:
     return answer
 
 
-async def _tried_again(site: sites.Site, name: str) -> None:
-    """Wait until the delivery was tried again, and was refused again."""
+async def _tried_again(site: sites.Site, name: str, *, failures: int = 2) -> None:
+    """Wait until the delivery was tried, and was refused, so many times."""
 
     def again(found: kube.Object | None) -> bool:
         retry: dict[str, typing.Any] = ((found or {}).get("status") or {}).get("retry") or {}
-        return int(retry.get("failures", 0)) >= 2
+        return int(retry.get("failures", 0)) >= failures
 
-    await site.until(name, again, what="a second try")
+    await site.until(name, again, what="another try")

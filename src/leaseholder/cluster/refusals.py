@@ -21,6 +21,8 @@ _POLICY: Final = re.compile(
 )
 """How a message begins that tells whose rule it is (apiserver: admission/plugin/webhook/errors,
 admission/plugin/policy/validating). What that one says comes after it."""
+_IMMUTABLE: Final = "field is immutable when `immutable` is set"
+"""What the API server says of the data of an immutable Secret (apis/core/validation)."""
 _WRITES: Final = frozenset({"create", "patch", "delete"})
 _WORKLOADS: Final = "leaseholder-workloads"
 _AWAY: Final = frozenset({401, 408, 429})
@@ -92,6 +94,8 @@ def _refusal(verb: str, place: places.Place, code: int, status: Mapping[str, Any
         return "not found"
     if code == 413:
         return "it is too large"
+    if any(_IMMUTABLE in str(cause.get("message", "")) for cause in _causes(status)):
+        return "it is immutable: delete it, and it is made again, with a new lease"
     fields = ", ".join(sorted(set(_fields(status))))
     return f"the API server finds it invalid ({code})" + (f", see {fields}" if fields else "")
 

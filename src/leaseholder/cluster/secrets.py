@@ -137,6 +137,7 @@ def view(body: Mapping[str, Any], *, is_read: bool = True) -> ports.SecretView:
         is_read=is_read,
         owner_uids=tuple(owner["uid"] for owner in meta.get("ownerReferences") or ()),
         deleting="deletionTimestamp" in meta,
+        immutable=body.get("immutable") is True,
         values=Credentials(dict(_texts(body.get("data") or {}))),
     )
 

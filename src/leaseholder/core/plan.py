@@ -193,6 +193,13 @@ def obstacle(view: View, lease: DynamicLease) -> Failure | None:
             "another target.secretName",
             permanent=True,
         )
+    if view.target is not None and view.target.immutable:
+        return Failure(
+            reason=Reason.WRITE_REFUSED,
+            sentence=f"Secret {lease.secret_name} is immutable, so that no other credentials can "
+            "be written into it: delete it, and it is made again, with a new lease",
+            permanent=True,
+        )
     broken = template_fault(view, lease)
     if broken is not None:
         return broken

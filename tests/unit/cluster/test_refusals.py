@@ -121,6 +121,14 @@ def test_an_invalid_object_names_its_fields_up_to_the_first_key() -> None:
     assert CANARY not in error.sentence
 
 
+def test_an_immutable_secret_is_told_by_that_word() -> None:
+    immutable = "Forbidden: field is immutable when `immutable` is set"
+    causes = [{"field": "data", "message": f"{immutable} {CANARY}"}]
+    error = translated(422, status("Invalid", CANARY, causes=causes))
+    assert "it is immutable: delete it" in error.sentence
+    assert CANARY not in error.sentence
+
+
 def test_details_of_any_shape_are_survived() -> None:
     odd: tuple[dict[str, Any], ...] = (
         {"details": None},

@@ -198,6 +198,16 @@ def test_a_command_longer_than_status_can_hold_is_cut() -> None:
     assert plan.rotate_nonce(told) == ""
 
 
+def test_an_immutable_secret_stands_in_the_way_and_is_told_while_its_lease_lives() -> None:
+    seen = views.holding()
+    assert seen.target is not None
+    frozen = replace(seen, target=replace(seen.target, immutable=True))
+    failure = plan.obstacle(frozen, views.lease())
+    assert failure is not None
+    assert (failure.reason, failure.permanent) == (Reason.WRITE_REFUSED, True)
+    assert "delete it, and it is made again, with a new lease" in failure.sentence
+
+
 def test_a_contested_secret_stands_in_the_way() -> None:
     failure = plan.obstacle(views.view(target_contested=True), views.lease())
     assert failure is not None
