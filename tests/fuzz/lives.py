@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
-import httpx
+import httpx2
 
 from leaseholder import errors, ports
 from leaseholder.api import provider, record
@@ -50,13 +50,13 @@ class Spoiling:
     count: int
     """So many answers are."""
 
-    def __call__(self, answer: httpx.Response) -> httpx.Response:
+    def __call__(self, answer: httpx2.Response) -> httpx2.Response:
         number = len(self.server.requests) - 1
         if not self.first <= number < self.first + self.count:
             return answer
         status, headers, content = self.mess.made_of(answer.status_code, answer.content)
         raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-        return httpx.Response(status, headers=raw, stream=httpx.ByteStream(content))
+        return httpx2.Response(status, headers=raw, stream=httpx2.ByteStream(content))
 
 
 @dataclass
@@ -199,8 +199,8 @@ def openbao(mess: answers.Mess, first: int, count: int) -> Life:
     say = bench.server.say
     say("POST", baosupport.RENEW, baosupport.renewed(5400))
     say("POST", baosupport.RENEW_TOKEN, baosupport.auth(lease_duration=5400))
-    say("POST", baosupport.REVOKE, httpx.Response(204))
-    say("POST", baosupport.REVOKE_TOKEN, httpx.Response(204))
+    say("POST", baosupport.REVOKE, httpx2.Response(204))
+    say("POST", baosupport.REVOKE_TOKEN, httpx2.Response(204))
     held = ports.Lease(
         id=baosupport.LEASE_ID,
         source=baosupport.SOURCE,
@@ -216,7 +216,7 @@ def _life(
 ) -> Life:
     first, count = when
     bench.server.spoil = Spoiling(bench.server, mess, first, count)
-    bench.server.elsewhere = [httpx.Response(404, json={"errors": ["no handler for route"]})]
+    bench.server.elsewhere = [httpx2.Response(404, json={"errors": ["no handler for route"]})]
     return Life(bench.clock, bench.server, bench.adapter, source, held)
 
 

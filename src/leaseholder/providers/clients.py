@@ -1,91 +1,227 @@
-"""One httpx client: whom it trusts, what it keeps to itself, how much of an answer it takes.
+"""One provider's client: whom it trusts, what it keeps to itself, how much of an answer it takes.
 
 Servers may be a tenant's own: they get no redirect followed, no cookie back, and no more room than
-an honest answer needs.
+an honest answer needs. So httpx2's transport is used without httpx2's client, which would read
+cookies, unpack what nobody asked to be packed, and log urls.
 """
 
 import asyncio
+import contextlib
 import functools
 import logging
 import ssl
-from http import cookiejar
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Final
 
-import httpx
+import httpx2
 
 import leaseholder
-from leaseholder import errors
+from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import dialing
+from leaseholder.providers import dialing, room, transport
 
 _KEEP_ALIVE: Final = 4.0
 """Shorter than servers' usual 5 s: a mint on a connection that the server is just closing would
 be an unclear one."""
-_MOST_READ: Final = 8 * 2**20
-"""Bytes that the answer to a GET may have: a list of some ten thousand leases."""
-_MOST_DONE: Final = 2 * 2**20
-"""Bytes that any other answer may have: twice what a Secret can hold."""
-_CONTEXTS: Final = 64
+_CONTEXTS: Final = 16
+_CIPHERS: Final = "@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM"
+"""Python's own list, without those where the server says how large a number we raise to what."""
+_HEADERS: Final = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "User-Agent": f"leaseholder/{leaseholder.__version__}",
+}
+
+
+_WHOLE: Final = ("https://", "http://")
 
 
 class Unreadable(Exception):
     """An answer is too large, or compressed, which could make it too large when unpacked."""
 
 
-async def new(
-    base_url: str,
-    *,
-    bundle: str | None,
-    dialer: dialing.Dialer,
-    transport: httpx.AsyncBaseTransport | None,
-) -> httpx.AsyncClient:
-    """A client for one provider; ``transport`` takes the network's place.
-
-    Raises:
-        Unavailable: the CA bundle can't be read.
-    """
-    _hush()
-    context = await asyncio.to_thread(_tls, bundle)
-    return httpx.AsyncClient(
-        base_url=base_url,
-        follow_redirects=False,
-        trust_env=False,
-        headers={
-            "User-Agent": f"leaseholder/{leaseholder.__version__}",
-            "Accept-Encoding": "identity",
-        },
-        cookies=cookiejar.CookieJar(cookiejar.DefaultCookiePolicy(allowed_domains=[])),
-        transport=transport or dialing.Transport(context, dialer, keep_alive=_KEEP_ALIVE),
-    )
+class Late(Exception):
+    """It was too late for a request when a connection was there."""
 
 
-async def answered(
-    client: httpx.AsyncClient, request: httpx.Request
-) -> tuple[httpx.Response, bytes]:
-    """The answer to a request, and its content.
+class Writing:
+    """Told by httpcore2 what it does with a request."""
 
-    Raises:
-        Unreadable: it goes beyond all bounds.
-        httpx.HTTPError, dialing.Refused: there is none.
-    """
-    most, content = _MOST_READ if request.method == "GET" else _MOST_DONE, bytearray()
-    response = await client.send(request, stream=True)
-    try:
-        if response.headers.get("content-encoding", "identity") != "identity":
-            raise Unreadable
-        async for chunk in response.aiter_bytes():
-            content += chunk
-            if len(content) > most:
+    def __init__(self, is_late: Callable[[], bool]) -> None:
+        """``is_late`` is asked once more after connecting, right before the socket write."""
+        self._is_late = is_late
+        self.began = False
+        """The server may have seen something of it."""
+
+    async def __call__(self, event: str, _: Mapping[str, Any]) -> None:
+        """Take note of an event.
+
+        Raises:
+            Late: it isn't to be written any more.
+        """
+        if not event.endswith("send_request_headers.started"):
+            return
+        if self._is_late():
+            raise Late
+        self.began = True
+
+
+class Client:
+    """Sends requests to one server, and reads its answers."""
+
+    def __init__(self, base_url: str, network: httpx2.AsyncBaseTransport) -> None:
+        """No connection is made yet."""
+        self._base_url = base_url.rstrip("/")
+        self._network = network
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str],
+        headers: Mapping[str, str],
+        content: bytes | None,
+        timeout: httpx2.Timeout,
+        most: int,
+        trace: Writing,
+    ) -> httpx2.Request:
+        """A request to the server, ready to be sent.
+
+        Args:
+            method: GET, POST …
+            path: below the base URL; or a whole url.
+            params: the query.
+            headers: beside those that every request has.
+            content: the body, if there is one.
+            timeout: of connecting and of silences.
+            most: bytes that the content of the answer may have.
+            trace: told what happens to it.
+
+        Raises:
+            httpx2.InvalidURL: there is no such address.
+        """
+        return httpx2.Request(
+            method,
+            path if path.startswith(_WHOLE) else f"{self._base_url}/{path.lstrip('/')}",
+            params=params or None,
+            headers={**_HEADERS, **headers},
+            content=content,
+            extensions={"timeout": timeout.as_dict(), "trace": trace, "most": most},
+        )
+
+    async def answer(
+        self, request: httpx2.Request, share: room.Share
+    ) -> tuple[httpx2.Response, bytearray]:
+        """The answer to a request, and its content, for which there is room.
+
+        Raises:
+            Unreadable, bounds.Unbounded: it goes beyond all bounds.
+            room.NoRoom: other answers take all the memory.
+            httpx2.HTTPError, dialing.Refused: there is none.
+        """
+        content, most = bytearray(), request.extensions["most"]
+        response = await self._network.handle_async_request(request)
+        try:
+            if response.headers.get("content-encoding", "identity") != "identity":
                 raise Unreadable
-    finally:
-        await response.aclose()
-    return response, bytes(content)
+            assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101
+            async for part in response.stream:
+                if len(content) + len(part) > most:
+                    raise Unreadable
+                share.hold(len(content) + len(part))
+                content += part
+        finally:
+            await response.aclose()
+        return response, content
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._network.aclose()
+
+
+class Clients:
+    """The client that trusts the CA bundle as it is now, and older ones while they are in use."""
+
+    def __init__(
+        self,
+        base_url: str,
+        credentialing: ports.Credentialing,
+        dialer: dialing.Dialer,
+        network: httpx2.AsyncBaseTransport | None,
+    ) -> None:
+        """No connection is made yet; ``network`` takes the network's place."""
+        _hush()
+        self._base_url = base_url
+        self._credentialing = credentialing
+        self._dialer = dialer
+        self._network = network
+        self._building = asyncio.Lock()
+        self._client: Client | None = None
+        self._bundle: str | None = None
+        self._users: dict[Client, int] = {}
+
+    @contextlib.asynccontextmanager
+    async def current(self) -> AsyncIterator[Client]:
+        """The client, kept open for so long.
+
+        Raises:
+            Unavailable: the CA bundle can't be read.
+        """
+        async with self._building:
+            if self._client is None:
+                self._bundle = await self._credentialing.ca_bundle()
+                self._client = await self._made()
+            client = self._client
+        self._users[client] = self._users.get(client, 0) + 1
+        try:
+            yield client
+        finally:
+            self._users[client] -= 1
+            if not self._users[client]:
+                del self._users[client]
+                if client is not self._client:
+                    await client.aclose()
+
+    async def is_replaced(self, used: Client) -> bool:
+        """Whether there is another client to try, because the CA bundle has changed.
+
+        Raises:
+            Unavailable: the CA bundle can't be read.
+        """
+        async with self._building:
+            if self._client is not used:
+                return True
+            bundle = await self._credentialing.ca_bundle()
+            if bundle == self._bundle:
+                return False
+            self._bundle = bundle
+            self._client = await self._made()
+            if used not in self._users:
+                await used.aclose()
+            return True
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        client, self._client = self._client, None
+        for one in {*self._users, *([client] if client is not None else [])}:
+            await one.aclose()
+
+    async def _made(self) -> Client:
+        context = await asyncio.to_thread(_tls, self._bundle)
+        network = self._network or transport.Transport(
+            context, self._dialer, keep_alive=_KEEP_ALIVE
+        )
+        return Client(self._base_url, network)
 
 
 @functools.lru_cache(_CONTEXTS)
 def _tls(bundle: str | None) -> ssl.SSLContext:
     """What trusts the system's CAs and those of the bundle; shared, because it takes memory."""
     context = ssl.create_default_context()
+    # A server could ask for the next handshake in the middle of an answer, in the loop's thread.
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_ciphers(_CIPHERS)
     if bundle is None:
         return context
     try:
@@ -99,6 +235,6 @@ def _tls(bundle: str | None) -> ssl.SSLContext:
 
 
 def _hush() -> None:
-    """Keep httpx's and httpcore's own logs out of ours: they show URLs, headers, exceptions."""
-    for name in ("httpx", "httpcore"):
+    """Keep httpx2's and httpcore2's own logs out of ours: they show URLs, headers, exceptions."""
+    for name in ("httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.WARNING)

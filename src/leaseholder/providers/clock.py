@@ -17,6 +17,10 @@ JUMP: Final = timedelta(seconds=30)
 """A ``Date`` that is off by more from the one before, carried on, means that a clock was set."""
 
 
+_LONGEST: Final = 64
+"""Characters of a ``Date``; what takes longer ones apart takes long for it."""
+
+
 class ProviderClock:
     """Now, as the provider sees it, in whole seconds."""
 
@@ -57,7 +61,7 @@ class ProviderClock:
 
 
 def _parse(date: str | None) -> datetime | None:
-    if date is None:
+    if date is None or len(date) > _LONGEST:
         return None
     try:
         stated = utils.parsedate_to_datetime(date)

@@ -9,14 +9,12 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
-import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
-import httpcore
-import httpx
+import httpcore2
 
-from leaseholder.providers import hosts
+from leaseholder.providers import hosts, streams
 
 Endpoint = tuple[str, int]
 """A host and a port."""
@@ -30,8 +28,8 @@ class Refused(Exception):
     """The name stands for an address that isn't called; carries no text of anybody's."""
 
 
-class Dialer(httpcore.AsyncNetworkBackend):
-    """Makes connections for httpx."""
+class Dialer(httpcore2.AsyncNetworkBackend):
+    """Makes connections for httpcore2."""
 
     def __init__(
         self,
@@ -39,7 +37,7 @@ class Dialer(httpcore.AsyncNetworkBackend):
         api_server: Endpoint | None = None,
         *,
         resolve: Resolve | None = None,
-        inner: httpcore.AsyncNetworkBackend | None = None,
+        inner: httpcore2.AsyncNetworkBackend | None = None,
     ) -> None:
         """No connection is made yet.
 
@@ -53,7 +51,7 @@ class Dialer(httpcore.AsyncNetworkBackend):
         self._allowed = allowed
         self._api_server = api_server
         self._resolve = resolve or addresses_of
-        self._inner = inner or httpcore.AnyIOBackend()
+        self._inner = inner or streams.Network()
 
     async def connect_tcp(
         self,
@@ -62,16 +60,16 @@ class Dialer(httpcore.AsyncNetworkBackend):
         timeout: float | None = None,
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
+    ) -> httpcore2.AsyncNetworkStream:
         """Connect to one of the addresses of ``host``, in the order of the lookup.
 
         Raises:
             Refused: one of them isn't to be called; none was.
-            httpcore.ConnectError, httpcore.ConnectTimeout: nobody answers there.
+            httpcore2.ConnectError, httpcore2.ConnectTimeout: nobody answers there.
         """
         patience = PATIENCE if timeout is None else timeout
         found = await self._judged(host, port, patience)
-        error: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
+        error: httpcore2.ConnectError | httpcore2.ConnectTimeout | None = None
         for address in found:
             try:
                 return await self._inner.connect_tcp(
@@ -81,20 +79,20 @@ class Dialer(httpcore.AsyncNetworkBackend):
                     local_address=local_address,
                     socket_options=socket_options,
                 )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as failed:
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as failed:
                 error = failed
-        raise error or httpcore.ConnectError("no address")
+        raise error or httpcore2.ConnectError("no address")
 
     async def _judged(self, host: str, port: int, patience: float) -> list[str]:
         found: list[str] = []
         own: set[hosts.Address] = set()
-        trouble: type[Exception] = httpcore.ConnectError
+        trouble: type[Exception] = httpcore2.ConnectError
         try:
             async with asyncio.timeout(patience):
                 found = await self._resolve(host, port)
                 own = await self._own()
         except TimeoutError:
-            trouble, found = httpcore.ConnectTimeout, []
+            trouble, found = httpcore2.ConnectTimeout, []
         except (OSError, UnicodeError):
             found = []
         if not found:
@@ -115,21 +113,6 @@ class Dialer(httpcore.AsyncNetworkBackend):
         with contextlib.suppress(OSError, UnicodeError):
             return {ipaddress.ip_address(one) for one in await self._resolve(*self._api_server)}
         return set()
-
-
-class Transport(httpx.AsyncHTTPTransport):
-    """httpx's own transport, with connections made by ``Dialer``.
-
-    httpx offers no parameter for that, so its pool is replaced. Proxies that the environment
-    names aren't used: they would look names up where nobody judges the addresses.
-    """
-
-    def __init__(self, context: ssl.SSLContext, dialer: Dialer, *, keep_alive: float) -> None:
-        """No connection is made yet; one that is idle for ``keep_alive`` seconds is closed."""
-        super().__init__(verify=context, trust_env=False)
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=context, keepalive_expiry=keep_alive, network_backend=dialer
-        )
 
 
 async def addresses_of(host: str, port: int) -> list[str]:

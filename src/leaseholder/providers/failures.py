@@ -4,19 +4,18 @@ import ssl
 from enum import StrEnum
 from typing import Final
 
-import httpx
+import httpx2
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
 
 _NOT_SENT: Final = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-    httpx.LocalProtocolError,
-    httpx.InvalidURL,
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+    httpx2.LocalProtocolError,
 )
 
 
@@ -55,9 +54,25 @@ def unreadable(*, effect: bool) -> errors.Unavailable:
     return errors.Unavailable(Reason.BAD_ANSWER, sentence, sent=effect)
 
 
-def translate(error: Exception, *, effect: bool) -> tuple[errors.Unavailable, Outcome]:
-    """What httpx raised, as our error and for metrics; ``effect``: it may have come about."""
-    if isinstance(error, _NOT_SENT):
+def no_room(*, effect: bool) -> errors.Unavailable:
+    """An answer for which there is no memory at the moment."""
+    sentence = (
+        "the answer is long, and answers of other providers take all the memory that there is for "
+        "them; it is tried again"
+    )
+    return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=effect)
+
+
+def translate(error: Exception, *, effect: bool, sent: bool) -> tuple[errors.Unavailable, Outcome]:
+    """What httpx2 raised, as our error and for metrics.
+
+    Args:
+        error: what it raised.
+        effect: the request leaves something behind.
+        sent: the server may have seen something of it.
+    """
+    never_sent = isinstance(error, TimeoutError) and not sent
+    if never_sent or isinstance(error, _NOT_SENT):
         if _distrusted(error):
             sentence = (
                 "the provider's certificate isn't trusted: check the url, or write its CA in "
@@ -67,7 +82,7 @@ def translate(error: Exception, *, effect: bool) -> tuple[errors.Unavailable, Ou
             return unavailable, Outcome.UNTRUSTED
         sentence = "the provider can't be reached: no connection could be made"
         return errors.Unavailable(Reason.UNREACHABLE, sentence, sent=False), Outcome.UNREACHABLE
-    if isinstance(error, httpx.TimeoutException | TimeoutError):
+    if isinstance(error, httpx2.TimeoutException | TimeoutError):
         sentence = "the provider didn't answer in time"
     else:
         sentence = "the connection to the provider was lost before its answer"
@@ -88,6 +103,6 @@ def outcome_of(status: int) -> Outcome:
     """An answer's status, for metrics."""
     if status < 300:
         return Outcome.OK
-    if status == httpx.codes.TOO_MANY_REQUESTS:
+    if status == httpx2.codes.TOO_MANY_REQUESTS:
         return Outcome.THROTTLED
     return Outcome.REFUSED if status < 500 else Outcome.FAILED

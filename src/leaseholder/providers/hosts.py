@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Self
 from urllib.parse import urlsplit
 
+import idna
+
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
 
@@ -120,6 +122,34 @@ class Hosts:
 
 ANY_NAME: Final = Hosts()
 """The list of an administrator who wrote none: every name, over https."""
+
+
+def is_callable(host: str) -> bool:
+    """Whether a url's host is an address, or a name that can be looked up at all."""
+    name = host.lower().removesuffix(".")
+    if "%" in name or len(name) > 253:
+        return False
+    if not isinstance(_literal(name), str):
+        return True
+    labels = name.split(".")
+    return all(len(one) < 64 and re.fullmatch(_LABEL, one) and _decodes(one) for one in labels)
+
+
+def _decodes(label: str) -> bool:
+    try:
+        return not label.startswith("xn--") or bool(idna.ulabel(label))
+    except UnicodeError:
+        return False
+
+
+def unusable() -> errors.Invalid:
+    """The error for a url that nothing can be asked at."""
+    return errors.Invalid(
+        Reason.INVALID,
+        "the url can't be used: write an http(s) URL without user, query or fragment, such as "
+        "https://us.infisical.com, with a port from 1 to 65535 and a host whose labels have 1 to "
+        "63 of a-z, 0-9 and -",
+    )
 
 
 def refusal(sentence: str) -> errors.Invalid:

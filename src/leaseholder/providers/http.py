@@ -1,31 +1,36 @@
 """One provider's HTTP: who is trusted, how long we wait, what may have happened when it fails.
 
-Everything that httpx raises ends here and becomes one of our errors, in our own words: texts,
-headers and bodies of a conversation can carry credentials, and so can httpx's exceptions. They
+Everything that httpx2 raises ends here and becomes one of our errors, in our own words: texts,
+headers and bodies of a conversation can carry credentials, and so can httpx2's exceptions. They
 are raised outside of ``except`` blocks, so that not even ``__context__`` leads back to them.
 """
 
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Literal, TypeVar
 
-import httpx
+import httpx2
 import pydantic
 
 from leaseholder import circuit, errors, ports
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import clients, dialing, failures, hosts, pace, turns
+from leaseholder.providers import bounds, clients, dialing, documents, failures, hosts, pace, turns
 from leaseholder.providers import clock as clocks
+from leaseholder.providers import room as rooms
 from leaseholder.secrecy import Hidden
 
 CONNECT_SECONDS: Final = 10.0
 _SLACK: Final = 20.0
+_SHORT: Final = 256 * 2**10
+_CREDENTIALS: Final = 2**20
+LIST: Final = 8 * 2**20
+"""Bytes that a list may have: of some ten thousand leases."""
 _LOGIN_LEFT: Final = 10.0
 """A login is as urgent as this: it may be for any lease, also for one with seconds to live."""
 Model = TypeVar("Model", bound=pydantic.BaseModel)
@@ -71,6 +76,8 @@ class Request:
     """It isn't sent at or after this moment of the provider's clock."""
     rank: turns.Rank = turns.Rank.KEEP
     """How early its turn comes."""
+    lists: bool = False
+    """Its answer may be a list as long as ``LIST``, which is read by ``Answer.rows``."""
     expires: datetime | None = None
     """The end of the lease that it keeps alive."""
 
@@ -79,26 +86,46 @@ class Request:
         """Whether its lost answer would leave an unclear attempt."""
         return self.effect and self.rank is turns.Rank.MINT
 
+    @property
+    def most(self) -> int:
+        """Bytes that its answer may have; credentials as many as a Secret can hold."""
+        if self.lists:
+            return LIST
+        return _CREDENTIALS if self.rank is turns.Rank.MINT else _SHORT
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What came back; the content can hold credentials and doesn't show."""
 
     status: int
-    content: bytes = field(repr=False)
+    content: bytes | bytearray = field(repr=False)
     retry_after: float | None = None
     """Of a 429: seconds to wait."""
+    share: rooms.Share | None = field(default=None, repr=False, compare=False)
+    """The memory that the content takes; free again when the answer is."""
 
     def parse(self, model: type[Model]) -> Model | None:
-        """The content as ``model``; None where it has another shape."""
+        """The content as ``model``; None where it has another shape, or too much of anything."""
+        if not documents.is_modest(self.content):
+            return None
         try:
             return model.model_validate_json(self.content)
         except pydantic.ValidationError:
             return None
 
+    def rows(self, *, under: str | None = None) -> AsyncIterator[dict[str, Any]]:
+        """The objects of a long list: see ``documents.rows``."""
+        return documents.rows(self.content, under=under)
 
-class _Late(Exception):
-    """The deadline passed while a connection was being made."""
+    async def has_rows(self, *, under: str | None = None) -> bool:
+        """Whether there is such a list, of which nothing is wanted."""
+        try:
+            async for _ in self.rows(under=under):
+                pass
+        except documents.Malformed:
+            return False
+        return True
 
 
 def is_up(answer: Answer) -> bool:
@@ -120,7 +147,8 @@ class Http:
         on_news: OnNews | None = None,
         is_up: Callable[[Answer], bool] = is_up,
         dialer: dialing.Dialer | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        room: rooms.Room | None = None,
     ) -> None:
         """No connection is made yet.
 
@@ -134,6 +162,7 @@ class Http:
             is_up: whether an answer shows a server that works, whatever it says.
             dialer: makes the connections; by default to hosts that need no leave.
             transport: what to send with instead of the network.
+            room: the memory that answers of all servers share.
         """
         self.clock = clocks.ProviderClock(clock, lambda: self._tell(News.CLOCK_SET))
         self.base_url = base_url
@@ -142,17 +171,14 @@ class Http:
             clock.monotonic, lambda is_open: self._tell(News.DOWN if is_open else News.UP)
         )
         self._trouble: errors.Unavailable | None = None
-        self._credentialing = credentialing
         self._observe = observe
         self._is_up = is_up
-        self._dialer = dialer or dialing.Dialer(hosts.ANY_NAME)
-        self._transport = transport
+        self._clients = clients.Clients(
+            base_url, credentialing, dialer or dialing.Dialer(hosts.ANY_NAME), transport
+        )
         self._pace = pace.Pace(clock, limits.requests_per_minute)
         self._turns = turns.Turns(limits.concurrency)
-        self._building = asyncio.Lock()
-        self._client: httpx.AsyncClient | None = None
-        self._bundle: str | None = None
-        self._retired: list[httpx.AsyncClient] = []
+        self._room = rooms.Room(rooms.SERVER, room)
 
     async def send(self, request: Request, bearer: Hidden | None = None) -> Answer:
         """Send one request and wait for its answer, whatever its status.
@@ -179,21 +205,20 @@ class Http:
     async def _tried(
         self, request: Request, bearer: Hidden | None, number: int
     ) -> tuple[errors.ProviderError | None, Answer | None]:
-        client = await self._open()
-        failure, answer = await self._exchange(client, request, bearer, number)
-        if failure is not None and failure.reason is Reason.UNTRUSTED:
-            client = await self._reopen(client, failure)
+        async with self._clients.current() as client:
             failure, answer = await self._exchange(client, request, bearer, number)
-        return failure, answer
+        if failure is None or failure.reason is not Reason.UNTRUSTED:
+            return failure, answer
+        if not await self._clients.is_replaced(client):
+            return failure, answer
+        async with self._clients.current() as client:
+            return await self._exchange(client, request, bearer, number)
 
     async def aclose(self) -> None:
         """Close all connections."""
         if self._circuit.is_open:
             self._tell(News.UP)
-        clients = [*self._retired, *([self._client] if self._client else [])]
-        self._client, self._retired = None, []
-        for client in clients:
-            await client.aclose()
+        await self._clients.aclose()
 
     def _may_send(self, request: Request) -> None:
         if self._late(request):
@@ -237,30 +262,40 @@ class Http:
         return request.deadline is not None and self.clock.now() >= request.deadline
 
     async def _exchange(
-        self, client: httpx.AsyncClient, request: Request, bearer: Hidden | None, number: int
+        self, client: clients.Client, request: Request, bearer: Hidden | None, number: int
     ) -> tuple[errors.ProviderError | None, Answer | None]:
         started = time.monotonic()
         failure: errors.ProviderError | None = None
         outcome, answer = failures.Outcome.OK, None
+        writing = clients.Writing(lambda: self._late(request))
+        share = rooms.Share(self._room)
         try:
             async with asyncio.timeout(CONNECT_SECONDS + request.timeout + _SLACK):
-                response, content = await clients.answered(
-                    client, self._built(client, request, bearer)
-                )
-        except _Late:
+                built = self._built(client, request, bearer, writing)
+                response, content = await client.answer(built, share)
+        except clients.Late:
             failure, outcome = failures.too_late(), failures.Outcome.LATE
         except dialing.Refused:
             failure, outcome = hosts.led_astray(), failures.Outcome.FORBIDDEN
+        except rooms.NoRoom:
+            failure = failures.no_room(effect=request.effect)
+            outcome = failures.Outcome.LOST
         except clients.Unreadable:
             failure = trouble = failures.unreadable(effect=request.effect)
             outcome = failures.Outcome.LOST
             self._failed(number, trouble)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            trouble, outcome = failures.translate(error, effect=request.effect)
+        except bounds.Unbounded:
+            failure = trouble = failures.unreadable(effect=request.effect and writing.began)
+            outcome = failures.Outcome.LOST
+            self._failed(number, trouble)
+        except (httpx2.InvalidURL, UnicodeError):
+            failure, outcome = hosts.unusable(), failures.Outcome.UNREACHABLE
+        except (httpx2.HTTPError, TimeoutError) as error:
+            trouble, outcome = failures.translate(error, effect=request.effect, sent=writing.began)
             failure = trouble
             self._failed(number, trouble)
         else:
-            answer = self._learn(request, response, content)
+            answer = self._learn(request, response, content, share)
             outcome = failures.outcome_of(answer.status)
             if self._is_up(answer):
                 self._circuit.answered()
@@ -274,8 +309,12 @@ class Http:
         self._circuit.failed(number)
 
     def _built(
-        self, client: httpx.AsyncClient, request: Request, bearer: Hidden | None
-    ) -> httpx.Request:
+        self,
+        client: clients.Client,
+        request: Request,
+        bearer: Hidden | None,
+        writing: clients.Writing,
+    ) -> httpx2.Request:
         headers = dict(request.headers)
         if bearer is not None:
             headers["Authorization"] = f"Bearer {bearer.reveal()}"
@@ -283,58 +322,29 @@ class Http:
         if request.body is not None:
             headers["Content-Type"] = "application/json"
             content = json.dumps(request.body).encode()
-        return client.build_request(
+        return client.request(
             request.method,
             request.path,
-            params=request.params or None,
+            params=request.params,
             headers=headers,
             content=content,
-            timeout=httpx.Timeout(request.timeout, connect=CONNECT_SECONDS),
-            extensions={"trace": self._check_before_write(request)},
+            timeout=httpx2.Timeout(request.timeout, connect=CONNECT_SECONDS),
+            most=request.most,
+            trace=writing,
         )
 
-    def _check_before_write(self, request: Request) -> Any:
-        """The deadline once more, after connecting and right before the socket write."""
-
-        async def trace(event: str, _: Mapping[str, Any]) -> None:
-            if event.endswith("send_request_headers.started") and self._late(request):
-                raise _Late
-
-        return trace
-
-    def _learn(self, request: Request, response: httpx.Response, content: bytes) -> Answer:
+    def _learn(
+        self,
+        request: Request,
+        response: httpx2.Response,
+        content: bytearray,
+        share: rooms.Share,
+    ) -> Answer:
         self.clock.observe(response.headers.get("date"))
         self._pace.learn(request.category, response.headers)
         wait = None
-        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        if response.status_code == httpx2.codes.TOO_MANY_REQUESTS:
             # Only the number of seconds is taken out of the text.
             text = content[:2000].decode(errors="replace")
             wait = self._pace.throttled(request.category, response.headers, text)
-        return Answer(status=response.status_code, content=content, retry_after=wait)
-
-    async def _open(self) -> httpx.AsyncClient:
-        async with self._building:
-            if self._client is None:
-                self._bundle = await self._credentialing.ca_bundle()
-                self._client = await self._new_client()
-            return self._client
-
-    async def _reopen(
-        self, used: httpx.AsyncClient, failure: errors.ProviderError
-    ) -> httpx.AsyncClient:
-        """A client that trusts the CA bundle as it is now, where it changed; else ``failure``."""
-        async with self._building:
-            if self._client is not None and self._client is not used:
-                return self._client
-            bundle = await self._credentialing.ca_bundle()
-            if bundle == self._bundle:
-                raise failure
-            self._bundle = bundle
-            self._client = await self._new_client()
-            self._retired.append(used)  # others may still be waiting for answers on it
-            return self._client
-
-    async def _new_client(self) -> httpx.AsyncClient:
-        return await clients.new(
-            self.base_url, bundle=self._bundle, dialer=self._dialer, transport=self._transport
-        )
+        return Answer(status=response.status_code, content=content, retry_after=wait, share=share)

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import httpx
+import httpx2
 
 from leaseholder import ports
-from leaseholder.providers import dialing, http
+from leaseholder.providers import bounds, dialing, http, streams
+from leaseholder.providers import room as rooms
 from leaseholder.providers.hosts import ANY_NAME, Hosts
 
 
@@ -30,7 +31,11 @@ class Parts:
     """What may be connected to."""
     api_server: dialing.Endpoint | None = None
     """What is never connected to."""
-    transport: httpx.AsyncBaseTransport | None = None
+    gate: bounds.Gate | None = None
+    """What answers of all servers are read through."""
+    room: rooms.Room | None = None
+    """The memory that answers of all servers share."""
+    transport: httpx2.AsyncBaseTransport | None = None
     """What to send with instead of the network."""
 
     def connect(self, is_up: Callable[[http.Answer], bool] = http.is_up) -> http.Http:
@@ -47,6 +52,7 @@ class Parts:
             observe=self.observe,
             on_news=self.on_news,
             is_up=is_up,
-            dialer=dialing.Dialer(self.hosts, self.api_server),
+            dialer=dialing.Dialer(self.hosts, self.api_server, inner=streams.Network(self.gate)),
             transport=self.transport,
+            room=self.room,
         )

@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 from leaseholder import errors, ports
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import dialing, http, infisical, openbao, phase
+from leaseholder.providers import bounds, dialing, http, infisical, openbao, phase
+from leaseholder.providers import room as rooms
 from leaseholder.providers import settings as known
-from leaseholder.providers.hosts import ANY_NAME, Hosts
+from leaseholder.providers.hosts import ANY_NAME, Hosts, is_callable, unusable
 from leaseholder.providers.parts import Parts
 from leaseholder.providers.phase import roots
 
@@ -37,6 +38,8 @@ class Registry:
     api_server: dialing.Endpoint | None = None
     """Where they can't be, whatever ``hosts`` says."""
     _wallet: infisical.Wallet = field(init=False)
+    _gate: bounds.Gate = field(init=False, default_factory=bounds.Gate)
+    _room: rooms.Room = field(init=False, default_factory=lambda: rooms.Room(rooms.TOGETHER))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_wallet", infisical.Wallet(self.clock.monotonic))
@@ -59,6 +62,8 @@ class Registry:
             on_news=self.on_news,
             hosts=self.hosts,
             api_server=self.api_server,
+            gate=self._gate,
+            room=self._room,
         )
         match provider.type_of(access.spec):
             case "infisical":
@@ -83,11 +88,7 @@ def address(spec: provider.ProviderSpec) -> str:
         raise _unknown()
     found = _normal(server.url, _TAILS[provider.type_of(spec) or ""])
     if found is None:
-        sentence = (
-            "the url can't be used: write an http(s) URL without user, query or fragment, such "
-            "as https://us.infisical.com"
-        )
-        raise errors.Invalid(Reason.INVALID, sentence)
+        raise unusable()
     return roots.root(found) if spec.phase is not None else found
 
 
@@ -96,13 +97,16 @@ def _unknown() -> errors.Invalid:
 
 
 def _normal(url: str, tails: tuple[str, ...]) -> str | None:
+    text = url.strip()
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(text)
         host, port = parts.hostname, parts.port
     except ValueError:
         return None
-    strange = "@" in parts.netloc or parts.query or parts.fragment or "\\" in url
-    if parts.scheme not in _PORTS or not host or strange:
+    strange = "@" in parts.netloc or parts.query or parts.fragment or "\\" in text
+    if strange or " " in text or not text.isascii() or not text.isprintable():
+        return None
+    if parts.scheme not in _PORTS or port == 0 or not host or not is_callable(host):
         return None
     shown = f"[{host}]" if ":" in host else host
     if port is not None and port != _PORTS[parts.scheme]:

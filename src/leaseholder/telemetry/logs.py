@@ -8,8 +8,8 @@ import logging
 from typing import Final
 
 CHATTY: Final = {
-    "httpx": logging.WARNING,
-    "httpcore": logging.WARNING,
+    "httpx2": logging.WARNING,
+    "httpcore2": logging.WARNING,
     "kubernetes": logging.INFO,
     "kubernetes.aio": logging.INFO,
     "aiohttp": logging.WARNING,

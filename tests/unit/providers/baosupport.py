@@ -1,4 +1,4 @@
-"""A scripted OpenBao behind httpx's mock transport: logins work, rights are there."""
+"""A scripted OpenBao behind httpx2's mock transport: logins work, rights are there."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from email import utils
 from typing import Any
 
-import httpx
+import httpx2
 
 from leaseholder import ports
 from leaseholder.api import provider
@@ -39,16 +39,16 @@ APPROLE: dict[str, Any] = {
 TOKEN: dict[str, Any] = {"token": {"tokenSecretRef": {"name": "auth", "key": "secret"}}}
 SOURCE: dict[str, Any] = {"path": PATH, "method": "GET", "parameters": {}}
 
-Reply = httpx.Response | Exception
-Handler = Callable[[httpx.Request], Reply]
+Reply = httpx2.Response | Exception
+Handler = Callable[[httpx2.Request], Reply]
 
 
-def ok(**body: Any) -> httpx.Response:
-    return httpx.Response(200, json={"request_id": "r", **body})
+def ok(**body: Any) -> httpx2.Response:
+    return httpx2.Response(200, json={"request_id": "r", **body})
 
 
-def refused(status: int, *texts: str) -> httpx.Response:
-    return httpx.Response(status, json={"errors": list(texts)})
+def refused(status: int, *texts: str) -> httpx2.Response:
+    return httpx2.Response(status, json={"errors": list(texts)})
 
 
 def moment(seconds: float) -> str:
@@ -56,7 +56,7 @@ def moment(seconds: float) -> str:
     return (NOW + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.123456789Z")
 
 
-def auth(**changes: Any) -> httpx.Response:
+def auth(**changes: Any) -> httpx2.Response:
     made = {
         "client_token": f"{CANARY}-token",
         "accessor": "acc",
@@ -68,7 +68,7 @@ def auth(**changes: Any) -> httpx.Response:
     return ok(lease_id="", data=None, auth=made | changes)
 
 
-def token(ends: float | None = 3600, **changes: Any) -> httpx.Response:
+def token(ends: float | None = 3600, **changes: Any) -> httpx2.Response:
     seen = {
         "accessor": "acc",
         "creation_time": int(NOW.timestamp()),
@@ -85,17 +85,17 @@ def token(ends: float | None = 3600, **changes: Any) -> httpx.Response:
     return ok(data={**seen, **changes})
 
 
-def leased(seconds: int = 3600, **changes: Any) -> httpx.Response:
+def leased(seconds: int = 3600, **changes: Any) -> httpx2.Response:
     data = {"username": "v-app", "password": f"{CANARY}-password"}
     body = {"lease_id": LEASE_ID, "lease_duration": seconds, "renewable": True, "data": data}
     return ok(**(body | changes))
 
 
-def renewed(seconds: int) -> httpx.Response:
+def renewed(seconds: int) -> httpx2.Response:
     return leased(seconds, data=None)
 
 
-def seen(ends: float = 3600, **changes: Any) -> httpx.Response:
+def seen(ends: float = 3600, **changes: Any) -> httpx2.Response:
     found = {
         "id": LEASE_ID,
         "issue_time": moment(0),
@@ -106,7 +106,7 @@ def seen(ends: float = 3600, **changes: Any) -> httpx.Response:
     return ok(data={**found, **changes})
 
 
-def rights(request: httpx.Request) -> httpx.Response:
+def rights(request: httpx2.Request) -> httpx2.Response:
     return ok(data={path: ["root"] for path in json.loads(request.content)["paths"]})
 
 
@@ -118,7 +118,7 @@ class Server(support.Server):
         self.say("POST", LOGIN, lambda _: auth())
         self.say("GET", LOOKUP_SELF, lambda _: token())
         self.say("POST", RIGHTS, rights)
-        self.say("POST", REVOKE_SELF, httpx.Response(204))
+        self.say("POST", REVOKE_SELF, httpx2.Response(204))
         self.say("GET", READ, lambda _: leased())
         self.say("POST", LOOKUP_TOKEN, lambda _: token())
         self.say("POST", LOOKUP, lambda _: seen())
@@ -167,13 +167,13 @@ def bench(
         base_url=registry.address(spec),
         clock=clock,
         observe=lambda operation, outcome, _: observed.append((operation, outcome)),
-        transport=httpx.MockTransport(server),
+        transport=httpx2.MockTransport(server),
     )
     adapter = openbao.OpenBao(parts, settings or OpenBaoSettings())
     return Bench(clock, server, credentialing, adapter, observed)
 
 
-def body(request: httpx.Request) -> dict[str, Any]:
+def body(request: httpx2.Request) -> dict[str, Any]:
     return support.body(request)
 
 

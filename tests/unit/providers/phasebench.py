@@ -1,4 +1,4 @@
-"""A scripted Phase behind httpx's mock transport."""
+"""A scripted Phase behind httpx2's mock transport."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2
 
 from leaseholder import ports
 from leaseholder.api import provider
@@ -32,16 +32,16 @@ NOTES = {"secretId": SECRET_ID, "ttl": 3600, "maxTTL": 86_400}
 INTERNAL = "An internal error occurred while {} the lease"
 
 
-def answer(body: Any) -> httpx.Response:
-    return httpx.Response(200, json=body)
+def answer(body: Any) -> httpx2.Response:
+    return httpx2.Response(200, json=body)
 
 
-def refused(status: int, error: str, **headers: str) -> httpx.Response:
-    return httpx.Response(status, json={"error": error}, headers=headers)
+def refused(status: int, error: str, **headers: str) -> httpx2.Response:
+    return httpx2.Response(status, json={"error": error}, headers=headers)
 
 
-def page(status: int = 200) -> httpx.Response:
-    return httpx.Response(status, html="<!doctype html><title>Phase Console</title>")
+def page(status: int = 200) -> httpx2.Response:
+    return httpx2.Response(status, html="<!doctype html><title>Phase Console</title>")
 
 
 def stamp(seconds: float) -> str:
@@ -86,7 +86,7 @@ def wire_secret(**more: Any) -> dict[str, Any]:
     }
 
 
-def leased(**more: Any) -> httpx.Response:
+def leased(**more: Any) -> httpx2.Response:
     values = {"AWS_USERNAME": "user", "AWS_SECRET_ACCESS_KEY": f"{CANARY}-key"}
     credentials = [{"key": key, "value": value} for key, value in values.items()]
     return answer([wire_secret(lease=wire_lease(credentials=credentials, **more))])
@@ -119,7 +119,7 @@ class Server(support.Server):
         self.say("GET", APPS, answer({"data": []}))
         self.say("GET", WHOAMI, answer({"account_id": ACCOUNT, "wrapped_key_share": CANARY}))
 
-    async def __call__(self, request: httpx.Request) -> httpx.Response:
+    async def __call__(self, request: httpx2.Request) -> httpx2.Response:
         if self.hangs:
             self.hanging.set()
             await asyncio.Event().wait()
@@ -133,10 +133,10 @@ class Server(support.Server):
                 self.replies["GET", DYNAMIC] = with_lease
         return await super().__call__(request)
 
-    def mints(self) -> list[httpx.Request]:
+    def mints(self) -> list[httpx2.Request]:
         return [one for one in self.requests if "lease" in one.url.params]
 
-    def looks(self) -> list[httpx.Request]:
+    def looks(self) -> list[httpx2.Request]:
         asked = self.asked(DYNAMIC, "GET")
         return [one for one in asked if "lease" not in one.url.params]
 
@@ -173,7 +173,7 @@ def bench(
         base_url=registry.address(spec),
         clock=clock,
         observe=lambda operation, outcome, _: observed.append((operation, outcome)),
-        transport=httpx.MockTransport(server),
+        transport=httpx2.MockTransport(server),
     )
     adapter = phase.Phase(parts, settings or PhaseSettings())
     return Bench(clock, server, credentialing, adapter, observed)

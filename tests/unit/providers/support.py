@@ -1,4 +1,4 @@
-"""A scripted Infisical behind httpx's mock transport, a clock that is turned by hand."""
+"""A scripted Infisical behind httpx2's mock transport, a clock that is turned by hand."""
 
 import base64
 import json
@@ -8,7 +8,7 @@ from datetime import timedelta
 from email import utils
 from typing import Any
 
-import httpx
+import httpx2
 
 from leaseholder import errors, ports
 from leaseholder.api import provider, refs
@@ -41,8 +41,8 @@ UNIVERSAL: dict[str, Any] = {
     }
 }
 
-Reply = httpx.Response | Exception
-Handler = Callable[[httpx.Request], Reply]
+Reply = httpx2.Response | Exception
+Handler = Callable[[httpx2.Request], Reply]
 
 
 @dataclass
@@ -77,16 +77,16 @@ def jwt(**claims: object) -> str:
     return f"{part({'alg': 'none'})}.{part(claims)}.{CANARY}-signature"
 
 
-def ok(**body: Any) -> httpx.Response:
-    return httpx.Response(200, json=body)
+def ok(**body: Any) -> httpx2.Response:
+    return httpx2.Response(200, json=body)
 
 
-def refused(status: int, message: object, error: str = "BadRequest") -> httpx.Response:
+def refused(status: int, message: object, error: str = "BadRequest") -> httpx2.Response:
     body = {"reqId": "req-abc123", "statusCode": status, "message": message, "error": error}
-    return httpx.Response(status, json=body)
+    return httpx2.Response(status, json=body)
 
 
-def logged_in(token: str = f"{CANARY}-token", expires_in: int = 7200) -> httpx.Response:
+def logged_in(token: str = f"{CANARY}-token", expires_in: int = 7200) -> httpx2.Response:
     return ok(accessToken=token, expiresIn=expires_in, accessTokenMaxTTL=0, tokenType="Bearer")
 
 
@@ -123,7 +123,7 @@ def wire_secret(kind: str = "sql-database", **more: Any) -> dict[str, Any]:
     }
 
 
-def created(kind: str = "sql-database", **data: Any) -> httpx.Response:
+def created(kind: str = "sql-database", **data: Any) -> httpx2.Response:
     values = data or {"DB_USERNAME": "role", "DB_PASSWORD": f"{CANARY}-password"}
     return ok(lease=wire_lease(), dynamicSecret=wire_secret(kind), data=values)
 
@@ -146,10 +146,10 @@ class Server:
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.replies: dict[tuple[str, str], list[Reply | Handler]] = {}
-        self.requests: list[httpx.Request] = []
+        self.requests: list[httpx2.Request] = []
         self.elsewhere: list[Reply | Handler] = []
         """The reply to what isn't expected; a test that expects everything has none."""
-        self.spoil: Callable[[httpx.Response], httpx.Response] = lambda reply: reply
+        self.spoil: Callable[[httpx2.Response], httpx2.Response] = lambda reply: reply
         """What the network makes of each answer."""
         self.say("POST", LOGIN, lambda _: logged_in())
 
@@ -157,18 +157,18 @@ class Server:
         """The replies in turn; the last one stays."""
         self.replies[method, path] = list(replies)
 
-    async def __call__(self, request: httpx.Request) -> httpx.Response:
+    async def __call__(self, request: httpx2.Request) -> httpx2.Response:
         await request.aread()
         self.requests.append(request)
         expected = self.replies.get((request.method, request.url.path))
         queue = expected or self.elsewhere
         assert queue, f"not expected: {request.method} {request.url.path}"
         reply = queue.pop(0) if len(queue) > 1 else queue[0]
-        if callable(reply) and not isinstance(reply, httpx.Response):
+        if callable(reply) and not isinstance(reply, httpx2.Response):
             reply = reply(request)
         if isinstance(reply, Exception):
             raise reply
-        copied = httpx.Response(reply.status_code, headers=reply.headers, content=reply.content)
+        copied = httpx2.Response(reply.status_code, headers=reply.headers, content=reply.content)
         moment = self.clock.wall().timestamp()
         copied.headers.setdefault("date", utils.formatdate(moment, usegmt=True))
         return self.spoil(copied)
@@ -176,11 +176,11 @@ class Server:
     def count(self, path: str, method: str | None = None) -> int:
         return len(self.asked(path, method))
 
-    def asked(self, path: str, method: str | None = None) -> list[httpx.Request]:
+    def asked(self, path: str, method: str | None = None) -> list[httpx2.Request]:
         return [r for r in self.requests if r.url.path == path and method in (None, r.method)]
 
 
-def body(request: httpx.Request) -> dict[str, Any]:
+def body(request: httpx2.Request) -> dict[str, Any]:
     parsed: dict[str, Any] = json.loads(request.content)
     return parsed
 
@@ -230,7 +230,7 @@ def bench(
         base_url=registry.address(spec),
         clock=clock,
         observe=observe,
-        transport=httpx.MockTransport(server),
+        transport=httpx2.MockTransport(server),
     )
     adapter = infisical.Infisical(parts, settings or InfisicalSettings(), wallet)
     return Bench(clock, server, credentialing, adapter, observed, wallet)

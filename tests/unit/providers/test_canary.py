@@ -5,7 +5,7 @@ import logging
 import traceback
 from collections.abc import AsyncIterator, Iterator
 
-import httpx
+import httpx2
 import pytest
 
 from leaseholder import errors, ports
@@ -40,13 +40,13 @@ def shown(error: BaseException) -> str:
         support.refused(404, f"Dynamic secret with name '{CANARY}", "NotFound"),
         support.refused(422, [{"path": [CANARY], "message": CANARY}], "ValidationFailure"),
         support.refused(500, CANARY, CANARY),
-        httpx.Response(429, text=CANARY),
-        httpx.Response(200, text=CANARY),
+        httpx2.Response(429, text=CANARY),
+        httpx2.Response(200, text=CANARY),
         LEASES_BROKEN,
-        httpx.ReadError(CANARY),
-        httpx.ConnectError(CANARY),
-        httpx.LocalProtocolError(CANARY),
-        httpx.DecodingError(CANARY),
+        httpx2.ReadError(CANARY),
+        httpx2.ConnectError(CANARY),
+        httpx2.LocalProtocolError(CANARY),
+        httpx2.DecodingError(CANARY),
     ],
 )
 async def test_no_failure_of_a_mint_shows_a_secret(
@@ -69,7 +69,7 @@ async def test_no_failure_of_a_mint_shows_a_secret(
         support.refused(400, CANARY, CANARY),
         support.ok(accessToken=f"{CANARY} with space", expiresIn=1),
         support.ok(accessToken=CANARY, expiresIn=CANARY),
-        httpx.ReadError(CANARY),
+        httpx2.ReadError(CANARY),
     ],
 )
 async def test_no_failure_of_a_login_shows_a_secret(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-import httpcore
+import httpcore2
 import pytest
 
 from leaseholder import errors
@@ -17,7 +17,7 @@ PUBLIC = "203.0.113.7"
 API_SERVER = ("10.96.0.1", 443)
 
 
-class Network(httpcore.AsyncMockBackend):
+class Network(httpcore2.AsyncMockBackend):
     """Takes note of what is connected to; some addresses don't answer."""
 
     def __init__(self, *silent: str) -> None:
@@ -32,10 +32,10 @@ class Network(httpcore.AsyncMockBackend):
         timeout: float | None = None,
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
+    ) -> httpcore2.AsyncNetworkStream:
         self.dialled.append((host, port))
         if host in self.silent:
-            raise httpcore.ConnectTimeout
+            raise httpcore2.ConnectTimeout
         return await super().connect_tcp(host, port, timeout, local_address, socket_options)
 
 
@@ -96,9 +96,9 @@ async def test_the_next_address_is_tried_where_one_is_silent() -> None:
 
 
 async def test_nobody_there_is_no_refusal() -> None:
-    with pytest.raises(httpcore.ConnectTimeout):
+    with pytest.raises(httpcore2.ConnectTimeout):
         await dialer(Names([PUBLIC]), Network(PUBLIC)).connect_tcp("silent.test", 443)
-    with pytest.raises(httpcore.ConnectError):
+    with pytest.raises(httpcore2.ConnectError):
         await dialer(Names([]), Network()).connect_tcp("unknown.test", 443)
 
 
@@ -107,7 +107,7 @@ async def test_a_name_server_that_never_answers_is_given_up() -> None:
         raise TimeoutError
 
     given = dialing.Dialer(ANY_NAME, resolve=hang, inner=Network())
-    with pytest.raises(httpcore.ConnectTimeout):
+    with pytest.raises(httpcore2.ConnectTimeout):
         await given.connect_tcp("slow.test", 443)
 
 

@@ -7,7 +7,7 @@ import ssl
 from datetime import timedelta
 from email import utils
 
-import httpx
+import httpx2
 import pytest
 
 import leaseholder
@@ -38,7 +38,7 @@ class World:
             clock=self.clock,
             observe=lambda operation, outcome, _: self.observed.append((operation, outcome)),
             on_news=lambda address, news: self.news.append((address, news)),
-            transport=httpx.MockTransport(self.server),
+            transport=httpx2.MockTransport(self.server),
         )
 
     def say(self, *replies: support.Reply | support.Handler) -> None:
@@ -58,14 +58,13 @@ def request(**changes: object) -> http.Request:
 @pytest.mark.parametrize(
     ("error", "reason", "sent", "outcome"),
     [
-        (httpx.ConnectError("x"), Reason.UNREACHABLE, False, "unreachable"),
-        (httpx.ConnectTimeout("x"), Reason.UNREACHABLE, False, "unreachable"),
-        (httpx.PoolTimeout("x"), Reason.UNREACHABLE, False, "unreachable"),
-        (httpx.ReadTimeout("x"), Reason.UNAVAILABLE, True, "lost"),
-        (httpx.ReadError("x"), Reason.UNAVAILABLE, True, "lost"),
-        (httpx.WriteError("x"), Reason.UNAVAILABLE, True, "lost"),
-        (httpx.RemoteProtocolError("x"), Reason.UNAVAILABLE, True, "lost"),
-        (TimeoutError(), Reason.UNAVAILABLE, True, "lost"),
+        (httpx2.ConnectError("x"), Reason.UNREACHABLE, False, "unreachable"),
+        (httpx2.ConnectTimeout("x"), Reason.UNREACHABLE, False, "unreachable"),
+        (httpx2.PoolTimeout("x"), Reason.UNREACHABLE, False, "unreachable"),
+        (httpx2.ReadTimeout("x"), Reason.UNAVAILABLE, True, "lost"),
+        (httpx2.ReadError("x"), Reason.UNAVAILABLE, True, "lost"),
+        (httpx2.WriteError("x"), Reason.UNAVAILABLE, True, "lost"),
+        (httpx2.RemoteProtocolError("x"), Reason.UNAVAILABLE, True, "lost"),
     ],
 )
 async def test_a_failure_tells_whether_something_may_have_happened(
@@ -83,7 +82,7 @@ async def test_a_failure_tells_whether_something_may_have_happened(
 
 async def test_a_lost_look_leaves_nothing_behind() -> None:
     world = World()
-    world.say(httpx.ReadTimeout("x"))
+    world.say(httpx2.ReadTimeout("x"))
     with pytest.raises(errors.Unavailable) as caught:
         await world.http.send(request(effect=False))
     assert not caught.value.sent
@@ -94,7 +93,7 @@ async def test_a_lost_look_leaves_nothing_behind() -> None:
 )
 async def test_an_answer_is_returned_whatever_its_status(status: int, outcome: str) -> None:
     world = World()
-    world.say(httpx.Response(status, headers={"location": "https://elsewhere.test/"}))
+    world.say(httpx2.Response(status, headers={"location": "https://elsewhere.test/"}))
     answer = await world.http.send(request())
     assert answer.status == status
     assert world.observed == [("look", outcome)]
@@ -102,7 +101,7 @@ async def test_an_answer_is_returned_whatever_its_status(status: int, outcome: s
 
 async def test_requests_name_us_and_keep_no_cookies() -> None:
     world = World()
-    world.say(httpx.Response(200, headers={"set-cookie": "a=b; Path=/"}))
+    world.say(httpx2.Response(200, headers={"set-cookie": "a=b; Path=/"}))
     await world.http.send(request())
     await world.http.send(request())
     sent = world.server.requests[-1]
@@ -112,7 +111,7 @@ async def test_requests_name_us_and_keep_no_cookies() -> None:
 
 async def test_nothing_is_sent_at_or_after_the_deadline() -> None:
     world = World()
-    world.say(httpx.Response(200))
+    world.say(httpx2.Response(200))
     await world.http.send(request(deadline=support.NOW + timedelta(seconds=1)))
     with pytest.raises(errors.Unavailable) as caught:
         await world.http.send(request(deadline=support.NOW, effect=True))
@@ -124,26 +123,45 @@ async def test_the_deadline_is_looked_at_again_right_before_the_write() -> None:
     """A transport that connects slowly, and then tells that it is about to write."""
     world = World()
 
-    class Slow(httpx.AsyncBaseTransport):
-        async def handle_async_request(self, sent: httpx.Request) -> httpx.Response:
+    class Slow(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, sent: httpx2.Request) -> httpx2.Response:
             await sent.extensions["trace"]("connection.connect_tcp.complete", {})
             world.clock.move(60)
             await sent.extensions["trace"]("http11.send_request_headers.started", {})
             raise AssertionError("it was written")
 
-    world.http._transport = Slow()
+    world.http._clients._network = Slow()
     with pytest.raises(errors.Unavailable) as caught:
         await world.http.send(request(deadline=support.NOW + timedelta(seconds=30), effect=True))
     assert not caught.value.sent
     assert world.observed == [("look", "late")]
 
 
+@pytest.mark.parametrize(("written", "reason"), [(False, "Unreachable"), (True, "Unavailable")])
+async def test_a_request_that_was_never_written_leaves_nothing_unclear(
+    written: bool, reason: str
+) -> None:
+    world = World()
+
+    class Late(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, sent: httpx2.Request) -> httpx2.Response:
+            if written:
+                await sent.extensions["trace"]("http11.send_request_headers.started", {})
+            raise TimeoutError
+
+    world.http._clients._network = Late()
+    with pytest.raises(errors.Unavailable) as caught:
+        await world.http.send(request(effect=True))
+    assert caught.value.sent is written
+    assert caught.value.reason.name == reason.upper()
+
+
 async def test_no_more_requests_are_under_way_than_allowed() -> None:
     world = World(provider.Limits(concurrency=2))
     under_way, most, full, gate = 0, 0, asyncio.Event(), asyncio.Event()
 
-    class Counting(httpx.AsyncBaseTransport):
-        async def handle_async_request(self, _: httpx.Request) -> httpx.Response:
+    class Counting(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, _: httpx2.Request) -> httpx2.Response:
             nonlocal under_way, most
             under_way += 1
             most = max(most, under_way)
@@ -151,9 +169,9 @@ async def test_no_more_requests_are_under_way_than_allowed() -> None:
                 full.set()
             await gate.wait()
             under_way -= 1
-            return httpx.Response(200)
+            return httpx2.Response(200)
 
-    world.http._transport = Counting()
+    world.http._clients._network = Counting()
     tasks = [asyncio.create_task(world.http.send(request())) for _ in range(6)]
     await full.wait()
     gate.set()
@@ -172,9 +190,9 @@ async def down(world: World, reply: support.Reply) -> None:
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (httpx.Response(503), Reason.UNAVAILABLE),
-        (httpx.ReadTimeout("x"), Reason.UNAVAILABLE),
-        (httpx.ConnectError("x"), Reason.UNREACHABLE),
+        (httpx2.Response(503), Reason.UNAVAILABLE),
+        (httpx2.ReadTimeout("x"), Reason.UNAVAILABLE),
+        (httpx2.ConnectError("x"), Reason.UNREACHABLE),
     ],
 )
 async def test_a_server_that_is_down_is_asked_no_more_but_for_trials(
@@ -189,7 +207,7 @@ async def test_a_server_that_is_down_is_asked_no_more_but_for_trials(
         assert 0 < (caught.value.retry_after or 0) <= circuit.FIRST
     assert len(world.server.requests) == circuit.OPEN_AFTER
     world.clock.move(circuit.FIRST)
-    world.say(httpx.Response(404))
+    world.say(httpx2.Response(404))
     assert (await world.http.send(request())).status == 404
     assert (await world.http.send(request())).status == 404
     assert world.news == [("https://infisical.test", "down"), ("https://infisical.test", "up")]
@@ -197,10 +215,10 @@ async def test_a_server_that_is_down_is_asked_no_more_but_for_trials(
 
 async def test_refusals_and_429s_are_answers() -> None:
     world = World()
-    world.say(httpx.Response(403))
+    world.say(httpx2.Response(403))
     for _ in range(2 * circuit.OPEN_AFTER):
         await world.http.send(request())
-    world.say(httpx.Response(429, headers={"retry-after": "1"}))
+    world.say(httpx2.Response(429, headers={"retry-after": "1"}))
     for _ in range(2 * circuit.OPEN_AFTER):
         await world.http.send(request())
         world.clock.move(2)
@@ -218,7 +236,7 @@ async def test_trouble_on_the_way_to_a_request_is_none_of_the_servers() -> None:
 
 async def test_a_mint_is_never_the_trial() -> None:
     world = World()
-    await down(world, httpx.Response(503))
+    await down(world, httpx2.Response(503))
     world.clock.move(circuit.LONGEST)
     for _ in range(3):
         with pytest.raises(errors.Unavailable) as caught:
@@ -229,7 +247,7 @@ async def test_a_mint_is_never_the_trial() -> None:
 
 async def test_a_lease_near_its_end_is_tried_before_the_pause_is_over() -> None:
     world = World()
-    await down(world, httpx.Response(503))
+    await down(world, httpx2.Response(503))
     for _ in range(8):
         world.clock.move(circuit.LONGEST)
         await world.http.send(request())
@@ -245,7 +263,7 @@ async def test_a_lease_near_its_end_is_tried_before_the_pause_is_over() -> None:
 
 async def test_who_waited_for_a_turn_is_told_at_once_when_the_circuit_opens() -> None:
     world = World(provider.Limits(concurrency=1))
-    world.say(httpx.Response(503))
+    world.say(httpx2.Response(503))
     outcomes = await asyncio.gather(
         *(world.http.send(request()) for _ in range(30)), return_exceptions=True
     )
@@ -256,13 +274,13 @@ async def test_who_waited_for_a_turn_is_told_at_once_when_the_circuit_opens() ->
 
 async def test_a_closed_connection_says_that_its_circuit_is_no_more() -> None:
     world = World()
-    await down(world, httpx.Response(503))
+    await down(world, httpx2.Response(503))
     await world.http.aclose()
     assert [news for _, news in world.news] == ["down", "up"]
 
 
-def untrusted() -> httpx.ConnectError:
-    error = httpx.ConnectError("certificate verify failed")
+def untrusted() -> httpx2.ConnectError:
+    error = httpx2.ConnectError("certificate verify failed")
     error.__cause__ = OSError()
     error.__cause__.__context__ = ssl.SSLCertVerificationError("verify failed")
     return error
@@ -281,11 +299,11 @@ async def test_a_changed_ca_bundle_is_read_after_an_untrusted_certificate(
     tmp_path: pathlib.Path,
 ) -> None:
     world = World()
-    world.say(untrusted(), httpx.Response(200))
+    world.say(httpx2.Response(200), untrusted(), httpx2.Response(201))
     files = certificates.write_server(tmp_path, "server")
-    await world.http._open()
-    world.credentialing.bundle = files.ca.read_text()
     assert (await world.http.send(request())).status == 200
+    world.credentialing.bundle = files.ca.read_text()
+    assert (await world.http.send(request())).status == 201
     await world.http.aclose()
 
 
@@ -300,7 +318,7 @@ async def test_a_bundle_without_certificates_is_refused() -> None:
 
 async def test_a_429_stops_its_category_for_as_long_as_it_says() -> None:
     world = World()
-    world.say(httpx.Response(429, headers={"retry-after": "7"}), httpx.Response(200))
+    world.say(httpx2.Response(429, headers={"retry-after": "7"}), httpx2.Response(200))
     answer = await world.http.send(request())
     assert answer.retry_after == 7
     with pytest.raises(errors.Throttled) as caught:
@@ -376,13 +394,13 @@ def test_a_date_that_cannot_be_read_is_ignored(date: str | None) -> None:
 )
 async def test_it_is_told_when_the_providers_clock_was_set(seconds: int, told: bool) -> None:
     world = World()
-    world.say(httpx.Response(200))
+    world.say(httpx2.Response(200))
     await world.http.send(request())
     world.clock.move(1000)
     await world.http.send(request())
     assert world.news == []
     at = world.clock.wall() + timedelta(seconds=seconds)
-    world.say(httpx.Response(200, headers={"date": utils.format_datetime(at, usegmt=True)}))
+    world.say(httpx2.Response(200, headers={"date": utils.format_datetime(at, usegmt=True)}))
     await world.http.send(request())
     assert world.news == ([("https://infisical.test", "clock-set")] if told else [])
 
@@ -390,11 +408,11 @@ async def test_it_is_told_when_the_providers_clock_was_set(seconds: int, told: b
 @pytest.mark.parametrize(
     "answer",
     [
-        httpx.Response(200, content=b" " * (8 * 2**20 + 1)),
-        httpx.Response(200, content=b"{}", headers={"Content-Encoding": "x-bomb"}),
+        httpx2.Response(200, content=b" " * (8 * 2**20 + 1)),
+        httpx2.Response(200, content=b"{}", headers={"Content-Encoding": "x-bomb"}),
     ],
 )
-async def test_an_answer_without_bounds_is_not_taken(answer: httpx.Response) -> None:
+async def test_an_answer_without_bounds_is_not_taken(answer: httpx2.Response) -> None:
     world = World()
     world.say(lambda _: answer)
     with pytest.raises(errors.Unavailable) as caught:
@@ -408,9 +426,9 @@ async def test_nobody_is_asked_to_compress_an_answer() -> None:
     world = World()
     seen: list[str] = []
 
-    def note(sent: httpx.Request) -> httpx.Response:
+    def note(sent: httpx2.Request) -> httpx2.Response:
         seen.append(sent.headers["accept-encoding"])
-        return httpx.Response(200, content=b"{}")
+        return httpx2.Response(200, content=b"{}")
 
     world.say(note)
     await world.http.send(request())

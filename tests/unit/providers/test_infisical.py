@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from leaseholder import errors, ports
@@ -171,12 +171,12 @@ async def test_what_the_source_shows_is_remembered_for_its_leases(
         (support.refused(403, "not a member", "F"), errors.Denied, Reason.DENIED, None),
         (support.refused(429, "try again in 3 s"), errors.Throttled, Reason.THROTTLED, None),
         (support.refused(500, "x", "E"), errors.Unavailable, Reason.UNAVAILABLE, True),
-        (httpx.Response(504, text="<html>"), errors.Unavailable, Reason.UNAVAILABLE, True),
-        (httpx.Response(403, text="<html>"), errors.Unavailable, Reason.BAD_ANSWER, False),
-        (httpx.Response(404, text="no route"), errors.Unavailable, Reason.BAD_ANSWER, False),
-        (httpx.Response(307), errors.Unavailable, Reason.BAD_ANSWER, False),
-        (httpx.Response(204), errors.Unavailable, Reason.BAD_ANSWER, True),
-        (httpx.Response(200, text="<html>"), errors.Unavailable, Reason.BAD_ANSWER, True),
+        (httpx2.Response(504, text="<html>"), errors.Unavailable, Reason.UNAVAILABLE, True),
+        (httpx2.Response(403, text="<html>"), errors.Unavailable, Reason.BAD_ANSWER, False),
+        (httpx2.Response(404, text="no route"), errors.Unavailable, Reason.BAD_ANSWER, False),
+        (httpx2.Response(307), errors.Unavailable, Reason.BAD_ANSWER, False),
+        (httpx2.Response(204), errors.Unavailable, Reason.BAD_ANSWER, True),
+        (httpx2.Response(200, text="<html>"), errors.Unavailable, Reason.BAD_ANSWER, True),
         (support.ok(lease={"id": "x"}), errors.Unavailable, Reason.BAD_ANSWER, True),
         (
             support.ok(lease=support.wire_lease(), data={}),
@@ -184,8 +184,8 @@ async def test_what_the_source_shows_is_remembered_for_its_leases(
             Reason.BAD_ANSWER,
             True,
         ),
-        (httpx.ReadTimeout("x"), errors.Unavailable, Reason.UNAVAILABLE, True),
-        (httpx.ConnectError("x"), errors.Unavailable, Reason.UNREACHABLE, False),
+        (httpx2.ReadTimeout("x"), errors.Unavailable, Reason.UNAVAILABLE, True),
+        (httpx2.ConnectError("x"), errors.Unavailable, Reason.UNREACHABLE, False),
     ],
 )
 async def test_each_failed_mint_has_its_type(
@@ -230,7 +230,7 @@ async def test_a_request_id_that_is_none_is_not_shown(text: str) -> None:
     bench = support.bench()
     odd = {"reqId": text, "statusCode": 400, "message": "x", "error": "BadRequest"}
     with pytest.raises(errors.Invalid) as caught:
-        await issue(bench, httpx.Response(400, json=odd))
+        await issue(bench, httpx2.Response(400, json=odd))
     assert text not in caught.value.sentence
 
 
@@ -277,7 +277,7 @@ async def test_the_deadline_is_measured_on_the_providers_clock() -> None:
     bench = support.bench()
     await issue(bench, support.created())
     ahead = {"date": "Sat, 21 Nov 2026 13:00:00 GMT"}
-    bench.server.say("GET", "/api/status", httpx.Response(200, headers=ahead, json={}))
+    bench.server.say("GET", "/api/status", httpx2.Response(200, headers=ahead, json={}))
     assert (await bench.adapter.check()).clock_skew == 3600
     assert bench.adapter.now() == after(3600)
     with pytest.raises(errors.Unavailable):
@@ -354,7 +354,7 @@ async def test_a_look_with_an_odd_answer_is_no_reason_not_to_try() -> None:
 async def test_a_look_that_fails_for_the_server_is_told_and_not_kept() -> None:
     bench = support.bench()
     good = support.ok(dynamicSecret=support.wire_secret())
-    bench.server.say("GET", SECRET, httpx.Response(503), good)
+    bench.server.say("GET", SECRET, httpx2.Response(503), good)
     with pytest.raises(errors.Unavailable) as caught:
         await bench.adapter.prepare(support.attempt())
     assert not caught.value.sent
@@ -405,7 +405,7 @@ async def test_a_project_id_is_resolved_once_in_a_while() -> None:
 
 async def test_an_older_server_calls_it_workspace() -> None:
     bench = support.bench()
-    bench.server.say("GET", NEWER, httpx.Response(404, text="Route not found"))
+    bench.server.say("GET", NEWER, httpx2.Response(404, text="Route not found"))
     bench.server.say("GET", OLDER, support.ok(workspace={"slug": "demo"}))
     await issue(bench, support.created(), source=BY_ID)
 
@@ -415,7 +415,7 @@ async def test_a_renamed_project_is_resolved_again() -> None:
     old, new = support.ok(project={"slug": "old"}), support.ok(project={"slug": "new"})
     bench.server.say("GET", NEWER, old, new)
 
-    def judge(request: httpx.Request) -> httpx.Response:
+    def judge(request: httpx2.Request) -> httpx2.Response:
         if support.body(request)["projectSlug"] == "new":
             return support.created()
         return support.refused(404, "Project with slug 'old' not found", "NotFound")
@@ -441,8 +441,8 @@ async def test_a_project_that_keeps_its_slug_is_not_asked_for_twice() -> None:
         (support.refused(403, "no", "ForbiddenError"), errors.Denied, "PermissionDenied"),
         (support.refused(500, "no", "E"), errors.Unavailable, "ProviderUnavailable"),
         (support.ok(project=None), errors.Unavailable, "BadProviderAnswer"),
-        (httpx.Response(200, text="x"), errors.Unavailable, "BadProviderAnswer"),
-        (httpx.ReadTimeout("x"), errors.Unavailable, "ProviderUnavailable"),
+        (httpx2.Response(200, text="x"), errors.Unavailable, "BadProviderAnswer"),
+        (httpx2.ReadTimeout("x"), errors.Unavailable, "ProviderUnavailable"),
     ],
 )
 async def test_a_project_that_cannot_be_resolved_mints_nothing(
@@ -514,13 +514,13 @@ async def test_an_extension_that_makes_no_sense_is_not_asked_for(
     [
         (support.refused(400, "would exceed"), errors.CannotExtend, Reason.CANNOT_EXTEND),
         (support.refused(400, "plan restriction"), errors.Denied, Reason.PLAN),
-        (httpx.Response(400, text="<html>"), errors.Unavailable, Reason.BAD_ANSWER),
+        (httpx2.Response(400, text="<html>"), errors.Unavailable, Reason.BAD_ANSWER),
         (
             support.refused(404, "Dynamic secret lease with ID 'x' not found", "NotFound"),
             errors.LeaseGone,
             Reason.GONE,
         ),
-        (httpx.ReadTimeout("x"), errors.Unavailable, Reason.UNAVAILABLE),
+        (httpx2.ReadTimeout("x"), errors.Unavailable, Reason.UNAVAILABLE),
         (support.ok(lease=support.wire_lease(id="b")), errors.Unavailable, Reason.BAD_ANSWER),
     ],
 )
@@ -581,7 +581,7 @@ async def test_only_a_missing_lease_is_a_gone_one(
 
 async def test_an_ingress_that_knows_no_route_makes_no_lease_gone() -> None:
     bench = support.bench()
-    bench.server.say("GET", ONE, httpx.Response(404, text="default backend - 404"))
+    bench.server.say("GET", ONE, httpx2.Response(404, text="default backend - 404"))
     with pytest.raises(errors.Unavailable):
         await bench.adapter.inspect(lease())
 
@@ -629,7 +629,7 @@ async def test_a_lost_mint_is_found_by_its_tag_alone() -> None:
     ],
 )
 async def test_a_search_that_fails_finds_not_nothing(
-    reply: httpx.Response, kind: type[errors.ProviderError]
+    reply: httpx2.Response, kind: type[errors.ProviderError]
 ) -> None:
     bench = support.bench()
     bench.server.say("GET", LIST, reply)
@@ -646,12 +646,12 @@ async def test_a_search_that_fails_finds_not_nothing(
         (support.ok(version="v0.154.0"), "v0.154.0"),
         (support.ok(message="Ok"), None),
         (support.ok(version="<b>"), None),
-        (httpx.Response(404, text="x"), None),
-        (httpx.Response(200, text="x"), None),
+        (httpx2.Response(404, text="x"), None),
+        (httpx2.Response(200, text="x"), None),
     ],
 )
 async def test_health_tolerates_a_server_that_does_not_state_its_version(
-    reply: httpx.Response, version: str | None
+    reply: httpx2.Response, version: str | None
 ) -> None:
     bench = support.bench()
     bench.server.say("GET", "/api/status", reply)
@@ -665,7 +665,7 @@ async def test_health_is_bad_when_the_server_is_in_trouble(
     status: int, kind: type[errors.ProviderError]
 ) -> None:
     bench = support.bench()
-    bench.server.say("GET", "/api/status", httpx.Response(status))
+    bench.server.say("GET", "/api/status", httpx2.Response(status))
     with pytest.raises(kind):
         await bench.adapter.check()
 

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from leaseholder import errors
@@ -92,7 +92,7 @@ async def test_many_callers_share_one_login() -> None:
 
 async def test_many_callers_share_one_failed_login() -> None:
     bench = prepared()
-    bench.server.say("POST", support.LOGIN, httpx.ConnectError("x"))
+    bench.server.say("POST", support.LOGIN, httpx2.ConnectError("x"))
     outcomes = await asyncio.gather(
         *(bench.adapter.check() for _ in range(20)), return_exceptions=True
     )
@@ -105,12 +105,12 @@ async def test_a_caller_that_gives_up_does_not_stop_the_login_of_others() -> Non
     bench = prepared()
     gate = asyncio.Event()
 
-    class Gated(httpx.AsyncBaseTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    class Gated(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
             await gate.wait()
             return await bench.server(request)
 
-    bench.adapter._http._transport = Gated()
+    bench.adapter._http._clients._network = Gated()
     impatient = asyncio.create_task(bench.adapter.check())
     patient = asyncio.create_task(bench.adapter.check())
     for _ in range(5):
@@ -180,11 +180,11 @@ async def test_while_no_new_token_can_be_had_the_old_one_is_used_to_its_end() ->
     [
         support.refused(401, "Failed to authorize: token has been revoked", UNAUTHORIZED),
         support.refused(403, "Your token has expired. Please re-authenticate.", "TokenError"),
-        httpx.Response(401, text="<html>"),
+        httpx2.Response(401, text="<html>"),
     ],
 )
 async def test_a_token_that_ended_is_replaced_once_and_the_call_repeated(
-    failure: httpx.Response,
+    failure: httpx2.Response,
 ) -> None:
     bench = prepared()
     bench.server.say("POST", support.LEASES, failure, support.created())
@@ -305,16 +305,16 @@ async def test_no_service_account_token_is_made_while_the_login_is_refused() -> 
         (support.refused(404, "auth method not found", "NotFound"), errors.Denied, "LoginRefused"),
         (support.refused(422, [{"path": ["x"]}], "ValidationFailure"), errors.Denied, None),
         (support.refused(429, "rate limit exceeded"), errors.Throttled, "Throttled"),
-        (httpx.Response(502, text="bad"), errors.Unavailable, "ProviderUnavailable"),
-        (httpx.Response(404, text="<html>"), errors.Unavailable, "BadProviderAnswer"),
-        (httpx.Response(301), errors.Unavailable, "BadProviderAnswer"),
+        (httpx2.Response(502, text="bad"), errors.Unavailable, "ProviderUnavailable"),
+        (httpx2.Response(404, text="<html>"), errors.Unavailable, "BadProviderAnswer"),
+        (httpx2.Response(301), errors.Unavailable, "BadProviderAnswer"),
         (support.ok(token="x"), errors.Unavailable, "BadProviderAnswer"),
         (support.logged_in("two words"), errors.Unavailable, "BadProviderAnswer"),
-        (httpx.Response(200, text="<html>"), errors.Unavailable, "BadProviderAnswer"),
+        (httpx2.Response(200, text="<html>"), errors.Unavailable, "BadProviderAnswer"),
     ],
 )
 async def test_each_refusal_of_a_login_has_its_type(
-    reply: httpx.Response, kind: type[errors.ProviderError], reason: str | None
+    reply: httpx2.Response, kind: type[errors.ProviderError], reason: str | None
 ) -> None:
     bench = prepared()
     bench.server.say("POST", support.LOGIN, reply)
@@ -338,7 +338,7 @@ async def test_a_refused_ready_made_token_is_read_once_more() -> None:
     await look(bench)
     no = support.refused(401, "token has been revoked", UNAUTHORIZED)
 
-    def judge(request: httpx.Request) -> httpx.Response:
+    def judge(request: httpx2.Request) -> httpx2.Response:
         return support.created() if request.headers["authorization"] == "Bearer new" else no
 
     bench.server.say("POST", support.LEASES, judge)
@@ -375,7 +375,7 @@ async def test_many_calls_that_meet_an_ended_token_log_in_once() -> None:
     bench.server.say("POST", support.LOGIN, lambda _: support.logged_in(next(tokens)))
     no = support.refused(403, "Your token has expired.", "TokenError")
 
-    def judge(request: httpx.Request) -> httpx.Response:
+    def judge(request: httpx2.Request) -> httpx2.Response:
         return no if request.headers["authorization"] == "Bearer first" else support.created()
 
     bench.server.say("POST", support.LEASES, judge)
@@ -397,7 +397,7 @@ async def test_both_ready_made_tokens_refused_is_a_denial() -> None:
     bench = prepared(TOKEN_AUTH)
     bench.credentialing.values["token"] = "one"
 
-    def judge(request: httpx.Request) -> httpx.Response:
+    def judge(request: httpx2.Request) -> httpx2.Response:
         bench.credentialing.values["token"] = "two"
         return support.refused(401, "no", UNAUTHORIZED)
 
@@ -417,12 +417,12 @@ async def test_a_spec_without_a_way_to_log_in_is_denied() -> None:
 async def test_closing_stops_a_login_under_way() -> None:
     bench = prepared()
 
-    class Stuck(httpx.AsyncBaseTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    class Stuck(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
             await asyncio.Event().wait()
             raise AssertionError
 
-    bench.adapter._http._transport = Stuck()
+    bench.adapter._http._clients._network = Stuck()
     waiting = asyncio.create_task(bench.adapter.check())
     for _ in range(5):
         await asyncio.sleep(0)

@@ -4,7 +4,7 @@ import dataclasses
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,7 +75,7 @@ async def test_values_that_are_no_text_become_json_and_nulls_nothing() -> None:
 
 async def test_the_read_is_never_tried_twice() -> None:
     bench = fake.bench()
-    for reply in (httpx.ReadTimeout("x"), fake.refused(500, "x"), fake.refused(502, "x")):
+    for reply in (httpx2.ReadTimeout("x"), fake.refused(500, "x"), fake.refused(502, "x")):
         bench.server.requests.clear()
         bench.server.say("GET", fake.READ, reply)
         attempt = await bench.prepared()
@@ -102,7 +102,7 @@ async def test_the_read_is_never_tried_twice() -> None:
             Reason.INVALID,
         ),
         (fake.refused(400, "missing common_name"), errors.Invalid, Reason.INVALID),
-        (httpx.Response(307, headers={"location": "x"}), errors.Unavailable, Reason.UNAVAILABLE),
+        (httpx2.Response(307, headers={"location": "x"}), errors.Unavailable, Reason.UNAVAILABLE),
         (fake.refused(412, "required index state"), errors.Unavailable, Reason.UNAVAILABLE),
         (fake.refused(403, "permission denied"), errors.Denied, Reason.DENIED),
         (fake.refused(429, "rate limit quota exceeded"), errors.Throttled, Reason.THROTTLED),
@@ -113,8 +113,8 @@ async def test_the_read_is_never_tried_twice() -> None:
             Reason.UNAVAILABLE,
         ),
         (fake.leased(lease_id=""), errors.Invalid, Reason.INVALID),
-        (httpx.ConnectError("x"), errors.Unavailable, Reason.UNREACHABLE),
-        (httpx.Response(404, text="<html>"), errors.Unavailable, Reason.BAD_ANSWER),
+        (httpx2.ConnectError("x"), errors.Unavailable, Reason.UNREACHABLE),
+        (httpx2.Response(404, text="<html>"), errors.Unavailable, Reason.BAD_ANSWER),
     ],
 )
 async def test_a_mint_that_made_nothing_says_so_and_ends_its_login(
@@ -134,7 +134,7 @@ async def test_a_mint_that_made_nothing_says_so_and_ends_its_login(
 
 async def test_an_answer_that_cannot_be_read_may_have_made_a_lease() -> None:
     bench = fake.bench()
-    bench.server.say("GET", fake.READ, httpx.Response(200, text="<html>"))
+    bench.server.say("GET", fake.READ, httpx2.Response(200, text="<html>"))
     attempt = await bench.prepared()
     with pytest.raises(errors.Unavailable) as caught:
         await bench.adapter.issue(attempt)
@@ -203,7 +203,7 @@ async def test_the_ttl_is_asked_for_by_a_renewal_longer_or_shorter(ttl: int) -> 
 
 async def test_a_shortening_whose_answer_is_lost_counts_as_done() -> None:
     bench = fake.bench()
-    bench.server.say("POST", fake.RENEW, httpx.ReadTimeout("x"))
+    bench.server.say("POST", fake.RENEW, httpx2.ReadTimeout("x"))
     lease = await bench.lease(ttl_seconds=600)
     assert lease.expires_at <= fake.in_seconds(600)
 
@@ -219,8 +219,8 @@ async def test_a_lengthening_that_fails_leaves_a_good_lease() -> None:
 async def test_a_maximum_that_was_learned_is_believed_for_a_while_only() -> None:
     bench = fake.bench()
     bench.server.say("POST", fake.RENEW, fake.renewed(5400))
-    bench.server.say("POST", fake.REVOKE, httpx.Response(204))
-    bench.server.say("POST", fake.REVOKE_TOKEN, httpx.Response(204))
+    bench.server.say("POST", fake.REVOKE, httpx2.Response(204))
+    bench.server.say("POST", fake.REVOKE_TOKEN, httpx2.Response(204))
     bench.server.say("GET", fake.LOOKUP_SELF, fake.token(90_000))
     bench.server.say("POST", fake.LOOKUP, fake.refused(400, "invalid lease"))
     bench.server.say("POST", fake.LOOKUP_TOKEN, fake.refused(400, "invalid accessor"))
@@ -244,7 +244,7 @@ async def test_a_maximum_that_was_learned_is_believed_for_a_while_only() -> None
         fake.refused(400, "failed to revoke entry: dial tcp"),
         fake.refused(503, "Vault is sealed"),
         fake.refused(429, "x"),
-        httpx.ConnectError("x"),
+        httpx2.ConnectError("x"),
     ],
 )
 async def test_a_lease_that_is_too_short_and_cannot_be_taken_back_is_unclear(
@@ -313,8 +313,8 @@ async def test_a_token_that_lives_long_enough_is_left_alone() -> None:
         (fake.refused(503, "Vault is sealed"), None, "Unavailable"),
         (fake.refused(500, "x"), None, "Unavailable"),
         (fake.refused(429, "x"), None, "Throttled"),
-        (httpx.Response(400, text="<html>"), None, "Unavailable"),
-        (httpx.ReadTimeout("x"), None, "Unavailable"),
+        (httpx2.Response(400, text="<html>"), None, "Unavailable"),
+        (httpx2.ReadTimeout("x"), None, "Unavailable"),
     ],
 )
 async def test_a_renewal_that_fails_is_classified_and_confirmed(
@@ -337,7 +337,7 @@ async def test_a_renewal_that_fails_is_classified_and_confirmed(
         (fake.refused(400, "1 error occurred:\n\t* invalid accessor\n\n"), errors.LeaseGone),
         (fake.refused(500, "x"), errors.Unavailable),
         (fake.refused(400, "failed to renew entry: connection refused"), errors.Unavailable),
-        (httpx.Response(200, text="<html>"), errors.Unavailable),
+        (httpx2.Response(200, text="<html>"), errors.Unavailable),
     ],
 )
 async def test_a_token_that_is_not_extended_ends_or_keeps_the_lease(
@@ -410,7 +410,7 @@ async def test_a_look_shows_the_earlier_end() -> None:
     ],
 )
 async def test_a_lease_is_gone_with_its_token_or_when_it_is_being_revoked(
-    look: httpx.Response, token: httpx.Response
+    look: httpx2.Response, token: httpx2.Response
 ) -> None:
     bench = fake.bench()
     lease = await bench.lease()
@@ -423,8 +423,8 @@ async def test_a_lease_is_gone_with_its_token_or_when_it_is_being_revoked(
 async def test_a_revocation_is_waited_for_and_looked_after() -> None:
     bench = fake.bench()
     lease = await bench.lease()
-    bench.server.say("POST", fake.REVOKE, httpx.Response(204))
-    bench.server.say("POST", fake.REVOKE_TOKEN, httpx.Response(204))
+    bench.server.say("POST", fake.REVOKE, httpx2.Response(204))
+    bench.server.say("POST", fake.REVOKE_TOKEN, httpx2.Response(204))
     undone = await bench.adapter.revoke(lease)
     assert not undone.done
     assert undone.reason is Reason.NOT_CONFIRMED
@@ -449,12 +449,12 @@ async def test_a_revocation_that_the_database_did_not_take_keeps_the_token() -> 
 async def test_recovery_goes_by_the_accessor_alone() -> None:
     bench = fake.bench()
     attempt = await bench.prepared()
-    bench.server.say("GET", fake.READ, httpx.ReadTimeout("x"))
+    bench.server.say("GET", fake.READ, httpx2.ReadTimeout("x"))
     with pytest.raises(errors.Unavailable):
         await bench.adapter.issue(attempt)
     [found] = await bench.adapter.recover(attempt)
     assert found.id == "accessor/acc"
-    bench.server.say("POST", fake.REVOKE_TOKEN, httpx.Response(204))
+    bench.server.say("POST", fake.REVOKE_TOKEN, httpx2.Response(204))
     bench.server.say("POST", fake.LOOKUP_TOKEN, fake.refused(400, "invalid accessor"))
     assert (await bench.adapter.revoke(found)).done
     assert bench.server.count(fake.REVOKE) == 0
@@ -464,7 +464,7 @@ async def test_recovery_goes_by_the_accessor_alone() -> None:
 async def test_a_revoked_token_that_is_not_there_is_fine() -> None:
     bench = fake.bench()
     lease = await bench.lease()
-    bench.server.say("POST", fake.REVOKE, httpx.Response(204))
+    bench.server.say("POST", fake.REVOKE, httpx2.Response(204))
     bench.server.say("POST", fake.LOOKUP, fake.refused(400, "invalid lease"))
     bench.server.say("POST", fake.REVOKE_TOKEN, fake.refused(400, "invalid accessor"))
     bench.server.say("POST", fake.LOOKUP_TOKEN, fake.refused(400, "invalid accessor"))
@@ -552,8 +552,8 @@ async def test_a_login_that_is_never_taken_is_told() -> None:
         (fake.refused(500, "x"), errors.Unavailable, "trouble"),
         (fake.refused(503, "Vault is sealed"), errors.Unavailable, "unseal"),
         (fake.refused(429, "x"), errors.Throttled, "too many"),
-        (httpx.Response(200, text="<html>"), errors.Unavailable, "url"),
-        (httpx.Response(404, text="<html>"), errors.Unavailable, "url"),
+        (httpx2.Response(200, text="<html>"), errors.Unavailable, "url"),
+        (httpx2.Response(404, text="<html>"), errors.Unavailable, "url"),
     ],
 )
 async def test_a_refused_login_says_what_to_look_at(
@@ -599,7 +599,7 @@ async def test_a_ready_made_token_is_kept_alive_but_never_shortened_or_revoked()
     bench.server.say("GET", fake.LOOKUP_SELF, fake.token(1000, ttl=1000))
     await bench.adapter.inspect(lease)
     assert bench.server.count(fake.RENEW_SELF) == 1
-    bench.server.say("POST", fake.REVOKE, httpx.Response(204))
+    bench.server.say("POST", fake.REVOKE, httpx2.Response(204))
     bench.server.say("POST", fake.LOOKUP, fake.refused(400, "invalid lease"))
     assert (await bench.adapter.revoke(lease)).done
     assert bench.server.count(fake.REVOKE_TOKEN) == 0
@@ -626,15 +626,15 @@ async def test_a_ready_made_token_that_ended_is_told_until_it_is_replaced() -> N
 @pytest.mark.parametrize(
     ("reply", "sentence"),
     [
-        (httpx.Response(503, json={"sealed": True, "version": "2"}), "unseal"),
-        (httpx.Response(501, json={"initialized": False}), "initialised"),
-        (httpx.Response(472, json={}), "stands by"),
-        (httpx.Response(502, text="<html>"), "trouble"),
-        (httpx.Response(404, text="<html>"), "url"),
-        (httpx.Response(200, text="<html>"), "url"),
+        (httpx2.Response(503, json={"sealed": True, "version": "2"}), "unseal"),
+        (httpx2.Response(501, json={"initialized": False}), "initialised"),
+        (httpx2.Response(472, json={}), "stands by"),
+        (httpx2.Response(502, text="<html>"), "trouble"),
+        (httpx2.Response(404, text="<html>"), "url"),
+        (httpx2.Response(200, text="<html>"), "url"),
     ],
 )
-async def test_a_server_that_does_not_serve_says_why(reply: httpx.Response, sentence: str) -> None:
+async def test_a_server_that_does_not_serve_says_why(reply: httpx2.Response, sentence: str) -> None:
     bench = fake.bench()
     bench.server.say("GET", fake.HEALTH, reply)
     with pytest.raises(errors.Unavailable, match=sentence):
@@ -698,8 +698,8 @@ async def test_capabilities_follow_what_is_known_of_a_lease() -> None:
         fake.refused(400, fake.CANARY),
         fake.refused(403, fake.CANARY),
         fake.refused(500, f"unable to start transaction: {fake.CANARY}"),
-        httpx.Response(200, text=fake.CANARY),
-        httpx.ReadError(fake.CANARY),
+        httpx2.Response(200, text=fake.CANARY),
+        httpx2.ReadError(fake.CANARY),
         fake.leased(lease_id="", data={"password": fake.CANARY}),
     ],
 )

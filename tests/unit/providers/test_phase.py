@@ -6,7 +6,7 @@ import traceback
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from leaseholder import errors, ports
@@ -88,7 +88,7 @@ async def test_a_mint_without_notes_finds_the_dynamic_secret_first() -> None:
 
 @pytest.mark.parametrize(
     "failure",
-    [httpx.ReadTimeout("x"), httpx.ReadError("x"), httpx.RemoteProtocolError("x")],
+    [httpx2.ReadTimeout("x"), httpx2.ReadError("x"), httpx2.RemoteProtocolError("x")],
 )
 async def test_a_mint_whose_answer_is_lost_is_never_sent_again(failure: Exception) -> None:
     it = bench()
@@ -101,7 +101,7 @@ async def test_a_mint_whose_answer_is_lost_is_never_sent_again(failure: Exceptio
 
 async def test_a_mint_that_could_not_connect_was_not_sent() -> None:
     it = bench()
-    it.server.say(MINT, DYNAMIC, httpx.ConnectError("x"))
+    it.server.say(MINT, DYNAMIC, httpx2.ConnectError("x"))
     with pytest.raises(errors.Unavailable) as caught:
         await it.adapter.issue(attempt())
     assert not caught.value.sent
@@ -122,7 +122,7 @@ OTHER = {"key": "A", "value": "b"}
     "reply",
     [
         page(),
-        httpx.Response(200, text=""),
+        httpx2.Response(200, text=""),
         answer([]),
         answer({}),
         answer(wire_secret()),
@@ -134,10 +134,10 @@ OTHER = {"key": "A", "value": "b"}
         answer([wire_secret(lease=wire_lease(credentials=[{"key": "", "value": "x"}]))]),
         answer([wire_secret(lease=wire_lease(credentials=[OTHER], id="../x"))]),
         answer([wire_secret(lease=wire_lease(credentials=[OTHER], expiresAt="soon"))]),
-        httpx.Response(204),
+        httpx2.Response(204),
     ],
 )
-async def test_a_mint_that_is_answered_wrongly_may_have_happened(reply: httpx.Response) -> None:
+async def test_a_mint_that_is_answered_wrongly_may_have_happened(reply: httpx2.Response) -> None:
     it = bench()
     it.server.say(MINT, DYNAMIC, reply)
     with pytest.raises(errors.Unavailable) as caught:
@@ -152,13 +152,13 @@ async def test_a_mint_that_is_answered_wrongly_may_have_happened(reply: httpx.Re
         page(404),
         page(403),
         page(401),
-        httpx.Response(302, headers={"location": "/login"}),
-        httpx.Response(400, json=["x"]),
-        httpx.Response(404, json={"detail": "Not found."}),
+        httpx2.Response(302, headers={"location": "/login"}),
+        httpx2.Response(400, json=["x"]),
+        httpx2.Response(404, json={"detail": "Not found."}),
     ],
 )
 async def test_an_answer_that_is_not_phases_was_given_by_something_before_it(
-    reply: httpx.Response,
+    reply: httpx2.Response,
 ) -> None:
     it = bench()
     it.server.say(MINT, DYNAMIC, reply)
@@ -212,7 +212,7 @@ async def test_a_refused_mint_left_nothing_and_says_what_to_do(
 @pytest.mark.parametrize(
     "reply", [refused(500, "Internal server error."), page(502), page(503), page(504)]
 )
-async def test_a_server_in_trouble_may_have_minted(reply: httpx.Response) -> None:
+async def test_a_server_in_trouble_may_have_minted(reply: httpx2.Response) -> None:
     it = bench()
     it.server.say(MINT, DYNAMIC, reply)
     with pytest.raises(errors.Unavailable) as caught:
@@ -324,7 +324,7 @@ async def test_more_than_one_is_refused() -> None:
 
 
 @pytest.mark.parametrize("reply", [page(), answer([]), answer([{"id": "x"}])])
-async def test_a_look_that_is_answered_wrongly_sent_nothing(reply: httpx.Response) -> None:
+async def test_a_look_that_is_answered_wrongly_sent_nothing(reply: httpx2.Response) -> None:
     it = bench()
     it.server.say("GET", DYNAMIC, reply)
     with pytest.raises(errors.Unavailable) as caught:
@@ -399,7 +399,7 @@ GONE = refused(401, "Token expired or deleted")
 async def test_a_replaced_token_mints_once() -> None:
     it = bench()
 
-    def replace(_: httpx.Request) -> httpx.Response:
+    def replace(_: httpx2.Request) -> httpx2.Response:
         it.credentialing.values["token"] = "ab" * 32
         return GONE
 
@@ -428,7 +428,7 @@ async def test_a_refused_token_is_tried_ever_more_seldom_and_a_new_one_at_once()
 async def test_two_wrong_tokens_are_told() -> None:
     it = bench()
 
-    def replace(_: httpx.Request) -> httpx.Response:
+    def replace(_: httpx2.Request) -> httpx2.Response:
         it.credentialing.values["token"] = "ab" * 32
         return GONE
 
@@ -462,7 +462,7 @@ async def test_health_is_an_answer_to_the_token() -> None:
 
 @pytest.mark.parametrize("reply", [page(), page(404), page(403), refused(500, "x"), answer([])])
 async def test_a_server_that_does_not_answer_as_phase_is_not_healthy(
-    reply: httpx.Response,
+    reply: httpx2.Response,
 ) -> None:
     it = bench()
     it.server.say("GET", APPS, reply)
@@ -490,7 +490,7 @@ async def test_a_personal_token_has_limits() -> None:
 # ---------------------------------------------------------------------------- extending
 
 
-def renewed(moment: str) -> httpx.Response:
+def renewed(moment: str) -> httpx2.Response:
     return answer({"message": f"Lease renewed successfully. Updated expiry: {moment}"})
 
 
@@ -571,7 +571,7 @@ async def test_a_lease_of_a_personal_token_is_not_asked_to_live_longer() -> None
     assert it.server.requests == []
 
 
-EXTENSIONS: list[tuple[httpx.Response, Kind, Reason]] = [
+EXTENSIONS: list[tuple[httpx2.Response, Kind, Reason]] = [
     (refused(400, "This lease has expired and cannot be renewed"),
      errors.CannotExtend, Reason.CANNOT_EXTEND),
     (refused(400, "Lease has already been revoked at 2026-11-21 12:00:00+00:00"),
@@ -587,7 +587,7 @@ EXTENSIONS: list[tuple[httpx.Response, Kind, Reason]] = [
 
 @pytest.mark.parametrize(("reply", "kind", "reason"), EXTENSIONS)
 async def test_a_refused_extension_says_why(
-    reply: httpx.Response, kind: Kind, reason: Reason
+    reply: httpx2.Response, kind: Kind, reason: Reason
 ) -> None:
     it = bench()
     it.server.say("PUT", LEASES, reply)
@@ -598,7 +598,7 @@ async def test_a_refused_extension_says_why(
 
 @pytest.mark.parametrize(
     "reply",
-    [httpx.ReadTimeout("x"), refused(500, INTERNAL.format("renewing")), page(502), page()],
+    [httpx2.ReadTimeout("x"), refused(500, INTERNAL.format("renewing")), page(502), page()],
 )
 async def test_an_unclear_extension_is_not_sent_again(reply: support.Reply) -> None:
     it = bench()
@@ -670,7 +670,7 @@ async def test_a_list_is_never_older_than_the_question() -> None:
     it = bench()
     later: list[asyncio.Task[ports.Lease]] = []
 
-    def first(_: httpx.Request) -> httpx.Response:
+    def first(_: httpx2.Request) -> httpx2.Response:
         later.append(asyncio.create_task(it.adapter.inspect(held())))
         return answer([wire_lease()])
 
@@ -682,7 +682,7 @@ async def test_a_list_is_never_older_than_the_question() -> None:
 
 async def test_a_list_that_fails_fails_for_each() -> None:
     it = bench()
-    it.server.say("GET", LEASES, httpx.ReadError("x"))
+    it.server.say("GET", LEASES, httpx2.ReadError("x"))
     looks = (it.adapter.inspect(held()) for _ in range(3))
     failed = await asyncio.gather(*looks, return_exceptions=True)
     assert all(isinstance(one, errors.Unavailable) and not one.sent for one in failed)
@@ -701,8 +701,8 @@ async def test_an_adapter_that_is_closed_waits_for_no_list() -> None:
         await look
 
 
-@pytest.mark.parametrize("reply", [page(), answer({}), answer(["x"]), httpx.Response(200)])
-async def test_a_list_that_makes_no_sense_says_nothing_of_a_lease(reply: httpx.Response) -> None:
+@pytest.mark.parametrize("reply", [page(), answer({}), answer(["x"]), httpx2.Response(200)])
+async def test_a_list_that_makes_no_sense_says_nothing_of_a_lease(reply: httpx2.Response) -> None:
     it = bench()
     it.server.say("GET", LEASES, reply)
     with pytest.raises(errors.Unavailable) as caught:
@@ -773,7 +773,7 @@ REVOCATIONS: list[tuple[support.Reply, Kind]] = [
     (refused(500, "Internal server error."), errors.Unavailable),
     (page(), errors.Unavailable),
     (page(404), errors.Unavailable),
-    (httpx.ReadError("x"), errors.Unavailable),
+    (httpx2.ReadError("x"), errors.Unavailable),
 ]
 
 
@@ -890,7 +890,7 @@ async def test_the_owner_that_was_noted_before_the_mint_counts() -> None:
         page(),
         refused(403, "Token expired or deleted"),
         answer({"account_id": None}),
-        httpx.ReadError("x"),
+        httpx2.ReadError("x"),
     ],
 )
 async def test_who_we_are_is_asked_seldom_where_it_is_not_told(reply: support.Reply) -> None:
@@ -932,10 +932,10 @@ async def test_capabilities_say_what_cannot_be_relied_upon(exclusive: bool) -> N
         refused(404, CANARY),
         refused(429, CANARY),
         refused(500, f"{INTERNAL.format('creating')}: {CANARY}"),
-        httpx.Response(200, text=CANARY),
+        httpx2.Response(200, text=CANARY),
         answer([wire_secret(lease=wire_lease(credentials=[{"key": CANARY, "value": 5}]))]),
-        httpx.ReadError(CANARY),
-        httpx.ConnectError(CANARY),
+        httpx2.ReadError(CANARY),
+        httpx2.ConnectError(CANARY),
     ],
 )
 async def test_no_failure_of_a_mint_shows_a_secret(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-import httpx
+import httpx2
 import pytest
 
 from leaseholder import errors, ports
@@ -16,7 +16,7 @@ from tests.world import processes
 async def test_a_revoked_lease_is_revoked_once_more_when_the_settle_time_is_over() -> None:
     it = bench(settings=PhaseSettings(settle_seconds=0))
     done = answer({"message": "Lease was already revoked"})
-    it.server.say("DELETE", LEASES, done, done, httpx.ReadError("x"), done, done)
+    it.server.say("DELETE", LEASES, done, done, httpx2.ReadError("x"), done, done)
     await it.adapter.revoke(held())
     with pytest.raises(errors.LeaseGone):
         await it.adapter.inspect(held())

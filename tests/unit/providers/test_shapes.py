@@ -5,7 +5,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from leaseholder import errors
@@ -90,7 +90,7 @@ async def test_a_token_in_a_secret_that_no_header_takes_is_told_and_not_shown() 
 
 async def test_a_list_of_leases_nested_without_end_is_a_bad_answer() -> None:
     bench = phasebench.bench()
-    nested = httpx.Response(200, content=b"[" * 100_000)
+    nested = httpx2.Response(200, content=b"[" * 100_000)
     bench.server.say("GET", phasebench.LEASES, nested)
     with pytest.raises(errors.Unavailable) as raised:
         await bench.adapter.inspect(phasebench.held())
@@ -114,7 +114,7 @@ async def test_a_token_with_claims_that_make_no_sense_is_used_all_the_same(claim
 async def test_a_date_that_nobody_lives_in_stops_nothing(date: str) -> None:
     bench = support.bench()
     headers = [(b"date", date.encode("latin-1"))]
-    bench.server.say("GET", "/api/status", httpx.Response(200, headers=headers, json={}))
+    bench.server.say("GET", "/api/status", httpx2.Response(200, headers=headers, json={}))
     await bench.adapter.check()
     assert datetime(1969, 1, 1, tzinfo=UTC) < bench.adapter.now()
 
@@ -123,7 +123,7 @@ async def test_an_answer_too_long_to_be_one_is_not_read_to_its_end() -> None:
     bench = support.bench()
     endless = _Endless()
     bench.server.spoil = lambda answer: (
-        httpx.Response(200, stream=endless) if bench.server.count("/api/status") else answer
+        httpx2.Response(200, stream=endless) if bench.server.count("/api/status") else answer
     )
     bench.server.say("GET", "/api/status", support.ok())
     with pytest.raises(errors.ProviderError):
@@ -132,7 +132,7 @@ async def test_an_answer_too_long_to_be_one_is_not_read_to_its_end() -> None:
     assert endless.closed
 
 
-class _Endless(httpx.AsyncByteStream):
+class _Endless(httpx2.AsyncByteStream):
     """Megabytes for ever."""
 
     PART = b" " * 1024 * 1024

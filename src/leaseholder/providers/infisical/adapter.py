@@ -175,18 +175,17 @@ class Infisical:
         answer = await self._projects.ask(
             source,
             lambda slug: self._read(
-                "recover", paths.leases_of(source), slug, source, rank=Rank.OWED
+                "recover", paths.leases_of(source), slug, source, rank=Rank.OWED, lists=True
             ),
         )
         if not session.usable(answer):
             raise refusals.refusal(answer, source, effect=False)
-        listed = answer.parse(wire.LeasesAnswer)
-        if listed is None:
+        tagged = await leases.tagged(answer, attempt)
+        if tagged is None:
             raise refusals.bad_answer(answer, sent=False)
         return tuple(
             leases.seen(found, None, source=source, handle={"recoverable": True})
-            for found in listed.leases
-            if leases.carries(found, attempt)
+            for found in tagged
         )
 
     def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
@@ -265,6 +264,7 @@ class Infisical:
         *,
         rank: Rank = Rank.KEEP,
         expires: datetime | None = None,
+        lists: bool = False,
     ) -> http.Request:
         return http.Request(
             operation=operation,
@@ -274,6 +274,7 @@ class Infisical:
             timeout=self._settings.read_timeout_seconds,
             rank=rank,
             expires=expires,
+            lists=lists,
         )
 
     def _write(

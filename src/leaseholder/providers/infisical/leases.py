@@ -1,20 +1,23 @@
 """Infisical's leases made ours: moments cut to the second, notes for the record, the tag."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import pydantic
 from pydantic import JsonValue
 
 from leaseholder import ports
 from leaseholder.api import base
-from leaseholder.providers import ttl
+from leaseholder.providers import documents, http, ttl
 from leaseholder.providers.infisical import kinds, wire
 from leaseholder.secrecy import Credentials
 
 FAILED_TO_DELETE: Final = "Failed to delete"
 TAG: Final = "leaseholder"
+_MOST: Final = 16
+"""Leases that one attempt can have left: far more than a client that asks once."""
 _UNBOUNDED: Final = 100 * 366 * 86_400
 """A maximum of more than a century is none."""
 
@@ -24,9 +27,22 @@ def tag(attempt: ports.Attempt) -> dict[str, str]:
     return {"installation": attempt.installation, "attempt": attempt.attempt_id}
 
 
-def carries(lease: wire.Lease, attempt: ports.Attempt) -> bool:
-    """Whether the lease is that attempt's."""
-    return isinstance(lease.config, dict) and lease.config.get(TAG) == tag(attempt)
+async def tagged(answer: http.Answer, attempt: ports.Attempt) -> Sequence[wire.Lease] | None:
+    """The leases of a list that are that attempt's; None where the list makes no sense."""
+    found = []
+    try:
+        async for row in answer.rows(under="leases"):
+            if _carries(row.get("config"), attempt):
+                found.append(wire.Lease.model_validate(row))
+            if len(found) > _MOST:
+                return None
+    except (documents.Malformed, pydantic.ValidationError):
+        return None
+    return found
+
+
+def _carries(config: object, attempt: ports.Attempt) -> bool:
+    return isinstance(config, dict) and config.get(TAG) == tag(attempt)
 
 
 def maximum(secret: wire.DynamicSecret) -> int | None:

@@ -76,12 +76,6 @@ class LeaseAnswer(Wire):
     lease: Lease
 
 
-class LeasesAnswer(Wire):
-    """All leases of a dynamic secret, everybody's."""
-
-    leases: tuple[Lease, ...]
-
-
 class Project(Wire):
     """A project."""
 

@@ -20,6 +20,7 @@ from leaseholder.providers import http, settings
 from leaseholder.providers.parts import Parts
 from leaseholder.providers.phase import (
     afterwards,
+    apps,
     histories,
     leases,
     owners,
@@ -31,7 +32,6 @@ from leaseholder.providers.phase import (
 )
 from leaseholder.providers.turns import Rank
 
-_APPS: Final = "/v1/apps/"
 _ALWAYS: Final = ("Inspect",)
 _HOLDERS: Final = ("Extend", "Inspect", "Revoke")
 
@@ -68,18 +68,7 @@ class Phase:
 
     async def check(self) -> ports.Health:
         """Look whether the provider answers and takes the token."""
-        answer = await self._session.send(
-            http.Request(
-                operation="status",
-                method="GET",
-                path=_APPS,
-                timeout=self._settings.read_timeout_seconds,
-                rank=Rank.CHECK,
-            )
-        )
-        # Listing apps is a right of its own: who lacks only that is let in.
-        if not refusals.lacks_right(answer):
-            self._parsed(answer, wire.Apps, {}, effect=False)
+        await apps.look(self._session.send, self._settings.read_timeout_seconds)
         known = _ALWAYS if self._session.personal else _HOLDERS
         return ports.Health(
             server_version=None,
@@ -203,7 +192,7 @@ class Phase:
         notes = {**attempt.handle, "secretId": secret_id}
         rows = await self._histories.of(secret_id, attempt.source, "recover", rank=Rank.OWED)
         settle = self._settings.settle_seconds
-        fitting = [one for one in histories.active(rows) if leases.fits(one, attempt, settle)]
+        fitting = await histories.active(rows, lambda one: leases.fits(one, attempt, settle))
         if not fitting:
             return ()
         owner = notes.get("owner") or await self._owners.known()

@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, RootModel
 from pydantic.alias_generators import to_camel
 
 from leaseholder.providers import shapes
@@ -76,7 +76,7 @@ class Credential(Wire):
 class FreshLease(Lease):
     """A lease in the answer that made it, the only one with credentials."""
 
-    credentials: Annotated[tuple[Credential, ...], Field(repr=False, min_length=1)]
+    credentials: Annotated[tuple[Credential, ...], FailFast(), Field(repr=False, min_length=1)]
 
 
 class Leased(Wire):
@@ -98,16 +98,16 @@ class DynamicSecret(Wire):
     id: Id
     default_ttl: Length
     max_ttl: Length
-    key_map: tuple[Key, ...] = ()
+    key_map: Annotated[tuple[Key, ...], FailFast()] = ()
 
 
-class LeasedAnswer(RootModel[tuple[Leased, ...]]):
+class LeasedAnswer(RootModel[Annotated[tuple[Leased, ...], FailFast()]]):
     """GET with ``lease``: each dynamic secret that matched."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
 
-class SecretsAnswer(RootModel[tuple[DynamicSecret, ...]]):
+class SecretsAnswer(RootModel[Annotated[tuple[DynamicSecret, ...], FailFast()]]):
     """GET without ``lease``."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
@@ -117,12 +117,6 @@ class Message(Wire):
     """Answer of a renewal or a revocation: prose."""
 
     message: str
-
-
-class Apps(Wire):
-    """The apps that the account sees."""
-
-    data: tuple[Any, ...]
 
 
 class Whoami(BaseModel):

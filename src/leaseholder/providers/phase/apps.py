@@ -1,0 +1,34 @@
+"""The list of apps: what shows that Phase answers and takes the token; nothing of it is wanted."""
+
+from typing import Final
+
+from leaseholder.providers import http
+from leaseholder.providers.phase import refusals, sources
+from leaseholder.providers.turns import Rank
+
+_APPS: Final = "/v1/apps/"
+
+
+async def look(send: sources.Send, timeout: float) -> None:
+    """Ask for the list.
+
+    Raises:
+        ProviderError: the server doesn't answer, or doesn't take the token.
+    """
+    answer = await send(
+        http.Request(
+            operation="status",
+            method="GET",
+            path=_APPS,
+            timeout=timeout,
+            rank=Rank.CHECK,
+            lists=True,
+        )
+    )
+    # Listing apps is a right of its own: who lacks only that is let in.
+    if refusals.lacks_right(answer):
+        return
+    if answer.status != 200:
+        raise refusals.refusal(answer, {}, effect=False)
+    if not await answer.has_rows(under="data"):
+        raise refusals.bad_answer(answer, sent=False)
