@@ -1,8 +1,10 @@
 # Everything needs Python 3.11 or newer and make; the rest is installed into .venv and, for what
 # takes long to build, into a cache outside the checkout.
 PYTHON ?= python3
+PYTHONS := 3.11 3.12 3.13 3.14
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 READY := $(VENV)/.ready-$(shell cat requirements.lock pyproject.toml | cksum | tr -d ' ')
 CLUSTER ?= leaseholder
 MOMENTS ?= 50
@@ -21,8 +23,9 @@ $(READY):
 	  || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 …"; exit 1; }
 	@echo "setup: virtual environment and pinned dependencies (usually 30 s) …"
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PIP) install --quiet --no-deps --require-hashes -r requirements.lock
+	@$(PIP) install --quiet --no-index --no-deps --no-build-isolation -e .
+	@$(PIP) check > $(VENV)/check.txt || { cat $(VENV)/check.txt; exit 1; }
 	@touch $@
 	@echo "setup: done"
 
@@ -103,11 +106,17 @@ cluster-kind: ## A kind cluster with the operator in it (needs a Docker engine, 
 	kubectl --context kind-$(CLUSTER) apply -f deploy/operator/
 	kubectl --context kind-$(CLUSTER) -n leaseholder rollout status deployment/leaseholder --timeout=3m
 
+COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+  --no-annotate --no-header --no-emit-index-url
 lock: ## Pin dependencies anew (needs uv)
-	uv pip compile -q --universal --python-version 3.11 --group dev pyproject.toml --generate-hashes \
-	  --no-annotate --no-header --no-emit-index-url -o requirements.lock
-	uv pip compile -q --universal --python-version 3.11 pyproject.toml --generate-hashes \
-	  --no-annotate --no-header --no-emit-index-url -o requirements-runtime.lock
+	$(COMPILE) --group dev pyproject.toml -o requirements.lock
+	$(COMPILE) -c requirements.lock pyproject.toml -o requirements-runtime.lock
+	$(COMPILE) -c requirements.lock --group build -o requirements-build.lock
+	@for python in $(PYTHONS); do for machine in x86_64 aarch64; do \
+	  echo "lock: wheels for Python $$python on $$machine"; \
+	  uv pip install -q --dry-run --target build/none --no-deps --only-binary :all: --require-hashes \
+	    --python-version $$python --python-platform $$machine-manylinux_2_28 -r requirements.lock \
+	    || exit 1; done; done
 
 clean: ## Remove what make made in the checkout (the cache outside stays)
 	rm -rf $(VENV) build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
