@@ -83,6 +83,50 @@ async def test_kinds_whose_renewal_is_a_no_op_are_replaced_before_their_end_and_
         assert await _statuses(site, "POST", f"{_id(first[name])}/renew") == []
 
 
+async def test_replaced_leases_are_counted_and_a_shorter_overlap_counts_at_once(
+    site: sites.Site,
+) -> None:
+    await site.lease("crowded", ttl="1h", rotation={"overlap": "1h"})
+    ids = [_id(await site.ready("crowded"))]
+    replaced = []
+    for number in range(4):
+        replaced.append(await site.credentials("crowded"))
+        await _rotate(site, "crowded", str(number))
+        found = await site.until(
+            "crowded", lambda now: kube.is_ready(now) and _id(now) not in ids, what="replaced"
+        )
+        ids.append(_id(found))
+    await _rotate(site, "crowded", "once more")
+    found = await site.reason("crowded", "TooManyLeases")
+    ready = kube.condition(found, "Ready")
+    assert ready["status"] == "True"
+    assert (
+        "5 leases of this DynamicLease may live (1 in use, 4 replaced and kept" in ready["message"]
+    )
+    assert kube.condition(found, "RevocationPending")["status"] == "False"
+    assert all(site.lets_in(one) for one in replaced)
+    change = {"spec": {"rotation": {"overlap": "0s"}}}
+    await site.client.patch("DynamicLease", "crowded", site.namespace, change)
+    await site.until(
+        "crowded",
+        lambda now: kube.is_ready(now) and _id(now) not in ids,
+        what="the command that waited is obeyed",
+    )
+    await processes.wait_until_async(
+        lambda: _none_in(site, replaced), timeout=30, what="the replaced ones are revoked"
+    )
+    assert await site.logs_in("crowded")
+
+
+async def _none_in(site: sites.Site, values: list[dict[str, str]]) -> bool:
+    return not any(site.lets_in(one) for one in values)
+
+
+async def _rotate(site: sites.Site, name: str, nonce: str) -> None:
+    change = {"metadata": {"annotations": {"leaseholder.dev/rotate": nonce}}}
+    await site.client.patch("DynamicLease", name, site.namespace, change)
+
+
 async def test_on_one_slot_the_old_lease_is_gone_and_told_before_the_next_is_minted(
     site: sites.Site,
 ) -> None:

@@ -202,8 +202,8 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
             "Nothing; after a renew command: rotate instead",
         ),
         Reason.TOO_MANY: Entry(
-            "Five leases of this DynamicLease are unpaid, or the provider's own limit is reached",
-            "5 leases of this DynamicLease are still to be revoked; the next one is minted when one of them is gone",
+            "Five leases of this DynamicLease may live, or the provider's own limit is reached",
+            "5 leases of this DynamicLease may live (1 in use, 4 replaced and kept for rotation.overlap or a rollout that isn't complete): the next one is issued when one of them is gone",
             "[Runbook](runbook.md#too-many-leases)",
         ),
         Reason.RENEWAL_TOO_SOON: Entry(

@@ -100,8 +100,10 @@ class Revocation(base.Model):
 
     reason: _Text = ""
     """Why the lease is to be revoked."""
+    since: base.Moment | None = None
+    """When the lease was superseded (UTC)."""
     not_before: base.Moment | None = None
-    """A superseded lease lives on until this moment (UTC)."""
+    """A superseded lease lives on until this moment (UTC), or a shorter overlap's end."""
     attempts: int = 0
     """Tries so far."""
     next_at: base.Moment | None = None

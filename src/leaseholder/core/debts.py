@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from leaseholder.api import names
+from leaseholder.api import durations, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord, RecordStatus, Revocation, State
 from leaseholder.core import rollout, schedule
@@ -84,13 +84,22 @@ def reinstated(view: View) -> Move | None:
 
 
 def _superseded(view: View, record: LeaseRecord) -> Step | datetime:
-    not_before = _revocation(record).not_before
+    not_before = _lives_until(view, record)
     if not_before is not None and view.now < not_before:
         return not_before
     end = view.expiry(record)
     if view.mute and end is not None and view.now < end:
         return end  # the Secret may hold it
     return owe(view, record, Reason.SUPERSEDED)
+
+
+def _lives_until(view: View, record: LeaseRecord) -> datetime | None:
+    """When the overlap of a replaced lease ends; one that was made shorter since counts at once."""
+    known = _revocation(record)
+    if known.since is None or known.not_before is None or view.lease is None:
+        return known.not_before
+    overlap = durations.parse(view.lease.spec.rotation.overlap)
+    return min(known.not_before, known.since + overlap)
 
 
 def _revocation(record: LeaseRecord) -> Revocation:

@@ -133,7 +133,7 @@ def _make_room(view: View, lease: DynamicLease) -> Step | None:
 
 def _supersede(view: View, lease: DynamicLease, record: LeaseRecord) -> Move:
     not_before = view.now + durations.parse(lease.spec.rotation.overlap)
-    ends = Revocation(reason=Reason.SUPERSEDED, not_before=not_before)
+    ends = Revocation(reason=Reason.SUPERSEDED, since=view.now, not_before=not_before)
     return debts.moved(view, record, State.SUPERSEDED, ends)
 
 

@@ -1,5 +1,6 @@
 """What the delivered lease needs next, and what stands in the way of a new one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -215,13 +216,26 @@ def obstacle(view: View, lease: DynamicLease) -> Failure | None:
             permanent=True,
         )
     if len(live(view)) >= MOST_LIVE:
-        return Failure(
-            reason=Reason.TOO_MANY,
-            sentence=f"{MOST_LIVE} leases of this DynamicLease are still to be revoked; the next "
-            "one is minted when one of them is gone",
-            permanent=False,
-        )
+        return Failure(reason=Reason.TOO_MANY, sentence=_crowd(live(view)), permanent=False)
     return None
+
+
+def _crowd(alive: Sequence[LeaseRecord]) -> str:
+    """What keeps so many leases of one DynamicLease alive."""
+    parts = (
+        ((State.HELD, State.ATTEMPT), "{} in use"),
+        (
+            (State.SUPERSEDED,),
+            "{} replaced and kept for rotation.overlap or a rollout that isn't complete",
+        ),
+        ((State.REVOKING,), "{} still to be revoked"),
+    )
+    counts = ((sum(r.state in states for r in alive), text) for states, text in parts)
+    told = ", ".join(text.format(number) for number, text in counts if number)
+    return (
+        f"{len(alive)} leases of this DynamicLease may live ({told}): the next one is issued when "
+        "one of them is gone"
+    )
 
 
 def template_fault(view: View, lease: DynamicLease) -> Failure | None:

@@ -42,6 +42,20 @@ def test_a_superseded_lease_lives_until_its_overlap_is_over() -> None:
     assert step == debts.owe(seen, old, Reason.SUPERSEDED)
 
 
+@pytest.mark.parametrize(("overlap", "until"), [("0s", 0), ("30s", 30), ("90s", 90), ("1h", 120)])
+def test_a_shorter_overlap_counts_at_once_and_a_longer_one_does_not(
+    overlap: str, until: float
+) -> None:
+    known = Revocation(reason=Reason.SUPERSEDED, since=views.at(0), not_before=views.at(120))
+    old = views.record(1, State.SUPERSEDED, revoke=known)
+    seen = views.view(old, dl=views.lease({"rotation": {"overlap": overlap}}))
+    if until:
+        assert debts.wake(seen) == views.at(until)
+    assert debts.next_step(views.later(seen, until)) == debts.owe(
+        views.later(seen, until), old, Reason.SUPERSEDED
+    )
+
+
 def test_a_superseded_lease_of_no_known_overlap_is_owed_at_once() -> None:
     old = views.record(state=State.SUPERSEDED)
     assert isinstance(debts.next_step(views.view(old)), Move)

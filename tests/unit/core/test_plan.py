@@ -225,6 +225,7 @@ def test_five_live_leases_stand_in_the_way() -> None:
     failure = plan.obstacle(views.view(*four, views.record(5)), views.lease())
     assert failure is not None
     assert failure.reason == Reason.TOO_MANY
+    assert "may live (1 in use, 4 still to be revoked): the next one" in failure.sentence
 
 
 @pytest.mark.parametrize("state", [State.REVOKING, State.ABANDONED])
