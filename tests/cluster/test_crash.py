@@ -65,7 +65,7 @@ async def wreck(world: worlds.World) -> collections.abc.AsyncIterator[Wreck]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def killed(world: worlds.World) -> collections.abc.AsyncIterator[kills.Kills]:
     """An operator that was killed ten times at random moments, with much to do each time."""
-    seed = kills.seed_from(os.environ.get("LEASEHOLDER_SEED"))
+    seed = kills.seed_from(os.environ.get("SEED_FOR_TESTS"))
     async with sites.site(world, "kills") as site, kills.Kills(site, seed).watched() as done:
         await done.strike(10)
         yield done

@@ -17,7 +17,7 @@ MOMENTS = 3
 async def test_whenever_it_is_killed_what_lives_in_the_end_is_what_the_secrets_show(
     world: worlds.World, provider: str
 ) -> None:
-    seed = kills.seed_from(os.environ.get("LEASEHOLDER_SEED"))
+    seed = kills.seed_from(os.environ.get("SEED_FOR_TESTS"))
     async with contextlib.AsyncExitStack() as stack:
         house, trusts = await stack.enter_async_context(houses.opened(world, provider))
         opened = sites.site_of(house, world, f"kills-{provider}", trusts=trusts)

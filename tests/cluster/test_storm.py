@@ -10,7 +10,7 @@ from tests.world import world as worlds
 
 @pytest.mark.timeout(300)
 async def test_no_login_fails_and_no_lease_is_lost_in_a_storm(world: worlds.World) -> None:
-    seed = kills.seed_from(os.environ.get("LEASEHOLDER_SEED"))
+    seed = kills.seed_from(os.environ.get("SEED_FOR_TESTS"))
     async with sites.site(world, "storm", **storm.IMPATIENT) as site:
         outcome = await storm.Storm(site, seed).run(1.0)
     storm.report(outcome)

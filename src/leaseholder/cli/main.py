@@ -3,11 +3,9 @@
 import sys
 
 import click
-from pydantic import ValidationError
 
 import leaseholder
-from leaseholder import app, errors
-from leaseholder.settings import Settings
+from leaseholder import app, errors, settings
 
 
 @click.group()
@@ -20,15 +18,9 @@ def main() -> None:
 def run() -> None:
     """Run the operator; it is set up by LEASEHOLDER_… variables (docs/install.md)."""
     try:
-        settings = Settings()
-    except ValidationError as error:
-        fields = "; ".join(
-            f"LEASEHOLDER_{'__'.join(str(part) for part in e['loc']).upper()}: {e['msg']}"
-            for e in error.errors(include_input=False)
-        )
-        sys.exit(f"leaseholder: a setting can't be used: {fields}")
-    try:
-        app.run(settings)
+        app.run(settings.load())
+    except settings.Unusable as error:
+        sys.exit(f"leaseholder: {error}")
     except errors.EdgeError as error:
         sys.exit(f"leaseholder: {error.reason}: {error.sentence}")
     except app.Failed as error:

@@ -18,10 +18,10 @@ class InfisicalSettings(BaseModel):
     replica_lag_seconds: int = Field(default=60, ge=0)
     """How long a read may trail a write (reads go to a replica on Cloud; spurious 404s were seen
     within about a minute of creation)."""
-    write_timeout_seconds: float = Field(default=100.0, gt=0)
+    write_timeout_seconds: float = Field(default=100.0, gt=0, allow_inf_nan=False)
     """How long we wait for a create, renew or revoke: longer than the server itself waits (30 s,
     90 s with an HSM), because giving up on a create that succeeds makes an orphan."""
-    read_timeout_seconds: float = Field(default=40.0, gt=0)
+    read_timeout_seconds: float = Field(default=40.0, gt=0, allow_inf_nan=False)
     """How long we wait for a login or a look: longer than the server's usual 30 s."""
     tag_in_config: bool = True
     """Send installation and attempt id in a lease's ``config``, by which the lease of a lost
@@ -41,11 +41,11 @@ class PhaseSettings(BaseModel):
     gives a request up after 120 s."""
     replica_lag_seconds: int = Field(default=5, ge=0)
     """How long a read may trail a write: the server reads what it writes, so this is slack."""
-    write_timeout_seconds: float = Field(default=125.0, gt=0)
+    write_timeout_seconds: float = Field(default=125.0, gt=0, allow_inf_nan=False)
     """How long we wait for a lease, a renewal or a revocation: longer than the server itself goes
     on (120 s; with AWS away it answers after some 11 s), because giving up on a lease that is
     made makes an orphan."""
-    read_timeout_seconds: float = Field(default=30.0, gt=0)
+    read_timeout_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     """How long we wait for a look."""
 
 
@@ -60,10 +60,10 @@ class OpenBaoSettings(BaseModel):
     while its login is ended makes a lease all the same, which then outlives the login (seen)."""
     replica_lag_seconds: int = Field(default=5, ge=0)
     """How long a read may trail a write: standbys forward what is about leases and tokens."""
-    write_timeout_seconds: float = Field(default=100.0, gt=0)
+    write_timeout_seconds: float = Field(default=100.0, gt=0, allow_inf_nan=False)
     """How long we wait for a mint or a revocation: longer than the server's 90 s, because giving
     up on a mint that succeeds makes an orphan."""
-    read_timeout_seconds: float = Field(default=30.0, gt=0)
+    read_timeout_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     """How long we wait for a login, a look or an extension."""
 
 
