@@ -8,13 +8,16 @@ what was minted is delivered), and only then kopf's watches and the connections 
 import asyncio
 import contextlib
 import logging
+import platform
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import Final
 
 import kopf
 
+import leaseholder
 from leaseholder import errors, handlers
 from leaseholder.clock import SystemClock
 from leaseholder.cluster import unreadable
@@ -24,6 +27,7 @@ from leaseholder.controller.supplies import Supplies
 from leaseholder.providers import http, registry
 from leaseholder.settings import Settings
 from leaseholder.telemetry import logs, server
+from leaseholder.telemetry.journal import Journal
 from leaseholder.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -160,7 +164,7 @@ class Operator:
 @contextlib.asynccontextmanager
 async def composed(settings: Settings) -> AsyncIterator[Operator]:
     """An operator, put together; its connections close with the context."""
-    metrics, clock = Metrics(), SystemClock()
+    metrics, clock, journal = Metrics(), SystemClock(), Journal()
     cluster = await KubernetesCluster.connect(
         operator_namespace=settings.operator_namespace,
         namespaces=settings.watched,
@@ -183,15 +187,18 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
     )
     supplies = Supplies(cluster, clock, known.build, registry.address)
     try:
+        installation = await _installation(cluster)
+        logger.info("starting", extra={"fields": _in_force(settings, installation)})
         controller = assembly.assemble(
             cluster,
             supplies,
             clock=clock,
             meter=metrics,
-            installation=await _installation(cluster),
+            journal=journal,
+            installation=installation,
             workers=settings.workers,
         )
-        watch = providers.ProviderWatch(cluster, clock, supplies, controller)
+        watch = providers.ProviderWatch(cluster, clock, supplies, controller, journal)
         yield Operator(
             settings=settings,
             metrics=metrics,
@@ -203,6 +210,22 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
     finally:
         await supplies.aclose()
         await cluster.aclose()
+
+
+def _in_force(settings: Settings, installation: str) -> dict[str, object]:
+    """What the first line says: versions, and every setting that counts."""
+    return {
+        "version": leaseholder.__version__,
+        "python": platform.python_version(),
+        "kopf": metadata.version("kopf"),
+        "installation": installation,
+        "operatorNamespace": settings.operator_namespace,
+        "namespaces": ",".join(settings.watched) or "all",
+        "providerHosts": settings.provider_hosts,
+        "workers": settings.workers,
+        "logLevel": settings.log_level,
+        "changed": " ".join(settings.changed()),
+    }
 
 
 async def _installation(cluster: KubernetesCluster) -> str:
@@ -229,11 +252,7 @@ def run(settings: Settings) -> None:
     Raises:
         Failed: it couldn't start, or a part ended by itself.
     """
-    log_format = kopf.LogFormat.JSON if settings.log_format == "json" else kopf.LogFormat.FULL
-    debug = settings.log_level == "DEBUG"
-    kopf.configure(debug=debug, verbose=debug, log_format=log_format)
-    logging.getLogger().setLevel(settings.log_level)
-    logs.quieten()
+    logs.configure(settings.log_level, settings.log_format)
     try:
         asyncio.run(_main(settings))
     except server.CannotListen as error:

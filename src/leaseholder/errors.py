@@ -120,3 +120,14 @@ class Refused(ClusterError):
 
 class Unreadable(Refused):
     """An object can't be read by this version; it was reported where it was read."""
+
+
+def raised(error: BaseException) -> str:
+    """Type and place of an exception that nobody expected: its text may carry anything."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return type(error).__name__
+    where = f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}"
+    return f"{type(error).__name__} at {where}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol
 
+from leaseholder import changes
 from leaseholder.api import conditions, lease, names, provider, record, refs
 from leaseholder.secrecy import Credentials, Hidden
 
@@ -568,4 +569,16 @@ class Meter(Protocol):
 
     def late(self, seconds: float) -> None:
         """A due time was met that much late."""
+        ...
+
+
+class Journal(Protocol):
+    """Where changes of leases are written down for people to read."""
+
+    def enter(self, change: changes.Change) -> None:
+        """A lease, a DynamicLease or a provider changed."""
+        ...
+
+    def forget(self, uid: str) -> None:
+        """A DynamicLease or a provider is gone."""
         ...

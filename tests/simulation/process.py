@@ -58,6 +58,7 @@ class Process:
             self.supplies,
             clock=self.clock,
             meter=fakes.FakeMeter(fakes.Trace()),
+            journal=fakes.FakeJournal(),
             installation=world.HERE,
             workers=1,
         )

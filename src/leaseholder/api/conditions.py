@@ -33,6 +33,8 @@ class Reason(StrEnum):
     READY = "Ready"
     ISSUED = "LeaseIssued"
     REVOKED = "LeaseRevoked"
+    RENEWED = "LeaseRenewed"
+    FORCED = "ForceHandled"
     ROTATING = "Rotating"
     NONE_PENDING = "NothingPending"
     NOT_STALLED = "NotStalled"

@@ -52,14 +52,24 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
             "A shared account is made free for the next lease", "", "Wait; Ready comes back"
         ),
         Reason.SUSPENDED: Entry(
-            "`spec.suspend` is true and there is no lease",
-            "spec.suspend is true: nothing is minted",
+            "`spec.suspend` is true; where Ready is True, the Secret holds credentials that live and the lease is renewed as before",
+            "spec.suspend is true: no lease is issued, replaced or repaired",
             "Set it to false",
         ),
         Reason.DELETING: Entry("The lease is being revoked", "the lease is being revoked", "Wait"),
         Reason.ISSUED: Entry(
             "Event: a lease was minted, and why",
             "issued lease 95e5ca9d-fc86-44bd-a5c2-863af5cc1e03: it is time to replace the last one",
+            _NOTHING,
+        ),
+        Reason.RENEWED: Entry(
+            "Event: a lease was renewed by a renew command",
+            "lease 95e5ca9d-fc86-44bd-a5c2-863af5cc1e03 is renewed until 2026-11-21T13:38:58Z: leaseholder.dev/renew says so",
+            _NOTHING,
+        ),
+        Reason.FORCED: Entry(
+            "Event: a force command was acted on, and what is left",
+            "leaseholder.dev/force is acted on: no lease is to be revoked",
             _NOTHING,
         ),
         Reason.REVOKED: Entry(

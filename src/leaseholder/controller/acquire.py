@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from leaseholder import errors, ports
+from leaseholder import changes, errors, ports
 from leaseholder.api import durations, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
@@ -23,6 +23,7 @@ from leaseholder.api.record import (
     State,
 )
 from leaseholder.controller import supplies
+from leaseholder.controller.chronicle import Chronicle
 from leaseholder.core import contents, marks
 from leaseholder.core.steps import Acquire
 from leaseholder.core.view import Memory, Supply, View
@@ -38,7 +39,7 @@ _BECAUSE: Final = {
     Reason.SECRET_CHANGED: "the data of the last one was changed or deleted",
     Reason.TEMPLATE_CHANGED: "the template needs values that are kept nowhere",
 }
-"""Why a lease takes another one's place, as an event says it."""
+"""Why a lease takes another one's place, as log and event say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Acquirer:
     cluster: ports.Cluster
     supplies: supplies.Supplies
     meter: ports.Meter
+    chronicle: Chronicle
     installation: str
 
     async def acquire(self, view: View, dl: DynamicLease, step: Acquire) -> None:
@@ -83,14 +85,21 @@ class Acquirer:
             written = await self.cluster.update_record(posted, status)
         except errors.Conflict:
             written = await self._claimed(view, posted, minted)
+        known = posted if written is None else written
+        change = changes.of_record(
+            changes.Kind.ISSUED,
+            known,
+            held_status(known, minted, known.state),
+            why=_BECAUSE.get(why, ""),
+        )
+        await self.chronicle.tell(view.lease, change)
         if written is None:
             await self._put_back(view, posted, minted)
-        await self._announce(view, minted, why)
 
     async def put_back(self, memory: Memory) -> None:
         """Put leases whose records are gone on the ledger again; what fails stays in memory."""
         for name, (posted, minted) in list(memory.lost.items()):
-            await put_on_record(self.cluster, posted, minted, Reason.UNDELIVERED)
+            await put_on_record(self.cluster, self.chronicle, posted, minted, Reason.UNDELIVERED)
             del memory.lost[name]
 
     async def _preflight(self, view: View, dl: DynamicLease) -> None:
@@ -201,12 +210,6 @@ class Acquirer:
         view.memory.lost[posted.name] = posted, minted
         await self.put_back(view.memory)
 
-    async def _announce(self, view: View, minted: ports.Lease, why: Reason) -> None:
-        if view.lease is not None:
-            because = f": {_BECAUSE[why]}" if why in _BECAUSE else ""
-            text = f"issued lease {minted.id}{because}"
-            await self.cluster.emit(view.lease, ports.Note("Normal", Reason.ISSUED, text))
-
 
 def attempt_of(known: LeaseRecord) -> ports.Attempt:
     """What a record's mint asks the provider for, with the adapter's notes about it."""
@@ -239,7 +242,11 @@ def held_status(known: LeaseRecord, minted: ports.Lease, state: State) -> Record
 
 
 async def put_on_record(
-    cluster: ports.Cluster, known: LeaseRecord, found: ports.Lease, reason: Reason
+    cluster: ports.Cluster,
+    chronicle: Chronicle,
+    known: LeaseRecord,
+    found: ports.Lease,
+    reason: Reason,
 ) -> None:
     """A lease of ``known``'s attempt that no record shows becomes a debt with its own record."""
     holder = known.spec.for_
@@ -247,7 +254,9 @@ async def put_on_record(
     status = held_status(known, found, State.REVOKING).model_copy(
         update={"revoke": Revocation(reason=reason)}
     )
-    await cluster.create_record(holder, 1 + max([known.number, *numbers]), known.spec, status)
+    number = 1 + max([known.number, *numbers])
+    made = await cluster.create_record(holder, number, known.spec, status)
+    await chronicle.tell(None, changes.of_record(changes.Kind.PENDING, made, reason=reason))
 
 
 def draft(

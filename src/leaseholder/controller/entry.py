@@ -25,6 +25,8 @@ class Entry:
     seen: tuple[object, ...] = ()
     failures: int = 0
     """Goes in a row that ended in an exception."""
+    told: str = ""
+    """What the log says of the last one."""
     contested: bool = False
     """Somebody else has the Secret that this one wants."""
     cut_off: bool = False

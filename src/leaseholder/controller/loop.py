@@ -22,7 +22,7 @@ from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.controller import line, mishaps
 from leaseholder.controller.blind import Keeper
 from leaseholder.controller.entry import Entry, wishes
-from leaseholder.controller.observe import Observer
+from leaseholder.controller.observe import Observer, failure_of
 from leaseholder.controller.perform import Performer
 from leaseholder.controller.supplies import Ref
 from leaseholder.core import project, schedule, steps
@@ -66,6 +66,8 @@ class Controller:
     _progress: float = 0.0
     _cluster: circuit.Circuit = field(init=False)
     _keeper: Keeper = field(init=False)
+    _away_since: float | None = None
+    """Since when the API server doesn't answer (monotonic seconds)."""
 
     def __post_init__(self) -> None:
         self._line = line.Line(self.workers, self._urgency)
@@ -162,7 +164,7 @@ class Controller:
             try:
                 await self._process(holder)
             except Exception as error:  # outside of what a go catches: others have work, too
-                self._log(holder, error)
+                self._log(holder, self._entries.setdefault(holder, Entry()), error)
                 await self.offer(holder, poke=False, after=NAP)
             finally:
                 async with self._changed:
@@ -210,11 +212,12 @@ class Controller:
         except Exception as error:
             if isinstance(error, errors.ClusterUnavailable):
                 self._cluster.failed(number)
+                self._cut_off(error)
             if isinstance(error, errors.ClusterError):
                 await self._keep_blindly(holder, entry)
             await self._stumble(holder, entry, error)
         else:
-            entry.failures = 0
+            entry.failures, entry.told = 0, ""
         finally:
             self._cluster.ended(number)
 
@@ -226,7 +229,7 @@ class Controller:
         try:
             view, after = await self._keeper.keep(entry.last)
         except Exception as error:  # outside of what a go catches: it mustn't end the worker
-            self._log(holder, error)
+            self._log(holder, entry, error)
             return
         self._measure(entry, view)
         failure = entry.memory.failure
@@ -246,7 +249,9 @@ class Controller:
         most = 30.0 if passing else schedule.RETRY_MOST
         retry_after = error.retry_after if isinstance(error, errors.EdgeError) else None
         wait = entry.backoff(holder, now, most, retry_after)
-        self._log(holder, error)
+        self._log(holder, entry, error)
+        if isinstance(error, errors.Refused) and not isinstance(error, errors.Unreadable):
+            await self._tell_refused(holder, error)
         entry.cut_off = isinstance(error, errors.ClusterUnavailable)
         await self.offer(holder, poke=False, after=wait)
 
@@ -257,6 +262,10 @@ class Controller:
         """
         was_open, troubled = self._cluster.is_open, self._cluster.is_troubled
         self._cluster.answered()
+        if self._away_since is not None:
+            lasted = round(self.clock.monotonic() - self._away_since)
+            self._away_since = None
+            logger.info("API server answers again", extra={"fields": {"lasted": f"{lasted}s"}})
         if not troubled:
             return
         for holder, entry in list(self._entries.items()):
@@ -265,11 +274,23 @@ class Controller:
                 most = APART * len(self._entries)
                 await self.offer(holder, poke=False, after=1.0 + schedule.spread(holder.uid, most))
 
-    def _log(self, holder: record.Holder, error: Exception) -> None:
+    def _cut_off(self, error: errors.ClusterUnavailable) -> None:
+        """One line for an outage, however many meet it."""
+        if self._away_since is None:
+            self._away_since = self.clock.monotonic()
+            fields = {"reason": error.reason, "why": error.sentence}
+            logger.warning("API server doesn't answer", extra={"fields": fields})
+
+    def _log(self, holder: record.Holder, entry: Entry, error: Exception) -> None:
+        """A line for each trouble, not for each try; that the API server is away has its own."""
         if isinstance(error, errors.Unreadable):
             return  # reported where it was read
+        told = mishaps.told(error)
+        again, entry.told = told == entry.told, told
         level = logging.WARNING if isinstance(error, errors.EdgeError) else logging.ERROR
-        logger.log(level, "%s/%s: %s", holder.namespace, holder.name, mishaps.told(error))
+        quiet = again or isinstance(error, errors.ClusterUnavailable)
+        fields = {**holder.dump(), "why": told}
+        logger.log(logging.DEBUG if quiet else level, "step failed", extra={"fields": fields})
 
     async def _advance(self, holder: record.Holder, entry: Entry) -> None:
         """Step by step until there is nothing to do for now."""
@@ -325,9 +346,22 @@ class Controller:
         """Say that the lease in the Secret is over; the next look says it again if this fails."""
         if view.lease is None:
             return
-        status = project.ended(view, view.lease)
+        await self._report(view.lease, project.ended(view, view.lease))
+
+    async def _tell_refused(self, holder: record.Holder, error: errors.Refused) -> None:
+        """Say at a DynamicLease which right is missing, as far as its status may be written."""
         with contextlib.suppress(errors.ClusterError):
-            await self.performer.cluster.patch_lease_status(view.lease, status)
+            dl = await self.performer.cluster.dynamic_lease(holder.namespace, holder.name)
+            if dl is not None and dl.holder == holder and not dl.deleting:
+                now = base.whole_second(self.clock.wall())
+                await self._report(dl, project.refused(dl, failure_of(error), now))
+
+    async def _report(self, dl: lease.DynamicLease, status: lease.DynamicLeaseStatus) -> None:
+        """Write a status outside of a step, with its events; the next look tells what isn't."""
+        if status == dl.status:
+            return
+        with contextlib.suppress(errors.ClusterError):
+            await self.performer.report(dl, status, project.notes(status, dl.status))
 
     async def _observe(self, holder: record.Holder, entry: Entry) -> View:
         """A look; where it hangs, it is given up while the lease can still be extended."""
@@ -364,6 +398,7 @@ class Controller:
         elif view.lease is None and not view.records:
             self._entries.pop(holder, None)
             self.meter.forget(holder)
+            self.performer.chronicle.journal.forget(holder.uid)
 
 
 def _told(view: View, step: steps.Report) -> View:

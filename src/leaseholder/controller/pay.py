@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from leaseholder import errors, ports
+from leaseholder import changes, errors, ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord, RecordStatus, State
 from leaseholder.controller import acquire, supplies
+from leaseholder.controller.chronicle import Chronicle
 from leaseholder.core import debts, steps
 from leaseholder.core.view import View
 
@@ -23,6 +24,7 @@ class Payer:
     cluster: ports.Cluster
     supplies: supplies.Supplies
     meter: ports.Meter
+    chronicle: Chronicle
 
     async def search(self, view: View, record: LeaseRecord) -> None:
         """Look for the lease of an unclear attempt; not found twice: there is none."""
@@ -36,20 +38,24 @@ class Payer:
             unexplained = await self._unexplained(record, found)
             if unexplained is None:
                 later = debts.held_back(view, record, Reason.UNCLEAR, OTHERS_AGAIN)
-                await self.cluster.update_record(record, later)
+                await self.write(view, record, later)
                 return
             found = unexplained
         if not found:
             if record.name in view.memory.searched:
                 await self.cluster.delete_record(record)
+                change = changes.of_record(changes.Kind.NOT_FOUND, record, reason=Reason.UNCLEAR)
+                await self.chronicle.tell(None, change)
             view.memory.searched.setdefault(record.name, view.monotonic)
             return
         first, *others = found
         # The others first: a record that names a lease isn't searched for again.
         for other in others:
-            await acquire.put_on_record(self.cluster, record, other, Reason.UNCLEAR)
+            await acquire.put_on_record(self.cluster, self.chronicle, record, other, Reason.UNCLEAR)
         status = acquire.held_status(record, first, State.REVOKING)
         await self.cluster.update_record(record, status)
+        change = changes.of_record(changes.Kind.FOUND, record, status, reason=Reason.UNCLEAR)
+        await self.chronicle.tell(None, change)
 
     async def _unexplained(
         self, record: LeaseRecord, found: Sequence[ports.Lease]
@@ -83,7 +89,16 @@ class Payer:
         if status is None:
             await self._paid(view, record)
         else:
-            await self.cluster.update_record(record, status)
+            await self.write(view, record, status)
+
+    async def write(self, view: View, record: LeaseRecord, status: RecordStatus) -> None:
+        """Move a record, and tell what that means for its lease.
+
+        Raises:
+            errors.ClusterError: it wasn't written.
+        """
+        await self.cluster.update_record(record, status)
+        await self.chronicle.tell(view.lease, changes.moved(record, status))
 
     async def _revoked(
         self, view: View, step: steps.Revoke, adapter: ports.Provider
@@ -119,11 +134,9 @@ class Payer:
     async def _paid(self, view: View, record: LeaseRecord) -> None:
         await self.cluster.delete_record(record)
         self.meter.revoked("ok")
-        if view.lease is not None:
-            text = (
-                f"lease {record.status.lease_id} is revoked: the provider confirms that it is gone"
-            )
-            await self.cluster.emit(view.lease, ports.Note("Normal", Reason.REVOKED, text))
+        reason = record.status.revoke.reason if record.status.revoke is not None else ""
+        change = changes.of_record(changes.Kind.REVOKED, record, reason=reason)
+        await self.chronicle.tell(view.lease, change)
 
     async def _failed(self, view: View, record: LeaseRecord, error: errors.ProviderError) -> None:
         view.memory.poked = False
@@ -133,7 +146,7 @@ class Payer:
             status = debts.held_back(view, record, reason, error.retry_after)
         else:
             status = debts.after_failure(view, record, reason, error.retry_after)
-        await self.cluster.update_record(record, status)
+        await self.write(view, record, status)
 
 
 def lease_of(view: View, record: LeaseRecord) -> ports.Lease:

@@ -4,15 +4,17 @@ A provider's failure on the way to a lease is left in memory, to be told in stat
 way to a revocation goes on the record. The API server's failures are the caller's.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
-from leaseholder import errors, ports
+from leaseholder import changes, errors, ports
 from leaseholder.api.conditions import Reason
-from leaseholder.api.lease import DynamicLease
+from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus
 from leaseholder.api.record import LeaseRecord, State
 from leaseholder.controller import acquire, pay, rollouts, supplies
+from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.observe import failure_of
 from leaseholder.controller.prolong import prolong
 from leaseholder.core import contents, debts, drift, plan, proof, steps
@@ -27,6 +29,7 @@ class Performer:
     cluster: ports.Cluster
     supplies: supplies.Supplies
     meter: ports.Meter
+    chronicle: Chronicle
     acquirer: acquire.Acquirer
     payer: pay.Payer
     mover: rollouts.Mover
@@ -39,7 +42,7 @@ class Performer:
         """
         match step:
             case steps.Move(record, status):
-                await self.cluster.update_record(record, status)
+                await self.payer.write(view, record, status)
                 if status.state is not State.HELD:
                     view.memory.credentials.pop(record.name, None)
             case steps.Search(record):
@@ -49,6 +52,7 @@ class Performer:
             case steps.Drop(record, note):
                 await self.cluster.delete_record(record)
                 await self._emit(view.lease, note)
+                await self.chronicle.tell(None, changes.dropped(record))
             case steps.Restart() | steps.Sustain():
                 await self._towards_rollout(view, step)
             case steps.DeleteSecret(secret):
@@ -116,14 +120,30 @@ class Performer:
                 raise
             view.memory.poked = False
             view.memory.failure = failure_of(error)
+            return
+        if view.lease is not None:
+            change = changes.of_dl(changes.Kind.SECRET_DELETED, view.lease, secret=secret.name)
+            await self.chronicle.tell(None, change)
 
     async def _report(self, view: View, step: steps.Report) -> None:
         if view.lease is None:
             return
-        await self.cluster.patch_lease_status(view.lease, step.status)
+        await self.report(view.lease, step.status, step.notes)
         view.memory.failure = None
-        for note in step.notes:
-            await self._emit(view.lease, note)
+
+    async def report(
+        self, dl: DynamicLease, status: DynamicLeaseStatus, notes: Sequence[ports.Note]
+    ) -> None:
+        """Write a status, log what changed with it, and post the events that go with it.
+
+        Raises:
+            errors.ClusterError: it wasn't written.
+        """
+        await self.cluster.patch_lease_status(dl, status)
+        for change in changes.reported(dl, status):
+            await self.chronicle.tell(None, change)
+        for note in notes:
+            await self._emit(dl, note)
 
     async def _emit(self, dl: DynamicLease | None, note: ports.Note | None) -> None:
         if dl is not None and note is not None:
@@ -154,6 +174,8 @@ class Performer:
         view.memory.contents[record.name] = filling.contents
         view.memory.credentials.pop(record.name, None)
         await self._emit(now, news)
+        change = changes.delivered(record, written.name, len(written.keys), view.expiry(record))
+        await self.chronicle.tell(None, change)
 
     async def extend_blindly(self, view: View, step: steps.Extend) -> None:
         """Extend a lease while the API server is away: only provider and memory are touched.
@@ -189,7 +211,15 @@ class Performer:
     async def _prolong(self, view: View, step: steps.Extend) -> None:
         adapter = await self.supplies.for_record(step.record)
         told, look_first = step.nonce is not None, step.inspect_first
-        await prolong(adapter, view, step.record, step.until, look_first=look_first, told=told)
+        await prolong(
+            adapter,
+            view,
+            step.record,
+            step.until,
+            chronicle=self.chronicle,
+            look_first=look_first,
+            told=told,
+        )
         view.memory.renew_handled = step.nonce or view.memory.renew_handled
         self.meter.renewed("ok")
 
@@ -244,7 +274,7 @@ class Performer:
         old_enough = max(debts.shows_from(view, record), twice)
         if certain or view.now >= old_enough:
             move = debts.owe(view, record, Reason.GONE)
-            await self.cluster.update_record(record, move.status)
+            await self.payer.write(view, record, move.status)
             await self._emit(view.lease, proof.failed(view, record))
         elif tell:
             view.memory.poked = False

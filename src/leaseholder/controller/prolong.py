@@ -2,10 +2,12 @@
 
 from datetime import datetime, timedelta
 
-from leaseholder import errors, ports
+from leaseholder import changes, errors, ports
+from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord
 from leaseholder.controller import pay
+from leaseholder.controller.chronicle import Chronicle
 from leaseholder.core import plan
 from leaseholder.core.view import View
 
@@ -16,6 +18,7 @@ async def prolong(
     record: LeaseRecord,
     until: datetime,
     *,
+    chronicle: Chronicle,
     look_first: bool,
     told: bool = False,
 ) -> ports.Lease:
@@ -26,6 +29,7 @@ async def prolong(
         view: what was observed.
         record: the lease's record.
         until: its end to be (UTC).
+        chronicle: told of it.
         look_first: what the last try did isn't known: an extension may have taken effect.
         told: a user asks for it; one that took effect unnoticed is no answer.
 
@@ -48,4 +52,9 @@ async def prolong(
     extended = memory.leases[record.name] = await adapter.extend(lease, until)
     if extended.expires_at <= lease.expires_at < until:
         memory.unextendable.add(record.name)
+    if extended.expires_at > lease.expires_at:
+        why = f"{names.RENEW} says so" if told else ""
+        kind = changes.Kind.RENEWED
+        change = changes.of_record(kind, record, expires=extended.expires_at, why=why)
+        await chronicle.tell(view.lease if told else None, change)
     return extended

@@ -8,7 +8,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Final
 
-from leaseholder import errors, ports
+from leaseholder import changes, errors, ports
 from leaseholder.api import base, conditions, durations, lease, provider
 from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.controller import mishaps
@@ -37,6 +37,7 @@ class ProviderWatch:
     clock: ports.Clock
     supplies: Supplies
     controller: Controller
+    journal: ports.Journal
     _queue: DueQueue[Ref] = field(default_factory=DueQueue)
     _failures: dict[Ref, int] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -69,6 +70,7 @@ class ProviderWatch:
         if version is None:
             uid, _ = self._seen.pop(ref, ("", 0))
             self.supplies.gone(uid)
+            self.journal.forget(uid)
         else:
             self._seen[ref] = version
         self.supplies.invalidate(ref)
@@ -104,8 +106,10 @@ class ProviderWatch:
             after = await self._look(ref)
         except Exception as error:
             kind, namespace, name = ref
-            known = f"{namespace}/{name}" if namespace else name
-            logger.warning("%s %s: %s", kind, known, mishaps.told(error))
+            fields = {"provider": f"{kind}/{name}", "namespace": namespace}
+            fields["why"] = mishaps.told(error)
+            level = logging.DEBUG if ref in self._failures else logging.WARNING
+            logger.log(level, "check failed", extra={"fields": fields})
             self._failures[ref] = self._failures.get(ref, 0) + 1
             wait = schedule.backoff(self._failures[ref], seed=name, most=PAUSE)
             after = wait.total_seconds()
@@ -156,6 +160,7 @@ class ProviderWatch:
         before = conditions.find(known.status.conditions, ConditionType.READY)
         if now is None or (before and (before.status, before.reason) == (now.status, now.reason)):
             return
+        self.journal.enter(changes.of_provider(known, now))
         good = now.status == "True"
         note = ports.Note("Normal" if good else "Warning", Reason(now.reason), now.message)
         await self.cluster.emit(known, note)

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from leaseholder import errors, ports
+from leaseholder import changes, errors, ports
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import supplies
+from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.prolong import prolong
 from leaseholder.core import rollout, schedule, steps
 from leaseholder.core.view import Refusal, View
@@ -31,6 +32,7 @@ class Mover:
     clock: ports.Clock
     supplies: supplies.Supplies
     meter: ports.Meter
+    chronicle: Chronicle
     rolled: dict[str, float] = field(default_factory=dict)
     """When a workload was last restarted (monotonic seconds), by its uid."""
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -72,7 +74,9 @@ class Mover:
         record, memory = step.record, view.memory
         try:
             adapter, sure = await self.supplies.for_record(record), record.name in memory.leases
-            lease = await prolong(adapter, view, record, step.until, look_first=not sure)
+            lease = await prolong(
+                adapter, view, record, step.until, chronicle=self.chronicle, look_first=not sure
+            )
         except errors.LeaseGone:
             self._later(view, step, schedule.LOOK_AGAIN)
             raise
@@ -104,6 +108,6 @@ class Mover:
 
     async def _tell(self, view: View, workload: ports.Workload) -> None:
         if view.lease is not None:
-            text = f"restarted {workload}: its pods take up the new lease"
-            note = ports.Note("Normal", Reason.RESTARTED, text, action="Restart")
-            await self.cluster.emit(view.lease, note)
+            named = f"{workload.kind}/{workload.name}"
+            change = changes.of_dl(changes.Kind.RESTARTED, view.lease, workload=named)
+            await self.chronicle.tell(view.lease, change)

@@ -33,6 +33,9 @@ _UNTOLD: Final = frozenset(
     }
 )
 """Conditions, and reasons of theirs, that make an event and that don't."""
+_GOOD: Final = frozenset({Reason.READY, Reason.SUSPENDED})
+"""Reasons of Ready that nobody has to be warned of."""
+_HALTED: Final = "spec.suspend is true: no lease is issued, replaced or repaired"
 
 
 def status(view: View, dl: lease.DynamicLease) -> lease.DynamicLeaseStatus:
@@ -73,8 +76,8 @@ def report(view: View, dl: lease.DynamicLease) -> Report | None:
     new, refused = status(view, dl), plan.renew_refused(view, dl)
     if new == dl.status:
         return None
-    told = notes(new, dl.status)
-    return Report(new, told if refused is None else (*told, refused))
+    answers = (refused, _forced(new, dl.status))
+    return Report(new, (*notes(new, dl.status), *(one for one in answers if one is not None)))
 
 
 def notes(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> tuple[ports.Note, ...]:
@@ -86,10 +89,40 @@ def notes(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> tuple
             continue
         if now.reason in _UNTOLD:
             continue
-        good = now.status == "True" and now.reason == Reason.READY
+        good = kind is ConditionType.READY and now.reason in _GOOD
         text = now.message or now.reason
         told.append(ports.Note("Normal" if good else "Warning", _reason(now.reason), text))
     return tuple(told)
+
+
+def refused(dl: lease.DynamicLease, failure: Failure, now: datetime) -> lease.DynamicLeaseStatus:
+    """What status should say where the API server lets us see neither records nor Secrets."""
+
+    def condition(kind: ConditionType, verdict: Verdict) -> Condition:
+        return Condition(
+            type=kind,
+            status=verdict,
+            reason=failure.reason,
+            message=failure.sentence,
+            last_transition_time=now,
+            observed_generation=dl.metadata.generation,
+        )
+
+    told = (condition(ConditionType.READY, "False"), condition(ConditionType.STALLED, "True"))
+    fresh = conditions.carry(told, dl.status.conditions)
+    kinds = {one.type for one in fresh}
+    others = tuple(one for one in dl.status.conditions if one.type not in kinds)
+    changes = {"conditions": (*fresh, *others), "observed_generation": dl.metadata.generation}
+    return dl.status.model_copy(update=changes)
+
+
+def _forced(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> ports.Note | None:
+    """The answer to a force command that was acted on; None where there was none."""
+    if new.handled is None or old.handled is None or new.handled.force == old.handled.force:
+        return None
+    owed = conditions.find(new.conditions, ConditionType.REVOCATION_PENDING)
+    left = owed.message if owed is not None and owed.message else "no lease is to be revoked"
+    return ports.Note("Normal", Reason.FORCED, f"{names.FORCE} is acted on: {left}")
 
 
 def _reason(text: str) -> Reason:
@@ -276,7 +309,7 @@ def _waiting(view: View, dl: lease.DynamicLease, trouble: Failure | None) -> tup
     if trouble is not None:
         return trouble.reason, trouble.sentence
     if dl.spec.suspend:
-        return Reason.SUSPENDED, "spec.suspend is true: nothing is minted"
+        return Reason.SUSPENDED, _HALTED
     if drift.damaged(view, dl) is not None:
         return _damage(view, dl)
     return Reason.PROGRESSING, "a lease is being acquired"
@@ -304,6 +337,8 @@ def _readiness(view: View, held: LeaseRecord, trouble: Failure | None) -> tuple[
     if proof.missing(view, held):
         unsure = "the lease was extended, but this provider may end it at its first expiry"
         return False, Reason.RENEWAL_UNPROVEN, f"{unsure}: it is looked at before it counts again"
+    if trouble is None and view.lease is not None and view.lease.spec.suspend:
+        return True, Reason.SUSPENDED, f"the Secret holds credentials that live; {_HALTED}"
     if trouble is None:
         return True, Reason.READY, "the Secret holds credentials that live"
     return True, trouble.reason, f"the credentials are good until {until}, but: {trouble.sentence}"

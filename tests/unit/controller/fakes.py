@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from leaseholder import errors, ports
+from leaseholder import changes, errors, ports
 from leaseholder.api import base, record
 from leaseholder.api.conditions import Reason
 from leaseholder.secrecy import Credentials
@@ -74,6 +74,24 @@ class FakeMeter:
     def late(self, seconds: float) -> None:
         self.lateness.append(seconds)
         self.trace.stir()
+
+
+class FakeJournal:
+    """Changes as they were told, in order."""
+
+    def __init__(self) -> None:
+        self.changes: list[changes.Change] = []
+        self.forgotten: list[str] = []
+
+    def enter(self, change: changes.Change) -> None:
+        self.changes.append(change)
+
+    def forget(self, uid: str) -> None:
+        self.forgotten.append(uid)
+
+    @property
+    def kinds(self) -> list[str]:
+        return [change.kind for change in self.changes]
 
 
 class Trace:

@@ -10,6 +10,7 @@ from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import Holder
 from leaseholder.controller import loop
+from leaseholder.telemetry import logs
 from tests.unit.controller.fakes import background
 from tests.unit.controller.world import KEY, NAME, SHOP, World, cluster_away, denied, manifest
 
@@ -205,8 +206,10 @@ async def test_an_unexpected_exception_ends_neither_worker_nor_key_and_its_text_
     assert world.secret == "lease-1"
     (told,) = caplog.records
     assert told.levelno == logging.ERROR
-    assert "shop/orders: unexpected RuntimeError at tests.unit.controller.fakes" in told.message
-    assert CANARY not in caplog.text
+    line = logs.Text().format(told)
+    assert "step failed namespace=shop name=orders" in line
+    assert "unexpected RuntimeError at tests.unit.controller.fakes" in line
+    assert CANARY not in line + caplog.text
 
 
 async def test_a_conflict_is_looked_at_anew_at_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -229,9 +232,8 @@ async def test_conflicts_without_end_make_a_pause(caplog: pytest.LogCaptureFixtu
         assert world.count("try secret") == 6
         await world.passed(after=5)
     assert world.secret == "lease-1"
-    assert [told.message for told in caplog.records] == [
-        "shop/orders: Conflict: somebody wrote first"
-    ]
+    (told,) = caplog.records
+    assert logs.Text().format(told).endswith('why="Conflict: somebody wrote first"')
 
 
 async def test_ready_goes_false_while_a_request_hangs_beyond_the_end_of_the_lease() -> None:

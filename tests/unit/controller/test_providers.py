@@ -11,6 +11,7 @@ from leaseholder import errors
 from leaseholder.api import conditions, provider
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.controller.providers import WHILE_DOWN, ProviderWatch
+from leaseholder.telemetry import logs
 from tests.unit.controller.world import SHOP, World, away, cluster_away, denied, infisical, shared
 
 REF = ("LeaseProvider", SHOP, "infisical")
@@ -19,7 +20,8 @@ FIRST = ("provider-uid", 1)
 
 @contextlib.asynccontextmanager
 async def watching(world: World) -> AsyncIterator[ProviderWatch]:
-    watch = ProviderWatch(world.cluster, world.clock, world.supplies, world.controller)
+    parts = world.cluster, world.clock, world.supplies, world.controller
+    watch = ProviderWatch(*parts, world.journal)
     running = asyncio.create_task(watch.run())
     try:
         yield watch
@@ -196,8 +198,10 @@ async def test_an_unexpected_exception_in_one_check_does_not_end_the_watch(
         await moved(world, watch, 5)
         await world.trace.until(lambda: ready(world))
     (told,) = caplog.records
-    assert told.message.startswith("LeaseProvider shop/infisical: unexpected RuntimeError at")
-    assert "canary" not in caplog.text
+    line = logs.Text().format(told)
+    assert "check failed provider=LeaseProvider/infisical namespace=shop why=" in line
+    assert "unexpected RuntimeError at" in line
+    assert "canary" not in line + caplog.text
 
 
 async def test_an_api_server_that_is_away_is_asked_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -209,9 +213,9 @@ async def test_an_api_server_that_is_away_is_asked_again(caplog: pytest.LogCaptu
         await world.trace.until(lambda: caplog.records)
         await moved(world, watch, 5)
         await world.trace.until(lambda: world.count("patch provider"))
-    assert caplog.messages == [
-        "ClusterLeaseProvider shared: ClusterUnavailable: the API server is away"
-    ]
+    (told,) = caplog.records
+    end = 'provider=ClusterLeaseProvider/shared why="ClusterUnavailable: the API server is away"'
+    assert logs.Text().format(told).endswith(end)
 
 
 async def test_a_provider_is_checked_once_at_a_time() -> None:

@@ -81,6 +81,7 @@ class World:
         self.trace = fakes.Trace()
         self.clock = clocks.FakeClock()
         self.meter = fakes.FakeMeter(self.trace)
+        self.journal = fakes.FakeJournal()
         self.cluster = fakecluster.FakeCluster(self.trace, self.clock)
         self.provider = fakes.FakeProvider(self.trace, self.clock, can)
         self.built: list[tuple[ports.Access, fakes.FakeProvider]] = []
@@ -100,6 +101,7 @@ class World:
             self.supplies,
             clock=self.clock,
             meter=self.meter,
+            journal=self.journal,
             installation=HERE,
             workers=workers,
         )

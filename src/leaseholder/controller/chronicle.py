@@ -1,0 +1,56 @@
+"""The one place where a change is told: a line of the log and, for some, an event."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from leaseholder import ports
+from leaseholder.api import base
+from leaseholder.api.conditions import Reason
+from leaseholder.api.lease import DynamicLease
+from leaseholder.changes import Change, Kind
+
+_EVENTS: Final = {
+    Kind.ISSUED: (Reason.ISSUED, "issued lease {lease}", "Reconcile"),
+    Kind.REVOKED: (
+        Reason.REVOKED,
+        "lease {lease} is revoked: the provider confirms that it is gone",
+        "Reconcile",
+    ),
+    Kind.RESTARTED: (
+        Reason.RESTARTED,
+        "restarted {workload}: its pods take up the new lease",
+        "Restart",
+    ),
+    Kind.RENEWED: (Reason.RENEWED, "lease {lease} is renewed until {expires}", "Reconcile"),
+}
+"""What is an event, too: its reason, its text, its action. The others are told by conditions."""
+_ANSWERS: Final = frozenset({Kind.RENEWED})
+"""Events only where somebody asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chronicle:
+    """Tells changes."""
+
+    cluster: ports.Cluster
+    journal: ports.Journal
+
+    async def tell(self, dl: DynamicLease | None, change: Change | None) -> None:
+        """Tell a change, at the DynamicLease where there is one; failures are swallowed."""
+        if change is None:
+            return
+        self.journal.enter(change)
+        note = _note(change)
+        if dl is not None and note is not None:
+            await self.cluster.emit(dl, note)
+
+
+def _note(change: Change) -> ports.Note | None:
+    if change.kind not in _EVENTS or (change.kind in _ANSWERS and not change.why):
+        return None
+    reason, text, action = _EVENTS[change.kind]
+    expires = base.render_moment(change.expires) if change.expires is not None else ""
+    workload = change.workload.replace("/", " ")
+    told = text.format(lease=change.lease, workload=workload, expires=expires)
+    why = f": {change.why}" if change.why else ""
+    return ports.Note("Normal", reason, told + why, action=action)
