@@ -180,13 +180,29 @@ class Provider(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ProviderObject:
+    """A LeaseProvider or ClusterLeaseProvider, told by its uid from one made again."""
+
+    kind: str
+    namespace: str
+    """Empty for a ClusterLeaseProvider."""
+    name: str
+    uid: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
     """How to reach and log in at one provider: everything an adapter is built from."""
 
     spec: provider.ProviderSpec
-    namespace: str | None
-    """Namespace that references default to; None for a ClusterLeaseProvider."""
+    of: ProviderObject
+    """Whose spec it is, or was: references are followed only while this very object is there."""
+
+    @property
+    def namespace(self) -> str | None:
+        """Namespace that references default to; None for a ClusterLeaseProvider."""
+        return self.of.namespace or None
 
 
 class Credentialing(Protocol):
@@ -196,7 +212,8 @@ class Credentialing(Protocol):
         """One value of a Secret, read live.
 
         Raises:
-            Denied: reason AuthSecretMissing; Secret or key is missing or empty.
+            Denied: reason AuthSecretMissing; Secret or key is missing or empty. Reason AuthGone;
+                the provider object that refers to it is gone.
             Unavailable: the API server is away.
         """
         ...
@@ -205,7 +222,8 @@ class Credentialing(Protocol):
         """A fresh short-lived token of a ServiceAccount, for that audience only.
 
         Raises:
-            Denied: reason AuthSecretMissing; no such ServiceAccount, or no right to it.
+            Denied: reason AuthSecretMissing; no such ServiceAccount, or no right to it. Reason
+                AuthGone; the provider object that refers to it is gone.
             Unavailable: the API server is away.
         """
         ...
@@ -214,7 +232,8 @@ class Credentialing(Protocol):
         """PEM of the CAs to trust beside the system's, None for the system's alone.
 
         Raises:
-            Denied: reason AuthSecretMissing; caBundleRef points nowhere.
+            Denied: reason AuthSecretMissing; caBundleRef points nowhere. Reason AuthGone; the
+                provider object that refers to it is gone.
         """
         ...
 

@@ -76,7 +76,7 @@ def adapter(made: registry.Registry, url: str, number: int, bundle: str | None) 
         }
     }
     spec = provider.ProviderSpec.model_validate({"infisical": {"url": url, "auth": auth}})
-    access = ports.Access(spec=spec, namespace="shop")
+    access = ports.Access(spec=spec, of=support.PROVIDER)
     return made.build(access, support.FakeCredentialing(bundle=bundle))
 
 

@@ -3,6 +3,9 @@
 References stay in the provider's namespace; only a ClusterLeaseProvider names another. A token
 for the API server's own audience would let the provider act in this cluster as the
 ServiceAccount, so none is made.
+
+A provider object that is gone refers to nothing any more: whoever made its namespace or its name
+again owns what now stands under the same names, and never agreed to its server's address.
 """
 
 import base64
@@ -41,7 +44,9 @@ class LiveCredentialing:
     async def secret_value(self, ref: refs.SecretKeyRef) -> Hidden:
         """One value of a Secret, without white space round it."""
         place = places.SECRETS.at(self._namespace(ref.namespace), ref.name)
-        text = _decoded(((await self._read(place)).get("data") or {}).get(ref.key))
+        found = await self._read(place)
+        await self._check_still_there()
+        text = _decoded((found.get("data") or {}).get(ref.key))
         if text is None or not text.strip():
             raise _missing(f"the Secret {_named(place)} has no text under {ref.key}: add it")
         return Hidden(text.strip())
@@ -56,7 +61,8 @@ class LiveCredentialing:
             "kind": "TokenRequest",
             "spec": {"audiences": [audience], "expirationSeconds": _LIFETIME},
         }
-        answer = await self._asked("POST", place, body, f"ServiceAccount {_named(place)}")
+        answer = await self._asked("POST", place, body, what=f"ServiceAccount {_named(place)}")
+        await self._check_still_there()
         return Hidden(answer["status"]["token"])
 
     async def ca_bundle(self) -> str | None:
@@ -68,6 +74,7 @@ class LiveCredentialing:
         resource = places.SECRETS if ref.kind == "Secret" else places.CONFIG_MAPS
         place = resource.at(self._namespace(ref.namespace), ref.name)
         found = (await self._read(place, ref.kind)).get("data") or {}
+        await self._check_still_there()
         text = _decoded(found.get(ref.key)) if ref.kind == "Secret" else found.get(ref.key)
         if not isinstance(text, str) or not text.strip():
             raise _missing(f"the {ref.kind} {_named(place)} has no text under {ref.key}: add it")
@@ -82,19 +89,48 @@ class LiveCredentialing:
             raise _missing("each reference of a ClusterLeaseProvider names its namespace")
         return namespace
 
+    async def _check_still_there(self) -> None:
+        """See that the provider object is the one whose references these are.
+
+        After what it refers to was read: an object dies with its namespace, so the same uid
+        afterwards proves that the namespace was the same one, too.
+
+        Raises:
+            Denied: it is gone, or another one stands under its name.
+            Unavailable: the API server is away.
+        """
+        of = self._access.of
+        resource = places.PROVIDERS if of.namespace else places.CLUSTER_PROVIDERS
+        found = await self._asked("GET", resource.at(of.namespace, of.name), None, absent={})
+        if (found.get("metadata") or {}).get("uid") != of.uid:
+            raise errors.Denied(
+                Reason.AUTH_GONE,
+                f"{of.kind} {of.name} is gone, so what it refers to isn't read for its server any "
+                "more",
+            )
+
     def _is_api_servers(self, audience: str) -> bool:
         plain = _plain(audience)
         return not plain or plain in _API_SERVERS or plain in audiences_of(self._api.bearer())
 
     async def _read(self, place: places.Place, kind: str = "Secret") -> client.Body:
-        return await self._asked("GET", place, None, f"{kind} {_named(place)}")
+        return await self._asked("GET", place, None, what=f"{kind} {_named(place)}")
 
     async def _asked(
-        self, method: str, place: places.Place, body: client.Body | None, what: str
+        self,
+        method: str,
+        place: places.Place,
+        body: client.Body | None,
+        *,
+        what: str = "",
+        absent: client.Body | None = None,
     ) -> client.Body:
+        """The answer; where there is no such object ``absent``, or an error about ``what``."""
         try:
             return await self._api.request(method, place, body=body)
         except refusals.NotFound:
+            if absent is not None:
+                return absent
             raise _missing(f"there is no {what}: create it") from None
         except errors.ClusterUnavailable as away:
             raise errors.Unavailable(

@@ -51,6 +51,10 @@ class Supplies:
     _adapters: dict[str, tuple[provider.ProviderSpec, ports.Provider]] = field(default_factory=dict)
     _used: dict[str, float] = field(default_factory=dict)
     """When each adapter was last asked for on behalf of a lease (monotonic), by provider's uid."""
+    _gone: set[str] = field(default_factory=set)
+    """Uids of provider objects that are gone, and whose adapters are kept for their leases."""
+    _uids: dict[Ref, str] = field(default_factory=dict)
+    """The uid that each provider object had when it was last read."""
     _retired: dict[ports.Provider, asyncio.TimerHandle] = field(default_factory=dict)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -92,27 +96,51 @@ class Supplies:
         return supply, self.adapter(known)
 
     async def for_record(self, known: record.LeaseRecord) -> ports.Provider:
-        """An adapter for the provider where a lease was minted, at the record's own address.
+        """An adapter for the provider where a lease was issued, at the record's own address.
+
+        A provider object that was made again serves, too, where it names that very address itself.
+        Otherwise what the record refers to isn't followed (``cluster.credentialing``): a login that
+        is held is used on, and there is no other.
 
         Raises:
             errors.Invalid: the provider object is gone, and the record doesn't say enough.
+            errors.ClusterError: nothing is known of the provider, and the API server is away.
         """
         minted = known.spec.provider
         self._used[minted.uid] = self.clock.monotonic()
         cached = self._adapters.get(minted.uid)
-        if cached is not None:
+        if cached is not None and minted.uid not in self._gone:
             return cached[1]
         ref = lease.ProviderRef.model_validate({"kind": minted.kind, "name": minted.name})
-        found = await self._known(ref, minted.namespace)
-        if found is not None and found.metadata.uid == minted.uid:
+        found = None
+        try:
+            found = await self._known(ref, minted.namespace)
+        except errors.ClusterError:
+            if cached is None:
+                raise
+        if found is not None and self._serves(found, minted):
             return self.adapter(found)
-        return self._adopt(minted.uid, _rebuilt(minted), minted.namespace or None)
+        if cached is not None:
+            return cached[1]
+        of = ports.ProviderObject(minted.kind, minted.namespace, minted.name, minted.uid)
+        return self._adopt(ports.Access(spec=_rebuilt(minted), of=of))
+
+    def _serves(self, found: provider.AnyProvider, minted: record.RecordProvider) -> bool:
+        """Whether a provider object is the recorded one, or one like it at the same place."""
+        if found.metadata.uid == minted.uid:
+            return True
+        try:
+            address = self.address(found.spec)
+        except errors.ProviderError:
+            return False
+        same = provider.type_of(found.spec) == minted.type and address == minted.address
+        return same and provider.options_of(found.spec) == dict(minted.options)
 
     def adapter(self, known: provider.AnyProvider) -> ports.Provider:
         """The adapter of a provider object; a changed spec makes a new one."""
-        namespaced = isinstance(known, provider.LeaseProvider)
-        namespace = known.metadata.namespace if namespaced else None
-        return self._adopt(known.metadata.uid, known.spec, namespace)
+        meta = known.metadata
+        of = ports.ProviderObject(known.KIND, meta.namespace, meta.name, meta.uid)
+        return self._adopt(ports.Access(spec=known.spec, of=of))
 
     def invalidate(self, ref: Ref) -> None:
         """Read the provider object again at the next use: it changed."""
@@ -122,6 +150,8 @@ class Supplies:
         """Let the adapter of a provider object that is gone go, if no lease ever asked for it."""
         if uid not in self._used:
             self._drop(uid)
+        elif uid in self._adapters:
+            self._gone.add(uid)
 
     def forget_unused(self, owing: Collection[str]) -> None:
         """Let adapters go that nobody used for a while.
@@ -136,6 +166,7 @@ class Supplies:
                 self._drop(uid)
 
     def _drop(self, uid: str) -> None:
+        self._gone.discard(uid)
         known = self._adapters.pop(uid, None)
         if known is not None:
             self._retire(known[1])
@@ -148,15 +179,13 @@ class Supplies:
             await adapter.aclose()
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    def _adopt(
-        self, uid: str, spec: provider.ProviderSpec, namespace: str | None
-    ) -> ports.Provider:
+    def _adopt(self, access: ports.Access) -> ports.Provider:
+        uid = access.of.uid
         cached = self._adapters.get(uid)
-        if cached is not None and cached[0] == spec:
+        if cached is not None and cached[0] == access.spec:
             return cached[1]
-        access = ports.Access(spec=spec, namespace=namespace)
         adapter = self.build(access, self.cluster.credentialing(access))
-        self._adapters[uid] = (spec, adapter)
+        self._adapters[uid] = (access.spec, adapter)
         if cached is not None:
             self._retire(cached[1])
         return adapter
@@ -182,7 +211,17 @@ class Supplies:
         if read is None or self.clock.monotonic() - read.at > CACHED_FOR or _failed(read.result):
             task = asyncio.create_task(self.cluster.provider_of(ref, namespace))
             read = self._reads[key] = _Read(self.clock.monotonic(), task)
-        return await asyncio.shield(read.result)
+        found = await asyncio.shield(read.result)
+        self._note_uid(key, found.metadata.uid if found is not None else None)
+        return found
+
+    def _note_uid(self, ref: Ref, uid: str | None) -> None:
+        """Notice that a provider object went, or was made again, where no event said so."""
+        before = self._uids.pop(ref, uid)
+        if before is not None and before != uid:
+            self.gone(before)
+        if uid is not None:
+            self._uids[ref] = uid
 
     async def _check_allowed(self, known: provider.ClusterLeaseProvider, namespace: str) -> None:
         for allowed in known.spec.allowed_namespaces:

@@ -104,6 +104,14 @@ def provider_spec(**fields: Any) -> provider.ProviderSpec:
     return provider.ProviderSpec.model_validate({**infisical_spec(), **fields})
 
 
+async def access(user: kube.Kube, place: Place, **fields: Any) -> ports.Access:
+    """How to log in at a LeaseProvider that is there."""
+    made = await user.apply(infisical(place))
+    uid = made["metadata"]["uid"]
+    of = ports.ProviderObject("LeaseProvider", place.shop, "infisical", uid)
+    return ports.Access(spec=provider_spec(**fields), of=of)
+
+
 def holder(place: Place, uid: str = "11111111-1111-1111-1111-111111111111") -> record.Holder:
     """Whom records and Secrets are for."""
     return record.Holder(namespace=place.shop, name="orders", uid=uid)

@@ -17,9 +17,7 @@ from tests.world import faults, kube, kubernetes
 async def test_a_secret_value_is_read_live(
     cluster: adapter.KubernetesCluster, user: kube.Kube, place: objects.Place
 ) -> None:
-    credentials = cluster.credentialing(
-        ports.Access(spec=objects.provider_spec(), namespace=place.shop)
-    )
+    credentials = cluster.credentialing(await objects.access(user, place))
     ref = refs.SecretKeyRef(name="auth", key="secret")
     with pytest.raises(errors.Denied, match=f"there is no Secret {place.shop}/auth: create it"):
         await credentials.secret_value(ref)
@@ -40,8 +38,11 @@ async def test_references_of_a_leaseprovider_stay_at_home_and_a_shared_ones_name
 ) -> None:
     away = refs.SecretKeyRef(name="auth", key="k", namespace=place.home)
     none = refs.SecretKeyRef(name="auth", key="k")
-    own = cluster.credentialing(ports.Access(spec=objects.provider_spec(), namespace=place.shop))
-    shared = cluster.credentialing(ports.Access(spec=objects.provider_spec(), namespace=None))
+    spec = objects.provider_spec()
+    its = ports.ProviderObject("LeaseProvider", place.shop, "infisical", "uid")
+    own = cluster.credentialing(ports.Access(spec=spec, of=its))
+    its = ports.ProviderObject("ClusterLeaseProvider", "", "shared", "uid")
+    shared = cluster.credentialing(ports.Access(spec=spec, of=its))
     with pytest.raises(errors.Denied, match="stay in its own namespace"):
         await own.secret_value(away)
     with pytest.raises(errors.Denied, match="names its namespace"):
@@ -57,7 +58,7 @@ async def test_a_token_is_for_the_providers_audience_and_never_for_the_api_serve
     place: objects.Place,
 ) -> None:
     await user.apply(objects.manifest("ServiceAccount", "login", place.shop))
-    access = ports.Access(spec=objects.provider_spec(), namespace=place.shop)
+    access = await objects.access(user, place)
     ref = refs.ServiceAccountRef(name="login")
     token = await cluster.credentialing(access).service_account_token(ref, "infisical")
     claims = _claims(token.reveal())
@@ -94,7 +95,7 @@ async def test_ca_certificates_are_inline_or_where_the_reference_points(
     await user.apply(objects.manifest("ConfigMap", "ca", place.shop, data=mapped))
 
     async def bundle(**fields: Any) -> str | None:
-        access = ports.Access(spec=objects.provider_spec(**fields), namespace=place.shop)
+        access = await objects.access(user, place, **fields)
         return await cluster.credentialing(access).ca_bundle()
 
     def ref(kind: str, key: str = "ca.crt") -> objects.Body:
@@ -115,9 +116,31 @@ async def test_an_api_server_that_is_away_keeps_a_login_waiting(
 ) -> None:
     proxy.faults.answer(503, path=f"{place.shop}/secrets/auth", times=1)
     async with objects.connected(through_proxy, place) as proxied:
-        credentials = proxied.credentialing(
-            ports.Access(spec=objects.provider_spec(), namespace=place.shop)
-        )
+        its = ports.ProviderObject("LeaseProvider", place.shop, "infisical", "uid")
+        credentials = proxied.credentialing(ports.Access(spec=objects.provider_spec(), of=its))
         with pytest.raises(errors.Unavailable) as away:
             await credentials.secret_value(refs.SecretKeyRef(name="auth", key="k"))
     assert not away.value.sent
+
+
+@pytest.mark.parametrize("made_again", [False, True], ids=["gone", "made again"])
+async def test_nothing_is_read_for_a_provider_object_that_is_gone(
+    cluster: adapter.KubernetesCluster, user: kube.Kube, place: objects.Place, made_again: bool
+) -> None:
+    """Who makes the namespace or the name again never agreed to the first one's server."""
+    bundle = {"caBundleRef": {"kind": "Secret", "name": "auth", "key": "k"}}
+    credentials = cluster.credentialing(await objects.access(user, place, **bundle))
+    await user.delete("LeaseProvider", "infisical", place.shop)
+    if made_again:
+        await objects.access(user, place)
+    await user.apply(objects.manifest("Secret", "auth", place.shop, stringData={"k": "another's"}))
+    await user.apply(objects.manifest("ServiceAccount", "login", place.shop))
+    account = refs.ServiceAccountRef(name="login")
+    for attempt in (
+        credentials.secret_value(refs.SecretKeyRef(name="auth", key="k")),
+        credentials.service_account_token(account, "infisical"),
+        credentials.ca_bundle(),
+    ):
+        with pytest.raises(errors.Denied, match="LeaseProvider infisical is gone") as denied:
+            await attempt
+        assert denied.value.reason is conditions.Reason.AUTH_GONE

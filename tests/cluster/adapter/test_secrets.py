@@ -195,7 +195,7 @@ async def test_values_of_secrets_reach_no_log_and_no_exception(
     made = await cluster.write_secret(objects.draft(place, owner), None)
     await cluster.secrets_of(place.shop, owner.uid)
     await cluster.secret(place.shop, "orders-db")
-    access = ports.Access(spec=objects.provider_spec(), namespace=place.shop)
+    access = await objects.access(user, place)
     ref = refs.SecretKeyRef(name="orders-db", key="PASSWORD")
     await cluster.credentialing(access).secret_value(ref)
     shown = [repr(made)]

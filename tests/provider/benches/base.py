@@ -29,6 +29,8 @@ INSTALLATION: Final = "kube-1/leaseholder"
 ANOTHER_INSTALLATION: Final = "kube-2/leaseholder"
 PATIENCE: Final = 15.0
 
+PROVIDER: Final = ports.ProviderObject("LeaseProvider", "shop", "provider", "provider-uid")
+
 
 class Login(enum.StrEnum):
     """Who logs in."""
@@ -112,7 +114,7 @@ class Adapters:
             hosts=hosts.Hosts.parse("http://127.0.0.1"),
         )
         spec = provider.ProviderSpec.model_validate({self._type: server})
-        built = known.build(ports.Access(spec=spec, namespace="shop"), self.values)
+        built = known.build(ports.Access(spec=spec, of=PROVIDER), self.values)
         self._stack.push_async_callback(built.aclose)
         return built
 

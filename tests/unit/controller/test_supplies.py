@@ -200,10 +200,33 @@ async def test_a_namesake_of_the_provider_is_not_taken_for_it() -> None:
     assert access.spec.infisical.url == "https://infisical.example"
 
 
+async def test_a_provider_object_that_was_made_again_at_the_same_place_serves_its_leases() -> None:
+    world = World()
+    known = world.rival(1)
+    await world.supplies.for_record(known)
+    world.cluster.put_provider(infisical(uid="made-again"))
+    world.supplies.gone(known.spec.provider.uid)
+    world.clock.move(supplies.CACHED_FOR + 1)
+    await world.supplies.for_record(known)
+    assert [access.of.uid for access, _ in world.built] == [known.spec.provider.uid, "made-again"]
+
+
+async def test_a_provider_object_that_went_unseen_is_noticed_when_it_is_read_again() -> None:
+    world = World()
+    await world.settle()
+    (known,) = world.cluster.ledger.values()
+    world.cluster.put_provider(infisical(uid="made-again"))
+    world.clock.move(supplies.CACHED_FOR + 1)
+    await world.supplies.wanted(world.dl)
+    await world.supplies.for_record(known)
+    assert world.built[-1][0].of.uid == "made-again"
+
+
 async def test_a_record_that_does_not_say_enough_is_refused_and_wedges_nothing() -> None:
     world = World()
     known = world.rival(1, state="Revoking", leaseId="lease-9")
-    minted = known.spec.provider.model_copy(update={"uid": "gone", "auth_ref": {"newAuth": {}}})
+    elsewhere = {"uid": "gone", "auth_ref": {"newAuth": {}}, "address": "https://gone.example"}
+    minted = known.spec.provider.model_copy(update=elsewhere)
     spec = known.spec.model_copy(update={"provider": minted})
     known = world.cluster.put_record(known.model_copy(update={"spec": spec}))
     with pytest.raises(errors.Invalid, match="can't be read"):

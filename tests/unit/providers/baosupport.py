@@ -162,7 +162,7 @@ def bench(
     spec = provider.ProviderSpec.model_validate({"openbao": spoken})
     observed: list[tuple[str, str]] = []
     parts = Parts(
-        access=ports.Access(spec=spec, namespace="shop"),
+        access=ports.Access(spec=spec, of=support.PROVIDER),
         credentialing=credentialing,
         base_url=registry.address(spec),
         clock=clock,

@@ -168,7 +168,7 @@ def bench(
     )
     observed: list[tuple[str, str]] = []
     parts = Parts(
-        access=ports.Access(spec=spec, namespace="shop"),
+        access=ports.Access(spec=spec, of=support.PROVIDER),
         credentialing=credentialing,
         base_url=registry.address(spec),
         clock=clock,

@@ -33,6 +33,7 @@ LOGIN = "/api/v1/auth/universal-auth/login"
 LEASES = "/api/v1/dynamic-secrets/leases"
 LEASE_ID = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
 CANARY = "canary-8f1d"
+PROVIDER = ports.ProviderObject("LeaseProvider", "shop", "provider", "provider-uid")
 UNIVERSAL: dict[str, Any] = {
     "universalAuth": {
         "clientId": "client",
@@ -225,7 +226,7 @@ def bench(
         observed.append((operation, outcome))
 
     parts = Parts(
-        access=ports.Access(spec=spec, namespace="shop"),
+        access=ports.Access(spec=spec, of=PROVIDER),
         credentialing=credentialing,
         base_url=registry.address(spec),
         clock=clock,

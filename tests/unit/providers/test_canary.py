@@ -129,7 +129,7 @@ async def test_the_http_librarys_own_logs_show_nothing_even_at_debug(
     auth = support.UNIVERSAL
     spec = {"infisical": {"url": talkative_server, "auth": auth}}
     parts = Parts(
-        access=ports.Access(spec=provider.ProviderSpec.model_validate(spec), namespace="shop"),
+        access=ports.Access(spec=provider.ProviderSpec.model_validate(spec), of=support.PROVIDER),
         credentialing=support.FakeCredentialing(),
         base_url=talkative_server,
         clock=support.FakeClock(),

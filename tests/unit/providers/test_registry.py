@@ -73,7 +73,8 @@ def build(known: provider.ProviderSpec) -> ports.Provider:
     builder = registry.Registry(
         clock=support.FakeClock(), settings=ProviderSettings(), observe=lambda *_: None
     )
-    return builder.build(ports.Access(spec=known, namespace="shop"), support.FakeCredentialing())
+    access = ports.Access(spec=known, of=support.PROVIDER)
+    return builder.build(access, support.FakeCredentialing())
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_a_spec_makes_an_adapter_of_its_kind(spec_of: dict[str, Any], kind: type
 
 def test_an_adapter_is_not_built_from_another_providers_spec() -> None:
     parts = Parts(
-        access=ports.Access(spec=provider.ProviderSpec(), namespace=None),
+        access=ports.Access(spec=provider.ProviderSpec(), of=support.PROVIDER),
         credentialing=support.FakeCredentialing(),
         base_url="https://x.test",
         clock=support.FakeClock(),
