@@ -59,7 +59,9 @@ def extension_at(view: View, lease: DynamicLease, record: LeaseRecord) -> dateti
     fits = _fits(view, lease, record, expiry, life)
     if fits is None:
         return None
-    return max(fits, schedule.due(lease.spec.renewal, given_life(view, record), expiry))
+    # A longer ttl counts at once; only ``before`` is a length of its own, held against the life.
+    measure = life if lease.spec.renewal.before is None else given_life(view, record)
+    return max(fits, schedule.due(lease.spec.renewal, measure, expiry))
 
 
 def extends_now(view: View, lease: DynamicLease) -> LeaseRecord | None:

@@ -66,6 +66,13 @@ def test_an_extension_under_the_minimum_of_the_provider_waits() -> None:
     assert planned(views.holding(can=can)) == Plan("Renew", views.at(3540 - 600))
 
 
+def test_a_longer_ttl_makes_an_extension_due_at_once() -> None:
+    """The lease was given an hour; two thirds of twelve are more than it has left."""
+    found = planned(views.holding(views.lease({"ttl": "12h"})))
+    assert found.strategy == "Renew"
+    assert found.at <= views.at(0)
+
+
 @pytest.mark.parametrize("ttl", ["60s", "62s", "64s"])
 def test_the_shortest_leases_of_phase_are_extended_though_no_lease_is_shorter(ttl: str) -> None:
     """Phase issues none under a minute, and adds any number of seconds to one."""
