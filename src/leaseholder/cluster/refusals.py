@@ -24,7 +24,14 @@ admission/plugin/policy/validating). What that one says comes after it."""
 _IMMUTABLE: Final = "field is immutable when `immutable` is set"
 """What the API server says of the data of an immutable Secret (apis/core/validation)."""
 _WRITES: Final = frozenset({"create", "patch", "delete"})
-_WORKLOADS: Final = "leaseholder-workloads"
+_ROLES: Final[Mapping[str, str]] = {
+    places.SECRETS.plural: "the ClusterRole leaseholder-secrets there",
+    f"{places.SERVICE_ACCOUNTS.plural}/token": "the ClusterRole leaseholder-tokens there",
+    places.RECORDS.plural: "the Role leaseholder-ledger there",
+    **{kind.plural: "the ClusterRole leaseholder-workloads there" for kind in places.WORKLOADS},
+}
+"""What to bind for a right that is missing, by resource."""
+_WIDE: Final = "the ClusterRole leaseholder, cluster-wide"
 _AWAY: Final = frozenset({401, 408, 429})
 
 
@@ -109,14 +116,9 @@ def _forbidden(verb: str, place: places.Place, status: Mapping[str, Any]) -> str
     if "set blockOwnerDeletion" in message:
         return "the operator has no right to update dynamicleases/finalizers"
     if f'cannot {verb} resource "' in message:
-        advice = f": bind the ClusterRole {_WORKLOADS} there" if _is_workload(place) else ""
-        return f"the operator has no right to {verb} {place.resource}{advice}"
+        role = _ROLES.get(place.resource, _WIDE)
+        return f"the operator has no right to {verb} {place.resource}: bind {role}"
     return "an admission rule of the cluster forbids it"
-
-
-def _is_workload(place: places.Place) -> bool:
-    """Whether it is something that we would restart: the right to it is a switch of its own."""
-    return place.resource in {kind.plural for kind in places.WORKLOADS}
 
 
 def _causes(status: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

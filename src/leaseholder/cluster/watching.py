@@ -200,6 +200,8 @@ class _Follower:
         self._known = known
         self._version = ""
         """Where to watch from; empty: list first."""
+        self._trouble = ""
+        """What the log says of the last round that failed, until one is open again."""
 
     async def run(self) -> None:
         """List and watch for ever."""
@@ -218,15 +220,30 @@ class _Follower:
         try:
             if not self._version:
                 await self._list()
+                self._opened()
             await self._watch()
         except errors.ClusterError as error:
             self._version = ""
-            _log.info("the watch on Secrets starts anew: %s", error.sentence)
+            self._failed(error.sentence, refused=isinstance(error, errors.Refused))
             return error.retry_after or 0.0
         except Exception as error:  # an answer of no known shape mustn't end the watch
             self._version = ""
-            _log.warning("the watch on Secrets starts anew: %s", type(error).__name__)
+            self._failed(errors.raised(error), refused=True)
         return 0.0
+
+    def _failed(self, why: str, *, refused: bool) -> None:
+        """A line for each trouble, not for each try: it may last for weeks."""
+        level = logging.WARNING if refused else logging.INFO
+        again, self._trouble = why == self._trouble, why
+        fields = {"namespace": self._place.namespace, "why": why}
+        words = "the watch on Secrets isn't open"
+        _log.log(logging.DEBUG if again else level, words, extra={"fields": fields})
+
+    def _opened(self) -> None:
+        if self._trouble:
+            self._trouble = ""
+            fields = {"namespace": self._place.namespace}
+            _log.info("the watch on Secrets is open again", extra={"fields": fields})
 
     async def _list(self) -> None:
         """List in pages: each Secret's annotations may be as long as the API server lets them."""
