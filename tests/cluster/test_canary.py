@@ -28,9 +28,13 @@ _JWT = re.compile(r"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.")
 KINDS = ("DynamicLease", "LeaseProvider", "Event")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def site(world: worlds.World) -> collections.abc.AsyncIterator[sites.Site]:
-    async with sites.site(world, "canary") as opened:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["text", "json"])
+async def site(
+    world: worlds.World, request: pytest.FixtureRequest
+) -> collections.abc.AsyncIterator[sites.Site]:
+    """At DEBUG: INFO logs the same without the lines of DEBUG."""
+    name = f"canary-{request.param}"
+    async with sites.site(world, name, LEASEHOLDER_LOG_FORMAT=request.param) as opened:
         yield opened
 
 
@@ -99,7 +103,7 @@ async def test_no_credential_stands_anywhere_but_in_its_secret(site: sites.Site)
     await _bad_days(site)
     texts = await _written(site)
     assert len(planted) >= 6
-    assert "DEBUG" in texts["log"]
+    assert {"DEBUG", "INFO", "WARNING"} <= {*re.findall(r"DEBUG|INFO|WARNING", texts["log"])}
     seen = [
         where
         for where, text in texts.items()

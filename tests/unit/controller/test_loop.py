@@ -249,6 +249,9 @@ async def test_ready_goes_false_while_a_request_hangs_beyond_the_end_of_the_leas
         answer.set()
         await world.trace.until(lambda: world.ready == "Ready")
     assert world.secret == "lease-1"
+    ends = [note for _, note in world.cluster.notes if note.reason == "LeaseExpired"]
+    assert [note.type for note in ends] == ["Warning"]
+    assert "not ready" in world.journal.kinds
 
 
 async def test_an_api_server_that_does_not_take_the_word_is_told_by_the_next_look() -> None:
