@@ -22,7 +22,7 @@ from leaseholder import errors, handlers
 from leaseholder.clock import SystemClock
 from leaseholder.cluster import unreadable
 from leaseholder.cluster.adapter import KubernetesCluster
-from leaseholder.controller import assembly, ledger, loop, mishaps, providers
+from leaseholder.controller import assembly, ledger, loop, mishaps, providers, served
 from leaseholder.controller.supplies import Supplies
 from leaseholder.providers import http, registry
 from leaseholder.settings import Settings
@@ -53,6 +53,7 @@ class Operator:
     controller: loop.Controller
     watch: providers.ProviderWatch
     ledger: ledger.Ledger
+    served: served.Served
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -68,6 +69,7 @@ class Operator:
                 asyncio.create_task(self.watch.run(), name="providers"),
                 asyncio.create_task(self.ledger.run(), name="ledger"),
                 asyncio.create_task(self.ledger.follow_secrets(), name="secrets"),
+                asyncio.create_task(self.served.run(), name="namespaces"),
             ]
             kopf_stop = asyncio.Event()
             glue = asyncio.create_task(self._glue(kopf_stop), name="kopf")
@@ -206,6 +208,7 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
             controller=controller,
             watch=watch,
             ledger=ledger.Ledger(cluster, controller, supplies),
+            served=served.Served(cluster, settings.watched),
         )
     finally:
         await supplies.aclose()

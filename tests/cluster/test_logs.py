@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.cluster import sites, workloads
-from tests.world import kube, operator
+from tests.world import kube, operator, processes
 from tests.world import world as worlds
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
@@ -198,3 +198,33 @@ async def test_text_says_the_same(site: sites.Site) -> None:
     assert words[:3] == ["lease issued", "lease delivered", "ready"]
     assert words[-1] == "lease revoked"
     assert "succeeded" not in text
+
+
+async def test_a_namespace_that_comes_later_is_warned_of_and_then_served(
+    site: sites.Site,
+) -> None:
+    later = "logs-later"
+    running = await operator.Operator.start(
+        site.world,
+        site.client,
+        name="logs-of-two",
+        home=site.home,
+        namespaces=f"{site.namespace},{later}",
+        settings={**site.settings, "LEASEHOLDER_LOG_FORMAT": "text"},
+    )
+    site.operator.stop()
+    site.operator = running
+    await asyncio.to_thread(
+        processes.wait_until,
+        lambda: f"WARNING namespace isn't there namespace={later} why=" in running.log.read_text(),
+        timeout=30,
+        what="the namespace is warned of",
+        part=running.process,
+    )
+    meta = {"name": later}
+    await site.client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+    site.namespace = later
+    await site.auth_secret()
+    await site.provider()
+    await site.lease("orders", ttl="1h")
+    await site.ready("orders")
