@@ -113,6 +113,16 @@ async def test_a_lease_is_delivered_and_taken_back_with_its_login(place: Place) 
     assert await place.site.records("plain") == []
 
 
+async def test_a_secret_for_basic_auth_needs_no_template_here(place: Place) -> None:
+    await place.lease("basic", ttl="10m", target={"type": "kubernetes.io/basic-auth"})
+    await place.site.ready("basic")
+    secret = await place.site.client.get("Secret", "basic", place.site.namespace)
+    assert secret is not None
+    assert secret["type"] == "kubernetes.io/basic-auth"
+    assert secret["data"].keys() == {"username", "password"}
+    assert await place.logs_in(await place.site.credentials("basic"))
+
+
 async def test_the_provider_says_what_it_can_do(place: Place) -> None:
     found = await place.site.client.wait(
         "LeaseProvider", "bao", place.site.namespace, kube.is_ready, what="Ready"
