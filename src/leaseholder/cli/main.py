@@ -5,7 +5,6 @@ import sys
 import click
 
 import leaseholder
-from leaseholder import app, errors, settings
 
 
 @click.group()
@@ -17,6 +16,9 @@ def main() -> None:
 @main.command()
 def run() -> None:
     """Run the operator; it is set up by LEASEHOLDER_… variables (docs/install.md)."""
+    # Here, because kopf, kubernetes and pydantic take seconds to import, and --help needs none.
+    from leaseholder import app, errors, settings
+
     try:
         app.run(settings.load())
     except settings.Unusable as error:
