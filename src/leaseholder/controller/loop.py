@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import operator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -59,7 +60,7 @@ class Controller:
     clock: ports.Clock
     meter: ports.Meter
     workers: int = 16
-    _line: line.Line = field(init=False)
+    _line: line.Line[record.Holder] = field(init=False)
     _entries: dict[record.Holder, Entry] = field(default_factory=dict)
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     _stopping: bool = False
@@ -70,7 +71,7 @@ class Controller:
     """Since when the API server doesn't answer (monotonic seconds)."""
 
     def __post_init__(self) -> None:
-        self._line = line.Line(self.workers, self._urgency)
+        self._line = line.Line(self.workers, operator.attrgetter("namespace"), self._urgency)
         self._cluster = circuit.Circuit(self.clock.monotonic, longest=CLUSTER_PAUSE)
         self._keeper = Keeper(self.observer, self.performer)
 

@@ -12,13 +12,16 @@ from leaseholder import changes, errors, ports
 from leaseholder.api import base, conditions, durations, lease, provider
 from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.controller import mishaps
+from leaseholder.controller.line import Line
 from leaseholder.controller.loop import NAP, Controller
 from leaseholder.controller.supplies import Ref, Supplies
 from leaseholder.core import schedule
-from leaseholder.core.queue import DueQueue
 
 logger = logging.getLogger(__name__)
 
+LOOKS: Final = 32
+"""So many providers are looked at at once: a server that doesn't answer keeps a place, and a
+connection, until its time is over. No namespace takes all places."""
 LOOK_AT_MOST_EVERY: Final = 1.0
 PAUSE: Final = 30.0
 """The longest time between two looks that fail, unless the provider says so."""
@@ -38,11 +41,10 @@ class ProviderWatch:
     supplies: Supplies
     controller: Controller
     journal: ports.Journal
-    _queue: DueQueue[Ref] = field(default_factory=DueQueue)
+    _line: Line[Ref] = field(default_factory=lambda: Line(LOOKS, _namespace))
     _failures: dict[Ref, int] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _seen: dict[Ref, Version] = field(default_factory=dict)
-    _busy: set[Ref] = field(default_factory=set)
     _addresses: dict[Ref, str] = field(default_factory=dict)
     _roused: set[Ref] = field(default_factory=set)
 
@@ -55,7 +57,7 @@ class ProviderWatch:
         """
         for ref, known in self._addresses.items():
             if known == address:
-                self._queue.offer(ref, self.clock.monotonic())
+                self._line.offer(ref, self.clock.monotonic())
                 self._roused.update([ref] if rouse else [])
         self._changed.set()
 
@@ -68,32 +70,34 @@ class ProviderWatch:
         if version is not None and self._seen.get(ref) == version:
             return
         if version is None:
-            uid, _ = self._seen.pop(ref, ("", 0))
-            self.supplies.gone(uid)
-            self.journal.forget(uid)
+            self._forget(ref)
         else:
             self._seen[ref] = version
         self.supplies.invalidate(ref)
-        self._queue.offer(ref, self.clock.monotonic())
+        self._line.offer(ref, self.clock.monotonic())
         self._changed.set()
         await self.controller.offer_users_of(ref)
+
+    def _forget(self, ref: Ref) -> None:
+        """Keep nothing of a provider object that is gone; the last event of it may be lost."""
+        uid, _ = self._seen.pop(ref, ("", 0))
+        self.supplies.gone(uid)
+        self.journal.forget(uid)
+        self._failures.pop(ref, None)
+        self._addresses.pop(ref, None)
+        self._roused.discard(ref)
 
     async def run(self) -> None:
         """Look at providers when they are due, for ever."""
         async with asyncio.TaskGroup() as group:
             while True:
                 now = self.clock.monotonic()
-                while (due := self._queue.pop(now)) is not None:
-                    ref, _ = due
-                    if ref in self._busy:
-                        self._queue.offer(ref, now + LOOK_AT_MOST_EVERY)
-                    else:
-                        self._busy.add(ref)
-                        group.create_task(self._check(ref))
+                while not self._line.is_full and (due := self._line.take(now)) is not None:
+                    group.create_task(self._check(due[0]))
                 await self._sleep(now)
 
     async def _sleep(self, now: float) -> None:
-        due = self._queue.next_due()
+        due = None if self._line.is_full else self._line.next_due()
         self._changed.clear()
         try:
             async with asyncio.timeout(NAP if due is None else min(NAP, max(0.0, due - now))):
@@ -102,21 +106,24 @@ class ProviderWatch:
             return
 
     async def _check(self, ref: Ref) -> None:
+        after: float | None = PAUSE
         try:
             after = await self._look(ref)
         except Exception as error:
             kind, namespace, name = ref
             fields = {"provider": f"{kind}/{name}", "namespace": namespace}
             fields["why"] = mishaps.told(error)
-            level = logging.DEBUG if ref in self._failures else logging.WARNING
+            told = ref in self._failures or isinstance(error, errors.Unreadable)
+            level = logging.DEBUG if told else logging.WARNING
             logger.log(level, "check failed", extra={"fields": fields})
             self._failures[ref] = self._failures.get(ref, 0) + 1
             wait = schedule.backoff(self._failures[ref], seed=name, most=PAUSE)
             after = wait.total_seconds()
         finally:
-            self._busy.discard(ref)
-        if after is not None:
-            self._queue.offer(ref, self.clock.monotonic() + max(after, LOOK_AT_MOST_EVERY))
+            now = self.clock.monotonic()
+            if after is not None:
+                self._line.offer(ref, now + max(after, LOOK_AT_MOST_EVERY))
+            self._line.done(ref, now + LOOK_AT_MOST_EVERY)
             self._changed.set()
 
     async def _look(self, ref: Ref) -> float | None:
@@ -128,8 +135,7 @@ class ProviderWatch:
         wanted = lease.ProviderRef.model_validate({"kind": kind, "name": name})
         known = await self.cluster.provider_of(wanted, namespace)
         if known is None:
-            self._failures.pop(ref, None)
-            self._addresses.pop(ref, None)
+            self._forget(ref)
             return None
         health, failure = await self._health(ref, known)
         address = self._addresses.get(ref)
@@ -166,6 +172,10 @@ class ProviderWatch:
         await self.cluster.emit(known, note)
         if good:
             await self.controller.offer_users_of(ref)
+
+
+def _namespace(ref: Ref) -> str:
+    return ref[1]
 
 
 def _again(failures: int, known: provider.AnyProvider, failure: errors.EdgeError) -> float:

@@ -147,7 +147,10 @@ class Supplies:
         self._reads.pop(ref, None)
 
     def gone(self, uid: str) -> None:
-        """Let the adapter of a provider object that is gone go, if no lease ever asked for it."""
+        """Let the adapter of a provider object that is gone go, if no lease ever asked for it.
+
+        Else when no lease of it is on record any more.
+        """
         if uid not in self._used:
             self._drop(uid)
         elif uid in self._adapters:
@@ -161,9 +164,10 @@ class Supplies:
         """
         now = self.clock.monotonic()
         for uid, used in list(self._used.items()):
-            if uid not in owing and now - used > UNUSED:
+            if uid not in owing and (now - used > UNUSED or uid in self._gone):
                 del self._used[uid]
                 self._drop(uid)
+        self._gone &= self._used.keys()
 
     def _drop(self, uid: str) -> None:
         self._gone.discard(uid)

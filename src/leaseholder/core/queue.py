@@ -15,6 +15,8 @@ K = TypeVar("K", bound=Hashable)
 PATIENCE: Final = 60.0
 """Who loses nothing by waiting is treated as if it did so long after it became due: whatever
 is more urgent goes first, but not for ever."""
+_STALE_AT_MOST: Final = 64
+"""So many entries may be discarded later, beside as many as there are keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,10 @@ class DueQueue(Generic[K]):
         place = _Place(at, at + PATIENCE if by is None else by, self._count)
         self._places[key] = place
         heapq.heappush(self._later, (at, place.number, key))
+        if len(self._later) > _STALE_AT_MOST + 2 * len(self._places):
+            # A time far ahead that was replaced would stay until it is reached.
+            self._later = [entry for entry in self._later if self._stands(entry)]
+            heapq.heapify(self._later)
 
     def forget(self, key: K) -> None:
         """Don't look at ``key`` any more."""

@@ -3,6 +3,7 @@
 Names and units follow https://prometheus.io/docs/practices/naming/.
 """
 
+import contextlib
 from collections import Counter as Tally
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -75,6 +76,7 @@ class Metrics:
         self._cluster = self._counter(
             "cluster_requests", "Requests to the API server.", "verb", "resource"
         )
+        self._open = Tally[str]()
         self._circuits = prometheus_client.Gauge(
             "leaseholder_provider_circuits_open",
             "Providers that are down: requests are held back, but for trials.",
@@ -138,8 +140,17 @@ class Metrics:
         self._request_seconds.labels(operation).observe(seconds)
 
     def provider_circuit(self, address: str, is_open: bool) -> None:
-        """The circuit of one more, or one less, provider at an address is open."""
-        self._circuits.labels(address).inc(1 if is_open else -1)
+        """The circuit of one more, or one less, provider at an address is open.
+
+        An address stands among the labels only while one is: tenants choose addresses.
+        """
+        self._open[address] += 1 if is_open else -1
+        if self._open[address] > 0:
+            self._circuits.labels(address).set(self._open[address])
+            return
+        del self._open[address]
+        with contextlib.suppress(KeyError):
+            self._circuits.remove(address)
 
     def unreadable(self, kind: str, number: int) -> None:
         """So many objects of a kind can't be read."""

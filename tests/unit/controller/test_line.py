@@ -1,5 +1,7 @@
 """Who is next, and that no namespace takes all workers."""
 
+import operator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,11 +14,11 @@ def key(namespace: str, number: int) -> Holder:
     return Holder(namespace=namespace, name=f"lease-{number}", uid=f"{namespace}-{number}")
 
 
-def line(workers: int = 16, by: dict[Holder, float] | None = None) -> Line:
-    return Line(workers, lambda holder, _: (by or {}).get(holder))
+def line(workers: int = 16, by: dict[Holder, float] | None = None) -> Line[Holder]:
+    return Line(workers, operator.attrgetter("namespace"), lambda holder, _: (by or {}).get(holder))
 
 
-def taken(known: Line, now: float = 10.0) -> list[Holder]:
+def taken(known: Line[Holder], now: float = 10.0) -> list[Holder]:
     """All that may be worked on at once."""
     found = []
     while (due := known.take(now)) is not None:

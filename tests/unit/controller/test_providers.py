@@ -10,6 +10,7 @@ import pytest
 from leaseholder import errors
 from leaseholder.api import conditions, provider
 from leaseholder.api.conditions import ConditionType, Reason
+from leaseholder.controller import providers
 from leaseholder.controller.providers import WHILE_DOWN, ProviderWatch
 from leaseholder.telemetry import logs
 from tests.unit.controller.world import SHOP, World, away, cluster_away, denied, infisical, shared
@@ -247,3 +248,39 @@ async def test_a_provider_that_went_is_forgotten_and_its_namesake_is_new() -> No
         await watch.offer(REF, FIRST)
         await world.trace.until(lambda: ready(world))
     assert world.count("check") == 2
+
+
+async def test_many_providers_that_do_not_answer_take_their_share_of_looks_and_no_more() -> None:
+    world = World()
+    answer = asyncio.Event()
+    share = providers.LOOKS * 3 // 4
+    for _ in range(share):
+        world.provider.before("check", answer.wait)
+    async with watching(world) as watch:
+        for number in range(200):
+            rogue = infisical(f"rogue-{number}", f"uid-{number}")
+            meta = rogue.metadata.model_copy(update={"namespace": "rogue"})
+            world.cluster.put_provider(rogue.model_copy(update={"metadata": meta}))
+            await watch.offer(("LeaseProvider", "rogue", f"rogue-{number}"), (meta.uid, 1))
+        await world.trace.until(functools.partial(_checked, world, share))
+        await watch.offer(REF, FIRST)
+        await world.trace.until(lambda: ready(world))
+        assert world.count("check") == share + 1
+        answer.set()
+        await world.trace.until(functools.partial(_checked, world, 201))
+
+
+async def test_nothing_is_kept_of_a_provider_whose_last_event_was_lost() -> None:
+    world = World()
+    async with watching(world) as watch:
+        await watch.offer(REF, FIRST)
+        await world.trace.until(lambda: ready(world))
+        world.cluster.providers.clear()
+        await moved(world, watch, 2)
+        watch.look_at("https://infisical.example")
+        await world.trace.until(lambda: REF not in watch._seen)
+        world.cluster.put_provider(infisical())
+        await moved(world, watch, 2)
+        await watch.offer(REF, FIRST)
+        await world.trace.until(lambda: ready(world))
+        assert world.count("check") == 2

@@ -159,7 +159,6 @@ async def test_an_adapter_is_let_go_when_nobody_used_it_for_long_and_nothing_is_
     fresh(world)
     await world.supplies.wanted(world.dl)
     uid = infisical().metadata.uid
-    world.supplies.gone(uid)
     world.supplies.forget_unused(())
     assert len(world.built) == 1
     world.clock.move(supplies.UNUSED + 1)
@@ -171,6 +170,20 @@ async def test_an_adapter_is_let_go_when_nobody_used_it_for_long_and_nothing_is_
     assert len(world.built) == 2
     await world.supplies.aclose()
     assert all(adapter.closed for _, adapter in world.built)
+
+
+async def test_an_adapter_whose_provider_object_is_gone_goes_with_its_last_record() -> None:
+    world = World()
+    fresh(world)
+    await world.supplies.wanted(world.dl)
+    uid = infisical().metadata.uid
+    world.supplies.gone(uid)
+    world.supplies.forget_unused({uid})
+    world.supplies.adapter(infisical())
+    assert len(world.built) == 1
+    world.supplies.forget_unused(())
+    world.supplies.adapter(infisical())
+    assert len(world.built) == 2
 
 
 async def test_after_a_restart_an_adapter_is_built_from_the_object_or_from_the_record() -> None:

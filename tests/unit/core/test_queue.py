@@ -107,3 +107,13 @@ def test_a_key_can_be_offered_again_after_it_was_taken() -> None:
     assert drained(queue, 3) == ["a"]
     queue.offer("a", 3)
     assert drained(queue, 3) == ["a"]
+
+
+def test_times_that_were_replaced_are_not_kept_until_they_are_reached() -> None:
+    queue = DueQueue[str]()
+    for turn in range(10_000):
+        queue.set("often", 1_000_000.0)
+        queue.offer("often", float(turn))
+        assert queue.pop(float(turn)) == ("often", float(turn))
+    assert len(queue._later) < 1000
+    assert queue.next_due() is None

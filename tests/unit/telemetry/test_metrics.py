@@ -53,3 +53,11 @@ def test_open_circuits_are_counted_by_address() -> None:
         metrics.provider_circuit("https://infisical.test", is_open)
     (told,) = lines(metrics, "leaseholder_provider_circuits_open{")
     assert told == 'leaseholder_provider_circuits_open{address="https://infisical.test"} 1.0'
+
+
+def test_an_address_is_no_label_any_more_when_all_circuits_there_are_closed() -> None:
+    metrics = Metrics()
+    for number in range(1000):
+        for is_open in (True, False, False):
+            metrics.provider_circuit(f"https://rogue-{number}.test", is_open)
+    assert lines(metrics, "leaseholder_provider_circuits_open{") == []
