@@ -4,7 +4,6 @@ The same event about the same resource within ten minutes counts the one made be
 retry that meets the same answer again doesn't fill the namespace with events.
 """
 
-import collections
 import dataclasses
 import logging
 import secrets
@@ -12,6 +11,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
+
+from cachetools import TTLCache
 
 from leaseholder import errors
 from leaseholder.api import base, names
@@ -33,7 +34,6 @@ class _Posted:
 
     place: places.Place
     count: int
-    last: float
 
 
 class Announcer:
@@ -41,8 +41,7 @@ class Announcer:
 
     def __init__(self, api: client.Api, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._api = api
-        self._monotonic = monotonic
-        self._posted: collections.OrderedDict[_Key, _Posted] = collections.OrderedDict()
+        self._posted: TTLCache[_Key, _Posted] = TTLCache(_REMEMBERED, _WINDOW, timer=monotonic)
 
     async def emit(self, kind: str, meta: base.ObjectMeta, note: Note) -> None:
         """Post ``note`` about a resource, or count the event that says so already."""
@@ -54,10 +53,8 @@ class Announcer:
     async def _emit(self, kind: str, meta: base.ObjectMeta, note: Note) -> None:
         key = (meta.uid, note.type, note.reason.value, note.message)
         known = self._posted.get(key)
-        now = self._monotonic()
-        if known is not None and now - known.last < _WINDOW and await self._count(known):
-            known.last = now
-            self._posted.move_to_end(key)
+        if known is not None and await self._count(known):
+            self._posted[key] = known
             return
         body = event(kind, meta, note, datetime.now(UTC))
         created = body["metadata"]
@@ -68,10 +65,7 @@ class Announcer:
             body=body,
         )
         place = places.EVENTS.at(created["namespace"], created["name"])
-        self._posted[key] = _Posted(place, 1, now)
-        self._posted.move_to_end(key)
-        if len(self._posted) > _REMEMBERED:
-            self._posted.popitem(last=False)
+        self._posted[key] = _Posted(place, 1)
 
     async def _count(self, known: _Posted) -> bool:
         """Count an event once more; False where it is gone."""

@@ -26,7 +26,7 @@ from leaseholder.controller.entry import Entry, wishes
 from leaseholder.controller.observe import Observer, failure_of
 from leaseholder.controller.perform import Performer
 from leaseholder.controller.supplies import Ref
-from leaseholder.core import project, schedule, steps
+from leaseholder.core import contents, project, schedule, steps
 from leaseholder.core.decide import decide
 from leaseholder.core.view import View
 
@@ -400,6 +400,7 @@ class Controller:
             self._entries.pop(holder, None)
             self.meter.forget(holder)
             self.performer.chronicle.journal.forget(holder.uid)
+            contents.forget(holder.uid)
 
 
 def _told(view: View, step: steps.Report) -> View:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pydantic
+from cachetools import TTLCache
 
 from leaseholder import errors, ports
 from leaseholder.api import durations, lease, provider, record
@@ -21,6 +22,8 @@ from leaseholder.core.view import Supply
 
 CACHED_FOR: Final = 5.0
 """Seconds for which a provider object that was read isn't read again."""
+MOST_READS: Final = 500
+"""So many provider objects are kept in that time."""
 UNUSED: Final = 600.0
 """Seconds after which an adapter that nobody used, and no record needs, is let go."""
 CLOSE_AFTER: Final = 180.0
@@ -29,14 +32,8 @@ CLOSE_AFTER: Final = 180.0
 Build = Callable[[ports.Access, ports.Credentialing], ports.Provider]
 Ref = tuple[str, str, str]
 """Kind, namespace (empty for a ClusterLeaseProvider) and name."""
-
-
-@dataclass(slots=True)
-class _Read:
-    """A provider object that was read, or is being read."""
-
-    at: float
-    result: asyncio.Task[provider.AnyProvider | None]
+_Read = asyncio.Task[provider.AnyProvider | None]
+"""A provider object that was read, or is being read."""
 
 
 @dataclass(slots=True)
@@ -47,7 +44,8 @@ class Supplies:
     clock: ports.Clock
     build: Build
     address: Callable[[provider.ProviderSpec], str]
-    _reads: dict[Ref, _Read] = field(default_factory=dict)
+    _reads: TTLCache[Ref, _Read] = field(init=False)
+    """Also of names under which there is nothing: a DynamicLease may ask for any."""
     _adapters: dict[str, tuple[provider.ProviderSpec, ports.Provider]] = field(default_factory=dict)
     _used: dict[str, float] = field(default_factory=dict)
     """When each adapter was last asked for on behalf of a lease (monotonic), by provider's uid."""
@@ -57,6 +55,9 @@ class Supplies:
     """The uid that each provider object had when it was last read."""
     _retired: dict[ports.Provider, asyncio.TimerHandle] = field(default_factory=dict)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._reads = TTLCache(MOST_READS, CACHED_FOR, timer=self.clock.monotonic)
 
     async def wanted(self, dl: lease.DynamicLease) -> tuple[Supply, ports.Provider]:
         """The provider that ``dl`` means, if it may use it.
@@ -151,6 +152,7 @@ class Supplies:
 
         Else when no lease of it is on record any more.
         """
+        self._uids = {ref: known for ref, known in self._uids.items() if known != uid}
         if uid not in self._used:
             self._drop(uid)
         elif uid in self._adapters:
@@ -212,10 +214,10 @@ class Supplies:
         """The provider object, read at most every few seconds and once at a time."""
         key = (ref.kind, namespace if ref.kind == "LeaseProvider" else "", ref.name)
         read = self._reads.get(key)
-        if read is None or self.clock.monotonic() - read.at > CACHED_FOR or _failed(read.result):
-            task = asyncio.create_task(self.cluster.provider_of(ref, namespace))
-            read = self._reads[key] = _Read(self.clock.monotonic(), task)
-        found = await asyncio.shield(read.result)
+        if read is None or _failed(read):
+            read = asyncio.create_task(self.cluster.provider_of(ref, namespace))
+            self._reads[key] = read
+        found = await asyncio.shield(read)
         self._note_uid(key, found.metadata.uid if found is not None else None)
         return found
 
@@ -243,7 +245,7 @@ class Supplies:
         )
 
 
-def _failed(task: asyncio.Task[provider.AnyProvider | None]) -> bool:
+def _failed(task: _Read) -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
 
 

@@ -15,12 +15,14 @@ import dataclasses
 from datetime import timedelta
 from typing import Final
 
+from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord
 from leaseholder.core import plan
 from leaseholder.core.steps import Extend, Idle
 from leaseholder.core.view import View
+from leaseholder.secrecy import Credentials
 
 LONGEST: Final = timedelta(hours=24)
 """So long after the last good look leases are left to their end."""
@@ -31,7 +33,19 @@ def keepsake(view: View) -> View | None:
     held = view.delivered
     if held is None or not _wanted(view.lease) or not _may_be_extended(view, held):
         return None
-    return dataclasses.replace(view, secrets=())
+    return dataclasses.replace(view, secrets=(), target=_marked(view, held))
+
+
+def _marked(view: View, held: LeaseRecord) -> ports.SecretView | None:
+    """The target without its data, which would be kept for each lease; it is known what it shows.
+
+    So its marks say it, whatever stood there.
+    """
+    if view.target is None:
+        return None
+    shows = {names.RECORD: held.name, names.LEASE_ID: held.status.lease_id}
+    marked = dataclasses.replace(view.target, annotations=shows, values=Credentials({}))
+    return dataclasses.replace(marked, owner_uids=(view.holder.uid,))
 
 
 def decide(seen: View, now: View) -> Extend | Idle:

@@ -6,7 +6,6 @@ anywhere, and data proves whose it is when annotations were taken off. Namespace
 Secret are under the seal: what somebody copied elsewhere proves nothing there.
 """
 
-import functools
 import hashlib
 import hmac
 import json
@@ -19,29 +18,40 @@ from pydantic import Field
 
 from leaseholder import errors, ports
 from leaseholder.api import base, names
+from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, MergePolicy
-from leaseholder.api.lease import Template as Wanted
 from leaseholder.api.record import LeaseRecord
-from leaseholder.core import secret_data, templates
+from leaseholder.core import caches, secret_data, templates
 from leaseholder.secrecy import Credentials
 
 _SEAL_LENGTH: Final = 32
+_MOST_NOTES: Final = 4 * 2**20
+_MOST_TEMPLATES: Final = 8 * 2**20
+"""Bytes of notes that were read, and of templates that were compiled."""
+_BYTES_FOR_ONE: Final = 12
+"""About so many bytes are taken for each of a note by the text and what is read from it."""
+
+
+_Names = Annotated[tuple[str, ...], pydantic.FailFast()]
+"""The first that is no text is enough: somebody else may have written a note of any length."""
 
 
 class Contents(base.Model):
     """What we wrote into a Secret: names of keys, never values."""
 
-    own: tuple[str, ...] = ()
+    model_config = pydantic.ConfigDict(extra="ignore")
+
+    own: _Names = ()
     """Keys that hold the provider's values as they came."""
-    rendered: tuple[str, ...] = ()
+    rendered: _Names = ()
     """Keys that hold what the template made."""
-    hidden: tuple[str, ...] = ()
+    hidden: _Names = ()
     """The provider's keys that the Secret doesn't hold as they came."""
     template: str = ""
     """Which template data was rendered; empty: none."""
-    labels: tuple[str, ...] = ()
+    labels: _Names = ()
     """The template's labels."""
-    annotations: tuple[str, ...] = ()
+    annotations: _Names = ()
     """The template's annotations."""
     seal: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
     """Seal of the data and of all of this."""
@@ -75,12 +85,25 @@ def noted(secret: ports.SecretView) -> Contents | None:
     return None if text is None else _read(text)
 
 
-@functools.lru_cache(maxsize=4096)
 def _read(text: str) -> Contents | None:
+    kept = _notes.get(text)
+    if kept is not None:
+        return kept.contents
     try:
-        return Contents.model_validate_json(text)
+        found = Contents.model_validate_json(text)
     except pydantic.ValidationError:
-        return None
+        found = None
+    return _notes.keep(text, _Read(found), 1000 + _BYTES_FOR_ONE * len(text)).contents
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A note that was read; None: it can't be."""
+
+    contents: Contents | None
+
+
+_notes: Final = caches.ByteCache[str, _Read](_MOST_NOTES)
 
 
 def holds(secret: ports.SecretView, record: LeaseRecord, contents: Contents) -> bool:
@@ -100,7 +123,7 @@ def filled(dl: DynamicLease, record: LeaseRecord, values: Mapping[str, str]) -> 
         errors.Invalid: the template can't be rendered, or no such Secret can hold what comes of it.
     """
     secret_data.require_names(values.keys())
-    data = _compiled(dl.spec.target.template).rendered(values)
+    data = _compiled(dl).rendered(values)
     secret_data.require_values(dl.spec.target.type, data)
     return _filling(dl, record, data, provided=values)
 
@@ -118,7 +141,7 @@ def refilled(
         data = {key: values[key] for key in contents.keys}
     else:
         own = {key: values[key] for key in contents.own}
-        data = _compiled(dl.spec.target.template).rendered(own)
+        data = _compiled(dl).rendered(own)
         secret_data.require_values(dl.spec.target.type, data)
     return _filling(dl, record, data, provided=contents.provided)
 
@@ -131,7 +154,7 @@ def refillable(dl: DynamicLease, contents: Contents) -> bool:
     if fault(dl, None) is not None:
         return False
     unmade = set() if wanted.merge_policy == "Replace" else set(contents.hidden) - set(wanted.data)
-    return not unmade and _compiled(wanted).variables <= set(contents.own)
+    return not unmade and _compiled(dl).variables <= set(contents.own)
 
 
 def assumed(dl: DynamicLease, record: LeaseRecord, secret: ports.SecretView) -> Contents:
@@ -155,7 +178,7 @@ def fault(dl: DynamicLease, provided: Collection[str] | None) -> errors.Invalid 
     wanted = dl.spec.target.template
     own = frozenset[str]() if wanted.merge_policy == "Replace" else provided
     try:
-        template = _compiled(wanted)
+        template = _compiled(dl)
         if provided is not None:
             template.require(provided)
         if own is not None:
@@ -170,20 +193,58 @@ def digest(dl: DynamicLease) -> str:
     if not dl.spec.target.template.data:
         return ""
     try:
-        return _compiled(dl.spec.target.template).digest
+        return _compiled(dl).digest
     except errors.Invalid:
         return ""
 
 
-def _compiled(wanted: Wanted) -> templates.Template:
-    return _compiled_once(tuple(sorted(wanted.data.items())), wanted.merge_policy)
+def forget(uid: str) -> None:
+    """Keep nothing of a DynamicLease that is gone."""
+    _templates.forget(uid)
 
 
-@functools.lru_cache(maxsize=1024)
-def _compiled_once(
-    texts: tuple[tuple[str, str], ...], merge_policy: MergePolicy
-) -> templates.Template:
-    return templates.compiled(dict(texts), merge_policy)
+def _compiled(dl: DynamicLease) -> templates.Template:
+    """The template of a DynamicLease: compiled once, and in place of the one that it had before.
+
+    Raises:
+        errors.Invalid: a text can't be read.
+    """
+    wanted = dl.spec.target.template
+    kept = _templates.get(dl.metadata.uid)
+    if kept is None or (kept.texts, kept.policy) != (wanted.data, wanted.merge_policy):
+        kept = _Compiled.of(wanted.data, wanted.merge_policy)
+        _templates.keep(dl.metadata.uid, kept, kept.size)
+    if kept.template is None:
+        raise errors.Invalid(Reason.TEMPLATE_INVALID, kept.complaint)
+    return kept.template
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A template, or what is wrong with it."""
+
+    texts: Mapping[str, str]
+    policy: MergePolicy
+    template: templates.Template | None
+    complaint: str
+
+    @classmethod
+    def of(cls, texts: Mapping[str, str], policy: MergePolicy) -> "_Compiled":
+        """Compile it."""
+        try:
+            return cls(texts, policy, templates.compiled(texts, policy), "")
+        except errors.Invalid as error:
+            complaint = error.sentence
+        return cls(texts, policy, None, complaint)
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        texts = sum(500 + 4 * (len(key) + len(text)) for key, text in self.texts.items())
+        return 1000 + texts + (self.template.size if self.template is not None else 0)
+
+
+_templates: Final = caches.ByteCache[str, _Compiled](_MOST_TEMPLATES)
 
 
 def _filling(

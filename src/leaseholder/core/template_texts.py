@@ -18,6 +18,9 @@ from leaseholder.core import filters
 _USAGES: Final = ", ".join(known.usage for known in filters.FILTERS.values())
 _ONLY: Final = f"write only {{{{ NAME }}}} and {{{{ NAME | filter }}}}, with the filters {_USAGES}"
 _MOST_WORD: Final = 60
+_FOR_TEXT: Final = 60
+_FOR_OBJECT: Final = 80
+"""Bytes that an empty text, and an object of a few fields, take."""
 _WORDS: Final[Mapping[type[nodes.Node], str]] = {
     nodes.Call: "a call",
     nodes.For: "a loop",
@@ -90,6 +93,19 @@ def read(text: str) -> Parts:
         Unread: it can't be read, or holds what isn't allowed.
     """
     return tuple(_parts(_tree(text)))
+
+
+def size(parts: Parts) -> int:
+    """About how many bytes of memory the parts take."""
+    return sum(map(_size, parts))
+
+
+def _size(part: str | Place) -> int:
+    if isinstance(part, str):
+        return _FOR_TEXT + len(part)
+    arguments = sum(_FOR_TEXT + len(one) for step in part.steps for one in step.arguments)
+    texts = 2 * _FOR_TEXT + len(part.name or "") + len(part.constant)
+    return _FOR_OBJECT * (2 + 2 * len(part.steps)) + texts + arguments
 
 
 def is_text(text: str) -> bool:

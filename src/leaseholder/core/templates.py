@@ -51,6 +51,11 @@ class Template:
         """The names that the texts ask for."""
         return frozenset(name for parts in self._texts.values() for name in _names(parts))
 
+    @property
+    def size(self) -> int:
+        """About how many bytes of memory it takes."""
+        return sum(template_texts.size(parts) for parts in self._texts.values())
+
     def require(self, names: Collection[str]) -> None:
         """See that the values have all names that the texts ask for.
 

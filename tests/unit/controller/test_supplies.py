@@ -246,3 +246,15 @@ async def test_a_record_that_does_not_say_enough_is_refused_and_wedges_nothing()
         await world.supplies.for_record(known)
     await world.settle()
     assert world.secret == "lease-1"
+
+
+async def test_of_names_that_nobody_has_only_a_few_are_remembered() -> None:
+    world = World()
+    for number in range(2000):
+        ref = world.dl.spec.provider_ref.model_copy(update={"name": f"nobody-{number}"})
+        spec = world.dl.spec.model_copy(update={"provider_ref": ref})
+        with pytest.raises(errors.Invalid):
+            await world.supplies.wanted(world.dl.model_copy(update={"spec": spec}))
+    assert len(world.supplies._reads) <= supplies.MOST_READS
+    world.clock.move(supplies.CACHED_FOR + 1)
+    assert len(world.supplies._reads) == 0

@@ -6,12 +6,16 @@ Resolved slugs are kept for a while, and resolved again when the server no longe
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+from cachetools import TTLCache
+
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import http
 from leaseholder.providers.infisical import paths, refusals, session, wire
 
 _KEEP_SECONDS: Final = 600.0
+_MOST: Final = 1024
+"""So many are kept; a DynamicLease may ask for any id."""
 
 Send = Callable[[http.Request], Awaitable[http.Answer]]
 
@@ -21,9 +25,8 @@ class Projects:
 
     def __init__(self, send: Send, clock: ports.Clock, timeout: float) -> None:
         self._send = send
-        self._now = clock.monotonic
         self._timeout = timeout
-        self._known: dict[str, tuple[str, float]] = {}
+        self._known: TTLCache[str, str] = TTLCache(_MOST, _KEEP_SECONDS, timer=clock.monotonic)
 
     async def ask(
         self, source: Mapping[str, Any], request: Callable[[str], http.Request]
@@ -42,10 +45,9 @@ class Projects:
         project_id = source.get("projectId")
         if project_id is None:
             return str(source.get("projectSlug", ""))
-        slug, until = self._known.get(project_id, ("", 0.0))
-        if self._now() >= until:
-            slug = await self._resolve(project_id)
-            self._known[project_id] = (slug, self._now() + _KEEP_SECONDS)
+        slug = self._known.get(project_id)
+        if slug is None:
+            slug = self._known[project_id] = await self._resolve(project_id)
         return slug
 
     async def _resolve(self, project_id: str) -> str:

@@ -28,7 +28,9 @@ class _Look:
     """What one look showed; ``until`` on the clock that never jumps."""
 
     until: float
-    secret: wire.DynamicSecret | None = None
+    deleting: bool = False
+    maximum: int | None = None
+    """The longest ttl in seconds, where it is known."""
     error: errors.ProviderError | None = None
 
 
@@ -53,15 +55,13 @@ class Sources:
         look = await self._look(source)
         if look.error is not None:
             raise backoff.again(look.error)
-        if look.secret is None:
-            return
-        if look.secret.status == _DELETING:
+        if look.deleting:
             sentence = (
                 f"the dynamic secret {paths.name(source)} in {refusals.place(source)} is being "
                 "deleted at Infisical"
             )
             raise errors.Invalid(Reason.SOURCE_DELETED, sentence)
-        bound = leases.maximum(look.secret)
+        bound = look.maximum
         if bound is not None and ttl_seconds is not None and ttl_seconds > bound:
             raise refusals.too_long(ttl_seconds, maximum=bound)
 
@@ -102,7 +102,9 @@ class Sources:
             if found is None:
                 return _Look(soon)
             self.note(source, found.dynamic_secret)
-            return _Look(soon, secret=found.dynamic_secret)
+            # Not the whole of it: it may hold what the server puts in, and credentials.
+            secret = found.dynamic_secret
+            return _Look(soon, secret.status == _DELETING, leases.maximum(secret))
         if answer.status == 403:
             return _Look(self._now() + _KEEP_FORBIDDEN_SECONDS)
         error = refusals.refusal(answer, source, effect=False)

@@ -7,8 +7,12 @@ leases that come, for a while, since an administrator may change it.
 from collections.abc import Callable
 from typing import Final
 
+from cachetools import TTLCache
+
 _VALID_SECONDS: Final = 6 * 3600.0
 _FRESH_SECONDS: Final = 300.0
+_MOST: Final = 1024
+"""Of so many paths; a DynamicLease may ask for any."""
 
 
 class Limits:
@@ -17,7 +21,7 @@ class Limits:
     def __init__(self, now: Callable[[], float]) -> None:
         """Nothing is known yet; ``now`` are seconds that never jump."""
         self._now = now
-        self._known: dict[str, tuple[int, float]] = {}
+        self._known: TTLCache[str, tuple[int, float]] = TTLCache(_MOST, _VALID_SECONDS, timer=now)
 
     def learn(self, path: str, seconds: int) -> None:
         """Take note of a maximum that an answer showed."""
@@ -29,12 +33,9 @@ class Limits:
 
     def known(self, path: str) -> int | None:
         """Seconds, None where nothing was learned lately."""
-        return self._within(path, _VALID_SECONDS)
+        return self._known.get(path, (None, 0.0))[0]
 
     def fresh(self, path: str) -> int | None:
         """The same, but only where it was learned so lately that it needn't be tried again."""
-        return self._within(path, _FRESH_SECONDS)
-
-    def _within(self, path: str, age: float) -> int | None:
-        seconds, at = self._known.get(path, (0, 0.0))
-        return seconds if seconds and self._now() - at < age else None
+        seconds, at = self._known.get(path, (None, 0.0))
+        return seconds if self._now() - at < _FRESH_SECONDS else None

@@ -7,6 +7,7 @@ perhaps, only those are read closely that are looked for.
 
 import asyncio
 import json
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -52,7 +53,7 @@ class Histories:
         self._send = send
         self._timeout = timeout
         self._next: dict[tuple[str, Rank], asyncio.Task[_Outcome]] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._tasks: set[asyncio.Task[_Outcome]] = set()
 
     async def of(
