@@ -12,7 +12,7 @@ PROVIDER ?= infisical
 MINUTES ?= 10
 SIDE_BY_SIDE ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
-.PHONY: help setup world-built test conformance lint simulate fuzz mutants crds demo kills storm \
+.PHONY: help setup world-built test conformance lint simulate fuzz mutants crds demo kills storm soak \
   world run bench bench-full bench-plots cluster-kind clean lock
 
 help: ## List the targets
@@ -80,6 +80,9 @@ kills: world-built ## kill -9 at 50 random moments (5 minutes); PROVIDER=, MOMEN
 
 storm: world-built ## Faults, kills and edits for 10 minutes, with a monitor; MINUTES=, SEED=
 	@$(BIN)/python -m tests.cluster.storm --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+soak: world-built ## 20,000 DynamicLeases come and go in 10 minutes; does memory come back? MINUTES=, SEED=
+	@$(BIN)/python -m tests.cluster.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 world: world-built ## Start the test world and stay up, for you to play with
 	@$(BIN)/python -m tests.world

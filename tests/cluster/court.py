@@ -151,14 +151,6 @@ async def opened(
         yield Court(victim, attacker, server, values, held["status"]["lease"]["id"])
 
 
-def memory(place: Court) -> float:
-    """MiB that the operator has in memory."""
-    pid = place.victim.operator.process.pid
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        line = next(line for line in status if line.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024
-
-
 async def _tenant(client: kube.Kube, namespace: str) -> str:
     """The attacker's token."""
     place = {"name": "tenant", "namespace": namespace}

@@ -59,11 +59,11 @@ async def test_an_answer_without_end_takes_nobodys_memory(attack: court.Court) -
             pass
         return answer
 
-    before = court.memory(attack)
+    before = attack.victim.operator.resident
     attack.server.trick(rogue.STATUS, endless)
     await attack.own_provider()
     await attack.told("own", "BadProviderAnswer")
-    assert court.memory(attack) - before < 100
+    assert attack.victim.operator.resident - before < 100
 
 
 async def test_many_leases_without_a_provider_hold_up_nobody(attack: court.Court) -> None:

@@ -123,6 +123,13 @@ class Operator:
         samples = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in samples}
 
+    @property
+    def resident(self) -> float:
+        """MiB that it has in memory."""
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
+            line = next(line for line in status if line.startswith("VmRSS"))
+        return int(line.split()[1]) / 1024
+
     def terminate(self) -> None:
         """SIGTERM, as Kubernetes stops a pod; returns at once."""
         os.kill(self.process.pid, signal.SIGTERM)
