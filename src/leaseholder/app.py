@@ -172,6 +172,7 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
         namespaces=settings.watched,
         observe=metrics.cluster_request,
         unread=unreadable.Unreadable(metrics.unreadable),
+        require_auth_label=settings.require_auth_label,
     )
 
     def on_news(address: str, news: http.News) -> None:

@@ -120,6 +120,9 @@ class Settings(BaseSettings):
     """Hosts that providers may be at, separated by commas: names, ``*.names``, addresses and
     networks; ``*`` is every name, ``http://`` before one takes plain http, too. A name that stands
     for a loopback, link-local or metadata address doesn't do unless the address is listed."""
+    require_auth_label: bool = False
+    """Whether a Secret is read for a login or a CA bundle only where it is labelled for it: else
+    who may write a LeaseProvider can have any Secret of the namespace sent to its server."""
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     """DynamicLeases worked on at once."""
     metrics_address: Annotated[str, AfterValidator(_checked_address)] = "0.0.0.0:8080"

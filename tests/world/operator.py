@@ -29,12 +29,19 @@ HOSTS = f"http://{processes.LOOPBACK}"
 """Where the world's providers are; an administrator has to allow it."""
 
 
-async def install(client: kube.Kube, namespace: str = _HOME) -> None:
+OPTIONS = ("tokens", "workloads", "configmaps")
+"""The rights that an administrator binds where they are wanted."""
+
+
+async def install(
+    client: kube.Kube, namespace: str = _HOME, *, options: typing.Sequence[str] = OPTIONS
+) -> None:
     """CRDs, and the operator's namespace, ServiceAccount and rights, as deploy/ has them."""
     crds = await asyncio.to_thread(sorted, _CRDS.glob("*.yaml"))
     for path in crds:
         await client.apply_file(path)
-    for path in (_DEPLOY / "00-namespace.yaml", _DEPLOY / "10-rbac.yaml"):
+    wanted = [_DEPLOY / "options" / f"{name}.yaml" for name in options]
+    for path in (_DEPLOY / "00-namespace.yaml", _DEPLOY / "10-rbac.yaml", *wanted):
         for document in kube.documents(path):
             await client.apply(_moved(document, namespace))
     for path in crds:

@@ -48,8 +48,10 @@ class KubernetesCluster:
         operator_namespace: str,
         namespaces: Sequence[str] = (),
         unread: unreadable.Unreadable | None = None,
+        require_auth_label: bool = False,
     ) -> None:
         self._api = api
+        self._require_auth_label = require_auth_label
         unread = unread or unreadable.Unreadable()
         self._reader = reading.Reader(unread)
         self._home = operator_namespace
@@ -68,14 +70,20 @@ class KubernetesCluster:
         kubeconfig: pathlib.Path | None = None,
         observe: client.Observe | None = None,
         unread: unreadable.Unreadable | None = None,
+        require_auth_label: bool = False,
     ) -> Self:
         """Connect by ``kubeconfig``, else ``KUBECONFIG``, else as the pod that we are.
 
         ``observe`` is called with verb and resource of each request; ``unread`` is told of objects
-        that can't be read.
+        that can't be read; ``require_auth_label``: Secrets without the label are no logins.
         """
-        api = await client.Api.connect(kubeconfig, observe=observe)
-        return cls(api, operator_namespace=operator_namespace, namespaces=namespaces, unread=unread)
+        return cls(
+            await client.Api.connect(kubeconfig, observe=observe),
+            operator_namespace=operator_namespace,
+            namespaces=namespaces,
+            unread=unread,
+            require_auth_label=require_auth_label,
+        )
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -304,7 +312,9 @@ class KubernetesCluster:
 
     def credentialing(self, access: ports.Access) -> ports.Credentialing:
         """Where an adapter for ``access`` gets what it logs in with."""
-        return credentialing.LiveCredentialing(self._api, access)
+        return credentialing.LiveCredentialing(
+            self._api, access, require_label=self._require_auth_label
+        )
 
     # -- requests
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from leaseholder import errors, ports
-from leaseholder.api import refs
+from leaseholder.api import names, refs
 from leaseholder.api.conditions import Reason
 from leaseholder.cluster import client, places, refusals
 from leaseholder.secrecy import Hidden
@@ -37,9 +37,13 @@ _API_SERVERS: Final = frozenset(
 class LiveCredentialing:
     """``ports.Credentialing`` for one provider."""
 
-    def __init__(self, api: client.Api, access: ports.Access) -> None:
+    def __init__(
+        self, api: client.Api, access: ports.Access, *, require_label: bool = False
+    ) -> None:
+        """``require_label``: Secrets without the label ``leaseholder.dev/auth`` aren't used."""
         self._api = api
         self._access = access
+        self._require_label = require_label
 
     async def secret_value(self, ref: refs.SecretKeyRef) -> Hidden:
         """One value of a Secret, without white space round it."""
@@ -114,7 +118,10 @@ class LiveCredentialing:
         return not plain or plain in _API_SERVERS or plain in audiences_of(self._api.bearer())
 
     async def _read(self, place: places.Place, kind: str = "Secret") -> client.Body:
-        return await self._asked("GET", place, None, what=f"{kind} {_named(place)}")
+        found = await self._asked("GET", place, None, what=f"{kind} {_named(place)}")
+        if kind == "Secret" and self._require_label:
+            _check_label(found, place)
+        return found
 
     async def _asked(
         self,
@@ -138,6 +145,19 @@ class LiveCredentialing:
             ) from None
         except errors.ClusterError as refusal:
             raise _missing(refusal.sentence) from None
+
+
+def _check_label(found: client.Body, place: places.Place) -> None:
+    """See that whoever may write the Secret meant it for providers.
+
+    Raises:
+        Denied: it isn't labelled so.
+    """
+    if ((found["metadata"].get("labels")) or {}).get(names.AUTH) != "true":
+        raise _missing(
+            f"the Secret {_named(place)} isn't labelled for providers: kubectl -n "
+            f"{place.namespace} label secret {place.name} {names.AUTH}=true"
+        )
 
 
 def audiences_of(token: Hidden | None) -> frozenset[str]:

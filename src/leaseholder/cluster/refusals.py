@@ -24,9 +24,10 @@ admission/plugin/policy/validating). What that one says comes after it."""
 _IMMUTABLE: Final = "field is immutable when `immutable` is set"
 """What the API server says of the data of an immutable Secret (apis/core/validation)."""
 _WRITES: Final = frozenset({"create", "patch", "delete"})
-_ROLES: Final[Mapping[str, str]] = {
+ROLES: Final[Mapping[str, str]] = {
     places.SECRETS.plural: "the ClusterRole leaseholder-secrets there",
     f"{places.SERVICE_ACCOUNTS.plural}/token": "the ClusterRole leaseholder-tokens there",
+    places.CONFIG_MAPS.plural: "the ClusterRole leaseholder-configmaps there",
     places.RECORDS.plural: "the Role leaseholder-ledger there",
     **{kind.plural: "the ClusterRole leaseholder-workloads there" for kind in places.WORKLOADS},
 }
@@ -116,7 +117,7 @@ def _forbidden(verb: str, place: places.Place, status: Mapping[str, Any]) -> str
     if "set blockOwnerDeletion" in message:
         return "the operator has no right to update dynamicleases/finalizers"
     if f'cannot {verb} resource "' in message:
-        role = _ROLES.get(place.resource, _WIDE)
+        role = ROLES.get(place.resource, _WIDE)
         return f"the operator has no right to {verb} {place.resource}: bind {role}"
     return "an admission rule of the cluster forbids it"
 

@@ -30,7 +30,11 @@ class Place:
 
 @contextlib.asynccontextmanager
 async def connected(
-    kubeconfig: pathlib.Path, place: Place, observe: client.Observe | None = None
+    kubeconfig: pathlib.Path,
+    place: Place,
+    observe: client.Observe | None = None,
+    *,
+    require_auth_label: bool = False,
 ) -> AsyncIterator[adapter.KubernetesCluster]:
     """The adapter, connected as whoever the kubeconfig names."""
     found = await adapter.KubernetesCluster.connect(
@@ -38,6 +42,7 @@ async def connected(
         namespaces=[place.shop],
         kubeconfig=kubeconfig,
         observe=observe,
+        require_auth_label=require_auth_label,
     )
     try:
         yield found

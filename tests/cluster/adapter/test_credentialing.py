@@ -76,7 +76,7 @@ async def test_a_token_is_for_the_providers_audience_and_never_for_the_api_serve
         for audience in ("", " ", "https://kubernetes.default.svc", default):
             with pytest.raises(errors.Denied, match="API server's own audience"):
                 await powerless.service_account_token(ref, audience)
-        with pytest.raises(errors.Denied, match="no right to create serviceaccounts/token"):
+        with pytest.raises(errors.Denied, match="token: bind the ClusterRole leaseholder-tokens"):
             await powerless.service_account_token(ref, "infisical")
 
 
@@ -144,3 +144,22 @@ async def test_nothing_is_read_for_a_provider_object_that_is_gone(
         with pytest.raises(errors.Denied, match="LeaseProvider infisical is gone") as denied:
             await attempt
         assert denied.value.reason is conditions.Reason.AUTH_GONE
+
+
+async def test_with_the_setting_only_secrets_that_are_labelled_for_it_are_read(
+    control_plane: kubernetes.ControlPlane, user: kube.Kube, place: objects.Place
+) -> None:
+    connected = objects.connected(control_plane.kubeconfig, place, require_auth_label=True)
+    bundle = {"caBundleRef": {"kind": "Secret", "name": "auth", "key": "k"}}
+    await user.apply(objects.manifest("Secret", "auth", place.shop, stringData={"k": "value"}))
+    ref = refs.SecretKeyRef(name="auth", key="k")
+    command = f"kubectl -n {place.shop} label secret auth leaseholder.dev/auth=true"
+    async with connected as cluster:
+        credentials = cluster.credentialing(await objects.access(user, place, **bundle))
+        for attempt in (credentials.secret_value(ref), credentials.ca_bundle()):
+            with pytest.raises(errors.Denied, match=command):
+                await attempt
+        labels = {"metadata": {"labels": {"leaseholder.dev/auth": "true"}}}
+        await user.patch("Secret", "auth", place.shop, labels)
+        assert (await credentials.secret_value(ref)).reveal() == "value"
+        assert await credentials.ca_bundle() == "value"
