@@ -18,6 +18,26 @@ hypothesis.settings.load_profile("shared-machine")
 """No example fails for being slow: machines are shared."""
 
 _NEED_THE_BINARY = frozenset({"control_plane", "control_plane_binary"})
+_SERVERS = frozenset({"bao", "control_plane", "postgres", "world"})
+SLOWEST = ("outage", "storm", "crash", "mistakes", "kills", "drift", "change", "faults")
+"""Modules of tests/cluster that take a minute or more, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what waits longest, and end with what only computes.
+
+    Modules are dealt out in this order. Begun last, a long one would run alone in the end; and
+    who waits for a lease's end leaves its processor to the others, as long as there are others.
+    """
+    waiting = {one.path for one in items if _SERVERS & set(getattr(one, "fixturenames", ()))}
+    slowest = {f"test_{name}.py": rank for rank, name in enumerate(SLOWEST)}
+
+    def rank(item: pytest.Item) -> tuple[int, bool]:
+        of_cluster = item.path.parent.name == "cluster"
+        place = slowest.get(item.path.name, len(SLOWEST)) if of_cluster else len(SLOWEST)
+        return place, item.path not in waiting
+
+    items.sort(key=rank)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
