@@ -87,13 +87,14 @@ class Operator:
             processes.python("leaseholder.cli.main", "run"),
             directory=world.directory,
             environment=environment,
+            covered=True,
         )
         running = cls(process, f"http://{processes.LOOPBACK}:{port}")
         try:
             await asyncio.to_thread(
                 processes.wait_until,
                 running.ready,
-                timeout=30,
+                timeout=90,
                 what="the operator is ready",
                 part=process,
             )

@@ -28,6 +28,8 @@ LOOPBACK = "127.0.0.1"
 # so that no client takes a port between its choice here and its use by a server.
 _PORTS = range(20_000, 32_000)
 _STOP_TIMEOUT = guard.GRACE + 5
+_COVERAGE = "COVERAGE_PROCESS_CONFIG"
+"""By it coverage's ``patch = subprocess`` makes Python trace itself."""
 
 
 class PartFailed(Exception):
@@ -79,8 +81,12 @@ class Process(Stoppable):
         user: str | None = None,
         stop_signal: str = "SIGTERM",
         remove: collections.abc.Sequence[pathlib.Path] = (),
+        covered: bool = False,
     ) -> "Process":
-        """Start a command; `environment` adds to ours, `remove` goes when the part has ended."""
+        """Start a command; `environment` adds to ours, `remove` goes when the part has ended.
+
+        `covered`: it runs what coverage is measured of. Tracing the other parts only costs time.
+        """
         options = ["--signal", stop_signal]
         options += ["--user", user] if user else []
         for path in remove:
@@ -101,7 +107,7 @@ class Process(Stoppable):
                 stdout=subprocess.PIPE,
                 stderr=output,
                 cwd="/" if user else CHECKOUT,
-                env={**os.environ, **(environment or {})},
+                env=_environment(covered=covered) | dict(environment or {}),
                 start_new_session=True,
             )
         assert guarding.stdout is not None
@@ -152,6 +158,10 @@ class Process(Stoppable):
         self._guard.kill()
         self._guard.wait()
         self.stop()
+
+
+def _environment(*, covered: bool) -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if covered or k != _COVERAGE}
 
 
 def python(module: str, *arguments: str) -> list[str]:
