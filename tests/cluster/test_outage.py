@@ -14,7 +14,7 @@ from tests.cluster import sites
 from tests.world import faults, kube, processes
 from tests.world import world as worlds
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 FAST: dict[str, typing.Any] = {"ttl": "60s", "renewal": {"afterPercent": 3}}
 """Renewed every three seconds: as soon as replicas may show the last extension."""
@@ -150,11 +150,11 @@ async def test_a_provider_that_is_down_is_asked_seldom_and_every_lease_lives_on(
     await asyncio.gather(*(_end(site, name) for name in names))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_a_lease_that_ends_in_an_outage_keeps_its_secret_and_is_replaced_once_after_it(
     site: sites.Site,
 ) -> None:
-    await site.lease("ended", **FAST)
+    await site.lease("ended", source="short-db")
     before = await site.ready("ended")
     values, minted = await site.credentials("ended"), len(await site.all_minted())
     _provider(site).reset()
