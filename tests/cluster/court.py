@@ -56,7 +56,7 @@ class Court:
         given = auth or self.tenant.universal_auth("own-auth")
         await self.tenant.provider_at(name, url, auth=given, **spec)
 
-    async def told(self, name: str, reason: str, *, timeout: float = 20.0) -> str:
+    async def told(self, name: str, reason: str, *, timeout: float = 90.0) -> str:
         """The sentence at a LeaseProvider of the attacker's that isn't ready for that reason."""
         return await self.tenant.provider_told(name, reason, timeout=timeout)
 

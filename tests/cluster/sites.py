@@ -71,7 +71,7 @@ class Site:
             }
         )
 
-    async def provider_told(self, name: str, reason: str, *, timeout: float = 30.0) -> str:
+    async def provider_told(self, name: str, reason: str, *, timeout: float = 90.0) -> str:
         """The sentence at a LeaseProvider, once it isn't ready for that reason."""
         found = await self.client.wait(
             "LeaseProvider",
@@ -162,7 +162,7 @@ class Site:
         holds: collections.abc.Callable[[kube.Object | None], bool],
         *,
         what: str,
-        timeout: float = 30.0,
+        timeout: float = 90.0,
     ) -> kube.Object:
         """Wait until a DynamicLease is as wanted; returns it."""
         found = await self.client.wait(
@@ -170,11 +170,11 @@ class Site:
         )
         return found or {}
 
-    async def ready(self, name: str, *, timeout: float = 30.0) -> kube.Object:
+    async def ready(self, name: str, *, timeout: float = 90.0) -> kube.Object:
         """Wait for the condition Ready."""
         return await self.until(name, kube.is_ready, what="Ready", timeout=timeout)
 
-    async def reason(self, name: str, reason: str, *, timeout: float = 30.0) -> kube.Object:
+    async def reason(self, name: str, reason: str, *, timeout: float = 90.0) -> kube.Object:
         """Wait until the condition Ready has a reason."""
         return await self.until(
             name,
@@ -183,7 +183,7 @@ class Site:
             timeout=timeout,
         )
 
-    async def renewals(self, name: str, count: int, *, timeout: float = 40.0) -> kube.Object:
+    async def renewals(self, name: str, count: int, *, timeout: float = 90.0) -> kube.Object:
         """Wait until a lease was extended at least so often."""
         return await self.until(
             name,
@@ -196,7 +196,7 @@ class Site:
         """Delete a DynamicLease; returns at once."""
         await self.client.delete("DynamicLease", name, self.namespace)
 
-    async def gone(self, name: str, *, timeout: float = 30.0) -> None:
+    async def gone(self, name: str, *, timeout: float = 90.0) -> None:
         """Wait until a DynamicLease is gone."""
         await self.until(name, kube.is_gone, what="gone", timeout=timeout)
 

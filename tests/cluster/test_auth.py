@@ -279,7 +279,7 @@ async def test_a_lease_outlives_its_provider_object_and_is_revoked_by_the_cached
     assert await site.records("fleeting") == []
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(600)
 async def test_a_corrected_client_secret_is_found_without_further_ado(
     site: sites.Site, mistake: Mistake
 ) -> None:

@@ -83,7 +83,7 @@ async def _written(site: sites.Site) -> dict[str, str]:
     return texts
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 async def test_no_credential_stands_anywhere_but_in_its_secret(site: sites.Site) -> None:
     names = [f"held-{number}" for number in range(3)]
     sources = ("orders-db", "ldap", "aws-sts")

@@ -24,7 +24,7 @@ from tests.world import world as worlds
 from tests.world.infisical import client as infisical
 from tests.world.infisical import seeds
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 DOCUMENT = processes.CHECKOUT / "docs" / "changes.md"
 ROW = re.compile(r"^\| (?P<change>.+?) \| (?P<outcome>[A-Za-z ]+) \| (?:.* )?\|$")

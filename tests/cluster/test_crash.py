@@ -84,7 +84,7 @@ def _no_faults(world: worlds.World) -> collections.abc.Iterator[None]:
         one.clear()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 async def test_after_a_crash_each_need_is_met_by_one_new_lease(wreck: Wreck) -> None:
     site = wreck.site
     shown = await site.shown()
@@ -95,7 +95,7 @@ async def test_after_a_crash_each_need_is_met_by_one_new_lease(wreck: Wreck) -> 
     assert all(logins)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 async def test_an_operator_that_is_killed_again_and_again_meets_every_need(
     killed: kills.Kills,
 ) -> None:
@@ -163,7 +163,7 @@ async def test_a_status_wiped_under_a_running_operator_is_rebuilt_without_a_mint
     assert len(await site.records("bare")) == 1
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(600)
 async def test_what_a_crash_left_behind_is_found_and_revoked(wreck: Wreck) -> None:
     site = wreck.site
     await _until(site.is_settled, "only what Secrets show lives", timeout=SEARCHED)
@@ -172,7 +172,7 @@ async def test_what_a_crash_left_behind_is_found_and_revoked(wreck: Wreck) -> No
     assert len(await site.all_minted()) == 2 * 5
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(600)
 async def test_a_mint_whose_answer_was_lost_is_taken_back_and_another_delivered(
     wreck: Wreck,
 ) -> None:
@@ -186,7 +186,7 @@ async def test_a_mint_whose_answer_was_lost_is_taken_back_and_another_delivered(
     assert kube.condition(found, "RevocationPending")["status"] == "False"
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_whenever_it_is_killed_what_lives_in_the_end_is_what_the_secrets_show(
     killed: kills.Kills,
 ) -> None:

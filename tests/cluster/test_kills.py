@@ -12,7 +12,7 @@ from tests.world import world as worlds
 MOMENTS = 3
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("provider", ["phase", "openbao"])
 async def test_whenever_it_is_killed_what_lives_in_the_end_is_what_the_secrets_show(
     world: worlds.World, provider: str

@@ -14,7 +14,7 @@ from tests.cluster import sites, workloads
 from tests.world import kube, operator, processes
 from tests.world import world as worlds
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 Line = dict[str, typing.Any]
 _TEXT = re.compile(r"(\S+Z) (DEBUG|INFO|WARNING|ERROR) (.*)")

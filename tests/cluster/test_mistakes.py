@@ -24,7 +24,7 @@ from tests.world import certificates, kube, operator, processes
 from tests.world import world as worlds
 from tests.world.infisical import client as infisical
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 ALLOWED = f"{operator.HOSTS},{mistakes.NOWHERE.partition(':')[0]},infisical.test"
 SPOILT = ("leaving", "free-plan")

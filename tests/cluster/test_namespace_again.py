@@ -32,7 +32,7 @@ async def test_a_secret_of_the_second_tenant_reaches_no_server_of_the_first(
         assert SECOND not in _heard(server)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_a_token_of_the_second_tenant_reaches_no_server_of_the_first_after_a_restart(
     world: worlds.World,
 ) -> None:

@@ -187,7 +187,7 @@ async def test_a_login_revoked_outside_is_healed_within_thirty_seconds(place: Pl
     await _end(place, "robbed")
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(600)
 async def test_a_lost_answer_leaves_no_lease_but_the_one_in_the_secret(place: Place) -> None:
     path = await place.role("lost")
     place.proxy.faults.reset_after_commit(method="GET", path=f"/v1/{path}", times=1)

@@ -13,7 +13,7 @@ from tests.world import kube, processes
 from tests.world import world as worlds
 from tests.world.phase import client, part, seeds
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 LIVES = 10
 SHORT = 8.0

@@ -12,7 +12,7 @@ from tests.cluster import sites, workloads
 from tests.world import kube
 from tests.world import world as worlds
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 BINDING = "leaseholder-workloads"
 Check = collections.abc.Callable[[], bool]

@@ -8,7 +8,7 @@ from tests.cluster import kills, sites, storm
 from tests.world import world as worlds
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_no_login_fails_and_no_lease_is_lost_in_a_storm(world: worlds.World) -> None:
     seed = kills.seed_from(os.environ.get("SEED_FOR_TESTS"))
     async with sites.site(world, "storm", **storm.IMPATIENT) as site:

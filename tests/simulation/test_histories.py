@@ -11,7 +11,7 @@ HISTORIES = 300
 FIRST = 900_000
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + HISTORIES // explore.BATCH))
 def test_every_promise_is_kept_in_histories_with_faults(seed: int) -> None:
     result = explore.explore(seed)

@@ -11,7 +11,7 @@ LIFE = ("creation", "renewal", "rotation", "deletion")
 CALLS = ("create_record", "issue", "update_record", "write_secret", "patch_lease_status")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", sweep.KINDS)
 def test_a_process_that_stands_still_at_any_call_breaks_no_promise(kind: str) -> None:
     swept = sweep.sweep([kind], LIFE, ["taken over"], stop_at_first=False)

@@ -30,7 +30,7 @@ Action = faultrules.Action
 Counters = faultrules.Counters
 Rule = faultrules.Rule
 
-_READY_TIMEOUT = 30.0
+_READY_TIMEOUT = 120.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

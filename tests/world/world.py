@@ -21,7 +21,7 @@ import yaml
 from tests.world import faults, kubernetes, processes
 from tests.world import postgres as postgres_server
 
-_READY_TIMEOUT = 30.0
+_READY_TIMEOUT = 120.0
 _NAMESPACE = "shop"
 
 

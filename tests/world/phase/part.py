@@ -7,7 +7,7 @@ import secrets
 
 from tests.world import processes
 
-_READY_TIMEOUT = 30.0
+_READY_TIMEOUT = 120.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
