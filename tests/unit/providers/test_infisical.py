@@ -325,9 +325,19 @@ async def test_a_forbidden_look_is_remembered_and_the_mint_goes_on() -> None:
     await bench.adapter.prepare(support.attempt())
     bench.clock.move(299)
     await bench.adapter.prepare(support.attempt())
-    assert bench.server.count(SECRET) == 1
+    assert bench.server.count(SECRET) == 2  # a fresh login is asked once more
     bench.clock.move(1)
     await bench.adapter.prepare(support.attempt())
+    assert bench.server.count(SECRET) == 3
+
+
+async def test_a_fresh_login_that_is_refused_once_is_asked_once_more() -> None:
+    bench = support.bench()
+    missing = support.refused(404, "Dynamic secret with name 'x", "NotFound")
+    forbidden = support.refused(403, "x", "PermissionDenied")
+    bench.server.say("GET", SECRET, forbidden, missing)
+    with pytest.raises(errors.Invalid):
+        await bench.adapter.prepare(support.attempt())
     assert bench.server.count(SECRET) == 2
 
 

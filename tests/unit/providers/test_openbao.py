@@ -152,6 +152,16 @@ async def test_a_login_that_ended_before_its_read_makes_no_denial() -> None:
     assert not caught.value.sent
 
 
+async def test_a_leases_own_login_that_is_refused_once_is_asked_once_more() -> None:
+    bench = fake.bench()
+    refused = fake.refused(403, "permission denied")
+    await bench.prepared()
+    before = bench.server.count(fake.LOOKUP_SELF)
+    bench.server.say("GET", fake.LOOKUP_SELF, refused, lambda _: fake.token())
+    await bench.prepared(attempt_id="two")
+    assert bench.server.count(fake.LOOKUP_SELF) == before + 2
+
+
 async def test_logins_whose_mints_never_came_are_ended() -> None:
     bench = fake.bench()
     await bench.prepared(attempt_id="one")

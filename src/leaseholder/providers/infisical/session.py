@@ -1,8 +1,11 @@
 """Requests of somebody who is logged in; a login that ended is made again, once per request."""
 
-from leaseholder.providers import http
+import asyncio
+
+from leaseholder.providers import fresh, http
 from leaseholder.providers.infisical import login as logins
 from leaseholder.providers.infisical import refusals
+from leaseholder.secrecy import Hidden
 
 
 class Session:
@@ -11,6 +14,8 @@ class Session:
     def __init__(self, connection: http.Http, login: logins.Login) -> None:
         self._http = connection
         self._login = login
+        self._known: Hidden | None = None
+        """The last token that was answered otherwise than by 403, or by 403 twice."""
 
     async def send(self, request: http.Request) -> http.Answer:
         """The answer to ``request``, whatever its status but a failed login.
@@ -23,14 +28,27 @@ class Session:
             Throttled: too early.
         """
         token = await self._login.token()
-        answer = await self._http.send(request, token)
+        answer = await self._asked(request, token)
         if not refusals.login_failed(answer):
             return answer
         self._login.drop(token)
         token = await self._login.token()
-        answer = await self._http.send(request, token)
+        answer = await self._asked(request, token)
         if refusals.login_failed(answer):
             raise self._login.distrust(token)
+        return answer
+
+    async def _asked(self, request: http.Request, token: Hidden) -> http.Answer:
+        """The answer to a request; a look with a fresh token that lacks a right is sent once more.
+
+        What leaves something behind isn't: who says that nothing was done may be a proxy.
+        """
+        answer = await self._http.send(request, token)
+        lacks = answer.status == 403 and not refusals.login_failed(answer)
+        if lacks and not request.effect and token is not self._known:
+            await asyncio.sleep(fresh.AGAIN)
+            answer = await self._http.send(request, token)
+        self._known = token
         return answer
 
 

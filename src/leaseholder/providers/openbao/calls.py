@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from leaseholder import errors, ports
-from leaseholder.providers import http, settings
+from leaseholder.providers import fresh, http, settings
 from leaseholder.providers.openbao import paths, refusals, session, tokens, wire
 from leaseholder.providers.turns import Rank
 from leaseholder.secrecy import Hidden
@@ -68,7 +68,7 @@ class Calls:
         if own is None:
             answer = await self._session.send(request, right)
         else:
-            answer = await self._http.send(request, own)
+            answer = await fresh.asked(lambda: self._http.send(request, own))
             if answer.status == 403:
                 raise refusals.denied(answer, right)
         held = _parsed(answer, wire.Capabilities).data
@@ -77,7 +77,7 @@ class Calls:
     async def own_token(self, token: Hidden) -> wire.Token:
         """A token, looked at by itself."""
         request = self._request("look-at-login", "GET", paths.LOOKUP_SELF, rank=Rank.MINT)
-        answer = await self._http.send(request, token)
+        answer = await fresh.asked(lambda: self._http.send(request, token))
         if answer.status == 403:
             raise refusals.denied(answer, paths.Right(paths.LOOKUP_SELF, "read"))
         return _parsed(answer, wire.TokenAnswer).data
