@@ -1,5 +1,7 @@
 """The server for /metrics, /healthz and /readyz."""
 
+import asyncio
+
 import aiohttp
 import pytest
 
@@ -43,3 +45,64 @@ async def test_an_address_that_is_taken_is_named() -> None:
 async def test_an_ipv6_address_is_written_in_brackets() -> None:
     async with server.serving("[::1]:0", metrics=bytes, healthy=well, ready=well) as port:
         assert port > 0
+
+
+async def _answers(port: int, path: str = "/healthz") -> int:
+    async with (
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+        session.get(path, timeout=aiohttp.ClientTimeout(total=10)) as answer,
+    ):
+        await answer.read()
+        return answer.status
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+async def test_any_number_of_idle_or_unfinished_connections_leave_room_for_a_probe(
+    sent: bytes,
+) -> None:
+    async with server.serving(
+        "127.0.0.1:0", metrics=lambda: b"m 1\n", healthy=well, ready=well
+    ) as port:
+        idle = []
+        for _ in range(3 * server.MOST):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(sent)
+            idle.append((reader, writer))
+            if len(idle) % server.MOST == 0:
+                assert await _answers(port) == 200
+                assert await _answers(port, "/metrics") == 200
+        oldest = [reader for reader, _ in idle[: 2 * server.MOST]]
+        ended = await asyncio.wait_for(
+            asyncio.gather(*(one.read() for one in oldest), return_exceptions=True), 10
+        )
+        assert all(end == b"" or isinstance(end, ConnectionError) for end in ended)
+        for _, writer in idle:
+            writer.close()
+
+
+async def test_no_connection_lives_for_long() -> None:
+    async with server.serving(
+        "127.0.0.1:0", metrics=bytes, healthy=well, ready=well, lifetime=0.3
+    ) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(200):
+            writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+
+
+async def test_many_scrapes_gather_metrics_once() -> None:
+    gathered = 0
+
+    def metrics() -> bytes:
+        nonlocal gathered
+        gathered += 1
+        return b"m 1\n"
+
+    async with server.serving("127.0.0.1:0", metrics=metrics, healthy=well, ready=well) as port:
+        answers = await asyncio.gather(*(_answers(port, "/metrics") for _ in range(30)))
+    assert set(answers) == {200}
+    assert gathered <= 5
