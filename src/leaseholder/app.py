@@ -1,8 +1,7 @@
 """The composition root: everything is put together, started and stopped here.
 
-Order matters twice. Our own tasks start before kopf, because kopf cancels every task that was
-started after it when it ends. At a stop the controller drains first (nothing new is begun,
-what was minted is delivered), and only then kopf's watches and the connections go.
+At a stop the controller drains first (nothing new is begun, what was minted is delivered), and only
+then the watches and the connections go.
 """
 
 import asyncio
@@ -15,10 +14,8 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Final
 
-import kopf
-
 import leaseholder
-from leaseholder import errors, handlers
+from leaseholder import errors, watches
 from leaseholder.clock import SystemClock
 from leaseholder.cluster import unreadable
 from leaseholder.cluster.adapter import KubernetesCluster
@@ -34,9 +31,10 @@ logger = logging.getLogger(__name__)
 
 STUCK: Final = 180.0
 """Seconds without progress on due work after which the process counts as broken."""
-HANDLERS_GRACE: Final = 5.0
+SILENT: Final = 900.0
+"""Seconds in which kopf neither asked for a watch nor was started again: broken, too."""
 AGAIN: Final = 1.0
-"""Seconds between two tries to start: the API server is away, or CRDs are missing."""
+"""Seconds between two tries to start: the API server is away."""
 
 
 class Failed(Exception):
@@ -51,10 +49,10 @@ class Operator:
     metrics: Metrics
     cluster: KubernetesCluster
     controller: loop.Controller
-    watch: providers.ProviderWatch
+    providers: providers.ProviderWatch
     ledger: ledger.Ledger
     served: served.Served
-    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    watches: watches.Watches
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
@@ -66,72 +64,36 @@ class Operator:
         async with self._serving():
             work = asyncio.create_task(self.controller.run(), name="controller")
             others = [
-                asyncio.create_task(self.watch.run(), name="providers"),
+                asyncio.create_task(self.providers.run(), name="providers"),
                 asyncio.create_task(self.ledger.run(), name="ledger"),
                 asyncio.create_task(self.ledger.follow_secrets(), name="secrets"),
                 asyncio.create_task(self.served.run(), name="namespaces"),
+                asyncio.create_task(self.watches.run(), name="watches"),
             ]
-            kopf_stop = asyncio.Event()
-            glue = asyncio.create_task(self._glue(kopf_stop), name="kopf")
-            ended = await self._until_stopped([work, glue, *others])
+            ended = await self._until_stopped([work, *others])
             await self._drain(work)
             for task in others:
                 task.cancel()
-            kopf_stop.set()
-            await asyncio.gather(glue, *others, return_exceptions=True)
+            await asyncio.gather(*others, return_exceptions=True)
         if ended is not None:
             error = None if ended.cancelled() else ended.exception()
             why = mishaps.told(error) if error is not None else "without an error"
             raise Failed(f"{ended.get_name()} ended: {why}")
 
-    async def _glue(self, stop: asyncio.Event) -> None:
-        await self._until_kinds_known(stop)
-        await kopf.operator(
-            registry=handlers.register(self.controller, self.watch),
-            settings=handlers.settings(exit_timeout=HANDLERS_GRACE),
-            standalone=True,
-            clusterwide=not self.settings.watched,
-            namespaces=self.settings.watched,
-            stop_flag=stop,
-            ready_flag=self.ready,
-        )
-
-    async def _until_kinds_known(self, stop: asyncio.Event) -> None:
-        """Wait for our CRDs: kopf looks for them once, and never sees what comes later."""
-        while not stop.is_set():
-            try:
-                missing = await self.cluster.missing_kinds()
-            except errors.ClusterError as error:
-                logger.warning("waiting for the API server: %s", error.sentence)
-            else:
-                if not missing:
-                    return
-                logger.warning("waiting for the CRDs of %s: install them", ", ".join(missing))
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), AGAIN)
-
     async def _until_stopped(self, parts: list[asyncio.Task[None]]) -> asyncio.Task[None] | None:
         """Wait for a signal (None) or for a part that ends by itself."""
-        started = asyncio.create_task(self.ready.wait())
         stopped = asyncio.create_task(self.stopping.wait())
+        loop_ = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop_.add_signal_handler(number, self.stopping.set)
         try:
-            self._heed_signals()
-            await asyncio.wait([started, stopped, *parts], return_when=asyncio.FIRST_COMPLETED)
-            # kopf sets handlers of its own when it starts; ours take their place again.
-            self._heed_signals()
             await asyncio.wait([stopped, *parts], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            started.cancel()
             stopped.cancel()
         if self.stopping.is_set():
             logger.info("stopping: finishing what is under way")
             return None
         return next(part for part in parts if part.done())
-
-    def _heed_signals(self) -> None:
-        loop_ = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop_.add_signal_handler(number, self.stopping.set)
 
     async def _drain(self, work: asyncio.Task[None]) -> None:
         await self.controller.stop()
@@ -154,13 +116,15 @@ class Operator:
             yield
 
     def _unhealthy(self) -> str | None:
-        stuck = self.controller.stuck_for
-        return f"no progress for {stuck:.0f} s" if stuck > STUCK else None
+        stuck, silent = self.controller.stuck_for, self.watches.silent_for
+        if stuck > STUCK:
+            return f"no progress for {stuck:.0f} s"
+        return f"some watch wasn't asked for in {silent:.0f} s" if silent > SILENT else None
 
     def _unready(self) -> str | None:
         if self.stopping.is_set():
             return "stopping"
-        return None if self.ready.is_set() else "starting"
+        return self.watches.trouble
 
 
 @contextlib.asynccontextmanager
@@ -178,7 +142,7 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
     def on_news(address: str, news: http.News) -> None:
         if news is not http.News.CLOCK_SET:
             metrics.provider_circuit(address, news is http.News.DOWN)
-        watch.look_at(address, rouse=news is http.News.CLOCK_SET)
+        looks.look_at(address, rouse=news is http.News.CLOCK_SET)
 
     known = registry.Registry(
         clock=clock,
@@ -201,15 +165,16 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
             installation=installation,
             workers=settings.workers,
         )
-        watch = providers.ProviderWatch(cluster, clock, supplies, controller, journal)
+        looks = providers.ProviderWatch(cluster, clock, supplies, controller, journal)
         yield Operator(
             settings=settings,
             metrics=metrics,
             cluster=cluster,
             controller=controller,
-            watch=watch,
+            providers=looks,
             ledger=ledger.Ledger(cluster, controller, supplies),
             served=served.Served(cluster, settings.watched),
+            watches=watches.Watches(cluster, settings.watched, controller, looks),
         )
     finally:
         await supplies.aclose()

@@ -8,21 +8,34 @@ aren't watched here: kopf logs whole bodies at DEBUG.
 
 import itertools
 import random
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from typing import Any, Final, Protocol
 
 import kopf
 
 from leaseholder.api import base, names
-from leaseholder.controller.loop import Controller
-from leaseholder.controller.providers import ProviderWatch
 
-_LEASES: Final = (names.GROUP, names.VERSION, "dynamicleases")
-_PROVIDERS: Final = (names.GROUP, names.VERSION, "leaseproviders")
-_CLUSTER_PROVIDERS: Final = (names.GROUP, names.VERSION, "clusterleaseproviders")
-_KINDS: Final = {"leaseproviders": "LeaseProvider", "clusterleaseproviders": "ClusterLeaseProvider"}
+LEASES: Final = "dynamicleases"
+PROVIDERS: Final = {
+    "leaseproviders": "LeaseProvider",
+    "clusterleaseproviders": "ClusterLeaseProvider",
+}
+WATCHED: Final = (LEASES, *PROVIDERS)
+"""The kinds that kopf watches, by the plurals of their names."""
 _NOBODYS: Final = f"kopf.{names.GROUP}/unused"
 """kopf takes the finalizer that it is told of off whatever no handler of its own needs it on."""
+
+
+class Listener(Protocol):
+    """Who is told of what changed."""
+
+    async def lease(self, meta: base.ObjectMeta, *, gone: bool) -> None:
+        """A DynamicLease was seen, or went."""
+        ...
+
+    async def provider(self, kind: str, meta: base.ObjectMeta, *, gone: bool) -> None:
+        """A provider object was seen, or went."""
+        ...
 
 
 class _Endless:
@@ -46,46 +59,47 @@ class _NoDiffs(kopf.DiffBaseStorage):
         return None
 
 
-def settings(*, exit_timeout: float) -> kopf.OperatorSettings:
-    """Kopf's settings: endless patience, no marks on objects, no posting, no scans.
-
-    Args:
-        exit_timeout: seconds that handlers under way get when the process stops.
-    """
+def settings() -> kopf.OperatorSettings:
+    """Kopf's settings: endless patience, no marks on objects, no posting, no scans."""
     made = kopf.OperatorSettings()
     made.persistence.finalizer = _NOBODYS
     made.persistence.diffbase_storage = _NoDiffs()
     made.networking.error_backoffs = _Endless()
     made.networking.request_timeout = 30
     made.networking.connect_timeout = 10
-    made.watching.server_timeout = 600
+    made.process.ultimate_exiting_timeout = None  # kopf would kill the whole process
+    made.watching.server_timeout = 300
     made.watching.connect_timeout = 10
     made.watching.chunk_size = 500
-    made.queueing.exit_timeout = exit_timeout
     made.posting.enabled = False
     made.scanning.disabled = True
     return made
 
 
-def register(controller: Controller, providers: ProviderWatch) -> kopf.OperatorRegistry:
-    """All handlers, in a registry of their own."""
+def register(
+    kinds: Collection[str],
+    listener: Listener,
+    login: Callable[[], Awaitable[kopf.AiohttpSession]],
+) -> kopf.OperatorRegistry:
+    """All handlers for those of ``WATCHED`` that are there, in a registry of their own."""
     registry = kopf.OperatorRegistry()
 
     async def lease_changed(body: kopf.Body, type: str | None, **_: Any) -> None:
-        await controller.heard(_meta(body), gone=type == "DELETED")
+        await listener.lease(_meta(body), gone=type == "DELETED")
 
     async def provider_changed(
         body: kopf.Body, resource: kopf.Resource, type: str | None, **_: Any
     ) -> None:
-        meta = _meta(body)
-        ref = (_KINDS[resource.plural], meta.namespace, meta.name)
-        await providers.offer(ref, None if type == "DELETED" else (meta.uid, meta.generation))
+        kind = PROVIDERS[resource.plural]
+        await listener.provider(kind, _meta(body), gone=type == "DELETED")
 
-    kopf.on.event(*_LEASES, id="lease", registry=registry)(lease_changed)
-    kopf.on.event(*_PROVIDERS, id="provider", registry=registry)(provider_changed)
-    kopf.on.event(*_CLUSTER_PROVIDERS, id="provider", registry=registry)(provider_changed)
-    kopf.on.login(id="in-cluster", registry=registry)(kopf.login_with_service_account)
-    kopf.on.login(id="kubeconfig", registry=registry)(kopf.login_with_kubeconfig)
+    async def logged_in(**_: Any) -> kopf.AiohttpSession:
+        return await login()
+
+    for plural in kinds:
+        changed = lease_changed if plural == LEASES else provider_changed
+        kopf.on.event(names.GROUP, names.VERSION, plural, id="changed", registry=registry)(changed)
+    kopf.on.login(id="session", registry=registry)(logged_in)
     return registry
 
 

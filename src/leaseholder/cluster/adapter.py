@@ -5,7 +5,7 @@ events and credentials have modules of their own.
 """
 
 import pathlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Self
 
@@ -21,6 +21,7 @@ from leaseholder.cluster import (
     reading,
     refusals,
     secrets,
+    streams,
     unreadable,
     watching,
     workloads,
@@ -60,6 +61,7 @@ class KubernetesCluster:
         self._announcer = announcing.Announcer(api)
         self._workloads = workloads.Workloads(api)
         self._watch = watching.SecretWatch(api, namespaces, unread=unread)
+        api.streams.expect(places.SECRETS.at(namespace).path for namespace in self._namespaces)
 
     @classmethod
     async def connect(
@@ -72,7 +74,7 @@ class KubernetesCluster:
         unread: unreadable.Unreadable | None = None,
         require_auth_label: bool = False,
     ) -> Self:
-        """Connect by ``kubeconfig``, else ``KUBECONFIG``, else as the pod that we are.
+        """Connect by ``kubeconfig``, else by what kubectl would read, else as the pod that we are.
 
         ``observe`` is called with verb and resource of each request; ``unread`` is told of objects
         that can't be read; ``require_auth_label``: Secrets without the label are no logins.
@@ -90,6 +92,11 @@ class KubernetesCluster:
         await self._api.aclose()
 
     @property
+    def streams(self) -> streams.Streams:
+        """Whether the watch on our Secrets is open."""
+        return self._api.streams
+
+    @property
     def endpoint(self) -> tuple[str, int] | None:
         """Host and port of the API server."""
         return self._api.endpoint
@@ -99,7 +106,7 @@ class KubernetesCluster:
         found = await self._api.request("GET", places.NAMESPACES.at("", "kube-system"))
         return f"{found['metadata']['uid']}/{self._home}"
 
-    async def missing_kinds(self) -> Sequence[str]:
+    async def missing_kinds(self) -> Collection[str]:
         """Those of our resources that the API server doesn't know; new CRDs take it a moment."""
         found = await self._get(places.KINDS)
         known = {item["name"] for item in (found or {}).get("resources") or ()}

@@ -1,30 +1,23 @@
 """One connection to the API server, dicts in and out.
 
-``kubernetes.aio`` brings configuration, TLS and the pool of connections; its generated models and
-its exceptions, whose text holds the answer's body, aren't used: an answer is read here, and what
-isn't 2xx becomes one of ``leaseholder.errors`` on the spot.
+Of ``kubernetes.aio`` only the configuration is used (``login``). Its client's models and its
+exceptions, whose text holds the answer's body, aren't: an answer is read here, and what isn't 2xx
+becomes one of ``leaseholder.errors`` on the spot. Certificates go with each request: new ones are
+used for the next connection, and what is under way on an old one ends as it would.
 """
 
 import contextlib
 import json
-import logging
-import math
-import os
 import pathlib
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 
 import aiohttp
-from kubernetes.aio import client as kube
-from kubernetes.aio import config as kube_config
-from kubernetes.aio.client import rest
+import yarl
 
-from leaseholder import errors
-from leaseholder.api import names
-from leaseholder.api.conditions import Reason
-from leaseholder.cluster import places, refusals
+from leaseholder.cluster import login as logins
+from leaseholder.cluster import places, refusals, streams
 from leaseholder.secrecy import Hidden
 
 JSON: Final = "application/json"
@@ -46,60 +39,18 @@ _LONGEST_LINE: Final = 16 * 2**20
 """Bytes of one event of a watch, whatever JSON makes of three MiB."""
 _CONNECT_TIMEOUT: Final = 10.0
 _SLACK: Final = 5.0
-_RELOAD: Final = 60.0
-_BEARER: Final = "BearerToken"
 _BROKEN: Final = (TimeoutError, aiohttp.ClientError, OSError)
-_log = logging.getLogger(__name__)
-
-# The library's own functions aren't typed.
-_load_pod: Callable[..., None] = kube_config.load_incluster_config
-_load_file: Callable[..., Awaitable[object]] = kube_config.load_kube_config
-
-
-class _Login:
-    """Where the configuration comes from; read again every minute, because tokens rotate.
-
-    ``kubernetes.aio`` would do so in a pod only, and by a wall clock that may be set back.
-    """
-
-    def __init__(self, kubeconfig: str | None, monotonic: Callable[[], float]) -> None:
-        self._kubeconfig = kubeconfig
-        self._monotonic = monotonic
-        self._due = -math.inf
-
-    async def load(self, configuration: kube.Configuration) -> None:
-        """Read server, CA and login."""
-        self._due = self._monotonic() + _RELOAD
-        if self._kubeconfig is None:
-            _load_pod(configuration, try_refresh_token=False)
-        else:
-            await _load_file(
-                self._kubeconfig, client_configuration=configuration, persist_config=False
-            )
-        if _BEARER in configuration.api_key:
-            configuration.api_key[_BEARER] = configuration.api_key[_BEARER].strip()
-
-    async def refresh(self, configuration: kube.Configuration) -> None:
-        """Read the login again if it is time; keep the one at hand if that fails."""
-        if self._monotonic() < self._due:
-            return
-        try:
-            await self.load(configuration)
-        except Exception as error:  # whatever a half-written file or a plugin does
-            _log.warning("the operator's own login can't be read again: %s", type(error).__name__)
-
-    def expire(self) -> None:
-        """Read the login again before the next request."""
-        self._due = -math.inf
 
 
 class Api:
     """The API server."""
 
-    def __init__(self, api: kube.ApiClient, login: _Login, observe: Observe) -> None:
-        self._api = api
+    def __init__(self, login: logins.Login, observe: Observe) -> None:
         self._login = login
+        self._session = login.session()
         self._observe = observe
+        self.streams = streams.Streams()
+        """Which of our own watches are open."""
 
     @classmethod
     async def connect(
@@ -109,31 +60,12 @@ class Api:
         observe: Observe | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> Self:
-        """Connect by ``kubeconfig``, else ``KUBECONFIG``, else as the pod that we are.
+        """Connect by ``kubeconfig``, else by what kubectl would read, else as the pod that we are.
 
         Raises:
             ClusterUnavailable: there is no usable configuration.
         """
-        # Clients of Kubernetes have logged bodies at DEBUG; this one isn't to learn it.
-        logging.getLogger("kubernetes").setLevel(logging.INFO)
-        path = str(kubeconfig) if kubeconfig else os.environ.get("KUBECONFIG")
-        login = _Login(path or None, monotonic)
-        configuration = kube.Configuration()
-        what = ""
-        try:
-            await login.load(configuration)
-        except Exception as error:  # ConfigException, OSError, YAMLError, a plugin's own
-            what = type(error).__name__
-        if what:
-            raise errors.ClusterUnavailable(
-                Reason.CLUSTER, f"no usable KUBECONFIG, and not in a pod ({what})"
-            )
-        configuration.refresh_api_key_hook = login.refresh  # type: ignore[assignment]  # typed None
-        # Each watch keeps a connection; requests are bounded by who makes them.
-        configuration.connection_pool_maxsize = 0
-        api = kube.ApiClient(configuration)
-        api.user_agent = names.MANAGER
-        return cls(api, login, observe or _unobserved)
+        return cls(await logins.Login.read(kubeconfig, monotonic=monotonic), observe or _unobserved)
 
     async def request(
         self,
@@ -162,7 +94,7 @@ class Api:
         what = "its answer is no JSON"
         try:
             answer = await self._send(method, place, verb, query, headers, body, limit)
-            found = _parse(await answer.response.read())
+            found = _parse(await answer.read())
         except _BROKEN as error:
             what, found = _broken(error), None
         else:
@@ -199,12 +131,14 @@ class Api:
         asked = {**query, "watch": "true", "timeoutSeconds": str(seconds)}
         limit = aiohttp.ClientTimeout(total=seconds + _SLACK, sock_connect=_CONNECT_TIMEOUT)
         what = ""
+        self.streams.asked(place.path)
         try:
             answer = await self._send("GET", place, "watch", asked, headers, None, limit)
-            with contextlib.closing(answer.response):
+            with contextlib.closing(answer):
                 if answer.status != 200:
-                    self._check("watch", place, answer, _parse(await answer.response.read()))
-                async for line in _lines(answer.response.content):
+                    self._check("watch", place, answer, _parse(await answer.read()))
+                self.streams.opened(place.path)
+                async for line in _lines(answer.content):
                     event = _parse(line)
                     if event is None:
                         what = "its answer is no JSON"
@@ -212,24 +146,23 @@ class Api:
                     yield event
         except _BROKEN as error:
             what = _broken(error)
+        finally:
+            self.streams.troubled(place.path, "it ended")
         if what:
             raise refusals.unreachable("watch", place, what)
 
     @property
     def endpoint(self) -> tuple[str, int] | None:
         """Host and port of the API server; None where its address names none."""
-        parts = urlsplit(self._api.configuration.host or "")
-        usual = 80 if parts.scheme == "http" else 443
-        return (parts.hostname, parts.port or usual) if parts.hostname else None
+        return self._login.endpoint
 
     def bearer(self) -> Hidden | None:
         """The operator's own token, where it logs in with one."""
-        scheme, _, token = self._api.configuration.api_key.get(_BEARER, "").partition(" ")
-        return Hidden(token) if scheme.lower() == "bearer" else None
+        return self._login.bearer()
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._api.rest_client.close()
+        await self._session.close()
 
     async def _send(
         self,
@@ -240,22 +173,28 @@ class Api:
         headers: dict[str, str],
         body: Body | None,
         limit: aiohttp.ClientTimeout,
-    ) -> rest.RESTResponse:
+    ) -> aiohttp.ClientResponse:
         self._observe(verb, place.resource)
-        sent_method, url, sent_headers, sent_body, _ = await self._api.param_serialize(
-            method,
-            place.path,
-            query_params=list((query or {}).items()),
-            header_params=headers,
-            body=body,
-            auth_settings=[_BEARER],
-        )
-        return await self._api.call_api(
-            sent_method, url, sent_headers, sent_body, _request_timeout=limit
-        )
+        login = self._login
+        await login.refresh()
+        try:
+            return await self._session.request(
+                method,
+                yarl.URL(login.server + place.path, encoded=True),
+                params=query,
+                headers={**headers, **login.headers},
+                data=None if body is None else json.dumps(body),
+                timeout=limit,
+                ssl=login.tls,
+                server_hostname=login.tls_server_name,
+                allow_redirects=False,
+            )
+        except _BROKEN:
+            login.expire()
+            raise
 
     def _check(
-        self, verb: str, place: places.Place, answer: rest.RESTResponse, found: Body | None
+        self, verb: str, place: places.Place, answer: aiohttp.ClientResponse, found: Body | None
     ) -> None:
         code = answer.status
         if 200 <= code < 300:

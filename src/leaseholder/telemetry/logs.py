@@ -29,6 +29,7 @@ CHATTY: Final = {
     "kubernetes.aio": logging.INFO,
     "aiohttp": logging.WARNING,
     "asyncio": logging.WARNING,
+    "kopf._core.reactor.running": logging.ERROR,  # it runs in a thread, which is no warning
 }
 _PLAIN: Final = re.compile(r"[\w./:@%+*,…-]+")
 _VALUES: Final = re.compile(r"[\n\r{\[(<]")

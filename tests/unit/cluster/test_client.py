@@ -29,9 +29,10 @@ async def test_without_a_configuration_there_is_no_cluster(
 ) -> None:
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    with pytest.raises(errors.ClusterUnavailable, match="no usable KUBECONFIG"):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(errors.ClusterUnavailable, match="no API server is configured"):
         await client.Api.connect()
-    with pytest.raises(errors.ClusterUnavailable, match="no usable KUBECONFIG"):
+    with pytest.raises(errors.ClusterUnavailable, match="no API server is configured"):
         await client.Api.connect(tmp_path / "nowhere")
 
 

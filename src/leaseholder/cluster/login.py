@@ -1,0 +1,227 @@
+"""How the API server is reached: by kubectl's own rules, and read again when it changes.
+
+``KUBECONFIG`` (one file or several), else ``~/.kube/config``, else the ServiceAccount of the pod
+that we run in. Token, authority and client certificate are read again every minute, and soon after
+the API server refused us or a connection broke: they rotate. ``kubernetes.aio`` reads the files;
+it would read tokens again in a pod only, and certificates never.
+
+Proxies are those of kubeconfig, else of ``HTTPS_PROXY`` and ``NO_PROXY``, as for kubectl. aiohttp's
+``trust_env`` isn't used for that: it looks for ~/.netrc in a thread before every request.
+"""
+
+import hashlib
+import logging
+import math
+import os
+import pathlib
+import ssl
+import time
+import urllib.request
+from collections.abc import Awaitable, Callable
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+from kubernetes.aio import client as kube
+from kubernetes.aio import config as kube_config
+from kubernetes.aio.config import kube_config as kube_files
+
+from leaseholder import errors
+from leaseholder.api import names
+from leaseholder.api.conditions import Reason
+from leaseholder.secrecy import Hidden
+
+_RELOAD: Final = 60.0
+_AT_MOST: Final = 1.0
+"""Seconds between two reads of the files, however often the API server refuses us."""
+_BEARER: Final = "BearerToken"
+_BUFFER: Final = 2**21
+"""Bytes: events of a watch may be long."""
+_NOWHERE: Final = (
+    "no API server is configured: set KUBECONFIG, write ~/.kube/config, "
+    "or run in a pod with a ServiceAccount's token"
+)
+_log = logging.getLogger(__name__)
+
+# The library's own functions aren't typed.
+_load_pod: Callable[..., None] = kube_config.load_incluster_config
+_load_file: Callable[..., Awaitable[object]] = kube_config.load_kube_config
+_merged: Callable[[str], kube_files.KubeConfigMerger] = kube_files.KubeConfigMerger
+
+
+class _Nowhere(Exception):
+    """Nothing says where the API server is."""
+
+
+class Login:
+    """Address, trust and login, for one event loop."""
+
+    def __init__(self, kubeconfig: pathlib.Path | None, monotonic: Callable[[], float]) -> None:
+        self._kubeconfig = kubeconfig
+        self._monotonic = monotonic
+        self._loaded = self._due = -math.inf
+        self._configuration = kube.Configuration()
+        self._digest = b""
+        self._tls = ssl.create_default_context()
+
+    @classmethod
+    async def read(
+        cls,
+        kubeconfig: pathlib.Path | None = None,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> Self:
+        """Read ``kubeconfig``, else what kubectl would read, else be the pod that we are.
+
+        Raises:
+            ClusterUnavailable: there is no usable configuration.
+        """
+        # Clients of Kubernetes have logged bodies at DEBUG; this one isn't to learn it.
+        logging.getLogger("kubernetes").setLevel(logging.INFO)
+        login = cls(kubeconfig, monotonic)
+        sentence = ""
+        try:
+            await login._load()
+        except _Nowhere:
+            sentence = _NOWHERE
+        except Exception as error:  # ConfigException, OSError, YAMLError, SSLError, a plugin's own
+            sentence = (
+                f"the way to the API server can't be read from {login._source} "
+                f"({type(error).__name__}): see what kubectl cluster-info says"
+            )
+        if sentence:
+            raise errors.ClusterUnavailable(Reason.CLUSTER, sentence)
+        return login
+
+    async def refresh(self) -> None:
+        """Read it again if it is time; keep what is at hand if that fails."""
+        if self._monotonic() < self._due:
+            return
+        try:
+            await self._load()
+        except Exception as error:  # whatever a half-written file or a plugin does
+            _log.warning("the operator's own login can't be read again: %s", type(error).__name__)
+
+    def expire(self) -> None:
+        """Read it again before the next request, but at most once a second."""
+        self._due = min(self._due, self._loaded + _AT_MOST)
+
+    @property
+    def server(self) -> str:
+        """URL of the API server, without a slash at its end."""
+        return str(self._configuration.host or "").rstrip("/")
+
+    @property
+    def base_path(self) -> str:
+        """What stands before every path, where the API server is behind somebody else's."""
+        return urlsplit(self.server).path
+
+    @property
+    def endpoint(self) -> tuple[str, int] | None:
+        """Host and port of the API server; None where its address names none."""
+        parts = urlsplit(self.server)
+        usual = 80 if parts.scheme == "http" else 443
+        return (parts.hostname, parts.port or usual) if parts.hostname else None
+
+    @property
+    def tls(self) -> ssl.SSLContext:
+        """Whom to trust, and our own certificate; another object when either changed."""
+        return self._tls
+
+    @property
+    def tls_server_name(self) -> str | None:
+        """The name that the certificate is for, where it isn't the host's."""
+        return self._configuration.tls_server_name or None
+
+    @property
+    def proxy(self) -> str | None:
+        """The proxy on the way, by kubeconfig or else by the environment."""
+        if self._configuration.proxy:
+            return str(self._configuration.proxy)
+        parts = urlsplit(self.server)
+        if parts.hostname is None or urllib.request.proxy_bypass(parts.netloc):
+            return None
+        return urllib.request.getproxies().get(parts.scheme)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The header that logs in; none where a certificate does."""
+        key = self._configuration.api_key.get(_BEARER)
+        return {"Authorization": key} if key else {}
+
+    def bearer(self) -> Hidden | None:
+        """The operator's own token, where it logs in with one."""
+        scheme, _, token = self._configuration.api_key.get(_BEARER, "").partition(" ")
+        return Hidden(token) if scheme.lower() == "bearer" else None
+
+    def session(self, *middlewares: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
+        """Connections without a bound: each watch keeps one, who asks bounds the others."""
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._tls),
+            headers={"User-Agent": names.MANAGER},
+            proxy=self.proxy,
+            read_bufsize=_BUFFER,
+            middlewares=middlewares,
+        )
+
+    async def _load(self) -> None:
+        self._loaded = self._monotonic()
+        self._due = self._loaded + _RELOAD
+        found = kube.Configuration()
+        files = self._files()
+        if (context := _context(files)) is not None:
+            paths = os.pathsep.join(files)
+            await _load_file(paths, context=context, client_configuration=found)
+        elif self._kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+            _load_pod(found, try_refresh_token=False)
+        else:
+            raise _Nowhere
+        if _BEARER in found.api_key:
+            found.api_key[_BEARER] = found.api_key[_BEARER].strip()
+        digest = _digest(found)
+        if digest != self._digest:
+            self._tls = _tls(found)
+            self._digest = digest
+        self._configuration = found
+
+    def _files(self) -> list[str]:
+        """The kubeconfigs that are there; an empty one says nothing."""
+        if self._kubeconfig is not None:
+            named = [self._kubeconfig]
+        else:
+            text = os.environ.get("KUBECONFIG") or "~/.kube/config"
+            named = [pathlib.Path(os.path.expanduser(part)) for part in text.split(os.pathsep)]
+        return [str(path) for path in named if path.is_file() and path.stat().st_size]
+
+    @property
+    def _source(self) -> str:
+        return ", ".join(self._files()) or "the pod's ServiceAccount"
+
+
+def _context(files: list[str]) -> str | None:
+    """The context that kubectl would choose: the first file that names one; None: no file does."""
+    if not files:
+        return None
+    contents = _merged(os.pathsep.join(files)).config_files.values()
+    return next((one["current-context"] for one in contents if one.get("current-context")), None)
+
+
+def _digest(found: kube.Configuration) -> bytes:
+    """What tells one trust and certificate from another: what is in the files, not their names."""
+    parts = [repr((found.verify_ssl, found.disable_strict_ssl_verification, found.ca_cert_data))]
+    files = (found.ssl_ca_cert, found.cert_file, found.key_file)
+    contents = (pathlib.Path(name).read_bytes() if name else b"" for name in files)
+    parts += [hashlib.sha256(content).hexdigest() for content in contents]
+    return hashlib.sha256("\n".join(parts).encode()).digest()
+
+
+def _tls(found: kube.Configuration) -> ssl.SSLContext:
+    made = ssl.create_default_context(cafile=found.ssl_ca_cert, cadata=found.ca_cert_data)
+    if found.cert_file:
+        made.load_cert_chain(found.cert_file, keyfile=found.key_file)
+    if not found.verify_ssl:
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE
+    if found.disable_strict_ssl_verification:
+        made.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return made

@@ -1,0 +1,123 @@
+"""What is known of watches: which are open, and when each was last asked for.
+
+kopf says neither. But it asks with a session of ours, and each of its requests comes by
+``Attendant``: a watch is open from the answer's 200 until its collection is listed or watched
+again, which kopf does as soon as a watch ends, and where none of its events or bookmarks came for
+70 seconds.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import aiohttp
+
+from leaseholder.cluster import login as logins
+
+_SHORTEST: Final = 1.0
+_LONGEST: Final = 10.0
+
+
+class Renewed(Exception):
+    """The API server is to be trusted by other certificates, or knows us by another one."""
+
+
+@dataclass(slots=True)
+class _Watch:
+    asked: float
+    is_open: bool = False
+    trouble: str = "not asked for yet"
+
+
+@dataclass(slots=True)
+class Streams:
+    """The watches that are to be open, by their paths. Any thread may tell, and read."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    _watches: dict[str, _Watch] = field(default_factory=dict)
+
+    def expect(self, paths: Iterable[str]) -> None:
+        """From now on just these are to be open; those that weren't expected are closed."""
+        known, now = self._watches, self.monotonic()
+        self._watches = {path: known.get(path) or _Watch(now) for path in paths}
+
+    def asked(self, path: str) -> None:
+        """A watch is asked for: it isn't open."""
+        self._tell(path, is_open=False, trouble="no answer yet")
+
+    def opened(self, path: str) -> None:
+        """A watch is open."""
+        self._tell(path, is_open=True, trouble="")
+
+    def troubled(self, path: str, trouble: str) -> None:
+        """A watch isn't open, and why."""
+        self._tell(path, is_open=False, trouble=trouble)
+
+    def _tell(self, path: str, *, is_open: bool, trouble: str) -> None:
+        if path in self._watches:
+            self._watches[path] = _Watch(self.monotonic(), is_open, trouble)
+
+    @property
+    def closed(self) -> dict[str, str]:
+        """The watches that aren't open, with what is known of the reason."""
+        return {path: one.trouble for path, one in self._watches.items() if not one.is_open}
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds since anything was heard of the watch that was heard of least."""
+        now = self.monotonic()
+        return max((now - one.asked for one in self._watches.values()), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Attendant:
+    """aiohttp's middleware for each request of kopf's: it logs in, and notes what becomes of it.
+
+    Where the API server doesn't accept the login, the request waits and is sent again: kopf would
+    give up, although a 401 is often a restart behind a load balancer, or a token that rotates.
+    """
+
+    login: logins.Login
+    streams: Streams
+    trusted: ssl.SSLContext
+    """What the session was made with."""
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Send a request.
+
+        Raises:
+            Renewed: a session with other certificates is needed.
+        """
+        path, wait = request.url.path.removeprefix(self.login.base_path), _SHORTEST
+        while True:
+            await self.login.refresh()
+            if self.login.tls is not self.trusted:
+                raise Renewed
+            request.headers.update(self.login.headers)
+            self.streams.asked(path)
+            try:
+                answer = await handler(request)
+            except (aiohttp.ClientError, OSError) as error:
+                self.login.expire()
+                self.streams.troubled(path, f"no connection ({type(error).__name__})")
+                raise
+            if answer.status == 200 and "watch" in request.url.query:
+                self.streams.opened(path)
+            elif answer.status != 200:
+                self.streams.troubled(path, f"the API server answers {answer.status}")
+            if answer.status != 401:
+                return answer
+            self.login.expire()
+            answer.close()
+            await asyncio.sleep(wait)
+            wait = min(_LONGEST, wait * 2)
+
+
+def session(login: logins.Login, streams: Streams) -> aiohttp.ClientSession:
+    """A session for kopf."""
+    return login.session(Attendant(login, streams, login.tls))
