@@ -7,6 +7,7 @@ from typing import Final
 from leaseholder.api import base, names, record
 from leaseholder.controller.supplies import Ref
 from leaseholder.core import blind, schedule
+from leaseholder.core.queue import PATIENCE
 from leaseholder.core.view import Memory, View
 
 HUNGRY: Final = 10.0
@@ -58,10 +59,16 @@ class Entry:
         return timedelta(seconds=left) if left > 0 else None
 
     def by(self, now: float, due: float) -> float | None:
-        """By when something is lost that is due at ``due``; None: nothing is."""
+        """By when something is lost, or has waited for long enough, that is due at ``due``.
+
+        None: nothing is.
+        """
         alive = self.expires if self.left(now) is not None else None
         hungry = self.wants or (alive is None and self.expires is not None)
         moments = [alive, due + HUNGRY if hungry else None]
+        # What a user changed, a deletion above all, doesn't wait for the end of a lease that has
+        # days to live while others come and are given theirs.
+        moments.append(due + PATIENCE if self.poked and alive is not None else None)
         return min((at for at in moments if at is not None), default=None)
 
     def backoff(

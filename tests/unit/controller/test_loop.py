@@ -10,6 +10,7 @@ from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import Holder
 from leaseholder.controller import loop
+from leaseholder.core import queue
 from leaseholder.telemetry import logs
 from tests.unit.controller.fakes import background
 from tests.unit.controller.world import KEY, NAME, SHOP, World, cluster_away, denied, manifest
@@ -120,6 +121,19 @@ async def test_of_those_that_are_due_the_lease_that_ends_first_is_looked_at_firs
         await world.passed()
         looks = [holder.name for holder in world.meter.looks if holder.name in holders]
     assert list(dict.fromkeys(looks)) == ["sooner", NAME, "later"]
+
+
+async def test_a_deletion_does_not_wait_for_all_that_come_later_and_want_a_lease() -> None:
+    world = World()
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.passed()
+        entry, now = controller._entries[world.holder], world.clock.monotonic()
+        assert entry.by(now, now) == entry.expires
+        world.cluster.user_deletes(*KEY)
+        await controller.offer(world.holder)
+        assert entry.by(now, now) == now + queue.PATIENCE
+        await world.trace.until(lambda: KEY not in world.cluster.leases)
 
 
 async def test_who_has_no_credentials_goes_before_leases_that_have_time() -> None:
