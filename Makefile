@@ -14,8 +14,8 @@ MINUTES ?= 10
 # in which order modules are dealt out.
 SIDE_BY_SIDE ?= --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
-.PHONY: help setup world-built test conformance lint simulate fuzz mutants crds demo kills storm soak \
-  world run bench bench-full bench-plots cluster-kind clean lock
+.PHONY: help setup world-built test conformance lint simulate fuzz hostile mutants crds demo kills storm \
+  soak world run bench bench-full bench-plots cluster-kind clean lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 16
@@ -55,6 +55,9 @@ fuzz: $(READY) ## 20,000 odd answers of providers and manifests; SEED=n, which a
 	@seed=$${SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; echo "fuzz: SEED=$$seed"; \
 	  FUZZ_CASES=20000 $(BIN)/python -m pytest tests/fuzz -q -s --numprocesses=2 \
 	  --hypothesis-seed=$$seed $(ARGS)
+
+hostile: $(READY) ## Servers that abuse HTTP, TLS and JSON: what they cost; WAYS=, SECONDS=
+	@$(BIN)/python -m tests.fuzz.sockets $(WAYS) --seconds $(or $(SECONDS),4)
 
 mutants: $(READY) ## Each rule switched off once: does the simulation find it? Writes docs/design/proof.md
 	@PYTHONHASHSEED=0 $(BIN)/python -W error -m tests.simulation.mutants $(ARGS)

@@ -2,6 +2,8 @@
 
 import asyncio
 import collections.abc
+import contextlib
+import pathlib
 import time
 
 import pytest
@@ -9,10 +11,21 @@ import pytest_asyncio
 from aiohttp import web
 
 from tests.cluster import court, rogue
+from tests.fuzz import sockets
 from tests.world import world as worlds
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+ABUSES = (
+    "one-byte-chunks",
+    "trailers",
+    "informational-answers",
+    "chunk-extensions",
+    "a-gzip-bomb",
+    "leases-of-nothing",
+    "one-lease-of-many-things",
+    "credentials-of-many-names",
+)
 MANY = 60
 """Several times as many as the operator has workers."""
 
@@ -64,6 +77,23 @@ async def test_an_answer_without_end_takes_nobodys_memory(attack: court.Court) -
     await attack.own_provider()
     await attack.told("own", "BadProviderAnswer")
     assert attack.victim.operator.resident - before < 100
+
+
+async def test_servers_that_abuse_http_and_json_hold_up_nobody(
+    attack: court.Court, tmp_path: pathlib.Path
+) -> None:
+    """Each at a server of its own, all at once: whatever they cost, they cost together."""
+    before, tenant = attack.victim.operator.resident, attack.tenant
+    with contextlib.ExitStack() as stack:
+        for number, way in enumerate(ABUSES):
+            port = stack.enter_context(sockets.served(way, tmp_path))
+            await attack.provider(f"own-{number}", f"http://127.0.0.1:{port}")
+            for lease in range(3):
+                await tenant.lease(f"lease-{number}-{lease}", provider=f"own-{number}", ttl="1h")
+        for number in range(len(ABUSES)):
+            await attack.told(f"own-{number}", "BadProviderAnswer", timeout=60.0)
+        await attack.is_untouched()
+        assert attack.victim.operator.resident - before < 64
 
 
 async def test_many_leases_without_a_provider_hold_up_nobody(attack: court.Court) -> None:

@@ -15,7 +15,6 @@ import dataclasses
 import datetime
 import logging
 import pathlib
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -50,6 +49,7 @@ class Seen:
     """Seconds from one look of the honest provider's lease to the next."""
     asked: int = 0
     """Answers of the hostile server that came to an end."""
+    answered: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     told: set[str] = dataclasses.field(default_factory=set)
     memory: float = 0.0
     """MiB by which this process grew at most."""
@@ -89,8 +89,10 @@ def new_registry(seconds: float = 5.0) -> registry.Registry:
     )
 
 
-async def played(name: str, seconds: float, *, providers: int = PROVIDERS) -> Seen:
-    """What a way does in so many seconds."""
+async def played(
+    name: str, seconds: float, *, providers: int = PROVIDERS, patience: float = 0.0
+) -> Seen:
+    """What a way does in so many seconds; and in some more, until a request came to its end."""
     seen = Seen()
     with tempfile.TemporaryDirectory() as place:
         directory = pathlib.Path(place)
@@ -109,6 +111,8 @@ async def played(name: str, seconds: float, *, providers: int = PROVIDERS) -> Se
                 beats = [tasks.create_task(_beat(seen)), tasks.create_task(_look(good, seen))]
                 asking = [tasks.create_task(_ask(one, n, seen)) for one in bad for n in range(8)]
                 await asyncio.sleep(seconds)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(seen.answered.wait(), patience)
                 for task in [*asking, *beats]:
                     task.cancel()
             for one in [good, *bad]:
@@ -131,6 +135,7 @@ async def _ask(one: ports.Provider, number: int, seen: Seen) -> None:
         except errors.EdgeError as error:
             seen.told.add(str(error.reason))
         seen.asked += 1
+        seen.answered.set()
         number += 1
         await asyncio.sleep(PAUSE)
 
@@ -193,7 +198,7 @@ def memory() -> float:
 def row(name: str, seen: Seen) -> str:
     """A line of the table."""
     held, late = sorted(seen.held), sorted(seen.late)
-    p99 = statistics.quantiles(held, n=100)[98] if len(held) > 1 else 0.0
+    p99 = held[len(held) * 99 // 100] if held else 0.0
     figures = (
         f"{seen.asked}",
         f"{1000 * held[-1]:.0f}" if held else "-",
@@ -211,6 +216,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("ways", nargs="*", default=["honest", *hostile.WAYS])
     parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--providers", type=int, default=PROVIDERS)
     given = parser.parse_args()
     logging.disable(logging.CRITICAL)
     print(
@@ -222,11 +228,14 @@ def main() -> None:
         # A process for each, so that memory of one isn't there already for the next.
         if len(given.ways) > 1:
             command = [sys.executable, "-m", "tests.fuzz.sockets", name]
-            command += ["--seconds", str(given.seconds)]
+            command += ["--seconds", str(given.seconds), "--providers", str(given.providers)]
             found = subprocess.run(command, capture_output=True, text=True, timeout=600)
             print(found.stdout.splitlines()[-1] if found.stdout else found.stderr, flush=True)
         else:
-            print(row(name, asyncio.run(played(name, given.seconds))), flush=True)
+            print(
+                row(name, asyncio.run(played(name, given.seconds, providers=given.providers))),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -23,7 +23,13 @@ from leaseholder.providers import dialing, room, transport
 _KEEP_ALIVE: Final = 4.0
 """Shorter than servers' usual 5 s: a mint on a connection that the server is just closing would
 be an unclear one."""
-_CONTEXTS: Final = 16
+_IDLE: Final = 5.0
+"""Seconds after which an unused client goes: it holds memory, and no connection any more."""
+_CONTEXTS: Final = 8
+"""What trusts a bundle is kept for so many of them: up to 3 MiB each, 40 ms to make."""
+_MOST_CERTIFICATES: Final = 256
+"""Of a bundle: all public CAs are some 150."""
+_END: Final = "-----END CERTIFICATE-----"
 _CIPHERS: Final = "@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM"
 """Python's own list, without those where the server says how large a number we raise to what."""
 _HEADERS: Final = {
@@ -149,8 +155,18 @@ class Clients:
         credentialing: ports.Credentialing,
         dialer: dialing.Dialer,
         network: httpx2.AsyncBaseTransport | None,
+        *,
+        idle: float = _IDLE,
     ) -> None:
-        """No connection is made yet; ``network`` takes the network's place."""
+        """No connection is made yet.
+
+        Args:
+            base_url: where requests go.
+            credentialing: where the CA certificates to trust come from.
+            dialer: makes the connections.
+            network: what to send with instead.
+            idle: seconds after which a client goes that nobody uses.
+        """
         _hush()
         self._base_url = base_url
         self._credentialing = credentialing
@@ -160,6 +176,9 @@ class Clients:
         self._client: Client | None = None
         self._bundle: str | None = None
         self._users: dict[Client, int] = {}
+        self._patience = idle
+        self._idle: asyncio.TimerHandle | None = None
+        self._closing: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
     async def current(self) -> AsyncIterator[Client]:
@@ -182,6 +201,22 @@ class Clients:
                 del self._users[client]
                 if client is not self._client:
                     await client.aclose()
+                else:
+                    self._wait_for_users(client)
+
+    def _wait_for_users(self, client: Client) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+        self._idle = asyncio.get_running_loop().call_later(self._patience, self._let_go, client)
+
+    def _let_go(self, client: Client) -> None:
+        """Forget a client that nobody has used for a while; the next request makes another."""
+        if client is not self._client or client in self._users:
+            return
+        self._client = None
+        task = asyncio.get_running_loop().create_task(client.aclose())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def is_replaced(self, used: Client) -> bool:
         """Whether there is another client to try, because the CA bundle has changed.
@@ -203,6 +238,8 @@ class Clients:
 
     async def aclose(self) -> None:
         """Close all connections."""
+        if self._idle is not None:
+            self._idle.cancel()
         client, self._client = self._client, None
         for one in {*self._users, *([client] if client is not None else [])}:
             await one.aclose()
@@ -222,16 +259,27 @@ def _tls(bundle: str | None) -> ssl.SSLContext:
     # A server could ask for the next handshake in the middle of an answer, in the loop's thread.
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_ciphers(_CIPHERS)
-    if bundle is None:
+    if bundle is None or _trusts(context, bundle):
         return context
-    try:
-        context.load_verify_locations(cadata=bundle)
-    except (ssl.SSLError, ValueError):
-        bundle = None
-    if bundle is None:
-        sentence = "the CA bundle holds no readable certificate: write PEM certificates"
+    sentence = "the CA bundle holds no readable certificate: write PEM certificates"
+    raise errors.Unavailable(Reason.UNTRUSTED, sentence, sent=False)
+
+
+def _trusts(context: ssl.SSLContext, bundle: str) -> bool:
+    """Make it trust a bundle, one certificate at a time: OpenSSL keeps Python's lock for each."""
+    *certificates, _ = bundle.split(_END)
+    if len(certificates) > _MOST_CERTIFICATES:
+        sentence = (
+            f"the CA bundle has more than {_MOST_CERTIFICATES} certificates: write only those of "
+            "the provider's CA"
+        )
         raise errors.Unavailable(Reason.UNTRUSTED, sentence, sent=False)
-    return context
+    try:
+        for one in certificates:
+            context.load_verify_locations(cadata=f"{one}{_END}\n")
+    except (ssl.SSLError, ValueError):
+        return False
+    return bool(certificates)
 
 
 def _hush() -> None:

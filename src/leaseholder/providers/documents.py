@@ -6,7 +6,7 @@ have only so many values, and a long list is read row by row, with turns for the
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import ijson
@@ -21,9 +21,10 @@ ROW_EVENTS: Final = 1000
 """Names, values, beginnings and ends in one row."""
 DEPTH: Final = 32
 """How deep a list and its rows may be nested."""
-_READ: Final = 4096
-_TURN: Final = 500
-"""Events between two turns for the loop: about a millisecond."""
+TEXT: Final = 64 * 2**10
+"""Bytes of one text in it, or of blanks: longer ones are looked at over and over."""
+_PART: Final = 2048
+"""Bytes that are parsed in one turn of the loop: about two milliseconds."""
 
 
 class Malformed(Exception):
@@ -48,42 +49,39 @@ async def rows(content: bytes | bytearray, *, under: str | None = None) -> Async
         Malformed: there is no such list, or too much of anything.
     """
     reading = _Reading(under)
-    events = ijson.basic_parse(_Source(content), buf_size=_READ, use_float=True)
-    count = 0
-    while True:
-        event = _next(events)
-        if event is None:
-            break
-        if reading.takes(*event):
-            yield reading.row
-        count += 1
-        if count % _TURN == 0:
-            await asyncio.sleep(0)
+    async for events in _events(content):
+        for event, value in events:
+            if reading.takes(event, value):
+                yield reading.row
     if not reading.found:
         raise Malformed
 
 
-def _next(events: Any) -> tuple[str, Any] | None:
-    """The next event; what the parser raises quotes the document, so nothing of it gets on."""
+async def _events(content: bytes | bytearray) -> AsyncIterator[list[tuple[str, Any]]]:
+    """What the document's parts bring, one part after the other, each in a turn of the loop."""
+    events = ijson.sendable_list()
+    parser = ijson.basic_parse_coro(events, use_float=True)
+    silent = 0
+    for start in range(0, len(content), _PART):
+        _parse(lambda part: parser.send(part), bytes(content[start : start + _PART]))
+        silent = 0 if events else silent + 1
+        if silent * _PART > TEXT:
+            raise Malformed
+        yield events
+        events.clear()
+        await asyncio.sleep(0)
+    _parse(lambda _: parser.close(), b"")
+    yield events
+
+
+def _parse(step: Callable[[bytes], object], part: bytes) -> None:
+    """Do a step; what the parser raises quotes the document, so nothing of it gets on."""
     try:
-        found: tuple[str, Any] | None = next(events, None)
-    except (ijson.JSONError, ValueError, OverflowError, RecursionError):
-        found = ("", None)
-    if found == ("", None):
-        raise Malformed
-    return found
-
-
-class _Source:
-    """A document as a file; a real one would copy it."""
-
-    def __init__(self, content: bytes | bytearray) -> None:
-        self._content = content
-        self._at = 0
-
-    def read(self, size: int) -> bytes:
-        self._at += size
-        return bytes(self._content[self._at - size : self._at])
+        step(part)
+        return
+    except (ijson.JSONError, ValueError, OverflowError, RecursionError, StopIteration):
+        pass
+    raise Malformed
 
 
 class _Reading:

@@ -46,10 +46,10 @@ def in_trouble(status: int) -> errors.Unavailable:
 
 
 def unreadable(*, effect: bool) -> errors.Unavailable:
-    """An answer that is too large to be read, or compressed although nobody asked for it."""
+    """An answer that costs too much to be read, or that is compressed unasked."""
     sentence = (
-        "the answer isn't the provider's: it is far too large, or compressed unasked; check the "
-        "url, and what stands in front of the provider"
+        "the answer isn't the provider's: it is far too large, in far too many pieces, or "
+        "compressed unasked; check the url, and what stands in front of the provider"
     )
     return errors.Unavailable(Reason.BAD_ANSWER, sentence, sent=effect)
 

@@ -148,7 +148,7 @@ def unusable() -> errors.Invalid:
         Reason.INVALID,
         "the url can't be used: write an http(s) URL without user, query or fragment, such as "
         "https://us.infisical.com, with a port from 1 to 65535 and a host whose labels have 1 to "
-        "63 of a-z, 0-9 and -",
+        "63 of a-z, 0-9 and - (other letters as xn--…)",
     )
 
 

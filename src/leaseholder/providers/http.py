@@ -29,7 +29,7 @@ CONNECT_SECONDS: Final = 10.0
 _SLACK: Final = 20.0
 _SHORT: Final = 256 * 2**10
 _CREDENTIALS: Final = 2**20
-LIST: Final = 8 * 2**20
+LIST: Final = 6 * 2**20
 """Bytes that a list may have: of some ten thousand leases."""
 _LOGIN_LEFT: Final = 10.0
 """A login is as urgent as this: it may be for any lease, also for one with seconds to live."""

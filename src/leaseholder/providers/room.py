@@ -9,10 +9,10 @@ from typing import Final, Self
 
 FREE: Final = 16 * 2**10
 """Bytes of an answer that need no room: any but lists and large credentials."""
-SERVER: Final = 8 * 2**20
+SERVER: Final = 6 * 2**20
 """Bytes for one provider object: the longest list, once."""
 TOGETHER: Final = 24 * 2**20
-"""Bytes for all. Reading a list takes as much again for a moment, so 48 MiB come of it at most."""
+"""Bytes for all. Reading takes as much again for a moment, so 48 MiB come of it at most."""
 _STEP: Final = 64 * 2**10
 
 

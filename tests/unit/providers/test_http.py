@@ -14,8 +14,8 @@ import leaseholder
 from leaseholder import circuit, errors
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
+from leaseholder.providers import clients, dialing, http, pace, turns
 from leaseholder.providers import clock as clocks
-from leaseholder.providers import http, pace, turns
 from tests.unit.providers import support
 from tests.world import certificates
 
@@ -307,9 +307,44 @@ async def test_a_changed_ca_bundle_is_read_after_an_untrusted_certificate(
     await world.http.aclose()
 
 
-async def test_a_bundle_without_certificates_is_refused() -> None:
+async def test_a_client_that_nobody_uses_is_let_go_and_the_next_request_makes_another() -> None:
+    closed = asyncio.Event()
+
+    class Closing(httpx2.AsyncBaseTransport):
+        async def aclose(self) -> None:
+            closed.set()
+
+    dialer = dialing.Dialer(support.LOOPBACK)
+    known = clients.Clients(
+        "https://x.test", support.FakeCredentialing(), dialer, Closing(), idle=0
+    )
+    async with known.current() as first, known.current() as same:
+        assert first is same
+    await asyncio.wait_for(closed.wait(), 20)
+    async with known.current() as second:
+        assert second is not first
+    await known.aclose()
+
+
+async def test_a_bundle_of_thousands_of_certificates_is_refused(tmp_path: pathlib.Path) -> None:
     world = World()
-    world.credentialing.bundle = "-----BEGIN CERTIFICATE-----\nnonsense\n"
+    world.credentialing.bundle = certificates.write_server(tmp_path, "x").ca.read_text() * 300
+    with pytest.raises(errors.Unavailable, match="more than 256 certificates") as caught:
+        await world.http.send(request())
+    assert caught.value.reason is Reason.UNTRUSTED
+
+
+@pytest.mark.parametrize(
+    "bundle",
+    [
+        "-----BEGIN CERTIFICATE-----\nnonsense\n",
+        "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n",
+        "nonsense",
+    ],
+)
+async def test_a_bundle_without_certificates_is_refused(bundle: str) -> None:
+    world = World()
+    world.credentialing.bundle = bundle
     with pytest.raises(errors.Unavailable) as caught:
         await world.http.send(request())
     assert caught.value.reason is Reason.UNTRUSTED
