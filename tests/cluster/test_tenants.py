@@ -114,9 +114,13 @@ async def test_a_name_cannot_lead_into_another_namespace(attack: court.Court) ->
 
 
 async def test_a_secret_that_grants_rights_is_not_made(attack: court.Court) -> None:
-    for kind in ("kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"):
+    for kind in (
+        "kubernetes.io/service-account-token",
+        "bootstrap.kubernetes.io/token",
+        "helm.sh/release.v1",
+    ):
         attempt = attack.tenant.lease("rights", provider="own", ttl="1h", target={"type": kind})
-        await _is_refused(attempt, "grants rights in the cluster")
+        await _is_refused(attempt, "may grant rights in the cluster")
 
 
 async def test_a_system_secret_is_not_overwritten(attack: court.Court) -> None:

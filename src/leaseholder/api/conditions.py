@@ -28,6 +28,7 @@ class Reason(StrEnum):
     """Why: used alike in conditions, events and metrics."""
 
     # The good ones.
+    PENDING = "Pending"
     HELD = "LeaseHeld"
     DELIVERED = "SecretSynced"
     READY = "Ready"

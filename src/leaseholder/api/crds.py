@@ -9,11 +9,11 @@ import pathlib
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
-from leaseholder.api import base, generated, lease, names, provider, record
+from leaseholder.api import base, conditions, generated, lease, names, provider, record
 
 _KEPT = frozenset(
     {
@@ -25,6 +25,20 @@ _KEPT = frozenset(
     }
 )  # fmt: skip
 Schema = dict[str, Any]
+_UNSEEN: Final = {
+    "observedGeneration": 0,
+    "conditions": [
+        {
+            "type": str(conditions.ConditionType.READY),
+            "status": "Unknown",
+            "reason": str(conditions.Reason.PENDING),
+            "message": "the operator hasn't looked at it yet",
+            "lastTransitionTime": "1970-01-01T00:00:00Z",
+            "observedGeneration": 0,
+        }
+    ],
+}
+"""The status before the first look, so that tools see it in progress and not done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +125,9 @@ def structural(schema: Mapping[str, Any], definitions: Mapping[str, Schema]) -> 
         if node.get("default", ...) is None:
             del node["default"]
     if "default" in node:
-        node["default"] = _without_nulls(node["default"])
+        node["default"] = _meaningful(node["default"])
+        if node["default"] in ({}, [], None):
+            del node["default"]
     if "const" in node:
         node["enum"] = [node.pop("const")]
     if "description" in node:
@@ -120,10 +136,15 @@ def structural(schema: Mapping[str, Any], definitions: Mapping[str, Schema]) -> 
     return {key: _inner(key, value, definitions) for key, value in kept.items()}
 
 
-def _without_nulls(value: Any) -> Any:
+def _meaningful(value: Any) -> Any:
+    """A default without nulls, empty lists and empty maps.
+
+    Those would say nothing, and make objects differ from the manifests that their writers keep.
+    """
     if not isinstance(value, Mapping):
         return value
-    return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    inner = {key: _meaningful(one) for key, one in value.items()}
+    return {key: one for key, one in inner.items() if one not in (None, {}, [])}
 
 
 def _inner(key: str, value: Any, definitions: Mapping[str, Schema]) -> Any:
@@ -142,8 +163,7 @@ def _strip_closed(node: Any) -> Any:
         return [_strip_closed(n) for n in node]
     if not isinstance(node, dict):
         return node
-    free = node.get("x-kubernetes-preserve-unknown-fields", False)
-    drop = isinstance(node.get("additionalProperties"), bool) or free
+    drop = node.get("additionalProperties") in (True, False, {})
     return {
         key: _strip_closed(value)
         for key, value in node.items()
@@ -163,7 +183,10 @@ def _schema(kind: Kind) -> Schema:
         "spec": root["properties"]["spec"],
         "status": root["properties"]["status"],
     }
-    root["properties"]["status"].pop("default", None)
+    if kind.status_subresource:
+        root["properties"]["status"]["default"] = _UNSEEN
+    else:
+        root["properties"]["status"].pop("default", None)
     root["required"] = ["spec"]
     return root
 

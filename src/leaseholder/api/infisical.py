@@ -2,9 +2,9 @@
 
 from typing import Annotated, ClassVar, Final
 
-from pydantic import ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic import ConfigDict, Field, WithJsonSchema
 
-from leaseholder.api import base, refs
+from leaseholder.api import base, freeform, refs
 
 _SLUG_RULE: Final = base.rule(
     "self.matches('^[A-Za-z0-9_][A-Za-z0-9_.-]*$')",
@@ -120,12 +120,7 @@ class InfisicalSource(base.Model):
     """Folder of the dynamic secret."""
     dynamic_secret_name: _Name
     """Name of the dynamic secret; Infisical's names are lower-case."""
-    config: Annotated[
-        dict[Annotated[str, Field(max_length=256)], JsonValue],
-        Field(
-            max_length=32,
-            json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
-        ),
-    ] = Field(default_factory=dict)
+    config: freeform.Values = Field(default_factory=dict)
     """Settings of this lease, such as {namespace: shop} for the kind kubernetes or
-    {principals: [me]} for ssh."""
+    {principals: [me]} for ssh. At most 32 names; lists and maps in at most two levels, with at most
+    32 entries each and numbers and texts on the second."""

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
-from leaseholder.api import base, names, record, refs, secret_types
+from leaseholder.api import base, record, refs, reserved, secret_types
 from leaseholder.api.conditions import Condition
 from leaseholder.api.infisical import InfisicalSource
 from leaseholder.api.openbao import OpenBaoSource
@@ -98,17 +98,13 @@ class Rotation(base.Model):
     """Workloads that are restarted when the Secret was switched from one lease to another."""
 
 
-_OURS: Final = base.rule(
-    f"self.all(key, !key.matches('^([a-z0-9-]+[.])*{names.GROUP.replace('.', '[.]')}/'))",
-    f"names under {names.GROUP}/ are the operator's own: write others",
-)
 _Labels = Annotated[
     dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]],
-    Field(max_length=32, json_schema_extra=base.rules(*base.LABELS_RULES, _OURS)),
+    Field(max_length=32, json_schema_extra=base.rules(*base.LABELS_RULES, *reserved.NAMES_RULES)),
 ]
 _Annotations = Annotated[
     dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=4096)]],
-    Field(max_length=32, json_schema_extra=base.rules(base.NAMES_RULE, _OURS)),
+    Field(max_length=32, json_schema_extra=base.rules(base.NAMES_RULE, *reserved.NAMES_RULES)),
 ]
 
 
@@ -163,12 +159,6 @@ class Template(base.Model):
     """Merge: data stands beside the provider's own keys. Replace: the Secret holds only data."""
 
 
-PRIVILEGED_TYPES = (
-    "kubernetes.io/service-account-token",
-    "bootstrap.kubernetes.io/token",
-)
-
-
 class Target(base.Model):
     """The Secret that holds the credentials."""
 
@@ -186,16 +176,13 @@ class Target(base.Model):
                 "maxLength": 253,
                 **base.rules(
                     base.rule("self == oldSelf", "a Secret's type can't change: recreate it"),
-                    base.rule(
-                        f"!(self in {list(PRIVILEGED_TYPES)})",
-                        "this Secret type grants rights in the cluster: write another, such as "
-                        "Opaque",
-                    ),
+                    reserved.TYPE_RULE,
                 ),
             }
         ),
     ] = "Opaque"
-    """Type of the Secret; can't change."""
+    """Type of the Secret: Opaque, one of Kubernetes' types for credentials, or servicebinding.io/…;
+    can't change."""
     template: Template = Template()
     """What the Secret looks like."""
 

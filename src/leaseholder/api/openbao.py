@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic import ConfigDict, Field, WithJsonSchema
 
-from leaseholder.api import base, refs
+from leaseholder.api import base, freeform, refs
 
 RESERVED: Final = ("sys", "auth", "identity", "cubbyhole")
 """Mounts of the server itself: none of their paths gives a lease to a workload."""
@@ -150,12 +150,7 @@ class OpenBaoSource(base.Model):
     """Path below /v1, such as database/creds/orders or pki/issue/web."""
     method: Literal["GET", "POST"] = "GET"
     """GET, or POST for engines that make something of a request (pki, ssh, kubernetes, …)."""
-    parameters: Annotated[
-        dict[Annotated[str, Field(max_length=256)], JsonValue],
-        Field(
-            max_length=32,
-            json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
-        ),
-    ] = Field(default_factory=dict)
+    parameters: freeform.Values = Field(default_factory=dict)
     """What is sent along, such as {common_name: shop.example.com}: in the body of a POST, in the
-    query of a GET."""
+    query of a GET. At most 32 names; lists and maps in at most two levels, with at most 32 entries
+    each and numbers and texts on the second."""

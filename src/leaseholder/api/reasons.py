@@ -43,6 +43,11 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
             "the provider answers and the login works",
             _NOTHING,
         ),
+        Reason.PENDING: Entry(
+            "The operator hasn't looked at it yet",
+            "the operator hasn't looked at it yet",
+            "Wait; where it stays, see whether the operator runs and serves this namespace",
+        ),
         Reason.HELD: Entry("There is a lease", "", _NOTHING),
         Reason.DELIVERED: Entry("The Secret shows the lease", "", _NOTHING),
         Reason.NONE_PENDING: Entry("No lease is owed", "", _NOTHING),

@@ -112,7 +112,7 @@ def _rules(node: Schema) -> str:
         found.append("one of " + ", ".join(f"`{value}`" for value in node["enum"]))
     if not _is_moment(node) and not _is_duration(node):
         found += _bounds(node)
-    if "pattern" in node:
+    if "pattern" in node and not _is_duration(node):
         found.append(f"matches `{node['pattern']}`")
     if _object_in(node)[0] is None:
         found += [text for text in _messages(node) if text != base.DURATION_RULE["message"]]

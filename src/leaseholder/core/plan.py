@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from leaseholder import ports
-from leaseholder.api import durations, names
+from leaseholder.api import durations, names, reserved
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, Retry
 from leaseholder.api.record import LeaseRecord, State
@@ -187,6 +187,23 @@ def one_slot(view: View, record: LeaseRecord) -> bool:
     return can is not None and can.slots == "One"
 
 
+def _reserved(lease: DynamicLease) -> Failure | None:
+    """What an older CRD let through and this version writes into no Secret."""
+    target = lease.spec.target
+    marks = (*target.template.metadata.labels, *target.template.metadata.annotations)
+    taken = [name for name in marks if not reserved.is_free(name)]
+    if not reserved.is_type(target.type):
+        taken.append(f"type {target.type}")
+    if not taken:
+        return None
+    return Failure(
+        reason=Reason.WRITE_REFUSED,
+        sentence=f"other controllers act on Secrets with {', '.join(sorted(taken)[:5])}: take it "
+        "out of spec.target, and make the DynamicLease again where it is the type",
+        permanent=True,
+    )
+
+
 def obstacle(view: View, lease: DynamicLease) -> Failure | None:
     """What the observation shows to stand in the way of minting and delivering."""
     if view.target_contested:
@@ -203,7 +220,7 @@ def obstacle(view: View, lease: DynamicLease) -> Failure | None:
             "be written into it: delete it, and it is made again, with a new lease",
             permanent=True,
         )
-    broken = template_fault(view, lease)
+    broken = _reserved(lease) or template_fault(view, lease)
     if broken is not None:
         return broken
     if view.supply_failure is not None:

@@ -8,6 +8,29 @@ from tests.world import kube
 DURATION = "write a Kubernetes duration made of h, m and s, such as 90s, 15m or 1h30m"
 OURS = "names under leaseholder.dev/ are the operator's own: write others"
 SOURCE = {"projectSlug": "demo", "environmentSlug": "prod", "dynamicSecretName": "orders-db"}
+OTHERS = "other controllers act on Secrets with such names, with rights of their own"
+
+
+def _nested(levels: int, *, lists: bool = False) -> object:
+    """A scalar within so many lists or maps."""
+    value: object = 1
+    for _ in range(levels):
+        value = [value] if lists else {"a": value}
+    return value
+
+
+FREE_FORM = (
+    ({"a": _nested(3)}, ".a.a.a.a"),
+    ({"a": _nested(3, lists=True)}, "must be of type integer,string"),
+    ({"a": _nested(400)}, ".a.a.a.a"),
+    ({"a": _nested(400, lists=True)}, "must be of type integer,string"),
+    ({f"a{n}": 1 for n in range(33)}, "must have at most 32 items"),
+    ({"a": [1] * 33}, "must have at most 32 items"),
+    ({"a": {f"a{n}": 1 for n in range(33)}}, "must have at most 32 items"),
+    ({"a": "x" * 4097}, "may not be more than 4096"),
+    ({"a": ["x" * 4097]}, "may not be more than 4096"),
+)
+"""Free-form values beyond the bounds, and what is said."""
 
 
 def _marked(**metadata: objects.Body) -> objects.Body:
@@ -18,9 +41,10 @@ def _marked(**metadata: objects.Body) -> objects.Body:
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        *(({"ttl": ttl}, DURATION) for ttl in ("1d", "3600", 3600, "2 days", "1h 30m", "-1h", "")),
+        *(({"ttl": ttl}, DURATION) for ttl in ("1d", "3600", "2 days", "1h 30m", "-1h", "")),
         *(({"ttl": ttl}, "ttl is too short: write 60s or more") for ttl in ("0s", "59999ms")),
-        ({"renewal": {"before": 600}}, DURATION),
+        ({"ttl": 3600}, 'spec.ttl: Invalid value: "integer"'),
+        ({"renewal": {"before": 600}}, "must be of type string"),
         ({"ttl": "1h", "renewal": {"before": "60m"}}, "renewal.before leaves no time between"),
         ({"renewal": {"before": "0s"}}, "renewal.before is too short: write 1s or more"),
         ({"renewal": {"afterPercent": 0}}, "should be greater than or equal to 1"),
@@ -30,7 +54,46 @@ def _marked(**metadata: objects.Body) -> objects.Body:
         ({"deletion": {"policy": "Keep"}}, 'supported values: "Revoke", "Orphan"'),
         ({"providerRef": None}, "spec.providerRef: Required value"),
         ({"tll": "1h"}, 'unknown field "spec.tll"'),
-        ({"target": {"type": "bootstrap.kubernetes.io/token"}}, "grants rights in the cluster"),
+        *(
+            ({"target": {"type": kind}}, "write one of Opaque, kubernetes.io/basic-auth,")
+            for kind in (
+                "bootstrap.kubernetes.io/token",
+                "kubernetes.io/service-account-token",
+                "helm.sh/release.v1",
+                "cluster.x-k8s.io/secret",
+                "addons.cluster.x-k8s.io/resource-set",
+                "mirror.linkerd.io/remote-kubeconfig",
+                "opaque",
+            )
+        ),
+        *(
+            (_marked(labels={name: "x"}), OTHERS)
+            for name in (
+                "owner",
+                "argocd.argoproj.io/secret-type",
+                "istio/multiCluster",
+                "kustomize.toolkit.fluxcd.io/name",
+                "cluster.x-k8s.io/cluster-name",
+                "konghq.com/credential",
+                "grafana_datasource",
+            )
+        ),
+        *(
+            (_marked(annotations={name: "x"}), OTHERS)
+            for name in (
+                "reflector.v1.k8s.emberstack.com/reflection-auto-enabled",
+                "replicator.v1.mittwald.de/replicate-to",
+                "kubed.appscode.com/sync",
+                "kubernetes.io/service-account.name",
+                "sealedsecrets.bitnami.com/managed",
+                "velero.io/restore-name",
+            )
+        ),
+        *(({"infisical": {**SOURCE, "config": config}}, told) for config, told in FREE_FORM),
+        *(
+            ({"infisical": None, "openbao": {"path": "a/b", "parameters": config}}, told)
+            for config, told in FREE_FORM
+        ),
         *(
             ({"target": {"secretName": name}}, "write a Kubernetes object name")
             for name in ("a..b", "a.-b", "-a", "a.", "a/b", "ä")
@@ -122,10 +185,6 @@ def _marked(**metadata: objects.Body) -> objects.Body:
         (
             {"renewal": {"afterPercent": 50, "before": "1m"}},
             "write afterPercent or before, not both",
-        ),
-        (
-            {"target": {"type": "kubernetes.io/service-account-token"}},
-            "this Secret type grants rights in the cluster",
         ),
         (
             {"rotation": {"restartTargets": [{"kind": "Deployment"}]}},

@@ -263,3 +263,23 @@ def test_a_shared_account_is_free_again_when_its_lease_is_over() -> None:
     assert blocked(views.record(9))
     assert blocked(views.owed(9))
     assert not blocked(views.owed(9), after=3600)
+
+
+@pytest.mark.parametrize(
+    ("target", "named"),
+    [
+        ({"type": "helm.sh/release.v1"}, "type helm.sh/release.v1"),
+        ({"template": {"metadata": {"labels": {"owner": "helm"}}}}, "owner"),
+        (
+            {"template": {"metadata": {"annotations": {"replicator.v1.mittwald.de/a": "x"}}}},
+            "replicator.v1.mittwald.de/a",
+        ),
+    ],
+)
+def test_what_makes_other_controllers_act_is_delivered_by_no_older_crd_either(
+    target: dict[str, Any], named: str
+) -> None:
+    failure = plan.obstacle(views.view(), views.lease({"target": target}))
+    assert failure is not None
+    assert (failure.reason, failure.permanent) == (Reason.WRITE_REFUSED, True)
+    assert failure.sentence.startswith(f"other controllers act on Secrets with {named}: ")
