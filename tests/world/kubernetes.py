@@ -60,7 +60,7 @@ class ControlPlane(processes.Stoppable):
 
     @property
     def pids(self) -> list[int]:
-        """The pids of guard and supervisor; the supervisor's children end with it."""
+        """The pids of guard and control plane."""
         return [] if self.process is None else [self.process.guard_pid, self.process.pid]
 
     def kubeconfig_for(
@@ -137,7 +137,7 @@ def _start(directory: pathlib.Path) -> ControlPlane:
     process = processes.Process.start(
         "controlplane",
         [
-            *(str(binary), "supervisor", f"--dir={directory}", f"--port={port}"),
+            *(str(binary), f"--dir={directory}", f"--port={port}"),
             *(f"--etcd-port={etcd_port}", f"--etcd-peer-port={peer_port}"),
         ],
         directory=directory,

