@@ -6,7 +6,11 @@ A copy of a Secret of ours is somebody else's, whoever made it.
 import asyncio
 import base64
 import collections.abc
+import json
+import secrets
+import typing
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -133,6 +137,37 @@ async def test_a_copy_of_a_secret_is_left_alone_and_told_once(attack: court.Cour
     await site.client.delete("Secret", "copy", site.namespace)
 
 
+@pytest.mark.timeout(180)
+async def test_objects_of_any_depth_hide_no_others(attack: court.Court) -> None:
+    """``managedFields`` have no bound but the API server's parser; Python's has a lower one."""
+    plane, tenant = attack.victim.world.control_plane, attack.tenant
+    await attack.own_provider()
+    paths = []
+    async with plane.session(tenant.client.token) as raw:
+        for levels in (150, 400, 900, 9_900):
+            for path, manifest in _deep(attack, levels).items():
+                content = json.dumps(manifest).replace('"DEEP"', _nested(levels))
+                headers = {"Content-Type": "application/json"}
+                async with raw.post(path, data=content, headers=headers) as answer:
+                    assert answer.status == 201, await answer.text()
+                paths.append(f"{path}/{manifest['metadata']['name']}")
+        for _ in range(2):
+            attack.server.lease_id = secrets.token_hex(8)
+            await tenant.lease("beside", provider="own")
+            await tenant.ready("beside")
+            await tenant.delete("beside")
+            await tenant.gone("beside")
+            attack.victim.operator.kill()
+            await attack.victim.restart()
+            tenant.operator = attack.victim.operator
+        await attack.is_untouched()
+        for path in paths:
+            async with raw.delete(path) as answer:
+                assert answer.status in (200, 202)
+        for path in paths:
+            await _gone(raw, path)
+
+
 async def test_large_secrets_with_the_uid_of_ones_own_lease_take_nobodys_memory(
     attack: court.Court,
 ) -> None:
@@ -254,6 +289,49 @@ async def _shows(attack: court.Court, metric: str, number: int) -> None:
 def _asked(attack: court.Court) -> float:
     figures = attack.victim.operator.metrics()
     return figures['leaseholder_cluster_requests_total{resource="dynamicleases",verb="get"}']
+
+
+def _deep(attack: court.Court, levels: int) -> dict[str, kube.Object]:
+    """By path a DynamicLease, a LeaseProvider and a Secret with our mark, with deep metadata."""
+    name, space = f"deep-{levels}", f"namespaces/{attack.tenant.namespace}"
+    auth = attack.tenant.universal_auth("own-auth")
+    source = {"projectSlug": "p", "environmentSlug": "e", "dynamicSecretName": "s"}
+    fields = {
+        "manager": "deep",
+        "operation": "Update",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": "DEEP",
+        "time": "2026-01-01T00:00:00Z",
+    }
+
+    def made(version: str, kind: str, **content: typing.Any) -> kube.Object:
+        metadata = {
+            "name": name,
+            "labels": {OWNER_UID: "x"},
+            "managedFields": [{**fields, "apiVersion": version}],
+        }
+        return {"apiVersion": version, "kind": kind, "metadata": metadata, **content}
+
+    ours = "leaseholder.dev/v1alpha1"
+    lease = {"providerRef": {"name": "own"}, "infisical": source, "suspend": True}
+    provider = {"infisical": {"url": attack.server.url, "auth": auth}}
+    return {
+        f"/apis/{ours}/{space}/dynamicleases": made(ours, "DynamicLease", spec=lease),
+        f"/apis/{ours}/{space}/leaseproviders": made(ours, "LeaseProvider", spec=provider),
+        f"/api/v1/{space}/secrets": made("v1", "Secret"),
+    }
+
+
+def _nested(levels: int) -> str:
+    return '{"f:a":' * levels + "{}" + "}" * levels
+
+
+async def _gone(raw: aiohttp.ClientSession, path: str) -> None:
+    async def gone() -> bool:
+        async with raw.get(path) as answer:
+            return answer.status == 404
+
+    await processes.wait_until_async(gone, timeout=60, what=f"{path} is gone")
 
 
 def _log(attack: court.Court) -> str:

@@ -16,15 +16,12 @@ from typing import Any, Final, Self
 import aiohttp
 import yarl
 
+from leaseholder.cluster import documents, places, refusals, streams
 from leaseholder.cluster import login as logins
-from leaseholder.cluster import places, refusals, streams
 from leaseholder.secrecy import Hidden
 
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
-METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-"""What to ask for where data needn't cross the wire."""
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 
 Body = dict[str, Any]
@@ -239,7 +236,7 @@ def _broken(error: Exception) -> str:
 def _parse(content: bytes) -> Body | None:
     # The error isn't passed on, not even as context: it holds the document.
     with contextlib.suppress(ValueError):
-        found = json.loads(content)
+        found = documents.parse(content)
         if isinstance(found, dict):
             return found
     return None

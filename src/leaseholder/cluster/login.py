@@ -154,7 +154,11 @@ class Login:
         scheme, _, token = self._configuration.api_key.get(_BEARER, "").partition(" ")
         return Hidden(token) if scheme.lower() == "bearer" else None
 
-    def session(self, *middlewares: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
+    def session(
+        self,
+        *middlewares: aiohttp.ClientMiddlewareType,
+        response_class: type[aiohttp.ClientResponse] = aiohttp.ClientResponse,
+    ) -> aiohttp.ClientSession:
         """Connections without a bound: each watch keeps one, who asks bounds the others."""
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=self._tls),
@@ -162,6 +166,7 @@ class Login:
             proxy=self.proxy,
             read_bufsize=_BUFFER,
             middlewares=middlewares,
+            response_class=response_class,
         )
 
     async def _load(self) -> None:

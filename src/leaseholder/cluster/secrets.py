@@ -13,7 +13,7 @@ from typing import Any, Final
 from leaseholder import errors, ports
 from leaseholder.api import lease, names, record
 from leaseholder.api.conditions import Reason
-from leaseholder.cluster import client, patches, places, refusals
+from leaseholder.cluster import client, documents, patches, places, refusals
 from leaseholder.secrecy import Credentials
 
 FENCE: Final = f"{names.GROUP}/fence"
@@ -41,7 +41,7 @@ class Secrets:
             "GET",
             places.SECRETS.at(namespace),
             query={"labelSelector": f"{names.OWNER_UID}={uid}", "limit": str(ports.MOST_OWNED)},
-            accept=client.METADATA_LIST,
+            accept=documents.METADATA_LIST,
         )
         return [view(item, is_read=False) for item in found.get("items") or ()]
 
@@ -52,7 +52,7 @@ class Secrets:
             pages = self._api.pages(
                 places.SECRETS.at(namespace),
                 query={"labelSelector": names.OWNER_UID},
-                accept=client.METADATA_LIST,
+                accept=documents.METADATA_LIST,
             )
             async with contextlib.aclosing(pages):
                 async for page in pages:

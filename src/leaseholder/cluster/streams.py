@@ -3,7 +3,7 @@
 kopf says neither. But it asks with a session of ours, and each of its requests comes by
 ``Attendant``: a watch is open from the answer's 200 until its collection is listed or watched
 again, which kopf does as soon as a watch ends, and where none of its events or bookmarks came for
-70 seconds.
+70 seconds. It gets metadata only: our handlers need no more, and a spec may be large.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from typing import Final
 
 import aiohttp
 
+from leaseholder.cluster import documents
 from leaseholder.cluster import login as logins
 
 _SHORTEST: Final = 1.0
@@ -44,9 +45,10 @@ class Streams:
         known, now = self._watches, self.monotonic()
         self._watches = {path: known.get(path) or _Watch(now) for path in paths}
 
-    def asked(self, path: str) -> None:
-        """A watch is asked for: it isn't open."""
+    def asked(self, path: str) -> bool:
+        """A watch is asked for: it isn't open; whether it is one that was expected."""
         self._tell(path, is_open=False, trouble="no answer yet")
+        return path in self._watches
 
     def opened(self, path: str) -> None:
         """A watch is open."""
@@ -99,7 +101,10 @@ class Attendant:
             if self.login.tls is not self.trusted:
                 raise Renewed
             request.headers.update(self.login.headers)
-            self.streams.asked(path)
+            if self.streams.asked(path):
+                request.headers["Accept"] = (
+                    documents.METADATA if "watch" in request.url.query else documents.METADATA_LIST
+                )
             try:
                 answer = await handler(request)
             except (aiohttp.ClientError, OSError) as error:
@@ -120,4 +125,5 @@ class Attendant:
 
 def session(login: logins.Login, streams: Streams) -> aiohttp.ClientSession:
     """A session for kopf."""
-    return login.session(Attendant(login, streams, login.tls))
+    attendant = Attendant(login, streams, login.tls)
+    return login.session(attendant, response_class=documents.Response)

@@ -19,7 +19,7 @@ from typing import Any, Final
 from leaseholder import errors
 from leaseholder.api import names, record
 from leaseholder.api.conditions import Reason
-from leaseholder.cluster import client, places, secret_marks, unreadable
+from leaseholder.cluster import client, documents, places, secret_marks, unreadable
 from leaseholder.cluster.secret_marks import Marks
 from leaseholder.ports import SecretCopy, SecretEvent, SecretView
 
@@ -249,7 +249,7 @@ class _Follower:
         """List in pages: each Secret's annotations may be as long as the API server lets them."""
         found, version = list[Marks](), ""
         pages = self._api.pages(
-            self._place, query={"labelSelector": names.OWNER_UID}, accept=client.METADATA_LIST
+            self._place, query={"labelSelector": names.OWNER_UID}, accept=documents.METADATA_LIST
         )
         async with contextlib.aclosing(pages):
             async for page in pages:
@@ -269,7 +269,7 @@ class _Follower:
             "allowWatchBookmarks": "true",
         }
         stream = self._api.watch(
-            self._place, query=query, accept=client.METADATA, seconds=self._seconds
+            self._place, query=query, accept=documents.METADATA, seconds=self._seconds
         )
         async with contextlib.aclosing(stream) as events:
             async for event in events:

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from leaseholder import ports
-from leaseholder.cluster import adapter, client, places, watching
+from leaseholder.cluster import adapter, client, documents, places, watching
 from tests.cluster.adapter import objects
 from tests.world import faults, kube, kubernetes, processes
 
@@ -53,10 +53,10 @@ async def test_lists_and_watches_ask_for_metadata_only(
     api = await client.Api.connect(control_plane.kubeconfig)
     try:
         listed = await api.request(
-            "GET", places.SECRETS.at(place.shop), accept=client.METADATA_LIST, query={}
+            "GET", places.SECRETS.at(place.shop), accept=documents.METADATA_LIST, query={}
         )
         stream = api.watch(
-            places.SECRETS.at(place.shop), query={}, accept=client.METADATA, seconds=5
+            places.SECRETS.at(place.shop), query={}, accept=documents.METADATA, seconds=5
         )
         async with contextlib.aclosing(stream) as events:
             first = await anext(events)

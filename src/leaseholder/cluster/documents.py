@@ -1,0 +1,99 @@
+"""JSON from the API server, however deep somebody made it.
+
+Whoever may create an object may give it ``metadata.managedFields`` that are thousands of levels
+deep: no CRD bounds those, and Python's parser gives up on them (CPython 3.11: at about 1,000).
+One such object would hide all others of a list, and end the watch that meets it. So what is too
+deep is cut out of the text before it is parsed, without recursion; nothing that we read is that
+deep.
+"""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import aiohttp
+
+METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""What to ask for where data needn't cross the wire."""
+DEEPEST: Final = 200
+"""Levels that are kept; an object of ours has about 15."""
+_TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+"""A text, whose brackets don't count, or a bracket."""
+_OPENING: Final = b"[{"
+_CLOSING: Final = b"]}"
+
+
+def parse(document: bytes) -> Any:
+    """A document, without what is too deep in it.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    try:
+        return json.loads(document)
+    except RecursionError:
+        return json.loads(shallow(document))
+
+
+def shallow(document: bytes) -> bytes:
+    """The document with ``null`` in the place of each list or object that is too deep."""
+    if document.count(b"{") + document.count(b"[") <= DEEPEST:
+        return document
+    kept, depth, start = [], 0, 0
+    for token in _TOKEN.finditer(document):
+        mark = document[token.start()]
+        if mark in _OPENING:
+            depth += 1
+            if depth == DEEPEST + 1:
+                kept += [document[start : token.start()], b"null"]
+        elif mark in _CLOSING:
+            if depth == DEEPEST + 1:
+                start = token.end()
+            depth -= 1
+    return b"".join([*kept, document[start:]])
+
+
+class _ShallowLines:
+    """A stream whose lines are documents, each without what is too deep in it.
+
+    kopf reads a watch by ``iter_chunked`` alone; aiohttp uses the rest.
+    """
+
+    def __init__(self, inner: aiohttp.StreamReader) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def iter_chunked(self, n: int) -> Any:
+        """Whole lines; ``n`` bytes at most are read at once."""
+        return self._lines(n)
+
+    async def _lines(self, n: int) -> AsyncIterator[bytes]:
+        rest = b""
+        async for chunk in self._inner.iter_chunked(n):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                yield shallow(line) + b"\n"
+        if rest:
+            yield shallow(rest)
+
+
+class Response(aiohttp.ClientResponse):
+    """An answer for kopf, which parses what it gets by Python's own means."""
+
+    async def start(self, connection: Any) -> "Response":
+        """Read the headers."""
+        await super().start(connection)
+        if "watch" in self.url.query:
+            self.content = _ShallowLines(self.content)  # type: ignore[assignment]  # stands for it
+        return self
+
+    async def json(self, **_: Any) -> Any:
+        """The body; an empty list of metadata has ``null`` for items, which kopf doesn't take."""
+        found = parse(await self.read())
+        if isinstance(found, dict) and found.get("items", ...) is None:
+            found["items"] = []
+        return found

@@ -1,0 +1,49 @@
+"""Documents of any depth are read, without what is too deep in them."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leaseholder.cluster import documents
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def deep(levels: int, opening: str = '{"a]":', closing: str = "}") -> str:
+    return opening * levels + "1" + closing * levels
+
+
+def depth(value: Any) -> int:
+    levels = 0
+    while value not in (1, None):
+        value = value[0] if isinstance(value, list) else next(iter(value.values()))
+        levels += 1
+    return levels
+
+
+@pytest.mark.parametrize("levels", [199, 200, 201, 400, 9_990])
+@pytest.mark.parametrize(("opening", "closing"), [('{"a]":', "}"), ("[", "]")])
+def test_what_is_too_deep_is_cut_out(levels: int, opening: str, closing: str) -> None:
+    document = deep(levels, opening, closing).encode()
+    found = json.loads(documents.shallow(document))
+    assert depth(found) == min(levels, documents.DEEPEST)
+
+
+def test_what_stands_beside_it_is_kept() -> None:
+    text = f'{{"items": [{deep(5_000)}, {{"name": "other ]}}\\" [[["}}], "kind": "List"}}'
+    found = documents.parse(text.encode())
+    assert found["items"][1] == {"name": 'other ]}" [[['}
+    assert found["kind"] == "List"
+
+
+@given(VALUES)
+def test_a_document_that_is_not_too_deep_is_read_as_it_is(value: Any) -> None:
+    text = json.dumps([value, [[]] * documents.DEEPEST])
+    assert json.loads(documents.shallow(text.encode())) == json.loads(text)
