@@ -50,6 +50,9 @@ class Judge:
         """Leases of a forerunner that the workloads of its namesake use."""
         self._heir_since: float | None = None
         """When the namesake first put a lease of its own into its Secret."""
+        self._unfound: set[str] = set()
+        """Leases that began to be revoked while there was no DynamicLease, and no label of ours on
+        the Secret that shows them: nothing leads to that Secret then."""
         self._forced_out: set[str] = set()
         """Leases whose revocation began while a limit forced the oldest out: it goes on."""
         self._broken: list[Broken] = []
@@ -187,6 +190,7 @@ class Judge:
         if self._broken:
             raise self._broken[0]
         promises.no_lost_lease(self)
+        self._note_unfound()
         if self._world.calm_for >= CALM:
             promises.no_dead_credential(self)
             promises.nothing_left_over(self)
@@ -195,6 +199,20 @@ class Judge:
     def at_the_end(self) -> None:
         """What must hold when the DynamicLease is deleted and time enough went by."""
         promises.deletion_revokes(self)
+
+    def _note_unfound(self) -> None:
+        """Who looks while there is no DynamicLease may retire what was its, and finds no Secret
+        without our label."""
+        truth = self._world.truth
+        if self._world.dl is not None:
+            return
+        self._inherited.clear()
+        for known in truth.ledger.values():
+            shows = (s for k, s in truth.secrets.items() if truth.shows(k) == known.status.lease_id)
+            if known.state is record.State.REVOKING and all(
+                names.OWNER_UID not in secret.labels for secret in shows
+            ):
+                self._unfound.add(known.status.lease_id)
 
     def _settle_accounts(self) -> None:
         """All is well: nobody is entitled to a mint any more."""

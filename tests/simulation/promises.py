@@ -110,7 +110,8 @@ def make_before_break(judge: "Judge", minted: server.Minted) -> None:
     revoked.
 
     Held at each revocation of ours. Exempt: the DynamicLease is being deleted or gone (promise
-    5), one slot (replaced in place), a limit of live leases that forces the oldest out.
+    5), or was gone when the revocation began and somebody had taken our label off the Secret; one
+    slot (replaced in place); a limit of live leases that forces the oldest out.
     """
     world = judge._world
     dl = world.dl
@@ -122,6 +123,7 @@ def make_before_break(judge: "Judge", minted: server.Minted) -> None:
     key = dl.metadata.namespace, dl.secret_name
     mine = judge._holders.get(minted.id) == dl.metadata.uid
     unknown = judge.misled if mine else _proves_nothing(world, key, minted)
+    unknown = unknown or minted.id in judge._unfound
     if world.truth.shows(key) == minted.id and not unknown:
         judge.broke(3, f"{minted.id} is revoked while the Secret shows it")
     if any(world.truth.shows(former) == minted.id for former in _former(world, dl)):
