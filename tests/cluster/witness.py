@@ -14,7 +14,7 @@ from tests.cluster import accounts, sites
 from tests.world import kube
 
 _LABEL = "leaseholder.dev/owner-uid"
-_NOTE = "leaseholder.dev/record"
+_NOTE = "leaseholder.dev/lease-id"
 
 
 class Witness:
@@ -25,7 +25,8 @@ class Witness:
         self._records: dict[str, accounts.Mint] = {}
         """By the tag that goes along with the mint."""
         self._shown: dict[str, accounts.Moment] = {}
-        """By record: when a Secret first named it."""
+        """By lease: when a Secret first named it. Not by record: the number of one that is gone is
+        used again where no other trace of it is left."""
 
     @contextlib.asynccontextmanager
     async def listening(self) -> collections.abc.AsyncIterator[None]:
@@ -48,7 +49,7 @@ class Witness:
             mint = self._records.get(lease.config["leaseholder"]["attempt"])
             assert mint is not None, f"lease {lease.id} was minted without a record"
             mint.minted = lease.minted_at.timestamp()
-            mint.shown = self._shown.get(mint.record)
+            mint.shown = self._shown.get(lease.id) if lease.id is not None else None
             found.append(mint)
         return found
 
@@ -65,9 +66,9 @@ class Witness:
     async def _hear(self) -> None:
         async for secret in self.site.client.watch("Secret", self.site.namespace):
             meta = secret["metadata"]
-            record = meta.get("annotations", {}).get(_NOTE)
-            if record and _LABEL in meta.get("labels", {}):
-                self._shown.setdefault(record, time.time())
+            lease = meta.get("annotations", {}).get(_NOTE)
+            if lease and _LABEL in meta.get("labels", {}):
+                self._shown.setdefault(lease, time.time())
 
 
 def _mint(record: kube.Object) -> accounts.Mint:
