@@ -111,8 +111,11 @@ class Known:
         return self._owners.values()
 
     def wrote(self, uid: str, owner: SecretEvent) -> None:
-        """Know a Secret before the watch shows it."""
-        self._owners[uid] = owner
+        """Know a Secret before the watch shows it.
+
+        Not that it changed hands: the watch tells its former owner of that, and has to know whom.
+        """
+        self._owners.setdefault(uid, owner)
 
     def listed(self, found: Iterable[Marks]) -> Iterator[_News]:
         """What to tell after a list: all that are there and all that were."""

@@ -97,6 +97,14 @@ def test_a_secret_that_changes_hands_concerns_both_owners() -> None:
     assert known.changed("MODIFIED", meta("s-1", BILLING)) == [BILLING, ORDERS]
 
 
+def test_a_secret_that_changes_hands_by_our_own_write_concerns_both_owners_all_the_same() -> None:
+    known = Watch()
+    known.listed([item("s-1", ORDERS)])
+    known.wrote("s-1", BILLING)
+    told = known.changed("MODIFIED", meta("s-1", BILLING))
+    assert told == [BILLING, ORDERS]
+
+
 def test_a_secret_without_the_owners_name_is_known_from_before_or_by_its_owner_reference() -> None:
     known = Watch()
     known.listed([item("s-1", ORDERS)])
