@@ -61,7 +61,7 @@ class Observer:
         listed, labelled, found = await asyncio.gather(
             self.cluster.records(holder.uid),
             self.cluster.secrets_of(holder.namespace, holder.uid),
-            self._target(dl or namesake),
+            self._target(dl or namesake, holder),
         )
         records = tuple(r for r in listed if self._is_of(r, holder))
         target = found if dl is not None else None
@@ -130,10 +130,13 @@ class Observer:
         now = seen.now if held is None else (await self.supplies.for_record(held)).now()
         return replace(seen, now=now, monotonic=self.clock.monotonic())
 
-    async def _target(self, dl: DynamicLease | None) -> ports.SecretView | None:
-        if dl is None:
-            return None
-        return await self.cluster.secret(dl.metadata.namespace, dl.secret_name)
+    async def _target(self, dl: DynamicLease | None, holder: Holder) -> ports.SecretView | None:
+        """The Secret under the wanted name; of a DynamicLease that is gone, under its own.
+
+        Somebody may have taken our label off it: then only its name leads to it.
+        """
+        name = dl.secret_name if dl is not None else holder.name
+        return await self.cluster.secret(holder.namespace, name)
 
     async def _former(
         self, holder: Holder, labelled: Sequence[ports.SecretView], records: Sequence[LeaseRecord]
