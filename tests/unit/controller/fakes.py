@@ -111,7 +111,7 @@ class Trace:
 
     async def until(self, holds: Callable[[], object]) -> None:
         """Wait until something holds, looking after each call."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not holds():
                 self._moved.clear()
                 await self._moved.wait()
@@ -271,7 +271,7 @@ async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.T
     task = asyncio.create_task(work)
     try:
         yield task
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await task
     finally:
         task.cancel()
