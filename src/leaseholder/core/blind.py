@@ -30,21 +30,19 @@ LONGEST: Final = timedelta(hours=24)
 
 def keepsake(view: View) -> View | None:
     """The part of a view that an extension is decided from; None where there is none to come."""
-    held = view.delivered
-    if held is None or not _wanted(view.lease) or not _may_be_extended(view, held):
+    held, target = view.delivered, view.target
+    if held is None or target is None or not (_wanted(view.lease) and _may_be_extended(view, held)):
         return None
-    return dataclasses.replace(view, secrets=(), target=_marked(view, held))
+    return dataclasses.replace(view, secrets=(), target=_marked(view, target, held))
 
 
-def _marked(view: View, held: LeaseRecord) -> ports.SecretView | None:
+def _marked(view: View, target: ports.SecretView, held: LeaseRecord) -> ports.SecretView:
     """The target without its data, which would be kept for each lease; it is known what it shows.
 
     So its marks say it, whatever stood there.
     """
-    if view.target is None:
-        return None
     shows = {names.RECORD: held.name, names.LEASE_ID: held.status.lease_id}
-    marked = dataclasses.replace(view.target, annotations=shows, values=Credentials({}))
+    marked = dataclasses.replace(target, annotations=shows, values=Credentials({}))
     return dataclasses.replace(marked, owner_uids=(view.holder.uid,))
 
 

@@ -239,11 +239,11 @@ def _wake(view: View, lease: DynamicLease) -> datetime | None:
     held = drift.kept(view, lease)
     moments = [debts.wake(view), plan.blocked_until(view, lease), _repair_wake(view, lease)]
     moments.append(rollout.wake(view, lease))
+    moments += [view.expiry(record) for record in view.in_state(State.HELD)]
     if held is not None:
         moments += [plan.plan(view, lease, held).at, plan.extension_at(view, lease, held)]
         moments += [
             project.untold_at(view, held),
-            view.expiry(held),
             _look_due(view, held),
             proof.wake(view, held),
         ]

@@ -37,6 +37,7 @@ def test_never_more_is_kept_than_was_said_and_what_is_given_was_kept(
             case _:
                 assert cache.get(key) in (None, last.get(key, (None, 0))[0])
         assert cache.size <= 100
+        assert len(cache) <= len(last)
         assert cache.size == sum(last[k][1] for k in last if cache.get(k) is not None)
 
 

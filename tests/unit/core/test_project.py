@@ -260,3 +260,20 @@ def test_more_keys_than_status_can_hold_are_left_out() -> None:
     told = status(replace(views.holding(held=held), target=target, secrets=(target,))).target
     assert told is not None
     assert len(told.keys) == 256
+
+
+def test_a_missing_right_is_told_beside_what_was_known_before() -> None:
+    before = views.wanted(views.told(views.holding()))
+    told = project.refused(before, PERMANENT, views.at(60))
+    assert said(told, ConditionType.READY) == ("False", PERMANENT.reason)
+    assert said(told, ConditionType.STALLED) == ("True", PERMANENT.reason)
+    assert said(told, ConditionType.LEASE_HELD) == ("True", Reason.HELD)
+    assert condition(told, ConditionType.READY).message == PERMANENT.sentence
+    assert project.refused(before, PERMANENT, views.at(60)) == told
+    assert told.observed_generation == before.metadata.generation
+
+
+def test_a_before_that_is_longer_than_half_of_the_life_is_told() -> None:
+    dl = views.lease({"ttl": None, "renewal": {"before": "2h"}})
+    held = condition(status(views.holding(dl)), ConditionType.LEASE_HELD)
+    assert "renewal.before 2h is more than half of the life" in held.message

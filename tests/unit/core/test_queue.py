@@ -117,3 +117,11 @@ def test_times_that_were_replaced_are_not_kept_until_they_are_reached() -> None:
         assert queue.pop(float(turn)) == ("often", float(turn))
     assert len(queue._later) < 1000
     assert queue.next_due() is None
+
+
+def test_times_far_ahead_that_were_replaced_before_any_was_reached_go_too() -> None:
+    queue = DueQueue[str]()
+    for turn in range(1000):
+        queue.set("often", 1_000_000.0 + turn)
+    assert len(queue._later) < 100
+    assert drained(queue, 2_000_000.0) == ["often"]
