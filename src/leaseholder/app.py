@@ -140,7 +140,7 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
     )
 
     def on_news(address: str, news: http.News) -> None:
-        if news is not http.News.CLOCK_SET:
+        if news in (http.News.DOWN, http.News.UP):
             metrics.provider_circuit(address, news is http.News.DOWN)
         looks.look_at(address, rouse=news is http.News.CLOCK_SET)
 

@@ -9,11 +9,13 @@ import asyncio
 import collections
 import collections.abc
 import contextlib
+import datetime
 import re
 import socket
 import ssl
 import struct
 import typing
+from email import utils
 
 import aiohttp
 import multidict
@@ -30,6 +32,7 @@ _HOP_BY_HOP = frozenset(
 _ADDED_BY_AIOHTTP = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _LARGEST_BODY = 64 * 1024 * 1024
 _DISCARDED = 20
+_DATELESS = "dateless"
 _Result = typing.TypeVar("_Result")
 _EXPIRED = {
     "type": "ERROR",
@@ -64,6 +67,7 @@ class Proxy:
         application = web.Application(client_max_size=_LARGEST_BODY)
         application.router.add_route("*", "/{path:.*}", self._handle)
         application.cleanup_ctx.append(self._upstream_session)
+        application.on_response_prepare.append(_without_date)
         return application
 
     def drop_watches(self, path: str) -> int:
@@ -160,7 +164,7 @@ class Proxy:
         async with answer:
             self._book.answered(str(answer.status))
             await asyncio.sleep(rule.delay_answer)
-            return await self._relay(request, answer)
+            return await self._relay(rule, request, answer)
 
     async def _commit(
         self, rule: faultrules.Rule, request: web.Request
@@ -211,11 +215,13 @@ class Proxy:
             return None
 
     async def _relay(
-        self, request: web.Request, answer: aiohttp.ClientResponse
+        self, rule: faultrules.Rule, request: web.Request, answer: aiohttp.ClientResponse
     ) -> web.StreamResponse:
-        response = web.StreamResponse(
-            status=answer.status, reason=answer.reason, headers=_end_to_end(answer.headers)
-        )
+        headers = _end_to_end(answer.headers)
+        if rule.date_ahead and "Date" in headers:
+            headers["Date"] = _moved(headers["Date"], rule.date_ahead)
+        response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
+        response[_DATELESS] = rule.dateless
         with self._watching(request):
             try:
                 await response.prepare(request)
@@ -295,6 +301,18 @@ def _end_to_end(
     return multidict.CIMultiDict(
         (name, value) for name, value in headers.items() if name.lower() not in _HOP_BY_HOP | named
     )
+
+
+def _moved(date: str, seconds: float) -> str:
+    """A ``Date`` so many seconds later."""
+    at = utils.parsedate_to_datetime(date) + datetime.timedelta(seconds=seconds)
+    return utils.format_datetime(at, usegmt=True)
+
+
+async def _without_date(_: web.Request, response: web.StreamResponse) -> None:
+    """aiohttp adds a ``Date`` to each answer: take it off where a rule says so."""
+    if response.get(_DATELESS):
+        response.headers.pop("Date", None)
 
 
 def _reset(request: web.Request) -> None:

@@ -61,6 +61,10 @@ class Rule:
     """Before forwarding. The request is forwarded even when its client has gone: a late commit."""
     delay_answer: float = 0.0
     """Between the answer's arrival and its delivery."""
+    date_ahead: float = 0.0
+    """What the answer's ``Date`` is ahead of the upstream's: the proxy has a clock of its own."""
+    dateless: bool = False
+    """The answer goes without ``Date``."""
     status: int = 503
     headers: dict[str, str] = dataclasses.field(default_factory=dict)
     body: str = ""

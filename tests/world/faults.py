@@ -120,6 +120,27 @@ class Faults:
         """Forward, throw the answer away, and reset the connection: a lost answer."""
         return self.add(Rule(action=Action.RESET_AFTER, method=method, path=path, times=times))
 
+    def date(
+        self,
+        ahead: float | None,
+        *,
+        method: str = ".*",
+        path: str = "",
+        times: int | None = None,
+        probability: float = 1.0,
+    ) -> str:
+        """Answer with a ``Date`` so many seconds ahead of the upstream's; None: without one."""
+        return self.add(
+            Rule(
+                method=method,
+                path=path,
+                times=times,
+                probability=probability,
+                date_ahead=ahead or 0.0,
+                dateless=ahead is None,
+            )
+        )
+
     def expire_watches(self, *, path: str = "", times: int | None = None) -> str:
         """Answer watches by a stream whose only event says 410 Expired."""
         watch = f"(?=.*watch=)(?=.*{path})" if path else "watch="

@@ -5,8 +5,10 @@ import collections
 import collections.abc
 import contextlib
 import dataclasses
+import datetime
 import pathlib
 import ssl
+from email import utils
 
 import aiohttp
 import pytest
@@ -111,6 +113,20 @@ async def test_an_answer_is_given_instead_of_the_upstreams(scene: Scene) -> None
     assert scene.upstream.committed.total() == 0
     assert await scene.post() == (201, "POST wanted")
     assert scene.faults.rules() == {}
+
+
+async def test_an_answer_has_the_date_of_the_proxys_own_clock_or_none(scene: Scene) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    for ahead in (120, -120):
+        scene.faults.date(ahead, times=1)
+        async with scene.client.get("/leases") as response:
+            shown = utils.parsedate_to_datetime(response.headers["Date"])
+            assert abs((shown - now).total_seconds() - ahead) < LONG
+    scene.faults.date(None, times=1)
+    async with scene.client.get("/leases") as response:
+        assert "Date" not in response.headers
+    async with scene.client.get("/leases") as response:
+        assert "Date" in response.headers
 
 
 async def test_a_rule_is_for_its_method_and_path_only(scene: Scene) -> None:

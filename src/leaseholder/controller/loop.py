@@ -97,12 +97,17 @@ class Controller:
             self._line.offer(holder, self.clock.monotonic() + after)
             self._changed.notify_all()
 
-    async def offer_users_of(self, ref: Ref) -> None:
-        """Look at every DynamicLease that uses a provider: the provider changed."""
+    async def offer_users_of(self, ref: Ref, *, poke: bool = True) -> None:
+        """Look at every DynamicLease that uses a provider: the provider changed, or its clock.
+
+        Args:
+            ref: the provider.
+            poke: back-off doesn't count any more.
+        """
         users = [holder for holder, entry in self._entries.items() if entry.provider == ref]
         most = APART * max(0, len(users) - AT_ONCE)
         for holder in users:
-            await self.offer(holder, after=schedule.spread(holder.uid, most))
+            await self.offer(holder, poke=poke, after=schedule.spread(holder.uid, most))
 
     async def offer_contested(self, namespace: str) -> None:
         """Look at who waits for a Secret in a namespace: one went, or changed hands."""

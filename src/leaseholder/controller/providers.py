@@ -28,6 +28,9 @@ PAUSE: Final = 30.0
 WHILE_DOWN: Final = 5.0
 """A provider that is down is looked at this often: what isn't urgent waits for it. How often it is
 really asked is the circuit breaker's choice."""
+ROUSE_EVERY: Final = 300.0
+"""Seconds between two times at which all users of one provider are made due because of its clock:
+behind one address may be servers whose clocks differ, and each of them would rouse all again."""
 Version = tuple[str, int]
 """Uid and generation: what a user made, and changed. Status doesn't move it."""
 
@@ -46,19 +49,22 @@ class ProviderWatch:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _seen: dict[Ref, Version] = field(default_factory=dict)
     _addresses: dict[Ref, str] = field(default_factory=dict)
-    _roused: set[Ref] = field(default_factory=set)
+    _to_rouse: set[Ref] = field(default_factory=set)
+    _roused: dict[Ref, float] = field(default_factory=dict)
+    """When the users of each provider were last roused (monotonic seconds)."""
 
     def look_at(self, address: str, *, rouse: bool = False) -> None:
         """Look soon at the providers with that address: something happened to it.
 
         Args:
             address: as ``Supplies.address`` gives it.
-            rouse: what their leases planned is wrong: let them look too.
+            rouse: what their leases planned is wrong: let them look too, once in
+                ``ROUSE_EVERY``.
         """
         for ref, known in self._addresses.items():
             if known == address:
                 self._line.offer(ref, self.clock.monotonic())
-                self._roused.update([ref] if rouse else [])
+                self._to_rouse.update([ref] if rouse else [])
         self._changed.set()
 
     async def offer(self, ref: Ref, version: Version | None) -> None:
@@ -85,7 +91,8 @@ class ProviderWatch:
         self.journal.forget(uid)
         self._failures.pop(ref, None)
         self._addresses.pop(ref, None)
-        self._roused.discard(ref)
+        self._to_rouse.discard(ref)
+        self._roused.pop(ref, None)
 
     async def run(self) -> None:
         """Look at providers when they are due, for ever."""
@@ -128,9 +135,7 @@ class ProviderWatch:
 
     async def _look(self, ref: Ref) -> float | None:
         """Look at one provider and tell; returns the seconds until the next look."""
-        if ref in self._roused:
-            self._roused.discard(ref)
-            await self.controller.offer_users_of(ref)
+        await self._rouse(ref)
         kind, namespace, name = ref
         wanted = lease.ProviderRef.model_validate({"kind": kind, "name": name})
         known = await self.cluster.provider_of(wanted, namespace)
@@ -146,6 +151,14 @@ class ProviderWatch:
             return durations.parse(known.spec.probe.interval).total_seconds()
         self._failures[ref] = self._failures.get(ref, 0) + 1
         return _again(self._failures[ref], known, failure)
+
+    async def _rouse(self, ref: Ref) -> None:
+        """Make the users of a provider due whose clock was set, unless they were a moment ago."""
+        now = self.clock.monotonic()
+        if ref in self._to_rouse and now - self._roused.get(ref, -ROUSE_EVERY) >= ROUSE_EVERY:
+            self._to_rouse.discard(ref)
+            self._roused[ref] = now
+            await self.controller.offer_users_of(ref, poke=False)
 
     async def _health(
         self, ref: Ref, known: provider.AnyProvider

@@ -17,11 +17,10 @@ from typing import Any, Final, Literal, TypeVar
 import httpx2
 import pydantic
 
-from leaseholder import circuit, errors, ports
+from leaseholder import circuit, errors, ports, server_clock
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import bounds, clients, dialing, documents, failures, hosts, pace, turns
-from leaseholder.providers import clock as clocks
 from leaseholder.providers import room as rooms
 from leaseholder.secrecy import Hidden
 
@@ -47,7 +46,10 @@ class News(StrEnum):
     """Its circuit is open now."""
     UP = "up"
     """Its circuit is closed again."""
+    CLOCK_DOUBTED = "clock-doubted"
+    """An answer's ``Date`` is far ahead: the next one tells whether its clock was set."""
     CLOCK_SET = "clock-set"
+    """Its clock went forward: leases end earlier than was planned."""
 
 
 OnNews = Callable[[str, News], None]
@@ -164,7 +166,12 @@ class Http:
             transport: what to send with instead of the network.
             room: the memory that answers of all servers share.
         """
-        self.clock = clocks.ProviderClock(clock, lambda: self._tell(News.CLOCK_SET))
+        self.clock = server_clock.ServerClock(
+            clock.monotonic,
+            clock.wall,
+            doubted=lambda: self._tell(News.CLOCK_DOUBTED),
+            was_set=lambda: self._tell(News.CLOCK_SET),
+        )
         self.base_url = base_url
         self._on_news = on_news
         self._circuit = circuit.Circuit(
