@@ -34,6 +34,9 @@ class Capabilities:
     renewal: Literal["Reliable", "Unproven"] = "Reliable"
     """Unproven: the provider may end a lease at its first expiry, whatever it said of a later
     one."""
+    late_expiry: int = 0
+    """Seconds by which the provider may be late to end a lease, which it shows as alive meanwhile;
+    where a renewal is Unproven."""
     slots: Literal["One", "Many"] = "Many"
     """One: a shared account, where a newer lease kills the older one's credentials."""
     minimum_extension: int = 1
@@ -70,6 +73,9 @@ class Lease:
     expires_at: datetime
     latest: datetime | None = None
     """It can't be extended beyond this moment; None: no known bound."""
+    seen_at: datetime | None = field(default=None, compare=False)
+    """What an inspection shows held at this moment or later, by the provider's clock; None: at the
+    moment when it was asked for."""
     handle: Mapping[str, Any] = field(default_factory=dict)
     """The adapter's own notes, JSON values, kept in the record; no credentials."""
 

@@ -148,6 +148,7 @@ class Phase:
             "LEASEHOLDER_PHASE__MINIMUM_TTL_SECONDS": "2",
             "LEASEHOLDER_PHASE__SETTLE_SECONDS": "2",
             "LEASEHOLDER_PHASE__REPLICA_LAG_SECONDS": "1",
+            "LEASEHOLDER_PHASE__LATE_EXPIRY_SECONDS": "3",
         }
     )
 
@@ -247,7 +248,11 @@ async def opened(
             house: House = Infisical(world, admin, before.faults, before.url)
         elif type_ == "phase":
             server = await asyncio.to_thread(
-                lambda: phase_part.Phase.start(directory=world.directory, min_ttl=2)
+                lambda: phase_part.Phase.start(
+                    directory=world.directory,
+                    min_ttl=2,
+                    arguments=("--worker-busy=0", "--aws-seconds=0.3"),
+                )
             )
             stack.callback(server.stop)
             before = _proxy(world, stack, server.url, type_)

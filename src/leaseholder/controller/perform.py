@@ -4,6 +4,7 @@ A provider's failure on the way to a lease is left in memory, to be told in stat
 way to a revocation goes on the record. The API server's failures are the caller's.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +17,7 @@ from leaseholder.api.record import LeaseRecord, State
 from leaseholder.controller import acquire, pay, rollouts, supplies
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.observe import failure_of
-from leaseholder.controller.prolong import prolong
+from leaseholder.controller.prolong import inspected, prolong
 from leaseholder.core import contents, debts, drift, plan, proof, steps
 from leaseholder.core.schedule import LOOK_AGAIN
 from leaseholder.core.view import Failure, View
@@ -253,16 +254,15 @@ class Performer:
     async def _look(self, view: View, record: LeaseRecord) -> None:
         adapter = await self.supplies.for_record(record)
         view.memory.looked[record.name] = view.now
-        lease = pay.lease_of(view, record)
+        view.memory.inspect_from.pop(record.name, None)
         try:
-            view.memory.leases[record.name] = await adapter.inspect(lease)
+            await inspected(adapter, view, record)
         except errors.LeaseGone as error:
             await self._gone(view, record, tell=False, certain=error.certain)
-        except errors.ProviderError:
-            return  # the provider's own status tells it; the lease is looked at again later
-        else:
-            view.memory.gone_since.pop(record.name, None)
-            view.memory.shown_at[record.name] = adapter.now()
+        except errors.ProviderError as error:
+            # The provider's own status tells it; the lease is inspected again later.
+            pause = timedelta(seconds=math.ceil(error.retry_after or LOOK_AGAIN))
+            view.memory.inspect_from[record.name] = adapter.now() + pause
 
     async def _gone(
         self, view: View, record: LeaseRecord, *, tell: bool, certain: bool = False

@@ -12,6 +12,20 @@ from leaseholder.core import plan
 from leaseholder.core.view import View
 
 
+async def inspected(adapter: ports.Provider, view: View, record: LeaseRecord) -> ports.Lease:
+    """Inspect a lease; memory keeps what the provider shows, and when it was asked.
+
+    Raises:
+        errors.LeaseGone: the provider has no such lease.
+        errors.ProviderError: it doesn't say.
+    """
+    memory, asked = view.memory, adapter.now()
+    lease = memory.leases[record.name] = await adapter.inspect(pay.lease_of(view, record))
+    memory.gone_since.pop(record.name, None)
+    memory.shown_at[record.name] = lease.seen_at or asked
+    return lease
+
+
 async def prolong(
     adapter: ports.Provider,
     view: View,
@@ -40,9 +54,7 @@ async def prolong(
     """
     memory, lease, known = view.memory, pay.lease_of(view, record), view.expiry(record)
     if look_first:
-        lease = memory.leases[record.name] = await adapter.inspect(lease)
-        memory.gone_since.pop(record.name, None)
-        memory.shown_at[record.name] = adapter.now()
+        lease = await inspected(adapter, view, record)
         if known is not None and lease.expires_at > known and not told:
             return lease
     least = plan.least_extension(adapter.capabilities(lease.handle))

@@ -226,13 +226,12 @@ def _look_due(view: View, held: LeaseRecord) -> datetime | None:
     looked = view.memory.looked.get(held.name)
     if looked is None:
         return None
-    gone = view.memory.gone_since.get(held.name)
-    if gone is not None:
-        return looked + timedelta(seconds=schedule.LOOK_AGAIN)
-    again = looked + timedelta(seconds=1)
-    proof_due = proof.look_due(view, held)
-    probe_due = looked + view.supply.probe_interval
-    return probe_due if proof_due is None else min(probe_due, max(proof_due, again))
+    due, proof_due = looked + view.supply.probe_interval, proof.inspection_due(view, held)
+    if held.name in view.memory.gone_since:
+        due = looked + timedelta(seconds=schedule.LOOK_AGAIN)
+    elif proof_due is not None:
+        due = min(due, max(proof_due, looked + timedelta(seconds=1)))
+    return max(due, view.memory.inspect_from.get(held.name, due))
 
 
 def _wake(view: View, lease: DynamicLease) -> datetime | None:
@@ -245,7 +244,6 @@ def _wake(view: View, lease: DynamicLease) -> datetime | None:
         moments += [
             project.untold_at(view, held),
             _look_due(view, held),
-            proof.wake(view, held),
         ]
     if drift.waits(view, lease) and lease.status.drift is not None:
         moments.append(drift.until(lease.status.drift))

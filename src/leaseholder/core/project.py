@@ -59,9 +59,10 @@ def status(view: View, dl: lease.DynamicLease) -> lease.DynamicLeaseStatus:
 
 
 def untold_at(view: View, held: LeaseRecord) -> datetime | None:
-    """When Ready is to go False unless the lease is extended before."""
+    """When Ready is to go False unless the lease is extended, or proven to live, before."""
     expiry = view.expiry(held)
-    return None if expiry is None else expiry - schedule.AHEAD
+    ends = None if expiry is None else expiry - schedule.AHEAD
+    return min((at for at in (ends, proof.doubted_at(view, held)) if at is not None), default=None)
 
 
 def ended(view: View, dl: lease.DynamicLease) -> lease.DynamicLeaseStatus:

@@ -1,8 +1,10 @@
 """Renewals that aren't proven: the provider says a later end, and may end the lease at its first.
 
 The strategy Auto replaces such leases in time. With the strategy Renew they are extended all the
-same, and around their first expiry nothing is promised: Ready is False until a look after it has
-shown the lease. What is gone then is replaced at once.
+same, and around their first expiry nothing is promised: the provider may be late to end the lease,
+and show it as alive meanwhile over credentials that are dead. So Ready is False until the lease is
+shown by a look that was asked for when the provider can't be late any more. What is gone then is
+replaced at once: until then the lease is inspected again and again, at first soon.
 """
 
 from datetime import datetime, timedelta
@@ -14,8 +16,8 @@ from leaseholder.api.record import LeaseRecord
 from leaseholder.core import schedule
 from leaseholder.core.view import View
 
-LATE: Final = timedelta(seconds=schedule.LOOK_AGAIN)
-"""So long after it a lease that lives has outlived it (Phase's expiry job is up to 2 s late)."""
+_SOON: Final = timedelta(seconds=1)
+"""So long after the first expiry a provider that is in time has ended the lease."""
 
 
 def first_end(view: View, record: LeaseRecord) -> datetime | None:
@@ -27,24 +29,34 @@ def first_end(view: View, record: LeaseRecord) -> datetime | None:
 
 
 def missing(view: View, record: LeaseRecord) -> bool:
-    """Whether the first expiry is near or past and no look has shown the lease beyond it."""
+    """Whether the first expiry is near or past and no inspection has shown the lease beyond it."""
+    doubted = doubted_at(view, record)
+    return doubted is not None and view.now >= doubted
+
+
+def doubted_at(view: View, record: LeaseRecord) -> datetime | None:
+    """When Ready goes False unless the lease is proven; None where there is nothing to prove."""
     end = first_end(view, record)
-    return end is not None and view.now >= end - schedule.AHEAD and not _outlived(view, record, end)
+    return None if end is None or _outlived(view, record, end) else end - schedule.AHEAD
 
 
-def wake(view: View, record: LeaseRecord) -> datetime | None:
-    """When Ready is to go False; None where there is nothing to prove."""
-    end = first_end(view, record)
-    return None if end is None else end - schedule.AHEAD
+def proven_from(view: View, record: LeaseRecord, end: datetime) -> datetime:
+    """From when on an inspection that shows the lease proves that it outlived its first end."""
+    can = view.capabilities.get(record.name)
+    return end + timedelta(seconds=can.late_expiry if can is not None else 0)
 
 
-def look_due(view: View, record: LeaseRecord) -> datetime | None:
-    """When the lease is to be looked at: soon after its first expiry, and once more."""
+def inspection_due(view: View, record: LeaseRecord) -> datetime | None:
+    """When the lease is to be inspected next: ever more seldom, until it is proven."""
     end = first_end(view, record)
     if end is None or _outlived(view, record, end):
         return None
     shown = view.memory.shown_at.get(record.name)
-    return end + LATE if shown is not None and shown > end else end + timedelta(seconds=1)
+    if shown is None or shown <= end:
+        return end + _SOON
+    pause = max(timedelta(seconds=schedule.LOOK_AGAIN), (shown - end) / 2)
+    proven = proven_from(view, record, end)
+    return min(shown + pause, max(proven, shown + _SOON))
 
 
 def failed(view: View, record: LeaseRecord) -> ports.Note | None:
@@ -61,4 +73,4 @@ def failed(view: View, record: LeaseRecord) -> ports.Note | None:
 
 def _outlived(view: View, record: LeaseRecord, end: datetime) -> bool:
     shown = view.memory.shown_at.get(record.name)
-    return shown is not None and shown >= end + LATE
+    return shown is not None and shown >= proven_from(view, record, end)

@@ -94,7 +94,9 @@ class Memory:
     """When an unclear attempt was first searched for and not found (monotonic seconds)."""
     looked: dict[str, datetime] = field(default_factory=dict)
     shown_at: dict[str, datetime] = field(default_factory=dict)
-    """When the provider last showed a lease."""
+    """When the provider was asked what last showed a lease: its answer may come much later."""
+    inspect_from: dict[str, datetime] = field(default_factory=dict)
+    """Before that a lease isn't inspected again: the provider said so when it was last tried."""
     secret_version: str = ""
     """resourceVersion of the target Secret as we last wrote it."""
     contents: dict[str, Contents] = field(default_factory=dict)
@@ -121,7 +123,7 @@ class Memory:
         """Drop what is known of a record that is no more."""
         for known in (self.uids, self.leases, self.credentials, self.contents):
             known.pop(name, None)
-        for moments in (self.gone_since, self.looked, self.shown_at):
+        for moments in (self.gone_since, self.looked, self.shown_at, self.inspect_from):
             moments.pop(name, None)
         self.sighted.pop(name, None)
         self.searched.pop(name, None)

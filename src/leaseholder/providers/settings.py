@@ -41,6 +41,10 @@ class PhaseSettings(BaseModel):
     gives a request up after 120 s."""
     replica_lag_seconds: int = Field(default=5, ge=0)
     """How long a read may trail a write: the server reads what it writes, so this is slack."""
+    late_expiry_seconds: int = Field(default=120, ge=0)
+    """So long after a lease's first expiry the server may still end it, and list it as active over
+    a dead key: its expiry jobs run one after the other (up to 34 s late were seen with 31 leases).
+    Until then a renewal isn't believed."""
     write_timeout_seconds: float = Field(default=125.0, gt=0, allow_inf_nan=False)
     """How long we wait for a lease, a renewal or a revocation: longer than the server itself goes
     on (120 s; with AWS away it answers after some 11 s), because giving up on a lease that is

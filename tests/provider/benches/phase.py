@@ -53,6 +53,7 @@ class PhaseBench(base.Bench):
         await admin.turn(
             minTtlSeconds=self.least_ttl,
             expiryLagSeconds=0,
+            workerBusySeconds=0,
             awsPatienceSeconds=0,
             awsSeconds=0,
             renewalSeconds=0,

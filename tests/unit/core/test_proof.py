@@ -12,7 +12,7 @@ from leaseholder.core.steps import Acquire, Idle, Look
 from leaseholder.core.view import Memory, View
 from tests.unit.core import views
 
-UNPROVEN = replace(views.CAN, renewal="Unproven", minimum_extension=1)
+UNPROVEN = replace(views.CAN, renewal="Unproven", minimum_extension=1, late_expiry=120)
 RENEW: dict[str, Any] = {"renewal": {"strategy": "Renew"}}
 
 
@@ -43,11 +43,13 @@ def ready(view: View) -> tuple[str, str]:
         (96, None, ("True", Reason.READY)),
         (97, None, ("False", Reason.RENEWAL_UNPROVEN)),
         (101, 101, ("False", Reason.RENEWAL_UNPROVEN)),
-        (105, 105, ("True", Reason.READY)),
-        (900, 105, ("True", Reason.READY)),
+        (219, 219, ("False", Reason.RENEWAL_UNPROVEN)),
+        (300, 219, ("False", Reason.RENEWAL_UNPROVEN)),
+        (221, 220, ("True", Reason.READY)),
+        (900, 220, ("True", Reason.READY)),
     ],
 )
-def test_ready_is_false_from_just_before_the_first_expiry_until_a_look_after_it(
+def test_ready_is_false_from_just_before_the_first_expiry_until_no_expiry_can_be_late(
     now: float, shown: float | None, expected: tuple[str, str]
 ) -> None:
     assert ready(extended(now, shown=shown)) == expected
@@ -59,19 +61,45 @@ def test_a_reliable_renewal_needs_no_proof() -> None:
 
 def test_a_lease_that_was_not_extended_needs_no_proof() -> None:
     held = views.record(issued=-3500, expires=100)
-    assert proof.wake(views.holding(held=held, can=UNPROVEN), held) is None
+    seen = views.holding(held=held, can=UNPROVEN)
+    assert proof.doubted_at(seen, held) is None
+    assert proof.inspection_due(seen, held) is None
+
+
+def test_ready_goes_false_in_time_while_a_step_is_under_way() -> None:
+    seen = extended(0)
+    (held,) = seen.records
+    assert project.untold_at(seen, held) == views.at(97)
+    assert seen.lease is not None
+    told = find(project.ended(seen, seen.lease).conditions, ConditionType.READY)
+    assert told is not None
+    assert (told.status, told.reason) == ("False", Reason.RENEWAL_UNPROVEN)
 
 
 def test_a_process_that_comes_later_looks_before_it_believes() -> None:
     assert isinstance(decide(extended(200)), Look)
 
 
-def test_it_is_looked_at_soon_after_the_first_expiry_and_once_more() -> None:
+def test_it_is_inspected_soon_after_the_first_expiry_and_then_ever_more_seldom() -> None:
     assert decide(extended(0)) == Idle(views.at(97))
     assert decide(extended(98)) == Idle(views.at(101))
     assert isinstance(decide(extended(101)), Look)
-    assert decide(extended(102, shown=102)) == Idle(views.at(105))
-    assert isinstance(decide(extended(105, shown=102)), Look)
+    assert decide(extended(102, shown=102)) == Idle(views.at(107))
+    assert isinstance(decide(extended(107, shown=102)), Look)
+    assert decide(extended(140, shown=140)) == Idle(views.at(160))
+
+
+def test_the_last_inspection_comes_when_no_expiry_can_be_late_any_more() -> None:
+    assert decide(extended(200, shown=200)) == Idle(views.at(220))
+    assert isinstance(decide(extended(220, shown=200)), Look)
+    assert not isinstance(decide(extended(221, shown=220)), Look)
+
+
+def test_a_provider_that_says_when_to_ask_again_is_not_asked_before() -> None:
+    seen = extended(101)
+    seen.memory.inspect_from[seen.records[0].name] = views.at(130)
+    assert decide(views.told(seen)) == Idle(views.at(130))
+    assert isinstance(decide(views.later(seen, 29)), Look)
 
 
 def test_with_auto_an_unproven_renewal_is_not_tried() -> None:

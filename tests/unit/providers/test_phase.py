@@ -914,6 +914,7 @@ async def test_capabilities_say_what_cannot_be_relied_upon(exclusive: bool) -> N
         recoverable=exclusive,
         found_by="OwnerAndTime",
         renewal="Unproven",
+        late_expiry=120,
         minimum_extension=1,
         settle=150,
         replica_lag=5,

@@ -21,8 +21,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
     parser.add_argument("--min-ttl", type=float, help="seconds; the real server says 60")
     parser.add_argument("--renewal", choices=("Broken", "Fixed"), help="the real one is broken")
-    parser.add_argument("--expiry-lag", type=float, help="seconds; the real server's is 2")
-    parser.add_argument("--aws-seconds", type=float, help="of a job or revocation; here 0.3")
+    parser.add_argument("--expiry-lag", type=float, help="seconds by chance; real: 2")
+    parser.add_argument("--worker-busy", type=float, help="seconds before each job; real: 7")
+    parser.add_argument("--aws-seconds", type=float, help="of a job or revocation; real: 0.9")
     parser.add_argument("--latency-ms", type=float, help="added to every answer")
     parser.add_argument("--seed", type=pathlib.Path, help="JSON, see seeds.py")
     parser.add_argument("--token", help="of kube-bot in the default seed, 64 hexadecimal digits")
@@ -42,6 +43,7 @@ def switches(options: argparse.Namespace) -> dict[str, object]:
         "minTtlSeconds": options.min_ttl,
         "renewal": options.renewal,
         "expiryLagSeconds": options.expiry_lag,
+        "workerBusySeconds": options.worker_busy,
         "awsSeconds": options.aws_seconds,
         "latencyMs": options.latency_ms,
     }

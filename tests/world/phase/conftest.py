@@ -19,6 +19,11 @@ async def bench() -> AsyncIterator[benches.Bench]:
 async def quick(bench: benches.Bench) -> benches.Bench:
     """Leases of a second are fine, and the worker is in time."""
     await bench.admin.turn(
-        minTtlSeconds=1, expiryLagSeconds=0, awsPatienceSeconds=0, awsSeconds=0, renewalSeconds=0
+        minTtlSeconds=1,
+        expiryLagSeconds=0,
+        workerBusySeconds=0,
+        awsPatienceSeconds=0,
+        awsSeconds=0,
+        renewalSeconds=0,
     )
     return bench

@@ -4,10 +4,16 @@ import asyncio
 import dataclasses
 import datetime
 import uuid
+from typing import Final
 
 from tests.world.infisical import traffic
 from tests.world.phase import aws, errors, seeds, state, switches, throttle
 from tests.world.phase import clock as clocks
+
+CALLS: Final = 6
+"""To AWS, for the end of a lease."""
+KEY_DIES: Final = 1
+"""The number of the call that deletes the key, from 0."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -80,15 +86,15 @@ class Emulator:
         return sorted(rows, key=lambda one: one.created_at, reverse=True)
 
     async def end(self, lease: state.Lease, status: state.Status) -> None:
-        """Some calls to AWS, amid which the key dies; after the last one the row says so.
+        """Some calls to AWS, at the second of which the key dies; after the last the row says so.
 
-        AWS may refuse, at the first call or amid them.
+        AWS may refuse at any of them.
         """
-        for part in ("the key", "the user"):
+        for number in range(CALLS):
             if self.refuses(lease.secret):
                 raise errors.ApiError(500, errors.REVOKING)
-            await asyncio.sleep(self.switches.aws_seconds / 2)
-            if part == "the key":
+            await asyncio.sleep(self.switches.aws_seconds / CALLS)
+            if number == KEY_DIES:
                 self.aws.delete(lease.username)
         if lease.status == "active":
             lease.status, lease.revoked_at = status, self.clock.now()

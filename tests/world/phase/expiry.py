@@ -1,10 +1,11 @@
 """The worker: one job for each expiry that a lease ever had.
 
-A job comes up to two seconds late and doesn't look at what the lease's expiry is by then. Renewing
-cancels the old job, but it fires all the same (``renewal`` Broken): that is how the real server
-ends renewed leases at their first expiry. Jobs run one after the other, each as long as its calls
-to AWS take (``aws_seconds``): where many leases end at once the last ones end many seconds late,
-and a key is dead before its row says so. A job that fails is never tried again.
+A job comes some seconds late (``expiry_lag_seconds`` by chance, ``worker_busy_seconds`` always) and
+doesn't look at what the lease's expiry is by then. Renewing cancels the old job, but it fires all
+the same (``renewal`` Broken): that is how the real server ends renewed leases at their first
+expiry. Jobs run one after the other, each as long as its calls to AWS take (``aws_seconds``): where
+many leases end at once the last ones end many seconds late, and a key is dead before its row says
+so. A job that fails is never tried again.
 """
 
 import asyncio
@@ -64,7 +65,8 @@ class Jobs:
         before = self._latest.get(lease.id)
         if before is not None:
             before.cancelled = True
-        lag = random.uniform(0, self.world.switches.expiry_lag_seconds)
+        turned = self.world.switches
+        lag = turned.worker_busy_seconds + random.uniform(0, turned.expiry_lag_seconds)
         self._put(lease, lease.expires_at + datetime.timedelta(seconds=lag))
 
     def drop(self, lease: state.Lease) -> None:

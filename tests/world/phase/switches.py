@@ -19,9 +19,12 @@ class Switches(Model):
     """Broken: a renewed lease ends at its first expiry, whatever it shows."""
     expiry_lag_seconds: float = 2.0
     """The expiry job comes by chance up to so much late."""
-    aws_seconds: float = 0.3
-    """So long the calls to AWS of a job or a revocation take: the key dies half-way, the row
-    follows at their end. Jobs wait for one another; under load each takes a second there."""
+    worker_busy_seconds: float = 7.0
+    """So long the worker has other things to do before it gets to a job that is due."""
+    aws_seconds: float = 0.9
+    """So long the six calls to AWS of a job or a revocation take: the key dies at the second, the
+    row follows after the last. Jobs wait for one another: of 31 leases that end at once the last
+    is 34 s late."""
     renewal_seconds: float = 0.02
     """Between reading the row of a renewal and writing it."""
     worker_down: bool = False

@@ -81,7 +81,7 @@ async def test_the_standard_endpoint_shows_dynamic_secrets_as_documented(
 async def test_the_history_is_as_documented_for_every_status_and_owner(
     documented: benches.Bench,
 ) -> None:
-    await documented.admin.turn(expiryLagSeconds=0)
+    await documented.admin.turn(expiryLagSeconds=0, workerBusySeconds=0)
     await documented.act_as("owner")
     lease = await leased(documented)
     await documented.call("DELETE", benches.LEASES, QUERY, body={"lease_id": lease["id"]})

@@ -218,6 +218,7 @@ class Phase:
             recoverable=self._exclusive,
             found_by="OwnerAndTime",
             renewal="Unproven",
+            late_expiry=self._settings.late_expiry_seconds,
             minimum_extension=renewals.LEAST,
             settle=self._settings.settle_seconds,
             replica_lag=self._settings.replica_lag_seconds,
