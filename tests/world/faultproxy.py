@@ -32,7 +32,7 @@ _HOP_BY_HOP = frozenset(
 _ADDED_BY_AIOHTTP = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _LARGEST_BODY = 64 * 1024 * 1024
 _DISCARDED = 20
-_DATELESS = "dateless"
+_DATELESS = web.ResponseKey("dateless", bool)
 _Result = typing.TypeVar("_Result")
 _EXPIRED = {
     "type": "ERROR",

@@ -278,7 +278,8 @@ async def test_the_deadline_is_measured_on_the_providers_clock() -> None:
     await issue(bench, support.created())
     ahead = {"date": "Sat, 21 Nov 2026 13:00:00 GMT"}
     bench.server.say("GET", "/api/status", httpx2.Response(200, headers=ahead, json={}))
-    assert (await bench.adapter.check()).clock_skew == 3600
+    for _ in range(2):  # one answer alone doesn't set a clock
+        assert (await bench.adapter.check()).clock_skew == 3600
     assert bench.adapter.now() == after(3600)
     with pytest.raises(errors.Unavailable):
         await issue(bench, support.created())
