@@ -6,16 +6,19 @@ then the watches and the connections go.
 
 import asyncio
 import contextlib
+import functools
 import logging
 import platform
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Final
 
 import leaseholder
 from leaseholder import errors, watches
+from leaseholder.api.lease import DynamicLease
+from leaseholder.api.provider import LeaseProvider
 from leaseholder.clock import SystemClock
 from leaseholder.cluster import unreadable
 from leaseholder.cluster.adapter import KubernetesCluster
@@ -23,7 +26,7 @@ from leaseholder.controller import assembly, ledger, loop, mishaps, providers, s
 from leaseholder.controller.supplies import Supplies
 from leaseholder.providers import http, registry
 from leaseholder.settings import Settings
-from leaseholder.telemetry import logs, server
+from leaseholder.telemetry import catalogue, exposition, logs, server
 from leaseholder.telemetry.journal import Journal
 from leaseholder.telemetry.metrics import Metrics
 
@@ -108,12 +111,15 @@ class Operator:
         address = self.settings.metrics_address
         async with server.serving(
             address,
-            metrics=self.metrics.exposition,
+            metrics=self._metrics,
             healthy=self._unhealthy,
             ready=self._unready,
         ) as port:
             logger.info("serving /metrics, /healthz and /readyz on port %d", port)
             yield
+
+    def _metrics(self) -> Callable[[str], bytes]:
+        return functools.partial(exposition.render, self.metrics.snapshot())
 
     def _unhealthy(self) -> str | None:
         stuck, silent = self.controller.stuck_for, self.watches.silent_for
@@ -140,14 +146,12 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
     )
 
     def on_news(address: str, news: http.News) -> None:
-        if news in (http.News.DOWN, http.News.UP):
-            metrics.provider_circuit(address, news is http.News.DOWN)
         looks.look_at(address, rouse=news is http.News.CLOCK_SET)
 
     known = registry.Registry(
         clock=clock,
         settings=settings.providers,
-        observe=metrics.provider_request,
+        meter=metrics,
         on_news=on_news,
         hosts=settings.hosts,
         api_server=cluster.endpoint,
@@ -166,6 +170,7 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
             workers=settings.workers,
         )
         looks = providers.ProviderWatch(cluster, clock, supplies, controller, journal)
+        _measure(metrics, controller, looks)
         yield Operator(
             settings=settings,
             metrics=metrics,
@@ -179,6 +184,16 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
     finally:
         await supplies.aclose()
         await cluster.aclose()
+
+
+def _measure(metrics: Metrics, controller: loop.Controller, looks: providers.ProviderWatch) -> None:
+    """What metrics ask for when somebody asks for metrics."""
+    metrics.read(catalogue.QUEUE, DynamicLease.KIND, by=lambda: controller.depth)
+    metrics.read(catalogue.QUEUE, LeaseProvider.KIND, by=lambda: looks.depth)
+    metrics.read(catalogue.CLUSTER_UP, by=lambda: controller.reaches_cluster)
+    metrics.read(catalogue.LEADER, by=lambda: True)  # one replica
+    versions = leaseholder.__version__, platform.python_version(), metadata.version("kopf")
+    metrics.read(catalogue.BUILD, *versions, by=lambda: True)
 
 
 def _in_force(settings: Settings, installation: str) -> dict[str, object]:

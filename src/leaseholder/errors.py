@@ -18,11 +18,27 @@
 """
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 from leaseholder.api.conditions import Reason
 
 _LONGEST: Final = 4000
+
+
+class Outcome(StrEnum):
+    """How an issue, a renewal or a revocation ended: one of few words, as metrics have each."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    """The provider won't: a right, the source, the ttl, the end of a lease's longest life."""
+    GONE = "gone"
+    """The provider has no such lease."""
+    THROTTLED = "throttled"
+    UNAVAILABLE = "unavailable"
+    """There was no usable answer, and nothing was done."""
+    UNCLEAR = "unclear"
+    """There was no usable answer, or it isn't confirmed: it may have been done."""
 
 
 class EdgeError(Exception):
@@ -45,6 +61,11 @@ class EdgeError(Exception):
 class ProviderError(EdgeError):
     """The provider didn't do what was asked."""
 
+    @property
+    def outcome(self) -> Outcome:
+        """How what was asked ended."""
+        return Outcome.REFUSED
+
 
 class Unavailable(ProviderError):
     """No usable answer: refused, reset, timed out, 5xx, not JSON.
@@ -63,9 +84,19 @@ class Unavailable(ProviderError):
         super().__init__(reason, sentence, retry_after=retry_after)
         self.sent = sent
 
+    @property
+    def outcome(self) -> Outcome:
+        """How what was asked ended."""
+        return Outcome.UNCLEAR if self.sent else Outcome.UNAVAILABLE
+
 
 class Throttled(ProviderError):
     """Too many requests; nothing was done."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """How what was asked ended."""
+        return Outcome.THROTTLED
 
 
 class Denied(ProviderError):
@@ -92,6 +123,11 @@ class LeaseGone(ProviderError):
     ) -> None:
         super().__init__(reason, sentence, retry_after=retry_after)
         self.certain = certain
+
+    @property
+    def outcome(self) -> Outcome:
+        """How what was asked ended."""
+        return Outcome.GONE
 
 
 class CannotExtend(ProviderError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol
 
-from leaseholder import changes
+from leaseholder import changes, errors
 from leaseholder.api import conditions, lease, names, provider, record, refs
 from leaseholder.secrecy import Credentials, Hidden
 
@@ -186,6 +186,10 @@ class Provider(Protocol):
         ...
 
 
+ProviderName = tuple[str, str, str]
+"""Kind, namespace (empty for a ClusterLeaseProvider) and name of a provider object."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderObject:
     """A LeaseProvider or ClusterLeaseProvider, told by its uid from one made again."""
@@ -195,6 +199,18 @@ class ProviderObject:
     """Empty for a ClusterLeaseProvider."""
     name: str
     uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the connections to a provider show at a moment."""
+
+    circuit_open: bool
+    """Requests are held back, because the provider doesn't answer."""
+    budget_used: float | None
+    """Share of the requests of a minute that is used up, 0 to 1; None: no bound is known."""
+    clock_skew: int
+    """Provider's clock minus ours at its last answer, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -563,33 +579,55 @@ class Clock(Protocol):
 # ---------------------------------------------------------------------------- telemetry
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What a look at a DynamicLease showed; moments are the provider's, in UTC."""
+
+    ready: bool | None
+    """None: there is no such DynamicLease any more."""
+    reason: conditions.Reason
+    """Of Ready."""
+    issued_at: datetime | None = None
+    expires_at: datetime | None = None
+    renews_at: datetime | None = None
+    """Of the lease whose credentials are in the Secret."""
+    leases: Sequence[tuple[str, record.State, ProviderName]] = ()
+    """Each lease on record: its record, its state, where it was issued."""
+    pending_since: datetime | None = None
+    """Since when status says that a lease is to be revoked (our clock)."""
+
+
 class Meter(Protocol):
     """Where figures go; names of leases, never values of theirs."""
 
-    def minted(self, outcome: str) -> None:
-        """A mint ended: ``ok`` or a reason."""
+    def issued(self, by: ProviderName, outcome: errors.Outcome, *, replaces: bool) -> None:
+        """An issue ended; ``replaces``: the lease takes another one's place."""
         ...
 
-    def renewed(self, outcome: str) -> None:
-        """An extension ended: ``ok`` or a reason."""
+    def renewed(self, by: ProviderName, outcome: errors.Outcome) -> None:
+        """A renewal ended."""
         ...
 
-    def revoked(self, outcome: str) -> None:
-        """A revocation ended: ``ok`` (confirmed gone) or a reason."""
+    def revoked(self, by: ProviderName, outcome: errors.Outcome) -> None:
+        """A revocation ended; ``OK``: the provider confirms that the lease is gone."""
         ...
 
-    def observed(
-        self,
-        holder: record.Holder,
-        records: Sequence[record.LeaseRecord],
-        expires_at: datetime | None,
-        ready: bool,
-    ) -> None:
+    def observed(self, holder: record.Holder, figures: Figures) -> None:
         """A DynamicLease was looked at."""
         ...
 
     def forget(self, holder: record.Holder) -> None:
         """A DynamicLease is gone, and nothing of it is left on record."""
+        ...
+
+    def provider_observed(
+        self, ref: ProviderName, ready: bool | None, reason: conditions.Reason
+    ) -> None:
+        """A provider object was looked at, or seen for the first time (None: not looked at)."""
+        ...
+
+    def forget_provider(self, ref: ProviderName) -> None:
+        """A provider object is gone."""
         ...
 
     def late(self, seconds: float) -> None:

@@ -214,7 +214,7 @@ class Soak:
         found["LeaseRecord"] = sum(r["spec"]["for"]["name"] not in self._ids for r in records)
         figures = await asyncio.to_thread(self._site.operator.metrics)
         for name, value in figures.items():
-            if name.startswith(("leaseholder_unreadable_objects", "leaseholder_provider_circuits")):
+            if name.startswith(("leaseholder_unreadable_objects", "leaseholder_provider_circuit")):
                 found[name] = int(value)
         told = [v for n, v in figures.items() if n.startswith("leaseholder_dynamic_leases{")]
         found["DynamicLeases in metrics"] = int(sum(told)) - HELD

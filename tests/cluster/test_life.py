@@ -267,14 +267,20 @@ async def test_metrics_show_leases_expiry_and_deeds(site: sites.Site) -> None:
     await site.renewals("measured", 1)
     found = await site.renewals("measured", 2)
     metrics = site.operator.metrics()
-    assert metrics['leaseholder_leases{state="Held"}'] >= 1
+    provider = (
+        f'provider="infisical",provider_kind="LeaseProvider",provider_namespace="{site.namespace}"'
+    )
+    assert metrics[f'leaseholder_leases{{{provider},state="Held"}}'] >= 1
+    ready = f'{{name="measured",namespace="{site.namespace}",reason="Ready"}}'
+    assert metrics[f"leaseholder_dynamic_lease_ready{ready}"] == 1
     label = f'{{name="measured",namespace="{site.namespace}"}}'
-    expiry = metrics[f"leaseholder_lease_expiry_timestamp_seconds{label}"]
+    expiry = metrics[f"leaseholder_dynamic_lease_expiry_timestamp_seconds{label}"]
     told = datetime.datetime.fromisoformat(_lease(found)["expiresAt"]).timestamp()
     assert abs(expiry - told) <= 10
-    assert metrics['leaseholder_renewals_total{outcome="ok"}'] >= 2
-    assert metrics['leaseholder_mints_total{outcome="ok"}'] >= 1
-    assert any(name.startswith("leaseholder_provider_requests_total") for name in metrics)
+    assert metrics[f'leaseholder_renewals_total{{outcome="ok",{provider}}}'] >= 2
+    assert metrics[f'leaseholder_issues_total{{outcome="ok",{provider}}}'] >= 1
+    assert metrics[f'leaseholder_provider_requests_total{{outcome="ok",{provider}}}'] >= 3
+    assert metrics[f"leaseholder_provider_circuit_open{{{provider}}}"] == 0
     assert site.operator.answers("/healthz")
     assert site.operator.answers("/readyz")
 

@@ -23,7 +23,7 @@ IMPATIENT = {
     "LEASEHOLDER_INFISICAL__READ_TIMEOUT_SECONDS": "1",
 }
 MANY = 20
-OPEN = "leaseholder_provider_circuits_open{"
+OPEN = "leaseholder_provider_circuit_open{"
 Cut = collections.abc.Callable[[faults.Faults], object]
 
 

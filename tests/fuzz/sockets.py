@@ -84,9 +84,7 @@ def new_registry(seconds: float = 5.0) -> registry.Registry:
     """As the operator makes one; answers are waited for so long."""
     waits = {"read_timeout_seconds": seconds, "write_timeout_seconds": seconds}
     settings = provider_settings.ProviderSettings.model_validate({"infisical": waits})
-    return registry.Registry(
-        clock=clocks.SystemClock(), settings=settings, observe=lambda *_: None, hosts=ALLOWED
-    )
+    return registry.Registry(clock=clocks.SystemClock(), settings=settings, hosts=ALLOWED)
 
 
 async def played(

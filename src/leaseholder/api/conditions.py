@@ -113,6 +113,14 @@ class Reason(StrEnum):
     INTERNAL = "InternalError"
 
 
+def reason_of(text: str) -> Reason:
+    """A reason that status or a record tells, maybe in the words of another version of ours."""
+    try:
+        return Reason(text)
+    except ValueError:
+        return Reason.INTERNAL
+
+
 Verdict = Literal["True", "False", "Unknown"]
 
 

@@ -27,6 +27,11 @@ class State(StrEnum):
     REVOKING = "Revoking"
     ABANDONED = "Abandoned"
 
+    @property
+    def pending(self) -> bool:
+        """Whether the lease is still to be revoked."""
+        return self in (State.REVOKING, State.ABANDONED)
+
 
 class Holder(base.Model):
     """The DynamicLease that a lease was minted for; its uid tells it from a namesake."""
@@ -60,6 +65,11 @@ class RecordProvider(base.Model):
     """What else of the provider object says where the lease is: namespace, exclusive."""
     auth_ref: _Free = Field(default_factory=dict)
     """References to the credentials that made the lease: names, never values."""
+
+    @property
+    def ref(self) -> tuple[str, str, str]:
+        """Kind, namespace and name of the provider object."""
+        return self.kind, self.namespace, self.name
 
 
 class RecordSpec(base.Model):

@@ -171,7 +171,7 @@ class Api:
         body: Body | None,
         limit: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
-        self._observe(verb, place.resource)
+        self._observe(verb, place.label)
         login = self._login
         await login.refresh()
         try:

@@ -16,6 +16,13 @@ class Place:
     """As in RBAC rules: ``secrets``, ``dynamicleases/status``."""
     namespace: str
     name: str
+    kinds: bool = False
+    """It is what the API server knows of a group, which is no resource."""
+
+    @property
+    def label(self) -> str:
+        """What to call it in metrics, in one word."""
+        return "apiresources" if self.kinds else self.resource
 
     def __str__(self) -> str:
         named = f"{self.resource} {self.name}" if self.name else self.resource
@@ -42,7 +49,7 @@ _APPS: Final = "/apis/apps/v1"
 _ARGO: Final = "/apis/argoproj.io/v1alpha1"
 _OURS: Final = f"/apis/{names.API_VERSION}"
 
-KINDS: Final = Place(_OURS, "the kinds of leaseholder.dev", "", "")
+KINDS: Final = Place(_OURS, "the kinds of leaseholder.dev", "", "", kinds=True)
 """What the API server knows of our group."""
 
 SECRETS: Final = Resource(_CORE, "secrets")

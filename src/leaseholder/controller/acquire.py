@@ -70,7 +70,7 @@ class Acquirer:
         if not await self._stands(view, posted):
             await self.cluster.delete_record(posted)
             return
-        issued = await self._issue(adapter, posted)
+        issued = await self._issue(adapter, posted, replaces=step.reason in _BECAUSE)
         view.memory.uids[posted.name] = posted.metadata.uid
         view.memory.leases[posted.name] = issued.lease
         view.memory.credentials[posted.name] = issued.credentials
@@ -172,19 +172,18 @@ class Acquirer:
             return False
         return names.FINALIZER in now.metadata.finalizers
 
-    async def _issue(self, adapter: ports.Provider, posted: LeaseRecord) -> ports.Issued:
+    async def _issue(
+        self, adapter: ports.Provider, posted: LeaseRecord, *, replaces: bool
+    ) -> ports.Issued:
+        by = posted.spec.provider.ref
         try:
             issued = await adapter.issue(attempt_of(posted))
-        except errors.Unavailable as error:
-            self.meter.minted(error.reason)
-            if not error.sent:
+        except errors.ProviderError as error:
+            self.meter.issued(by, error.outcome, replaces=replaces)
+            if error.outcome is not errors.Outcome.UNCLEAR:
                 await self.cluster.delete_record(posted)
             raise
-        except errors.ProviderError as error:
-            self.meter.minted(error.reason)
-            await self.cluster.delete_record(posted)
-            raise
-        self.meter.minted("ok")
+        self.meter.issued(by, errors.Outcome.OK, replaces=replaces)
         return issued
 
     async def _claimed(

@@ -47,6 +47,10 @@ class Line(Generic[K]):
         """When the next one is due that isn't parked."""
         return self._queue.next_due()
 
+    def waiting(self, now: float) -> int:
+        """How many are due and wait for a worker."""
+        return self._queue.due(now) + sum(len(parked) for parked in self._parked.values())
+
     def take(self, now: float) -> tuple[K, float] | None:
         """What a worker is to do now, and since when it has been due; None: nothing."""
         while (queue := self._most_urgent(now)) is not None:

@@ -26,7 +26,7 @@ from leaseholder.controller.entry import Entry, wishes
 from leaseholder.controller.observe import Observer, failure_of
 from leaseholder.controller.perform import Performer
 from leaseholder.controller.supplies import Ref
-from leaseholder.core import contents, project, schedule, steps
+from leaseholder.core import contents, figures, project, schedule, steps
 from leaseholder.core.decide import decide
 from leaseholder.core.view import View
 
@@ -152,6 +152,16 @@ class Controller:
         due = self._line.next_due()
         now = self.clock.monotonic()
         return 0.0 if due is None or due > now else now - max(due, self._progress)
+
+    @property
+    def depth(self) -> int:
+        """How many DynamicLeases are due and wait for a worker."""
+        return self._line.waiting(self.clock.monotonic())
+
+    @property
+    def reaches_cluster(self) -> bool:
+        """Whether the API server answers, as far as is known."""
+        return self._away_since is None
 
     async def run(self) -> None:
         """Work until ``stop``; returns when all workers are done."""
@@ -386,13 +396,10 @@ class Controller:
 
     def _measure(self, entry: Entry, view: View) -> None:
         held = view.delivered
-        ready = view.lease is not None and conditions.is_true(
-            view.lease.status.conditions, ConditionType.READY
-        )
         expiry = view.expiry(held) if held is not None else None
         left = (expiry - view.now).total_seconds() if expiry is not None else None
         entry.expires = view.monotonic + left if left is not None else None
-        self.meter.observed(view.holder, view.records, expiry, ready)
+        self.meter.observed(view.holder, figures.figures(view))
 
     async def _rest(
         self, holder: record.Holder, entry: Entry, view: View, until: datetime | None

@@ -83,6 +83,8 @@ class Payer:
             status = await self._revoked(view, step, adapter)
         except errors.LeaseGone:
             status = debts.after_gone(view, record)
+            if status is not None:
+                self.meter.revoked(record.spec.provider.ref, errors.Outcome.GONE)
         except errors.ProviderError as error:
             await self._failed(view, record, error)
             return
@@ -114,12 +116,13 @@ class Payer:
             await adapter.inspect(lease)
         answer = await adapter.revoke(lease, force=step.force)
         if not answer.done:
-            self.meter.revoked(answer.reason)
+            self.meter.revoked(record.spec.provider.ref, errors.Outcome.REFUSED)
             return debts.after_failure(view, record, answer.reason)
         try:
             await adapter.inspect(lease)
         except errors.LeaseGone:
             return None
+        self.meter.revoked(record.spec.provider.ref, errors.Outcome.UNCLEAR)
         return debts.after_answer(view, record)
 
     async def _delivered_after_all(
@@ -133,7 +136,7 @@ class Payer:
 
     async def _paid(self, view: View, record: LeaseRecord) -> None:
         await self.cluster.delete_record(record)
-        self.meter.revoked("ok")
+        self.meter.revoked(record.spec.provider.ref, errors.Outcome.OK)
         reason = record.status.revoke.reason if record.status.revoke is not None else ""
         change = changes.of_record(changes.Kind.REVOKED, record, reason=reason)
         await self.chronicle.tell(view.lease, change)
@@ -141,7 +144,7 @@ class Payer:
     async def _failed(self, view: View, record: LeaseRecord, error: errors.ProviderError) -> None:
         view.memory.poked = False
         reason = Reason.AUTH_GONE if error.reason == Reason.AUTH_MISSING else error.reason
-        self.meter.revoked(reason)
+        self.meter.revoked(record.spec.provider.ref, error.outcome)
         if isinstance(error, errors.Unavailable) and error.retry_after is not None:
             status = debts.held_back(view, record, reason, error.retry_after)
         else:

@@ -188,11 +188,11 @@ class Performer:
             await self._prolong(view, step)
             memory.failure = None
         except errors.LeaseGone as error:
-            self.meter.renewed(error.reason)
+            self.meter.renewed(step.record.spec.provider.ref, error.outcome)
             memory.looked[name] = view.now
             memory.gone_since.setdefault(name, view.now)
         except errors.ProviderError as error:
-            self.meter.renewed(error.reason)
+            self.meter.renewed(step.record.spec.provider.ref, error.outcome)
             memory.failure = failure_of(error)
             if error.reason == Reason.CANNOT_EXTEND:
                 memory.unextendable.add(name)
@@ -201,12 +201,12 @@ class Performer:
         try:
             await self._prolong(view, step)
         except errors.LeaseGone as error:
-            self.meter.renewed(error.reason)
+            self.meter.renewed(step.record.spec.provider.ref, error.outcome)
             await self._gone(view, step.record, tell=True, certain=error.certain)
         except errors.CannotExtend as error:
             await self._cannot_extend(view, dl, step, error)
         except errors.ProviderError as error:
-            self.meter.renewed(error.reason)
+            self.meter.renewed(step.record.spec.provider.ref, error.outcome)
             raise
 
     async def _prolong(self, view: View, step: steps.Extend) -> None:
@@ -222,12 +222,12 @@ class Performer:
             told=told,
         )
         view.memory.renew_handled = step.nonce or view.memory.renew_handled
-        self.meter.renewed("ok")
+        self.meter.renewed(step.record.spec.provider.ref, errors.Outcome.OK)
 
     async def _cannot_extend(
         self, view: View, dl: DynamicLease, step: steps.Extend, error: errors.CannotExtend
     ) -> None:
-        self.meter.renewed(error.reason)
+        self.meter.renewed(step.record.spec.provider.ref, error.outcome)
         if step.nonce:
             view.memory.renew_handled = step.nonce
             instead = f"; {plan.INSTEAD}" if error.reason == Reason.CANNOT_EXTEND else ""

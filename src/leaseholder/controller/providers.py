@@ -67,6 +67,11 @@ class ProviderWatch:
                 self._to_rouse.update([ref] if rouse else [])
         self._changed.set()
 
+    @property
+    def depth(self) -> int:
+        """How many providers are due and wait for their look."""
+        return self._line.waiting(self.clock.monotonic())
+
     async def offer(self, ref: Ref, version: Version | None) -> None:
         """A provider object was seen (``version``) or went (None).
 
@@ -79,6 +84,7 @@ class ProviderWatch:
             self._forget(ref)
         else:
             self._seen[ref] = version
+            self.controller.meter.provider_observed(ref, None, Reason.PENDING)
         self.supplies.invalidate(ref)
         self._line.offer(ref, self.clock.monotonic())
         self._changed.set()
@@ -89,6 +95,7 @@ class ProviderWatch:
         uid, _ = self._seen.pop(ref, ("", 0))
         self.supplies.gone(uid)
         self.journal.forget(uid)
+        self.controller.meter.forget_provider(ref)
         self._failures.pop(ref, None)
         self._addresses.pop(ref, None)
         self._to_rouse.discard(ref)
@@ -145,6 +152,8 @@ class ProviderWatch:
         health, failure = await self._health(ref, known)
         address = self._addresses.get(ref)
         status = _status(known, address, health, failure, self.clock)
+        reason = Reason.READY if failure is None else failure.reason
+        self.controller.meter.provider_observed(ref, failure is None, reason)
         await self._tell(ref, known, status)
         if failure is None:
             self._failures.pop(ref, None)

@@ -81,12 +81,12 @@ class Mover:
             self._later(view, step, schedule.LOOK_AGAIN)
             raise
         except errors.ProviderError as error:
-            self.meter.renewed(error.reason)
+            self.meter.renewed(record.spec.provider.ref, error.outcome)
             if isinstance(error, errors.CannotExtend) and error.reason != Reason.RENEWAL_TOO_SOON:
                 memory.unextendable.add(record.name)
             self._later(view, step, error.retry_after)
             return
-        self.meter.renewed("ok")
+        self.meter.renewed(record.spec.provider.ref, errors.Outcome.OK)
         memory.sustain_at.pop(record.name, None)
         status = record.status.model_copy(update={"expires_at": lease.expires_at})
         await self.cluster.update_record(record, status)

@@ -30,8 +30,7 @@ CLOSE_AFTER: Final = 180.0
 """Seconds after which a replaced adapter's last request must be over."""
 
 Build = Callable[[ports.Access, ports.Credentialing], ports.Provider]
-Ref = tuple[str, str, str]
-"""Kind, namespace (empty for a ClusterLeaseProvider) and name."""
+Ref = ports.ProviderName
 _Read = asyncio.Task[provider.AnyProvider | None]
 """A provider object that was read, or is being read."""
 

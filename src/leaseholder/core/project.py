@@ -92,7 +92,9 @@ def notes(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> tuple
             continue
         good = kind is ConditionType.READY and now.reason in _GOOD
         text = now.message or now.reason
-        told.append(ports.Note("Normal" if good else "Warning", _reason(now.reason), text))
+        told.append(
+            ports.Note("Normal" if good else "Warning", conditions.reason_of(now.reason), text)
+        )
     return tuple(told)
 
 
@@ -124,14 +126,6 @@ def _forced(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> por
     owed = conditions.find(new.conditions, ConditionType.REVOCATION_PENDING)
     left = owed.message if owed is not None and owed.message else "no lease is to be revoked"
     return ports.Note("Normal", Reason.FORCED, f"{names.FORCE} is acted on: {left}")
-
-
-def _reason(text: str) -> Reason:
-    """A reason that status or a record tells, maybe in the words of another version of ours."""
-    try:
-        return Reason(text)
-    except ValueError:
-        return Reason.INTERNAL
 
 
 def _lease(view: View, dl: lease.DynamicLease, held: LeaseRecord) -> lease.LeaseStatus:
@@ -215,7 +209,7 @@ def _trouble(view: View, dl: lease.DynamicLease, retry: lease.Retry | None) -> F
     before = conditions.find(dl.status.conditions, kind)
     stalled = conditions.is_true(dl.status.conditions, kind)
     return Failure(
-        reason=_reason(retry.reason),
+        reason=conditions.reason_of(retry.reason),
         sentence=before.message if before is not None else "",
         permanent=stalled,
     )
@@ -300,7 +294,7 @@ def _rollout(view: View, dl: lease.DynamicLease) -> rollout.Verdict | None:
     now = rollout.verdict(view, dl)
     if now is not None or known is None:
         return now
-    return known.status == "True", _reason(known.reason), known.message
+    return known.status == "True", conditions.reason_of(known.reason), known.message
 
 
 def _waiting(view: View, dl: lease.DynamicLease, trouble: Failure | None) -> tuple[Reason, str]:
@@ -362,7 +356,7 @@ def _owed(view: View) -> tuple[bool, Reason, str]:
         ),
         "",
     )
-    reason = _reason(last) if last else Reason.OWED
+    reason = conditions.reason_of(last) if last else Reason.OWED
     word = "lease is" if len(owing) == 1 else "leases are"
     message = f"{len(owing)} {word} still to be revoked"
     given_up = [r.name for r in owing if r.state == State.ABANDONED]

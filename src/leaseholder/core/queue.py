@@ -75,6 +75,11 @@ class DueQueue(Generic[K]):
         self._ripen(now)
         return self._due[0][0] if self._due else None
 
+    def due(self, now: float) -> int:
+        """How many keys ``pop`` would give one after the other."""
+        self._ripen(now)
+        return sum(self._stands(entry) for entry in self._due)
+
     def pop(self, now: float) -> tuple[K, float] | None:
         """Take the most urgent of the keys that are due, None where none is.
 

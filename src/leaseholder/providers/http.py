@@ -221,10 +221,12 @@ class Http:
         async with self._clients.current() as client:
             return await self._exchange(client, request, bearer, number)
 
+    def reading(self) -> ports.Reading:
+        """What metrics show of the connections now."""
+        return ports.Reading(self._circuit.is_open, self._pace.used(), self.clock.skew)
+
     async def aclose(self) -> None:
         """Close all connections."""
-        if self._circuit.is_open:
-            self._tell(News.UP)
         await self._clients.aclose()
 
     def _may_send(self, request: Request) -> None:

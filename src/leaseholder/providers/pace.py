@@ -49,6 +49,17 @@ class Pace:
         until = max(self._until[category], reserved)
         return max(0.0, until - now, self._budget(now, _SHARE[rank]))
 
+    def used(self) -> float | None:
+        """The share of the budget that is used up, 0 to 1; None where no bound is known."""
+        now = self._clock.monotonic()
+        if any(until > now for until in self._until.values()):
+            return 1.0
+        shares = [1 - left for left, renewed in self._quota.values() if renewed > now]
+        if self._per_minute is not None:
+            self._budget(now, 1.0)  # lets go what was sent before this minute
+            shares.append(len(self._sent) / self._per_minute)
+        return min(1.0, max(shares)) if shares else None
+
     def sent(self) -> None:
         """Count a request that is sent now."""
         if self._per_minute is not None:

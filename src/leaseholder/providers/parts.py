@@ -27,6 +27,8 @@ class Parts:
     """Told of each request."""
     on_news: http.OnNews | None = None
     """Told what happens to the provider."""
+    connected: Callable[[Callable[[], ports.Reading]], None] = lambda read: None
+    """Told what reads the connections."""
     hosts: Hosts = ANY_NAME
     """What may be connected to."""
     api_server: dialing.Endpoint | None = None
@@ -44,7 +46,7 @@ class Parts:
         Args:
             is_up: whether an answer shows a server that works, whatever it says.
         """
-        return http.Http(
+        made = http.Http(
             base_url=self.base_url,
             limits=self.access.spec.limits,
             credentialing=self.credentialing,
@@ -56,3 +58,5 @@ class Parts:
             transport=self.transport,
             room=self.room,
         )
+        self.connected(made.reading)
+        return made

@@ -3,8 +3,10 @@
 A provider is registered here: its address in one spelling, and how its adapter is built.
 """
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from leaseholder import errors, ports
@@ -22,6 +24,22 @@ _TAILS: Final = {"infisical": ("/api",), "phase": ("/v1",), "openbao": ("/v1",)}
 """How people end a server's url; it makes no other server of it."""
 
 
+class Meter(Protocol):
+    """Where figures of providers go."""
+
+    def provider_request(
+        self, by: ports.ProviderName, operation: str, outcome: str, seconds: float, /
+    ) -> None:
+        """A request ended; ``outcome`` is one of ``failures.Outcome``."""
+        ...
+
+    def provider_connected(
+        self, by: ports.ProviderName, read: Callable[[], ports.Reading], /
+    ) -> None:
+        """There are new connections, which ``read`` reads."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
     """Builds the adapters of one process.
@@ -31,7 +49,7 @@ class Registry:
 
     clock: ports.Clock
     settings: known.ProviderSettings
-    observe: http.Observe
+    meter: Meter | None = None
     on_news: http.OnNews | None = None
     hosts: Hosts = ANY_NAME
     """Where providers may be."""
@@ -53,12 +71,15 @@ class Registry:
         """
         base_url = address(access.spec)
         self.hosts.check(base_url)
+        meter, of = self.meter, access.of
+        name = of.kind, of.namespace, of.name
         parts = Parts(
             access=access,
             credentialing=credentialing,
             base_url=base_url,
             clock=self.clock,
-            observe=self.observe,
+            observe=functools.partial(meter.provider_request, name) if meter else _unobserved,
+            connected=functools.partial(meter.provider_connected, name) if meter else _unobserved,
             on_news=self.on_news,
             hosts=self.hosts,
             api_server=self.api_server,
@@ -90,6 +111,10 @@ def address(spec: provider.ProviderSpec) -> str:
     if found is None:
         raise unusable()
     return roots.root(found) if spec.phase is not None else found
+
+
+def _unobserved(*_: object) -> None:
+    """Count nothing."""
 
 
 def _unknown() -> errors.Invalid:

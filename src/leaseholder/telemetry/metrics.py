@@ -1,170 +1,215 @@
-"""Prometheus metrics. Labels are names and reasons; nothing here can carry a credential.
+"""Figures as they come in, kept in plain dictionaries until somebody asks for them.
 
-Names and units follow https://prometheus.io/docs/practices/naming/.
+Whoever may write in one namespace can make any number of LeaseProviders; only so many of each
+namespace have series of their own, and what an object had goes with it. Names are labels and
+nothing else is: no text, no lease id, no address. ``exposition`` makes the answer, in a thread of
+its own, from a ``Snapshot``.
 """
 
-import contextlib
-from collections import Counter as Tally
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+import bisect
+import collections
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
-import prometheus_client
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from leaseholder import errors, ports
+from leaseholder.api.conditions import Reason
+from leaseholder.api.record import Holder
+from leaseholder.telemetry import catalogue
+from leaseholder.telemetry.catalogue import Family, Labels
 
-from leaseholder.api.record import Holder, LeaseRecord, State
+MOST_OF_NAMESPACE: Final = 32
+"""So many providers of a namespace have series of their own."""
+OTHERS: Final = ("*", "*", "*")
+"""The labels of all other providers together; no object can have such a name."""
+Read = Callable[[], ports.Reading]
 
-_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 100)
+
+@dataclass(slots=True)
+class Histogram:
+    """How many of what was observed were that long."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(catalogue.SECONDS) + 1))
+    """One for each bucket, not added up; the last for what is beyond all bounds."""
+    total: float = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one."""
+        self.counts[bisect.bisect_left(catalogue.SECONDS, seconds)] += 1
+        self.total += seconds
+
+    def copy(self) -> "Histogram":
+        """The same at this moment."""
+        return Histogram(self.counts.copy(), self.total)
+
+
+@dataclass(slots=True)
+class Provider:
+    """What is known of one provider object, or of all that have no series of their own."""
+
+    ready: bool | None = None
+    """None: it wasn't looked at yet."""
+    reason: Reason = Reason.PENDING
+    counts: collections.Counter[tuple[Family, str]] = field(default_factory=collections.Counter)
+    """By metric and outcome."""
+    latency: dict[str, Histogram] = field(default_factory=dict)
+    """By operation."""
+    reading: Callable[[], Read | None] = lambda: None
+    """Gives what reads its connections, as long as those are there."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class Seen:
     """What the last look at one DynamicLease showed."""
 
-    states: tuple[State, ...]
-    expires_at: datetime | None
-    ready: bool
+    figures: ports.Figures
+    pending: Mapping[str, float]
+    """Since when each of its records is to be revoked (seconds since the epoch)."""
 
 
-class _Leases(Collector):
-    """Gauges over all DynamicLeases, counted when they are asked for."""
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All figures at one moment; nothing in it changes any more."""
 
-    def __init__(self) -> None:
-        self.seen: dict[Holder, _Seen] = {}
-
-    def collect(self) -> Iterable[Metric]:
-        """One family for records by state, one for DynamicLeases, one for expiries."""
-        states = Tally(state for seen in self.seen.values() for state in seen.states)
-        leases = GaugeMetricFamily(
-            "leaseholder_leases", "Leases on record, by state.", labels=["state"]
-        )
-        for state in State:
-            leases.add_metric([state], states[state])
-        ready = GaugeMetricFamily(
-            "leaseholder_dynamic_leases", "DynamicLeases, by readiness.", labels=["ready"]
-        )
-        for verdict in (True, False):
-            count = sum(seen.ready is verdict for seen in self.seen.values())
-            ready.add_metric([str(verdict).lower()], count)
-        expiry = GaugeMetricFamily(
-            "leaseholder_lease_expiry_timestamp_seconds",
-            "When the credentials in the Secret end, seconds since the epoch.",
-            labels=["namespace", "name"],
-        )
-        # By name: a namesake may be seen before its forerunner is forgotten.
-        ends = {(h.namespace, h.name): s.expires_at for h, s in self.seen.items() if s.expires_at}
-        for labels, end in ends.items():
-            expiry.add_metric(labels, end.timestamp())
-        return [leases, ready, expiry]
+    leases: Mapping[Holder, Seen]
+    providers: Mapping[ports.ProviderName, Provider]
+    readings: Mapping[ports.ProviderName, ports.Reading]
+    lateness: Histogram
+    values: Mapping[Family, Mapping[Labels, float]]
+    """Everything that is one number."""
 
 
 class Metrics:
-    """``ports.Meter`` on a Prometheus registry of its own."""
+    """``ports.Meter``, and what the adapters tell."""
 
-    def __init__(self) -> None:
-        self.registry = prometheus_client.CollectorRegistry()
-        self._leases = _Leases()
-        self.registry.register(self._leases)
-        self._mints = self._counter("mints", "Mints, by outcome.", "outcome")
-        self._renewals = self._counter("renewals", "Extensions, by outcome.", "outcome")
-        self._revocations = self._counter("revocations", "Revocations, by outcome.", "outcome")
-        self._requests = self._counter(
-            "provider_requests", "Requests to providers.", "operation", "outcome"
-        )
-        self._cluster = self._counter(
-            "cluster_requests", "Requests to the API server.", "verb", "resource"
-        )
-        self._open = Tally[str]()
-        self._circuits = prometheus_client.Gauge(
-            "leaseholder_provider_circuits_open",
-            "Providers that are down: requests are held back, but for trials.",
-            ["address"],
-            registry=self.registry,
-        )
-        self._unreadable = prometheus_client.Gauge(
-            "leaseholder_unreadable_objects",
-            "Objects that can't be read, at most a hundred of each namespace.",
-            ["kind"],
-            registry=self.registry,
-        )
-        self._request_seconds = prometheus_client.Histogram(
-            "leaseholder_provider_request_duration_seconds",
-            "How long requests to providers took.",
-            ["operation"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._late = prometheus_client.Histogram(
-            "leaseholder_lateness_seconds",
-            "How late due DynamicLeases were taken up.",
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        prometheus_client.ProcessCollector(registry=self.registry)
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        """Nothing is known yet.
 
-    def minted(self, outcome: str) -> None:
-        """A mint ended."""
-        self._mints.labels(outcome).inc()
+        Args:
+            wall: seconds since the epoch.
+        """
+        self._wall = wall
+        self._leases: dict[Holder, Seen] = {}
+        self._providers: dict[ports.ProviderName, Provider] = {OTHERS: Provider()}
+        self._own = collections.Counter[str]()
+        """How many providers of a namespace have series of their own."""
+        self._lateness = Histogram()
+        self._requests = collections.Counter[Labels]()
+        self._unreadable = dict.fromkeys(catalogue.UNREADABLE.known["kind"], 0)
+        self._read: dict[tuple[Family, Labels], Callable[[], float]] = {}
 
-    def renewed(self, outcome: str) -> None:
-        """An extension ended."""
-        self._renewals.labels(outcome).inc()
+    # ------------------------------------------------------------------------ ports.Meter
 
-    def revoked(self, outcome: str) -> None:
+    def issued(self, by: ports.ProviderName, outcome: errors.Outcome, *, replaces: bool) -> None:
+        """An issue ended; ``replaces``: the lease takes another one's place."""
+        self._count(by, catalogue.ISSUES, outcome)
+        if replaces:
+            self._count(by, catalogue.ROTATIONS, outcome)
+
+    def renewed(self, by: ports.ProviderName, outcome: errors.Outcome) -> None:
+        """A renewal ended."""
+        self._count(by, catalogue.RENEWALS, outcome)
+
+    def revoked(self, by: ports.ProviderName, outcome: errors.Outcome) -> None:
         """A revocation ended."""
-        self._revocations.labels(outcome).inc()
+        self._count(by, catalogue.REVOCATIONS, outcome)
 
-    def observed(
-        self,
-        holder: Holder,
-        records: Sequence[LeaseRecord],
-        expires_at: datetime | None,
-        ready: bool,
-    ) -> None:
+    def observed(self, holder: Holder, figures: ports.Figures) -> None:
         """A DynamicLease was looked at; ``forget`` takes it out again."""
-        self._leases.seen[holder] = _Seen(tuple(r.state for r in records), expires_at, ready)
+        before, now = self._leases.get(holder), self._wall()
+        known: Mapping[str, float] = before.pending if before is not None else {}
+        if before is None and figures.pending_since is not None:
+            now = figures.pending_since.timestamp()  # we were started meanwhile
+        pending = {name: known.get(name, now) for name, state, _ in figures.leases if state.pending}
+        self._leases[holder] = Seen(figures, pending)
 
     def forget(self, holder: Holder) -> None:
         """A DynamicLease is gone, and nothing of it is left on record."""
-        self._leases.seen.pop(holder, None)
+        self._leases.pop(holder, None)
+
+    def provider_observed(
+        self, ref: ports.ProviderName, ready: bool | None, reason: Reason
+    ) -> None:
+        """A provider was looked at, or seen for the first time (None)."""
+        known = self._providers.get(ref) or self._admit(ref)
+        if known is not None and (ready is not None or known.ready is None):
+            known.ready, known.reason = ready, reason
+
+    def forget_provider(self, ref: ports.ProviderName) -> None:
+        """A provider is gone, and so are its series."""
+        if self._providers.pop(ref, None) is not None:
+            self._own[ref[1]] -= 1
+            self._own += collections.Counter()  # without those that have none any more
 
     def late(self, seconds: float) -> None:
         """A due time was met that much late."""
-        self._late.observe(seconds)
+        self._lateness.observe(seconds)
 
-    def provider_request(self, operation: str, outcome: str, seconds: float) -> None:
-        """A request to a provider ended: ``outcome`` says how, in a word."""
-        self._requests.labels(operation, outcome).inc()
-        self._request_seconds.labels(operation).observe(seconds)
+    # --------------------------------------------------------------- what adapters tell
 
-    def provider_circuit(self, address: str, is_open: bool) -> None:
-        """The circuit of one more, or one less, provider at an address is open.
+    def provider_request(
+        self, by: ports.ProviderName, operation: str, outcome: str, seconds: float
+    ) -> None:
+        """A request to a provider ended; operation and outcome are words of the adapter's."""
+        known = self._providers.get(by) or self._providers[OTHERS]
+        known.counts[catalogue.REQUESTS, outcome] += 1
+        known.latency.setdefault(operation, Histogram()).observe(seconds)
 
-        An address stands among the labels only while one is: tenants choose addresses.
-        """
-        self._open[address] += 1 if is_open else -1
-        if self._open[address] > 0:
-            self._circuits.labels(address).set(self._open[address])
-            return
-        del self._open[address]
-        with contextlib.suppress(KeyError):
-            self._circuits.remove(address)
-
-    def unreadable(self, kind: str, number: int) -> None:
-        """So many objects of a kind can't be read."""
-        self._unreadable.labels(kind).set(number)
+    def provider_connected(self, by: ports.ProviderName, read: Read) -> None:
+        """There are new connections to a provider, which a bound method reads."""
+        known = self._providers.get(by) or self._admit(by)
+        if known is not None:
+            known.reading = weakref.WeakMethod(read)
 
     def cluster_request(self, verb: str, resource: str) -> None:
         """A request to the API server was made."""
-        self._cluster.labels(verb, resource).inc()
+        self._requests[verb, resource] += 1
 
-    def exposition(self) -> bytes:
-        """All metrics in the Prometheus text format."""
-        return prometheus_client.generate_latest(self.registry)
+    def unreadable(self, kind: str, number: int) -> None:
+        """So many objects of a kind can't be read."""
+        self._unreadable[kind] = number
 
-    def _counter(self, name: str, text: str, *labels: str) -> prometheus_client.Counter:
-        return prometheus_client.Counter(
-            f"leaseholder_{name}", text, labels, registry=self.registry
-        )
+    def read(self, family: Family, *labels: str, by: Callable[[], float]) -> None:
+        """Ask ``by`` for a gauge's value whenever somebody wants to know."""
+        self._read[family, labels] = by
+
+    # ---------------------------------------------------------------------------- reading
+
+    def snapshot(self) -> Snapshot:
+        """All figures as they are; quick, also with ten thousand DynamicLeases."""
+        values: dict[Family, dict[Labels, float]] = {
+            catalogue.CLUSTER_REQUESTS: dict(self._requests),
+            catalogue.UNREADABLE: {(kind,): n for kind, n in self._unreadable.items()},
+        }
+        for (family, labels), read in self._read.items():
+            values.setdefault(family, {})[labels] = read()
+        copies = {
+            ref: Provider(
+                known.ready,
+                known.reason,
+                known.counts.copy(),
+                {name: one.copy() for name, one in known.latency.items()},
+            )
+            for ref, known in self._providers.items()
+        }
+        readings = {
+            ref: reading()
+            for ref, known in self._providers.items()
+            if (reading := known.reading()) is not None
+        }
+        return Snapshot(self._leases.copy(), copies, readings, self._lateness.copy(), values)
+
+    def _count(self, by: ports.ProviderName, family: Family, outcome: errors.Outcome) -> None:
+        known = self._providers.get(by) or self._providers[OTHERS]
+        known.counts[family, outcome] += 1
+
+    def _admit(self, ref: ports.ProviderName) -> Provider | None:
+        """Give a provider series of its own, if its namespace may have more of them."""
+        namespace = ref[1]
+        if namespace and self._own[namespace] >= MOST_OF_NAMESPACE:
+            return None
+        self._own[namespace] += 1
+        self._providers[ref] = Provider()
+        return self._providers[ref]

@@ -2,9 +2,12 @@
 
 Whoever reaches the port may open connections and send nothing, or read slowly. So there are few
 connections, none lives long, and where one is too many the oldest goes: a probe gets through.
+Metrics of ten thousand leases are megabytes: a thread makes them, once for all who ask within a
+second, and they are sent in pieces, so that a slow reader keeps no copy.
 """
 
 import asyncio
+import gzip
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,13 +16,18 @@ from typing import Final
 
 from aiohttp import web
 
+from leaseholder.telemetry import exposition
+
 MOST: Final = 64
 """Connections at once."""
 LIFETIME: Final = 20.0
 FRESH: Final = 1.0
-"""Seconds for which metrics are handed out as they are: to gather them takes the loop a while."""
+"""Seconds for which metrics are handed out as they are: to make them takes a while."""
+_PIECE: Final = 64 * 2**10
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Gather = Callable[[], Callable[[str], bytes]]
+"""Called in the event loop; what it gives is called in a thread, with the content type wanted."""
 Check = Callable[[], str | None]
 """None when well, else what is wrong."""
 
@@ -32,7 +40,7 @@ class CannotListen(Exception):
 async def serving(
     address: str,
     *,
-    metrics: Callable[[], bytes],
+    metrics: Gather,
     healthy: Check,
     ready: Check,
     lifetime: float = LIFETIME,
@@ -41,7 +49,7 @@ async def serving(
 
     Args:
         address: ``host:port`` to listen at; port 0 takes a free one.
-        metrics: the metrics in the Prometheus text format.
+        metrics: what makes the metrics.
         healthy: whether the process works, or should be restarted.
         ready: whether the process does its work.
         lifetime: seconds after which a connection is closed, whatever it is doing.
@@ -101,16 +109,48 @@ async def _listen(door: _Door, address: str) -> asyncio.Server:
         raise CannotListen(f"can't listen at {address}: {error.strerror or 'refused'}") from error
 
 
-def _metrics(metrics: Callable[[], bytes]) -> Handler:
-    gathered, at = b"", float("-inf")
+class _Made:
+    """Metrics as they were last made, in one format."""
 
-    async def answer(_: web.Request) -> web.Response:
-        nonlocal gathered, at
-        if time.monotonic() - at >= FRESH:
-            gathered, at = metrics(), time.monotonic()
-        return web.Response(
-            body=gathered, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+    def __init__(self, gather: Gather, content_type: str, *, packed: bool) -> None:
+        self._gather, self._content_type, self._packed = gather, content_type, packed
+        self._task: asyncio.Task[bytes] | None = None
+        self._at = float("-inf")
+
+    async def content(self) -> bytes:
+        """What there is, if it is fresh or being made; else what is made now."""
+        now = time.monotonic()
+        if self._task is None or (now - self._at >= FRESH and self._task.done()):
+            self._at, render = now, self._gather()
+            self._task = asyncio.create_task(asyncio.to_thread(self._render, render))
+        return await asyncio.shield(self._task)
+
+    def _render(self, render: Callable[[str], bytes]) -> bytes:
+        made = render(self._content_type)
+        return gzip.compress(made, compresslevel=1, mtime=0) if self._packed else made
+
+
+def _metrics(gather: Gather) -> Handler:
+    formats = (exposition.TEXT, exposition.OPEN_METRICS)
+    made = {
+        (kind, packed): _Made(gather, kind, packed=packed)
+        for kind in formats
+        for packed in (False, True)
+    }
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        is_open = "application/openmetrics-text" in request.headers.get("Accept", "")
+        kind = exposition.OPEN_METRICS if is_open else exposition.TEXT
+        packed = "gzip" in request.headers.get("Accept-Encoding", "")
+        content = await made[kind, packed].content()
+        headers = {"Content-Type": kind, "Content-Length": str(len(content))}
+        response = web.StreamResponse(
+            headers={**headers, **({"Content-Encoding": "gzip"} if packed else {})}
         )
+        await response.prepare(request)
+        for at in range(0, len(content), _PIECE):
+            await response.write(content[at : at + _PIECE])
+        return response
 
     return answer
 

@@ -110,7 +110,6 @@ class Adapters:
         known = registry.Registry(
             clock=MachineClock(timedelta(seconds=ahead)),
             settings=settings,
-            observe=lambda *_: None,
             hosts=hosts.Hosts.parse("http://127.0.0.1"),
         )
         spec = provider.ProviderSpec.model_validate({self._type: server})

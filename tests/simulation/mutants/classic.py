@@ -93,11 +93,13 @@ def mint_retried() -> list[Patch]:
         self: acquire.Acquirer,
         adapter: ports.Provider,
         posted: record.LeaseRecord,
+        *,
+        replaces: bool,
     ) -> ports.Issued:
         try:
             return await adapter.issue(acquire.attempt_of(posted))
         except errors.Unavailable:
-            return await honest(self, adapter, posted)
+            return await honest(self, adapter, posted, replaces=replaces)
 
     return [swap(acquire.Acquirer, "_issue", issue)]
 

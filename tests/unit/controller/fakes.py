@@ -39,37 +39,42 @@ class FakeMeter:
     """Figures as they were told, in order."""
 
     trace: "Trace"
-    mints: list[str] = field(default_factory=list)
+    issues: list[str] = field(default_factory=list)
+    rotations: list[str] = field(default_factory=list)
     renewals: list[str] = field(default_factory=list)
     revocations: list[str] = field(default_factory=list)
     looks: list[record.Holder] = field(default_factory=list)
     seen: dict[record.Holder, bool] = field(default_factory=dict)
     forgotten: list[record.Holder] = field(default_factory=list)
     lateness: list[float] = field(default_factory=list)
+    providers: dict[ports.ProviderName, bool | None] = field(default_factory=dict)
 
-    def minted(self, outcome: str) -> None:
-        self.mints.append(outcome)
+    def issued(self, by: ports.ProviderName, outcome: errors.Outcome, *, replaces: bool) -> None:
+        self.issues.append(outcome)
+        self.rotations += [outcome] if replaces else []
 
-    def renewed(self, outcome: str) -> None:
+    def renewed(self, by: ports.ProviderName, outcome: errors.Outcome) -> None:
         self.renewals.append(outcome)
 
-    def revoked(self, outcome: str) -> None:
+    def revoked(self, by: ports.ProviderName, outcome: errors.Outcome) -> None:
         self.revocations.append(outcome)
 
-    def observed(
-        self,
-        holder: record.Holder,
-        records: Sequence[record.LeaseRecord],
-        expires_at: datetime | None,
-        ready: bool,
-    ) -> None:
+    def observed(self, holder: record.Holder, figures: ports.Figures) -> None:
         self.looks.append(holder)
-        self.seen[holder] = ready
+        self.seen[holder] = figures.ready is True
 
     def forget(self, holder: record.Holder) -> None:
         self.seen.pop(holder, None)
         self.forgotten.append(holder)
         self.trace.add("forget")
+
+    def provider_observed(
+        self, ref: ports.ProviderName, ready: bool | None, reason: Reason
+    ) -> None:
+        self.providers[ref] = ready
+
+    def forget_provider(self, ref: ports.ProviderName) -> None:
+        self.providers.pop(ref, None)
 
     def late(self, seconds: float) -> None:
         self.lateness.append(seconds)

@@ -19,7 +19,7 @@ async def test_a_lease_is_on_record_before_it_is_minted_and_held_before_it_is_de
     assert [call for call in world.trace.calls if call in CALLS] == [*CALLS]
     assert world.records == [("Held", "lease-1")]
     assert (world.secret, world.ready) == ("lease-1", "Ready")
-    assert world.meter.mints == ["ok"]
+    assert world.meter.issues == ["ok"]
 
 
 async def test_the_record_says_what_finds_and_reaches_the_lease_again() -> None:
@@ -99,7 +99,7 @@ async def test_a_mint_that_was_not_done_leaves_no_record(refusal: errors.Provide
     await world.settle()
     assert world.records == []
     assert world.ready == refusal.reason
-    assert world.meter.mints == [refusal.reason]
+    assert world.meter.issues == [refusal.outcome]
 
 
 async def test_a_mint_is_not_sent_after_its_deadline() -> None:

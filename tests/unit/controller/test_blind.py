@@ -84,7 +84,7 @@ async def test_a_failed_extension_is_tried_again_and_told_when_that_is_possible(
         await held(world)
         world.cluster.down, world.provider.down = cluster_away(), away(sent=True)
         await turned(world, after=DUE)
-        assert world.meter.renewals == [Reason.UNAVAILABLE]
+        assert world.meter.renewals == ["unclear"]
         await turned(world)
         assert world.count("extend") == 1
         world.provider.down = None

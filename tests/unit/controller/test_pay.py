@@ -85,7 +85,7 @@ async def test_a_revocation_that_did_not_succeed_is_on_record_and_waits_longer_e
         assert world.count("revoke") == before
         world.clock.move(waits[-1])
     assert waits[0] < waits[1] < waits[2]
-    assert world.meter.revocations == ["FailedToDelete"] * 3
+    assert world.meter.revocations == ["refused"] * 3
     assert await world.settle() == steps.Release()
 
 

@@ -42,7 +42,7 @@ async def test_after_an_extension_that_failed_the_lease_is_looked_at_first() -> 
     await world.settle(after=3)
     assert world.count("inspect") == looks + 1
     assert ends(world) == DUE + 3 + 3600
-    assert world.meter.renewals == [Reason.UNAVAILABLE, "ok"]
+    assert world.meter.renewals == ["unclear", "ok"]
     assert world.ready == "Ready"
 
 
@@ -146,7 +146,7 @@ async def test_a_provider_that_says_so_only_when_asked_is_believed() -> None:
     world.provider.before("extend", end, end)
     await world.settle(after=DUE)
     assert world.secret == "lease-2"
-    assert world.meter.renewals == [Reason.CANNOT_EXTEND] * 2
+    assert world.meter.renewals == ["refused"] * 2
 
 
 async def test_a_lease_that_another_process_just_extended_to_its_end_is_not_replaced() -> None:

@@ -125,3 +125,16 @@ def test_times_far_ahead_that_were_replaced_before_any_was_reached_go_too() -> N
         queue.set("often", 1_000_000.0 + turn)
     assert len(queue._later) < 100
     assert drained(queue, 2_000_000.0) == ["often"]
+
+
+def test_the_keys_that_are_due_are_counted_once_each() -> None:
+    queue: DueQueue[str] = DueQueue()
+    for name, at in (("a", 1.0), ("b", 2.0), ("c", 9.0)):
+        queue.offer(name, at)
+    assert [queue.due(now) for now in (0.5, 1.0, 5.0)] == [0, 1, 2]
+    queue.set("a", 8.0)
+    assert queue.due(5.0) == 1
+    queue.forget("b")
+    assert queue.due(5.0) == 0
+    queue.offer("a", 3.0)
+    assert queue.due(5.0) == 1

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 import leaseholder
-from leaseholder import circuit, errors
+from leaseholder import circuit, errors, ports
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import clients, dialing, http, pace, turns
@@ -271,11 +271,11 @@ async def test_who_waited_for_a_turn_is_told_at_once_when_the_circuit_opens() ->
     assert len(held_back) == 30 - circuit.OPEN_AFTER
 
 
-async def test_a_closed_connection_says_that_its_circuit_is_no_more() -> None:
+async def test_what_connections_show_is_their_circuit_and_their_clock() -> None:
     world = World()
+    assert world.http.reading() == ports.Reading(False, None, 0)
     await down(world, httpx2.Response(503))
-    await world.http.aclose()
-    assert [news for _, news in world.news] == ["down", "up"]
+    assert world.http.reading().circuit_open
 
 
 def untrusted() -> httpx2.ConnectError:

@@ -65,3 +65,23 @@ def test_the_end_of_a_servers_quota_is_kept_for_renewals(
     assert all(known.wait("read", rank) == 0 for rank in Rank)
     clock.move(20)
     assert all(known.wait("write", rank) == 0 for rank in Rank)
+
+
+def test_the_share_that_is_used_is_that_of_the_tightest_bound() -> None:
+    clock = support.FakeClock()
+    assert pace.Pace(clock, None).used() is None
+    known = pace.Pace(clock, 10)
+    for _ in range(4):
+        known.sent()
+    assert known.used() == 0.4
+    headers = {"x-ratelimit-limit": "100", "x-ratelimit-remaining": "25", "x-ratelimit-reset": "30"}
+    known.learn("read", headers)
+    assert known.used() == 0.75
+    known.throttled("write", {"Retry-After": "5"}, "")
+    assert known.used() == 1.0
+    clock.move(10)
+    assert known.used() == 0.75
+    clock.move(21)
+    assert known.used() == 0.4
+    clock.move(60)
+    assert known.used() == 0.0

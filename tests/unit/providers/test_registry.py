@@ -94,9 +94,7 @@ def test_a_spec_without_provider_is_refused() -> None:
 
 
 def build(known: provider.ProviderSpec) -> ports.Provider:
-    builder = registry.Registry(
-        clock=support.FakeClock(), settings=ProviderSettings(), observe=lambda *_: None
-    )
+    builder = registry.Registry(clock=support.FakeClock(), settings=ProviderSettings())
     access = ports.Access(spec=known, of=support.PROVIDER)
     return builder.build(access, support.FakeCredentialing())
 

@@ -1,15 +1,23 @@
 """The server for /metrics, /healthz and /readyz."""
 
 import asyncio
+import contextlib
+import gzip
+import threading
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import pytest
 
-from leaseholder.telemetry import server
+from leaseholder.telemetry import exposition, server
 
 
 def well() -> str | None:
     return None
+
+
+def some() -> Callable[[str], bytes]:
+    return lambda kind: b"m 1\n"
 
 
 def starting() -> str | None:
@@ -18,9 +26,7 @@ def starting() -> str | None:
 
 async def test_metrics_and_verdicts_are_served_at_a_free_port() -> None:
     async with (
-        server.serving(
-            "127.0.0.1:0", metrics=lambda: b"m 1\n", healthy=well, ready=starting
-        ) as port,
+        server.serving("127.0.0.1:0", metrics=some, healthy=well, ready=starting) as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
     ):
         answers = {}
@@ -35,15 +41,15 @@ async def test_metrics_and_verdicts_are_served_at_a_free_port() -> None:
 
 
 async def test_an_address_that_is_taken_is_named() -> None:
-    async with server.serving("127.0.0.1:0", metrics=bytes, healthy=well, ready=well) as port:
+    async with server.serving("127.0.0.1:0", metrics=some, healthy=well, ready=well) as port:
         taken = f"127.0.0.1:{port}"
         with pytest.raises(server.CannotListen, match=f"can't listen at {taken}"):
-            async with server.serving(taken, metrics=bytes, healthy=well, ready=well):
+            async with server.serving(taken, metrics=some, healthy=well, ready=well):
                 pass
 
 
 async def test_an_ipv6_address_is_written_in_brackets() -> None:
-    async with server.serving("[::1]:0", metrics=bytes, healthy=well, ready=well) as port:
+    async with server.serving("[::1]:0", metrics=some, healthy=well, ready=well) as port:
         assert port > 0
 
 
@@ -60,9 +66,7 @@ async def _answers(port: int, path: str = "/healthz") -> int:
 async def test_any_number_of_idle_or_unfinished_connections_leave_room_for_a_probe(
     sent: bytes,
 ) -> None:
-    async with server.serving(
-        "127.0.0.1:0", metrics=lambda: b"m 1\n", healthy=well, ready=well
-    ) as port:
+    async with server.serving("127.0.0.1:0", metrics=some, healthy=well, ready=well) as port:
         idle = []
         for _ in range(3 * server.MOST):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -82,7 +86,7 @@ async def test_any_number_of_idle_or_unfinished_connections_leave_room_for_a_pro
 
 async def test_no_connection_lives_for_long() -> None:
     async with server.serving(
-        "127.0.0.1:0", metrics=bytes, healthy=well, ready=well, lifetime=0.3
+        "127.0.0.1:0", metrics=some, healthy=well, ready=well, lifetime=0.3
     ) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         assert await asyncio.wait_for(reader.read(), 10) == b""
@@ -97,12 +101,84 @@ async def test_no_connection_lives_for_long() -> None:
 async def test_many_scrapes_gather_metrics_once() -> None:
     gathered = 0
 
-    def metrics() -> bytes:
+    def metrics() -> Callable[[str], bytes]:
         nonlocal gathered
         gathered += 1
-        return b"m 1\n"
+        return some()
 
     async with server.serving("127.0.0.1:0", metrics=metrics, healthy=well, ready=well) as port:
         answers = await asyncio.gather(*(_answers(port, "/metrics") for _ in range(30)))
     assert set(answers) == {200}
     assert gathered <= 5
+
+
+@contextlib.asynccontextmanager
+async def scraped(
+    metrics: server.Gather, **headers: str
+) -> AsyncIterator[tuple[aiohttp.ClientResponse, bytes]]:
+    async with (
+        server.serving("127.0.0.1:0", metrics=metrics, healthy=well, ready=well) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}", auto_decompress=False) as session,
+        session.get("/metrics", headers=headers) as answer,
+    ):
+        yield answer, await answer.read()
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("*/*", exposition.TEXT),
+        ("application/openmetrics-text;version=1.0.0;q=0.8,*/*;q=0.1", exposition.OPEN_METRICS),
+        ("application/openmetrics-text; version=\x80ödd; escaping=%0d%0a", exposition.OPEN_METRICS),
+    ],
+)
+async def test_the_format_is_the_one_that_is_asked_for(accept: str, kind: str) -> None:
+    asked: list[str] = []
+
+    def render(wanted: str) -> bytes:
+        asked.append(wanted)
+        return b"m 1\n"
+
+    async with scraped(lambda: render, Accept=accept) as (answer, _):
+        assert answer.headers["Content-Type"] == kind
+    assert asked == [kind]
+
+
+async def test_megabytes_come_whole_and_packed_where_that_is_wanted() -> None:
+    whole = b"".join(b"m{n=%d} 1\n" % number for number in range(200_000))
+
+    def render(_: str) -> bytes:
+        return whole
+
+    async with scraped(lambda: render, **{"Accept-Encoding": "identity"}) as (_, content):
+        assert content == whole
+    async with scraped(lambda: render, **{"Accept-Encoding": "gzip"}) as (answer, content):
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert gzip.decompress(content) == whole
+        assert len(content) < len(whole) / 4
+
+
+async def test_metrics_are_made_beside_the_event_loop() -> None:
+    loops = threading.current_thread()
+    made_by: list[threading.Thread] = []
+
+    def render(_: str) -> bytes:
+        made_by.append(threading.current_thread())
+        return b""
+
+    def metrics() -> Callable[[str], bytes]:
+        assert threading.current_thread() is loops
+        return render
+
+    async with scraped(metrics):
+        pass
+    assert made_by != [loops]
+    assert len(made_by) == 1
+
+
+async def test_what_fails_to_be_made_fails_one_request_and_is_made_anew() -> None:
+    def metrics() -> Callable[[str], bytes]:
+        raise RuntimeError
+
+    async with scraped(metrics) as (answer, _):
+        assert answer.status == 500
