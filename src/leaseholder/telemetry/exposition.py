@@ -7,17 +7,13 @@ touches nothing that changes, so that it can be done in a thread, beside the eve
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Final, cast
 
 import prometheus_client
 from prometheus_client import exposition, openmetrics
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from leaseholder.api.record import Holder, State
 from leaseholder.telemetry import catalogue
@@ -121,16 +117,30 @@ def _of_providers(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _plain(family: Family, rows: Rows) -> Metric:
-    kind = CounterMetricFamily if family.type == "counter" else GaugeMetricFamily
-    made = kind(family.name.removesuffix("_total"), family.text, labels=family.labels)
-    for labels, value in rows:
-        made.add_metric(labels, value)
-    return made
+    name, labels = family.name, family.labels
+    samples = (Sample(name, dict(zip(labels, row, strict=True)), value) for row, value in rows)
+    return _metric(family, samples)
 
 
 def _histogram(family: Family, rows: Iterable[tuple[Labels, Histogram]]) -> Metric:
-    made = HistogramMetricFamily(family.name, family.text, labels=family.labels)
-    for labels, one in rows:
-        buckets = list(zip(_BOUNDS, itertools.accumulate(one.counts), strict=True))
-        made.add_metric(labels, buckets, sum_value=one.total)
+    return _metric(family, (sample for row, one in rows for sample in _buckets(family, row, one)))
+
+
+def _buckets(family: Family, row: Labels, one: Histogram) -> Iterator[Sample]:
+    labels = dict(zip(family.labels, row, strict=True))
+    sums = list(itertools.accumulate(one.counts))
+    for bound, count in zip(_BOUNDS, sums, strict=True):
+        yield Sample(f"{family.name}_bucket", {**labels, "le": bound}, count)
+    yield Sample(f"{family.name}_count", labels, sums[-1])
+    yield Sample(f"{family.name}_sum", labels, one.total)
+
+
+def _metric(family: Family, samples: Iterator[Sample]) -> Metric:
+    """A metric whose samples are made when they are read, one by one.
+
+    Ten thousand of them at once would set off Python's search for cycles, which holds up all
+    threads for 50 ms.
+    """
+    made = Metric(family.name.removesuffix("_total"), family.text, family.type)
+    made.samples = cast(list[Sample], samples)
     return made

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import re
 import time
 from datetime import UTC, datetime, timedelta
@@ -298,6 +299,8 @@ def everything() -> Metrics:
 async def test_a_scrape_of_ten_thousand_leases_holds_the_event_loop_only_for_moments() -> None:
     metrics = Metrics()
     fill(metrics, 10_000)
+    gc.collect()
+    searches = gc.get_stats()[2]["collections"]
     started = time.thread_time()
     snapshot = metrics.snapshot()
     in_the_loop = time.thread_time() - started
@@ -310,5 +313,6 @@ async def test_a_scrape_of_ten_thousand_leases_holds_the_event_loop_only_for_mom
         turns += 1
     lines = (await made).count(b"\n")
     assert lines > 50_000
+    assert gc.get_stats()[2]["collections"] == searches, "a search for cycles stops all threads"
     assert in_the_loop < 0.02, "a snapshot is for the loop, and mustn't copy each lease"
     assert turns > 20, "the loop had its turns while the text was made"
