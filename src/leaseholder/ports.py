@@ -583,6 +583,8 @@ class Clock(Protocol):
 class Figures:
     """What a look at a DynamicLease showed; moments are the provider's, in UTC."""
 
+    now: datetime
+    """When it was looked at, by the same clock."""
     ready: bool | None
     """None: there is no such DynamicLease any more."""
     reason: conditions.Reason

@@ -16,10 +16,11 @@ def figures(view: View) -> ports.Figures:
     dl, held = view.lease, view.delivered
     leases = tuple((one.name, one.state, one.spec.provider.ref) for one in view.records)
     if dl is None:
-        return ports.Figures(ready=None, reason=Reason.DELETING, leases=leases)
+        return ports.Figures(now=view.now, ready=None, reason=Reason.DELETING, leases=leases)
     ready = conditions.find(dl.status.conditions, ConditionType.READY)
     pending = conditions.find(dl.status.conditions, ConditionType.REVOCATION_PENDING)
     return ports.Figures(
+        now=view.now,
         ready=ready is not None and ready.status == "True",
         reason=conditions.reason_of(ready.reason) if ready is not None else Reason.PENDING,
         issued_at=held.status.issued_at if held is not None else None,

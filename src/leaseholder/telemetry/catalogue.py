@@ -227,8 +227,8 @@ At `/metrics` of the Service `leaseholder`, port 8080: in the Prometheus text fo
 the request's `Accept` asks for it.
 
 - Scrape with `honorLabels: true`: `namespace` and `name` are those of DynamicLeases, not of the pod.
-- A timestamp of a lease is a moment of its provider's clock, in seconds since the epoch;
-  `leaseholder_provider_clock_skew_seconds` says how far that clock is off.
+- Timestamps are seconds since the epoch by the operator's clock, so that `time()` fits. `status` has the moments
+  of the provider's clock; `leaseholder_provider_clock_skew_seconds` is the difference.
 - A series goes with its object: a DynamicLease or a provider that is gone leaves none.
 - `provider_kind` is LeaseProvider or ClusterLeaseProvider; `provider_namespace` of the latter is empty.
   Where all three labels of a provider are `*`, the series counts for providers that are gone, and for those of a

@@ -54,20 +54,22 @@ class _Families(Collector):
 def _of_leases(snapshot: Snapshot) -> Iterator[Metric]:
     # By name: a namesake may be seen before the one before it is forgotten.
     named = {
-        (holder.namespace, holder.name): seen.figures
+        (holder.namespace, holder.name): seen
         for holder, seen in snapshot.leases.items()
         if seen.figures.ready is not None
     }
-    rows = (((*at, one.reason.value), float(bool(one.ready))) for at, one in named.items())
+    shown = [(at, seen.figures, seen.ahead) for at, seen in named.items()]
+    rows = (((*at, one.reason.value), float(bool(one.ready))) for at, one, _ in shown)
     yield _plain(catalogue.READY, rows)
     for family, moments in (
-        (catalogue.EXPIRY, ((at, one.expires_at) for at, one in named.items())),
-        (catalogue.RENEWAL, ((at, one.renews_at) for at, one in named.items())),
-        (catalogue.ISSUE, ((at, one.issued_at) for at, one in named.items())),
+        (catalogue.EXPIRY, ((at, one.expires_at, ahead) for at, one, ahead in shown)),
+        (catalogue.RENEWAL, ((at, one.renews_at, ahead) for at, one, ahead in shown)),
+        (catalogue.ISSUE, ((at, one.issued_at, ahead) for at, one, ahead in shown)),
     ):
-        yield _plain(family, ((at, one.timestamp()) for at, one in moments if one is not None))
+        known = ((at, moment.timestamp() - ahead) for at, moment, ahead in moments if moment)
+        yield _plain(family, known)
     yield _plain(catalogue.PENDING, _pending(snapshot.leases.items()).items())
-    ready = sum(one.ready is True for one in named.values())
+    ready = sum(one.ready is True for _, one, _ in shown)
     counts = {("true",): float(ready), ("false",): float(len(named) - ready)}
     yield _plain(catalogue.DYNAMIC_LEASES, counts.items())
 

@@ -24,6 +24,9 @@ MOST_OF_NAMESPACE: Final = 32
 """So many providers of a namespace have series of their own."""
 OTHERS: Final = ("*", "*", "*")
 """The labels of all other providers together; no object can have such a name."""
+SAME_CLOCK: Final = 5.0
+"""Clocks that are so many seconds apart count as the same: moments are in whole seconds, and a
+figure that moves with each look shows nothing."""
 Read = Callable[[], ports.Reading]
 
 
@@ -65,6 +68,8 @@ class Seen:
     """What the last look at one DynamicLease showed."""
 
     figures: ports.Figures
+    ahead: float
+    """How far the provider's clock is ahead of ours, in seconds; 0 where it is about the same."""
     pending: Mapping[str, float]
     """Since when each of its records is to be revoked (seconds since the epoch)."""
 
@@ -119,11 +124,12 @@ class Metrics:
     def observed(self, holder: Holder, figures: ports.Figures) -> None:
         """A DynamicLease was looked at; ``forget`` takes it out again."""
         before, now = self._leases.get(holder), self._wall()
+        ahead = figures.now.timestamp() - now
         known: Mapping[str, float] = before.pending if before is not None else {}
         if before is None and figures.pending_since is not None:
             now = figures.pending_since.timestamp()  # we were started meanwhile
         pending = {name: known.get(name, now) for name, state, _ in figures.leases if state.pending}
-        self._leases[holder] = Seen(figures, pending)
+        self._leases[holder] = Seen(figures, ahead if abs(ahead) > SAME_CLOCK else 0.0, pending)
 
     def forget(self, holder: Holder) -> None:
         """A DynamicLease is gone, and nothing of it is left on record."""

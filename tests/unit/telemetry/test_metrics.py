@@ -29,7 +29,7 @@ def holder(name: str = "orders", uid: str = "uid") -> Holder:
 
 def figures(*states: State, ready: bool | None = True, **more: object) -> ports.Figures:
     leases = tuple((f"record-{n}", state, INFISICAL) for n, state in enumerate(states))
-    known = {"expires_at": NOON, "renews_at": NOON, "issued_at": NOON, **more}
+    known = {"now": NOON, "expires_at": NOON, "renews_at": NOON, "issued_at": NOON, **more}
     return ports.Figures(ready=ready, reason=Reason.READY, leases=leases, **known)  # type: ignore[arg-type]
 
 
@@ -67,7 +67,7 @@ CONNECTIONS = Connections(circuit_open=False, budget_used=0.5)
 
 
 def test_a_dynamic_lease_has_its_readiness_and_its_moments_by_name() -> None:
-    metrics = Metrics()
+    metrics = Metrics(wall=NOON.timestamp)
     metrics.observed(holder(), figures(State.HELD))
     found, at = series(metrics), NOON.timestamp()
     where = 'name="orders",namespace="shop"'
@@ -77,6 +77,15 @@ def test_a_dynamic_lease_has_its_readiness_and_its_moments_by_name() -> None:
     metrics.observed(holder(), figures(ready=False, expires_at=None))
     assert series(metrics)[f'leaseholder_dynamic_lease_ready{{{where},reason="Ready"}}'] == 0
     assert of(metrics, "expiry_timestamp") == []
+
+
+def test_moments_are_told_by_our_clock_wherever_the_providers_stands() -> None:
+    for ahead, shown in ((1800.0, -1800.0), (-1800.0, 1800.0), (3.0, 0.0)):
+        metrics = Metrics(wall=lambda ahead=ahead: NOON.timestamp() - ahead)  # type: ignore[misc]
+        metrics.observed(holder(), figures(State.HELD))
+        where = '{name="orders",namespace="shop"}'
+        at = series(metrics)[f"leaseholder_dynamic_lease_expiry_timestamp_seconds{where}"]
+        assert at - NOON.timestamp() == shown
 
 
 def test_a_dynamic_lease_that_is_forgotten_leaves_nothing() -> None:
