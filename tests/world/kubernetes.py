@@ -120,7 +120,7 @@ class ControlPlane(processes.Stoppable):
 
 
 def _start(directory: pathlib.Path) -> ControlPlane:
-    binary = build.ensure(_say)
+    binary = build.CONTROL_PLANE.ensure(_say)
     port, etcd_port, peer_port = processes.free_ports(3)
     server = certificates.write_server(directory, "apiserver")
     certificates.write_signing_key(directory / "service-accounts.key")
