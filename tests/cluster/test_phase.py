@@ -188,3 +188,47 @@ async def test_no_ready_secret_holds_a_dead_key_while_expiry_jobs_are_late(place
     await asyncio.gather(*(place.site.delete(one) for one in names))
     await asyncio.gather(*(place.site.gone(one) for one in names))
     await place.admin.turn(workerBusySeconds=0, awsSeconds=0)
+
+
+async def test_an_issue_that_leaves_users_at_aws_is_tried_seldom_and_at_once_when_told(
+    place: Place,
+) -> None:
+    await place.admin.seed(seeds.Seed(dynamic_secrets=[seeds.DynamicSecret(name="groupless")]))
+    await place.admin.turn(awsLacksGroup=["groupless"])
+    await place.lease("groupless", "groupless", ttl="10m")
+    found = await place.site.reason("groupless", "BackendFailed")
+    assert kube.condition(found, "Stalled")["status"] == "True"
+    assert "Each try can leave a user at AWS" in kube.condition(found, "Stalled")["message"]
+
+    async def command(nonce: str) -> None:
+        annotations = {"leaseholder.dev/rotate": nonce}
+        change = {"metadata": {"annotations": annotations}}
+        await place.site.client.patch("DynamicLease", "groupless", place.site.namespace, change)
+
+    async def failures(count: int) -> None:
+        await place.site.until(
+            "groupless",
+            lambda one: ((one or {}).get("status", {}).get("retry") or {}).get("failures") == count,
+            what=f"{count} failures",
+        )
+
+    await failures(1)
+    await command("try")
+    await failures(2)
+    change = {"spec": {"probe": {"interval": "4m"}}}
+    changed = await place.site.client.patch("LeaseProvider", "phase", place.site.namespace, change)
+    generation = changed["metadata"]["generation"]
+    await place.site.client.wait(
+        "LeaseProvider",
+        "phase",
+        place.site.namespace,
+        lambda one: ((one or {}).get("status") or {}).get("observedGeneration") == generation,
+        what="the changed provider is Ready",
+    )
+    await place.admin.turn(awsLacksGroup=[])
+    await command("mended")
+    await place.site.ready("groupless")
+    assert await place.logs_in("groupless")
+    assert len(await place.admin.strays()) == 2
+    await place.site.delete("groupless")
+    await place.site.gone("groupless")

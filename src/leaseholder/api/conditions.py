@@ -59,6 +59,7 @@ class Reason(StrEnum):
     THROTTLED = "Throttled"
     UNAVAILABLE = "ProviderUnavailable"
     BAD_ANSWER = "BadProviderAnswer"
+    BACKEND_FAILED = "BackendFailed"
 
     # About the source.
     SOURCE_MISSING = "SourceNotFound"

@@ -261,6 +261,8 @@ class Retry(base.Model):
     """When the next try is due (UTC)."""
     reason: _Text
     """Why the last try failed."""
+    rotate: _Text = ""
+    """The value of leaseholder.dev/rotate that it was to act on; empty where there was none."""
 
 
 class Drift(base.Model):

@@ -157,6 +157,15 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
             "Infisical answered 503: the server is in trouble",
             "Look there; the operator tries again",
         ),
+        Reason.BACKEND_FAILED: Entry(
+            "The system behind the dynamic secret failed, and each try can leave something there that no "
+            "lease shows: tries come after a minute, later after hours",
+            "Phase answered 500: it made no lease, and doesn't say why: check at Phase that the plan is "
+            "Enterprise, and that its AWS credentials, groups and policies are right. Each try can leave "
+            "a user at AWS, so the next one may be hours away: annotate leaseholder.dev/rotate to try at "
+            "once",
+            "Mend it there, then annotate `leaseholder.dev/rotate`",
+        ),
         Reason.BAD_ANSWER: Entry(
             "The answer isn't the provider's: HTML, a redirect, another shape, too long",
             "Infisical answered 302, but not as Infisical does: check that the url is that of an "

@@ -21,6 +21,8 @@ from leaseholder.core.view import Failure, Memory, Supply, TargetView, View
 
 _PASSING: Final = frozenset({Reason.UNAVAILABLE, Reason.LOCKED_OUT, Reason.TOO_MANY})
 """Refusals that pass by themselves: nobody has to change anything."""
+_STAYING: Final = frozenset({Reason.BACKEND_FAILED})
+"""Failures that somebody has to see to, also where it isn't clear what they left."""
 MOST_READ: Final = 2
 """So many Secrets under former names are read with their data."""
 
@@ -28,7 +30,7 @@ MOST_READ: Final = 2
 def failure_of(error: errors.EdgeError) -> Failure:
     """An edge's error as decisions see it."""
     stays = isinstance(error, errors.Denied | errors.Invalid | errors.Refused)
-    permanent = stays and error.reason not in _PASSING
+    permanent = error.reason in _STAYING or (stays and error.reason not in _PASSING)
     return Failure(
         reason=error.reason,
         sentence=error.sentence,

@@ -23,6 +23,8 @@ INSTEAD: Final = f"for a new lease, annotate {names.ROTATE}"
 """What to do where a lease can't be extended."""
 
 _ABOUT_SECRET: Final = (Reason.WRITE_REFUSED, Reason.TEMPLATE_INVALID)
+_NO_EXTENSION: Final = (*_ABOUT_SECRET, Reason.BACKEND_FAILED)
+"""What failed last, with these, wasn't an extension."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,9 +314,9 @@ def live(view: View) -> tuple[LeaseRecord, ...]:
 
 
 def extension_blocked(view: View, lease: DynamicLease) -> bool:
-    """Whether the back-off holds an extension back: one after a refused Secret doesn't."""
+    """Whether the back-off holds an extension back: one after something else doesn't."""
     retry = lease.status.retry
-    elsewhere = retry is not None and about_secret(retry)
+    elsewhere = retry is not None and retry.reason in _NO_EXTENSION
     return not elsewhere and blocked_until(view, lease) is not None
 
 
@@ -326,7 +328,17 @@ def about_secret(retry: Retry) -> bool:
 def blocked_until(view: View, lease: DynamicLease) -> datetime | None:
     """Until when the back-off holds tries back; None where nothing does."""
     retry = lease.status.retry
-    if retry is None or view.memory.poked or view.now >= retry.next_at:
+    if retry is None or view.now >= retry.next_at:
         return None
     changed = lease.status.observed_generation != lease.metadata.generation
-    return None if changed else retry.next_at
+    if costly(retry.reason):
+        # Each try costs, so only the user's own word makes one, not whatever else happens.
+        pressed = rotate_nonce(lease) not in ("", retry.rotate)
+    else:
+        pressed = view.memory.poked
+    return None if changed or pressed else retry.next_at
+
+
+def costly(reason: str) -> bool:
+    """Whether each try that fails so can leave something that nobody takes back."""
+    return reason == Reason.BACKEND_FAILED

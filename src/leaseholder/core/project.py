@@ -171,9 +171,10 @@ def _handled(view: View, dl: lease.DynamicLease) -> lease.Handled:
 
 def _retry(view: View, dl: lease.DynamicLease) -> lease.Retry | None:
     failure, old = view.memory.failure, dl.status.retry
-    if failure is None:
-        return old if old is not None and _unsettled(view, dl) else None
     fresh_spec = dl.status.observed_generation != dl.metadata.generation
+    if failure is None:
+        void = old is None or (fresh_spec and plan.costly(old.reason))
+        return None if void or not _unsettled(view, dl) else old
     failures = (old.failures if old is not None and not fresh_spec else 0) + 1
     most = schedule.RETRY_MOST_PERMANENT if failure.permanent else schedule.RETRY_MOST
     held = drift.kept(view, dl)
@@ -181,10 +182,23 @@ def _retry(view: View, dl: lease.DynamicLease) -> lease.Retry | None:
         most = schedule.RETRY_MOST_DEAD
     expiry = view.expiry(held) if held is not None else None
     left = expiry - view.now if expiry is not None and expiry > view.now else None
+    first = schedule.RETRY_FIRST
+    if plan.costly(failure.reason):
+        first, most, left = schedule.RETRY_FIRST_COSTLY, schedule.RETRY_MOST_COSTLY, None
     wait = schedule.backoff(
-        failures, seed=dl.metadata.uid, most=most, left=left, retry_after=failure.retry_after
+        failures,
+        seed=dl.metadata.uid,
+        first=first,
+        most=most,
+        left=left,
+        retry_after=failure.retry_after,
     )
-    return lease.Retry(failures=failures, next_at=view.now + wait, reason=failure.reason)
+    return lease.Retry(
+        failures=failures,
+        next_at=view.now + wait,
+        reason=failure.reason,
+        rotate=plan.rotate_nonce(dl),
+    )
 
 
 def _unsettled(view: View, dl: lease.DynamicLease) -> bool:

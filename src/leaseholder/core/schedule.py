@@ -24,6 +24,9 @@ AHEAD: Final = timedelta(seconds=3)
 RETRY_FIRST: Final = 2.0
 RETRY_MOST: Final = 300.0
 RETRY_MOST_PERMANENT: Final = 600.0
+RETRY_FIRST_COSTLY: Final = 60.0
+RETRY_MOST_COSTLY: Final = 6 * 3600.0
+"""Between tries that each can leave something for good behind the provider."""
 RETRY_MOST_DEAD: Final = 60.0
 """Between tries for a Secret whose credentials are past their end."""
 REVOKE_MOST: Final = 600.0
@@ -80,17 +83,18 @@ def backoff(
     failures: int,
     *,
     seed: str,
+    first: float = RETRY_FIRST,
     most: float = RETRY_MOST,
     left: timedelta | None = None,
     retry_after: float | None = None,
 ) -> timedelta:
     """How long to wait after that many failures in a row (1 or more).
 
-    Doubles up to ``most``, with a spread of a quarter that depends on ``seed`` alone. With
-    ``left`` to the deadline, at least five tries fit into it. ``retry_after`` is a minimum; of
-    those who were told the same, not all come back in the same moment.
+    Doubles from ``first`` up to ``most``, with a spread of a quarter that depends on ``seed``
+    alone. With ``left`` to the deadline, at least five tries fit into it. ``retry_after`` is a
+    minimum; of those who were told the same, not all come back in the same moment.
     """
-    wait = min(RETRY_FIRST * 2.0 ** min(failures - 1, 16), most)
+    wait = min(first * 2.0 ** min(failures - 1, 16), most)
     wait *= 0.75 + 0.25 * _spread(f"{seed}/{failures}")
     if left is not None:
         wait = min(wait, max(1.0, left.total_seconds() / 5))

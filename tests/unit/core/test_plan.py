@@ -6,7 +6,7 @@ import pytest
 from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
-from leaseholder.api.lease import DynamicLeaseStatus, Handled, Retry
+from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, Retry
 from leaseholder.api.record import LeaseRecord, State
 from leaseholder.core import plan, project
 from leaseholder.core.plan import Need, Plan
@@ -251,6 +251,44 @@ def test_the_back_off_holds_tries_back_until_its_end() -> None:
     assert plan.blocked_until(replace(seen, memory=Memory(poked=True)), dl) is None
     changed = views.lease(status=told, generation=2)
     assert plan.blocked_until(seen, changed) is None
+
+
+def refused_by_the_backend(rotate: str = "", **more: Any) -> DynamicLease:
+    """A DynamicLease whose issue just failed in a way that can cost something each time."""
+    retry = Retry(failures=3, next_at=views.at(9000), reason=Reason.BACKEND_FAILED, rotate=rotate)
+    told = DynamicLeaseStatus(observed_generation=1, retry=retry, handled=Handled(rotate="old"))
+    return views.lease(status=told, **more)
+
+
+def test_a_try_that_costs_is_not_made_for_whatever_happens() -> None:
+    dl = refused_by_the_backend()
+    poked = replace(views.view(dl=dl), memory=Memory(poked=True))
+    assert plan.blocked_until(poked, dl) == views.at(9000)
+    assert plan.blocked_until(views.later(poked, 9000), dl) is None
+
+
+@pytest.mark.parametrize(
+    ("tried", "asked", "blocked"),
+    [("", "old", True), ("", "new", False), ("new", "new", True), ("new", "newer", False)],
+)
+def test_a_rotate_command_makes_a_try_that_costs_at_once_and_once(
+    tried: str, asked: str, blocked: bool
+) -> None:
+    dl = refused_by_the_backend(tried, annotations={names.ROTATE: asked})
+    assert (plan.blocked_until(views.view(dl=dl), dl) is not None) is blocked
+
+
+def test_a_changed_spec_makes_a_try_that_costs_at_once() -> None:
+    dl = refused_by_the_backend(generation=2)
+    seen = views.view(dl=dl)
+    assert plan.blocked_until(seen, dl) is None
+    assert project.status(seen, dl).retry is None
+
+
+def test_a_lease_is_extended_while_its_replacement_waits_for_hours() -> None:
+    dl = refused_by_the_backend()
+    assert plan.blocked_until(views.holding(dl), dl) is not None
+    assert not plan.extension_blocked(views.holding(dl), dl)
 
 
 def test_a_shared_account_is_free_again_when_its_lease_is_over() -> None:

@@ -159,6 +159,23 @@ def test_tries_come_closer_as_the_expiry_nears() -> None:
     assert retry.next_at <= views.at(2)
 
 
+def test_tries_that_cost_come_after_a_minute_and_later_after_hours_also_near_an_expiry() -> None:
+    failure = replace(PERMANENT, reason=Reason.BACKEND_FAILED)
+    dl = views.lease(annotations={names.ROTATE: "now"})
+    seen = views.holding(dl, held=views.record(expires=600), memory=Memory(failure=failure))
+    waits = []
+    for _ in range(12):
+        told = status(seen)
+        assert told.retry is not None
+        assert told.retry.rotate == "now"
+        waits.append((told.retry.next_at - seen.now).total_seconds())
+        seen = replace(views.tell(seen, told), memory=Memory(failure=failure))
+    assert 45 <= waits[0] <= 60
+    assert 4 * 3600 < waits[-1] <= 6 * 3600
+    assert waits[:8] == sorted(waits[:8])
+    assert said(status(seen), ConditionType.STALLED) == ("True", Reason.BACKEND_FAILED)
+
+
 def test_an_extension_is_counted_once() -> None:
     held = views.record()
     seen = views.told(views.holding(held=held))

@@ -191,7 +191,7 @@ REFUSALS: list[tuple[int, str, Kind, Reason, str]] = [
      errors.Invalid, Reason.SOURCE_MISSING, "check env"),
     (404, "No dynamic secrets found", errors.Invalid, Reason.SOURCE_MISSING, "check name"),
     (405, 'Method "GET" not allowed.', errors.Invalid, Reason.INVALID, "doesn't take"),
-    (500, INTERNAL.format("creating"), errors.Invalid, Reason.UNAVAILABLE, "Enterprise"),
+    (500, INTERNAL.format("creating"), errors.Invalid, Reason.BACKEND_FAILED, "Enterprise"),
 ]  # fmt: skip
 
 

@@ -63,6 +63,10 @@ class Admin:
         """Every key ever made: whether it is alive, whether anybody was told, and its lease."""
         return {"keys": [self._shown(one) for one in self.world.minted]}
 
+    def do_strays(self, body: Any) -> object:
+        """Users that a failed lease left at AWS."""
+        return {"users": self.world.aws.strays}
+
     def do_kill(self, body: Any) -> object:
         """A user goes at AWS; the server doesn't know."""
         self.world.aws.delete(self.world.leases[body["leaseId"]].username)

@@ -36,6 +36,8 @@ class Aws:
 
     def __init__(self) -> None:
         self._users: dict[str, User] = {}
+        self.strays: list[str] = []
+        """Names of users that were made and that the server knows nothing of."""
 
     def create(self) -> User:
         """A user with a name of 6 to 18 characters, as the default template makes them."""

@@ -99,6 +99,11 @@ class PhaseAdmin:
             told: dict[str, str] = await answer.json()
             return told["Arn"].rpartition("/")[2] if answer.status == 200 else None
 
+    async def strays(self) -> list[str]:
+        """Users at AWS that a failed lease left, and no row shows."""
+        users: list[str] = (await self._call("strays"))["users"]
+        return users
+
     async def kill(self, lease_id: str) -> None:
         """Remove a user at AWS, behind the server's back."""
         await self._call("kill", {"leaseId": lease_id})

@@ -111,6 +111,10 @@ class Secrets:
                 await asyncio.sleep(world.switches.aws_patience_seconds)
             told = "Could not connect to the endpoint URL"
             raise Refused(told, errors.ApiError(500, errors.LEASING))
+        if secret.name in world.switches.aws_lacks_group:
+            world.aws.strays.append(world.aws.create().name)
+            told = "The group with name developers cannot be found."
+            raise Refused(told, errors.ApiError(500, errors.LEASING))
         return self._made(world, secret, ttl, call.caller)
 
     def _made(

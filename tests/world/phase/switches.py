@@ -39,6 +39,9 @@ class Switches(Model):
     """True: AWS doesn't answer; leases and revocations fail, renewals don't notice."""
     aws_denies: list[str] = pydantic.Field(default_factory=list)
     """Names of dynamic secrets for which AWS makes and deletes no user."""
+    aws_lacks_group: list[str] = pydantic.Field(default_factory=list)
+    """Names of dynamic secrets whose group AWS doesn't know: each lease fails after its user was
+    made, which stays at AWS without a key, on no row."""
     aws_patience_seconds: float = 11.0
     """After so long the server gives up on an AWS that is down."""
     requests_per_minute: int | None = None

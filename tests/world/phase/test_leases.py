@@ -207,6 +207,15 @@ async def test_an_aws_that_is_away_fails_leases_and_revocations_not_renewals(
     assert not await quick.logs_in(lease)
 
 
+async def test_a_group_that_is_missing_leaves_a_user_at_aws_with_each_try(
+    quick: benches.Bench,
+) -> None:
+    await quick.admin.turn(awsLacksGroup=["aws-deploy"])
+    assert [(await quick.lease()).error for _ in range(2)] == [errors.LEASING] * 2
+    assert len(await quick.admin.strays()) == 2
+    assert (await quick.history(), await quick.admin.keys()) == ([], [])
+
+
 async def test_without_its_queue_the_server_fails_what_it_did(bench: benches.Bench) -> None:
     await bench.admin.turn(queueDown=True)
     refused = await bench.lease()

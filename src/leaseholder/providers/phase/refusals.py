@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from leaseholder import errors
-from leaseholder.api import durations
+from leaseholder.api import durations, names
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import http
 from leaseholder.providers.phase import wire
@@ -136,20 +136,26 @@ def place(source: Mapping[str, Any]) -> str:
 
 
 def no_lease(answer: http.Answer, *, left: bool) -> errors.ProviderError:
-    """The server tried to lease and couldn't, which is often passing.
+    """The server tried to lease and couldn't.
+
+    It makes the AWS user first, and where a group or a policy of it fails leaves it there, on no
+    row. So this isn't tried again as often as what only passes.
 
     Args:
         answer: what it said.
         left: whether a lease may be there all the same.
     """
+    told = "it made no lease, and doesn't say why"
     if left:
-        sentence = f"{stated(answer)}: it failed after it had made a lease, which is searched for"
-        return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=True)
+        told = "it failed, though it may have made a lease, which is searched for"
     sentence = (
-        f"{stated(answer)}: it made no lease, and doesn't say why: check at Phase that the plan is "
-        "Enterprise, and that its AWS credentials still work"
+        f"{stated(answer)}: {told}: check at Phase that the plan is Enterprise, and that its AWS "
+        "credentials, groups and policies are right. Each try can leave a user at AWS, so the next "
+        f"one may be hours away: annotate {names.ROTATE} to try at once"
     )
-    return errors.Invalid(Reason.UNAVAILABLE, sentence)
+    if left:
+        return errors.Unavailable(Reason.BACKEND_FAILED, sentence, sent=True)
+    return errors.Invalid(Reason.BACKEND_FAILED, sentence)
 
 
 def _trouble(who: str, text: str | None, *, effect: bool) -> errors.Unavailable:
