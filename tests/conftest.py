@@ -25,6 +25,7 @@ _BUILT: typing.Final = {
     "kustomize": build.KUSTOMIZE,
     "glua": build.GLUA,
     "actionlint": build.ACTIONLINT,
+    "promtool": build.PROMTOOL,
 }
 """The Go programs that fixtures need."""
 _SERVERS = frozenset({"bao", "control_plane", "postgres", "world"})
@@ -81,6 +82,12 @@ def kustomize() -> pathlib.Path:
 def glua() -> pathlib.Path:
     """The Lua of Argo CD."""
     return build.GLUA.ensure(_say)
+
+
+@pytest.fixture(scope="session")
+def promtool() -> pathlib.Path:
+    """The program that checks rules of Prometheus."""
+    return build.PROMTOOL.ensure(_say)
 
 
 @pytest.fixture(scope="session")

@@ -222,7 +222,16 @@ def _wrong(document: pages.Document) -> str:
 # ------------------------------------------------------------- kubectl, fields, labels
 
 CORE: typing.Final = frozenset(
-    {"namespace", "secret", "pods", "clusterrolebinding", "event", "events", "deployment"}
+    {
+        "namespace",
+        "secret",
+        "pods",
+        "clusterrolebinding",
+        "event",
+        "events",
+        "deployment",
+        "configmap",
+    }
 )
 
 

@@ -47,6 +47,8 @@ class Program:
     """What is built, for who waits."""
     flags: tuple[str, ...] = ("-s", "-w")
     """What the linker is told."""
+    tags: str = ""
+    """What is left out or put in when it is compiled."""
 
     @property
     def name(self) -> str:
@@ -133,7 +135,9 @@ def _build(program: Program, binary: pathlib.Path, say: Say) -> None:
     say(f"Building {program.title}, once.")
     toolchain = _toolchain(program.sources, say)
     say("Fetching the Go modules that are missing.")
-    total = len(toolchain.read("list", "-deps", program.package).splitlines())
+    total = len(
+        toolchain.read("list", f"-tags={program.tags}", "-deps", program.package).splitlines()
+    )
     with tempfile.TemporaryDirectory(dir=cache_directory(), prefix="building-") as scratch:
         output = pathlib.Path(scratch) / program.name
         _compile(toolchain, program, output, total=total, say=say)
@@ -148,7 +152,7 @@ def _compile(
     with subprocess.Popen(
         [
             *(toolchain.go, "build", "-v", "-trimpath", f"-ldflags={' '.join(program.flags)}"),
-            *("-o", str(output), program.package),
+            *(f"-tags={program.tags}", "-o", str(output), program.package),
         ],
         cwd=toolchain.sources,
         env=toolchain.environment(),
@@ -262,13 +266,13 @@ def _control_plane() -> Program:
     )
 
 
-def _tool(name: str) -> Program:
+def _tool(name: str, *, tags: str = "") -> Program:
     """A program that a go.mod under tools/ names and pins."""
     sources = _HERE / "tools" / name
     found = re.search(r"^tool (\S+)$", (sources / "go.mod").read_text("utf-8"), re.MULTILINE)
     if found is None:
         raise BuildFailed(f"tools/{name}/go.mod names no tool")
-    return Program(sources=sources, package=found[1], title=name)
+    return Program(sources=sources, package=found[1], title=name, tags=tags)
 
 
 CONTROL_PLANE = _control_plane()
@@ -277,7 +281,9 @@ KUSTOMIZE = _tool("kustomize")
 GLUA = _tool("glua")
 """The Lua that Argo CD runs health checks with."""
 ACTIONLINT = _tool("actionlint")
-PROGRAMS = (CONTROL_PLANE, HELM, KUSTOMIZE, GLUA, ACTIONLINT)
+PROMTOOL = _tool("promtool", tags="remove_all_sd")
+"""Without the clients of all clouds, which finding targets takes."""
+PROGRAMS = (CONTROL_PLANE, HELM, KUSTOMIZE, GLUA, ACTIONLINT, PROMTOOL)
 """What a whole run of the tests needs. Helm after the control plane: Go compiles what both import
 once."""
 

@@ -296,9 +296,14 @@ def everything() -> Metrics:
     """Something of each metric."""
     metrics = Metrics()
     fill(metrics, 1)
+    metrics.observed(holder("broken"), figures(ready=False))
+    metrics.provider_observed(INFISICAL, False, Reason.UNREACHABLE)
     metrics.provider_connected(INFISICAL, CONNECTIONS.reading)
-    for family in (catalogue.QUEUE, catalogue.UNREADABLE):
-        metrics.read(family, family.known["kind"][0], by=lambda: 1)
+    metrics.issued(INFISICAL, errors.Outcome.OK, replaces=True)
+    metrics.renewed(INFISICAL, errors.Outcome.OK)
+    metrics.revoked(INFISICAL, errors.Outcome.OK)
+    metrics.read(catalogue.QUEUE, "DynamicLease", by=lambda: 1)
+    metrics.unreadable("Secret", 1)
     metrics.read(catalogue.CLUSTER_UP, by=lambda: True)
     metrics.cluster_request("get", "secrets")
     metrics.late(0.1)
