@@ -5,6 +5,7 @@ import collections.abc
 import dataclasses
 import typing
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -20,6 +21,8 @@ SHORT = 8.0
 """Seconds that a lease lives."""
 MANY = 10
 """Leases that end together."""
+ALIKE = seeds.DynamicSecret(name="alike", default_ttl_seconds=39, max_ttl_seconds=600)
+"""Its leases are asked for 38 seconds, each of them: there is no room for a fingerprint."""
 SETTINGS = {
     "LEASEHOLDER_PHASE__MINIMUM_TTL_SECONDS": "2",
     "LEASEHOLDER_PHASE__SETTLE_SECONDS": "2",
@@ -68,6 +71,29 @@ class Place:
         same = await self.site.credentials(name) == values
         return values["AWS_IAM_USERNAME"] if same and kube.is_ready(after) else None
 
+    async def see_everybodys_leases(self) -> None:
+        """From now on lists show the leases of other accounts, too."""
+        role = seeds.Role(name="Sees all", permissions=list(seeds.SERVICE))
+        account = seeds.Account(
+            name="kube-bot", id=seeds.DEMO_ACCOUNT, role=role.name, token=await self.admin.token()
+        )
+        await self.admin.seed(seeds.Seed(roles=[role], accounts=[account]))
+
+    async def somebody_leases(self, source: seeds.DynamicSecret) -> str:
+        """Another account takes a lease like ours; returns its id."""
+        token, url = await self.admin.token("other-bot"), f"{self.admin.url}/v1/secrets/dynamic/"
+        query = {"app_id": seeds.DEMO_APP, "env": "production", "id": source.id}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(
+                url,
+                params={**query, "lease": "true", "ttl": "38"},
+                headers={"Authorization": f"Bearer ServiceAccount {token}"},
+            ) as answer,
+        ):
+            (secret,) = await answer.json()
+            return str(secret["lease"]["id"])
+
     async def lives(self, source: str) -> list[client.Key]:
         return [one for one in await self.admin.keys() if one.secret == source]
 
@@ -110,23 +136,37 @@ async def test_a_lease_becomes_a_secret_that_logs_in_and_is_revoked(place: Place
     assert await place.site.records("simple") == []
 
 
-async def test_a_mint_whose_answer_was_lost_is_taken_back(place: Place) -> None:
-    source = seeds.DynamicSecret(name="aws-lost")
-    await place.admin.seed(seeds.Seed(dynamic_secrets=[source]))
+async def test_a_lease_of_a_lost_answer_is_taken_back_and_nobody_elses_lease(place: Place) -> None:
+    """All leases here have the same seconds and ttl: who has them is all that tells them apart."""
+    await place.see_everybodys_leases()
+    await place.admin.seed(seeds.Seed(dynamic_secrets=[ALIKE]))
     await place.admin.turn(loseLeases=1)
-    await place.lease("lost", "aws-lost", ttl="10m")
-    await place.site.ready("lost")
+    names = ("lost", "neighbour")
+    rotation = {"overlap": "5m", "waitForRollout": False}
+    await asyncio.gather(*(place.lease(one, ALIKE.name, rotation=rotation) for one in names))
 
-    async def one_left() -> bool:
-        alive = [one.lease_id for one in await place.lives("aws-lost") if one.alive]
-        records = await place.site.records("lost")
-        return len(alive) == 1 and [one["status"].get("leaseId") for one in records] == alive
+    async def is_lost() -> bool:
+        return bool(await place.lives(ALIKE.name))
 
-    await processes.wait_until_async(one_left, what="the lost lease is taken back", timeout=90)
-    assert len(await place.lives("aws-lost")) == 2
-    assert await place.logs_in("lost")
-    await place.site.delete("lost")
-    await place.site.gone("lost")
+    await processes.wait_until_async(is_lost, what="the lease whose answer is lost", timeout=90)
+    somebodys = await place.somebody_leases(ALIKE)
+    await asyncio.gather(*(place.site.ready(one) for one in names))
+    lost, *ours = [one for one in await place.lives(ALIKE.name) if one.lease_id != somebodys]
+    assert [one.lease.ttl if one.lease else "" for one in ours] == ["00:00:38"] * len(ours)
+    assert (lost.answered, lost.lease and lost.lease.ttl) == (False, "00:00:38")
+
+    async def taken_back() -> bool:
+        return lost.username not in {one.username for one in await place.admin.alive()}
+
+    await processes.wait_until_async(taken_back, what="the lost lease is taken back", timeout=90)
+    alive = {one.lease_id for one in await place.admin.alive()}
+    assert somebodys in alive, "another account's lease was taken for the lost one"
+    assert {one.lease_id for one in ours} <= alive, "another DynamicLease's lease was"
+    assert all([await place.logs_in(one) for one in names])
+    await asyncio.gather(*(place.site.delete(one) for one in names))
+    await asyncio.gather(*(place.site.gone(one) for one in names))
+    left = {one.lease_id for one in await place.lives(ALIKE.name) if one.alive}
+    assert left == {somebodys}
 
 
 async def _ten_lives(place: Place, name: str, strategy: str) -> tuple[list[str], int, int]:

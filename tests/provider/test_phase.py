@@ -306,7 +306,7 @@ async def test_an_aws_that_is_away_mints_nothing_and_hinders_nobody_else(bench: 
     for _ in range(8):
         with pytest.raises(errors.Invalid) as caught:
             await bench.mint(adapter)
-        assert caught.value.reason is Reason.UNAVAILABLE
+        assert caught.value.reason is Reason.BACKEND_FAILED
     extended = await adapter.extend(held.lease, held.lease.expires_at + timedelta(seconds=60))
     assert extended.expires_at > held.lease.expires_at, "the server works: no circuit is open"
     assert await bench.living() == {held.lease.id}
