@@ -124,7 +124,7 @@ class Settings(BaseSettings):
     """Whether a Secret is read for a login or a CA bundle only where it is labelled for it: else
     who may write a LeaseProvider can have any Secret of the namespace sent to its server."""
     workers: Annotated[int, Field(ge=1, le=256)] = 16
-    """DynamicLeases worked on at once."""
+    """DynamicLeases worked on at once; one that waits for its provider doesn't count."""
     metrics_address: Annotated[str, AfterValidator(_checked_address)] = "0.0.0.0:8080"
     """Where /metrics, /healthz and /readyz are served."""
     log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = "text"

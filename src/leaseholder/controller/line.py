@@ -1,8 +1,12 @@
-"""Who is worked on next: by due time and urgency, and no namespace takes all workers.
+"""Who is next: by due time and urgency, and no namespace takes everything.
+
+Whoever is taken is *under way* until it is done, and has a *turn*: it may ask the API server and
+take the processor's time. Few have one at once. Who waits for a provider lends its turn meanwhile
+and lines up for another one afterwards, as urgent as before; thousands may be under way.
 
 A tenant may have a provider that never answers, and any number of leases there. So a namespace
-gets three quarters of the workers that others leave, at most, and always one if one is free; who
-is due beyond that is parked, and the others go first.
+gets three quarters of what others leave, at most, of turns as of places under way, and always one
+if one is free; who is due beyond that is parked, and the others go first.
 
 DynamicLeases stand in one line, providers in another.
 """
@@ -18,30 +22,72 @@ K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(slots=True)
-class Line(Generic[K]):
-    """The keys that are due some time, and those that are worked on; moments are monotonic."""
+class _Shares:
+    """How much of something each namespace has."""
 
-    workers: int
-    namespace: Callable[[K], str]
-    urgency: Callable[[K, float], float | None] = lambda key, due: None
-    """By when something is lost that is due then; None: nothing is."""
-    _queue: DueQueue[K] = field(default_factory=DueQueue)
-    _parked: dict[str, DueQueue[K]] = field(default_factory=dict)
-    """Due, by namespace, where that has as many workers as it may."""
-    _busy: collections.Counter[str] = field(default_factory=collections.Counter)
-    """Workers by namespace."""
-    _held: set[K] = field(default_factory=set)
-    _again: set[K] = field(default_factory=set)
-    """Became due while a worker held them."""
+    most: int
+    taken: collections.Counter[str] = field(default_factory=collections.Counter)
 
     @property
     def is_full(self) -> bool:
-        """Whether no worker is free."""
-        return self._busy.total() >= self.workers
+        return self.taken.total() >= self.most
+
+    def has_room(self, namespace: str) -> bool:
+        own = self.taken[namespace]
+        others = self.taken.total() - own
+        return own == 0 or own < (self.most - others) * 3 // 4
+
+    def take(self, namespace: str) -> None:
+        self.taken[namespace] += 1
+
+    def give(self, namespace: str) -> None:
+        self.taken[namespace] -= 1
+        if not self.taken[namespace]:
+            del self.taken[namespace]
+
+
+@dataclass(slots=True)
+class Line(Generic[K]):
+    """The keys that are due some time, and those that are under way; moments are monotonic."""
+
+    turns: int
+    namespace: Callable[[K], str]
+    urgency: Callable[[K, float], float | None] = lambda key, due: None
+    """By when something is lost that is due then; None: nothing is."""
+    most: int = 0
+    """So many are under way at once; 0: as many as have turns."""
+    _queue: DueQueue[K] = field(default_factory=DueQueue)
+    _parked: dict[tuple[str, bool], DueQueue[K]] = field(default_factory=dict)
+    """Due, but their namespace has as much as it may: by namespace, and whether they come back."""
+    _turns: _Shares = field(init=False)
+    _ways: _Shares = field(init=False)
+    _since: dict[K, float] = field(default_factory=dict)
+    """Those under way, and since when they were due."""
+    _lent: set[K] = field(default_factory=set)
+    """Under way without a turn, those in the queue among them."""
+    _again: dict[K, float] = field(default_factory=dict)
+    """Due again at that moment, but under way."""
+
+    def __post_init__(self) -> None:
+        self._turns = _Shares(self.turns)
+        self._ways = _Shares(self.most or self.turns)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no turn is free."""
+        return self._turns.is_full
+
+    @property
+    def under_way(self) -> int:
+        """How many keys were taken and aren't done."""
+        return len(self._since)
 
     def offer(self, key: K, at: float) -> None:
         """Look at it then, or earlier where that was said before."""
-        self._queue.offer(key, at, by=self.urgency(key, at))
+        if key in self._since:
+            self._again[key] = min(at, self._again.get(key, at))
+        else:
+            self._queue.offer(key, at, by=self.urgency(key, at))
 
     def next_due(self) -> float | None:
         """When the next one is due that isn't parked."""
@@ -52,53 +98,82 @@ class Line(Generic[K]):
         return self._queue.due(now) + sum(len(parked) for parked in self._parked.values())
 
     def take(self, now: float) -> tuple[K, float] | None:
-        """What a worker is to do now, and since when it has been due; None: nothing."""
-        while (queue := self._most_urgent(now)) is not None:
+        """Who gets a turn now, and since when it has been due; None: nobody."""
+        while not self.is_full and (queue := self._most_urgent(now)) is not None:
             due = queue.pop(now)
             assert due is not None  # noqa: S101 - its urgency was just read
             key, since = due
-            namespace = self.namespace(key)
+            namespace, back = self.namespace(key), key in self._since
             if queue is not self._queue and not len(queue):
-                del self._parked[namespace]
-            if key in self._held:
-                self._again.add(key)
-            elif not self._has_room(namespace):
-                self._park(key, since)
-            else:
-                self._held.add(key)
-                self._busy[namespace] += 1
-                return key, since
+                del self._parked[namespace, back]
+            if not self._has_room(namespace, back=back):
+                self._park(key, since, back=back)
+                continue
+            self._turns.take(namespace)
+            if not back:
+                self._ways.take(namespace)
+                self._since[key] = since
+            self._lent.discard(key)
+            return key, since
         return None
 
+    def lend(self, key: K) -> None:
+        """Its turn, if it has one, is free for others; it stays under way."""
+        if key not in self._lent:
+            self._lent.add(key)
+            self._turns.give(self.namespace(key))
+
+    def is_lent(self, key: K) -> bool:
+        """Whether it is under way without a turn."""
+        return key in self._lent
+
+    def back(self, key: K) -> None:
+        """It wants a turn again: ``take`` gives it one."""
+        since = self._since[key]
+        self._queue.offer(key, since, by=self.urgency(key, since))
+
     def done(self, key: K, again: float) -> None:
-        """A worker is through with it; due ``again`` if that was said meanwhile."""
+        """It is no longer under way; due ``again`` at the earliest if that was said meanwhile."""
         namespace = self.namespace(key)
-        self._held.discard(key)
-        self._busy[namespace] -= 1
-        if not self._busy[namespace]:
-            del self._busy[namespace]
-        if key in self._again:
-            self._again.discard(key)
-            self.offer(key, again)
+        del self._since[key]
+        self._ways.give(namespace)
+        if key in self._lent:
+            self._lent.discard(key)
+            self._withdraw(key)
+        else:
+            self._turns.give(namespace)
+        if (at := self._again.pop(key, None)) is not None:
+            self.offer(key, max(at, again))
 
-    def _has_room(self, namespace: str) -> bool:
-        own = self._busy[namespace]
-        others = self._busy.total() - own
-        return own == 0 or own < (self.workers - others) * 3 // 4
+    def _withdraw(self, key: K) -> None:
+        """Whoever came back for a turn and was cancelled meanwhile wants none any more."""
+        self._queue.forget(key)
+        place = self.namespace(key), True
+        if (parked := self._parked.get(place)) is not None:
+            parked.forget(key)
+            if not len(parked):
+                del self._parked[place]
 
-    def _park(self, key: K, since: float) -> None:
-        parked = self._parked.setdefault(self.namespace(key), DueQueue())
+    def _has_room(self, namespace: str, *, back: bool) -> bool:
+        room = self._turns.has_room(namespace)
+        return room and (back or self._ways.has_room(namespace))
+
+    def _park(self, key: K, since: float, *, back: bool) -> None:
+        parked = self._parked.setdefault((self.namespace(key), back), DueQueue())
         parked.offer(key, since, by=self.urgency(key, since))
 
     def _most_urgent(self, now: float) -> DueQueue[K] | None:
-        """Where the most urgent key stands that may be worked on: queued, or parked with room.
+        """Where the most urgent key stands that may have a turn: queued, or parked with room.
 
         Whoever is parked mustn't wait until the queue is empty: leases end meanwhile.
         """
-        parked = [(name, queue) for name, queue in self._parked.items() if self._has_room(name)]
         ranked = [
-            (by, self._busy[name], queue)
-            for name, queue in [("", self._queue), *parked]
+            (by, self._turns.taken[name], number, queue)
+            for number, (name, queue) in enumerate([("", self._queue), *self._with_room()])
             if (by := queue.urgency(now)) is not None
         ]
-        return min(ranked, key=lambda one: one[:2])[2] if ranked else None
+        return min(ranked, key=lambda one: one[:3])[3] if ranked else None
+
+    def _with_room(self) -> list[tuple[str, DueQueue[K]]]:
+        parked = self._parked.items()
+        return [(name, q) for (name, back), q in parked if self._has_room(name, back=back)]

@@ -1,52 +1,45 @@
-"""The controller: due DynamicLeases, one step at a time each, by a bounded number of workers.
+"""The controller: due DynamicLeases, one step at a time each.
 
-A key is worked on by one worker at a time, and ``line`` says by whom next. Hints (events, pokes)
-only make a key due; what is to be done comes from live reads. Stopping lets steps that are under
-way finish and delivers what was minted; the rest is found again after the restart.
+Each key that is due is a task of its own (``runner``), and ``line`` says whose turn is next. Hints
+(events, pokes) only make a key due; what is to be done comes from live reads. Stopping lets steps
+that are under way finish and delivers what was minted; the rest is found again after the restart.
 
-While the API server is away it is asked by one key at a time, now and then; leases are kept
-alive from memory meanwhile.
+While the API server is away (``away``) it is asked by one key at a time, now and then; leases are
+kept alive from memory meanwhile (``blind``).
 """
 
 import asyncio
-import contextlib
 import dataclasses
-import logging
 import operator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from leaseholder import circuit, errors, ports
-from leaseholder.api import base, conditions, lease, names, record
-from leaseholder.api.conditions import ConditionType, Reason
-from leaseholder.controller import line, mishaps
+from leaseholder import errors, ports
+from leaseholder.api import base, lease, names, record
+from leaseholder.api.conditions import Reason
+from leaseholder.controller import away, line, runner, telling
 from leaseholder.controller.blind import Keeper
 from leaseholder.controller.entry import Entry, wishes
-from leaseholder.controller.observe import Observer, failure_of
+from leaseholder.controller.observe import Observer
 from leaseholder.controller.perform import Performer
 from leaseholder.controller.supplies import Ref
-from leaseholder.core import contents, figures, project, schedule, steps
+from leaseholder.core import contents, figures, schedule, steps
 from leaseholder.core.decide import decide
 from leaseholder.core.view import View
 
-logger = logging.getLogger(__name__)
-
 MOST_STEPS: Final = 40
 """Steps in one go; whoever needs more waits a little, so that no key starves the others."""
-NAP: Final = 30.0
-"""A wait for a due time is never longer: the event loop's clock stands still while the machine
-sleeps, ours doesn't."""
-CLUSTER_PAUSE: Final = 10.0
-"""The longest pause between two tries to reach an API server that is away."""
+UNDER_WAY: Final = 16_384
+"""So many keys are under way at once, most of them waiting for a provider."""
+TELL_AGAIN: Final = 2.0
+"""Seconds until the end of a lease is told once more, where the API server didn't take it."""
 LEAST_PATIENCE: Final = 3.0
 """So many seconds a look may take, even near the end of a lease."""
 AT_ONCE: Final = 50
 """So many keys are woken together; more are spread, so that what is urgent gets through."""
 FEW: Final = 5
 """Failures in a row after which a key's trouble may be its own."""
-LONGEST_STEP: Final = 300.0
-"""No step takes so many seconds."""
 APART: Final = 0.02
 """Seconds between two keys that are woken one by one."""
 
@@ -60,20 +53,22 @@ class Controller:
     clock: ports.Clock
     meter: ports.Meter
     workers: int = 16
+    """So many keys are at work at once; whoever waits for a provider doesn't count."""
     _line: line.Line[record.Holder] = field(init=False)
+    _runner: runner.Runner[record.Holder] = field(init=False)
     _entries: dict[record.Holder, Entry] = field(default_factory=dict)
-    _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
-    _stopping: bool = False
-    _progress: float = 0.0
-    _cluster: circuit.Circuit = field(init=False)
+    _cluster: away.Cluster = field(init=False)
     _keeper: Keeper = field(init=False)
-    _away_since: float | None = None
-    """Since when the API server doesn't answer (monotonic seconds)."""
+    _teller: telling.Teller = field(init=False)
 
     def __post_init__(self) -> None:
-        self._line = line.Line(self.workers, operator.attrgetter("namespace"), self._urgency)
-        self._cluster = circuit.Circuit(self.clock.monotonic, longest=CLUSTER_PAUSE)
+        namespace = operator.attrgetter("namespace")
+        self._line = line.Line(self.workers, namespace, self._urgency, UNDER_WAY)
+        now, late = self.clock.monotonic, self.meter.late
+        self._runner = runner.Runner(self._line, self._work, now, late)
+        self._cluster = away.Cluster(now)
         self._keeper = Keeper(self.observer, self.performer)
+        self._teller = telling.Teller(self.performer, self.clock, self.workers)
 
     async def offer(
         self,
@@ -93,9 +88,7 @@ class Controller:
         """
         entry = self._entries.setdefault(holder, Entry())
         entry.poked, entry.wants = entry.poked or poke, entry.wants or harmed
-        async with self._changed:
-            self._line.offer(holder, self.clock.monotonic() + after)
-            self._changed.notify_all()
+        self._runner.offer(holder, self.clock.monotonic() + after)
 
     async def offer_users_of(self, ref: Ref, *, poke: bool = True) -> None:
         """Look at every DynamicLease that uses a provider: the provider changed, or its clock.
@@ -148,70 +141,37 @@ class Controller:
 
     @property
     def stuck_for(self) -> float:
-        """Seconds that due work has been waiting while no worker took any step; for liveness."""
-        due = self._line.next_due()
-        now = self.clock.monotonic()
-        return 0.0 if due is None or due > now else now - max(due, self._progress)
+        """Seconds that due work has been waiting while nothing went on; for liveness."""
+        return self._runner.stuck_for
 
     @property
     def depth(self) -> int:
-        """How many DynamicLeases are due and wait for a worker."""
+        """How many DynamicLeases are due and wait for a turn."""
         return self._line.waiting(self.clock.monotonic())
 
     @property
     def reaches_cluster(self) -> bool:
         """Whether the API server answers, as far as is known."""
-        return self._away_since is None
+        return not self._cluster.is_away
 
     async def run(self) -> None:
-        """Work until ``stop``; returns when all workers are done."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self.workers):
-                group.create_task(self._work())
+        """Work until ``stop``; returns when all that is under way is done."""
+        await self._runner.run()
 
     async def stop(self) -> None:
         """Take no new key; what is under way is finished."""
-        async with self._changed:
-            self._stopping = True
-            self._changed.notify_all()
+        self._runner.stop()
 
-    async def _work(self) -> None:
-        while (holder := await self._next()) is not None:
-            try:
-                await self._process(holder)
-            except Exception as error:  # outside of what a go catches: others have work, too
-                self._log(holder, self._entries.setdefault(holder, Entry()), error)
-                await self.offer(holder, poke=False, after=NAP)
-            finally:
-                async with self._changed:
-                    self._line.done(holder, self.clock.monotonic())
-                    self._changed.notify_all()
+    async def _work(self, holder: record.Holder) -> None:
+        try:
+            await self._process(holder)
+        except Exception as error:  # outside of what a go catches: others have work, too
+            telling.log(holder, self._entries.setdefault(holder, Entry()), error)
+            await self.offer(holder, poke=False, after=runner.NAP)
 
     def _urgency(self, holder: record.Holder, due: float) -> float | None:
         entry = self._entries.get(holder)
         return entry.by(self.clock.monotonic(), due) if entry is not None else None
-
-    async def _next(self) -> record.Holder | None:
-        async with self._changed:
-            while not self._stopping:
-                now = self.clock.monotonic()
-                due = self._line.take(now)
-                if due is not None:
-                    holder, since = due
-                    self.meter.late(now - since)
-                    self._progress = now
-                    return holder
-                await self._wait(now)
-        return None
-
-    async def _wait(self, now: float) -> None:
-        due = self._line.next_due()
-        timeout = NAP if due is None else min(NAP, max(0.0, due - now))
-        try:
-            async with asyncio.timeout(timeout):
-                await self._changed.wait()
-        except TimeoutError:
-            return
 
     async def _process(self, holder: record.Holder) -> None:
         entry = self._entries.setdefault(holder, Entry())
@@ -227,8 +187,7 @@ class Controller:
             await self._advance(holder, entry)
         except Exception as error:
             if isinstance(error, errors.ClusterUnavailable):
-                self._cluster.failed(number)
-                self._cut_off(error)
+                self._cluster.failed(number, error)
             if isinstance(error, errors.ClusterError):
                 await self._keep_blindly(holder, entry)
             await self._stumble(holder, entry, error)
@@ -240,12 +199,12 @@ class Controller:
     async def _keep_blindly(self, holder: record.Holder, entry: Entry) -> None:
         """The API server is away, or refuses us: extend from memory what is due."""
         now = self.clock.monotonic()
-        if entry.last is None or self._stopping or now < entry.blind_from:
+        if entry.last is None or self._runner.stopping or now < entry.blind_from:
             return
         try:
             view, after = await self._keeper.keep(entry.last)
         except Exception as error:  # outside of what a go catches: it mustn't end the worker
-            self._log(holder, entry, error)
+            telling.log(holder, entry, error)
             return
         self._measure(entry, view)
         failure = entry.memory.failure
@@ -265,9 +224,9 @@ class Controller:
         most = 30.0 if passing else schedule.RETRY_MOST
         retry_after = error.retry_after if isinstance(error, errors.EdgeError) else None
         wait = entry.backoff(holder, now, most, retry_after)
-        self._log(holder, entry, error)
+        telling.log(holder, entry, error)
         if isinstance(error, errors.Refused) and not isinstance(error, errors.Unreadable):
-            await self._tell_refused(holder, error)
+            await self._teller.refused(holder, error)
         entry.cut_off = isinstance(error, errors.ClusterUnavailable)
         await self.offer(holder, poke=False, after=wait)
 
@@ -278,10 +237,6 @@ class Controller:
         """
         was_open, troubled = self._cluster.is_open, self._cluster.is_troubled
         self._cluster.answered()
-        if self._away_since is not None:
-            lasted = round(self.clock.monotonic() - self._away_since)
-            self._away_since = None
-            logger.info("API server answers again", extra={"fields": {"lasted": f"{lasted}s"}})
         if not troubled:
             return
         for holder, entry in list(self._entries.items()):
@@ -289,24 +244,6 @@ class Controller:
                 entry.cut_off = False
                 most = APART * len(self._entries)
                 await self.offer(holder, poke=False, after=1.0 + schedule.spread(holder.uid, most))
-
-    def _cut_off(self, error: errors.ClusterUnavailable) -> None:
-        """One line for an outage, however many meet it."""
-        if self._away_since is None:
-            self._away_since = self.clock.monotonic()
-            fields = {"reason": error.reason, "why": error.sentence}
-            logger.warning("API server doesn't answer", extra={"fields": fields})
-
-    def _log(self, holder: record.Holder, entry: Entry, error: Exception) -> None:
-        """A line for each trouble, not for each try; that the API server is away has its own."""
-        if isinstance(error, errors.Unreadable):
-            return  # reported where it was read
-        told = mishaps.told(error)
-        again, entry.told = told == entry.told, told
-        level = logging.WARNING if isinstance(error, errors.EdgeError) else logging.ERROR
-        quiet = again or isinstance(error, errors.ClusterUnavailable)
-        fields = {**holder.dump(), "why": told}
-        logger.log(logging.DEBUG if quiet else level, "step failed", extra={"fields": fields})
 
     async def _advance(self, holder: record.Holder, entry: Entry) -> None:
         """Step by step until there is nothing to do for now."""
@@ -317,8 +254,8 @@ class Controller:
             await self._reached()
             self._note(entry, view)
             step = decide(view)
-            self._progress = view.monotonic
-            if self._stopping and not _must_finish(step):
+            self._runner.progress = view.monotonic
+            if self._runner.stopping and not _must_finish(step):
                 return
             match step:
                 case steps.Idle(until):
@@ -343,41 +280,21 @@ class Controller:
     async def _perform(self, view: View, step: steps.Step) -> None:
         """Do a step; if the lease in the Secret ends meanwhile, Ready doesn't wait for it.
 
-        A request to the provider may hang for longer than credentials live.
+        A request to the provider may hang, or wait for its turn there, for longer than credentials
+        live.
         """
-        left = _told_good_for(view)
-        if left is None or left > LONGEST_STEP:
+        left = telling.good_for(view)
+        if left is None:
             await self.performer.perform(view, step)
             return
         work = asyncio.ensure_future(self.performer.perform(view, step))
         try:
             done, _ = await asyncio.wait([work], timeout=left)
-            if not done:
-                await self._retract(view)
+            while not done and not await self._teller.ended(view):
+                done, _ = await asyncio.wait([work], timeout=TELL_AGAIN)
             await work
         finally:
             work.cancel()
-
-    async def _retract(self, view: View) -> None:
-        """Say that the lease in the Secret is over; the next look says it again if this fails."""
-        if view.lease is None:
-            return
-        await self._report(view.lease, project.ended(view, view.lease))
-
-    async def _tell_refused(self, holder: record.Holder, error: errors.Refused) -> None:
-        """Say at a DynamicLease which right is missing, as far as its status may be written."""
-        with contextlib.suppress(errors.ClusterError):
-            dl = await self.performer.cluster.dynamic_lease(holder.namespace, holder.name)
-            if dl is not None and dl.holder == holder and not dl.deleting:
-                now = base.whole_second(self.clock.wall())
-                await self._report(dl, project.refused(dl, failure_of(error), now))
-
-    async def _report(self, dl: lease.DynamicLease, status: lease.DynamicLeaseStatus) -> None:
-        """Write a status outside of a step, with its events; the next look tells what isn't."""
-        if status == dl.status:
-            return
-        with contextlib.suppress(errors.ClusterError):
-            await self.performer.report(dl, status, project.notes(status, dl.status))
 
     async def _observe(self, holder: record.Holder, entry: Entry) -> View:
         """A look; where it hangs, it is given up while the lease can still be extended."""
@@ -420,17 +337,6 @@ def _told(view: View, step: steps.Report) -> View:
     if view.lease is None:
         return view
     return dataclasses.replace(view, lease=view.lease.model_copy(update={"status": step.status}))
-
-
-def _told_good_for(view: View) -> float | None:
-    """Seconds for which Ready may stay True while a step is under way; None: it isn't True."""
-    held, dl = view.delivered, view.lease
-    if held is None or dl is None:
-        return None
-    if not conditions.is_true(dl.status.conditions, ConditionType.READY):
-        return None
-    until = project.untold_at(view, held)
-    return None if until is None else max(0.0, (until - view.now).total_seconds())
 
 
 def _must_finish(step: steps.Step) -> bool:

@@ -13,7 +13,8 @@ from leaseholder.api import base, conditions, durations, lease, provider
 from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.controller import mishaps
 from leaseholder.controller.line import Line
-from leaseholder.controller.loop import NAP, Controller
+from leaseholder.controller.loop import Controller
+from leaseholder.controller.runner import NAP
 from leaseholder.controller.supplies import Ref, Supplies
 from leaseholder.core import schedule
 

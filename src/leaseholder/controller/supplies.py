@@ -18,6 +18,7 @@ from cachetools import TTLCache
 from leaseholder import errors, ports
 from leaseholder.api import durations, lease, provider, record
 from leaseholder.api.conditions import Reason
+from leaseholder.controller import patience
 from leaseholder.core.view import Supply
 
 CACHED_FOR: Final = 5.0
@@ -189,7 +190,7 @@ class Supplies:
         cached = self._adapters.get(uid)
         if cached is not None and cached[0] == access.spec:
             return cached[1]
-        adapter = self.build(access, self.cluster.credentialing(access))
+        adapter = patience.Patient(self.build(access, self.cluster.credentialing(access)))
         self._adapters[uid] = (access.spec, adapter)
         if cached is not None:
             self._retire(cached[1])

@@ -150,3 +150,57 @@ def test_an_urgent_key_that_is_parked_goes_before_idle_ones_of_others_as_soon_as
             working.append(due[0])
             taken_up += due[0].namespace == "shop"
     assert taken_up == len(urgent)
+
+
+@given(
+    st.integers(1, 5),
+    st.integers(1, 12),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["offer", "take", "lend", "back", "done"]),
+            st.sampled_from("abc"),
+            st.integers(0, 4),
+        ),
+        max_size=120,
+    ),
+)
+def test_turns_and_places_are_never_lost_or_given_twice(
+    turns: int, most: int, acts: list[tuple[str, str, int]]
+) -> None:
+    known = Line[Holder](turns, operator.attrgetter("namespace"), most=most)
+    working, elsewhere, returning, owed = [set[Holder]() for _ in range(4)]
+    for act, namespace, number in acts:
+        one = key(namespace, number)
+        match act:
+            case "offer":
+                known.offer(one, 1.0)
+                owed.add(one)
+            case "take" if (due := known.take(10.0)) is not None:
+                assert due[0] not in working
+                assert due[0] not in elsewhere
+                owed -= {due[0]} - returning
+                returning.discard(due[0])
+                working.add(due[0])
+            case "lend" if one in working:
+                known.lend(one)
+                working.discard(one)
+                elsewhere.add(one)
+            case "back" if one in elsewhere:
+                known.back(one)
+                elsewhere.discard(one)
+                returning.add(one)
+            case "done" if one in working | elsewhere | returning:
+                known.done(one, 10.0)
+                for some in (working, elsewhere, returning):
+                    some.discard(one)
+        assert len(working) <= turns
+        assert known.under_way == len(working | elsewhere | returning)
+        assert known.is_full == (len(working) == turns)
+    for _ in range(60):
+        for one in working | elsewhere:
+            known.done(one, 10.0)
+        working, elsewhere = set(taken(known)), set()
+        owed -= working - returning
+        returning -= working
+    assert not owed
+    assert known.under_way == 0

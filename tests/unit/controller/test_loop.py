@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from leaseholder import errors
-from leaseholder.api import names
+from leaseholder.api import lease, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import Holder
 from leaseholder.controller import loop
@@ -282,6 +282,53 @@ async def test_an_api_server_that_does_not_take_the_word_is_told_by_the_next_loo
         answer.set()
         await world.passed()
     assert world.ready == "Ready"
+
+
+async def test_the_end_of_a_lease_is_told_also_where_its_dynamic_lease_was_changed_meanwhile() -> (
+    None
+):
+    world = World()
+    await world.settle()
+    answer = asyncio.Event()
+    world.clock.move(3600 - 4)
+    world.provider.before("inspect", answer.wait)
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.trace.until(lambda: world.count("inspect"))
+        world.cluster.user_applies(manifest(annotations={"team": "shop"}))
+        await world.trace.until(lambda: world.ready == "LeaseExpired")
+        answer.set()
+        await world.trace.until(lambda: world.ready == "Ready")
+
+
+async def test_all_leases_that_end_in_a_hanging_request_say_so_however_few_turns_there_are() -> (
+    None
+):
+    world = World(workers=2)
+    names = [f"lease-{number}" for number in range(40)]
+    for name in names:
+        world.cluster.user_applies(manifest(name=name))
+    answer = asyncio.Event()
+    async with world.running() as controller:
+        for dl in world.cluster.leases.values():
+            await controller.offer(dl.holder)
+        await world.passed()
+        assert {_reason(dl) for dl in world.cluster.leases.values()} == {"Ready"}
+        for call in ("inspect", "extend"):
+            world.provider.before(call, *[answer.wait] * 100)
+        world.clock.move(3600 - 4)
+        for dl in list(world.cluster.leases.values()):
+            await controller.offer(dl.holder, poke=False)
+        await world.trace.until(
+            lambda: {_reason(dl) for dl in world.cluster.leases.values()} == {"LeaseExpired"}
+        )
+        answer.set()
+        await world.passed()
+    assert {_reason(dl) for dl in world.cluster.leases.values()} == {"Ready"}
+
+
+def _reason(dl: lease.DynamicLease) -> str:
+    return next(c.reason for c in dl.status.conditions if c.type == "Ready")
 
 
 async def test_retirement_lasts_until_nothing_is_owed() -> None:

@@ -1,0 +1,91 @@
+"""Trouble, told: in the log, and in status where that can't wait for the next step.
+
+A lease ends while a step hangs, or nothing can be seen: both are written on the word of what was
+seen last; the next look reports whatever is wrong by then.
+"""
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass, field, replace
+
+from leaseholder import errors, ports
+from leaseholder.api import base, conditions, lease, record
+from leaseholder.api.conditions import ConditionType
+from leaseholder.controller import mishaps
+from leaseholder.controller.entry import Entry
+from leaseholder.controller.observe import failure_of
+from leaseholder.controller.perform import Performer
+from leaseholder.core import project
+from leaseholder.core.view import View
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Teller:
+    """Writes status outside of a step."""
+
+    performer: Performer
+    clock: ports.Clock
+    at_once: int
+    """So many are written at once: the leases of a whole installation may end together."""
+    _room: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._room = asyncio.Semaphore(self.at_once)
+
+    async def ended(self, view: View) -> bool:
+        """Say that the lease in the Secret is over; False: it has to be said again."""
+        dl = view.lease
+        if dl is None or await self._report(dl, project.ended(view, dl)):
+            return True
+        with contextlib.suppress(errors.ClusterError):
+            now = await self.performer.cluster.dynamic_lease(
+                dl.metadata.namespace, dl.metadata.name
+            )
+            if now is None or now.holder != dl.holder:
+                return True
+            return await self._report(now, project.ended(replace(view, lease=now), now))
+        return False
+
+    async def refused(self, holder: record.Holder, error: errors.Refused) -> None:
+        """Say at a DynamicLease which right is missing, as far as its status may be written."""
+        with contextlib.suppress(errors.ClusterError):
+            dl = await self.performer.cluster.dynamic_lease(holder.namespace, holder.name)
+            if dl is not None and dl.holder == holder and not dl.deleting:
+                now = base.whole_second(self.clock.wall())
+                await self._report(dl, project.refused(dl, failure_of(error), now))
+
+    async def _report(self, dl: lease.DynamicLease, status: lease.DynamicLeaseStatus) -> bool:
+        """Write a status with its events; False: the API server didn't take it."""
+        if status == dl.status:
+            return True
+        async with self._room:
+            with contextlib.suppress(errors.ClusterError):
+                await self.performer.report(dl, status, project.notes(status, dl.status))
+                return True
+        return False
+
+
+def good_for(view: View) -> float | None:
+    """Seconds for which Ready may stay True while a step is under way; None: it isn't True."""
+    held, dl = view.delivered, view.lease
+    if held is None or dl is None:
+        return None
+    if not conditions.is_true(dl.status.conditions, ConditionType.READY):
+        return None
+    until = project.untold_at(view, held)
+    return None if until is None else max(0.0, (until - view.now).total_seconds())
+
+
+def log(holder: record.Holder, entry: Entry, error: Exception) -> None:
+    """A line for each trouble, not for each try; that the API server is away has its own."""
+    if isinstance(error, errors.Unreadable):
+        return  # reported where it was read
+    told = mishaps.told(error)
+    again, entry.told = told == entry.told, told
+    level = logging.WARNING if isinstance(error, errors.EdgeError) else logging.ERROR
+    quiet = again or isinstance(error, errors.ClusterUnavailable)
+    fields = {**holder.dump(), "why": told}
+    logger.log(logging.DEBUG if quiet else level, "step failed", extra={"fields": fields})
