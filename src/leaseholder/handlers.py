@@ -8,7 +8,7 @@ aren't watched here: kopf logs whole bodies at DEBUG.
 
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 import kopf
@@ -84,24 +84,22 @@ def register(
     """All handlers for those of ``WATCHED`` that are there, in a registry of their own."""
     registry = kopf.OperatorRegistry()
 
-    async def lease_changed(body: kopf.Body, type: str | None, **_: Any) -> None:
-        await listener.lease(_meta(body), gone=type == "DELETED")
-
-    async def provider_changed(
-        body: kopf.Body, resource: kopf.Resource, type: str | None, **_: Any
-    ) -> None:
-        kind = PROVIDERS[resource.plural]
-        await listener.provider(kind, _meta(body), gone=type == "DELETED")
+    async def changed(body: kopf.Body, resource: kopf.Resource, type: str | None, **_: Any) -> None:
+        await tell(listener, resource.plural, dict(body.metadata), gone=type == "DELETED")
 
     async def logged_in(**_: Any) -> kopf.AiohttpSession:
         return await login()
 
     for plural in kinds:
-        changed = lease_changed if plural == LEASES else provider_changed
         kopf.on.event(names.GROUP, names.VERSION, plural, id="changed", registry=registry)(changed)
     kopf.on.login(id="session", registry=registry)(logged_in)
     return registry
 
 
-def _meta(body: kopf.Body) -> base.ObjectMeta:
-    return base.ObjectMeta.model_validate(dict(body.metadata))
+async def tell(listener: Listener, plural: str, metadata: Mapping[str, Any], *, gone: bool) -> None:
+    """Hand on that an object of one of ``WATCHED`` was seen, or went."""
+    meta = base.ObjectMeta.model_validate(metadata)
+    if plural == LEASES:
+        await listener.lease(meta, gone=gone)
+    else:
+        await listener.provider(PROVIDERS[plural], meta, gone=gone)

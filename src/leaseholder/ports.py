@@ -353,14 +353,30 @@ class Workload:
 
 
 class Cluster(Protocol):
-    """The API server. Reads are live, never cached.
+    """The API server.
+
+    What is *known* comes from watches, lists and answers to our own writes, and may be old; what
+    isn't known, or met a conflict, is read live even there. A ``read_…`` is always live: it stands
+    where no precondition of a write protects.
 
     Every method may raise ``ClusterUnavailable``; every write ``Conflict`` and ``Refused``.
     Writes to what exists carry uid and resourceVersion.
     """
 
     async def dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
-        """A DynamicLease, None where there is none."""
+        """A DynamicLease as it is known; None: there is none, as was read live.
+
+        Each write of it carries its version, and before anything is asked of a provider that can't
+        be taken back it is read live.
+        """
+        ...
+
+    async def read_dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
+        """A DynamicLease, read live; None where there is none.
+
+        For what a write of the DynamicLease itself doesn't protect: a lease is issued or revoked,
+        a Secret is written or deleted for it.
+        """
         ...
 
     async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:

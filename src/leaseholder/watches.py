@@ -8,11 +8,12 @@ ends, controller, queue and memory stay, and the next life lists everything anew
 
 import asyncio
 import contextlib
+import functools
 import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -39,6 +40,9 @@ SILENT: Final = 660.0
 """Seconds in which kopf asks anew for each watch, twice over; else something in it is stuck."""
 ENDING: Final = 5.0
 """So many seconds what is left of a life gets to end, and its thread as many again."""
+_BY_PLURAL: Final[Mapping[str, places.Resource]] = {
+    kind.plural: kind for kind in (places.LEASES, places.PROVIDERS, places.CLUSTER_PROVIDERS)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class Life:
     kinds: Collection[str]
     namespaces: Sequence[str]
     listener: handlers.Listener
+    feeds: Mapping[str, streams.Feed]
     streams: streams.Streams
     _loop: asyncio.AbstractEventLoop | None = None
     _stop: asyncio.Event | None = None
@@ -107,7 +112,7 @@ class Life:
         login = await logins.Login.read()
 
         async def logged_in() -> kopf.AiohttpSession:
-            session = streams.session(login, self.streams)
+            session = streams.session(login, self.streams, self.feeds)
             return kopf.AiohttpSession(server=login.server, aiohttp_session=session)
 
         parts = await kopf.spawn_tasks(
@@ -197,10 +202,11 @@ class Watches:
             if not ended.done():
                 ended.set_result(failure)
 
-        self._streams = streams.Streams()
-        self._streams.expect(_paths(kinds, self.namespaces))
         ours = Ours(loop, self.controller, self.providers)
-        life = Life(kinds, self.namespaces, ours, self._streams)
+        feeds = dict(self._feeds(kinds, ours))
+        self._streams = streams.Streams()
+        self._streams.expect(feeds)
+        life = Life(kinds, self.namespaces, ours, feeds, self._streams)
         life.begin(lambda failure: loop.call_soon_threadsafe(end, failure))
         self._waiting = ""
         try:
@@ -208,6 +214,18 @@ class Watches:
         finally:
             life.stop()
             await _over(ended)
+
+    def _feeds(
+        self, kinds: Collection[str], ours: handlers.Listener
+    ) -> Iterator[tuple[str, streams.Feed]]:
+        """Where the objects of each collection go that is watched, by its path."""
+        for plural in kinds:
+            known = self.cluster.known[plural]
+            gone = functools.partial(handlers.tell, ours, plural, gone=True)
+            is_wide = plural == places.CLUSTER_PROVIDERS.plural
+            for within in ("",) if is_wide else self.namespaces or ("",):
+                path = _BY_PLURAL[plural].at(within).path
+                yield path, streams.Feed(known, within, gone)
 
     async def _watched(self, ended: "asyncio.Future[BaseException | None]") -> tuple[str, bool]:
         """Until this life is over, or there is a reason to end it."""
@@ -234,18 +252,6 @@ async def _over(ended: "asyncio.Future[BaseException | None]") -> None:
     _, pending = await asyncio.wait([ended], timeout=2 * ENDING)
     if pending:
         logger.error("kopf's thread doesn't end; it is left to itself")
-
-
-def _paths(kinds: Collection[str], namespaces: Sequence[str]) -> list[str]:
-    """The collections that are watched."""
-    by_namespace = {kind.plural: kind for kind in (places.LEASES, places.PROVIDERS)}
-    return [
-        by_namespace[kind].at(namespace).path
-        if kind in by_namespace
-        else places.CLUSTER_PROVIDERS.at("").path
-        for kind in kinds
-        for namespace in (namespaces or ("",))
-    ]
 
 
 def _without(missing: Collection[str]) -> str:

@@ -288,7 +288,8 @@ async def _shows(attack: court.Court, metric: str, number: int) -> None:
 
 def _asked(attack: court.Court) -> float:
     figures = attack.victim.operator.metrics()
-    return figures['leaseholder_cluster_requests_total{resource="dynamicleases",verb="get"}']
+    asked = 'leaseholder_cluster_requests_total{resource="dynamicleases",verb="get"}'
+    return figures.get(asked, 0.0)
 
 
 def _deep(attack: court.Court, levels: int) -> dict[str, kube.Object]:

@@ -6,7 +6,7 @@ gate, generic over the port so that it needn't be told of every method.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -14,14 +14,12 @@ from typing import Any, Final
 from leaseholder import errors, ports
 from leaseholder.api import lease, names
 from leaseholder.api.conditions import Reason
-from tests.simulation import gate, server
+from tests.simulation import caches, gate, server
 from tests.unit import clocks
 from tests.unit.controller import fakecluster, fakes
 
 _WRITES: Final = frozenset(
     {
-        "patch_lease_status",
-        "patch_finalizer",
         "create_record",
         "update_record",
         "delete_record",
@@ -52,6 +50,8 @@ class Hooks:
     """A workload's pods are to be replaced; the stamp's key and value."""
     released: list[Callable[[lease.DynamicLease], None]] = field(default_factory=list)
     """A DynamicLease loses our finalizer and is gone."""
+    leases: list[Callable[[caches.Seen], None]] = field(default_factory=list)
+    """A DynamicLease was written, or is gone."""
 
 
 class Truth(fakecluster.FakeCluster):
@@ -113,6 +113,36 @@ class Truth(fakecluster.FakeCluster):
         for hook in self.hooks.released if not on else ():
             hook(dl)
 
+    def user_applies(self, manifest: Mapping[str, Any]) -> lease.DynamicLease:
+        made = super().user_applies(manifest)
+        self._show(made)
+        return made
+
+    def vanish(self, namespace: str, name: str) -> None:
+        gone = self.leases[namespace, name]
+        super().vanish(namespace, name)
+        self._show(gone, gone=True)
+
+    def lose(self, key: tuple[str, str]) -> lease.DynamicLease:
+        """A DynamicLease is gone, and what it owned stays."""
+        gone = self.leases.pop(key)
+        self._show(gone, gone=True)
+        return gone
+
+    def _put_lease(self, known: lease.DynamicLease, **meta: object) -> None:
+        super()._put_lease(known, **meta)
+        self._show(self.leases[known.metadata.namespace, known.metadata.name])
+
+    def _show(self, dl: lease.DynamicLease, *, gone: bool = False) -> None:
+        seen = caches.Seen(dl, gone, int(self._version()) if gone else 0)
+        for hook in self.hooks.leases:
+            hook(seen)
+
+    @property
+    def version(self) -> int:
+        """A resourceVersion after all that was written so far."""
+        return int(self._version())
+
     def user_changed(self, view: ports.SecretView | None, *, gone: bool = False) -> None:
         """A user wrote or deleted a Secret: whoever watches hears of it."""
         if view is not None:
@@ -153,11 +183,62 @@ class Way:
 
     def __init__(self, truth: Truth, gate_: gate.Gate) -> None:
         self._truth, self._gate = truth, gate_
+        self.leases = caches.Leases()
         self.events: asyncio.Queue[ports.SecretEvent] = asyncio.Queue()
 
     async def secret_events(self) -> AsyncIterator[ports.SecretEvent]:
         while True:
             yield await self.events.get()
+
+    async def dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
+        known = self.leases.get((namespace, name))
+        return known or await self.read_dynamic_lease(namespace, name)
+
+    async def read_dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
+        key = namespace, name
+        asked = self.leases.version(key)
+
+        async def effect() -> lease.DynamicLease | None:
+            return self._truth.leases.get(key)
+
+        found = await self._gate.call(gate.Side.READ, "read_dynamic_lease", effect)
+        self.leases.answered(key, found, asked)
+        return found
+
+    async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
+        async def effect() -> tuple[int, list[lease.DynamicLease]]:
+            return self._truth.version, [*self._truth.leases.values()]
+
+        version, found = await self._gate.call(gate.Side.READ, "dynamic_leases", effect)
+        self.leases.listed(found, version)
+        return found
+
+    async def patch_lease_status(
+        self, dl: lease.DynamicLease, status: lease.DynamicLeaseStatus
+    ) -> None:
+        await self._write(
+            "patch_lease_status", dl, lambda: self._truth.patch_lease_status(dl, status)
+        )
+
+    async def patch_finalizer(self, dl: lease.DynamicLease, *, on: bool) -> None:
+        await self._write("patch_finalizer", dl, lambda: self._truth.patch_finalizer(dl, on=on))
+
+    async def _write(
+        self, name: str, dl: lease.DynamicLease, write: Callable[[], Awaitable[None]]
+    ) -> None:
+        key = caches.Seen(dl).key
+        asked = self.leases.version(key)
+
+        async def effect() -> lease.DynamicLease | None:
+            await write()
+            return self._truth.leases.get(key)
+
+        try:
+            answer = await self._gate.call(gate.Side.WRITE, name, effect)
+        except errors.ClusterError:
+            self.leases.doubt(key)
+            raise
+        self.leases.answered(key, answer, asked)
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._truth, name)

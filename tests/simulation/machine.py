@@ -39,7 +39,7 @@ EFFECTS: Final = st.sampled_from(
     ]
 )
 """Calls that matter to a promise."""
-_READS: Final = ("records", "dynamic_lease", "inspect", "recover")
+_READS: Final = ("records", "read_dynamic_lease", "inspect", "recover")
 READS: Final = st.sampled_from(_READS)
 FATES: Final = st.sampled_from([fate for fate in gate.Fate if fate is not gate.Fate.PAUSE])
 
@@ -136,6 +136,11 @@ class Histories(stateful.RuleBasedStateMachine):
     @stateful.rule(which=WHICH, deaf=st.booleans())
     def lose_events(self, which: int, deaf: bool) -> None:
         self.world.deafen(self._process(which), deaf)
+
+    @stateful.precondition(_any)
+    @stateful.rule(which=WHICH, trails=st.sampled_from([1.0, 20.0, 90.0]))
+    def trail(self, which: int, trails: float) -> None:
+        self.world.deafen(self._process(which), False, trails)
 
     @stateful.rule()
     def repeat_event(self) -> None:

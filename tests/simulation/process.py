@@ -1,18 +1,19 @@
 """One operator process: controller and ledger, and the events that kopf hands on.
 
-Each change of a DynamicLease is told, and what is there when the process starts is told again.
+Each change of a DynamicLease is told, be it late, and what is there when the process starts is told
+again.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 from leaseholder import ports
-from leaseholder.api import base, provider, record
+from leaseholder.api import provider
 from leaseholder.controller import assembly, ledger, supplies
 from leaseholder.core.view import Memory
-from tests.simulation import cluster, gate, server
+from tests.simulation import caches, cluster, gate, server
 from tests.simulation.loop import ManualLoop
 from tests.unit import clocks
 from tests.unit.controller import fakes, world
@@ -46,6 +47,8 @@ class Process:
         self.clock = Clock(loop.clock)
         self.deaf = False
         """No event reaches it any more: it learns by comparing only."""
+        self.trails = 0.0
+        """Seconds that events take to reach it; answers to its own requests come at once."""
         self._loop, self._truth = loop, truth
         self._way = cluster.Way(truth, self.gate)
         self.port = cast(ports.Cluster, self._way)
@@ -82,26 +85,45 @@ class Process:
         return self.alive and not self.gate.paused and not self.gate.armed
 
     @property
+    def hears_all(self) -> bool:
+        """Whether it runs, and hears of everything at once."""
+        return self.runs and not self.deaf and not self.trails
+
+    @property
     def memories(self) -> list[Memory]:
         """What it knows first-hand."""
         return [entry.memory for entry in self.controller._entries.values()]
 
     def lists(self) -> None:
         """The watches begin: each tells first what is there."""
+        if not self.deaf:
+            self._way.leases.listed([*self._truth.leases.values()], self._truth.version)
         for dl in self._truth.leases.values():
-            self.hears(dl.holder)
+            self.hears(caches.Seen(dl))
         for event in self._truth.marked():
             self.hears_of_secret(event)
 
-    def hears(self, holder: record.Holder) -> None:
-        """An event about a DynamicLease reaches the process."""
-        if self.alive and not self.deaf:
-            self._spawn(self._told(holder))
+    def hears(self, seen: caches.Seen) -> None:
+        """An event about a DynamicLease reaches the process, as late as events do."""
+        self._arrives(lambda: self._heard(seen))
 
     def hears_of_secret(self, event: ports.SecretEvent) -> None:
         """An event about a Secret reaches the process."""
+        self._arrives(lambda: self._way.events.put_nowait(event))
+
+    def _arrives(self, event: Callable[[], None]) -> None:
+        if self.alive and not self.deaf and self.trails:
+            self._loop.call_later(self.trails, lambda: self._arrived(event))
+        else:
+            self._arrived(event)
+
+    def _arrived(self, event: Callable[[], None]) -> None:
         if self.alive and not self.deaf:
-            self._way.events.put_nowait(event)
+            event()
+
+    def _heard(self, seen: caches.Seen) -> None:
+        self._way.leases.shown(seen)
+        self._spawn(self.controller.heard(seen.dl.metadata, gone=seen.gone))
 
     def crash(self) -> None:
         """The process ends here and now, and everything that only it knew is lost."""
@@ -129,14 +151,6 @@ class Process:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-    def _told(self, holder: record.Holder) -> Coroutine[Any, Any, None]:
-        """What the handler makes of an event."""
-        dl = self._truth.leases.get((holder.namespace, holder.name))
-        if dl is not None and dl.metadata.uid == holder.uid:
-            return self.controller.heard(dl.metadata, gone=False)
-        gone = base.ObjectMeta(namespace=holder.namespace, name=holder.name, uid=holder.uid)
-        return self.controller.heard(gone, gone=True)
 
 
 def _address(spec: provider.ProviderSpec) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from leaseholder import errors, ports
 from leaseholder.api import conditions, durations, lease, names, record
-from tests.simulation import cluster, gate, judge, promises, server
+from tests.simulation import caches, cluster, gate, judge, promises, server
 from tests.simulation.loop import ManualLoop
 from tests.simulation.process import Process
 from tests.unit import clocks
@@ -82,6 +82,7 @@ class World:
         self.judge = judge.Judge(self)
         self.truth.hooks.restarting.append(self._restarting)
         self.truth.hooks.secrets.append(self._secret_changed)
+        self.truth.hooks.leases.append(self._lease_changed)
 
     # -- processes and time
 
@@ -170,7 +171,7 @@ class World:
         """Seconds since the last disturbance; none while something is out of order."""
         troubled = self.server.lagging or self.server.stubborn or self.truth.keeps_secrets
         well = self.server.state is server.State.UP and not troubled
-        well = well and bool(self.processes) and all(p.runs and not p.deaf for p in self.processes)
+        well = well and bool(self.processes) and all(p.hears_all for p in self.processes)
         if not well:
             self.disturbed()
         return self.clock.seconds - self.calm_since
@@ -234,24 +235,23 @@ class World:
         if self.dl is None or self.dl.deleting:
             return
         shown = self.truth.shows(self.secret_key)
-        old = self.truth.leases.pop(KEY).holder
+        old = self.truth.lose(KEY).holder
         for key in [key for key in self.truth.secrets if key[0] == SHOP]:
             self.truth.user_changed(self.truth.user_writes_secret(*key, owner_uids=()))
         self.judge.overlaps_lost()
         if gap:
-            self._changed(old)
+            self._changed()
         else:
             self.judge.inherits(shown, old.uid)
         self.apply()
-        self._changed(old)
+        self._changed()
 
     def force_off_finalizer(self) -> None:
         """Somebody takes the finalizer off by hand."""
         if self.dl is not None:
             self.judge.forced_off(self.dl)
-            holder = self.dl.holder
             self.truth.user_strips_finalizer(SHOP, NAME)
-            self._changed(holder)
+            self._changed()
 
     def change_source(self, source: str) -> None:
         """Another dynamic secret is wanted."""
@@ -266,7 +266,7 @@ class World:
         """An event is delivered once more: nothing has happened."""
         for process in self.processes:
             if self.dl is not None:
-                process.hears(self.dl.holder)
+                process.hears(caches.Seen(self.dl))
         self.settle()
 
     def remember(self) -> None:
@@ -290,20 +290,23 @@ class World:
             self.truth.shut.discard(SHOP)
             self.truth.namespaces.pop(SHOP, None)
 
-    def deafen(self, process: Process, deaf: bool) -> None:
-        """No event reaches a process any more, or its watches are back and list everything."""
-        process.deaf = deaf
+    def deafen(self, process: Process, deaf: bool, trails: float = 0.0) -> None:
+        """No event reaches a process any more, or its watches are back and list everything.
+
+        ``trails``: events reach it so many seconds late.
+        """
+        process.deaf, process.trails = deaf, trails
         process.lists()
         self.disturbed()
         self.settle()
 
-    def _changed(self, holder: record.Holder | None = None) -> None:
-        known = holder or (self.dl.holder if self.dl is not None else None)
-        for process in self.processes:
-            if known is not None:
-                process.hears(known)
+    def _changed(self) -> None:
         self.disturbed()
         self.settle()
+
+    def _lease_changed(self, seen: caches.Seen) -> None:
+        for process in self.processes:
+            process.hears(seen)
 
     def _have(self) -> lease.DynamicLease:
         return self.truth.leases[KEY]
@@ -411,7 +414,7 @@ class World:
         }
         made = self.truth.user_applies(manifest)
         self.judge.applied(None, made)
-        self._changed(made.holder)
+        self._changed()
 
     def delete_rival(self) -> None:
         """The other DynamicLease goes."""
@@ -419,7 +422,7 @@ class World:
         if known is not None and not known.deleting:
             self.judge.deleting(known)
             self.truth.user_deletes(*RIVAL)
-            self._changed(known.holder)
+            self._changed()
 
     def stick(self, *, stuck: bool) -> None:
         """Pods of the workload don't come up any more, or come up again."""
@@ -506,7 +509,7 @@ class World:
     def calm_down(self, seconds: float) -> None:
         """No more faults: everything runs freely, and time passes."""
         for process in [*self.processes]:
-            process.deaf = False
+            process.deaf, process.trails = False, 0.0
             process.gate.release()
             process.lists()
         self.server.state, self.server.lagging, self.server.stubborn = server.State.UP, False, 0

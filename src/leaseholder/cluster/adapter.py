@@ -16,6 +16,7 @@ from leaseholder.cluster import (
     announcing,
     client,
     credentialing,
+    known,
     patches,
     places,
     reading,
@@ -57,6 +58,11 @@ class KubernetesCluster:
         self._reader = reading.Reader(unread)
         self._home = operator_namespace
         self._namespaces = tuple(namespaces) or ("",)
+        self.known: Final[Mapping[str, known.Known]] = {
+            kind.plural: known.Known()
+            for kind in (places.LEASES, places.PROVIDERS, places.CLUSTER_PROVIDERS)
+        }
+        """What was last seen of each kind that is watched, by the plural of its name."""
         self._secrets = secrets.Secrets(api)
         self._announcer = announcing.Announcer(api)
         self._workloads = workloads.Workloads(api)
@@ -115,9 +121,12 @@ class KubernetesCluster:
     # -- DynamicLeases
 
     async def dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
-        """A DynamicLease, None where there is none."""
-        found = await self._get(places.LEASES.at(namespace, name))
-        return self._reader.found(lease.DynamicLease, found, namespace, name)
+        """A DynamicLease as it is known."""
+        return await self._known(lease.DynamicLease, places.LEASES, namespace, name)
+
+    async def read_dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
+        """A DynamicLease, read live."""
+        return await self._read(lease.DynamicLease, places.LEASES, namespace, name)
 
     async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
         """All DynamicLeases in the watched namespaces; what can't be read is left out."""
@@ -131,8 +140,7 @@ class KubernetesCluster:
         self, dl: lease.DynamicLease, status: lease.DynamicLeaseStatus
     ) -> None:
         """Make ``status`` the status of ``dl`` as it was read."""
-        place = places.LEASES.at(dl.metadata.namespace, dl.metadata.name, "status")
-        await self._patch_status(place, dl.metadata, dl.status, status)
+        await self._patch_status(places.LEASES, dl.metadata, dl.status, status)
 
     async def patch_finalizer(self, dl: lease.DynamicLease, *, on: bool) -> None:
         """Put our finalizer on ``dl`` as it was read, or take it off."""
@@ -140,8 +148,8 @@ class KubernetesCluster:
         others = [one for one in meta.finalizers if one != names.FINALIZER]
         wanted = [*others, names.FINALIZER] if on else others
         guard = patches.guard(meta.uid, meta.resource_version)
-        place = places.LEASES.at(meta.namespace, meta.name)
-        await self._patch_known(place, {"metadata": {**guard, "finalizers": wanted}})
+        body = {"metadata": {**guard, "finalizers": wanted}}
+        await self._patch_known(places.LEASES, meta, body)
 
     # -- records
 
@@ -295,8 +303,7 @@ class KubernetesCluster:
     ) -> None:
         """Make ``status`` the provider's status."""
         meta = known.metadata
-        place = _PROVIDERS[known.KIND].at(meta.namespace, meta.name, "status")
-        await self._patch_status(place, meta, known.status, status)
+        await self._patch_status(_PROVIDERS[known.KIND], meta, known.status, status)
 
     async def namespace(self, name: str) -> ports.NamespaceView | None:
         """A namespace, None where there is none."""
@@ -350,21 +357,54 @@ class KubernetesCluster:
             content_type=client.MERGE_PATCH,
         )
 
+    async def _known(
+        self, model: type[patches.Kind], kind: places.Resource, namespace: str, name: str
+    ) -> patches.Kind | None:
+        """An object as it is known; what isn't known, or is in doubt, is read live."""
+        body = self.known[kind.plural].get(namespace, name)
+        if body is None:
+            return await self._read(model, kind, namespace, name)
+        return self._reader.read(model, body)
+
+    async def _read(
+        self, model: type[patches.Kind], kind: places.Resource, namespace: str, name: str
+    ) -> patches.Kind | None:
+        """An object, read live; what is known moves on."""
+        kept = self.known[kind.plural]
+        asked = kept.asked(namespace, name)
+        body = await self._get(kind.at(namespace, name))
+        if body is None:
+            kept.missing(namespace, name, asked)
+        else:
+            kept.answered(body, asked)
+        return self._reader.found(model, body, namespace, name)
+
     async def _patch_status(
-        self, place: places.Place, meta: base.ObjectMeta, old: base.Model, new: base.Model
+        self, kind: places.Resource, meta: base.ObjectMeta, old: base.Model, new: base.Model
     ) -> None:
         body = {
             "metadata": patches.guard(meta.uid, meta.resource_version),
             "status": patches.replace(old.dump(), new.dump()),
         }
-        await self._patch_known(place, body)
+        await self._patch_known(kind, meta, body, "status")
 
-    async def _patch_known(self, place: places.Place, body: client.Body) -> None:
-        """Patch what was read; that it is gone is a conflict, too."""
+    async def _patch_known(
+        self, kind: places.Resource, meta: base.ObjectMeta, body: client.Body, sub: str = ""
+    ) -> None:
+        """Patch an object as it is known; that it is gone is a conflict, too.
+
+        After anything but a clear answer it is read live.
+        """
+        kept = self.known[kind.plural]
+        asked = kept.asked(meta.namespace, meta.name)
         try:
-            await self._patch(place, body)
-        except refusals.NotFound as gone:
-            raise errors.Conflict(Reason.CONFLICT, gone.sentence) from None
+            answer = await self._patch(kind.at(meta.namespace, meta.name, sub), body)
+        except errors.ClusterError as error:
+            kept.doubt(meta.namespace, meta.name)
+            if isinstance(error, refusals.NotFound):
+                raise errors.Conflict(Reason.CONFLICT, error.sentence) from None
+            raise
+        kept.answered(answer, asked)
 
 
 def _noted(status: record.RecordStatus) -> dict[str, str | None]:

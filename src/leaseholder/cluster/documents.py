@@ -9,8 +9,8 @@ deep.
 
 import json
 import re
-from collections.abc import AsyncIterator
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final, Protocol
 
 import aiohttp
 
@@ -55,14 +55,26 @@ def shallow(document: bytes) -> bytes:
     return b"".join([*kept, document[start:]])
 
 
-class _ShallowLines:
-    """A stream whose lines are documents, each without what is too deep in it.
+class Feed(Protocol):
+    """Who gets the objects of a collection before kopf does, and says what kopf gets."""
+
+    async def page(self, page: dict[str, Any]) -> dict[str, Any]:
+        """A page of a list."""
+        ...
+
+    def event(self, event: dict[str, Any]) -> dict[str, Any]:
+        """An event of a watch."""
+        ...
+
+
+class _Lines:
+    """A stream whose lines are documents, each of them changed on the way.
 
     kopf reads a watch by ``iter_chunked`` alone; aiohttp uses the rest.
     """
 
-    def __init__(self, inner: aiohttp.StreamReader) -> None:
-        self._inner = inner
+    def __init__(self, inner: aiohttp.StreamReader, change: Callable[[bytes], bytes]) -> None:
+        self._inner, self._change = inner, change
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -76,19 +88,22 @@ class _ShallowLines:
         async for chunk in self._inner.iter_chunked(n):
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
-                yield shallow(line) + b"\n"
+                yield self._change(line) + b"\n"
         if rest:
-            yield shallow(rest)
+            yield self._change(rest)
 
 
 class Response(aiohttp.ClientResponse):
     """An answer for kopf, which parses what it gets by Python's own means."""
 
+    feed: Feed | None = None
+    """Who sees it first."""
+
     async def start(self, connection: Any) -> "Response":
         """Read the headers."""
         await super().start(connection)
         if "watch" in self.url.query:
-            self.content = _ShallowLines(self.content)  # type: ignore[assignment]  # stands for it
+            self.content = _Lines(self.content, self._line)  # type: ignore[assignment]  # stands for it
         return self
 
     async def json(self, **_: Any) -> Any:
@@ -96,4 +111,12 @@ class Response(aiohttp.ClientResponse):
         found = parse(await self.read())
         if isinstance(found, dict) and found.get("items", ...) is None:
             found["items"] = []
+        if self.feed is not None and self.status == 200 and isinstance(found, dict):
+            return await self.feed.page(found)
         return found
+
+    def _line(self, line: bytes) -> bytes:
+        line = shallow(line)
+        if self.feed is None or self.status != 200 or not line.strip():
+            return line
+        return json.dumps(self.feed.event(json.loads(line))).encode()

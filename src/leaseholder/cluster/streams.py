@@ -3,19 +3,20 @@
 kopf says neither. But it asks with a session of ours, and each of its requests comes by
 ``Attendant``: a watch is open from the answer's 200 until its collection is listed or watched
 again, which kopf does as soon as a watch ends, and where none of its events or bookmarks came for
-70 seconds. It gets metadata only: our handlers need no more, and a spec may be large.
+70 seconds. Whole objects stay with us (``known``); kopf gets their metadata, which is all that our
+handlers need: it would log bodies at DEBUG, and keep those of a whole list until each is handled.
 """
 
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 
-from leaseholder.cluster import documents
+from leaseholder.cluster import documents, known
 from leaseholder.cluster import login as logins
 
 _SHORTEST: Final = 1.0
@@ -45,10 +46,9 @@ class Streams:
         known, now = self._watches, self.monotonic()
         self._watches = {path: known.get(path) or _Watch(now) for path in paths}
 
-    def asked(self, path: str) -> bool:
-        """A watch is asked for: it isn't open; whether it is one that was expected."""
+    def asked(self, path: str) -> None:
+        """A watch is asked for: it isn't open."""
         self._tell(path, is_open=False, trouble="no answer yet")
-        return path in self._watches
 
     def opened(self, path: str) -> None:
         """A watch is open."""
@@ -74,6 +74,42 @@ class Streams:
         return max((now - one.asked for one in self._watches.values()), default=0.0)
 
 
+@dataclass(slots=True)
+class Feed:
+    """Keeps the objects of one collection that kopf lists and watches, and gives it metadata."""
+
+    kept: known.Known
+    within: str
+    """The namespace; empty: all."""
+    gone: Callable[[Mapping[str, Any]], Awaitable[None]]
+    """Told with the metadata of what a list misses: kopf makes no event of that."""
+    _listing: known.Listing | None = None
+
+    def list_begins(self) -> None:
+        """The first page of a list is asked for."""
+        self._listing = self.kept.listing(self.within)
+
+    async def page(self, page: dict[str, Any]) -> dict[str, Any]:
+        """A page of a list."""
+        listing = self._listing or self.kept.listing(self.within)
+        for meta in listing.page(page):
+            await self.gone(meta)
+        return {**page, "items": [_slim(item) for item in page["items"]]}
+
+    def event(self, event: dict[str, Any]) -> dict[str, Any]:
+        """An event of a watch."""
+        kind, found = event.get("type"), event.get("object")
+        if kind == "ERROR" or not isinstance(found, dict):
+            return event
+        self.kept.event(str(kind), found)
+        return {**event, "object": _slim(found)}
+
+
+def _slim(body: Mapping[str, Any]) -> dict[str, Any]:
+    kinds = {key: body[key] for key in ("apiVersion", "kind") if key in body}
+    return {**kinds, "metadata": known.compact(body)["metadata"]}
+
+
 @dataclass(frozen=True, slots=True)
 class Attendant:
     """aiohttp's middleware for each request of kopf's: it logs in, and notes what becomes of it.
@@ -84,6 +120,8 @@ class Attendant:
 
     login: logins.Login
     streams: Streams
+    feeds: Mapping[str, Feed]
+    """By path of the collection."""
     trusted: ssl.SSLContext
     """What the session was made with."""
 
@@ -101,20 +139,22 @@ class Attendant:
             if self.login.tls is not self.trusted:
                 raise Renewed
             request.headers.update(self.login.headers)
-            if self.streams.asked(path):
-                request.headers["Accept"] = (
-                    documents.METADATA if "watch" in request.url.query else documents.METADATA_LIST
-                )
+            self.streams.asked(path)
+            feed, query = self.feeds.get(path), request.url.query
+            if feed is not None and not query.keys() & {"watch", "continue"}:
+                feed.list_begins()
             try:
                 answer = await handler(request)
             except (aiohttp.ClientError, OSError) as error:
                 self.login.expire()
                 self.streams.troubled(path, f"no connection ({type(error).__name__})")
                 raise
-            if answer.status == 200 and "watch" in request.url.query:
+            if answer.status == 200 and "watch" in query:
                 self.streams.opened(path)
             elif answer.status != 200:
                 self.streams.troubled(path, f"the API server answers {answer.status}")
+            if isinstance(answer, documents.Response):
+                answer.feed = feed
             if answer.status != 401:
                 return answer
             self.login.expire()
@@ -123,7 +163,9 @@ class Attendant:
             wait = min(_LONGEST, wait * 2)
 
 
-def session(login: logins.Login, streams: Streams) -> aiohttp.ClientSession:
+def session(
+    login: logins.Login, streams: Streams, feeds: Mapping[str, Feed]
+) -> aiohttp.ClientSession:
     """A session for kopf."""
-    attendant = Attendant(login, streams, login.tls)
+    attendant = Attendant(login, streams, feeds, login.tls)
     return login.session(attendant, response_class=documents.Response)

@@ -67,13 +67,14 @@ class Acquirer:
         posted = await self.cluster.create_record(
             view.holder, step.number, spec, RecordStatus(state=State.ATTEMPT)
         )
-        if not await self._stands(view, posted):
+        if not await self._stands(view, dl, posted):
             await self.cluster.delete_record(posted)
             return
         issued = await self._issue(adapter, posted, replaces=step.reason in _BECAUSE)
         view.memory.uids[posted.name] = posted.metadata.uid
         view.memory.leases[posted.name] = issued.lease
         view.memory.credentials[posted.name] = issued.credentials
+        view.memory.just_issued.add(posted.name)
         view.memory.looked[posted.name] = issued.lease.issued_at
         await self.hold(view, posted, step.reason)
 
@@ -142,14 +143,14 @@ class Acquirer:
             }
         )
 
-    async def _stands(self, view: View, posted: LeaseRecord) -> bool:
+    async def _stands(self, view: View, dl: DynamicLease, posted: LeaseRecord) -> bool:
         """Whether what was observed still holds, now that the record is on the ledger.
 
         Raises:
             errors.ClusterError: it can't be seen. Nothing was sent, so the record goes again.
         """
         try:
-            return not await self._overtaken(view, posted) and await self._wanted(view)
+            return not await self._overtaken(view, posted) and await self._wanted(view, dl)
         except errors.ClusterError:
             await self.cluster.delete_record(posted)
             raise
@@ -161,16 +162,17 @@ class Acquirer:
         ours = (record for record in now if record.spec.installation == self.installation)
         return any(record.name not in seen for record in ours)
 
-    async def _wanted(self, view: View) -> bool:
-        """Whether the DynamicLease still stands, now that its record does.
+    async def _wanted(self, view: View, dl: DynamicLease) -> bool:
+        """Whether the DynamicLease still stands as it was known, now that its record does.
 
         Who released it before saw no record; who sees it go from now on sees this one.
         """
         holder = view.holder
-        now = await self.cluster.dynamic_lease(holder.namespace, holder.name)
+        now = await self.cluster.read_dynamic_lease(holder.namespace, holder.name)
         if now is None or now.metadata.uid != holder.uid or now.deleting:
             return False
-        return names.FINALIZER in now.metadata.finalizers
+        same = now.metadata.generation == dl.metadata.generation
+        return same and names.FINALIZER in now.metadata.finalizers
 
     async def _issue(
         self, adapter: ports.Provider, posted: LeaseRecord, *, replaces: bool

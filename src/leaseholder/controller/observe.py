@@ -184,7 +184,7 @@ class Observer:
         """The DynamicLease of that uid; looked for far and wide where its name was taken off."""
         name = secret.annotations.get(names.OWNER_NAME)
         if name is not None:
-            named = await self.cluster.dynamic_lease(secret.namespace, name)
+            named = await self.cluster.read_dynamic_lease(secret.namespace, name)
             return named if named is not None and named.metadata.uid == uid else None
         found = await self.cluster.dynamic_leases()
         return next((dl for dl in found if dl.metadata.uid == uid), None)

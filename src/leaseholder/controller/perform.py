@@ -111,7 +111,7 @@ class Performer:
         """
         dl = view.lease if view.lease is not None and not view.lease.deleting else None
         if dl is not None:
-            now = await self.cluster.dynamic_lease(dl.metadata.namespace, dl.metadata.name)
+            now = await self.cluster.read_dynamic_lease(dl.metadata.namespace, dl.metadata.name)
             if now is not None and now.secret_name == secret.name:
                 return
         try:
@@ -154,13 +154,15 @@ class Performer:
         """Write the Secret as it was read before record and DynamicLease are read again.
 
         Whoever revokes the lease moves the record first and the Secret next: then either this
-        sees the record moved, or the write conflicts.
+        sees the record moved, or the write conflicts. The DynamicLease was read live a moment ago
+        where the lease was just issued; later its uid may be a former one's, and the garbage
+        collector would delete the Secret.
         """
         if view.names(record):
             _count_repair(view, dl)
         records = await self.cluster.records(dl.metadata.uid)
         held = {r.metadata.uid for r in records if _held(r)}
-        now = await self.cluster.dynamic_lease(dl.metadata.namespace, dl.metadata.name)
+        now = await self._to_deliver_to(view, dl, record)
         same = now is not None and now.metadata.uid == dl.metadata.uid and not now.deleting
         if record.metadata.uid not in held or now is None or not same:
             return
@@ -177,6 +179,14 @@ class Performer:
         await self._emit(now, news)
         change = changes.delivered(record, written.name, len(written.keys), view.expiry(record))
         await self.chronicle.tell(None, change)
+
+    async def _to_deliver_to(
+        self, view: View, dl: DynamicLease, record: LeaseRecord
+    ) -> DynamicLease | None:
+        if record.name in view.memory.just_issued:
+            view.memory.just_issued.discard(record.name)
+            return dl
+        return await self.cluster.read_dynamic_lease(dl.metadata.namespace, dl.metadata.name)
 
     async def extend_blindly(self, view: View, step: steps.Extend) -> None:
         """Extend a lease while the API server is away: only provider and memory are touched.

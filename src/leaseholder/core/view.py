@@ -82,6 +82,8 @@ class Memory:
     leases: dict[str, ports.Lease] = field(default_factory=dict)
     credentials: dict[str, Credentials] = field(default_factory=dict)
     """Minted and not yet delivered."""
+    just_issued: set[str] = field(default_factory=set)
+    """Issued, with the DynamicLease read live before, and no delivery was tried yet."""
     lost: dict[str, tuple[LeaseRecord, ports.Lease]] = field(default_factory=dict)
     """Minted, and then their records were gone: to be put on the ledger again."""
     failure: Failure | None = None
@@ -130,6 +132,7 @@ class Memory:
         self.shown_since.pop(name, None)
         self.sustain_at.pop(name, None)
         self.unextendable.discard(name)
+        self.just_issued.discard(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

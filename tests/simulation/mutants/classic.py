@@ -61,9 +61,9 @@ def before_the_finalizer() -> list[Patch]:
         meta = dl.metadata.model_copy(update={"finalizers": (names.FINALIZER,)})
         return honest(view, dl.model_copy(update={"metadata": meta}))
 
-    async def wanted(self: acquire.Acquirer, view: View) -> bool:
+    async def wanted(self: acquire.Acquirer, view: View, dl: lease.DynamicLease) -> bool:
         holder = view.holder
-        now = await self.cluster.dynamic_lease(holder.namespace, holder.name)
+        now = await self.cluster.read_dynamic_lease(holder.namespace, holder.name)
         return now is not None and now.metadata.uid == holder.uid and not now.deleting
 
     return [swap(live, "decide", decide), swap(acquire.Acquirer, "_wanted", wanted)]
@@ -75,7 +75,7 @@ def before_the_finalizer() -> list[Patch]:
     story="creation",
 )
 def minted_for_what_goes() -> list[Patch]:
-    async def wanted(self: acquire.Acquirer, view: View) -> bool:
+    async def wanted(self: acquire.Acquirer, view: View, dl: lease.DynamicLease) -> bool:
         return True
 
     return [swap(acquire.Acquirer, "_wanted", wanted)]

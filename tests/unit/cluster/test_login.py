@@ -211,7 +211,7 @@ async def test_kopfs_session_waits_out_a_401_and_asks_for_another_after_a_renewa
         known = streams.Streams()
         known.expect([watch])
         used = await login.Login.read(monotonic=lambda: now)
-        async with streams.session(used, known) as session:
+        async with streams.session(used, known, {}) as session:
             url = f"https://127.0.0.1:{port}{watch}"
             asking = asyncio.create_task(session.get(url, params={"watch": "true"}))
 

@@ -171,6 +171,9 @@ class FakeCluster(fakes.Scripted):
         async with self._call("get dynamiclease"):
             return self.leases.get((namespace, name))
 
+    async def read_dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
+        return await self.dynamic_lease(namespace, name)
+
     async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
         async with self._call("list dynamicleases"):
             return tuple(self.leases.values())

@@ -34,9 +34,10 @@ async def test_a_record_that_another_one_took_the_name_of_meanwhile_is_not_deliv
     assert name not in world.memory.credentials
 
 
-async def test_a_dynamiclease_that_is_deleted_meanwhile_gets_no_secret() -> None:
+async def test_a_dynamiclease_that_is_deleted_before_a_later_delivery_gets_no_secret() -> None:
     world = World()
     view, step = await world.upto(steps.Deliver)
+    world.memory.just_issued.clear()
     world.cluster.user_deletes(*KEY)
     await world.performer.perform(view, step)
     world.cluster.vanish(*KEY)
@@ -47,12 +48,22 @@ async def test_a_dynamiclease_that_is_deleted_meanwhile_gets_no_secret() -> None
 async def test_a_secret_that_is_renamed_meanwhile_is_written_under_its_new_name() -> None:
     world = World()
     view, step = await world.upto(steps.Deliver)
+    world.memory.just_issued.clear()
     world.cluster.user_applies(manifest(target={"secretName": "other"}))
     await world.performer.perform(view, step)
     assert world.count("write secret") == 0
     await world.settle()
     assert [*world.cluster.secrets] == [(SHOP, "other")]
     assert world.count("issue") == 1
+
+
+async def test_what_was_just_issued_is_delivered_without_another_look() -> None:
+    world = World()
+    view, step = await world.upto(steps.Deliver)
+    looks = world.count("get dynamiclease")
+    await world.performer.perform(view, step)
+    assert world.count("get dynamiclease") == looks
+    assert world.secret == "lease-1"
 
 
 async def test_a_secret_that_changed_meanwhile_is_a_conflict_and_delivered_at_the_next_look() -> (

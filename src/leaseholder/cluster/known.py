@@ -1,0 +1,249 @@
+"""Objects of one kind as they were last seen: by the watch, by a list, or in answers to us.
+
+Events come late, and not in step with our own answers: of two states of one object the one with
+the higher resourceVersion counts, and none that is older than its deletion. That an object isn't
+known says nothing: a watch may miss anything, so what isn't known is read live. So is what a write
+of ours met otherwise than it was known (``doubt``). Whoever decides from what is known writes with
+uid and resourceVersion, and meets a conflict where it was too old.
+
+Kept is compact JSON of what we read: 10,000 objects take 20 MiB. It is parsed at each use. Any
+thread may call: kopf's does.
+"""
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cachetools import TTLCache
+
+from leaseholder.api import names
+from leaseholder.cluster import documents
+
+Name = tuple[str, str]
+"""Namespace (empty for what is in none) and name."""
+
+_META: Final = (
+    "name",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "finalizers",
+    "labels",
+)
+"""Metadata that is kept whole; of annotations ours are, of managed fields nothing is."""
+_BURIED_FOR: Final = 300.0
+"""Seconds for which a deletion is remembered: no answer is under way for so long."""
+_MOST_BURIED: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    uid: str
+    version: int
+    body: bytes
+
+
+def compact(body: Mapping[str, Any]) -> dict[str, Any]:
+    """An object without what we never read; whoever may write one could make that huge."""
+    meta = body.get("metadata")
+    meta = meta if isinstance(meta, Mapping) else {}
+    kept = {key: meta[key] for key in _META if key in meta}
+    notes = meta.get("annotations")
+    if isinstance(notes, Mapping):
+        prefix = f"{names.GROUP}/"
+        kept["annotations"] = {k: v for k, v in notes.items() if str(k).startswith(prefix)}
+    return {"metadata": kept, **{key: body[key] for key in ("spec", "status") if key in body}}
+
+
+def version_of(text: object) -> int:
+    """A resourceVersion as the number that it is; 0 where it is none."""
+    sound = isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) <= 20
+    return int(str(text)) if sound else 0
+
+
+@dataclass(slots=True)
+class Known:
+    """What is known of one kind."""
+
+    on_restored: Callable[[], None] = lambda: None
+    """Called where the API server shows an older state than it did before: etcd was restored."""
+    monotonic: Callable[[], float] = time.monotonic
+    _kept: dict[Name, _Kept] = field(default_factory=dict)
+    _doubted: set[Name] = field(default_factory=set)
+    _buried: "TTLCache[Name, int]" = field(init=False)
+    """The last version of what is gone: an answer that was under way is older."""
+    _highest: int = 0
+    """The highest resourceVersion that a list or an event showed."""
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def __post_init__(self) -> None:
+        self._buried = TTLCache(_MOST_BURIED, _BURIED_FOR, timer=self.monotonic)
+
+    # -- what is known
+
+    def get(self, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """An object; None: it has to be read live."""
+        with self._lock:
+            key = namespace, name
+            kept = None if key in self._doubted else self._kept.get(key)
+        return None if kept is None else documents.parse(kept.body)
+
+    def named(self, namespace: str, uid: str) -> str | None:
+        """The name of the object of that uid in a namespace."""
+        with self._lock:
+            found = (k[1] for k, o in self._kept.items() if k[0] == namespace and o.uid == uid)
+            return next(found, None)
+
+    # -- what requests of ours find
+
+    def asked(self, namespace: str, name: str) -> int:
+        """The version that is known as a request about an object is sent; 0: none."""
+        with self._lock:
+            kept = self._kept.get((namespace, name))
+            return kept.version if kept is not None else 0
+
+    def answered(self, body: Mapping[str, Any], asked: int) -> None:
+        """An answer shows an object; ``asked`` is what was known as the request was sent."""
+        shown = version_of(_meta(body).get("resourceVersion"))
+        if 0 < shown < asked and not self._is_older_one(body):
+            self.restored()
+        with self._lock:
+            self._doubted.discard(_name(body))
+            meta = _meta(body)
+            if meta.get("deletionTimestamp") and not meta.get("finalizers"):
+                self._bury(body)
+            else:
+                self._keep(body)
+
+    def missing(self, namespace: str, name: str, asked: int) -> None:
+        """There is no such object, or it can't be seen; forgotten unless something newer came."""
+        with self._lock:
+            key = namespace, name
+            self._doubted.discard(key)
+            kept = self._kept.get(key)
+            if kept is not None and kept.version <= asked:
+                del self._kept[key]
+                self._buried[key] = kept.version
+
+    def doubt(self, namespace: str, name: str) -> None:
+        """A write met something else than what is known: the next one to ask reads it live."""
+        with self._lock:
+            self._doubted.add((namespace, name))
+
+    # -- what watch and lists show
+
+    def event(self, kind: str, body: Mapping[str, Any]) -> None:
+        """An event of a watch."""
+        with self._lock:
+            self._highest = max(self._highest, version_of(_meta(body).get("resourceVersion")))
+            if kind == "DELETED":
+                self._bury(body)
+            elif kind in ("ADDED", "MODIFIED"):
+                self._keep(body)
+
+    def listing(self, within: str = "") -> "Listing":
+        """A list is about to be asked for: of a namespace, or of all where it is empty."""
+        return Listing(self, within, self._highest)
+
+    def restored(self) -> None:
+        """Forget everything: etcd was restored, and versions say nothing any more."""
+        with self._lock:
+            self._kept.clear()
+            self._doubted.clear()
+            self._buried.clear()
+            self._highest = 0
+        self.on_restored()
+
+    def _list_began(self, version: int, asked: int) -> None:
+        if version < asked:
+            self.restored()
+        with self._lock:
+            self._highest = max(self._highest, version)
+
+    def _page(self, items: Sequence[Mapping[str, Any]]) -> None:
+        with self._lock:
+            for item in items:
+                self._keep(item)
+
+    def _absent(
+        self, within: str, there: Collection[Name], version: int
+    ) -> list[Mapping[str, Any]]:
+        """Forget what a whole list of that version doesn't have; their last metadata."""
+        with self._lock:
+            gone = [
+                (key, kept)
+                for key, kept in self._kept.items()
+                if within in ("", key[0]) and key not in there and kept.version <= version
+            ]
+            for key, kept in gone:
+                del self._kept[key]
+                self._buried[key] = kept.version
+        return [documents.parse(kept.body)["metadata"] for _, kept in gone]
+
+    def _keep(self, body: Mapping[str, Any]) -> None:
+        key, meta = _name(body), _meta(body)
+        version = version_of(meta.get("resourceVersion"))
+        before = self._kept.get(key)
+        older = before is not None and version < before.version
+        if older or version <= self._buried.get(key, -1):
+            return
+        self._kept.pop(key, None)
+        with contextlib.suppress(RecursionError):  # then it is read live, and reported there
+            text = json.dumps(compact(body), separators=(",", ":"))
+            self._kept[key] = _Kept(str(meta.get("uid")), version, text.encode())
+
+    def _bury(self, body: Mapping[str, Any]) -> None:
+        key, version = _name(body), version_of(_meta(body).get("resourceVersion"))
+        before = self._kept.get(key)
+        if before is None or before.version <= version:
+            self._kept.pop(key, None)
+            self._doubted.discard(key)
+        self._buried[key] = max(version, self._buried.get(key, 0))
+
+    def _is_older_one(self, body: Mapping[str, Any]) -> bool:
+        """Whether an answer is about an object that has since been made again under its name."""
+        with self._lock:
+            kept = self._kept.get(_name(body))
+            return kept is not None and kept.uid != _meta(body).get("uid")
+
+
+@dataclass(slots=True)
+class Listing:
+    """A list, page by page."""
+
+    known: Known
+    within: str
+    asked: int
+    """The highest version that was seen before."""
+    _there: set[Name] = field(default_factory=set)
+    _version: int | None = None
+
+    def page(self, page: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """The next page; after the last one the metadata of what was known and isn't there."""
+        meta = _meta(page)
+        if self._version is None:
+            self._version = version_of(meta.get("resourceVersion"))
+            self.known._list_began(self._version, self.asked)
+        items = page.get("items") or ()
+        self._there.update(map(_name, items))
+        self.known._page(items)
+        if meta.get("continue"):
+            return ()
+        return self.known._absent(self.within, self._there, self._version)
+
+
+def _meta(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    meta = body.get("metadata")
+    return meta if isinstance(meta, Mapping) else {}
+
+
+def _name(body: Mapping[str, Any]) -> Name:
+    meta = _meta(body)
+    return str(meta.get("namespace") or ""), str(meta.get("name") or "")

@@ -1,0 +1,80 @@
+"""What one process knows of DynamicLeases: a cache that trails, and that may miss anything.
+
+Events come late, our own answers at once; of two states the newer counts. It plays what
+``leaseholder.cluster.known`` does, and is checked against the same histories.
+"""
+
+from dataclasses import dataclass, field
+
+from leaseholder.api import lease
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A DynamicLease as an event, a list or an answer shows it."""
+
+    dl: lease.DynamicLease
+    gone: bool = False
+    version: int = 0
+    """Of its deletion, where it is gone."""
+
+    @property
+    def key(self) -> Key:
+        return self.dl.metadata.namespace, self.dl.metadata.name
+
+
+@dataclass(slots=True)
+class Leases:
+    """The DynamicLeases that a process knows."""
+
+    _known: dict[Key, lease.DynamicLease] = field(default_factory=dict)
+    _doubted: set[Key] = field(default_factory=set)
+    _buried: dict[Key, int] = field(default_factory=dict)
+
+    def get(self, key: Key) -> lease.DynamicLease | None:
+        """One of them; None: it has to be read live."""
+        return None if key in self._doubted else self._known.get(key)
+
+    def doubt(self, key: Key) -> None:
+        """A write met something else."""
+        self._doubted.add(key)
+
+    def answered(self, key: Key, found: lease.DynamicLease | None, asked: int) -> None:
+        """An answer shows one of them, or that there is none."""
+        self._doubted.discard(key)
+        if found is not None:
+            self.shown(Seen(found))
+        elif self.version(key) <= asked:
+            self._known.pop(key, None)
+
+    def shown(self, seen: Seen) -> None:
+        """An event, or a page of a list."""
+        key, version = seen.key, seen.version or _version(seen.dl)
+        if version <= self._buried.get(key, -1) or version < self.version(key):
+            return
+        if seen.gone:
+            self._buried[key] = version
+            self._known.pop(key, None)
+            self._doubted.discard(key)
+        else:
+            self._known[key] = seen.dl
+
+    def listed(self, found: list[lease.DynamicLease], version: int) -> None:
+        """A whole list: what it doesn't have is gone."""
+        for dl in found:
+            self.shown(Seen(dl))
+        there = {Seen(dl).key for dl in found}
+        for key in self._known.keys() - there:
+            if self.version(key) <= version:
+                del self._known[key]
+
+    def version(self, key: Key) -> int:
+        """The version that is known; 0: none."""
+        known = self._known.get(key)
+        return 0 if known is None else _version(known)
+
+
+def _version(dl: lease.DynamicLease) -> int:
+    return int(dl.metadata.resource_version)

@@ -1,0 +1,150 @@
+"""What is known of objects: the newest of what watch, lists and answers show, and no more."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leaseholder.cluster import known
+
+
+def body(version: int, name: str = "orders", uid: str = "u", **meta: Any) -> dict[str, Any]:
+    stamped = {"namespace": "shop", "name": name, "uid": uid, "resourceVersion": str(version)}
+    return {"metadata": {**stamped, **meta}, "spec": {"ttl": f"{version}s"}, "status": {}}
+
+
+def version(kept: known.Known, name: str = "orders") -> int | None:
+    found = kept.get("shop", name)
+    return None if found is None else int(found["metadata"]["resourceVersion"])
+
+
+def listed(kept: known.Known, number: int, *items: Mapping[str, Any]) -> list[str]:
+    page = {"metadata": {"resourceVersion": str(number)}, "items": items}
+    return [meta["name"] for meta in kept.listing().page(page)]
+
+
+def test_what_was_never_shown_is_not_known() -> None:
+    assert known.Known().get("shop", "orders") is None
+
+
+@given(st.permutations(range(1, 8)), st.data())
+def test_the_newest_state_counts_in_whatever_order_events_and_answers_come(
+    order: list[int], data: st.DataObject
+) -> None:
+    kept, newest = known.Known(), 0
+    for number in order:
+        if data.draw(st.booleans()):
+            kept.event("MODIFIED", body(number))
+        else:
+            kept.answered(body(number), kept.asked("shop", "orders") if number > newest else 0)
+        newest = max(newest, number)
+        assert version(kept) == newest
+
+
+def test_an_answer_or_a_page_that_was_under_way_brings_nothing_back_that_is_gone() -> None:
+    kept = known.Known()
+    kept.event("ADDED", body(4))
+    kept.event("DELETED", body(6))
+    kept.answered(body(5), 4)
+    listed(kept, 9, body(5))
+    assert version(kept) is None
+    kept.event("ADDED", body(7, uid="again"))
+    assert version(kept) == 7
+
+
+def test_our_write_that_takes_the_last_finalizer_off_forgets_what_is_gone_with_it() -> None:
+    kept = known.Known()
+    kept.event("MODIFIED", body(4, deletionTimestamp="2026-01-01T00:00:00Z", finalizers=["f"]))
+    kept.answered(body(5, deletionTimestamp="2026-01-01T00:00:00Z", finalizers=[]), 4)
+    kept.event("MODIFIED", body(4, deletionTimestamp="2026-01-01T00:00:00Z", finalizers=["f"]))
+    assert version(kept) is None
+
+
+def test_what_is_in_doubt_is_not_known_until_an_answer_shows_it() -> None:
+    kept = known.Known()
+    kept.event("ADDED", body(4))
+    kept.doubt("shop", "orders")
+    kept.event("MODIFIED", body(5))
+    assert version(kept) is None
+    kept.answered(body(5), 4)
+    assert version(kept) == 5
+
+
+def test_an_object_that_is_missing_is_forgotten_unless_a_newer_one_came_meanwhile() -> None:
+    kept = known.Known()
+    kept.event("ADDED", body(4))
+    asked = kept.asked("shop", "orders")
+    kept.event("ADDED", body(6, uid="again"))
+    kept.missing("shop", "orders", asked)
+    assert version(kept) == 6
+    kept.missing("shop", "orders", kept.asked("shop", "orders"))
+    assert version(kept) is None
+
+
+def test_a_whole_list_tells_what_went_unseen_and_spares_what_is_newer_than_it() -> None:
+    kept = known.Known()
+    for name, number in (("old", 3), ("gone", 4), ("young", 9)):
+        kept.event("ADDED", body(number, name))
+    assert listed(kept, 9, body(3, "old")) == ["gone", "young"]
+    pages = kept.listing()
+    kept.event("ADDED", body(12, "younger"))
+    following = {"metadata": {"resourceVersion": "10", "continue": "c"}, "items": [body(3, "old")]}
+    assert list(pages.page(following)) == []
+    last = {"metadata": {"resourceVersion": "10"}, "items": [body(5, "next")]}
+    assert list(pages.page(last)) == []
+    assert [version(kept, name) for name in ("old", "next", "younger")] == [3, 5, 12]
+
+
+def test_a_list_of_one_namespace_says_nothing_of_others() -> None:
+    kept = known.Known()
+    kept.event("ADDED", body(3))
+    page = {"metadata": {"resourceVersion": "5"}, "items": []}
+    assert list(kept.listing("elsewhere").page(page)) == []
+    assert version(kept) == 3
+
+
+def test_a_list_or_an_answer_from_before_what_was_seen_forgets_everything() -> None:
+    told = list[str]()
+    kept = known.Known(lambda: told.append("restored"))
+    kept.event("ADDED", body(100, "other"))
+    kept.event("ADDED", body(101))
+    assert listed(kept, 50, body(40)) == []
+    assert told == ["restored"]
+    assert (version(kept), version(kept, "other")) == (40, None)
+    kept.event("MODIFIED", body(60))
+    kept.answered(body(45), kept.asked("shop", "orders"))
+    assert told == ["restored"] * 2
+    assert version(kept) == 45
+
+
+def test_a_late_answer_about_the_forerunner_of_a_namesake_restores_nothing() -> None:
+    told = list[str]()
+    kept = known.Known(lambda: told.append("restored"))
+    kept.event("ADDED", body(9, uid="again"))
+    kept.answered(body(5), 9)
+    assert (told, version(kept)) == ([], 9)
+
+
+def test_what_is_never_read_is_not_kept() -> None:
+    notes = {"leaseholder.dev/rotate": "1", "kubectl.kubernetes.io/last-applied": "x" * 9_000}
+    kept = known.Known()
+    kept.event("ADDED", body(4, annotations=notes, managedFields=[{"f": "x" * 9_000}]))
+    found = kept.get("shop", "orders")
+    assert found is not None
+    assert found["metadata"]["annotations"] == {"leaseholder.dev/rotate": "1"}
+    assert len(json.dumps(found)) < 300
+
+
+def test_metadata_of_no_known_shape_is_borne() -> None:
+    kept = known.Known()
+    odds: list[Any] = [None, [], {"name": 7, "annotations": [], "resourceVersion": ["9"]}]
+    for odd in odds:
+        kept.event("ADDED", {"metadata": odd})
+    deep: Any = 1
+    for _ in range(100_000):
+        deep = [deep]
+    kept.event("ADDED", body(3))
+    kept.event("ADDED", {**body(4), "spec": deep})
+    assert version(kept) is None
