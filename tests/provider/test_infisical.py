@@ -189,6 +189,9 @@ async def test_the_plan_is_told(bench: InfisicalBench) -> None:
 async def test_a_server_that_takes_no_config_is_served_without_tag(bench: InfisicalBench) -> None:
     await bench.server.admin.turn(configRejected=True)
     adapter = bench.adapter()
+    with pytest.raises(errors.Unavailable) as caught:
+        await bench.minted(adapter)
+    assert not caught.value.sent
     issued = await bench.minted(adapter)
     assert await bench.works(issued)
     assert not adapter.capabilities(issued.lease.handle).recoverable

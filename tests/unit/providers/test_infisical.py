@@ -1,6 +1,7 @@
 """Mint, extend, look, take back, find again: what is asked, and what answers mean."""
 
 import asyncio
+import dataclasses
 from datetime import timedelta
 from typing import Any
 
@@ -242,26 +243,61 @@ async def test_a_ttl_above_the_maximum_names_the_maximum_where_it_is_known() -> 
     assert "24h" in caught.value.sentence
 
 
-async def test_a_rejected_tag_is_left_out_and_remembered() -> None:
+NO_CONFIG = support.refused(400, "This provider does not accept a lease config")
+
+
+async def noted(bench: support.Bench, **changes: Any) -> ports.Attempt:
+    """An attempt with what ``prepare`` notes for it."""
+    planned = support.attempt(**changes)
+    secret = SECRET.replace("orders-db", planned.source["dynamicSecretName"].lower())
+    bench.server.say("GET", secret, support.ok(dynamicSecret=support.wire_secret()))
+    return dataclasses.replace(planned, handle=await bench.adapter.prepare(planned))
+
+
+async def test_a_rejected_tag_is_left_out_by_the_next_attempt_which_notes_it_before() -> None:
     bench = support.bench()
-    no = support.refused(400, "This provider does not accept a lease config")
-    bench.server.say("POST", support.LEASES, no, support.created())
-    issued = await bench.adapter.issue(support.attempt())
+    bench.server.say("POST", support.LEASES, NO_CONFIG, support.created())
+    with pytest.raises(errors.Unavailable) as caught:
+        await bench.adapter.issue(await noted(bench))
+    assert (caught.value.sent, bench.server.count(support.LEASES)) == (False, 1)
+    again = await noted(bench)
+    assert again.handle == {"tagged": False}
+    issued = await bench.adapter.issue(again)
     sent = [support.body(request) for request in bench.server.asked(support.LEASES)]
     assert ["config" in one for one in sent] == [True, False]
     assert not bench.adapter.capabilities(issued.lease.handle).recoverable
-    assert not bench.adapter.capabilities({}).recoverable
-    await bench.adapter.issue(support.attempt())
-    assert bench.server.count(support.LEASES) == 3
 
 
-async def test_a_config_that_is_wrong_by_itself_does_not_cost_the_tag() -> None:
+async def test_whether_an_attempt_can_be_found_its_own_notes_say() -> None:
     bench = support.bench()
+    tagged = await noted(bench)
+    with pytest.raises(errors.Unavailable):
+        await issue(bench, NO_CONFIG)
+    tagless = await noted(bench)
+    other = await noted(bench, source=support.SOURCE | {"dynamicSecretName": "other"})
+    for adapter in (bench.adapter, support.bench().adapter):
+        able = [adapter.capabilities(one.handle).recoverable for one in (tagged, tagless, other)]
+        assert able == [True, False, True]
+
+
+async def test_a_tag_is_tried_again_after_hours() -> None:
+    bench = support.bench()
+    with pytest.raises(errors.Unavailable):
+        await issue(bench, NO_CONFIG)
+    bench.clock.move(6 * 3600 + 1)
+    assert (await noted(bench)).handle == {"tagged": True}
+
+
+async def test_a_config_that_is_wrong_by_itself_is_told_and_does_not_cost_the_tag() -> None:
+    bench = support.bench()
+    wrong = support.SOURCE | {"config": {"namespace": "Wrong"}}
     issues = [{"path": ["config", "namespace"]}]
-    with pytest.raises(errors.Invalid):
-        await issue(bench, support.refused(422, issues, "ValidationFailure"))
-    assert bench.server.count(support.LEASES) == 2
-    assert bench.adapter.capabilities({}).recoverable
+    bench.server.say("POST", support.LEASES, support.refused(422, issues, "ValidationFailure"))
+    for kind in (errors.Unavailable, errors.Invalid, errors.Invalid):
+        with pytest.raises(kind):
+            await bench.adapter.issue(await noted(bench, source=wrong))
+    mended = support.SOURCE | {"config": {"namespace": "right"}}
+    assert (await noted(bench, source=mended)).handle == {"tagged": True}
 
 
 async def test_no_mint_is_sent_at_or_after_its_deadline() -> None:

@@ -6,9 +6,12 @@ to ask for is reckoned from that. A failed revocation answers 200, so its lease'
 counts.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
+
+from cachetools import TTLCache
 
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
@@ -28,6 +31,9 @@ from leaseholder.providers.infisical import login as logins
 from leaseholder.providers.parts import Parts
 from leaseholder.providers.turns import Rank
 
+_REMEMBERED: Final = 1024
+_TAGLESS_SECONDS: Final = 6 * 3600.0
+"""So long a refused tag isn't tried again: the server may be another version by then."""
 _MARGIN_SECONDS: Final = 2
 """What an extension stays below the maximum: our moments are cut to the second."""
 _CAPABILITIES: Final = ("Extend", "Inspect", "Revoke", "ForceRevoke")
@@ -58,7 +64,10 @@ class Infisical:
         send = session.Session(self._http, self._login).send
         self._projects = projects.Projects(send, clock, settings.read_timeout_seconds)
         self._sources = sources.Sources(self._projects, clock, settings.read_timeout_seconds)
-        self._tagless: set[str] = set()
+        self._tagless: TTLCache[str, bool] = TTLCache(
+            _REMEMBERED, _TAGLESS_SECONDS, timer=clock.monotonic
+        )
+        """Dynamic secrets, with the lease's own config, for which the tag was refused."""
 
     def now(self) -> datetime:
         """The provider's clock: its last ``Date``, carried on by a clock that never jumps."""
@@ -81,33 +90,38 @@ class Infisical:
         return ports.Health(
             server_version=status.version if status else None,
             clock_skew=self._http.clock.skew,
-            capabilities=(*_CAPABILITIES, *(("Recover",) if self._tagging else ())),
+            capabilities=(
+                *_CAPABILITIES,
+                *(("Recover",) if self._settings.tag_in_config else ()),
+            ),
         )
 
     async def prepare(self, attempt: ports.Attempt) -> Mapping[str, Any]:
-        """Refuse what can't be minted before it is tried, as far as the identity may look."""
+        """Refuse what can't be minted before it is tried, as far as the identity may look.
+
+        Returns:
+            Whether the lease will carry the tag by which it can be found again.
+        """
         least = self._settings.minimum_ttl_seconds
         if attempt.ttl_seconds is not None and attempt.ttl_seconds < least:
             sentence = f"Infisical takes no ttl below {ttl.render(least)}: write a longer one"
             raise errors.Invalid(Reason.INVALID, sentence)
         await self._sources.check(attempt.source, attempt.ttl_seconds)
-        return {}  # the tag in a lease's config says enough
+        return {"tagged": self._tags(attempt.source)}
 
     async def issue(self, attempt: ports.Attempt) -> ports.Issued:
-        """Mint one lease.
+        """Mint one lease, with the tag or without, as ``prepare`` noted it.
 
-        A server that doesn't take the tag says so before it mints anything (400, 422); then, and
-        only then, it is asked again without.
+        A server that doesn't take the tag says so before it mints anything (400, 422). The next
+        attempt does without, and says so on record before it is sent: a crash mustn't leave one
+        that is searched for by a tag that it never carried.
         """
-        source, where = attempt.source, sources.key(attempt.source)
-        tagged = self._settings.tag_in_config and where not in self._tagless
+        source = attempt.source
+        tagged = attempt.handle.get("tagged", self._tags(source)) is True
         answer = await self._mint(attempt, tagged=tagged)
         if tagged and refusals.blames_config(answer):
-            tagged = False
-            self._tagless.add(where)
-            answer = await self._mint(attempt, tagged=False)
-            if refusals.blames_config(answer):
-                self._tagless.discard(where)  # it was the lease's own config
+            self._tagless[_tagged_like(source)] = True
+            raise refusals.no_tag(answer)
         if not session.usable(answer):
             known = self._sources.maximum(source)
             raise refusals.refusal(answer, source, effect=True, maximum=known)
@@ -190,16 +204,15 @@ class Infisical:
 
     def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
         """What can be done for a lease with these notes; empty notes: for one not yet minted."""
-        return kinds.capabilities(handle, self._settings, tagging=self._tagging)
+        return kinds.capabilities(handle, self._settings)
 
     async def aclose(self) -> None:
         """Close connections; the login isn't revoked."""
         await self._login.aclose()
         await self._http.aclose()
 
-    @property
-    def _tagging(self) -> bool:
-        return self._settings.tag_in_config and not self._tagless
+    def _tags(self, source: Mapping[str, Any]) -> bool:
+        return self._settings.tag_in_config and _tagged_like(source) not in self._tagless
 
     async def _mint(self, attempt: ports.Attempt, *, tagged: bool) -> http.Answer:
         source = attempt.source
@@ -300,6 +313,11 @@ class Infisical:
             rank=rank,
             expires=expires,
         )
+
+
+def _tagged_like(source: Mapping[str, Any]) -> str:
+    """What a refused tag is remembered for: a config of the lease's own may be to blame."""
+    return f"{sources.key(source)} {json.dumps(source.get('config', {}), sort_keys=True)}"
 
 
 def _seconds(length: timedelta) -> int:

@@ -50,14 +50,18 @@ def notes(kind: str, *, credential_type: str | None, keys: Collection[str]) -> d
 
 
 def capabilities(
-    handle: Mapping[str, Any], known: settings.InfisicalSettings, *, tagging: bool
+    handle: Mapping[str, Any], known: settings.InfisicalSettings
 ) -> ports.Capabilities:
-    """What can be done for a lease with these notes; for one not yet minted without any."""
+    """What can be done for a lease with these notes; for one not yet minted without any.
+
+    Whether an attempt can be found its own notes say, not what was learned of others since.
+    """
+    tagged = handle.get("tagged", known.tag_in_config)
     return ports.Capabilities(
         renewable=handle.get("renewable", True) is True,
         revocable=handle.get("revocable", True) is True,
         verifiable=True,
-        recoverable=handle.get("recoverable", tagging) is True,
+        recoverable=handle.get("recoverable", tagged) is True,
         slots="One" if handle.get("slots") == "One" else "Many",
         minimum_extension=known.minimum_ttl_seconds,
         settle=known.settle_seconds,

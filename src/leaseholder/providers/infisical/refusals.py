@@ -77,6 +77,15 @@ def blames_config(answer: http.Answer) -> bool:
     return "config" in body.fields or "config" in text
 
 
+def no_tag(answer: http.Answer) -> errors.Unavailable:
+    """The server takes no config where the tag is; or none such, if the lease has its own."""
+    sentence = (
+        f"{stated(answer)}: it doesn't take the lease's config, in which the operator's tag is; "
+        "the lease is asked for once more, without the tag"
+    )
+    return errors.Unavailable(Reason.PROGRESSING, sentence, sent=False, retry_after=1.0)
+
+
 def stated(answer: http.Answer) -> str:
     """Who answered what: status code, and the request id where a sound one is there."""
     body = body_of(answer)
