@@ -42,6 +42,10 @@ class Rogue:
         self.url = ""
         self.asked: list[Asked] = []
         self.lease_id = "made-up"
+        self.begins = datetime.timedelta(0)
+        """What a new lease's moment of issue is off from now."""
+        self.lives = datetime.timedelta(hours=1)
+        """From its issue to its end."""
         self.alive: set[str] = set()
         self.empty = asyncio.Event()
         """The last lease is gone."""
@@ -60,6 +64,7 @@ class Rogue:
         self.asked.clear()
         self._tricks.clear()
         self.lease_id = "made-up"
+        self.begins, self.lives = datetime.timedelta(0), datetime.timedelta(hours=1)
         self._hanging.set()
         self._hanging = asyncio.Event()
 
@@ -114,12 +119,11 @@ class Rogue:
         return web.json_response({**refusal, "error": "NotFound"}, status=404)
 
     def lease(self, body: dict[str, typing.Any]) -> dict[str, typing.Any]:
-        now = datetime.datetime.now(datetime.UTC)
-        end = now + datetime.timedelta(hours=1)
+        made = datetime.datetime.now(datetime.UTC) + self.begins
         return {
             "id": self.lease_id,
-            "createdAt": now.isoformat(),
-            "expireAt": end.isoformat(),
+            "createdAt": made.isoformat(),
+            "expireAt": (made + self.lives).isoformat(),
             "status": None,
             "config": body.get("config"),
         }

@@ -74,6 +74,7 @@ class Reason(StrEnum):
     EXPIRED = "LeaseExpired"
     CANNOT_EXTEND = "CannotExtend"
     TOO_MANY = "TooManyLeases"
+    UNUSABLE = "LeaseUnusable"
     RENEWAL_TOO_SOON = "RenewalTooSoon"
     RENEWAL_UNPROVEN = "RenewalUnproven"
     UNDELIVERED = "Undelivered"

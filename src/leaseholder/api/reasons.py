@@ -225,8 +225,14 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
             "the lease is at the end of the longest life that Infisical gives it",
             "Nothing; after a renew command: rotate instead",
         ),
+        Reason.UNUSABLE: Entry(
+            "The provider gave a lease that was over on arrival, or nearly, or dates it far from its "
+            "own clock; it is revoked, and the next try waits longer each time",
+            "the provider gave a lease of 3 s, too short to be used: write a ttl, or raise the default ttl at the provider",
+            "Mend what the sentence names; a changed spec is tried at once",
+        ),
         Reason.TOO_MANY: Entry(
-            "Five leases of this DynamicLease may live, or the provider's own limit is reached",
+            "Five leases of this DynamicLease may live, too many in its namespace are still to be revoked, or the provider's own limit is reached",
             "5 leases of this DynamicLease may live (1 in use, 4 replaced and kept for rotation.overlap or a rollout that isn't complete): the next one is issued when one of them is gone",
             "[Runbook](runbook.md#too-many-leases)",
         ),

@@ -5,11 +5,16 @@ one write, and a backup that drops status still leaves the annotations.
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field, model_validator
 
 from leaseholder.api import base, names
+
+MOST_LEASE_ID: Final = 1024
+"""Bytes of a provider's lease id that go on record."""
+MOST_HANDLE: Final = 4096
+"""Bytes of an adapter's notes, as JSON, that go on record."""
 
 _Text = Annotated[str, Field(max_length=1024)]
 _Free = Annotated[
@@ -111,7 +116,7 @@ class Revocation(base.Model):
     reason: _Text = ""
     """Why the lease is to be revoked."""
     since: base.Moment | None = None
-    """When the lease was superseded (UTC)."""
+    """When the lease was superseded, or its revocation became due (UTC)."""
     not_before: base.Moment | None = None
     """A superseded lease lives on until this moment (UTC), or a shorter overlap's end."""
     attempts: int = 0
@@ -139,6 +144,9 @@ class RecordStatus(base.Model):
     """When the lease was issued (UTC)."""
     expires_at: base.Moment | None = None
     """When the lease ends at the provider (UTC); a lower bound."""
+    clock_ahead: int = 0
+    """Seconds that the lease's own moments are ahead of the provider's ``Date``, as its issue
+    showed: a proxy may write a ``Date`` of its own."""
     rolled_out_at: base.Moment | None = None
     """When the workloads that were restarted for the lease had moved to it (UTC)."""
     revoke: Revocation | None = None

@@ -7,7 +7,7 @@ twice, and a mint whose answer is lost is left for a search (DESIGN, section 3).
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from leaseholder import changes, errors, ports
@@ -24,9 +24,9 @@ from leaseholder.api.record import (
 )
 from leaseholder.controller import supplies
 from leaseholder.controller.chronicle import Chronicle
-from leaseholder.core import contents, marks
+from leaseholder.core import arrival, contents, ends, marks
 from leaseholder.core.steps import Acquire
-from leaseholder.core.view import Memory, Supply, View
+from leaseholder.core.view import Failure, Memory, Supply, View
 
 SEND_WITHIN: Final = timedelta(seconds=20)
 """A mint that isn't sent so soon after its record was planned isn't sent at all."""
@@ -70,22 +70,31 @@ class Acquirer:
         if not await self._stands(view, dl, posted):
             await self.cluster.delete_record(posted)
             return
+        asked = adapter.now()
         issued = await self._issue(adapter, posted, replaces=step.reason in _BECAUSE)
         view.memory.uids[posted.name] = posted.metadata.uid
         view.memory.leases[posted.name] = issued.lease
         view.memory.credentials[posted.name] = issued.credentials
         view.memory.just_issued.add(posted.name)
         view.memory.looked[posted.name] = issued.lease.issued_at
+        ahead = arrival.ahead(issued.lease.issued_at, asked, adapter.now())
+        view.memory.ahead[posted.name] = ahead
         await self.hold(view, posted, step.reason)
 
     async def hold(self, view: View, posted: LeaseRecord, why: Reason = Reason.PROGRESSING) -> None:
-        """Attempt becomes Held, with the lease's id and expiry, in one write."""
-        minted = view.memory.leases[posted.name]
-        status = held_status(posted, minted, State.HELD)
+        """Attempt becomes Held, with the lease's id and expiry, in one write.
+
+        A lease that can't be used is to be revoked instead, and its issue counts as failed.
+        """
+        minted, ahead = view.memory.leases[posted.name], view.memory.ahead[posted.name]
+        date = (await self.supplies.for_record(posted)).now()
+        wrong = arrival.fault(minted, date + timedelta(seconds=ahead), ahead)
+        state = State.HELD if wrong is None else State.REVOKING
+        status = _arrived(held_status(posted, minted, state, ahead), wrong, view.now)
         try:
             written = await self.cluster.update_record(posted, status)
         except errors.Conflict:
-            written = await self._claimed(view, posted, minted)
+            written = await self._claimed(view, posted, status)
         known = posted if written is None else written
         change = changes.of_record(
             changes.Kind.ISSUED,
@@ -94,6 +103,9 @@ class Acquirer:
             why=_BECAUSE.get(why, ""),
         )
         await self.chronicle.tell(view.lease, change)
+        if wrong is not None:
+            view.memory.credentials.pop(posted.name, None)
+            view.memory.failure, view.memory.poked = wrong, False
         if written is None:
             await self._put_back(view, posted, minted)
 
@@ -179,7 +191,7 @@ class Acquirer:
     ) -> ports.Issued:
         by = posted.spec.provider.ref
         try:
-            issued = await adapter.issue(attempt_of(posted))
+            issued = _checked(await adapter.issue(attempt_of(posted)))
         except errors.ProviderError as error:
             self.meter.issued(by, error.outcome, replaces=replaces)
             if error.outcome is not errors.Outcome.UNCLEAR:
@@ -189,7 +201,7 @@ class Acquirer:
         return issued
 
     async def _claimed(
-        self, view: View, posted: LeaseRecord, minted: ports.Lease
+        self, view: View, posted: LeaseRecord, ours: RecordStatus
     ) -> LeaseRecord | None:
         """Somebody wrote our record: add what we know.
 
@@ -199,17 +211,41 @@ class Acquirer:
         current = next((r for r in records if r.metadata.uid == posted.metadata.uid), None)
         if current is None:
             return None
-        claimed = current.state is not State.ATTEMPT
-        if claimed and current.state is not State.HELD:
+        if current.state is State.ATTEMPT:
+            return await self.cluster.update_record(current, ours)
+        if current.state is not State.HELD:
             view.memory.credentials.pop(posted.name, None)
-        state = current.state if claimed else State.HELD
-        return await self.cluster.update_record(current, held_status(current, minted, state))
+        minted, ahead = view.memory.leases[posted.name], ours.clock_ahead
+        status = held_status(current, minted, current.state, ahead)
+        return await self.cluster.update_record(current, status)
 
     async def _put_back(self, view: View, posted: LeaseRecord, minted: ports.Lease) -> None:
         """Our record is gone: the lease goes on the ledger again, to be revoked."""
         view.memory.forget(posted.name)
         view.memory.lost[posted.name] = posted, minted
         await self.put_back(view.memory)
+
+
+def _checked(issued: ports.Issued) -> ports.Issued:
+    """A new lease, if it fits on the record.
+
+    Raises:
+        errors.Unavailable: it doesn't; the attempt is as unclear as if its answer were lost.
+    """
+    if arrival.fits_on_record(issued.lease):
+        return issued
+    sentence = (
+        "the provider gave a lease whose id or notes are longer than a record holds: it is looked "
+        "for, to be revoked"
+    )
+    raise errors.Unavailable(Reason.BAD_ANSWER, sentence, sent=True)
+
+
+def _arrived(status: RecordStatus, wrong: Failure | None, now: datetime) -> RecordStatus:
+    """What the record says of a lease that was just issued; ``wrong``: why it can't be used."""
+    if wrong is None:
+        return status
+    return status.model_copy(update={"revoke": Revocation(reason=wrong.reason, since=now)})
 
 
 def attempt_of(known: LeaseRecord) -> ports.Attempt:
@@ -229,15 +265,28 @@ def _planned(spec: RecordSpec, notes: Mapping[str, Any]) -> ports.Attempt:
     )
 
 
-def held_status(known: LeaseRecord, minted: ports.Lease, state: State) -> RecordStatus:
-    """The record's status with what the provider said of the lease."""
+def held_status(
+    known: LeaseRecord, minted: ports.Lease, state: State, ahead: int | None = None
+) -> RecordStatus:
+    """The record's status with what the provider said of the lease.
+
+    One that is to be revoked ends no later there than was asked for.
+
+    Args:
+        known: the record.
+        minted: the lease.
+        state: where it stands now.
+        ahead: seconds that its moments are ahead of the provider's ``Date``; None: as recorded.
+    """
+    revoking = state is State.REVOKING
     return known.status.model_copy(
         update={
             "state": state,
             "lease_id": minted.id,
             "handle": dict(minted.handle),
             "issued_at": minted.issued_at,
-            "expires_at": minted.expires_at,
+            "expires_at": ends.latest(known.spec, minted) if revoking else minted.expires_at,
+            "clock_ahead": known.status.clock_ahead if ahead is None else ahead,
         }
     )
 

@@ -6,7 +6,7 @@ view wasn't there when the DynamicLease was read.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -16,6 +16,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, RestartTarget
 from leaseholder.api.record import Holder, LeaseRecord, State
 from leaseholder.controller import supplies
+from leaseholder.controller.pending import Pending
 from leaseholder.core import contents, plan, rollout
 from leaseholder.core.view import Failure, Memory, Supply, TargetView, View
 
@@ -50,6 +51,7 @@ class Observer:
     """Records of another installation, restored here with a backup, are left alone."""
     rolled: Mapping[str, float]
     """When this process last restarted a workload (monotonic seconds), by its uid."""
+    pending: Pending = field(default_factory=Pending)
 
     async def observe(self, holder: Holder, memory: Memory) -> View:
         """One observation of a DynamicLease, its records, Secrets and provider.
@@ -94,12 +96,14 @@ class Observer:
             secrets=tuple(secrets),
             target=target,
             target_contested=contested,
+            others=self.pending.beside(holder),
             supply=supply,
             supply_failure=failure,
             terminating=await self._terminating(dl),
             memory=memory,
             rolled=self.rolled,
         )
+        self.pending.note(view)
         if rollout.matters(view):
             view = replace(view, targets=await self._targets(view))
         return await self._with_rivals(view)

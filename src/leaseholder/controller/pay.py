@@ -10,7 +10,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord, RecordStatus, State
 from leaseholder.controller import acquire, supplies
 from leaseholder.controller.chronicle import Chronicle
-from leaseholder.core import debts, steps
+from leaseholder.core import arrival, debts, steps
 from leaseholder.core.view import View
 
 OTHERS_AGAIN: Final = 10.0
@@ -30,7 +30,7 @@ class Payer:
         """Look for the lease of an unclear attempt; not found twice: there is none."""
         try:
             adapter = await self.supplies.for_record(record)
-            found = await adapter.recover(acquire.attempt_of(record))
+            found = _storable(await adapter.recover(acquire.attempt_of(record)))
         except errors.ProviderError as error:
             await self._failed(view, record, error)
             return
@@ -150,6 +150,18 @@ class Payer:
         else:
             status = debts.after_failure(view, record, reason, error.retry_after)
         await self.write(view, record, status)
+
+
+def _storable(found: Sequence[ports.Lease]) -> Sequence[ports.Lease]:
+    """What a search found, if it fits on records.
+
+    Raises:
+        errors.Unavailable: it doesn't.
+    """
+    if all(arrival.fits_on_record(lease) for lease in found):
+        return found
+    sentence = "the provider shows a lease whose id or notes are longer than a record holds"
+    raise errors.Unavailable(Reason.BAD_ANSWER, sentence, sent=False)
 
 
 def lease_of(view: View, record: LeaseRecord) -> ports.Lease:

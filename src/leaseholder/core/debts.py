@@ -13,7 +13,7 @@ from typing import Final
 from leaseholder.api import durations, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord, RecordStatus, Revocation, State
-from leaseholder.core import rollout, schedule
+from leaseholder.core import ends, rollout, schedule
 from leaseholder.core.steps import Drop, Move, Revoke, Search, Step
 from leaseholder.core.view import View
 
@@ -23,20 +23,18 @@ LOGIN_FAILED: Final = frozenset({Reason.AUTH_GONE, Reason.LOGIN_REFUSED})
 """What a last try may have met that other credentials put right."""
 UNKNOWN_LAG: Final = 60
 """Seconds that a read may trail a write at a provider that can't be asked."""
-UNKNOWN_LIFE: Final = timedelta(days=1)
-"""How long a lease of unknown ttl is thought to live, where it can't be found."""
 UNSEEN: Final = timedelta(seconds=60)
 """A lease that can be neither looked at nor revoked is thought gone so long after its end."""
 
 
 def owe(view: View, record: LeaseRecord, reason: Reason) -> Move:
     """The move that makes a record a debt, due at once."""
-    return moved(view, record, State.REVOKING, Revocation(reason=reason))
+    return moved(view, record, State.REVOKING, Revocation(reason=reason, since=view.now))
 
 
 def moved(view: View, record: LeaseRecord, state: State, revocation: Revocation) -> Move:
-    """The move towards a lease's end; the best known expiry goes with it."""
-    changes = {"state": state, "expires_at": view.expiry(record), "revoke": revocation}
+    """The move towards a lease's end; the best known expiry goes with it, if it was asked for."""
+    changes = {"state": state, "expires_at": ends.bounded(view, record), "revoke": revocation}
     return Move(record, record.status.model_copy(update=changes))
 
 
@@ -125,11 +123,9 @@ def _search(view: View, record: LeaseRecord) -> Step | datetime:
 
 
 def _end(view: View, record: LeaseRecord) -> datetime:
-    """When a lease ends by itself: its expiry, or the latest that an unclear mint can have."""
-    spec, can = record.spec, view.capabilities.get(record.name)
-    life = timedelta(seconds=spec.ttl_seconds) if spec.ttl_seconds else UNKNOWN_LIFE
-    settle = timedelta(seconds=can.settle if can is not None else 0)
-    return view.expiry(record) or spec.deadline + settle + life
+    """When a lease ends by itself, as far as is known."""
+    can = view.capabilities.get(record.name)
+    return ends.end(view, record, timedelta(seconds=can.settle if can is not None else 0))
 
 
 def _when_due(view: View, record: LeaseRecord) -> datetime | None:
@@ -195,7 +191,8 @@ def after_failure(
     most = schedule.REVOKE_SLOW if view.now >= end else schedule.REVOKE_MOST
     wait = schedule.backoff(attempts, seed=record.name, most=most, retry_after=retry_after)
     tried = _tried(view, record, reason, attempts=attempts, next_at=view.now + wait)
-    hopeless = view.now >= end + schedule.ABANDON_AFTER
+    since = _revocation(record).since or end
+    hopeless = view.now >= max(since, end) + schedule.ABANDON_AFTER
     state = State.ABANDONED if hopeless else State.REVOKING
     return tried.model_copy(update={"state": state})
 

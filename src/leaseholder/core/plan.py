@@ -10,11 +10,16 @@ from leaseholder.api import durations, names, reserved
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, Retry
 from leaseholder.api.record import LeaseRecord, State
-from leaseholder.core import contents, drift, schedule
+from leaseholder.core import contents, drift, ends, schedule
 from leaseholder.core.view import Failure, View
 
 MOST_LIVE: Final = 5
 """With so many unpaid leases of one DynamicLease, no further one is minted."""
+
+PENDING_EACH: Final = 2
+PENDING_MOST: Final = 20
+"""So many revocations may be pending in a namespace: the first number for each DynamicLease, and
+the second."""
 
 ROOM_AHEAD: Final = timedelta(seconds=60)
 """So long before its end a lease that can't be extended counts as ended, at the limit."""
@@ -238,7 +243,7 @@ def obstacle(view: View, lease: DynamicLease) -> Failure | None:
         )
     if len(live(view)) >= MOST_LIVE:
         return Failure(reason=Reason.TOO_MANY, sentence=_crowd(live(view)), permanent=False)
-    return None
+    return crowded(view)
 
 
 def _crowd(alive: Sequence[LeaseRecord]) -> str:
@@ -305,11 +310,25 @@ def _ending(view: View, lease: DynamicLease, held: LeaseRecord) -> bool:
 
 def live(view: View) -> tuple[LeaseRecord, ...]:
     """The records whose leases may still live at the provider."""
-    return tuple(
-        record
-        for record in view.records
-        if record.state != State.ABANDONED
-        and not (record.state == State.REVOKING and view.expired(record))
+    return tuple(record for record in view.records if ends.may_live(view, record))
+
+
+def crowded(view: View) -> Failure | None:
+    """Why the namespace gets no further lease: too many of its leases are still to be revoked.
+
+    Also those past their end, which nobody has confirmed: a provider that refuses revocations and
+    says that its leases are over would fill the API server.
+    """
+    pending = len(view.in_state(State.REVOKING)) + view.others.pending
+    most = PENDING_MOST + PENDING_EACH * (1 + view.others.leases)
+    if pending < most:
+        return None
+    return Failure(
+        reason=Reason.TOO_MANY,
+        sentence=f"{pending} leases of this namespace are still to be revoked, which is the most "
+        f"({PENDING_EACH} for each DynamicLease, and {PENDING_MOST}): the next one is issued when "
+        "one of them is gone",
+        permanent=False,
     )
 
 
@@ -331,8 +350,9 @@ def blocked_until(view: View, lease: DynamicLease) -> datetime | None:
     if retry is None or view.now >= retry.next_at:
         return None
     changed = lease.status.observed_generation != lease.metadata.generation
-    if costly(retry.reason):
-        # Each try costs, so only the user's own word makes one, not whatever else happens.
+    if costly(retry.reason) or retry.reason == Reason.UNUSABLE:
+        # Each try costs, so only the user's own word makes one, not whatever else happens: a
+        # provider may have news each second.
         pressed = rotate_nonce(lease) not in ("", retry.rotate)
     else:
         pressed = view.memory.poked

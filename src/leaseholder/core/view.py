@@ -70,6 +70,15 @@ class Refusal:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Others:
+    """The other DynamicLeases of the namespace, as this process last saw them."""
+
+    leases: int = 0
+    pending: int = 0
+    """Leases of theirs, and of those that are gone, that are still to be revoked."""
+
+
 @dataclass(slots=True)
 class Memory:
     """What this process knows first-hand about one DynamicLease; lost in a crash.
@@ -84,6 +93,9 @@ class Memory:
     """Minted and not yet delivered."""
     just_issued: set[str] = field(default_factory=set)
     """Issued, with the DynamicLease read live before, and no delivery was tried yet."""
+    ahead: dict[str, int] = field(default_factory=dict)
+    """Seconds that the moments of a lease which was issued here are ahead of the provider's
+    ``Date``."""
     lost: dict[str, tuple[LeaseRecord, ports.Lease]] = field(default_factory=dict)
     """Minted, and then their records were gone: to be put on the ledger again."""
     failure: Failure | None = None
@@ -123,7 +135,7 @@ class Memory:
 
     def forget(self, name: str) -> None:
         """Drop what is known of a record that is no more."""
-        for known in (self.uids, self.leases, self.credentials, self.contents):
+        for known in (self.uids, self.leases, self.credentials, self.ahead, self.contents):
             known.pop(name, None)
         for moments in (self.gone_since, self.looked, self.shown_at, self.inspect_from):
             moments.pop(name, None)
@@ -159,6 +171,7 @@ class View:
     """The target belongs to somebody else who is alive."""
     rivals: tuple[LeaseRecord, ...] = ()
     """Records of other DynamicLeases for the same source, where a lease is to be minted."""
+    others: Others = Others()
     supply: Supply | None = None
     supply_failure: Failure | None = None
     targets: tuple[TargetView, ...] = ()

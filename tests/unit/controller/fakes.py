@@ -171,6 +171,12 @@ class FakeProvider(Scripted):
         self.tags: dict[str, str] = {}
         """The attempt that each lease ever minted was for, by id."""
         self.default_ttl = 3600
+        self.date_ahead = 0.0
+        """Seconds that its ``Date`` is ahead of its own clock: a proxy writes it."""
+        self.dated = timedelta(0)
+        """What the moments of new leases are off from its own clock."""
+        self.big = ""
+        """What it wants to be noted of every lease."""
         self.password = "x"
         """Of every lease."""
         self.caveat = ""
@@ -188,6 +194,10 @@ class FakeProvider(Scripted):
         self._numbers = itertools.count(1)
 
     def now(self) -> datetime:
+        return base.whole_second(self.clock.wall() + timedelta(seconds=self.date_ahead))
+
+    def own_now(self) -> datetime:
+        """By its own clock."""
         return base.whole_second(self.clock.wall())
 
     async def check(self) -> ports.Health:
@@ -210,14 +220,15 @@ class FakeProvider(Scripted):
 
     def mint(self, attempt: ports.Attempt) -> ports.Issued:
         """What the server does when a mint reaches it."""
-        life = timedelta(seconds=attempt.ttl_seconds or self.default_ttl)
+        asked = attempt.ttl_seconds
+        life = timedelta(seconds=self.default_ttl if asked is None else asked)
         made = ports.Lease(
             id=f"lease-{next(self._numbers)}",
             source=attempt.source,
-            issued_at=self.now(),
-            expires_at=self.now() + life,
+            issued_at=self.own_now() + self.dated,
+            expires_at=self.own_now() + self.dated + life,
             latest=self.latest,
-            handle={"kind": "fake"},
+            handle={"kind": "fake", **({"big": self.big} if self.big else {})},
         )
         self.live[made.id] = made
         self.tags[made.id] = attempt.attempt_id
@@ -265,7 +276,7 @@ class FakeProvider(Scripted):
 
     def _known(self, lease: ports.Lease) -> ports.Lease:
         found = self.live.get(lease.id)
-        if found is None or found.expires_at <= self.now():
+        if found is None or found.expires_at <= self.own_now():
             raise errors.LeaseGone(Reason.GONE, "no such lease")
         return found
 

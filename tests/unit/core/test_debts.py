@@ -29,7 +29,15 @@ def test_a_debt_keeps_the_best_known_expiry() -> None:
     move = debts.owe(seen, held, Reason.GONE)
     assert move.status.state == State.REVOKING
     assert move.status.expires_at == views.at(99)
-    assert move.status.revoke == Revocation(reason=Reason.GONE)
+    assert move.status.revoke == Revocation(reason=Reason.GONE, since=views.NOW)
+
+
+def test_what_goes_on_record_ends_no_later_than_was_asked_for() -> None:
+    endless = views.record(expires=900 * 365 * 86_400)
+    assert debts.owe(views.view(endless), endless, Reason.GONE).status.expires_at == views.at(3600)
+    longer = views.lease({"ttl": "2h"})
+    move = debts.owe(views.view(endless, dl=longer), endless, Reason.GONE)
+    assert move.status.expires_at == views.at(7200)
 
 
 def test_a_superseded_lease_lives_until_its_overlap_is_over() -> None:
@@ -38,8 +46,8 @@ def test_a_superseded_lease_lives_until_its_overlap_is_over() -> None:
     assert debts.next_step(seen) is None
     assert debts.wake(seen) == views.at(120)
     assert debts.next_step(views.later(seen, 119)) is None
-    step = debts.next_step(views.later(seen, 120))
-    assert step == debts.owe(seen, old, Reason.SUPERSEDED)
+    later = views.later(seen, 120)
+    assert debts.next_step(later) == debts.owe(later, old, Reason.SUPERSEDED)
 
 
 @pytest.mark.parametrize(("overlap", "until"), [("0s", 0), ("30s", 30), ("90s", 90), ("1h", 120)])
@@ -108,10 +116,10 @@ def test_an_attempt_that_cannot_be_found_stays_until_its_lease_would_be_over() -
     assert isinstance(debts.next_step(views.later(seen, 3590)), Drop)
 
 
-def test_an_attempt_of_unknown_ttl_is_thought_to_live_for_a_day() -> None:
+def test_an_attempt_of_unknown_ttl_is_thought_to_live_for_32_days() -> None:
     lost = views.attempt(state=State.REVOKING, ttl=None)
     seen = views.view(lost, can=replace(views.CAN, recoverable=False))
-    assert debts.wake(seen) == views.at(-60 + 20 + 30) + timedelta(days=1)
+    assert debts.wake(seen) == views.at(-60 + 20 + 30) + timedelta(days=32)
 
 
 # --------------------------------------------------------------------------- revocations

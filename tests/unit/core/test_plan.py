@@ -10,7 +10,7 @@ from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, Ret
 from leaseholder.api.record import LeaseRecord, State
 from leaseholder.core import plan, project
 from leaseholder.core.plan import Need, Plan
-from leaseholder.core.view import Memory, View
+from leaseholder.core.view import Memory, Others, View
 from tests.unit.core import views
 from tests.unit.providers import phasebench
 
@@ -235,10 +235,25 @@ def test_five_live_leases_stand_in_the_way() -> None:
     assert "may live (1 in use, 4 still to be revoked): the next one" in failure.sentence
 
 
-@pytest.mark.parametrize("state", [State.REVOKING, State.ABANDONED])
-def test_abandoned_leases_and_debts_past_expiry_do_not_count(state: State) -> None:
-    dead = tuple(views.record(n, state, expires=-1) for n in range(1, 9))
-    assert plan.obstacle(views.view(*dead), views.lease()) is None
+def test_abandoned_leases_and_those_past_the_last_end_that_was_asked_for_do_not_count() -> None:
+    given_up = tuple(views.record(n, State.ABANDONED, expires=-1) for n in range(1, 9))
+    assert plan.obstacle(views.view(*given_up), views.lease()) is None
+    owed = tuple(views.owed(n, since=views.at(-100), expires=-90) for n in range(1, 6))
+    seen = views.view(*owed)
+    assert plan.obstacle(seen, views.lease()) is not None
+    assert plan.obstacle(views.later(seen, 3499), views.lease()) is not None
+    assert plan.obstacle(views.later(seen, 3500), views.lease()) is None
+
+
+def test_pending_revocations_of_a_namespace_are_bounded() -> None:
+    owed = tuple(views.owed(n, since=views.at(-9999), expires=-90) for n in range(1, 9))
+    few, many = Others(leases=1, pending=15), Others(leases=1, pending=16)
+    assert plan.obstacle(views.view(*owed, others=few), views.lease()) is None
+    met = plan.obstacle(views.view(*owed, others=many), views.lease())
+    assert met is not None
+    assert met.reason == Reason.TOO_MANY
+    assert "24 leases of this namespace are still to be revoked" in met.sentence
+    assert plan.obstacle(views.view(*owed, others=replace(many, leases=2)), views.lease()) is None
 
 
 def test_the_back_off_holds_tries_back_until_its_end() -> None:
@@ -249,6 +264,9 @@ def test_the_back_off_holds_tries_back_until_its_end() -> None:
     assert plan.blocked_until(seen, dl) == views.at(10)
     assert plan.blocked_until(views.later(seen, 10), dl) is None
     assert plan.blocked_until(replace(seen, memory=Memory(poked=True)), dl) is None
+    unusable = retry.model_copy(update={"reason": Reason.UNUSABLE})
+    unused = views.lease(status=told.model_copy(update={"retry": unusable}))
+    assert plan.blocked_until(replace(seen, memory=Memory(poked=True)), unused) == views.at(10)
     changed = views.lease(status=told, generation=2)
     assert plan.blocked_until(seen, changed) is None
 

@@ -127,10 +127,12 @@ def attempt(number: int = 1, state: State = State.ATTEMPT, **more: Any) -> Lease
     return record(number, state, **blank)
 
 
-def owed(number: int = 1, reason: Reason = Reason.SUPERSEDED, **more: Any) -> LeaseRecord:
+def owed(
+    number: int = 1, reason: Reason = Reason.SUPERSEDED, *, expires: float = 3540, **more: Any
+) -> LeaseRecord:
     """A lease to be revoked."""
     revocation = Revocation(reason=reason, **more)
-    return record(number, State.REVOKING, revoke=revocation)
+    return record(number, State.REVOKING, revoke=revocation, expires=expires)
 
 
 def superseded(number: int = 1, *, until: float = 120) -> LeaseRecord:

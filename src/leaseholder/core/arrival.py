@@ -1,0 +1,85 @@
+"""A lease on its arrival: can it be used, by what clock does it end, does it fit on the record.
+
+A provider may answer anything. A lease that is over when it comes, or nearly, would be replaced at
+once, and so would the next one. So such an issue counts as failed: the lease is revoked, and the
+next try waits for the back-off.
+
+What a lease's moments mean, its own server's clock says. ``Date`` may come from a proxy with
+another clock, so the moment of the issue, which the fresh lease tells, is held against it.
+"""
+
+import json
+from datetime import datetime, timedelta
+from typing import Final
+
+from leaseholder import ports
+from leaseholder.api import base, record
+from leaseholder.api.conditions import Reason
+from leaseholder.core import ends, schedule
+from leaseholder.core.view import Failure
+
+LEAST_LEFT: Final = schedule.MARGIN
+"""A lease with less left is replaced as soon as it is delivered."""
+SLACK: Final = timedelta(seconds=2)
+"""Moments are cut to the second on both sides."""
+
+
+def ahead(issued_at: datetime, asked: datetime, answered: datetime) -> int:
+    """Seconds that a fresh lease's own moments are ahead of the provider's ``Date``.
+
+    It was issued between question and answer; where its own moment of issue lies between them,
+    nothing is known to be wrong, and it is 0. Else the latest time that its own clock can show at
+    the answer counts: who takes it for earlier lets the lease die.
+
+    Args:
+        issued_at: the moment of issue, as the lease tells.
+        asked: the provider's clock when the lease was asked for.
+        answered: the same when the answer came.
+    """
+    if asked - SLACK <= issued_at <= answered + SLACK:
+        return 0
+    return int((issued_at - asked).total_seconds())
+
+
+def fault(lease: ports.Lease, now: datetime, clock_ahead: int) -> Failure | None:
+    """Why a lease that was just issued can't be used; None where it can.
+
+    Args:
+        lease: as the provider gave it.
+        now: the time by the lease's own clock.
+        clock_ahead: seconds that it is ahead of the provider's ``Date``.
+    """
+    if abs(clock_ahead) > ends.MOST_AHEAD.total_seconds():
+        word = "after" if clock_ahead > 0 else "before"
+        return _unusable(
+            f"the provider dates the lease {abs(clock_ahead)} s {word} its own Date, so nobody can "
+            "tell when it ends: set the clocks of the server, its database and its proxy"
+        )
+    left, given = lease.expires_at - now, lease.expires_at - lease.issued_at
+    if left >= LEAST_LEFT:
+        return None
+    if given < LEAST_LEFT:
+        return _unusable(
+            f"the provider gave a lease of {_seconds(given)} s, too short to be used: write a ttl, "
+            "or raise the default ttl at the provider"
+        )
+    return _unusable(
+        f"the lease was as good as over when it came: it ends at "
+        f"{base.render_moment(lease.expires_at)}, and the provider's clock says "
+        f"{base.render_moment(now)}: find out why its answers take so long, or set its clock"
+    )
+
+
+def fits_on_record(lease: ports.Lease) -> bool:
+    """Whether what a provider wants to be put on record is of a size that a lease can need."""
+    handle = json.dumps(dict(lease.handle), separators=(",", ":"))
+    short = len(lease.id.encode(errors="replace")) <= record.MOST_LEASE_ID
+    return short and len(handle.encode()) <= record.MOST_HANDLE
+
+
+def _unusable(sentence: str) -> Failure:
+    return Failure(reason=Reason.UNUSABLE, sentence=sentence, permanent=True)
+
+
+def _seconds(length: timedelta) -> int:
+    return max(0, int(length.total_seconds()))

@@ -1,0 +1,75 @@
+"""When a lease ends by itself, and until when it counts: bounded by what was ever asked for.
+
+A provider may say that a lease ends in a thousand years, or that it is over. Neither decides what
+is kept: the end that goes on record when a lease is to be revoked isn't later than what we asked
+for, and a lease whose end isn't confirmed counts until then, whatever the provider says.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from leaseholder import ports
+from leaseholder.api import durations
+from leaseholder.api.record import LeaseRecord, RecordSpec, State
+from leaseholder.core.view import View
+
+UNKNOWN_LIFE: Final = timedelta(days=32)
+"""The longest life of a lease for which none was asked: Vault's default maximum."""
+MOST_AHEAD: Final = timedelta(minutes=30)
+"""A lease whose moments are further from the provider's ``Date`` can't be judged."""
+
+
+def asked_life(view: View, record: LeaseRecord) -> timedelta:
+    """The longest life that was asked for; where none was, what the provider gave.
+
+    While a lease may still be extended, the spec as it is counts, too.
+    """
+    dl, asked = view.lease, []
+    if record.spec.ttl_seconds is not None:
+        asked.append(timedelta(seconds=record.spec.ttl_seconds))
+    if dl is not None and dl.spec.ttl is not None and record.state is not State.REVOKING:
+        asked.append(durations.parse(dl.spec.ttl))
+    given = view.granted(record)
+    without = min(given, UNKNOWN_LIFE) if given > timedelta(0) else UNKNOWN_LIFE
+    return max(asked, default=without)
+
+
+def latest(spec: RecordSpec, lease: ports.Lease) -> datetime:
+    """The latest end of a lease that was never extended: as it says, if that was asked for.
+
+    Its own clock may be off by as much as may be made up for.
+    """
+    given = lease.expires_at - lease.issued_at
+    without = min(given, UNKNOWN_LIFE) if given > timedelta(0) else UNKNOWN_LIFE
+    asked = timedelta(seconds=spec.ttl_seconds) if spec.ttl_seconds is not None else without
+    return min(lease.expires_at, spec.deadline + asked + MOST_AHEAD)
+
+
+def bounded(view: View, record: LeaseRecord) -> datetime | None:
+    """The end of a lease that goes on record when it is to be revoked."""
+    expiry = view.expiry(record)
+    return None if expiry is None else min(expiry, view.now + asked_life(view, record))
+
+
+def last_asked(view: View, record: LeaseRecord) -> datetime:
+    """The latest end that was ever asked for a lease which is to be revoked.
+
+    What the provider says can only be later: the record has it ``bounded``.
+    """
+    revoke, known = record.status.revoke, record.status
+    since = revoke.since if revoke is not None else None
+    began = since or known.issued_at or record.spec.deadline
+    return max(view.expiry(record) or began, began + asked_life(view, record))
+
+
+def end(view: View, record: LeaseRecord, settle: timedelta) -> datetime:
+    """When a lease ends by itself: its expiry, or the latest that an unclear issue can have."""
+    latest = record.spec.deadline + settle + asked_life(view, record)
+    return view.expiry(record) or latest
+
+
+def may_live(view: View, record: LeaseRecord) -> bool:
+    """Whether the lease counts among those that may live."""
+    if record.state is State.ABANDONED:
+        return False
+    return record.state is not State.REVOKING or view.now < last_asked(view, record)

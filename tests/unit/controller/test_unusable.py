@@ -1,0 +1,123 @@
+"""Leases that nobody can use: their issue fails, waits longer each time, and is bounded."""
+
+from datetime import timedelta
+
+import pytest
+
+from leaseholder import ports
+from leaseholder.api.conditions import Reason
+from leaseholder.controller import pending
+from leaseholder.core import plan
+from leaseholder.core.view import Others
+from tests.unit.controller.world import World, cluster_away, manifest
+from tests.unit.core import views
+
+REFUSED = ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE)
+
+
+def stalled(world: World) -> tuple[str, str]:
+    """Status and reason of the condition Stalled."""
+    told = next(c for c in world.dl.status.conditions if c.type == "Stalled")
+    return told.status, told.reason
+
+
+@pytest.mark.parametrize("life", [0, 1, 3])
+async def test_a_lease_too_short_to_be_used_is_revoked_and_the_next_try_waits(life: int) -> None:
+    world = World()
+    world.cluster.user_applies(manifest(ttl=None))
+    world.provider.default_ttl = life
+    await world.settle()
+    assert world.count("issue") == 1
+    assert (world.ready, stalled(world)) == ("LeaseUnusable", ("True", "LeaseUnusable"))
+    assert "too short to be used" in world.dl.status.conditions[0].message
+    assert world.secret is None
+    assert world.meter.issues == ["ok"]
+    for _ in range(600):
+        await world.settle(1)
+    assert world.count("issue") <= 9
+    world.provider.default_ttl = 3600
+    await world.settle(600)
+    assert world.ready == "Ready"
+    assert world.dl.status.retry is None
+
+
+async def test_moments_far_from_the_providers_date_are_an_issue_that_failed() -> None:
+    world = World()
+    world.cluster.user_applies(manifest(ttl="3h"))
+    world.provider.dated = -timedelta(hours=2)
+    world.provider.answers.extend([REFUSED] * 1000)
+    for _ in range(90):
+        await world.settle(1)
+    assert world.count("issue") == plan.MOST_LIVE
+    assert world.ready == "TooManyLeases"
+    assert {state for state, _ in world.records} == {"Revoking"}
+
+
+async def test_news_of_the_provider_dont_shorten_the_wait() -> None:
+    world = World()
+    world.cluster.user_applies(manifest(ttl=None))
+    world.provider.default_ttl = 1
+    await world.settle()
+    for _ in range(5):
+        world.memory.poked = True
+        await world.settle()
+    assert world.count("issue") == 1
+
+
+async def test_a_lease_that_got_short_while_the_api_server_was_away_is_not_delivered() -> None:
+    world = World()
+    world.cluster.before("patch record", cluster_away(), cluster_away())
+    with pytest.raises(type(cluster_away())):
+        await world.settle()
+    world.clock.move(3598)
+    with pytest.raises(type(cluster_away())):
+        await world.settle()
+    await world.settle()
+    assert world.secret is None
+    assert world.ready == "LeaseUnusable"
+
+
+async def test_a_rotation_that_gets_no_usable_lease_leaves_the_old_one_alone() -> None:
+    world = World()
+    world.cluster.user_applies(manifest(ttl=None, renewal={"strategy": "Rotate"}))
+    await world.settle()
+    world.provider.default_ttl = 2
+    await world.settle(2400)
+    assert world.count("issue") == 2
+    assert (world.secret, world.ready) == ("lease-1", "LeaseUnusable")
+    assert next(c.status for c in world.dl.status.conditions if c.type == "Ready") == "True"
+
+
+async def test_an_answer_too_big_for_the_record_is_an_unclear_attempt() -> None:
+    world = World()
+    world.provider.big = "x" * 5000
+    await world.settle()
+    assert world.ready == "BadProviderAnswer"
+    assert world.secret is None
+    assert [state for state, _ in world.records] == ["Revoking"]
+    for _ in range(20):
+        await world.settle(60)
+    assert world.count("issue") <= 5
+    assert all(r.status.lease_id == "" for r in world.cluster.ledger.values())
+    assert all("xxx" not in str(r) for r in world.cluster.ledger.values())
+    world.provider.live.clear()
+    world.provider.big = ""
+    await world.settle(600)
+    await world.settle(600)
+    assert world.ready == "Ready"
+    assert [state for state, _ in world.records] == ["Held"]
+
+
+def test_pending_revocations_are_counted_by_namespace_and_forgotten_with_their_holder() -> None:
+    known, seen = pending.Pending(), views.view(views.owed(1), views.record(2))
+    other = views.HOLDER.model_copy(update={"name": "other", "uid": "other"})
+    known.note(seen)
+    assert known.beside(other) == Others(leases=1, pending=1)
+    assert known.beside(views.HOLDER) == Others()
+    known.note(views.view(vanished=True))
+    assert known.beside(other) == Others()
+    known.note(views.view(views.owed(1), vanished=True))
+    assert known.beside(other) == Others(leases=0, pending=1)
+    known.forget(views.HOLDER)
+    known.forget(views.HOLDER)
+    assert known.beside(other) == Others()
