@@ -71,12 +71,14 @@ lint: $(READY) ## ruff, mypy --strict, import-linter, CRDs and reference in step
 	@$(BIN)/python -m leaseholder.api.reference docs/reference.md --check
 	@$(BIN)/python -m leaseholder.api.reasons docs/reasons.md --check
 	@$(BIN)/python -m leaseholder.telemetry.catalogue docs/metrics.md --check
+	@$(BIN)/python -m leaseholder.cli.page docs/cli.md --check
 
 crds: $(READY) ## Write crds/ and the generated pages of docs/ from the code
 	@$(BIN)/python -m leaseholder.api.crds crds
 	@$(BIN)/python -m leaseholder.api.reference docs/reference.md
 	@$(BIN)/python -m leaseholder.api.reasons docs/reasons.md
 	@$(BIN)/python -m leaseholder.telemetry.catalogue docs/metrics.md
+	@$(BIN)/python -m leaseholder.cli.page docs/cli.md
 
 demo: world-built ## Show a lease's life, with facts from outside
 	@$(BIN)/python -m tests.demo

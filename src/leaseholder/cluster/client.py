@@ -54,6 +54,7 @@ class Api:
         cls,
         kubeconfig: pathlib.Path | None = None,
         *,
+        context: str = "",
         observe: Observe | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> Self:
@@ -62,7 +63,8 @@ class Api:
         Raises:
             ClusterUnavailable: there is no usable configuration.
         """
-        return cls(await logins.Login.read(kubeconfig, monotonic=monotonic), observe or _unobserved)
+        login = await logins.Login.read(kubeconfig, context=context, monotonic=monotonic)
+        return cls(login, observe or _unobserved)
 
     async def request(
         self,
@@ -147,6 +149,11 @@ class Api:
             self.streams.troubled(place.path, "it ended")
         if what:
             raise refusals.unreachable("watch", place, what)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that kubectl would work in."""
+        return self._login.namespace
 
     @property
     def endpoint(self) -> tuple[str, int] | None:

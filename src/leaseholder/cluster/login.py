@@ -17,8 +17,8 @@ import pathlib
 import ssl
 import time
 import urllib.request
-from collections.abc import Awaitable, Callable
-from typing import Final, Self
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -37,6 +37,7 @@ _AT_MOST: Final = 1.0
 _BEARER: Final = "BearerToken"
 _BUFFER: Final = 2**21
 """Bytes: events of a watch may be long."""
+_POD_NAMESPACE: Final = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _NOWHERE: Final = (
     "no API server is configured: set KUBECONFIG, write ~/.kube/config, "
     "or run in a pod with a ServiceAccount's token"
@@ -56,8 +57,12 @@ class _Nowhere(Exception):
 class Login:
     """Address, trust and login, for one event loop."""
 
-    def __init__(self, kubeconfig: pathlib.Path | None, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, kubeconfig: pathlib.Path | None, context: str, monotonic: Callable[[], float]
+    ) -> None:
         self._kubeconfig = kubeconfig
+        self._context = context
+        self._namespace = ""
         self._monotonic = monotonic
         self._loaded = self._due = -math.inf
         self._configuration = kube.Configuration()
@@ -69,21 +74,27 @@ class Login:
         cls,
         kubeconfig: pathlib.Path | None = None,
         *,
+        context: str = "",
         monotonic: Callable[[], float] = time.monotonic,
     ) -> Self:
         """Read ``kubeconfig``, else what kubectl would read, else be the pod that we are.
+
+        Args:
+            kubeconfig: the file to read.
+            context: which of its contexts; empty: the one that is current.
+            monotonic: seconds that never jump.
 
         Raises:
             ClusterUnavailable: there is no usable configuration.
         """
         # Clients of Kubernetes have logged bodies at DEBUG; this one isn't to learn it.
         logging.getLogger("kubernetes").setLevel(logging.INFO)
-        login = cls(kubeconfig, monotonic)
+        login = cls(kubeconfig, context, monotonic)
         sentence = ""
         try:
             await login._load()
         except _Nowhere:
-            sentence = _NOWHERE
+            sentence = _NOWHERE if not context else f"no kubeconfig has a context {context!a}"
         except Exception as error:  # ConfigException, OSError, YAMLError, SSLError, a plugin's own
             sentence = (
                 f"the way to the API server can't be read from {login._source} "
@@ -115,6 +126,11 @@ class Login:
     def base_path(self) -> str:
         """What stands before every path, where the API server is behind somebody else's."""
         return urlsplit(self.server).path
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that kubectl would work in."""
+        return self._namespace or "default"
 
     @property
     def endpoint(self) -> tuple[str, int] | None:
@@ -174,11 +190,17 @@ class Login:
         self._due = self._loaded + _RELOAD
         found = kube.Configuration()
         files = self._files()
-        if (context := _context(files)) is not None:
+        if (context := _context(files, self._context)) is not None:
             paths = os.pathsep.join(files)
+            self._namespace = _namespace(files, context)
             await _load_file(paths, context=context, client_configuration=found)
-        elif self._kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+        elif (
+            not self._context
+            and self._kubeconfig is None
+            and "KUBERNETES_SERVICE_HOST" in os.environ
+        ):
             _load_pod(found, try_refresh_token=False)
+            self._namespace = _POD_NAMESPACE.read_text("utf-8") if _POD_NAMESPACE.is_file() else ""
         else:
             raise _Nowhere
         if _BEARER in found.api_key:
@@ -203,12 +225,25 @@ class Login:
         return ", ".join(self._files()) or "the pod's ServiceAccount"
 
 
-def _context(files: list[str]) -> str | None:
+def _context(files: list[str], wanted: str) -> str | None:
     """The context that kubectl would choose: the first file that names one; None: no file does."""
     if not files:
         return None
-    contents = _merged(os.pathsep.join(files)).config_files.values()
+    contents = list(_merged(os.pathsep.join(files)).config_files.values())
+    if wanted:
+        return wanted if any(one["name"] == wanted for one in _contexts(contents)) else None
     return next((one["current-context"] for one in contents if one.get("current-context")), None)
+
+
+def _namespace(files: list[str], context: str) -> str:
+    """The namespace of a context; empty where it names none."""
+    contents = list(_merged(os.pathsep.join(files)).config_files.values())
+    named = [one.get("context") or {} for one in _contexts(contents) if one["name"] == context]
+    return str(named[0].get("namespace") or "") if named else ""
+
+
+def _contexts(contents: list[Any]) -> Iterator[Any]:
+    return (one for content in contents for one in content.get("contexts") or ())
 
 
 def _digest(found: kube.Configuration) -> bytes:

@@ -229,3 +229,15 @@ async def test_kopfs_session_waits_out_a_401_and_asks_for_another_after_a_renewa
             now += 61
             with pytest.raises(streams.Renewed):
                 await session.get(url)
+
+
+async def test_a_context_can_be_chosen_and_has_a_namespace(home: pathlib.Path) -> None:
+    path = home / ".kube" / "config"
+    named = config("https://one.example", context="one")
+    path.write_text(named.replace("user: one}", "user: one, namespace: shop}"))
+    assert (await login.Login.read()).namespace == "shop"
+    assert (await login.Login.read(context="one")).server == "https://one.example"
+    path.write_text(named)
+    assert (await login.Login.read()).namespace == "default"
+    with pytest.raises(errors.ClusterUnavailable, match="no kubeconfig has a context 'two'"):
+        await login.Login.read(context="two")

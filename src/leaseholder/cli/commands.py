@@ -1,0 +1,151 @@
+"""Commands to the operator: an annotation with a fresh nonce, and the answer in status.
+
+A nonce that stands there when the operator first sees a DynamicLease counts as handled, so nothing
+is said to one that it hasn't looked at yet.
+"""
+
+import asyncio
+import secrets
+import sys
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from leaseholder.api import base, conditions, lease, names
+from leaseholder.api.conditions import ConditionType, Reason
+from leaseholder.cli import exits, tables
+from leaseholder.cli.exits import Exit, Failed
+from leaseholder.cli.session import Event, Session
+
+Verb = Literal["rotate", "renew", "force"]
+ANNOTATIONS: Final[dict[Verb, str]] = {
+    "rotate": names.ROTATE,
+    "renew": names.RENEW,
+    "force": names.FORCE,
+}
+EVERY: Final = 0.5
+"""Seconds between two looks at the answer."""
+REFUSALS: Final = frozenset({Reason.RENEWAL_TOO_SOON, Reason.CANNOT_EXTEND})
+"""Events that answer a renew command with no."""
+_LOOKS: Final = 10
+"""So many looks for such an event: it comes a moment after the status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A command that was given."""
+
+    verb: Verb
+    nonce: str
+    before: lease.DynamicLease
+    events: Collection[Event] = ()
+    """Those that there were already."""
+
+
+async def give(session: Session, name: str, verb: Verb) -> Given:
+    """Give a command.
+
+    Raises:
+        Failed: it can't be given.
+    """
+    dl = await session.dynamic_lease(name)
+    if dl.status.handled is None:
+        raise Failed(
+            f"the operator hasn't looked at {name} yet: a command would count as handled; try "
+            "again when status shows it"
+        )
+    if dl.deleting and verb != "force":
+        raise Failed(f"{name} is being deleted: nothing is issued or renewed any more")
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    nonce = f"{moment}-{secrets.token_hex(4)}"
+    events = await _events(session, dl) if verb == "renew" else ()
+    await session.annotate(dl, ANNOTATIONS[verb], nonce)
+    return Given(verb, nonce, dl, events)
+
+
+async def answer(session: Session, given: Given, timeout: float) -> str:
+    """Wait for what became of a command, and say it.
+
+    Raises:
+        Failed: it was refused, isn't answered in time, or the DynamicLease is gone.
+    """
+    said = ""
+    last = given.before
+    try:
+        async with asyncio.timeout(timeout):
+            while not _handled(last := await _again(session, given), given):
+                said = _progress(last, said)
+                await asyncio.sleep(EVERY)
+            return await _outcome(session, given, last)
+    except TimeoutError:
+        pass
+    ready = conditions.find(last.status.conditions, ConditionType.READY)
+    told = f": {ready.reason}: {ready.message}" if ready is not None else ""
+    held = "; it waits until spec.suspend is false" if last.spec.suspend else ""
+    raise Failed(f"no answer to {given.verb} in {timeout:.0f} s{held}{told}", Exit.NOT_DONE)
+
+
+async def _again(session: Session, given: Given) -> lease.DynamicLease:
+    now = await session.dynamic_lease(given.before.metadata.name)
+    if now.metadata.uid != given.before.metadata.uid:
+        raise Failed("the DynamicLease was made again meanwhile", Exit.NOT_DONE)
+    return now
+
+
+def _handled(dl: lease.DynamicLease, given: Given) -> bool:
+    handled = dl.status.handled
+    return handled is not None and getattr(handled, given.verb) == given.nonce
+
+
+def _progress(dl: lease.DynamicLease, said: str) -> str:
+    """Say on stderr what is waited for, each thing once."""
+    ready = conditions.find(dl.status.conditions, ConditionType.READY)
+    now = f"{ready.reason}: {ready.message}" if ready is not None and ready.message else ""
+    if now and now != said:
+        tables.console(sys.stderr).print(f"waiting: {exits.printable(now)}")
+    return now or said
+
+
+async def _outcome(session: Session, given: Given, dl: lease.DynamicLease) -> str:
+    name, held = f"{dl.metadata.namespace}/{dl.metadata.name}", dl.status.lease
+    match given.verb:
+        case "rotate":
+            until = base.render_moment(held.expires_at) if held is not None else "an unknown moment"
+            known = held.id if held is not None else "?"
+            return f"{name} is rotated: the Secret holds lease {known}, good until {until}"
+        case "renew":
+            before = given.before.status.lease
+            if held is not None and before is not None and held.expires_at > before.expires_at:
+                return f"{name} is renewed until {base.render_moment(held.expires_at)}"
+            raise Failed(await _refusal(session, dl, given), Exit.NOT_DONE)
+        case "force":
+            pending = conditions.find(dl.status.conditions, ConditionType.REVOCATION_PENDING)
+            if pending is None or pending.status != "True":
+                return f"{name}: no lease is to be revoked any more"
+            raise Failed(f"{name}: {pending.reason}: {pending.message}", Exit.NOT_DONE)
+
+
+async def _refusal(session: Session, dl: lease.DynamicLease, given: Given) -> str:
+    """Why a lease wasn't renewed, as the event says that comes with it."""
+    for _ in range(_LOOKS):
+        fresh = [one for one in await _events(session, dl) if one not in given.events]
+        told = [one for one in fresh if one.reason in REFUSALS]
+        if told:
+            return f"not renewed: {told[-1].reason}: {told[-1].message}"
+        await asyncio.sleep(EVERY)
+    return f"not renewed; see kubectl leaseholder events {dl.metadata.name}"
+
+
+async def _events(session: Session, dl: lease.DynamicLease) -> Sequence[Event]:
+    """The events, as far as the user may see them: they only say more."""
+    try:
+        return await session.events(dl)
+    except Failed:
+        return ()
+
+
+def suspended(given: Given) -> str:
+    """What to say of a command that has to wait; empty where it doesn't."""
+    waits = given.before.spec.suspend and given.verb == "rotate"
+    return "spec.suspend is true: it waits until that is false" if waits else ""

@@ -1,0 +1,49 @@
+"""How a command of ``kubectl leaseholder`` ends, and what of it may reach a terminal."""
+
+from enum import IntEnum
+from typing import IO, Any
+
+import click
+
+
+class Exit(IntEnum):
+    """Exit codes; the docstrings are the table in docs/cli.md."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_DONE = 3
+    NOT_READY = 4
+
+
+MEANINGS = {
+    Exit.OK: "What was asked for is shown, or done",
+    Exit.FAILED: "It can't be shown: not found, no right, no API server",
+    Exit.USAGE: "The command line can't be understood",
+    Exit.NOT_DONE: "The operator refused the command, or didn't answer it in time",
+    Exit.NOT_READY: "With `--check`: something that is shown isn't Ready",
+}
+
+
+class Failed(click.ClickException):
+    """The command ends with a sentence on stderr."""
+
+    def __init__(self, sentence: str, code: Exit = Exit.FAILED) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the sentence; what an object's author wrote into it can't reach the terminal."""
+        click.echo(f"Error: {printable(self.message)}", err=True)
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]  # click has a class variable
+        """What the process ends with."""
+        return int(self.code)
+
+
+def printable(text: str) -> str:
+    """Text with everything escaped that doesn't print: an escape could rewrite the terminal."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )

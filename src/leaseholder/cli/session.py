@@ -1,0 +1,185 @@
+"""What the user's own login lets the command see and say at the API server.
+
+Whatever comes from there may have been written by somebody else. So texts are escaped before they
+reach a terminal (``tables.plain``), and an object that can't be read hides no other.
+"""
+
+import contextlib
+import pathlib
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+from leaseholder import errors
+from leaseholder.api import base, lease, names, provider
+from leaseholder.api.conditions import Reason
+from leaseholder.cli.exits import Failed
+from leaseholder.cluster import client, patches, places, refusals
+
+_OWN_TOKEN: Final = "the operator's own token"  # noqa: S105 - words of a sentence
+Found: TypeAlias = tuple[list[patches.Kind], list[str]]
+"""What could be read, and a sentence for each object that couldn't."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event about a DynamicLease."""
+
+    type: str
+    reason: str
+    message: str
+    count: int
+    last: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A user at the API server, in a namespace."""
+
+    api: client.Api
+    namespace: str
+    """Empty: in all."""
+
+    async def dynamic_lease(self, name: str) -> lease.DynamicLease:
+        """A DynamicLease by its name.
+
+        Raises:
+            Failed: it isn't there, or can't be read.
+        """
+        body = await self._ask("GET", places.LEASES.at(self.namespace, name))
+        return _read(lease.DynamicLease, body)
+
+    async def dynamic_leases(self) -> Found[lease.DynamicLease]:
+        """All DynamicLeases."""
+        return await self._listed(lease.DynamicLease, places.LEASES.at(self.namespace))
+
+    async def providers(self) -> Found[provider.LeaseProvider]:
+        """All LeaseProviders."""
+        return await self._listed(provider.LeaseProvider, places.PROVIDERS.at(self.namespace))
+
+    async def cluster_providers(self) -> Found[provider.ClusterLeaseProvider]:
+        """All ClusterLeaseProviders."""
+        place = places.CLUSTER_PROVIDERS.at("")
+        return await self._listed(provider.ClusterLeaseProvider, place)
+
+    async def events(self, dl: lease.DynamicLease) -> list[Event]:
+        """The events about a DynamicLease, the oldest first."""
+        chosen = {"fieldSelector": f"involvedObject.uid={dl.metadata.uid}"}
+        place = places.EVENTS.at(dl.metadata.namespace)
+        found = [_event(one) for one in await self._items(place, chosen)]
+        return sorted(found, key=lambda one: one.last.timestamp() if one.last else 0.0)
+
+    async def annotate(self, dl: lease.DynamicLease, annotation: str, value: str) -> None:
+        """Put an annotation on a DynamicLease, if it is still the one that was read.
+
+        Raises:
+            Failed: no right, or it was made again meanwhile.
+        """
+        meta = dl.metadata
+        change = {"metadata": {"uid": meta.uid, "annotations": {annotation: value}}}
+        place = places.LEASES.at(meta.namespace, meta.name)
+        await self._ask("PATCH", place, body=change, content_type=client.MERGE_PATCH)
+
+    async def _listed(self, model: type[patches.Kind], place: places.Place) -> Found[patches.Kind]:
+        found, broken = list[patches.Kind](), list[str]()
+        for item in await self._items(place):
+            try:
+                found.append(patches.read(model, item))
+            except errors.Unreadable as error:
+                broken.append(error.sentence)
+        found.sort(key=lambda one: (one.metadata.namespace, one.metadata.name))
+        return found, broken
+
+    async def _items(
+        self, place: places.Place, query: Mapping[str, str] | None = None
+    ) -> list[dict[str, Any]]:
+        with _told(place):
+            pages = self.api.pages(place, query=query or {})
+            return [item async for page in pages for item in page.get("items") or ()]
+
+    async def _ask(self, method: str, place: places.Place, **more: Any) -> dict[str, Any]:
+        with _told(place):
+            return await self.api.request(method, place, **more)
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    *, kubeconfig: str, context: str, namespace: str, everywhere: bool = False
+) -> AsyncIterator[Session]:
+    """A session by kubectl's own rules; it is closed with the context.
+
+    Raises:
+        Failed: nothing says where the API server is.
+    """
+    path = pathlib.Path(kubeconfig) if kubeconfig else None
+    if path is not None and not path.is_file():
+        raise Failed(f"there is no kubeconfig {kubeconfig}")
+    try:
+        api = await client.Api.connect(path, context=context)
+    except errors.ClusterUnavailable as error:
+        sentence = error.sentence
+    else:
+        try:
+            yield Session(api, "" if everywhere else namespace or api.namespace)
+        finally:
+            await api.aclose()
+        return
+    raise Failed(sentence)
+
+
+def _read(model: type[patches.Kind], body: Mapping[str, Any]) -> patches.Kind:
+    try:
+        return patches.read(model, body)
+    except errors.Unreadable as error:
+        sentence = error.sentence
+    raise Failed(sentence)
+
+
+@contextlib.contextmanager
+def _told(place: places.Place) -> Iterator[None]:
+    """What the API server refuses, as a sentence for its user.
+
+    Raises:
+        Failed: instead of what was raised.
+    """
+    where = f" in namespace {place.namespace}" if place.namespace else ""
+    try:
+        yield
+    except refusals.NotFound:
+        named = f" {place.name}" if place.name else ""
+        known = f"is the CRD of {names.GROUP} installed?" if not place.name else "mind -n"
+        sentence = f"there is no {place.resource}{named}{where}: {known}"
+    except errors.Refused as error:
+        sentence = error.sentence
+        if error.reason == Reason.DENIED:
+            sentence = f"you have no right to {place.resource}{where} (docs/cli.md, Rights)"
+    except errors.Conflict:
+        sentence = f"{place} was changed or made again meanwhile: try again"
+    except errors.ClusterUnavailable as error:
+        sentence = error.sentence.replace(_OWN_TOKEN, "your login")
+    else:
+        return
+    raise Failed(sentence)
+
+
+def _event(body: Mapping[str, Any]) -> Event:
+    series = body.get("series") if isinstance(body.get("series"), Mapping) else {}
+    seen = (series or {}).get("lastObservedTime") or body.get("lastTimestamp")
+    told = seen or body.get("eventTime") or (body.get("metadata") or {}).get("creationTimestamp")
+    count = (series or {}).get("count") or body.get("count") or 1
+    return Event(
+        type=str(body.get("type") or ""),
+        reason=str(body.get("reason") or ""),
+        message=str(body.get("message") or ""),
+        count=count if isinstance(count, int) else 1,
+        last=_moment(told),
+    )
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return base.whole_second(found) if found.tzinfo is not None else None

@@ -1,0 +1,57 @@
+"""Tables and lists on the terminal: colours as it allows, and no escape of somebody else's."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Final, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from leaseholder.cli.exits import printable
+
+_UNBOUNDED: Final = 100_000
+"""Columns where no terminal cuts them: what a script reads is whole."""
+_COLOURS: Final = {"True": "green", "False": "red", "Unknown": "yellow", "Warning": "yellow"}
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table, as kubectl does."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, no_wrap=column != "MESSAGE", overflow="fold")
+    for row in rows:
+        made.add_row(*(_text(cell) for cell in row))
+    _print(made)
+
+
+def details(pairs: Iterable[tuple[str, str]]) -> None:
+    """Print labels and what stands beside them."""
+    made = Table(box=None, show_header=False, pad_edge=False)
+    made.add_column(no_wrap=True, style="bold")
+    made.add_column(overflow="fold")
+    for label, text in pairs:
+        made.add_row(Text(label), Text(printable(text)))
+    _print(made)
+
+
+def console(stream: TextIO) -> Console:
+    """A console that cuts and wraps at the terminal's edge, and nothing where there is none."""
+    width = None if stream.isatty() else _UNBOUNDED
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def _print(made: Table) -> None:
+    """Print to stdout; without blanks at the ends of lines where a program reads them."""
+    out = console(sys.stdout)
+    if out.is_terminal:
+        out.print(made)
+        return
+    with out.capture() as captured:
+        out.print(made)
+    lines = captured.get().splitlines()
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in lines))
+
+
+def _text(cell: str) -> Text:
+    return Text(printable(cell), style=_COLOURS.get(cell, ""))

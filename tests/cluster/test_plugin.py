@@ -1,0 +1,209 @@
+"""``kubectl leaseholder`` with a user's own rights: an edit role of one namespace, and no more."""
+
+import asyncio
+import collections.abc
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+import typing
+
+import pytest
+import pytest_asyncio
+
+from leaseholder.cli.exits import Exit
+from tests.cluster import sites
+from tests.world import kube
+from tests.world import world as worlds
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+_RBAC: typing.Final = "rbac.authorization.k8s.io"
+_EDIT: typing.Final = (
+    {
+        "apiGroups": ["leaseholder.dev"],
+        "resources": ["dynamicleases", "leaseproviders"],
+        "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"],
+    },
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["get", "list", "watch"]},
+)
+"""What an edit role has of what the command asks for."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Done:
+    """What a command printed, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class User:
+    """Somebody at a terminal, with a kubeconfig."""
+
+    site: sites.Site
+    kubeconfig: pathlib.Path
+
+    async def types(self, *arguments: str) -> Done:
+        """Run ``kubectl leaseholder …``."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "leaseholder.cli.plugin", *arguments),
+            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        return Done(process.returncode or 0, out.decode(), err.decode())
+
+    async def status(self, name: str) -> typing.Any:
+        """What ``status -o json`` prints."""
+        done = await self.types("status", name, "-o", "json")
+        assert done.code == Exit.OK, done.err
+        return json.loads(done.out)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def user(world: worlds.World) -> collections.abc.AsyncIterator[User]:
+    async with sites.site(world, "plugin") as site:
+        token = await _editor(site)
+        path = world.control_plane.kubeconfig_for(token, namespace=site.namespace)
+        yield User(site, path)
+
+
+async def _editor(site: sites.Site) -> str:
+    """The token of somebody who may edit the namespace."""
+    place = {"name": "editor", "namespace": site.namespace}
+    subject = {"kind": "ServiceAccount", **place}
+    await site.client.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": place})
+    role = {"apiVersion": f"{_RBAC}/v1", "kind": "Role", "metadata": place, "rules": _EDIT}
+    await site.client.apply(role)
+    await site.client.apply(
+        {
+            "apiVersion": f"{_RBAC}/v1",
+            "kind": "RoleBinding",
+            "metadata": place,
+            "roleRef": {"apiGroup": _RBAC, "kind": "Role", "name": "editor"},
+            "subjects": [subject],
+        }
+    )
+    return await site.client.service_account_token("editor", site.namespace)
+
+
+async def test_status_shows_what_is_held_until_when_and_in_which_secret(user: User) -> None:
+    site = user.site
+    await asyncio.gather(site.lease("held", ttl="1h"), site.lease("lost", provider="nobody"))
+    found, _ = await asyncio.gather(site.ready("held"), site.reason("lost", "ProviderMissing"))
+    shown = await user.status("held")
+    lease = found["status"]["lease"]
+    assert (shown["ready"], shown["reason"]) == (True, "Ready")
+    assert shown["lease"]["id"] == lease["id"]
+    assert shown["lease"]["expiresAt"] == lease["expiresAt"]
+    assert {*shown["secret"]["keys"]} == {*await site.credentials("held")}
+    assert shown["pendingRevocation"]["pending"] is False
+
+    table = await user.types("status", "--check")
+    assert table.code == Exit.NOT_READY
+    head, *rows = (line.split() for line in table.out.splitlines())
+    assert head == ["NAME", "READY", "REASON", "PROVIDER", "SECRET", "LEFT", "NEXT", "PENDING"]
+    verdicts = {row[0]: row[1:3] for row in rows}
+    assert verdicts["held"] == ["True", "Ready"]
+    assert verdicts["lost"] == ["False", "ProviderMissing"]
+
+    detail = await user.types("status", "lost")
+    assert detail.code == Exit.OK
+    assert "there is no LeaseProvider nobody: create it, or mend spec.providerRef" in detail.out
+    assert "Do" in detail.out
+    for values in (await site.credentials("held")).values():
+        assert values not in json.dumps(shown) + table.out
+
+
+async def test_rotate_waits_until_the_secret_holds_another_lease_that_logs_in(user: User) -> None:
+    site = user.site
+    await site.lease("rotated", ttl="1h", rotation={"overlap": "0s"})
+    before = (await site.ready("rotated"))["status"]["lease"]["id"]
+    done = await user.types("rotate", "rotated", "--wait", "--timeout", "90")
+    assert done.code == Exit.OK, done.err
+    after = (await user.status("rotated"))["lease"]["id"]
+    assert after != before
+    assert after in done.out
+    assert await site.logs_in("rotated")
+    told = await user.types("events", "rotated")
+    assert told.out.count("LeaseIssued") == 2
+    assert "leaseholder.dev/rotate says so" in told.out
+
+
+async def test_renew_moves_the_end_of_the_lease_and_says_when_it_is_too_soon(user: User) -> None:
+    site = user.site
+    await site.lease("longer", ttl="1h")
+    before = (await site.ready("longer"))["status"]["lease"]
+    done = await user.types("renew", "longer", "--wait", "--timeout", "90")
+    after = (await user.status("longer"))["lease"]
+    assert after["id"] == before["id"]
+    if done.code == Exit.OK:  # it took more than the least extension until it was asked for
+        assert after["expiresAt"] > before["expiresAt"]
+    else:
+        assert done.code == Exit.NOT_DONE
+        assert "not renewed: RenewalTooSoon" in done.err
+    await site.lease("fixed", ttl="1h", renewal={"strategy": "Rotate"})
+    await site.ready("fixed")
+    refused = await user.types("renew", "fixed", "--wait", "--timeout", "90")
+    assert refused.code == Exit.NOT_DONE
+    assert "not renewed: CannotExtend" in refused.err
+    assert "leaseholder.dev/rotate" in refused.err
+
+
+async def test_force_says_that_nothing_is_to_be_revoked_any_more(user: User) -> None:
+    await user.site.lease("forced", ttl="1h")
+    await user.site.ready("forced")
+    done = await user.types("force", "forced", "--yes", "--wait", "--timeout", "90")
+    assert done.code == Exit.OK, done.err
+    assert "no lease is to be revoked any more" in done.out
+
+
+async def test_a_command_that_waits_too_long_says_what_stands_in_the_way(user: User) -> None:
+    site = user.site
+    await site.lease("halted", ttl="1h", suspend=True)
+    await site.until("halted", _is_handled, what="the first look")
+    done = await user.types("rotate", "halted", "--wait", "--timeout", "2")
+    assert done.code == Exit.NOT_DONE
+    assert "spec.suspend is true" in done.err
+    assert "no answer to rotate in 2 s" in done.err
+    shown = await user.types("status", "halted")
+    assert "leaseholder.dev/rotate: the operator hasn't acted on it yet" in shown.out
+
+
+def _is_handled(found: kube.Object | None) -> bool:
+    return (found or {}).get("status", {}).get("handled") is not None
+
+
+async def test_providers_are_shown_as_far_as_one_may_see_them(user: User) -> None:
+    await user.site.client.wait(
+        "LeaseProvider", "infisical", user.site.namespace, kube.is_ready, what="Ready"
+    )
+    done = await user.types("providers", "-o", "json")
+    (known,) = json.loads(done.out)
+    assert (known["name"], known["ready"], known["type"]) == ("infisical", True, "infisical")
+    assert "ClusterLeaseProviders aren't shown: you have no right to" in done.err
+    table = await user.types("providers")
+    assert table.out.splitlines()[1].split()[:5] == [
+        *("infisical", "LeaseProvider", "infisical", "True", "Ready")
+    ]
+
+
+async def test_what_one_may_not_or_what_is_not_there_is_a_sentence_and_changes_nothing(
+    user: User,
+) -> None:
+    foreign = await user.types("status", "-n", "kube-system")
+    assert foreign.code == Exit.FAILED
+    assert "you have no right to dynamicleases in namespace kube-system" in foreign.err
+    everywhere = await user.types("status", "-A")
+    assert everywhere.code == Exit.FAILED
+    missing = await user.types("rotate", "nothing")
+    assert missing.code == Exit.FAILED
+    assert "there is no dynamicleases nothing in namespace plugin" in missing.err
+    context = await user.types("status", "--context", "none")
+    assert context.code == Exit.FAILED
+    assert "no kubeconfig has a context 'none'" in context.err
