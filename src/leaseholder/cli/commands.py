@@ -101,7 +101,8 @@ def _handled(dl: lease.DynamicLease, given: Given) -> bool:
 def _progress(dl: lease.DynamicLease, said: str) -> str:
     """Say on stderr what is waited for, each thing once."""
     ready = conditions.find(dl.status.conditions, ConditionType.READY)
-    now = f"{ready.reason}: {ready.message}" if ready is not None and ready.message else ""
+    told = ready is not None and ready.message and ready.reason != Reason.READY
+    now = f"{ready.reason}: {ready.message}" if ready is not None and told else ""
     if now and now != said:
         tables.console(sys.stderr).print(f"waiting: {exits.printable(now)}")
     return now or said

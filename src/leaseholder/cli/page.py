@@ -39,6 +39,41 @@ kubectl leaseholder events -n shop orders-db
 kubectl leaseholder explain SecretNotOurs
 ```
 
+From a real run:
+
+```text
+$ kubectl leaseholder status
+NAME        READY  REASON           PROVIDER   SECRET      LEFT     NEXT                PENDING
+billing-db  True   Ready            infisical  billing-db  29m 58s  replace in 19m 46s  -
+orders-db   True   Ready            infisical  orders-db   59m 58s  renew in 39m 34s    -
+reports     False  ProviderMissing  nobody     reports     -        -                   -
+
+$ kubectl leaseholder status reports
+DynamicLease  shop/reports
+Ready         False, ProviderMissing: there is no LeaseProvider nobody: create it, or mend spec.providerRef
+Provider      LeaseProvider nobody
+Secret        reports
+Do            Create it, or mend providerRef
+
+$ kubectl leaseholder rotate orders-db --wait
+shop/orders-db is rotated: the Secret holds lease 3d35d6ac-7520-4437-8488-0a0e5bcf6f58, good until 2026-11-27T06:11:47Z
+
+$ kubectl leaseholder status orders-db
+DynamicLease  shop/orders-db
+Ready         True, Ready: the Secret holds credentials that live
+Provider      LeaseProvider infisical
+Secret        orders-db (DB_PASSWORD, DB_USERNAME)
+Lease         3d35d6ac-7520-4437-8488-0a0e5bcf6f58
+Issued        2026-11-27T05:11:47Z, 2s ago
+Renewed       0 times
+Ends          2026-11-27T06:11:47Z, 59m 57s left
+Next          renew in 39m 33s
+Life          [#-------------------------|-------------]
+
+$ kubectl leaseholder renew billing-db --wait
+Error: not renewed: CannotExtend: the lease isn't extended: spec.renewal.strategy is Rotate; for a new lease, annotate leaseholder.dev/rotate
+```
+
 ## Rights
 
 What you may do with kubectl, you may do with the command:

@@ -23,6 +23,8 @@ PROVIDER_COLUMNS: Final = (
     "NAMESPACE", "NAME", "KIND", "TYPE", "READY", "REASON", "VERSION", "CLOCK", "URL",
 )  # fmt: skip
 EVENT_COLUMNS: Final = ("LAST", "TYPE", "REASON", "COUNT", "MESSAGE")
+_LIFE: Final = 40
+"""Characters of a lease's life."""
 _CALM: Final = frozenset(
     {Reason.READY, Reason.PROGRESSING, Reason.PENDING, Reason.DELETING, Reason.SUSPENDED}
 )
@@ -96,6 +98,7 @@ def details_of(dl: lease.DynamicLease, now: datetime) -> list[tuple[str, str]]:
             ("Renewed", f"{held.renewals} times" if held.renewals != 1 else "once"),
             ("Ends", f"{base.render_moment(held.expires_at)}, {left(held.expires_at - now)} left"),
             ("Next", next_step(held, now)),
+            ("Life", life(held, now)),
         ]
     for kind in (ConditionType.ROLLOUT_COMPLETE, ConditionType.REVOCATION_PENDING):
         told = _condition(dl, kind)
@@ -179,6 +182,21 @@ def next_step(held: lease.LeaseStatus, now: datetime) -> str:
     if due.total_seconds() > 0:
         return f"{what} in {length(due)}"
     return f"{what} now" if due.total_seconds() > -60 else f"{what}, due {_ago(-due)}"
+
+
+def life(held: lease.LeaseStatus, now: datetime) -> str:
+    """A lease's life as a line: what is over, now (#), the next step (|), what is left."""
+    whole = (held.expires_at - held.issued_at).total_seconds()
+
+    def place(moment: datetime) -> int:
+        share = (moment - held.issued_at).total_seconds() / whole if whole > 0 else 1.0
+        return round(min(1.0, max(0.0, share)) * (_LIFE - 1))
+
+    line = ["="] * place(now) + ["-"] * (_LIFE - place(now))
+    if held.renew_at is not None:
+        line[place(held.renew_at)] = "|"
+    line[place(now)] = "#"
+    return f"[{''.join(line)}]"
 
 
 def left(time: timedelta) -> str:

@@ -75,6 +75,23 @@ def test_the_next_step_says_when_it_is_overdue(seconds: int, told: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("minutes", "line"),
+    [
+        (-5, "[#------------------------------|--------]"),
+        (50, "[====================#----------|--------]"),
+        (79, "[===============================#--------]"),
+        (100, "[===============================|=======#]"),
+        (300, "[===============================|=======#]"),
+    ],
+)
+def test_a_lease_s_life_is_a_line_from_its_issue_to_its_end(minutes: int, line: str) -> None:
+    held = lease.LeaseStatus.model_validate(HELD)
+    assert views.life(held, held.issued_at + timedelta(minutes=minutes)) == line
+    brief = held.model_copy(update={"expires_at": held.issued_at, "renew_at": None})
+    assert views.life(brief, NOON).endswith("#]")
+
+
+@pytest.mark.parametrize(
     ("seconds", "told"),
     [(0, "0s"), (59, "59s"), (60, "1m 0s"), (3599, "59m 59s"), (90_000, "1d 1h"), (-5, "0s")],
 )
