@@ -23,6 +23,9 @@ MOST: Final = 64
 LIFETIME: Final = 20.0
 FRESH: Final = 1.0
 """Seconds for which metrics are handed out as they are: to make them takes a while."""
+_PAUSES: Final = 9
+"""They are handed out as they are for so many times as long as it took to make them: whoever asks
+without end has them made for a tenth of the time."""
 _PIECE: Final = 64 * 2**10
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -110,39 +113,43 @@ async def _listen(door: _Door, address: str) -> asyncio.Server:
 
 
 class _Made:
-    """Metrics as they were last made, in one format."""
+    """Metrics as they were last made, in one format: as they are, and packed."""
 
-    def __init__(self, gather: Gather, content_type: str, *, packed: bool) -> None:
-        self._gather, self._content_type, self._packed = gather, content_type, packed
-        self._task: asyncio.Task[bytes] | None = None
-        self._at = float("-inf")
+    def __init__(self, gather: Gather, content_type: str, turn: asyncio.Lock) -> None:
+        self._gather, self._content_type, self._turn = gather, content_type, turn
+        self._task: asyncio.Task[tuple[bytes, bytes]] | None = None
+        self._until = float("-inf")
 
-    async def content(self) -> bytes:
+    async def content(self, *, packed: bool) -> bytes:
         """What there is, if it is fresh or being made; else what is made now."""
-        now = time.monotonic()
-        if self._task is None or (now - self._at >= FRESH and self._task.done()):
-            self._at, render = now, self._gather()
-            self._task = asyncio.create_task(asyncio.to_thread(self._render, render))
-        return await asyncio.shield(self._task)
+        if self._task is None or (self._task.done() and time.monotonic() >= self._until):
+            self._task = asyncio.create_task(self._make())
+        return (await asyncio.shield(self._task))[packed]
 
-    def _render(self, render: Callable[[str], bytes]) -> bytes:
+    async def _make(self) -> tuple[bytes, bytes]:
+        async with self._turn:
+            started = time.monotonic()
+            try:
+                return await asyncio.to_thread(self._render, self._gather())
+            finally:
+                took = time.monotonic() - started
+                self._until = time.monotonic() + max(FRESH, took * _PAUSES)
+
+    def _render(self, render: Callable[[str], bytes]) -> tuple[bytes, bytes]:
         made = render(self._content_type)
-        return gzip.compress(made, compresslevel=1, mtime=0) if self._packed else made
+        return made, gzip.compress(made, compresslevel=1, mtime=0)
 
 
 def _metrics(gather: Gather) -> Handler:
+    turn = asyncio.Lock()
     formats = (exposition.TEXT, exposition.OPEN_METRICS)
-    made = {
-        (kind, packed): _Made(gather, kind, packed=packed)
-        for kind in formats
-        for packed in (False, True)
-    }
+    made = {kind: _Made(gather, kind, turn) for kind in formats}
 
     async def answer(request: web.Request) -> web.StreamResponse:
         is_open = "application/openmetrics-text" in request.headers.get("Accept", "")
         kind = exposition.OPEN_METRICS if is_open else exposition.TEXT
         packed = "gzip" in request.headers.get("Accept-Encoding", "")
-        content = await made[kind, packed].content()
+        content = await made[kind].content(packed=packed)
         headers = {"Content-Type": kind, "Content-Length": str(len(content))}
         response = web.StreamResponse(
             headers={**headers, **({"Content-Encoding": "gzip"} if packed else {})}

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import gzip
+import itertools
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 
 import aiohttp
@@ -182,3 +184,31 @@ async def test_what_fails_to_be_made_fails_one_request_and_is_made_anew() -> Non
 
     async with scraped(metrics) as (answer, _):
         assert answer.status == 500
+
+
+async def test_who_asks_without_end_in_all_formats_has_metrics_made_for_a_part_of_the_time() -> (
+    None
+):
+    spans: list[tuple[float, float]] = []
+
+    def render(_: str) -> bytes:
+        began = time.monotonic()
+        while time.monotonic() < began + 0.3:
+            time.sleep(0.01)
+        spans.append((began, time.monotonic()))
+        return b""
+
+    async with server.serving(
+        "127.0.0.1:0", metrics=lambda: render, healthy=well, ready=well
+    ) as port:
+        began = time.monotonic()
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+            for number in range(400):
+                kind = "application/openmetrics-text" if number % 2 else "*/*"
+                packed = "gzip" if number % 4 < 2 else "identity"
+                headers = {"Accept": kind, "Accept-Encoding": packed}
+                async with session.get("/metrics", headers=headers) as answer:
+                    assert answer.status == 200
+        lasted = time.monotonic() - began
+    assert len(spans) <= 2 * (1 + lasted / 2.7)
+    assert all(end <= later for (_, end), (later, _) in itertools.pairwise(sorted(spans)))
