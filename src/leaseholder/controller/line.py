@@ -86,8 +86,11 @@ class Line(Generic[K]):
         """Look at it then, or earlier where that was said before."""
         if key in self._since:
             self._again[key] = min(at, self._again.get(key, at))
-        else:
-            self._queue.offer(key, at, by=self.urgency(key, at))
+            return
+        # Whoever is parked stands there alone: in two places it would be taken twice at once.
+        parked = self._parked.get((self.namespace(key), False))
+        queue = parked if parked is not None and key in parked else self._queue
+        queue.offer(key, at, by=self.urgency(key, at))
 
     def next_due(self) -> float | None:
         """When the next one is due that isn't parked."""
