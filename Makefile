@@ -14,7 +14,7 @@ MINUTES ?= 10
 # in which order modules are dealt out.
 SIDE_BY_SIDE ?= --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
-.PHONY: help setup world-built test conformance lint simulate fuzz hostile mutants crds demo kills storm \
+.PHONY: help setup world-built test conformance lint simulate fuzz hostile mutants crds chart demo kills storm \
   soak world run bench bench-full bench-plots cluster-kind clean lock
 
 help: ## List the targets
@@ -72,6 +72,7 @@ lint: $(READY) ## ruff, mypy --strict, import-linter, CRDs and reference in step
 	@$(BIN)/python -m leaseholder.api.reasons docs/reasons.md --check
 	@$(BIN)/python -m leaseholder.telemetry.catalogue docs/metrics.md --check
 	@$(BIN)/python -m leaseholder.cli.page docs/cli.md --check
+	@$(BIN)/python -m tools.chart --check
 
 crds: $(READY) ## Write crds/ and the generated pages of docs/ from the code
 	@$(BIN)/python -m leaseholder.api.crds crds
@@ -79,6 +80,10 @@ crds: $(READY) ## Write crds/ and the generated pages of docs/ from the code
 	@$(BIN)/python -m leaseholder.api.reasons docs/reasons.md
 	@$(BIN)/python -m leaseholder.telemetry.catalogue docs/metrics.md
 	@$(BIN)/python -m leaseholder.cli.page docs/cli.md
+	@$(BIN)/python -m tools.chart
+
+chart: $(READY) ## Bring the chart's copies, its table of values and deploy/install.yaml in step
+	@$(BIN)/python -m tools.chart
 
 demo: world-built ## Show a lease's life, with facts from outside
 	@$(BIN)/python -m tests.demo
@@ -108,14 +113,15 @@ bench-full: world-built ## All sizes (up to 10,000 leases) and latencies; as lon
 bench-plots: $(READY) ## Draw docs/images/bench-*.svg from bench/results
 	@$(BIN)/python -m bench.plots
 
-cluster-kind: ## A kind cluster with the operator in it (needs a Docker engine, kind and kubectl)
+cluster-kind: $(READY) ## A kind cluster with the operator in it (needs a Docker engine, kind and kubectl)
 	@docker info >/dev/null 2>&1 || { echo "cluster-kind needs a running Docker engine"; exit 1; }
 	@command -v kind >/dev/null || { echo "cluster-kind needs kind: https://kind.sigs.k8s.io"; exit 1; }
 	kind get clusters | grep -qx $(CLUSTER) || kind create cluster --name $(CLUSTER)
 	docker build -t leaseholder:0.1.0 -f deploy/Dockerfile .
 	kind load docker-image leaseholder:0.1.0 --name $(CLUSTER)
-	kubectl --context kind-$(CLUSTER) apply -f crds/
-	kubectl --context kind-$(CLUSTER) apply -f deploy/operator/
+	kubectl --context kind-$(CLUSTER) apply -f deploy/namespace.yaml
+	$$($(BIN)/python -m tests.world.build helm) upgrade --install leaseholder deploy/chart \
+	  --kube-context kind-$(CLUSTER) --namespace leaseholder --set 'providerHosts={*}'
 	kubectl --context kind-$(CLUSTER) -n leaseholder rollout status deployment/leaseholder --timeout=3m
 
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes \

@@ -22,6 +22,7 @@ _BUILT: typing.Final = {
     "control_plane": build.CONTROL_PLANE,
     "control_plane_binary": build.CONTROL_PLANE,
     "helm": build.HELM,
+    "world": build.HELM,  # operators get their rights from the chart
     "kustomize": build.KUSTOMIZE,
     "glua": build.GLUA,
     "actionlint": build.ACTIONLINT,

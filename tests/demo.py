@@ -270,7 +270,7 @@ async def _tell() -> None:
             client = await stack.enter_async_context(kube.Kube(world.control_plane))
             opened = [await stack.enter_async_context(houses.opened(world, one)) for one in chosen]
             started = time.monotonic()
-            print("applying crds/ and deploy/operator; starting the operator with its rights")
+            print("applying crds/ and the rights of deploy/chart; starting the operator with them")
             await operator.install(client)
             settings = {
                 name: value for house, _ in opened for name, value in house.settings.items()

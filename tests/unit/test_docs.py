@@ -227,6 +227,7 @@ CORE: typing.Final = frozenset(
         "secret",
         "pods",
         "clusterrolebinding",
+        "rolebinding",
         "event",
         "events",
         "deployment",

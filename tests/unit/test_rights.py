@@ -1,47 +1,30 @@
-"""deploy/operator binds what every installation needs, and leaves the rest to the administrator."""
+"""What a refusal advises to bind is what the chart has."""
 
-import pathlib
-from collections.abc import Iterator
-from typing import Any
-
-import yaml
+import pytest
 
 from leaseholder.cluster import refusals
+from tests.world import charts
 
-OPERATOR = pathlib.Path(__file__).parents[2] / "deploy" / "operator"
-
-
-def documents(*paths: pathlib.Path) -> Iterator[dict[str, Any]]:
-    for path in paths:
-        yield from yaml.safe_load_all(path.read_text(encoding="utf-8"))
-
-
-def bound(*paths: pathlib.Path) -> set[str]:
-    """The roles that these files bind."""
-    found = (one for one in documents(*paths) if one["kind"].endswith("RoleBinding"))
-    return {one["roleRef"]["name"] for one in found}
-
-
-def test_only_secrets_are_bound_beside_what_the_operator_cant_do_without() -> None:
-    assert bound(*OPERATOR.glob("*.yaml")) == {
-        "leaseholder",
-        "leaseholder-secrets",
-        "leaseholder-ledger",
-    }
-
-
-def test_each_other_role_is_bound_by_a_file_of_its_own() -> None:
-    options = {path.stem: bound(path) for path in (OPERATOR / "options").glob("*.yaml")}
-    assert options == {name: {f"leaseholder-{name}"} for name in options}
-    roles = {one["metadata"]["name"] for one in documents(OPERATOR / "10-rbac.yaml")}
-    assert {name for names in options.values() for name in names} < roles
-    assert {*options} == {"tokens", "workloads", "configmaps"}
+pytestmark = pytest.mark.usefixtures("helm")
 
 
 def test_every_role_is_one_that_a_refusal_advises_to_bind() -> None:
     roles = {
         f"the {one['kind']} {one['metadata']['name']} there"
-        for one in documents(OPERATOR / "10-rbac.yaml")
+        for one in charts.rendered()
         if one["kind"] in ("ClusterRole", "Role")
+        and "aggregate-to" not in str(one["metadata"]["labels"])
     }
-    assert {*refusals.ROLES.values()} == roles - {"the ClusterRole leaseholder there"}
+    advised = {one.partition(" (")[0] for one in refusals.ROLES.values()}
+    assert advised == roles - {"the ClusterRole leaseholder there"}
+
+
+def test_every_value_that_a_refusal_names_is_one_of_the_chart() -> None:
+    advised = {one.partition(" (")[2] for one in refusals.ROLES.values()} - {""}
+    powers = {"secrets", "tokens", "workloads", "configmaps"}
+    assert advised == {f"in the chart's values: rights.{power})" for power in powers}
+    for power in powers:
+        bound = charts.rendered(charts.rights(power))
+        assert f"leaseholder-{power}" in {
+            one["roleRef"]["name"] for one in bound if one["kind"] == "ClusterRoleBinding"
+        }

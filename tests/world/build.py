@@ -1,4 +1,4 @@
-"""Builds the tests' Go programs once per machine: `python -m tests.world.build`.
+"""Builds the tests' Go programs once per machine: `python -m tests.world.build [NAME …]`.
 
 They are the control plane, and the tools under `tools/`: each a folder with a go.mod that names
 one `tool`, and its hashes. Compiling takes minutes, so the binaries lie in a cache outside the
@@ -288,9 +288,19 @@ PROGRAMS = (CONTROL_PLANE, HELM, KUSTOMIZE, GLUA, ACTIONLINT, PROMTOOL)
 once."""
 
 
+def _main(names: list[str]) -> None:
+    """Build all, or those that are named, and print where these are."""
+    chosen = [one for one in PROGRAMS if not names or one.name in names]
+    if unknown := {*names} - {one.name for one in chosen}:
+        raise BuildFailed(f"no such program: {', '.join(sorted(unknown))}")
+    for one in chosen:
+        binary = one.ensure(_say)
+        if names:
+            print(binary)
+
+
 if __name__ == "__main__":
     try:
-        for one in PROGRAMS:
-            one.ensure(_say)
+        _main(sys.argv[1:])
     except BuildFailed as failure:
         sys.exit(str(failure))

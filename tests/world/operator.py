@@ -1,4 +1,4 @@
-"""The operator as a process: its own ServiceAccount, exactly the rights that deploy/ ships.
+"""The operator as a process: its own ServiceAccount, exactly the rights that the chart gives.
 
 Several can run at once, each with a namespace, a ledger and served namespaces of its own.
 """
@@ -13,10 +13,9 @@ import typing
 import urllib.error
 import urllib.request
 
-from tests.world import kube, processes
+from tests.world import charts, kube, processes
 from tests.world import world as worlds
 
-_DEPLOY = processes.CHECKOUT / "deploy" / "operator"
 _CRDS = processes.CHECKOUT / "crds"
 _HOME = "leaseholder"
 FAST = {
@@ -36,14 +35,14 @@ OPTIONS = ("tokens", "workloads", "configmaps")
 async def install(
     client: kube.Kube, namespace: str = _HOME, *, options: typing.Sequence[str] = OPTIONS
 ) -> None:
-    """CRDs, and the operator's namespace, ServiceAccount and rights, as deploy/ has them."""
+    """CRDs, and the operator's namespace, ServiceAccount and rights, as the chart has them."""
     crds = await asyncio.to_thread(sorted, _CRDS.glob("*.yaml"))
     for path in crds:
         await client.apply_file(path)
-    wanted = [_DEPLOY / "options" / f"{name}.yaml" for name in options]
-    for path in (_DEPLOY / "00-namespace.yaml", _DEPLOY / "10-rbac.yaml", *wanted):
-        for document in kube.documents(path):
-            await client.apply(_moved(document, namespace))
+    rendered = await asyncio.to_thread(charts.rendered, charts.rights(*options))
+    home = kube.documents(processes.CHECKOUT / "deploy" / "namespace.yaml")
+    for document in [*home, *(one for one in rendered if one["kind"] in charts.ROLES)]:
+        await client.apply(_moved(document, namespace))
     for path in crds:
         (crd,) = kube.documents(path)
         name = crd["metadata"]["name"]
@@ -156,7 +155,7 @@ def _established(found: kube.Object | None) -> bool:
 
 
 def _moved(document: kube.Object, namespace: str) -> kube.Object:
-    """A manifest of deploy/ for an operator in another namespace."""
+    """A manifest for an operator in another namespace."""
     if namespace == _HOME:
         return document
     meta = document["metadata"]

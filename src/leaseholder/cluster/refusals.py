@@ -24,14 +24,22 @@ admission/plugin/policy/validating). What that one says comes after it."""
 _IMMUTABLE: Final = "field is immutable when `immutable` is set"
 """What the API server says of the data of an immutable Secret (apis/core/validation)."""
 _WRITES: Final = frozenset({"create", "patch", "delete"})
+
+
+def _power(name: str) -> str:
+    """One of the four roles that the chart's values bind."""
+    return f"the ClusterRole leaseholder-{name} there (in the chart's values: rights.{name})"
+
+
 ROLES: Final[Mapping[str, str]] = {
-    places.SECRETS.plural: "the ClusterRole leaseholder-secrets there",
-    f"{places.SERVICE_ACCOUNTS.plural}/token": "the ClusterRole leaseholder-tokens there",
-    places.CONFIG_MAPS.plural: "the ClusterRole leaseholder-configmaps there",
+    places.SECRETS.plural: _power("secrets"),
+    f"{places.SERVICE_ACCOUNTS.plural}/token": _power("tokens"),
+    places.CONFIG_MAPS.plural: _power("configmaps"),
     places.RECORDS.plural: "the Role leaseholder-ledger there",
-    **{kind.plural: "the ClusterRole leaseholder-workloads there" for kind in places.WORKLOADS},
+    **{kind.plural: _power("workloads") for kind in places.WORKLOADS},
 }
-"""What to bind for a right that is missing, by resource."""
+"""What to bind for a right that is missing, by resource: in a release of another name than
+`leaseholder` the roles have its name before theirs."""
 _WIDE: Final = "the ClusterRole leaseholder, cluster-wide"
 _AWAY: Final = frozenset({401, 408, 429})
 

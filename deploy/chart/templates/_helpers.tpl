@@ -1,0 +1,102 @@
+{{/* The name of all objects: the release's, with the chart's where the release's doesn't have it. */}}
+{{- define "leaseholder.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 53 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 53 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "leaseholder.selector" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* Labels of every object. Helm adds managed-by itself, so that kubectl's manifest doesn't claim it. */}}
+{{- define "leaseholder.labels" -}}
+{{- with .Values.commonLabels }}
+{{- toYaml . }}
+{{ end -}}
+{{ include "leaseholder.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+{{- end -}}
+
+{{- define "leaseholder.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "leaseholder.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- required "serviceAccount.create is false: write the name of yours into serviceAccount.name" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "leaseholder.subjects" -}}
+- kind: ServiceAccount
+  name: {{ include "leaseholder.serviceAccount" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end -}}
+
+{{/* The namespaces where a right is bound, separated by spaces; none: cluster-wide. */}}
+{{- define "leaseholder.where" -}}
+{{- $right := index .root.Values.rights .name -}}
+{{- default .root.Values.namespaces $right.namespaces | uniq | join " " -}}
+{{- end -}}
+
+{{- define "leaseholder.image" -}}
+{{- $image := .Values.image -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $image.repository $image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $image.repository (default .Chart.AppVersion $image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The settings that values set; extraEnv has the others. */}}
+{{- define "leaseholder.env" -}}
+- name: LEASEHOLDER_PROVIDER_HOSTS
+  value: {{ join "," .Values.providerHosts | quote }}
+- name: LEASEHOLDER_REQUIRE_AUTH_LABEL
+  value: {{ .Values.requireAuthLabel | quote }}
+- name: LEASEHOLDER_NAMESPACES
+  value: {{ join "," .Values.namespaces | quote }}
+- name: LEASEHOLDER_WORKERS
+  value: {{ .Values.workers | quote }}
+- name: LEASEHOLDER_LOG_FORMAT
+  value: {{ .Values.logFormat | quote }}
+- name: LEASEHOLDER_LOG_LEVEL
+  value: {{ .Values.logLevel | quote }}
+- name: LEASEHOLDER_STOP_GRACE_SECONDS
+  value: {{ sub .Values.terminationGracePeriodSeconds 20 | quote }}
+{{- end -}}
+
+{{/* What the schema can't say: values that don't go together. */}}
+{{- define "leaseholder.check" -}}
+{{- $served := .Values.namespaces -}}
+{{- $secrets := .Values.rights.secrets -}}
+{{- if and $secrets.enabled $secrets.namespaces -}}
+{{- if not $served -}}
+{{- fail "rights.secrets.namespaces is set, and namespaces is empty, so all are served: write the served ones into namespaces, too" -}}
+{{- end -}}
+{{- range $served -}}
+{{- if not (has . $secrets.namespaces) -}}
+{{- fail (printf "namespaces has %s, and rights.secrets.namespaces hasn't: add it there, or leave rights.secrets.namespaces empty" .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $set := list -}}
+{{- range include "leaseholder.env" . | fromYamlArray -}}
+{{- $set = append $set .name -}}
+{{- end -}}
+{{- $more := list -}}
+{{- range .Values.extraEnv -}}
+{{- if has .name $set -}}
+{{- fail (printf "extraEnv has %s, which a value of the chart sets: write that value instead" .name) -}}
+{{- end -}}
+{{- if has .name $more -}}
+{{- fail (printf "extraEnv has %s twice: take one out" .name) -}}
+{{- end -}}
+{{- $more = append $more .name -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,404 @@
+"""Each value of the chart does what the table says, and what can't be used gets a sentence."""
+
+import collections.abc
+import typing
+
+import pytest
+
+from leaseholder import settings
+from tests.world import charts, kube
+from tools import values
+
+pytestmark = pytest.mark.usefixtures("helm")
+
+Objects = list[kube.Object]
+Check = collections.abc.Callable[[Objects], object]
+
+
+def render(changes: charts.Values) -> Objects:
+    return charts.rendered(_merged(charts.HOSTS, changes))
+
+
+def _merged(base: charts.Values, changes: charts.Values) -> dict[str, typing.Any]:
+    """Values as Helm takes one file after the other."""
+    found = dict(base)
+    for key, value in changes.items():
+        old = found.get(key)
+        found[key] = _merged(old, value) if isinstance(old, dict) else value
+    return found
+
+
+def _nested(path: str, value: typing.Any) -> dict[str, typing.Any]:
+    head, _, rest = path.partition(".")
+    return {head: _nested(rest, value) if rest else value}
+
+
+def of_kind(objects: Objects, kind: str) -> Objects:
+    return [one for one in objects if one["kind"] == kind]
+
+
+def one(objects: Objects, kind: str) -> kube.Object:
+    (found,) = of_kind(objects, kind)
+    return found
+
+
+def pod(objects: Objects) -> kube.Object:
+    found: kube.Object = one(objects, "Deployment")["spec"]["template"]
+    return found
+
+
+def container(objects: Objects) -> kube.Object:
+    (found,) = pod(objects)["spec"]["containers"]
+    return typing.cast("kube.Object", found)
+
+
+def environment(objects: Objects) -> dict[str, str]:
+    return {one["name"]: one["value"] for one in container(objects)["env"]}
+
+
+def bound(objects: Objects) -> set[tuple[str, str]]:
+    """Which role is bound where; ``*``: cluster-wide."""
+    found = of_kind(objects, "ClusterRoleBinding") + of_kind(objects, "RoleBinding")
+    return {(one["roleRef"]["name"], one["metadata"].get("namespace", "*")) for one in found}
+
+
+def names(objects: Objects) -> set[str]:
+    return {f"{one['kind']}/{one['metadata']['name']}" for one in objects}
+
+
+def setting(name: str, value: str) -> Check:
+    return lambda objects: environment(objects)[f"LEASEHOLDER_{name}"] == value
+
+
+def in_pod(field: str, value: typing.Any) -> Check:
+    return lambda objects: pod(objects)["spec"][field] == value
+
+
+def right(name: str, *where: str) -> Check:
+    return lambda objects: {(f"leaseholder-{name}", one) for one in where} <= bound(objects)
+
+
+DIGEST: typing.Final = f"sha256:{'0' * 64}"
+PEER: typing.Final = {"podSelector": {"matchLabels": {"app": "prometheus"}}}
+TOLERATION: typing.Final = {"key": "a", "operator": "Exists"}
+SPREAD: typing.Final = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+CASES: typing.Final[list[tuple[str, typing.Any, dict[str, typing.Any], Check]]] = [
+    ("providerHosts", ["a.b", "http://*.c"], {}, setting("PROVIDER_HOSTS", "a.b,http://*.c")),
+    ("requireAuthLabel", False, {}, setting("REQUIRE_AUTH_LABEL", "false")),
+    ("namespaces", ["a", "b"], {}, setting("NAMESPACES", "a,b")),
+    (
+        "rights.secrets.enabled",
+        False,
+        {},
+        lambda all_: not any(role == "leaseholder-secrets" for role, _ in bound(all_)),
+    ),
+    (
+        "rights.secrets.namespaces",
+        ["a", "b"],
+        {"namespaces": ["a"]},
+        right("secrets", "a", "b"),
+    ),
+    ("rights.tokens.enabled", True, {}, right("tokens", "*")),
+    (
+        "rights.tokens.namespaces",
+        ["a"],
+        {"rights": {"tokens": {"enabled": True}}},
+        right("tokens", "a"),
+    ),
+    ("rights.workloads.enabled", True, {}, right("workloads", "*")),
+    (
+        "rights.workloads.namespaces",
+        ["a"],
+        {"rights": {"workloads": {"enabled": True}}},
+        right("workloads", "a"),
+    ),
+    ("rights.configmaps.enabled", True, {"namespaces": ["a"]}, right("configmaps", "a")),
+    (
+        "rights.configmaps.namespaces",
+        ["b"],
+        {"namespaces": ["a"], "rights": {"configmaps": {"enabled": True}}},
+        right("configmaps", "b"),
+    ),
+    (
+        "aggregateRoles",
+        False,
+        {},
+        lambda all_: not any("aggregate-to" in str(one["metadata"]) for one in all_),
+    ),
+    ("crds.enabled", False, {}, lambda all_: not of_kind(all_, "CustomResourceDefinition")),
+    (
+        "crds.keep",
+        False,
+        {},
+        lambda all_: (
+            not any(
+                one["metadata"].get("annotations")
+                for one in of_kind(all_, "CustomResourceDefinition")
+            )
+        ),
+    ),
+    ("image.repository", "r.example/a", {}, lambda a: container(a)["image"] == "r.example/a:0.1.0"),
+    ("image.tag", "v9", {}, lambda a: container(a)["image"] == "leaseholder:v9"),
+    (
+        "image.digest",
+        DIGEST,
+        {"image": {"tag": "v9"}},
+        lambda a: container(a)["image"] == f"leaseholder@{DIGEST}",
+    ),
+    ("image.pullPolicy", "Always", {}, lambda a: container(a)["imagePullPolicy"] == "Always"),
+    ("imagePullSecrets", [{"name": "r"}], {}, in_pod("imagePullSecrets", [{"name": "r"}])),
+    ("replicas", 0, {}, lambda a: one(a, "Deployment")["spec"]["replicas"] == 0),
+    (
+        "resources",
+        {"limits": {"memory": "1Gi"}},
+        {},
+        lambda a: container(a)["resources"]["limits"] == {"memory": "1Gi"},
+    ),
+    ("nodeSelector", {"a": "b"}, {}, in_pod("nodeSelector", {"a": "b"})),
+    ("affinity", {"nodeAffinity": {}}, {}, in_pod("affinity", {"nodeAffinity": {}})),
+    ("tolerations", [TOLERATION], {}, in_pod("tolerations", [TOLERATION])),
+    ("topologySpreadConstraints", [SPREAD], {}, in_pod("topologySpreadConstraints", [SPREAD])),
+    ("priorityClassName", "high", {}, in_pod("priorityClassName", "high")),
+    (
+        "terminationGracePeriodSeconds",
+        60,
+        {},
+        lambda a: (
+            in_pod("terminationGracePeriodSeconds", 60)(a)
+            and setting("STOP_GRACE_SECONDS", "40")(a)
+        ),
+    ),
+    ("podLabels", {"a": "b"}, {}, lambda a: pod(a)["metadata"]["labels"]["a"] == "b"),
+    ("podAnnotations", {"a": "b"}, {}, lambda a: pod(a)["metadata"]["annotations"] == {"a": "b"}),
+    ("runAsUser", None, {}, lambda a: "runAsUser" not in pod(a)["spec"]["securityContext"]),
+    ("logFormat", "text", {}, setting("LOG_FORMAT", "text")),
+    ("logLevel", "DEBUG", {}, setting("LOG_LEVEL", "DEBUG")),
+    ("workers", 32, {}, setting("WORKERS", "32")),
+    (
+        "extraEnv",
+        [{"name": "LEASEHOLDER_PHASE__SETTLE_SECONDS", "value": "200"}],
+        {},
+        setting("PHASE__SETTLE_SECONDS", "200"),
+    ),
+    (
+        "serviceAccount.create",
+        False,
+        {"serviceAccount": {"name": "ours"}},
+        lambda a: not of_kind(a, "ServiceAccount") and in_pod("serviceAccountName", "ours")(a),
+    ),
+    (
+        "serviceAccount.name",
+        "ours",
+        {},
+        lambda a: (
+            one(a, "ServiceAccount")["metadata"]["name"] == "ours"
+            and {subject["name"] for found in a for subject in found.get("subjects", ())}
+            == {"ours"}
+        ),
+    ),
+    (
+        "serviceAccount.annotations",
+        {"a": "b"},
+        {},
+        lambda a: one(a, "ServiceAccount")["metadata"]["annotations"] == {"a": "b"},
+    ),
+    ("podDisruptionBudget.enabled", True, {}, lambda a: one(a, "PodDisruptionBudget")),
+    (
+        "podDisruptionBudget.maxUnavailable",
+        "50%",
+        {"podDisruptionBudget": {"enabled": True}},
+        lambda a: one(a, "PodDisruptionBudget")["spec"]["maxUnavailable"] == "50%",
+    ),
+    ("networkPolicy.enabled", False, {}, lambda a: not of_kind(a, "NetworkPolicy")),
+    (
+        "networkPolicy.from",
+        [PEER],
+        {},
+        lambda a: one(a, "NetworkPolicy")["spec"]["ingress"][0]["from"] == [PEER],
+    ),
+    (
+        "networkPolicy.egress",
+        [{"to": [PEER]}],
+        {},
+        lambda a: (
+            one(a, "NetworkPolicy")["spec"]["egress"] == [{"to": [PEER]}]
+            and one(a, "NetworkPolicy")["spec"]["policyTypes"] == ["Ingress", "Egress"]
+        ),
+    ),
+    ("monitoring.serviceMonitor.enabled", True, {}, lambda a: one(a, "ServiceMonitor")),
+    (
+        "monitoring.serviceMonitor.interval",
+        "1m",
+        {"monitoring": {"serviceMonitor": {"enabled": True}}},
+        lambda a: one(a, "ServiceMonitor")["spec"]["endpoints"][0]["interval"] == "1m",
+    ),
+    (
+        "monitoring.serviceMonitor.labels",
+        {"release": "p"},
+        {"monitoring": {"serviceMonitor": {"enabled": True}}},
+        lambda a: one(a, "ServiceMonitor")["metadata"]["labels"]["release"] == "p",
+    ),
+    ("monitoring.prometheusRule.enabled", True, {}, lambda a: one(a, "PrometheusRule")),
+    (
+        "monitoring.prometheusRule.labels",
+        {"release": "p"},
+        {"monitoring": {"prometheusRule": {"enabled": True}}},
+        lambda a: one(a, "PrometheusRule")["metadata"]["labels"]["release"] == "p",
+    ),
+    ("monitoring.dashboard.enabled", True, {}, lambda a: one(a, "ConfigMap")),
+    (
+        "monitoring.dashboard.labels",
+        {"mine": "1"},
+        {"monitoring": {"dashboard": {"enabled": True}}},
+        lambda a: one(a, "ConfigMap")["metadata"]["labels"]["mine"] == "1",
+    ),
+    (
+        "monitoring.dashboard.annotations",
+        {"folder": "x"},
+        {"monitoring": {"dashboard": {"enabled": True}}},
+        lambda a: one(a, "ConfigMap")["metadata"]["annotations"] == {"folder": "x"},
+    ),
+    (
+        "commonLabels",
+        {"team": "a"},
+        {"crds": {"enabled": False}},
+        lambda a: all(found["metadata"]["labels"]["team"] == "a" for found in a),
+    ),
+    ("nameOverride", "lease", {}, lambda a: "Deployment/leaseholder" in names(a)),
+    ("fullnameOverride", "mine", {}, lambda a: {"Deployment/mine", "Role/mine-ledger"} <= names(a)),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "others", "holds"), CASES, ids=[path for path, *_ in CASES]
+)
+def test_a_value_does_what_it_says_and_the_default_does_not(
+    path: str, value: typing.Any, others: charts.Values, holds: Check
+) -> None:
+    assert holds(render(_merged(others, _nested(path, value))))
+    default = {one.path: one.default for one in values.read(charts.CHART / "values.yaml")}[path]
+    assert value != default
+
+
+def test_every_value_is_tried() -> None:
+    assert [path for path, *_ in CASES] == [
+        one.path for one in values.read(charts.CHART / "values.yaml")
+    ]
+
+
+def test_by_default_only_secrets_are_bound_beside_what_the_operator_cant_do_without() -> None:
+    assert bound(render({})) == {
+        ("leaseholder", "*"),
+        ("leaseholder-ledger", "leaseholder"),
+        ("leaseholder-secrets", "*"),
+    }
+
+
+def test_in_single_namespaces_no_power_is_bound_cluster_wide() -> None:
+    powers = ("secrets", "tokens", "workloads", "configmaps")
+    rights = {power: {"enabled": True} for power in powers}
+    found = bound(render({"namespaces": ["a", "b"], "rights": rights}))
+    assert found == {
+        ("leaseholder", "*"),
+        ("leaseholder-ledger", "leaseholder"),
+        *((f"leaseholder-{power}", where) for power in powers for where in ("a", "b")),
+    }
+
+
+def test_names_follow_the_release_and_two_releases_share_none() -> None:
+    first, second = (
+        names(
+            charts.Helm(namespace=name).template({**charts.HOSTS, "crds": {"enabled": False}}, name)
+        )
+        for name in ("leaseholder", "second")
+    )
+    assert "ClusterRole/second-leaseholder-secrets" in second
+    assert first & second == set()
+
+
+def test_the_pod_may_nothing_that_the_restricted_standard_forbids() -> None:
+    found = render({})
+    assert pod(found)["spec"]["securityContext"]["runAsNonRoot"] is True
+    assert container(found)["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_the_operator_takes_the_environment_that_the_chart_gives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = environment(render({"namespaces": ["a", "b"]}))
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    loaded = settings.load(given)
+    assert loaded.watched == ("a", "b")
+    assert loaded.require_auth_label
+    assert loaded.stop_grace_seconds < pod(render({}))["spec"]["terminationGracePeriodSeconds"]
+
+
+def test_a_network_policy_without_peers_lets_nobody_in() -> None:
+    found = one(render({"networkPolicy": {"from": []}}), "NetworkPolicy")["spec"]
+    assert found["ingress"] == []
+    assert found["policyTypes"] == ["Ingress"]
+
+
+REFUSED: typing.Final[dict[str, tuple[charts.Values, str]]] = {
+    "no hosts": (
+        {"providerHosts": []},
+        "at '/providerHosts': value must be 'the hosts that providers may be at, such as "
+        "[us.infisical.com, bao.example.com]: write them into providerHosts",
+    ),
+    "hosts as a text": ({"providerHosts": "a.b"}, "at '/providerHosts': got string, want array"),
+    "a url for a host": ({"providerHosts": ["https://a.b"]}, "at '/providerHosts/0'"),
+    "two replicas": ({"replicas": 2}, "at '/replicas': value must be one of 0, 1"),
+    "a misspelt value": ({"requireAuthLabels": True}, "properties 'requireAuthLabels' not allowed"),
+    "a misspelt right": ({"rights": {"secret": {}}}, "properties 'secret' not allowed"),
+    "a digest that is none": ({"image": {"digest": "abc"}}, "at '/image/digest'"),
+    "a level that is none": ({"logLevel": "TRACE"}, "one of 'DEBUG', 'INFO', 'WARNING'"),
+    "a namespace that is none": ({"namespaces": ["A_b"]}, "at '/namespaces/0'"),
+    "root": ({"runAsUser": 0}, "at '/runAsUser': minimum: got 0, want 1"),
+    "a setting that a value sets": (
+        {"extraEnv": [{"name": "LEASEHOLDER_NAMESPACES", "value": "a"}]},
+        "extraEnv has LEASEHOLDER_NAMESPACES, which a value of the chart sets: write that value",
+    ),
+    "a variable twice": (
+        {"extraEnv": [{"name": "A", "value": "a"}, {"name": "A", "value": "b"}]},
+        "extraEnv has A twice",
+    ),
+    "Secrets not where it serves": (
+        {"namespaces": ["a", "b"], "rights": {"secrets": {"namespaces": ["a"]}}},
+        "namespaces has b, and rights.secrets.namespaces hasn't: add it there",
+    ),
+    "Secrets in one namespace, and all are served": (
+        {"rights": {"secrets": {"namespaces": ["a"]}}},
+        "write the served ones into namespaces, too",
+    ),
+    "a ServiceAccount without a name": (
+        {"serviceAccount": {"create": False}},
+        "write the name of yours into serviceAccount.name",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "sentence"), REFUSED.values(), ids=REFUSED)
+def test_what_cant_be_used_is_refused_with_a_sentence(
+    changes: charts.Values, sentence: str
+) -> None:
+    with pytest.raises(charts.Refused) as refused:
+        render(changes)
+    assert sentence in str(refused.value)
+
+
+def test_without_a_word_of_hosts_the_chart_is_refused_by_lint_and_install() -> None:
+    for command in (("lint",), ("template", "x")):
+        with pytest.raises(charts.Refused) as refused:
+            charts.Helm().run(*command, str(charts.CHART), values={})
+        assert "write them into providerHosts" in str(refused.value)
+
+
+def test_helm_finds_nothing_to_complain_of() -> None:
+    told = charts.Helm().run("lint", "--strict", str(charts.CHART), values=charts.HOSTS)
+    assert "0 chart(s) failed" in told
+    assert "WARNING" not in told
