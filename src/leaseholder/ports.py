@@ -379,6 +379,13 @@ class Cluster(Protocol):
         """
         ...
 
+    def shown_end(self, namespace: str, name: str) -> datetime | None:
+        """When the lease ends that the status of a DynamicLease shows, as it is known.
+
+        Nothing is read; None: it shows none, or isn't known.
+        """
+        ...
+
     async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
         """All DynamicLeases in the watched namespaces."""
         ...

@@ -82,3 +82,21 @@ async def _lies(site: sites.Site, living: dict[str, dict[str, str]]) -> list[str
 
 async def _reason(site: sites.Site, name: str) -> str:
     return str(kube.condition(await site.found(name), "Ready").get("reason"))
+
+
+async def test_after_a_start_leases_that_ended_meanwhile_say_so_though_every_request_hangs(
+    site: sites.Site, provider: faults.Faults
+) -> None:
+    short, others = [[f"{kind}-{number}" for number in range(MANY)] for kind in ("short", "long")]
+    await asyncio.gather(*(site.lease(name, ttl="1h") for name in others))
+    await asyncio.gather(*(site.ready(name) for name in others))
+    await asyncio.gather(*(site.lease(name, source=SHORT) for name in short))
+    await asyncio.gather(*(site.ready(name) for name in short))
+    site.operator.kill()
+    provider.hang()
+    living = {name: await site.credentials(name) for name in short}
+    while living:
+        await _lies(site, living)
+    await site.restart()
+    await asyncio.gather(*(site.reason(name, "LeaseExpired", timeout=20) for name in short))
+    assert {await _reason(site, name) for name in others} == {"Ready"}

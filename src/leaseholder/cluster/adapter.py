@@ -16,6 +16,7 @@ from leaseholder.cluster import (
     announcing,
     client,
     credentialing,
+    documents,
     known,
     patches,
     places,
@@ -127,6 +128,11 @@ class KubernetesCluster:
     async def read_dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
         """A DynamicLease, read live."""
         return await self._read(lease.DynamicLease, places.LEASES, namespace, name)
+
+    def shown_end(self, namespace: str, name: str) -> datetime | None:
+        """When the lease ends that the status of a DynamicLease shows, as it is known."""
+        body = self.known[places.LEASES.plural].get(namespace, name)
+        return None if body is None else documents.moment(body, "status", "lease", "expiresAt")
 
     async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
         """All DynamicLeases in the watched namespaces; what can't be read is left out."""

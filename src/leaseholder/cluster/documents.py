@@ -9,10 +9,14 @@ deep.
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
 from typing import Any, Final, Protocol
 
 import aiohttp
+import pydantic
+
+from leaseholder.api import base
 
 METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -21,6 +25,7 @@ DEEPEST: Final = 200
 """Levels that are kept; an object of ours has about 15."""
 _TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 """A text, whose brackets don't count, or a bracket."""
+_MOMENT: Final = pydantic.TypeAdapter[datetime](base.Moment)
 _OPENING: Final = b"[{"
 _CLOSING: Final = b"]}"
 
@@ -53,6 +58,16 @@ def shallow(document: bytes) -> bytes:
                 start = token.end()
             depth -= 1
     return b"".join([*kept, document[start:]])
+
+
+def moment(document: Any, *path: str) -> datetime | None:
+    """The moment at a place in a document; None where there is none."""
+    for key in path:
+        document = document.get(key) if isinstance(document, Mapping) else None
+    try:
+        return None if document is None else _MOMENT.validate_python(document)
+    except pydantic.ValidationError:
+        return None
 
 
 class Feed(Protocol):

@@ -1,9 +1,10 @@
 """What the controller keeps of one DynamicLease between two looks; lost in a crash."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
+from leaseholder import ports
 from leaseholder.api import base, names, record
 from leaseholder.controller.supplies import Ref
 from leaseholder.core import blind, schedule
@@ -36,10 +37,20 @@ class Entry:
     """When the delivered lease ends, on our own clock."""
     wants: bool = True
     """It may have no credentials, as far as is known, and is to have some."""
+    shown: float | None = None
+    """Before the first look: when the lease ends that status shows, on our own clock. Only the
+    order hangs on it, because the wall clock that tells it may be wrong."""
     last: View | None = None
     """The last good look, where the lease can be extended by it."""
     blind_from: float = 0.0
     """Until then nothing is extended from memory: a try failed (our own clock)."""
+
+    @classmethod
+    def unseen(cls, end: datetime | None, clock: ports.Clock) -> "Entry":
+        """One that wasn't looked at yet; ``end``: of the lease that status shows."""
+        if end is None:
+            return cls()
+        return cls(shown=clock.monotonic() + (end - clock.wall()).total_seconds())
 
     def note(self, view: View) -> None:
         """Remember a look."""
@@ -50,8 +61,15 @@ class Entry:
             self.provider = (ref.kind, namespace, ref.name)
         wanted = view.lease is not None and not view.lease.deleting
         self.wants = wanted and view.delivered is None
-        self.contested = view.target_contested
+        self.contested, self.shown = view.target_contested, None
         self.last, self.blind_from = blind.keepsake(view), 0.0
+
+    def measure(self, view: View) -> None:
+        """Remember how long the delivered lease lives."""
+        held = view.delivered
+        expiry = view.expiry(held) if held is not None else None
+        left = (expiry - view.now).total_seconds() if expiry is not None else None
+        self.expires = view.monotonic + left if left is not None else None
 
     def left(self, now: float) -> timedelta | None:
         """How long the delivered lease still lives; None where none does."""
@@ -63,8 +81,8 @@ class Entry:
 
         None: nothing is.
         """
-        alive = self.expires if self.left(now) is not None else None
-        hungry = self.wants or (alive is None and self.expires is not None)
+        alive = self.expires if self.left(now) is not None else self.shown
+        hungry = (self.wants and self.shown is None) or (alive is None and self.expires is not None)
         moments = [alive, due + HUNGRY if hungry else None]
         # What a user changed, a deletion above all, doesn't wait for the end of a lease that has
         # days to live while others come and are given theirs.

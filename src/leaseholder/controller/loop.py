@@ -86,9 +86,18 @@ class Controller:
             harmed: its Secret changed under us, so its credentials may be gone.
             after: seconds to wait.
         """
-        entry = self._entries.setdefault(holder, Entry())
+        entry = self._entries.get(holder) or self._begin(holder)
         entry.poked, entry.wants = entry.poked or poke, entry.wants or harmed
         self._runner.offer(holder, self.clock.monotonic() + after)
+
+    def _begin(self, holder: record.Holder) -> Entry:
+        """What is kept of a DynamicLease that wasn't looked at yet.
+
+        After a start there may be thousands: whose lease ends first is looked at first.
+        """
+        end = self.observer.cluster.shown_end(holder.namespace, holder.name)
+        entry = self._entries[holder] = Entry.unseen(end, self.clock)
+        return entry
 
     async def offer_users_of(self, ref: Ref, *, poke: bool = True) -> None:
         """Look at every DynamicLease that uses a provider: the provider changed, or its clock.
@@ -312,10 +321,7 @@ class Controller:
         self._measure(entry, view)
 
     def _measure(self, entry: Entry, view: View) -> None:
-        held = view.delivered
-        expiry = view.expiry(held) if held is not None else None
-        left = (expiry - view.now).total_seconds() if expiry is not None else None
-        entry.expires = view.monotonic + left if left is not None else None
+        entry.measure(view)
         self.meter.observed(view.holder, figures.figures(view))
 
     async def _rest(

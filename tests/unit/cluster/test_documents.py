@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leaseholder.api import base
 from leaseholder.cluster import documents
 
 VALUES = st.recursive(
@@ -47,3 +48,20 @@ def test_what_stands_beside_it_is_kept() -> None:
 def test_a_document_that_is_not_too_deep_is_read_as_it_is(value: Any) -> None:
     text = json.dumps([value, [[]] * documents.DEEPEST])
     assert json.loads(documents.shallow(text.encode())) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("document", "found"),
+    [
+        ({"status": {"end": "2026-11-21T03:04:05Z"}}, "2026-11-21T03:04:05Z"),
+        ({"status": {"end": "soon"}}, None),
+        ({"status": {"end": ["2026"]}}, None),
+        ({"status": {}}, None),
+        ({"status": "2026-11-21T03:04:05Z"}, None),
+        ({}, None),
+        ([], None),
+    ],
+)
+def test_a_moment_is_found_at_its_place_or_not_at_all(document: Any, found: str | None) -> None:
+    moment = documents.moment(document, "status", "end")
+    assert (None if moment is None else base.render_moment(moment)) == found

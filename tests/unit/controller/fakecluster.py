@@ -174,6 +174,10 @@ class FakeCluster(fakes.Scripted):
     async def read_dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
         return await self.dynamic_lease(namespace, name)
 
+    def shown_end(self, namespace: str, name: str) -> datetime | None:
+        dl = self.leases.get((namespace, name))
+        return dl.status.lease.expires_at if dl is not None and dl.status.lease else None
+
     async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
         async with self._call("list dynamicleases"):
             return tuple(self.leases.values())

@@ -123,6 +123,31 @@ async def test_of_those_that_are_due_the_lease_that_ends_first_is_looked_at_firs
     assert list(dict.fromkeys(looks)) == ["sooner", NAME, "later"]
 
 
+async def test_after_a_start_the_lease_that_ends_first_is_looked_at_first_the_dead_before_all() -> (
+    None
+):
+    world = World()
+    ttls = {"later": "4h", "sooner": "10m", "dead": "9m"}
+    for name, ttl in ttls.items():
+        world.cluster.user_applies(manifest(name=name, ttl=ttl))
+    holders = {dl.metadata.name: dl.holder for dl in world.cluster.leases.values()}
+    async with world.running() as controller:
+        for holder in holders.values():
+            await controller.offer(holder)
+        await world.passed()
+    world.clock.move(570)
+    world.meter.looks.clear()
+    world.cluster.user_applies(manifest(name="new"))
+    again = world.controller = world.process()
+    order = ["later", "new", NAME, "sooner", "dead"]
+    for name in order:
+        await again.heard(world.cluster.leases[SHOP, name].metadata, gone=False)
+    async with world.running():
+        await world.passed()
+    looks = list(dict.fromkeys(one.name for one in world.meter.looks if one.name in order))
+    assert looks == ["dead", "new", "sooner", "later", NAME]
+
+
 async def test_a_deletion_does_not_wait_for_all_that_come_later_and_want_a_lease() -> None:
     world = World()
     async with world.running() as controller:

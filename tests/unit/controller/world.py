@@ -176,8 +176,7 @@ class World:
 
     def _is_at_rest(self) -> bool:
         line = self.controller._line
-        due = line.next_due()
-        return not line.under_way and (due is None or due > self.clock.monotonic())
+        return not line.under_way and not line.waiting(self.clock.monotonic())
 
     # -- what is
 
