@@ -37,6 +37,9 @@ class Capabilities:
     late_expiry: int = 0
     """Seconds by which the provider may be late to end a lease, which it shows as alive meanwhile;
     where a renewal is Unproven."""
+    probe_seconds: int | None = None
+    """An inspection of a lease costs the provider little if it comes no more often than this, at a
+    multiple of these seconds, so that one question serves all who ask; None: not known."""
     slots: Literal["One", "Many"] = "Many"
     """One: a shared account, where a newer lease kills the older one's credentials."""
     minimum_extension: int = 1

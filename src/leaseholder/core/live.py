@@ -8,6 +8,7 @@ debts, so that a slow revocation doesn't keep a Ready lease from being told.
 from datetime import datetime, timedelta
 from typing import Final
 
+from leaseholder import ports
 from leaseholder.api import conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
@@ -25,7 +26,7 @@ from leaseholder.core.steps import (
     Protect,
     Step,
 )
-from leaseholder.core.view import View
+from leaseholder.core.view import Supply, View
 
 OBSTACLE_AGAIN: Final = timedelta(seconds=60)
 """An obstacle that no event announces the end of is looked at this often."""
@@ -226,12 +227,21 @@ def _look_due(view: View, held: LeaseRecord) -> datetime | None:
     looked = view.memory.looked.get(held.name)
     if looked is None:
         return None
-    due, proof_due = looked + view.supply.probe_interval, proof.inspection_due(view, held)
+    due, proof_due = _probe_due(view.supply, can, looked), proof.inspection_due(view, held)
     if held.name in view.memory.gone_since:
         due = looked + timedelta(seconds=schedule.LOOK_AGAIN)
     elif proof_due is not None:
         due = min(due, max(proof_due, looked + timedelta(seconds=1)))
     return max(due, view.memory.inspect_from.get(held.name, due))
+
+
+def _probe_due(supply: Supply, can: ports.Capabilities, looked: datetime) -> datetime:
+    """The next probe: by the provider's interval, sooner where it costs little."""
+    due = looked + supply.probe_interval
+    if can.probe_seconds is None:
+        return due
+    passed = looked.timestamp() % can.probe_seconds
+    return min(due, looked + timedelta(seconds=can.probe_seconds - passed))
 
 
 def _wake(view: View, lease: DynamicLease) -> datetime | None:

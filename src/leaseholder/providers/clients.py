@@ -10,7 +10,7 @@ import contextlib
 import functools
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
 import httpx2
@@ -18,7 +18,8 @@ import httpx2
 import leaseholder
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import dialing, room, transport
+from leaseholder.providers import dialing, documents, room, transport
+from leaseholder.providers.request import Take
 
 _KEEP_ALIVE: Final = 4.0
 """Shorter than servers' usual 5 s: a mint on a connection that the server is just closing would
@@ -117,33 +118,66 @@ class Client:
         )
 
     async def answer(
-        self, request: httpx2.Request, share: room.Share
-    ) -> tuple[httpx2.Response, bytearray]:
+        self,
+        request: httpx2.Request,
+        share: room.Share,
+        heard: Callable[[httpx2.Headers], None],
+        take: Take | None = None,
+    ) -> tuple[httpx2.Response, bytearray, bool]:
         """The answer to a request, and its content, for which there is room.
+
+        ``heard`` is told the headers as soon as they are there.
+        With ``take`` the rows of a 200 are read as they come, and there is no content: room is
+        taken for what is kept of them. Then the last value says whether it was a list.
 
         Raises:
             Unreadable, bounds.Unbounded: it goes beyond all bounds.
             room.NoRoom: other answers take all the memory.
             httpx2.HTTPError, dialing.Refused: there is none.
         """
-        content, most = bytearray(), request.extensions["most"]
+        content, listed = bytearray(), False
         response = await self._network.handle_async_request(request)
         try:
+            heard(response.headers)
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise Unreadable
             assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101
-            async for part in response.stream:
-                if len(content) + len(part) > most:
-                    raise Unreadable
-                share.hold(len(content) + len(part))
-                content += part
+            parts = _bounded(response.stream, request.extensions["most"])
+            if take is not None and response.status_code == httpx2.codes.OK:
+                listed = await _taken(parts, take, share)
+            else:
+                async for part in parts:
+                    share.hold(len(content) + len(part))
+                    content += part
         finally:
             await response.aclose()
-        return response, content
+        return response, content, listed
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._network.aclose()
+
+
+async def _bounded(parts: AsyncIterable[bytes], most: int) -> AsyncIterator[bytes]:
+    """The parts of an answer, as long as they are ``most`` bytes together."""
+    size = 0
+    async for part in parts:
+        size += len(part)
+        if size > most:
+            raise Unreadable
+        yield part
+
+
+async def _taken(parts: AsyncIterator[bytes], take: Take, share: room.Share) -> bool:
+    """Whether an answer is a list, each row of which was taken."""
+    kept = 0
+    try:
+        async for row in documents.rows_in(parts):
+            kept += take(row)
+            share.hold(kept)
+    except documents.Malformed:
+        return False
+    return True
 
 
 class Clients:

@@ -6,7 +6,7 @@ have only so many values, and a long list is read row by row, with turns for the
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any, Final
 
 import ijson
@@ -15,7 +15,7 @@ CONTAINERS: Final = 1000
 """Objects and arrays in a document that is read at once."""
 MEMBERS: Final = 10_000
 """Commas in it."""
-ROWS: Final = 20_000
+ROWS: Final = 40_000
 """Rows of a list."""
 ROW_EVENTS: Final = 1000
 """Names, values, beginnings and ends in one row."""
@@ -48,8 +48,18 @@ async def rows(content: bytes | bytearray, *, under: str | None = None) -> Async
     Raises:
         Malformed: there is no such list, or too much of anything.
     """
+    async for row in rows_in(_cut(content), under=under):
+        yield row
+
+
+async def rows_in(parts: AsyncIterable[bytes], *, under: str | None = None) -> AsyncIterator[Any]:
+    """Each object of a list of objects that comes in parts, as soon as it is there.
+
+    Raises:
+        Malformed: there is no such list, or too much of anything.
+    """
     reading = _Reading(under)
-    async for events in _events(content):
+    async for events in _events(parts):
         for event, value in events:
             if reading.takes(event, value):
                 yield reading.row
@@ -57,19 +67,26 @@ async def rows(content: bytes | bytearray, *, under: str | None = None) -> Async
         raise Malformed
 
 
-async def _events(content: bytes | bytearray) -> AsyncIterator[list[tuple[str, Any]]]:
+async def _cut(content: bytes | bytearray) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), _PART):
+        yield bytes(content[start : start + _PART])
+
+
+async def _events(parts: AsyncIterable[bytes]) -> AsyncIterator[list[tuple[str, Any]]]:
     """What the document's parts bring, one part after the other, each in a turn of the loop."""
     events = ijson.sendable_list()
     parser = ijson.basic_parse_coro(events, use_float=True)
     silent = 0
-    for start in range(0, len(content), _PART):
-        _parse(lambda part: parser.send(part), bytes(content[start : start + _PART]))
-        silent = 0 if events else silent + 1
-        if silent * _PART > TEXT:
-            raise Malformed
-        yield events
-        events.clear()
-        await asyncio.sleep(0)
+    async for whole in parts:
+        for start in range(0, len(whole), _PART):
+            part = whole[start : start + _PART]
+            _parse(lambda sent: parser.send(sent), part)
+            silent = 0 if events else silent + len(part)
+            if silent > TEXT:
+                raise Malformed
+            yield events
+            events.clear()
+            await asyncio.sleep(0)
     _parse(lambda _: parser.close(), b"")
     yield events
 

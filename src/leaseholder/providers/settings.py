@@ -51,6 +51,9 @@ class PhaseSettings(BaseModel):
     made makes an orphan."""
     read_timeout_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     """How long we wait for a look."""
+    list_timeout_seconds: float = Field(default=125.0, gt=0, allow_inf_nan=False)
+    """How long we wait for the list of a dynamic secret's leases: longer than the server goes on
+    with one (120 s), because one that is given up goes on there, beside the next."""
 
 
 class OpenBaoSettings(BaseModel):

@@ -455,6 +455,21 @@ def test_an_extension_due_after_the_greatest_age_wakes_a_suspended_lease() -> No
     assert decide(views.told(views.holding(dl))) == Idle(views.at(3540 - 1224))
 
 
+@pytest.mark.parametrize(
+    ("cheap", "looked", "due"),
+    [(30, -10, 0), (30, -1, 0), (30, 0, 30), (100_000, -10, 290), (300, 0, 300)],
+)
+def test_where_a_probe_costs_little_it_comes_sooner_and_with_those_of_others(
+    cheap: int, looked: float, due: float
+) -> None:
+    held = views.record()
+    can = replace(views.CAN, probe_seconds=cheap)
+    assert views.NOW.timestamp() % 30 == 0
+    seen = views.holding(held=held, can=can, memory=Memory(looked={held.name: views.at(looked)}))
+    assert not isinstance(decide(views.told(views.later(seen, due - 1))), Look)
+    assert isinstance(decide(views.told(views.later(seen, due))), Look)
+
+
 def test_a_probe_interval_longer_than_the_life_does_not_delay_the_renewal() -> None:
     slow = replace(views.supply(), probe_interval=timedelta(days=1))
     assert decide(looked(0, supply=slow)) == Idle(views.at(3540 - 1224))

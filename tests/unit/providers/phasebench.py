@@ -36,6 +36,11 @@ def answer(body: Any) -> httpx2.Response:
     return httpx2.Response(200, json=body)
 
 
+def listed(content: bytes) -> httpx2.Response:
+    """A list, as bytes that are there already."""
+    return httpx2.Response(200, content=content, headers={"Content-Type": "application/json"})
+
+
 def refused(status: int, error: str, **headers: str) -> httpx2.Response:
     return httpx2.Response(status, json={"error": error}, headers=headers)
 
@@ -113,6 +118,7 @@ class Server(support.Server):
     def __init__(self, clock: support.FakeClock) -> None:
         super().__init__(clock)
         self.hangs = False
+        self.hangs_at = ""
         self.hanging = asyncio.Event()
         self.say("GET", DYNAMIC, answer([wire_secret()]))
         self.say(MINT, DYNAMIC, leased())
@@ -120,7 +126,7 @@ class Server(support.Server):
         self.say("GET", WHOAMI, answer({"account_id": ACCOUNT, "wrapped_key_share": CANARY}))
 
     async def __call__(self, request: httpx2.Request) -> httpx2.Response:
-        if self.hangs:
+        if self.hangs or request.url.path == self.hangs_at:
             self.hanging.set()
             await asyncio.Event().wait()
         if request.method == "GET" and "lease" in request.url.params:

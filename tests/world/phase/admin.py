@@ -14,7 +14,7 @@ from aiohttp import web
 
 from tests.world.phase import clock as clocks
 from tests.world.phase import emulator as emulators
-from tests.world.phase import expiry, seeds, views
+from tests.world.phase import expiry, seeds, state, views
 
 
 class Admin:
@@ -62,6 +62,27 @@ class Admin:
     def do_keys(self, body: Any) -> object:
         """Every key ever made: whether it is alive, whether anybody was told, and its lease."""
         return {"keys": [self._shown(one) for one in self.world.minted]}
+
+    def do_age(self, body: Any) -> object:
+        """As many leases that ended long ago as a dynamic secret gets in years."""
+        secret = self.world.secret_named(body["secret"])
+        owner = self.world.account_named("kube-bot")
+        now = self.world.clock.now()
+        for number in range(body["leases"]):
+            ended = now - datetime.timedelta(hours=1 + number)
+            row = state.Lease(
+                secret=secret,
+                name=secret.name,
+                owner=owner,
+                ttl=datetime.timedelta(hours=1),
+                created_at=ended - datetime.timedelta(hours=1),
+                expires_at=ended,
+                username=f"former-{number}",
+                status="expired",
+                revoked_at=ended,
+            )
+            self.world.leases[row.id] = row
+        return {}
 
     def do_strays(self, body: Any) -> object:
         """Users that a failed lease left at AWS."""

@@ -99,6 +99,10 @@ class PhaseAdmin:
             told: dict[str, str] = await answer.json()
             return told["Arn"].rpartition("/")[2] if answer.status == 200 else None
 
+    async def age(self, secret: str, leases: int) -> None:
+        """So many leases of a dynamic secret ended long ago."""
+        await self._call("age", {"secret": secret, "leases": leases})
+
     async def strays(self) -> list[str]:
         """Users at AWS that a failed lease left, and no row shows."""
         users: list[str] = (await self._call("strays"))["users"]

@@ -41,6 +41,10 @@ class LostAnswerError(Exception):
     """The work is done or will be, and the connection is cut before anybody learns of it."""
 
 
+class WorkerKilledError(Exception):
+    """The server's own time is over; what stands before it answers."""
+
+
 def internal() -> ApiError:
     """An exception that nobody in the server handled."""
     return ApiError(500, "Internal server error.")

@@ -36,6 +36,11 @@ class Leases:
         rows = call.world.leases_of(secret_id)
         if not call.may("DynamicSecretLeases:read"):
             rows = [one for one in rows if one.owner is call.caller]
+        turned = call.world.switches
+        needed = len(rows) * turned.row_seconds
+        await asyncio.sleep(min(needed, turned.list_patience_seconds))
+        if needed > turned.list_patience_seconds:
+            raise errors.WorkerKilledError
         return [views.lease(one) for one in rows]
 
     async def renew(self, call: calls.Call) -> object:

@@ -101,6 +101,8 @@ class Server:
             return Answer(200, await self._handler(request.method, path)(call))
         except errors.LostAnswerError:
             return Answer(200, None, lost=True)
+        except errors.WorkerKilledError:
+            return Answer(504, PROXY_PAGE)
         except errors.ApiError as failure:
             return Answer(failure.status, failure.body, failure.headers)
         except Exception:

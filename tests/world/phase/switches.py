@@ -54,6 +54,10 @@ class Switches(Model):
     """True: unknown paths are the web UI's page with a 200, as behind nginx."""
     whoami: bool = True
     """False: ``/secrets/tokens/`` isn't there, as on the Cloud's API host."""
+    row_seconds: float = 0.003
+    """So long the server works on each row of a list: two queries."""
+    list_patience_seconds: float = 120.0
+    """After so long its worker is killed over a list, and the proxy answers 504."""
     latency_ms: float = 0.0
     """Added to every answer."""
     clock_offset_seconds: float = 0.0

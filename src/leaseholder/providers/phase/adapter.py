@@ -8,6 +8,7 @@ status tells, never its expiry.
 """
 
 import asyncio
+import dataclasses
 import weakref
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -54,7 +55,9 @@ class Phase:
         timeout = settings.read_timeout_seconds
         self._sources = sources.Sources(self._session.send, clock, timeout)
         self._owners = owners.Owners(self._session, parts.base_url, clock, timeout)
-        self._histories = histories.Histories(self._session.send, timeout)
+        self._histories = histories.Histories(
+            self._session.send, settings.list_timeout_seconds, clock.monotonic, self.now
+        )
         self._afterwards = afterwards.Afterwards(self._again, settings.settle_seconds)
         self._revoked: set[str] = set()
         """Leases whose revocation was answered, and that nobody has looked at since."""
@@ -146,17 +149,18 @@ class Phase:
         if lease.id in self._revoked:
             await self._confirm(lease)
         secret_id = await self._secret_id(lease.handle, lease.source)
-        rows = await self._histories.of(
-            secret_id, lease.source, "inspect", rank=Rank.KEEP, expires=lease.expires_at
+        listed = await self._histories.of(
+            secret_id, lease.source, "inspect", lease.id, rank=Rank.KEEP
         )
-        found = histories.named(rows, lease.id)
+        found = histories.named(listed, lease.id)
         if found is None:
             raise errors.LeaseGone(Reason.GONE, "Phase lists no such lease")
         self._owners.learn(found, ours=False)
         if leases.ended(found):
             sentence = "Phase took the lease back, whatever expiry it shows"
             raise errors.LeaseGone(Reason.GONE, sentence, certain=True)
-        return leases.seen(found, source=lease.source, handle=lease.handle)
+        seen = leases.seen(found, source=lease.source, handle=lease.handle)
+        return dataclasses.replace(seen, seen_at=listed.sent_at)
 
     async def revoke(self, lease: ports.Lease, *, force: bool = False) -> ports.Revocation:
         """Take a lease back; said again, or after its end, it is done as well."""
@@ -190,9 +194,11 @@ class Phase:
         """
         secret_id = await self._secret_id(attempt.handle, attempt.source)
         notes = {**attempt.handle, "secretId": secret_id}
-        rows = await self._histories.of(secret_id, attempt.source, "recover", rank=Rank.OWED)
+        listed = await self._histories.of(
+            secret_id, attempt.source, "recover", attempt.attempt_id, rank=Rank.OWED
+        )
         settle = self._settings.settle_seconds
-        fitting = await histories.active(rows, lambda one: leases.fits(one, attempt, settle))
+        fitting = await histories.active(listed, lambda one: leases.fits(one, attempt, settle))
         if not fitting:
             return ()
         owner = notes.get("owner") or await self._owners.known()
@@ -222,6 +228,7 @@ class Phase:
             minimum_extension=renewals.LEAST,
             settle=self._settings.settle_seconds,
             replica_lag=self._settings.replica_lag_seconds,
+            probe_seconds=self._histories.probe_seconds(str(handle.get("secretId"))),
         )
 
     async def aclose(self) -> None:
