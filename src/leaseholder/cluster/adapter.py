@@ -138,8 +138,7 @@ class KubernetesCluster:
         """All DynamicLeases in the watched namespaces; what can't be read is left out."""
         found: list[lease.DynamicLease] = []
         for namespace in self._namespaces:
-            items = await self._list(places.LEASES.at(namespace))
-            found += self._reader.readable(lease.DynamicLease, items, within=namespace)
+            found += await self._all(lease.DynamicLease, places.LEASES.at(namespace))
         return found
 
     async def patch_lease_status(
@@ -167,8 +166,7 @@ class KubernetesCluster:
 
     async def all_records(self) -> Sequence[record.LeaseRecord]:
         """The whole ledger; what can't be read is left out."""
-        items = await self._list(places.RECORDS.at(self._home))
-        return self._reader.readable(record.LeaseRecord, items, within=self._home)
+        return await self._all(record.LeaseRecord, places.RECORDS.at(self._home))
 
     async def records_of_slot(self, slot: str) -> Sequence[record.LeaseRecord]:
         """Up to ``ENOUGH`` records with that slot."""
@@ -353,6 +351,11 @@ class KubernetesCluster:
             query["limit"] = str(most)
         found = await self._api.request("GET", place, query=query)
         return found.get("items") or []
+
+    async def _all(self, model: type[patches.Kind], place: places.Place) -> list[patches.Kind]:
+        """All of a collection that can be read."""
+        pages = self._api.pages(place, query={})
+        return await self._reader.whole(model, pages, within=place.namespace)
 
     async def _patch(self, place: places.Place, body: client.Body) -> client.Body:
         return await self._api.request(

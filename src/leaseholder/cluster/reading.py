@@ -4,7 +4,8 @@ A tenant writes DynamicLeases and LeaseProviders, and another version of ours ma
 anything. What can't be read is reported by its name once, counted, and left out of lists.
 """
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import AsyncIterable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,27 +51,37 @@ class Reader:
         return None
 
     def readable(
+        self, model: type[patches.Kind], items: Iterable[Mapping[str, Any]]
+    ) -> list[patches.Kind]:
+        """Those of some that can be read."""
+        found = list[patches.Kind]()
+        for item in items:
+            with contextlib.suppress(errors.Unreadable):
+                found.append(self.read(model, item))
+        return found
+
+    async def whole(
         self,
         model: type[patches.Kind],
-        items: Iterable[Mapping[str, Any]],
+        pages: AsyncIterable[Mapping[str, Any]],
         *,
-        within: str | None = None,
+        within: str,
     ) -> list[patches.Kind]:
-        """Those that can be read.
+        """Those of a whole list that can be read, page by page: ten thousand take a second.
 
         Args:
             model: their kind.
-            items: what a list answered.
-            within: they are all of that namespace, or of all where it is empty; None: just some.
+            pages: what a list answered.
+            within: they are all of that namespace, or of all where it is empty.
         """
         found, broken = list[patches.Kind](), set[tuple[str, str]]()
-        for item in items:
-            try:
-                found.append(self.read(model, item))
-            except errors.Unreadable:
-                broken.add(_place(item))
-        if within is not None:
-            self.unread.listed(model.KIND, within, broken)
+        async for page in pages:
+            for item in page.get("items") or ():
+                try:
+                    found.append(self.read(model, item))
+                except errors.Unreadable:
+                    broken.add(_place(item))
+        self.unread.listed(model.KIND, within, broken)
         return found
 
 

@@ -20,7 +20,7 @@ from typing import Final
 from leaseholder import errors, ports
 from leaseholder.api import names, record
 from leaseholder.api.conditions import Reason
-from leaseholder.controller import mishaps
+from leaseholder.controller import mishaps, runner
 from leaseholder.controller.loop import Controller
 from leaseholder.controller.supplies import Supplies
 from leaseholder.core import schedule
@@ -64,10 +64,11 @@ class Ledger:
         records = await self.cluster.all_records()
         owing = {known.spec.for_ for known in records}
         self.supplies.forget_unused({known.spec.provider.uid for known in records})
-        due = {dl.holder for dl in wanted if not self.controller.knows(dl)}
+        slices = runner.in_slices(wanted)
+        due = {dl.holder async for dl in slices if not self.controller.knows(dl)}
         due |= {holder for holder in owing if holder not in self.controller}
         due |= {*before} - {dl.holder for dl in wanted}
-        for holder in due:
+        async for holder in runner.in_slices(due):
             await self.controller.offer(holder, poke=False)
         known = {*before, *owing, *(dl.holder for dl in wanted)}
         for holder in _few(await self.cluster.secret_owners(), known):

@@ -108,12 +108,12 @@ class Controller:
         """
         users = [holder for holder, entry in self._entries.items() if entry.provider == ref]
         most = APART * max(0, len(users) - AT_ONCE)
-        for holder in users:
+        async for holder in runner.in_slices(users):
             await self.offer(holder, poke=poke, after=schedule.spread(holder.uid, most))
 
     async def offer_contested(self, namespace: str) -> None:
         """Look at who waits for a Secret in a namespace: one went, or changed hands."""
-        for holder, entry in list(self._entries.items()):
+        async for holder, entry in runner.in_slices(list(self._entries.items())):
             if entry.contested and holder.namespace == namespace:
                 await self.offer(holder)
 
@@ -248,7 +248,7 @@ class Controller:
         self._cluster.answered()
         if not troubled:
             return
-        for holder, entry in list(self._entries.items()):
+        async for holder, entry in runner.in_slices(list(self._entries.items())):
             if entry.cut_off and (was_open or entry.failures < FEW):
                 entry.cut_off = False
                 most = APART * len(self._entries)

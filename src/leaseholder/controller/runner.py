@@ -9,7 +9,7 @@ Stopping begins nothing new; who is under way goes on to its end, and needs no t
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -19,8 +19,11 @@ from leaseholder.controller.line import Line
 NAP: Final = 30.0
 """A wait for a due time is never longer: the event loop's clock stands still while the machine
 sleeps, ours doesn't."""
+SLICE: Final = 100
+"""So many of thousands are gone through in one turn of the event loop: a few milliseconds."""
 
 K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 
 
 class _Turn(Protocol):
@@ -30,6 +33,14 @@ class _Turn(Protocol):
 
 _turn: ContextVar[_Turn | None] = ContextVar("turn", default=None)
 """What the running task works on; tasks that it starts work on the same."""
+
+
+async def in_slices(items: Iterable[T]) -> AsyncIterator[T]:
+    """One after the other; whoever else is ready goes on in between, so that nobody waits long."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % SLICE == 0:
+            await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager

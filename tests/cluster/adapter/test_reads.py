@@ -1,10 +1,12 @@
 """What the adapter reads of resources and namespaces."""
 
+import asyncio
+
 import pytest
 
 from leaseholder import errors, ports
 from leaseholder.api import lease
-from leaseholder.cluster import adapter
+from leaseholder.cluster import adapter, client
 from tests.cluster.adapter import objects
 from tests.world import kube
 
@@ -35,6 +37,20 @@ async def test_a_dynamiclease_is_read_live_one_and_all(
     assert one is not None
     assert (one.metadata.uid, one.spec.ttl) == (made["metadata"]["uid"], "1h")
     assert list(await cluster.dynamic_leases()) == [one]
+
+
+async def test_a_list_of_several_pages_is_whole(
+    cluster: adapter.KubernetesCluster, user: kube.Kube, place: objects.Place
+) -> None:
+    manifest = objects.orders(place, ttl="1h")
+    names = [f"orders-{number:03}" for number in range(client.PAGE + 10)]
+    await asyncio.gather(
+        *(
+            user.apply({**manifest, "metadata": {**manifest["metadata"], "name": name}})
+            for name in names
+        )
+    )
+    assert [dl.metadata.name for dl in await cluster.dynamic_leases()] == names
 
 
 async def test_a_namespace_tells_its_labels_and_that_it_terminates(

@@ -9,7 +9,7 @@ import pytest
 from leaseholder import errors, ports
 from leaseholder.api import lease, names
 from leaseholder.api.conditions import Reason
-from leaseholder.controller import entry
+from leaseholder.controller import entry, runner
 from leaseholder.controller import ledger as ledger_
 from leaseholder.controller.ledger import Ledger
 from tests.unit.controller.world import KEY, NAME, SHOP, World, manifest
@@ -246,3 +246,42 @@ async def test_a_copy_is_told_once_at_its_dynamiclease_and_elsewhere_in_the_log(
     logged = [text for text in caplog.messages if "is a copy of" in text]
     assert len(logged) == 1 + ledger_.MOST_COPIES
     assert logged[0].startswith("Secret elsewhere/copy is a copy of shop/orders")
+
+
+async def test_a_comparison_of_thousands_leaves_turns_to_all_others() -> None:
+    world = World()
+    for number in range(3000):
+        world.cluster.user_applies(manifest(name=f"lease-{number}"))
+    ledger = Ledger(world.cluster, world.controller, world.supplies)
+    async with _turns() as turns:
+        await ledger.compare()
+        compared = len(turns)
+    assert len(world.controller.holders) == 3001
+    assert compared >= 2 * 3000 // runner.SLICE
+
+
+async def test_a_change_of_a_provider_that_thousands_use_leaves_turns_to_all_others() -> None:
+    world, ref = World(), ("LeaseProvider", SHOP, "infisical")
+    for number in range(2000):
+        holder = world.cluster.user_applies(manifest(name=f"lease-{number}")).holder
+        world.controller._entries[holder] = entry.Entry(provider=ref)
+    async with _turns() as turns:
+        await world.controller.offer_users_of(ref)
+        assert len(turns) >= 2000 // runner.SLICE
+
+
+@contextlib.asynccontextmanager
+async def _turns() -> AsyncIterator[list[None]]:
+    """One more for each turn of the loop."""
+    seen: list[None] = []
+
+    async def count() -> None:
+        while True:
+            seen.append(None)
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(count())
+    try:
+        yield seen
+    finally:
+        task.cancel()
