@@ -94,6 +94,20 @@ class Place:
             (secret,) = await answer.json()
             return str(secret["lease"]["id"])
 
+    async def revoke_outside(self, lease_id: str | None) -> None:
+        """Somebody with the right to it revokes a lease at Phase."""
+        token, url = await self.admin.token("owner"), f"{self.admin.url}/v1/secrets/dynamic/leases/"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.delete(
+                url,
+                params={"app_id": seeds.DEMO_APP, "env": "production"},
+                json={"lease_id": lease_id},
+                headers={"Authorization": f"Bearer User {token}"},
+            ) as answer,
+        ):
+            assert answer.status == 200
+
     async def lives(self, source: str) -> list[client.Key]:
         return [one for one in await self.admin.keys() if one.secret == source]
 
@@ -272,3 +286,52 @@ async def test_an_issue_that_leaves_users_at_aws_is_tried_seldom_and_at_once_whe
     assert len(await place.admin.strays()) == 2
     await place.site.delete("groupless")
     await place.site.gone("groupless")
+
+
+async def test_a_lease_that_is_revoked_outside_is_noticed_long_before_the_probe_interval(
+    place: Place,
+) -> None:
+    """A list that is short serves all leases of a secret, so it is asked for every 30 seconds."""
+    await place.admin.seed(seeds.Seed(dynamic_secrets=[seeds.DynamicSecret(name="outside")]))
+    names = ("outside-0", "outside-1")
+    await asyncio.gather(*(place.lease(one, "outside", ttl="10m") for one in names))
+    await asyncio.gather(*(place.site.ready(one) for one in names))
+    first = await place.lives("outside")
+    begun, _ = await place.admin.lists()
+    await place.revoke_outside(first[0].lease_id)
+
+    async def replaced() -> bool:
+        return len(await place.lives("outside")) == 3 and all(
+            [await place.logs_in(one) for one in names]
+        )
+
+    await processes.wait_until_async(replaced, what="the revoked lease is replaced", timeout=120)
+    assert first[1].username in {one.username for one in await place.lives("outside") if one.alive}
+    assert (await place.admin.lists())[0] - begun < 2 * 120 / 30
+    await asyncio.gather(*(place.site.delete(one) for one in names))
+    await asyncio.gather(*(place.site.gone(one) for one in names))
+
+
+async def test_a_list_that_takes_long_keeps_neither_a_deletion_nor_an_issue_waiting(
+    place: Place,
+) -> None:
+    """It comes last: a list is under way at its end."""
+    await place.admin.seed(seeds.Seed(dynamic_secrets=[seeds.DynamicSecret(name="aged")]))
+    await place.admin.age("aged", 5_000)
+    await place.admin.turn(rowSeconds=0.016)
+    await asyncio.gather(*(place.lease(f"aged-{n}", "aged", ttl="10m") for n in range(3)))
+    await asyncio.gather(*(place.site.ready(f"aged-{n}") for n in range(3)))
+
+    async def is_listing() -> bool:
+        return (await place.admin.lists())[1] > 0
+
+    await processes.wait_until_async(is_listing, what="a list is under way", timeout=90)
+    before = await place.admin.lists()
+    await place.lease("beside", "aws-deploy", ttl="10m")
+    await asyncio.gather(*(place.site.delete(f"aged-{n}") for n in range(3)))
+    await place.site.ready("beside")
+    await asyncio.gather(*(place.site.gone(f"aged-{n}") for n in range(3)))
+    assert not [one for one in await place.lives("aged") if one.alive]
+    assert await place.admin.lists() == before == (before[0], 1), "all that beside one list"
+    await place.site.delete("beside")
+    await place.site.gone("beside")

@@ -918,6 +918,7 @@ async def test_capabilities_say_what_cannot_be_relied_upon(exclusive: bool) -> N
         minimum_extension=1,
         settle=150,
         replica_lag=5,
+        probe_seconds=30,
     )
 
 

@@ -84,6 +84,10 @@ class Admin:
             self.world.leases[row.id] = row
         return {}
 
+    def do_lists(self, body: Any) -> object:
+        """How many lists of leases were begun, and are under way."""
+        return {"begun": self.world.lists_begun, "underWay": self.world.lists_under_way}
+
     def do_strays(self, body: Any) -> object:
         """Users that a failed lease left at AWS."""
         return {"users": self.world.aws.strays}

@@ -103,6 +103,11 @@ class PhaseAdmin:
         """So many leases of a dynamic secret ended long ago."""
         await self._call("age", {"secret": secret, "leases": leases})
 
+    async def lists(self) -> tuple[int, int]:
+        """How many lists of leases were begun, and how many are under way."""
+        told = await self._call("lists")
+        return told["begun"], told["underWay"]
+
     async def strays(self) -> list[str]:
         """Users at AWS that a failed lease left, and no row shows."""
         users: list[str] = (await self._call("strays"))["users"]

@@ -47,6 +47,8 @@ class Emulator:
         self.static: list[state.StaticSecret] = []
         self.leases: dict[str, state.Lease] = {}
         self.minted: list[Minted] = []
+        self.lists_begun = self.lists_under_way = 0
+        """Lists of leases, since the start and now."""
         self.plant(seed or seeds.default())
 
     def turn(self, changes: dict[str, object]) -> None:

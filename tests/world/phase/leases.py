@@ -38,7 +38,12 @@ class Leases:
             rows = [one for one in rows if one.owner is call.caller]
         turned = call.world.switches
         needed = len(rows) * turned.row_seconds
-        await asyncio.sleep(min(needed, turned.list_patience_seconds))
+        call.world.lists_begun += 1
+        call.world.lists_under_way += 1
+        try:
+            await asyncio.sleep(min(needed, turned.list_patience_seconds))
+        finally:
+            call.world.lists_under_way -= 1
         if needed > turned.list_patience_seconds:
             raise errors.WorkerKilledError
         return [views.lease(one) for one in rows]

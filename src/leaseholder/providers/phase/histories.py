@@ -97,10 +97,8 @@ class _History:
     """The next one isn't sent for earlier (monotonic seconds)."""
     took: float = 0.0
     """Seconds that the last one took."""
-    shown: bool = False
-    """Whether the last one came."""
     failure: errors.ProviderError | None = None
-    """Why it didn't."""
+    """Why the last one didn't come."""
     failures: int = 0
     active: int = 0
     """Active leases that the last one showed."""
@@ -191,8 +189,8 @@ class Histories:
 
     def probe_seconds(self, secret_id: str) -> int | None:
         """How often a lease may be inspected for little: one list serves all of the secret's."""
-        known = self._known.get(secret_id)
-        if known is None or not known.shown:
+        known = self._known.get(secret_id) or _History()
+        if known.failure is not None:
             return None
         return max(PROBE, known.active // PROBES_A_SECOND, math.ceil(known.took * PROBE_SHARE))
 
@@ -237,7 +235,6 @@ class Histories:
         )
         outcome = await self._look(request, source, reading, sent_at)
         history.took, history.active = self._monotonic() - began, reading.active
-        history.shown = isinstance(outcome, Listed)
         self._pause(history, outcome)
         if any(secret == secret_id for secret, _ in self._asked):
             asyncio.get_running_loop().call_later(_KEPT_FOR, history.forget, one)
