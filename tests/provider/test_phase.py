@@ -1,6 +1,7 @@
 """What is Phase's own, at the emulator; what all providers promise is in ``conformance``."""
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -433,6 +434,24 @@ async def test_leases_of_another_time_or_ttl_are_not_the_attempts(bench: Bench) 
     assert await adapter.recover(earlier) == ()
     start = searched.started_at + timedelta(seconds=10)
     assert await adapter.recover(dataclasses.replace(searched, started_at=start)) == ()
+
+
+async def test_a_lost_lease_is_found_among_twenty_thousand(bench: Bench) -> None:
+    """Twelve megabytes; who gave up waiting for the list is answered by it all the same."""
+    await bench.server.admin.turn(rowSeconds=0)
+    await bench.server.admin.age("aws-deploy", 20_000)
+    adapter = bench.plain(exclusive=True)
+    held, searched = await bench.mint(adapter, attempt_id="kept"), await bench.lost(adapter)
+    begun, _ = await bench.server.admin.lists()
+    async with asyncio.timeout(120):
+        found: list[ports.Lease] = []
+        while not found:
+            with contextlib.suppress(errors.Unavailable):
+                found = [*await adapter.recover(searched)]
+    assert {one.id for one in found} == await bench.living() - {held.lease.id}
+    assert (await bench.server.admin.lists())[0] == begun + 1
+    for one in (*found, held.lease):
+        assert (await adapter.revoke(one)).done
 
 
 async def test_an_owner_that_is_not_known_yet_is_waited_for(bench: Bench) -> None:
