@@ -332,7 +332,8 @@ class Workload:
     uid: str
     resource_version: str
     stamps: Mapping[str, str]
-    """Its annotations under ``restart.leaseholder.dev``, by whole key."""
+    """For which leases it was restarted, by whole key under ``restart.leaseholder.dev``: only what
+    its pods show, or will show when its rollout is complete."""
     observed: bool
     """Its controller has seen the spec as it is."""
     strategy: str = ""
@@ -493,15 +494,15 @@ class Cluster(Protocol):
         ...
 
     async def stamp_workload(
-        self, current: Workload, key: str, value: str, *, restart_at: datetime | None
+        self, current: Workload, key: str, value: str, *, restart_at: datetime
     ) -> None:
-        """Put a stamp on a workload; with ``restart_at`` its pods are replaced, in one write.
+        """Replace a workload's pods by ones with a stamp, in one write.
 
         Args:
             current: the workload as it was read.
             key: annotation key under ``restart.leaseholder.dev``.
             value: what the stamp says.
-            restart_at: pods older than this moment (UTC) are to go; None: none are.
+            restart_at: now (UTC); a Rollout's pods that are older are to go.
         """
         ...
 

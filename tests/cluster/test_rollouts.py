@@ -83,6 +83,82 @@ async def test_every_kind_is_restarted_once_and_waited_for_by_name_or_label(
     assert workloads.restarts(other) == []
 
 
+async def test_an_undo_keeps_the_old_login_until_pods_have_moved_whatever_the_kind(
+    site: sites.Site, kubelet: workloads.Kubelet
+) -> None:
+    plans: dict[str, tuple[str, kube.Object]] = {
+        "undo-web": ("Deployment", {}),
+        "undo-paused": ("Deployment", {"paused": True}),
+        "undo-set": ("StatefulSet", {"updateStrategy": {"rollingUpdate": {"partition": 2}}}),
+        "undo-daemon": ("DaemonSet", {"updateStrategy": {"type": "OnDelete"}}),
+    }
+    for name, (kind, _) in plans.items():
+        await _runs(site, kind, name)
+    targets = [{"kind": kind, "name": name} for name, (kind, _) in plans.items()]
+    old = await _leased(site, "undo", *targets)
+    kubelet.held.update(plans)
+    for name, (kind, change) in plans.items():
+        await site.client.patch(kind, name, site.namespace, {"spec": change})
+    await _rotate(site, "undo")
+    stamps = {name: await _restarted(site, kind, name) for name, (kind, _) in plans.items()}
+    for name, (kind, _) in plans.items():
+        await _stamp(site, kind, name, dict.fromkeys(stamps[name]))
+        await site.client.wait(kind, name, site.namespace, _runs_on_its_template, what="undone")
+    for name, (kind, _) in plans.items():
+        await _told(site, "undo", "RolloutFailed", message=f"{kind} {name}: its restart was taken")
+        assert site.lets_in(old)
+        await _stamp(site, kind, name, stamps[name])
+        await _told(site, "undo", message=f"{kind} {name}: its restart was taken", negate=True)
+    assert site.lets_in(old)
+    kubelet.held.clear()
+    for name, (kind, _) in plans.items():
+        moves: kube.Object = {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": None}}
+        change = {"paused": None} if kind == "Deployment" else moves
+        await site.client.patch(kind, name, site.namespace, {"spec": change})
+    await _dies(site, "undo", old)
+    assert await site.logs_in("undo")
+
+
+async def test_a_workload_made_again_over_its_old_pods_is_restarted_before_the_old_login_dies(
+    site: sites.Site, kubelet: workloads.Kubelet
+) -> None:
+    await _runs(site, "Deployment", "again")
+    old = await _leased(site, "again", {"kind": "Deployment", "name": "again"})
+    kubelet.held.add("again")
+    await _rotate(site, "again")
+    await _restarted(site, "Deployment", "again")
+    await site.client.delete("Deployment", "again", site.namespace, orphans=True)
+    await _told(site, "again", "RestartTargetMissing")
+    await _runs(site, "Deployment", "again")
+    await _restarted(site, "Deployment", "again")
+    await _told(site, "again", "RolloutPending", message="of 2 pods are updated")
+    assert site.lets_in(old)
+    kubelet.held.clear()
+    await _dies(site, "again", old)
+    assert await site.logs_in("again")
+
+
+async def test_a_workload_without_pods_is_complete_at_once_and_undone_it_is_not(
+    site: sites.Site, kubelet: workloads.Kubelet
+) -> None:
+    await _runs(site, "Deployment", "asleep")
+    old = await _leased(site, "asleep", {"kind": "Deployment", "name": "asleep"}, overlap="8s")
+    kubelet.held.add("asleep")
+    await _rotate(site, "asleep")
+    stamps = await _restarted(site, "Deployment", "asleep")
+    await _told(site, "asleep", "RolloutPending", message="of 2 pods are updated")
+    await _stamp(site, "Deployment", "asleep", dict.fromkeys(stamps))
+    await _told(site, "asleep", "RolloutFailed", message="taken back")
+    await site.client.patch("Deployment", "asleep", site.namespace, {"spec": {"replicas": 0}})
+    await site.client.wait(
+        "Deployment", "asleep", site.namespace, _runs_on_its_template, what="no pods"
+    )
+    assert site.lets_in(old)
+    await _stamp(site, "Deployment", "asleep", stamps)
+    await _told(site, "asleep", "RolloutComplete")
+    await _dies(site, "asleep", old)
+
+
 async def test_leases_that_rotate_together_roll_a_deployment_once(
     site: sites.Site, kubelet: workloads.Kubelet
 ) -> None:
@@ -212,6 +288,33 @@ async def _runs(site: sites.Site, kind: str, name: str, **labels: str) -> None:
     """A workload that is up."""
     await site.client.apply(workloads.manifest(kind, name, site.namespace, **labels))
     await site.client.wait(kind, name, site.namespace, workloads.is_up, what="it is up")
+
+
+async def _restarted(site: sites.Site, kind: str, name: str) -> dict[str, str | None]:
+    """Our stamps on a workload's pod template, once there are some."""
+    found = await site.client.wait(
+        kind, name, site.namespace, lambda one: workloads.restarts(one) != [], what="restarted"
+    )
+    return {**(found or {})["spec"]["template"]["metadata"]["annotations"]}
+
+
+async def _stamp(
+    site: sites.Site, kind: str, name: str, stamps: collections.abc.Mapping[str, str | None]
+) -> None:
+    """``kubectl rollout undo`` to another revision of the pod template, told by its stamps."""
+    template = {"template": {"metadata": {"annotations": dict(stamps)}}}
+    await site.client.patch(kind, name, site.namespace, {"spec": template})
+
+
+def _runs_on_its_template(found: kube.Object | None) -> bool:
+    """Whether all pods are of the pod template as it is, as ``kubectl rollout status`` judges."""
+    spec, status = (found or {})["spec"], (found or {}).get("status") or {}
+    seen = status.get("observedGeneration", 0) >= (found or {})["metadata"]["generation"]
+    wanted = status.get("desiredNumberScheduled", spec.get("replicas", 0))
+    pods = status.get("currentNumberScheduled", status.get("replicas", 0))
+    updated = status.get("updatedNumberScheduled", status.get("updatedReplicas", 0))
+    revision = status.get("currentRevision") == status.get("updateRevision")
+    return bool(seen and revision and wanted == pods and updated in {wanted, 0})
 
 
 async def _leased(

@@ -92,10 +92,10 @@ class Truth(fakecluster.FakeCluster):
         return written
 
     async def stamp_workload(
-        self, current: ports.Workload, key: str, value: str, *, restart_at: datetime | None
+        self, current: ports.Workload, key: str, value: str, *, restart_at: datetime
     ) -> None:
         await super().stamp_workload(current, key, value, restart_at=restart_at)
-        for hook in self.hooks.restarting if restart_at is not None else ():
+        for hook in self.hooks.restarting:
             hook(current, key, value)
 
     async def delete_secret(self, current: ports.SecretView) -> None:

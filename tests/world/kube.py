@@ -166,10 +166,13 @@ class Kube:
         path = _path(kind, namespace, name) + "/status"
         return await self._call("PATCH", path, change, content_type="application/merge-patch+json")
 
-    async def delete(self, kind: str, name: str, namespace: str = "") -> None:
-        """Delete an object; it is fine if there is none."""
+    async def delete(
+        self, kind: str, name: str, namespace: str = "", *, orphans: bool = False
+    ) -> None:
+        """Delete an object; it is fine if there is none. ``orphans``: what it owns stays."""
+        options = {"propagationPolicy": "Orphan"} if orphans else None
         try:
-            await self._call("DELETE", _path(kind, namespace, name))
+            await self._call("DELETE", _path(kind, namespace, name), options)
         except Refused as error:
             if error.status != 404:
                 raise

@@ -285,9 +285,9 @@ class KubernetesCluster:
         return await self._workloads.labelled(kind, namespace, labels)
 
     async def stamp_workload(
-        self, current: ports.Workload, key: str, value: str, *, restart_at: datetime | None
+        self, current: ports.Workload, key: str, value: str, *, restart_at: datetime
     ) -> None:
-        """Put a stamp on a workload; with ``restart_at`` its pods are replaced, in one write."""
+        """Replace a workload's pods by ones with a stamp, in one write."""
         await self._workloads.stamp(current, key, value, restart_at=restart_at)
 
     # -- providers and what is around

@@ -3,6 +3,10 @@
 Deployments, StatefulSets and DaemonSets are restarted by an annotation of the pod template, as
 ``kubectl rollout restart`` does it. An Argo Rollout is restarted by ``spec.restartAt``, as Argo
 prescribes: a changed template would start a whole canary or blue-green update.
+
+A stamp counts only where it says something about pods: in the pod template that they are made
+from. ``kubectl rollout undo`` takes it off with the template. A Rollout's stamp stands on the
+Rollout itself, and counts while ``spec.restartAt`` is the moment that it was written with.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +24,8 @@ _PLACES: Final[Mapping[lease.WorkloadKind, places.Resource]] = {
     "DaemonSet": places.DAEMON_SETS,
     "Rollout": places.ROLLOUTS,
 }
+_SINCE: Final = "@"
+"""In a Rollout's stamp, between the lease and the moment of the restart."""
 _TIMED_OUT: Final = "ProgressDeadlineExceeded"
 
 
@@ -51,9 +57,9 @@ class Workloads:
         return [view(kind, item) for item in found.get("items") or ()]
 
     async def stamp(
-        self, current: ports.Workload, key: str, value: str, *, restart_at: datetime | None
+        self, current: ports.Workload, key: str, value: str, *, restart_at: datetime
     ) -> None:
-        """Put a stamp on a workload as it was read, and restart it with ``restart_at``."""
+        """Restart a workload as it was read, and put a stamp on its pods."""
         place = _PLACES[current.kind].at(current.namespace, current.name)
         try:
             await self._api.request(
@@ -67,24 +73,20 @@ class Workloads:
             raise errors.Conflict(Reason.CONFLICT, gone.sentence) from None
 
 
-def stamping(
-    current: ports.Workload, key: str, value: str, restart_at: datetime | None
-) -> client.Body:
-    """The merge patch that puts the stamp on, and restarts with ``restart_at``."""
-    stamp = {"annotations": {key: value}}
+def stamping(current: ports.Workload, key: str, value: str, restart_at: datetime) -> client.Body:
+    """The merge patch that restarts a workload and stamps its pods."""
     guard = patches.guard(current.uid, current.resource_version)
-    body: client.Body = {"metadata": {**guard, **stamp}}
-    if restart_at is None:
-        return body
     if current.kind == "Rollout":
-        return {**body, "spec": {"restartAt": base.render_moment(restart_at)}}
-    return {**body, "spec": {"template": {"metadata": stamp}}}
+        moment = base.render_moment(restart_at)
+        stamp = {"annotations": {key: f"{value}{_SINCE}{moment}"}}
+        return {"metadata": {**guard, **stamp}, "spec": {"restartAt": moment}}
+    stamp = {"annotations": {key: value}}
+    return {"metadata": guard, "spec": {"template": {"metadata": stamp}}}
 
 
 def view(kind: lease.WorkloadKind, body: Mapping[str, Any]) -> ports.Workload:
     """What matters of a workload, as the API server has it."""
     meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
-    annotations = meta.get("annotations") or {}
     update = spec.get("updateStrategy" if kind != "Deployment" else "strategy") or {}
     return ports.Workload(
         kind=kind,
@@ -92,7 +94,7 @@ def view(kind: lease.WorkloadKind, body: Mapping[str, Any]) -> ports.Workload:
         name=meta["name"],
         uid=meta["uid"],
         resource_version=meta.get("resourceVersion", ""),
-        stamps={k: v for k, v in annotations.items() if k.startswith(f"{names.RESTART}/")},
+        stamps=_stamps(kind, meta, spec),
         observed=_number(status, "observedGeneration") >= _number(meta, "generation"),
         strategy=str(update.get("type", "")),
         partition=_number(update.get("rollingUpdate") or {}, "partition"),
@@ -102,6 +104,22 @@ def view(kind: lease.WorkloadKind, body: Mapping[str, Any]) -> ports.Workload:
         phase=str(status.get("phase", "")),
         **(_daemons(status) if kind == "DaemonSet" else _replicas(kind, spec, status)),
     )
+
+
+def _stamps(
+    kind: lease.WorkloadKind, meta: Mapping[str, Any], spec: Mapping[str, Any]
+) -> dict[str, str]:
+    """The stamps that the workload's pods have, or will have when its rollout is complete."""
+    if kind == "Rollout":
+        since = f"{_SINCE}{spec.get('restartAt') or ''}"
+        known = _annotations(meta)
+        return {key: v.removesuffix(since) for key, v in known.items() if v.endswith(since)}
+    return _annotations((spec.get("template") or {}).get("metadata") or {})
+
+
+def _annotations(meta: Mapping[str, Any]) -> dict[str, str]:
+    known = (meta.get("annotations") or {}).items()
+    return {key: value for key, value in known if key.startswith(f"{names.RESTART}/")}
 
 
 def _daemons(status: Mapping[str, Any]) -> dict[str, int]:

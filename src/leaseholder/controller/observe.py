@@ -18,7 +18,7 @@ from leaseholder.api.record import Holder, LeaseRecord, State
 from leaseholder.controller import supplies
 from leaseholder.controller.pending import Pending
 from leaseholder.core import contents, plan, rollout
-from leaseholder.core.view import Failure, Memory, Supply, TargetView, View
+from leaseholder.core.view import Failure, Memory, Restarted, Supply, TargetView, View
 
 _PASSING: Final = frozenset({Reason.UNAVAILABLE, Reason.LOCKED_OUT, Reason.TOO_MANY})
 """Refusals that pass by themselves: nobody has to change anything."""
@@ -49,8 +49,8 @@ class Observer:
     supplies: supplies.Supplies
     installation: str
     """Records of another installation, restored here with a backup, are left alone."""
-    rolled: Mapping[str, float]
-    """When this process last restarted a workload (monotonic seconds), by its uid."""
+    rolled: Mapping[str, Restarted]
+    """How this process last restarted a workload, by its uid."""
     pending: Pending = field(default_factory=Pending)
 
     async def observe(self, holder: Holder, memory: Memory) -> View:

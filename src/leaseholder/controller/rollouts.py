@@ -16,11 +16,11 @@ from leaseholder.controller import supplies
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.prolong import prolong
 from leaseholder.core import rollout, schedule, steps
-from leaseholder.core.view import Refusal, View
+from leaseholder.core.view import Refusal, Restarted, View
 
 SUSTAIN_AGAIN: Final = 60.0
 """Most seconds between two tries to extend a replaced lease."""
-REMEMBERED: Final = 3600.0
+REMEMBERED: Final = 86_400.0
 """Seconds for which a restart is remembered."""
 
 
@@ -33,12 +33,12 @@ class Mover:
     supplies: supplies.Supplies
     meter: ports.Meter
     chronicle: Chronicle
-    rolled: dict[str, float] = field(default_factory=dict)
-    """When a workload was last restarted (monotonic seconds), by its uid."""
+    rolled: dict[str, Restarted] = field(default_factory=dict)
+    """How a workload was last restarted, by its uid."""
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def restart(self, view: View, step: steps.Restart) -> None:
-        """Restart a workload, or mark it where another lease's restart served this one too.
+        """Restart a workload, unless another lease's restart has served this one too.
 
         One at a time: who comes second knows what the first did.
 
@@ -48,19 +48,17 @@ class Mover:
         """
         workload = step.workload
         async with self._one:
-            served = rollout.restarted_since(self.rolled, workload, step.since)
-            sent = self.clock.monotonic()
-            restart_at = None if served else self.clock.wall()
+            if rollout.served(self.rolled, workload, step.since):
+                return
+            sent = Restarted(self.clock.monotonic(), step.key, step.value)
             try:
                 await self.cluster.stamp_workload(
-                    workload, step.key, step.value, restart_at=restart_at
+                    workload, step.key, step.value, restart_at=self.clock.wall()
                 )
             except errors.Refused as error:
                 view.memory.refused[workload.uid] = Refusal(error.sentence, view.monotonic)
                 return
             view.memory.refused.pop(workload.uid, None)
-            if served:
-                return
             self._remember(workload, sent)
         await self._tell(view, workload)
 
@@ -101,8 +99,9 @@ class Mover:
         memory.leases.pop(record.name, None)
         memory.sustain_at[record.name] = view.now + timedelta(seconds=wait)
 
-    def _remember(self, workload: ports.Workload, sent: float) -> None:
-        for uid in [uid for uid, at in self.rolled.items() if at < sent - REMEMBERED]:
+    def _remember(self, workload: ports.Workload, sent: Restarted) -> None:
+        old = sent.at - REMEMBERED
+        for uid in [uid for uid, last in self.rolled.items() if last.at < old]:
             del self.rolled[uid]
         self.rolled[workload.uid] = sent
 

@@ -1,9 +1,13 @@
 """Workloads move to a new lease: each is restarted once, and the replaced lease waits for them.
 
 A lease that takes the place of a delivered one is *pending* until all its targets run on it; then
-its record says so (``rolledOutAt``). Whether a workload was restarted for a lease is written on the
-workload: an annotation with the record's name. A restart writes it on the workload and its pods in
-one patch; where somebody else's restart came after the delivery, the workload alone is marked.
+its record says so (``rolledOutAt``). Whether a workload was restarted for a lease is written where
+its pods are made from: an annotation of the pod template with the record's name. The restart for
+another lease serves as well, where it came after the delivery and its stamp is still there.
+
+A stamp that is gone from the template was taken back (``kubectl rollout undo``, a manifest that
+replaces everything): pods from before the delivery may run again, or still. The workload is
+restarted again, ever more seldom, and the replaced lease lives on.
 """
 
 import hashlib
@@ -18,16 +22,22 @@ from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord, State
 from leaseholder.core import plan, progress
 from leaseholder.core.steps import Move, Restart, Step, Sustain
-from leaseholder.core.view import View
+from leaseholder.core.view import Restarted, View
 
 GATHER: Final = 5.0
 """Seconds for which a restart waits for other leases of the same workload."""
 REFUSED_AGAIN: Final = 60.0
 """Seconds until a restart that was refused is tried again."""
+TAKEN_BACK_AGAIN: Final = 60.0
+"""At least so many seconds after a restart that was taken back the next one is made."""
 PATIENCE: Final = timedelta(minutes=10)
 """So long past its known end a lease that can't be asked about may still live."""
 POLL_FIRST: Final = 1.0
 POLL_MOST: Final = 30.0
+_TAKEN_BACK: Final = (
+    "its restart was taken back (an undo, or a manifest without our annotation), pods may use the "
+    "replaced lease; it is restarted again"
+)
 _MOST_KEY: Final = 63
 _MOST_TOLD: Final = 3
 
@@ -43,10 +53,10 @@ def stamp_key(lease: DynamicLease) -> str:
     return f"{names.RESTART}/{name}"
 
 
-def restarted_since(rolled: Mapping[str, float], workload: ports.Workload, since: float) -> bool:
-    """Whether this process restarted a workload at that moment (monotonic) or later."""
+def served(rolled: Mapping[str, Restarted], workload: ports.Workload, since: float) -> bool:
+    """Whether this process restarted a workload since then (monotonic), and its pods show it."""
     last = rolled.get(workload.uid)
-    return last is not None and last >= since
+    return last is not None and last.at >= since and workload.stamps.get(last.key) == last.value
 
 
 # -- what is to be done
@@ -124,18 +134,33 @@ def wake(view: View, lease: DynamicLease) -> datetime | None:
 
 
 def _restart(view: View, lease: DynamicLease) -> Restart | None:
-    held, key = pending(view), stamp_key(lease)
+    held = pending(view)
     if held is None or lease.spec.suspend:
         return None
     since = _shown_since(view, held)
     for workload in _workloads(view):
-        refused = view.memory.refused.get(workload.uid)
-        resting = refused is not None and view.monotonic < refused.at + REFUSED_AGAIN
-        if workload.stamps.get(key) == held.name or resting:
+        if _is_moving(view, lease, held, workload):
             continue
-        if restarted_since(view.rolled, workload, since) or view.monotonic >= since + GATHER:
-            return Restart(workload, key, held.name, since)
+        if view.monotonic >= _restart_at(view, workload, since):
+            return Restart(workload, stamp_key(lease), held.name, since)
     return None
+
+
+def _is_moving(
+    view: View, lease: DynamicLease, held: LeaseRecord, workload: ports.Workload
+) -> bool:
+    """Whether a workload's pods are, or will be, younger than the delivery of the lease."""
+    stamped_for = workload.stamps.get(stamp_key(lease))
+    return stamped_for == held.name or served(view.rolled, workload, _shown_since(view, held))
+
+
+def _restart_at(view: View, workload: ports.Workload, since: float) -> float:
+    """When a workload is to be restarted (monotonic seconds)."""
+    refused, last = view.memory.refused.get(workload.uid), view.rolled.get(workload.uid)
+    again = refused.at + REFUSED_AGAIN if refused is not None else since
+    if last is not None and last.at >= since:
+        again = max(again, last.at + (last.at - since) + TAKEN_BACK_AGAIN)
+    return max(since + GATHER, again)
 
 
 def _settle(view: View, lease: DynamicLease) -> Move | None:
@@ -205,15 +230,15 @@ _GRAVEST: Final = (
 
 def _troubles(view: View, lease: DynamicLease, held: LeaseRecord) -> Iterator[tuple[Reason, str]]:
     """What keeps the rollout from being complete; nothing: it is."""
-    key = stamp_key(lease)
+    since = _shown_since(view, held)
     for target in view.targets:
         if target.refusal:
             yield Reason.RESTART_REFUSED, target.refusal
         elif target.wanted.name is not None and not target.workloads:
             yield Reason.TARGET_MISSING, f"there is no {target.wanted.kind} {target.wanted.name}"
         for workload in target.workloads:
-            refused = view.memory.refused.get(workload.uid)
-            if workload.stamps.get(key) == held.name:
+            refused, last = view.memory.refused.get(workload.uid), view.rolled.get(workload.uid)
+            if _is_moving(view, lease, held, workload):
                 found = progress.judge(workload)
                 failed = found.state == "Failed"
                 if found.state != "Complete":
@@ -221,6 +246,8 @@ def _troubles(view: View, lease: DynamicLease, held: LeaseRecord) -> Iterator[tu
                     yield reason, f"{workload}: {found.text}"
             elif refused is not None:
                 yield Reason.RESTART_REFUSED, refused.sentence
+            elif last is not None and last.at >= since:
+                yield Reason.ROLLOUT_FAILED, f"{workload}: {_TAKEN_BACK}"
             else:
                 yield Reason.ROLLING_OUT, f"{workload} is still to be restarted"
 

@@ -79,6 +79,17 @@ class Others:
     """Leases of theirs, and of those that are gone, that are still to be revoked."""
 
 
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """The last restart of a workload that this process made."""
+
+    at: float
+    """Monotonic seconds."""
+    key: str
+    value: str
+    """The stamp that it wrote."""
+
+
 @dataclass(slots=True)
 class Memory:
     """What this process knows first-hand about one DynamicLease; lost in a crash.
@@ -176,8 +187,8 @@ class View:
     supply_failure: Failure | None = None
     targets: tuple[TargetView, ...] = ()
     """The restart targets, where workloads have to be looked at (``rollout.matters``)."""
-    rolled: Mapping[str, float] = field(default_factory=dict)
-    """When this process last restarted a workload (monotonic seconds), by its uid."""
+    rolled: Mapping[str, Restarted] = field(default_factory=dict)
+    """How this process last restarted a workload, by its uid."""
     terminating: bool = False
     """The namespace is on its way out."""
     memory: Memory = field(default_factory=Memory)

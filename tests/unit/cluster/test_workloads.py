@@ -29,10 +29,22 @@ def body(
     }
 
 
-def test_only_stamps_of_ours_are_read() -> None:
-    seen = workloads.view("Deployment", body(annotations={KEY: "u-2", "note": "theirs"}))
+def test_only_stamps_of_ours_in_the_pod_template_are_read() -> None:
+    template = {"metadata": {"annotations": {KEY: "u-2", "note": "theirs"}}}
+    seen = workloads.view("Deployment", body({"template": template}, annotations={KEY: "u-3"}))
     assert seen.stamps == {KEY: "u-2"}
     assert str(seen) == "Deployment orders"
+    assert workloads.view("DaemonSet", body(annotations={KEY: "u-3"})).stamps == {}
+
+
+@pytest.mark.parametrize("now", [None, "2026-11-21T07:59:00Z", "2026-11-21T08:01:00Z"])
+def test_a_stamp_of_an_argo_rollout_counts_with_the_moment_of_its_restart_alone(
+    now: str | None,
+) -> None:
+    patch = workloads.stamping(workloads.view("Rollout", body()), KEY, "u-2", WHEN)
+    notes = patch["metadata"]["annotations"]
+    assert workloads.view("Rollout", body(patch["spec"], annotations=notes)).stamps == {KEY: "u-2"}
+    assert workloads.view("Rollout", body({"restartAt": now}, annotations=notes)).stamps == {}
 
 
 def test_a_workload_without_status_was_not_observed() -> None:
@@ -91,18 +103,13 @@ def test_an_argo_rollout_tells_whether_its_pods_were_restarted(
     assert (seen.observed, seen.phase, seen.restarted) == (True, "Healthy", restarted)
 
 
-def test_a_restart_stamps_the_workload_and_its_pods_in_one_guarded_patch() -> None:
+def test_a_restart_stamps_the_pods_in_one_guarded_patch() -> None:
     seen = workloads.view("StatefulSet", body())
     stamp = {"annotations": {KEY: "u-2"}}
     assert workloads.stamping(seen, KEY, "u-2", WHEN) == {
-        "metadata": {"uid": "w-1", "resourceVersion": "7", **stamp},
+        "metadata": {"uid": "w-1", "resourceVersion": "7"},
         "spec": {"template": {"metadata": stamp}},
     }
-
-
-def test_a_mark_starts_no_pods() -> None:
-    seen = workloads.view("Deployment", body())
-    assert "spec" not in workloads.stamping(seen, KEY, "u-2", None)
 
 
 def test_an_argo_rollout_is_restarted_as_argo_wants_it() -> None:

@@ -371,16 +371,16 @@ class FakeCluster(fakes.Scripted):
             ]
 
     async def stamp_workload(
-        self, current: ports.Workload, key: str, value: str, *, restart_at: datetime | None
+        self, current: ports.Workload, key: str, value: str, *, restart_at: datetime
     ) -> None:
         async with self._call("stamp workload"):
             known = self._running(current)
             if known != current:
                 raise wire.conflict()
-            stamped = self._put_workload(known, stamps={**known.stamps, key: value})
-            if restart_at is not None:
-                self.restarts.append(known.name)
-                self._put_workload(stamped, observed=False, updated=0, phase="Progressing")
+            self.restarts.append(known.name)
+            stamps = {**known.stamps, key: value}
+            under_way = {"observed": False, "updated": 0, "phase": "Progressing"}
+            self._put_workload(known, stamps=stamps, **under_way)
 
     # -- providers and what is around
 

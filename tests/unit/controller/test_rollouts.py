@@ -319,7 +319,7 @@ async def test_leases_that_rotate_together_restart_a_workload_once() -> None:
             await world.settle()
     (known,) = world.cluster.running.values()
     assert world.cluster.restarts == ["orders"]
-    assert len(known.stamps) == 2
+    assert len(known.stamps) == 1
     world.cluster.rolls_out(known)
     world.clock.move(OVERLAP)
     for holder, memory in memories.items():
@@ -338,7 +338,41 @@ async def test_a_lease_that_came_after_the_restart_needs_one_of_its_own() -> Non
     assert world.cluster.restarts == ["orders", "orders"]
 
 
-async def test_a_restart_is_remembered_for_an_hour() -> None:
+async def test_a_restart_that_an_undo_took_back_keeps_the_old_lease_and_is_made_again() -> None:
+    world = World()
+    workload = await delivered(world)
+    await restarted(world)
+    world.cluster.rolls_out(workload, stamps={})
+    await world.settle(after=30)
+    assert why(world) == ("False", "RolloutFailed")
+    assert world.records == [("Superseded", "lease-1"), ("Held", "lease-2")]
+    assert world.cluster.restarts == ["orders"]
+    await world.settle(after=rollout.TAKEN_BACK_AGAIN)
+    assert world.cluster.restarts == ["orders", "orders"]
+    world.cluster.rolls_out(workload, stamps={})
+    await world.settle(after=OVERLAP)
+    assert "lease-1" in world.provider.live
+    await world.settle(after=OVERLAP)
+    world.cluster.rolls_out(workload)
+    await world.settle(after=30)
+    assert world.records == [("Held", "lease-2")]
+    assert why(world) == ("True", "RolloutComplete")
+
+
+async def test_an_undo_after_the_rollout_changes_nothing() -> None:
+    world = World()
+    workload = await delivered(world)
+    await restarted(world)
+    world.cluster.rolls_out(workload)
+    await world.settle(after=30)
+    world.cluster.rolls_out(workload, stamps={})
+    await world.settle(after=OVERLAP)
+    assert why(world) == ("True", "RolloutComplete")
+    assert world.records == [("Held", "lease-2")]
+    assert world.cluster.restarts == ["orders"]
+
+
+async def test_a_restart_is_remembered_for_a_day() -> None:
     world = World()
     workload = await delivered(world)
     await restarted(world)
@@ -346,8 +380,8 @@ async def test_a_restart_is_remembered_for_an_hour() -> None:
     await world.settle(after=OVERLAP)
     del world.cluster.running["Deployment", SHOP, "orders"]
     again = world.cluster.user_runs("orders")
-    await world.settle(after=2400)
-    await world.settle(after=1300)
+    for _ in range(40):
+        await world.settle(after=2300)
     await rotated(world, "2")
     await world.settle(after=WINDOW)
     assert list(world.performer.mover.rolled) == [again.uid]
@@ -362,7 +396,9 @@ async def test_two_workers_at_the_same_workload_restart_it_once() -> None:
         await world.passed()
         await world.passed(after=WINDOW + 1)
         await world.passed(after=2)
-        await world.trace.until(lambda: len(next(iter(world.cluster.running.values())).stamps) == 2)
+        await world.trace.until(lambda: world.cluster.restarts != [])
+        await world.passed(after=2)
+        await world.passed(after=2)
     assert world.cluster.restarts == ["orders"]
 
 

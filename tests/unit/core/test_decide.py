@@ -14,7 +14,7 @@ from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, Res
 from leaseholder.api.record import LeaseRecord, Revocation, State
 from leaseholder.core import debts, plan, project, rollout, steps
 from leaseholder.core.decide import decide
-from leaseholder.core.view import Failure, Memory, Refusal, TargetView, View
+from leaseholder.core.view import Failure, Memory, Refusal, Restarted, TargetView, View
 from leaseholder.secrecy import Credentials
 from tests.unit.core import views
 
@@ -160,6 +160,11 @@ def memories(draw: st.DrawFn, known: tuple[LeaseRecord, ...]) -> Memory:
     )
 
 
+def restarts(known: tuple[LeaseRecord, ...]) -> st.SearchStrategy[Restarted]:
+    stamps = st.sampled_from(["another", *(r.name for r in known)])
+    return st.builds(Restarted, st.floats(0, 1000), st.just(STAMP), stamps)
+
+
 @st.composite
 def targets(
     draw: st.DrawFn, dl: DynamicLease | None, known: tuple[LeaseRecord, ...]
@@ -204,7 +209,7 @@ def any_view(draw: st.DrawFn, dl: st.SearchStrategy[DynamicLease | None]) -> Vie
         supply_failure=draw(FAILURES) if away else None,
         terminating=lease is not None and lease.deleting and draw(FLAGS),
         targets=draw(targets(lease, known)),
-        rolled=draw(st.dictionaries(st.just("Deployment-orders"), st.floats(0, 1000))),
+        rolled=draw(st.dictionaries(st.just("Deployment-orders"), restarts(known))),
         memory=draw(memories(known)),
     )
 

@@ -4,22 +4,24 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leaseholder.api import conditions
 from leaseholder.api.conditions import ConditionType, Reason
-from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, RestartTarget
+from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, RestartTarget, WorkloadKind
 from leaseholder.api.record import LeaseRecord, State
 from leaseholder.core import debts, plan, rollout
 from leaseholder.core.decide import decide
 from leaseholder.core.steps import Acquire, Idle, Move, Restart, Sustain
-from leaseholder.core.view import Memory, Refusal, TargetView, View
+from leaseholder.core.view import Memory, Refusal, Restarted, TargetView, View
 from tests.unit.core import views
 
 TARGETS = [{"kind": "Deployment", "name": "orders"}]
 NAMED = RestartTarget.model_validate(TARGETS[0])
 KEY = rollout.stamp_key(views.lease())
+UNSEEN = "its controller hasn't seen the restart yet"
 ELSEWHERE = replace(views.CAN, renewable=False)
 
 
@@ -93,12 +95,39 @@ def test_a_restart_waits_for_others_and_then_takes_place() -> None:
     assert due == Restart(target().workloads[0], KEY, NEW.name, 995)
 
 
-def test_a_restart_since_the_delivery_serves_at_once() -> None:
-    rolled = {"Deployment-orders": 999.5}
-    seen = moving(target(), memory=shown(999), rolled=rolled)
-    assert isinstance(decide(seen), Restart)
-    earlier = replace(seen, memory=shown(999.9))
-    assert not isinstance(decide(earlier), Restart)
+def test_another_leases_restart_since_the_delivery_serves_as_long_as_the_pods_show_it() -> None:
+    other = f"{KEY}-queue"
+    rolled = {"Deployment-orders": Restarted(950, other, "queue-2")}
+    shared = TargetView(NAMED, (views.workload(stamps={other: "queue-2"}, observed=False),))
+    seen = moving(shared, memory=shown(949), rolled=rolled)
+    assert not isinstance(decide(seen), Restart)
+    assert told(seen) == (False, Reason.ROLLING_OUT, f"Deployment orders: {UNSEEN}")
+    complete = moving(TargetView(NAMED, (views.workload(stamps={other: "queue-2"}),)))
+    complete = replace(complete, memory=shown(949), rolled=rolled)
+    assert told(complete) == (True, Reason.ROLLED_OUT, "")
+    for later in (replace(complete, memory=shown(951)), replace(complete, rolled={})):
+        assert isinstance(decide(later), Restart)
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet", "Rollout"])
+@pytest.mark.parametrize("stamps", [(), (views.superseded(1),)])
+def test_a_restart_that_was_taken_back_proves_nothing_and_is_made_again_ever_later(
+    kind: WorkloadKind, stamps: tuple[LeaseRecord, ...]
+) -> None:
+    def taken_back(since: float, last: float) -> View:
+        rolled = {f"{kind}-orders": Restarted(last, KEY, NEW.name)}
+        return moving(target(*stamps, kind=kind), memory=shown(since), rolled=rolled)
+
+    found = told(taken_back(900, 950))
+    assert found is not None
+    assert found[:2] == (False, Reason.ROLLOUT_FAILED)
+    assert "taken back" in found[2]
+    again = taken_back(995 - rollout.TAKEN_BACK_AGAIN, 1000 - rollout.TAKEN_BACK_AGAIN)
+    assert not isinstance(decide(again), Restart)
+    assert isinstance(decide(views.later(again, 5)), Restart)
+    later = taken_back(700, 850)
+    assert not isinstance(decide(views.later(later, 59)), Restart)
+    assert isinstance(decide(views.later(later, 60)), Restart)
 
 
 def test_a_refused_restart_rests_for_a_minute() -> None:
