@@ -12,7 +12,7 @@ import pytest
 
 from leaseholder import circuit, errors, ports
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import http
+from leaseholder.providers import http, room
 from leaseholder.providers.phase import histories
 from leaseholder.providers.turns import Rank
 from tests.unit.providers import phasebench, support
@@ -240,3 +240,20 @@ async def test_a_circuit_that_is_open_holds_lists_back_and_no_list_is_its_trial(
     await it.adapter.check()
     it.server.say("GET", phasebench.LEASES, phasebench.answer([phasebench.wire_lease()]))
     assert (await it.adapter.inspect(phasebench.held())).id == phasebench.LEASE_ID
+
+
+async def test_a_server_that_calls_everything_active_fills_its_own_room_alone() -> None:
+    it = phasebench.bench()
+    content = json.dumps([{"status": "active"}] * 39_000).encode()
+    it.server.say("GET", phasebench.LEASES, phasebench.listed(content))
+    tracemalloc.start()
+    try:
+        with pytest.raises(errors.Unavailable):
+            await it.adapter.inspect(phasebench.held())
+        async with asyncio.timeout(60):
+            while it.observed[-1:] != [("inspect", "lost")]:  # noqa: ASYNC110 - by a task of its own
+                await asyncio.sleep(0.01)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < room.SERVER + 2**21
