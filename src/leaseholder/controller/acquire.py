@@ -24,6 +24,7 @@ from leaseholder.api.record import (
 )
 from leaseholder.controller import supplies
 from leaseholder.controller.chronicle import Chronicle
+from leaseholder.controller.recorded import Recorded
 from leaseholder.core import arrival, contents, ends, marks
 from leaseholder.core.steps import Acquire
 from leaseholder.core.view import Failure, Memory, Supply, View
@@ -47,6 +48,7 @@ class Acquirer:
     """Mints leases."""
 
     cluster: ports.Cluster
+    records: Recorded
     supplies: supplies.Supplies
     meter: ports.Meter
     chronicle: Chronicle
@@ -64,11 +66,11 @@ class Acquirer:
         spec = self._spec(dl, supply, adapter, step)
         notes = dict(await adapter.prepare(_planned(spec, {})))
         spec = spec.model_copy(update={"notes": notes})
-        posted = await self.cluster.create_record(
+        posted = await self.records.create(
             view.holder, step.number, spec, RecordStatus(state=State.ATTEMPT)
         )
         if not await self._stands(view, dl, posted):
-            await self.cluster.delete_record(posted)
+            await self.records.delete(posted)
             return
         asked = adapter.now()
         issued = await self._issue(adapter, posted, replaces=step.reason in _BECAUSE)
@@ -92,7 +94,7 @@ class Acquirer:
         state = State.HELD if wrong is None else State.REVOKING
         status = _arrived(held_status(posted, minted, state, ahead), wrong, view.now)
         try:
-            written = await self.cluster.update_record(posted, status)
+            written = await self.records.update(posted, status)
         except errors.Conflict:
             written = await self._claimed(view, posted, status)
         known = posted if written is None else written
@@ -112,7 +114,7 @@ class Acquirer:
     async def put_back(self, memory: Memory) -> None:
         """Put leases whose records are gone on the ledger again; what fails stays in memory."""
         for name, (posted, minted) in list(memory.lost.items()):
-            await put_on_record(self.cluster, self.chronicle, posted, minted, Reason.UNDELIVERED)
+            await put_on_record(self.records, self.chronicle, posted, minted, Reason.UNDELIVERED)
             del memory.lost[name]
 
     async def _preflight(self, view: View, dl: DynamicLease) -> None:
@@ -164,13 +166,13 @@ class Acquirer:
         try:
             return not await self._overtaken(view, posted) and await self._wanted(view, dl)
         except errors.ClusterError:
-            await self.cluster.delete_record(posted)
+            await self.records.delete(posted)
             raise
 
     async def _overtaken(self, view: View, posted: LeaseRecord) -> bool:
         """Whether another process put a record on the ledger since we looked."""
         seen = {record.name for record in view.records} | {posted.name}
-        now = await self.cluster.records(view.holder.uid)
+        now = await self.records.listed(view.holder.uid)
         ours = (record for record in now if record.spec.installation == self.installation)
         return any(record.name not in seen for record in ours)
 
@@ -195,7 +197,7 @@ class Acquirer:
         except errors.ProviderError as error:
             self.meter.issued(by, error.outcome, replaces=replaces)
             if error.outcome is not errors.Outcome.UNCLEAR:
-                await self.cluster.delete_record(posted)
+                await self.records.delete(posted)
             raise
         self.meter.issued(by, errors.Outcome.OK, replaces=replaces)
         return issued
@@ -207,17 +209,17 @@ class Acquirer:
 
         If it was moved, its state stays and the credentials are dropped.
         """
-        records = await self.cluster.records(view.holder.uid)
+        records = await self.records.listed(view.holder.uid)
         current = next((r for r in records if r.metadata.uid == posted.metadata.uid), None)
         if current is None:
             return None
         if current.state is State.ATTEMPT:
-            return await self.cluster.update_record(current, ours)
+            return await self.records.update(current, ours)
         if current.state is not State.HELD:
             view.memory.credentials.pop(posted.name, None)
         minted, ahead = view.memory.leases[posted.name], ours.clock_ahead
         status = held_status(current, minted, current.state, ahead)
-        return await self.cluster.update_record(current, status)
+        return await self.records.update(current, status)
 
     async def _put_back(self, view: View, posted: LeaseRecord, minted: ports.Lease) -> None:
         """Our record is gone: the lease goes on the ledger again, to be revoked."""
@@ -292,7 +294,7 @@ def held_status(
 
 
 async def put_on_record(
-    cluster: ports.Cluster,
+    records: Recorded,
     chronicle: Chronicle,
     known: LeaseRecord,
     found: ports.Lease,
@@ -300,12 +302,12 @@ async def put_on_record(
 ) -> None:
     """A lease of ``known``'s attempt that no record shows becomes a debt with its own record."""
     holder = known.spec.for_
-    numbers = [r.number for r in await cluster.records(holder.uid)]
+    numbers = [r.number for r in await records.listed(holder.uid)]
     status = held_status(known, found, State.REVOKING).model_copy(
         update={"revoke": Revocation(reason=reason)}
     )
     number = 1 + max([known.number, *numbers])
-    made = await cluster.create_record(holder, number, known.spec, status)
+    made = await records.create(holder, number, known.spec, status)
     await chronicle.tell(None, changes.of_record(changes.Kind.PENDING, made, reason=reason))
 
 

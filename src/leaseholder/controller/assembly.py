@@ -1,7 +1,16 @@
 """The controller's parts, put together over the ports."""
 
 from leaseholder import ports
-from leaseholder.controller import acquire, chronicle, loop, observe, pay, perform, rollouts
+from leaseholder.controller import (
+    acquire,
+    chronicle,
+    loop,
+    observe,
+    pay,
+    perform,
+    recorded,
+    rollouts,
+)
 from leaseholder.controller.supplies import Supplies
 
 
@@ -16,10 +25,11 @@ def assemble(
     workers: int,
 ) -> loop.Controller:
     """A controller with ``workers`` workers; ``installation`` marks what it mints."""
+    records = recorded.Recorded(cluster)
     told = chronicle.Chronicle(cluster, journal)
-    acquirer = acquire.Acquirer(cluster, supplies, meter, told, installation)
-    payer = pay.Payer(cluster, supplies, meter, told)
-    mover = rollouts.Mover(cluster, clock, supplies, meter, told)
-    observer = observe.Observer(cluster, clock, supplies, installation, mover.rolled)
-    performer = perform.Performer(cluster, supplies, meter, told, acquirer, payer, mover)
+    acquirer = acquire.Acquirer(cluster, records, supplies, meter, told, installation)
+    payer = pay.Payer(cluster, records, supplies, meter, told)
+    mover = rollouts.Mover(cluster, records, clock, supplies, meter, told)
+    observer = observe.Observer(cluster, records, clock, supplies, installation, mover.rolled)
+    performer = perform.Performer(cluster, records, supplies, meter, told, acquirer, payer, mover)
     return loop.Controller(observer, performer, clock, meter, workers)

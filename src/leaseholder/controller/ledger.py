@@ -67,6 +67,8 @@ class Ledger:
         slices = runner.in_slices(wanted)
         due = {dl.holder async for dl in slices if not self.controller.knows(dl)}
         due |= {holder for holder in owing if holder not in self.controller}
+        changed = self.controller.observer.records.compare(records)
+        due |= {holder for holder in before if holder.uid in changed}
         due |= {*before} - {dl.holder for dl in wanted}
         async for holder in runner.in_slices(due):
             await self.controller.offer(holder, poke=False)

@@ -333,6 +333,7 @@ class Controller:
             await self.offer(holder, poke=False, after=after)
         elif view.lease is None and not view.records:
             self._entries.pop(holder, None)
+            self.observer.records.forget(holder.uid)
             self.meter.forget(holder)
             self.performer.chronicle.journal.forget(holder.uid)
             contents.forget(holder.uid)

@@ -17,6 +17,7 @@ from leaseholder.api.lease import DynamicLease, RestartTarget
 from leaseholder.api.record import Holder, LeaseRecord, State
 from leaseholder.controller import supplies
 from leaseholder.controller.pending import Pending
+from leaseholder.controller.recorded import Recorded
 from leaseholder.core import contents, plan, rollout
 from leaseholder.core.view import Failure, Memory, Restarted, Supply, TargetView, View
 
@@ -45,6 +46,7 @@ class Observer:
     """Gathers views."""
 
     cluster: ports.Cluster
+    records: Recorded
     clock: ports.Clock
     supplies: supplies.Supplies
     installation: str
@@ -63,7 +65,7 @@ class Observer:
         namesake = dl if dl is not None and dl.metadata.uid != holder.uid else None
         dl = None if namesake is not None else dl
         listed, labelled, found = await asyncio.gather(
-            self.cluster.records(holder.uid),
+            self.records.of(holder.uid),
             self.cluster.secrets_of(holder.namespace, holder.uid),
             self._target(dl or namesake, holder),
         )

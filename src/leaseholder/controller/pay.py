@@ -10,6 +10,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord, RecordStatus, State
 from leaseholder.controller import acquire, supplies
 from leaseholder.controller.chronicle import Chronicle
+from leaseholder.controller.recorded import Recorded
 from leaseholder.core import arrival, debts, steps
 from leaseholder.core.view import View
 
@@ -22,6 +23,7 @@ class Payer:
     """Brings debts to their end."""
 
     cluster: ports.Cluster
+    records: Recorded
     supplies: supplies.Supplies
     meter: ports.Meter
     chronicle: Chronicle
@@ -43,7 +45,7 @@ class Payer:
             found = unexplained
         if not found:
             if record.name in view.memory.searched:
-                await self.cluster.delete_record(record)
+                await self.records.delete(record)
                 change = changes.of_record(changes.Kind.NOT_FOUND, record, reason=Reason.UNCLEAR)
                 await self.chronicle.tell(None, change)
             view.memory.searched.setdefault(record.name, view.monotonic)
@@ -51,9 +53,9 @@ class Payer:
         first, *others = found
         # The others first: a record that names a lease isn't searched for again.
         for other in others:
-            await acquire.put_on_record(self.cluster, self.chronicle, record, other, Reason.UNCLEAR)
+            await acquire.put_on_record(self.records, self.chronicle, record, other, Reason.UNCLEAR)
         status = acquire.held_status(record, first, State.REVOKING)
-        await self.cluster.update_record(record, status)
+        await self.records.update(record, status)
         change = changes.of_record(changes.Kind.FOUND, record, status, reason=Reason.UNCLEAR)
         await self.chronicle.tell(None, change)
 
@@ -99,7 +101,7 @@ class Payer:
         Raises:
             errors.ClusterError: it wasn't written.
         """
-        await self.cluster.update_record(record, status)
+        await self.records.update(record, status)
         await self.chronicle.tell(view.lease, changes.moved(record, status))
 
     async def _revoked(
@@ -135,7 +137,7 @@ class Payer:
         return ours and now is not None and now.annotations.get(names.RECORD) == record.name
 
     async def _paid(self, view: View, record: LeaseRecord) -> None:
-        await self.cluster.delete_record(record)
+        await self.records.delete(record)
         self.meter.revoked(record.spec.provider.ref, errors.Outcome.OK)
         reason = record.status.revoke.reason if record.status.revoke is not None else ""
         change = changes.of_record(changes.Kind.REVOKED, record, reason=reason)

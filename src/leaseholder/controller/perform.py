@@ -18,6 +18,7 @@ from leaseholder.controller import acquire, pay, rollouts, supplies
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.observe import failure_of
 from leaseholder.controller.prolong import inspected, prolong
+from leaseholder.controller.recorded import Recorded
 from leaseholder.core import contents, debts, drift, plan, proof, steps
 from leaseholder.core.schedule import LOOK_AGAIN
 from leaseholder.core.view import Failure, View
@@ -28,6 +29,7 @@ class Performer:
     """Performs steps."""
 
     cluster: ports.Cluster
+    records: Recorded
     supplies: supplies.Supplies
     meter: ports.Meter
     chronicle: Chronicle
@@ -51,7 +53,7 @@ class Performer:
             case steps.Revoke():
                 await self.payer.revoke(view, step)
             case steps.Drop(record, note):
-                await self.cluster.delete_record(record)
+                await self.records.delete(record)
                 await self._emit(view.lease, note)
                 await self.chronicle.tell(None, changes.dropped(record))
             case steps.Restart() | steps.Sustain():
@@ -74,9 +76,22 @@ class Performer:
     async def _change_finalizer(self, view: View, step: steps.Protect | steps.Release) -> None:
         if view.lease is None:
             return
+        if isinstance(step, steps.Release):
+            await self._check_records(view)
         await self.cluster.patch_finalizer(view.lease, on=isinstance(step, steps.Protect))
         if isinstance(step, steps.Release):
             await self._emit(view.lease, step.note)
+
+    async def _check_records(self, view: View) -> None:
+        """The records are as they were seen: no lease of another process is let go unseen.
+
+        Raises:
+            errors.Conflict: they aren't; look again.
+        """
+        listed = await self.records.listed(view.holder.uid)
+        known = {record.name for record in view.records}
+        if any(one.name not in known for one in listed if one.spec.for_ == view.holder):
+            raise errors.Conflict(Reason.CONFLICT, "another process put a lease on record")
 
     async def _towards_lease(
         self,
@@ -160,7 +175,7 @@ class Performer:
         """
         if view.names(record):
             _count_repair(view, dl)
-        records = await self.cluster.records(dl.metadata.uid)
+        records = await self.records.listed(dl.metadata.uid)
         held = {r.metadata.uid for r in records if _held(r)}
         now = await self._to_deliver_to(view, dl, record)
         same = now is not None and now.metadata.uid == dl.metadata.uid and not now.deleting

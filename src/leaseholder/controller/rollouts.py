@@ -15,6 +15,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.controller import supplies
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.prolong import prolong
+from leaseholder.controller.recorded import Recorded
 from leaseholder.core import rollout, schedule, steps
 from leaseholder.core.view import Refusal, Restarted, View
 
@@ -29,6 +30,7 @@ class Mover:
     """Moves workloads to new leases."""
 
     cluster: ports.Cluster
+    records: Recorded
     clock: ports.Clock
     supplies: supplies.Supplies
     meter: ports.Meter
@@ -87,7 +89,7 @@ class Mover:
         self.meter.renewed(record.spec.provider.ref, errors.Outcome.OK)
         memory.sustain_at.pop(record.name, None)
         status = record.status.model_copy(update={"expires_at": lease.expires_at})
-        await self.cluster.update_record(record, status)
+        await self.records.update(record, status)
 
     def _later(self, view: View, step: steps.Sustain, retry_after: float | None) -> None:
         """The lease is looked at first at the next try: what the last one did isn't known."""

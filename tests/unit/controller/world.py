@@ -115,7 +115,11 @@ class World:
     # -- one key in the test's own task
 
     async def look(self) -> tuple[View, steps.Step]:
-        """One observation, and what is decided from it."""
+        """One observation, and what is decided from it; what others wrote on the ledger is news.
+
+        Tests of what isn't noticed before a conflict or the comparison are in test_recorded.
+        """
+        self.observer.records.compare(self.cluster.ledger.values())
         view = await self.observer.observe(self.holder, self.memory)
         return view, decide(view)
 
