@@ -20,15 +20,9 @@ from tests.world import world as worlds
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 _RBAC: typing.Final = "rbac.authorization.k8s.io"
-_EDIT: typing.Final = (
-    {
-        "apiGroups": ["leaseholder.dev"],
-        "resources": ["dynamicleases", "leaseproviders"],
-        "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"],
-    },
-    {"apiGroups": [""], "resources": ["events"], "verbs": ["get", "list", "watch"]},
-)
-"""What an edit role has of what the command asks for."""
+_EVENTS: typing.Final = {"apiGroups": [""], "resources": ["events"], "verbs": ["get", "list"]}
+_SHIPPED: typing.Final = ("leaseholder-view", "leaseholder-edit")
+"""ClusterRoles of the chart that Kubernetes adds to ``edit``, which has events of its own."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -78,17 +72,18 @@ async def _editor(site: sites.Site) -> str:
     place = {"name": "editor", "namespace": site.namespace}
     subject = {"kind": "ServiceAccount", **place}
     await site.client.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": place})
-    role = {"apiVersion": f"{_RBAC}/v1", "kind": "Role", "metadata": place, "rules": _EDIT}
+    role = {"apiVersion": f"{_RBAC}/v1", "kind": "Role", "metadata": place, "rules": [_EVENTS]}
     await site.client.apply(role)
-    await site.client.apply(
-        {
-            "apiVersion": f"{_RBAC}/v1",
-            "kind": "RoleBinding",
-            "metadata": place,
-            "roleRef": {"apiGroup": _RBAC, "kind": "Role", "name": "editor"},
-            "subjects": [subject],
-        }
-    )
+    for kind, of in (("Role", "editor"), *(("ClusterRole", one) for one in _SHIPPED)):
+        await site.client.apply(
+            {
+                "apiVersion": f"{_RBAC}/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": of, "namespace": site.namespace},
+                "roleRef": {"apiGroup": _RBAC, "kind": kind, "name": of},
+                "subjects": [subject],
+            }
+        )
     return await site.client.service_account_token("editor", site.namespace)
 
 

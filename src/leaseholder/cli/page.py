@@ -76,7 +76,8 @@ Error: not renewed: CannotExtend: the lease isn't extended: spec.renewal.strateg
 
 ## Rights
 
-What you may do with kubectl, you may do with the command:
+What you may do with kubectl, you may do with the command. Kubernetes' roles `view` and `edit` have what it needs
+where the chart's `aggregateRoles` is true, as by default: `view` shows, `edit` gives commands, too.
 
 | Command | Needs, in the namespace |
 |---|---|
