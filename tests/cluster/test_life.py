@@ -4,13 +4,18 @@ import asyncio
 import collections.abc
 import datetime
 import json
+import pathlib
+import re
+import subprocess
 import typing
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
+from leaseholder.telemetry import catalogue
 from tests.cluster import sites
-from tests.world import kube
+from tests.world import kube, processes
 from tests.world import world as worlds
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -283,6 +288,48 @@ async def test_metrics_show_leases_expiry_and_deeds(site: sites.Site) -> None:
     assert metrics[f"leaseholder_provider_circuit_open{{{provider}}}"] == 0
     assert site.operator.answers("/healthz")
     assert site.operator.answers("/readyz")
+
+
+async def test_a_deleted_lease_and_a_deleted_provider_leave_no_series(site: sites.Site) -> None:
+    await site.provider("passing")
+    await site.lease("passed", provider="passing", ttl="1h")
+    await site.ready("passed")
+    await processes.wait_until_async(
+        lambda: _shows(site, both=True), timeout=60, what="both have series"
+    )
+    await site.delete("passed")
+    await site.gone("passed")
+    await site.client.delete("LeaseProvider", "passing", site.namespace)
+    await processes.wait_until_async(
+        lambda: _shows(site, both=False), timeout=60, what="no series is left"
+    )
+
+
+async def _shows(site: sites.Site, *, both: bool) -> bool:
+    shown = await asyncio.to_thread(site.operator.exposition)
+    return all((one in shown) is both for one in ('name="passed"', 'provider="passing"'))
+
+
+async def test_a_running_operators_metrics_pass_prometheus_own_check_in_both_formats(
+    site: sites.Site, promtool: pathlib.Path
+) -> None:
+    shown = await asyncio.to_thread(site.operator.exposition)
+    pipe = subprocess.PIPE
+    check = await asyncio.create_subprocess_exec(
+        *(promtool, "check", "metrics"), stdin=pipe, stdout=pipe, stderr=pipe
+    )
+    assert await check.communicate(shown.encode()) == (b"", b"")
+    assert check.returncode == 0
+    accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
+    async with (
+        aiohttp.ClientSession(site.operator.metrics_url, headers=accept) as session,
+        session.get("/metrics") as answer,
+    ):
+        text = await answer.text()
+        assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+    assert text.endswith("# EOF\n")
+    families = {*re.findall(r"^# TYPE (\w+)", text, flags=re.MULTILINE)}
+    assert {one.name.removesuffix("_total") for one in catalogue.ALL} - families == set()
 
 
 async def test_a_provider_tells_that_it_answers_and_what_it_can(site: sites.Site) -> None:
