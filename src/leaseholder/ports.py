@@ -126,6 +126,11 @@ class Provider(Protocol):
         """The provider's clock: its last ``Date``, carried on by a clock that never jumps."""
         ...
 
+    @property
+    def has_time(self) -> bool:
+        """Whether an answer told the time; before, this machine's wall clock stands in."""
+        ...
+
     async def check(self) -> Health:
         """Log in if need be and look whether the provider answers."""
         ...

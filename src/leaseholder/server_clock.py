@@ -62,7 +62,8 @@ class ServerClock:
             wall: this machine's wall clock (UTC).
             doubted: called, once in ``DOUBT_EVERY``, when one answer is far ahead: another one
                 would tell.
-            was_set: called when the clock went forward by more than ``JUMP``.
+            was_set: called when the clock went forward by more than ``JUMP``, and when the first
+                answer shows that the wall clock was wrong.
         """
         self._monotonic, self._wall = monotonic, wall
         self._doubted, self._was_set = doubted, was_set
@@ -94,14 +95,20 @@ class ServerClock:
         self._skew = int((stated - self._wall()).total_seconds())
         ahead = stated - self._now()
         if not self._heard:
-            self._heard = True
-            self._go_to(stated)
+            self._hear(stated, ahead)
         elif -LATE <= ahead <= JUMP:
             self._rival = None
             if ahead > timedelta(0):
                 self._go_to(stated)
         else:
             self._doubt(stated, ahead)
+
+    def _hear(self, stated: datetime, ahead: timedelta) -> None:
+        """The first answer: what was planned by the wall clock may be wrong."""
+        self._heard = True
+        self._go_to(stated)
+        if abs(ahead) > LATE:
+            self._was_set()
 
     def _now(self) -> datetime:
         if self._anchor is None:
@@ -134,6 +141,23 @@ class ServerClock:
         if self._doubted_at is None or now - self._doubted_at >= DOUBT_EVERY:
             self._doubted_at = now
             self._doubted()
+
+
+def ahead(issued_at: datetime, asked: datetime, answered: datetime) -> int:
+    """Seconds that a fresh lease's own moments are ahead of the provider's ``Date``.
+
+    It was issued between question and answer; where its own moment of issue lies between them,
+    nothing is known to be wrong, and it is 0. Else the latest time that its own clock can show at
+    the answer counts: who takes it for earlier lets the lease die.
+
+    Args:
+        issued_at: the moment of issue, as the lease tells.
+        asked: the provider's clock when the lease was asked for.
+        answered: the same when the answer came.
+    """
+    if asked - LATE <= issued_at <= answered + LATE:
+        return 0
+    return int((issued_at - asked).total_seconds())
 
 
 def _parse(date: str | None) -> datetime | None:

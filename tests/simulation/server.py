@@ -319,6 +319,10 @@ class Adapter:
     def now(self) -> datetime:
         return self._server.now()
 
+    @property
+    def has_time(self) -> bool:
+        return True
+
     async def check(self) -> ports.Health:
         health = ports.Health(server_version="1", clock_skew=0, capabilities=())
         return await self._call("check", lambda: health)

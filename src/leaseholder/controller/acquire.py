@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from leaseholder import changes, errors, ports
+from leaseholder import changes, errors, ports, server_clock
 from leaseholder.api import durations, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
@@ -78,8 +78,8 @@ class Acquirer:
         view.memory.leases[posted.name] = issued.lease
         view.memory.credentials[posted.name] = issued.credentials
         view.memory.just_issued.add(posted.name)
-        view.memory.looked[posted.name] = issued.lease.issued_at
-        ahead = arrival.ahead(issued.lease.issued_at, asked, adapter.now())
+        view.memory.looked[posted.name] = view.now
+        ahead = server_clock.ahead(issued.lease.issued_at, asked, adapter.now())
         view.memory.ahead[posted.name] = ahead
         await self.hold(view, posted, step.reason)
 

@@ -7,7 +7,7 @@ view wasn't there when the DynamicLease was read.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from leaseholder import errors, ports
@@ -18,7 +18,7 @@ from leaseholder.api.record import Holder, LeaseRecord, State
 from leaseholder.controller import supplies
 from leaseholder.controller.pending import Pending
 from leaseholder.controller.recorded import Recorded
-from leaseholder.core import contents, plan, rollout
+from leaseholder.core import contents, lease_clock, plan, rollout
 from leaseholder.core.view import Failure, Memory, Restarted, Supply, TargetView, View
 
 _PASSING: Final = frozenset({Reason.UNAVAILABLE, Reason.LOCKED_OUT, Reason.TOO_MANY})
@@ -95,6 +95,7 @@ class Observer:
                 for r in records
                 if r.name in adapters
             },
+            shifts=self._shifts(memory, records, adapters, now),
             secrets=tuple(secrets),
             target=target,
             target_contested=contested,
@@ -134,9 +135,11 @@ class Observer:
         Raises:
             errors.EdgeError: the provider of the delivered lease isn't known any more.
         """
-        held = seen.delivered
-        now = seen.now if held is None else (await self.supplies.for_record(held)).now()
-        return replace(seen, now=now, monotonic=self.clock.monotonic())
+        held, monotonic = seen.delivered, self.clock.monotonic()
+        if held is None:
+            return replace(seen, monotonic=monotonic)
+        date = (await self.supplies.for_record(held)).now()
+        return replace(seen, now=seen.by_date(held, date), monotonic=monotonic)
 
     async def _target(self, dl: DynamicLease | None, holder: Holder) -> ports.SecretView | None:
         """The Secret under the wanted name; of a DynamicLease that is gone, under its own.
@@ -241,6 +244,34 @@ class Observer:
             return False
         found = await self.cluster.namespace(dl.metadata.namespace)
         return found is not None and found.terminating
+
+    def _shifts(
+        self,
+        memory: Memory,
+        records: tuple[LeaseRecord, ...],
+        adapters: Mapping[str, ports.Provider],
+        now: datetime,
+    ) -> dict[str, timedelta]:
+        """What brings each lease's own moments to the clock of the view.
+
+        Nothing is kept of a clock that no answer has told: the wall clock may be wrong.
+        """
+        shifts, monotonic = {}, self.clock.monotonic()
+        for known in records:
+            adapter = adapters.get(known.name)
+            if adapter is None:
+                continue
+            date, ahead = adapter.now(), known.status.clock_ahead
+            if not adapter.has_time:
+                ahead = max(0, ahead)  # against the wall clock: the later one is safe
+            clock = memory.clocks.get(known.name)
+            if clock is None or clock.ahead != ahead:
+                clock = lease_clock.LeaseClock.start(ahead, date, now, monotonic)
+            clock = clock.seen(date, now, monotonic)
+            shifts[known.name] = clock.shift
+            if adapter.has_time:
+                memory.clocks[known.name] = clock
+        return shifts
 
     def _remember(self, memory: Memory, records: tuple[LeaseRecord, ...], now: datetime) -> None:
         """First sights are measured on our own clock; what is gone is forgotten."""

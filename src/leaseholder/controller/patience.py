@@ -19,6 +19,11 @@ class Patient:
         """The provider's clock."""
         return self.adapter.now()
 
+    @property
+    def has_time(self) -> bool:
+        """Whether an answer told the time."""
+        return self.adapter.has_time
+
     async def check(self) -> ports.Health:
         """See ``ports.Provider``, as for all of these."""
         async with runner.elsewhere():

@@ -176,6 +176,6 @@ def lease_of(view: View, record: LeaseRecord) -> ports.Lease:
         id=record.status.lease_id,
         source=record.spec.source,
         issued_at=issued,
-        expires_at=view.expiry(record) or issued,
+        expires_at=view.stated_expiry(record) or issued,
         handle=record.handle,
     )

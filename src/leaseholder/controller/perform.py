@@ -192,7 +192,9 @@ class Performer:
         view.memory.contents[record.name] = filling.contents
         view.memory.credentials.pop(record.name, None)
         await self._emit(now, news)
-        change = changes.delivered(record, written.name, len(written.keys), view.expiry(record))
+        change = changes.delivered(
+            record, written.name, len(written.keys), view.stated_expiry(record)
+        )
         await self.chronicle.tell(None, change)
 
     async def _to_deliver_to(
@@ -287,7 +289,7 @@ class Performer:
         except errors.ProviderError as error:
             # The provider's own status tells it; the lease is inspected again later.
             pause = timedelta(seconds=math.ceil(error.retry_after or LOOK_AGAIN))
-            view.memory.inspect_from[record.name] = adapter.now() + pause
+            view.memory.inspect_from[record.name] = view.by_date(record, adapter.now()) + pause
 
     async def _gone(
         self, view: View, record: LeaseRecord, *, tell: bool, certain: bool = False

@@ -22,7 +22,7 @@ async def inspected(adapter: ports.Provider, view: View, record: LeaseRecord) ->
     memory, asked = view.memory, adapter.now()
     lease = memory.leases[record.name] = await adapter.inspect(pay.lease_of(view, record))
     memory.gone_since.pop(record.name, None)
-    memory.shown_at[record.name] = lease.seen_at or asked
+    memory.shown_at[record.name] = view.by_date(record, lease.seen_at or asked)
     return lease
 
 
@@ -52,7 +52,7 @@ async def prolong(
         errors.CannotExtend: it is at its end, or too little would be added.
         errors.ProviderError: it isn't clear whether the lease was extended.
     """
-    memory, lease, known = view.memory, pay.lease_of(view, record), view.expiry(record)
+    memory, lease, known = view.memory, pay.lease_of(view, record), view.stated_expiry(record)
     if look_first:
         lease = await inspected(adapter, view, record)
         if known is not None and lease.expires_at > known and not told:

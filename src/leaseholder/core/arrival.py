@@ -20,25 +20,6 @@ from leaseholder.core.view import Failure
 
 LEAST_LEFT: Final = schedule.MARGIN
 """A lease with less left is replaced as soon as it is delivered."""
-SLACK: Final = timedelta(seconds=2)
-"""Moments are cut to the second on both sides."""
-
-
-def ahead(issued_at: datetime, asked: datetime, answered: datetime) -> int:
-    """Seconds that a fresh lease's own moments are ahead of the provider's ``Date``.
-
-    It was issued between question and answer; where its own moment of issue lies between them,
-    nothing is known to be wrong, and it is 0. Else the latest time that its own clock can show at
-    the answer counts: who takes it for earlier lets the lease die.
-
-    Args:
-        issued_at: the moment of issue, as the lease tells.
-        asked: the provider's clock when the lease was asked for.
-        answered: the same when the answer came.
-    """
-    if asked - SLACK <= issued_at <= answered + SLACK:
-        return 0
-    return int((issued_at - asked).total_seconds())
 
 
 def fault(lease: ports.Lease, now: datetime, clock_ahead: int) -> Failure | None:

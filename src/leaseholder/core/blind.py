@@ -62,7 +62,7 @@ def decide(seen: View, now: View) -> Extend | Idle:
         return Idle(at)
     sure = held.name in now.memory.leases and now.memory.failure is None
     fresh = sure and lease.status.retry is None
-    return Extend(held, now.now + now.life(held), inspect_first=not fresh)
+    return Extend(held, now.own_now(held) + now.life(held), inspect_first=not fresh)
 
 
 def _wanted(lease: DynamicLease | None) -> bool:

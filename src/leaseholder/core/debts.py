@@ -42,7 +42,10 @@ def shows_from(view: View, record: LeaseRecord) -> datetime:
     """From when on every replica shows the lease, so that "no such lease" can be believed."""
     can = view.capabilities.get(record.name)
     lag = timedelta(seconds=can.replica_lag if can is not None else UNKNOWN_LAG)
-    return (record.status.issued_at or record.spec.started_at) + lag
+    issued = record.status.issued_at
+    if issued is None:
+        return view.by_date(record, record.spec.started_at) + lag
+    return view.here(record, issued) + lag
 
 
 def next_step(view: View) -> Step | None:

@@ -46,9 +46,10 @@ def latest(spec: RecordSpec, lease: ports.Lease) -> datetime:
 
 
 def bounded(view: View, record: LeaseRecord) -> datetime | None:
-    """The end of a lease that goes on record when it is to be revoked."""
-    expiry = view.expiry(record)
-    return None if expiry is None else min(expiry, view.now + asked_life(view, record))
+    """The end of a lease that goes on record when it is to be revoked, by its own clock."""
+    stated = view.stated_expiry(record)
+    latest = view.own_now(record) + asked_life(view, record)
+    return None if stated is None else min(stated, latest)
 
 
 def last_asked(view: View, record: LeaseRecord) -> datetime:
@@ -58,13 +59,14 @@ def last_asked(view: View, record: LeaseRecord) -> datetime:
     """
     revoke, known = record.status.revoke, record.status
     since = revoke.since if revoke is not None else None
-    began = since or known.issued_at or record.spec.deadline
+    issued = view.here(record, known.issued_at) if known.issued_at is not None else None
+    began = since or issued or view.by_date(record, record.spec.deadline)
     return max(view.expiry(record) or began, began + asked_life(view, record))
 
 
 def end(view: View, record: LeaseRecord, settle: timedelta) -> datetime:
     """When a lease ends by itself: its expiry, or the latest that an unclear issue can have."""
-    latest = record.spec.deadline + settle + asked_life(view, record)
+    latest = view.by_date(record, record.spec.deadline) + settle + asked_life(view, record)
     return view.expiry(record) or latest
 
 

@@ -20,12 +20,12 @@ def figures(view: View) -> ports.Figures:
     ready = conditions.find(dl.status.conditions, ConditionType.READY)
     pending = conditions.find(dl.status.conditions, ConditionType.REVOCATION_PENDING)
     return ports.Figures(
-        now=view.now,
+        now=view.own_now(held) if held is not None else view.now,
         ready=ready is not None and ready.status == "True",
         reason=conditions.reason_of(ready.reason) if ready is not None else Reason.PENDING,
         issued_at=held.status.issued_at if held is not None else None,
-        expires_at=view.expiry(held) if held is not None else None,
-        renews_at=plan.plan(view, dl, held).at if held is not None else None,
+        expires_at=view.stated_expiry(held) if held is not None else None,
+        renews_at=view.own(held, plan.plan(view, dl, held).at) if held is not None else None,
         leases=leases,
         pending_since=(
             pending.last_transition_time

@@ -200,7 +200,7 @@ def _extend(view: View, lease: DynamicLease) -> Step | None:
         return None
     nonce = plan.renew_nonce(view, lease) if held == drift.kept(view, lease) else ""
     fresh = held.name in view.memory.leases and lease.status.retry is None
-    until = view.now + view.life(held)
+    until = view.own_now(held) + view.life(held)
     return Extend(held, until, inspect_first=not fresh, nonce=nonce or None)
 
 

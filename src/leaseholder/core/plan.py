@@ -53,7 +53,7 @@ def plan(view: View, lease: DynamicLease, record: LeaseRecord) -> Plan:
     extension = extension_at(view, lease, record)
     replacement = _replacement_at(view, lease, record)
     planned = Plan("Rotate", replacement) if extension is None else Plan("Renew", extension)
-    aged = _aged(lease, record)
+    aged = _aged(view, lease, record)
     return Plan("Rotate", aged) if aged is not None and aged < planned.at else planned
 
 
@@ -114,7 +114,8 @@ def _fits(
     if not can.renewable:
         return None
     fresh = view.memory.leases.get(record.name)
-    latest = fresh.latest if fresh is not None else None
+    stated = fresh.latest if fresh is not None else None
+    latest = view.here(record, stated) if stated is not None else None
     return schedule.extension_fits(expiry, life, least_extension(can), latest)
 
 
@@ -128,9 +129,11 @@ def least_extension(can: ports.Capabilities) -> int:
     return max(can.minimum_extension, can.replica_lag + 1 if can.replica_lag else 0)
 
 
-def _aged(lease: DynamicLease, record: LeaseRecord) -> datetime | None:
+def _aged(view: View, lease: DynamicLease, record: LeaseRecord) -> datetime | None:
     age, issued = lease.spec.rotation.max_age, record.status.issued_at
-    return issued + durations.parse(age) if age is not None and issued is not None else None
+    if age is None or issued is None:
+        return None
+    return view.here(record, issued) + durations.parse(age)
 
 
 def need(view: View, lease: DynamicLease) -> Need | None:

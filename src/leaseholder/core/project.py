@@ -130,7 +130,7 @@ def _forced(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> por
 
 def _lease(view: View, dl: lease.DynamicLease, held: LeaseRecord) -> lease.LeaseStatus:
     planned = plan.plan(view, dl, held)
-    expiry = view.expiry(held) or view.now
+    expiry = view.stated_expiry(held) or view.own_now(held)
     issued = held.status.issued_at or held.spec.started_at
     told = dl.status.lease
     renewals = told.renewals if told is not None and told.record == held.name else 0
@@ -140,7 +140,7 @@ def _lease(view: View, dl: lease.DynamicLease, held: LeaseRecord) -> lease.Lease
         id=held.status.lease_id,
         issued_at=issued,
         expires_at=expiry,
-        renew_at=planned.at,
+        renew_at=view.own(held, planned.at),
         renewals=renewals + extended,
         strategy=planned.strategy,
     )
@@ -338,7 +338,7 @@ def _damage(view: View, dl: lease.DynamicLease) -> tuple[Reason, str]:
 
 def _readiness(view: View, held: LeaseRecord, trouble: Failure | None) -> tuple[bool, Reason, str]:
     """Whether a delivered lease is good, and for how long where something is wrong."""
-    until = _until(view.expiry(held))
+    until = _until(view.stated_expiry(held))
     if view.ending(held):
         met = f": {trouble.sentence}" if trouble is not None and trouble.sentence else ""
         ends = f"the credentials end at {until}, as far as is known; the lease"

@@ -25,7 +25,8 @@ def first_end(view: View, record: LeaseRecord) -> datetime | None:
     can, end = view.capabilities.get(record.name), record.status.expires_at
     if can is None or can.renewal == "Reliable" or not can.verifiable or end is None:
         return None
-    return end if view.granted(record) and (view.expiry(record) or end) > end else None
+    renewed = view.granted(record) and (view.stated_expiry(record) or end) > end
+    return view.here(record, end) if renewed else None
 
 
 def missing(view: View, record: LeaseRecord) -> bool:

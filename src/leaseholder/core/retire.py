@@ -115,7 +115,7 @@ def _orphan(view: View) -> Step | None:
     """Lease and Secret stay; nobody holds them any more."""
     held = next((r for r in view.in_state(State.HELD) if view.named_anywhere(r)), None)
     if held is not None:
-        until = view.expiry(held)
+        until = view.stated_expiry(held)
         end = base.render_moment(until) if until is not None else "an unknown moment"
         text = f"lease {held.status.lease_id} stays alive until {end}: nobody holds it any more"
         return Drop(held, ports.Note("Warning", Reason.ORPHANED, text))

@@ -126,7 +126,8 @@ def wake(view: View, lease: DynamicLease) -> datetime | None:
     moments = [at for at in known if at is not None and at > view.now]
     held = pending(view)
     if held is not None:
-        age = (view.now - (held.status.issued_at or view.now)).total_seconds()
+        issued = held.status.issued_at or view.own_now(held)
+        age = (view.own_now(held) - issued).total_seconds()
         left = _shown_since(view, held) + GATHER - view.monotonic
         wait = left if left > 0 else min(POLL_MOST, max(POLL_FIRST, age / 8))
         moments.append(view.now + timedelta(seconds=wait))
@@ -175,7 +176,7 @@ def _sustain(view: View, lease: DynamicLease) -> Sustain | None:
     for record in view.in_state(State.SUPERSEDED):
         at = _sustain_at(view, lease, record)
         if at is not None and view.now >= at:
-            return Sustain(record, view.now + view.life(record))
+            return Sustain(record, view.own_now(record) + view.life(record))
     return None
 
 
@@ -257,7 +258,8 @@ def _overdue(view: View, lease: DynamicLease, held: LeaseRecord) -> bool:
     known = conditions.find(lease.status.conditions, ConditionType.ROLLOUT_COMPLETE)
     if known is None or known.status == "True":
         return False
-    began = max(known.last_transition_time, held.status.issued_at or view.now)
+    issued = view.here(held, held.status.issued_at or view.own_now(held))
+    began = max(known.last_transition_time, issued)
     return view.now >= began + durations.parse(lease.spec.rotation.rollout_timeout)
 
 

@@ -1,8 +1,8 @@
 """What a decision may see: one DynamicLease with its records, Secrets, provider and our memory.
 
 A view is gathered afresh before each step; nothing outside it enters a decision. ``now`` is
-the provider's clock, because expiries are the provider's; ``monotonic`` measures how long
-this process has known something.
+the clock of the provider that is wanted, and ``shifts`` bring other leases' moments there;
+``monotonic`` measures how long this process has known something.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ from leaseholder.api.lease import DynamicLease, RestartTarget
 from leaseholder.api.record import Holder, LeaseRecord, State, number_of
 from leaseholder.core import contents
 from leaseholder.core.contents import Contents
+from leaseholder.core.lease_clock import LeaseClock
 from leaseholder.core.schedule import AHEAD
 from leaseholder.secrecy import Credentials
 
@@ -117,6 +118,8 @@ class Memory:
     """When an unclear attempt was first seen (monotonic seconds)."""
     searched: dict[str, float] = field(default_factory=dict)
     """When an unclear attempt was first searched for and not found (monotonic seconds)."""
+    clocks: dict[str, LeaseClock] = field(default_factory=dict)
+    """The clock of each lease whose provider told the time."""
     looked: dict[str, datetime] = field(default_factory=dict)
     shown_at: dict[str, datetime] = field(default_factory=dict)
     """When the provider was asked what last showed a lease: its answer may come much later."""
@@ -148,6 +151,7 @@ class Memory:
         """Drop what is known of a record that is no more."""
         for known in (self.uids, self.leases, self.credentials, self.ahead, self.contents):
             known.pop(name, None)
+        self.clocks.pop(name, None)
         for moments in (self.gone_since, self.looked, self.shown_at, self.inspect_from):
             moments.pop(name, None)
         self.sighted.pop(name, None)
@@ -173,6 +177,8 @@ class View:
     """Highest number of a record of another installation, which is left alone; 0: none."""
     capabilities: Mapping[str, ports.Capabilities] = field(default_factory=dict)
     """By record name."""
+    shifts: Mapping[str, timedelta] = field(default_factory=dict)
+    """By record name: what brings a lease's own moments to the clock of ``now``."""
     secrets: tuple[ports.SecretView, ...] = ()
     """Secrets that belong to this DynamicLease: by label, by owner, or by their seal; no copies
     that somebody made. Of others than the target only a few are read, the rest is metadata."""
@@ -324,8 +330,32 @@ class View:
             return True
         return not self.names(record) and self.source_of(record) is not None
 
+    def here(self, record: LeaseRecord, moment: datetime) -> datetime:
+        """A moment of a lease's own clock, by the clock of ``now``."""
+        return moment + self.shifts.get(record.name, timedelta(0))
+
+    def by_date(self, record: LeaseRecord, moment: datetime) -> datetime:
+        """A moment by the ``Date`` of a lease's provider, by the clock of ``now``."""
+        return self.here(record, moment + timedelta(seconds=record.status.clock_ahead))
+
+    def own(self, record: LeaseRecord, moment: datetime) -> datetime:
+        """A moment by the clock of ``now``, by the lease's own clock."""
+        return moment - self.shifts.get(record.name, timedelta(0))
+
+    def own_now(self, record: LeaseRecord) -> datetime:
+        """Now, by the clock that a lease's own moments are of."""
+        return self.own(record, self.now)
+
     def expiry(self, record: LeaseRecord) -> datetime | None:
-        """The latest expiry known of a record's lease; a lower bound of the true one."""
+        """The latest expiry known of a record's lease, by the clock of ``now``."""
+        stated = self.stated_expiry(record)
+        return self.here(record, stated) if stated is not None else None
+
+    def stated_expiry(self, record: LeaseRecord) -> datetime | None:
+        """The latest expiry known of a lease as its provider says it, for records and status.
+
+        It is a lower bound of the true one.
+        """
         known = [record.status.expires_at]
         fresh = self.memory.leases.get(record.name)
         if fresh is not None:

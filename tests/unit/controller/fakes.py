@@ -173,6 +173,8 @@ class FakeProvider(Scripted):
         self.default_ttl = 3600
         self.date_ahead = 0.0
         """Seconds that its ``Date`` is ahead of its own clock: a proxy writes it."""
+        self.told_time = True
+        """Some answer had a ``Date``."""
         self.dated = timedelta(0)
         """What the moments of new leases are off from its own clock."""
         self.big = ""
@@ -195,6 +197,10 @@ class FakeProvider(Scripted):
 
     def now(self) -> datetime:
         return base.whole_second(self.clock.wall() + timedelta(seconds=self.date_ahead))
+
+    @property
+    def has_time(self) -> bool:
+        return self.told_time
 
     def own_now(self) -> datetime:
         """By its own clock."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaseholder import ports
+from leaseholder import ports, server_clock
 from leaseholder.api import record
 from leaseholder.api.conditions import Reason
 from leaseholder.core import arrival, ends
@@ -28,10 +28,10 @@ def lease(issued: float, expires: float, **more: object) -> ports.Lease:
 
 
 def test_a_lease_that_was_issued_while_it_was_asked_for_says_nothing_of_clocks() -> None:
-    assert arrival.ahead(views.at(-2), views.at(0), views.at(1)) == 0
-    assert arrival.ahead(views.at(3), views.at(0), views.at(1)) == 0
-    assert arrival.ahead(views.at(4), views.at(0), views.at(1)) == 4
-    assert arrival.ahead(views.at(-120), views.at(0), views.at(1)) == -120
+    assert server_clock.ahead(views.at(-2), views.at(0), views.at(1)) == 0
+    assert server_clock.ahead(views.at(3), views.at(0), views.at(1)) == 0
+    assert server_clock.ahead(views.at(4), views.at(0), views.at(1)) == 4
+    assert server_clock.ahead(views.at(-120), views.at(0), views.at(1)) == -120
 
 
 @given(MOMENTS, WAITS, WAITS)
@@ -40,11 +40,11 @@ def test_the_clock_of_a_lease_is_never_taken_to_be_earlier_than_it_is(
 ) -> None:
     """``true``: what its own clock is ahead of ``Date``; issued between question and answer."""
     issued, answered = views.at(before + true), views.at(before + after)
-    taken = arrival.ahead(issued, views.at(0), answered)
+    taken = server_clock.ahead(issued, views.at(0), answered)
     if taken:
         assert taken - true == before, "late by what the issue took, and never early"
     else:
-        assert abs(true) <= before + after + arrival.SLACK.total_seconds()
+        assert abs(true) <= before + after + server_clock.LATE.total_seconds()
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,11 @@ class Infisical:
         """The provider's clock: its last ``Date``, carried on by a clock that never jumps."""
         return self._http.clock.now()
 
+    @property
+    def has_time(self) -> bool:
+        """Whether an answer told the time."""
+        return self._http.clock.heard
+
     async def check(self) -> ports.Health:
         """Log in if need be and look whether the provider answers."""
         await self._login.token()

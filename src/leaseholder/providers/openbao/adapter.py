@@ -14,7 +14,16 @@ from leaseholder import errors, ports
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import settings
-from leaseholder.providers.openbao import calls, keeping, limits, minting, paths, refusals, tokens
+from leaseholder.providers.openbao import (
+    calls,
+    keeping,
+    limits,
+    minting,
+    own_clock,
+    paths,
+    refusals,
+    tokens,
+)
 from leaseholder.providers.openbao.notes import Notes
 from leaseholder.providers.parts import Parts
 from leaseholder.providers.turns import Rank
@@ -50,14 +59,20 @@ class OpenBao:
             headers=headers,
             timeout=settings.read_timeout_seconds,
         )
-        self._ask = calls.Calls(self._http, self._tokens, settings, headers)
+        own = own_clock.OwnClock(self.now)
+        self._ask = calls.Calls(self._http, self._tokens, settings, headers, own)
         learned = limits.Limits(clock.monotonic)
-        self._keeping = keeping.Keeping(self._ask, learned, self.now)
-        self._minting = minting.Minting(self._ask, self._tokens, learned, self.now, self.revoke)
+        self._keeping = keeping.Keeping(self._ask, learned, own.now)
+        self._minting = minting.Minting(self._ask, self._tokens, learned, own, self.revoke)
 
     def now(self) -> datetime:
         """The server's clock: its last ``Date``, carried on by a clock that never jumps."""
         return self._http.clock.now()
+
+    @property
+    def has_time(self) -> bool:
+        """Whether an answer told the time."""
+        return self._http.clock.heard
 
     async def check(self) -> ports.Health:
         """Look whether the server serves, log in if need be, and whether rights are missing."""

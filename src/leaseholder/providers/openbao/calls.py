@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from leaseholder import errors, ports
 from leaseholder.providers import fresh, http, settings
-from leaseholder.providers.openbao import paths, refusals, session, tokens, wire
+from leaseholder.providers.openbao import own_clock, paths, refusals, session, tokens, wire
 from leaseholder.providers.turns import Rank
 from leaseholder.secrecy import Hidden
 
@@ -28,8 +28,10 @@ class Calls:
         known: tokens.Tokens,
         settings: settings.OpenBaoSettings,
         headers: Mapping[str, str],
+        clock: own_clock.OwnClock,
     ) -> None:
         self._http = connection
+        self._clock = clock
         self._session = session.Session(connection, known, headers, settings.read_timeout_seconds)
         self._settings = settings
         self._headers = headers
@@ -80,7 +82,7 @@ class Calls:
         answer = await fresh.asked(lambda: self._http.send(request, token))
         if answer.status == 403:
             raise refusals.denied(answer, paths.Right(paths.LOOKUP_SELF, "read"))
-        return _parsed(answer, wire.TokenAnswer).data
+        return self._dated(_parsed(answer, wire.TokenAnswer).data)
 
     async def mint(
         self, attempt: ports.Attempt, source: paths.Source, token: Hidden
@@ -111,7 +113,7 @@ class Calls:
         answer = await self._ask("inspect", paths.LOOKUP_ACCESSOR, body, rank=rank)
         if _is_gone(answer):
             return None
-        return _parsed(answer, wire.TokenAnswer).data
+        return self._dated(_parsed(answer, wire.TokenAnswer).data)
 
     async def lease(self, lease_id: str, *, rank: Rank = Rank.KEEP) -> wire.Lease | None:
         """A lease, None where there is none."""
@@ -122,6 +124,7 @@ class Calls:
         found = _parsed(answer, wire.LeaseAnswer).data
         if found.id != lease_id:
             raise refusals.bad_answer(answer, sent=False)
+        self._clock.learn(found.expire_time, found.ttl)
         return found
 
     async def renew_token(
@@ -155,6 +158,11 @@ class Calls:
         request = self._request("discard-login", "POST", paths.REVOKE_SELF, {}, rank=Rank.OWED)
         with contextlib.suppress(errors.ProviderError):
             await self._http.send(request, token)
+
+    def _dated(self, token: wire.Token) -> wire.Token:
+        """A token that was looked at just now: it tells the server's time."""
+        self._clock.learn(token.expire_time, token.ttl)
+        return token
 
     async def _ask(
         self,

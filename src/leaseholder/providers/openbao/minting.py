@@ -13,9 +13,18 @@ from typing import Final
 from pydantic import JsonValue
 
 from leaseholder import errors, ports
-from leaseholder.api import durations
+from leaseholder.api import base, durations
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.openbao import calls, keeping, limits, paths, refusals, tokens, wire
+from leaseholder.providers.openbao import (
+    calls,
+    keeping,
+    limits,
+    own_clock,
+    paths,
+    refusals,
+    tokens,
+    wire,
+)
 from leaseholder.providers.openbao.notes import Notes
 from leaseholder.secrecy import Credentials, Hidden
 
@@ -39,14 +48,14 @@ class Minting:
         ask: calls.Calls,
         known: tokens.Tokens,
         learned: limits.Limits,
-        now: Callable[[], datetime],
+        clock: own_clock.OwnClock,
         revoke: Callable[[ports.Lease], Awaitable[ports.Revocation]],
     ) -> None:
         self._ask = ask
         self._tokens = known
         self._limits = learned
-        self._keeping = keeping.Keeping(ask, learned, now)
-        self._now = now
+        self._keeping = keeping.Keeping(ask, learned, clock.now)
+        self._clock = clock
         self._revoke = revoke
         self._prepared: dict[str, _Prepared] = {}
 
@@ -87,14 +96,16 @@ class Minting:
         if prepared is None:
             sentence = "the login for this lease isn't at hand any more; the next try makes one"
             raise errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
-        before = self._now()
+        before = self._clock.now()
         try:
             leased = await self._read(attempt, source, prepared.token)
         except errors.ProviderError as error:
             if not (isinstance(error, errors.Unavailable) and error.sent):
                 await self._discard(prepared.token)
             raise
-        issued_at = max(before, self._now() - timedelta(seconds=1))
+        issued_at = max(before, self._clock.now() - timedelta(seconds=1))
+        if not self._clock.is_known:
+            issued_at = await self._issued_at(leased.lease_id) or issued_at
         notes = prepared.notes.but(
             lease_ends_at=issued_at + timedelta(seconds=leased.lease_duration),
             lease_renewable=leased.renewable,
@@ -117,7 +128,7 @@ class Minting:
 
     async def _forget_late(self) -> None:
         """End the logins whose reads never came."""
-        late = [name for name, one in self._prepared.items() if one.deadline <= self._now()]
+        late = [name for name, one in self._prepared.items() if one.deadline <= self._clock.date()]
         for name in late:
             await self._discard(self._prepared.pop(name).token)
 
@@ -142,6 +153,17 @@ class Minting:
         if not leased.lease_id:
             raise _no_lease(source)
         return leased
+
+    async def _issued_at(self, lease_id: str) -> datetime | None:
+        """The moment of issue by the server's own clock, where no token told its time.
+
+        None where the lease can't be seen: it may be too new for whoever answered.
+        """
+        try:
+            seen = await self._ask.lease(lease_id)
+        except errors.ProviderError:
+            return None
+        return base.whole_second(seen.issue_time) if seen is not None else None
 
     async def _settled(
         self, lease: ports.Lease, source: paths.Source, ttl: int | None

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from leaseholder import errors, ports
+from leaseholder import errors, ports, server_clock
 from leaseholder.api import durations
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import http, settings
@@ -59,6 +59,8 @@ class Phase:
             self._session.send, settings.list_timeout_seconds, clock.monotonic, self.now
         )
         self._afterwards = afterwards.Afterwards(self._again, settings.settle_seconds)
+        self._ahead = 0
+        """Seconds that leases' moments are ahead of ``Date``, as the last new one showed."""
         self._revoked: set[str] = set()
         """Leases whose revocation was answered, and that nobody has looked at since."""
         self._minting: weakref.WeakValueDictionary[str, asyncio.Lock] = (
@@ -68,6 +70,11 @@ class Phase:
     def now(self) -> datetime:
         """The provider's clock: its last ``Date``, carried on by a clock that never jumps."""
         return self._http.clock.now()
+
+    @property
+    def has_time(self) -> bool:
+        """Whether an answer told the time."""
+        return self._http.clock.heard
 
     async def check(self) -> ports.Health:
         """Look whether the provider answers and takes the token."""
@@ -114,6 +121,7 @@ class Phase:
         secret_id = str(notes["secretId"])
         lock = self._minting.setdefault(secret_id, asyncio.Lock())
         async with lock:
+            asked = self.now()
             answer = await self._session.send(self._mint(attempt, notes))
         if answer.status == 404:
             self._sources.forget(secret_id)
@@ -124,6 +132,7 @@ class Phase:
             raise refusals.bad_answer(answer, sent=True)
         fresh = found.root[0].lease
         self._owners.learn(fresh, ours=True)
+        self._ahead = server_clock.ahead(fresh.created_at, asked, self.now())
         return leases.minted(fresh, source=attempt.source, notes=notes)
 
     async def extend(self, lease: ports.Lease, until: datetime) -> ports.Lease:
@@ -198,7 +207,8 @@ class Phase:
             secret_id, attempt.source, "recover", attempt.attempt_id, rank=Rank.OWED
         )
         settle = self._settings.settle_seconds
-        fitting = await histories.active(listed, lambda one: leases.fits(one, attempt, settle))
+        made = leases.shifted(attempt, self._ahead)
+        fitting = await histories.active(listed, lambda one: leases.fits(one, made, settle))
         if not fitting:
             return ()
         owner = notes.get("owner") or await self._owners.known()

@@ -5,6 +5,7 @@ to be found again, the ttl is shortened by some seconds that come of the attempt
 owner and time this tells it from the others.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -36,6 +37,13 @@ def fingerprinted(attempt_id: str, ttl: int, least: int) -> int:
 def ended(lease: wire.Lease) -> bool:
     """Whether the server took the credentials back, whatever expiry it shows."""
     return lease.status.lower() in _ENDED or lease.revoked_at is not None
+
+
+def shifted(attempt: ports.Attempt, ahead: int) -> ports.Attempt:
+    """An attempt with its moments by the clock of its leases, which is ahead of ``Date``."""
+    more = timedelta(seconds=ahead)
+    began, deadline = attempt.started_at + more, attempt.deadline + more
+    return dataclasses.replace(attempt, started_at=began, deadline=deadline)
 
 
 def fits(lease: wire.Lease, attempt: ports.Attempt, settle: int) -> bool:
