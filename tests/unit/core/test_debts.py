@@ -308,3 +308,11 @@ def test_the_newest_lease_is_held_again_where_the_secret_still_shows_it() -> Non
     assert (step.status.state, step.status.revoke) == (State.HELD, None)
     newer = views.view(replaced, views.record(2), shows=replaced)
     assert debts.reinstated(newer) is None
+
+
+def test_a_lease_of_unknown_issue_is_shown_a_lag_after_its_attempt_began() -> None:
+    unclear = views.record(1, State.REVOKING, issued=None, revoke=Revocation(reason=Reason.UNCLEAR))
+    seen = views.view(unclear)
+    began = unclear.spec.started_at
+    assert debts.shows_from(seen, unclear) == began + timedelta(seconds=views.CAN.replica_lag)
+    assert debts.after_gone(seen, unclear) is not None
