@@ -48,12 +48,10 @@ async def told(site: sites.Site, name: str, *, sentence: str) -> None:
     for kind in ("Ready", "Stalled"):
         assert sentence in kube.condition(found, kind)["message"]
     assert kube.condition(found, "Stalled")["status"] == "True"
-    events = [
-        one["reason"]
-        for one in await site.client.list("Event", site.namespace)
-        if one["involvedObject"]["name"] == name
-    ]
-    assert "PermissionDenied" in events
+    async with asyncio.timeout(60):  # an event goes out beside the status
+        async for event in site.client.watch("Event", site.namespace):
+            if event["involvedObject"]["name"] == name and event["reason"] == "PermissionDenied":
+                return
 
 
 async def test_without_the_right_to_secrets_each_lease_says_which_role_to_bind(
@@ -78,7 +76,8 @@ async def test_without_the_right_to_secrets_each_lease_says_which_role_to_bind(
     assert await site.logs_in("before")
     assert await site.logs_in("during")
     text = await asyncio.to_thread(site.operator.log.read_text, encoding="utf-8")
-    assert 1 <= text.count("step failed namespace=rights name=during") <= 2
+    # A line for each trouble: to list and to get are two, and may take turns.
+    assert 1 <= text.count("step failed namespace=rights name=during") <= 4
     assert text.count("WARNING not ready namespace=rights name=during") == 1
 
 
