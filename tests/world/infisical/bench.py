@@ -15,7 +15,7 @@ from tests.world.infisical import emulator as emulators
 API: Final = "/api/v1"
 LEASES: Final = f"{API}/dynamic-secrets/leases"
 LOGIN: Final = f"{API}/auth/universal-auth/login"
-PATIENCE: Final = 60
+PATIENCE: Final = 60.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

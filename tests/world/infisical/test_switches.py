@@ -176,7 +176,7 @@ async def test_revoking_at_once_is_paid_once(sql_bench: benches.Bench) -> None:
 
 
 async def test_a_thousand_leases_are_made_in_no_time(sql_bench: benches.Bench) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(15):
         async with asyncio.TaskGroup() as group:
             made = [group.create_task(sql_bench.create()) for _ in range(1000)]
     assert {task.result().status for task in made} == {200}
