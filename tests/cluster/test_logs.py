@@ -151,7 +151,7 @@ async def test_an_outage_of_many_leases_makes_two_lines(site: sites.Site) -> Non
     names = [f"many-{number}" for number in range(6)]
     for name in names:
         await site.lease(name, ttl="60s", renewal={"afterPercent": 5})
-    await asyncio.gather(*(site.ready(name) for name in names))
+    await asyncio.gather(*(line(site, "ready", timeout=90, name=name) for name in names))
     before = len(lines(site))
     rule = faults.answer(503)
     try:

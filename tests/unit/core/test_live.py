@@ -519,3 +519,15 @@ def test_an_extension_that_just_failed_is_told_before_it_is_tried_again() -> Non
     assert isinstance(decide(told), Extend)
     gone = replace(told, memory=replace(told.memory, failure=views.FAILURE))
     assert isinstance(decide(gone), Report)
+
+
+def test_a_lease_in_hand_that_cant_be_delivered_is_looked_at_when_it_ends() -> None:
+    fresh = views.record(expires=30)
+    told = views.told(views.view(fresh, memory=views.in_hand(fresh)))
+    retry = Retry(failures=5, next_at=views.at(600), reason=Reason.UNAVAILABLE)
+    status = views.wanted(told).status.model_copy(update={"retry": retry})
+    waiting = views.told(views.tell(told, status))
+    assert decide(waiting) == Idle(views.at(30))
+    over = decide(views.later(waiting, 30))
+    assert isinstance(over, Move)
+    assert over.status.state is State.REVOKING
