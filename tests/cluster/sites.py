@@ -33,6 +33,8 @@ class Site:
     """Where leases come from, if not from the world's Infisical."""
     serves: str = ""
     """The namespaces that the operator serves; empty: this one."""
+    shared: set[str] = dataclasses.field(default_factory=set)
+    """ClusterLeaseProviders that were applied: other sites' operators would look at them, too."""
 
     async def provider(
         self,
@@ -46,6 +48,8 @@ class Site:
         metadata = {"name": name}
         if kind == "LeaseProvider":
             metadata["namespace"] = self.namespace
+        else:
+            self.shared.add(name)
         infisical_ = {"url": self.world.provider_url, "auth": auth or self.universal_auth()}
         ca = self.world.provider_ca_file
         trust = {"caBundle": ca.read_text(encoding="utf-8")} if ca is not None else {}
@@ -332,3 +336,5 @@ async def _bare(
             yield opened
         finally:
             opened.operator.stop()
+            for shared in opened.shared:
+                await client.delete("ClusterLeaseProvider", shared)

@@ -76,6 +76,7 @@ async def test_without_the_right_to_secrets_each_lease_says_which_role_to_bind(
     assert await site.logs_in("before")
     assert await site.logs_in("during")
     text = await asyncio.to_thread(site.operator.log.read_text, encoding="utf-8")
+    assert text.count("step failed namespace=rights name=during") == 1
     assert text.count("WARNING not ready namespace=rights name=during") == 1
 
 

@@ -64,11 +64,13 @@ class Observer:
         dl = await self.cluster.dynamic_lease(holder.namespace, holder.name)
         namesake = dl if dl is not None and dl.metadata.uid != holder.uid else None
         dl = None if namesake is not None else dl
-        listed, labelled, found = await asyncio.gather(
-            self.records.of(holder.uid),
-            self.cluster.secrets_of(holder.namespace, holder.uid),
-            self._target(dl or namesake, holder),
-        )
+        of_uid = asyncio.create_task(self.records.of(holder.uid))
+        by_label = asyncio.create_task(self.cluster.secrets_of(holder.namespace, holder.uid))
+        by_name = asyncio.create_task(self._target(dl or namesake, holder))
+        # Of several refusals always the same one is raised: a sentence that changed from look to
+        # look would be logged anew each time.
+        await asyncio.gather(of_uid, by_label, by_name, return_exceptions=True)
+        listed, labelled, found = of_uid.result(), by_label.result(), by_name.result()
         records = tuple(r for r in listed if self._is_of(r, holder))
         target = found if dl is not None else None
         contested = await self._contested(dl, target, records)

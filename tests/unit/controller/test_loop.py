@@ -6,8 +6,8 @@ import logging
 import pytest
 
 from leaseholder import errors
-from leaseholder.api import lease, names
-from leaseholder.api.conditions import Reason
+from leaseholder.api import conditions, lease, names
+from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.record import Holder
 from leaseholder.controller import loop
 from leaseholder.core import queue
@@ -103,6 +103,27 @@ async def test_back_off_holds_against_hints_and_yields_to_a_poke() -> None:
         assert world.count("issue") == 2
         await world.passed(after=10)
     assert (world.count("issue"), world.ready) == (3, "Ready")
+
+
+@pytest.mark.parametrize("pauses", [0, 3])
+async def test_of_two_refusals_at_once_always_the_same_one_is_told(pauses: int) -> None:
+    world = World()
+
+    async def no_list() -> None:
+        for _ in range(pauses):
+            await asyncio.sleep(0)
+        raise errors.Refused(Reason.DENIED, "no right to list secrets")
+
+    def told() -> str:
+        found = conditions.find(world.dl.status.conditions, ConditionType.READY)
+        return found.message if found is not None else ""
+
+    world.cluster.before("list secrets", no_list)
+    world.cluster.before("get secret", errors.Refused(Reason.DENIED, "no right to get secrets"))
+    async with world.running() as controller:
+        await controller.offer(world.holder)
+        await world.trace.until(lambda: "no right" in told())
+        assert told() == "no right to list secrets"
 
 
 async def test_of_those_that_are_due_the_lease_that_ends_first_is_looked_at_first() -> None:
