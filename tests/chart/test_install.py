@@ -91,7 +91,7 @@ async def installed(
                 await site.provider()
                 yield Installed(chart, site)
             finally:
-                running.stop()
+                site.operator.stop()
 
 
 def _environment(deployment: kube.Object | None) -> dict[str, str]:
