@@ -43,14 +43,14 @@ async def test_edited_data_is_told_before_it_is_healed_and_the_old_login_lasts_t
 ) -> None:
     old = await _held(site, "edited", rotation=OVERLAP)
     minted = len(await site.all_minted())
-    waits = _provider(site).hang(method="POST", path=MINT)
+    slow = _provider(site).latency(5.0, method="POST", path=MINT)
     await _edit(site, "edited")
     told = await site.until("edited", _is_not_ready, what="it is told", timeout=NOTICED)
     assert kube.condition(told, "Ready")["reason"] == "SecretChanged"
     assert (await site.credentials("edited"))["DB_PASSWORD"] == "edited"
     assert site.lets_in(old)
-    _provider(site).remove(waits)
     await site.ready("edited")
+    _provider(site).remove(slow)
     assert await site.logs_in("edited")
     assert site.lets_in(old)
     await site.until("edited", lambda _: not site.lets_in(old), what="the old login is dead")
@@ -60,13 +60,13 @@ async def test_edited_data_is_told_before_it_is_healed_and_the_old_login_lasts_t
 
 async def test_a_deleted_secret_is_told_before_it_is_there_again(site: sites.Site) -> None:
     old = await _held(site, "deleted", rotation=OVERLAP)
-    waits = _provider(site).hang(method="POST", path=MINT)
+    slow = _provider(site).latency(5.0, method="POST", path=MINT)
     await site.client.delete("Secret", "deleted", site.namespace)
     told = await site.until("deleted", _is_not_ready, what="it is told", timeout=NOTICED)
     assert kube.condition(told, "Ready")["reason"] == "SecretChanged"
     assert site.lets_in(old)
-    _provider(site).remove(waits)
     await site.ready("deleted")
+    _provider(site).remove(slow)
     assert await site.logs_in("deleted")
     await site.until("deleted", lambda _: not site.lets_in(old), what="the old login is dead")
 

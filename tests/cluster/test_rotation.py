@@ -143,14 +143,14 @@ async def test_on_one_slot_the_old_lease_is_gone_and_told_before_the_next_is_min
     await site.lease("shared", source="ldap-static", ttl="1h")
     first = await site.ready("shared")
     old = await site.credentials("shared")
-    waits = _provider(site).hang(method="POST", path=MINT)
+    slow = _provider(site).latency(8.0, method="POST", path=MINT)
     await _annotate(site, "shared", rotate="now")
     await site.until("shared", lambda now: not kube.is_ready(now), what="Ready is False")
     await _until(lambda: _is_over(site, first), "the old lease is revoked")
     assert not await site.admin.check(old)
     assert len(await site.minted("ldap-static")) == 1
-    _provider(site).remove(waits)
     second = await site.ready("shared")
+    _provider(site).remove(slow)
     assert _id(second) != _id(first)
     assert await site.admin.check(await site.credentials("shared"))
     assert len(await site.minted("ldap-static")) == 2
