@@ -25,7 +25,7 @@ from leaseholder.api.record import (
 from leaseholder.controller import supplies
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.recorded import Recorded
-from leaseholder.core import arrival, contents, ends, marks
+from leaseholder.core import arrival, contents, ends, marks, slots
 from leaseholder.core.steps import Acquire
 from leaseholder.core.view import Failure, Memory, Supply, View
 
@@ -69,7 +69,8 @@ class Acquirer:
         posted = await self.records.create(
             view.holder, step.number, spec, RecordStatus(state=State.ATTEMPT)
         )
-        if not await self._stands(view, dl, posted):
+        can = adapter.capabilities(posted.handle)
+        if not await self._stands(view, dl, posted, can):
             await self.records.delete(posted)
             return
         asked = adapter.now()
@@ -157,14 +158,21 @@ class Acquirer:
             }
         )
 
-    async def _stands(self, view: View, dl: DynamicLease, posted: LeaseRecord) -> bool:
+    async def _stands(
+        self, view: View, dl: DynamicLease, posted: LeaseRecord, can: ports.Capabilities
+    ) -> bool:
         """Whether what was observed still holds, now that the record is on the ledger.
 
         Raises:
             errors.ClusterError: it can't be seen. Nothing was sent, so the record goes again.
         """
         try:
-            return not await self._overtaken(view, posted) and await self._wanted(view, dl)
+            if await self._overtaken(view, posted) or not await self._wanted(view, dl):
+                return False
+            if can.slots == "Many":
+                return True
+            rivals = await self.cluster.records_of_slot(posted.spec.slot)
+            return not slots.taken_since(view, posted, rivals)
         except errors.ClusterError:
             await self.records.delete(posted)
             raise

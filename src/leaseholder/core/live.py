@@ -13,7 +13,7 @@ from leaseholder.api import conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord, Revocation, State, number_of
-from leaseholder.core import debts, drift, plan, project, proof, rollout, schedule
+from leaseholder.core import debts, drift, plan, project, proof, rollout, schedule, slots
 from leaseholder.core.steps import (
     Acquire,
     DeleteSecret,
@@ -160,7 +160,7 @@ def _acquire(view: View, lease: DynamicLease) -> Step | None:
     if plan.blocked_until(view, lease) is not None:
         return None
     same = [r for r in view.records if r.spec.slot == view.supply.slot]
-    shared = [r for r in same if plan.one_slot(view, r) and r.state != State.ABANDONED]
+    shared = [r for r in same if slots.one_slot(view, r) and r.state != State.ABANDONED]
     if shared:
         return _vacate(view, lease, shared)
     number, restarts = _next_number(view, lease), rollout.replaces(view, lease)

@@ -10,7 +10,7 @@ from leaseholder.api import durations, names, reserved
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, Retry
 from leaseholder.api.record import LeaseRecord, State
-from leaseholder.core import contents, drift, ends, schedule
+from leaseholder.core import contents, drift, ends, schedule, slots
 from leaseholder.core.view import Failure, View
 
 MOST_LIVE: Final = 5
@@ -191,12 +191,6 @@ def _unhandled(lease: DynamicLease, annotation: str, handled: str | None) -> str
     return nonce if handled is not None and nonce != handled else ""
 
 
-def one_slot(view: View, record: LeaseRecord) -> bool:
-    """Whether a newer lease on the same slot kills this one."""
-    can = view.capabilities.get(record.name)
-    return can is not None and can.slots == "One"
-
-
 def _reserved(lease: DynamicLease) -> Failure | None:
     """What an older CRD let through and this version writes into no Secret."""
     target = lease.spec.target
@@ -235,7 +229,7 @@ def obstacle(view: View, lease: DynamicLease) -> Failure | None:
         return broken
     if view.supply_failure is not None:
         return view.supply_failure
-    taken = _slot_holder(view)
+    taken = slots.holder_of(view)
     if taken is not None:
         holder = taken.spec.for_
         return Failure(
@@ -276,15 +270,6 @@ def template_fault(view: View, lease: DynamicLease) -> Failure | None:
     if wrong is None:
         return None
     return Failure(reason=wrong.reason, sentence=wrong.sentence, permanent=True)
-
-
-def _slot_holder(view: View) -> LeaseRecord | None:
-    """A record of another DynamicLease whose lease a mint from this source would kill."""
-    for rival in view.rivals:
-        over = rival.state is State.REVOKING and view.expired(rival)
-        if one_slot(view, rival) and rival.state is not State.ABANDONED and not over:
-            return rival
-    return None
 
 
 def needs_room(view: View, lease: DynamicLease) -> bool:

@@ -11,7 +11,7 @@ from leaseholder.api import base, durations, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord, State
-from leaseholder.core import debts, live, plan, project, rollout, schedule
+from leaseholder.core import debts, live, project, rollout, schedule, slots
 from leaseholder.core.steps import DeleteSecret, Disown, Drop, Idle, Look, Release, Step
 from leaseholder.core.view import View
 
@@ -73,7 +73,7 @@ def _in_use(view: View, namesake: DynamicLease) -> bool:
 
 def _may_live(view: View, record: LeaseRecord) -> bool:
     """Whether workloads may use the lease; past its known end if it may have been extended."""
-    if plan.one_slot(view, record):
+    if slots.one_slot(view, record):
         return False
     return not view.expired(record) or _unasked(view, record)
 

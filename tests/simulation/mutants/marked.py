@@ -7,7 +7,7 @@ from leaseholder import ports
 from leaseholder.api import base, lease, names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import acquire, observe, pay
-from leaseholder.core import debts, live, plan, retire, steps
+from leaseholder.core import debts, live, plan, retire, slots, steps
 from leaseholder.core.view import View
 from tests.simulation.mutants.registry import ONE_SLOT, Patch, swap, switched_off
 from tests.unit.controller import wire
@@ -151,7 +151,7 @@ def nonce_by_status_alone() -> list[Patch]:
     kinds=ONE_SLOT,
 )
 def slot_not_vacated() -> list[Patch]:
-    return [swap(plan, "one_slot", lambda view, known: False)]
+    return [swap(slots, "one_slot", lambda view, known: False)]
 
 
 @switched_off(
@@ -160,13 +160,13 @@ def slot_not_vacated() -> list[Patch]:
     kinds=ONE_SLOT,
 )
 def superseded_left_on_the_slot() -> list[Patch]:
-    honest = plan.one_slot
+    honest = slots.one_slot
 
     def one_slot(view: View, known: record.LeaseRecord) -> bool:
         owing = known.state in (record.State.SUPERSEDED, record.State.REVOKING)
         return honest(view, known) and not owing
 
-    return [swap(plan, "one_slot", one_slot)]
+    return [swap(slots, "one_slot", one_slot)]
 
 
 # -- revoke
