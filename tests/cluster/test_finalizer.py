@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 
 from tests.cluster import sites
-from tests.world import kube
+from tests.world import kube, processes
 from tests.world import world as worlds
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -102,6 +102,63 @@ async def test_those_made_and_deleted_while_no_operator_ran_are_looked_at(
     for name in made:
         assert len(await site.records(name)) == 1
         await _revoked(site, name)
+
+
+async def test_what_others_keep_is_not_ready_over_a_lease_that_is_gone(site: sites.Site) -> None:
+    await site.lease("kept", ttl="1h")
+    await site.ready("kept")
+    values = await site.credentials("kept")
+    other = "example.com/other"
+    await _keep(site, "kept", [FINALIZER, other])
+    await site.delete("kept")
+    found = await site.until("kept", lambda one: not kube.is_ready(one), what="not ready")
+    assert kube.condition(found, "Ready")["reason"] == "Deleting"
+    left = await site.until("kept", lambda one: not _is_protected(one), what="let go")
+    assert left["metadata"]["finalizers"] == [other]
+    assert not kube.is_ready(left)
+    assert not site.lets_in(values)
+    assert await site.credentials("kept") == {}
+    await _keep(site, "kept", [])
+    await site.gone("kept")
+
+
+async def test_a_deletion_that_searches_for_a_lost_issue_says_so_and_is_not_ready(
+    site: sites.Site,
+) -> None:
+    await site.lease("searching", ttl="1h")
+    held = (await site.ready("searching"))["status"]["lease"]["id"]
+    faults = site.world.provider_faults
+    assert faults is not None
+    lost = faults.faults.reset_after_commit(method="POST", path="/leases$", times=1)
+    change: kube.Object = {"metadata": {"annotations": {"leaseholder.dev/rotate": "1"}}}
+    await site.client.patch("DynamicLease", "searching", site.namespace, change)
+
+    async def unclear() -> bool:
+        return any(_is_unclear(one) for one in await site.records("searching"))
+
+    await processes.wait_until_async(unclear, timeout=60, what="an issue whose answer is lost")
+    assert faults.faults.counters().applied[lost] == 1
+    await site.delete("searching")
+    found = await site.until("searching", lambda one: not kube.is_ready(one), what="not ready")
+    ready, pending = (kube.condition(found, one) for one in ("Ready", "RevocationPending"))
+    assert (ready["status"], ready["reason"]) == ("False", "Deleting")
+    assert "its lease is searched for first" in pending["message"]
+    assert "15m (deletion.timeout) at most" in pending["message"]
+    seen = await site.leases(held)
+    assert seen is None or not seen.alive
+    await site.gone("searching")
+    assert not [one for one in await site.minted("orders-db") if one.alive]
+
+
+async def _keep(site: sites.Site, name: str, finalizers: list[str]) -> None:
+    """Write the finalizers of a DynamicLease."""
+    change: kube.Object = {"metadata": {"finalizers": finalizers}}
+    await site.client.patch("DynamicLease", name, site.namespace, change)
+
+
+def _is_unclear(record: kube.Object) -> bool:
+    status = record["status"]
+    return status["state"] == "Revoking" and not status.get("leaseId")
 
 
 def _is_protected(found: kube.Object | None) -> bool:

@@ -391,9 +391,10 @@ class KubernetesCluster:
     async def _patch_status(
         self, kind: places.Resource, meta: base.ObjectMeta, old: base.Model, new: base.Model
     ) -> None:
+        stored = self.known[kind.plural].get(meta.namespace, meta.name) or {}
         body = {
             "metadata": patches.guard(meta.uid, meta.resource_version),
-            "status": patches.replace(old.dump(), new.dump()),
+            "status": patches.replace(old.dump(), new.dump(), stored.get("status")),
         }
         await self._patch_known(kind, meta, body, "status")
 

@@ -1,6 +1,9 @@
 """JSON merge patches (RFC 7386) that replace what they name, and objects read with the models.
 
 A merge patch leaves alone what it doesn't mention, so what is to go has to be named with null.
+
+What is stored may be a newer version's, which was rolled back: fields that this one doesn't know
+are left alone, wherever they stand. Users are refused unknown fields by the schema.
 """
 
 from collections.abc import Mapping
@@ -17,16 +20,32 @@ _MOST_PLACES: Final = 10
 _LONGEST_PLACE: Final = 200
 
 
-def replace(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The patch that turns ``old`` into ``new``: nested, lists whole, null for what goes."""
+def replace(old: Mapping[str, Any], new: Mapping[str, Any], stored: Any = None) -> dict[str, Any]:
+    """The patch that turns ``old`` into ``new``: nested, lists whole, null for what goes.
+
+    ``stored`` is ``old`` as the API server has it, with what we don't know: objects in lists whose
+    known fields stay keep the others.
+    """
+    there = stored if isinstance(stored, Mapping) else {}
     patch: dict[str, Any] = {key: None for key in old if key not in new}
     for key, value in new.items():
         before = old.get(key)
         if isinstance(value, Mapping):
-            patch[key] = replace(before if isinstance(before, Mapping) else {}, value)
+            known = before if isinstance(before, Mapping) else {}
+            patch[key] = replace(known, value, there.get(key))
+        elif isinstance(value, list):
+            patch[key] = [_as_stored(one, there.get(key)) for one in value]
         else:
             patch[key] = value
     return patch
+
+
+def _as_stored(entry: Any, stored: Any) -> Any:
+    """An entry of a list, with the unknown fields of the stored one that says the same."""
+    if not isinstance(entry, dict) or not isinstance(stored, list):
+        return entry
+    same = (one for one in stored if isinstance(one, dict) and entry.items() <= one.items())
+    return next(same, entry)
 
 
 def guard(uid: str, resource_version: str) -> dict[str, Any]:
@@ -50,13 +69,13 @@ def writing(*, dry_run: bool = False) -> dict[str, str]:
 
 
 def read(model: type[Kind], body: Mapping[str, Any]) -> Kind:
-    """``body`` as ``model``.
+    """``body`` as ``model``, without fields that it doesn't know.
 
     Raises:
         Unreadable: it can't be read; the sentence names the fields, never their values.
     """
     try:
-        return model.model_validate(body)
+        return model.model_validate(body, extra="ignore")
     except pydantic.ValidationError as error:
         found = {_place(e["loc"]) for e in error.errors(include_input=False)}
         where = f"see {', '.join(sorted(found)[:_MOST_PLACES])}"

@@ -303,6 +303,7 @@ class Performer:
             move = debts.owe(view, record, Reason.GONE)
             await self.payer.write(view, record, move.status)
             await self._emit(view.lease, proof.failed(view, record))
+            view.memory.poked = True  # the back-off was for a lease that might still live
         elif tell:
             view.memory.poked = False
             view.memory.failure = Failure(

@@ -25,6 +25,9 @@ from leaseholder.core import caches, secret_data, templates
 from leaseholder.secrecy import Credentials
 
 _SEAL_LENGTH: Final = 32
+_SEALED: Final = frozenset({"own", "rendered", "hidden", "template", "labels", "annotations"})
+"""What of a note is under the seal, for good: with a further field, each Secret of an older version
+would count as changed, and get a new lease."""
 _MOST_NOTES: Final = 4 * 2**20
 _MOST_TEMPLATES: Final = 8 * 2**20
 """Bytes of notes that were read, and of templates that were compiled."""
@@ -54,7 +57,7 @@ class Contents(base.Model):
     annotations: _Names = ()
     """The template's annotations."""
     seal: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
-    """Seal of the data and of all of this."""
+    """Seal of the data and of the fields above."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -273,7 +276,7 @@ def _sealed(
     place: tuple[str, str], record: LeaseRecord, contents: Contents, values: Mapping[str, str]
 ) -> str:
     """The seal of what the Secret of that namespace and name holds: a copy's isn't proven by it."""
-    note = {**contents.dump(), "seal": None}
+    note = {**contents.model_dump(mode="json", include={*_SEALED}), "seal": None}
     lease = record.name, record.status.lease_id
     text = json.dumps([place, lease, note, values], sort_keys=True, separators=(",", ":"))
     key = record.spec.attempt_id.encode()

@@ -250,7 +250,9 @@ def _conditions(
     waiting, why = _waiting(view, dl, trouble)
     synced = held is not None and not view.edited(held)
     ready, ready_reason, ready_message = (
-        _readiness(view, held, trouble) if held is not None and synced else (False, waiting, why)
+        _readiness(view, held, trouble)
+        if held is not None and synced and not dl.deleting
+        else (False, waiting, why)
     )
     owed, owed_reason, owed_message = _owed(view)
     stalled = trouble is not None and trouble.permanent
@@ -357,6 +359,17 @@ def _until(moment: datetime | None) -> str:
     return base.render_moment(moment) if moment is not None else "an unknown moment"
 
 
+def _awaited(view: View) -> str:
+    """What a deletion waits for, and for how long at most; empty where it waits for nothing."""
+    dl, owing = view.lease, view.in_state(State.REVOKING)
+    if dl is None or not dl.deleting or names.FINALIZER not in dl.metadata.finalizers or not owing:
+        return ""
+    lost = any(not record.status.lease_id for record in owing)
+    search = "; the answer to an issue was lost, so its lease is searched for first"
+    most = f"; the deletion waits for that, {dl.spec.deletion.timeout} (deletion.timeout) at most"
+    return f"{search if lost else ''}{most}"
+
+
 def _owed(view: View) -> tuple[bool, Reason, str]:
     """What is still to be revoked; a replaced lease that lives out its overlap isn't owed yet."""
     owing = view.in_state(State.REVOKING, State.ABANDONED)
@@ -372,7 +385,7 @@ def _owed(view: View) -> tuple[bool, Reason, str]:
     )
     reason = conditions.reason_of(last) if last else Reason.OWED
     word = "lease is" if len(owing) == 1 else "leases are"
-    message = f"{len(owing)} {word} still to be revoked"
+    message = f"{len(owing)} {word} still to be revoked{_awaited(view)}"
     given_up = [r.name for r in owing if r.state == State.ABANDONED]
     if not given_up:
         return True, reason, message

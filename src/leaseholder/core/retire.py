@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from leaseholder import ports
-from leaseholder.api import base, durations, names
-from leaseholder.api.conditions import Reason
+from leaseholder.api import base, conditions, durations, names
+from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord, State
 from leaseholder.core import debts, live, project, rollout, schedule, slots
@@ -25,13 +25,15 @@ REREAD = timedelta(seconds=10)
 def deleting(view: View, lease: DynamicLease) -> Step:
     """The one thing to do next for a DynamicLease with a deletionTimestamp."""
     if names.FINALIZER not in lease.metadata.finalizers:
-        return _settle(view) or Idle(debts.wake(view))
+        return _settle(view) or _retract(view, lease) or Idle(debts.wake(view))
     orphans = lease.spec.deletion.policy == "Orphan"
     if _wedged(view, lease) and (view.terminating or not orphans):
         return _release(view)
     orphan = _orphan(view) if orphans else None
     step = orphan or _settle(view) or _tell(view, lease)
-    return step or (_release(view) if _may_release(view, lease) else _wait(view))
+    if step is not None or _may_release(view, lease):
+        return step or _release(view)
+    return _retract(view, lease) or _wait(view)
 
 
 def vanished(view: View) -> Step:
@@ -125,6 +127,18 @@ def _orphan(view: View) -> Step | None:
 def _tell(view: View, lease: DynamicLease) -> Step | None:
     """A revocation that didn't succeed at once is told."""
     if not any(r.status.revoke and r.status.revoke.attempts for r in view.records):
+        return None
+    return project.report(view, lease)
+
+
+def _retract(view: View, lease: DynamicLease) -> Step | None:
+    """What status says of the time before the deletion is taken back before a wait.
+
+    For a search, a next try, or for somebody else's finalizer. Where nothing is waited for the
+    DynamicLease is gone at once, and a write is saved.
+    """
+    ready = conditions.find(lease.status.conditions, ConditionType.READY)
+    if ready is None or ready.reason == Reason.DELETING:
         return None
     return project.report(view, lease)
 

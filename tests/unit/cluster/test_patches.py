@@ -1,4 +1,9 @@
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from leaseholder import errors
 from leaseholder.api import lease
@@ -74,3 +79,88 @@ def test_a_forged_status_with_an_odd_moment_can_be_read(moment: str) -> None:
     body = {"metadata": {"name": "orders"}, "spec": spec, "status": status}
     found = patches.read(lease.DynamicLease, body).status
     assert lease.DynamicLeaseStatus.model_validate(found.dump()) == found
+
+
+_STATUS = lease.DynamicLeaseStatus.model_validate(
+    {
+        "observedGeneration": 1,
+        "conditions": [
+            {
+                "type": kind,
+                "status": "True",
+                "reason": "x",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }
+            for kind in ("Ready", "LeaseHeld")
+        ],
+        "retry": {"failures": 1, "nextAt": "2026-01-01T00:00:00Z", "reason": "x"},
+        "handled": {"rotate": "1"},
+        "target": {"secretName": "orders", "keys": ["A"]},
+    }
+)
+_BODY: dict[str, Any] = {
+    "metadata": {"name": "orders", "namespace": "shop"},
+    "spec": {
+        "providerRef": {"name": "infisical"},
+        "infisical": {"projectSlug": "p", "environmentSlug": "e", "dynamicSecretName": "d"},
+        "rotation": {"restartTargets": [{"kind": "Deployment", "name": "orders"}]},
+        "target": {"template": {"metadata": {"labels": {}}, "data": {"A": "b"}}},
+    },
+    "status": _STATUS.dump(),
+}
+_FREE = ("labels", "data", "metadata")
+"""Below these no field is unknown, or it isn't ours."""
+_UNKNOWN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+
+
+def _with(value: Any, draw: st.DataObject) -> Any:
+    """The same, with a field that nobody knows in some of its objects."""
+    if isinstance(value, list):
+        return [_with(one, draw) for one in value]
+    if not isinstance(value, dict):
+        return value
+    inner = {k: one if k in _FREE else _with(one, draw) for k, one in value.items()}
+    return {**inner, "later": draw.draw(_UNKNOWN)} if draw.draw(st.booleans()) else inner
+
+
+def _merged(stored: Any, patch: Any) -> Any:
+    """What an API server makes of a merge patch (RFC 7386)."""
+    if not isinstance(patch, Mapping):
+        return patch
+    found = dict(stored) if isinstance(stored, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            found.pop(key, None)
+        else:
+            found[key] = _merged(found.get(key), value)
+    return found
+
+
+@given(st.data())
+def test_fields_that_a_newer_version_stored_are_no_matter_to_who_reads(data: st.DataObject) -> None:
+    stored = _with(_BODY, data)
+    assert patches.read(lease.DynamicLease, stored) == patches.read(lease.DynamicLease, _BODY)
+
+
+@given(st.data())
+def test_a_write_loses_nothing_unknown_but_within_what_it_says_anew(data: st.DataObject) -> None:
+    stored = _with(_BODY, data)
+    known = patches.read(lease.DynamicLease, stored).status
+    second = known.conditions[1].model_copy(update={"reason": "y"})
+    changes = {"conditions": (known.conditions[0], second), "observed_generation": 2, "retry": None}
+    new = known.model_copy(update=changes)
+    there = stored["status"]
+    written = _merged(there, patches.replace(known.dump(), new.dump(), there))
+    conditions = [there["conditions"][0], second.dump()]
+    wanted = {**there, "conditions": conditions, "observedGeneration": 2}
+    del wanted["retry"]
+    assert written == wanted
+
+
+@pytest.mark.parametrize("stored", [None, [], {"a": None}, {"a": {}}, {"a": [1, {"c": 1}, "x"]}])
+def test_of_what_is_stored_otherwise_nothing_is_taken(stored: object) -> None:
+    assert patches.replace({}, {"a": [{"b": 1}]}, stored) == {"a": [{"b": 1}]}

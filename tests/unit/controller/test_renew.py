@@ -91,6 +91,22 @@ async def test_a_lease_that_is_gone_when_it_is_extended_is_believed_at_the_secon
     assert world.records == [("Held", "lease-2")]
 
 
+async def test_the_back_off_of_an_outage_does_not_hold_the_issue_after_it_back() -> None:
+    world = World()
+    await world.settle()
+    for _ in range(8):
+        world.provider.before("extend", away())
+        await world.settle(after=DUE if world.ready == "Ready" else 60)
+    assert world.dl.status.retry is not None
+    assert world.dl.status.retry.failures >= 5
+    world.provider.live.clear()
+    await world.settle(after=60)
+    assert (world.ready, world.count("issue")) == ("LeaseGone", 1)
+    await world.settle(after=6)
+    assert world.secret == "lease-2"
+    assert world.ready == "Ready"
+
+
 async def test_a_lease_that_the_provider_shows_to_be_over_is_replaced_at_once() -> None:
     world = World()
     await world.settle()

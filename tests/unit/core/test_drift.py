@@ -47,6 +47,30 @@ def test_a_note_with_a_seal_that_is_none_is_no_note(seal: str) -> None:
     assert contents.noted(replace(views.secret(), annotations={names.CONTENTS: note})) is None
 
 
+def test_a_note_of_a_version_that_notes_more_still_proves_the_data() -> None:
+    filling = contents.filled(views.lease(), RECORD, {"A": "x"})
+    note = {**json.loads(filling.contents.text()), "addedLater": ["A"]}
+    marked = {names.CONTENTS: json.dumps(note)}
+    whole = replace(views.secret(), values=filling.values, annotations=marked)
+    read = contents.noted(whole)
+    assert read == filling.contents
+    assert contents.holds(whole, RECORD, read)
+
+
+class _Newer(contents.Contents):
+    """A note with a field that a later version may have."""
+
+    added_later: tuple[str, ...] = ("A",)
+
+
+def test_a_seal_is_the_same_whatever_fields_notes_get_and_in_every_version() -> None:
+    filling = contents.filled(views.lease(), RECORD, {"A": "x"})
+    whole = replace(views.secret(), values=filling.values)
+    assert contents.holds(whole, RECORD, _Newer.model_validate(filling.contents.dump()))
+    # With another one, an upgrade would replace the lease in every Secret.
+    assert filling.contents.seal == "3f300c55d18982c2337572b6874fc1ac"
+
+
 @given(VALUES)
 def test_a_seal_is_worth_nothing_for_another_record(values: dict[str, str]) -> None:
     filling = contents.filled(views.lease(), RECORD, values)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from leaseholder.api.conditions import Condition, ConditionType, Reason
+from leaseholder.api.conditions import Condition, ConditionType, Reason, find
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, LeaseStatus
 from leaseholder.api.record import State
 from leaseholder.core import debts
@@ -90,6 +90,68 @@ def test_a_revocation_that_did_not_succeed_at_once_is_told_once() -> None:
     assert (ready.status, ready.reason) == ("False", Reason.DELETING)
     assert [note.reason for note in step.notes] == [Reason.AUTH_GONE]
     assert decide(views.tell(seen, step.status)) == Idle(views.at(9))
+
+
+READY = DynamicLeaseStatus(
+    conditions=(
+        Condition(type="Ready", status="True", reason="Ready", last_transition_time=views.NOW),
+    )
+)
+
+
+def test_before_a_wait_status_says_what_the_deletion_waits_for() -> None:
+    lost = views.attempt(state=State.REVOKING)
+    dl = views.lease(deleted_at=views.NOW, status=READY)
+    memory = Memory(sighted={lost.name: 1000.0})
+    seen = views.view(lost, dl=dl, memory=memory)
+    step = decide(seen)
+    assert isinstance(step, Report)
+    ready = find(step.status.conditions, ConditionType.READY)
+    pending = find(step.status.conditions, ConditionType.REVOCATION_PENDING)
+    assert ready is not None
+    assert pending is not None
+    assert (ready.status, ready.reason) == ("False", Reason.DELETING)
+    assert pending.message == (
+        "1 lease is still to be revoked; the answer to an issue was lost, so its lease is "
+        "searched for first; the deletion waits for that, 15m (deletion.timeout) at most"
+    )
+    assert isinstance(decide(views.tell(seen, step.status)), Idle)
+
+
+def test_a_deletion_that_waits_for_nothing_saves_the_report() -> None:
+    dl = views.lease(deleted_at=views.NOW, status=READY)
+    assert decide(views.view(dl=dl)) == Release()
+
+
+def test_a_dynamiclease_that_others_keep_is_not_ready_once_its_secret_and_leases_are_gone() -> None:
+    dl = views.lease(deleted_at=views.NOW, status=READY, finalizers=("example.com/other",))
+    seen = views.view(dl=dl)
+    step = decide(seen)
+    assert isinstance(step, Report)
+    ready = find(step.status.conditions, ConditionType.READY)
+    assert ready is not None
+    assert (ready.status, ready.reason) == ("False", Reason.DELETING)
+    assert decide(views.tell(seen, step.status)) == Idle(None)
+
+
+def test_a_secret_that_can_not_go_yet_makes_nothing_ready_that_is_being_deleted() -> None:
+    held = views.record()
+    secret = views.secret(held, deleting=True)
+    owed = views.owed(reason=Reason.DELETING, attempts=1, next_at=views.at(9))
+    seen = views.view(owed, target=secret, secrets=(secret,), dl=going())
+    step = decide(seen)
+    assert isinstance(step, Report)
+    assert step.status.conditions[0].status == "False"
+
+
+def test_who_no_longer_holds_a_deletion_up_does_not_say_that_it_waits() -> None:
+    owed = views.owed(reason=Reason.DELETING, next_at=views.at(300))
+    dl = views.lease(deleted_at=views.NOW, status=READY, finalizers=("example.com/other",))
+    step = decide(views.view(owed, dl=dl))
+    assert isinstance(step, Report)
+    pending = find(step.status.conditions, ConditionType.REVOCATION_PENDING)
+    assert pending is not None
+    assert pending.message == "1 lease is still to be revoked"
 
 
 def test_the_finalizer_goes_when_the_time_is_over_and_says_what_is_owed() -> None:
