@@ -170,16 +170,19 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
             workers=settings.workers,
         )
         looks = providers.ProviderWatch(cluster, clock, supplies, controller, journal)
+        compared = ledger.Ledger(cluster, controller, supplies)
+        watching = watches.Watches(cluster, settings.watched, controller, looks, compared.restored)
         _measure(metrics, controller, looks)
+        metrics.read(catalogue.RESTORES, by=lambda: watching.restores)
         yield Operator(
             settings=settings,
             metrics=metrics,
             cluster=cluster,
             controller=controller,
             providers=looks,
-            ledger=ledger.Ledger(cluster, controller, supplies),
+            ledger=compared,
             served=served.Served(cluster, settings.watched),
-            watches=watches.Watches(cluster, settings.watched, controller, looks),
+            watches=watching,
         )
     finally:
         await supplies.aclose()

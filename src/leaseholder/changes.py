@@ -26,6 +26,7 @@ class Kind(StrEnum):
     ROLLED_OUT = "lease rolled out"
     SUPERSEDED = "lease rotated"
     REINSTATED = "lease kept"
+    PUT_BACK = "lease put back on record"
     PENDING = "lease pending revocation"
     REVOCATION_FAILED = "lease not revoked yet"
     REVOKED = "lease revoked"

@@ -13,7 +13,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -40,6 +40,7 @@ SILENT: Final = 660.0
 """Seconds in which kopf asks anew for each watch, twice over; else something in it is stuck."""
 ENDING: Final = 5.0
 """So many seconds what is left of a life gets to end, and its thread as many again."""
+RESTORED: Final = "the API server shows an older state than before: etcd was restored"
 _BY_PLURAL: Final[Mapping[str, places.Resource]] = {
     kind.plural: kind for kind in (places.LEASES, places.PROVIDERS, places.CLUSTER_PROVIDERS)
 }
@@ -141,6 +142,11 @@ class Watches:
     namespaces: Sequence[str]
     controller: Controller
     providers: ProviderWatch
+    on_restored: Callable[[], Awaitable[None]]
+    """Etcd was restored: what is known of the cluster doesn't hold any more."""
+    restores: int = 0
+    """How often that was seen."""
+    _is_restored: bool = False
     _streams: streams.Streams = field(default_factory=streams.Streams)
     _missing: Collection[str] = ()
     _waiting: str = "starting"
@@ -165,16 +171,36 @@ class Watches:
     async def run(self) -> None:
         """Watch until cancelled."""
         failures, missing = 0, None
+        self.cluster.on_restored = self._note_restored
         while True:
             missing = await self._known_kinds(missing)
             began = time.monotonic()
             why, planned = await self._live([one for one in handlers.WATCHED if one not in missing])
             self._waiting = f"kopf ended: {why}"
+            if self._is_restored:
+                await self._begin_anew()
             steady = planned or time.monotonic() - began >= STEADY
             failures = 0 if steady else failures + 1
             pause = min(LONGEST, 2.0**failures) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
             logger.warning("kopf ended: %s; it starts again in %.1f s", why, pause)
             await asyncio.sleep(pause)
+
+    def _note_restored(self) -> None:
+        """Any thread may call."""
+        self._is_restored = True
+
+    async def _begin_anew(self) -> None:
+        """Forget what was seen of the lost history; the next life of kopf lists everything."""
+        logger.warning(
+            "%s: all is listed and looked at anew. If this is repeated, restart the API servers: "
+            "they show what was before",
+            RESTORED,
+        )
+        self.restores += 1
+        for known in self.cluster.known.values():
+            known.forget()
+        self._is_restored = False
+        await self.on_restored()
 
     async def _known_kinds(self, told: Collection[str] | None) -> Collection[str]:
         """Wait for the API server, and for DynamicLeases; which of our kinds aren't there."""
@@ -232,6 +258,8 @@ class Watches:
         was_missing = set(self._missing)
         while not ended.done():
             await asyncio.wait([ended], timeout=AGAIN)
+            if self._is_restored:
+                return RESTORED, True
             if self._streams.silent_for > SILENT:
                 return f"some watch wasn't asked for in {SILENT:.0f} s", False
             if was_missing and not ended.done():
@@ -242,6 +270,9 @@ class Watches:
         match ended.result():
             case None:
                 return "without an error", False
+            case streams.Restored():
+                self._is_restored = True
+                return RESTORED, True
             case streams.Renewed():
                 return "the API server's or our own certificate was renewed", True
             case failure:

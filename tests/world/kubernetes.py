@@ -11,6 +11,8 @@ import json
 import os
 import pathlib
 import secrets
+import shutil
+import signal
 import ssl
 import sys
 import tempfile
@@ -48,6 +50,7 @@ class ControlPlane(processes.Stoppable):
     admin_token: str | None = dataclasses.field(repr=False)
     admin_certificate: ClientCertificate | None = None
     process: processes.Process | None = None
+    command: tuple[str, ...] = dataclasses.field(default=(), repr=False)
 
     @classmethod
     def start(cls, directory: pathlib.Path | None = None) -> "ControlPlane":
@@ -108,6 +111,28 @@ class ControlPlane(processes.Stoppable):
         if self.process is not None:
             self.process.stop()
 
+    def backup(self, into: pathlib.Path) -> None:
+        """Copy what etcd has: at one moment, as if the machine stopped there."""
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGSTOP)
+        try:
+            shutil.copytree(self.directory / "etcd", into)
+        finally:
+            os.kill(self.process.pid, signal.SIGCONT)
+
+    def restore(self, backup: pathlib.Path) -> "ControlPlane":
+        """Go back to a backup, at the same address; what came after it never was."""
+        assert self.process is not None
+        self.process.kill()
+        processes.wait_until(
+            lambda: not processes.alive(self.pids[1]), timeout=30, what="the control plane ended"
+        )
+        shutil.rmtree(self.directory / "etcd")
+        shutil.copytree(backup, self.directory / "etcd")
+        plane = dataclasses.replace(self, process=_run(self.directory, self.command))
+        _wait(plane)
+        return plane
+
     def _answers(self, path: str) -> bool:
         request = urllib.request.Request(self.url + path)
         if self.admin_token is not None:
@@ -134,14 +159,9 @@ def _start(directory: pathlib.Path) -> ControlPlane:
     kubeconfig = directory / "admin.kubeconfig"
     for path, token in ((kubeconfig, admin), (directory / "controllers.kubeconfig", controllers)):
         _write_kubeconfig(path, url=url, ca_file=server.ca, token=token)
-    process = processes.Process.start(
-        "controlplane",
-        [
-            *(str(binary), f"--dir={directory}", f"--port={port}"),
-            *(f"--etcd-port={etcd_port}", f"--etcd-peer-port={peer_port}"),
-        ],
-        directory=directory,
-        remove=[directory / "etcd"],
+    command = (
+        *(str(binary), f"--dir={directory}", f"--port={port}"),
+        *(f"--etcd-port={etcd_port}", f"--etcd-peer-port={peer_port}"),
     )
     plane = ControlPlane(
         directory=directory,
@@ -149,10 +169,17 @@ def _start(directory: pathlib.Path) -> ControlPlane:
         ca_file=server.ca,
         kubeconfig=kubeconfig,
         admin_token=admin,
-        process=process,
+        process=_run(directory, command),
+        command=command,
     )
     _wait(plane)
     return plane
+
+
+def _run(directory: pathlib.Path, command: tuple[str, ...]) -> processes.Process:
+    return processes.Process.start(
+        "controlplane", command, directory=directory, remove=[directory / "etcd"]
+    )
 
 
 def _wait(plane: ControlPlane) -> None:

@@ -5,7 +5,7 @@ events and credentials have modules of their own.
 """
 
 import pathlib
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Self
 
@@ -59,8 +59,10 @@ class KubernetesCluster:
         self._reader = reading.Reader(unread)
         self._home = operator_namespace
         self._namespaces = tuple(namespaces) or ("",)
+        self.on_restored: Callable[[], None] = lambda: None
+        """Called, in any thread, where the API server shows an older state than before."""
         self.known: Final[Mapping[str, known.Known]] = {
-            kind.plural: known.Known()
+            kind.plural: known.Known(lambda: self.on_restored())
             for kind in (places.LEASES, places.PROVIDERS, places.CLUSTER_PROVIDERS)
         }
         """What was last seen of each kind that is watched, by the plural of its name."""
@@ -406,7 +408,7 @@ class KubernetesCluster:
         After anything but a clear answer it is read live.
         """
         kept = self.known[kind.plural]
-        asked = kept.asked(meta.namespace, meta.name)
+        asked, above = kept.asked(meta.namespace, meta.name), kept.highest
         try:
             answer = await self._patch(kind.at(meta.namespace, meta.name, sub), body)
         except errors.ClusterError as error:
@@ -414,7 +416,7 @@ class KubernetesCluster:
             if isinstance(error, refusals.NotFound):
                 raise errors.Conflict(Reason.CONFLICT, error.sentence) from None
             raise
-        kept.answered(answer, asked)
+        kept.answered(answer, asked, above)
 
 
 def _noted(status: record.RecordStatus) -> dict[str, str | None]:

@@ -68,6 +68,19 @@ def version_of(text: object) -> int:
     return int(str(text)) if sound else 0
 
 
+def version_in(body: object) -> object:
+    """The resourceVersion that an object or a list has."""
+    return _meta(body).get("resourceVersion") if isinstance(body, Mapping) else None
+
+
+def is_older(shown: object, than: object) -> bool:
+    """Whether the API server shows an older state than one that was seen: etcd was restored.
+
+    Both are resourceVersions of one collection; what is no number says nothing.
+    """
+    return 0 < version_of(shown) < version_of(than)
+
+
 @dataclass(slots=True)
 class Known:
     """What is known of one kind."""
@@ -109,10 +122,19 @@ class Known:
             kept = self._kept.get((namespace, name))
             return kept.version if kept is not None else 0
 
-    def answered(self, body: Mapping[str, Any], asked: int) -> None:
-        """An answer shows an object; ``asked`` is what was known as the request was sent."""
+    @property
+    def highest(self) -> int:
+        """The highest version that was seen; a write that comes later gets a higher one."""
+        return self._highest
+
+    def answered(self, body: Mapping[str, Any], asked: int, above: int = 0) -> None:
+        """An answer shows an object; ``asked`` is what was known as the request was sent.
+
+        ``above``: it answers a write, which changed nothing or came after that version.
+        """
         shown = version_of(_meta(body).get("resourceVersion"))
-        if 0 < shown < asked and not self._is_older_one(body):
+        is_older = 0 < shown < asked and not self._is_older_one(body)
+        if is_older or 0 < asked < shown <= above:
             self.restored()
         with self._lock:
             self._doubted.discard(_name(body))
@@ -152,13 +174,17 @@ class Known:
         """A list is about to be asked for: of a namespace, or of all where it is empty."""
         return Listing(self, within, self._highest)
 
-    def restored(self) -> None:
-        """Forget everything: etcd was restored, and versions say nothing any more."""
+    def forget(self) -> None:
+        """Forget everything: versions say nothing any more."""
         with self._lock:
             self._kept.clear()
             self._doubted.clear()
             self._buried.clear()
             self._highest = 0
+
+    def restored(self) -> None:
+        """An older state is shown than before: etcd was restored."""
+        self.forget()
         self.on_restored()
 
     def _list_began(self, version: int, asked: int) -> None:

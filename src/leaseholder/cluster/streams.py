@@ -21,6 +21,11 @@ from leaseholder.cluster import login as logins
 
 _SHORTEST: Final = 1.0
 _LONGEST: Final = 10.0
+_ASKING: Final = aiohttp.ClientTimeout(total=30, sock_connect=10)
+
+
+class Restored(Exception):
+    """The API server hasn't come to where a watch is to go on: etcd was restored."""
 
 
 class Renewed(Exception):
@@ -132,6 +137,7 @@ class Attendant:
 
         Raises:
             Renewed: a session with other certificates is needed.
+            Restored: a watch would wait for what isn't to come.
         """
         path, wait = request.url.path.removeprefix(self.login.base_path), _SHORTEST
         while True:
@@ -144,7 +150,7 @@ class Attendant:
             if feed is not None and not query.keys() & {"watch", "continue"}:
                 feed.list_begins()
             try:
-                answer = await handler(request)
+                answer = await self._refused(request) or await handler(request)
             except (aiohttp.ClientError, OSError) as error:
                 self.login.expire()
                 self.streams.troubled(path, f"no connection ({type(error).__name__})")
@@ -161,6 +167,31 @@ class Attendant:
             answer.close()
             await asyncio.sleep(wait)
             wait = min(_LONGEST, wait * 2)
+
+    async def _refused(self, request: aiohttp.ClientRequest) -> aiohttp.ClientResponse | None:
+        """Ask where the API server is before a watch goes on from a version; None: it goes on.
+
+        After a restore of etcd the API server would take the watch and be silent until it gets
+        there, which may be days.
+
+        Raises:
+            Restored: it isn't there yet.
+        """
+        since = request.url.query.get("resourceVersion")
+        if "watch" not in request.url.query or since is None:
+            return None
+        answer = await request.session.get(
+            request.url.with_query(limit="1"),
+            headers={**self.login.headers, "Accept": documents.METADATA_LIST},
+            timeout=_ASKING,
+            middlewares=(),
+        )
+        if answer.status != 200:
+            return answer
+        found = await answer.json()
+        if known.is_older(known.version_in(found), since):
+            raise Restored
+        return None
 
 
 def session(

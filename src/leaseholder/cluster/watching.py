@@ -19,7 +19,7 @@ from typing import Any, Final
 from leaseholder import errors
 from leaseholder.api import names, record
 from leaseholder.api.conditions import Reason
-from leaseholder.cluster import client, documents, places, secret_marks, unreadable
+from leaseholder.cluster import client, documents, known, places, secret_marks, unreadable
 from leaseholder.cluster.secret_marks import Marks
 from leaseholder.ports import SecretCopy, SecretEvent, SecretView
 
@@ -194,13 +194,13 @@ class _Follower:
         namespace: str,
         queue: _Queue,
         seconds: int,
-        known: Known,
+        seen: Known,
     ) -> None:
         self._api = api
         self._place = places.SECRETS.at(namespace)
         self._queue = queue
         self._seconds = seconds
-        self._known = known
+        self._seen = seen
         self._version = ""
         """Where to watch from; empty: list first."""
         self._trouble = ""
@@ -221,7 +221,7 @@ class _Follower:
     async def _round(self) -> float:
         """One list, if need be, and one watch; the pause that the API server asked for."""
         try:
-            if not self._version:
+            if not self._version or await self._is_restored():
                 await self._list()
                 self._opened()
             await self._watch()
@@ -261,9 +261,15 @@ class _Follower:
                     secret_marks.read(item.get("metadata")) for item in page.get("items") or ()
                 )
                 found += filter(None, marks)
-        for news in list(self._known.listed(found)):
+        for news in list(self._seen.listed(found)):
             await self._queue.put(news)
         self._version = version
+
+    async def _is_restored(self) -> bool:
+        """Whether a watch would wait for what isn't to come: etcd was restored (``streams``)."""
+        accept = documents.METADATA_LIST
+        found = await self._api.request("GET", self._place, query={"limit": "1"}, accept=accept)
+        return known.is_older(known.version_in(found), self._version)
 
     async def _watch(self) -> None:
         query = {
@@ -286,6 +292,6 @@ class _Follower:
         meta: Any = found["metadata"]
         secret = None if kind == "BOOKMARK" else secret_marks.read(meta)
         if secret is not None:
-            for news in list(self._known.changed(kind, secret)):
+            for news in list(self._seen.changed(kind, secret)):
                 await self._queue.put(news)
         self._version = str(meta["resourceVersion"])

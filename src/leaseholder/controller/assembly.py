@@ -5,6 +5,7 @@ from leaseholder.controller import (
     acquire,
     chronicle,
     loop,
+    lost_history,
     observe,
     pay,
     perform,
@@ -32,4 +33,5 @@ def assemble(
     mover = rollouts.Mover(cluster, records, clock, supplies, meter, told)
     observer = observe.Observer(cluster, records, clock, supplies, installation, mover.rolled)
     performer = perform.Performer(cluster, records, supplies, meter, told, acquirer, payer, mover)
-    return loop.Controller(observer, performer, clock, meter, workers)
+    history = lost_history.LostHistory(records, supplies, told)
+    return loop.Controller(observer, performer, clock, meter, history, workers)

@@ -12,6 +12,7 @@ few of each namespace at a time. Nothing that one object holds ends a task here.
 
 import asyncio
 import collections
+import contextlib
 import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -43,19 +44,28 @@ class Ledger:
     cluster: ports.Cluster
     controller: Controller
     supplies: Supplies
+    _restored: asyncio.Event = field(default_factory=asyncio.Event)
     _copies: dict[str, set[str]] = field(default_factory=dict)
     """Names of copies that were reported since the last comparison, by namespace."""
 
+    async def restored(self) -> None:
+        """Etcd was restored: everything is looked at, and compared, now."""
+        await self.controller.restored()
+        self._restored.set()
+
     async def run(self) -> None:
-        """Compare now and every ten minutes, for ever."""
+        """Compare now, every ten minutes and after a restore of etcd, for ever."""
         while True:
+            self._restored.clear()
             try:
                 await self.compare()
                 wait = INTERVAL
             except Exception as error:
                 logger.warning("comparing the ledger: %s", mishaps.told(error))
                 wait = RETRY
-            await asyncio.sleep(wait)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._restored.wait()
 
     async def compare(self) -> None:
         """Make due whose DynamicLease or record is unknown or changed, or on no list any more."""

@@ -21,6 +21,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.controller import away, line, runner, telling
 from leaseholder.controller.blind import Keeper
 from leaseholder.controller.entry import Entry, wishes
+from leaseholder.controller.lost_history import LostHistory
 from leaseholder.controller.observe import Observer
 from leaseholder.controller.perform import Performer
 from leaseholder.controller.supplies import Ref
@@ -52,6 +53,7 @@ class Controller:
     performer: Performer
     clock: ports.Clock
     meter: ports.Meter
+    lost_history: LostHistory
     workers: int = 16
     """So many keys are at work at once; whoever waits for a provider doesn't count."""
     _line: line.Line[record.Holder] = field(init=False)
@@ -110,6 +112,13 @@ class Controller:
         most = APART * max(0, len(users) - AT_ONCE)
         async for holder in runner.in_slices(users):
             await self.offer(holder, poke=poke, after=schedule.spread(holder.uid, most))
+
+    async def restored(self) -> None:
+        """Etcd was restored: nothing that is known holds, so look at every DynamicLease anew."""
+        holders = {*self.holders, *self.lost_history.begin()}
+        most = APART * max(0, len(holders) - AT_ONCE)
+        async for holder in runner.in_slices(holders):
+            await self.offer(holder, after=schedule.spread(holder.uid, most))
 
     async def offer_contested(self, namespace: str) -> None:
         """Look at who waits for a Secret in a namespace: one went, or changed hands."""
@@ -259,6 +268,7 @@ class Controller:
         conflicts = 0
         for _ in range(MOST_STEPS):
             await self.performer.acquirer.put_back(entry.memory)
+            await self.lost_history.put_back(holder, entry.memory)
             view = await self._observe(holder, entry)
             await self._reached()
             self._note(entry, view)

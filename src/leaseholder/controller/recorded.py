@@ -8,6 +8,9 @@ protect, callers ask for a list (``listed``). The comparison every ten minutes f
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
+
+from cachetools import TTLCache
 
 from leaseholder import errors, ports
 from leaseholder.api.record import Holder, LeaseRecord, RecordSpec, RecordStatus
@@ -15,6 +18,8 @@ from leaseholder.api.record import Holder, LeaseRecord, RecordSpec, RecordStatus
 Page = tuple[bytes, ...]
 """The records of one DynamicLease, oldest first, each as compact JSON: models take five times as
 much."""
+_KEPT_FOR: Final = 120.0
+_MOST: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -24,6 +29,9 @@ class Recorded:
     cluster: ports.Cluster
     _known: dict[str, Page] = field(default_factory=dict)
     """By uid of the DynamicLease; who isn't here isn't known."""
+    _dropped: "TTLCache[str, Page]" = field(default_factory=lambda: TTLCache(_MOST, _KEPT_FOR))
+    """What was known before a write met something else: that may be a restore of etcd, which
+    shows a little later."""
 
     async def of(self, uid: str) -> tuple[LeaseRecord, ...]:
         """The records of a DynamicLease, oldest first, as they are known.
@@ -94,7 +102,16 @@ class Recorded:
 
     def forget(self, uid: str) -> None:
         """Ask anew at the next look."""
-        self._known.pop(uid, None)
+        page = self._known.pop(uid, None)
+        if page:
+            self._dropped.setdefault(uid, page)
+
+    def forget_all(self) -> list[tuple[str, tuple[LeaseRecord, ...]]]:
+        """Ask anew for everything; returns what was known, by uid of the DynamicLease."""
+        pages = {**self._known, **self._dropped}
+        self._known.clear()
+        self._dropped.clear()
+        return [(uid, tuple(map(_read, page))) for uid, page in pages.items()]
 
     def compare(self, ledger: Iterable[LeaseRecord]) -> set[str]:
         """Forget what a list of the whole ledger shows otherwise; returns whose records those are.

@@ -189,6 +189,11 @@ CLUSTER_REQUESTS: Final = Family(
     ("verb", "resource"),
     {"verb": ("get", "list", "watch", "create", "patch", "delete")},
 )
+RESTORES: Final = Family(
+    "leaseholder_cluster_restores_total",
+    "counter",
+    "Times that the API server showed an older state than before: etcd was restored.",
+)
 UNREADABLE: Final = Family(
     "leaseholder_unreadable_objects",
     "gauge",
@@ -211,7 +216,7 @@ SECTIONS: Final[Mapping[str, tuple[Family, ...]]] = {
     "Leases": (LEASES, ISSUES, ROTATIONS, RENEWALS, REVOCATIONS),
     "Providers": (PROVIDER_READY, REQUESTS, LATENCY, BUDGET, SKEW, CIRCUIT),
     "The operator": (
-        LATENESS, QUEUE, LEADER, CLUSTER_UP, CLUSTER_REQUESTS, UNREADABLE, BUILD,
+        LATENESS, QUEUE, LEADER, CLUSTER_UP, CLUSTER_REQUESTS, RESTORES, UNREADABLE, BUILD,
     ),
 }  # fmt: skip
 ALL: Final = tuple(family for section in SECTIONS.values() for family in section)

@@ -178,7 +178,7 @@ class Metrics:
         self._unreadable[kind] = number
 
     def read(self, family: Family, *labels: str, by: Callable[[], float]) -> None:
-        """Ask ``by`` for a gauge's value whenever somebody wants to know."""
+        """Ask ``by`` for a number whenever somebody wants to know."""
         self._read[family, labels] = by
 
     # ---------------------------------------------------------------------------- reading

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -117,6 +118,42 @@ def test_a_list_or_an_answer_from_before_what_was_seen_forgets_everything() -> N
     kept.answered(body(45), kept.asked("shop", "orders"))
     assert told == ["restored"] * 2
     assert version(kept) == 45
+
+
+@pytest.mark.parametrize(
+    ("shown", "asked", "is_older"),
+    [
+        ("5", "9", True),
+        ("9", "9", False),
+        ("10", "9", False),
+        (None, "9", False),
+        ("5", "x", False),
+    ],
+)
+def test_a_list_that_has_not_come_to_where_a_watch_goes_on_shows_a_restore(
+    shown: str | None, asked: str, is_older: bool
+) -> None:
+    page = {"metadata": {"resourceVersion": shown}, "items": []}
+    assert known.is_older(known.version_in(page), asked) is is_older
+    assert not known.is_older(known.version_in(None), asked)
+
+
+@given(st.integers(1, 50), st.integers(0, 50), st.integers(0, 50))
+def test_a_write_that_was_done_after_what_was_seen_has_a_higher_version_or_etcd_was_restored(
+    asked: int, ahead: int, later: int
+) -> None:
+    told = list[str]()
+    kept = known.Known(lambda: told.append("restored"))
+    kept.event("ADDED", body(asked))
+    kept.event("ADDED", body(asked + ahead, "other"))
+    above = kept.highest
+    kept.answered(body(asked), asked, above)  # it changed nothing
+    kept.answered(body(above + 1 + later), asked, above)
+    assert told == []
+    for version_ in range(asked + 1, above + 1):
+        told.clear()
+        kept.answered(body(version_), asked, above)
+        assert told == ["restored"]
 
 
 def test_a_late_answer_about_the_forerunner_of_a_namesake_restores_nothing() -> None:

@@ -87,7 +87,7 @@ class World:
         self.provider = fakes.FakeProvider(self.trace, self.clock, can)
         self.built: list[tuple[ports.Access, fakes.FakeProvider]] = []
         self.build: Callable[[], fakes.FakeProvider] = lambda: self.provider
-        self.supplies = supplies_.Supplies(self.cluster, self.clock, self._build, _address)
+        self.supplies = self.other_supplies()
         self.controller = self.process(workers)
         self.observer, self.performer = self.controller.observer, self.controller.performer
         self.memory = Memory()
@@ -106,6 +106,10 @@ class World:
             installation=HERE,
             workers=workers,
         )
+
+    def other_supplies(self) -> supplies_.Supplies:
+        """Supplies that have built no adapter yet."""
+        return supplies_.Supplies(self.cluster, self.clock, self._build, _address)
 
     def _build(self, access: ports.Access, _: ports.Credentialing) -> ports.Provider:
         made = self.build()
