@@ -30,7 +30,10 @@ _BUILT: typing.Final = {
 }
 """The Go programs that fixtures need."""
 _SERVERS = frozenset({"bao", "control_plane", "postgres", "world"})
-SLOWEST = ("outage", "storm", "crash", "mistakes", "kills", "drift", "change", "faults")
+SLOWEST = (
+    *("phase", "outage", "storm", "crash", "mistakes", "kills", "drift", "change", "faults"),
+    *("hanging", "clocks"),
+)
 """Modules of tests/cluster that take a minute or more, the longest first."""
 
 
