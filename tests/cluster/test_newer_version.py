@@ -69,7 +69,7 @@ async def test_what_a_newer_version_stored_is_served_and_nothing_of_it_is_lost(
     await site.restart()
     change = {"metadata": {"annotations": {"leaseholder.dev/renew": "1"}}}
     await site.client.patch("DynamicLease", "orders", site.namespace, change)
-    found = await site.renewals("orders", 1)
+    found = await site.until("orders", _is_handled, what="the command was acted on")
     assert kube.is_ready(found)
     assert found["status"]["lease"]["id"] == held
     assert len(await site.minted("orders-db")) == 1
@@ -176,6 +176,11 @@ async def _in_force(site: sites.Site) -> None:
         return all(FIELD in one["spec"] for one in found)
 
     await processes.wait_until_async(taken, timeout=30, what="the newer CRDs are in force")
+
+
+def _is_handled(found: kube.Object | None) -> bool:
+    assert found is not None
+    return bool(found["status"]["handled"]["renew"] == "1") and kube.is_ready(found)
 
 
 def _is_seen(found: kube.Object | None) -> bool:
