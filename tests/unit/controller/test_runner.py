@@ -234,10 +234,11 @@ async def test_who_is_cancelled_while_it_waits_for_a_turn_gives_everything_back(
     works.runner.line = works.line
     waiting, busy = ("a", 1), ("b", 2)
 
+    tried: list[asyncio.Task[None]] = []
+
     async def gives_up(key: Key) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.01):
-                await works._work(key)
+        tried.append(asyncio.create_task(works._work(key)))
+        await asyncio.wait(tried)
 
     works.runner.work = gives_up
     async with works.running():
@@ -248,6 +249,8 @@ async def test_who_is_cancelled_while_it_waits_for_a_turn_gives_everything_back(
         works.runner.offer(busy, 0.0)
         await works.until(lambda: len(works.keys("begins")) == 2)
         works.answer(waiting)
+        await works.until(lambda: works.line.waiting(0.0) == 1)
+        tried[0].cancel()
         await works.until(lambda: works.line.under_way == 1)
         works.answer(busy)
         await works.until(lambda: works.line.under_way == 0)
