@@ -9,7 +9,9 @@ import contextlib
 import functools
 import logging
 import platform
+import secrets
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -20,10 +22,11 @@ from leaseholder import errors, watches
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.provider import LeaseProvider
 from leaseholder.clock import SystemClock
-from leaseholder.cluster import unreadable
+from leaseholder.cluster import electing, unreadable
 from leaseholder.cluster.adapter import KubernetesCluster
-from leaseholder.controller import assembly, ledger, loop, mishaps, providers, served
+from leaseholder.controller import assembly, leader, ledger, loop, mishaps, providers, served
 from leaseholder.controller.supplies import Supplies
+from leaseholder.core import election
 from leaseholder.providers import http, registry
 from leaseholder.settings import Settings
 from leaseholder.telemetry import catalogue, exposition, logs, server
@@ -56,28 +59,64 @@ class Operator:
     ledger: ledger.Ledger
     served: served.Served
     watches: watches.Watches
+    elector: leader.Elector | None = None
+    """None: no other process may work on the same."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
-        """Work until SIGTERM or SIGINT; returns when all that was under way is finished.
+        """Lead until SIGTERM or SIGINT; returns when all that was under way is finished.
 
         Raises:
-            Failed: a part ended by itself.
+            Failed: a part ended by itself, or another process leads.
         """
-        async with self._serving():
-            work = asyncio.create_task(self.controller.run(), name="controller")
-            others = [
-                asyncio.create_task(self.providers.run(), name="providers"),
-                asyncio.create_task(self.ledger.run(), name="ledger"),
-                asyncio.create_task(self.ledger.follow_secrets(), name="secrets"),
-                asyncio.create_task(self.served.run(), name="namespaces"),
-                asyncio.create_task(self.watches.run(), name="watches"),
-            ]
-            ended = await self._until_stopped([work, *others])
-            await self._drain(work)
-            for task in others:
+        loop_ = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop_.add_signal_handler(number, self.stopping.set)
+        async with self._serving(), self._leading() as candidacy:
+            if not self.stopping.is_set():
+                await self._work(candidacy)
+
+    @contextlib.asynccontextmanager
+    async def _leading(self) -> AsyncIterator[list[asyncio.Task[None]]]:
+        """Wait until this process leads, or is to stop; gives the task that goes on leading."""
+        if self.elector is None:
+            yield []
+            return
+        self.cluster.act_while(lambda: self._leads)
+        candidacy = asyncio.create_task(self.elector.run(), name="leader election")
+        waits = [asyncio.create_task(one.wait()) for one in (self.elector.elected, self.stopping)]
+        try:
+            await asyncio.wait([candidacy, *waits], return_when=asyncio.FIRST_COMPLETED)
+            yield [candidacy]
+        finally:
+            for task in (candidacy, *waits):
                 task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.gather(candidacy, *waits, return_exceptions=True)
+
+    @property
+    def _leads(self) -> bool:
+        return self.elector is None or self.elector.leads
+
+    async def _work(self, candidacy: list[asyncio.Task[None]]) -> None:
+        """Run all parts until a signal or until one of them ends."""
+        work = asyncio.create_task(self.controller.run(), name="controller")
+        others = [
+            asyncio.create_task(self.providers.run(), name="providers"),
+            asyncio.create_task(self.ledger.run(), name="ledger"),
+            asyncio.create_task(self.ledger.follow_secrets(), name="secrets"),
+            asyncio.create_task(self.served.run(), name="namespaces"),
+            asyncio.create_task(self.watches.run(), name="watches"),
+        ]
+        ended = await self._until_stopped([work, *others, *candidacy])
+        if ended in candidacy:
+            work.cancel()  # at once: another process may be at the same
+        await self._drain(work)
+        for task in (*others, *candidacy):
+            task.cancel()
+        await asyncio.gather(*candidacy, return_exceptions=True)
+        if self.elector is not None:
+            await self.elector.release()  # the watches' end may take a while, and writes nothing
+        await asyncio.gather(*others, return_exceptions=True)
         if ended is not None:
             error = None if ended.cancelled() else ended.exception()
             why = mishaps.told(error) if error is not None else "without an error"
@@ -86,9 +125,6 @@ class Operator:
     async def _until_stopped(self, parts: list[asyncio.Task[None]]) -> asyncio.Task[None] | None:
         """Wait for a signal (None) or for a part that ends by itself."""
         stopped = asyncio.create_task(self.stopping.wait())
-        loop_ = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop_.add_signal_handler(number, self.stopping.set)
         try:
             await asyncio.wait([stopped, *parts], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -130,7 +166,10 @@ class Operator:
     def _unready(self) -> str | None:
         if self.stopping.is_set():
             return "stopping"
-        return self.watches.trouble
+        if self.elector is None or self.elector.leads:
+            return self.watches.trouble
+        trouble = self.elector.trouble  # who stands by is ready to take over
+        return f"the Lease can't be taken: {trouble}" if trouble else None
 
 
 @contextlib.asynccontextmanager
@@ -157,7 +196,12 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
         api_server=cluster.endpoint,
     )
     supplies = Supplies(cluster, clock, known.build, registry.address)
+    seats = None
     try:
+        if settings.leader_election:
+            seats = await electing.LeaseSeats.connect(
+                settings.operator_namespace, metrics.cluster_request
+            )
         installation = await _installation(cluster)
         logger.info("starting", extra={"fields": _in_force(settings, installation)})
         controller = assembly.assemble(
@@ -172,7 +216,9 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
         looks = providers.ProviderWatch(cluster, clock, supplies, controller, journal)
         compared = ledger.Ledger(cluster, controller, supplies)
         watching = watches.Watches(cluster, settings.watched, controller, looks, compared.restored)
+        elector = leader.Elector(seats, clock, election.Election(_identity())) if seats else None
         _measure(metrics, controller, looks)
+        metrics.read(catalogue.LEADER, by=lambda: elector is None or elector.leads)
         metrics.read(catalogue.RESTORES, by=lambda: watching.restores)
         yield Operator(
             settings=settings,
@@ -183,10 +229,18 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
             ledger=compared,
             served=served.Served(cluster, settings.watched),
             watches=watching,
+            elector=elector,
         )
     finally:
         await supplies.aclose()
         await cluster.aclose()
+        if seats is not None:
+            await seats.aclose()
+
+
+def _identity() -> str:
+    """Who this process is in the election: no other has or had the same."""
+    return f"{socket.gethostname()}_{secrets.token_hex(8)}"
 
 
 def _measure(metrics: Metrics, controller: loop.Controller, looks: providers.ProviderWatch) -> None:
@@ -194,7 +248,6 @@ def _measure(metrics: Metrics, controller: loop.Controller, looks: providers.Pro
     metrics.read(catalogue.QUEUE, DynamicLease.KIND, by=lambda: controller.depth)
     metrics.read(catalogue.QUEUE, LeaseProvider.KIND, by=lambda: looks.depth)
     metrics.read(catalogue.CLUSTER_UP, by=lambda: controller.reaches_cluster)
-    metrics.read(catalogue.LEADER, by=lambda: True)  # one replica
     versions = leaseholder.__version__, platform.python_version(), metadata.version("kopf")
     metrics.read(catalogue.BUILD, *versions, by=lambda: True)
 

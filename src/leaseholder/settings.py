@@ -123,6 +123,9 @@ class Settings(BaseSettings):
     require_auth_label: bool = False
     """Whether a Secret is read for a login or a CA bundle only where it is labelled for it: else
     who may write a LeaseProvider can have any Secret of the namespace sent to its server."""
+    leader_election: bool = False
+    """Whether processes take turns: one leads, by a Lease in its namespace, the others stand by.
+    Without it only one may run."""
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     """DynamicLeases worked on at once; one that waits for its provider doesn't count."""
     metrics_address: Annotated[str, AfterValidator(_checked_address)] = "0.0.0.0:8080"

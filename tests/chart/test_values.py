@@ -6,6 +6,7 @@ import typing
 import pytest
 
 from leaseholder import settings
+from leaseholder.cluster import electing
 from tests.world import charts, kube
 from tools import values
 
@@ -148,6 +149,16 @@ CASES: typing.Final[list[tuple[str, typing.Any, dict[str, typing.Any], Check]]] 
     ("image.pullPolicy", "Always", {}, lambda a: container(a)["imagePullPolicy"] == "Always"),
     ("imagePullSecrets", [{"name": "r"}], {}, in_pod("imagePullSecrets", [{"name": "r"}])),
     ("replicas", 0, {}, lambda a: one(a, "Deployment")["spec"]["replicas"] == 0),
+    (
+        "leaderElection",
+        False,
+        {},
+        lambda a: (
+            setting("LEADER_ELECTION", "false")(a)
+            and one(a, "Deployment")["spec"]["strategy"]["type"] == "Recreate"
+            and "leases" not in str(of_kind(a, "Role"))
+        ),
+    ),
     (
         "resources",
         {"limits": {"memory": "1Gi"}},
@@ -294,6 +305,16 @@ def test_by_default_only_secrets_are_bound_beside_what_the_operator_cant_do_with
     }
 
 
+def test_several_replicas_roll_over_and_are_not_drained_together() -> None:
+    found = render({"replicas": 2})
+    assert one(found, "Deployment")["spec"]["strategy"]["type"] == "RollingUpdate"
+    assert one(found, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    assert not of_kind(render({}), "PodDisruptionBudget")
+    reached = [rule for rule in one(found, "Role")["rules"] if rule["resources"] == ["leases"]]
+    assert [rule["verbs"] for rule in reached] == [["create"], ["get", "patch"]]
+    assert reached[1]["resourceNames"] == [electing.LEASE]
+
+
 def test_in_single_namespaces_no_power_is_bound_cluster_wide() -> None:
     powers = ("secrets", "tokens", "workloads", "configmaps")
     rights = {power: {"enabled": True} for power in powers}
@@ -352,7 +373,11 @@ REFUSED: typing.Final[dict[str, tuple[charts.Values, str]]] = {
     ),
     "hosts as a text": ({"providerHosts": "a.b"}, "at '/providerHosts': got string, want array"),
     "a url for a host": ({"providerHosts": ["https://a.b"]}, "at '/providerHosts/0'"),
-    "two replicas": ({"replicas": 2}, "at '/replicas': value must be one of 0, 1"),
+    "two replicas that all work": (
+        {"replicas": 2, "leaderElection": False},
+        "all would work at once: leave leaderElection true",
+    ),
+    "too many replicas": ({"replicas": 11}, "at '/replicas': maximum: got 11, want 10"),
     "a misspelt value": ({"requireAuthLabels": True}, "properties 'requireAuthLabels' not allowed"),
     "a misspelt right": ({"rights": {"secret": {}}}, "properties 'secret' not allowed"),
     "a digest that is none": ({"image": {"digest": "abc"}}, "at '/image/digest'"),

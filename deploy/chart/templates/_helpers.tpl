@@ -61,6 +61,8 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
   value: {{ .Values.requireAuthLabel | quote }}
 - name: LEASEHOLDER_NAMESPACES
   value: {{ join "," .Values.namespaces | quote }}
+- name: LEASEHOLDER_LEADER_ELECTION
+  value: {{ .Values.leaderElection | quote }}
 - name: LEASEHOLDER_WORKERS
   value: {{ .Values.workers | quote }}
 - name: LEASEHOLDER_LOG_FORMAT
@@ -73,6 +75,9 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 
 {{/* What the schema can't say: values that don't go together. */}}
 {{- define "leaseholder.check" -}}
+{{- if and (gt (int .Values.replicas) 1) (not .Values.leaderElection) -}}
+{{- fail "replicas is more than 1, and leaderElection is false, so all would work at once: leave leaderElection true" -}}
+{{- end -}}
 {{- $served := .Values.namespaces -}}
 {{- $secrets := .Values.rights.secrets -}}
 {{- if and $secrets.enabled $secrets.namespaces -}}

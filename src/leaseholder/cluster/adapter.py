@@ -100,6 +100,10 @@ class KubernetesCluster:
         """Close all connections."""
         await self._api.aclose()
 
+    def act_while(self, allowed: Callable[[], bool]) -> None:
+        """From now on send nothing while that says no: to the caller the API server is away."""
+        self._api.may_act = allowed
+
     @property
     def streams(self) -> streams.Streams:
         """Whether the watch on our Secrets is open."""

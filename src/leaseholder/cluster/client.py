@@ -16,6 +16,8 @@ from typing import Any, Final, Self
 import aiohttp
 import yarl
 
+from leaseholder import errors
+from leaseholder.api.conditions import Reason
 from leaseholder.cluster import documents, places, refusals, streams
 from leaseholder.cluster import login as logins
 from leaseholder.secrecy import Hidden
@@ -46,6 +48,8 @@ class Api:
         self._login = login
         self._session = login.session()
         self._observe = observe
+        self.may_act: Callable[[], bool] = lambda: True
+        """Whether this process may read and write now; another one leads, else."""
         self.streams = streams.Streams()
         """Which of our own watches are open."""
 
@@ -85,8 +89,10 @@ class Api:
             NotFound: 404.
             Conflict: 409.
             Refused: any other 4xx.
-            ClusterUnavailable: 401, 429, 5xx or no usable answer.
+            ClusterUnavailable: 401, 429, 5xx or no usable answer; nothing is sent by who may not.
         """
+        if not self.may_act():
+            raise errors.ClusterUnavailable(Reason.CLUSTER, "this process doesn't lead for now")
         verb = _VERBS.get(method) or ("get" if place.name else "list")
         headers = {"Accept": accept, "Content-Type": content_type}
         limit = aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_TIMEOUT)

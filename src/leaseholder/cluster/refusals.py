@@ -36,6 +36,7 @@ ROLES: Final[Mapping[str, str]] = {
     f"{places.SERVICE_ACCOUNTS.plural}/token": _power("tokens"),
     places.CONFIG_MAPS.plural: _power("configmaps"),
     places.RECORDS.plural: "the Role leaseholder-ledger there",
+    places.ELECTIONS.plural: "the Role leaseholder-ledger there",
     **{kind.plural: _power("workloads") for kind in places.WORKLOADS},
 }
 """What to bind for a right that is missing, by resource: in a release of another name than

@@ -59,6 +59,18 @@ async def test_a_closed_port_is_an_unavailable_api_server(kubeconfig: pathlib.Pa
         await api.aclose()
 
 
+async def test_who_may_not_act_sends_nothing(kubeconfig: pathlib.Path) -> None:
+    asked = list[str]()
+    api = await client.Api.connect(kubeconfig, observe=lambda verb, _: asked.append(verb))
+    api.may_act = lambda: False
+    try:
+        with pytest.raises(errors.ClusterUnavailable, match="doesn't lead for now"):
+            await api.request("GET", places.NAMESPACES.at("", "kube-system"))
+    finally:
+        await api.aclose()
+    assert asked == []
+
+
 async def test_a_rotated_token_is_read_again_after_a_minute_and_a_lost_file_keeps_the_last(
     kubeconfig: pathlib.Path,
 ) -> None:

@@ -1,0 +1,90 @@
+"""The Lease that the leader leads by, on a connection of its own.
+
+So nothing that the rest of the process sends, or may not send, keeps it from being written.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, Final, Self
+
+from leaseholder.cluster import client, patches, places, refusals
+from leaseholder.ports import Seat
+
+LEASE: Final = "leaseholder-operator"
+"""Name of the Lease, in the operator's namespace."""
+_MOST_SECONDS: Final = 86_400
+
+
+class LeaseSeats:
+    """``ports.Seats`` on a real API server."""
+
+    def __init__(self, api: client.Api, namespace: str) -> None:
+        self._api = api
+        self._place = places.ELECTIONS.at(namespace, LEASE)
+        self._collection = places.ELECTIONS.at(namespace)
+
+    @classmethod
+    async def connect(cls, namespace: str, observe: client.Observe) -> Self:
+        """Connect as the operator does.
+
+        Raises:
+            ClusterUnavailable: there is no usable configuration.
+        """
+        return cls(await client.Api.connect(observe=observe), namespace)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._api.aclose()
+
+    async def read(self) -> Seat | None:
+        """The Lease; None where there is none."""
+        try:
+            return _seat(await self._api.request("GET", self._place))
+        except refusals.NotFound:
+            return None
+
+    async def write(self, seat: Seat) -> Seat:
+        """Write it as it was read, or for the first time; a conflict where it isn't so any more."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        spec: dict[str, Any] = {
+            "holderIdentity": seat.holder,
+            "leaseDurationSeconds": int(seat.duration),
+            "leaseTransitions": seat.transitions,
+            "renewTime": now,
+            **({"acquireTime": now} if seat.begins else {}),
+        }
+        if seat.version:
+            body = {"metadata": {"resourceVersion": seat.version}, "spec": spec}
+            return _seat(
+                await self._api.request(
+                    "PATCH",
+                    self._place,
+                    query=patches.writing(),
+                    body=body,
+                    content_type=client.MERGE_PATCH,
+                )
+            )
+        meta: dict[str, Any] = {"namespace": self._place.namespace, "name": LEASE}
+        made: dict[str, Any] = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": meta,
+            "spec": spec,
+        }
+        query = patches.writing()
+        return _seat(await self._api.request("POST", self._collection, query=query, body=made))
+
+
+def _seat(body: client.Body) -> Seat:
+    """A Lease, whatever somebody wrote into it."""
+    found = body.get("spec")
+    spec = found if isinstance(found, dict) else {}
+    return Seat(
+        holder=str(spec.get("holderIdentity") or ""),
+        duration=min(_MOST_SECONDS, _whole(spec.get("leaseDurationSeconds"))),
+        version=str(patches.metadata(body).get("resourceVersion") or ""),
+        transitions=_whole(spec.get("leaseTransitions")),
+    )
+
+
+def _whole(number: object) -> int:
+    return max(0, number) if isinstance(number, int) else 0

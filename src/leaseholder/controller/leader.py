@@ -1,0 +1,102 @@
+"""Leads, or waits to: ``core.election`` at work on a real Lease.
+
+While somebody else leads, nothing of this process works but its port. Whoever loses the Lease ends,
+as everything it knows may be old. Whoever can't write it in time, because the API server is away,
+stays: it may write nothing to the API server then (``leads`` is asked there), so it does what it
+does in any outage, which is to extend leases from memory; and it goes on if the Lease is still its
+own afterwards.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import Final
+
+from leaseholder import errors, ports
+from leaseholder.controller import mishaps
+from leaseholder.core.election import DEADLINE, Election, Standing
+
+logger = logging.getLogger(__name__)
+
+TRY: Final = 4.0
+"""Seconds that one try may take: two fit into the time for which the leader leads."""
+
+
+@dataclass(slots=True)
+class Elector:
+    """This process as a candidate."""
+
+    seats: ports.Seats
+    clock: ports.Clock
+    election: Election
+    elected: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once this process leads for the first time."""
+    trouble: str = "starting"
+    """Why the Lease could neither be read nor written when that was last tried; else empty."""
+    _told: object = None
+    """What the log says of the last round."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process may act."""
+        return self.election.standing(self.clock.monotonic()) is Standing.LEADING
+
+    async def run(self) -> None:
+        """Take part until the Lease is lost."""
+        while True:
+            self.trouble = await self._try()
+            now = self.clock.monotonic()
+            standing = self.election.standing(now)
+            self._tell(standing, self.trouble)
+            if standing is Standing.LOST:
+                return
+            if standing is Standing.LEADING:
+                self.elected.set()
+            await asyncio.sleep(self.election.next_at(now) - now)
+
+    async def release(self) -> None:
+        """Let others lead at once: this process is through with its work."""
+        seat = self.election.released()
+        if seat is None:
+            return
+        try:
+            async with asyncio.timeout(TRY):
+                await self.seats.write(seat)
+        except (errors.ClusterError, TimeoutError) as error:
+            logger.warning("the Lease isn't released: %s", mishaps.told(error))
+        else:
+            logger.info("the Lease is released")
+
+    async def _try(self) -> str:
+        """Read the Lease, and write it if it is ours to write; what went wrong."""
+        try:
+            async with asyncio.timeout(TRY):
+                bid = self.election.bid(await self.seats.read(), self.clock.monotonic())
+                if bid is not None:
+                    asked = self.clock.monotonic()
+                    written = await self.seats.write(bid)
+                    self.election.wrote(written, asked, self.clock.monotonic())
+        except (errors.ClusterError, TimeoutError) as error:
+            return mishaps.told(error)
+        return ""
+
+    def _tell(self, standing: Standing, trouble: str) -> None:
+        """A line for each change, not for each try."""
+        told = standing, self.election.leader, trouble if standing is Standing.WAITING else ""
+        if told == self._told:
+            return
+        self._told = told
+        match standing:
+            case Standing.LEADING:
+                logger.info("this process leads")
+            case Standing.UNSURE:
+                why = f"the Lease wasn't written for {DEADLINE:.0f} s: {trouble}"
+                logger.warning("this process doesn't lead for now: %s", why)
+            case Standing.LOST:
+                logger.error(
+                    "leadership is lost: %s holds the Lease", self.election.leader or "nobody"
+                )
+            case Standing.WAITING if trouble:
+                logger.warning("standing by, and the Lease can't be taken: %s", trouble)
+            case Standing.WAITING:
+                logger.info("standing by: %s leads", self.election.leader)

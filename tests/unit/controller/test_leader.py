@@ -1,0 +1,104 @@
+"""A candidate at work: what it does when the Lease can't be written, is taken, or released."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+import pytest
+
+from leaseholder import errors
+from leaseholder.api.conditions import Reason
+from leaseholder.controller.leader import Elector
+from leaseholder.core.election import DEADLINE, Election
+from leaseholder.ports import Seat
+from tests.unit.clocks import FakeClock
+
+pytestmark = pytest.mark.asyncio
+
+
+@dataclass
+class FakeSeats:
+    seat: Seat | None = None
+    down: bool = False
+
+    async def read(self) -> Seat | None:
+        if self.down:
+            raise errors.ClusterUnavailable(Reason.CLUSTER, "no answer in time")
+        return self.seat
+
+    async def write(self, seat: Seat) -> Seat:
+        await self.read()
+        self.seat = replace(seat, version=f"{seat.version}+", begins=False)
+        return self.seat
+
+
+@contextlib.asynccontextmanager
+async def running(elector: Elector) -> AsyncIterator["asyncio.Task[None]"]:
+    task = asyncio.create_task(elector.run())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_who_cannot_write_in_time_does_not_lead_and_goes_on_if_the_lease_is_its_own(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    seats, clock = FakeSeats(), FakeClock()
+    elector = Elector(seats, clock, Election("a"))
+    async with running(elector):
+        await asyncio.wait_for(elector.elected.wait(), 30)
+        assert _leads(elector)
+    seats.down = True
+    clock.move(DEADLINE)
+    assert not _leads(elector)
+    async with running(elector), asyncio.timeout(30):
+        while "doesn't lead for now" not in caplog.text:  # noqa: ASYNC110 - it is a log
+            await asyncio.sleep(0)
+    seats.down = False
+    caplog.clear()
+    async with running(elector), asyncio.timeout(30):
+        while "this process leads" not in caplog.text:  # noqa: ASYNC110 - it is a log
+            await asyncio.sleep(0)
+    assert elector.trouble == ""
+
+
+async def test_who_finds_the_lease_taken_ends() -> None:
+    seats = FakeSeats()
+    elector = Elector(seats, FakeClock(), Election("a"))
+    async with running(elector):
+        await asyncio.wait_for(elector.elected.wait(), 30)
+    assert seats.seat is not None
+    seats.seat = replace(seats.seat, holder="b", version="9")
+    await asyncio.wait_for(elector.run(), 30)
+    assert not elector.leads
+
+
+async def test_a_release_that_fails_is_told_and_ends_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    seats = FakeSeats()
+    elector = Elector(seats, FakeClock(), Election("a"))
+    async with running(elector):
+        await asyncio.wait_for(elector.elected.wait(), 30)
+    seats.down = True
+    await elector.release()
+    assert "the Lease isn't released" in caplog.text
+    assert not elector.leads
+
+
+async def test_who_stands_by_says_why_the_lease_can_not_be_taken() -> None:
+    seats = FakeSeats(down=True)
+    elector = Elector(seats, FakeClock(), Election("a"))
+    async with running(elector), asyncio.timeout(30):
+        while "no answer in time" not in elector.trouble:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0)
+    assert not elector.elected.is_set()
+
+
+def _leads(elector: Elector) -> bool:
+    return elector.leads
