@@ -37,7 +37,7 @@ PLACE: typing.Final = re.compile(
 async def site(world: worlds.World) -> collections.abc.AsyncIterator[sites.Site]:
     assert world.kubernetes_faults is not None
     world.kubernetes_faults.faults.reset_counters()
-    async with sites.site(world, "granted") as opened:
+    async with sites.site(world, "granted", LEASEHOLDER_LEADER_ELECTION="true") as opened:
         await opened.client.apply(workloads.ARGO)
         try:
             yield opened
