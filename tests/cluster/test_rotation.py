@@ -175,6 +175,30 @@ async def test_a_second_dynamic_lease_on_one_slot_waits_and_says_who_has_it(
     assert len(await site.minted("ldap-static")) == minted + 1
 
 
+async def test_of_two_that_want_one_account_at_once_one_gets_it_and_its_login_works(
+    site: sites.Site,
+) -> None:
+    await site.delete("second")
+    await site.gone("second")
+    minted = len(await site.minted("ldap-static"))
+    slow = _provider(site).latency(3.0, method="POST", path=MINT)  # so that both would be under way
+    names = ("left", "right")
+    await asyncio.gather(*(site.lease(name, source="ldap-static", ttl="1h") for name in names))
+    first = await asyncio.gather(*(site.until(name, _is_decided, what="decided") for name in names))
+    _provider(site).remove(slow)
+    reasons = [kube.condition(one, "Ready")["reason"] for one in first]
+    assert sorted(reasons) == ["Ready", "SlotTaken"]
+    assert await site.admin.check(await site.credentials(names[reasons.index("Ready")]))
+    assert len(await site.minted("ldap-static")) == minted + 1
+
+
+def _is_decided(found: kube.Object | None) -> bool:
+    return found is not None and kube.condition(found, "Ready").get("reason") in (
+        "Ready",
+        "SlotTaken",
+    )
+
+
 async def test_a_renew_command_that_comes_too_early_is_answered_and_changes_nothing(
     site: sites.Site,
 ) -> None:

@@ -144,7 +144,8 @@ async def test_what_the_source_shows_is_remembered_for_its_leases(
     bench = support.bench()
     secret = support.wire_secret(kind, inputs={"credentialType": credential_type})
     bench.server.say("GET", SECRET, support.ok(dynamicSecret=secret))
-    await bench.adapter.prepare(support.attempt())
+    noted = await bench.adapter.prepare(support.attempt())
+    assert bench.adapter.capabilities(noted).slots == slots
     issued = await issue(bench, support.created(kind, X="y"))
     able = bench.adapter.capabilities(issued.lease.handle)
     assert (able.slots, able.revocable) == (slots, revocable)
@@ -428,8 +429,17 @@ async def test_what_is_remembered_of_sources_is_bounded(monkeypatch: pytest.Monk
         wanted = support.attempt(source=support.SOURCE | {"dynamicSecretName": name})
         await bench.adapter.prepare(wanted)
     known = bench.adapter._sources
-    sizes = [len(known._looks), len(known._locks), len(known._types), len(known._maxima)]
+    sizes = [len(known._looks), len(known._locks), len(known._seen)]
     assert max(sizes) <= 2
+
+
+async def test_a_credential_type_of_kilobytes_is_not_remembered() -> None:
+    bench = support.bench()
+    secret = support.wire_secret("ldap", inputs={"credentialType": "x" * 2**15})
+    bench.server.say("GET", SECRET, support.ok(dynamicSecret=secret))
+    noted = await bench.adapter.prepare(support.attempt())
+    assert bench.adapter._sources.credential_type(support.SOURCE) is None
+    assert bench.adapter.capabilities(noted).slots == "One"
 
 
 # ---------------------------------------------------------------------- project by id

@@ -105,14 +105,16 @@ class Infisical:
         """Refuse what can't be minted before it is tried, as far as the identity may look.
 
         Returns:
-            Whether the lease will carry the tag by which it can be found again.
+            Whether the lease will carry the tag by which it can be found again, and whether the
+            source is a shared account, as far as the identity may look.
         """
         least = self._settings.minimum_ttl_seconds
         if attempt.ttl_seconds is not None and attempt.ttl_seconds < least:
             sentence = f"Infisical takes no ttl below {ttl.render(least)}: write a longer one"
             raise errors.Invalid(Reason.INVALID, sentence)
         await self._sources.check(attempt.source, attempt.ttl_seconds)
-        return {"tagged": self._tags(attempt.source)}
+        shared = {"slots": "One"} if self._sources.is_shared(attempt.source) else {}
+        return {"tagged": self._tags(attempt.source), **shared}
 
     async def issue(self, attempt: ports.Attempt) -> ports.Issued:
         """Mint one lease, with the tag or without, as ``prepare`` noted it.

@@ -45,7 +45,7 @@ def notes(kind: str, *, credential_type: str | None, keys: Collection[str]) -> d
         "type": kind,
         "renewable": not (kind in _RENEWAL_MEANS_NOTHING or temporary),
         "revocable": not (kind in _REVOCATION_MEANS_NOTHING or temporary or static),
-        "slots": "One" if _shared(kind, credential_type) else "Many",
+        "slots": "One" if is_shared(kind, credential_type) else "Many",
     }
 
 
@@ -69,7 +69,7 @@ def capabilities(
     )
 
 
-def _shared(kind: str, credential_type: str | None) -> bool:
+def is_shared(kind: str, credential_type: str | None) -> bool:
     """Whether each mint resets the one password of one account.
 
     LDAP does so when static. An identity that may only lease can't see which it is; taking a

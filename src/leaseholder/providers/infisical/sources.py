@@ -14,12 +14,22 @@ from typing import Any, Final
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import backoff, http
-from leaseholder.providers.infisical import leases, paths, projects, refusals, session, wire
+from leaseholder.providers.infisical import (
+    kinds,
+    leases,
+    paths,
+    projects,
+    refusals,
+    session,
+    wire,
+)
 from leaseholder.providers.turns import Rank
 
 _KEEP_SECONDS: Final = 2.0
 _KEEP_FORBIDDEN_SECONDS: Final = 300.0
 _REMEMBERED: Final = 4096
+_LONGEST_TYPE: Final = 64
+"""Characters of a ``credentialType``: what is remembered may come from a hostile server."""
 _DELETING: Final = "Revocation in process"
 
 
@@ -34,6 +44,20 @@ class _Look:
     error: errors.ProviderError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What answers said of a dynamic secret."""
+
+    shared: bool = False
+    """One account, with room for one lease."""
+    credential_type: str | None = None
+    maximum: int | None = None
+    """The longest ttl in seconds."""
+
+
+_NOTHING: Final = _Seen()
+
+
 class Sources:
     """Looks at dynamic secrets, seldom."""
 
@@ -43,8 +67,7 @@ class Sources:
         self._timeout = timeout
         self._looks: dict[str, _Look] = {}
         self._locks: dict[str, asyncio.Lock] = {}
-        self._types: dict[str, str] = {}
-        self._maxima: dict[str, int | None] = {}
+        self._seen: dict[str, _Seen] = {}
 
     async def check(self, source: Mapping[str, Any], ttl_seconds: int | None) -> None:
         """Refuse what can't be minted.
@@ -67,20 +90,27 @@ class Sources:
 
     def credential_type(self, source: Mapping[str, Any]) -> str | None:
         """``inputs.credentialType`` as last seen, None where it never was."""
-        return self._types.get(key(source))
+        return self._last(source).credential_type
+
+    def is_shared(self, source: Mapping[str, Any]) -> bool:
+        """Whether it is known to be one account, with room for one lease."""
+        return self._last(source).shared
 
     def maximum(self, source: Mapping[str, Any]) -> int | None:
         """The longest ttl in seconds as last seen, None where it isn't known."""
-        return self._maxima.get(key(source))
+        return self._last(source).maximum
 
     def note(self, source: Mapping[str, Any], secret: wire.DynamicSecret) -> None:
         """Remember what an answer said about the dynamic secret."""
-        where = key(source)
-        _make_room(self._maxima)
-        self._maxima[where] = leases.maximum(secret)
-        if secret.credential_type is not None:
-            _make_room(self._types)
-            self._types[where] = secret.credential_type
+        told = secret.credential_type
+        if told is None or len(told) > _LONGEST_TYPE:  # answers to an issue say none
+            told = self.credential_type(source)
+        shared, maximum = kinds.is_shared(secret.type, told), leases.maximum(secret)
+        _make_room(self._seen)
+        self._seen[key(source)] = _Seen(shared, told, maximum)
+
+    def _last(self, source: Mapping[str, Any]) -> _Seen:
+        return self._seen.get(key(source), _NOTHING)
 
     async def _look(self, source: Mapping[str, Any]) -> _Look:
         where = key(source)
