@@ -118,6 +118,7 @@ class Recorded:
 
         The list may be older than what is known, so it is a hint to ask anew, and no more.
         """
+        self._dropped.expire()  # or it would stay until the next write that fails
         listed: dict[str, set[tuple[str, str]]] = {uid: set() for uid in self._known}
         for one in ledger:
             if one.spec.for_.uid in listed:
