@@ -82,9 +82,10 @@ class Operator:
         if self.elector is None:
             yield []
             return
-        self.cluster.act_while(lambda: self._leads)
-        candidacy = asyncio.create_task(self.elector.run(), name="leader election")
-        waits = [asyncio.create_task(one.wait()) for one in (self.elector.elected, self.stopping)]
+        elector = self.elector
+        self.cluster.act_while(lambda: elector.leads)
+        candidacy = asyncio.create_task(elector.run(), name="leader election")
+        waits = [asyncio.create_task(one.wait()) for one in (elector.elected, self.stopping)]
         try:
             await asyncio.wait([candidacy, *waits], return_when=asyncio.FIRST_COMPLETED)
             yield [candidacy]
@@ -92,10 +93,6 @@ class Operator:
             for task in (candidacy, *waits):
                 task.cancel()
             await asyncio.gather(candidacy, *waits, return_exceptions=True)
-
-    @property
-    def _leads(self) -> bool:
-        return self.elector is None or self.elector.leads
 
     async def _work(self, candidacy: list[asyncio.Task[None]]) -> None:
         """Run all parts until a signal or until one of them ends."""

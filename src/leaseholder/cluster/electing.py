@@ -11,7 +11,6 @@ from leaseholder.ports import Seat
 
 LEASE: Final = "leaseholder-operator"
 """Name of the Lease, in the operator's namespace."""
-_MOST_SECONDS: Final = 86_400
 
 
 class LeaseSeats:
@@ -80,7 +79,7 @@ def _seat(body: client.Body) -> Seat:
     spec = found if isinstance(found, dict) else {}
     return Seat(
         holder=str(spec.get("holderIdentity") or ""),
-        duration=min(_MOST_SECONDS, _whole(spec.get("leaseDurationSeconds"))),
+        duration=_whole(spec.get("leaseDurationSeconds")),
         version=str(patches.metadata(body).get("resourceVersion") or ""),
         transitions=_whole(spec.get("leaseTransitions")),
     )

@@ -68,17 +68,17 @@ def version_of(text: object) -> int:
     return int(str(text)) if sound else 0
 
 
-def version_in(body: object) -> object:
-    """The resourceVersion that an object or a list has."""
-    return _meta(body).get("resourceVersion") if isinstance(body, Mapping) else None
+def is_older(body: object, than: object) -> bool:
+    """Whether a list shows an older state than one that was seen: etcd was restored.
 
-
-def is_older(shown: object, than: object) -> bool:
-    """Whether the API server shows an older state than one that was seen: etcd was restored.
-
-    Both are resourceVersions of one collection; what is no number says nothing.
+    ``than`` is a resourceVersion of the same collection; what is no number says nothing.
     """
-    return 0 < version_of(shown) < version_of(than)
+    return isinstance(body, Mapping) and 0 < _version_in(body) < version_of(than)
+
+
+def _version_in(body: Mapping[str, Any]) -> int:
+    """The resourceVersion of an object or a list; 0 where it has none."""
+    return version_of(_meta(body).get("resourceVersion"))
 
 
 @dataclass(slots=True)
@@ -132,7 +132,7 @@ class Known:
 
         ``above``: it answers a write, which changed nothing or came after that version.
         """
-        shown = version_of(_meta(body).get("resourceVersion"))
+        shown = _version_in(body)
         is_older = 0 < shown < asked and not self._is_older_one(body)
         if is_older or 0 < asked < shown <= above:
             self.restored()
@@ -164,7 +164,7 @@ class Known:
     def event(self, kind: str, body: Mapping[str, Any]) -> None:
         """An event of a watch."""
         with self._lock:
-            self._highest = max(self._highest, version_of(_meta(body).get("resourceVersion")))
+            self._highest = max(self._highest, _version_in(body))
             if kind == "DELETED":
                 self._bury(body)
             elif kind in ("ADDED", "MODIFIED"):
@@ -226,7 +226,7 @@ class Known:
             self._kept[key] = _Kept(str(meta.get("uid")), version, text.encode())
 
     def _bury(self, body: Mapping[str, Any]) -> None:
-        key, version = _name(body), version_of(_meta(body).get("resourceVersion"))
+        key, version = _name(body), _version_in(body)
         before = self._kept.get(key)
         if before is None or before.version <= version:
             self._kept.pop(key, None)

@@ -189,7 +189,7 @@ class Attendant:
         if answer.status != 200:
             return answer
         found = await answer.json()
-        if known.is_older(known.version_in(found), since):
+        if known.is_older(found, since):
             raise Restored
         return None
 

@@ -269,7 +269,7 @@ class _Follower:
         """Whether a watch would wait for what isn't to come: etcd was restored (``streams``)."""
         accept = documents.METADATA_LIST
         found = await self._api.request("GET", self._place, query={"limit": "1"}, accept=accept)
-        return known.is_older(known.version_in(found), self._version)
+        return known.is_older(found, self._version)
 
     async def _watch(self) -> None:
         query = {
