@@ -27,7 +27,8 @@ from leaseholder.cluster.adapter import KubernetesCluster
 from leaseholder.controller import assembly, leader, ledger, loop, mishaps, providers, served
 from leaseholder.controller.supplies import Supplies
 from leaseholder.core import election
-from leaseholder.providers import http, registry
+from leaseholder.providers import registry
+from leaseholder.providers.kit import client
 from leaseholder.settings import Settings
 from leaseholder.telemetry import catalogue, exposition, logs, server
 from leaseholder.telemetry.journal import Journal
@@ -181,8 +182,8 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
         require_auth_label=settings.require_auth_label,
     )
 
-    def on_news(address: str, news: http.News) -> None:
-        looks.look_at(address, rouse=news is http.News.CLOCK_SET)
+    def on_news(address: str, news: client.News) -> None:
+        looks.look_at(address, rouse=news is client.News.CLOCK_SET)
 
     known = registry.Registry(
         clock=clock,

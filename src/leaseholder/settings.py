@@ -22,7 +22,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from leaseholder.providers.hosts import EVERY_NAME, Hosts
+from leaseholder.providers.kit.network.hosts import EVERY_NAME, Hosts
 from leaseholder.providers.settings import (
     InfisicalSettings,
     OpenBaoSettings,

@@ -25,8 +25,9 @@ import typing
 from leaseholder import clock as clocks
 from leaseholder import errors, ports
 from leaseholder.api import provider
-from leaseholder.providers import hosts, registry
+from leaseholder.providers import registry
 from leaseholder.providers import settings as provider_settings
+from leaseholder.providers.kit.network import hosts
 from tests.fuzz import hostile
 from tests.unit.providers import support
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from leaseholder import settings
-from leaseholder.providers.hosts import ANY_NAME, Hosts
+from leaseholder.providers.kit.network.hosts import ANY_NAME, Hosts
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "install.md"
 

@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 from leaseholder import errors, ports
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import bounds, dialing, http, infisical, openbao, phase
-from leaseholder.providers import room as rooms
+from leaseholder.providers import infisical, openbao, phase
 from leaseholder.providers import settings as known
-from leaseholder.providers.hosts import ANY_NAME, Hosts, is_callable, unusable
-from leaseholder.providers.parts import Parts
+from leaseholder.providers.kit import client, memory
+from leaseholder.providers.kit.context import Context
+from leaseholder.providers.kit.network import bounds, dialing
+from leaseholder.providers.kit.network.hosts import ANY_NAME, Hosts, is_callable, unusable
 from leaseholder.providers.phase import roots
 
 _PORTS: Final = {"http": 80, "https": 443}
@@ -50,14 +51,14 @@ class Registry:
     clock: ports.Clock
     settings: known.ProviderSettings
     meter: Meter | None = None
-    on_news: http.OnNews | None = None
+    on_news: client.OnNews | None = None
     hosts: Hosts = ANY_NAME
     """Where providers may be."""
     api_server: dialing.Endpoint | None = None
     """Where they can't be, whatever ``hosts`` says."""
     _wallet: infisical.Wallet = field(init=False)
-    _gate: bounds.Gate = field(init=False, default_factory=bounds.Gate)
-    _room: rooms.Room = field(init=False, default_factory=lambda: rooms.Room(rooms.TOGETHER))
+    _gate: bounds.Turnstile = field(init=False, default_factory=bounds.Turnstile)
+    _room: memory.Room = field(init=False, default_factory=lambda: memory.Room(memory.TOGETHER))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_wallet", infisical.Wallet(self.clock.monotonic))
@@ -73,7 +74,7 @@ class Registry:
         self.hosts.check(base_url)
         meter, of = self.meter, access.of
         name = of.kind, of.namespace, of.name
-        parts = Parts(
+        context = Context(
             access=access,
             credentialing=credentialing,
             base_url=base_url,
@@ -88,11 +89,11 @@ class Registry:
         )
         match provider.type_of(access.spec):
             case "infisical":
-                return infisical.Infisical(parts, self.settings.infisical, self._wallet)
+                return infisical.Infisical(context, self.settings.infisical, self._wallet)
             case "phase":
-                return phase.Phase(parts, self.settings.phase)
+                return phase.Phase(context, self.settings.phase)
             case "openbao":
-                return openbao.OpenBao(parts, self.settings.openbao)
+                return openbao.OpenBao(context, self.settings.openbao)
         raise _unknown()
 
 

@@ -19,7 +19,8 @@ import pytest
 
 from leaseholder import errors, ports
 from leaseholder.api import provider, refs
-from leaseholder.providers import hosts, registry
+from leaseholder.providers import registry
+from leaseholder.providers.kit.network import hosts
 from leaseholder.providers.settings import ProviderSettings
 from leaseholder.secrecy import Hidden
 from tests.provider.benches import line as lines

@@ -12,7 +12,7 @@ import httpx2
 from leaseholder import ports
 from leaseholder.api import provider
 from leaseholder.providers import openbao, registry
-from leaseholder.providers.parts import Parts
+from leaseholder.providers.kit.context import Context
 from leaseholder.providers.settings import OpenBaoSettings
 from tests.unit.clocks import NOW, FakeClock
 from tests.unit.providers import support
@@ -161,7 +161,7 @@ def bench(
         spoken["namespace"] = namespace
     spec = provider.ProviderSpec.model_validate({"openbao": spoken})
     observed: list[tuple[str, str]] = []
-    parts = Parts(
+    context = Context(
         access=ports.Access(spec=spec, of=support.PROVIDER),
         credentialing=credentialing,
         base_url=registry.address(spec),
@@ -169,7 +169,7 @@ def bench(
         observe=lambda operation, outcome, _: observed.append((operation, outcome)),
         transport=httpx2.MockTransport(server),
     )
-    adapter = openbao.OpenBao(parts, settings or OpenBaoSettings())
+    adapter = openbao.OpenBao(context, settings or OpenBaoSettings())
     return Bench(clock, server, credentialing, adapter, observed)
 
 

@@ -11,7 +11,7 @@ import httpx2
 from leaseholder import ports
 from leaseholder.api import provider
 from leaseholder.providers import phase, registry
-from leaseholder.providers.parts import Parts
+from leaseholder.providers.kit.context import Context
 from leaseholder.providers.settings import PhaseSettings
 from tests.unit.providers import support
 
@@ -173,7 +173,7 @@ def bench(
         {"phase": {"url": url, "auth": auth, "exclusive": exclusive}, "limits": limits or {}}
     )
     observed: list[tuple[str, str]] = []
-    parts = Parts(
+    context = Context(
         access=ports.Access(spec=spec, of=support.PROVIDER),
         credentialing=credentialing,
         base_url=registry.address(spec),
@@ -181,5 +181,5 @@ def bench(
         observe=lambda operation, outcome, _: observed.append((operation, outcome)),
         transport=httpx2.MockTransport(server),
     )
-    adapter = phase.Phase(parts, settings or PhaseSettings())
+    adapter = phase.Phase(context, settings or PhaseSettings())
     return Bench(clock, server, credentialing, adapter, observed)

@@ -13,8 +13,9 @@ import httpx2
 from leaseholder import errors, ports
 from leaseholder.api import provider, refs
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import hosts, infisical, registry
-from leaseholder.providers.parts import Parts
+from leaseholder.providers import infisical, registry
+from leaseholder.providers.kit.context import Context
+from leaseholder.providers.kit.network import hosts
 from leaseholder.providers.settings import InfisicalSettings
 from leaseholder.secrecy import Hidden
 from tests.unit.clocks import NOW as NOW
@@ -225,7 +226,7 @@ def bench(
         assert seconds >= 0
         observed.append((operation, outcome))
 
-    parts = Parts(
+    context = Context(
         access=ports.Access(spec=spec, of=PROVIDER),
         credentialing=credentialing,
         base_url=registry.address(spec),
@@ -233,5 +234,5 @@ def bench(
         observe=observe,
         transport=httpx2.MockTransport(server),
     )
-    adapter = infisical.Infisical(parts, settings or InfisicalSettings(), wallet)
+    adapter = infisical.Infisical(context, settings or InfisicalSettings(), wallet)
     return Bench(clock, server, credentialing, adapter, observed, wallet)

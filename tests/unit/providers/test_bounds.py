@@ -8,7 +8,8 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from leaseholder.providers import bounds, room
+from leaseholder.providers.kit import memory
+from leaseholder.providers.kit.network import bounds
 
 
 def taken(meter: bounds.Meter, data: bytes) -> int:
@@ -75,7 +76,7 @@ def test_each_answer_is_counted_for_itself() -> None:
 
 
 async def test_few_reads_get_through_in_one_turn_of_the_loop_in_rotation() -> None:
-    gate, through = bounds.Gate(), []
+    gate, through = bounds.Turnstile(), []
 
     async def read(owner: str) -> None:
         await gate.turn(owner)
@@ -94,7 +95,7 @@ async def test_few_reads_get_through_in_one_turn_of_the_loop_in_rotation() -> No
 
 
 async def test_who_gives_up_takes_nobodys_turn() -> None:
-    gate = bounds.Gate()
+    gate = bounds.Turnstile()
     tasks = [asyncio.create_task(gate.turn("same")) for _ in range(20)]
     await asyncio.sleep(0)
     for task in tasks[:19]:
@@ -104,32 +105,32 @@ async def test_who_gives_up_takes_nobodys_turn() -> None:
 
 
 def test_long_answers_share_a_room_and_give_it_back() -> None:
-    shared = room.Room(3 * 2**20)
-    first, second = room.Room(2 * 2**20, shared), room.Room(2 * 2**20, shared)
-    one, two = room.Share(first), room.Share(second)
-    one.hold(room.FREE + 2 * 2**20)
-    with pytest.raises(room.NoRoom):
-        one.hold(room.FREE + 2 * 2**20 + 1)
-    two.hold(room.FREE)
-    with pytest.raises(room.NoRoom):
-        two.hold(room.FREE + 2 * 2**20)
+    shared = memory.Room(3 * 2**20)
+    first, second = memory.Room(2 * 2**20, shared), memory.Room(2 * 2**20, shared)
+    one, two = memory.Share(first), memory.Share(second)
+    one.hold(memory.FREE + 2 * 2**20)
+    with pytest.raises(memory.NoRoom):
+        one.hold(memory.FREE + 2 * 2**20 + 1)
+    two.hold(memory.FREE)
+    with pytest.raises(memory.NoRoom):
+        two.hold(memory.FREE + 2 * 2**20)
     del one
     gc.collect()
     assert (first.taken, shared.taken) == (0, 0)
-    two.hold(room.FREE + 2 * 2**20)
+    two.hold(memory.FREE + 2 * 2**20)
 
 
 @hypothesis.given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2**21)), max_size=40))
 def test_room_is_never_more_than_there_is(steps: list[tuple[int, int]]) -> None:
-    shared = room.Room(4 * 2**20)
-    rooms = [room.Room(2 * 2**20, shared) for _ in range(4)]
-    shares: dict[int, room.Share] = {}
+    shared = memory.Room(4 * 2**20)
+    rooms = [memory.Room(2 * 2**20, shared) for _ in range(4)]
+    shares: dict[int, memory.Share] = {}
     for which, size in steps:
         if size % 5 == 0:
             shares.pop(which, None)
             continue
-        with contextlib.suppress(room.NoRoom):
-            shares.setdefault(which, room.Share(rooms[which])).hold(size)
+        with contextlib.suppress(memory.NoRoom):
+            shares.setdefault(which, memory.Share(rooms[which])).hold(size)
         assert shared.taken == sum(one.taken for one in rooms) <= 4 * 2**20
         assert all(0 <= one.taken <= 2 * 2**20 for one in rooms)
     shares.clear()

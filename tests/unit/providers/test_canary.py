@@ -12,7 +12,7 @@ from leaseholder import errors, ports
 from leaseholder.api import provider
 from leaseholder.providers import infisical
 from leaseholder.providers.infisical import wire
-from leaseholder.providers.parts import Parts
+from leaseholder.providers.kit.context import Context
 from leaseholder.providers.settings import InfisicalSettings
 from tests.unit.providers import support
 
@@ -27,8 +27,8 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def shown(error: BaseException) -> str:
-    parts = [f"{one} {one!r} {one.args!r} {vars(one)!r}" for one in chain(error)]
-    return "\n".join([*parts, *traceback.format_exception(error)])
+    context = [f"{one} {one!r} {one.args!r} {vars(one)!r}" for one in chain(error)]
+    return "\n".join([*context, *traceback.format_exception(error)])
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ async def test_the_http_librarys_own_logs_show_nothing_even_at_debug(
     caplog.set_level(logging.DEBUG)
     auth = support.UNIVERSAL
     spec = {"infisical": {"url": talkative_server, "auth": auth}}
-    parts = Parts(
+    context = Context(
         access=ports.Access(spec=provider.ProviderSpec.model_validate(spec), of=support.PROVIDER),
         credentialing=support.FakeCredentialing(),
         base_url=talkative_server,
@@ -136,7 +136,7 @@ async def test_the_http_librarys_own_logs_show_nothing_even_at_debug(
         observe=lambda *_: None,
         hosts=support.LOOPBACK,
     )
-    adapter = infisical.Infisical(parts, InfisicalSettings())
+    adapter = infisical.Infisical(context, InfisicalSettings())
     issued = await adapter.issue(support.attempt())
     assert issued.credentials.reveal()["DB_PASSWORD"].startswith(CANARY)
     with pytest.raises(errors.Unavailable) as caught:

@@ -9,8 +9,9 @@ import pytest
 from leaseholder import errors
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import dialing, http
-from leaseholder.providers.hosts import ANY_NAME, Hosts
+from leaseholder.providers.kit import client, requests
+from leaseholder.providers.kit.network import dialing
+from leaseholder.providers.kit.network.hosts import ANY_NAME, Hosts
 from tests.unit.providers import support
 
 PUBLIC = "203.0.113.7"
@@ -125,8 +126,8 @@ async def test_the_api_servers_port_stays_shut_even_where_its_address_is_listed(
     assert bool(network.dialled) is goes
 
 
-def http_over(names: Names, network: Network) -> http.Http:
-    return http.Http(
+def http_over(names: Names, network: Network) -> client.Client:
+    return client.Client(
         base_url="http://infisical.test",
         limits=provider.Limits(),
         credentialing=support.FakeCredentialing(),
@@ -139,7 +140,7 @@ def http_over(names: Names, network: Network) -> http.Http:
 async def test_a_forbidden_address_is_told_and_nothing_of_httpx_with_it() -> None:
     network = Network()
     client = http_over(Names(["169.254.169.254"]), network)
-    request = http.Request(operation="mint", method="POST", path="/x", timeout=5.0, effect=True)
+    request = requests.Request(operation="mint", method="POST", path="/x", timeout=5.0, effect=True)
     with pytest.raises(errors.Invalid) as caught:
         await client.send(request)
     await client.aclose()
@@ -154,7 +155,9 @@ async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.Monke
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     network = Network()
     client = http_over(Names([PUBLIC]), network)
-    answer = await client.send(http.Request(operation="x", method="GET", path="/x", timeout=5.0))
+    answer = await client.send(
+        requests.Request(operation="x", method="GET", path="/x", timeout=5.0)
+    )
     await client.aclose()
     assert answer.status == 200
     assert network.dialled == [(PUBLIC, 80)]

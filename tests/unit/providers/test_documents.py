@@ -9,9 +9,9 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from leaseholder.providers import documents
-from leaseholder.providers.http import Answer
 from leaseholder.providers.infisical import wire
+from leaseholder.providers.kit import documents
+from leaseholder.providers.kit.answers import Answer
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=8),

@@ -6,7 +6,7 @@ import pytest
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.hosts import ANY_NAME, Hosts
+from leaseholder.providers.kit.network.hosts import ANY_NAME, Hosts
 
 
 def refused(allowed: str, url: str) -> Reason | None:

@@ -14,7 +14,8 @@ import leaseholder
 from leaseholder import circuit, errors, ports
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import clients, dialing, http, pace, turns
+from leaseholder.providers.kit import client, connections, gate, requests
+from leaseholder.providers.kit.network import dialing
 from tests.unit.providers import support
 from tests.world import certificates
 
@@ -30,7 +31,7 @@ class World:
         self.credentialing = support.FakeCredentialing()
         self.observed: list[tuple[str, str]] = []
         self.news: list[tuple[str, str]] = []
-        self.http = http.Http(
+        self.http = client.Client(
             base_url="https://infisical.test",
             limits=limits or provider.Limits(),
             credentialing=self.credentialing,
@@ -44,14 +45,14 @@ class World:
         self.server.say("GET", "/x", *replies)
 
 
-def request(**changes: object) -> http.Request:
+def request(**changes: object) -> requests.Request:
     values: dict[str, object] = {
         "operation": "look",
         "method": "GET",
         "path": "/x",
         "timeout": 40.0,
     }
-    return http.Request(**(values | changes))  # type: ignore[arg-type]
+    return requests.Request(**(values | changes))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,7 @@ async def test_the_deadline_is_looked_at_again_right_before_the_write() -> None:
             await sent.extensions["trace"]("http11.send_request_headers.started", {})
             raise AssertionError("it was written")
 
-    world.http._clients._network = Slow()
+    world.http._connections._network = Slow()
     with pytest.raises(errors.Unavailable) as caught:
         await world.http.send(request(deadline=support.NOW + timedelta(seconds=30), effect=True))
     assert not caught.value.sent
@@ -148,7 +149,7 @@ async def test_a_request_that_was_never_written_leaves_nothing_unclear(
                 await sent.extensions["trace"]("http11.send_request_headers.started", {})
             raise TimeoutError
 
-    world.http._clients._network = Late()
+    world.http._connections._network = Late()
     with pytest.raises(errors.Unavailable) as caught:
         await world.http.send(request(effect=True))
     assert caught.value.sent is written
@@ -170,7 +171,7 @@ async def test_no_more_requests_are_under_way_than_allowed() -> None:
             under_way -= 1
             return httpx2.Response(200)
 
-    world.http._clients._network = Counting()
+    world.http._connections._network = Counting()
     tasks = [asyncio.create_task(world.http.send(request())) for _ in range(6)]
     await full.wait()
     gate.set()
@@ -239,7 +240,7 @@ async def test_a_mint_is_never_the_trial() -> None:
     world.clock.move(circuit.LONGEST)
     for _ in range(3):
         with pytest.raises(errors.Unavailable) as caught:
-            await world.http.send(request(effect=True, rank=turns.Rank.MINT))
+            await world.http.send(request(effect=True, rank=requests.Rank.MINT))
         assert not caught.value.sent
     assert len(world.server.requests) == circuit.OPEN_AFTER
 
@@ -314,7 +315,7 @@ async def test_a_client_that_nobody_uses_is_let_go_and_the_next_request_makes_an
             closed.set()
 
     dialer = dialing.Dialer(support.LOOPBACK)
-    known = clients.Clients(
+    known = connections.Pools(
         "https://x.test", support.FakeCredentialing(), dialer, Closing(), idle=0
     )
     async with known.current() as first, known.current() as same:
@@ -372,21 +373,21 @@ async def test_a_429_stops_its_category_for_as_long_as_it_says() -> None:
         ({"retry-after": "60000"}, "Rate limit exceeded. Please try again in 42 seconds", 42),
         ({}, "Rate limit exceeded. Please try again in 9 seconds", 9),
         ({"x-ratelimit-reset": "5"}, "", 5),
-        ({"retry-after": "soon"}, "", pace.UNSTATED),
-        ({}, "", pace.UNSTATED),
+        ({"retry-after": "soon"}, "", gate.UNSTATED),
+        ({}, "", gate.UNSTATED),
     ],
 )
 def test_the_wait_is_read_from_where_it_makes_sense(
     headers: dict[str, str], message: str, wait: float
 ) -> None:
-    learned = pace.Pace(support.FakeClock(), None)
+    learned = gate.Pace(support.FakeClock(), None)
     assert learned.throttled("read", headers, message) == wait
     assert learned.wait("read") == wait
 
 
 def test_an_exhausted_quota_is_noticed_before_the_429() -> None:
     clock = support.FakeClock()
-    learned = pace.Pace(clock, None)
+    learned = gate.Pace(clock, None)
     learned.learn("write", {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "20"})
     assert learned.wait("write") == 20
     assert learned.wait("read") == 0
@@ -396,7 +397,7 @@ def test_an_exhausted_quota_is_noticed_before_the_429() -> None:
 
 def test_the_administrators_bound_holds_over_any_minute() -> None:
     clock = support.FakeClock()
-    learned = pace.Pace(clock, 2)
+    learned = gate.Pace(clock, 2)
     learned.sent()
     clock.move(10)
     learned.sent()

@@ -110,7 +110,7 @@ async def test_a_caller_that_gives_up_does_not_stop_the_login_of_others() -> Non
             await gate.wait()
             return await bench.server(request)
 
-    bench.adapter._http._clients._network = Gated()
+    bench.adapter._http._connections._network = Gated()
     impatient = asyncio.create_task(bench.adapter.check())
     patient = asyncio.create_task(bench.adapter.check())
     for _ in range(5):
@@ -422,7 +422,7 @@ async def test_closing_stops_a_login_under_way() -> None:
             await asyncio.Event().wait()
             raise AssertionError
 
-    bench.adapter._http._clients._network = Stuck()
+    bench.adapter._http._connections._network = Stuck()
     waiting = asyncio.create_task(bench.adapter.check())
     for _ in range(5):
         await asyncio.sleep(0)

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from leaseholder.providers import http
+from leaseholder.providers.kit import answers
 from leaseholder.providers.openbao import wire
 
 TEXTS = ["a b", "a\nERROR", "a\x1b[31m", "a\u202eb", "a\u2028b", "x" * 701]
 
 
 def parsed(model: type[wire.Leased] | type[wire.Health], **body: Any) -> Any:
-    return http.Answer(status=200, content=json.dumps(body).encode()).parse(model)
+    return answers.Answer(status=200, content=json.dumps(body).encode()).parse(model)
 
 
 @pytest.mark.parametrize("text", TEXTS)

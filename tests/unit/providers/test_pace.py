@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaseholder.providers import pace
-from leaseholder.providers.turns import Rank
+from leaseholder.providers.kit import gate
+from leaseholder.providers.kit.requests import Rank
 from tests.unit.providers import support
 
 ASKED = st.lists(st.tuples(st.floats(0, 20), st.sampled_from(Rank)), max_size=80)
@@ -16,7 +16,7 @@ def test_no_minute_has_more_than_allowed_and_the_least_never_fill_it(
     per_minute: int, asked: list[tuple[float, Rank]]
 ) -> None:
     clock = support.FakeClock()
-    known = pace.Pace(clock, per_minute)
+    known = gate.Pace(clock, per_minute)
     sent: list[tuple[float, Rank]] = []
     for step, rank in asked:
         clock.move(step)
@@ -36,7 +36,7 @@ def test_after_the_stated_wait_there_is_room(
     per_minute: int, asked: list[tuple[float, Rank]], rank: Rank
 ) -> None:
     clock = support.FakeClock()
-    known = pace.Pace(clock, per_minute)
+    known = gate.Pace(clock, per_minute)
     for step, other in asked:
         clock.move(step)
         if known.wait("read", other) == 0:
@@ -58,7 +58,7 @@ def test_the_end_of_a_servers_quota_is_kept_for_renewals(
     remaining: int, waiting: set[Rank]
 ) -> None:
     clock = support.FakeClock()
-    known = pace.Pace(clock, None)
+    known = gate.Pace(clock, None)
     headers = {"x-ratelimit-limit": "100", "x-ratelimit-reset": "20"}
     known.learn("write", {**headers, "x-ratelimit-remaining": str(remaining)})
     assert {rank for rank in Rank if known.wait("write", rank) == 20} == waiting
@@ -69,8 +69,8 @@ def test_the_end_of_a_servers_quota_is_kept_for_renewals(
 
 def test_the_share_that_is_used_is_that_of_the_tightest_bound() -> None:
     clock = support.FakeClock()
-    assert pace.Pace(clock, None).used() is None
-    known = pace.Pace(clock, 10)
+    assert gate.Pace(clock, None).used() is None
+    known = gate.Pace(clock, 10)
     for _ in range(4):
         known.sent()
     assert known.used() == 0.4

@@ -12,9 +12,9 @@ import pytest
 
 from leaseholder import circuit, errors, ports
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import http, room
+from leaseholder.providers.kit import answers, memory, requests
+from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import histories
-from leaseholder.providers.turns import Rank
 from tests.unit.providers import phasebench, support
 
 ROWS = 20_000
@@ -26,7 +26,7 @@ class Lists:
 
     def __init__(self) -> None:
         self.clock = support.FakeClock()
-        self.asked: list[http.Request] = []
+        self.asked: list[requests.Request] = []
         self.let_go: list[asyncio.Event] = []
         self.rows: list[dict[str, Any]] = [phasebench.wire_lease()]
         self.failure: errors.ProviderError | None = None
@@ -38,7 +38,7 @@ class Lists:
     def now(self) -> datetime:
         return self.clock.wall()
 
-    async def send(self, request: http.Request) -> http.Answer:
+    async def send(self, request: requests.Request) -> answers.Answer:
         gate = asyncio.Event()
         self.asked.append(request)
         self.let_go.append(gate)
@@ -49,7 +49,7 @@ class Lists:
         assert request.take is not None
         for row in self.rows:
             request.take(row)
-        return http.Answer(status=200, content=b"", listed=True)
+        return answers.Answer(status=200, content=b"", listed=True)
 
     async def of(self, who: str = phasebench.LEASE_ID) -> histories.Listed:
         return await self.histories.of(SECRET, phasebench.SOURCE, "inspect", who, rank=Rank.KEEP)
@@ -167,7 +167,7 @@ async def test_of_twenty_thousand_rows_only_what_may_be_looked_for_is_kept() -> 
         for n in range(ROWS - 1)
     ]
     content = json.dumps([*former, phasebench.wire_lease()]).encode()
-    assert len(content) > http.LIST
+    assert len(content) > requests.LIST
     it.server.say("GET", phasebench.LEASES, phasebench.listed(content))
     turns, counting = 0, True
 
@@ -256,4 +256,4 @@ async def test_a_server_that_calls_everything_active_fills_its_own_room_alone() 
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert most < room.SERVER + 2**21
+    assert most < memory.SERVER + 2**21

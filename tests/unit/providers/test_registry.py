@@ -8,7 +8,7 @@ from leaseholder import errors, ports
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import infisical, openbao, phase, registry
-from leaseholder.providers.parts import Parts
+from leaseholder.providers.kit.context import Context
 from leaseholder.providers.settings import (
     InfisicalSettings,
     OpenBaoSettings,
@@ -112,7 +112,7 @@ def test_a_spec_makes_an_adapter_of_its_kind(spec_of: dict[str, Any], kind: type
 
 
 def test_an_adapter_is_not_built_from_another_providers_spec() -> None:
-    parts = Parts(
+    context = Context(
         access=ports.Access(spec=provider.ProviderSpec(), of=support.PROVIDER),
         credentialing=support.FakeCredentialing(),
         base_url="https://x.test",
@@ -120,9 +120,9 @@ def test_an_adapter_is_not_built_from_another_providers_spec() -> None:
         observe=lambda *_: None,
     )
     for build_ in (
-        lambda: infisical.Infisical(parts, InfisicalSettings()),
-        lambda: phase.Phase(parts, PhaseSettings()),
-        lambda: openbao.OpenBao(parts, OpenBaoSettings()),
+        lambda: infisical.Infisical(context, InfisicalSettings()),
+        lambda: phase.Phase(context, PhaseSettings()),
+        lambda: openbao.OpenBao(context, OpenBaoSettings()),
     ):
         with pytest.raises(errors.Invalid):
             build_()

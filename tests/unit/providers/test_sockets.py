@@ -12,7 +12,8 @@ import pytest
 from leaseholder import errors
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import dialing, http
+from leaseholder.providers.kit import client, requests
+from leaseholder.providers.kit.network import dialing
 from tests.unit.providers import support
 from tests.world import certificates
 
@@ -54,8 +55,8 @@ async def listening(context: ssl.SSLContext | None = None) -> AsyncIterator[List
 
 def connection(
     listener: Listener, clock: support.FakeClock, credentialing: support.FakeCredentialing
-) -> http.Http:
-    return http.Http(
+) -> client.Client:
+    return client.Client(
         base_url=listener.url,
         limits=provider.Limits(),
         credentialing=credentialing,
@@ -65,9 +66,9 @@ def connection(
     )
 
 
-def request(**changes: object) -> http.Request:
+def request(**changes: object) -> requests.Request:
     values: dict[str, object] = {"operation": "look", "method": "GET", "path": "/"}
-    return http.Request(**(values | {"timeout": 5.0} | changes))  # type: ignore[arg-type]
+    return requests.Request(**(values | {"timeout": 5.0} | changes))  # type: ignore[arg-type]
 
 
 async def test_only_a_trusted_certificate_is_talked_to_and_a_new_bundle_is_noticed(

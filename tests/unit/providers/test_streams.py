@@ -13,7 +13,8 @@ import pytest
 from leaseholder import errors
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import bounds, dialing, http, streams
+from leaseholder.providers.kit import client, requests
+from leaseholder.providers.kit.network import bounds, dialing, streams
 from tests.unit.providers import support
 from tests.world import certificates
 
@@ -58,8 +59,8 @@ def server_side(files: certificates.ServerFiles) -> ssl.SSLContext:
     return context
 
 
-def client_to(url: str, bundle: str | None = None, concurrency: int = 8) -> http.Http:
-    return http.Http(
+def client_to(url: str, bundle: str | None = None, concurrency: int = 8) -> client.Client:
+    return client.Client(
         base_url=url,
         limits=provider.Limits(concurrency=concurrency),
         credentialing=support.FakeCredentialing(bundle=bundle),
@@ -69,9 +70,9 @@ def client_to(url: str, bundle: str | None = None, concurrency: int = 8) -> http
     )
 
 
-def request(**changes: object) -> http.Request:
+def request(**changes: object) -> requests.Request:
     values: dict[str, object] = {"operation": "look", "method": "GET", "path": "/secret-path"}
-    return http.Request(**(values | {"timeout": 20.0} | changes))  # type: ignore[arg-type]
+    return requests.Request(**(values | {"timeout": 20.0} | changes))  # type: ignore[arg-type]
 
 
 async def flood(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaseholder.providers import ttl
+from leaseholder.providers.infisical import ttl
 
 UNITS = {
     1: ("s", "sec", "secs", "second", "seconds"),

@@ -5,7 +5,8 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaseholder.providers.turns import Rank, Turns
+from leaseholder.providers.kit.gate import Turns
+from leaseholder.providers.kit.requests import Rank
 
 WANTS = st.lists(
     st.tuples(st.sampled_from(Rank), st.none() | st.integers(0, 5)), min_size=1, max_size=20

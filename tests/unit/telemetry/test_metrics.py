@@ -14,7 +14,7 @@ from prometheus_client.openmetrics import parser as open_parser
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import Holder, State
-from leaseholder.providers import failures
+from leaseholder.providers.kit import failures
 from leaseholder.telemetry import catalogue, exposition
 from leaseholder.telemetry.metrics import MOST_OF_NAMESPACE, Metrics
 

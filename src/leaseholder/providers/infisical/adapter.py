@@ -15,7 +15,7 @@ from cachetools import TTLCache
 
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import http, settings, ttl
+from leaseholder.providers import settings
 from leaseholder.providers.infisical import (
     kinds,
     leases,
@@ -24,12 +24,14 @@ from leaseholder.providers.infisical import (
     refusals,
     session,
     sources,
+    ttl,
     wallet,
     wire,
 )
 from leaseholder.providers.infisical import login as logins
-from leaseholder.providers.parts import Parts
-from leaseholder.providers.turns import Rank
+from leaseholder.providers.kit import answers, requests
+from leaseholder.providers.kit.context import Context
+from leaseholder.providers.kit.requests import Rank
 
 _REMEMBERED: Final = 1024
 _TAGLESS_SECONDS: Final = 6 * 3600.0
@@ -44,19 +46,19 @@ class Infisical:
 
     def __init__(
         self,
-        parts: Parts,
+        context: Context,
         settings: settings.InfisicalSettings,
         shared: wallet.Wallet | None = None,
     ) -> None:
-        spec, clock = parts.access.spec.infisical, parts.clock
+        spec, clock = context.access.spec.infisical, context.clock
         if spec is None:
             raise errors.Invalid(Reason.PROVIDER_MISMATCH, "the provider is no Infisical server")
         self._settings = settings
-        self._http = parts.connect()
+        self._http = context.connect()
         self._login = logins.Login(
             auth=spec.auth,
             connection=self._http,
-            credentialing=parts.credentialing,
+            credentialing=context.credentialing,
             clock=clock,
             timeout=settings.read_timeout_seconds,
             shared=shared or wallet.Wallet(clock.monotonic),
@@ -81,7 +83,7 @@ class Infisical:
     async def check(self) -> ports.Health:
         """Log in if need be and look whether the provider answers."""
         await self._login.token()
-        request = http.Request(
+        request = requests.Request(
             operation="status",
             method="GET",
             path=paths.STATUS,
@@ -221,7 +223,7 @@ class Infisical:
     def _tags(self, source: Mapping[str, Any]) -> bool:
         return self._settings.tag_in_config and _tagged_like(source) not in self._tagless
 
-    async def _mint(self, attempt: ports.Attempt, *, tagged: bool) -> http.Answer:
+    async def _mint(self, attempt: ports.Attempt, *, tagged: bool) -> answers.Answer:
         source = attempt.source
         config = {
             **source.get("config", {}),
@@ -267,7 +269,7 @@ class Infisical:
             raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, sentence, latest=latest)
         return min(wanted, room)
 
-    def _lease_in(self, answer: http.Answer, lease: ports.Lease, *, effect: bool) -> wire.Lease:
+    def _lease_in(self, answer: answers.Answer, lease: ports.Lease, *, effect: bool) -> wire.Lease:
         if not session.usable(answer):
             raise refusals.refusal(answer, lease.source, effect=effect)
         found = answer.parse(wire.LeaseAnswer)
@@ -285,8 +287,8 @@ class Infisical:
         rank: Rank = Rank.KEEP,
         expires: datetime | None = None,
         lists: bool = False,
-    ) -> http.Request:
-        return http.Request(
+    ) -> requests.Request:
+        return requests.Request(
             operation=operation,
             method="GET",
             path=path,
@@ -301,14 +303,14 @@ class Infisical:
         self,
         *,
         operation: str,
-        method: http.Method,
+        method: requests.Method,
         path: str,
         body: Mapping[str, Any],
         deadline: datetime | None = None,
         rank: Rank = Rank.KEEP,
         expires: datetime | None = None,
-    ) -> http.Request:
-        return http.Request(
+    ) -> requests.Request:
+        return requests.Request(
             operation=operation,
             method=method,
             path=path,
@@ -331,7 +333,7 @@ def _seconds(length: timedelta) -> int:
     return int(length.total_seconds())
 
 
-def _not_extended(answer: http.Answer, lease: ports.Lease) -> errors.ProviderError:
+def _not_extended(answer: answers.Answer, lease: ports.Lease) -> errors.ProviderError:
     """A 400 means that the lease can't live longer, unless it is the plan that ended."""
     error = refusals.refusal(answer, lease.source, effect=True)
     if error.reason is Reason.PLAN:

@@ -10,8 +10,8 @@ from pydantic import JsonValue
 
 from leaseholder import ports
 from leaseholder.api import base
-from leaseholder.providers import documents, http, ttl
-from leaseholder.providers.infisical import kinds, wire
+from leaseholder.providers.infisical import kinds, ttl, wire
+from leaseholder.providers.kit import answers, documents
 from leaseholder.secrecy import Credentials
 
 FAILED_TO_DELETE: Final = "Failed to delete"
@@ -27,7 +27,7 @@ def tag(attempt: ports.Attempt) -> dict[str, str]:
     return {"installation": attempt.installation, "attempt": attempt.attempt_id}
 
 
-async def tagged(answer: http.Answer, attempt: ports.Attempt) -> Sequence[wire.Lease] | None:
+async def tagged(answer: answers.Answer, attempt: ports.Attempt) -> Sequence[wire.Lease] | None:
     """The leases of a list that are that attempt's; None where the list makes no sense."""
     found = []
     try:

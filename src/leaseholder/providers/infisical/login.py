@@ -15,9 +15,9 @@ from typing import Final
 from leaseholder import errors, ports
 from leaseholder.api import infisical
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import backoff, http
 from leaseholder.providers.infisical import refusals, wallet, ways, wire
-from leaseholder.providers.turns import Rank
+from leaseholder.providers.kit import answers, client, login, requests
+from leaseholder.providers.kit.requests import Rank
 from leaseholder.secrecy import Hidden
 
 _SHARE: Final = 0.75
@@ -36,7 +36,7 @@ class Login:
         self,
         *,
         auth: infisical.InfisicalAuth,
-        connection: http.Http,
+        connection: client.Client,
         credentialing: ports.Credentialing,
         clock: ports.Clock,
         timeout: float,
@@ -49,7 +49,7 @@ class Login:
         self._credentialing = credentialing
         self._now = clock.monotonic
         self._timeout = timeout
-        self._backoff = backoff.Backoff(clock.monotonic)
+        self._backoff = login.Backoff(clock.monotonic)
         self._held: wallet.Held | None = None
         self._tried: Hidden | None = None
         self._under_way: asyncio.Task[wallet.Held | errors.ProviderError] | None = None
@@ -72,7 +72,7 @@ class Login:
         if held is not None and self._now() < held.ends_at:
             self._held = replace(held, renew_at=self._now() + _RETRY_SECONDS)
             return held.token
-        raise backoff.again(outcome)
+        raise answers.again(outcome)
 
     def drop(self, token: Hidden) -> None:
         """Take note that the server doesn't take ``token`` any more."""
@@ -139,7 +139,7 @@ class Login:
         self._stand_back(proof.credentials)
         if proof.token is not None:
             return wallet.Held(proof.token, self._now() + _REREAD_SECONDS, float("inf"))
-        request = http.Request(
+        request = requests.Request(
             operation="login",
             method="POST",
             path=proof.path,
@@ -161,7 +161,7 @@ class Login:
         if hindrance is not None:
             raise hindrance
 
-    def _held_by(self, answer: http.Answer) -> wallet.Held:
+    def _held_by(self, answer: answers.Answer) -> wallet.Held:
         login = answer.parse(wire.Login)
         if login is None:
             raise refusals.bad_answer(answer, sent=False)
@@ -200,7 +200,7 @@ _HINTS: Final = (
 )
 
 
-def _refused(answer: http.Answer) -> errors.ProviderError:
+def _refused(answer: answers.Answer) -> errors.ProviderError:
     body = refusals.body_of(answer)
     who = refusals.stated(answer)
     if answer.status == 429:
@@ -213,7 +213,7 @@ def _refused(answer: http.Answer) -> errors.ProviderError:
     text = body.text.lower()
     if "temporarily locked" in text:
         sentence = f"{who} to the login: too many wrong tries have locked the identity for a while"
-        return errors.Denied(Reason.LOCKED_OUT, sentence, retry_after=backoff.LOCKOUT)
+        return errors.Denied(Reason.LOCKED_OUT, sentence, retry_after=login.LOCKOUT)
     unknown = "check the credentials, the identity and the addresses that it trusts"
     hint = next((told for sign, told in _HINTS if sign in text), unknown)
     return errors.Denied(Reason.LOGIN_REFUSED, f"{who} to the login: {hint}")

@@ -10,14 +10,14 @@ from cachetools import TTLCache
 
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import http
 from leaseholder.providers.infisical import paths, refusals, session, wire
+from leaseholder.providers.kit import answers, requests
 
 _KEEP_SECONDS: Final = 600.0
 _MOST: Final = 1024
 """So many are kept; a DynamicLease may ask for any id."""
 
-Send = Callable[[http.Request], Awaitable[http.Answer]]
+Send = Callable[[requests.Request], Awaitable[answers.Answer]]
 
 
 class Projects:
@@ -29,8 +29,8 @@ class Projects:
         self._known: TTLCache[str, str] = TTLCache(_MOST, _KEEP_SECONDS, timer=clock.monotonic)
 
     async def ask(
-        self, source: Mapping[str, Any], request: Callable[[str], http.Request]
-    ) -> http.Answer:
+        self, source: Mapping[str, Any], request: Callable[[str], requests.Request]
+    ) -> answers.Answer:
         """Send what ``request`` makes of the project's slug; again if the slug had changed."""
         slug = await self._slug(source)
         answer = await self._send(request(slug))
@@ -62,11 +62,11 @@ class Projects:
             raise refusals.bad_answer(answer, sent=False)
         return found.slug
 
-    def _look(self, path: str) -> http.Request:
-        return http.Request(operation="project", method="GET", path=path, timeout=self._timeout)
+    def _look(self, path: str) -> requests.Request:
+        return requests.Request(operation="project", method="GET", path=path, timeout=self._timeout)
 
 
-def _unresolved(answer: http.Answer, project_id: str) -> errors.ProviderError:
+def _unresolved(answer: answers.Answer, project_id: str) -> errors.ProviderError:
     if answer.status == 403:
         sentence = (
             f"{refusals.stated(answer)}: the identity may not look up project {project_id}: make "

@@ -13,8 +13,8 @@ from typing import Any, Final
 from leaseholder import errors
 from leaseholder.api import durations
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import http
 from leaseholder.providers.infisical import wire
+from leaseholder.providers.kit import answers
 
 _REQUEST_ID: Final = re.compile(r"req-[A-Za-z0-9]{1,20}")
 """As Infisical makes them. A server could send back a credential there."""
@@ -43,13 +43,13 @@ _MISSING: Final = (
 )
 
 
-def body_of(answer: http.Answer) -> wire.Refusal | None:
+def body_of(answer: answers.Answer) -> wire.Refusal | None:
     """The answer's error body; None where it isn't one of Infisical's."""
     body = answer.parse(wire.Refusal)
     return body if body is not None and (body.error or body.status_code) else None
 
 
-def login_failed(answer: http.Answer) -> bool:
+def login_failed(answer: answers.Answer) -> bool:
     """Whether the access token is the trouble: 401, or 403 about the token itself."""
     if answer.status == 403:
         body = body_of(answer)
@@ -57,7 +57,7 @@ def login_failed(answer: http.Answer) -> bool:
     return answer.status == 401
 
 
-def missing(answer: http.Answer) -> Missing | None:
+def missing(answer: answers.Answer) -> Missing | None:
     """What isn't there according to a 404; None for other answers."""
     body = body_of(answer)
     if answer.status != 404 or body is None:
@@ -66,7 +66,7 @@ def missing(answer: http.Answer) -> Missing | None:
     return next((what for start, what in _MISSING if text.startswith(start)), Missing.OTHER)
 
 
-def blames_config(answer: http.Answer) -> bool:
+def blames_config(answer: answers.Answer) -> bool:
     """Whether a mint was refused for the ``config`` that came with it."""
     body = body_of(answer)
     if body is None or answer.status not in (400, 422):
@@ -77,7 +77,7 @@ def blames_config(answer: http.Answer) -> bool:
     return "config" in body.fields or "config" in text
 
 
-def no_tag(answer: http.Answer) -> errors.Unavailable:
+def no_tag(answer: answers.Answer) -> errors.Unavailable:
     """The server takes no config where the tag is; or none such, if the lease has its own."""
     sentence = (
         f"{stated(answer)}: it doesn't take the lease's config, in which the operator's tag is; "
@@ -86,7 +86,7 @@ def no_tag(answer: http.Answer) -> errors.Unavailable:
     return errors.Unavailable(Reason.PROGRESSING, sentence, sent=False, retry_after=1.0)
 
 
-def stated(answer: http.Answer) -> str:
+def stated(answer: answers.Answer) -> str:
     """Who answered what: status code, and the request id where a sound one is there."""
     body = body_of(answer)
     request_id = body.req_id if body else None
@@ -95,7 +95,7 @@ def stated(answer: http.Answer) -> str:
     return f"Infisical answered {answer.status}"
 
 
-def bad_answer(answer: http.Answer, *, sent: bool) -> errors.Unavailable:
+def bad_answer(answer: answers.Answer, *, sent: bool) -> errors.Unavailable:
     """An answer that makes no sense."""
     sentence = (
         f"{stated(answer)}, but not as Infisical does: check that the url is that of an "
@@ -105,7 +105,7 @@ def bad_answer(answer: http.Answer, *, sent: bool) -> errors.Unavailable:
 
 
 def refusal(
-    answer: http.Answer,
+    answer: answers.Answer,
     source: Mapping[str, Any],
     *,
     effect: bool,
@@ -143,7 +143,7 @@ def refusal(
     return errors.Invalid(Reason.INVALID, f"{who}: it doesn't take this request for {where}")
 
 
-def throttled(answer: http.Answer) -> errors.Throttled:
+def throttled(answer: answers.Answer) -> errors.Throttled:
     """A 429, with the wait that was read from it."""
     sentence = f"{stated(answer)}: too many requests from this address"
     return errors.Throttled(Reason.THROTTLED, sentence, retry_after=answer.retry_after)

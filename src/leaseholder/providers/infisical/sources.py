@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import backoff, http
 from leaseholder.providers.infisical import (
     kinds,
     leases,
@@ -23,7 +22,8 @@ from leaseholder.providers.infisical import (
     session,
     wire,
 )
-from leaseholder.providers.turns import Rank
+from leaseholder.providers.kit import answers, requests
+from leaseholder.providers.kit.requests import Rank
 
 _KEEP_SECONDS: Final = 2.0
 _KEEP_FORBIDDEN_SECONDS: Final = 300.0
@@ -77,7 +77,7 @@ class Sources:
         """
         look = await self._look(source)
         if look.error is not None:
-            raise backoff.again(look.error)
+            raise answers.again(look.error)
         if look.deleting:
             sentence = (
                 f"the dynamic secret {paths.name(source)} in {refusals.place(source)} is being "
@@ -142,8 +142,8 @@ class Sources:
             raise error
         return _Look(soon, error=error)
 
-    def _request(self, slug: str, source: Mapping[str, Any]) -> http.Request:
-        return http.Request(
+    def _request(self, slug: str, source: Mapping[str, Any]) -> requests.Request:
+        return requests.Request(
             operation="look",
             method="GET",
             path=paths.secret(source),

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from leaseholder.providers import backoff
+from leaseholder.providers.kit import login
 from leaseholder.secrecy import Hidden
 
 
@@ -44,7 +44,7 @@ class Wallet:
         self._accounts: weakref.WeakValueDictionary[tuple[str, Hidden], Account] = (
             weakref.WeakValueDictionary()
         )
-        self._backoffs: weakref.WeakValueDictionary[tuple[str, str], backoff.Backoff] = (
+        self._backoffs: weakref.WeakValueDictionary[tuple[str, str], login.Backoff] = (
             weakref.WeakValueDictionary()
         )
 
@@ -52,6 +52,6 @@ class Wallet:
         """The account of these very credentials at that server."""
         return self._accounts.setdefault((address, credentials), Account())
 
-    def backoff(self, address: str, identity: str) -> backoff.Backoff:
+    def backoff(self, address: str, identity: str) -> login.Backoff:
         """The back-off of an identity at that server, whatever secret is tried."""
-        return self._backoffs.setdefault((address, identity), backoff.Backoff(self._now))
+        return self._backoffs.setdefault((address, identity), login.Backoff(self._now))

@@ -7,7 +7,7 @@ from typing import Any, Final
 from leaseholder import errors, ports
 from leaseholder.api import infisical
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import written
+from leaseholder.providers.kit import login
 from leaseholder.secrecy import Hidden
 
 _WHO: Final = "Infisical"
@@ -47,7 +47,7 @@ async def proof(auth: infisical.InfisicalAuth, credentialing: ports.Credentialin
     if auth.oidc_auth is not None:
         return await _service_account("oidc-auth", auth.oidc_auth, credentialing)
     if auth.token_auth is not None:
-        token = written.trimmed(
+        token = login.trimmed(
             await credentialing.secret_value(auth.token_auth.token_secret_ref), _WHO
         )
         return Proof(credentials=token, token=token)
@@ -57,10 +57,10 @@ async def proof(auth: infisical.InfisicalAuth, credentialing: ports.Credentialin
 async def _universal(auth: infisical.UniversalAuth, credentialing: ports.Credentialing) -> Proof:
     client_id = auth.client_id or ""
     if auth.client_id_secret_ref is not None:
-        client_id = written.trimmed(
+        client_id = login.trimmed(
             await credentialing.secret_value(auth.client_id_secret_ref), _WHO
         ).reveal()
-    secret = written.trimmed(await credentialing.secret_value(auth.client_secret_ref), _WHO)
+    secret = login.trimmed(await credentialing.secret_value(auth.client_secret_ref), _WHO)
     return Proof(
         path="/api/v1/auth/universal-auth/login",
         body={

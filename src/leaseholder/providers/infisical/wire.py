@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
-from leaseholder.providers import shapes
+from leaseholder.providers.kit import answers
 
 
 class Wire(BaseModel):
@@ -49,8 +49,8 @@ class Lease(Wire):
     """A lease. ``status`` is null or ``Failed to delete``."""
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
-    expire_at: shapes.Moment
-    created_at: shapes.Moment
+    expire_at: answers.Moment
+    created_at: answers.Moment
     status: str | None = None
     config: JsonValue = None
     dynamic_secret: DynamicSecret | None = None

@@ -14,6 +14,8 @@ from leaseholder import errors, ports
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import settings
+from leaseholder.providers.kit.context import Context
+from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.openbao import (
     calls,
     keeping,
@@ -25,8 +27,6 @@ from leaseholder.providers.openbao import (
     tokens,
 )
 from leaseholder.providers.openbao.notes import Notes
-from leaseholder.providers.parts import Parts
-from leaseholder.providers.turns import Rank
 
 BY_ACCESSOR: Final = "accessor/"
 """What the id of a lease begins with that is known by its token only."""
@@ -42,19 +42,19 @@ class OpenBao:
 
     def __init__(
         self,
-        parts: Parts,
+        context: Context,
         settings: settings.OpenBaoSettings,
     ) -> None:
-        spec, clock = parts.access.spec.openbao, parts.clock
+        spec, clock = context.access.spec.openbao, context.clock
         if spec is None:
             raise errors.Invalid(Reason.PROVIDER_MISMATCH, "the provider is no OpenBao server")
         self._settings = settings
-        self._http = parts.connect(refusals.is_up)
+        self._http = context.connect(refusals.is_up)
         headers = _headers(spec.namespace or "")
         self._tokens = tokens.Tokens(
             auth=spec.auth,
             connection=self._http,
-            credentialing=parts.credentialing,
+            credentialing=context.credentialing,
             clock=clock,
             headers=headers,
             timeout=settings.read_timeout_seconds,

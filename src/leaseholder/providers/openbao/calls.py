@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from leaseholder import errors, ports
-from leaseholder.providers import fresh, http, settings
+from leaseholder.providers import settings
+from leaseholder.providers.kit import answers, client, login, requests
+from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.openbao import own_clock, paths, refusals, session, tokens, wire
-from leaseholder.providers.turns import Rank
 from leaseholder.secrecy import Hidden
 
 _STANDBYS_TOO: Final = {"standbyok": "true", "perfstandbyok": "true"}
@@ -24,7 +25,7 @@ class Calls:
 
     def __init__(
         self,
-        connection: http.Http,
+        connection: client.Client,
         known: tokens.Tokens,
         settings: settings.OpenBaoSettings,
         headers: Mapping[str, str],
@@ -42,7 +43,7 @@ class Calls:
         Raises:
             Unavailable: it is sealed, not initialised, or in trouble.
         """
-        request = http.Request(  # without namespace: it is the server's, not a namespace's
+        request = requests.Request(  # without namespace: it is the server's, not a namespace's
             operation="status",
             method="GET",
             path=paths.url(paths.HEALTH),
@@ -70,7 +71,7 @@ class Calls:
         if own is None:
             answer = await self._session.send(request, right)
         else:
-            answer = await fresh.asked(lambda: self._http.send(request, own))
+            answer = await login.asked(lambda: self._http.send(request, own))
             if answer.status == 403:
                 raise refusals.denied(answer, right)
         held = _parsed(answer, wire.Capabilities).data
@@ -79,16 +80,16 @@ class Calls:
     async def own_token(self, token: Hidden) -> wire.Token:
         """A token, looked at by itself."""
         request = self._request("look-at-login", "GET", paths.LOOKUP_SELF, rank=Rank.MINT)
-        answer = await fresh.asked(lambda: self._http.send(request, token))
+        answer = await login.asked(lambda: self._http.send(request, token))
         if answer.status == 403:
             raise refusals.denied(answer, paths.Right(paths.LOOKUP_SELF, "read"))
         return self._dated(_parsed(answer, wire.TokenAnswer).data)
 
     async def mint(
         self, attempt: ports.Attempt, source: paths.Source, token: Hidden
-    ) -> http.Answer:
+    ) -> answers.Answer:
         """Whatever comes back from the one try to get a lease."""
-        request = http.Request(
+        request = requests.Request(
             operation="issue",
             method=source.method,
             path=paths.url(source.path),
@@ -129,19 +130,19 @@ class Calls:
 
     async def renew_token(
         self, accessor: str, seconds: int, *, expires: datetime | None = None
-    ) -> http.Answer:
+    ) -> answers.Answer:
         """The answer to: let the token with that accessor live so long from now."""
         body = {"accessor": accessor, "increment": seconds}
         return await self._ask("extend", paths.RENEW_ACCESSOR, body, expires=expires, write=True)
 
     async def renew_lease(
         self, lease_id: str, seconds: int, *, expires: datetime | None = None
-    ) -> http.Answer:
+    ) -> answers.Answer:
         """The answer to: let the lease live so long from now."""
         body = {"lease_id": lease_id, "increment": seconds}
         return await self._ask("extend", paths.RENEW, body, expires=expires, write=True)
 
-    async def revoke_lease(self, lease_id: str) -> http.Answer:
+    async def revoke_lease(self, lease_id: str) -> answers.Answer:
         """The answer to: revoke the lease, and say when it is done. An unknown one is fine."""
         body = {"lease_id": lease_id, "sync": True}
         return await self._ask("revoke", paths.REVOKE, body, rank=Rank.OWED, slow=True)
@@ -174,7 +175,7 @@ class Calls:
         expires: datetime | None = None,
         write: bool = False,
         slow: bool = False,
-    ) -> http.Answer:
+    ) -> answers.Answer:
         """Send a request with the shared token.
 
         ``slow``: it waits for the system behind the engine. An extension isn't waited for that
@@ -190,15 +191,15 @@ class Calls:
     def _request(
         self,
         operation: str,
-        method: http.Method,
+        method: requests.Method,
         path: str,
         body: Mapping[str, Any] | None = None,
         *,
         rank: Rank = Rank.KEEP,
         expires: datetime | None = None,
         write: bool = False,
-    ) -> http.Request:
-        return http.Request(
+    ) -> requests.Request:
+        return requests.Request(
             operation=operation,
             method=method,
             path=paths.url(path),
@@ -212,11 +213,11 @@ class Calls:
         )
 
 
-def _is_gone(answer: http.Answer) -> bool:
+def _is_gone(answer: answers.Answer) -> bool:
     return answer.status == 400 and refusals.meaning(answer) is refusals.Meaning.GONE
 
 
-def _parsed(answer: http.Answer, model: type[http.Model]) -> http.Model:
+def _parsed(answer: answers.Answer, model: type[answers.Model]) -> answers.Model:
     if answer.status != 200:
         raise refusals.refusal(answer)
     found = answer.parse(model)

@@ -12,7 +12,7 @@ from typing import Final
 
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import http
+from leaseholder.providers.kit import answers
 from leaseholder.providers.openbao import calls, limits, refusals, wire
 from leaseholder.providers.openbao.notes import Notes
 
@@ -106,7 +106,7 @@ class Keeping:
         """A lower bound of the end of what lives so long, by an answer that came just now."""
         return max(before, self._now() - timedelta(seconds=1)) + timedelta(seconds=seconds)
 
-    def _unmoved_token(self, answer: http.Answer, notes: Notes) -> Notes:
+    def _unmoved_token(self, answer: answers.Answer, notes: Notes) -> Notes:
         """The notes where the token can't be extended at all."""
         found = refusals.meaning(answer)
         if answer.status == 200:
@@ -118,7 +118,9 @@ class Keeping:
             return notes.but(token_max=life)
         raise refusals.refusal(answer)
 
-    async def _not_renewed(self, answer: http.Answer, lease: ports.Lease) -> errors.ProviderError:
+    async def _not_renewed(
+        self, answer: answers.Answer, lease: ports.Lease
+    ) -> errors.ProviderError:
         """Why a lease wasn't extended; where the message leaves a doubt, a look decides."""
         found = refusals.meaning(answer)
         unclear = (refusals.Meaning.GONE, refusals.Meaning.OTHER, refusals.Meaning.MISSING)

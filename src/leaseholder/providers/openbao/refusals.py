@@ -12,7 +12,7 @@ from typing import Final
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import http
+from leaseholder.providers.kit import answers
 from leaseholder.providers.openbao import paths, wire
 
 
@@ -59,7 +59,7 @@ _STANDBY: Final = frozenset({307, 412, 472, 473})
 disaster; nothing was done."""
 
 
-def meaning(answer: http.Answer) -> Meaning:
+def meaning(answer: answers.Answer) -> Meaning:
     """What an answer other than 2xx is about."""
     body = answer.parse(wire.Refusal)
     if answer.status == 429:
@@ -78,19 +78,19 @@ def meaning(answer: http.Answer) -> Meaning:
     return Meaning.MISSING if answer.status == 404 else Meaning.OTHER
 
 
-def is_up(answer: http.Answer) -> bool:
+def is_up(answer: answers.Answer) -> bool:
     """Whether the server serves; a 500 of its own is about one request, its database say."""
     if answer.status < 500:
         return True
     return answer.status == 500 and answer.parse(wire.Refusal) is not None
 
 
-def stated(answer: http.Answer) -> str:
+def stated(answer: answers.Answer) -> str:
     """Who answered what."""
     return f"OpenBao answered {answer.status}"
 
 
-def bad_answer(answer: http.Answer, *, sent: bool) -> errors.Unavailable:
+def bad_answer(answer: answers.Answer, *, sent: bool) -> errors.Unavailable:
     """An answer that makes no sense."""
     sentence = (
         f"{stated(answer)}, but not as OpenBao or Vault does: check that the url is that of such a "
@@ -99,7 +99,7 @@ def bad_answer(answer: http.Answer, *, sent: bool) -> errors.Unavailable:
     return errors.Unavailable(Reason.BAD_ANSWER, sentence, sent=sent)
 
 
-def refusal(answer: http.Answer, *, effect: bool = False) -> errors.ProviderError:
+def refusal(answer: answers.Answer, *, effect: bool = False) -> errors.ProviderError:
     """The error that an answer stands for, whatever was asked.
 
     Args:
@@ -135,7 +135,7 @@ def refusal(answer: http.Answer, *, effect: bool = False) -> errors.ProviderErro
     return errors.Invalid(Reason.INVALID, f"{who}: it doesn't take this request")
 
 
-def unminted(answer: http.Answer, source: paths.Source) -> errors.ProviderError:
+def unminted(answer: answers.Answer, source: paths.Source) -> errors.ProviderError:
     """Why there is no lease."""
     who = stated(answer)
     match meaning(answer):
@@ -154,7 +154,7 @@ def unminted(answer: http.Answer, source: paths.Source) -> errors.ProviderError:
     return refusal(answer, effect=True)
 
 
-def denied(answer: http.Answer, right: paths.Right) -> errors.Denied:
+def denied(answer: answers.Answer, right: paths.Right) -> errors.Denied:
     """A right is missing; the sentence says which line gives it."""
     return errors.Denied(Reason.DENIED, f"{stated(answer)}: {_add(right)}")
 
@@ -174,7 +174,7 @@ def _add(*rights: paths.Right) -> str:
     return f"the login's policies lack rights: add {' and '.join(str(one) for one in rights)}"
 
 
-def health(answer: http.Answer) -> errors.ProviderError:
+def health(answer: answers.Answer) -> errors.ProviderError:
     """Why a server that answers its health check doesn't serve."""
     if answer.status == 501:
         return _unavailable(answer, "it isn't initialised")
@@ -195,7 +195,7 @@ _HINTS: Final = (
 )
 
 
-def login(answer: http.Answer) -> errors.ProviderError:
+def login(answer: answers.Answer) -> errors.ProviderError:
     """Why a login failed."""
     found = meaning(answer)
     if found in (Meaning.THROTTLED, Meaning.SEALED, Meaning.STRANGE, Meaning.ELSEWHERE):
@@ -211,14 +211,14 @@ def login(answer: http.Answer) -> errors.ProviderError:
     return errors.Denied(Reason.LOGIN_REFUSED, f"{who}: {hint}")
 
 
-def _unavailable(answer: http.Answer, told: str, *, sent: bool = False) -> errors.Unavailable:
+def _unavailable(answer: answers.Answer, told: str, *, sent: bool = False) -> errors.Unavailable:
     return errors.Unavailable(Reason.UNAVAILABLE, f"{stated(answer)}: {told}", sent=sent)
 
 
-def _is_sealed(answer: http.Answer, body: wire.Refusal | None) -> bool:
+def _is_sealed(answer: answers.Answer, body: wire.Refusal | None) -> bool:
     return answer.status == 503 and body is not None and _SEALED in body.text
 
 
-def _says(answer: http.Answer, what: re.Pattern[str]) -> bool:
+def _says(answer: answers.Answer, what: re.Pattern[str]) -> bool:
     body = answer.parse(wire.Refusal)
     return body is not None and what.search(body.text) is not None

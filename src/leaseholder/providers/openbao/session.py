@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import http
+from leaseholder.providers.kit import answers, client, requests
+from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.openbao import paths, refusals, tokens
-from leaseholder.providers.turns import Rank
 from leaseholder.secrecy import Hidden
 
 
@@ -20,7 +20,7 @@ class Session:
 
     def __init__(
         self,
-        connection: http.Http,
+        connection: client.Client,
         known: tokens.Tokens,
         headers: Mapping[str, str],
         timeout: float,
@@ -30,7 +30,9 @@ class Session:
         self._headers = headers
         self._timeout = timeout
 
-    async def send(self, request: http.Request, right: paths.Right | None = None) -> http.Answer:
+    async def send(
+        self, request: requests.Request, right: paths.Right | None = None
+    ) -> answers.Answer:
         """The answer to ``request``, whatever its status but 403.
 
         Args:
@@ -63,7 +65,7 @@ class Session:
     async def alive(self, token: Hidden) -> bool:
         """Whether the server takes ``token`` at all."""
         answer = await self._http.send(
-            http.Request(
+            requests.Request(
                 operation="look-at-login",
                 method="GET",
                 path=paths.url(paths.LOOKUP_SELF),

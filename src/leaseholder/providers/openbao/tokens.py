@@ -13,9 +13,9 @@ from typing import Any, Final
 from leaseholder import errors, ports
 from leaseholder.api import openbao
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import backoff, http, written
+from leaseholder.providers.kit import answers, client, login, requests
+from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.openbao import paths, refusals, wire
-from leaseholder.providers.turns import Rank
 from leaseholder.secrecy import Hidden
 
 _SHARE: Final = 0.66
@@ -60,7 +60,7 @@ class Tokens:
         self,
         *,
         auth: openbao.OpenBaoAuth,
-        connection: http.Http,
+        connection: client.Client,
         credentialing: ports.Credentialing,
         clock: ports.Clock,
         headers: Mapping[str, str],
@@ -72,7 +72,7 @@ class Tokens:
         self._now = clock.monotonic
         self._headers = headers
         self._timeout = timeout
-        self._backoff = backoff.Backoff(clock.monotonic)
+        self._backoff = login.Backoff(clock.monotonic)
         self._held: Held | None = None
         self._under_way: asyncio.Task[Held | errors.ProviderError] | None = None
 
@@ -101,7 +101,7 @@ class Tokens:
         if held is not None and self._now() < held.ends_at:
             self._held = replace(held, renew_at=self._now() + _RETRY_SECONDS)
             return held.token
-        raise backoff.again(outcome)
+        raise answers.again(outcome)
 
     async def own(self) -> Hidden:
         """A token for one lease: from a login of its own, where there can be one.
@@ -165,7 +165,7 @@ class Tokens:
         return replace(self._hold(held.token, held.life, renewable=True), made_at=held.made_at)
 
     async def _ready_made(self, auth: openbao.TokenLogin) -> Held:
-        token = written.trimmed(await self._credentialing.secret_value(auth.token_secret_ref), _WHO)
+        token = login.trimmed(await self._credentialing.secret_value(auth.token_secret_ref), _WHO)
         self._stand_back(token)
         answer = await self._send("login", paths.LOOKUP_SELF, None, token)
         found = answer.parse(wire.TokenAnswer) if answer.status == 200 else None
@@ -216,7 +216,7 @@ class Tokens:
         auth = self._auth
         if auth.app_role is not None:
             role = auth.app_role
-            secret = written.trimmed(
+            secret = login.trimmed(
                 await self._credentialing.secret_value(role.secret_id_secret_ref), _WHO
             )
             body = {"role_id": role.role_id, "secret_id": secret.reveal()}
@@ -239,8 +239,8 @@ class Tokens:
         body: Mapping[str, Any] | None,
         token: Hidden | None,
         rank: Rank = Rank.LOGIN,
-    ) -> http.Answer:
-        request = http.Request(
+    ) -> answers.Answer:
+        request = requests.Request(
             operation=operation,
             method="GET" if body is None else "POST",
             path=paths.url(path),
@@ -253,7 +253,7 @@ class Tokens:
         return await self._http.send(request, token)
 
 
-def _refused(answer: http.Answer) -> errors.ProviderError:
+def _refused(answer: answers.Answer) -> errors.ProviderError:
     if answer.status == 200:
         return refusals.bad_answer(answer, sent=False)
     return refusals.login(answer)

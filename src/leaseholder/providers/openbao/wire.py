@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
-from leaseholder.providers import shapes
+from leaseholder.providers.kit import answers
 
 _LONGEST: Final = 700
 """Characters of a lease's id: a path, and what tells leases of it apart."""
@@ -54,7 +54,7 @@ class Auth(_Wire):
 
     client_token: Annotated[Text, Field(pattern=r"^[\x21-\x7e]*$", repr=False)] = ""
     accessor: Id = ""
-    lease_duration: shapes.Seconds = 0
+    lease_duration: answers.Seconds = 0
     renewable: bool = False
     token_type: Text = ""
     num_uses: int = 0
@@ -70,14 +70,14 @@ class Token(_Wire):
     """A token as ``lookup-self`` and ``lookup-accessor`` show it."""
 
     accessor: Id = ""
-    issue_time: shapes.Moment | None = None
-    expire_time: shapes.Moment | None = None
+    issue_time: answers.Moment | None = None
+    expire_time: answers.Moment | None = None
     """None: it never expires."""
-    creation_time: shapes.Seconds = 0
-    creation_ttl: shapes.Seconds = 0
-    ttl: shapes.Seconds = 0
+    creation_time: answers.Seconds = 0
+    creation_ttl: answers.Seconds = 0
+    ttl: answers.Seconds = 0
     """Seconds that are left; 0: no end."""
-    period: shapes.Seconds = 0
+    period: answers.Seconds = 0
     """Seconds that each renewal gives; 0: up to a maximum."""
     num_uses: int = 0
     renewable: bool = False
@@ -94,10 +94,10 @@ class Lease(_Wire):
     """A lease as ``sys/leases/lookup`` shows it."""
 
     id: _Id
-    issue_time: shapes.Moment
-    expire_time: shapes.Moment | None = None
+    issue_time: answers.Moment
+    expire_time: answers.Moment | None = None
     renewable: bool = False
-    ttl: shapes.Seconds = 0
+    ttl: answers.Seconds = 0
 
 
 class LeaseAnswer(_Wire):
@@ -110,7 +110,7 @@ class Leased(_Wire):
     """A leased read, or the renewal of its lease."""
 
     lease_id: Id = ""
-    lease_duration: shapes.Seconds = 0
+    lease_duration: answers.Seconds = 0
     renewable: bool = False
     data: dict[str, JsonValue] | None = Field(default=None, repr=False)
 

@@ -17,8 +17,10 @@ from typing import Any, Final
 from leaseholder import errors, ports, server_clock
 from leaseholder.api import durations
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import http, settings
-from leaseholder.providers.parts import Parts
+from leaseholder.providers import settings
+from leaseholder.providers.kit import answers, requests
+from leaseholder.providers.kit.context import Context
+from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import (
     afterwards,
     apps,
@@ -31,7 +33,6 @@ from leaseholder.providers.phase import (
     sources,
     wire,
 )
-from leaseholder.providers.turns import Rank
 
 _ALWAYS: Final = ("Inspect",)
 _HOLDERS: Final = ("Extend", "Inspect", "Revoke")
@@ -42,19 +43,19 @@ class Phase:
 
     def __init__(
         self,
-        parts: Parts,
+        context: Context,
         settings: settings.PhaseSettings,
     ) -> None:
-        spec, clock = parts.access.spec.phase, parts.clock
+        spec, clock = context.access.spec.phase, context.clock
         if spec is None:
             raise errors.Invalid(Reason.PROVIDER_MISMATCH, "the provider is no Phase server")
         self._settings = settings
         self._exclusive = spec.exclusive
-        self._http = parts.connect(refusals.is_up)
-        self._session = session.Session(self._http, spec.auth, parts.credentialing, clock)
+        self._http = context.connect(refusals.is_up)
+        self._session = session.Session(self._http, spec.auth, context.credentialing, clock)
         timeout = settings.read_timeout_seconds
         self._sources = sources.Sources(self._session.send, clock, timeout)
-        self._owners = owners.Owners(self._session, parts.base_url, clock, timeout)
+        self._owners = owners.Owners(self._session, context.base_url, clock, timeout)
         self._histories = histories.Histories(
             self._session.send, settings.list_timeout_seconds, clock.monotonic, self.now
         )
@@ -259,8 +260,8 @@ class Phase:
         except errors.ProviderError:
             return True
 
-    def _mint(self, attempt: ports.Attempt, notes: Mapping[str, Any]) -> http.Request:
-        return http.Request(
+    def _mint(self, attempt: ports.Attempt, notes: Mapping[str, Any]) -> requests.Request:
+        return requests.Request(
             operation="issue",
             method="GET",
             path=sources.DYNAMIC,
@@ -276,7 +277,7 @@ class Phase:
             rank=Rank.MINT,
         )
 
-    async def _renew(self, lease: ports.Lease, more: int) -> http.Answer:
+    async def _renew(self, lease: ports.Lease, more: int) -> answers.Answer:
         return await self._session.send(
             self._write(
                 operation="extend",
@@ -311,12 +312,12 @@ class Phase:
 
     def _parsed(
         self,
-        answer: http.Answer,
-        model: type[http.Model],
+        answer: answers.Answer,
+        model: type[answers.Model],
         source: Mapping[str, Any],
         *,
         effect: bool,
-    ) -> http.Model:
+    ) -> answers.Model:
         if answer.status != 200:
             raise refusals.refusal(answer, source, effect=effect)
         found = answer.parse(model)
@@ -328,13 +329,13 @@ class Phase:
         self,
         *,
         operation: str,
-        method: http.Method,
+        method: requests.Method,
         params: Mapping[str, str],
         body: Mapping[str, Any],
         rank: Rank = Rank.KEEP,
         expires: datetime | None = None,
-    ) -> http.Request:
-        return http.Request(
+    ) -> requests.Request:
+        return requests.Request(
             operation=operation,
             method=method,
             path=histories.LEASES,

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from leaseholder.providers import http
+from leaseholder.providers.kit import requests
+from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import refusals, sources
-from leaseholder.providers.turns import Rank
 
 _APPS: Final = "/v1/apps/"
 
@@ -16,7 +16,7 @@ async def look(send: sources.Send, timeout: float) -> None:
         ProviderError: the server doesn't answer, or doesn't take the token.
     """
     answer = await send(
-        http.Request(
+        requests.Request(
             operation="status",
             method="GET",
             path=_APPS,

@@ -21,9 +21,9 @@ import pydantic
 
 from leaseholder import circuit, errors
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import backoff, documents, http, room
+from leaseholder.providers.kit import answers, documents, memory, requests
+from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import refusals, sources, wire
-from leaseholder.providers.turns import Rank
 
 LEASES: Final = f"{sources.DYNAMIC}leases/"
 PATIENCE: Final = 3.0
@@ -72,7 +72,7 @@ class Listed:
     sent_at: datetime
     """When it was sent for, by the provider's clock."""
     rows: Sequence[Row]
-    share: room.Share | None = field(default=None, repr=False)
+    share: memory.Share | None = field(default=None, repr=False)
     """The memory that the rows take."""
 
 
@@ -186,7 +186,7 @@ class Histories:
             raise self._not_yet(history)
         outcome = one.task.result()
         if isinstance(outcome, errors.ProviderError):
-            raise backoff.again(outcome)
+            raise answers.again(outcome)
         return outcome
 
     def probe_seconds(self, secret_id: str) -> int | None:
@@ -226,7 +226,7 @@ class Histories:
         reading = _Reading(frozenset(history.wanted))
         one.sent, began, sent_at = next(self._count), self._monotonic(), self._now()
         history.wanted.clear()
-        request = http.Request(
+        request = requests.Request(
             operation=operation,
             method="GET",
             path=LEASES,
@@ -246,7 +246,7 @@ class Histories:
 
     async def _look(
         self,
-        request: http.Request,
+        request: requests.Request,
         source: Mapping[str, Any],
         reading: "_Reading",
         sent_at: datetime,
@@ -274,7 +274,7 @@ class Histories:
         pause = max(0.0, history.not_before - self._monotonic())
         wait = min(max(PATIENCE, pause + history.took / 2), LONGEST)
         if history.failure is not None:
-            return backoff.again(history.failure, retry_after=wait)
+            return answers.again(history.failure, retry_after=wait)
         sentence = (
             "Phase's list of all leases that the dynamic secret ever had takes long, and is waited "
             "for; a new dynamic secret has a short one"
@@ -291,7 +291,7 @@ class _Reading:
         self.active = 0
 
     def take(self, row: dict[str, Any]) -> int:
-        """Keep a row that may be looked for; see ``http.Request``."""
+        """Keep a row that may be looked for; see ``requests.Request``."""
         kept = {name: value for name, value in row.items() if name in _KEPT}
         found = Row(str(kept.get("id")), str(kept.get("status")), json.dumps(kept))
         if len(found.text) > _LONGEST_ROW:

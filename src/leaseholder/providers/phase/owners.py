@@ -7,9 +7,9 @@ that token only: another one may be another account's.
 from typing import Final
 
 from leaseholder import errors, ports
-from leaseholder.providers import http
+from leaseholder.providers.kit import requests
+from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import roots, session, wire
-from leaseholder.providers.turns import Rank
 from leaseholder.secrecy import Hidden
 
 _ASK_AGAIN_SECONDS: Final = 300.0
@@ -48,7 +48,7 @@ class Owners:
 
     async def _ask(self) -> None:
         """Ask whose token it is; where that isn't answered, leases will tell."""
-        request = http.Request(
+        request = requests.Request(
             operation="whoami",
             method="GET",
             path=self._path,

@@ -12,7 +12,7 @@ from typing import Any, Final
 from leaseholder import errors
 from leaseholder.api import durations, names
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import http
+from leaseholder.providers.kit import answers
 from leaseholder.providers.phase import wire
 
 _NO_KEY: Final = "cannot access this environment"
@@ -23,55 +23,55 @@ _REVOKING: Final = f"{_INTERNAL}revoking"
 _LEFT: Final = re.compile(r"maximum remaining renewal time: ([0-9]{1,12}) second")
 
 
-def text_of(answer: http.Answer) -> str | None:
+def text_of(answer: answers.Answer) -> str | None:
     """The answer's error in lower case; None where it isn't one of Phase's."""
     body = answer.parse(wire.Refusal)
     return body.error.lower() if body is not None else None
 
 
-def login_failed(answer: http.Answer) -> bool:
+def login_failed(answer: answers.Answer) -> bool:
     """Whether the token is the trouble; an environment that was lost answers 401 as well."""
     text = text_of(answer)
     return answer.status == 401 and text is not None and _NO_KEY not in text
 
 
-def lacks_right(answer: http.Answer) -> bool:
+def lacks_right(answer: answers.Answer) -> bool:
     """Whether the account's role is the trouble, and nothing else."""
     return answer.status == 403 and (text_of(answer) or "").startswith("you don't have permission")
 
 
-def is_up(answer: http.Answer) -> bool:
+def is_up(answer: answers.Answer) -> bool:
     """Whether an answer comes from a server that works, also where what is behind it refused."""
     return answer.status < 500 or (text_of(answer) or "").startswith(_INTERNAL)
 
 
-def not_holder(answer: http.Answer) -> bool:
+def not_holder(answer: answers.Answer) -> bool:
     """Whether the account didn't take the lease, and has no right over others'."""
     return answer.status == 403 and _OTHERS in (text_of(answer) or "")
 
 
-def not_leased(answer: http.Answer) -> bool:
+def not_leased(answer: answers.Answer) -> bool:
     """Whether the server says that it tried to make a lease and couldn't."""
     return answer.status == 500 and (text_of(answer) or "").startswith(_LEASING)
 
 
-def not_revoked(answer: http.Answer) -> bool:
+def not_revoked(answer: answers.Answer) -> bool:
     """Whether the server says that it tried to revoke and couldn't."""
     return answer.status == 500 and (text_of(answer) or "").startswith(_REVOKING)
 
 
-def renewal_left(answer: http.Answer) -> int | None:
+def renewal_left(answer: answers.Answer) -> int | None:
     """Seconds by which a lease can still be renewed, where a refusal says so."""
     found = _LEFT.search(text_of(answer) or "") if answer.status == 400 else None
     return int(found[1]) if found else None
 
 
-def stated(answer: http.Answer) -> str:
+def stated(answer: answers.Answer) -> str:
     """Who answered what."""
     return f"Phase answered {answer.status}"
 
 
-def bad_answer(answer: http.Answer, *, sent: bool) -> errors.Unavailable:
+def bad_answer(answer: answers.Answer, *, sent: bool) -> errors.Unavailable:
     """An answer that makes no sense, such as a page."""
     sentence = (
         f"{stated(answer)}, but not as Phase's API does: check the url, a self-hosted server's API "
@@ -81,7 +81,7 @@ def bad_answer(answer: http.Answer, *, sent: bool) -> errors.Unavailable:
 
 
 def refusal(
-    answer: http.Answer, source: Mapping[str, Any], *, effect: bool
+    answer: answers.Answer, source: Mapping[str, Any], *, effect: bool
 ) -> errors.ProviderError:
     """The error that an answer other than 200 stands for.
 
@@ -135,7 +135,7 @@ def place(source: Mapping[str, Any]) -> str:
     return f"environment {source.get('env')} of app {source.get('appId')}"
 
 
-def no_lease(answer: http.Answer, *, left: bool) -> errors.ProviderError:
+def no_lease(answer: answers.Answer, *, left: bool) -> errors.ProviderError:
     """The server tried to lease and couldn't.
 
     It makes the AWS user first, and where a group or a policy of it fails leaves it there, on no

@@ -11,7 +11,7 @@ from typing import Final
 from leaseholder import errors, ports
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import http
+from leaseholder.providers.kit import answers
 from leaseholder.providers.phase import leases, refusals, wire
 
 LEAST: Final = 1
@@ -34,7 +34,7 @@ def extension(lease: ports.Lease, until: datetime) -> int:
     return wanted if latest is None else min(wanted, _seconds(latest - lease.expires_at))
 
 
-def not_extended(answer: http.Answer, lease: ports.Lease) -> errors.ProviderError:
+def not_extended(answer: answers.Answer, lease: ports.Lease) -> errors.ProviderError:
     """What a 400 says: at its maximum, past its end, or revoked."""
     text = refusals.text_of(answer) or ""
     who = refusals.stated(answer)

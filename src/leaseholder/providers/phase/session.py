@@ -12,7 +12,7 @@ from typing import Final
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
 from leaseholder.api.phase import PhaseAuth
-from leaseholder.providers import backoff, http
+from leaseholder.providers.kit import answers, client, login, requests
 from leaseholder.providers.phase import refusals, tokens
 from leaseholder.secrecy import Hidden
 
@@ -35,7 +35,7 @@ class Session:
 
     def __init__(
         self,
-        connection: http.Http,
+        connection: client.Client,
         auth: PhaseAuth,
         credentialing: ports.Credentialing,
         clock: ports.Clock,
@@ -44,7 +44,7 @@ class Session:
         self._ref = auth.token_secret_ref
         self._credentialing = credentialing
         self._now = clock.monotonic
-        self._backoff = backoff.Backoff(clock.monotonic)
+        self._backoff = login.Backoff(clock.monotonic)
         self._reading = asyncio.Lock()
         self._held: _Held | None = None
 
@@ -58,7 +58,7 @@ class Session:
         """The token in use, None while there is none."""
         return self._held.token.bearer if self._held is not None else None
 
-    async def send(self, request: http.Request) -> http.Answer:
+    async def send(self, request: requests.Request) -> answers.Answer:
         """The answer to ``request``, whatever its status but a token that isn't taken.
 
         A request that failed for its token did nothing, so even a mint may be sent again.

@@ -13,15 +13,15 @@ from typing import Any, Final
 
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import http
+from leaseholder.providers.kit import answers, requests
+from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import refusals, wire
-from leaseholder.providers.turns import Rank
 
 DYNAMIC: Final = "/v1/secrets/dynamic/"
 _KEEP_SECONDS: Final = 2.0
 _REMEMBERED: Final = 4096
 
-Send = Callable[[http.Request], Awaitable[http.Answer]]
+Send = Callable[[requests.Request], Awaitable[answers.Answer]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Sources:
         self._looks = {k: look for k, look in self._looks.items() if look.secret.id != secret_id}
 
     async def _ask(self, source: Mapping[str, Any]) -> wire.DynamicSecret:
-        request = http.Request(
+        request = requests.Request(
             operation="look",
             method="GET",
             path=DYNAMIC,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, RootModel
 from pydantic.alias_generators import to_camel
 
-from leaseholder.providers import shapes
+from leaseholder.providers.kit import answers
 
 _LENGTH: Final = re.compile(
     r"(?:(?P<days>-?[0-9]{1,6}) )?(?P<hours>[0-9]{1,3}):(?P<minutes>[0-9]{2}):"
@@ -24,7 +24,7 @@ def _length(written: Any) -> Any:
     return timedelta(**parts)
 
 
-Length = Annotated[shapes.Length, BeforeValidator(_length)]
+Length = Annotated[answers.Length, BeforeValidator(_length)]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
 _SILENT: Final = ConfigDict(
     alias_generator=to_camel,
@@ -61,9 +61,9 @@ class Lease(Wire):
     ttl: Length
     status: str
     owner: Owner | None = None
-    created_at: shapes.Moment
-    expires_at: shapes.Moment
-    revoked_at: shapes.Moment | None = None
+    created_at: answers.Moment
+    expires_at: answers.Moment
+    revoked_at: answers.Moment | None = None
 
 
 class Credential(Wire):

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import httpcore2
 
-from leaseholder.providers import hosts, streams
+from leaseholder.providers.kit.network import hosts, streams
 
 Endpoint = tuple[str, int]
 """A host and a port."""

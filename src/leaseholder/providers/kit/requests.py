@@ -1,11 +1,14 @@
-"""One request to a provider, and what may be said of it before it is sent."""
+"""One request to a provider, and what may be said of it before it is sent.
+
+An adapter says what is asked (method, path, body), what a lost answer would leave behind
+(``effect``), and for whom (``Rank``); ``gate`` decides by that when it goes, ``client`` sends it.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import IntEnum
 from typing import Any, Final, Literal
-
-from leaseholder.providers import pace, turns
 
 _SHORT: Final = 256 * 2**10
 _CREDENTIALS: Final = 2**20
@@ -14,9 +17,25 @@ LIST: Final = 6 * 2**20
 LONG_LIST: Final = 24 * 2**20
 """Bytes of one that is read as it comes: of some forty thousand leases."""
 
+Category = Literal["read", "write"]
+"""How a provider counts a request for its rate limit."""
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 Take = Callable[[dict[str, Any]], int]
 """Told a row of a list; gives the bytes that are kept of it. May raise ``documents.Malformed``."""
+
+
+class Rank(IntEnum):
+    """What a request is for; a lower rank goes first."""
+
+    LOGIN = 0
+    """Everybody else waits for it."""
+    KEEP = 1
+    """Extends or looks at a lease that there is, or finds out how to."""
+    MINT = 2
+    OWED = 3
+    """Revokes, or searches for what is to be revoked."""
+    CHECK = 4
+    """Only looks whether the provider answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,26 +52,26 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     """Beside those that every request has; nothing secret."""
     body: Mapping[str, Any] | None = field(default=None, repr=False)
-    category: pace.Category = "read"
+    category: Category = "read"
     """How the provider's rate limit counts it."""
     effect: bool = False
     """It leaves something behind even when its answer is lost."""
     deadline: datetime | None = None
     """It isn't sent at or after this moment of the provider's clock."""
-    rank: turns.Rank = turns.Rank.KEEP
+    rank: Rank = Rank.KEEP
     """How early its turn comes."""
     lists: bool = False
     """Its answer may be a list as long as ``LIST``, which is read by ``Answer.rows``."""
     take: Take | None = field(default=None, repr=False)
     """What reads the rows of a 200 as they come; nothing else is kept of it, so that the list may
-    be as long as ``LONG_LIST``. The server may take minutes for it: see ``admission``."""
+    be as long as ``LONG_LIST``. The server may take minutes for it: see ``gate``."""
     expires: datetime | None = None
     """The end of the lease that it keeps alive."""
 
     @property
     def mints(self) -> bool:
         """Whether its lost answer would leave an unclear attempt."""
-        return self.effect and self.rank is turns.Rank.MINT
+        return self.effect and self.rank is Rank.MINT
 
     @property
     def is_long(self) -> bool:
@@ -66,4 +85,4 @@ class Request:
             return LONG_LIST
         if self.lists:
             return LIST
-        return _CREDENTIALS if self.rank is turns.Rank.MINT else _SHORT
+        return _CREDENTIALS if self.rank is Rank.MINT else _SHORT

@@ -8,27 +8,22 @@ are raised outside of ``except`` blocks, so that not even ``__context__`` leads 
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import httpx2
-import pydantic
 
 from leaseholder import errors, ports, server_clock
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import admission, bounds, clients, dialing, documents, failures, hosts
-from leaseholder.providers import room as rooms
-from leaseholder.providers.request import LIST as LIST
-from leaseholder.providers.request import Method as Method
-from leaseholder.providers.request import Request as Request
+from leaseholder.providers.kit import answers, connections, failures, gate, memory
+from leaseholder.providers.kit.network import bounds, dialing, hosts
+from leaseholder.providers.kit.requests import Request
 from leaseholder.secrecy import Hidden
 
 CONNECT_SECONDS: Final = 10.0
 _SLACK: Final = 20.0
-Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 Observe = Callable[[str, str, float], None]
 """Told each request's operation, outcome (``failures.Outcome``) and seconds."""
@@ -51,48 +46,7 @@ OnNews = Callable[[str, News], None]
 """Told a provider's base URL, and what happened."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What came back; the content can hold credentials and doesn't show."""
-
-    status: int
-    content: bytes | bytearray = field(repr=False)
-    retry_after: float | None = None
-    """Of a 429: seconds to wait."""
-    listed: bool = False
-    """It was a list, and ``Request.take`` was told each of its rows."""
-    share: rooms.Share | None = field(default=None, repr=False, compare=False)
-    """The memory that the content takes; free again when the answer is."""
-
-    def parse(self, model: type[Model]) -> Model | None:
-        """The content as ``model``; None where it has another shape, or too much of anything."""
-        if not documents.is_modest(self.content):
-            return None
-        try:
-            return model.model_validate_json(self.content)
-        except pydantic.ValidationError:
-            return None
-
-    def rows(self, *, under: str | None = None) -> AsyncIterator[dict[str, Any]]:
-        """The objects of a long list: see ``documents.rows``."""
-        return documents.rows(self.content, under=under)
-
-    async def has_rows(self, *, under: str | None = None) -> bool:
-        """Whether there is such a list, of which nothing is wanted."""
-        try:
-            async for _ in self.rows(under=under):
-                pass
-        except documents.Malformed:
-            return False
-        return True
-
-
-def is_up(answer: Answer) -> bool:
-    """Whether an answer shows a server that works: any but one of 5xx."""
-    return answer.status < 500
-
-
-class Http:
+class Client:
     """The connections to one provider."""
 
     def __init__(
@@ -104,10 +58,10 @@ class Http:
         clock: ports.Clock,
         observe: Observe,
         on_news: OnNews | None = None,
-        is_up: Callable[[Answer], bool] = is_up,
+        is_up: Callable[[answers.Answer], bool] = answers.is_up,
         dialer: dialing.Dialer | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
-        room: rooms.Room | None = None,
+        room: memory.Room | None = None,
     ) -> None:
         """No connection is made yet.
 
@@ -131,7 +85,7 @@ class Http:
         )
         self.base_url = base_url
         self._on_news = on_news
-        self._admission = admission.Admission(
+        self._gate = gate.Gate(
             clock,
             limits,
             self.clock.now,
@@ -139,12 +93,12 @@ class Http:
         )
         self._observe = observe
         self._is_up = is_up
-        self._clients = clients.Clients(
+        self._connections = connections.Pools(
             base_url, credentialing, dialer or dialing.Dialer(hosts.ANY_NAME), transport
         )
-        self._room = rooms.Room(rooms.SERVER, room)
+        self._room = memory.Room(memory.SERVER, room)
 
-    async def send(self, request: Request, bearer: Hidden | None = None) -> Answer:
+    async def send(self, request: Request, bearer: Hidden | None = None) -> answers.Answer:
         """Send one request and wait for its answer, whatever its status.
 
         Raises:
@@ -152,7 +106,7 @@ class Http:
             Unavailable: no answer; ``sent`` if ``request.effect`` may have come about.
             Throttled: it isn't time yet; nothing was sent.
         """
-        async with self._admission.turn(request) as number:
+        async with self._gate.turn(request) as number:
             failure, answer = await self._tried(request, bearer, number)
         if answer is None:
             assert failure is not None  # noqa: S101 - one of the two is always there
@@ -161,70 +115,70 @@ class Http:
 
     async def _tried(
         self, request: Request, bearer: Hidden | None, number: int
-    ) -> tuple[errors.ProviderError | None, Answer | None]:
-        async with self._clients.current() as client:
-            failure, answer = await self._exchange(client, request, bearer, number)
+    ) -> tuple[errors.ProviderError | None, answers.Answer | None]:
+        async with self._connections.current() as connection:
+            failure, answer = await self._exchange(connection, request, bearer, number)
         if failure is None or failure.reason is not Reason.UNTRUSTED:
             return failure, answer
-        if not await self._clients.is_replaced(client):
+        if not await self._connections.is_replaced(connection):
             return failure, answer
-        async with self._clients.current() as client:
-            return await self._exchange(client, request, bearer, number)
+        async with self._connections.current() as connection:
+            return await self._exchange(connection, request, bearer, number)
 
     def reading(self) -> ports.Reading:
         """What metrics show of the connections now."""
-        return ports.Reading(self._admission.is_open, self._admission.pace.used(), self.clock.skew)
+        return ports.Reading(self._gate.is_open, self._gate.pace.used(), self.clock.skew)
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._clients.aclose()
+        await self._connections.aclose()
 
     def _tell(self, news: News) -> None:
         if self._on_news is not None:
             self._on_news(self.base_url, news)
 
     async def _exchange(
-        self, client: clients.Client, request: Request, bearer: Hidden | None, number: int
-    ) -> tuple[errors.ProviderError | None, Answer | None]:
+        self, connection: connections.Pool, request: Request, bearer: Hidden | None, number: int
+    ) -> tuple[errors.ProviderError | None, answers.Answer | None]:
         started = time.monotonic()
         failure: errors.ProviderError | None = None
         outcome, answer = failures.Outcome.OK, None
-        writing = clients.Writing(lambda: self._admission.is_late(request))
-        share = rooms.Share(self._room)
+        writing = connections.Writing(lambda: self._gate.is_late(request))
+        share = memory.Share(self._room)
         try:
             async with asyncio.timeout(CONNECT_SECONDS + request.timeout + _SLACK):
-                built = self._built(client, request, bearer, writing)
-                response, content, listed = await client.answer(
+                built = self._built(connection, request, bearer, writing)
+                response, content, listed = await connection.answer(
                     built, share, self._heard, request.take
                 )
-        except clients.Late:
+        except connections.Late:
             failure, outcome = failures.too_late(), failures.Outcome.LATE
         except dialing.Refused:
             failure, outcome = hosts.led_astray(), failures.Outcome.FORBIDDEN
-        except rooms.NoRoom:
+        except memory.NoRoom:
             failure = failures.no_room(effect=request.effect)
             outcome = failures.Outcome.LOST
-        except clients.Unreadable:
+        except connections.Unreadable:
             failure = trouble = failures.unreadable(effect=request.effect)
             outcome = failures.Outcome.LOST
-            self._admission.failed(request, number, trouble)
+            self._gate.failed(request, number, trouble)
         except bounds.Unbounded:
             failure = trouble = failures.unreadable(effect=request.effect and writing.began)
             outcome = failures.Outcome.LOST
-            self._admission.failed(request, number, trouble, sent=writing.began)
+            self._gate.failed(request, number, trouble, sent=writing.began)
         except (httpx2.InvalidURL, UnicodeError):
             failure, outcome = hosts.unusable(), failures.Outcome.UNREACHABLE
         except (httpx2.HTTPError, TimeoutError) as error:
             trouble, outcome = failures.translate(error, effect=request.effect, sent=writing.began)
             failure = trouble
-            self._admission.failed(request, number, trouble, sent=writing.began)
+            self._gate.failed(request, number, trouble, sent=writing.began)
         else:
             answer = self._learn(request, response, content, share, listed=listed)
             outcome = failures.outcome_of(answer.status)
             if self._is_up(answer):
-                self._admission.answered()
+                self._gate.answered()
             else:
-                self._admission.failed(request, number, failures.in_trouble(answer.status))
+                self._gate.failed(request, number, failures.in_trouble(answer.status))
         self._observe(request.operation, outcome, time.monotonic() - started)
         return failure, answer
 
@@ -234,10 +188,10 @@ class Http:
 
     def _built(
         self,
-        client: clients.Client,
+        connection: connections.Pool,
         request: Request,
         bearer: Hidden | None,
-        writing: clients.Writing,
+        writing: connections.Writing,
     ) -> httpx2.Request:
         headers = dict(request.headers)
         if bearer is not None:
@@ -246,7 +200,7 @@ class Http:
         if request.body is not None:
             headers["Content-Type"] = "application/json"
             content = json.dumps(request.body).encode()
-        return client.request(
+        return connection.request(
             request.method,
             request.path,
             params=request.params,
@@ -262,17 +216,17 @@ class Http:
         request: Request,
         response: httpx2.Response,
         content: bytearray,
-        share: rooms.Share,
+        share: memory.Share,
         *,
         listed: bool,
-    ) -> Answer:
-        self._admission.pace.learn(request.category, response.headers)
+    ) -> answers.Answer:
+        self._gate.pace.learn(request.category, response.headers)
         wait = None
         if response.status_code == httpx2.codes.TOO_MANY_REQUESTS:
             # Only the number of seconds is taken out of the text.
             text = content[:2000].decode(errors="replace")
-            wait = self._admission.pace.throttled(request.category, response.headers, text)
-        return Answer(
+            wait = self._gate.pace.throttled(request.category, response.headers, text)
+        return answers.Answer(
             status=response.status_code,
             content=content,
             retry_after=wait,

@@ -1,4 +1,4 @@
-"""One provider's client: whom it trusts, what it keeps to itself, how much of an answer it takes.
+"""One provider's connections: whom they trust, and how much of an answer they take.
 
 Servers may be a tenant's own: they get no redirect followed, no cookie back, and no more room than
 an honest answer needs. So httpx2's transport is used without httpx2's client, which would read
@@ -18,14 +18,15 @@ import httpx2
 import leaseholder
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
-from leaseholder.providers import dialing, documents, room, transport
-from leaseholder.providers.request import Take
+from leaseholder.providers.kit import documents, memory
+from leaseholder.providers.kit.network import dialing, transport
+from leaseholder.providers.kit.requests import Take
 
 _KEEP_ALIVE: Final = 4.0
 """Shorter than servers' usual 5 s: a mint on a connection that the server is just closing would
 be an unclear one."""
 _IDLE: Final = 5.0
-"""Seconds after which an unused client goes: it holds memory, and no connection any more."""
+"""Seconds after which an unused pool goes: it holds memory, and no connection any more."""
 _CONTEXTS: Final = 8
 """What trusts a bundle is kept for so many of them: up to 3 MiB each, 40 ms to make."""
 _MOST_CERTIFICATES: Final = 256
@@ -73,7 +74,7 @@ class Writing:
         self.began = True
 
 
-class Client:
+class Pool:
     """Sends requests to one server, and reads its answers."""
 
     def __init__(self, base_url: str, network: httpx2.AsyncBaseTransport) -> None:
@@ -120,7 +121,7 @@ class Client:
     async def answer(
         self,
         request: httpx2.Request,
-        share: room.Share,
+        share: memory.Share,
         heard: Callable[[httpx2.Headers], None],
         take: Take | None = None,
     ) -> tuple[httpx2.Response, bytearray, bool]:
@@ -132,7 +133,7 @@ class Client:
 
         Raises:
             Unreadable, bounds.Unbounded: it goes beyond all bounds.
-            room.NoRoom: other answers take all the memory.
+            memory.NoRoom: other answers take all the memory.
             httpx2.HTTPError, dialing.Refused: there is none.
         """
         content, listed = bytearray(), False
@@ -168,7 +169,7 @@ async def _bounded(parts: AsyncIterable[bytes], most: int) -> AsyncIterator[byte
         yield part
 
 
-async def _taken(parts: AsyncIterator[bytes], take: Take, share: room.Share) -> bool:
+async def _taken(parts: AsyncIterator[bytes], take: Take, share: memory.Share) -> bool:
     """Whether an answer is a list, each row of which was taken."""
     kept = 0
     try:
@@ -180,8 +181,8 @@ async def _taken(parts: AsyncIterator[bytes], take: Take, share: room.Share) -> 
     return True
 
 
-class Clients:
-    """The client that trusts the CA bundle as it is now, and older ones while they are in use."""
+class Pools:
+    """The pool that trusts the CA bundle as it is now, and older ones while they are in use."""
 
     def __init__(
         self,
@@ -199,7 +200,7 @@ class Clients:
             credentialing: where the CA certificates to trust come from.
             dialer: makes the connections.
             network: what to send with instead.
-            idle: seconds after which a client goes that nobody uses.
+            idle: seconds after which a pool goes that nobody uses.
         """
         _hush()
         self._base_url = base_url
@@ -207,65 +208,65 @@ class Clients:
         self._dialer = dialer
         self._network = network
         self._building = asyncio.Lock()
-        self._client: Client | None = None
+        self._pool: Pool | None = None
         self._bundle: str | None = None
-        self._users: dict[Client, int] = {}
+        self._users: dict[Pool, int] = {}
         self._patience = idle
         self._idle: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
-    async def current(self) -> AsyncIterator[Client]:
-        """The client, kept open for so long.
+    async def current(self) -> AsyncIterator[Pool]:
+        """The pool, kept open for so long.
 
         Raises:
             Unavailable: the CA bundle can't be read.
         """
         async with self._building:
-            if self._client is None:
+            if self._pool is None:
                 self._bundle = await self._credentialing.ca_bundle()
-                self._client = await self._made()
-            client = self._client
-        self._users[client] = self._users.get(client, 0) + 1
+                self._pool = await self._made()
+            pool = self._pool
+        self._users[pool] = self._users.get(pool, 0) + 1
         try:
-            yield client
+            yield pool
         finally:
-            self._users[client] -= 1
-            if not self._users[client]:
-                del self._users[client]
-                if client is not self._client:
-                    await client.aclose()
+            self._users[pool] -= 1
+            if not self._users[pool]:
+                del self._users[pool]
+                if pool is not self._pool:
+                    await pool.aclose()
                 else:
-                    self._wait_for_users(client)
+                    self._wait_for_users(pool)
 
-    def _wait_for_users(self, client: Client) -> None:
+    def _wait_for_users(self, pool: Pool) -> None:
         if self._idle is not None:
             self._idle.cancel()
-        self._idle = asyncio.get_running_loop().call_later(self._patience, self._let_go, client)
+        self._idle = asyncio.get_running_loop().call_later(self._patience, self._let_go, pool)
 
-    def _let_go(self, client: Client) -> None:
-        """Forget a client that nobody has used for a while; the next request makes another."""
-        if client is not self._client or client in self._users:
+    def _let_go(self, pool: Pool) -> None:
+        """Forget a pool that nobody has used for a while; the next request makes another."""
+        if pool is not self._pool or pool in self._users:
             return
-        self._client = None
-        task = asyncio.get_running_loop().create_task(client.aclose())
+        self._pool = None
+        task = asyncio.get_running_loop().create_task(pool.aclose())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    async def is_replaced(self, used: Client) -> bool:
-        """Whether there is another client to try, because the CA bundle has changed.
+    async def is_replaced(self, used: Pool) -> bool:
+        """Whether there is another pool to try, because the CA bundle has changed.
 
         Raises:
             Unavailable: the CA bundle can't be read.
         """
         async with self._building:
-            if self._client is not used:
+            if self._pool is not used:
                 return True
             bundle = await self._credentialing.ca_bundle()
             if bundle == self._bundle:
                 return False
             self._bundle = bundle
-            self._client = await self._made()
+            self._pool = await self._made()
             if used not in self._users:
                 await used.aclose()
             return True
@@ -274,16 +275,16 @@ class Clients:
         """Close all connections."""
         if self._idle is not None:
             self._idle.cancel()
-        client, self._client = self._client, None
-        for one in {*self._users, *([client] if client is not None else [])}:
+        pool, self._pool = self._pool, None
+        for one in {*self._users, *([pool] if pool is not None else [])}:
             await one.aclose()
 
-    async def _made(self) -> Client:
+    async def _made(self) -> Pool:
         context = await asyncio.to_thread(_tls, self._bundle)
         network = self._network or transport.Transport(
             context, self._dialer, keep_alive=_KEEP_ALIVE
         )
-        return Client(self._base_url, network)
+        return Pool(self._base_url, network)
 
 
 @functools.lru_cache(_CONTEXTS)

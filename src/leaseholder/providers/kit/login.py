@@ -10,12 +10,17 @@ identity: a good login clears the server's count. State is in memory: a restart 
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from leaseholder import errors
+from leaseholder.api.conditions import Reason
+from leaseholder.providers.kit import answers
 from leaseholder.secrecy import Hidden
 
+AGAIN: Final = 1.0
+"""Seconds until a login that was just made is used again after a 403: what a standby or a replica
+usually trails its server by."""
 LOCKOUT_WINDOW: Final = 35.0
 """The server's 30 s and a little for the way there."""
 LOCKOUT: Final = 300.0
@@ -47,7 +52,7 @@ class Backoff:
         wait = self._burst()
         if credentials is None or credentials == self._with:
             wait = max(wait, self._until - self._now())
-        return again(self._refused, retry_after=wait) if wait > 0 else None
+        return answers.again(self._refused, retry_after=wait) if wait > 0 else None
 
     def turn(self, credentials: Hidden | None) -> contextlib.AbstractAsyncContextManager[object]:
         """Held while ``credentials`` are tried: many at once would lock the identity out.
@@ -82,9 +87,27 @@ class Backoff:
         return self._tries[0] + LOCKOUT_WINDOW - self._now()
 
 
-def again(error: errors.ProviderError, *, retry_after: float | None = None) -> errors.ProviderError:
-    """The same error as a new object, so that many may raise it."""
-    wait = error.retry_after if retry_after is None else retry_after
-    if isinstance(error, errors.Unavailable):
-        return errors.Unavailable(error.reason, error.sentence, sent=error.sent, retry_after=wait)
-    return type(error)(error.reason, error.sentence, retry_after=wait)
+async def asked(send: Callable[[], Awaitable[answers.Answer]]) -> answers.Answer:
+    """The answer to what ``send`` sends; the second one where the first is 403.
+
+    Who answers may not know yet of a login that was just made, so it is asked once more before its
+    refusal is reported. A request that got a 403 did nothing, so it may be sent again.
+    """
+    answer = await send()
+    if answer.status != 403:
+        return answer
+    await asyncio.sleep(AGAIN)
+    return await send()
+
+
+def trimmed(value: Hidden, provider: str) -> Hidden:
+    """Without the newline that ``echo`` and editors leave in Secrets.
+
+    Raises:
+        Denied: it can be no credential of that provider, and can't stand in a header.
+    """
+    text = value.reveal().strip()
+    if not text.isprintable() or not text.isascii() or " " in text:
+        sentence = f"a Secret to log in with holds characters that no {provider} credential has"
+        raise errors.Denied(Reason.AUTH_MISSING, sentence)
+    return Hidden(text)

@@ -87,7 +87,7 @@ class Meter:
             raise Unbounded
 
 
-class Gate:
+class Turnstile:
     """Lets few reads through in each turn of the loop, in rotation among those who read."""
 
     def __init__(self) -> None:

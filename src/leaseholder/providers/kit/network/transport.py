@@ -2,7 +2,7 @@
 
 httpx2's own transport takes no network backend, so this takes its place. Proxies that the
 environment names aren't used: they would look names up where nobody judges the addresses. The
-pool has no bound of its own: how many requests are under way is ``turns``' to say, and one that
+pool has no bound of its own: how many requests are under way is ``gate``'s to say, and one that
 waited here would look like a server that doesn't answer.
 """
 
@@ -14,7 +14,7 @@ from typing import Final
 import httpcore2
 import httpx2
 
-from leaseholder.providers import bounds, dialing
+from leaseholder.providers.kit.network import bounds, dialing
 
 _KINDS: Final = (
     (httpcore2.ConnectTimeout, httpx2.ConnectTimeout),

@@ -2,8 +2,8 @@
 
 TLS is ours, because of its handshake: a chain of large keys costs a fifth of a second, so it runs
 in a thread of its own; OpenSSL gives up Python's lock there. It never runs a second time, since
-renegotiation is switched off (``clients``). ``dialing`` decides where to connect to, and httpcore2
-speaks HTTP over what is made here.
+renegotiation is switched off (``connections``). ``dialing`` decides where to connect to, and
+httpcore2 speaks HTTP over what is made here.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import httpcore2
 
-from leaseholder.providers import bounds
+from leaseholder.providers.kit.network import bounds
 
 _HANDSHAKE_READ: Final = 16 * 2**10
 _HANDSHAKES: Final = concurrent.futures.ThreadPoolExecutor(4, thread_name_prefix="tls-handshake")
@@ -28,9 +28,9 @@ _HANDSHAKES: Final = concurrent.futures.ThreadPoolExecutor(4, thread_name_prefix
 class Network(httpcore2.AsyncNetworkBackend):
     """Connects to addresses; one provider's way to its server."""
 
-    def __init__(self, gate: bounds.Gate | None = None) -> None:
+    def __init__(self, gate: bounds.Turnstile | None = None) -> None:
         """No connection is made yet; ``gate`` is what all providers read through."""
-        self._gate = gate or bounds.Gate()
+        self._gate = gate or bounds.Turnstile()
         self._computing = asyncio.Lock()
 
     async def turn(self) -> None:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import httpx2
 
 from leaseholder import ports
-from leaseholder.providers import bounds, dialing, http, streams
-from leaseholder.providers import room as rooms
-from leaseholder.providers.hosts import ANY_NAME, Hosts
+from leaseholder.providers.kit import answers, client, memory
+from leaseholder.providers.kit.network import bounds, dialing, streams
+from leaseholder.providers.kit.network.hosts import ANY_NAME, Hosts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class Context:
     """One provider object's way to its server."""
 
     access: ports.Access
@@ -23,9 +23,9 @@ class Parts:
     """Where requests go, in one spelling."""
     clock: ports.Clock
     """This machine's."""
-    observe: http.Observe
+    observe: client.Observe
     """Told of each request."""
-    on_news: http.OnNews | None = None
+    on_news: client.OnNews | None = None
     """Told what happens to the provider."""
     connected: Callable[[Callable[[], ports.Reading]], None] = lambda read: None
     """Told what reads the connections."""
@@ -33,20 +33,20 @@ class Parts:
     """What may be connected to."""
     api_server: dialing.Endpoint | None = None
     """What is never connected to."""
-    gate: bounds.Gate | None = None
+    gate: bounds.Turnstile | None = None
     """What answers of all servers are read through."""
-    room: rooms.Room | None = None
+    room: memory.Room | None = None
     """The memory that answers of all servers share."""
     transport: httpx2.AsyncBaseTransport | None = None
     """What to send with instead of the network."""
 
-    def connect(self, is_up: Callable[[http.Answer], bool] = http.is_up) -> http.Http:
+    def connect(self, is_up: Callable[[answers.Answer], bool] = answers.is_up) -> client.Client:
         """The connections to the server; none is made yet.
 
         Args:
             is_up: whether an answer shows a server that works, whatever it says.
         """
-        made = http.Http(
+        made = client.Client(
             base_url=self.base_url,
             limits=self.access.spec.limits,
             credentialing=self.credentialing,
