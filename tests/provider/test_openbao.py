@@ -15,7 +15,7 @@ from psycopg import sql
 
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.openbao.paths import ACCESSORS, LEASES
+from leaseholder.providers.openbao.api import ACCESSORS, LEASES
 from tests.provider.benches import base
 from tests.provider.benches import openbao as benches
 from tests.provider.benches.openbao import OpenBaoBench

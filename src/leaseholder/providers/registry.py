@@ -18,7 +18,6 @@ from leaseholder.providers.kit import client, memory
 from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.network import bounds, dialing
 from leaseholder.providers.kit.network.hosts import ANY_NAME, Hosts, is_callable, unusable
-from leaseholder.providers.phase import roots
 
 _PORTS: Final = {"http": 80, "https": 443}
 _TAILS: Final = {"infisical": ("/api",), "phase": ("/v1",), "openbao": ("/v1",)}
@@ -111,7 +110,7 @@ def address(spec: provider.ProviderSpec) -> str:
     found = _normal(server.url, _TAILS[provider.type_of(spec) or ""])
     if found is None:
         raise unusable()
-    return roots.root(found) if spec.phase is not None else found
+    return phase.root(found) if spec.phase is not None else found
 
 
 def _unobserved(*_: object) -> None:

@@ -11,7 +11,7 @@ import pytest
 from leaseholder import errors, ports
 from leaseholder.api import provider
 from leaseholder.providers import infisical
-from leaseholder.providers.infisical import wire
+from leaseholder.providers.infisical import api
 from leaseholder.providers.kit.context import Context
 from leaseholder.providers.settings import InfisicalSettings
 from tests.unit.providers import support
@@ -87,8 +87,8 @@ async def test_no_failure_of_a_login_shows_a_secret(
 
 
 def test_answers_do_not_show_what_they_carry() -> None:
-    created = wire.CreateAnswer.model_validate_json(support.created().content)
-    login = wire.Login.model_validate_json(support.logged_in().content)
+    created = api.CreateAnswer.model_validate_json(support.created().content)
+    login = api.Login.model_validate_json(support.logged_in().content)
     assert CANARY not in f"{created!r} {login!r} {created} {login}"
 
 

@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from leaseholder.providers.infisical import wire
+from leaseholder.providers.infisical import api
 from leaseholder.providers.kit import documents
 from leaseholder.providers.kit.answers import Answer
 
@@ -98,7 +98,7 @@ async def test_a_long_list_gives_the_loop_a_turn_every_two_kibibytes() -> None:
 def test_a_document_of_many_values_is_refused_before_anything_is_built(content: bytes) -> None:
     tracemalloc.start()
     try:
-        found = Answer(status=200, content=content).parse(wire.CreateAnswer)
+        found = Answer(status=200, content=content).parse(api.CreateAnswer)
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
+from leaseholder.providers.openbao import api
 from leaseholder.providers.openbao import notes as noted
-from leaseholder.providers.openbao import paths
 from leaseholder.providers.settings import OpenBaoSettings
 from tests.unit.clocks import NOW
 from tests.unit.providers import baosupport as fake
@@ -734,13 +734,13 @@ SEGMENTS = st.sampled_from(
 @given(st.lists(SEGMENTS, min_size=1, max_size=5))
 def test_no_path_leads_to_the_server_itself(parts: list[str]) -> None:
     try:
-        source = paths.source({"path": "/".join(parts)})
+        source = api.source({"path": "/".join(parts)})
     except errors.Invalid:
         return
     kept = source.path.split("/")
     assert kept[0] not in ("sys", "auth", "identity", "cubbyhole")
     assert not {"..", ".", ""} & set(kept)
-    assert paths.url(source.path).startswith("/v1/")
+    assert api.url(source.path).startswith("/v1/")
     assert not set(" %?#") & set(source.path)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.phase import wire
+from leaseholder.providers.phase import api
 from tests.unit.providers import phasebench, support
 from tests.unit.providers.phasebench import (
     ACCOUNT,
@@ -955,5 +955,5 @@ async def test_no_failure_of_a_mint_shows_a_secret(
 
 
 def test_answers_do_not_show_what_they_carry() -> None:
-    read = wire.LeasedAnswer.model_validate_json(leased().content)
+    read = api.LeasedAnswer.model_validate_json(leased().content)
     assert CANARY not in f"{read!r} {read}"

@@ -11,7 +11,7 @@ from leaseholder import errors
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import registry
-from leaseholder.providers.phase import leases, roots, tokens, wire
+from leaseholder.providers.phase import api, leases, tokens
 from leaseholder.secrecy import Hidden
 from tests.unit.providers import phasebench
 
@@ -123,10 +123,10 @@ def test_an_address_has_one_spelling(url: str, address: str) -> None:
     ],
 )
 def test_a_token_is_asked_about_beside_the_public_api(base: str, asked: str) -> None:
-    assert roots.tokens(base) == asked
+    assert api.tokens(base) == asked
 
 
-LENGTH = pydantic.TypeAdapter(wire.Length)
+LENGTH = pydantic.TypeAdapter(api.Length)
 
 
 @pytest.mark.parametrize(

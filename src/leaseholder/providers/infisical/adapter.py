@@ -17,16 +17,15 @@ from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import settings
 from leaseholder.providers.infisical import (
+    api,
     kinds,
     leases,
-    paths,
     projects,
     refusals,
     session,
     sources,
     ttl,
     wallet,
-    wire,
 )
 from leaseholder.providers.infisical import login as logins
 from leaseholder.providers.kit import answers, requests
@@ -86,14 +85,14 @@ class Infisical:
         request = requests.Request(
             operation="status",
             method="GET",
-            path=paths.STATUS,
+            path=api.STATUS,
             timeout=self._settings.read_timeout_seconds,
             rank=Rank.CHECK,
         )
         answer = await self._http.send(request)
         if answer.status == 429 or answer.status >= 500:
             raise refusals.refusal(answer, {}, effect=False)
-        status = answer.parse(wire.Status) if session.usable(answer) else None
+        status = answer.parse(api.Status) if session.usable(answer) else None
         return ports.Health(
             server_version=status.version if status else None,
             clock_skew=self._http.clock.skew,
@@ -130,13 +129,17 @@ class Infisical:
         answer = await self._mint(attempt, tagged=tagged)
         if tagged and refusals.blames_config(answer):
             self._tagless[_tagged_like(source)] = True
-            raise refusals.no_tag(answer)
+            sentence = (
+                f"{refusals.ERRORS.stated(answer)}: it doesn't take the lease's config, in which "
+                "the operator's tag is; the lease is asked for once more, without the tag"
+            )
+            raise errors.Unavailable(Reason.PROGRESSING, sentence, sent=False, retry_after=1.0)
         if not session.usable(answer):
             known = self._sources.maximum(source)
             raise refusals.refusal(answer, source, effect=True, maximum=known)
-        created = answer.parse(wire.CreateAnswer)
+        created = answer.parse(api.CreateAnswer)
         if created is None:
-            raise refusals.bad_answer(answer, sent=True)
+            raise refusals.ERRORS.bad(answer, sent=True)
         self._sources.note(source, created.dynamic_secret)
         credential_type = self._sources.credential_type(source)
         return leases.minted(created, source=source, credential_type=credential_type, tagged=tagged)
@@ -150,8 +153,8 @@ class Infisical:
                 operation="extend",
                 expires=lease.expires_at,
                 method="POST",
-                path=paths.renewal(lease.id),
-                body={**paths.address(slug, lease.source), "ttl": ttl.render(length)},
+                path=api.renewal(lease.id),
+                body={**api.address(slug, lease.source), "ttl": ttl.render(length)},
             ),
         )
         if answer.status == 400 and refusals.body_of(answer) is not None:
@@ -164,7 +167,7 @@ class Infisical:
         answer = await self._projects.ask(
             lease.source,
             lambda slug: self._read(
-                "inspect", paths.lease(lease.id), slug, lease.source, expires=lease.expires_at
+                "inspect", api.lease(lease.id), slug, lease.source, expires=lease.expires_at
             ),
         )
         found = self._lease_in(answer, lease, effect=False)
@@ -178,17 +181,17 @@ class Infisical:
             lambda slug: self._write(
                 operation="revoke",
                 method="DELETE",
-                path=paths.lease(lease.id),
+                path=api.lease(lease.id),
                 rank=Rank.OWED,
-                body={**paths.address(slug, lease.source), **forced},
+                body={**api.address(slug, lease.source), **forced},
             ),
         )
         found = self._lease_in(answer, lease, effect=True)
         if found.status is None:
             return ports.Revocation(done=True)
         sentence = (
-            f"{refusals.stated(answer)}, but the system behind the dynamic secret didn't take "
-            "the credentials back: look at the lease at Infisical"
+            f"{refusals.ERRORS.stated(answer)}, but the system behind the dynamic secret didn't "
+            "take the credentials back: look at the lease at Infisical"
         )
         return ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence)
 
@@ -198,14 +201,14 @@ class Infisical:
         answer = await self._projects.ask(
             source,
             lambda slug: self._read(
-                "recover", paths.leases_of(source), slug, source, rank=Rank.OWED, lists=True
+                "recover", api.leases_of(source), slug, source, rank=Rank.OWED, lists=True
             ),
         )
         if not session.usable(answer):
             raise refusals.refusal(answer, source, effect=False)
         tagged = await leases.tagged(answer, attempt)
         if tagged is None:
-            raise refusals.bad_answer(answer, sent=False)
+            raise refusals.ERRORS.bad(answer, sent=False)
         return tuple(
             leases.seen(found, None, source=source, handle={"recoverable": True})
             for found in tagged
@@ -229,7 +232,7 @@ class Infisical:
             **source.get("config", {}),
             **({leases.TAG: leases.tag(attempt)} if tagged else {}),
         }
-        asked: dict[str, Any] = {"dynamicSecretName": paths.name(source)}
+        asked: dict[str, Any] = {"dynamicSecretName": api.name(source)}
         if attempt.ttl_seconds is not None:
             asked["ttl"] = ttl.render(attempt.ttl_seconds)
         if config:
@@ -239,8 +242,8 @@ class Infisical:
             lambda slug: self._write(
                 operation="issue",
                 method="POST",
-                path=paths.LEASES,
-                body={**asked, **paths.address(slug, source)},
+                path=api.LEASES,
+                body={**asked, **api.address(slug, source)},
                 deadline=attempt.deadline,
                 rank=Rank.MINT,
             ),
@@ -269,12 +272,12 @@ class Infisical:
             raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, sentence, latest=latest)
         return min(wanted, room)
 
-    def _lease_in(self, answer: answers.Answer, lease: ports.Lease, *, effect: bool) -> wire.Lease:
+    def _lease_in(self, answer: answers.Answer, lease: ports.Lease, *, effect: bool) -> api.Lease:
         if not session.usable(answer):
             raise refusals.refusal(answer, lease.source, effect=effect)
-        found = answer.parse(wire.LeaseAnswer)
+        found = answer.parse(api.LeaseAnswer)
         if found is None or found.lease.id != lease.id:
-            raise refusals.bad_answer(answer, sent=effect)
+            raise refusals.ERRORS.bad(answer, sent=effect)
         return found.lease
 
     def _read(
@@ -292,7 +295,7 @@ class Infisical:
             operation=operation,
             method="GET",
             path=path,
-            params=paths.address(slug, source),
+            params=api.address(slug, source),
             timeout=self._settings.read_timeout_seconds,
             rank=rank,
             expires=expires,
@@ -338,5 +341,5 @@ def _not_extended(answer: answers.Answer, lease: ports.Lease) -> errors.Provider
     error = refusals.refusal(answer, lease.source, effect=True)
     if error.reason is Reason.PLAN:
         return error
-    sentence = f"{refusals.stated(answer)}: the lease can't be extended, only replaced"
+    sentence = f"{refusals.ERRORS.stated(answer)}: the lease can't be extended, only replaced"
     return errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)

@@ -1,16 +1,14 @@
 """Infisical's leases made ours: moments cut to the second, notes for the record, the tag."""
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import pydantic
-from pydantic import JsonValue
 
 from leaseholder import ports
 from leaseholder.api import base
-from leaseholder.providers.infisical import kinds, ttl, wire
+from leaseholder.providers.infisical import api, kinds, ttl
 from leaseholder.providers.kit import answers, documents
 from leaseholder.secrecy import Credentials
 
@@ -27,13 +25,13 @@ def tag(attempt: ports.Attempt) -> dict[str, str]:
     return {"installation": attempt.installation, "attempt": attempt.attempt_id}
 
 
-async def tagged(answer: answers.Answer, attempt: ports.Attempt) -> Sequence[wire.Lease] | None:
+async def tagged(answer: answers.Answer, attempt: ports.Attempt) -> Sequence[api.Lease] | None:
     """The leases of a list that are that attempt's; None where the list makes no sense."""
     found = []
     try:
         async for row in answer.rows(under="leases"):
             if _carries(row.get("config"), attempt):
-                found.append(wire.Lease.model_validate(row))
+                found.append(api.Lease.model_validate(row))
             if len(found) > _MOST:
                 return None
     except (documents.Malformed, pydantic.ValidationError):
@@ -45,21 +43,21 @@ def _carries(config: object, attempt: ports.Attempt) -> bool:
     return isinstance(config, dict) and config.get(TAG) == tag(attempt)
 
 
-def maximum(secret: wire.DynamicSecret) -> int | None:
+def maximum(secret: api.DynamicSecret) -> int | None:
     """``maxTTL`` in seconds; None: no bound, or none that can be read."""
     seconds = ttl.parse(secret.max_ttl) if secret.max_ttl else None
     return seconds if seconds is not None and 0 < seconds < _UNBOUNDED else None
 
 
 def minted(
-    answer: wire.CreateAnswer,
+    answer: api.CreateAnswer,
     *,
     source: Mapping[str, Any],
     credential_type: str | None,
     tagged: bool,
 ) -> ports.Issued:
     """A new lease with its notes and credentials."""
-    values = _values(answer.data)
+    values = answers.values(answer.data)
     handle = {
         **kinds.notes(answer.dynamic_secret.type, credential_type=credential_type, keys=values),
         "recoverable": tagged,
@@ -69,8 +67,8 @@ def minted(
 
 
 def seen(
-    lease: wire.Lease,
-    secret: wire.DynamicSecret | None,
+    lease: api.Lease,
+    secret: api.DynamicSecret | None,
     *,
     source: Mapping[str, Any],
     handle: Mapping[str, Any],
@@ -104,12 +102,3 @@ def _latest(created_at: datetime, bound: object) -> datetime | None:
     if not isinstance(bound, int):
         return None
     return base.whole_second(created_at + timedelta(seconds=bound))
-
-
-def _values(data: Mapping[str, JsonValue]) -> dict[str, str]:
-    """Each value as the Secret is to hold it: what is no string as JSON, nulls not at all."""
-    return {
-        key: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-        for key, value in data.items()
-        if value is not None
-    }

@@ -15,7 +15,7 @@ from typing import Final
 from leaseholder import errors, ports
 from leaseholder.api import infisical
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.infisical import refusals, wallet, ways, wire
+from leaseholder.providers.infisical import api, refusals, wallet, ways
 from leaseholder.providers.kit import answers, client, login, requests
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.secrecy import Hidden
@@ -151,7 +151,7 @@ class Login:
         answer = await self._http.send(request)
         if answer.status == 200:
             return self._held_by(answer)
-        error = _refused(answer)
+        error = refusals.LOGIN_ERRORS.error(answer)
         if isinstance(error, errors.Denied):
             self._backoff.refused(error, proof.credentials)
         raise error
@@ -162,16 +162,16 @@ class Login:
             raise hindrance
 
     def _held_by(self, answer: answers.Answer) -> wallet.Held:
-        login = answer.parse(wire.Login)
+        login = answer.parse(api.Login)
         if login is None:
-            raise refusals.bad_answer(answer, sent=False)
+            raise refusals.ERRORS.bad(answer, sent=False)
         life = _life(login, self._http.clock.now().timestamp())
         return wallet.Held(
             Hidden(login.access_token), self._now() + _SHARE * life, self._now() + life
         )
 
 
-def _life(login: wire.Login, now: float) -> float:
+def _life(login: api.Login, now: float) -> float:
     """Seconds that the token lives: the shorter of what the answer and the token itself say."""
     stated = [login.expires_in, _own_life(login.access_token, now)]
     return min((life for life in stated if life > 0), default=_UNSTATED_LIFE)
@@ -185,38 +185,6 @@ def _own_life(token: str, now: float) -> float:
         return float(claims["exp"]) - float(claims.get("iat", now))
     except (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return 0.0
-
-
-_HINTS: Final = (
-    ("invalid credentials", "the client id or the client secret is wrong"),
-    ("expired client secret", "the client secret has expired: make a new one"),
-    ("usage limit", "the client secret is used up: make a new one"),
-    ("sub organization", "the identity can't log in to that organization: check organizationSlug"),
-    ("namespace not allowed", "the identity doesn't allow the ServiceAccount's namespace"),
-    ("name not allowed", "the identity doesn't allow the ServiceAccount's name"),
-    ("audience not allowed", "the identity doesn't allow the token's audience: check audience"),
-    ("auth method not found", "the identity doesn't have this way to log in: check identityId"),
-    ("k8s", "the identity doesn't allow this ServiceAccount"),
-)
-
-
-def _refused(answer: answers.Answer) -> errors.ProviderError:
-    body = refusals.body_of(answer)
-    who = refusals.stated(answer)
-    if answer.status == 429:
-        return refusals.throttled(answer)
-    if answer.status >= 500:
-        sentence = f"{who} to the login: the server is in trouble"
-        return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
-    if body is None:
-        return refusals.bad_answer(answer, sent=False)
-    text = body.text.lower()
-    if "temporarily locked" in text:
-        sentence = f"{who} to the login: too many wrong tries have locked the identity for a while"
-        return errors.Denied(Reason.LOCKED_OUT, sentence, retry_after=login.LOCKOUT)
-    unknown = "check the credentials, the identity and the addresses that it trusts"
-    hint = next((told for sign, told in _HINTS if sign in text), unknown)
-    return errors.Denied(Reason.LOGIN_REFUSED, f"{who} to the login: {hint}")
 
 
 def _not_taken() -> errors.Denied:

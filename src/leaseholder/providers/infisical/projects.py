@@ -10,7 +10,7 @@ from cachetools import TTLCache
 
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.infisical import paths, refusals, session, wire
+from leaseholder.providers.infisical import api, refusals, session
 from leaseholder.providers.kit import answers, requests
 
 _KEEP_SECONDS: Final = 600.0
@@ -35,7 +35,7 @@ class Projects:
         slug = await self._slug(source)
         answer = await self._send(request(slug))
         project_id = source.get("projectId")
-        if project_id is None or refusals.missing(answer) is not refusals.Missing.PROJECT:
+        if project_id is None or refusals.ERRORS.about(answer) != refusals.NO_PROJECT:
             return answer
         self._known.pop(project_id, None)
         renamed = await self._slug(source)
@@ -51,15 +51,15 @@ class Projects:
         return slug
 
     async def _resolve(self, project_id: str) -> str:
-        newer, older = paths.projects(project_id)
+        newer, older = api.projects(project_id)
         answer = await self._send(self._look(newer))
         if answer.status == 404:
             answer = await self._send(self._look(older))
         if not session.usable(answer):
             raise _unresolved(answer, project_id)
-        found = answer.parse(wire.ProjectAnswer)
+        found = answer.parse(api.ProjectAnswer)
         if found is None or found.slug is None:
-            raise refusals.bad_answer(answer, sent=False)
+            raise refusals.ERRORS.bad(answer, sent=False)
         return found.slug
 
     def _look(self, path: str) -> requests.Request:
@@ -69,11 +69,11 @@ class Projects:
 def _unresolved(answer: answers.Answer, project_id: str) -> errors.ProviderError:
     if answer.status == 403:
         sentence = (
-            f"{refusals.stated(answer)}: the identity may not look up project {project_id}: make "
-            "it a member, or write projectSlug instead"
+            f"{refusals.ERRORS.stated(answer)}: the identity may not look up project {project_id}: "
+            "make it a member, or write projectSlug instead"
         )
         return errors.Denied(Reason.DENIED, sentence)
-    if answer.status == 404 and refusals.missing(answer) is not None:
-        sentence = f"{refusals.stated(answer)}: there is no project with the id {project_id}"
+    if answer.status == 404 and refusals.body_of(answer) is not None:
+        sentence = f"{refusals.ERRORS.stated(answer)}: there is no project with the id {project_id}"
         return errors.Invalid(Reason.SOURCE_MISSING, sentence)
     return refusals.refusal(answer, {"projectId": project_id}, effect=False)

@@ -1,51 +1,32 @@
 """What Infisical's answers other than 2xx mean, in our words.
 
-Status and the ``error`` field tell most; for 404 and some 400s only the message tells them
-apart. It is matched, never passed on: it can hold what the system behind the provider said.
+Status and the ``error`` field tell most; for 404 and some 400s only the message tells them apart.
+``kit.answers`` has the ladder that these tables are part of.
 """
 
 import re
 from collections.abc import Mapping
-from datetime import timedelta
-from enum import StrEnum
+from dataclasses import replace
 from typing import Any, Final
 
 from leaseholder import errors
-from leaseholder.api import durations
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.infisical import wire
-from leaseholder.providers.kit import answers
+from leaseholder.providers.infisical import api
+from leaseholder.providers.kit import answers, login
+from leaseholder.providers.kit.answers import Refusal, Refusals
 
 _REQUEST_ID: Final = re.compile(r"req-[A-Za-z0-9]{1,20}")
 """As Infisical makes them. A server could send back a credential there."""
+NO_PROJECT: Final = "no project"
+"""The meaning of a 404 for the project's slug, which may have changed."""
 _KNOWN_FIELDS: Final = frozenset(
     {"dynamicSecretName", "projectSlug", "environmentSlug", "path", "ttl", "config", "isForced"}
 )
 
 
-class Missing(StrEnum):
-    """What a 404 is about."""
-
-    PROJECT = "project"
-    FOLDER = "folder"
-    SECRET = "dynamic secret"  # noqa: S105 - a thing, not a password
-    LEASE = "lease"
-    OTHER = "other"
-
-
-_MISSING: Final = (
-    ("project with ", Missing.PROJECT),
-    ("folder with path", Missing.FOLDER),
-    ("dynamic secret lease with id", Missing.LEASE),
-    # The lease is there but in another folder, or its dynamic secret went just now.
-    ("dynamic secret with id", Missing.LEASE),
-    ("dynamic secret with name", Missing.SECRET),
-)
-
-
-def body_of(answer: answers.Answer) -> wire.Refusal | None:
+def body_of(answer: answers.Answer) -> api.ErrorBody | None:
     """The answer's error body; None where it isn't one of Infisical's."""
-    body = answer.parse(wire.Refusal)
+    body = answer.parse(api.ErrorBody)
     return body if body is not None and (body.error or body.status_code) else None
 
 
@@ -57,17 +38,8 @@ def login_failed(answer: answers.Answer) -> bool:
     return answer.status == 401
 
 
-def missing(answer: answers.Answer) -> Missing | None:
-    """What isn't there according to a 404; None for other answers."""
-    body = body_of(answer)
-    if answer.status != 404 or body is None:
-        return None
-    text = body.text.lower()
-    return next((what for start, what in _MISSING if text.startswith(start)), Missing.OTHER)
-
-
 def blames_config(answer: answers.Answer) -> bool:
-    """Whether a mint was refused for the ``config`` that came with it."""
+    """Whether an issue was refused for the ``config`` that came with it."""
     body = body_of(answer)
     if body is None or answer.status not in (400, 422):
         return False
@@ -77,31 +49,128 @@ def blames_config(answer: answers.Answer) -> bool:
     return "config" in body.fields or "config" in text
 
 
-def no_tag(answer: answers.Answer) -> errors.Unavailable:
-    """The server takes no config where the tag is; or none such, if the lease has its own."""
-    sentence = (
-        f"{stated(answer)}: it doesn't take the lease's config, in which the operator's tag is; "
-        "the lease is asked for once more, without the tag"
-    )
-    return errors.Unavailable(Reason.PROGRESSING, sentence, sent=False, retry_after=1.0)
+def _said(answer: answers.Answer) -> str | None:
+    body = body_of(answer)
+    return f"{body.error}: {body.text}".lower() if body is not None else None
 
 
-def stated(answer: answers.Answer) -> str:
-    """Who answered what: status code, and the request id where a sound one is there."""
+def _request_id(answer: answers.Answer) -> str:
     body = body_of(answer)
     request_id = body.req_id if body else None
-    if request_id and _REQUEST_ID.fullmatch(request_id):
-        return f"Infisical answered {answer.status} (request {request_id})"
-    return f"Infisical answered {answer.status}"
+    sound = request_id is not None and _REQUEST_ID.fullmatch(request_id)
+    return f" (request {request_id})" if sound else ""
 
 
-def bad_answer(answer: answers.Answer, *, sent: bool) -> errors.Unavailable:
-    """An answer that makes no sense."""
-    sentence = (
-        f"{stated(answer)}, but not as Infisical does: check that the url is that of an "
-        "Infisical server"
-    )
-    return errors.Unavailable(Reason.BAD_ANSWER, sentence, sent=sent)
+def _message(start: str) -> str:
+    """How the message begins; before it stands the ``error`` field."""
+    return f"^[^:]*: {start}"
+
+
+ERRORS: Final = Refusals(
+    who="Infisical",
+    read=_said,
+    note=_request_id,
+    throttled="too many requests from this address",
+    trouble="the server is in trouble",
+    strange="but not as Infisical does: check that the url is that of an Infisical server",
+    otherwise=Refusal(0, "", Reason.INVALID, "it doesn't take this request for {where}"),
+    table=(
+        Refusal(
+            403,
+            "^permissiondenied: ",
+            Reason.DENIED,
+            "the identity needs the permission 'lease' on dynamic-secrets in {where}",
+        ),
+        Refusal(
+            403,
+            "",
+            Reason.DENIED,
+            "the identity has to be a member of the project with the permission 'lease' on "
+            "dynamic-secrets in {where}, and its way to log in has to be allowed there",
+        ),
+        Refusal(
+            404,
+            _message("project with "),
+            Reason.SOURCE_MISSING,
+            "there is no project {project} in the identity's organization: check projectSlug or "
+            "projectId",
+            NO_PROJECT,
+        ),
+        Refusal(
+            404,
+            _message("folder with path"),
+            Reason.SOURCE_MISSING,
+            "project {project} has no such environment or folder ({where}): check environmentSlug "
+            "and path",
+        ),
+        # With the dynamic secret's id: the lease is there but in another folder, or its dynamic
+        # secret went just now.
+        Refusal(
+            404, _message("dynamic secret (lease )?with id"), Reason.GONE, "it has no such lease"
+        ),
+        Refusal(
+            404,
+            _message("dynamic secret with name"),
+            Reason.SOURCE_MISSING,
+            "there is no dynamic secret {name} in {where}: check dynamicSecretName",
+        ),
+        Refusal(
+            404,
+            "",
+            Reason.SOURCE_MISSING,
+            "it doesn't find what was asked for in {where} of project {project}",
+        ),
+        Refusal(422, "", Reason.INVALID, "it finds the request malformed{fields}"),
+        Refusal(400, "plan restriction", Reason.PLAN, "dynamic secrets need a plan that has them"),
+        Refusal(400, _message("ttl cannot be larger than max"), Reason.TTL_TOO_LONG, "{too_long}"),
+        Refusal(
+            400,
+            _message("max lease limit reached"),
+            Reason.TOO_MANY,
+            "the dynamic secret has as many leases as the server allows: revoke some",
+        ),
+        # Often passing: the database behind it is down. No lease was made either way.
+        Refusal(
+            400,
+            _message("failed to create"),
+            Reason.UNAVAILABLE,
+            "the system behind the dynamic secret didn't make credentials: check it there",
+            error=errors.Invalid,
+        ),
+    ),
+)
+_HINTS: Final = (
+    ("invalid credentials", "the client id or the client secret is wrong"),
+    ("expired client secret", "the client secret has expired: make a new one"),
+    ("usage limit", "the client secret is used up: make a new one"),
+    ("sub organization", "the identity can't log in to that organization: check organizationSlug"),
+    ("namespace not allowed", "the identity doesn't allow the ServiceAccount's namespace"),
+    ("name not allowed", "the identity doesn't allow the ServiceAccount's name"),
+    ("audience not allowed", "the identity doesn't allow the token's audience: check audience"),
+    ("auth method not found", "the identity doesn't have this way to log in: check identityId"),
+    ("k8s", "the identity doesn't allow this ServiceAccount"),
+)
+_REFUSED: Final = range(400, 500)
+LOGIN_ERRORS: Final = replace(
+    ERRORS,
+    asked="to the login",
+    otherwise=Refusal(
+        0,
+        "",
+        Reason.LOGIN_REFUSED,
+        "check the credentials, the identity and the addresses that it trusts",
+    ),
+    table=(
+        Refusal(
+            _REFUSED,
+            "temporarily locked",
+            Reason.LOCKED_OUT,
+            "too many wrong tries have locked the identity for a while",
+            retry_after=login.LOCKOUT,
+        ),
+        *(Refusal(_REFUSED, sign, Reason.LOGIN_REFUSED, told) for sign, told in _HINTS),
+    ),
+)
 
 
 def refusal(
@@ -119,104 +188,29 @@ def refusal(
         effect: whether the request leaves something behind when its answer is lost.
         maximum: longest ttl of the source in seconds, where it is known.
     """
-    who, where = stated(answer), place(source)
-    if answer.status == 429:
-        return throttled(answer)
-    if answer.status >= 500:
-        sentence = f"{who}: the server is in trouble"
-        return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=effect)
-    if answer.status < 300:
-        return bad_answer(answer, sent=effect)
+    return ERRORS.error(answer, effect=effect, words=words(answer, source, maximum))
+
+
+def words(
+    answer: answers.Answer, source: Mapping[str, Any], maximum: int | None = None
+) -> dict[str, object]:
+    """What sentences of ``ERRORS`` name: see ``refusal``."""
     body = body_of(answer)
-    if body is None:
-        # Not Infisical but something in front of it, which didn't pass the request on.
-        return bad_answer(answer, sent=False)
-    match answer.status:
-        case 403:
-            return _forbidden(body, who, where)
-        case 404:
-            return _missing(missing(answer) or Missing.OTHER, who, source)
-        case 422:
-            return _unprocessable(body, who)
-        case 400:
-            return _bad_request(body, who, where, maximum=maximum)
-    return errors.Invalid(Reason.INVALID, f"{who}: it doesn't take this request for {where}")
+    fields = sorted(set(body.fields) & _KNOWN_FIELDS) if body is not None else []
+    return {
+        "where": place(source),
+        "project": source.get("projectSlug") or source.get("projectId"),
+        "name": source.get("dynamicSecretName"),
+        "fields": f" ({', '.join(fields)})" if fields else "",
+        "too_long": too_long("the ttl", maximum),
+    }
 
 
-def throttled(answer: answers.Answer) -> errors.Throttled:
-    """A 429, with the wait that was read from it."""
-    sentence = f"{stated(answer)}: too many requests from this address"
-    return errors.Throttled(Reason.THROTTLED, sentence, retry_after=answer.retry_after)
-
-
-def too_long(seconds: int | None, *, who: str = "", maximum: int | None) -> errors.Invalid:
-    """The ttl asked for is above the dynamic secret's maximum."""
-    asked = f"a ttl of {_length(seconds)}" if seconds is not None else "the ttl"
-    bound = f", which is {_length(maximum)}" if maximum is not None else ""
-    sentence = (
-        f"{asked} is longer than the dynamic secret's maximum{bound}: write a shorter one in ttl"
-    )
-    return errors.Invalid(Reason.TTL_TOO_LONG, f"{who}: {sentence}" if who else sentence)
-
-
-def _length(seconds: int) -> str:
-    return durations.render(timedelta(seconds=seconds))
+def too_long(ttl: int | str, maximum: int | None) -> str:
+    """The sentence for a ttl that is above the dynamic secret's maximum."""
+    return answers.too_long(ttl, maximum, than="the dynamic secret's maximum")
 
 
 def place(source: Mapping[str, Any]) -> str:
     """Where a source is, in words."""
     return f"environment {source.get('environmentSlug')}, path {source.get('path', '/')}"
-
-
-def _forbidden(body: wire.Refusal, who: str, where: str) -> errors.Denied:
-    if body.error == "PermissionDenied":
-        sentence = f"{who}: the identity needs the permission 'lease' on dynamic-secrets in {where}"
-    else:
-        sentence = (
-            f"{who}: the identity has to be a member of the project with the permission 'lease' "
-            f"on dynamic-secrets in {where}, and its way to log in has to be allowed there"
-        )
-    return errors.Denied(Reason.DENIED, sentence)
-
-
-def _missing(what: Missing, who: str, source: Mapping[str, Any]) -> errors.ProviderError:
-    where = place(source)
-    project = source.get("projectSlug") or source.get("projectId")
-    sentence = {
-        Missing.PROJECT: f"there is no project {project} in the identity's organization: check "
-        "projectSlug or projectId",
-        Missing.FOLDER: f"project {project} has no such environment or folder ({where}): check "
-        "environmentSlug and path",
-        Missing.SECRET: f"there is no dynamic secret {source.get('dynamicSecretName')} in "
-        f"{where}: check dynamicSecretName",
-        Missing.LEASE: "it has no such lease",
-        Missing.OTHER: f"it doesn't find what was asked for in {where} of project {project}",
-    }[what]
-    if what is Missing.LEASE:
-        return errors.LeaseGone(Reason.GONE, f"{who}: {sentence}")
-    return errors.Invalid(Reason.SOURCE_MISSING, f"{who}: {sentence}")
-
-
-def _unprocessable(body: wire.Refusal, who: str) -> errors.Invalid:
-    fields = sorted(set(body.fields) & _KNOWN_FIELDS)
-    named = f" ({', '.join(fields)})" if fields else ""
-    return errors.Invalid(Reason.INVALID, f"{who}: it finds the request malformed{named}")
-
-
-def _bad_request(
-    body: wire.Refusal, who: str, where: str, *, maximum: int | None
-) -> errors.ProviderError:
-    text = body.text.lower()
-    if "plan restriction" in text:
-        sentence = "dynamic secrets need a plan that has them"
-        return errors.Denied(Reason.PLAN, f"{who}: {sentence}")
-    if text.startswith("ttl cannot be larger than max"):
-        return too_long(None, who=who, maximum=maximum)
-    if text.startswith("max lease limit reached"):
-        sentence = "the dynamic secret has as many leases as the server allows: revoke some"
-        return errors.Denied(Reason.TOO_MANY, f"{who}: {sentence}")
-    if text.startswith("failed to create"):
-        # Often passing: the database behind it is down. No lease was made either way.
-        sentence = "the system behind the dynamic secret didn't make credentials: check it there"
-        return errors.Invalid(Reason.UNAVAILABLE, f"{who}: {sentence}")
-    return errors.Invalid(Reason.INVALID, f"{who}: it doesn't take this request for {where}")

@@ -14,13 +14,12 @@ from typing import Any, Final
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.infisical import (
+    api,
     kinds,
     leases,
-    paths,
     projects,
     refusals,
     session,
-    wire,
 )
 from leaseholder.providers.kit import answers, requests
 from leaseholder.providers.kit.requests import Rank
@@ -80,13 +79,14 @@ class Sources:
             raise answers.again(look.error)
         if look.deleting:
             sentence = (
-                f"the dynamic secret {paths.name(source)} in {refusals.place(source)} is being "
+                f"the dynamic secret {api.name(source)} in {refusals.place(source)} is being "
                 "deleted at Infisical"
             )
             raise errors.Invalid(Reason.SOURCE_DELETED, sentence)
         bound = look.maximum
         if bound is not None and ttl_seconds is not None and ttl_seconds > bound:
-            raise refusals.too_long(ttl_seconds, maximum=bound)
+            sentence = refusals.too_long(ttl_seconds, bound)
+            raise errors.Invalid(Reason.TTL_TOO_LONG, sentence)
 
     def credential_type(self, source: Mapping[str, Any]) -> str | None:
         """``inputs.credentialType`` as last seen, None where it never was."""
@@ -100,7 +100,7 @@ class Sources:
         """The longest ttl in seconds as last seen, None where it isn't known."""
         return self._last(source).maximum
 
-    def note(self, source: Mapping[str, Any], secret: wire.DynamicSecret) -> None:
+    def note(self, source: Mapping[str, Any], secret: api.DynamicSecret) -> None:
         """Remember what an answer said about the dynamic secret."""
         told = secret.credential_type
         if told is None or len(told) > _LONGEST_TYPE:  # answers to an issue say none
@@ -128,7 +128,7 @@ class Sources:
         answer = await self._projects.ask(source, lambda slug: self._request(slug, source))
         soon = self._now() + _KEEP_SECONDS
         if session.usable(answer):
-            found = answer.parse(wire.SecretAnswer)
+            found = answer.parse(api.SecretAnswer)
             if found is None:
                 return _Look(soon)
             self.note(source, found.dynamic_secret)
@@ -146,8 +146,8 @@ class Sources:
         return requests.Request(
             operation="look",
             method="GET",
-            path=paths.secret(source),
-            params=paths.address(slug, source),
+            path=api.secret(source),
+            params=api.address(slug, source),
             timeout=self._timeout,
             rank=Rank.MINT,
         )
@@ -161,7 +161,7 @@ def key(source: Mapping[str, Any]) -> str:
             source.get("projectSlug"),
             source.get("environmentSlug"),
             source.get("path"),
-            paths.name(source),
+            api.name(source),
         ]
     )
 

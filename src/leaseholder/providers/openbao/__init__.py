@@ -2,9 +2,9 @@
 
 ``adapter`` tells what a lease's life is here; ``minting`` how it begins; ``calls`` what is asked;
 ``tokens`` how one is let in, once for all leases and once more for each; ``session`` what a 403
-means; ``refusals`` what other answers mean; ``notes`` what is kept of a lease and when it really
-ends; ``keeping`` how that end is moved; ``limits`` what truncated answers taught; ``paths`` where
-requests go and which rights they take; ``wire`` what answers look like.
+means; ``api`` where requests go, which rights they take and what answers look like; ``refusals``
+what those other than 2xx mean; ``notes`` what is kept of a lease and when it really ends;
+``keeping`` how that end is moved; ``limits`` what truncated answers taught.
 """
 
 from leaseholder.providers.openbao.adapter import OpenBao

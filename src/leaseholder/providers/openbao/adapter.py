@@ -17,12 +17,12 @@ from leaseholder.providers import settings
 from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.openbao import (
+    api,
     calls,
     keeping,
     limits,
     minting,
     own_clock,
-    paths,
     refusals,
     tokens,
 )
@@ -116,7 +116,7 @@ class OpenBao:
         target = until if latest is None else min(until, latest)
         if notes.lease_ends_at is None:  # a restore may leave only what was noted before the mint
             notes = notes.but(lease_ends_at=lease.expires_at)
-        notes = await self._kept(lease, paths.source(lease.source), notes, target)
+        notes = await self._kept(lease, api.source(lease.source), notes, target)
         return notes.lease(lease.id, lease.source, lease.issued_at)
 
     async def inspect(self, lease: ports.Lease) -> ports.Lease:
@@ -187,7 +187,7 @@ class OpenBao:
         await self._http.aclose()
 
     async def _kept(
-        self, lease: ports.Lease, source: paths.Source, notes: Notes, target: datetime
+        self, lease: ports.Lease, source: api.Source, notes: Notes, target: datetime
     ) -> Notes:
         notes = await self._keeping.token_until(notes, target)
         if notes.token_ends_at is not None:
@@ -207,15 +207,15 @@ class OpenBao:
         """None once the lease is gone; success alone proves nothing."""
         answer = await self._ask.revoke_lease(lease_id)
         if answer.status >= 300:
-            if refusals.meaning(answer) is refusals.Meaning.BACKEND:
+            if refusals.ERRORS.about(answer) == refusals.Meaning.BACKEND:
                 sentence = (
-                    f"{refusals.stated(answer)}: the system behind the engine didn't take the "
-                    "credentials back: check it there"
+                    f"{refusals.ERRORS.stated(answer)}: the system behind the engine didn't take "
+                    "the credentials back: check it there"
                 )
                 return ports.Revocation(
                     done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence
                 )
-            raise refusals.refusal(answer, effect=True)
+            raise refusals.ERRORS.error(answer, effect=True)
         if await self._ask.lease(lease_id, rank=Rank.OWED) is not None:
             return _not_confirmed("the lease")
         return None

@@ -14,7 +14,13 @@ from leaseholder import errors, ports
 from leaseholder.providers import settings
 from leaseholder.providers.kit import answers, client, login, requests
 from leaseholder.providers.kit.requests import Rank
-from leaseholder.providers.openbao import own_clock, paths, refusals, session, tokens, wire
+from leaseholder.providers.openbao import (
+    api,
+    own_clock,
+    refusals,
+    session,
+    tokens,
+)
 from leaseholder.secrecy import Hidden
 
 _STANDBYS_TOO: Final = {"standbyok": "true", "perfstandbyok": "true"}
@@ -37,7 +43,7 @@ class Calls:
         self._settings = settings
         self._headers = headers
 
-    async def health(self) -> wire.Health:
+    async def health(self) -> api.Health:
         """What the server says of itself; nobody has to be logged in.
 
         Raises:
@@ -46,7 +52,7 @@ class Calls:
         request = requests.Request(  # without namespace: it is the server's, not a namespace's
             operation="status",
             method="GET",
-            path=paths.url(paths.HEALTH),
+            path=api.url(api.HEALTH),
             params=_STANDBYS_TOO,
             headers={},
             timeout=self._settings.read_timeout_seconds,
@@ -55,44 +61,44 @@ class Calls:
         answer = await self._http.send(request)
         if answer.status != 200:
             raise refusals.health(answer)
-        seen = answer.parse(wire.Health)
+        seen = answer.parse(api.Health)
         if seen is None:
-            raise refusals.bad_answer(answer, sent=False)
+            raise refusals.ERRORS.bad(answer, sent=False)
         return seen
 
     async def lacking(
-        self, rights: tuple[paths.Right, ...], own: Hidden | None = None
-    ) -> tuple[paths.Right, ...]:
+        self, rights: tuple[api.Right, ...], own: Hidden | None = None
+    ) -> tuple[api.Right, ...]:
         """Those of ``rights`` that a token doesn't have: ``own``, else the shared one."""
         body = {"paths": [right.path for right in rights]}
         rank = Rank.KEEP if own is None else Rank.MINT
-        request = self._request("rights", "POST", paths.CAPABILITIES, body, rank=rank)
-        right = paths.Right(paths.CAPABILITIES, "update")
+        request = self._request("rights", "POST", api.CAPABILITIES, body, rank=rank)
+        right = api.Right(api.CAPABILITIES, "update")
         if own is None:
             answer = await self._session.send(request, right)
         else:
             answer = await login.asked(lambda: self._http.send(request, own))
             if answer.status == 403:
                 raise refusals.denied(answer, right)
-        held = _parsed(answer, wire.Capabilities).data
+        held = refusals.ERRORS.parsed(answer, api.Capabilities).data
         return tuple(right for right in rights if not right.granted_by(held.get(right.path)))
 
-    async def own_token(self, token: Hidden) -> wire.Token:
+    async def own_token(self, token: Hidden) -> api.Token:
         """A token, looked at by itself."""
-        request = self._request("look-at-login", "GET", paths.LOOKUP_SELF, rank=Rank.MINT)
+        request = self._request("look-at-login", "GET", api.LOOKUP_SELF, rank=Rank.MINT)
         answer = await login.asked(lambda: self._http.send(request, token))
         if answer.status == 403:
-            raise refusals.denied(answer, paths.Right(paths.LOOKUP_SELF, "read"))
-        return self._dated(_parsed(answer, wire.TokenAnswer).data)
+            raise refusals.denied(answer, api.Right(api.LOOKUP_SELF, "read"))
+        return self._dated(refusals.ERRORS.parsed(answer, api.TokenAnswer).data)
 
     async def mint(
-        self, attempt: ports.Attempt, source: paths.Source, token: Hidden
+        self, attempt: ports.Attempt, source: api.Source, token: Hidden
     ) -> answers.Answer:
         """Whatever comes back from the one try to get a lease."""
         request = requests.Request(
             operation="issue",
             method=source.method,
-            path=paths.url(source.path),
+            path=api.url(source.path),
             params=source.query,
             body=source.body,
             headers=self._headers,
@@ -108,23 +114,23 @@ class Calls:
         """Whether the server takes ``token`` at all."""
         return await self._session.alive(token)
 
-    async def token(self, accessor: str, *, rank: Rank = Rank.KEEP) -> wire.Token | None:
+    async def token(self, accessor: str, *, rank: Rank = Rank.KEEP) -> api.Token | None:
         """The token with that accessor, None where there is none."""
         body = {"accessor": accessor}
-        answer = await self._ask("inspect", paths.LOOKUP_ACCESSOR, body, rank=rank)
+        answer = await self._ask("inspect", api.LOOKUP_ACCESSOR, body, rank=rank)
         if _is_gone(answer):
             return None
-        return self._dated(_parsed(answer, wire.TokenAnswer).data)
+        return self._dated(refusals.ERRORS.parsed(answer, api.TokenAnswer).data)
 
-    async def lease(self, lease_id: str, *, rank: Rank = Rank.KEEP) -> wire.Lease | None:
+    async def lease(self, lease_id: str, *, rank: Rank = Rank.KEEP) -> api.Lease | None:
         """A lease, None where there is none."""
         body = {"lease_id": lease_id}
-        answer = await self._ask("inspect", paths.LOOKUP, body, rank=rank)
+        answer = await self._ask("inspect", api.LOOKUP, body, rank=rank)
         if _is_gone(answer):
             return None
-        found = _parsed(answer, wire.LeaseAnswer).data
+        found = refusals.ERRORS.parsed(answer, api.LeaseAnswer).data
         if found.id != lease_id:
-            raise refusals.bad_answer(answer, sent=False)
+            raise refusals.ERRORS.bad(answer, sent=False)
         self._clock.learn(found.expire_time, found.ttl)
         return found
 
@@ -133,34 +139,34 @@ class Calls:
     ) -> answers.Answer:
         """The answer to: let the token with that accessor live so long from now."""
         body = {"accessor": accessor, "increment": seconds}
-        return await self._ask("extend", paths.RENEW_ACCESSOR, body, expires=expires, write=True)
+        return await self._ask("extend", api.RENEW_ACCESSOR, body, expires=expires, write=True)
 
     async def renew_lease(
         self, lease_id: str, seconds: int, *, expires: datetime | None = None
     ) -> answers.Answer:
         """The answer to: let the lease live so long from now."""
         body = {"lease_id": lease_id, "increment": seconds}
-        return await self._ask("extend", paths.RENEW, body, expires=expires, write=True)
+        return await self._ask("extend", api.RENEW, body, expires=expires, write=True)
 
     async def revoke_lease(self, lease_id: str) -> answers.Answer:
         """The answer to: revoke the lease, and say when it is done. An unknown one is fine."""
         body = {"lease_id": lease_id, "sync": True}
-        return await self._ask("revoke", paths.REVOKE, body, rank=Rank.OWED, slow=True)
+        return await self._ask("revoke", api.REVOKE, body, rank=Rank.OWED, slow=True)
 
     async def revoke_token(self, accessor: str) -> None:
         """End the token with that accessor, and the leases that it made; fine if it is gone."""
         body = {"accessor": accessor}
-        answer = await self._ask("revoke", paths.REVOKE_ACCESSOR, body, rank=Rank.OWED, slow=True)
+        answer = await self._ask("revoke", api.REVOKE_ACCESSOR, body, rank=Rank.OWED, slow=True)
         if answer.status >= 300 and not _is_gone(answer):
-            raise refusals.refusal(answer, effect=True)
+            raise refusals.ERRORS.error(answer, effect=True)
 
     async def discard(self, token: Hidden) -> None:
         """End a token that made no lease; where that fails it ends by itself."""
-        request = self._request("discard-login", "POST", paths.REVOKE_SELF, {}, rank=Rank.OWED)
+        request = self._request("discard-login", "POST", api.REVOKE_SELF, {}, rank=Rank.OWED)
         with contextlib.suppress(errors.ProviderError):
             await self._http.send(request, token)
 
-    def _dated(self, token: wire.Token) -> wire.Token:
+    def _dated(self, token: api.Token) -> api.Token:
         """A token that was looked at just now: it tells the server's time."""
         self._clock.learn(token.expire_time, token.ttl)
         return token
@@ -186,7 +192,7 @@ class Calls:
         )
         if slow:
             request = replace(request, timeout=self._settings.write_timeout_seconds)
-        return await self._session.send(request, paths.Right(path, "update"))
+        return await self._session.send(request, api.Right(path, "update"))
 
     def _request(
         self,
@@ -202,7 +208,7 @@ class Calls:
         return requests.Request(
             operation=operation,
             method=method,
-            path=paths.url(path),
+            path=api.url(path),
             body=body,
             headers=self._headers,
             category="write" if write else "read",
@@ -214,13 +220,4 @@ class Calls:
 
 
 def _is_gone(answer: answers.Answer) -> bool:
-    return answer.status == 400 and refusals.meaning(answer) is refusals.Meaning.GONE
-
-
-def _parsed(answer: answers.Answer, model: type[answers.Model]) -> answers.Model:
-    if answer.status != 200:
-        raise refusals.refusal(answer)
-    found = answer.parse(model)
-    if found is None:
-        raise refusals.bad_answer(answer, sent=False)
-    return found
+    return answer.status == 400 and refusals.ERRORS.about(answer) == refusals.Meaning.GONE

@@ -13,8 +13,9 @@ from typing import Final
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import answers
-from leaseholder.providers.openbao import calls, limits, refusals, wire
+from leaseholder.providers.openbao import api, calls, limits, refusals
 from leaseholder.providers.openbao.notes import Notes
+from leaseholder.providers.openbao.refusals import Meaning
 
 SLACK: Final = 5
 """Seconds by which lengths may differ that are reckoned from two answers: what was learned of a
@@ -63,7 +64,7 @@ class Keeping:
             return notes
         before, asked = self._now(), _seconds(until - self._now())
         answer = await self._ask.renew_token(notes.accessor, asked, expires=notes.token_ends_at)
-        made = answer.parse(wire.LoginAnswer) if answer.status == 200 else None
+        made = answer.parse(api.LoginAnswer) if answer.status == 200 else None
         if made is None:
             return self._unmoved_token(answer, notes)
         moved = notes.but(token_ends_at=self._end(before, made.auth.lease_duration))
@@ -91,7 +92,7 @@ class Keeping:
         """
         before, asked = self._now(), _seconds(until - self._now())
         answer = await self._ask.renew_lease(lease.id, asked, expires=lease.expires_at)
-        made = answer.parse(wire.Leased) if answer.status == 200 else None
+        made = answer.parse(api.Leased) if answer.status == 200 else None
         if made is None:
             raise await self._not_renewed(answer, lease)
         end = self._end(before, made.lease_duration)
@@ -108,32 +109,32 @@ class Keeping:
 
     def _unmoved_token(self, answer: answers.Answer, notes: Notes) -> Notes:
         """The notes where the token can't be extended at all."""
-        found = refusals.meaning(answer)
         if answer.status == 200:
-            raise refusals.bad_answer(answer, sent=False)
-        passing = (refusals.Meaning.GONE, refusals.Meaning.BACKEND)
-        ended = answer.status == 400 and found not in passing
+            raise refusals.ERRORS.bad(answer, sent=False)
+        about = refusals.ERRORS.about(answer)
+        ended = answer.status == 400 and about not in (Meaning.GONE, Meaning.BACKEND)
         if ended and notes.token_ends_at and notes.token_issued_at:
             life = _seconds(notes.token_ends_at - notes.token_issued_at)
             return notes.but(token_max=life)
-        raise refusals.refusal(answer)
+        raise refusals.ERRORS.error(answer)
 
     async def _not_renewed(
         self, answer: answers.Answer, lease: ports.Lease
     ) -> errors.ProviderError:
         """Why a lease wasn't extended; where the message leaves a doubt, a look decides."""
-        found = refusals.meaning(answer)
-        unclear = (refusals.Meaning.GONE, refusals.Meaning.OTHER, refusals.Meaning.MISSING)
-        if answer.status != 400 or found not in (*unclear, refusals.Meaning.ENDED):
-            return refusals.refusal(answer)
-        if found is refusals.Meaning.ENDED:
-            sentence = f"{refusals.stated(answer)}: the lease can't be extended, only replaced"
+        about = refusals.ERRORS.about(answer)
+        unclear = (Meaning.GONE, Meaning.OTHER, Meaning.MISSING)
+        if answer.status != 400 or about not in (*unclear, Meaning.ENDED):
+            return refusals.ERRORS.error(answer)
+        who = refusals.ERRORS.stated(answer)
+        if about == Meaning.ENDED:
+            sentence = f"{who}: the lease can't be extended, only replaced"
             return errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
         seen = await self._ask.lease(lease.id)
         if seen is None or seen.ttl <= 0:
-            sentence = f"{refusals.stated(answer)}: it has no such lease any more"
+            sentence = f"{who}: it has no such lease any more"
             return errors.LeaseGone(Reason.GONE, sentence)
-        sentence = f"{refusals.stated(answer)}: the lease lives, but wasn't extended this time"
+        sentence = f"{who}: the lease lives, but wasn't extended this time"
         return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
 
 

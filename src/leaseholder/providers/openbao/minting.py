@@ -4,26 +4,23 @@ The login comes first, because its accessor must be on record before the read: b
 answer was lost is taken back. The token waits here for the read. What surely made nothing ends it.
 """
 
-import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from pydantic import JsonValue
-
 from leaseholder import errors, ports
-from leaseholder.api import base, durations
+from leaseholder.api import base
 from leaseholder.api.conditions import Reason
+from leaseholder.providers.kit import answers
 from leaseholder.providers.openbao import (
+    api,
     calls,
     keeping,
     limits,
     own_clock,
-    paths,
     refusals,
     tokens,
-    wire,
 )
 from leaseholder.providers.openbao.notes import Notes
 from leaseholder.secrecy import Credentials, Hidden
@@ -60,11 +57,11 @@ class Minting:
         self._prepared: dict[str, _Prepared] = {}
 
     @property
-    def rights(self) -> tuple[paths.Right, ...]:
+    def rights(self) -> tuple[api.Right, ...]:
         """What the login must be allowed, whatever is leased."""
         if not self._tokens.one_for_all:
-            return (*paths.LEASES, *paths.ACCESSORS)
-        return (*paths.LEASES, *paths.ACCESSORS[:2])  # its own token is never revoked
+            return (*api.LEASES, *api.ACCESSORS)
+        return (*api.LEASES, *api.ACCESSORS[:2])  # its own token is never revoked
 
     async def prepare(self, attempt: ports.Attempt) -> Notes:
         """Log in for this lease alone, and see whether the login may do all that it takes.
@@ -73,7 +70,7 @@ class Minting:
             Denied: it may not; the sentence has the lines for its policy.
             Invalid: the path can't be leased, or the ttl is longer than what is known to be given.
         """
-        source = paths.source(attempt.source)
+        source = api.source(attempt.source)
         for path, what in ((source.path, "leases of this path"), (keeping.TOKENS, _TOKENS)):
             _refuse_too_long(attempt.ttl_seconds, self._limits.fresh(path), what)
         await self._forget_late()
@@ -91,7 +88,7 @@ class Minting:
 
     async def issue(self, attempt: ports.Attempt) -> ports.Issued:
         """Read once, then see to both ends of the lease."""
-        source = paths.source(attempt.source)
+        source = api.source(attempt.source)
         prepared = self._prepared.pop(attempt.attempt_id, None)
         if prepared is None:
             sentence = "the login for this lease isn't at hand any more; the next try makes one"
@@ -113,11 +110,11 @@ class Minting:
         lease = notes.lease(leased.lease_id, attempt.source, issued_at)
         lease = await self._settled(lease, source, attempt.ttl_seconds)
         await self._take_back_too_short(lease, attempt.ttl_seconds)
-        return ports.Issued(lease=lease, credentials=Credentials(_values(leased.data or {})))
+        return ports.Issued(lease=lease, credentials=Credentials(answers.values(leased.data or {})))
 
     # ------------------------------------------------------------------------ before the read
 
-    async def _refuse_without_rights(self, source: paths.Source, token: Hidden) -> None:
+    async def _refuse_without_rights(self, source: api.Source, token: Hidden) -> None:
         needed = (source.right, *self.rights)
         lacking = await self._ask.lacking((*needed, source.other_right), token)
         if source.right in lacking and source.other_right not in lacking:
@@ -138,18 +135,16 @@ class Minting:
 
     # ------------------------------------------------------------------ the read, and after it
 
-    async def _read(
-        self, attempt: ports.Attempt, source: paths.Source, token: Hidden
-    ) -> wire.Leased:
+    async def _read(self, attempt: ports.Attempt, source: api.Source, token: Hidden) -> api.Leased:
         answer = await self._ask.mint(attempt, source, token)
         if answer.status == 403 and not await self._ask.alive(token):
             sentence = "the login for this lease has ended already; the next try makes another"
             raise errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
         if answer.status not in (200, 201, 202):
-            raise refusals.unminted(answer, source)
-        leased = answer.parse(wire.Leased)
+            raise refusals.unissued(answer, source)
+        leased = answer.parse(api.Leased)
         if leased is None:
-            raise refusals.bad_answer(answer, sent=True)
+            raise refusals.ERRORS.bad(answer, sent=True)
         if not leased.lease_id:
             raise _no_lease(source)
         return leased
@@ -166,7 +161,7 @@ class Minting:
         return base.whole_second(seen.issue_time) if seen is not None else None
 
     async def _settled(
-        self, lease: ports.Lease, source: paths.Source, ttl: int | None
+        self, lease: ports.Lease, source: api.Source, ttl: int | None
     ) -> ports.Lease:
         """The new lease with the life that was asked for, as far as the server gives it.
 
@@ -208,7 +203,7 @@ class Minting:
         raise _too_long(ttl, longest, "leases of this path, or tokens of the login,")
 
 
-def _no_lease(source: paths.Source) -> errors.Invalid:
+def _no_lease(source: api.Source) -> errors.Invalid:
     """The path answered, but not with a lease."""
     sentence = (
         f"{source.path} gives no lease: its answer is a plain value (kv, static roles) or the role "
@@ -223,21 +218,6 @@ def _refuse_too_long(ttl: int | None, longest: int | None, what: str) -> None:
 
 
 def _too_long(asked: int, longest: int, what: str) -> errors.Invalid:
-    sentence = (
-        f"a ttl of {_length(asked)} is longer than {what} can live, which is {_length(longest)}: "
-        "write a shorter one in ttl, or raise the maximum at the server"
-    )
+    advice = "write a shorter one in ttl, or raise the maximum at the server"
+    sentence = answers.too_long(asked, longest, than=f"{what} can live", advice=advice)
     return errors.Invalid(Reason.TTL_TOO_LONG, sentence)
-
-
-def _length(seconds: int) -> str:
-    return durations.render(timedelta(seconds=seconds))
-
-
-def _values(data: Mapping[str, JsonValue]) -> dict[str, str]:
-    """Each value as the Secret is to hold it: what is no string as JSON, nulls not at all."""
-    return {
-        key: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-        for key, value in data.items()
-        if value is not None
-    }

@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_camel
 
 from leaseholder import ports
 from leaseholder.api import base
-from leaseholder.providers.openbao import wire
+from leaseholder.providers.openbao import api
 
 ENDLESS: Final = timedelta(days=36_500)
 """The life of what has no end."""
@@ -63,7 +63,7 @@ class Notes(BaseModel):
         """The notes with changes."""
         return self.model_copy(update=changes)
 
-    def of_token(self, seen: wire.Token) -> "Notes":
+    def of_token(self, seen: api.Token) -> "Notes":
         """The notes after a look at the token."""
         issued = seen.issue_time or datetime.fromtimestamp(seen.creation_time, UTC)
         ends = base.whole_second(seen.expire_time) if seen.expire_time else None

@@ -2,22 +2,24 @@
 
 OpenBao and Vault answer 400 to nearly everything that fails at a lease: the lease is unknown, can't
 be renewed, or the database behind it is down. Only the message tells them apart. It is matched by
-parts, because several errors can stand in one entry, and never passed on: it can hold what the
-system behind the engine said.
+parts, because several errors can stand in one entry. ``kit.answers`` has the ladder that these
+tables are part of.
 """
 
-import re
+from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import answers
-from leaseholder.providers.openbao import paths, wire
+from leaseholder.providers.kit.answers import Refusal, Refusals
+from leaseholder.providers.openbao import api
 
 
 class Meaning(StrEnum):
-    """What a refusal is about."""
+    """What a refusal is about, where the adapter asks."""
 
     GONE = "gone"
     """The lease or token isn't there, or is being revoked."""
@@ -29,161 +31,97 @@ class Meaning(StrEnum):
     """No such path, role or namespace."""
     METHOD = "method"
     """The path takes another method."""
-    SEALED = "sealed"
     DENIED = "denied"
     """The token is dead, or its policies don't allow it."""
-    THROTTLED = "throttled"
-    ELSEWHERE = "elsewhere"
-    """This server only stands by."""
-    TROUBLE = "trouble"
-    """5xx."""
-    STRANGE = "strange"
-    """Not as OpenBao or Vault answer."""
     OTHER = "other"
 
 
-_BY_TEXT: Final = (
-    (re.compile(r"lease not found|invalid lease|lease expired|invalid accessor"), Meaning.GONE),
-    (re.compile(r"not renewable|past the max ttl|failed previous revocation"), Meaning.ENDED),
-    # Its role, or the user that it stands for, isn't there any more.
-    (re.compile(r"could not find role|role \"[^\"]*\" does not exist"), Meaning.ENDED),
-    (re.compile(r"failed to (renew|revoke) entry|connection refused"), Meaning.BACKEND),
-    (re.compile(r"unknown role|no handler for route|namespace not found"), Meaning.MISSING),
-    (re.compile(r"unsupported operation"), Meaning.METHOD),
-)
-_NOTHING_MADE: Final = re.compile(r"unable to start transaction")
-"""In a 500 to a mint: the database couldn't even be asked."""
-_SEALED: Final = "vault is sealed"
+_ANY: Final = range(300, 500)
 _STANDBY: Final = frozenset({307, 412, 472, 473})
 """Of a server that sends one elsewhere, hasn't seen the last writes yet, or stands by for a
 disaster; nothing was done."""
+_NOT_TAKEN: Final = "it doesn't take this request"
+_NOT_EXTENDED: Final = "the lease can't be extended, only replaced"
+_TROUBLE: Final = "the server, or the system behind the engine, is in trouble"
 
 
-def meaning(answer: answers.Answer) -> Meaning:
-    """What an answer other than 2xx is about."""
-    body = answer.parse(wire.Refusal)
-    if answer.status == 429:
-        return Meaning.THROTTLED
-    if answer.status in _STANDBY:
-        return Meaning.ELSEWHERE
-    if answer.status >= 500:
-        return Meaning.SEALED if _is_sealed(answer, body) else Meaning.TROUBLE
-    if body is None or answer.status < 300:
-        return Meaning.STRANGE
-    if answer.status == 403:
-        return Meaning.DENIED
-    for text, found in _BY_TEXT:
-        if text.search(body.text):
-            return found
-    return Meaning.MISSING if answer.status == 404 else Meaning.OTHER
+def _said(answer: answers.Answer) -> str | None:
+    """All that an answer says; one entry can hold several errors."""
+    body = answer.parse(api.ErrorBody)
+    return body.text if body is not None else None
 
 
-def is_up(answer: answers.Answer) -> bool:
-    """Whether the server serves; a 500 of its own is about one request, its database say."""
-    if answer.status < 500:
-        return True
-    return answer.status == 500 and answer.parse(wire.Refusal) is not None
-
-
-def stated(answer: answers.Answer) -> str:
-    """Who answered what."""
-    return f"OpenBao answered {answer.status}"
-
-
-def bad_answer(answer: answers.Answer, *, sent: bool) -> errors.Unavailable:
-    """An answer that makes no sense."""
-    sentence = (
-        f"{stated(answer)}, but not as OpenBao or Vault does: check that the url is that of such a "
-        "server"
-    )
-    return errors.Unavailable(Reason.BAD_ANSWER, sentence, sent=sent)
-
-
-def refusal(answer: answers.Answer, *, effect: bool = False) -> errors.ProviderError:
-    """The error that an answer stands for, whatever was asked.
-
-    Args:
-        answer: what came back.
-        effect: whether the request may have left something behind.
-    """
-    who = stated(answer)
-    match meaning(answer):
-        case Meaning.THROTTLED:
-            sentence = f"{who}: too many requests, by its rate limit quota"
-            return errors.Throttled(Reason.THROTTLED, sentence, retry_after=answer.retry_after)
-        case Meaning.SEALED:
-            return _unavailable(answer, "it is sealed; unseal it")
-        case Meaning.ELSEWHERE:
-            return _unavailable(answer, "it only stands by; the next one may do it")
-        case Meaning.TROUBLE:
-            made = not _says(answer, _NOTHING_MADE)
-            sentence = "the server, or the system behind the engine, is in trouble"
-            return _unavailable(answer, sentence, sent=effect and made)
-        case Meaning.BACKEND:
-            return _unavailable(
-                answer, "the system behind the engine didn't do its part: check it there"
-            )
-        case Meaning.STRANGE:
-            return bad_answer(answer, sent=effect)
-        case Meaning.DENIED:
-            return errors.Denied(Reason.DENIED, f"{who}: the policies don't allow it")
-        case Meaning.GONE:
-            return errors.LeaseGone(Reason.GONE, f"{who}: it has no such lease")
-        case Meaning.ENDED:
-            sentence = f"{who}: the lease can't be extended, only replaced"
-            return errors.CannotExtend(Reason.CANNOT_EXTEND, sentence)
-    return errors.Invalid(Reason.INVALID, f"{who}: it doesn't take this request")
-
-
-def unminted(answer: answers.Answer, source: paths.Source) -> errors.ProviderError:
-    """Why there is no lease."""
-    who = stated(answer)
-    match meaning(answer):
-        case Meaning.MISSING:
-            sentence = f"there is nothing at {source.path}: check path, role and namespace"
-            return errors.Invalid(Reason.SOURCE_MISSING, f"{who}: {sentence}")
-        case Meaning.METHOD:
-            other = "POST" if source.method == "GET" else "GET"
-            sentence = f"{source.path} doesn't take {source.method}: write method: {other}"
-            return errors.Invalid(Reason.INVALID, f"{who}: {sentence}")
-        case Meaning.DENIED:
-            return denied(answer, source.right)
-        case Meaning.OTHER | Meaning.GONE | Meaning.ENDED:
-            sentence = f"{source.path} doesn't take this request: check method and parameters"
-            return errors.Invalid(Reason.INVALID, f"{who}: {sentence}")
-    return refusal(answer, effect=True)
-
-
-def denied(answer: answers.Answer, right: paths.Right) -> errors.Denied:
-    """A right is missing; the sentence says which line gives it."""
-    return errors.Denied(Reason.DENIED, f"{stated(answer)}: {_add(right)}")
-
-
-def lacking(rights: tuple[paths.Right, ...]) -> errors.Denied:
-    """Rights are missing, as the server told when it was asked."""
-    return errors.Denied(Reason.DENIED, _add(*rights))
-
-
-def other_method(source: paths.Source) -> errors.Denied:
-    """The right is there for the path's other method."""
-    other = "POST" if source.method == "GET" else "GET"
-    return errors.Denied(Reason.DENIED, f"{_add(source.right)}; or write method: {other}")
-
-
-def _add(*rights: paths.Right) -> str:
-    return f"the login's policies lack rights: add {' and '.join(str(one) for one in rights)}"
-
-
-def health(answer: answers.Answer) -> errors.ProviderError:
-    """Why a server that answers its health check doesn't serve."""
-    if answer.status == 501:
-        return _unavailable(answer, "it isn't initialised")
-    seen = answer.parse(wire.Health)
-    if seen is not None and seen.sealed:
-        return _unavailable(answer, "it is sealed; unseal it")
-    return refusal(answer)
-
-
+_STATE: Final = (
+    Refusal(_STANDBY, None, Reason.UNAVAILABLE, "it only stands by; the next one may do it"),
+    Refusal(503, "vault is sealed", Reason.UNAVAILABLE, "it is sealed; unseal it"),
+)
+"""Of a server that serves nobody at the moment."""
+ERRORS: Final = Refusals(
+    who="OpenBao",
+    read=_said,
+    relayed=True,
+    throttled="too many requests, by its rate limit quota",
+    trouble=_TROUBLE,
+    strange="but not as OpenBao or Vault does: check that the url is that of such a server",
+    otherwise=Refusal(0, "", Reason.INVALID, _NOT_TAKEN, Meaning.OTHER),
+    table=(
+        *_STATE,
+        # The database couldn't even be asked, so nothing was made.
+        Refusal(range(500, 600), "unable to start transaction", Reason.UNAVAILABLE, _TROUBLE),
+        Refusal(403, "", Reason.DENIED, "the policies don't allow it", Meaning.DENIED),
+        Refusal(
+            _ANY,
+            "lease not found|invalid lease|lease expired|invalid accessor",
+            Reason.GONE,
+            "it has no such lease",
+            Meaning.GONE,
+        ),
+        Refusal(
+            _ANY,
+            "not renewable|past the max ttl|failed previous revocation"
+            # Its role, or the user that it stands for, isn't there any more.
+            '|could not find role|role "[^"]*" does not exist',
+            Reason.CANNOT_EXTEND,
+            _NOT_EXTENDED,
+            Meaning.ENDED,
+        ),
+        Refusal(
+            _ANY,
+            "failed to (renew|revoke) entry|connection refused",
+            Reason.UNAVAILABLE,
+            "the system behind the engine didn't do its part: check it there",
+            Meaning.BACKEND,
+        ),
+        Refusal(
+            _ANY,
+            "unknown role|no handler for route|namespace not found",
+            Reason.INVALID,
+            _NOT_TAKEN,
+            Meaning.MISSING,
+        ),
+        Refusal(_ANY, "unsupported operation", Reason.INVALID, _NOT_TAKEN, Meaning.METHOD),
+        Refusal(404, "", Reason.INVALID, _NOT_TAKEN, Meaning.MISSING),
+    ),
+)
+_ILL_ASKED: Final = Refusal(
+    0, "", Reason.INVALID, "{path} doesn't take this request: check method and parameters"
+)
+UNISSUED: Final[Mapping[str, Refusal]] = {
+    Meaning.MISSING: Refusal(
+        0,
+        "",
+        Reason.SOURCE_MISSING,
+        "there is nothing at {path}: check path, role and namespace",
+    ),
+    Meaning.METHOD: Refusal(
+        0, "", Reason.INVALID, "{path} doesn't take {method}: write method: {other}"
+    ),
+    Meaning.DENIED: Refusal(0, "", Reason.DENIED, "{add}"),
+    Meaning.OTHER: _ILL_ASKED,
+    Meaning.GONE: _ILL_ASKED,
+    Meaning.ENDED: _ILL_ASKED,
+}
+"""What refusals mean where a lease was asked for."""
 _HINTS: Final = (
     ("invalid role or secret id", "the role id or the secret id is wrong, or used up"),
     ("role name", "there is no such role: check role"),
@@ -193,32 +131,72 @@ _HINTS: Final = (
     ("no handler", "there is no such auth method: check mountPath and namespace"),
     ("namespace not found", "there is no such namespace: check namespace"),
 )
+LOGIN_ERRORS: Final = replace(
+    ERRORS,
+    asked="to the login",
+    otherwise=Refusal(
+        0,
+        "",
+        Reason.LOGIN_REFUSED,
+        "check the credentials, mountPath, the role and what the role is bound to",
+    ),
+    trouble="the server, or what it asks about the login, is in trouble",
+    table=(
+        *_STATE,
+        *(Refusal(range(400, 500), sign, Reason.LOGIN_REFUSED, told) for sign, told in _HINTS),
+    ),
+)
 
 
-def login(answer: answers.Answer) -> errors.ProviderError:
-    """Why a login failed."""
-    found = meaning(answer)
-    if found in (Meaning.THROTTLED, Meaning.SEALED, Meaning.STRANGE, Meaning.ELSEWHERE):
-        return refusal(answer)
-    who = f"{stated(answer)} to the login"
-    if found is Meaning.TROUBLE:
-        sentence = f"{who}: the server, or what it asks about the login, is in trouble"
+def is_up(answer: answers.Answer) -> bool:
+    """Whether the server serves; a 500 of its own is about one request, its database say."""
+    return answer.status < 500 or (answer.status == 500 and _said(answer) is not None)
+
+
+def unissued(answer: answers.Answer, source: api.Source) -> errors.ProviderError:
+    """Why there is no lease."""
+    return ERRORS.error(answer, effect=True, words=words(source), instead=UNISSUED)
+
+
+def words(source: api.Source) -> dict[str, object]:
+    """What sentences of ``UNISSUED`` name."""
+    return {
+        "path": source.path,
+        "method": source.method,
+        "other": _other(source),
+        "add": _add(source.right),
+    }
+
+
+def denied(answer: answers.Answer, right: api.Right) -> errors.Denied:
+    """A right is missing; the sentence says which line gives it."""
+    return errors.Denied(Reason.DENIED, f"{ERRORS.stated(answer)}: {_add(right)}")
+
+
+def lacking(rights: tuple[api.Right, ...]) -> errors.Denied:
+    """Rights are missing, as the server told when it was asked."""
+    return errors.Denied(Reason.DENIED, _add(*rights))
+
+
+def other_method(source: api.Source) -> errors.Denied:
+    """The right is there for the path's other method."""
+    sentence = f"{_add(source.right)}; or write method: {_other(source)}"
+    return errors.Denied(Reason.DENIED, sentence)
+
+
+def health(answer: answers.Answer) -> errors.ProviderError:
+    """Why a server that answers its health check doesn't serve."""
+    seen = answer.parse(api.Health)
+    told = "it isn't initialised" if answer.status == 501 else "it is sealed; unseal it"
+    if answer.status == 501 or (seen is not None and seen.sealed):
+        sentence = f"{ERRORS.stated(answer)}: {told}"
         return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
-    body = answer.parse(wire.Refusal)
-    text = body.text if body is not None else ""
-    unknown = "check the credentials, mountPath, the role and what the role is bound to"
-    hint = next((told for sign, told in _HINTS if sign in text), unknown)
-    return errors.Denied(Reason.LOGIN_REFUSED, f"{who}: {hint}")
+    return ERRORS.error(answer)
 
 
-def _unavailable(answer: answers.Answer, told: str, *, sent: bool = False) -> errors.Unavailable:
-    return errors.Unavailable(Reason.UNAVAILABLE, f"{stated(answer)}: {told}", sent=sent)
+def _other(source: api.Source) -> str:
+    return "POST" if source.method == "GET" else "GET"
 
 
-def _is_sealed(answer: answers.Answer, body: wire.Refusal | None) -> bool:
-    return answer.status == 503 and body is not None and _SEALED in body.text
-
-
-def _says(answer: answers.Answer, what: re.Pattern[str]) -> bool:
-    body = answer.parse(wire.Refusal)
-    return body is not None and what.search(body.text) is not None
+def _add(*rights: api.Right) -> str:
+    return f"the login's policies lack rights: add {' and '.join(str(one) for one in rights)}"

@@ -11,7 +11,7 @@ from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import answers, client, requests
 from leaseholder.providers.kit.requests import Rank
-from leaseholder.providers.openbao import paths, refusals, tokens
+from leaseholder.providers.openbao import api, refusals, tokens
 from leaseholder.secrecy import Hidden
 
 
@@ -31,7 +31,7 @@ class Session:
         self._timeout = timeout
 
     async def send(
-        self, request: requests.Request, right: paths.Right | None = None
+        self, request: requests.Request, right: api.Right | None = None
     ) -> answers.Answer:
         """The answer to ``request``, whatever its status but 403.
 
@@ -59,7 +59,7 @@ class Session:
                 raise _never_taken()
         self._tokens.doubt()
         if right is None:
-            raise refusals.refusal(answer)
+            raise refusals.ERRORS.error(answer)
         raise refusals.denied(answer, right)
 
     async def alive(self, token: Hidden) -> bool:
@@ -68,7 +68,7 @@ class Session:
             requests.Request(
                 operation="look-at-login",
                 method="GET",
-                path=paths.url(paths.LOOKUP_SELF),
+                path=api.url(api.LOOKUP_SELF),
                 headers=self._headers,
                 timeout=self._timeout,
                 rank=Rank.LOGIN,
@@ -76,7 +76,7 @@ class Session:
             token,
         )
         if answer.status not in (200, 403):
-            raise refusals.refusal(answer)
+            raise refusals.ERRORS.error(answer)
         return answer.status == 200
 
 

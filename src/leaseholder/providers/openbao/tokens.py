@@ -15,7 +15,7 @@ from leaseholder.api import openbao
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import answers, client, login, requests
 from leaseholder.providers.kit.requests import Rank
-from leaseholder.providers.openbao import paths, refusals, wire
+from leaseholder.providers.openbao import api, refusals
 from leaseholder.secrecy import Hidden
 
 _SHARE: Final = 0.66
@@ -158,8 +158,8 @@ class Tokens:
         held = self._held
         if held is None or not held.renewable or self._now() >= held.ends_at:
             return None
-        answer = await self._send("renew-login", paths.RENEW_SELF, {}, held.token)
-        made = answer.parse(wire.LoginAnswer) if answer.status == 200 else None
+        answer = await self._send("renew-login", api.RENEW_SELF, {}, held.token)
+        made = answer.parse(api.LoginAnswer) if answer.status == 200 else None
         if made is None or made.auth.lease_duration < held.life / 2:
             return None
         return replace(self._hold(held.token, held.life, renewable=True), made_at=held.made_at)
@@ -167,10 +167,10 @@ class Tokens:
     async def _ready_made(self, auth: openbao.TokenLogin) -> Held:
         token = login.trimmed(await self._credentialing.secret_value(auth.token_secret_ref), _WHO)
         self._stand_back(token)
-        answer = await self._send("login", paths.LOOKUP_SELF, None, token)
-        found = answer.parse(wire.TokenAnswer) if answer.status == 200 else None
+        answer = await self._send("login", api.LOOKUP_SELF, None, token)
+        found = answer.parse(api.TokenAnswer) if answer.status == 200 else None
         if found is None:
-            error = _not_taken() if answer.status == 403 else refusals.login(answer)
+            error = _not_taken() if answer.status == 403 else refusals.LOGIN_ERRORS.error(answer)
             if isinstance(error, errors.Denied):
                 self._backoff.refused(error, token)
             raise error
@@ -180,12 +180,12 @@ class Tokens:
         left = found.data.ttl
         if found.data.renewable and left < found.data.creation_ttl / 2:
             # Later, and never while leases keep it alive for longer: that would shorten it.
-            await self._send("renew-login", paths.RENEW_SELF, {}, token)
+            await self._send("renew-login", api.RENEW_SELF, {}, token)
         held = self._hold(token, _ENDLESS, renewable=False)
         again = min(_REREAD_SECONDS, left / 3) if left else _REREAD_SECONDS
         return replace(held, renew_at=self._now() + again)
 
-    async def _log_in(self, rank: Rank) -> wire.Auth:
+    async def _log_in(self, rank: Rank) -> api.Auth:
         """A new token.
 
         Raises:
@@ -196,7 +196,7 @@ class Tokens:
         proof = await self._proof()
         self._stand_back(proof.credentials)
         answer = await self._send("login", proof.path, proof.body, None, rank)
-        made = answer.parse(wire.LoginAnswer) if answer.status == 200 else None
+        made = answer.parse(api.LoginAnswer) if answer.status == 200 else None
         error = _unsuitable(made.auth) if made is not None else _refused(answer)
         if error is not None:
             if isinstance(error, errors.Denied):
@@ -221,7 +221,7 @@ class Tokens:
             )
             body = {"role_id": role.role_id, "secret_id": secret.reveal()}
             known = Hidden(f"{role.role_id}\n{secret.reveal()}")
-            return _Proof(paths.login(role.mount_path), body, known)
+            return _Proof(api.login(role.mount_path), body, known)
         way = auth.kubernetes or auth.jwt
         if way is None:
             sentence = "the provider doesn't say how to log in: write auth"
@@ -230,7 +230,7 @@ class Tokens:
             way.service_account_ref, way.audience
         )
         body = {"jwt": token.reveal(), "role": way.role}
-        return _Proof(paths.login(way.mount_path), body)
+        return _Proof(api.login(way.mount_path), body)
 
     async def _send(
         self,
@@ -243,7 +243,7 @@ class Tokens:
         request = requests.Request(
             operation=operation,
             method="GET" if body is None else "POST",
-            path=paths.url(path),
+            path=api.url(path),
             body=body,
             headers=self._headers,
             category="read" if body is None else "write",
@@ -255,11 +255,11 @@ class Tokens:
 
 def _refused(answer: answers.Answer) -> errors.ProviderError:
     if answer.status == 200:
-        return refusals.bad_answer(answer, sent=False)
-    return refusals.login(answer)
+        return refusals.ERRORS.bad(answer, sent=False)
+    return refusals.LOGIN_ERRORS.error(answer)
 
 
-def _unsuitable(made: wire.Auth) -> errors.Denied | None:
+def _unsuitable(made: api.Auth) -> errors.Denied | None:
     """Why a login's tokens can't hold leases."""
     if not made.client_token:
         sentence = "OpenBao wants more than one proof for this login (MFA): use another role"

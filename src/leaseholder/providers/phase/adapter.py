@@ -23,6 +23,7 @@ from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import (
     afterwards,
+    api,
     apps,
     histories,
     leases,
@@ -31,7 +32,6 @@ from leaseholder.providers.phase import (
     renewals,
     session,
     sources,
-    wire,
 )
 
 _ALWAYS: Final = ("Inspect",)
@@ -103,7 +103,10 @@ class Phase:
             )
             raise errors.Invalid(Reason.INVALID, sentence)
         if asked > secret.max_ttl.total_seconds():
-            raise refusals.too_long(ttl, secret.max_ttl)
+            told = ttl if ttl is not None else "the dynamic secret's default ttl"
+            longest = int(secret.max_ttl.total_seconds())
+            sentence = answers.too_long(told, longest, than="the dynamic secret's maximum")
+            raise errors.Invalid(Reason.TTL_TOO_LONG, sentence)
         if self._exclusive:
             asked = leases.fingerprinted(attempt.attempt_id, asked, least)
             owner = await self._owners.known()
@@ -128,9 +131,9 @@ class Phase:
             self._sources.forget(secret_id)
         if refusals.not_leased(answer):
             raise refusals.no_lease(answer, left=await self._left_behind(attempt))
-        found = self._parsed(answer, wire.LeasedAnswer, attempt.source, effect=True)
+        found = self._parsed(answer, api.LeasedAnswer, attempt.source, effect=True)
         if [one.id for one in found.root] != [secret_id]:
-            raise refusals.bad_answer(answer, sent=True)
+            raise refusals.ERRORS.bad(answer, sent=True)
         fresh = found.root[0].lease
         self._owners.learn(fresh, ours=True)
         self._ahead = server_clock.ahead(fresh.created_at, asked, self.now())
@@ -148,7 +151,7 @@ class Phase:
             answer = await self._renew(lease, left)  # the refused one changed nothing
         if answer.status == 400:
             raise renewals.not_extended(answer, lease)
-        told = self._parsed(answer, wire.Message, lease.source, effect=True)
+        told = self._parsed(answer, api.Message, lease.source, effect=True)
         expires_at = renewals.expiry_in(told)
         if expires_at is None:
             return await self.inspect(lease)
@@ -186,13 +189,13 @@ class Phase:
         )
         if refusals.not_revoked(answer):
             sentence = (
-                f"{refusals.stated(answer)}: AWS didn't take the credentials back: check at Phase "
-                "that its AWS credentials still work"
+                f"{refusals.ERRORS.stated(answer)}: AWS didn't take the credentials back: check at "
+                "Phase that its AWS credentials still work"
             )
             return ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence)
         if refusals.not_holder(answer):
             await self.inspect(lease)  # who may not revoke it may see that it is gone
-        self._parsed(answer, wire.Message, lease.source, effect=True)
+        self._parsed(answer, api.Message, lease.source, effect=True)
         self._revoked.add(lease.id)
         return ports.Revocation(done=True)
 
@@ -264,9 +267,9 @@ class Phase:
         return requests.Request(
             operation="issue",
             method="GET",
-            path=sources.DYNAMIC,
+            path=api.DYNAMIC,
             params={
-                **sources.address(attempt.source),
+                **api.address(attempt.source),
                 "id": str(notes["secretId"]),
                 "lease": "true",
                 "ttl": str(notes["ttl"]),
@@ -318,12 +321,8 @@ class Phase:
         *,
         effect: bool,
     ) -> answers.Model:
-        if answer.status != 200:
-            raise refusals.refusal(answer, source, effect=effect)
-        found = answer.parse(model)
-        if found is None:
-            raise refusals.bad_answer(answer, sent=effect)
-        return found
+        words = refusals.words(source)
+        return refusals.ERRORS.parsed(answer, model, effect=effect, words=words)
 
     def _write(
         self,
@@ -338,7 +337,7 @@ class Phase:
         return requests.Request(
             operation=operation,
             method=method,
-            path=histories.LEASES,
+            path=api.LEASES,
             params=params,
             body=body,
             effect=True,
@@ -355,4 +354,4 @@ def _whereabouts(lease: ports.Lease) -> dict[str, str]:
     """
     secret_id = lease.handle.get("secretId")
     known = {"secret_id": str(secret_id)} if secret_id else {}
-    return {**sources.address(lease.source), **known}
+    return {**api.address(lease.source), **known}

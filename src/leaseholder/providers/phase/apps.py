@@ -31,4 +31,4 @@ async def look(send: sources.Send, timeout: float) -> None:
     if answer.status != 200:
         raise refusals.refusal(answer, {}, effect=False)
     if not await answer.has_rows(under="data"):
-        raise refusals.bad_answer(answer, sent=False)
+        raise refusals.ERRORS.bad(answer, sent=False)

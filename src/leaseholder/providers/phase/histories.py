@@ -23,9 +23,9 @@ from leaseholder import circuit, errors
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import answers, documents, memory, requests
 from leaseholder.providers.kit.requests import Rank
-from leaseholder.providers.phase import refusals, sources, wire
+from leaseholder.providers.phase import api, refusals, sources
 
-LEASES: Final = f"{sources.DYNAMIC}leases/"
+LEASES: Final = f"{api.DYNAMIC}leases/"
 PATIENCE: Final = 3.0
 """Seconds that anybody waits for a list: a deletion may wait behind whoever does."""
 SHARE: Final = 3.0
@@ -45,7 +45,7 @@ _KEPT_FOR: Final = 150.0
 _ASKERS: Final = 4096
 _SECRETS: Final = 1024
 _ACTIVE: Final = "active"
-_KEPT: Final = {field.alias or name for name, field in wire.Lease.model_fields.items()}
+_KEPT: Final = {field.alias or name for name, field in api.Lease.model_fields.items()}
 _LONGEST_ROW: Final = 4096
 """Bytes of a row that anybody keeps: ten times a usual one."""
 _ROW: Final = 400
@@ -230,7 +230,7 @@ class Histories:
             operation=operation,
             method="GET",
             path=LEASES,
-            params={**sources.address(source), "secret_id": secret_id},
+            params={**api.address(source), "secret_id": secret_id},
             timeout=self._timeout,
             rank=one.rank,
             take=reading.take,
@@ -258,7 +258,7 @@ class Histories:
         if answer.status != 200:
             return refusals.refusal(answer, source, effect=False)
         if not answer.listed:
-            return refusals.bad_answer(answer, sent=False)
+            return refusals.ERRORS.bad(answer, sent=False)
         return Listed(sent_at, reading.rows, answer.share)
 
     def _pause(self, history: _History, outcome: _Outcome) -> None:
@@ -303,7 +303,7 @@ class _Reading:
         return len(found.text) + _ROW
 
 
-def named(listed: Listed, lease_id: str) -> wire.Lease | None:
+def named(listed: Listed, lease_id: str) -> api.Lease | None:
     """The lease with that id; None where it isn't listed.
 
     Raises:
@@ -313,7 +313,7 @@ def named(listed: Listed, lease_id: str) -> wire.Lease | None:
     return None if found is None else _read(found)
 
 
-async def active(listed: Listed, fits: Callable[[wire.Lease], bool]) -> Sequence[wire.Lease]:
+async def active(listed: Listed, fits: Callable[[api.Lease], bool]) -> Sequence[api.Lease]:
     """The leases that the server counts as alive and that fit.
 
     Raises:
@@ -330,9 +330,9 @@ async def active(listed: Listed, fits: Callable[[wire.Lease], bool]) -> Sequence
     return found
 
 
-def _read(row: Row) -> wire.Lease:
+def _read(row: Row) -> api.Lease:
     try:
-        return wire.Lease.model_validate_json(row.text)
+        return api.Lease.model_validate_json(row.text)
     except pydantic.ValidationError:
         pass
     raise _unknown()

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from leaseholder import ports
 from leaseholder.api import base
-from leaseholder.providers.phase import wire
+from leaseholder.providers.phase import api
 from leaseholder.secrecy import Credentials
 
 _ENDED: Final = frozenset({"expired", "revoked"})
@@ -34,7 +34,7 @@ def fingerprinted(attempt_id: str, ttl: int, least: int) -> int:
     return ttl - 1 - int.from_bytes(digest[:8]) % most
 
 
-def ended(lease: wire.Lease) -> bool:
+def ended(lease: api.Lease) -> bool:
     """Whether the server took the credentials back, whatever expiry it shows."""
     return lease.status.lower() in _ENDED or lease.revoked_at is not None
 
@@ -46,7 +46,7 @@ def shifted(attempt: ports.Attempt, ahead: int) -> ports.Attempt:
     return dataclasses.replace(attempt, started_at=began, deadline=deadline)
 
 
-def fits(lease: wire.Lease, attempt: ports.Attempt, settle: int) -> bool:
+def fits(lease: api.Lease, attempt: ports.Attempt, settle: int) -> bool:
     """Whether time and ttl of a live lease are those of an attempt."""
     asked = attempt.handle.get("ttl", attempt.ttl_seconds)
     first, last = attempt.started_at - _BEFORE, attempt.deadline + timedelta(seconds=settle)
@@ -57,13 +57,13 @@ def fits(lease: wire.Lease, attempt: ports.Attempt, settle: int) -> bool:
     )
 
 
-def owned(lease: wire.Lease, owner: str) -> bool:
+def owned(lease: api.Lease, owner: str) -> bool:
     """Whether a lease is that account's."""
     return lease.owner is not None and lease.owner.data.id == owner
 
 
 def minted(
-    fresh: wire.FreshLease, *, source: Mapping[str, Any], notes: Mapping[str, Any]
+    fresh: api.FreshLease, *, source: Mapping[str, Any], notes: Mapping[str, Any]
 ) -> ports.Issued:
     """A new lease with its notes and credentials."""
     values = {one.key: one.value for one in fresh.credentials}
@@ -76,7 +76,7 @@ def minted(
     return ports.Issued(lease=lease, credentials=Credentials(values))
 
 
-def seen(lease: wire.Lease, *, source: Mapping[str, Any], handle: Mapping[str, Any]) -> ports.Lease:
+def seen(lease: api.Lease, *, source: Mapping[str, Any], handle: Mapping[str, Any]) -> ports.Lease:
     """A lease as it is now."""
     notes = dict(handle)
     if lease.owner is not None:

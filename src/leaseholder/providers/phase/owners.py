@@ -9,7 +9,7 @@ from typing import Final
 from leaseholder import errors, ports
 from leaseholder.providers.kit import requests
 from leaseholder.providers.kit.requests import Rank
-from leaseholder.providers.phase import roots, session, wire
+from leaseholder.providers.phase import api, session
 from leaseholder.secrecy import Hidden
 
 _ASK_AGAIN_SECONDS: Final = 300.0
@@ -22,13 +22,13 @@ class Owners:
         self, asking: session.Session, base_url: str, clock: ports.Clock, timeout: float
     ) -> None:
         self._session = asking
-        self._path = roots.tokens(base_url)
+        self._path = api.tokens(base_url)
         self._now = clock.monotonic
         self._timeout = timeout
         self._learned: tuple[Hidden, str] | None = None
         self._ask_from = 0.0
 
-    def learn(self, lease: wire.Lease, *, ours: bool) -> None:
+    def learn(self, lease: api.Lease, *, ours: bool) -> None:
         """Take note of a lease's owner.
 
         Args:
@@ -59,7 +59,7 @@ class Owners:
             answer = await self._session.send(request)
         except (errors.Unavailable, errors.Throttled):
             return
-        found = answer.parse(wire.Whoami) if answer.status == 200 else None
+        found = answer.parse(api.Whoami) if answer.status == 200 else None
         account = (found.account_id or found.user_id) if found is not None else None
         if account is not None:
             self._note(account)

@@ -1,31 +1,33 @@
 """What Phase's answers other than 2xx mean, in our words.
 
 A status alone tells little: 401 is also an environment that the account lost, 500 is also a plan or
-an AWS that refuses, 404 as a page is a wrong address. So the text is matched too, never passed on.
+an AWS that refuses, 404 as a page is a wrong address. ``kit.answers`` has the ladder that the table
+is part of.
 """
 
 import re
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any, Final
 
 from leaseholder import errors
-from leaseholder.api import durations, names
+from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import answers
-from leaseholder.providers.phase import wire
+from leaseholder.providers.kit.answers import Refusal, Refusals
+from leaseholder.providers.phase import api
 
 _NO_KEY: Final = "cannot access this environment"
 _OTHERS: Final = "leases for other accounts"
 _INTERNAL: Final = "an internal error occurred while "
 _LEASING: Final = f"{_INTERNAL}creating"
 _REVOKING: Final = f"{_INTERNAL}revoking"
+_FORBIDDEN: Final = (401, 403)
 _LEFT: Final = re.compile(r"maximum remaining renewal time: ([0-9]{1,12}) second")
 
 
 def text_of(answer: answers.Answer) -> str | None:
     """The answer's error in lower case; None where it isn't one of Phase's."""
-    body = answer.parse(wire.Refusal)
+    body = answer.parse(api.ErrorBody)
     return body.error.lower() if body is not None else None
 
 
@@ -66,18 +68,108 @@ def renewal_left(answer: answers.Answer) -> int | None:
     return int(found[1]) if found else None
 
 
-def stated(answer: answers.Answer) -> str:
-    """Who answered what."""
-    return f"Phase answered {answer.status}"
+ERRORS: Final = Refusals(
+    who="Phase",
+    read=text_of,
+    throttled="too many requests of this account",
+    trouble="the server is in trouble",
+    strange="but not as Phase's API does: check the url, a self-hosted server's API is under "
+    "/service/public",
+    otherwise=Refusal(0, "", Reason.INVALID, "it doesn't take this request for {where}"),
+    table=(
+        Refusal(
+            range(500, 600),
+            f"^{_INTERNAL}",
+            Reason.UNAVAILABLE,
+            "it couldn't do what it was asked: check at Phase that its AWS credentials still work",
+            unclear=True,
+        ),
+        Refusal(
+            _FORBIDDEN,
+            _NO_KEY,
+            Reason.DENIED,
+            "the service account has no access to {where}: give it access there",
+        ),
+        Refusal(
+            _FORBIDDEN,
+            "network access policy",
+            Reason.DENIED,
+            "a network access policy of Phase doesn't let this address in",
+        ),
+        Refusal(
+            _FORBIDDEN,
+            "enterprise plan",
+            Reason.PLAN,
+            "dynamic secrets need Phase's Enterprise plan",
+        ),
+        Refusal(
+            _FORBIDDEN,
+            _OTHERS,
+            Reason.DENIED,
+            "only the account that took the lease may do this: log in with a token of the same "
+            "service account (to a personal token Phase denies even its own leases)",
+        ),
+        Refusal(
+            _FORBIDDEN,
+            "create",
+            Reason.DENIED,
+            "the account's role needs the right DynamicSecretLeases:create in {where}",
+        ),
+        Refusal(
+            _FORBIDDEN,
+            "",
+            Reason.DENIED,
+            "the account's role needs the right Secrets:read in {where}",
+        ),
+        Refusal(404, "^lease not found", Reason.GONE, "it has no such lease"),
+        Refusal(
+            404,
+            "^app with id",
+            Reason.SOURCE_MISSING,
+            "there is no app with the id {app}: check appId",
+        ),
+        Refusal(
+            404,
+            "^environment",
+            Reason.SOURCE_MISSING,
+            "the app has no environment {env}: check env",
+        ),
+        Refusal(
+            404,
+            "",
+            Reason.SOURCE_MISSING,
+            "there isn't {secret}, {where}: check name, path or id",
+        ),
+        Refusal(
+            range(400, 500),
+            "exceeds the maximum ttl",
+            Reason.TTL_TOO_LONG,
+            "the ttl is longer than the dynamic secret's maximum: write a shorter one in ttl",
+        ),
+        Refusal(
+            range(400, 500),
+            "sse is not enabled",
+            Reason.INVALID,
+            "the app has no server-side encryption, without which its API can't lease: enable it",
+        ),
+        Refusal(
+            range(400, 500),
+            "ttl must be at least",
+            Reason.INVALID,
+            "the ttl is too short: write a longer one",
+        ),
+    ),
+)
 
 
-def bad_answer(answer: answers.Answer, *, sent: bool) -> errors.Unavailable:
-    """An answer that makes no sense, such as a page."""
-    sentence = (
-        f"{stated(answer)}, but not as Phase's API does: check the url, a self-hosted server's API "
-        "is under /service/public"
-    )
-    return errors.Unavailable(Reason.BAD_ANSWER, sentence, sent=sent)
+def words(source: Mapping[str, Any]) -> dict[str, object]:
+    """What sentences of ``ERRORS`` name of a source."""
+    return {
+        "where": place(source),
+        "app": source.get("appId"),
+        "env": source.get("env"),
+        "secret": named(source),
+    }
 
 
 def refusal(
@@ -90,37 +182,7 @@ def refusal(
         source: what was asked about, for the sentence.
         effect: whether the request leaves something behind when its answer is lost.
     """
-    who, text = stated(answer), text_of(answer)
-    if answer.status == 429:
-        sentence = f"{who}: too many requests of this account"
-        return errors.Throttled(Reason.THROTTLED, sentence, retry_after=answer.retry_after)
-    if answer.status >= 500:
-        return _trouble(who, text, effect=effect)
-    if answer.status < 400:
-        return bad_answer(answer, sent=effect and answer.status < 300)
-    if text is None:
-        # Not Phase but something in front of it, which didn't pass the request on.
-        return bad_answer(answer, sent=False)
-    match answer.status:
-        case 401 | 403:
-            return _forbidden(text, who, source)
-        case 404:
-            return _missing(text, who, source)
-    return _bad_request(text, who, source)
-
-
-def too_long(seconds: int | None, maximum: timedelta, *, who: str = "") -> errors.Invalid:
-    """The ttl asked for (None: the default) is above the dynamic secret's maximum."""
-    asked = (
-        f"a ttl of {durations.render(timedelta(seconds=seconds))}"
-        if seconds is not None
-        else "the dynamic secret's default ttl"
-    )
-    sentence = (
-        f"{asked} is longer than the dynamic secret's maximum, which is "
-        f"{durations.render(maximum)}: write a shorter one in ttl"
-    )
-    return errors.Invalid(Reason.TTL_TOO_LONG, f"{who}: {sentence}" if who else sentence)
+    return ERRORS.error(answer, effect=effect, words=words(source))
 
 
 def named(source: Mapping[str, Any]) -> str:
@@ -149,64 +211,10 @@ def no_lease(answer: answers.Answer, *, left: bool) -> errors.ProviderError:
     if left:
         told = "it failed, though it may have made a lease, which is searched for"
     sentence = (
-        f"{stated(answer)}: {told}: check at Phase that the plan is Enterprise, and that its AWS "
-        "credentials, groups and policies are right. Each try can leave a user at AWS, so the next "
-        f"one may be hours away: annotate {names.ROTATE} to try at once"
+        f"{ERRORS.stated(answer)}: {told}: check at Phase that the plan is Enterprise, and that "
+        "its AWS credentials, groups and policies are right. Each try can leave a user at AWS, so "
+        f"the next one may be hours away: annotate {names.ROTATE} to try at once"
     )
     if left:
         return errors.Unavailable(Reason.BACKEND_FAILED, sentence, sent=True)
     return errors.Invalid(Reason.BACKEND_FAILED, sentence)
-
-
-def _trouble(who: str, text: str | None, *, effect: bool) -> errors.Unavailable:
-    told = "the server is in trouble"
-    if (text or "").startswith(_INTERNAL):
-        told = (
-            "it couldn't do what it was asked: check at Phase that its AWS credentials still work"
-        )
-    return errors.Unavailable(Reason.UNAVAILABLE, f"{who}: {told}", sent=effect)
-
-
-def _forbidden(text: str, who: str, source: Mapping[str, Any]) -> errors.Denied:
-    where = place(source)
-    if _NO_KEY in text:
-        told = f"the service account has no access to {where}: give it access there"
-    elif "network access policy" in text:
-        told = "a network access policy of Phase doesn't let this address in"
-    elif "enterprise plan" in text:
-        told = "dynamic secrets need Phase's Enterprise plan"
-        return errors.Denied(Reason.PLAN, f"{who}: {told}")
-    elif _OTHERS in text:
-        told = (
-            "only the account that took the lease may do this: log in with a token of the same "
-            "service account (to a personal token Phase denies even its own leases)"
-        )
-    elif "create" in text:
-        told = f"the account's role needs the right DynamicSecretLeases:create in {where}"
-    else:
-        told = f"the account's role needs the right Secrets:read in {where}"
-    return errors.Denied(Reason.DENIED, f"{who}: {told}")
-
-
-def _missing(text: str, who: str, source: Mapping[str, Any]) -> errors.ProviderError:
-    if text.startswith("lease not found"):
-        return errors.LeaseGone(Reason.GONE, f"{who}: it has no such lease")
-    if text.startswith("app with id"):
-        told = f"there is no app with the id {source.get('appId')}: check appId"
-    elif text.startswith("environment"):
-        told = f"the app has no environment {source.get('env')}: check env"
-    else:
-        told = f"there isn't {named(source)}, {place(source)}: check name, path or id"
-    return errors.Invalid(Reason.SOURCE_MISSING, f"{who}: {told}")
-
-
-def _bad_request(text: str, who: str, source: Mapping[str, Any]) -> errors.Invalid:
-    if "exceeds the maximum ttl" in text:
-        sentence = "the ttl is longer than the dynamic secret's maximum: write a shorter one in ttl"
-        return errors.Invalid(Reason.TTL_TOO_LONG, f"{who}: {sentence}")
-    told = f"it doesn't take this request for {place(source)}"
-    if "ttl must be at least" in text:
-        told = "the ttl is too short: write a longer one"
-    if "sse is not enabled" in text:
-        told = "the app has no server-side encryption, without which its API can't lease: enable it"
-    return errors.Invalid(Reason.INVALID, f"{who}: {told}")

@@ -12,7 +12,7 @@ from leaseholder import errors, ports
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import answers
-from leaseholder.providers.phase import leases, refusals, wire
+from leaseholder.providers.phase import api, leases, refusals
 
 LEAST: Final = 1
 """Seconds; the server would even take none, and less than none."""
@@ -37,7 +37,7 @@ def extension(lease: ports.Lease, until: datetime) -> int:
 def not_extended(answer: answers.Answer, lease: ports.Lease) -> errors.ProviderError:
     """What a 400 says: at its maximum, past its end, or revoked."""
     text = refusals.text_of(answer) or ""
-    who = refusals.stated(answer)
+    who = refusals.ERRORS.stated(answer)
     if "already been revoked" in text:
         return errors.LeaseGone(Reason.GONE, f"{who}: the lease is revoked", certain=True)
     if refusals.renewal_left(answer) is not None:
@@ -48,7 +48,7 @@ def not_extended(answer: answers.Answer, lease: ports.Lease) -> errors.ProviderE
     return refusals.refusal(answer, lease.source, effect=True)
 
 
-def expiry_in(told: wire.Message) -> datetime | None:
+def expiry_in(told: api.Message) -> datetime | None:
     """The new expiry, which only prose tells; None where it doesn't."""
     found = _EXPIRY.search(told.message)
     try:

@@ -15,9 +15,8 @@ from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import answers, requests
 from leaseholder.providers.kit.requests import Rank
-from leaseholder.providers.phase import refusals, wire
+from leaseholder.providers.phase import api, refusals
 
-DYNAMIC: Final = "/v1/secrets/dynamic/"
 _KEEP_SECONDS: Final = 2.0
 _REMEMBERED: Final = 4096
 
@@ -29,7 +28,7 @@ class _Look:
     """What one look showed; ``until`` on the clock that never jumps."""
 
     until: float
-    secret: wire.DynamicSecret
+    secret: api.DynamicSecret
 
 
 class Sources:
@@ -42,7 +41,7 @@ class Sources:
         self._looks: dict[str, _Look] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def find(self, source: Mapping[str, Any]) -> wire.DynamicSecret:
+    async def find(self, source: Mapping[str, Any]) -> api.DynamicSecret:
         """The dynamic secret that ``source`` means.
 
         Raises:
@@ -65,21 +64,19 @@ class Sources:
         """Take note that the server doesn't know a dynamic secret any more."""
         self._looks = {k: look for k, look in self._looks.items() if look.secret.id != secret_id}
 
-    async def _ask(self, source: Mapping[str, Any]) -> wire.DynamicSecret:
+    async def _ask(self, source: Mapping[str, Any]) -> api.DynamicSecret:
         request = requests.Request(
             operation="look",
             method="GET",
-            path=DYNAMIC,
-            params={**address(source), **_wanted(source)},
+            path=api.DYNAMIC,
+            params={**api.address(source), **api.wanted(source)},
             timeout=self._timeout,
             rank=Rank.MINT,
         )
         answer = await self._send(request)
-        if answer.status != 200:
-            raise refusals.refusal(answer, source, effect=False)
-        found = answer.parse(wire.SecretsAnswer)
-        if found is None or not found.root:
-            raise refusals.bad_answer(answer, sent=False)
+        found = refusals.ERRORS.parsed(answer, api.SecretsAnswer, words=refusals.words(source))
+        if not found.root:
+            raise refusals.ERRORS.bad(answer, sent=False)
         if len(found.root) > 1:
             sentence = (
                 f"Phase has {len(found.root)} of {refusals.named(source)}, "
@@ -87,15 +84,3 @@ class Sources:
             )
             raise errors.Invalid(Reason.INVALID, sentence)
         return found.root[0]
-
-
-def address(source: Mapping[str, Any]) -> dict[str, str]:
-    """App and environment as every route takes them."""
-    return {"app_id": str(source.get("appId", "")), "env": str(source.get("env", ""))}
-
-
-def _wanted(source: Mapping[str, Any]) -> dict[str, str]:
-    """An id says enough; a name alone would match at other paths too."""
-    if source.get("id") is not None:
-        return {"id": str(source["id"])}
-    return {"name": str(source.get("name", "")), "path": str(source.get("path") or "/")}

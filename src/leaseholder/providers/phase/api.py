@@ -1,18 +1,60 @@
-"""What Phase sends, as far as we read it; fields that we don't know are ignored."""
+"""Phase's API: where it begins at a host, where requests go, what answers look like.
+
+Cloud's API host has it at once, others under a path. Of answers we read what we need; fields that
+we don't know are ignored. What an answer other than 200 means is in ``refusals``.
+"""
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, RootModel
 from pydantic.alias_generators import to_camel
 
 from leaseholder.providers.kit import answers
 
+DYNAMIC: Final = "/v1/secrets/dynamic/"
+LEASES: Final = f"{DYNAMIC}leases/"
+APPS: Final = "/v1/apps/"
+_API_HOST: Final = "api.phase.dev"
+_USUAL: Final = "/service/public"
+_PUBLIC: Final = "/public"
+_TOKENS: Final = "/secrets/tokens/"
 _LENGTH: Final = re.compile(
     r"(?:(?P<days>-?[0-9]{1,6}) )?(?P<hours>[0-9]{1,3}):(?P<minutes>[0-9]{2}):"
     r"(?P<seconds>[0-9]{2}(?:\.[0-9]{1,6})?)"
 )
+
+
+def root(address: str) -> str:
+    """The address that ``/v1`` follows: a server has one, however its url was written.
+
+    Args:
+        address: an http(s) address without trailing slash, and without ``/v1``.
+    """
+    parts = urlsplit(address)
+    if parts.path or parts.hostname == _API_HOST:
+        return address
+    return f"{address}{_USUAL}"
+
+
+def tokens(base: str) -> str:
+    """Where a token can be asked whose it is; Cloud's API host may not have that."""
+    return f"{base.removesuffix(_PUBLIC)}{_TOKENS}"
+
+
+def address(source: Mapping[str, Any]) -> dict[str, str]:
+    """App and environment as every route takes them."""
+    return {"app_id": str(source.get("appId", "")), "env": str(source.get("env", ""))}
+
+
+def wanted(source: Mapping[str, Any]) -> dict[str, str]:
+    """An id says enough; a name alone would match at other paths too."""
+    if source.get("id") is not None:
+        return {"id": str(source["id"])}
+    return {"name": str(source.get("name", "")), "path": str(source.get("path") or "/")}
 
 
 def _length(written: Any) -> Any:
@@ -130,7 +172,7 @@ class Whoami(BaseModel):
     """Of a member."""
 
 
-class Refusal(Wire):
+class ErrorBody(Wire):
     """Body of every answer that isn't 2xx; matched, never passed on."""
 
     error: str

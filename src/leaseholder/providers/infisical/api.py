@@ -1,11 +1,77 @@
-"""What Infisical sends, as far as we read it; fields that we don't know are ignored."""
+"""Infisical's API: where requests go, and what answers look like.
 
-from typing import Annotated, Any
+Names from a DynamicLease become part of a path; what isn't a slug is refused rather than quoted,
+so that no name can lead elsewhere. Of answers we read what we need; fields that we don't know are
+ignored. What an answer other than 2xx means is in ``refusals``.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
+from leaseholder import errors
+from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import answers
+
+STATUS: Final = "/api/status"
+_SECRETS: Final = "/api/v1/dynamic-secrets"
+LEASES: Final = f"{_SECRETS}/leases"
+_SLUG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,255}")
+
+
+def name(source: Mapping[str, Any]) -> str:
+    """The dynamic secret's name as the server stores it: in lower case.
+
+    Creating a lease lowers it, looking it up doesn't.
+    """
+    return _slug(str(source.get("dynamicSecretName", "")), "dynamicSecretName").lower()
+
+
+def secret(source: Mapping[str, Any]) -> str:
+    """A dynamic secret."""
+    return f"{_SECRETS}/{name(source)}"
+
+
+def leases_of(source: Mapping[str, Any]) -> str:
+    """The leases of a dynamic secret."""
+    return f"{secret(source)}/leases"
+
+
+def lease(lease_id: str) -> str:
+    """A lease."""
+    return f"{LEASES}/{quote(lease_id, safe='')}"
+
+
+def renewal(lease_id: str) -> str:
+    """The renewal of a lease."""
+    return f"{lease(lease_id)}/renew"
+
+
+def projects(project_id: str) -> tuple[str, str]:
+    """A project by its id: as newer servers call it, and as older ones do."""
+    known = _slug(project_id, "projectId")
+    return f"/api/v1/projects/{known}", f"/api/v1/workspace/{known}"
+
+
+def address(slug: str, source: Mapping[str, Any]) -> dict[str, str]:
+    """Project, environment and folder as every route takes them."""
+    path = str(source.get("path") or "/")
+    return {
+        "projectSlug": slug,
+        "environmentSlug": str(source.get("environmentSlug", "")),
+        "path": path.rstrip("/") or "/",
+    }
+
+
+def _slug(text: str, what: str) -> str:
+    if not _SLUG.fullmatch(text):
+        sentence = f"{what} is no name that Infisical gives: write letters, digits, '-' and '_'"
+        raise errors.Invalid(Reason.INVALID, sentence)
+    return text
 
 
 class Wire(BaseModel):
@@ -101,7 +167,7 @@ class Status(Wire):
     version: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9.+_-]{1,64}$")] = None
 
 
-class Refusal(Wire):
+class ErrorBody(Wire):
     """Body of every answer that isn't 2xx; ``message`` is an array of issues for 422."""
 
     req_id: str | None = None
