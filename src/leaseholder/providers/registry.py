@@ -14,7 +14,7 @@ from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import infisical, openbao, phase
 from leaseholder.providers import settings as known
-from leaseholder.providers.kit import client, memory
+from leaseholder.providers.kit import accounts, client, memory
 from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.network import bounds, dialing
 from leaseholder.providers.kit.network.hosts import ANY_NAME, Hosts, is_callable, unusable
@@ -55,12 +55,12 @@ class Registry:
     """Where providers may be."""
     api_server: dialing.Endpoint | None = None
     """Where they can't be, whatever ``hosts`` says."""
-    _wallet: infisical.Wallet = field(init=False)
+    _accounts: accounts.Accounts = field(init=False)
     _gate: bounds.Turnstile = field(init=False, default_factory=bounds.Turnstile)
     _room: memory.Room = field(init=False, default_factory=lambda: memory.Room(memory.TOGETHER))
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_wallet", infisical.Wallet(self.clock.monotonic))
+        object.__setattr__(self, "_accounts", accounts.Accounts(self.clock.monotonic))
 
     def build(self, access: ports.Access, credentialing: ports.Credentialing) -> ports.Provider:
         """The provider that ``access`` describes; nothing is sent yet.
@@ -85,10 +85,11 @@ class Registry:
             api_server=self.api_server,
             gate=self._gate,
             room=self._room,
+            accounts=self._accounts,
         )
         match provider.type_of(access.spec):
             case "infisical":
-                return infisical.Infisical(context, self.settings.infisical, self._wallet)
+                return infisical.Infisical(context, self.settings.infisical)
             case "phase":
                 return phase.Phase(context, self.settings.phase)
             case "openbao":

@@ -14,6 +14,7 @@ from leaseholder import errors, ports
 from leaseholder.api import provider, refs
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import infisical, registry
+from leaseholder.providers.kit import accounts
 from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.network import hosts
 from leaseholder.providers.settings import InfisicalSettings
@@ -196,7 +197,7 @@ class Bench:
     credentialing: FakeCredentialing
     adapter: infisical.Infisical
     observed: list[tuple[str, str]]
-    wallet: infisical.Wallet
+    shared: accounts.Accounts
 
 
 def bench(
@@ -206,10 +207,10 @@ def bench(
     settings: InfisicalSettings | None = None,
     beside: Bench | None = None,
 ) -> Bench:
-    """An adapter at a fake server; ``beside`` another one, at its server, with its wallet."""
+    """An adapter at a fake server; ``beside`` another one, at its server, with its logins."""
     clock = beside.clock if beside else FakeClock()
     server = beside.server if beside else Server(clock)
-    wallet = beside.wallet if beside else infisical.Wallet(clock.monotonic)
+    shared = beside.shared if beside else accounts.Accounts(clock.monotonic)
     credentialing = FakeCredentialing()
     spec = provider.ProviderSpec.model_validate(
         {
@@ -232,7 +233,8 @@ def bench(
         base_url=registry.address(spec),
         clock=clock,
         observe=observe,
+        accounts=shared,
         transport=httpx2.MockTransport(server),
     )
-    adapter = infisical.Infisical(context, settings or InfisicalSettings(), wallet)
-    return Bench(clock, server, credentialing, adapter, observed, wallet)
+    adapter = infisical.Infisical(context, settings or InfisicalSettings())
+    return Bench(clock, server, credentialing, adapter, observed, shared)

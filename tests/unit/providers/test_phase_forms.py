@@ -11,7 +11,7 @@ from leaseholder import errors
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import registry
-from leaseholder.providers.phase import api, leases, tokens
+from leaseholder.providers.phase import api, leases, login
 from leaseholder.secrecy import Hidden
 from tests.unit.providers import phasebench
 
@@ -42,7 +42,7 @@ def spec(url: str) -> provider.ProviderSpec:
     ],
 )
 def test_a_token_is_taken_in_any_form(written: str, bearer: str) -> None:
-    token = tokens.parse(Hidden(written))
+    token = login.parse(Hidden(written))
     assert token.bearer.reveal() == bearer
     assert token.kind == bearer.split()[0]
     assert HEX not in repr(token)
@@ -53,7 +53,7 @@ def test_a_token_is_taken_in_any_form(written: str, bearer: str) -> None:
 )
 def test_a_legacy_token_is_refused_with_the_way_out(written: str) -> None:
     with pytest.raises(errors.Denied) as caught:
-        tokens.parse(Hidden(written))
+        login.parse(Hidden(written))
     assert caught.value.reason is Reason.LOGIN_REFUSED
     assert "make a service account" in caught.value.sentence
 
@@ -78,7 +78,7 @@ def test_a_legacy_token_is_refused_with_the_way_out(written: str) -> None:
 )
 def test_what_is_no_token_is_refused_and_not_shown(written: str) -> None:
     with pytest.raises(errors.Denied) as caught:
-        tokens.parse(Hidden(written))
+        login.parse(Hidden(written))
     assert caught.value.reason is Reason.AUTH_MISSING
     assert HEX[:8] not in caught.value.sentence
 
@@ -86,7 +86,7 @@ def test_what_is_no_token_is_refused_and_not_shown(written: str) -> None:
 @given(st.text(max_size=200))
 def test_anything_else_that_a_secret_may_hold_is_refused_in_words(written: str) -> None:
     try:
-        token = tokens.parse(Hidden(written))
+        token = login.parse(Hidden(written))
     except errors.Denied:
         return
     assert token.bearer.reveal().isascii()

@@ -22,13 +22,11 @@ from leaseholder.providers.infisical import (
     leases,
     projects,
     refusals,
-    session,
     sources,
     ttl,
-    wallet,
 )
 from leaseholder.providers.infisical import login as logins
-from leaseholder.providers.kit import answers, requests
+from leaseholder.providers.kit import answers, login, requests
 from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank
 
@@ -43,28 +41,20 @@ _CAPABILITIES: Final = ("Extend", "Inspect", "Revoke", "ForceRevoke")
 class Infisical:
     """One login at one Infisical server; see ``ports.Provider``."""
 
-    def __init__(
-        self,
-        context: Context,
-        settings: settings.InfisicalSettings,
-        shared: wallet.Wallet | None = None,
-    ) -> None:
-        spec, clock = context.access.spec.infisical, context.clock
+    def __init__(self, context: Context, settings: settings.InfisicalSettings) -> None:
+        spec, clock, timeout = (
+            context.access.spec.infisical,
+            context.clock,
+            settings.read_timeout_seconds,
+        )
         if spec is None:
             raise errors.Invalid(Reason.PROVIDER_MISMATCH, "the provider is no Infisical server")
         self._settings = settings
         self._http = context.connect()
-        self._login = logins.Login(
-            auth=spec.auth,
-            connection=self._http,
-            credentialing=context.credentialing,
-            clock=clock,
-            timeout=settings.read_timeout_seconds,
-            shared=shared or wallet.Wallet(clock.monotonic),
-        )
-        send = session.Session(self._http, self._login).send
-        self._projects = projects.Projects(send, clock, settings.read_timeout_seconds)
-        self._sources = sources.Sources(self._projects, clock, settings.read_timeout_seconds)
+        method = logins.LoginMethod(spec.auth, self._http, context.credentialing, clock, timeout)
+        self._login = login.Login(method, self._http, clock, context.accounts)
+        self._projects = projects.Projects(self._login.send, clock, timeout)
+        self._sources = sources.Sources(self._projects, clock, timeout)
         self._tagless: TTLCache[str, bool] = TTLCache(
             _REMEMBERED, _TAGLESS_SECONDS, timer=clock.monotonic
         )
@@ -92,7 +82,7 @@ class Infisical:
         answer = await self._http.send(request)
         if answer.status == 429 or answer.status >= 500:
             raise refusals.refusal(answer, {}, effect=False)
-        status = answer.parse(api.Status) if session.usable(answer) else None
+        status = answer.parse(api.Status) if answer.status == 200 else None
         return ports.Health(
             server_version=status.version if status else None,
             clock_skew=self._http.clock.skew,
@@ -134,7 +124,7 @@ class Infisical:
                 "the operator's tag is; the lease is asked for once more, without the tag"
             )
             raise errors.Unavailable(Reason.PROGRESSING, sentence, sent=False, retry_after=1.0)
-        if not session.usable(answer):
+        if answer.status != 200:
             known = self._sources.maximum(source)
             raise refusals.refusal(answer, source, effect=True, maximum=known)
         created = answer.parse(api.CreateAnswer)
@@ -204,7 +194,7 @@ class Infisical:
                 "recover", api.leases_of(source), slug, source, rank=Rank.OWED, lists=True
             ),
         )
-        if not session.usable(answer):
+        if answer.status != 200:
             raise refusals.refusal(answer, source, effect=False)
         tagged = await leases.tagged(answer, attempt)
         if tagged is None:
@@ -273,7 +263,7 @@ class Infisical:
         return min(wanted, room)
 
     def _lease_in(self, answer: answers.Answer, lease: ports.Lease, *, effect: bool) -> api.Lease:
-        if not session.usable(answer):
+        if answer.status != 200:
             raise refusals.refusal(answer, lease.source, effect=effect)
         found = answer.parse(api.LeaseAnswer)
         if found is None or found.lease.id != lease.id:

@@ -10,7 +10,7 @@ from cachetools import TTLCache
 
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.infisical import api, refusals, session
+from leaseholder.providers.infisical import api, refusals
 from leaseholder.providers.kit import answers, requests
 
 _KEEP_SECONDS: Final = 600.0
@@ -55,7 +55,7 @@ class Projects:
         answer = await self._send(self._look(newer))
         if answer.status == 404:
             answer = await self._send(self._look(older))
-        if not session.usable(answer):
+        if answer.status != 200:
             raise _unresolved(answer, project_id)
         found = answer.parse(api.ProjectAnswer)
         if found is None or found.slug is None:

@@ -19,7 +19,6 @@ from leaseholder.providers.infisical import (
     leases,
     projects,
     refusals,
-    session,
 )
 from leaseholder.providers.kit import answers, requests
 from leaseholder.providers.kit.requests import Rank
@@ -127,7 +126,7 @@ class Sources:
     async def _ask(self, source: Mapping[str, Any]) -> _Look:
         answer = await self._projects.ask(source, lambda slug: self._request(slug, source))
         soon = self._now() + _KEEP_SECONDS
-        if session.usable(answer):
+        if answer.status == 200:
             found = answer.parse(api.SecretAnswer)
             if found is None:
                 return _Look(soon)

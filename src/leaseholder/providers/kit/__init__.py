@@ -3,7 +3,8 @@
 A request goes through the rooms in this order:
 
 1. ``requests``: an adapter says what is asked, for whom, and what a lost answer would leave behind.
-2. ``login``: whose token goes with it, and what to do when the server doesn't take it.
+2. ``login``: whose token goes with it, and what to do when the server doesn't take it;
+   ``accounts`` and ``backoff`` are what it remembers.
 3. ``gate``: may it go now, else when: circuit, budget, turns.
 4. ``client``: sends it, and says what may have happened when no answer comes (``failures``).
 5. ``connections``, ``network``: whom we trust and connect to, and what an answer may cost;

@@ -7,6 +7,7 @@ import httpx2
 
 from leaseholder import ports
 from leaseholder.providers.kit import answers, client, memory
+from leaseholder.providers.kit.accounts import Accounts
 from leaseholder.providers.kit.network import bounds, dialing, streams
 from leaseholder.providers.kit.network.hosts import ANY_NAME, Hosts
 
@@ -37,6 +38,8 @@ class Context:
     """What answers of all servers are read through."""
     room: memory.Room | None = None
     """The memory that answers of all servers share."""
+    accounts: Accounts | None = None
+    """Logins that all provider objects share where they log in alike."""
     transport: httpx2.AsyncBaseTransport | None = None
     """What to send with instead of the network."""
 

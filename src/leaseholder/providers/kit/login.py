@@ -1,103 +1,279 @@
-"""When a refused login may be tried again.
+"""Whose token goes with a request, where it comes from, and what to do when it isn't taken.
 
-Servers lock an identity out after some wrong tries, for everybody who uses it: Infisical for
-300 s after three within 30 s, OpenBao and Vault for 15 min after five. So two tries are never
-followed by a third within Infisical's window, and the same credentials are tried ever more seldom.
-Changed ones are tried at once, and those that worked last whatever others try with the same
-identity: a good login clears the server's count. State is in memory: a restart costs one try.
+One ``Login`` serves all requests of a provider object. It holds a token and replaces it in time;
+one login at a time serves everybody who waits. While a new token can't be had, the old one is used
+for as long as it lasts, so that leases can still be revoked after the Secret is gone. A token that
+the server doesn't take any more is made anew, or read again, once within the request; a login that
+is refused is stood back from (``backoff``). A provider supplies a ``Method``: what to log in with,
+where to send it, and how an answer shows that the token is the trouble.
+
+What several provider objects share that log in as the same is in ``accounts``.
 """
 
+import abc
 import asyncio
-import contextlib
-from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
-from leaseholder import errors
+from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.kit import answers
+from leaseholder.providers.kit import answers, backoff, client
+from leaseholder.providers.kit.accounts import Account, Accounts, Held
+from leaseholder.providers.kit.requests import Rank, Request
 from leaseholder.secrecy import Hidden
 
 AGAIN: Final = 1.0
 """Seconds until a login that was just made is used again after a 403: what a standby or a replica
 usually trails its server by."""
-LOCKOUT_WINDOW: Final = 35.0
-"""The server's 30 s and a little for the way there."""
-LOCKOUT: Final = 300.0
-_LONGEST: Final = 300.0
+REREAD_SECONDS: Final = 300.0
+"""A ready-made token is read again this often, so that a replaced one is noticed in peace."""
+_RETRY_SECONDS: Final = 30.0
+"""Between tries to replace a token that still works."""
+_DOUBT_SECONDS: Final = 60.0
+"""A token that old may have rights of yesterday."""
 
 
-class Backoff:
-    """Remembers refused logins; moments are those of a clock that never jumps."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What one login is tried with."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
-        self._refused: errors.ProviderError | None = None
-        self._with: Hidden | None = None
-        self._good: Hidden | None = None
-        """What worked last and wasn't refused since."""
-        self._count = 0
-        self._until = 0.0
-        self._tries: deque[float] = deque(maxlen=2)
-        self._one_by_one = asyncio.Lock()
+    path: str = ""
+    """Where to send it; empty for a ready-made token."""
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    identity: str = ""
+    """Who logs in, where several provider objects may log in as the same; empty elsewhere."""
+    credentials: Hidden | None = None
+    """To tell whether it was tried before; None where it is new each time."""
 
-    def hindrance(self, credentials: Hidden | None) -> errors.ProviderError | None:
-        """The refusal that stands in the way of trying ``credentials`` now.
+
+class Method(abc.ABC):
+    """What a provider supplies: how one logs in there, and when a token isn't taken."""
+
+    new_each_time: bool = False
+    """Each login makes new credentials, so that none can be known to be refused."""
+    ready_made: bool = False
+    """The token is somebody else's making: it is read, and there is nothing to log in with."""
+    trails: bool = False
+    """Who answers a look may not know yet what a login that was just made may do."""
+
+    @abc.abstractmethod
+    async def proof(self) -> Proof:
+        """Read or make what to log in with, now.
+
+        Raises:
+            Denied: credentials or rights to them are missing.
+            Unavailable: the API server is away.
+        """
+
+    @abc.abstractmethod
+    async def exchange(self, proof: Proof, rank: Rank) -> Held:
+        """The proof for a token.
+
+        Raises:
+            Denied: the login was refused, or makes tokens that are no good.
+            Unavailable, Throttled: no usable answer.
+        """
+
+    async def renewed(self, held: Held) -> Held | None:
+        """The token with a longer life; None where a new one is needed."""
+        return None
+
+    @abc.abstractmethod
+    async def is_ended(self, answer: answers.Answer, token: Hidden) -> bool:
+        """Whether an answer says that ``token`` isn't taken; such a request did nothing."""
+
+    @abc.abstractmethod
+    def not_taken(self) -> errors.Denied:
+        """The error for a token that isn't taken."""
+
+
+class Login:
+    """Sends requests with a token that it holds."""
+
+    def __init__(
+        self,
+        method: Method,
+        connection: client.Client,
+        clock: ports.Clock,
+        accounts: Accounts | None = None,
+    ) -> None:
+        """Nobody is logged in yet.
 
         Args:
-            credentials: what would be tried; None where it is new each time.
+            method: how one logs in.
+            connection: sends requests.
+            clock: this machine's.
+            accounts: what is shared with other provider objects.
         """
-        if self._refused is None or self._is_good(credentials):
-            return None
-        wait = self._burst()
-        if credentials is None or credentials == self._with:
-            wait = max(wait, self._until - self._now())
-        return answers.again(self._refused, retry_after=wait) if wait > 0 else None
+        self._method = method
+        self._connection = connection
+        self._now = clock.monotonic
+        self._accounts = accounts or Accounts(clock.monotonic)
+        self._account = Account()
+        self._backoff = backoff.Backoff(clock.monotonic)
+        self._held: Held | None = None
+        self._tried: Hidden | None = None
+        self._settled: Hidden | None = None
+        """The last token that was answered otherwise than by 403, or by 403 twice."""
+        self._under_way: asyncio.Task[Held | errors.ProviderError] | None = None
 
-    def turn(self, credentials: Hidden | None) -> contextlib.AbstractAsyncContextManager[object]:
-        """Held while ``credentials`` are tried: many at once would lock the identity out.
+    @property
+    def held(self) -> Hidden | None:
+        """The token in use, None while there is none."""
+        return self._held.token if self._held is not None else None
 
-        What worked last needs no turn, and waits for nobody.
+    async def send(self, request: Request) -> answers.Answer:
+        """The answer to ``request``, whatever its status but a token that isn't taken.
+
+        A request that failed for its token did nothing, so even an issue may be sent again.
+
+        Raises:
+            Denied: the login was refused, or its tokens aren't taken.
+            Unavailable: no answer.
+            Throttled: too early.
         """
-        return contextlib.nullcontext() if self._is_good(credentials) else self._one_by_one
-
-    def _is_good(self, credentials: Hidden | None) -> bool:
-        return credentials is not None and credentials == self._good
-
-    def refused(self, error: errors.ProviderError, credentials: Hidden | None) -> None:
-        """Take note that a try with ``credentials`` was refused."""
-        same = credentials == self._with and self._refused is not None
-        self._count = self._count + 1 if same else 1
-        self._refused, self._with = error, credentials
-        self._good = None if credentials == self._good else self._good
-        self._tries.append(self._now())
-        wait = min(LOCKOUT_WINDOW * 2.0 ** min(self._count - 1, 10), _LONGEST)
-        self._until = self._now() + max(wait, error.retry_after or 0.0)
-        error.retry_after = self._until - self._now()
-
-    def worked(self, credentials: Hidden | None = None) -> None:
-        """Forget what was: a good login, with ``credentials``, clears the server's count too."""
-        self._good = credentials or self._good
-        self._refused, self._with, self._count = None, None, 0
-        self._tries.clear()
-
-    def _burst(self) -> float:
-        if len(self._tries) < 2:
-            return 0.0
-        return self._tries[0] + LOCKOUT_WINDOW - self._now()
-
-
-async def asked(send: Callable[[], Awaitable[answers.Answer]]) -> answers.Answer:
-    """The answer to what ``send`` sends; the second one where the first is 403.
-
-    Who answers may not know yet of a login that was just made, so it is asked once more before its
-    refusal is reported. A request that got a 403 did nothing, so it may be sent again.
-    """
-    answer = await send()
-    if answer.status != 403:
+        token = await self.token()
+        answer = await self._answer(request, token)
+        if await self._method.is_ended(answer, token):
+            self._drop(token)
+            token = await self.token()
+            answer = await self._answer(request, token)
+            if await self._method.is_ended(answer, token):
+                raise self._distrust(token)
+        if self._method.ready_made:
+            self._backoff.worked(token)
         return answer
-    await asyncio.sleep(AGAIN)
-    return await send()
+
+    async def token(self) -> Hidden:
+        """The token, logging in where none is held or it is old.
+
+        Raises:
+            Denied: the login was refused, now or a short while ago.
+            Unavailable: no usable answer; nothing of the caller's was sent.
+            Throttled: too many requests.
+        """
+        held = self._held
+        if held is not None and self._now() < held.renew_at:
+            return held.token
+        if self._under_way is None or self._under_way.done():
+            self._under_way = asyncio.create_task(self._attempt())
+        outcome = await asyncio.shield(self._under_way)
+        if isinstance(outcome, Held):
+            return outcome.token
+        held = self._held
+        if held is not None and self._now() < held.ends_at:
+            self._held = replace(held, renew_at=self._now() + _RETRY_SECONDS)
+            return held.token
+        raise answers.again(outcome)
+
+    async def another(self) -> Hidden:
+        """A token of a login of its own, for one lease; the one that is held if it is ready-made.
+
+        Raises:
+            Denied, Unavailable, Throttled: as ``token``.
+        """
+        if self._method.ready_made:
+            return await self.token()
+        proof = await self._proof()
+        # Without a turn: logins with good credentials needn't wait for each other.
+        return (await self._exchange(proof, Rank.MINT)).token
+
+    def doubt(self) -> None:
+        """Take note that the token lacks a right: the next one may have it."""
+        held = self._held
+        if held is None or self._method.ready_made:
+            return
+        if self._now() - held.made_at > _DOUBT_SECONDS:
+            self._drop(held.token)
+
+    async def aclose(self) -> None:
+        """Stop a login that is under way."""
+        if self._under_way is not None:
+            self._under_way.cancel()
+            await asyncio.gather(self._under_way, return_exceptions=True)
+
+    # ----------------------------------------------------------------------------- logging in
+
+    async def _attempt(self) -> Held | errors.ProviderError:
+        try:
+            self._held = await self._renewed() or await self._made()
+        except errors.ProviderError as error:
+            return error
+        return self._held
+
+    async def _renewed(self) -> Held | None:
+        held = self._held
+        if held is None or not held.renewable or self._now() >= held.ends_at:
+            return None
+        return await self._method.renewed(held)
+
+    async def _made(self) -> Held:
+        proof = await self._proof()
+        if proof.credentials is not None and proof.identity:
+            address = self._connection.base_url
+            self._account = self._accounts.account(address, proof.credentials)
+            self._backoff = self._accounts.backoff(address, proof.identity)
+        self._tried = proof.credentials
+        async with self._account.lock:
+            held = self._account.held
+            if held is None or self._now() >= held.renew_at:
+                async with self._backoff.turn(proof.credentials):
+                    held = self._account.held = await self._exchange(proof, Rank.LOGIN)
+        return held
+
+    async def _proof(self) -> Proof:
+        if self._method.new_each_time:
+            self._stand_back(None)  # rather than make credentials that won't be tried
+        return await self._method.proof()
+
+    async def _exchange(self, proof: Proof, rank: Rank) -> Held:
+        self._stand_back(proof.credentials)
+        try:
+            held = await self._method.exchange(proof, rank)
+        except errors.Denied as error:
+            self._backoff.refused(error, proof.credentials)
+            raise
+        if not self._method.ready_made:
+            self._backoff.worked(proof.credentials)
+        return held
+
+    def _stand_back(self, credentials: Hidden | None) -> None:
+        hindrance = self._backoff.hindrance(credentials)
+        if hindrance is not None:
+            raise hindrance
+
+    # ------------------------------------------------------------------ tokens that aren't taken
+
+    async def _answer(self, request: Request, token: Hidden) -> answers.Answer:
+        """The answer to a request; a look with a fresh token that lacks a right is sent once more.
+
+        What leaves something behind isn't: who says that nothing was done may be a proxy.
+        """
+        answer = await self._connection.send(request, token)
+        again = self._method.trails and answer.status == 403 and not request.effect
+        if again and token is not self._settled and not await self._method.is_ended(answer, token):
+            await asyncio.sleep(AGAIN)
+            answer = await self._connection.send(request, token)
+        self._settled = token
+        return answer
+
+    def _drop(self, token: Hidden) -> None:
+        """Take note that the server doesn't take ``token`` any more."""
+        if self._held is None or self._held.token != token:
+            return  # somebody else noticed first
+        self._held = None
+        self._account.drop(token)
+        if self._method.ready_made:
+            self._backoff.refused(self._method.not_taken(), token)
+
+    def _distrust(self, token: Hidden) -> errors.ProviderError:
+        """Take note that the server doesn't even take a token that it just made."""
+        self._drop(token)
+        error = self._method.not_taken()
+        if not self._method.ready_made:
+            self._backoff.refused(error, self._tried)
+        return error
 
 
 def trimmed(value: Hidden, provider: str) -> Hidden:

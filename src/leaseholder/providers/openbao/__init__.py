@@ -1,10 +1,11 @@
 """OpenBao and Vault: leases of any engine by the HTTP API that both share.
 
 ``adapter`` tells what a lease's life is here; ``minting`` how it begins; ``calls`` what is asked;
-``tokens`` how one is let in, once for all leases and once more for each; ``session`` what a 403
-means; ``api`` where requests go, which rights they take and what answers look like; ``refusals``
-what those other than 2xx mean; ``notes`` what is kept of a lease and when it really ends;
-``keeping`` how that end is moved; ``limits`` what truncated answers taught.
+``login`` how one is let in, once for all leases and once more for each; ``api`` where requests go,
+which rights they take and what answers look like; ``refusals`` what those other than 2xx mean;
+``notes`` what is kept of a lease and when it really ends; ``keeping`` how that end is moved;
+``limits`` what truncated answers taught; ``own_clock`` the server's time where ``Date`` is a
+proxy's.
 """
 
 from leaseholder.providers.openbao.adapter import OpenBao

@@ -14,6 +14,7 @@ from leaseholder import errors, ports
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import settings
+from leaseholder.providers.kit import login
 from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.openbao import (
@@ -24,8 +25,8 @@ from leaseholder.providers.openbao import (
     minting,
     own_clock,
     refusals,
-    tokens,
 )
+from leaseholder.providers.openbao import login as logins
 from leaseholder.providers.openbao.notes import Notes
 
 BY_ACCESSOR: Final = "accessor/"
@@ -51,19 +52,22 @@ class OpenBao:
         self._settings = settings
         self._http = context.connect(refusals.is_up)
         headers = _headers(spec.namespace or "")
-        self._tokens = tokens.Tokens(
-            auth=spec.auth,
-            connection=self._http,
-            credentialing=context.credentialing,
-            clock=clock,
-            headers=headers,
-            timeout=settings.read_timeout_seconds,
+        self._method = logins.LoginMethod(
+            spec.auth,
+            self._http,
+            context.credentialing,
+            clock,
+            headers,
+            settings.read_timeout_seconds,
         )
+        self._login = login.Login(self._method, self._http, clock, context.accounts)
         own = own_clock.OwnClock(self.now)
-        self._ask = calls.Calls(self._http, self._tokens, settings, headers, own)
+        self._ask = calls.Calls(self._http, self._login, settings, headers, own)
         learned = limits.Limits(clock.monotonic)
         self._keeping = keeping.Keeping(self._ask, learned, own.now)
-        self._minting = minting.Minting(self._ask, self._tokens, learned, own, self.revoke)
+        self._minting = minting.Minting(
+            self._ask, self._login, self._method, learned, own, self.revoke
+        )
 
     def now(self) -> datetime:
         """The server's clock: its last ``Date``, carried on by a clock that never jumps."""
@@ -79,13 +83,13 @@ class OpenBao:
         health = await self._ask.health()
         missing = await self._ask.lacking(self._minting.rights)
         if missing:
-            self._tokens.doubt()
+            self._login.doubt()
             raise refusals.lacking(missing)
         return ports.Health(
             server_version=health.version or None,
             clock_skew=self._http.clock.skew,
-            capabilities=(*_CAPABILITIES, *(() if self._tokens.one_for_all else ("Recover",))),
-            caveat=_SHARED if self._tokens.one_for_all else "",
+            capabilities=(*_CAPABILITIES, *(() if self._method.ready_made else ("Recover",))),
+            caveat=_SHARED if self._method.ready_made else "",
         )
 
     async def prepare(self, attempt: ports.Attempt) -> Mapping[str, Any]:
@@ -176,14 +180,14 @@ class OpenBao:
             renewable=notes.extendable,
             revocable=True,
             verifiable=True,
-            recoverable=own_token if handle else not self._tokens.one_for_all,
+            recoverable=own_token if handle else not self._method.ready_made,
             settle=self._settings.settle_seconds,
             replica_lag=self._settings.replica_lag_seconds,
         )
 
     async def aclose(self) -> None:
         """Close connections; the login isn't revoked."""
-        await self._tokens.aclose()
+        await self._login.aclose()
         await self._http.aclose()
 
     async def _kept(

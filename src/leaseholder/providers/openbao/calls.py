@@ -4,8 +4,9 @@ What is asked with the shared token goes through the session; what belongs to on
 goes with that lease's own token.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -14,13 +15,7 @@ from leaseholder import errors, ports
 from leaseholder.providers import settings
 from leaseholder.providers.kit import answers, client, login, requests
 from leaseholder.providers.kit.requests import Rank
-from leaseholder.providers.openbao import (
-    api,
-    own_clock,
-    refusals,
-    session,
-    tokens,
-)
+from leaseholder.providers.openbao import api, own_clock, refusals
 from leaseholder.secrecy import Hidden
 
 _STANDBYS_TOO: Final = {"standbyok": "true", "perfstandbyok": "true"}
@@ -32,14 +27,14 @@ class Calls:
     def __init__(
         self,
         connection: client.Client,
-        known: tokens.Tokens,
+        shared: login.Login,
         settings: settings.OpenBaoSettings,
         headers: Mapping[str, str],
         clock: own_clock.OwnClock,
     ) -> None:
         self._http = connection
         self._clock = clock
-        self._session = session.Session(connection, known, headers, settings.read_timeout_seconds)
+        self._login = shared
         self._settings = settings
         self._headers = headers
 
@@ -75,9 +70,9 @@ class Calls:
         request = self._request("rights", "POST", api.CAPABILITIES, body, rank=rank)
         right = api.Right(api.CAPABILITIES, "update")
         if own is None:
-            answer = await self._session.send(request, right)
+            answer = await self._shared(request, right)
         else:
-            answer = await login.asked(lambda: self._http.send(request, own))
+            answer = await _asked_again(lambda: self._http.send(request, own))
             if answer.status == 403:
                 raise refusals.denied(answer, right)
         held = refusals.ERRORS.parsed(answer, api.Capabilities).data
@@ -86,7 +81,7 @@ class Calls:
     async def own_token(self, token: Hidden) -> api.Token:
         """A token, looked at by itself."""
         request = self._request("look-at-login", "GET", api.LOOKUP_SELF, rank=Rank.MINT)
-        answer = await login.asked(lambda: self._http.send(request, token))
+        answer = await _asked_again(lambda: self._http.send(request, token))
         if answer.status == 403:
             raise refusals.denied(answer, api.Right(api.LOOKUP_SELF, "read"))
         return self._dated(refusals.ERRORS.parsed(answer, api.TokenAnswer).data)
@@ -109,10 +104,6 @@ class Calls:
             rank=Rank.MINT,
         )
         return await self._http.send(request, token)
-
-    async def alive(self, token: Hidden) -> bool:
-        """Whether the server takes ``token`` at all."""
-        return await self._session.alive(token)
 
     async def token(self, accessor: str, *, rank: Rank = Rank.KEEP) -> api.Token | None:
         """The token with that accessor, None where there is none."""
@@ -192,7 +183,15 @@ class Calls:
         )
         if slow:
             request = replace(request, timeout=self._settings.write_timeout_seconds)
-        return await self._session.send(request, api.Right(path, "update"))
+        return await self._shared(request, api.Right(path, "update"))
+
+    async def _shared(self, request: requests.Request, right: api.Right) -> answers.Answer:
+        """The answer to a request with the shared token, whatever its status but 403."""
+        answer = await self._login.send(request)
+        if answer.status == 403:
+            self._login.doubt()
+            raise refusals.denied(answer, right)
+        return answer
 
     def _request(
         self,
@@ -221,3 +220,16 @@ class Calls:
 
 def _is_gone(answer: answers.Answer) -> bool:
     return answer.status == 400 and refusals.ERRORS.about(answer) == refusals.Meaning.GONE
+
+
+async def _asked_again(send: Callable[[], Awaitable[answers.Answer]]) -> answers.Answer:
+    """The answer to what ``send`` sends; the second one where the first is 403.
+
+    Who answers may not know yet of a login that was just made, so it is asked once more before its
+    refusal is reported. A request that got a 403 did nothing, so it may be sent again.
+    """
+    answer = await send()
+    if answer.status != 403:
+        return answer
+    await asyncio.sleep(login.AGAIN)
+    return await send()

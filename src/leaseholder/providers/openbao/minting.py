@@ -12,7 +12,7 @@ from typing import Final
 from leaseholder import errors, ports
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.kit import answers
+from leaseholder.providers.kit import answers, login
 from leaseholder.providers.openbao import (
     api,
     calls,
@@ -20,8 +20,8 @@ from leaseholder.providers.openbao import (
     limits,
     own_clock,
     refusals,
-    tokens,
 )
+from leaseholder.providers.openbao import login as logins
 from leaseholder.providers.openbao.notes import Notes
 from leaseholder.secrecy import Credentials, Hidden
 
@@ -43,13 +43,15 @@ class Minting:
     def __init__(
         self,
         ask: calls.Calls,
-        known: tokens.Tokens,
+        shared: login.Login,
+        method: logins.LoginMethod,
         learned: limits.Limits,
         clock: own_clock.OwnClock,
         revoke: Callable[[ports.Lease], Awaitable[ports.Revocation]],
     ) -> None:
         self._ask = ask
-        self._tokens = known
+        self._login = shared
+        self._method = method
         self._limits = learned
         self._keeping = keeping.Keeping(ask, learned, clock.now)
         self._clock = clock
@@ -59,7 +61,7 @@ class Minting:
     @property
     def rights(self) -> tuple[api.Right, ...]:
         """What the login must be allowed, whatever is leased."""
-        if not self._tokens.one_for_all:
+        if not self._method.ready_made:
             return (*api.LEASES, *api.ACCESSORS)
         return (*api.LEASES, *api.ACCESSORS[:2])  # its own token is never revoked
 
@@ -74,7 +76,7 @@ class Minting:
         for path, what in ((source.path, "leases of this path"), (keeping.TOKENS, _TOKENS)):
             _refuse_too_long(attempt.ttl_seconds, self._limits.fresh(path), what)
         await self._forget_late()
-        token = await self._tokens.own()
+        token = await self._login.another()
         try:
             seen = await self._ask.own_token(token)
             _refuse_too_long(attempt.ttl_seconds, seen.period, f"{_TOKENS} (token_period)")
@@ -82,7 +84,7 @@ class Minting:
         except errors.ProviderError:
             await self._discard(token)
             raise
-        notes = Notes(shared=self._tokens.one_for_all).of_token(seen)
+        notes = Notes(shared=self._method.ready_made).of_token(seen)
         self._prepared[attempt.attempt_id] = _Prepared(token, notes, attempt.deadline)
         return notes
 
@@ -130,14 +132,14 @@ class Minting:
             await self._discard(self._prepared.pop(name).token)
 
     async def _discard(self, token: Hidden) -> None:
-        if not self._tokens.one_for_all:
+        if not self._method.ready_made:
             await self._ask.discard(token)
 
     # ------------------------------------------------------------------ the read, and after it
 
     async def _read(self, attempt: ports.Attempt, source: api.Source, token: Hidden) -> api.Leased:
         answer = await self._ask.mint(attempt, source, token)
-        if answer.status == 403 and not await self._ask.alive(token):
+        if answer.status == 403 and not await self._method.is_alive(token):
             sentence = "the login for this lease has ended already; the next try makes another"
             raise errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
         if answer.status not in (200, 201, 202):

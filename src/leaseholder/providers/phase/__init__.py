@@ -1,6 +1,6 @@
 """Phase: dynamic secrets by its HTTP API, at its Cloud or self-hosted.
 
-``adapter`` tells what is asked, ``tokens`` and ``session`` how one is let in, ``owners`` as whom,
+``adapter`` tells what is asked, ``login`` how one is let in, ``owners`` as whom,
 ``api`` where requests go and what answers look like, ``refusals`` what those other than 200 mean,
 ``histories`` the lists of leases, ``leases`` how they become ours and how one of a lost answer is
 known, ``renewals`` how much is added, ``sources`` which dynamic secret a name means.

@@ -18,7 +18,7 @@ from leaseholder import errors, ports, server_clock
 from leaseholder.api import durations
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import settings
-from leaseholder.providers.kit import answers, requests
+from leaseholder.providers.kit import answers, login, requests
 from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import (
@@ -30,9 +30,9 @@ from leaseholder.providers.phase import (
     owners,
     refusals,
     renewals,
-    session,
     sources,
 )
+from leaseholder.providers.phase import login as logins
 
 _ALWAYS: Final = ("Inspect",)
 _HOLDERS: Final = ("Extend", "Inspect", "Revoke")
@@ -52,12 +52,13 @@ class Phase:
         self._settings = settings
         self._exclusive = spec.exclusive
         self._http = context.connect(refusals.is_up)
-        self._session = session.Session(self._http, spec.auth, context.credentialing, clock)
+        method = logins.LoginMethod(spec.auth, context.credentialing, clock)
+        self._login = login.Login(method, self._http, clock, context.accounts)
         timeout = settings.read_timeout_seconds
-        self._sources = sources.Sources(self._session.send, clock, timeout)
-        self._owners = owners.Owners(self._session, context.base_url, clock, timeout)
+        self._sources = sources.Sources(self._login.send, clock, timeout)
+        self._owners = owners.Owners(self._login, context.base_url, clock, timeout)
         self._histories = histories.Histories(
-            self._session.send, settings.list_timeout_seconds, clock.monotonic, self.now
+            self._login.send, settings.list_timeout_seconds, clock.monotonic, self.now
         )
         self._afterwards = afterwards.Afterwards(self._again, settings.settle_seconds)
         self._ahead = 0
@@ -79,8 +80,8 @@ class Phase:
 
     async def check(self) -> ports.Health:
         """Look whether the provider answers and takes the token."""
-        await apps.look(self._session.send, self._settings.read_timeout_seconds)
-        known = _ALWAYS if self._session.personal else _HOLDERS
+        await apps.look(self._login.send, self._settings.read_timeout_seconds)
+        known = _ALWAYS if self._is_personal else _HOLDERS
         return ports.Health(
             server_version=None,
             clock_skew=self._http.clock.skew,
@@ -126,7 +127,7 @@ class Phase:
         lock = self._minting.setdefault(secret_id, asyncio.Lock())
         async with lock:
             asked = self.now()
-            answer = await self._session.send(self._mint(attempt, notes))
+            answer = await self._login.send(self._mint(attempt, notes))
         if answer.status == 404:
             self._sources.forget(secret_id)
         if refusals.not_leased(answer):
@@ -177,7 +178,7 @@ class Phase:
 
     async def revoke(self, lease: ports.Lease, *, force: bool = False) -> ports.Revocation:
         """Take a lease back; said again, or after its end, it is done as well."""
-        answer = await self._session.send(
+        answer = await self._login.send(
             self._write(
                 operation="revoke",
                 method="DELETE",
@@ -230,7 +231,7 @@ class Phase:
 
     def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
         """What can be done for a lease with these notes; empty notes: for one not yet minted."""
-        personal = handle.get("personal", self._session.personal) is True
+        personal = handle.get("personal", self._is_personal) is True
         return ports.Capabilities(
             renewable=not personal,
             revocable=True,
@@ -249,7 +250,12 @@ class Phase:
         """Close connections."""
         await self._afterwards.aclose()
         await self._histories.aclose()
+        await self._login.aclose()
         await self._http.aclose()
+
+    @property
+    def _is_personal(self) -> bool:
+        return logins.is_personal(self._login.held)
 
     async def _left_behind(self, attempt: ports.Attempt) -> bool:
         """Whether a lease may be there that the server says it couldn't make.
@@ -281,7 +287,7 @@ class Phase:
         )
 
     async def _renew(self, lease: ports.Lease, more: int) -> answers.Answer:
-        return await self._session.send(
+        return await self._login.send(
             self._write(
                 operation="extend",
                 method="PUT",

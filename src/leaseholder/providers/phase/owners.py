@@ -7,9 +7,9 @@ that token only: another one may be another account's.
 from typing import Final
 
 from leaseholder import errors, ports
-from leaseholder.providers.kit import requests
+from leaseholder.providers.kit import login, requests
 from leaseholder.providers.kit.requests import Rank
-from leaseholder.providers.phase import api, session
+from leaseholder.providers.phase import api
 from leaseholder.secrecy import Hidden
 
 _ASK_AGAIN_SECONDS: Final = 300.0
@@ -19,9 +19,9 @@ class Owners:
     """Knows the account behind the token, or finds out."""
 
     def __init__(
-        self, asking: session.Session, base_url: str, clock: ports.Clock, timeout: float
+        self, account: login.Login, base_url: str, clock: ports.Clock, timeout: float
     ) -> None:
-        self._session = asking
+        self._login = account
         self._path = api.tokens(base_url)
         self._now = clock.monotonic
         self._timeout = timeout
@@ -56,7 +56,7 @@ class Owners:
             rank=Rank.MINT,
         )
         try:
-            answer = await self._session.send(request)
+            answer = await self._login.send(request)
         except (errors.Unavailable, errors.Throttled):
             return
         found = answer.parse(api.Whoami) if answer.status == 200 else None
@@ -65,12 +65,12 @@ class Owners:
             self._note(account)
 
     def _known(self) -> str | None:
-        bearer = self._session.bearer
-        if self._learned is None or bearer is None or self._learned[0] != bearer:
+        token = self._login.held
+        if self._learned is None or token is None or self._learned[0] != token:
             return None
         return self._learned[1]
 
     def _note(self, account: str) -> None:
-        bearer = self._session.bearer
-        if bearer is not None:
-            self._learned = bearer, account
+        token = self._login.held
+        if token is not None:
+            self._learned = token, account

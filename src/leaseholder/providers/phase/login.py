@@ -1,6 +1,7 @@
-"""Tokens of Phase in all the forms in which its console and its tools write them.
+"""How one is let in to Phase: by a token that people write, in all the forms in which they do.
 
-The console shows one token twice: as the API takes it (``ServiceAccount <hex>``) and as command
+There is no login to make: the token is read from its Secret, seldom; ``kit.login`` holds it. The
+console shows one token twice: as the API takes it (``ServiceAccount <hex>``) and as command
 line, SDK and operator do (``pss_service:v2:<hex>:…``), of which the second field is the API's.
 """
 
@@ -8,8 +9,12 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from leaseholder import errors
+from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
+from leaseholder.api.phase import PhaseAuth
+from leaseholder.providers.kit import accounts, answers, login
+from leaseholder.providers.kit.requests import Rank
+from leaseholder.providers.phase import refusals
 from leaseholder.secrecy import Hidden
 
 Kind = Literal["ServiceAccount", "User"]
@@ -25,6 +30,47 @@ class Token:
 
     kind: Kind
     bearer: Hidden
+
+
+class LoginMethod(login.Method):
+    """See ``kit.login.Method``."""
+
+    ready_made = True
+
+    def __init__(
+        self, auth: PhaseAuth, credentialing: ports.Credentialing, clock: ports.Clock
+    ) -> None:
+        self._ref = auth.token_secret_ref
+        self._credentialing = credentialing
+        self._now = clock.monotonic
+
+    async def proof(self) -> login.Proof:
+        """Read the token from its Secret."""
+        written = await self._credentialing.secret_value(self._ref)
+        return login.Proof(credentials=parse(written).bearer)
+
+    async def exchange(self, proof: login.Proof, rank: Rank) -> accounts.Held:
+        """The token as it was read; the first request will tell whether it is taken."""
+        assert proof.credentials is not None  # noqa: S101 - see above
+        return accounts.Held.made(
+            proof.credentials, self._now(), accounts.ENDLESS, login.REREAD_SECONDS
+        )
+
+    async def is_ended(self, answer: answers.Answer, token: Hidden) -> bool:
+        """Whether the answer says so."""
+        return refusals.login_failed(answer)
+
+    def not_taken(self) -> errors.Denied:
+        """The error for a token that isn't taken."""
+        sentence = (
+            "Phase doesn't take the token: it is deleted, expired or mistyped, so make a new one"
+        )
+        return errors.Denied(Reason.LOGIN_REFUSED, sentence)
+
+
+def is_personal(bearer: Hidden | None) -> bool:
+    """Whether the token in use is a user's, as far as it was read."""
+    return bearer is not None and bearer.reveal().startswith("User ")
 
 
 def parse(written: Hidden) -> Token:

@@ -1,0 +1,84 @@
+"""When a refused login may be tried again.
+
+Servers lock an identity out after some wrong tries, for everybody who uses it: Infisical for
+300 s after three within 30 s, OpenBao and Vault for 15 min after five. So two tries are never
+followed by a third within Infisical's window, and the same credentials are tried ever more seldom.
+Changed ones are tried at once, and those that worked last whatever others try with the same
+identity: a good login clears the server's count. State is in memory: a restart costs one try.
+``login`` asks before each try, and tells what became of it.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from leaseholder import errors
+from leaseholder.providers.kit import answers
+from leaseholder.secrecy import Hidden
+
+LOCKOUT_WINDOW: Final = 35.0
+"""The server's 30 s and a little for the way there."""
+LOCKOUT: Final = 300.0
+_LONGEST: Final = 300.0
+
+
+class Backoff:
+    """Remembers refused logins; moments are those of a clock that never jumps."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._refused: errors.ProviderError | None = None
+        self._with: Hidden | None = None
+        self._good: Hidden | None = None
+        """What worked last and wasn't refused since."""
+        self._count = 0
+        self._until = 0.0
+        self._tries: deque[float] = deque(maxlen=2)
+        self._one_by_one = asyncio.Lock()
+
+    def hindrance(self, credentials: Hidden | None) -> errors.ProviderError | None:
+        """The refusal that stands in the way of trying ``credentials`` now.
+
+        Args:
+            credentials: what would be tried; None where it is new each time.
+        """
+        if self._refused is None or self._is_good(credentials):
+            return None
+        wait = self._burst()
+        if credentials is None or credentials == self._with:
+            wait = max(wait, self._until - self._now())
+        return answers.again(self._refused, retry_after=wait) if wait > 0 else None
+
+    def turn(self, credentials: Hidden | None) -> contextlib.AbstractAsyncContextManager[object]:
+        """Held while ``credentials`` are tried: many at once would lock the identity out.
+
+        What worked last needs no turn, and waits for nobody.
+        """
+        return contextlib.nullcontext() if self._is_good(credentials) else self._one_by_one
+
+    def _is_good(self, credentials: Hidden | None) -> bool:
+        return credentials is not None and credentials == self._good
+
+    def refused(self, error: errors.ProviderError, credentials: Hidden | None) -> None:
+        """Take note that a try with ``credentials`` was refused."""
+        same = credentials == self._with and self._refused is not None
+        self._count = self._count + 1 if same else 1
+        self._refused, self._with = error, credentials
+        self._good = None if credentials == self._good else self._good
+        self._tries.append(self._now())
+        wait = min(LOCKOUT_WINDOW * 2.0 ** min(self._count - 1, 10), _LONGEST)
+        self._until = self._now() + max(wait, error.retry_after or 0.0)
+        error.retry_after = self._until - self._now()
+
+    def worked(self, credentials: Hidden | None = None) -> None:
+        """Forget what was: a good login, with ``credentials``, clears the server's count too."""
+        self._good = credentials or self._good
+        self._refused, self._with, self._count = None, None, 0
+        self._tries.clear()
+
+    def _burst(self) -> float:
+        if len(self._tries) < 2:
+            return 0.0
+        return self._tries[0] + LOCKOUT_WINDOW - self._now()

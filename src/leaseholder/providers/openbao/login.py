@@ -1,0 +1,179 @@
+"""How one is let in: once for everybody, and once more for each lease.
+
+The shared token looks, extends and revokes; it is kept alive, and made anew when it ends. A lease
+is made with a token of its own, because it dies with that token, and can be found and taken back
+by it. With a ready-made token there is only that one. ``kit.login`` does the holding.
+
+OpenBao and Vault answer 403 alike to a token that ended and to one whose policies don't allow a
+request; a look at the token itself tells them apart.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from leaseholder import errors, ports
+from leaseholder.api import openbao
+from leaseholder.api.conditions import Reason
+from leaseholder.providers.kit import accounts, answers, client, login
+from leaseholder.providers.kit.requests import Rank, Request
+from leaseholder.providers.openbao import api, refusals
+from leaseholder.secrecy import Hidden
+
+_SHARE: Final = 0.66
+_LONGEST: Final = 3600.0
+"""A shared token is renewed or made anew at least this often, so that changed rights count."""
+_WHO: Final = "OpenBao"
+
+
+class LoginMethod(login.Method):
+    """See ``kit.login.Method``."""
+
+    def __init__(
+        self,
+        auth: openbao.OpenBaoAuth,
+        connection: client.Client,
+        credentialing: ports.Credentialing,
+        clock: ports.Clock,
+        headers: Mapping[str, str],
+        timeout: float,
+    ) -> None:
+        self._auth = auth
+        self._connection = connection
+        self._credentialing = credentialing
+        self._now = clock.monotonic
+        self._headers = headers
+        self._timeout = timeout
+        self.ready_made = auth.token is not None
+        self.new_each_time = auth.token is None and auth.app_role is None
+
+    async def proof(self) -> login.Proof:
+        """Read or make what to log in with, now."""
+        auth, read = self._auth, self._credentialing.secret_value
+        if auth.token is not None:
+            token = login.trimmed(await read(auth.token.token_secret_ref), _WHO)
+            return login.Proof(credentials=token)
+        if auth.app_role is not None:
+            role = auth.app_role
+            secret = login.trimmed(await read(role.secret_id_secret_ref), _WHO)
+            body = {"role_id": role.role_id, "secret_id": secret.reveal()}
+            known = Hidden(f"{role.role_id}\n{secret.reveal()}")
+            return login.Proof(path=api.login(role.mount_path), body=body, credentials=known)
+        way = auth.kubernetes or auth.jwt
+        if way is None:
+            sentence = "the provider doesn't say how to log in: write auth"
+            raise errors.Denied(Reason.AUTH_MISSING, sentence)
+        made = await self._credentialing.service_account_token(
+            way.service_account_ref, way.audience
+        )
+        body = {"jwt": made.reveal(), "role": way.role}
+        return login.Proof(path=api.login(way.mount_path), body=body)
+
+    async def exchange(self, proof: login.Proof, rank: Rank) -> accounts.Held:
+        """The proof for a token that can hold leases."""
+        if self.ready_made and proof.credentials is not None:
+            return await self._looked_at(proof.credentials)
+        answer = await self._send("login", proof.path, proof.body, None, rank)
+        made = refusals.LOGIN_ERRORS.parsed(answer, api.LoginAnswer).auth
+        error = _unsuitable(made)
+        if error is not None:
+            raise error
+        life = float(made.lease_duration) or accounts.ENDLESS
+        return self._held(Hidden(made.client_token), life, renewable=made.renewable)
+
+    async def renewed(self, held: accounts.Held) -> accounts.Held | None:
+        """The shared token with a longer life; None where a new one is needed."""
+        answer = await self._send("renew-login", api.RENEW_SELF, {}, held.token)
+        made = answer.parse(api.LoginAnswer) if answer.status == 200 else None
+        if made is None or made.auth.lease_duration < held.life / 2:
+            return None
+        longer = self._held(held.token, held.life, renewable=True)
+        return replace(longer, made_at=held.made_at)
+
+    async def is_ended(self, answer: answers.Answer, token: Hidden) -> bool:
+        """Whether it is the token, and not a right that it lacks."""
+        return answer.status == 403 and not await self.is_alive(token)
+
+    async def is_alive(self, token: Hidden) -> bool:
+        """Whether the server takes ``token`` at all."""
+        answer = await self._send("look-at-login", api.LOOKUP_SELF, None, token)
+        if answer.status not in (200, 403):
+            raise refusals.ERRORS.error(answer)
+        return answer.status == 200
+
+    def not_taken(self) -> errors.Denied:
+        """The error for a token that isn't taken."""
+        return _not_taken() if self.ready_made else _never_taken()
+
+    def _held(self, token: Hidden, life: float, *, renewable: bool) -> accounts.Held:
+        renew_after = min(_SHARE * life, _LONGEST)
+        return accounts.Held.made(token, self._now(), life, renew_after, renewable=renewable)
+
+    async def _looked_at(self, token: Hidden) -> accounts.Held:
+        """A ready-made token, if it is good for leases."""
+        answer = await self._send("login", api.LOOKUP_SELF, None, token)
+        if answer.status == 403:
+            raise _not_taken()
+        found = refusals.LOGIN_ERRORS.parsed(answer, api.TokenAnswer).data
+        if found.num_uses:
+            raise _few_uses()
+        left = found.ttl
+        if found.renewable and left < found.creation_ttl / 2:
+            # Later, and never while leases keep it alive for longer: that would shorten it.
+            await self._send("renew-login", api.RENEW_SELF, {}, token)
+        again = min(login.REREAD_SECONDS, left / 3) if left else login.REREAD_SECONDS
+        return accounts.Held.made(token, self._now(), accounts.ENDLESS, again)
+
+    async def _send(
+        self,
+        operation: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        token: Hidden | None,
+        rank: Rank = Rank.LOGIN,
+    ) -> answers.Answer:
+        request = Request(
+            operation=operation,
+            method="GET" if body is None else "POST",
+            path=api.url(path),
+            body=body,
+            headers=self._headers,
+            category="read" if body is None else "write",
+            timeout=self._timeout,
+            rank=rank,
+        )
+        return await self._connection.send(request, token)
+
+
+def _unsuitable(made: api.Auth) -> errors.Denied | None:
+    """Why a login's tokens can't hold leases."""
+    if not made.client_token:
+        sentence = "OpenBao wants more than one proof for this login (MFA): use another role"
+        return errors.Denied(Reason.LOGIN_REFUSED, sentence)
+    if made.token_type == "batch" or not made.accessor:  # noqa: S105 - a kind, not a password
+        sentence = (
+            "the login makes batch tokens, whose leases can't be extended or found again: set the "
+            "role's token_type to service"
+        )
+        return errors.Denied(Reason.LOGIN_REFUSED, sentence)
+    if made.num_uses:
+        return _few_uses()
+    return None
+
+
+def _few_uses() -> errors.Denied:
+    sentence = "the login's tokens are good for a few uses only: set token_num_uses to 0"
+    return errors.Denied(Reason.LOGIN_REFUSED, sentence)
+
+
+def _not_taken() -> errors.Denied:
+    sentence = "OpenBao doesn't take the token: it has ended or was revoked; write a new one"
+    return errors.Denied(Reason.LOGIN_REFUSED, sentence)
+
+
+def _never_taken() -> errors.Denied:
+    sentence = (
+        "OpenBao doesn't take the token of a login that was just made: does its role leave out the "
+        "policy 'default', or bind tokens to other addresses?"
+    )
+    return errors.Denied(Reason.LOGIN_REFUSED, sentence)
