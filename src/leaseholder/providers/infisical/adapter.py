@@ -20,14 +20,14 @@ from leaseholder.providers.infisical import (
     api,
     kinds,
     leases,
+    login,
     projects,
     refusals,
     sources,
     ttl,
 )
-from leaseholder.providers.infisical import login as logins
-from leaseholder.providers.kit import answers, login, requests
-from leaseholder.providers.kit.context import Context
+from leaseholder.providers.kit import answers, requests
+from leaseholder.providers.kit.context import Adapter, Context
 from leaseholder.providers.kit.requests import Rank
 
 _REMEMBERED: Final = 1024
@@ -38,36 +38,24 @@ _MARGIN_SECONDS: Final = 2
 _CAPABILITIES: Final = ("Extend", "Inspect", "Revoke", "ForceRevoke")
 
 
-class Infisical:
+class Infisical(Adapter):
     """One login at one Infisical server; see ``ports.Provider``."""
 
     def __init__(self, context: Context, settings: settings.InfisicalSettings) -> None:
-        spec, clock, timeout = (
-            context.access.spec.infisical,
-            context.clock,
-            settings.read_timeout_seconds,
-        )
+        spec, clock = context.access.spec.infisical, context.clock
         if spec is None:
             raise errors.Invalid(Reason.PROVIDER_MISMATCH, "the provider is no Infisical server")
+        timeout = settings.read_timeout_seconds
+        super().__init__(
+            context, lambda sent_by: login.LoginMethod(spec.auth, sent_by, context, timeout)
+        )
         self._settings = settings
-        self._http = context.connect()
-        method = logins.LoginMethod(spec.auth, self._http, context.credentialing, clock, timeout)
-        self._login = login.Login(method, self._http, clock, context.accounts)
         self._projects = projects.Projects(self._login.send, clock, timeout)
         self._sources = sources.Sources(self._projects, clock, timeout)
         self._tagless: TTLCache[str, bool] = TTLCache(
             _REMEMBERED, _TAGLESS_SECONDS, timer=clock.monotonic
         )
         """Dynamic secrets, with the lease's own config, for which the tag was refused."""
-
-    def now(self) -> datetime:
-        """The provider's clock: its last ``Date``, carried on by a clock that never jumps."""
-        return self._http.clock.now()
-
-    @property
-    def has_time(self) -> bool:
-        """Whether an answer told the time."""
-        return self._http.clock.heard
 
     async def check(self) -> ports.Health:
         """Log in if need be and look whether the provider answers."""
@@ -207,11 +195,6 @@ class Infisical:
     def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
         """What can be done for a lease with these notes; empty notes: for one not yet minted."""
         return kinds.capabilities(handle, self._settings)
-
-    async def aclose(self) -> None:
-        """Close connections; the login isn't revoked."""
-        await self._login.aclose()
-        await self._http.aclose()
 
     def _tags(self, source: Mapping[str, Any]) -> bool:
         return self._settings.tag_in_config and _tagged_like(source) not in self._tagless

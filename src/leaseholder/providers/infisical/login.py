@@ -9,11 +9,12 @@ import base64
 import json
 from typing import Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import infisical
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.infisical import api, refusals
 from leaseholder.providers.kit import accounts, answers, client, login
+from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank, Request
 from leaseholder.secrecy import Hidden
 
@@ -32,15 +33,11 @@ class LoginMethod(login.Method):
         self,
         auth: infisical.InfisicalAuth,
         connection: client.Client,
-        credentialing: ports.Credentialing,
-        clock: ports.Clock,
+        context: Context,
         timeout: float,
     ) -> None:
+        super().__init__(connection, context.credentialing, context.clock, timeout)
         self._auth = auth
-        self._connection = connection
-        self._credentialing = credentialing
-        self._now = clock.monotonic
-        self._timeout = timeout
         self.ready_made = auth.token_auth is not None
         self.new_each_time = auth.universal_auth is None and auth.token_auth is None
 

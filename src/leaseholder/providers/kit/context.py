@@ -1,12 +1,18 @@
-"""What every adapter is built from."""
+"""What every adapter is built from: what the registry gives it, and what it has by that.
+
+An adapter is an ``Adapter`` with the port's other methods (``ports.Provider``): it makes
+``requests.Request`` of them, sends these with its ``Login``, and reads what comes back with
+``answers``.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 import httpx2
 
 from leaseholder import ports
-from leaseholder.providers.kit import answers, client, memory
+from leaseholder.providers.kit import answers, client, login, memory
 from leaseholder.providers.kit.accounts import Accounts
 from leaseholder.providers.kit.network import bounds, dialing, streams
 from leaseholder.providers.kit.network.hosts import ANY_NAME, Hosts
@@ -63,3 +69,37 @@ class Context:
         )
         self.connected(made.reading)
         return made
+
+
+class Adapter:
+    """Connections to one provider, a login there, and its clock."""
+
+    def __init__(
+        self,
+        context: Context,
+        method: Callable[[client.Client], login.Method],
+        is_up: Callable[[answers.Answer], bool] = answers.is_up,
+    ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            context: what the registry gives.
+            method: how one logs in over connections.
+            is_up: whether an answer shows a server that works, whatever it says.
+        """
+        self._http = context.connect(is_up)
+        self._login = login.Login(method(self._http), self._http, context.clock, context.accounts)
+
+    def now(self) -> datetime:
+        """The provider's clock: its last ``Date``, carried on by a clock that never jumps."""
+        return self._http.clock.now()
+
+    @property
+    def has_time(self) -> bool:
+        """Whether an answer told the time."""
+        return self._http.clock.heard
+
+    async def aclose(self) -> None:
+        """Close connections; the login isn't revoked."""
+        await self._login.aclose()
+        await self._http.aclose()

@@ -57,6 +57,26 @@ class Method(abc.ABC):
     trails: bool = False
     """Who answers a look may not know yet what a login that was just made may do."""
 
+    def __init__(
+        self,
+        connection: client.Client,
+        credentialing: ports.Credentialing,
+        clock: ports.Clock,
+        timeout: float,
+    ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            connection: sends requests without a token.
+            credentialing: where Secrets and ServiceAccount tokens come from.
+            clock: this machine's.
+            timeout: seconds that a login may take.
+        """
+        self._connection = connection
+        self._credentialing = credentialing
+        self._now = clock.monotonic
+        self._timeout = timeout
+
     @abc.abstractmethod
     async def proof(self) -> Proof:
         """Read or make what to log in with, now.
@@ -119,6 +139,11 @@ class Login:
         self._under_way: asyncio.Task[Held | errors.ProviderError] | None = None
 
     @property
+    def is_ready_made(self) -> bool:
+        """Whether there is only a token of somebody else's making."""
+        return self._method.ready_made
+
+    @property
     def held(self) -> Hidden | None:
         """The token in use, None while there is none."""
         return self._held.token if self._held is not None else None
@@ -178,6 +203,10 @@ class Login:
         proof = await self._proof()
         # Without a turn: logins with good credentials needn't wait for each other.
         return (await self._exchange(proof, Rank.MINT)).token
+
+    async def is_ended(self, answer: answers.Answer, token: Hidden) -> bool:
+        """Whether an answer to ``token``, from ``another``, says that it isn't taken."""
+        return await self._method.is_ended(answer, token)
 
     def doubt(self) -> None:
         """Take note that the token lacks a right: the next one may have it."""

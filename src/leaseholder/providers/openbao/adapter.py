@@ -6,6 +6,7 @@ what a lost answer leaves behind is found and taken back. Reading makes credenti
 it is tried once.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -14,19 +15,18 @@ from leaseholder import errors, ports
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import settings
-from leaseholder.providers.kit import login
-from leaseholder.providers.kit.context import Context
+from leaseholder.providers.kit.context import Adapter, Context
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.openbao import (
     api,
     calls,
     keeping,
     limits,
+    login,
     minting,
     own_clock,
     refusals,
 )
-from leaseholder.providers.openbao import login as logins
 from leaseholder.providers.openbao.notes import Notes
 
 BY_ACCESSOR: Final = "accessor/"
@@ -38,7 +38,7 @@ _SHARED: Final = (
 )
 
 
-class OpenBao:
+class OpenBao(Adapter):
     """One server, and whoever logs in there; see ``ports.Provider``."""
 
     def __init__(
@@ -49,34 +49,17 @@ class OpenBao:
         spec, clock = context.access.spec.openbao, context.clock
         if spec is None:
             raise errors.Invalid(Reason.PROVIDER_MISMATCH, "the provider is no OpenBao server")
-        self._settings = settings
-        self._http = context.connect(refusals.is_up)
-        headers = _headers(spec.namespace or "")
-        self._method = logins.LoginMethod(
-            spec.auth,
-            self._http,
-            context.credentialing,
-            clock,
-            headers,
-            settings.read_timeout_seconds,
+        headers, timeout = _headers(spec.namespace or ""), settings.read_timeout_seconds
+        method = functools.partial(
+            login.LoginMethod, spec.auth, context=context, timeout=timeout, headers=headers
         )
-        self._login = login.Login(self._method, self._http, clock, context.accounts)
+        super().__init__(context, method, refusals.is_up)
+        self._settings = settings
         own = own_clock.OwnClock(self.now)
         self._ask = calls.Calls(self._http, self._login, settings, headers, own)
         learned = limits.Limits(clock.monotonic)
         self._keeping = keeping.Keeping(self._ask, learned, own.now)
-        self._minting = minting.Minting(
-            self._ask, self._login, self._method, learned, own, self.revoke
-        )
-
-    def now(self) -> datetime:
-        """The server's clock: its last ``Date``, carried on by a clock that never jumps."""
-        return self._http.clock.now()
-
-    @property
-    def has_time(self) -> bool:
-        """Whether an answer told the time."""
-        return self._http.clock.heard
+        self._minting = minting.Minting(self._ask, self._login, learned, own, self.revoke)
 
     async def check(self) -> ports.Health:
         """Look whether the server serves, log in if need be, and whether rights are missing."""
@@ -88,8 +71,8 @@ class OpenBao:
         return ports.Health(
             server_version=health.version or None,
             clock_skew=self._http.clock.skew,
-            capabilities=(*_CAPABILITIES, *(() if self._method.ready_made else ("Recover",))),
-            caveat=_SHARED if self._method.ready_made else "",
+            capabilities=(*_CAPABILITIES, *(() if self._login.is_ready_made else ("Recover",))),
+            caveat=_SHARED if self._login.is_ready_made else "",
         )
 
     async def prepare(self, attempt: ports.Attempt) -> Mapping[str, Any]:
@@ -180,15 +163,10 @@ class OpenBao:
             renewable=notes.extendable,
             revocable=True,
             verifiable=True,
-            recoverable=own_token if handle else not self._method.ready_made,
+            recoverable=own_token if handle else not self._login.is_ready_made,
             settle=self._settings.settle_seconds,
             replica_lag=self._settings.replica_lag_seconds,
         )
-
-    async def aclose(self) -> None:
-        """Close connections; the login isn't revoked."""
-        await self._login.aclose()
-        await self._http.aclose()
 
     async def _kept(
         self, lease: ports.Lease, source: api.Source, notes: Notes, target: datetime

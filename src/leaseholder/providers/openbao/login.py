@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import openbao
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import accounts, answers, client, login
+from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank, Request
 from leaseholder.providers.openbao import api, refusals
 from leaseholder.secrecy import Hidden
@@ -33,17 +34,13 @@ class LoginMethod(login.Method):
         self,
         auth: openbao.OpenBaoAuth,
         connection: client.Client,
-        credentialing: ports.Credentialing,
-        clock: ports.Clock,
-        headers: Mapping[str, str],
+        context: Context,
         timeout: float,
+        headers: Mapping[str, str],
     ) -> None:
+        super().__init__(connection, context.credentialing, context.clock, timeout)
         self._auth = auth
-        self._connection = connection
-        self._credentialing = credentialing
-        self._now = clock.monotonic
         self._headers = headers
-        self._timeout = timeout
         self.ready_made = auth.token is not None
         self.new_each_time = auth.token is None and auth.app_role is None
 
@@ -92,9 +89,9 @@ class LoginMethod(login.Method):
 
     async def is_ended(self, answer: answers.Answer, token: Hidden) -> bool:
         """Whether it is the token, and not a right that it lacks."""
-        return answer.status == 403 and not await self.is_alive(token)
+        return answer.status == 403 and not await self._is_alive(token)
 
-    async def is_alive(self, token: Hidden) -> bool:
+    async def _is_alive(self, token: Hidden) -> bool:
         """Whether the server takes ``token`` at all."""
         answer = await self._send("look-at-login", api.LOOKUP_SELF, None, token)
         if answer.status not in (200, 403):

@@ -21,7 +21,6 @@ from leaseholder.providers.openbao import (
     own_clock,
     refusals,
 )
-from leaseholder.providers.openbao import login as logins
 from leaseholder.providers.openbao.notes import Notes
 from leaseholder.secrecy import Credentials, Hidden
 
@@ -44,14 +43,12 @@ class Minting:
         self,
         ask: calls.Calls,
         shared: login.Login,
-        method: logins.LoginMethod,
         learned: limits.Limits,
         clock: own_clock.OwnClock,
         revoke: Callable[[ports.Lease], Awaitable[ports.Revocation]],
     ) -> None:
         self._ask = ask
         self._login = shared
-        self._method = method
         self._limits = learned
         self._keeping = keeping.Keeping(ask, learned, clock.now)
         self._clock = clock
@@ -61,7 +58,7 @@ class Minting:
     @property
     def rights(self) -> tuple[api.Right, ...]:
         """What the login must be allowed, whatever is leased."""
-        if not self._method.ready_made:
+        if not self._login.is_ready_made:
             return (*api.LEASES, *api.ACCESSORS)
         return (*api.LEASES, *api.ACCESSORS[:2])  # its own token is never revoked
 
@@ -84,7 +81,7 @@ class Minting:
         except errors.ProviderError:
             await self._discard(token)
             raise
-        notes = Notes(shared=self._method.ready_made).of_token(seen)
+        notes = Notes(shared=self._login.is_ready_made).of_token(seen)
         self._prepared[attempt.attempt_id] = _Prepared(token, notes, attempt.deadline)
         return notes
 
@@ -132,14 +129,14 @@ class Minting:
             await self._discard(self._prepared.pop(name).token)
 
     async def _discard(self, token: Hidden) -> None:
-        if not self._method.ready_made:
+        if not self._login.is_ready_made:
             await self._ask.discard(token)
 
     # ------------------------------------------------------------------ the read, and after it
 
     async def _read(self, attempt: ports.Attempt, source: api.Source, token: Hidden) -> api.Leased:
         answer = await self._ask.mint(attempt, source, token)
-        if answer.status == 403 and not await self._method.is_alive(token):
+        if await self._login.is_ended(answer, token):
             sentence = "the login for this lease has ended already; the next try makes another"
             raise errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
         if answer.status not in (200, 201, 202):

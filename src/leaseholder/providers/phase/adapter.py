@@ -18,8 +18,8 @@ from leaseholder import errors, ports, server_clock
 from leaseholder.api import durations
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import settings
-from leaseholder.providers.kit import answers, login, requests
-from leaseholder.providers.kit.context import Context
+from leaseholder.providers.kit import answers, requests
+from leaseholder.providers.kit.context import Adapter, Context
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import (
     afterwards,
@@ -27,18 +27,18 @@ from leaseholder.providers.phase import (
     apps,
     histories,
     leases,
+    login,
     owners,
     refusals,
     renewals,
     sources,
 )
-from leaseholder.providers.phase import login as logins
 
 _ALWAYS: Final = ("Inspect",)
 _HOLDERS: Final = ("Extend", "Inspect", "Revoke")
 
 
-class Phase:
+class Phase(Adapter):
     """One account at one Phase server; see ``ports.Provider``."""
 
     def __init__(
@@ -49,12 +49,14 @@ class Phase:
         spec, clock = context.access.spec.phase, context.clock
         if spec is None:
             raise errors.Invalid(Reason.PROVIDER_MISMATCH, "the provider is no Phase server")
+        timeout = settings.read_timeout_seconds
+        super().__init__(
+            context,
+            lambda sent_by: login.LoginMethod(spec.auth, sent_by, context, timeout),
+            refusals.is_up,
+        )
         self._settings = settings
         self._exclusive = spec.exclusive
-        self._http = context.connect(refusals.is_up)
-        method = logins.LoginMethod(spec.auth, context.credentialing, clock)
-        self._login = login.Login(method, self._http, clock, context.accounts)
-        timeout = settings.read_timeout_seconds
         self._sources = sources.Sources(self._login.send, clock, timeout)
         self._owners = owners.Owners(self._login, context.base_url, clock, timeout)
         self._histories = histories.Histories(
@@ -68,15 +70,6 @@ class Phase:
         self._minting: weakref.WeakValueDictionary[str, asyncio.Lock] = (
             weakref.WeakValueDictionary()
         )
-
-    def now(self) -> datetime:
-        """The provider's clock: its last ``Date``, carried on by a clock that never jumps."""
-        return self._http.clock.now()
-
-    @property
-    def has_time(self) -> bool:
-        """Whether an answer told the time."""
-        return self._http.clock.heard
 
     async def check(self) -> ports.Health:
         """Look whether the provider answers and takes the token."""
@@ -247,15 +240,14 @@ class Phase:
         )
 
     async def aclose(self) -> None:
-        """Close connections."""
+        """Stop what goes on by itself, and close connections."""
         await self._afterwards.aclose()
         await self._histories.aclose()
-        await self._login.aclose()
-        await self._http.aclose()
+        await super().aclose()
 
     @property
     def _is_personal(self) -> bool:
-        return logins.is_personal(self._login.held)
+        return login.is_personal(self._login.held)
 
     async def _left_behind(self, attempt: ports.Attempt) -> bool:
         """Whether a lease may be there that the server says it couldn't make.

@@ -9,10 +9,11 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.api.phase import PhaseAuth
-from leaseholder.providers.kit import accounts, answers, login
+from leaseholder.providers.kit import accounts, answers, client, login
+from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import refusals
 from leaseholder.secrecy import Hidden
@@ -38,11 +39,10 @@ class LoginMethod(login.Method):
     ready_made = True
 
     def __init__(
-        self, auth: PhaseAuth, credentialing: ports.Credentialing, clock: ports.Clock
+        self, auth: PhaseAuth, connection: client.Client, context: Context, timeout: float
     ) -> None:
+        super().__init__(connection, context.credentialing, context.clock, timeout)
         self._ref = auth.token_secret_ref
-        self._credentialing = credentialing
-        self._now = clock.monotonic
 
     async def proof(self) -> login.Proof:
         """Read the token from its Secret."""
