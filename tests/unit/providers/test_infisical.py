@@ -11,7 +11,7 @@ import pytest
 from leaseholder import errors, ports
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.infisical import sources
+from leaseholder.providers.kit import cache
 from leaseholder.providers.settings import InfisicalSettings
 from tests.unit.providers import support
 from tests.unit.providers.support import NOW
@@ -420,7 +420,7 @@ async def test_a_name_that_is_no_slug_never_gets_into_a_url(name: str) -> None:
 
 
 async def test_what_is_remembered_of_sources_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "_REMEMBERED", 2)
+    monkeypatch.setattr(cache, "MOST", 2)
     bench = support.bench()
     for number in range(5):
         name = f"db-{number}"
@@ -429,7 +429,7 @@ async def test_what_is_remembered_of_sources_is_bounded(monkeypatch: pytest.Monk
         wanted = support.attempt(source=support.SOURCE | {"dynamicSecretName": name})
         await bench.adapter.prepare(wanted)
     known = bench.adapter._sources
-    sizes = [len(known._looks), len(known._locks), len(known._seen)]
+    sizes = [len(known._looks), len(known._looks._locks), len(known._seen)]
     assert max(sizes) <= 2
 
 

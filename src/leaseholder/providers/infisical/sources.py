@@ -5,11 +5,12 @@ credential's settings), so a refusal is remembered and the mint goes on without.
 one source ask at once: they share one look, whose outcome holds for some seconds.
 """
 
-import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+from cachetools import LRUCache
 
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
@@ -20,12 +21,11 @@ from leaseholder.providers.infisical import (
     projects,
     refusals,
 )
-from leaseholder.providers.kit import answers, requests
+from leaseholder.providers.kit import answers, cache, requests
 from leaseholder.providers.kit.requests import Rank
 
 _KEEP_SECONDS: Final = 2.0
 _KEEP_FORBIDDEN_SECONDS: Final = 300.0
-_REMEMBERED: Final = 4096
 _LONGEST_TYPE: Final = 64
 """Characters of a ``credentialType``: what is remembered may come from a hostile server."""
 _DELETING: Final = "Revocation in process"
@@ -33,9 +33,10 @@ _DELETING: Final = "Revocation in process"
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What one look showed; ``until`` on the clock that never jumps."""
+    """What one look showed."""
 
-    until: float
+    holds: float = _KEEP_SECONDS
+    """Seconds for which it is believed."""
     deleting: bool = False
     maximum: int | None = None
     """The longest ttl in seconds, where it is known."""
@@ -61,11 +62,9 @@ class Sources:
 
     def __init__(self, known: projects.Projects, clock: ports.Clock, timeout: float) -> None:
         self._projects = known
-        self._now = clock.monotonic
         self._timeout = timeout
-        self._looks: dict[str, _Look] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._seen: dict[str, _Seen] = {}
+        self._looks: cache.Looks[_Look] = cache.Looks(clock.monotonic, lambda look: look.holds)
+        self._seen: LRUCache[str, _Seen] = LRUCache(cache.MOST)
 
     async def check(self, source: Mapping[str, Any], ttl_seconds: int | None) -> None:
         """Refuse what can't be minted.
@@ -73,7 +72,7 @@ class Sources:
         Raises:
             Invalid: it isn't there, is being deleted, or ``ttl_seconds`` is above its maximum.
         """
-        look = await self._look(source)
+        look = await self._looks.get(key(source), lambda: self._ask(source))
         if look.error is not None:
             raise answers.again(look.error)
         if look.deleting:
@@ -105,41 +104,28 @@ class Sources:
         if told is None or len(told) > _LONGEST_TYPE:  # answers to an issue say none
             told = self.credential_type(source)
         shared, maximum = kinds.is_shared(secret.type, told), leases.maximum(secret)
-        _make_room(self._seen)
         self._seen[key(source)] = _Seen(shared, told, maximum)
 
     def _last(self, source: Mapping[str, Any]) -> _Seen:
         return self._seen.get(key(source), _NOTHING)
 
-    async def _look(self, source: Mapping[str, Any]) -> _Look:
-        where = key(source)
-        async with self._locks.setdefault(where, asyncio.Lock()):
-            look = self._looks.get(where)
-            if look is None or self._now() >= look.until:
-                look = await self._ask(source)
-                _make_room(self._looks)
-                self._looks[where] = look
-        if len(self._locks) > _REMEMBERED:
-            self._locks = {name: lock for name, lock in self._locks.items() if lock.locked()}
-        return look
-
     async def _ask(self, source: Mapping[str, Any]) -> _Look:
         answer = await self._projects.ask(source, lambda slug: self._request(slug, source))
-        soon = self._now() + _KEEP_SECONDS
         if answer.status == 200:
             found = answer.parse(api.SecretAnswer)
             if found is None:
-                return _Look(soon)
+                return _Look()
             self.note(source, found.dynamic_secret)
             # Not the whole of it: it may hold what the server puts in, and credentials.
             secret = found.dynamic_secret
-            return _Look(soon, secret.status == _DELETING, leases.maximum(secret))
+            deleting = secret.status == _DELETING
+            return _Look(deleting=deleting, maximum=leases.maximum(secret))
         if answer.status == 403:
-            return _Look(self._now() + _KEEP_FORBIDDEN_SECONDS)
+            return _Look(holds=_KEEP_FORBIDDEN_SECONDS)
         error = refusals.refusal(answer, source, effect=False)
         if not isinstance(error, errors.Invalid):
             raise error
-        return _Look(soon, error=error)
+        return _Look(error=error)
 
     def _request(self, slug: str, source: Mapping[str, Any]) -> requests.Request:
         return requests.Request(
@@ -163,8 +149,3 @@ def key(source: Mapping[str, Any]) -> str:
             api.name(source),
         ]
     )
-
-
-def _make_room(known: dict[str, Any]) -> None:
-    while len(known) >= _REMEMBERED:
-        del known[next(iter(known))]

@@ -5,30 +5,19 @@ What a name meant holds for some seconds, so that leases of one source that come
 look; a refusal isn't kept.
 """
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.kit import answers, requests
+from leaseholder.providers.kit import answers, cache, requests
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import api, refusals
 
 _KEEP_SECONDS: Final = 2.0
-_REMEMBERED: Final = 4096
 
 Send = Callable[[requests.Request], Awaitable[answers.Answer]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What one look showed; ``until`` on the clock that never jumps."""
-
-    until: float
-    secret: api.DynamicSecret
 
 
 class Sources:
@@ -36,10 +25,10 @@ class Sources:
 
     def __init__(self, send: Send, clock: ports.Clock, timeout: float) -> None:
         self._send = send
-        self._now = clock.monotonic
         self._timeout = timeout
-        self._looks: dict[str, _Look] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._looks: cache.Looks[api.DynamicSecret] = cache.Looks(
+            clock.monotonic, lambda _: _KEEP_SECONDS
+        )
 
     async def find(self, source: Mapping[str, Any]) -> api.DynamicSecret:
         """The dynamic secret that ``source`` means.
@@ -48,21 +37,11 @@ class Sources:
             Invalid: there is none, or more than one.
         """
         where = json.dumps([source.get(part) for part in ("appId", "env", "path", "name", "id")])
-        async with self._locks.setdefault(where, asyncio.Lock()):
-            look = self._looks.get(where)
-            if look is None or self._now() >= look.until:
-                self._looks.pop(where, None)
-                secret = await self._ask(source)
-                while len(self._looks) >= _REMEMBERED:
-                    del self._looks[next(iter(self._looks))]
-                look = self._looks[where] = _Look(self._now() + _KEEP_SECONDS, secret)
-        if len(self._locks) > _REMEMBERED:
-            self._locks = {name: lock for name, lock in self._locks.items() if lock.locked()}
-        return look.secret
+        return await self._looks.get(where, lambda: self._ask(source))
 
     def forget(self, secret_id: str) -> None:
         """Take note that the server doesn't know a dynamic secret any more."""
-        self._looks = {k: look for k, look in self._looks.items() if look.secret.id != secret_id}
+        self._looks.forget(lambda secret: secret.id == secret_id)
 
     async def _ask(self, source: Mapping[str, Any]) -> api.DynamicSecret:
         request = requests.Request(
