@@ -1,13 +1,14 @@
 """The adapter for a provider's spec, and the address that its leases are recorded under.
 
-A provider is registered here: its address in one spelling, and how its adapter is built.
+In comes a provider object's spec, as the controller resolved it; out comes its adapter, made of
+its own package and of what all share in this process: memory, turns to read, logins. An adapter
+says in its ``Registration`` how it is built and how people write its url.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
 from leaseholder import errors, ports
 from leaseholder.api import provider
@@ -15,13 +16,12 @@ from leaseholder.api.conditions import Reason
 from leaseholder.providers import infisical, openbao, phase
 from leaseholder.providers import settings as known
 from leaseholder.providers.kit import accounts, client, memory
-from leaseholder.providers.kit.context import Context
+from leaseholder.providers.kit.context import Context, Registration
 from leaseholder.providers.kit.network import bounds, dialing
-from leaseholder.providers.kit.network.hosts import ANY_NAME, Hosts, is_callable, unusable
+from leaseholder.providers.kit.network.hosts import ANY_NAME, Hosts, spelled, unusable
 
-_PORTS: Final = {"http": 80, "https": 443}
-_TAILS: Final = {"infisical": ("/api",), "phase": ("/v1",), "openbao": ("/v1",)}
-"""How people end a server's url; it makes no other server of it."""
+ADAPTERS: Final = (infisical.ADAPTER, phase.ADAPTER, openbao.ADAPTER)
+"""Each provider that we know; a new one is registered by being named here."""
 
 
 class Meter(Protocol):
@@ -55,6 +55,8 @@ class Registry:
     """Where providers may be."""
     api_server: dialing.Endpoint | None = None
     """Where they can't be, whatever ``hosts`` says."""
+    adapters: Sequence[Registration] = ADAPTERS
+    """The providers that are known."""
     _accounts: accounts.Accounts = field(init=False)
     _gate: bounds.Turnstile = field(init=False, default_factory=bounds.Turnstile)
     _room: memory.Room = field(init=False, default_factory=lambda: memory.Room(memory.TOGETHER))
@@ -69,7 +71,8 @@ class Registry:
             Invalid: the spec names no provider that we know, or its url can't be used or isn't
                 allowed.
         """
-        base_url = address(access.spec)
+        found = _registered(access.spec, self.adapters)
+        base_url = address(access.spec, self.adapters)
         self.hosts.check(base_url)
         meter, of = self.meter, access.of
         name = of.kind, of.namespace, of.name
@@ -87,17 +90,10 @@ class Registry:
             room=self._room,
             accounts=self._accounts,
         )
-        match provider.type_of(access.spec):
-            case "infisical":
-                return infisical.Infisical(context, self.settings.infisical)
-            case "phase":
-                return phase.Phase(context, self.settings.phase)
-            case "openbao":
-                return openbao.OpenBao(context, self.settings.openbao)
-        raise _unknown()
+        return found.build(context, getattr(self.settings, found.name))
 
 
-def address(spec: provider.ProviderSpec) -> str:
+def address(spec: provider.ProviderSpec, adapters: Sequence[Registration] = ADAPTERS) -> str:
     """Base URL in one spelling: ``https://host``, without trailing slash or what the API adds.
 
     A Phase server's says where its API begins, which its host tells: ``…/service/public``.
@@ -105,39 +101,19 @@ def address(spec: provider.ProviderSpec) -> str:
     Raises:
         Invalid: there is no url, or none that can be used.
     """
-    server = provider.server_of(spec)
-    if server is None:
-        raise _unknown()
-    found = _normal(server.url, _TAILS[provider.type_of(spec) or ""])
-    if found is None:
+    found = _registered(spec, adapters)
+    url = spelled(getattr(spec, found.name).url, found.tails)
+    if url is None:
         raise unusable()
-    return phase.root(found) if spec.phase is not None else found
+    return found.root(url)
+
+
+def _registered(spec: provider.ProviderSpec, adapters: Sequence[Registration]) -> Registration:
+    for one in adapters:
+        if getattr(spec, one.name, None) is not None:
+            return one
+    raise errors.Invalid(Reason.PROVIDER_MISMATCH, "the provider isn't of a kind known here")
 
 
 def _unobserved(*_: object) -> None:
     """Count nothing."""
-
-
-def _unknown() -> errors.Invalid:
-    return errors.Invalid(Reason.PROVIDER_MISMATCH, "the provider isn't of a kind known here")
-
-
-def _normal(url: str, tails: tuple[str, ...]) -> str | None:
-    text = url.strip()
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return None
-    strange = "@" in parts.netloc or parts.query or parts.fragment or "\\" in text
-    if strange or " " in text or not text.isascii() or not text.isprintable():
-        return None
-    if parts.scheme not in _PORTS or port == 0 or not host or not is_callable(host):
-        return None
-    shown = f"[{host}]" if ":" in host else host
-    if port is not None and port != _PORTS[parts.scheme]:
-        shown = f"{shown}:{port}"
-    path = parts.path.rstrip("/")
-    for tail in tails:
-        path = path.removesuffix(tail).rstrip("/")
-    return f"{parts.scheme}://{shown}{path}"

@@ -111,6 +111,12 @@ def test_a_spec_makes_an_adapter_of_its_kind(spec_of: dict[str, Any], kind: type
     assert isinstance(build(provider.ProviderSpec.model_validate(spec_of)), kind)
 
 
+def test_each_kind_of_provider_that_a_spec_can_name_has_its_adapter_and_settings() -> None:
+    names = [one.name for one in registry.ADAPTERS]
+    assert sorted(names) == sorted(provider.TYPES)
+    assert set(names) <= set(ProviderSettings.model_fields)
+
+
 def test_an_adapter_is_not_built_from_another_providers_spec() -> None:
     context = Context(
         access=ports.Access(spec=provider.ProviderSpec(), of=support.PROVIDER),

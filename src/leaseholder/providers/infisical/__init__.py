@@ -8,5 +8,8 @@ in its words.
 """
 
 from leaseholder.providers.infisical.adapter import Infisical
+from leaseholder.providers.kit.context import Registration
 
-__all__ = ["Infisical"]
+__all__ = ["ADAPTER", "Infisical"]
+
+ADAPTER = Registration(name="infisical", build=Infisical, tails=("/api",))

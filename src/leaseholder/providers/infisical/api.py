@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
-from pydantic.alias_generators import to_camel
+from pydantic import Field, JsonValue
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
@@ -74,19 +73,7 @@ def _slug(text: str, what: str) -> str:
     return text
 
 
-class Wire(BaseModel):
-    """Base of all answers: frozen, tolerant, silent about its input when it doesn't fit."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        validate_by_name=True,
-        extra="ignore",
-        frozen=True,
-        hide_input_in_errors=True,
-    )
-
-
-class Login(Wire):
+class Login(answers.Wire):
     """Answer of every login."""
 
     access_token: Annotated[str, Field(pattern=r"^[\x21-\x7e]+$", repr=False)]
@@ -94,7 +81,7 @@ class Login(Wire):
     """Configured life in seconds; 0: none configured, the token's own ``exp`` counts."""
 
 
-class DynamicSecret(Wire):
+class DynamicSecret(answers.Wire):
     """A dynamic secret; ``inputs`` are there only for those who may read the root credential."""
 
     name: str = ""
@@ -111,7 +98,7 @@ class DynamicSecret(Wire):
         return value if isinstance(value, str) else None
 
 
-class Lease(Wire):
+class Lease(answers.Wire):
     """A lease. ``status`` is null or ``Failed to delete``."""
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
@@ -122,13 +109,13 @@ class Lease(Wire):
     dynamic_secret: DynamicSecret | None = None
 
 
-class SecretAnswer(Wire):
+class SecretAnswer(answers.Wire):
     """GET of a dynamic secret."""
 
     dynamic_secret: DynamicSecret
 
 
-class CreateAnswer(Wire):
+class CreateAnswer(answers.Wire):
     """POST of a lease: the only answer that carries the credentials."""
 
     lease: Lease
@@ -136,19 +123,19 @@ class CreateAnswer(Wire):
     data: Annotated[dict[str, JsonValue], Field(repr=False, min_length=1)]
 
 
-class LeaseAnswer(Wire):
+class LeaseAnswer(answers.Wire):
     """GET, renewal or DELETE of a lease."""
 
     lease: Lease
 
 
-class Project(Wire):
+class Project(answers.Wire):
     """A project."""
 
     slug: Annotated[str, Field(min_length=1)]
 
 
-class ProjectAnswer(Wire):
+class ProjectAnswer(answers.Wire):
     """GET of a project: newer servers call it so, older ones workspace."""
 
     project: Project | None = None
@@ -161,13 +148,13 @@ class ProjectAnswer(Wire):
         return found.slug if found else None
 
 
-class Status(Wire):
+class Status(answers.Wire):
     """GET /api/status; many servers don't state their version."""
 
     version: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9.+_-]{1,64}$")] = None
 
 
-class ErrorBody(Wire):
+class ErrorBody(answers.Wire):
     """Body of every answer that isn't 2xx; ``message`` is an array of issues for 422."""
 
     req_id: str | None = None

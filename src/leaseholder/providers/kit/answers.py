@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import pydantic
 from pydantic import AfterValidator, AwareDatetime, JsonValue
+from pydantic.alias_generators import to_camel
 
 from leaseholder import errors
 from leaseholder.api import base, durations
@@ -42,6 +43,18 @@ Length = Annotated[timedelta, AfterValidator(_within_a_century)]
 """A length of time."""
 Seconds = Annotated[int, AfterValidator(_seconds_within_a_century)]
 """A length of time in whole seconds."""
+
+
+class Wire(pydantic.BaseModel):
+    """Base of what an API in camelCase says: tolerant, and silent about input that doesn't fit."""
+
+    model_config = pydantic.ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

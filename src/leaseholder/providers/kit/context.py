@@ -8,6 +8,7 @@ An adapter is an ``Adapter`` with the port's other methods (``ports.Provider``):
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import httpx2
 
@@ -69,6 +70,20 @@ class Context:
         )
         self.connected(made.reading)
         return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """What the registry has to know of a provider."""
+
+    name: str
+    """Its field in a provider's spec, and in the settings."""
+    build: Callable[[Context, Any], ports.Provider]
+    """Makes its adapter, by its settings."""
+    tails: tuple[str, ...] = ()
+    """How people end a server's url, though it makes no other server of it."""
+    root: Callable[[str], str] = str
+    """Where the API begins at an address."""
 
 
 class Adapter:

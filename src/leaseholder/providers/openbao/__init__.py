@@ -8,6 +8,9 @@ which rights they take and what answers look like; ``refusals`` what those other
 proxy's.
 """
 
+from leaseholder.providers.kit.context import Registration
 from leaseholder.providers.openbao.adapter import OpenBao
 
-__all__ = ["OpenBao"]
+__all__ = ["ADAPTER", "OpenBao"]
+
+ADAPTER = Registration(name="openbao", build=OpenBao, tails=("/v1",))

@@ -6,7 +6,10 @@
 known, ``renewals`` how much is added, ``sources`` which dynamic secret a name means.
 """
 
+from leaseholder.providers.kit.context import Registration
+from leaseholder.providers.phase import api
 from leaseholder.providers.phase.adapter import Phase
-from leaseholder.providers.phase.api import root
 
-__all__ = ["Phase", "root"]
+__all__ = ["ADAPTER", "Phase"]
+
+ADAPTER = Registration(name="phase", build=Phase, tails=("/v1",), root=api.root)

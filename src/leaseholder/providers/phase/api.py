@@ -11,7 +11,6 @@ from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, RootModel
-from pydantic.alias_generators import to_camel
 
 from leaseholder.providers.kit import answers
 
@@ -68,35 +67,22 @@ def _length(written: Any) -> Any:
 
 Length = Annotated[answers.Length, BeforeValidator(_length)]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
-_SILENT: Final = ConfigDict(
-    alias_generator=to_camel,
-    validate_by_name=True,
-    extra="ignore",
-    frozen=True,
-    hide_input_in_errors=True,
-)
 
 
-class Wire(BaseModel):
-    """Base of all answers: frozen, tolerant, silent about its input when it doesn't fit."""
-
-    model_config = _SILENT
-
-
-class Account(Wire):
+class Account(answers.Wire):
     """Who owns a lease."""
 
     id: Id
 
 
-class Owner(Wire):
+class Owner(answers.Wire):
     """The owner of a lease: ``service_account`` or ``organisation_member``."""
 
     type: str
     data: Account
 
 
-class Lease(Wire):
+class Lease(answers.Wire):
     """A lease as every answer shows it, without credentials."""
 
     id: Id
@@ -108,7 +94,7 @@ class Lease(Wire):
     revoked_at: answers.Moment | None = None
 
 
-class Credential(Wire):
+class Credential(answers.Wire):
     """One value of a lease, under the name that the administrator chose."""
 
     key: Annotated[str, Field(min_length=1)]
@@ -121,20 +107,20 @@ class FreshLease(Lease):
     credentials: Annotated[tuple[Credential, ...], FailFast(), Field(repr=False, min_length=1)]
 
 
-class Leased(Wire):
+class Leased(answers.Wire):
     """A dynamic secret with the lease that was just made on it."""
 
     id: Id
     lease: FreshLease
 
 
-class Key(Wire):
+class Key(answers.Wire):
     """One entry of a key map."""
 
     key_name: str
 
 
-class DynamicSecret(Wire):
+class DynamicSecret(answers.Wire):
     """A dynamic secret."""
 
     id: Id
@@ -155,7 +141,7 @@ class SecretsAnswer(RootModel[Annotated[tuple[DynamicSecret, ...], FailFast()]])
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
 
-class Message(Wire):
+class Message(answers.Wire):
     """Answer of a renewal or a revocation: prose."""
 
     message: str
@@ -172,7 +158,7 @@ class Whoami(BaseModel):
     """Of a member."""
 
 
-class ErrorBody(Wire):
+class ErrorBody(answers.Wire):
     """Body of every answer that isn't 2xx; matched, never passed on."""
 
     error: str

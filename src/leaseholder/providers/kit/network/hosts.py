@@ -35,6 +35,7 @@ _METADATA: Final = frozenset(
     )
 )
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_PORTS: Final = {"http": 80, "https": 443}
 _LABEL: Final = r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
 _NAME: Final = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
 _NUMERIC: Final = re.compile(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)")
@@ -122,6 +123,33 @@ class Hosts:
 
 ANY_NAME: Final = Hosts()
 """The list of an administrator who wrote none: every name, over https."""
+
+
+def spelled(url: str, tails: tuple[str, ...] = ()) -> str | None:
+    """A base URL in one spelling, without what ends it; None where nothing can be asked there.
+
+    Args:
+        url: as somebody wrote it.
+        tails: how people end it, though it makes no other server of it: ``/v1``.
+    """
+    text = url.strip()
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    strange = "@" in parts.netloc or parts.query or parts.fragment or "\\" in text
+    if strange or " " in text or not text.isascii() or not text.isprintable():
+        return None
+    if parts.scheme not in _PORTS or port == 0 or not host or not is_callable(host):
+        return None
+    shown = f"[{host}]" if ":" in host else host
+    if port is not None and port != _PORTS[parts.scheme]:
+        shown = f"{shown}:{port}"
+    path = parts.path.rstrip("/")
+    for tail in tails:
+        path = path.removesuffix(tail).rstrip("/")
+    return f"{parts.scheme}://{shown}{path}"
 
 
 def is_callable(host: str) -> bool:
