@@ -144,3 +144,47 @@ def test_nothing_of_an_answer_gets_into_the_sentence(
         answers.Answer(status=status, content=json.dumps(body).encode()), words=words
     )
     assert CANARY not in f"{found.sentence} {found!r}"
+
+
+class Row(answers.Wire):
+    id: str
+
+
+def listing(rows: object, status: int = 200) -> answers.Answer:
+    return answers.Answer(status=status, content=json.dumps({"rows": rows}).encode())
+
+
+async def listed(rows: object, status: int = 200) -> list[str]:
+    found = await LADDER.listed(
+        listing(rows, status), Row, under="rows", wanted=lambda row: row.get("ours") is True
+    )
+    return [one.id for one in found]
+
+
+async def test_of_a_list_only_the_rows_that_are_wanted_are_read() -> None:
+    ours = {"id": "a", "ours": True}
+    assert await listed([ours, {"id": 5}, {"id": "b", "ours": False}]) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "none",
+        [[]],
+        [{"id": CANARY, "ours": True}] * (answers.MOST_WANTED + 1),
+        [{"id": [CANARY], "ours": True}],
+    ],
+)
+async def test_a_list_that_makes_no_sense_is_told_without_its_words(rows: object) -> None:
+    with pytest.raises(errors.Unavailable) as caught:
+        await listed(rows)
+    assert caught.value.reason is Reason.BAD_ANSWER
+    assert caught.value.__context__ is None
+    assert CANARY not in repr(caught.value)
+
+
+async def test_a_refusal_of_a_list_is_that_refusal() -> None:
+    with pytest.raises(errors.Denied):
+        await LADDER.listed(
+            answer(403, "lease"), Row, wanted=lambda _: True, words={"what": "rows"}
+        )

@@ -182,11 +182,13 @@ class Infisical(Adapter):
                 "recover", api.leases_of(source), slug, source, rank=Rank.OWED, lists=True
             ),
         )
-        if answer.status != 200:
-            raise refusals.refusal(answer, source, effect=False)
-        tagged = await leases.tagged(answer, attempt)
-        if tagged is None:
-            raise refusals.ERRORS.bad(answer, sent=False)
+        tagged = await refusals.ERRORS.listed(
+            answer,
+            api.Lease,
+            under="leases",
+            wanted=lambda row: leases.carries(row, attempt),
+            words=refusals.words(answer, source),
+        )
         return tuple(
             leases.seen(found, None, source=source, handle={"recoverable": True})
             for found in tagged

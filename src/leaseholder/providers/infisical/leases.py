@@ -1,21 +1,17 @@
 """Infisical's leases made ours: moments cut to the second, notes for the record, the tag."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
-
-import pydantic
 
 from leaseholder import ports
 from leaseholder.api import base
 from leaseholder.providers.infisical import api, kinds, ttl
-from leaseholder.providers.kit import answers, documents
+from leaseholder.providers.kit import answers
 from leaseholder.secrecy import Credentials
 
 FAILED_TO_DELETE: Final = "Failed to delete"
 TAG: Final = "leaseholder"
-_MOST: Final = 16
-"""Leases that one attempt can have left: far more than a client that asks once."""
 _UNBOUNDED: Final = 100 * 366 * 86_400
 """A maximum of more than a century is none."""
 
@@ -25,21 +21,9 @@ def tag(attempt: ports.Attempt) -> dict[str, str]:
     return {"installation": attempt.installation, "attempt": attempt.attempt_id}
 
 
-async def tagged(answer: answers.Answer, attempt: ports.Attempt) -> Sequence[api.Lease] | None:
-    """The leases of a list that are that attempt's; None where the list makes no sense."""
-    found = []
-    try:
-        async for row in answer.rows(under="leases"):
-            if _carries(row.get("config"), attempt):
-                found.append(api.Lease.model_validate(row))
-            if len(found) > _MOST:
-                return None
-    except (documents.Malformed, pydantic.ValidationError):
-        return None
-    return found
-
-
-def _carries(config: object, attempt: ports.Attempt) -> bool:
+def carries(row: Mapping[str, Any], attempt: ports.Attempt) -> bool:
+    """Whether a row of a list of leases has that attempt's mark."""
+    config = row.get("config")
     return isinstance(config, dict) and config.get(TAG) == tag(attempt)
 
 

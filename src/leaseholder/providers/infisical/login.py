@@ -15,7 +15,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.providers.infisical import api, refusals
 from leaseholder.providers.kit import accounts, answers, client, login
 from leaseholder.providers.kit.context import Context
-from leaseholder.providers.kit.requests import Rank, Request
+from leaseholder.providers.kit.requests import Rank
 from leaseholder.secrecy import Hidden
 
 _SHARE: Final = 0.75
@@ -63,17 +63,7 @@ class LoginMethod(login.Method):
             return accounts.Held.made(
                 proof.credentials, self._now(), accounts.ENDLESS, login.REREAD_SECONDS
             )
-        request = Request(
-            operation="login",
-            method="POST",
-            path=proof.path,
-            body=proof.body,
-            category="write",
-            timeout=self._timeout,
-            rank=rank,
-        )
-        answer = await self._connection.send(request)
-        made = refusals.LOGIN_ERRORS.parsed(answer, api.Login)
+        made = refusals.LOGIN_ERRORS.parsed(await self.post(proof, rank), api.Login)
         life = _life(made, self._connection.clock.now().timestamp())
         return accounts.Held.made(Hidden(made.access_token), self._now(), life, _SHARE * life)
 

@@ -25,6 +25,8 @@ from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import documents, memory
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
+MOST_WANTED: Final = 16
+"""Leases that one attempt can have left: far more than a client that asks once."""
 CENTURY: Final = timedelta(days=36_525)
 
 
@@ -249,6 +251,56 @@ class Refusals:
         if found is None:
             raise self.bad(answer, sent=effect)
         return found
+
+    async def listed(
+        self,
+        answer: Answer,
+        model: type[Model],
+        *,
+        under: str | None = None,
+        wanted: Callable[[Mapping[str, Any]], bool],
+        words: Mapping[str, object] | None = None,
+    ) -> list[Model]:
+        """The rows of a list that are wanted, which ``Request.lists`` asked for.
+
+        Args:
+            answer: what came back.
+            model: what a row says.
+            under: the list's name in an object around it.
+            wanted: told each row as it is; others aren't looked at closely.
+            words: what sentences of the table name.
+
+        Raises:
+            ProviderError: it is no 200, no such list, or more than ``MOST_WANTED`` are wanted.
+        """
+        if answer.status != 200:
+            raise self.error(answer, words=words)
+        found: list[Model] = []
+        is_sound = False
+        try:
+            async for row in answer.rows(under=under):
+                if wanted(row):
+                    found.append(model.model_validate(row))
+                if len(found) > MOST_WANTED:
+                    break
+            else:
+                is_sound = True
+        except (documents.Malformed, pydantic.ValidationError):
+            pass  # what they say quotes the answer, so nothing is raised from here
+        if not is_sound:
+            raise self.bad(answer, sent=False)
+        return found
+
+
+def text_in(name: str) -> Callable[[Answer], str | None]:
+    """Reads a refusal's text, in lower case, where a provider puts it under one name."""
+    body = pydantic.create_model("ErrorBody", __base__=Wire, **{name: (str, ...)})  # type: ignore[call-overload]
+
+    def read(answer: Answer) -> str | None:
+        found = answer.parse(body)
+        return str(getattr(found, name)).lower() if found is not None else None
+
+    return read
 
 
 def too_long(

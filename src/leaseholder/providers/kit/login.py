@@ -95,6 +95,19 @@ class Method(abc.ABC):
             Unavailable, Throttled: no usable answer.
         """
 
+    async def post(self, proof: Proof, rank: Rank) -> answers.Answer:
+        """The answer to a proof that is sent as most providers want it: a POST without a token."""
+        request = Request(
+            operation="login",
+            method="POST",
+            path=proof.path,
+            body=proof.body,
+            category="write",
+            timeout=self._timeout,
+            rank=rank,
+        )
+        return await self._connection.send(request)
+
     async def renewed(self, held: Held) -> Held | None:
         """The token with a longer life; None where a new one is needed."""
         return None

@@ -156,9 +156,3 @@ class Whoami(BaseModel):
     """Of a service account."""
     user_id: Id | None = None
     """Of a member."""
-
-
-class ErrorBody(answers.Wire):
-    """Body of every answer that isn't 2xx; matched, never passed on."""
-
-    error: str

@@ -14,7 +14,6 @@ from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import answers
 from leaseholder.providers.kit.answers import Refusal, Refusals
-from leaseholder.providers.phase import api
 
 _NO_KEY: Final = "cannot access this environment"
 _OTHERS: Final = "leases for other accounts"
@@ -25,10 +24,8 @@ _FORBIDDEN: Final = (401, 403)
 _LEFT: Final = re.compile(r"maximum remaining renewal time: ([0-9]{1,12}) second")
 
 
-def text_of(answer: answers.Answer) -> str | None:
-    """The answer's error in lower case; None where it isn't one of Phase's."""
-    body = answer.parse(api.ErrorBody)
-    return body.error.lower() if body is not None else None
+text_of: Final = answers.text_in("error")
+"""An answer's error in lower case; None where it isn't one of Phase's."""
 
 
 def login_failed(answer: answers.Answer) -> bool:
