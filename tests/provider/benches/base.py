@@ -11,7 +11,7 @@ import enum
 import itertools
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
 
@@ -20,6 +20,7 @@ import pytest
 from leaseholder import errors, ports
 from leaseholder.api import provider, refs
 from leaseholder.providers import registry
+from leaseholder.providers.kit.context import Registration
 from leaseholder.providers.kit.network import hosts
 from leaseholder.providers.settings import ProviderSettings
 from leaseholder.secrecy import Hidden
@@ -99,6 +100,9 @@ def recorded(notes: Mapping[str, Any]) -> dict[str, Any]:
 class Adapters:
     """Builds adapters of one provider, as a process of its own each, and closes them."""
 
+    spec: ClassVar[type[provider.ProviderSpec]] = provider.ProviderSpec
+    registered: ClassVar[Sequence[Registration]] = registry.ADAPTERS
+
     def __init__(self, provider_type: str) -> None:
         self._type = provider_type
         self._stack = contextlib.AsyncExitStack()
@@ -112,8 +116,9 @@ class Adapters:
             clock=MachineClock(timedelta(seconds=ahead)),
             settings=settings,
             hosts=hosts.Hosts.parse("http://127.0.0.1"),
+            adapters=self.registered,
         )
-        spec = provider.ProviderSpec.model_validate({self._type: server})
+        spec = self.spec.model_validate({self._type: server})
         built = known.build(ports.Access(spec=spec, of=PROVIDER), self.values)
         self._stack.push_async_callback(built.aclose)
         return built
@@ -127,6 +132,7 @@ class Bench(abc.ABC):
 
     provider: ClassVar[str]
     """As in a provider's spec."""
+    builder: ClassVar[type[Adapters]] = Adapters
     lacks: ClassVar[Mapping[str, str]] = {}
     """Capabilities that the provider doesn't have, each with the reason."""
     routes: ClassVar[lines.Routes]
@@ -139,7 +145,7 @@ class Bench(abc.ABC):
 
     def __init__(self, line: lines.Line) -> None:
         self.line = line
-        self.adapters = Adapters(self.provider)
+        self.adapters = self.builder(self.provider)
         self.values = self.adapters.values
         self.values.bundle = line.bundle
         self._numbers = itertools.count(1)

@@ -1,0 +1,127 @@
+"""Keyhouse as a provider: keys are issued, extended, looked at and taken back by its API.
+
+A key is told once, so it is asked for once and carries a label by which it is found again.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from leaseholder import errors, ports
+from leaseholder.api import base
+from leaseholder.api.conditions import Reason
+from leaseholder.providers.kit.answers import Answer, values
+from leaseholder.providers.kit.context import Adapter, Context
+from leaseholder.providers.kit.requests import Method, Rank, Request
+from leaseholder.secrecy import Credentials
+from tests.provider.example.keyhouse import api, login
+
+
+class Keyhouse(Adapter):
+    """One login at one server; see ``ports.Provider``."""
+
+    def __init__(self, context: Context, settings: Any) -> None:
+        server = context.access.spec.keyhouse  # type: ignore[attr-defined] # of the test's spec
+        super().__init__(
+            context,
+            lambda sent_by: login.LoginMethod(server.name, server.password, sent_by, context),
+            api.is_up,
+        )
+        self._timeout = float(settings)
+
+    async def check(self) -> ports.Health:
+        answer = await self._ask("status", "GET", api.KEYS, params={"label": "-"}, rank=Rank.CHECK)
+        if answer.status != 200:
+            raise api.ERRORS.error(answer, words={"wanted": "list"})
+        can, skew = ("Extend", "Inspect", "Revoke", "Recover"), self._http.clock.skew
+        return ports.Health(server_version=None, clock_skew=skew, capabilities=can)
+
+    async def prepare(self, attempt: ports.Attempt) -> Mapping[str, Any]:
+        return {}
+
+    async def issue(self, attempt: ports.Attempt) -> ports.Issued:
+        source, label = attempt.source, _label(attempt)
+        body = {"class": source.get("keyClass"), "ttl": attempt.ttl_seconds, "label": label}
+        answer = await self._ask(
+            "issue", "POST", api.KEYS, body=body, rank=Rank.MINT, deadline=attempt.deadline
+        )
+        made = api.ERRORS.parsed(answer, api.MadeAnswer, effect=True, words=_words(source))
+        return ports.Issued(_lease(made.key, source), Credentials(values(made.secret)))
+
+    async def extend(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+        latest = lease.issued_at + timedelta(seconds=lease.handle["longest"])
+        if not self.capabilities(lease.handle).renewable:
+            sentence = "keys of this class can't be extended, only replaced"
+            raise errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
+        if lease.expires_at >= latest:
+            sentence = "the key is at the end of the longest life that Keyhouse gives it"
+            raise errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
+        if until <= lease.expires_at:
+            sentence = "the key lives longer than that: it is too soon"
+            raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, sentence, latest=latest)
+        body = {"until": base.render_moment(min(until, latest))}
+        path, expires = f"{api.KEYS}/{lease.id}/extend", lease.expires_at
+        answer = await self._ask("extend", "POST", path, body=body, expires=expires)
+        return self._seen(answer, lease, effect=True)
+
+    async def inspect(self, lease: ports.Lease) -> ports.Lease:
+        path, expires = f"{api.KEYS}/{lease.id}", lease.expires_at
+        return self._seen(await self._ask("inspect", "GET", path, expires=expires), lease)
+
+    async def revoke(self, lease: ports.Lease, *, force: bool = False) -> ports.Revocation:
+        answer = await self._ask("revoke", "DELETE", f"{api.KEYS}/{lease.id}", rank=Rank.OWED)
+        if api.ERRORS.about(answer) == api.BACKEND:
+            sentence = f"{api.ERRORS.stated(answer)}: the house's locks still take the key"
+            return ports.Revocation(False, Reason.FAILED_TO_DELETE, sentence)
+        if answer.status != 200:
+            raise api.ERRORS.error(answer, effect=True, words=_words(lease.source))
+        return ports.Revocation(done=True)
+
+    async def recover(self, attempt: ports.Attempt) -> Sequence[ports.Lease]:
+        label, words = _label(attempt), _words(attempt.source)
+        answer = await self._ask(
+            "recover", "GET", api.KEYS, params={"label": label}, rank=Rank.OWED, lists=True
+        )
+        found = await api.ERRORS.listed(
+            answer, api.Key, under="keys", wanted=lambda row: row.get("label") == label, words=words
+        )
+        return tuple(_lease(one, attempt.source) for one in found)
+
+    def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
+        renewable = handle.get("renewable", True) is True
+        return ports.Capabilities(
+            renewable=renewable, revocable=True, verifiable=True, recoverable=True, settle=30
+        )
+
+    def _seen(self, answer: Answer, lease: ports.Lease, effect: bool = False) -> ports.Lease:
+        words = _words(lease.source)
+        found = api.ERRORS.parsed(answer, api.KeyAnswer, effect=effect, words=words).key
+        if found.id != lease.id:
+            raise api.ERRORS.bad(answer, sent=effect)
+        return _lease(found, lease.source)
+
+    async def _ask(self, operation: str, method: Method, path: str, **more: Any) -> Answer:
+        effect, timeout = method != "GET", self._timeout
+        more |= {"category": "write" if effect else "read", "effect": effect, "timeout": timeout}
+        request = Request(operation=operation, method=method, path=path, **more)
+        return await self._login.send(request)
+
+
+def _words(source: Mapping[str, Any]) -> Mapping[str, object]:
+    return {"wanted": source.get("keyClass")}
+
+
+def _label(attempt: ports.Attempt) -> str:
+    return f"{attempt.installation} {attempt.attempt_id}"
+
+
+def _lease(found: api.Key, source: Mapping[str, Any]) -> ports.Lease:
+    issued_at = base.whole_second(found.made_at)
+    return ports.Lease(
+        id=found.id,
+        source=source,
+        issued_at=issued_at,
+        expires_at=base.whole_second(found.ends_at),
+        latest=issued_at + timedelta(seconds=found.longest),
+        handle={"longest": found.longest, "renewable": found.renewable},
+    )
