@@ -4,8 +4,7 @@
 ``login`` how one is let in, once for all leases and once more for each; ``api`` where requests go,
 which rights they take and what answers look like; ``refusals`` what those other than 2xx mean;
 ``notes`` what is kept of a lease and when it really ends; ``keeping`` how that end is moved;
-``limits`` what truncated answers taught; ``own_clock`` the server's time where ``Date`` is a
-proxy's.
+``learned`` what answers teach of maxima, and of the server's own time.
 """
 
 from leaseholder.providers.kit.context import Registration

@@ -21,10 +21,9 @@ from leaseholder.providers.openbao import (
     api,
     calls,
     keeping,
-    limits,
+    learned,
     login,
     minting,
-    own_clock,
     refusals,
 )
 from leaseholder.providers.openbao.notes import Notes
@@ -55,11 +54,11 @@ class OpenBao(Adapter):
         )
         super().__init__(context, method, refusals.is_up)
         self._settings = settings
-        own = own_clock.OwnClock(self.now)
+        own = learned.OwnClock(self.now)
         self._ask = calls.Calls(self._http, self._login, settings, headers, own)
-        learned = limits.Limits(clock.monotonic)
-        self._keeping = keeping.Keeping(self._ask, learned, own.now)
-        self._minting = minting.Minting(self._ask, self._login, learned, own, self.revoke)
+        limits = learned.Limits(clock.monotonic)
+        self._keeping = keeping.Keeping(self._ask, limits, own.now)
+        self._minting = minting.Minting(self._ask, self._login, limits, own, self.revoke)
 
     async def check(self) -> ports.Health:
         """Look whether the server serves, log in if need be, and whether rights are missing."""

@@ -15,7 +15,7 @@ from leaseholder import errors, ports
 from leaseholder.providers import settings
 from leaseholder.providers.kit import answers, client, login, requests
 from leaseholder.providers.kit.requests import Rank
-from leaseholder.providers.openbao import api, own_clock, refusals
+from leaseholder.providers.openbao import api, learned, refusals
 from leaseholder.secrecy import Hidden
 
 _STANDBYS_TOO: Final = {"standbyok": "true", "perfstandbyok": "true"}
@@ -30,7 +30,7 @@ class Calls:
         shared: login.Login,
         settings: settings.OpenBaoSettings,
         headers: Mapping[str, str],
-        clock: own_clock.OwnClock,
+        clock: learned.OwnClock,
     ) -> None:
         self._http = connection
         self._clock = clock

@@ -13,7 +13,7 @@ from typing import Final
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import answers
-from leaseholder.providers.openbao import api, calls, limits, refusals
+from leaseholder.providers.openbao import api, calls, learned, refusals
 from leaseholder.providers.openbao.notes import Notes
 from leaseholder.providers.openbao.refusals import Meaning
 
@@ -29,7 +29,9 @@ TOKENS: Final = ""
 class Keeping:
     """Moves the ends of leases and tokens."""
 
-    def __init__(self, ask: calls.Calls, known: limits.Limits, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, ask: calls.Calls, known: learned.Limits, now: Callable[[], datetime]
+    ) -> None:
         self._ask = ask
         self._limits = known
         self._now = now

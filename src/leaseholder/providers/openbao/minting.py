@@ -17,8 +17,7 @@ from leaseholder.providers.openbao import (
     api,
     calls,
     keeping,
-    limits,
-    own_clock,
+    learned,
     refusals,
 )
 from leaseholder.providers.openbao.notes import Notes
@@ -43,14 +42,14 @@ class Minting:
         self,
         ask: calls.Calls,
         shared: login.Login,
-        learned: limits.Limits,
-        clock: own_clock.OwnClock,
+        limits: learned.Limits,
+        clock: learned.OwnClock,
         revoke: Callable[[ports.Lease], Awaitable[ports.Revocation]],
     ) -> None:
         self._ask = ask
         self._login = shared
-        self._limits = learned
-        self._keeping = keeping.Keeping(ask, learned, clock.now)
+        self._limits = limits
+        self._keeping = keeping.Keeping(ask, limits, clock.now)
         self._clock = clock
         self._revoke = revoke
         self._prepared: dict[str, _Prepared] = {}

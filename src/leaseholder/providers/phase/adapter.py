@@ -24,7 +24,6 @@ from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import (
     afterwards,
     api,
-    apps,
     histories,
     leases,
     login,
@@ -73,7 +72,7 @@ class Phase(Adapter):
 
     async def check(self) -> ports.Health:
         """Look whether the provider answers and takes the token."""
-        await apps.look(self._login.send, self._settings.read_timeout_seconds)
+        await owners.let_in(self._login, self._settings.read_timeout_seconds)
         known = _ALWAYS if self._is_personal else _HOLDERS
         return ports.Health(
             server_version=None,
@@ -176,7 +175,7 @@ class Phase(Adapter):
                 operation="revoke",
                 method="DELETE",
                 # In the query too: some proxies drop the body of a DELETE.
-                params={**_whereabouts(lease), "lease_id": lease.id},
+                params={**api.whereabouts(lease), "lease_id": lease.id},
                 body={"lease_id": lease.id},
                 rank=Rank.OWED,
             )
@@ -283,7 +282,7 @@ class Phase(Adapter):
             self._write(
                 operation="extend",
                 method="PUT",
-                params=_whereabouts(lease),
+                params=api.whereabouts(lease),
                 body={"lease_id": lease.id, "ttl": more},
                 expires=lease.expires_at,
             )
@@ -343,13 +342,3 @@ class Phase(Adapter):
             rank=rank,
             expires=expires,
         )
-
-
-def _whereabouts(lease: ports.Lease) -> dict[str, str]:
-    """Where the server looks a lease up: beside its dynamic secret, wherever that is by now.
-
-    The dynamic secret's id counts for more than the environment's name, which may change.
-    """
-    secret_id = lease.handle.get("secretId")
-    known = {"secret_id": str(secret_id)} if secret_id else {}
-    return {**api.address(lease.source), **known}

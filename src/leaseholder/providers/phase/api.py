@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, RootModel
 
+from leaseholder import ports
 from leaseholder.providers.kit import answers
 
 DYNAMIC: Final = "/v1/secrets/dynamic/"
@@ -47,6 +48,16 @@ def tokens(base: str) -> str:
 def address(source: Mapping[str, Any]) -> dict[str, str]:
     """App and environment as every route takes them."""
     return {"app_id": str(source.get("appId", "")), "env": str(source.get("env", ""))}
+
+
+def whereabouts(lease: ports.Lease) -> dict[str, str]:
+    """Where the server looks a lease up: beside its dynamic secret, wherever that is by now.
+
+    The dynamic secret's id counts for more than the environment's name, which may change.
+    """
+    secret_id = lease.handle.get("secretId")
+    known = {"secret_id": str(secret_id)} if secret_id else {}
+    return {**address(lease.source), **known}
 
 
 def wanted(source: Mapping[str, Any]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Final
 from leaseholder import errors, ports
 from leaseholder.providers.kit import login, requests
 from leaseholder.providers.kit.requests import Rank
-from leaseholder.providers.phase import api
+from leaseholder.providers.phase import api, refusals
 from leaseholder.secrecy import Hidden
 
 _ASK_AGAIN_SECONDS: Final = 300.0
@@ -74,3 +74,28 @@ class Owners:
         token = self._login.held
         if token is not None:
             self._learned = token, account
+
+
+async def let_in(account: login.Login, timeout: float) -> None:
+    """See that Phase answers and takes the token, by the list of apps; nothing of it is wanted.
+
+    Raises:
+        ProviderError: the server doesn't answer, or doesn't take the token.
+    """
+    answer = await account.send(
+        requests.Request(
+            operation="status",
+            method="GET",
+            path=api.APPS,
+            timeout=timeout,
+            rank=Rank.CHECK,
+            lists=True,
+        )
+    )
+    # Listing apps is a right of its own: who lacks only that is let in.
+    if refusals.lacks_right(answer):
+        return
+    if answer.status != 200:
+        raise refusals.refusal(answer, {}, effect=False)
+    if not await answer.has_rows(under="data"):
+        raise refusals.ERRORS.bad(answer, sent=False)
