@@ -106,6 +106,7 @@ class Infisical(Adapter):
         tagged = attempt.handle.get("tagged", self._tags(source)) is True
         answer = await self._mint(attempt, tagged=tagged)
         if tagged and refusals.blames_config(answer):
+            # L13: for the next attempt only; what an attempt carries its own notes say.
             self._tagless[_tagged_like(source)] = True
             sentence = (
                 f"{refusals.ERRORS.stated(answer)}: it doesn't take the lease's config, in which "

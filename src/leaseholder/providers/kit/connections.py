@@ -140,6 +140,7 @@ class Pool:
         response = await self._network.handle_async_request(request)
         try:
             heard(response.headers)
+            # Unasked: a kilobyte could be unpacked to a gigabyte.
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise Unreadable
             assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101

@@ -81,6 +81,7 @@ class Gate:
         self._trouble: errors.Unavailable | None = None
         self.pace = Pace(clock, limits.requests_per_minute)
         self._turns = Turns(limits.concurrency)
+        # P2: lists that took a minute opened the circuit, and a deletion waited behind them.
         self._lists = Turns(LISTS)
 
     @property

@@ -293,6 +293,7 @@ class Login:
         What leaves something behind isn't: who says that nothing was done may be a proxy.
         """
         answer = await self._connection.send(request, token)
+        # L10: a 403 to a fresh login was told at once, and stood there as Stalled for 2 s.
         again = self._method.trails and answer.status == 403 and not request.effect
         if again and token is not self._settled and not await self._method.is_ended(answer, token):
             await asyncio.sleep(AGAIN)

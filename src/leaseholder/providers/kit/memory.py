@@ -70,4 +70,5 @@ class Share:
         self._taken += step
 
     def __del__(self) -> None:
+        # Not by whoever reads it: an answer is handed on, and its memory lives as long as it does.
         self._room.give(self._taken)

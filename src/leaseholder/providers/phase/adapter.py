@@ -123,6 +123,7 @@ class Phase(Adapter):
         if answer.status == 404:
             self._sources.forget(secret_id)
         if refusals.not_leased(answer):
+            # P3: each try can leave a user at AWS, so this is no error that is soon tried again.
             raise refusals.no_lease(answer, left=await self._left_behind(attempt))
         found = self._parsed(answer, api.LeasedAnswer, attempt.source, effect=True)
         if [one.id for one in found.root] != [secret_id]:
@@ -295,6 +296,7 @@ class Phase(Adapter):
             LeaseGone: the server says so.
         """
         if (await self._again(lease)).done:
+            # P7: a renewal that meets the revocation can leave the row active over a dead key.
             self._afterwards.plan(lease)
             raise errors.LeaseGone(Reason.GONE, "Phase has revoked the lease")
 

@@ -15,7 +15,8 @@ from leaseholder.providers.kit import answers
 from leaseholder.providers.phase import api, leases, refusals
 
 LEAST: Final = 1
-"""Seconds; the server would even take none, and less than none."""
+"""Seconds; the server would even take none, and less than none. P4: it isn't the shortest ttl, or a
+lease of 60 s would never be renewed."""
 _EXPIRY: Final = re.compile(r"updated expiry: ([0-9T:. +Z-]{10,40})$", re.IGNORECASE)
 
 

@@ -64,6 +64,7 @@ class Meter:
             Unbounded: it is too much.
         """
         self._text += len(data)
+        # N3: chunks of one byte, without end, held the loop for minutes; each has its lines.
         self._pieces += data.count(b"\n")
         self._judge()
 

@@ -97,6 +97,7 @@ class Dialer(httpcore2.AsyncNetworkBackend):
             found = []
         if not found:
             raise trouble("the name can't be looked up")
+        # One for all: which of them is connected to may be the DNS server's choice.
         if not all(self._admits(ipaddress.ip_address(one), port, own) for one in found):
             raise Refused
         return found

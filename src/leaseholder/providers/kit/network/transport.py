@@ -40,6 +40,7 @@ class Transport(httpx2.AsyncBaseTransport):
         """No connection is made yet; one that is idle for ``keep_alive`` seconds is closed."""
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=context,
+            # L14: a request that waited in the pool looked like a server that doesn't answer.
             max_connections=None,
             keepalive_expiry=keep_alive,
             network_backend=dialer,
