@@ -19,7 +19,7 @@ _INTRODUCTION: Final = f"""\
 # Reference
 
 Every field of the resources of `{names.API_VERSION}`, generated from the CRDs in
-[crds/](../crds/). "required" means that a manifest without the field is refused. For a
+`crds/`. "required" means that a manifest without the field is refused. For a
 duration, {durations.SENTENCE}. A moment is UTC, cut to the second.
 """
 _BOUNDS: Final = (

@@ -1,0 +1,75 @@
+"""The documentation as a site: it builds without a warning, and fetches nothing from elsewhere."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests import pages
+
+
+def build(checkout: pathlib.Path, site: pathlib.Path) -> subprocess.CompletedProcess[str]:
+    """Build as `make docs` does."""
+    command = (sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site))
+    return subprocess.run(
+        command,
+        cwd=checkout,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("site")
+    done = build(pages.ROOT, folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_every_page_becomes_one_of_the_site(site: pathlib.Path) -> None:
+    names = {one.relative_to(pages.DOCS).with_suffix(".html") for one in pages.DOCS.rglob("*.md")}
+    built = {one.relative_to(site) for one in site.rglob("*.html")}
+    assert built - {pathlib.Path("404.html")} == {
+        pathlib.Path("index.html") if one.stem == "README" else one for one in names
+    }
+
+
+def test_a_reader_of_the_site_fetches_nothing_from_elsewhere(site: pathlib.Path) -> None:
+    fetched = r"<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=\"?(https?://[^\s\">]+)"
+    texts = {one: one.read_text(encoding="utf-8") for one in site.rglob("*.html")}
+    assert {found for text in texts.values() for found in re.findall(fetched, text)} == set()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("[there](install.md#nowhere)", "does not contain an anchor '#nowhere'"),
+        ("[there](nowhere.md)", "the target is not found"),
+    ],
+)
+def test_a_link_that_leads_nowhere_ends_the_build(
+    tmp_path: pathlib.Path, wrong: str, said: str
+) -> None:
+    shutil.copytree(pages.DOCS, tmp_path / "docs")
+    shutil.copy(pages.ROOT / "mkdocs.yml", tmp_path)
+    with (tmp_path / "docs" / "gitops.md").open("a", encoding="utf-8") as page:
+        page.write(f"\n{wrong}\n")
+    done = build(tmp_path, tmp_path / "site")
+    assert done.returncode
+    assert said in done.stderr
+
+
+def test_a_page_that_no_menu_has_ends_the_build(tmp_path: pathlib.Path) -> None:
+    shutil.copytree(pages.DOCS, tmp_path / "docs")
+    shutil.copy(pages.ROOT / "mkdocs.yml", tmp_path)
+    (tmp_path / "docs" / "forgotten.md").write_text("# Forgotten\n", encoding="utf-8")
+    done = build(tmp_path, tmp_path / "site")
+    assert done.returncode
+    assert "forgotten.md" in done.stderr
