@@ -6,7 +6,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 READY := $(VENV)/.ready-$(shell cat requirements.lock pyproject.toml | cksum | tr -d ' ')
+VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
+IMAGE ?= leaseholder:$(VERSION)
+PLATFORMS ?= linux/amd64,linux/arm64
+BUILDKIT := moby/buildkit:v0.33.0@sha256:6c2fa84a6b61ccd72899dde4239f8d5717f05f9a8ca6f3cad185fb1a95a94de3
+SCANNER := docker/buildkit-syft-scanner:1.12.0@sha256:ae4f3b554449e7e25548e7d8ccc029d17357348e30c6e3df01b92bc93654d6a9
 CLUSTER ?= leaseholder
+IN_KIND = kubectl --context kind-$(CLUSTER)
 MOMENTS ?= 50
 PROVIDER ?= infisical
 MINUTES ?= 10
@@ -15,7 +21,8 @@ MINUTES ?= 10
 SIDE_BY_SIDE ?= --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 .PHONY: help setup world-built test conformance lint simulate fuzz hostile mutants crds chart demo kills storm \
-  soak world run bench bench-full bench-plots cluster-kind clean lock
+  soak world run bench bench-full bench-plots docs version image image-pushed dist kind cluster-kind \
+  kind-checked test-kind clean lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 16
@@ -113,16 +120,49 @@ bench-full: world-built ## All sizes (up to 10,000 leases) and latencies; as lon
 bench-plots: $(READY) ## Draw docs/images/bench-*.svg from bench/results
 	@$(BIN)/python -m bench.plots
 
-cluster-kind: $(READY) ## A kind cluster with the operator in it (needs a Docker engine, kind and kubectl)
-	@docker info >/dev/null 2>&1 || { echo "cluster-kind needs a running Docker engine"; exit 1; }
-	@command -v kind >/dev/null || { echo "cluster-kind needs kind: https://kind.sigs.k8s.io"; exit 1; }
-	kind get clusters | grep -qx $(CLUSTER) || kind create cluster --name $(CLUSTER)
-	docker build -t leaseholder:0.1.0 -f deploy/Dockerfile .
-	kind load docker-image leaseholder:0.1.0 --name $(CLUSTER)
-	kubectl --context kind-$(CLUSTER) apply -f deploy/namespace.yaml
+docs: $(READY) ## The documentation as a site, in build/site; warnings are errors
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+version: ## Print the version
+	@echo $(VERSION)
+
+image: ## The image, for this machine's Docker; IMAGE=
+	docker build -t $(IMAGE) -f deploy/Dockerfile .
+
+image-pushed: ## The image for two architectures, into a registry, with SBOM and provenance; IMAGE=
+	mkdir -p build
+	docker buildx inspect leaseholder >/dev/null 2>&1 \
+	  || docker buildx create --name leaseholder --driver-opt image=$(BUILDKIT)
+	docker buildx build --builder leaseholder --platform $(PLATFORMS) --provenance=mode=max \
+	  --sbom=generator=$(SCANNER) --metadata-file build/image.json --push -t $(IMAGE) -f deploy/Dockerfile .
+
+dist: $(READY) ## Wheel and chart, in dist/; the chart has the image of `make image-pushed`, if there is one
+	@rm -rf dist
+	@$(PIP) wheel --quiet --no-index --no-deps --no-build-isolation --wheel-dir dist .
+	@$(BIN)/python -m tools.package dist
+
+kind: ## A kind cluster (needs a Docker engine, kind and kubectl); CLUSTER=, NODE=
+	@docker info >/dev/null 2>&1 || { echo "kind needs a running Docker engine"; exit 1; }
+	@command -v kind >/dev/null || { echo "kind isn't there: https://kind.sigs.k8s.io"; exit 1; }
+	kind get clusters | grep -qx $(CLUSTER) \
+	  || kind create cluster --name $(CLUSTER) --wait 3m $(if $(NODE),--image $(NODE))
+
+cluster-kind: $(READY) kind image ## A kind cluster with the operator in it, by image and chart
+	kind load docker-image $(IMAGE) --name $(CLUSTER)
+	$(IN_KIND) apply -f deploy/namespace.yaml
 	$$($(BIN)/python -m tests.world.build helm) upgrade --install leaseholder deploy/chart \
 	  --kube-context kind-$(CLUSTER) --namespace leaseholder --set 'providerHosts={*}'
-	kubectl --context kind-$(CLUSTER) -n leaseholder rollout status deployment/leaseholder --timeout=3m
+	$(IN_KIND) -n leaseholder rollout status deployment/leaseholder --timeout=3m
+
+kind-checked: cluster-kind ## The operator in the kind cluster answers a DynamicLease without a provider
+	$(IN_KIND) create namespace shop --dry-run=client -o yaml | $(IN_KIND) apply -f -
+	$(IN_KIND) apply -f deploy/examples/infisical-lease.yaml
+	$(IN_KIND) -n shop wait dynamicleases --all --timeout=1m \
+	  --for=jsonpath='{.status.conditions[?(@.type=="Ready")].reason}'=ProviderMissing
+
+test-kind: $(READY) kind ## The main tests against the API server of a kind cluster without the operator
+	@mkdir -p build && kind get kubeconfig --name $(CLUSTER) > build/kind.kubeconfig
+	KUBECONFIG_FOR_TESTS=build/kind.kubeconfig $(BIN)/python -m pytest tests/cluster/test_life.py
 
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes \
   --no-annotate --no-header --no-emit-index-url

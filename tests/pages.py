@@ -45,6 +45,19 @@ def rows(page: pathlib.Path, heading: str) -> dict[str, list[str]]:
     return {first.strip("`"): rest for first, *rest in cells}
 
 
+def targets() -> tuple[set[str], set[str]]:
+    """The targets of the Makefile: all, and those that ``make help`` lists."""
+    text = read(ROOT / "Makefile")
+    every = set(re.findall(r"^([a-z][a-z-]*):", text, flags=re.MULTILINE))
+    return every, set(re.findall(r"^([a-z][a-z-]*):.*##", text, flags=re.MULTILINE))
+
+
+def made(code: str) -> set[str]:
+    """The targets that lines of a shell make."""
+    pattern = r"(?:^|[;&(] ?)(?:[A-Z_]+=\S* )*make (?:-s )?([a-z][a-z-]*)"
+    return set(re.findall(pattern, code, re.MULTILINE))
+
+
 def documents() -> collections.abc.Iterator[tuple[str, Document]]:
     """Every YAML document of every page, and where it stands."""
     for page in PAGES:

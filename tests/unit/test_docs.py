@@ -97,25 +97,17 @@ def _written(default: str | float) -> str:
 # --------------------------------------------------------------------- targets of make
 
 
-def targets() -> tuple[set[str], set[str]]:
-    """The targets of the Makefile: all, and those that ``make help`` lists."""
-    text = pages.read(pages.ROOT / "Makefile")
-    every = set(re.findall(r"^([a-z][a-z-]*):", text, flags=re.MULTILINE))
-    return every, set(re.findall(r"^([a-z][a-z-]*):.*##", text, flags=re.MULTILINE))
-
-
 @each_page
 def test_every_target_that_is_named_exists(page: pathlib.Path) -> None:
     code = "\n".join([*pages.blocks(page, "sh"), *re.findall(r"`([^`\n]+)`", pages.prose(page))])
-    named = set(re.findall(r"(?:^|[;&] ?)(?:[A-Z_]+=\S* )*make ([a-z][a-z-]*)", code, re.MULTILINE))
-    assert named - targets()[0] == set()
+    assert pages.made(code) - pages.targets()[0] == set()
 
 
 def test_every_public_target_is_in_the_table_of_contributing() -> None:
     table = {
         one.removeprefix("make ") for one in pages.rows(pages.ROOT / "CONTRIBUTING.md", "Target")
     }
-    assert targets()[1] - table - {"help"} == set()
+    assert pages.targets()[1] - table - {"help"} == set()
 
 
 # ------------------------------------------------------------- providers, folders, roles
