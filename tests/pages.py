@@ -4,6 +4,7 @@ import collections.abc
 import functools
 import pathlib
 import re
+import textwrap
 import typing
 
 import yaml
@@ -30,12 +31,21 @@ def read(page: pathlib.Path) -> str:
 
 def prose(page: pathlib.Path) -> str:
     """A page without its blocks of code."""
-    return re.sub(r"^```.*?^```$", "", read(page), flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"^( *)```.*?^\1```$", "", read(page), flags=re.DOTALL | re.MULTILINE)
 
 
 def blocks(page: pathlib.Path, language: str) -> list[str]:
-    """The blocks of code of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", read(page), flags=re.DOTALL | re.MULTILINE)
+    """The blocks of code of a language; those of lists without their indentation."""
+    pattern = rf"^( *)```{language}\n(.*?)^\1```$"
+    found = re.findall(pattern, read(page), flags=re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(block) for _, block in found]
+
+
+def commands(program: str) -> list[str]:
+    """Every command of a program in the shell blocks of all pages, on one line each."""
+    text = "\n".join(block for page in PAGES for block in blocks(page, "sh"))
+    joined = re.sub(r"\\\n\s*", "", text)
+    return re.findall(rf"\b{program} [^\n;|)]*", joined)
 
 
 def rows(page: pathlib.Path, heading: str) -> dict[str, list[str]]:
