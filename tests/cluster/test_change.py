@@ -93,7 +93,7 @@ class Seen:
         if self.lease.id != before.lease.id:
             return "new lease"
         if _end(self.lease) > _end(before.lease):
-            return "lease extended"
+            return "lease renewed"
         return "nothing" if self.secret == before.secret else "Secret written"
 
 
@@ -186,7 +186,7 @@ async def test_a_change_does_what_the_table_says(trials: Trials, row: Row) -> No
     assert (happened, row in trials.late) == (row.outcome, False)
     assert after.lease.alive
     assert trials.site.lets_in(_login(after.values))
-    if row.outcome in ("nothing", "lease extended"):
+    if row.outcome in ("nothing", "lease renewed"):
         assert set(after.values) == set(before.values)
         assert _login(after.values) == _login(before.values)
 
@@ -196,7 +196,7 @@ async def test_each_row_that_says_so_minted_one_lease_and_no_other_row_did(
 ) -> None:
     expected = collections.Counter(row.outcome for row in ROWS)
     assert trials.minted == expected["new lease"]
-    assert set(expected) == {"nothing", "Secret written", "lease extended", "new lease", "refused"}
+    assert set(expected) == {"nothing", "Secret written", "lease renewed", "new lease", "refused"}
 
 
 async def _furnish(site: sites.Site) -> None:

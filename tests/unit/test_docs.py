@@ -5,6 +5,7 @@ import functools
 import pathlib
 import re
 import typing
+import xml.etree.ElementTree
 
 import pydantic
 import pytest
@@ -52,6 +53,76 @@ def test_every_page_is_in_the_table_of_contents() -> None:
     contents = pages.read(pages.DOCS / "README.md")
     found = {str(page.relative_to(pages.DOCS)) for page in pages.DOCS.rglob("*.md")}
     assert {one for one in found - {"README.md"} if f"({one})" not in contents} == set()
+
+
+# ------------------------------------------------------------------------------ words
+
+EARLIER: typing.Final = re.compile(
+    r"\b(?:mint(?:s|ed|ing)?|extend(?:s|ed|ing)?|extensions?|debts?|ow(?:e|es|ed|ing)|pa(?:y|ys|id)"
+    r"|told|tell(?:s|ing)?|look(?:s|ed|ing)|(?:an?|the|one|each|next|first) look"
+    r"|namesakes?|forerunners?)\b",
+    re.IGNORECASE,
+)
+"""Words that the glossary replaces. "Look at the log" is said to people, and stays."""
+GLOSSARY: typing.Final = pages.DOCS / "glossary.md"
+WRITTEN: typing.Final = tuple(
+    page
+    for page in pages.PAGES
+    if page not in (GLOSSARY, pages.ROOT / "CHANGELOG.md", pages.DOCS / "providers/conformance.md")
+    and page.parent.name != "design"
+    and not pages.read(page).startswith("<!-- Generated")
+)
+"""Pages that people write today: decisions keep the words of their day, others come from code."""
+
+
+def plain(page: pathlib.Path) -> str:
+    """What a reader reads: no code, no addresses of links."""
+    return re.sub(r"`[^`]*`|\]\([^)]*\)", " ", pages.prose(page))
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda one: str(one.relative_to(pages.ROOT)))
+def test_a_page_uses_the_words_of_the_glossary(page: pathlib.Path) -> None:
+    assert EARLIER.findall(plain(page)) == []
+
+
+def test_the_glossary_says_what_stands_for_each_earlier_word() -> None:
+    earlier = pages.rows(GLOSSARY, "Earlier word")
+    assert earlier
+    assert [one for one in earlier if not any(map(EARLIER.search, (one, f"a {one}")))] == []
+
+
+def test_the_glossary_is_in_order_and_has_each_word_once() -> None:
+    words = [one.replace("*", "").lower() for one in pages.rows(GLOSSARY, "Word")]
+    assert len(words) > 20
+    assert words == sorted({*words})
+
+
+# --------------------------------------------------------------------------- pictures
+
+
+def pictures() -> list[tuple[pathlib.Path, str, str]]:
+    """Every picture of every page: the page, what is said of it, and its address."""
+    pattern = r"!\[([^]]*)\]\(([^)\s]+)\)"
+    return [(page, *one) for page in pages.PAGES for one in re.findall(pattern, pages.prose(page))]
+
+
+def test_a_page_says_what_each_of_its_pictures_shows() -> None:
+    assert len(pictures()) > 1
+    assert [(page.name, path) for page, said, path in pictures() if len(said) < 40] == []
+
+
+def test_a_picture_of_ours_says_by_itself_what_it_shows() -> None:
+    for page, _, path in pictures():
+        if path.endswith(".svg") and "/bench-" not in path:  # plots have what the page says of them
+            root = xml.etree.ElementTree.parse(page.parent / path).getroot()
+            named = root.attrib["aria-labelledby"].split()
+            texts = {one.attrib.get("id"): one.text for one in root}
+            assert all(texts.get(name) for name in named), path
+
+
+def test_no_picture_is_left_over() -> None:
+    shown = {(page.parent / path).resolve() for page, _, path in pictures()}
+    assert {*(pages.DOCS / "images").iterdir()} - shown == set()
 
 
 # --------------------------------------------------------------------------- settings
@@ -241,23 +312,20 @@ def schemas() -> dict[str, pages.Document]:
     return found
 
 
-def commands() -> list[str]:
-    """Every kubectl command of every page, on one line."""
-    text = "\n".join(block for page in pages.PAGES for block in pages.blocks(page, "sh"))
-    joined = re.sub(r"\\\n\s*", "", text)
-    return re.findall(r"kubectl [^\n;|)]*", joined)
-
-
 def test_every_kind_that_a_command_asks_for_exists() -> None:
     verbs = r"(?:get|describe|delete|annotate|patch|create) "
-    asked = [found[1] for one in commands() if (found := re.search(rf"{verbs}([a-z]+)", one))]
+    asked = [
+        found[1]
+        for one in pages.commands("kubectl")
+        if (found := re.search(rf"{verbs}([a-z]+)", one))
+    ]
     assert len(asked) > 10
     assert {*asked} - schemas().keys() - CORE == set()
 
 
 def test_every_field_that_a_command_shows_exists() -> None:
     missing = []
-    for command in commands():
+    for command in pages.commands("kubectl"):
         kind = re.search(r"(?:get|describe) ([a-z]+)", command)
         if kind is None or kind[1] not in schemas():
             continue
