@@ -143,7 +143,7 @@ def _messages(node: Schema) -> Iterator[str]:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", r"\|")
+    return text.replace("|", r"\|").replace("<", "&lt;")
 
 
 def main() -> int:
