@@ -11,6 +11,7 @@ import typing
 
 import pytest
 import pytest_asyncio
+import yaml
 
 from leaseholder.cli.exits import Exit
 from tests.cluster import sites
@@ -52,9 +53,9 @@ class User:
         out, err = await process.communicate()
         return Done(process.returncode or 0, out.decode(), err.decode())
 
-    async def status(self, name: str) -> typing.Any:
-        """What ``status -o json`` prints."""
-        done = await self.types("status", name, "-o", "json")
+    async def shows(self, name: str) -> typing.Any:
+        """What ``show -o json`` prints."""
+        done = await self.types("show", name, "-o", "json")
         assert done.code == Exit.OK, done.err
         return json.loads(done.out)
 
@@ -87,11 +88,11 @@ async def _editor(site: sites.Site) -> str:
     return await site.client.service_account_token("editor", site.namespace)
 
 
-async def test_status_shows_what_is_held_until_when_and_in_which_secret(user: User) -> None:
+async def test_list_and_show_say_what_is_held_until_when_and_in_which_secret(user: User) -> None:
     site = user.site
     await asyncio.gather(site.lease("held", ttl="1h"), site.lease("lost", provider="nobody"))
     found, _ = await asyncio.gather(site.ready("held"), site.reason("lost", "ProviderMissing"))
-    shown = await user.status("held")
+    shown = await user.shows("held")
     lease = found["status"]["lease"]
     assert (shown["ready"], shown["reason"]) == (True, "Ready")
     assert shown["lease"]["id"] == lease["id"]
@@ -99,15 +100,21 @@ async def test_status_shows_what_is_held_until_when_and_in_which_secret(user: Us
     assert {*shown["secret"]["keys"]} == {*await site.credentials("held")}
     assert shown["pendingRevocation"]["pending"] is False
 
-    table = await user.types("status", "--check")
+    table = await user.types("list", "--check")
     assert table.code == Exit.NOT_READY
     head, *rows = (line.split() for line in table.out.splitlines())
-    assert head == ["NAME", "READY", "REASON", "PROVIDER", "SECRET", "LEFT", "NEXT", "PENDING"]
+    assert head == [*("NAME", "READY", "PROVIDER", "LEFT", "NEXT"), "ROLLOUT", "PENDING", "MESSAGE"]
     verdicts = {row[0]: row[1:3] for row in rows}
-    assert verdicts["held"] == ["True", "Ready"]
-    assert verdicts["lost"] == ["False", "ProviderMissing"]
+    assert verdicts["held"] == ["True", "infisical"]
+    assert verdicts["lost"] == ["False", "nobody"]
+    assert "ProviderMissing: there is no LeaseProvider nobody" in table.out
+    assert "not Ready" in table.err
+    listed = yaml.safe_load((await user.types("list", "-o", "yaml")).out)
+    assert {one["name"]: one["ready"] for one in listed}["lost"] is False
 
-    detail = await user.types("status", "lost")
+    detail = await user.types("show", "lost", "--check")
+    assert detail.code == Exit.NOT_READY
+    detail = await user.types("show", "lost")
     assert detail.code == Exit.OK
     assert "there is no LeaseProvider nobody: create it, or mend spec.providerRef" in detail.out
     assert "Do" in detail.out
@@ -115,19 +122,26 @@ async def test_status_shows_what_is_held_until_when_and_in_which_secret(user: Us
         assert values not in json.dumps(shown) + table.out
 
 
-async def test_rotate_waits_until_the_secret_holds_another_lease_that_logs_in(user: User) -> None:
+async def test_rotate_waits_until_the_secret_holds_another_lease_that_logs_in(
+    user: User, tmp_path: pathlib.Path
+) -> None:
     site = user.site
     await site.lease("rotated", ttl="1h", rotation={"overlap": "0s"})
     before = (await site.ready("rotated"))["status"]["lease"]["id"]
     done = await user.types("rotate", "rotated", "--wait", "--timeout", "90")
     assert done.code == Exit.OK, done.err
-    after = (await user.status("rotated"))["lease"]["id"]
+    after = (await user.shows("rotated"))["lease"]["id"]
     assert after != before
     assert after in done.out
     assert await site.logs_in("rotated")
-    told = await user.types("events", "rotated")
-    assert told.out.count("LeaseIssued") == 2
-    assert "leaseholder.dev/rotate says so" in told.out
+    picture = tmp_path / "life.svg"
+    told = await user.types("show", "rotated", "--svg", str(picture))
+    lines = [line for line in told.out.splitlines() if " issued " in line]
+    assert [before in lines[0], after in lines[1], len(lines)] == [True, True, 2]
+    assert "leaseholder.dev/rotate says so" in lines[1]
+    bars = [line for line in told.out.splitlines() if line.startswith("[")]
+    assert [line.rpartition("]")[2].strip() for line in bars] == [before, after]
+    assert [before in picture.read_text("utf-8"), after in picture.read_text("utf-8")] == [True] * 2
 
 
 async def test_renew_moves_the_end_of_the_lease_or_says_why_not(user: User) -> None:
@@ -135,7 +149,7 @@ async def test_renew_moves_the_end_of_the_lease_or_says_why_not(user: User) -> N
     await site.lease("longer", ttl="1h")
     before = (await site.ready("longer"))["status"]["lease"]
     done = await _renewed(user, "longer")
-    after = (await user.status("longer"))["lease"]
+    after = (await user.shows("longer"))["lease"]
     assert after["id"] == before["id"]
     assert after["expiresAt"] > before["expiresAt"]
     assert after["expiresAt"] in done.out
@@ -178,7 +192,7 @@ async def test_a_command_that_waits_too_long_says_what_stands_in_the_way(user: U
     assert done.code == Exit.NOT_DONE
     assert "spec.suspend is true" in done.err
     assert "no answer to rotate in 2 s" in done.err
-    shown = await user.types("status", "halted")
+    shown = await user.types("show", "halted")
     assert "leaseholder.dev/rotate: the operator hasn't acted on it yet" in shown.out
 
 
@@ -203,14 +217,14 @@ async def test_providers_are_shown_as_far_as_one_may_see_them(user: User) -> Non
 async def test_what_one_may_not_or_what_is_not_there_is_a_sentence_and_changes_nothing(
     user: User,
 ) -> None:
-    foreign = await user.types("status", "-n", "kube-system")
+    foreign = await user.types("list", "-n", "kube-system")
     assert foreign.code == Exit.FAILED
     assert "you have no right to dynamicleases in namespace kube-system" in foreign.err
-    everywhere = await user.types("status", "-A")
+    everywhere = await user.types("list", "-A")
     assert everywhere.code == Exit.FAILED
     missing = await user.types("rotate", "nothing")
     assert missing.code == Exit.FAILED
     assert "there is no dynamicleases nothing in namespace plugin" in missing.err
-    context = await user.types("status", "--context", "none")
+    context = await user.types("list", "--context", "none")
     assert context.code == Exit.FAILED
     assert "no kubeconfig has a context 'none'" in context.err

@@ -135,7 +135,7 @@ async def _refusal(session: Session, dl: lease.DynamicLease, given: Given) -> st
         if told:
             return f"not renewed: {told[-1].reason}: {told[-1].message}"
         await asyncio.sleep(EVERY)
-    return f"not renewed; see kubectl leaseholder events {dl.metadata.name}"
+    return f"not renewed; see kubectl leaseholder show {dl.metadata.name}"
 
 
 async def _events(session: Session, dl: lease.DynamicLease) -> Sequence[Event]:

@@ -25,50 +25,62 @@ kubectl: the program `kubectl-leaseholder` in your `PATH`. It comes with the Pyt
 python3 -m venv ~/leaseholder
 ~/leaseholder/bin/pip install .
 ln -s ~/leaseholder/bin/kubectl-leaseholder ~/.local/bin/
-kubectl leaseholder status
+kubectl leaseholder list
 ```
 
 It logs in as kubectl does: `KUBECONFIG`, else `~/.kube/config`, else the ServiceAccount of the pod. It reads no
 Secrets.
 
 ```sh
-kubectl leaseholder status -n shop
-kubectl leaseholder status -n shop orders-db
+kubectl leaseholder list -A
+kubectl leaseholder show -n shop orders-db
 kubectl leaseholder rotate -n shop orders-db --wait
-kubectl leaseholder events -n shop orders-db
 kubectl leaseholder explain SecretNotOurs
 ```
 
 From a real run:
 
 ```text
-$ kubectl leaseholder status
-NAME        READY  REASON           PROVIDER   SECRET      LEFT     NEXT                PENDING
-billing-db  True   Ready            infisical  billing-db  29m 58s  replace in 19m 46s  -
-orders-db   True   Ready            infisical  orders-db   59m 58s  renew in 39m 34s    -
-reports     False  ProviderMissing  nobody     reports     -        -                   -
+$ kubectl leaseholder list
+NAME        READY  PROVIDER   LEFT     NEXT                ROLLOUT  PENDING  MESSAGE
+billing-db  True   infisical  29m 55s  replace in 19m 43s  -        -
+orders-db   True   infisical  1m 55s   renew in 1m 14s     -        -
+reports     False  nobody     -        -                   -        -        ProviderMissing: there is no LeaseProvider nobody: create it, or mend spec.providerRef
+3 DynamicLeases, 1 not Ready, 0 with pending revocations. The nearest end: shop/orders-db in 1m 55s.
 
-$ kubectl leaseholder status reports
-DynamicLease  shop/reports
-Ready         False, ProviderMissing: there is no LeaseProvider nobody: create it, or mend spec.providerRef
-Provider      LeaseProvider nobody
-Secret        reports
-Do            Create it, or mend providerRef
+$ kubectl leaseholder rotate billing-db --wait
+shop/billing-db is rotated: the Secret holds lease 9d34b31f-a38e-4c87-b2e4-b0d5b982a171, good until 2026-11-27T12:13:21Z
 
-$ kubectl leaseholder rotate orders-db --wait
-shop/orders-db is rotated: the Secret holds lease 3d35d6ac-7520-4437-8488-0a0e5bcf6f58, good until 2026-11-27T06:11:47Z
-
-$ kubectl leaseholder status orders-db
-DynamicLease  shop/orders-db
+$ kubectl leaseholder show billing-db
+DynamicLease  shop/billing-db
 Ready         True, Ready: the Secret holds credentials that live
 Provider      LeaseProvider infisical
-Secret        orders-db (DB_PASSWORD, DB_USERNAME)
-Lease         3d35d6ac-7520-4437-8488-0a0e5bcf6f58
-Issued        2026-11-27T05:11:47Z, 2s ago
+Secret        billing-db (DB_PASSWORD, DB_USERNAME)
+Lease         9d34b31f-a38e-4c87-b2e4-b0d5b982a171
 Renewed       0 times
-Ends          2026-11-27T06:11:47Z, 59m 57s left
-Next          renew in 39m 33s
-Life          [#-------------------------|-------------]
+Left          29m 58s
+Next          replace in 19m 46s
+
+[=~~~~                                                       ]  be06665b-97ea-4f16-87f0-34a17982b7ce
+[=#-------------------------------------|--------------------]  9d34b31f-a38e-4c87-b2e4-b0d5b982a171
+
+TIME                  WHAT     MESSAGE
+2026-11-27T11:43:07Z  issued   issued lease be06665b-97ea-4f16-87f0-34a17982b7ce
+2026-11-27T11:43:21Z  issued   issued lease 9d34b31f-a38e-4c87-b2e4-b0d5b982a171: leaseholder.dev/rotate says so
+2026-11-27T11:43:22Z  now
+2026-11-27T11:45:21Z  overlap  of lease be06665b-97ea-4f16-87f0-34a17982b7ce is over: it may be revoked
+2026-11-27T12:03:09Z  replace  planned
+2026-11-27T12:13:21Z  ends     revoked before, when replaced
+
+CONDITION          STATUS  REASON          SINCE    MESSAGE
+Ready              True    Ready           15s ago  the Secret holds credentials that live
+LeaseHeld          True    LeaseHeld       15s ago
+SecretSynced       True    SecretSynced    15s ago
+RevocationPending  False   NothingPending  15s ago
+Stalled            False   NotStalled      15s ago
+
+LAST     TYPE    REASON  COUNT  MESSAGE
+15s ago  Normal  Ready   1      the Secret holds credentials that live
 
 $ kubectl leaseholder renew billing-db --wait
 Error: not renewed: CannotExtend: the lease isn't extended: spec.renewal.strategy is Rotate; for a new lease, annotate leaseholder.dev/rotate
@@ -81,9 +93,9 @@ where the chart's `aggregateRoles` is true, as by default: `view` shows, `edit` 
 
 | Command | Needs, in the namespace |
 |---|---|
-| `status` | `get` and `list` on `dynamicleases` |
+| `list` | `list` on `dynamicleases` |
+| `show` | `get` on `dynamicleases`; `list` on `events`, which are left out where you may not |
 | `rotate`, `renew`, `force` | `get` and `patch` on `dynamicleases`; `list` on `events`, to say why a lease isn't renewed |
-| `events` | `get` on `dynamicleases`, `list` on `events` |
 | `providers` | `list` on `leaseproviders`; `clusterleaseproviders`, in the cluster, are left out where you may not |
 | `explain` | Nothing |
 
@@ -106,18 +118,25 @@ def _exit_codes() -> str:
 
 def _columns() -> str:
     tables = (
-        ("status", views.LEASE_COLUMNS),
+        ("list", views.LEASE_COLUMNS),
+        ("show", views.MARK_COLUMNS),
+        ("show", views.CONDITION_COLUMNS),
+        ("show", views.EVENT_COLUMNS),
         ("providers", views.PROVIDER_COLUMNS),
-        ("events", views.EVENT_COLUMNS),
     )
     rows = [f"| `{name}` | {', '.join(columns)} |" for name, columns in tables]
-    text = (
-        "`LEFT` is the time until the credentials end, `NEXT` what becomes of the lease then, `PENDING` the "
-        "reason of\nRevocationPending where it is True. NAMESPACE is shown with `-A`. For programs there "
-        "is `-o json`; its\nmoments are UTC."
-    )
-    head = ["## Tables", "", "| Command | Columns |", "|---|---|", *rows, "", text, ""]
+    head = ["## Tables", "", "| Command | Columns |", "|---|---|", *rows, "", _ABOUT_COLUMNS, ""]
     return "\n".join(head)
+
+
+_ABOUT_COLUMNS: Final = """\
+`LEFT` is the time until the credentials end, `NEXT` what becomes of the lease then, `PENDING` the reason of
+RevocationPending where it is True, `MESSAGE` what is wrong. NAMESPACE is shown with `-A`. In the time line of `show`
+a lease is held (`=`), replaced and not revoked yet (`~`), or has time left (`-`); `#` is now, `|` the next step. It
+tells what happened as far as events do: the API server forgets them after an hour.
+
+Tables go to stdout, remarks to stderr. Colours are left out where stdout is no terminal, and where `NO_COLOR` is
+set. For programs there is `-o json` and `-o yaml`; moments are UTC."""
 
 
 def _section(command: click.Command, parent: click.Context) -> str:

@@ -1,9 +1,12 @@
 """Tables and lists on the terminal: colours as it allows, and no escape of somebody else's."""
 
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Final, TextIO
 
+import click
+import yaml
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -33,6 +36,20 @@ def details(pairs: Iterable[tuple[str, str]]) -> None:
     for label, text in pairs:
         made.add_row(Text(label), Text(printable(text)))
     _print(made)
+
+
+def lines(texts: Iterable[str]) -> None:
+    """Print lines as they are."""
+    for text in texts:
+        click.echo(printable(text))
+
+
+def values(known: object, output: str) -> None:
+    """Print plain values for programs: ``output`` is ``json`` or ``yaml``."""
+    if output == "json":
+        click.echo(json.dumps(known, indent=2))
+    else:
+        click.echo(yaml.safe_dump(known, sort_keys=False, allow_unicode=False), nl=False)
 
 
 def console(stream: TextIO) -> Console:

@@ -11,23 +11,30 @@ from typing import Any, Final
 
 from leaseholder.api import base, conditions, lease, names, provider, reasons
 from leaseholder.api.conditions import ConditionType, Reason
+from leaseholder.cli import story
 from leaseholder.cli.session import Event
 
 Values = dict[str, Any]
 Row = Sequence[str]
 NONE: Final = "-"
 LEASE_COLUMNS: Final = (
-    "NAMESPACE", "NAME", "READY", "REASON", "PROVIDER", "SECRET", "LEFT", "NEXT", "PENDING",
+    "NAMESPACE", "NAME", "READY", "PROVIDER", "LEFT", "NEXT", "ROLLOUT", "PENDING", "MESSAGE",
 )  # fmt: skip
 PROVIDER_COLUMNS: Final = (
     "NAMESPACE", "NAME", "KIND", "TYPE", "READY", "REASON", "VERSION", "CLOCK", "URL",
 )  # fmt: skip
+CONDITION_COLUMNS: Final = ("CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE")
+MARK_COLUMNS: Final = ("TIME", "WHAT", "MESSAGE")
 EVENT_COLUMNS: Final = ("LAST", "TYPE", "REASON", "COUNT", "MESSAGE")
-_LIFE: Final = 40
-"""Characters of a lease's life."""
+_LONGEST: Final = 200
+"""Characters of what is wrong in the table; ``show`` has the whole."""
 _CALM: Final = frozenset(
-    {Reason.READY, Reason.PROGRESSING, Reason.PENDING, Reason.DELETING, Reason.SUSPENDED}
+    {
+        *(Reason.READY, Reason.PROGRESSING, Reason.PENDING, Reason.DELETING, Reason.SUSPENDED),
+        *(Reason.ROLLING_OUT, Reason.OWED),
+    }
 )
+"""Reasons that nobody has to do anything about."""
 
 
 def is_ready(dl: lease.DynamicLease) -> bool:
@@ -36,7 +43,7 @@ def is_ready(dl: lease.DynamicLease) -> bool:
 
 
 def values_of(dl: lease.DynamicLease) -> Values:
-    """What ``status -o json`` prints of a DynamicLease; absent values are null."""
+    """What ``list -o json`` prints of a DynamicLease; absent values are null."""
     held, ref, target = dl.status.lease, dl.spec.provider_ref, dl.status.target
     ready, pending = (
         _condition(dl, ConditionType.READY),
@@ -63,26 +70,75 @@ def values_of(dl: lease.DynamicLease) -> Values:
     }
 
 
+def values_of_one(dl: lease.DynamicLease, events: Sequence[Event], now: datetime) -> Values:
+    """What ``show -o json`` prints: the same, with the time line and the events."""
+    line = [
+        {"time": base.render_moment(one.at), "what": one.what, "message": one.text}
+        for one in story.marks(dl, events, now)
+    ]
+    told = [
+        {
+            "last": base.render_moment(one.last) if one.last is not None else None,
+            "type": one.type,
+            "reason": one.reason,
+            "count": one.count,
+            "message": one.message,
+        }
+        for one in events
+    ]
+    return {**values_of(dl), "timeLine": line, "events": told}
+
+
 def row_of(dl: lease.DynamicLease, now: datetime) -> Row:
     """A row of the table of DynamicLeases."""
-    held, pending = dl.status.lease, _condition(dl, ConditionType.REVOCATION_PENDING)
-    ready = _condition(dl, ConditionType.READY)
-    is_pending = pending is not None and pending.status == "True"
+    held, ready = dl.status.lease, _condition(dl, ConditionType.READY)
+    pending = _condition(dl, ConditionType.REVOCATION_PENDING)
+    wrong = trouble(dl)
     return (
         dl.metadata.namespace,
         dl.metadata.name,
         ready.status if ready is not None else "Unknown",
-        ready.reason if ready is not None else Reason.PENDING.value,
         _provider(dl),
-        dl.secret_name,
         left(held.expires_at - now) if held is not None else NONE,
         next_step(held, now) if held is not None else NONE,
-        pending.reason if pending is not None and is_pending else NONE,
+        _rollout(dl),
+        pending.reason if pending is not None and pending.status == "True" else NONE,
+        wrong if len(wrong) <= _LONGEST else f"{wrong[:_LONGEST]}…",
     )
 
 
+def trouble(dl: lease.DynamicLease) -> str:
+    """What is wrong with a DynamicLease, or odd, the worst first; empty where nothing is."""
+    ready = _condition(dl, ConditionType.READY)
+    if ready is None or ready.status != "True" or ready.reason != Reason.READY:
+        return _told(ready) if ready is not None else Reason.PENDING.value
+    rollout = _condition(dl, ConditionType.ROLLOUT_COMPLETE)
+    if rollout is not None and rollout.status == "False" and rollout.reason not in _CALM:
+        return _told(rollout)
+    pending = _condition(dl, ConditionType.REVOCATION_PENDING)
+    if pending is not None and pending.status == "True" and pending.reason not in _CALM:
+        return _told(pending)
+    return ""
+
+
+def summary(found: Sequence[lease.DynamicLease], now: datetime) -> str:
+    """What a table of DynamicLeases comes to, in a line."""
+    unready = sum(not is_ready(dl) for dl in found)
+    pending = sum(
+        conditions.is_true(dl.status.conditions, ConditionType.REVOCATION_PENDING) for dl in found
+    )
+    counted = f"{len(found)} DynamicLease{'s' if len(found) != 1 else ''}"
+    parts = [counted, f"{unready} not Ready", f"{pending} with pending revocations"]
+    ends = [(dl.status.lease.expires_at, dl) for dl in found if dl.status.lease is not None]
+    if not ends:
+        return f"{', '.join(parts)}."
+    end, nearest = min(ends, key=lambda one: one[0])
+    named = f"{nearest.metadata.namespace}/{nearest.metadata.name}"
+    return f"{', '.join(parts)}. The nearest end: {named} in {left(end - now)}."
+
+
 def details_of(dl: lease.DynamicLease, now: datetime) -> list[tuple[str, str]]:
-    """What ``status NAME`` shows: labels and sentences, in order."""
+    """How ``show`` begins: labels and sentences, in order."""
     held, ready = dl.status.lease, _condition(dl, ConditionType.READY)
     verdict = f"{ready.status}, {ready.reason}" if ready is not None else "not looked at yet"
     found = [
@@ -92,18 +148,13 @@ def details_of(dl: lease.DynamicLease, now: datetime) -> list[tuple[str, str]]:
         ("Secret", _secret(dl)),
     ]
     if held is not None:
+        renewed = f"{held.renewals} times" if held.renewals != 1 else "once"
         found += [
             ("Lease", held.id),
-            ("Issued", f"{base.render_moment(held.issued_at)}, {_ago(now - held.issued_at)}"),
-            ("Renewed", f"{held.renewals} times" if held.renewals != 1 else "once"),
-            ("Ends", f"{base.render_moment(held.expires_at)}, {left(held.expires_at - now)} left"),
+            ("Renewed", renewed),
+            ("Left", left(held.expires_at - now)),
             ("Next", next_step(held, now)),
-            ("Life", life(held, now)),
         ]
-    for kind in (ConditionType.ROLLOUT_COMPLETE, ConditionType.REVOCATION_PENDING):
-        told = _condition(dl, kind)
-        if told is not None and (told.message or told.status != "False"):
-            found.append((kind.value, f"{told.status}, {told.reason}: {told.message}".rstrip(": ")))
     retry = dl.status.retry
     if retry is not None:
         when = left(retry.next_at - now)
@@ -116,6 +167,12 @@ def details_of(dl: lease.DynamicLease, now: datetime) -> list[tuple[str, str]]:
     if known not in _CALM:
         found.append(("Do", unmarked(reasons.entry(known).remedy)))
     return found
+
+
+def row_of_condition(known: conditions.Condition, now: datetime) -> Row:
+    """A row of the table of conditions."""
+    since = _ago(now - known.last_transition_time)
+    return known.type, known.status, known.reason, since, known.message
 
 
 def values_of_provider(known: provider.AnyProvider) -> Values:
@@ -184,21 +241,6 @@ def next_step(held: lease.LeaseStatus, now: datetime) -> str:
     return f"{what} now" if due.total_seconds() > -60 else f"{what}, due {_ago(-due)}"
 
 
-def life(held: lease.LeaseStatus, now: datetime) -> str:
-    """A lease's life as a line: what is over, now (#), the next step (|), what is left."""
-    whole = (held.expires_at - held.issued_at).total_seconds()
-
-    def place(moment: datetime) -> int:
-        share = (moment - held.issued_at).total_seconds() / whole if whole > 0 else 1.0
-        return round(min(1.0, max(0.0, share)) * (_LIFE - 1))
-
-    line = ["="] * place(now) + ["-"] * (_LIFE - place(now))
-    if held.renew_at is not None:
-        line[place(held.renew_at)] = "|"
-    line[place(now)] = "#"
-    return f"[{''.join(line)}]"
-
-
 def left(time: timedelta) -> str:
     """Time that is left; none where it is over."""
     return length(time) if time.total_seconds() > 0 else "0s"
@@ -233,6 +275,17 @@ def _secret(dl: lease.DynamicLease) -> str:
     target = dl.status.target
     keys = f" ({', '.join(target.keys)})" if target is not None and target.keys else ""
     return f"{dl.secret_name}{keys}"
+
+
+def _rollout(dl: lease.DynamicLease) -> str:
+    known = _condition(dl, ConditionType.ROLLOUT_COMPLETE)
+    if known is None:
+        return NONE
+    return "complete" if known.status == "True" else known.reason
+
+
+def _told(known: conditions.Condition) -> str:
+    return f"{known.reason}: {known.message}" if known.message else known.reason
 
 
 def _condition(dl: lease.DynamicLease, kind: ConditionType) -> conditions.Condition | None:

@@ -55,12 +55,12 @@ def test_a_held_lease_is_a_row_with_its_time_and_its_next_step() -> None:
         "NAMESPACE": "shop",
         "NAME": "orders",
         "READY": "True",
-        "REASON": "Ready",
         "PROVIDER": "infisical",
-        "SECRET": "orders",
         "LEFT": "1h 0m",
         "NEXT": "renew in 39m 0s",
+        "ROLLOUT": "-",
         "PENDING": "-",
+        "MESSAGE": "",
     }
 
 
@@ -75,23 +75,6 @@ def test_the_next_step_says_when_it_is_overdue(seconds: int, told: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("minutes", "line"),
-    [
-        (-5, "[#------------------------------|--------]"),
-        (50, "[====================#----------|--------]"),
-        (79, "[===============================#--------]"),
-        (100, "[===============================|=======#]"),
-        (300, "[===============================|=======#]"),
-    ],
-)
-def test_a_lease_s_life_is_a_line_from_its_issue_to_its_end(minutes: int, line: str) -> None:
-    held = lease.LeaseStatus.model_validate(HELD)
-    assert views.life(held, held.issued_at + timedelta(minutes=minutes)) == line
-    brief = held.model_copy(update={"expires_at": held.issued_at, "renew_at": None})
-    assert views.life(brief, NOON).endswith("#]")
-
-
-@pytest.mark.parametrize(
     ("seconds", "told"),
     [(0, "0s"), (59, "59s"), (60, "1m 0s"), (3599, "59m 59s"), (90_000, "1d 1h"), (-5, "0s")],
 )
@@ -101,7 +84,8 @@ def test_lengths_have_two_units(seconds: int, told: str) -> None:
 
 def test_before_the_first_look_a_lease_is_pending() -> None:
     fresh = dl()
-    assert views.row_of(fresh, NOON)[2:4] == ("Unknown", "Pending")
+    row = dict(zip(views.LEASE_COLUMNS, views.row_of(fresh, NOON), strict=True))
+    assert (row["READY"], row["LEFT"], row["MESSAGE"]) == ("Unknown", "-", "Pending")
     assert views.values_of(fresh)["ready"] is False
     assert ("Ready", "not looked at yet") in views.details_of(fresh, NOON)
 
@@ -118,14 +102,51 @@ def test_one_that_is_not_ready_says_why_and_what_to_do_in_plain_words() -> None:
     )
     told = dict(views.details_of(broken, NOON))
     assert told["Ready"] == f"False, ProviderMissing: {sentence}"
-    assert told["RevocationPending"] == "True, AuthGone: 1 lease is still to be revoked"
     assert told["Retry"] == "failed 3 times (ProviderMissing); the next try is due in 10s"
     assert told["Suspended"]
     assert told["Do"] == "Create it, or mend providerRef"
-    assert views.row_of(broken, NOON)[-1] == "AuthGone"
+    row = dict(zip(views.LEASE_COLUMNS, views.row_of(broken, NOON), strict=True))
+    assert (row["PENDING"], row["MESSAGE"]) == ("AuthGone", f"ProviderMissing: {sentence}")
     values = views.values_of(broken)
     assert values["pendingRevocation"]["since"] == "2026-01-01T11:00:00Z"
     assert json.loads(json.dumps(values)) == values
+
+
+TROUBLES: Any = [
+    ([], ""),
+    ([condition("RolloutComplete", "False", "RolloutPending", "1 of 2 pods moved")], ""),
+    (
+        [condition("RolloutComplete", "False", "RolloutFailed", "it hangs")],
+        "RolloutFailed: it hangs",
+    ),
+    ([condition("RevocationPending", "True", "RevocationOwed", "1 lease")], ""),
+    ([condition("RevocationPending", "True", "AuthGone", "1 lease")], "AuthGone: 1 lease"),
+]
+
+
+@pytest.mark.parametrize(("conditions", "told"), TROUBLES)
+def test_the_table_says_what_is_wrong_with_one_that_is_ready(conditions: Any, told: str) -> None:
+    assert views.trouble(dl(READY, *conditions, lease=HELD)) == told
+
+
+def test_the_table_says_why_a_ready_one_may_not_stay_so() -> None:
+    doubtful = condition("Ready", "True", "ProviderUnreachable", "good until noon")
+    assert views.trouble(dl(doubtful, lease=HELD)) == "ProviderUnreachable: good until noon"
+    long = condition("Ready", "False", "LoginRefused", "x" * 5000)
+    assert len(views.row_of(dl(long), NOON)[-1]) < 300
+
+
+def test_the_line_below_the_table_counts_and_names_the_nearest_end() -> None:
+    later = {**HELD, "expiresAt": "2026-01-01T15:00:00Z"}
+    pending = condition("RevocationPending", "True", "RevocationOwed", "1 lease")
+    found = [dl(READY, lease=later), dl(READY, pending, lease=HELD), dl()]
+    assert views.summary(found, NOON) == (
+        "3 DynamicLeases, 1 not Ready, 1 with pending revocations. "
+        "The nearest end: shop/orders in 1h 0m."
+    )
+    assert views.summary(found[2:], NOON) == (
+        "1 DynamicLease, 1 not Ready, 0 with pending revocations."
+    )
 
 
 def test_a_reason_of_another_version_is_shown_as_it_is() -> None:
@@ -207,7 +228,8 @@ def test_a_reason_that_there_is_not_is_answered_with_one_that_is_near() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["status", "orders", "-A"], "write a name or -A, not both"),
+        (["show"], "Missing argument 'NAME'"),
+        (["list", "-o", "xml"], "'xml' is not one of"),
         (["rotate"], "Missing argument 'NAME'"),
         (["rotate", "orders", "--wait", "--timeout", "0"], "--timeout"),
     ],
@@ -222,10 +244,10 @@ def test_a_command_line_that_cannot_be_understood_ends_with_2(
 
 def test_without_an_api_server_a_sentence_says_what_to_do(tmp_path: pathlib.Path) -> None:
     runner = CliRunner(env={"KUBECONFIG": str(tmp_path / "none"), "HOME": str(tmp_path)})
-    done = runner.invoke(plugin.main, ["status"])
+    done = runner.invoke(plugin.main, ["list"])
     assert done.exit_code == exits.Exit.FAILED
     assert "set KUBECONFIG" in done.stderr
-    done = runner.invoke(plugin.main, ["status", "--kubeconfig", str(tmp_path / "gone")])
+    done = runner.invoke(plugin.main, ["list", "--kubeconfig", str(tmp_path / "gone")])
     assert done.exit_code == exits.Exit.FAILED
     assert f"there is no kubeconfig {tmp_path}/gone" in done.stderr
 
@@ -257,7 +279,7 @@ def test_the_command_writes_the_page_that_it_is_given(
     assert path.read_text(encoding="utf-8") == page.rendered()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["status", "--help"], ["--version"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["list", "--help"], ["--version"]])
 def test_help_imports_nothing_that_takes_long(arguments: list[str]) -> None:
     ask = (
         "import sys\nfrom leaseholder.cli import plugin\ntry:\n    plugin.main()\nfinally:\n"

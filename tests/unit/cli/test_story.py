@@ -1,0 +1,149 @@
+"""The time line of leases: what happened, what is planned, drawn on the terminal and as SVG."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from leaseholder.api import lease
+from leaseholder.cli import drawing, story
+from leaseholder.cli.session import Event
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SOURCE = {"projectSlug": "p", "environmentSlug": "e", "dynamicSecretName": "d"}
+PRESENT = {
+    "record": "u-2",
+    "id": "new",
+    "issuedAt": "2026-01-01T11:20:00Z",
+    "expiresAt": "2026-01-01T13:00:00Z",
+    "renewAt": "2026-01-01T12:39:00Z",
+    "renewals": 0,
+    "strategy": "Renew",
+}
+WIDTH = 40
+
+
+def at(minutes: int) -> datetime:
+    """So many minutes from the present lease's issue."""
+    return datetime(2026, 1, 1, 11, 20, tzinfo=UTC) + timedelta(minutes=minutes)
+
+
+def dl(*, held: Any = PRESENT, conditions: Any = (), **rotation: Any) -> lease.DynamicLease:
+    spec = {"providerRef": {"name": "infisical"}, "infisical": SOURCE, "rotation": rotation}
+    return lease.DynamicLease.model_validate(
+        {
+            "metadata": {"namespace": "shop", "name": "orders", "uid": "u"},
+            "spec": spec,
+            "status": {"lease": held, "conditions": conditions},
+        }
+    )
+
+
+def event(reason: str, message: str, minutes: int) -> Event:
+    return Event("Normal", reason, message, 1, at(minutes))
+
+
+ISSUED = event("LeaseIssued", "issued lease old", -60)
+AGAIN = event("LeaseIssued", "issued lease new: leaseholder.dev/rotate says so", 0)
+REVOKED = event("LeaseRevoked", "lease old is revoked: the provider confirms that it is gone", 10)
+
+
+def words(known: lease.DynamicLease, *events: Event, now: datetime = NOON) -> list[str]:
+    return [f"{one.what}@{one.at:%H:%M}" for one in story.marks(known, events, now)]
+
+
+def test_a_rotated_lease_s_life_is_told_from_its_first_issue_to_its_end() -> None:
+    told = words(dl(maxAge="4h"), ISSUED, AGAIN, REVOKED)
+    assert told == [
+        *("issued@10:20", "issued@11:20", "revoked@11:30", "now@12:00"),
+        *("renew@12:39", "ends@13:00", "replace@15:20"),
+    ]
+
+
+def test_an_issue_whose_event_is_forgotten_stands_in_status() -> None:
+    assert words(dl()) == ["issued@11:20", "now@12:00", "renew@12:39", "ends@13:00"]
+
+
+def test_before_the_first_lease_there_is_nothing_but_now() -> None:
+    assert words(dl(held=None)) == ["now@12:00"]
+    assert story.spans(dl(held=None), [ISSUED], NOON) == []
+    assert story.drawn([], None, NOON, WIDTH) == []
+
+
+def test_a_replaced_lease_lives_on_for_its_overlap_at_least() -> None:
+    marks = story.marks(dl(overlap="1h"), [ISSUED, AGAIN], NOON)
+    (overlap,) = (one for one in marks if one.what == "overlap")
+    assert (overlap.at, "lease old" in overlap.text) == (at(60), True)
+    assert "overlap@12:20" not in words(dl(overlap="1h"), ISSUED, AGAIN, REVOKED)
+
+
+def test_a_rollout_that_is_complete_is_a_moment() -> None:
+    moved = {
+        "type": "RolloutComplete",
+        "status": "True",
+        "reason": "RolloutComplete",
+        "lastTransitionTime": "2026-01-01T11:25:00Z",
+    }
+    assert "rolled out@11:25" in words(dl(conditions=[moved]))
+
+
+def test_events_about_other_things_are_not_in_the_time_line() -> None:
+    assert not story.is_of_a_lease(event("ProviderMissing", "lease x", 0))
+    assert words(dl(), event("ProviderMissing", "lease x", 1)) == words(dl())
+
+
+LIVES: Any = [
+    (-5, ["[#------------------------------|--------]"]),
+    (50, ["[====================#----------|--------]"]),
+    (79, ["[===============================#--------]"]),
+    (100, ["[===============================|=======#]"]),
+    (300, ["[===============================|=======#]"]),
+]
+
+
+@pytest.mark.parametrize(("minutes", "lines"), LIVES)
+def test_a_lease_s_life_is_a_line_from_its_issue_to_its_end(minutes: int, lines: list[str]) -> None:
+    known = story.spans(dl(), [], NOON)
+    assert story.drawn(known, at(79), at(minutes), WIDTH) == lines
+
+
+def test_a_replaced_lease_is_a_line_above_the_present_one_on_the_same_axis() -> None:
+    known = story.spans(dl(), [ISSUED, AGAIN, REVOKED], NOON)
+    assert story.drawn(known, at(79), at(50), WIDTH) == [
+        "[==============~~~                       ]",
+        "[             =============#-------|-----]",
+    ]
+
+
+def test_a_lease_without_any_life_is_drawn_all_the_same() -> None:
+    brief = {**PRESENT, "expiresAt": PRESENT["issuedAt"], "renewAt": None}
+    known = story.spans(dl(held=brief), [], NOON)
+    assert [len(line) for line in story.drawn(known, None, NOON, WIDTH)] == [WIDTH + 2]
+    assert ElementTree.fromstring(drawing.picture("x", known, [], NOON)) is not None
+
+
+def test_events_without_a_moment_or_a_lease_are_left_out() -> None:
+    odd = [Event("Normal", "LeaseIssued", "nothing", 1, None), event("LeaseIssued", "", -50)]
+    assert [one.lease_id for one in story.spans(dl(), odd, NOON)] == ["", "new"]
+    assert "now@12:00" in words(dl(), *odd)
+
+
+def test_many_replaced_leases_are_not_all_drawn() -> None:
+    many = [event("LeaseIssued", f"issued lease {n}", -100 + n) for n in range(50)]
+    assert len(story.spans(dl(), many, NOON)) == 5
+
+
+def test_the_picture_has_each_lease_and_what_is_planned_and_no_text_of_others_as_markup() -> None:
+    evil = '</text><script>alert("x")</script>\x1b[2J&'
+    known = [*story.spans(dl(), [event("LeaseIssued", f"issued lease {evil}", -60)], NOON)]
+    marks = story.marks(dl(), [], NOON)
+    drawn = drawing.picture(f"DynamicLease {evil}", known, marks, NOON)
+    root = ElementTree.fromstring(drawn)
+    kinds = [one.tag.rpartition("}")[2] for one in root.iter()]
+    assert "script" not in kinds
+    assert (kinds.count("line"), kinds.count("rect")) == (3, 4)
+    texts = " ".join(one.text or "" for one in root.iter() if one.tag.endswith("text"))
+    assert "lease new" in texts
+    assert "renew 12:39:00Z" in texts
+    assert "\x1b" not in drawn
