@@ -12,7 +12,9 @@ import typing
 import pytest
 import pytest_asyncio
 import yaml
+from click import testing
 
+from leaseholder.cli import plugin
 from leaseholder.cli.exits import Exit
 from tests.cluster import sites
 from tests.world import kube
@@ -43,7 +45,14 @@ class User:
     kubeconfig: pathlib.Path
 
     async def types(self, *arguments: str) -> Done:
-        """Run ``kubectl leaseholder …``."""
+        """Run ``kubectl leaseholder …`` in this process: to start another takes a second."""
+        runner = testing.CliRunner()
+        login = ("--kubeconfig", str(self.kubeconfig))
+        done = await asyncio.to_thread(runner.invoke, plugin.main, [*arguments, *login])
+        return Done(done.exit_code, done.stdout, done.stderr)
+
+    async def types_outside(self, *arguments: str) -> Done:
+        """Run it as kubectl does: as a program that reads ``KUBECONFIG``."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "leaseholder.cli.plugin", *arguments),
             env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
@@ -100,7 +109,7 @@ async def test_list_and_show_say_what_is_held_until_when_and_in_which_secret(use
     assert {*shown["secret"]["keys"]} == {*await site.credentials("held")}
     assert shown["pendingRevocation"]["pending"] is False
 
-    table = await user.types("list", "--check")
+    table = await user.types_outside("list", "--check")
     assert table.code == Exit.NOT_READY
     head, *rows = (line.split() for line in table.out.splitlines())
     assert head == [*("NAME", "READY", "PROVIDER", "LEFT", "NEXT"), "ROLLOUT", "PENDING", "MESSAGE"]
@@ -142,6 +151,46 @@ async def test_rotate_waits_until_the_secret_holds_another_lease_that_logs_in(
     bars = [line for line in told.out.splitlines() if line.startswith("[")]
     assert [line.rpartition("]")[2].strip() for line in bars] == [before, after]
     assert [before in picture.read_text("utf-8"), after in picture.read_text("utf-8")] == [True] * 2
+
+
+async def test_suspend_and_resume_stop_and_start_what_wait_waits_for(user: User) -> None:
+    site = user.site
+    await site.lease("paused", ttl="1h", rotation={"overlap": "0s"})
+    waited = await user.types("wait", "paused", "--timeout", "90")
+    assert (waited.code, waited.out) == (Exit.OK, "paused: Ready True\n")
+    paused = await user.types("suspend", "paused")
+    assert "no lease is issued, replaced or repaired" in paused.out
+    await site.reason("paused", "Suspended")
+    late = await user.types("wait", "paused", "--for", "Ready=False", "--timeout", "1")
+    assert late.code == Exit.NOT_DONE
+    assert "paused isn't Ready False after 1 s: Ready is True, Suspended" in late.err
+    assert (await user.types("resume", "paused")).code == Exit.OK
+    await site.reason("paused", "Ready")
+    await site.delete("paused")
+    gone = await user.types("wait", "paused", "--for", "delete", "--timeout", "90")
+    assert (gone.code, gone.out) == (Exit.OK, "paused: gone\n")
+
+
+async def test_all_leases_of_a_provider_are_rotated_and_each_is_said(user: User) -> None:
+    site, names = user.site, ("first", "second", "halting")
+    await site.provider("breached")
+    await asyncio.gather(*(site.lease(one, provider="breached", ttl="1h") for one in names))
+    before = {one: (await site.ready(one))["status"]["lease"]["id"] for one in names}
+    await user.types("suspend", "halting")
+    command = ("rotate", "--all", "--provider", "breached", "--at-once", "1", "--yes")
+    done = await user.types(*command)
+    assert done.code == Exit.NOT_DONE
+    assert [line[:5] for line in done.out.splitlines()] == ["[1/2]", "[2/2]"]
+    assert "plugin/halting is left out: it is suspended" in done.err
+    assert "2 rotated, 0 not, 1 left out" in done.err
+    after = {one: (await user.shows(one))["lease"]["id"] for one in names}
+    assert [one for one in names if after[one] == before[one]] == ["halting"]
+    assert all(after[one] in done.out for one in ("first", "second"))
+    assert await site.logs_in("first")
+    await user.types("resume", "halting")
+    again = await user.types(*command, "--issued-before", "2026-01-01T00:00:00Z")
+    assert again.code == Exit.FAILED
+    assert "no lease of provider breached is to be rotated" in again.err
 
 
 async def test_renew_moves_the_end_of_the_lease_or_says_why_not(user: User) -> None:
@@ -205,13 +254,12 @@ async def test_providers_are_shown_as_far_as_one_may_see_them(user: User) -> Non
         "LeaseProvider", "infisical", user.site.namespace, kube.is_ready, what="Ready"
     )
     done = await user.types("providers", "-o", "json")
-    (known,) = json.loads(done.out)
+    (known,) = (one for one in json.loads(done.out) if one["name"] == "infisical")
     assert (known["name"], known["ready"], known["type"]) == ("infisical", True, "infisical")
     assert "ClusterLeaseProviders aren't shown: you have no right to" in done.err
     table = await user.types("providers")
-    assert table.out.splitlines()[1].split()[:5] == [
-        *("infisical", "LeaseProvider", "infisical", "True", "Ready")
-    ]
+    rows = [line.split()[:5] for line in table.out.splitlines()]
+    assert ["infisical", "LeaseProvider", "infisical", "True", "Ready"] in rows
 
 
 async def test_what_one_may_not_or_what_is_not_there_is_a_sentence_and_changes_nothing(

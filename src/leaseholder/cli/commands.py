@@ -43,13 +43,13 @@ class Given:
     """Those that there were already."""
 
 
-async def give(session: Session, name: str, verb: Verb) -> Given:
-    """Give a command.
+async def give(session: Session, name: str, verb: Verb, namespace: str = "") -> Given:
+    """Give a command to a DynamicLease of the session's namespace, or of another.
 
     Raises:
         Failed: it can't be given.
     """
-    dl = await session.dynamic_lease(name)
+    dl = await session.dynamic_lease(name, namespace)
     if dl.status.handled is None:
         raise Failed(
             f"the operator hasn't looked at {name} yet: a command would count as handled; try "
@@ -87,7 +87,8 @@ async def answer(session: Session, given: Given, timeout: float) -> str:
 
 
 async def _again(session: Session, given: Given) -> lease.DynamicLease:
-    now = await session.dynamic_lease(given.before.metadata.name)
+    meta = given.before.metadata
+    now = await session.dynamic_lease(meta.name, meta.namespace)
     if now.metadata.uid != given.before.metadata.uid:
         raise Failed("the DynamicLease was made again meanwhile", Exit.NOT_DONE)
     return now

@@ -20,7 +20,8 @@ MEANINGS = {
     Exit.OK: "What was asked for is shown, or done",
     Exit.FAILED: "It can't be shown: not found, no right, no API server",
     Exit.USAGE: "The command line can't be understood",
-    Exit.NOT_DONE: "The operator refused the command, or didn't answer it in time",
+    Exit.NOT_DONE: "The operator refused the command, or didn't answer it in time; what `wait` "
+    "waits for didn't come; `rotate --all` left some out",
     Exit.NOT_READY: "With `--check`: something that is shown isn't Ready",
 }
 

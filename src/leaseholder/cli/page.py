@@ -35,6 +35,8 @@ Secrets.
 kubectl leaseholder list -A
 kubectl leaseholder show -n shop orders-db
 kubectl leaseholder rotate -n shop orders-db --wait
+kubectl leaseholder wait -n shop orders-db --timeout 60
+kubectl leaseholder rotate --all --provider infisical -A --issued-before 2026-11-27T10:00:00Z
 kubectl leaseholder explain SecretNotOurs
 ```
 
@@ -95,6 +97,9 @@ where the chart's `aggregateRoles` is true, as by default: `view` shows, `edit` 
 |---|---|
 | `list` | `list` on `dynamicleases` |
 | `show` | `get` on `dynamicleases`; `list` on `events`, which are left out where you may not |
+| `suspend`, `resume` | `get` and `patch` on `dynamicleases` |
+| `wait` | `get` on `dynamicleases` |
+| `rotate --all` | `list`, `get` and `patch` on `dynamicleases` |
 | `rotate`, `renew`, `force` | `get` and `patch` on `dynamicleases`; `list` on `events`, to say why a lease isn't renewed |
 | `providers` | `list` on `leaseproviders`; `clusterleaseproviders`, in the cluster, are left out where you may not |
 | `explain` | Nothing |

@@ -6,6 +6,7 @@ imported where it is needed: help and completion answer at once.
 
 import asyncio
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -22,9 +23,26 @@ _WAIT: Final = (
     click.option("--wait", is_flag=True, help="Wait for the operator's answer, and say it."),
     options.seconds(300.0),
 )
+_MANY: Final = (
+    click.option("--all", "all_", is_flag=True, help="All leases of a provider."),
+    click.option("--provider", metavar="NAME", help="Which: NAME, or ClusterLeaseProvider/NAME."),
+    click.option(
+        "--issued-before", type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ"]), metavar="MOMENT",
+        help="Only leases that were issued before 2026-11-27T10:00:00Z, say.",
+    ),
+    click.option(
+        "--at-once", type=click.IntRange(1, 50), default=5, show_default=True,
+        help="So many at a time.",
+    ),
+    click.option("--yes", is_flag=True, help="Don't ask."),
+)  # fmt: skip
 _CHECK: Final = click.option(
     "--check", is_flag=True, help="Exit with 4 if something that is shown isn't Ready."
 )
+_FOR: Final = click.option(
+    "--for", "goal", default="Ready", show_default=True, metavar="CONDITION",
+    help="A condition such as RolloutComplete or RevocationPending=False; or delete.",
+)  # fmt: skip
 _SVG: Final = click.option(
     "--svg", type=click.Path(dir_okay=False, writable=True), metavar="FILE",
     help="Draw the time line into a file, too.",
@@ -82,11 +100,35 @@ def explain(reason: str | None) -> None:
 
 
 @main.command()
-@click.argument("name")
-@options.as_user(*_WAIT)
-def rotate(login: Login, name: str, wait: bool, timeout: float) -> None:
-    """Have a new lease issued now; workloads move to it, then the old one is revoked."""
-    _give("rotate", name, login, timeout if wait else None)
+@click.argument("name", required=False)
+@options.as_user(*_WAIT, *_MANY, everywhere=True)
+def rotate(
+    login: Login,
+    name: str | None,
+    wait: bool,
+    timeout: float,
+    all_: bool,
+    provider: str | None,
+    issued_before: datetime | None,
+    at_once: int,
+    yes: bool,
+) -> None:
+    """Have a new lease issued now; workloads move to it, then the old one is revoked.
+
+    With --all and --provider instead of a NAME: all leases of a provider, a few at a time, each
+    waited for, with its workloads. For the day on which a provider was breached. Given again with
+    --issued-before and the moment at which you began, it goes on where it was stopped.
+    """
+    if name is not None and not (all_ or login["everywhere"] or provider or issued_before):
+        _give("rotate", name, login, timeout if wait else None)
+        return
+    if name is not None or not (all_ and provider):
+        raise click.UsageError("write a NAME, or --all and --provider; -A goes with --all")
+    from leaseholder.cli import fleet
+
+    before = issued_before.replace(tzinfo=UTC) if issued_before is not None else None
+    choice = fleet.Choice(provider=provider, before=before, at_once=at_once, timeout=timeout)
+    asyncio.run(fleet.rotate(login, choice, ask=not yes))
 
 
 @main.command()
@@ -95,6 +137,44 @@ def rotate(login: Login, name: str, wait: bool, timeout: float) -> None:
 def renew(login: Login, name: str, wait: bool, timeout: float) -> None:
     """Have the lease renewed now, without waiting until it is due."""
     _give("renew", name, login, timeout if wait else None)
+
+
+@main.command()
+@click.argument("name")
+@options.as_user()
+def suspend(login: Login, name: str) -> None:
+    """Issue, replace, repair and restart nothing for a DynamicLease; renewals go on.
+
+    It sets spec.suspend. Where a GitOps tool writes the manifest, write it there: it would take it
+    off again.
+    """
+    from leaseholder.cli import waiting
+
+    asyncio.run(waiting.suspend(login, name, held=True))
+
+
+@main.command()
+@click.argument("name")
+@options.as_user()
+def resume(login: Login, name: str) -> None:
+    """End what suspend began; what is due is done at once."""
+    from leaseholder.cli import waiting
+
+    asyncio.run(waiting.suspend(login, name, held=False))
+
+
+@main.command()
+@click.argument("name", metavar="NAME...", nargs=-1, required=True)
+@options.as_user(_FOR, options.seconds(300.0))
+def wait(login: Login, name: tuple[str, ...], goal: str, timeout: float) -> None:
+    """Wait until DynamicLeases are Ready, or as --for says; 3 if they aren't in time.
+
+    Unlike kubectl wait, a condition counts only when it is about the spec as it is now, and what
+    stands in the way is said meanwhile.
+    """
+    from leaseholder.cli import waiting
+
+    asyncio.run(waiting.wait(login, name, waiting.goal(goal), timeout))
 
 
 @main.command()

@@ -22,6 +22,10 @@ Found: TypeAlias = tuple[list[patches.Kind], list[str]]
 """What could be read, and a sentence for each object that couldn't."""
 
 
+class Missing(Failed):
+    """What was asked for isn't there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event about a DynamicLease."""
@@ -41,14 +45,14 @@ class Session:
     namespace: str
     """Empty: in all."""
 
-    async def dynamic_lease(self, name: str) -> lease.DynamicLease:
-        """A DynamicLease by its name.
+    async def dynamic_lease(self, name: str, namespace: str = "") -> lease.DynamicLease:
+        """A DynamicLease by its name, in the session's namespace if no other is given.
 
         Raises:
-            Failed: it isn't there, or can't be read.
+            Failed: it isn't there (``Missing``), or can't be read.
         """
-        body = await self._ask("GET", places.LEASES.at(self.namespace, name))
-        return _read(lease.DynamicLease, body)
+        place = places.LEASES.at(namespace or self.namespace, name)
+        return _read(lease.DynamicLease, await self._ask("GET", place))
 
     async def dynamic_leases(self) -> Found[lease.DynamicLease]:
         """All DynamicLeases."""
@@ -78,6 +82,17 @@ class Session:
         """
         meta = dl.metadata
         change = {"metadata": {"uid": meta.uid, "annotations": {annotation: value}}}
+        place = places.LEASES.at(meta.namespace, meta.name)
+        await self._ask("PATCH", place, body=change, content_type=client.MERGE_PATCH)
+
+    async def suspend(self, dl: lease.DynamicLease, held: bool) -> None:
+        """Set ``spec.suspend`` of a DynamicLease, if it is still the one that was read.
+
+        Raises:
+            Failed: no right, or it was made again meanwhile.
+        """
+        meta = dl.metadata
+        change = {"metadata": {"uid": meta.uid}, "spec": {"suspend": held}}
         place = places.LEASES.at(meta.namespace, meta.name)
         await self._ask("PATCH", place, body=change, content_type=client.MERGE_PATCH)
 
@@ -144,12 +159,13 @@ def _told(place: places.Place) -> Iterator[None]:
         Failed: instead of what was raised.
     """
     where = f" in namespace {place.namespace}" if place.namespace else ""
+    sentence = missing = ""
     try:
         yield
     except refusals.NotFound:
         named = f" {place.name}" if place.name else ""
         known = f"is the CRD of {names.GROUP} installed?" if not place.name else "mind -n"
-        sentence = f"there is no {place.resource}{named}{where}: {known}"
+        missing = f"there is no {place.resource}{named}{where}: {known}"
     except errors.Refused as error:
         sentence = error.sentence
         if error.reason == Reason.DENIED:
@@ -160,6 +176,8 @@ def _told(place: places.Place) -> Iterator[None]:
         sentence = error.sentence.replace(_OWN_TOKEN, "your login")
     else:
         return
+    if missing:
+        raise Missing(missing)
     raise Failed(sentence)
 
 

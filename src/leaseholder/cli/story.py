@@ -64,7 +64,9 @@ def marks(dl: lease.DynamicLease, events: Sequence[Event], now: datetime) -> lis
     moved = conditions.find(dl.status.conditions, ConditionType.ROLLOUT_COMPLETE)
     if moved is not None and moved.status == "True":
         found.append(Mark(moved.last_transition_time, "rolled out", moved.message))
-    return sorted([*found, Mark(now, "now", "")], key=lambda one: one.at)
+    present = held.id if held is not None else ""
+    # Events know whole seconds: of the same one, those of the lease that is held came last.
+    return sorted([*found, Mark(now, "now", "")], key=lambda one: (one.at, present in one.text))
 
 
 def _planned(
@@ -93,7 +95,8 @@ def spans(dl: lease.DynamicLease, events: Sequence[Event], now: datetime) -> lis
     gone = {_about(one): one.last for one in events if one.reason == Reason.REVOKED and one.last}
     issues = [(_about(one), one.last) for one in events if one.reason == Reason.ISSUED]
     former = [(id_, at) for id_, at in issues if at is not None and id_ != held.id]
-    former = [(id_, at) for id_, at in former if at <= held.issued_at][-_MOST:]
+    told = next((at for id_, at in issues if at is not None and id_ == held.id), held.issued_at)
+    former = [(id_, at) for id_, at in former if at <= told][-_MOST:]
     nexts = [*(at for _, at in former), held.issued_at][1:]
     found = [
         Span(id_, at, after, gone.get(id_) or max(after + overlap, now))

@@ -230,7 +230,7 @@ def test_a_reason_that_there_is_not_is_answered_with_one_that_is_near() -> None:
     [
         (["show"], "Missing argument 'NAME'"),
         (["list", "-o", "xml"], "'xml' is not one of"),
-        (["rotate"], "Missing argument 'NAME'"),
+        (["wait", "orders", "--for", "nonsense"], "write delete, or one of Ready"),
         (["rotate", "orders", "--wait", "--timeout", "0"], "--timeout"),
     ],
 )

@@ -65,6 +65,13 @@ def test_an_issue_whose_event_is_forgotten_stands_in_status() -> None:
     assert words(dl()) == ["issued@11:20", "now@12:00", "renew@12:39", "ends@13:00"]
 
 
+def test_of_two_leases_of_one_second_the_one_that_is_held_came_last() -> None:
+    same = event("LeaseIssued", "issued lease old", 0)
+    told = [one.text for one in story.marks(dl(), [AGAIN, same], NOON) if one.what == "issued"]
+    assert told == [same.message, AGAIN.message]
+    assert [one.lease_id for one in story.spans(dl(), [AGAIN, same], NOON)] == ["old", "new"]
+
+
 def test_before_the_first_lease_there_is_nothing_but_now() -> None:
     assert words(dl(held=None)) == ["now@12:00"]
     assert story.spans(dl(held=None), [ISSUED], NOON) == []

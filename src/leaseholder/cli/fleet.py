@@ -1,0 +1,145 @@
+"""``rotate --all``: the leases of one provider are replaced, a few at a time.
+
+For the day on which a provider was breached. Each rotation is waited for, and so are the
+workloads that restart for it, before the next one begins in its place: the provider, and what
+runs in the cluster, never meet all at once.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import click
+
+from leaseholder.api import conditions, lease
+from leaseholder.api.conditions import ConditionType, Reason
+from leaseholder.cli import commands, exits, session
+from leaseholder.cli.exits import Exit, Failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which leases, and how fast."""
+
+    provider: str
+    """Name of the LeaseProvider, or ``ClusterLeaseProvider/NAME``."""
+    before: datetime | None
+    """Only those that were issued before this moment."""
+    at_once: int
+    timeout: float
+    """Seconds for each."""
+
+
+def chosen(
+    known: Sequence[lease.DynamicLease], choice: Choice
+) -> tuple[list[lease.DynamicLease], list[str]]:
+    """Those to rotate, and a sentence for each of the provider's that can't be."""
+    kind, _, name = choice.provider.rpartition("/")
+    wanted = (kind or "LeaseProvider", name)
+    found, left_out = list[lease.DynamicLease](), list[str]()
+    for dl in known:
+        ref, held = dl.spec.provider_ref, dl.status.lease
+        if (ref.kind, ref.name) != wanted:
+            continue
+        if choice.before is not None and held is not None and held.issued_at >= choice.before:
+            continue
+        why = _obstacle(dl)
+        if why:
+            left_out.append(f"{_named(dl)} is left out: {why}")
+        else:
+            found.append(dl)
+    return found, left_out
+
+
+def _obstacle(dl: lease.DynamicLease) -> str:
+    if dl.deleting:
+        return "it is being deleted"
+    if dl.spec.suspend:
+        return "it is suspended, so nothing would be issued: resume it, then rotate it"
+    return "it holds no lease" if dl.status.lease is None else ""
+
+
+async def rotate(login: dict[str, Any], choice: Choice, *, ask: bool) -> None:
+    """Rotate them all, with a line for each.
+
+    Raises:
+        Failed: there is none, or not all were rotated.
+        Abort: the user said no.
+    """
+    async with session.opened(**login) as user:
+        known, broken = await user.dynamic_leases()
+        found, left_out = chosen(known, choice)
+        for sentence in (*broken, *left_out):
+            click.echo(exits.printable(sentence), err=True)
+        if not found:
+            raise Failed(f"no lease of provider {choice.provider} is to be rotated")
+        if ask:
+            click.confirm(exits.printable(_question(found, choice)), abort=True, err=True)
+        failed = await _all(user, found, choice)
+    missed = len(broken) + len(left_out)
+    if failed or missed:
+        raise Failed(
+            f"{len(found) - failed} rotated, {failed} not, {missed} left out: mend what the lines "
+            "above say, then give the command again with --issued-before",
+            Exit.NOT_DONE,
+        )
+
+
+def _question(found: Sequence[lease.DynamicLease], choice: Choice) -> str:
+    namespaces = len({dl.metadata.namespace for dl in found})
+    counted = f"{len(found)} lease{'s' if len(found) != 1 else ''}"
+    within = f"{namespaces} namespace{'s' if namespaces != 1 else ''}"
+    return (
+        f"Rotate {counted} of provider {choice.provider} in {within}, {choice.at_once} at a time? "
+        "Their workloads restart"
+    )
+
+
+async def _all(user: session.Session, found: Sequence[lease.DynamicLease], choice: Choice) -> int:
+    """Rotate them, so many at once.
+
+    Returns:
+        How many weren't rotated.
+    """
+    turns, done, failed = asyncio.Semaphore(choice.at_once), 0, 0
+
+    async def turn(dl: lease.DynamicLease) -> None:
+        nonlocal done, failed
+        async with turns:
+            try:
+                said = await _one(user, dl, choice.timeout)
+            except Failed as failure:
+                said = f"{_named(dl)} isn't rotated: {failure.message}"
+                failed += 1
+        done += 1
+        click.echo(exits.printable(f"[{done}/{len(found)}] {said}"))
+
+    async with asyncio.TaskGroup() as group:
+        for dl in found:
+            group.create_task(turn(dl))
+    return failed
+
+
+async def _one(user: session.Session, dl: lease.DynamicLease, timeout: float) -> str:
+    """Rotate one and wait for its workloads; what came of it."""
+    meta, loop = dl.metadata, asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    given = await commands.give(user, meta.name, "rotate", meta.namespace)
+    said = await commands.answer(user, given, timeout)
+    while _is_moving(await user.dynamic_lease(meta.name, meta.namespace)):
+        if loop.time() > deadline:
+            return f"{said}; its workloads haven't moved to it yet"
+        await asyncio.sleep(commands.EVERY)
+    return said
+
+
+def _is_moving(dl: lease.DynamicLease) -> bool:
+    """Whether workloads are on their way to the new lease."""
+    found = conditions.find(dl.status.conditions, ConditionType.ROLLOUT_COMPLETE)
+    return found is not None and found.reason == Reason.ROLLING_OUT
+
+
+def _named(dl: lease.DynamicLease) -> str:
+    return f"{dl.metadata.namespace}/{dl.metadata.name}"
