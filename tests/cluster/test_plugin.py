@@ -8,6 +8,7 @@ import os
 import pathlib
 import sys
 import typing
+from datetime import UTC, datetime
 
 import pytest
 import pytest_asyncio
@@ -16,6 +17,7 @@ from click import testing
 
 from leaseholder.cli import plugin
 from leaseholder.cli.exits import Exit
+from leaseholder.cluster import electing
 from tests.cluster import sites
 from tests.world import kube
 from tests.world import world as worlds
@@ -35,6 +37,11 @@ class Done:
     code: int
     out: str
     err: str
+
+
+def found_by(done: Done) -> set[tuple[str, str]]:
+    """The levels and checks that ``doctor -o json`` prints."""
+    return {(one["level"], one["check"]) for one in json.loads(done.out)}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -260,6 +267,37 @@ async def test_providers_are_shown_as_far_as_one_may_see_them(user: User) -> Non
     table = await user.types("providers")
     rows = [line.split()[:5] for line in table.out.splitlines()]
     assert ["infisical", "LeaseProvider", "infisical", "True", "Ready"] in rows
+
+
+async def test_doctor_says_what_is_missing_as_far_as_one_may_see_it(user: User) -> None:
+    site = user.site
+    await site.lease("sick", provider="nobody")
+    await site.reason("sick", "ProviderMissing")
+    done = await user.types("doctor", "-o", "json")
+    assert done.code == Exit.UNWELL
+    found = found_by(done)
+    assert {("unseen", "crds"), ("unseen", "operator"), ("unseen", "rights")} <= found
+    assert {("ok", "yours"), ("FAIL", "leases")} <= found
+    assert "plugin/sick: ProviderMissing" in done.out
+
+    admin = dataclasses.replace(user, kubeconfig=site.world.control_plane.kubeconfig)
+    spec = {"holderIdentity": "leaseholder-x", "renewTime": f"{datetime.now(UTC):%FT%T.%fZ}"}
+    await site.client.apply(
+        {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": electing.LEASE, "namespace": site.home},
+            "spec": spec,
+        }
+    )
+    where = ("-n", site.namespace, "--operator", f"{site.home}/leaseholder")
+    done = await admin.types("doctor", *where, "-o", "json")
+    assert {("ok", "crds"), ("ok", "operator"), ("ok", "rights")} <= found_by(done), done.out
+    stranger = await admin.types("doctor", "-n", site.namespace, "--operator", "nowhere/nobody")
+    assert stranger.code == Exit.UNWELL
+    assert "no right to create, delete, get, list, patch, watch secrets: bind" in stranger.out
+    assert "there is no Lease of an operator in namespace nowhere" in stranger.out
+    await site.delete("sick")
 
 
 async def test_what_one_may_not_or_what_is_not_there_is_a_sentence_and_changes_nothing(

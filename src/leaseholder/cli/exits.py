@@ -14,6 +14,7 @@ class Exit(IntEnum):
     USAGE = 2
     NOT_DONE = 3
     NOT_READY = 4
+    UNWELL = 5
 
 
 MEANINGS = {
@@ -23,6 +24,7 @@ MEANINGS = {
     Exit.NOT_DONE: "The operator refused the command, or didn't answer it in time; what `wait` "
     "waits for didn't come; `rotate --all` left some out",
     Exit.NOT_READY: "With `--check`: something that is shown isn't Ready",
+    Exit.UNWELL: "`doctor` or `plan` found a failure",
 }
 
 

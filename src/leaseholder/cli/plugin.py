@@ -39,6 +39,10 @@ _MANY: Final = (
 _CHECK: Final = click.option(
     "--check", is_flag=True, help="Exit with 4 if something that is shown isn't Ready."
 )
+_OPERATOR: Final = click.option(
+    "--operator", default="leaseholder/leaseholder", show_default=True,
+    metavar="NAMESPACE/SERVICEACCOUNT", help="Who the operator is.",
+)  # fmt: skip
 _FOR: Final = click.option(
     "--for", "goal", default="Ready", show_default=True, metavar="CONDITION",
     help="A condition such as RolloutComplete or RevocationPending=False; or delete.",
@@ -85,6 +89,21 @@ def providers(login: Login, output: str) -> None:
     from leaseholder.cli import shown
 
     asyncio.run(shown.providers(login, output))
+
+
+@main.command()
+@options.as_user(options.OUTPUT, _OPERATOR, everywhere=True)
+def doctor(login: Login, output: str, operator: str) -> None:
+    """What is missing, in one page: CRDs, rights, providers, clocks, leases, revocations.
+
+    It tells what the API server shows and asks no provider. Ends with 5 where something fails; a
+    check that you have no right to is no failure.
+    """
+    from leaseholder.cli import checks
+    from leaseholder.cli import doctor as examination
+
+    if asyncio.run(examination.examine(login, operator, output)) is checks.Level.FAIL:
+        sys.exit(Exit.UNWELL)
 
 
 @main.command()

@@ -15,8 +15,12 @@ from leaseholder import errors
 from leaseholder.api import base, lease, names, provider
 from leaseholder.api.conditions import Reason
 from leaseholder.cli.exits import Failed
-from leaseholder.cluster import client, patches, places, refusals
+from leaseholder.cluster import client, electing, patches, places, refusals
 
+_AUTHORIZATION: Final = "/apis/authorization.k8s.io/v1"
+_REVIEW: Final = places.Resource(_AUTHORIZATION, "subjectaccessreviews")
+_REVIEW_SELF: Final = places.Resource(_AUTHORIZATION, "selfsubjectaccessreviews")
+_CRDS: Final = places.Resource("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions")
 _OWN_TOKEN: Final = "the operator's own token"  # noqa: S105 - words of a sentence
 Found: TypeAlias = tuple[list[patches.Kind], list[str]]
 """What could be read, and a sentence for each object that couldn't."""
@@ -95,6 +99,40 @@ class Session:
         change = {"metadata": {"uid": meta.uid}, "spec": {"suspend": held}}
         place = places.LEASES.at(meta.namespace, meta.name)
         await self._ask("PATCH", place, body=change, content_type=client.MERGE_PATCH)
+
+    async def crd(self, name: str) -> dict[str, Any] | None:
+        """A CRD as the API server has it; None where there is none."""
+        return await self._found(_CRDS.at("", name))
+
+    async def election(self, namespace: str) -> dict[str, Any] | None:
+        """The Lease that an operator in that namespace leads by; None where there is none."""
+        return await self._found(places.ELECTIONS.at(namespace, electing.LEASE))
+
+    async def may(self, attributes: Mapping[str, str], account: str) -> bool:
+        """Whether RBAC allows something to a ServiceAccount.
+
+        Args:
+            attributes: namespace, group, resource, subresource and verb.
+            account: ``NAMESPACE:NAME``; empty: to this user.
+
+        Raises:
+            Failed: no right to ask for others.
+        """
+        review: dict[str, Any] = {"resourceAttributes": dict(attributes)}
+        place = _REVIEW if account else _REVIEW_SELF
+        if account:
+            home = account.partition(":")[0]
+            groups = ["system:serviceaccounts", f"system:serviceaccounts:{home}"]
+            review["user"] = f"system:serviceaccount:{account}"
+            review["groups"] = [*groups, "system:authenticated"]
+        answer = await self._ask("POST", place.at(""), body={"spec": review})
+        return bool((answer.get("status") or {}).get("allowed"))
+
+    async def _found(self, place: places.Place) -> dict[str, Any] | None:
+        try:
+            return await self._ask("GET", place)
+        except Missing:
+            return None
 
     async def _listed(self, model: type[patches.Kind], place: places.Place) -> Found[patches.Kind]:
         found, broken = list[patches.Kind](), list[str]()

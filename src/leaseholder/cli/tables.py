@@ -15,7 +15,15 @@ from leaseholder.cli.exits import printable
 
 _UNBOUNDED: Final = 100_000
 """Columns where no terminal cuts them: what a script reads is whole."""
-_COLOURS: Final = {"True": "green", "False": "red", "Unknown": "yellow", "Warning": "yellow"}
+_COLOURS: Final = {
+    "True": "green",
+    "False": "red",
+    "Unknown": "yellow",
+    "Warning": "yellow",
+    "ok": "green",
+    "warn": "yellow",
+    "FAIL": "red",
+}
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
