@@ -300,6 +300,58 @@ async def test_doctor_says_what_is_missing_as_far_as_one_may_see_it(user: User) 
     await site.delete("sick")
 
 
+async def test_plan_says_what_would_become_of_a_manifest_and_changes_nothing(
+    user: User, tmp_path: pathlib.Path
+) -> None:
+    site, path = user.site, tmp_path / "orders.yaml"
+    await site.lease("planned", ttl="1h")
+    await site.ready("planned")
+    texts = {"URL": "postgresql://{{ DB_USERNAME }}:{{ DB_PASSWORD }}@db"}
+    path.write_text(
+        "---\n".join(
+            yaml.safe_dump(one)
+            for one in (
+                _lease("planned", ttl="2h", target={"template": {"data": texts}}),
+                _lease("fresh", ttl="1h", rotation={"maxAge": "24h"}),
+            )
+        )
+    )
+    leases = len(await site.all_minted())
+    done = await user.types("plan", "-f", str(path))
+    assert done.code == Exit.OK, done.out
+    assert "stays: neither provider nor source change" in done.out
+    assert "URL = postgresql://DB_USERNAME:DB_PASSWORD@db" in done.out
+    assert "one is issued at once, of orders-db in prod, ttl 1h" in done.out
+    assert "39m 36s after its issue" in done.out
+    assert f"To apply it: kubectl apply -f {path}" in done.err
+    assert await site.found("fresh") is None
+    assert len(await site.all_minted()) == leases
+
+    taken = {"target": {"secretName": "infisical-auth"}, "ttl": "10s"}
+    wrong = _lease("wrong", provider="nobody", **taken)
+    path.write_text(yaml.safe_dump({"kind": "List", "items": [wrong]}))
+    done = await user.types("plan", "-f", str(path))
+    assert done.code == Exit.UNWELL
+    assert "spec.ttl: Invalid value" in done.out
+    assert "ttl is too short: write 60s or more" in done.out
+    assert "there is no LeaseProvider nobody" in done.out
+    assert "whether it is there isn't known: you have no right to secrets" in done.out
+    admin = dataclasses.replace(user, kubeconfig=site.world.control_plane.kubeconfig)
+    done = await admin.types("plan", "-f", str(path), "-n", site.namespace)
+    assert "Secret infisical-auth belongs to somebody else" in done.out
+
+
+def _lease(name: str, *, provider: str = "infisical", **spec: typing.Any) -> kube.Object:
+    """A manifest as a user writes it, without a namespace."""
+    source = {**sites.SOURCE, "dynamicSecretName": "orders-db"}
+    return {
+        "apiVersion": "leaseholder.dev/v1alpha1",
+        "kind": "DynamicLease",
+        "metadata": {"name": name},
+        "spec": {"providerRef": {"name": provider}, "infisical": source, **spec},
+    }
+
+
 async def test_what_one_may_not_or_what_is_not_there_is_a_sentence_and_changes_nothing(
     user: User,
 ) -> None:

@@ -29,7 +29,7 @@ kubectl leaseholder list
 ```
 
 It logs in as kubectl does: `KUBECONFIG`, else `~/.kube/config`, else the ServiceAccount of the pod. It reads no
-Secrets.
+data of Secrets.
 
 ```sh
 kubectl leaseholder list -A
@@ -39,6 +39,7 @@ kubectl leaseholder wait -n shop orders-db --timeout 60
 kubectl leaseholder rotate --all --provider infisical -A --issued-before 2026-11-27T10:00:00Z
 kubectl leaseholder explain SecretNotOurs
 kubectl leaseholder doctor -A
+kubectl leaseholder plan -f orders.yaml
 ```
 
 From a real run:
@@ -104,6 +105,7 @@ where the chart's `aggregateRoles` is true, as by default: `view` shows, `edit` 
 | `rotate`, `renew`, `force` | `get` and `patch` on `dynamicleases`; `list` on `events`, to say why a lease isn't renewed |
 | `providers` | `list` on `leaseproviders`; `clusterleaseproviders`, in the cluster, are left out where you may not |
 | `explain` | Nothing |
+| `plan` | `create` and `patch` on what the file has, nothing is stored; `get` on `secrets`, for the metadata of the target Secret alone, and on `leaseproviders` |
 | `doctor` | What `list` and `providers` need. Administrators see more: `get` on `customresourcedefinitions`; `create` on `subjectaccessreviews`; `get` on `leases` of `coordination.k8s.io`, in the operator's namespace |
 
 Who may patch a DynamicLease may have its lease rotated: [Security](security.md) says what that amounts to.

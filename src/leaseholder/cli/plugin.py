@@ -43,6 +43,9 @@ _OPERATOR: Final = click.option(
     "--operator", default="leaseholder/leaseholder", show_default=True,
     metavar="NAMESPACE/SERVICEACCOUNT", help="Who the operator is.",
 )  # fmt: skip
+_FILE: Final = click.option(
+    "-f", "--file", required=True, metavar="FILE", help="Manifests, in YAML or JSON; - for stdin."
+)
 _FOR: Final = click.option(
     "--for", "goal", default="Ready", show_default=True, metavar="CONDITION",
     help="A condition such as RolloutComplete or RevocationPending=False; or delete.",
@@ -103,6 +106,20 @@ def doctor(login: Login, output: str, operator: str) -> None:
     from leaseholder.cli import doctor as examination
 
     if asyncio.run(examination.examine(login, operator, output)) is checks.Level.FAIL:
+        sys.exit(Exit.UNWELL)
+
+
+@main.command()
+@options.as_user(_FILE)
+def plan(login: Login, file: str) -> None:
+    """What would become of a manifest: checked, rendered with dummy values, nothing issued.
+
+    The API server checks it as if it were applied; then its provider, its template and its Secret
+    are looked at. Ends with 5 where something is wrong.
+    """
+    from leaseholder.cli import plan as planning
+
+    if not asyncio.run(planning.show(login, file)):
         sys.exit(Exit.UNWELL)
 
 

@@ -17,6 +17,9 @@ from leaseholder.api.conditions import Reason
 from leaseholder.cli.exits import Failed
 from leaseholder.cluster import client, electing, patches, places, refusals
 
+_MANAGER: Final = "kubectl-leaseholder"
+_APPLY: Final = "application/apply-patch+yaml"
+_METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _AUTHORIZATION: Final = "/apis/authorization.k8s.io/v1"
 _REVIEW: Final = places.Resource(_AUTHORIZATION, "subjectaccessreviews")
 _REVIEW_SELF: Final = places.Resource(_AUTHORIZATION, "selfsubjectaccessreviews")
@@ -100,6 +103,49 @@ class Session:
         place = places.LEASES.at(meta.namespace, meta.name)
         await self._ask("PATCH", place, body=change, content_type=client.MERGE_PATCH)
 
+    async def tried(self, place: places.Place, manifest: dict[str, Any]) -> tuple[int, list[str]]:
+        """What the API server says to a manifest that is applied without being stored.
+
+        Returns:
+            The code, and the sentences of a refusal.
+
+        Raises:
+            Failed: it says nothing.
+        """
+        query = {
+            "dryRun": "All",
+            "fieldManager": _MANAGER,
+            "force": "true",
+            "fieldValidation": "Strict",
+        }
+        with _told(place):
+            code, body = await self.api.answered(
+                "PATCH", place, query=query, body=manifest, content_type=_APPLY
+            )
+        return code, [] if code < 300 else _complaints(body)
+
+    async def provider(self, kind: str, namespace: str, name: str) -> provider.AnyProvider | None:
+        """A LeaseProvider or ClusterLeaseProvider; None where there is none."""
+        if kind == provider.LeaseProvider.KIND:
+            body = await self._found(places.PROVIDERS.at(namespace, name))
+            return _read(provider.LeaseProvider, body) if body is not None else None
+        body = await self._found(places.CLUSTER_PROVIDERS.at("", name))
+        return _read(provider.ClusterLeaseProvider, body) if body is not None else None
+
+    async def namespace_labels(self, name: str) -> dict[str, str] | None:
+        """The labels of a Namespace; None where there is none."""
+        body = await self._found(places.NAMESPACES.at("", name))
+        return None if body is None else dict((body.get("metadata") or {}).get("labels") or {})
+
+    async def secret_metadata(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """A Secret's metadata, without its data; None where there is none."""
+        place = places.SECRETS.at(namespace, name)
+        try:
+            body = await self._ask("GET", place, accept=_METADATA)
+        except Missing:
+            return None
+        return dict(body.get("metadata") or {})
+
     async def crd(self, name: str) -> dict[str, Any] | None:
         """A CRD as the API server has it; None where there is none."""
         return await self._found(_CRDS.at("", name))
@@ -179,6 +225,18 @@ async def opened(
             await api.aclose()
         return
     raise Failed(sentence)
+
+
+def _complaints(status: Mapping[str, Any]) -> list[str]:
+    """What the API server finds wrong with a manifest: each field with its sentence."""
+    details = status.get("details")
+    causes = details.get("causes") if isinstance(details, Mapping) else None
+    found = [
+        f"{one['field']}: {one.get('message')}"
+        for one in causes or ()
+        if isinstance(one, Mapping) and one.get("field")
+    ]
+    return found or [str(status.get("message") or "it is refused without a word")]
 
 
 def _read(model: type[patches.Kind], body: Mapping[str, Any]) -> patches.Kind:

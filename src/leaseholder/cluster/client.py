@@ -38,6 +38,7 @@ _LONGEST_LINE: Final = 16 * 2**20
 """Bytes of one event of a watch, whatever JSON makes of three MiB."""
 _CONNECT_TIMEOUT: Final = 10.0
 _SLACK: Final = 5.0
+_NO_JSON: Final = "its answer is no JSON"
 _BROKEN: Final = (TimeoutError, aiohttp.ClientError, OSError)
 
 
@@ -95,18 +96,35 @@ class Api:
             raise errors.ClusterUnavailable(Reason.CLUSTER, "this process doesn't lead for now")
         verb = _VERBS.get(method) or ("get" if place.name else "list")
         headers = {"Accept": accept, "Content-Type": content_type}
-        limit = aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_TIMEOUT)
-        what = "its answer is no JSON"
-        try:
-            answer = await self._send(method, place, verb, query, headers, body, limit)
-            found = _parse(await answer.read())
-        except _BROKEN as error:
-            what, found = _broken(error), None
-        else:
-            self._check(verb, place, answer, found)
+        answer, found = await self._exchange(method, place, verb, query, headers, body, timeout)
+        self._check(verb, place, answer, found)
         if found is None:
-            raise refusals.unreachable(verb, place, what)
+            raise refusals.unreachable(verb, place, _NO_JSON)
         return found
+
+    async def answered(
+        self,
+        method: str,
+        place: places.Place,
+        *,
+        query: Mapping[str, str],
+        body: Body,
+        content_type: str,
+    ) -> tuple[int, Body]:
+        """Code and body of whatever the API server answers, refusals too.
+
+        For users who are shown what it says of their own manifests. The operator passes on no text
+        of an answer.
+
+        Raises:
+            ClusterUnavailable: no usable answer.
+        """
+        verb = _VERBS[method]
+        headers = {"Accept": JSON, "Content-Type": content_type}
+        answer, found = await self._exchange(method, place, verb, query, headers, body, _TIMEOUT)
+        if found is None:
+            raise refusals.unreachable(verb, place, _NO_JSON)
+        return answer.status, found
 
     async def pages(
         self, place: places.Place, *, query: Mapping[str, str], accept: str = JSON
@@ -202,6 +220,25 @@ class Api:
         except _BROKEN:
             login.expire()
             raise
+
+    async def _exchange(
+        self,
+        method: str,
+        place: places.Place,
+        verb: str,
+        query: Mapping[str, str] | None,
+        headers: dict[str, str],
+        body: Body | None,
+        timeout: float,
+    ) -> tuple[aiohttp.ClientResponse, Body | None]:
+        """An answer and its body; None where that is no JSON."""
+        limit = aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_TIMEOUT)
+        try:
+            answer = await self._send(method, place, verb, query, headers, body, limit)
+            return answer, _parse(await answer.read())
+        except _BROKEN as error:
+            what = _broken(error)
+        raise refusals.unreachable(verb, place, what)
 
     def _check(
         self, verb: str, place: places.Place, answer: aiohttp.ClientResponse, found: Body | None

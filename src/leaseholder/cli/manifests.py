@@ -1,0 +1,68 @@
+"""Manifests that users write, or that other operators' users wrote: YAML or JSON, one or many."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from leaseholder.cli.exits import Failed
+
+Manifest = dict[str, Any]
+
+
+def read(path: str) -> list[Manifest]:
+    """The objects of a file, or of stdin where the path is ``-``; those in Lists singly.
+
+    Raises:
+        Failed: it can't be read, or holds something that is no object.
+    """
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
+        documents = [one for one in yaml.safe_load_all(text) if one is not None]
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it isn't UTF-8"
+        raise Failed(f"{path} can't be read: {why}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or "something is wrong"
+        raise Failed(f"{path}{where} is no YAML: {problem}") from None
+    return [one for document in documents for one in _objects(path, document)]
+
+
+def _objects(path: str, document: Any) -> Iterator[Manifest]:
+    if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
+        raise Failed(f"{path}: a document is no object of Kubernetes: write apiVersion and kind")
+    if document["kind"].endswith("List") and isinstance(document.get("items"), list):
+        for item in document["items"]:
+            yield from _objects(path, item)
+        return
+    yield document
+
+
+def group(manifest: Manifest) -> str:
+    """The API group of an object."""
+    return str(manifest.get("apiVersion") or "").partition("/")[0]
+
+
+def name(manifest: Manifest) -> str:
+    """An object's name; empty where it has none."""
+    return str(_metadata(manifest).get("name") or "")
+
+
+def namespace(manifest: Manifest, default: str) -> str:
+    """The namespace that an object is for."""
+    return str(_metadata(manifest).get("namespace") or default)
+
+
+def spec(manifest: Manifest) -> Manifest:
+    """An object's spec; empty where it has none."""
+    found = manifest.get("spec")
+    return found if isinstance(found, dict) else {}
+
+
+def _metadata(manifest: Manifest) -> Manifest:
+    found = manifest.get("metadata")
+    return found if isinstance(found, dict) else {}
