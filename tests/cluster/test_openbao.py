@@ -3,12 +3,16 @@
 import asyncio
 import collections.abc
 import dataclasses
+import pathlib
 import time
 import typing
 
 import pytest
 import pytest_asyncio
+import yaml
+from click import testing
 
+from leaseholder.cli import plugin
 from tests.cluster import sites
 from tests.world import faults, kube, openbao, processes
 from tests.world import world as worlds
@@ -111,6 +115,36 @@ async def test_a_lease_is_delivered_and_taken_back_with_its_login(place: Place) 
     assert not await place.logs_in(values)
     assert accessor not in place.bao.accessors()
     assert await place.site.records("plain") == []
+
+
+async def test_what_init_prints_is_all_that_a_first_lease_needs(
+    place: Place, tmp_path: pathlib.Path
+) -> None:
+    """Its policy is that of the login, and its manifests are applied as they are."""
+    site, ca = place.site, tmp_path / "ca.pem"
+    assert place.proxy.ca_file is not None
+    ca.write_bytes(place.proxy.ca_file.read_bytes())
+    path = await place.role("first")
+    policy, role = "init", place.bao.approle("init", policies=("init",))
+    options = ("--url", place.proxy.url, "--auth", "approle", "--role-id", role.role_id)
+    done = testing.CliRunner().invoke(
+        plugin.main,
+        ["init", "openbao", "-n", site.namespace, "--path", path, *options, "--ca-file", str(ca)],
+    )
+    assert done.exit_code == 0, done.output
+    commands = "\n".join(line.removeprefix("# ") for line in done.stdout.splitlines())
+    rules = commands.partition("<<'EOF'\n")[2].partition("\nEOF")[0]
+    await asyncio.to_thread(place.bao.policy, policy, rules)
+    await site.auth_secret("openbao-auth", secretId=role.secret_id)
+    for document in yaml.safe_load_all(done.stdout):
+        await site.client.apply(document)
+    await site.ready("first")
+    values = await site.credentials("first")
+    assert await place.logs_in(values)
+    await site.delete("first")
+    await site.gone("first")
+    assert await place.living("first") == []
+    assert not await place.logs_in(values)
 
 
 async def test_a_secret_for_basic_auth_needs_no_template_here(place: Place) -> None:

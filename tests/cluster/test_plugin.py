@@ -341,6 +341,43 @@ async def test_plan_says_what_would_become_of_a_manifest_and_changes_nothing(
     assert "Secret infisical-auth belongs to somebody else" in done.out
 
 
+async def test_what_init_prints_passes_the_schema_and_is_applied_as_it_is(
+    user: User, tmp_path: pathlib.Path
+) -> None:
+    site, path = user.site, tmp_path / "first.yaml"
+    admin = dataclasses.replace(user, kubeconfig=site.world.control_plane.kubeconfig)
+    ours = ("--project", "demo", "--environment", "prod", "--dynamic-secret", "orders-db")
+    bao, identity = ("openbao", "--path", "database/creds/orders"), ("--identity", "i-1")
+    for command in (
+        ("phase", "--app", "a", "--environment", "production", "--dynamic-secret", "aws"),
+        *(
+            ("infisical", *ours, *identity, "--auth", way)
+            for way in ("kubernetes", "oidc", "token")
+        ),
+        *((*bao, "--role-id", "r", "--auth", way) for way in ("kubernetes", "jwt", "approle")),
+    ):
+        path.write_text(_typed("init", *command, "-n", "default"))
+        planned = await admin.types("plan", "-f", str(path))
+        assert planned.code == Exit.OK, planned.out
+
+    address: tuple[str, ...] = ("--url", site.world.provider_url, "-n", site.namespace)
+    if site.world.provider_ca_file is not None:
+        address = (*address, "--ca-file", str(site.world.provider_ca_file))
+    for document in yaml.safe_load_all(
+        _typed("init", "infisical", *ours, *address, "--name", "initial", "--ttl", "1h")
+    ):
+        await site.client.apply(document)
+    await site.ready("initial")
+    assert await site.logs_in("initial")
+
+
+def _typed(*arguments: str) -> str:
+    """What a command prints that asks no API server."""
+    done = testing.CliRunner().invoke(plugin.main, arguments)
+    assert done.exit_code == Exit.OK, done.output
+    return done.stdout
+
+
 def _lease(name: str, *, provider: str = "infisical", **spec: typing.Any) -> kube.Object:
     """A manifest as a user writes it, without a namespace."""
     source = {**sites.SOURCE, "dynamicSecretName": "orders-db"}

@@ -19,17 +19,26 @@ def read(path: str) -> list[Manifest]:
         Failed: it can't be read, or holds something that is no object.
     """
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
-        documents = [one for one in yaml.safe_load_all(text) if one is not None]
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it isn't UTF-8"
-        raise Failed(f"{path} can't be read: {why}") from None
+        documents = [one for one in yaml.safe_load_all(text(path)) if one is not None]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or "something is wrong"
         raise Failed(f"{path}{where} is no YAML: {problem}") from None
     return [one for document in documents for one in _objects(path, document)]
+
+
+def text(path: str) -> str:
+    """The text of a file, or of stdin where the path is ``-``.
+
+    Raises:
+        Failed: it can't be read.
+    """
+    try:
+        return sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it isn't UTF-8"
+        raise Failed(f"{path} can't be read: {why}") from None
 
 
 def _objects(path: str, document: Any) -> Iterator[Manifest]:

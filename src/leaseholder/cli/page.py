@@ -39,6 +39,7 @@ kubectl leaseholder wait -n shop orders-db --timeout 60
 kubectl leaseholder rotate --all --provider infisical -A --issued-before 2026-11-27T10:00:00Z
 kubectl leaseholder explain SecretNotOurs
 kubectl leaseholder doctor -A
+kubectl leaseholder init openbao -n shop --path database/creds/orders > orders.yaml
 kubectl leaseholder plan -f orders.yaml
 ```
 
@@ -105,6 +106,7 @@ where the chart's `aggregateRoles` is true, as by default: `view` shows, `edit` 
 | `rotate`, `renew`, `force` | `get` and `patch` on `dynamicleases`; `list` on `events`, to say why a lease isn't renewed |
 | `providers` | `list` on `leaseproviders`; `clusterleaseproviders`, in the cluster, are left out where you may not |
 | `explain` | Nothing |
+| `init` | Nothing |
 | `plan` | `create` and `patch` on what the file has, nothing is stored; `get` on `secrets`, for the metadata of the target Secret alone, and on `leaseproviders` |
 | `doctor` | What `list` and `providers` need. Administrators see more: `get` on `customresourcedefinitions`; `create` on `subjectaccessreviews`; `get` on `leases` of `coordination.k8s.io`, in the operator's namespace |
 
@@ -116,7 +118,11 @@ def rendered() -> str:
     """The page as Markdown."""
     parts = [_INTRODUCTION, _exit_codes(), _columns()]
     context = click.Context(plugin.main, info_name="kubectl leaseholder")
-    parts += [_section(command, context) for _, command in sorted(plugin.main.commands.items())]
+    for _, command in sorted(plugin.main.commands.items()):
+        parts.append(_section(command, context))
+        if isinstance(command, click.Group):
+            inner = click.Context(command, info_name=command.name, parent=context)
+            parts += [_section(one, inner, "###") for _, one in sorted(command.commands.items())]
     return "\n".join(parts)
 
 
@@ -148,11 +154,12 @@ Tables go to stdout, remarks to stderr. Colours are left out where stdout is no 
 set. For programs there is `-o json` and `-o yaml`; moments are UTC."""
 
 
-def _section(command: click.Command, parent: click.Context) -> str:
+def _section(command: click.Command, parent: click.Context, level: str = "##") -> str:
     context = click.Context(command, info_name=command.name, parent=parent)
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     described = inspect.cleandoc(command.help or "")
-    lines = [f"## {command.name}", "", "```text", usage, "```", "", described, ""]
+    title = context.command_path.partition("leaseholder ")[2]
+    lines = [f"{level} {title}", "", "```text", usage, "```", "", described, ""]
     rows = [_row(one, context) for one in command.params if isinstance(one, click.Option)]
     if rows:
         lines += ["| Option | Meaning |", "|---|---|", *rows, ""]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 import leaseholder
-from leaseholder.cli import options
+from leaseholder.cli import init, options
 from leaseholder.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -225,6 +225,9 @@ def force(login: Login, name: str, wait: bool, timeout: float, yes: bool) -> Non
         question = f"Credentials of {name}'s replaced leases may live on. Force their revocation?"
         click.confirm(question, abort=True, err=True)
     _give("force", name, login, timeout if wait else None)
+
+
+main.add_command(init.init)
 
 
 def _give(verb: "Verb", name: str, login: Login, timeout: float | None) -> None:
