@@ -389,6 +389,101 @@ def _lease(name: str, *, provider: str = "infisical", **spec: typing.Any) -> kub
     }
 
 
+async def test_migrate_reads_the_cluster_and_the_secret_is_taken_over_without_a_gap(
+    user: User, foreign: None
+) -> None:
+    """What docs/migrate.md says, step by step; the Secret stays the same object all the time."""
+    site, client = user.site, user.site.client
+    admin = dataclasses.replace(user, kubeconfig=site.world.control_plane.kubeconfig)
+    before = await client.apply(_secret(site.namespace, "moved", DB_USERNAME="theirs", OLD="x"))
+    printed = await admin.types("migrate", "--live", "-n", site.namespace)
+    assert printed.code == Exit.OK, printed.err
+    assert "leaseRevocationPolicy to None before it is deleted" in printed.out
+    for document in yaml.safe_load_all(printed.out):
+        if document["kind"] == "LeaseProvider" and site.world.provider_ca_file is not None:
+            pem = site.world.provider_ca_file.read_text(encoding="utf-8")
+            document["spec"]["caBundle"] = pem
+        await client.apply(document)
+    found = await site.until("moved", _is_handled, what="the first look")
+    assert (await site.credentials("moved"))["DB_USERNAME"] == "theirs"
+    assert await site.records("moved") == []
+    label = {"leaseholder.dev/owner-uid": found["metadata"]["uid"]}
+    assert f"label secret moved -n {site.namespace} leaseholder.dev/owner-uid=" in printed.out
+    await client.patch("Secret", "moved", site.namespace, {"metadata": {"labels": label}})
+    assert (await site.credentials("moved"))["DB_USERNAME"] == "theirs"
+    assert (await admin.types("resume", "moved", "-n", site.namespace)).code == Exit.OK
+    waited = await admin.types("wait", "moved", "-n", site.namespace, "--timeout", "90")
+    assert waited.code == Exit.OK, waited.err
+    after = await client.get("Secret", "moved", site.namespace)
+    assert after is not None
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert {*await site.credentials("moved")} == {"DB_USERNAME", "DB_PASSWORD"}
+    assert await site.logs_in("moved")
+
+
+def _secret(namespace: str, name: str, **values: str) -> kube.Object:
+    meta = {"name": name, "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": values}
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def foreign(user: User) -> collections.abc.AsyncIterator[None]:
+    """Infisical's own operator, as far as its CRD goes, and a resource of it."""
+    site, group = user.site, "secrets.infisical.com"
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1alpha1", "served": True, "storage": True}
+    crd = f"infisicaldynamicsecrets.{group}"
+    kind = {"kind": "InfisicalDynamicSecret", "plural": "infisicaldynamicsecrets"}
+    await site.client.apply(
+        {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": crd},
+            "spec": {
+                "group": group,
+                "scope": "Namespaced",
+                "names": {**kind, "singular": "infisicaldynamicsecret"},
+                "versions": [{**version, "schema": {"openAPIV3Schema": schema}}],
+            },
+        }
+    )
+    await site.client.wait("CustomResourceDefinition", crd, "", _established, what="established")
+    secret = {"secretNamespace": site.namespace}
+    spec = {
+        "hostAPI": f"{site.world.provider_url}/api",
+        "dynamicSecret": {
+            "secretName": "orders-db",
+            "secretsPath": "/",
+            "environmentSlug": "prod",
+            "projectSlug": "demo",
+        },
+        "leaseTTL": "1h",
+        "leaseRevocationPolicy": "Revoke",
+        "authentication": {
+            "universalAuth": {"credentialsRef": {"secretName": "infisical-auth", **secret}}
+        },
+        "managedSecretReference": {"secretName": "moved", **secret},
+    }
+    path = f"apis/{group}/v1alpha1/namespaces/{site.namespace}/infisicaldynamicsecrets"
+    body = {
+        "apiVersion": f"{group}/v1alpha1",
+        "kind": "InfisicalDynamicSecret",
+        "metadata": {"name": "moved", "namespace": site.namespace},
+        "spec": spec,
+    }
+    async with (
+        site.world.control_plane.session() as session,
+        session.post(f"/{path}", json=body) as answer,
+    ):
+        assert answer.status == 201, await answer.text()
+    yield
+    await site.client.delete("CustomResourceDefinition", crd)
+
+
+def _established(crd: kube.Object | None) -> bool:
+    return kube.condition(crd, "Established").get("status") == "True"
+
+
 async def test_what_one_may_not_or_what_is_not_there_is_a_sentence_and_changes_nothing(
     user: User,
 ) -> None:

@@ -295,6 +295,7 @@ CORE: typing.Final = frozenset(
         "events",
         "deployment",
         "configmap",
+        "vaultdynamicsecrets",
     }
 )
 
@@ -345,8 +346,8 @@ def test_every_field_that_is_named_in_prose_exists() -> None:
     assert missing - FOREIGN == set()
 
 
-FOREIGN: typing.Final = frozenset({"spec.restartAt"})
-"""Fields of others: Argo's Rollout."""
+FOREIGN: typing.Final = frozenset({"spec.restartAt", "spec.revoke", "spec.leaseRevocationPolicy"})
+"""Fields of others: Argo's Rollout, Vault Secrets Operator, Infisical's operator."""
 
 
 def _has(schema: pages.Document, path: str) -> bool:

@@ -41,6 +41,7 @@ kubectl leaseholder explain SecretNotOurs
 kubectl leaseholder doctor -A
 kubectl leaseholder init openbao -n shop --path database/creds/orders > orders.yaml
 kubectl leaseholder plan -f orders.yaml
+kubectl leaseholder migrate --live -n shop > ours.yaml
 ```
 
 From a real run:
@@ -106,7 +107,8 @@ where the chart's `aggregateRoles` is true, as by default: `view` shows, `edit` 
 | `rotate`, `renew`, `force` | `get` and `patch` on `dynamicleases`; `list` on `events`, to say why a lease isn't renewed |
 | `providers` | `list` on `leaseproviders`; `clusterleaseproviders`, in the cluster, are left out where you may not |
 | `explain` | Nothing |
-| `init` | Nothing |
+| `init`, `migrate -f` | Nothing |
+| `migrate --live` | `list` on the other operators' resources |
 | `plan` | `create` and `patch` on what the file has, nothing is stored; `get` on `secrets`, for the metadata of the target Secret alone, and on `leaseproviders` |
 | `doctor` | What `list` and `providers` need. Administrators see more: `get` on `customresourcedefinitions`; `create` on `subjectaccessreviews`; `get` on `leases` of `coordination.k8s.io`, in the operator's namespace |
 

@@ -106,9 +106,12 @@ def secret(report: Report, dl: lease.DynamicLease, meta: Mapping[str, Any] | Non
             "the older gets it; write another target.secretName"
         )
         return
+    told = f"Secret {dl.secret_name} belongs to somebody else, and isn't touched (SecretNotOurs): "
+    if dl.spec.suspend:
+        report.say("Secret", f"{told}take it over before you resume (docs/migrate.md)")
+        return
     report.complain(
-        f"Secret {dl.secret_name} belongs to somebody else, and isn't touched (SecretNotOurs): "
-        "delete it, or write another target.secretName (docs/runbook.md, The Secret isn't ours)"
+        f"{told}delete it, write another target.secretName, or take it over (docs/migrate.md)"
     )
 
 

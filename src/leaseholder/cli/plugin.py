@@ -46,6 +46,10 @@ _OPERATOR: Final = click.option(
 _FILE: Final = click.option(
     "-f", "--file", required=True, metavar="FILE", help="Manifests, in YAML or JSON; - for stdin."
 )
+_FILE_OR: Final = click.option(
+    "-f", "--file", metavar="FILE", help="Their manifests, in YAML or JSON; - for stdin."
+)
+_FROM_CLUSTER: Final = click.option("--live", is_flag=True, help="Read them from the cluster.")
 _FOR: Final = click.option(
     "--for", "goal", default="Ready", show_default=True, metavar="CONDITION",
     help="A condition such as RolloutComplete or RevocationPending=False; or delete.",
@@ -121,6 +125,22 @@ def plan(login: Login, file: str) -> None:
 
     if not asyncio.run(planning.show(login, file)):
         sys.exit(Exit.UNWELL)
+
+
+@main.command()
+@options.as_user(_FILE_OR, _FROM_CLUSTER, everywhere=True)
+def migrate(login: Login, file: str | None, live: bool) -> None:
+    """Print DynamicLeases for what other operators' resources ask for, with the same Secrets.
+
+    Reads VaultDynamicSecret of Vault Secrets Operator, ExternalSecret with the generator
+    VaultDynamicSecret, and InfisicalDynamicSecret. What doesn't carry over stands in comments. What
+    is printed is suspended: docs/migrate.md says how it takes the Secrets over.
+    """
+    if (file is None) != live:
+        raise click.UsageError("write -f FILE or --live")
+    from leaseholder.cli import migrate as migration
+
+    asyncio.run(migration.show(login, file))
 
 
 @main.command()

@@ -6,7 +6,7 @@ reach a terminal (``tables.plain``), and an object that can't be read hides no o
 
 import contextlib
 import pathlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -146,6 +146,13 @@ class Session:
             return None
         return dict(body.get("metadata") or {})
 
+    async def foreign(self, versions: Sequence[places.Place]) -> list[dict[str, Any]]:
+        """All objects of another operator's kind, by the first version that is served; or none."""
+        for place in versions:
+            with contextlib.suppress(Missing):
+                return [_typed(one, place) for one in await self._items(place)]
+        return []
+
     async def crd(self, name: str) -> dict[str, Any] | None:
         """A CRD as the API server has it; None where there is none."""
         return await self._found(_CRDS.at("", name))
@@ -225,6 +232,13 @@ async def opened(
             await api.aclose()
         return
     raise Failed(sentence)
+
+
+def _typed(item: Mapping[str, Any], place: places.Place) -> dict[str, Any]:
+    """An item of a list with the apiVersion and kind that the API server leaves out there."""
+    version = place.path.removeprefix("/apis/").partition(f"/namespaces/{place.namespace}")[0]
+    group = "/".join(version.split("/")[:2])
+    return {"apiVersion": group, **item}
 
 
 def _complaints(status: Mapping[str, Any]) -> list[str]:

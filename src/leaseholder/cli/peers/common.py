@@ -1,0 +1,181 @@
+"""What the readers of all peers share: what comes out, and Go templates that ours say, too.
+
+A peer's resource is whatever somebody wrote: each field is looked at before it is believed.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from leaseholder.api import names, reserved
+from leaseholder.cli import manifests
+from leaseholder.cli.manifests import Manifest
+
+SUSPENDED: Final = True
+"""What is printed issues nothing until the Secret is taken over (docs/migrate.md)."""
+_PLACE: Final = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
+_NAMES: Final = (
+    re.compile(r'get \.Secrets "(?P<name>\w+)"'),
+    re.compile(r"\.(?:Secrets\.)?(?P<name>(?!Secrets$)\w+)(?:\.Value)?"),
+)
+"""How peers name a value: VSO, External Secrets, Infisical."""
+_FILTERS: Final = {
+    "b64enc": "b64encode",
+    "b64dec": "b64decode",
+    "toJson": "json",
+    "trim": "trim",
+    "urlquery": "urlquote",
+}
+"""Their functions that ours do, too. Go's urlquery writes a space as +, ours as %20."""
+
+
+@dataclass(slots=True)
+class Migrated:
+    """One resource of a peer: what becomes of it, and what doesn't carry over."""
+
+    origin: str
+    """Kind, namespace and name, as the comment names it."""
+    delete: str = ""
+    """The kind as ``kubectl delete`` takes it."""
+    namespace: str = ""
+    name: str = ""
+    secret: str = ""
+    objects: list[Manifest] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    def remark(self, text: str) -> None:
+        """Say what doesn't carry over, or is to be done."""
+        self.remarks.append(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """All objects that were given, to find what one refers to."""
+
+    objects: Sequence[Manifest]
+    namespace: str
+    """Of those that name none."""
+
+    def find(self, kind: str, group: str, namespace: str, name: str) -> Manifest | None:
+        """The object of that name, if it was given."""
+        for one in self.objects:
+            same = (one["kind"], manifests.group(one), manifests.name(one)) == (kind, group, name)
+            if same and (not namespace or self.home(one) == namespace):
+                return one
+        return None
+
+    def home(self, manifest: Manifest) -> str:
+        """The namespace that an object is in."""
+        return manifests.namespace(manifest, self.namespace)
+
+
+def text(node: Any, *path: str) -> str:
+    """The text at a path; empty where there is none."""
+    found = value(node, *path)
+    return found if isinstance(found, str) else ""
+
+
+def mapping(node: Any, *path: str) -> dict[str, Any]:
+    """The mapping at a path; empty where there is none."""
+    found = value(node, *path)
+    return found if isinstance(found, dict) else {}
+
+
+def listing(node: Any, *path: str) -> list[Any]:
+    """The list at a path; empty where there is none."""
+    found = value(node, *path)
+    return found if isinstance(found, list) else []
+
+
+def value(node: Any, *path: str) -> Any:
+    """What stands at a path; None where nothing does."""
+    for part in path:
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node
+
+
+def dynamic_lease(made: Migrated, provider: str, spec: Manifest) -> Manifest:
+    """The DynamicLease that takes the place of a resource, suspended until the take-over."""
+    target = {"secretName": made.secret, **spec.pop("target", {})}
+    meta = {"name": made.name, **({"namespace": made.namespace} if made.namespace else {})}
+    whole = {"providerRef": {"name": provider}, **spec, "target": target, "suspend": SUSPENDED}
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "DynamicLease",
+        "metadata": meta,
+        "spec": whole,
+    }
+
+
+def lease_provider(made: Migrated, name: str, spec: Manifest) -> Manifest:
+    """The LeaseProvider that takes the place of a login."""
+    meta = {"name": name, **({"namespace": made.namespace} if made.namespace else {})}
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "LeaseProvider",
+        "metadata": meta,
+        "spec": spec,
+    }
+
+
+def login_secret(made: Migrated, name: str) -> None:
+    """Say that a Secret to log in with needs our label."""
+    where = f" -n {made.namespace}" if made.namespace else ""
+    made.remark(f"label its Secret: kubectl label secret {name}{where} {names.AUTH}=true")
+
+
+def token_right(made: Migrated, account: str) -> None:
+    """Say that tokens of a ServiceAccount have to be allowed."""
+    made.remark(f"the operator makes tokens of ServiceAccount {account}: bind leaseholder-tokens")
+
+
+def metadata(made: Migrated, labels: Any, annotations: Any) -> Manifest:
+    """Labels and annotations of the Secret, without those that other controllers act on."""
+    kept = dict[str, dict[str, str]]()
+    for what, found in (("labels", labels), ("annotations", annotations)):
+        texts = {key: one for key, one in (found or {}).items() if isinstance(one, str)}
+        taken = [key for key in texts if not reserved.is_free(key)]
+        for key in taken:
+            made.remark(f"the {what[:-1]} {key} isn't carried over: other controllers act on it")
+        if len(texts) > len(taken):
+            kept[what] = {key: one for key, one in texts.items() if key not in taken}
+    return kept
+
+
+def templates(made: Migrated, texts: Mapping[str, Any]) -> dict[str, str]:
+    """Their templates as ours; each that says more than ours can is told instead."""
+    found = {}
+    for key, one in texts.items():
+        made_of = _translated(one) if isinstance(one, str) else None
+        if made_of is None:
+            made.remark(
+                f"write the template of key {key} anew (docs/templates.md): ours has no functions, "
+                "conditions or loops"
+            )
+        else:
+            found[key] = made_of
+    return found
+
+
+def _translated(template: str) -> str | None:
+    """A Go template in our syntax; None where ours can't say it."""
+    pieces, at = list[str](), 0
+    for place in _PLACE.finditer(template):
+        inner = _place(place[1])
+        if inner is None or "-" in (place[0][2], place[0][-3]):
+            return None
+        pieces += [template[at : place.start()], f"{{{{ {inner} }}}}"]
+        at = place.end()
+    rest = template[at:]
+    return (
+        None if "{{" in rest or "{%" in template or "{#" in template else "".join([*pieces, rest])
+    )
+
+
+def _place(inner: str) -> str | None:
+    head, *steps = (part.strip() for part in inner.split("|"))
+    name = next((found["name"] for one in _NAMES if (found := one.fullmatch(head))), None)
+    if name is None or any(step not in _FILTERS for step in steps):
+        return None
+    return " | ".join([name, *(_FILTERS[step] for step in steps)])
