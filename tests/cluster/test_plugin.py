@@ -10,12 +10,13 @@ import sys
 import typing
 from datetime import UTC, datetime
 
+import click
 import pytest
 import pytest_asyncio
 import yaml
 from click import testing
 
-from leaseholder.cli import plugin
+from leaseholder.cli import completion, plugin
 from leaseholder.cli.exits import Exit
 from leaseholder.cluster import electing
 from tests.cluster import sites
@@ -127,6 +128,10 @@ async def test_list_and_show_say_what_is_held_until_when_and_in_which_secret(use
     assert "not Ready" in table.err
     listed = yaml.safe_load((await user.types("list", "-o", "yaml")).out)
     assert {one["name"]: one["ready"] for one in listed}["lost"] is False
+
+    words = ("show", "--kubeconfig", str(user.kubeconfig), "")
+    offered = await asyncio.to_thread(testing.CliRunner().invoke, _tab, [*words])
+    assert {line.partition("\t")[0] for line in offered.output.splitlines()} >= {"held", "lost"}
 
     detail = await user.types("show", "lost", "--check")
     assert detail.code == Exit.NOT_READY
@@ -250,6 +255,13 @@ async def test_a_command_that_waits_too_long_says_what_stands_in_the_way(user: U
     assert "no answer to rotate in 2 s" in done.err
     shown = await user.types("show", "halted")
     assert "leaseholder.dev/rotate: the operator hasn't acted on it yet" in shown.out
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1)
+def _tab(words: tuple[str, ...]) -> None:
+    """What kubectl runs when somebody types Tab."""
+    completion.main(words)
 
 
 def _is_handled(found: kube.Object | None) -> bool:

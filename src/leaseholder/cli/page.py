@@ -24,9 +24,12 @@ kubectl: the program `kubectl-leaseholder` in your `PATH`. It comes with the Pyt
 ```sh
 python3 -m venv ~/leaseholder
 ~/leaseholder/bin/pip install .
-ln -s ~/leaseholder/bin/kubectl-leaseholder ~/.local/bin/
+ln -s ~/leaseholder/bin/kubectl-leaseholder ~/leaseholder/bin/kubectl_complete-leaseholder ~/.local/bin/
 kubectl leaseholder list
 ```
+
+The second program is for kubectl's own completion: where that is set up (`kubectl completion --help`), Tab completes
+commands, options, reasons and names of DynamicLeases.
 
 It logs in as kubectl does: `KUBECONFIG`, else `~/.kube/config`, else the ServiceAccount of the pod. It reads no
 data of Secrets.

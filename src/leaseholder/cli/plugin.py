@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 import leaseholder
-from leaseholder.cli import init, options
+from leaseholder.cli import completion, init, options
 from leaseholder.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -44,10 +44,19 @@ _OPERATOR: Final = click.option(
     metavar="NAMESPACE/SERVICEACCOUNT", help="Who the operator is.",
 )  # fmt: skip
 _FILE: Final = click.option(
-    "-f", "--file", required=True, metavar="FILE", help="Manifests, in YAML or JSON; - for stdin."
+    "-f",
+    "--file",
+    type=click.Path(allow_dash=True),
+    required=True,
+    metavar="FILE",
+    help="Manifests, in YAML or JSON; - for stdin.",
 )
 _FILE_OR: Final = click.option(
-    "-f", "--file", metavar="FILE", help="Their manifests, in YAML or JSON; - for stdin."
+    "-f",
+    "--file",
+    type=click.Path(allow_dash=True),
+    metavar="FILE",
+    help="Their manifests, in YAML or JSON; - for stdin.",
 )
 _FROM_CLUSTER: Final = click.option("--live", is_flag=True, help="Read them from the cluster.")
 _FOR: Final = click.option(
@@ -78,7 +87,7 @@ def list_(login: Login, output: str, check: bool) -> None:
 
 
 @main.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.names)
 @options.as_user(options.OUTPUT, _CHECK, _SVG)
 def show(login: Login, name: str, output: str, check: bool, svg: str | None) -> None:
     """A DynamicLease: the life of its lease as a time line, its conditions and its events."""
@@ -144,7 +153,7 @@ def migrate(login: Login, file: str | None, live: bool) -> None:
 
 
 @main.command()
-@click.argument("reason", required=False)
+@click.argument("reason", required=False, shell_complete=completion.reasons)
 def explain(reason: str | None) -> None:
     """What a REASON means that a condition or an event says, and what to do.
 
@@ -156,7 +165,7 @@ def explain(reason: str | None) -> None:
 
 
 @main.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completion.names)
 @options.as_user(*_WAIT, *_MANY, everywhere=True)
 def rotate(
     login: Login,
@@ -188,7 +197,7 @@ def rotate(
 
 
 @main.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.names)
 @options.as_user(*_WAIT)
 def renew(login: Login, name: str, wait: bool, timeout: float) -> None:
     """Have the lease renewed now, without waiting until it is due."""
@@ -196,7 +205,7 @@ def renew(login: Login, name: str, wait: bool, timeout: float) -> None:
 
 
 @main.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.names)
 @options.as_user()
 def suspend(login: Login, name: str) -> None:
     """Issue, replace, repair and restart nothing for a DynamicLease; renewals go on.
@@ -210,7 +219,7 @@ def suspend(login: Login, name: str) -> None:
 
 
 @main.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.names)
 @options.as_user()
 def resume(login: Login, name: str) -> None:
     """End what suspend began; what is due is done at once."""
@@ -220,7 +229,7 @@ def resume(login: Login, name: str) -> None:
 
 
 @main.command()
-@click.argument("name", metavar="NAME...", nargs=-1, required=True)
+@click.argument("name", metavar="NAME...", nargs=-1, required=True, shell_complete=completion.names)
 @options.as_user(_FOR, options.seconds(300.0))
 def wait(login: Login, name: tuple[str, ...], goal: str, timeout: float) -> None:
     """Wait until DynamicLeases are Ready, or as --for says; 3 if they aren't in time.
@@ -234,7 +243,7 @@ def wait(login: Login, name: tuple[str, ...], goal: str, timeout: float) -> None
 
 
 @main.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.names)
 @options.as_user(*_WAIT, click.option("--yes", is_flag=True, help="Don't ask."))
 def force(login: Login, name: str, wait: bool, timeout: float, yes: bool) -> None:
     """Have each pending revocation tried now, even if the system behind refuses it.
