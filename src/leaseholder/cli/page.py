@@ -91,6 +91,29 @@ Stalled            False   NotStalled      15s ago
 LAST     TYPE    REASON  COUNT  MESSAGE
 15s ago  Normal  Ready   1      the Secret holds credentials that live
 
+$ kubectl leaseholder plan -f orders.yaml
+DynamicLease shop/orders
+  provider  LeaseProvider infisical answers, and the login works, version v0.154.0
+  lease     one is issued at once, of orders-db in prod, ttl 1h
+  then      renewed, or replaced where the provider can't renew it, 39m 36s after its issue, and so on
+            replaced when it is 24h old
+  Secret    orders is made
+  keys      the provider's own
+            DATABASE_URL = postgresql://DB_USERNAME:DB_PASSWORD@db/orders
+  restarts  Deployment orders, for each new lease; the old one waits for them
+Nothing was issued or changed. To apply it: kubectl apply -f orders.yaml
+
+$ kubectl leaseholder doctor -A
+LEVEL  CHECK        MESSAGE
+ok     crds         4 of 4, as version 0.1.0 has them
+warn   operator     there is no Lease of an operator in namespace leaseholder: none ran there, or with leaderElection: false; write --operator where it is another
+ok     rights       the operator has what it needs in 2 namespaces
+ok     yours        you may list, show and give commands
+ok     providers    1 of 1 Ready: they answer, and the login works
+FAIL   leases       shop/reports: ProviderMissing: there is no LeaseProvider nobody: create it, or mend spec.providerRef. Do: Create it, or mend providerRef
+ok     revocations  none is pending
+doctor: 1 failure, 1 warning
+
 $ kubectl leaseholder renew billing-db --wait
 Error: not renewed: CannotExtend: the lease isn't extended: spec.renewal.strategy is Rotate; for a new lease, annotate leaseholder.dev/rotate
 ```

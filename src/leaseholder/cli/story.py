@@ -65,8 +65,12 @@ def marks(dl: lease.DynamicLease, events: Sequence[Event], now: datetime) -> lis
     if moved is not None and moved.status == "True":
         found.append(Mark(moved.last_transition_time, "rolled out", moved.message))
     present = held.id if held is not None else ""
-    # Events know whole seconds: of the same one, those of the lease that is held came last.
-    return sorted([*found, Mark(now, "now", "")], key=lambda one: (one.at, present in one.text))
+    # Events know whole seconds: what comes of a lease comes after its issue, and the one that is
+    # held was issued last.
+    return sorted(
+        [*found, Mark(now, "now", "")],
+        key=lambda one: (one.at, one.what != "issued", present in one.text, one.what == "now"),
+    )
 
 
 def _planned(

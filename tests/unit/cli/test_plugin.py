@@ -194,6 +194,14 @@ def test_what_somebody_wrote_into_a_message_moves_no_cursor_and_sets_no_colour(
     assert "[red]bold[/red]" in shown
     assert ":smile:" in shown
     assert len(shown.splitlines()) == 3
+    tables.lines([evil])
+    for output in ("json", "yaml"):
+        tables.values({"message": evil}, output)
+    written = dl(condition("Ready", "False", evil, evil), lease={**HELD, "id": evil})
+    tables.table(views.LEASE_COLUMNS, [views.row_of(written, NOON)])
+    tables.details(views.details_of(written, NOON))
+    shown = capsys.readouterr().out
+    assert all(one.isprintable() or one == "\n" for one in shown)
     failure = exits.Failed(f"there is no {evil}")
     failure.show()
     assert "\x1b" not in capsys.readouterr().err

@@ -72,6 +72,17 @@ def test_of_two_leases_of_one_second_the_one_that_is_held_came_last() -> None:
     assert [one.lease_id for one in story.spans(dl(), [AGAIN, same], NOON)] == ["old", "new"]
 
 
+def test_of_one_second_the_issue_comes_first_and_now_last() -> None:
+    moved = {
+        "type": "RolloutComplete",
+        "status": "True",
+        "reason": "RolloutComplete",
+        "lastTransitionTime": "2026-01-01T11:20:00Z",
+    }
+    told = words(dl(conditions=[moved]), AGAIN, now=at(0))
+    assert told[:3] == ["issued@11:20", "rolled out@11:20", "now@11:20"]
+
+
 def test_before_the_first_lease_there_is_nothing_but_now() -> None:
     assert words(dl(held=None)) == ["now@12:00"]
     assert story.spans(dl(held=None), [ISSUED], NOON) == []
