@@ -1,15 +1,18 @@
 """Manifests that users write, or that other operators' users wrote: YAML or JSON, one or many."""
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from leaseholder.cli.exits import Failed
 
 Manifest = dict[str, Any]
+_MOST: Final = 1_000_000
+"""Values of a file with its aliases written out: a few lines can stand for billions."""
 
 
 def read(path: str) -> list[Manifest]:
@@ -19,13 +22,39 @@ def read(path: str) -> list[Manifest]:
         Failed: it can't be read, or holds something that is no object.
     """
     try:
-        documents = [one for one in yaml.safe_load_all(text(path)) if one is not None]
+        documents = [one for one in yaml.load_all(text(path), _Loader) if one is not None]
+        if _weight(documents, {}) > _MOST:
+            raise Failed(f"{path} holds too much: its aliases grow to more than a million values")
+        json.dumps(documents)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or "something is wrong"
         raise Failed(f"{path}{where} is no YAML: {problem}") from None
+    except (TypeError, ValueError, RecursionError):
+        raise Failed(f"{path} holds what no JSON can say") from None
     return [one for document in documents for one in _objects(path, document)]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as kubectl reads it: a date is a text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [one for one in known if one[0] != "tag:yaml.org,2002:timestamp"]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _weight(node: Any, known: dict[int, int]) -> int:
+    """How many values there are with aliases written out; one within itself counts as too many."""
+    if not isinstance(node, dict | list):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = _MOST + 1
+        inner = node.values() if isinstance(node, dict) else node
+        known[id(node)] = 1 + sum(_weight(one, known) for one in inner)
+    return known[id(node)]
 
 
 def text(path: str) -> str:
@@ -58,12 +87,12 @@ def group(manifest: Manifest) -> str:
 
 def name(manifest: Manifest) -> str:
     """An object's name; empty where it has none."""
-    return str(_metadata(manifest).get("name") or "")
+    return str(metadata(manifest).get("name") or "")
 
 
 def namespace(manifest: Manifest, default: str) -> str:
     """The namespace that an object is for."""
-    return str(_metadata(manifest).get("namespace") or default)
+    return str(metadata(manifest).get("namespace") or default)
 
 
 def spec(manifest: Manifest) -> Manifest:
@@ -72,6 +101,7 @@ def spec(manifest: Manifest) -> Manifest:
     return found if isinstance(found, dict) else {}
 
 
-def _metadata(manifest: Manifest) -> Manifest:
+def metadata(manifest: Manifest) -> Manifest:
+    """An object's metadata; empty where it has none."""
     found = manifest.get("metadata")
     return found if isinstance(found, dict) else {}

@@ -85,7 +85,7 @@ def _providers(ours: Sequence[Manifest], namespace: str) -> dict[Key, provider.A
 def _placed(manifest: Manifest, namespace: str) -> Manifest:
     """The manifest in the namespace that kubectl would apply it to."""
     home = manifests.namespace(manifest, namespace) if _is_namespaced(manifest) else ""
-    meta = {**(manifest.get("metadata") or {}), "name": manifests.name(manifest)}
+    meta = {**manifests.metadata(manifest), "name": manifests.name(manifest)}
     return {**manifest, "metadata": {**meta, **({"namespace": home} if home else {})}}
 
 

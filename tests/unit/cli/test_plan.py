@@ -73,6 +73,11 @@ def test_documents_and_lists_are_read_singly(tmp_path: pathlib.Path) -> None:
     assert [manifests.group(one) for one in found] == ["", "g", ""]
 
 
+BOMB = "kind: A\na0: &a0 [x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
+)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -80,12 +85,21 @@ def test_documents_and_lists_are_read_singly(tmp_path: pathlib.Path) -> None:
         ("- 1", "a document is no object of Kubernetes"),
         ("kind: 7", "a document is no object of Kubernetes"),
         ("!!python/object/apply:os.system ['true']", "is no YAML"),
+        ("kind: A\nx: !!binary aGk=", "holds what no JSON can say"),
+        ("kind: A\nx: &a [*a]", "its aliases grow to more than a million"),
+        (BOMB, "its aliases grow to more than a million"),
+        ("kind: A\nx: " + "[" * 9999, "no YAML|no JSON"),
         ("kind: List\nitems: [7]", "a document is no object of Kubernetes"),
     ],
 )
 def test_what_is_no_manifest_is_a_sentence(text: str, told: str, tmp_path: pathlib.Path) -> None:
     with pytest.raises(Failed, match=told):
         manifests.read(write(tmp_path / "x.yaml", text))
+
+
+def test_a_date_is_a_text_as_for_kubectl(tmp_path: pathlib.Path) -> None:
+    (found,) = manifests.read(write(tmp_path / "x.yaml", "kind: A\nx: 2026-01-01\n"))
+    assert found["x"] == "2026-01-01"
 
 
 def test_a_file_that_is_not_there_or_is_no_text_is_a_sentence(tmp_path: pathlib.Path) -> None:
