@@ -17,7 +17,7 @@ from leaseholder.cli import views
 _MOST: Final = 10
 """So many objects are named in each check."""
 _SKEW: Final = 60
-"""Seconds of difference between clocks that somebody should look at."""
+"""Seconds of difference between clocks that somebody should see to."""
 _OVERDUE: Final = timedelta(seconds=60)
 _ELECTION: Final = timedelta(seconds=30)
 """A Lease that nobody renewed for so long: nobody leads."""
@@ -54,8 +54,8 @@ def of_crds(found: Mapping[str, Mapping[str, Any] | None]) -> list[Finding]:
         why = _crd_fault(found.get(name), wanted["spec"]["versions"][0])
         if why:
             wrong.append(Finding(Level.FAIL, "crds", f"{name} {why}"))
-    told = f"{len(found)} of {len(crds.KINDS)}, as version {leaseholder.__version__} has them"
-    return wrong or [Finding(Level.OK, "crds", told)]
+    sentence = f"{len(found)} of {len(crds.KINDS)}, as version {leaseholder.__version__} has them"
+    return wrong or [Finding(Level.OK, "crds", sentence)]
 
 
 def _crd_fault(crd: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> str:
@@ -77,18 +77,18 @@ def _crd_fault(crd: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> str:
 def of_operator(seat: Mapping[str, Any] | None, where: str, now: datetime) -> Finding:
     """Whether an operator leads, by its Lease in namespace ``where``."""
     if seat is None:
-        told = (
+        sentence = (
             f"there is no Lease of an operator in namespace {where}: none ran there, or with "
             "leaderElection: false; write --operator where it is another"
         )
-        return Finding(Level.WARN, "operator", told)
+        return Finding(Level.WARN, "operator", sentence)
     spec = seat.get("spec") or {}
     holder = str(spec.get("holderIdentity") or "")
     renewed = _moment(spec.get("renewTime"))
     if not holder or renewed is None or now - renewed > _ELECTION:
         since = f"since {views.length(now - renewed)}" if renewed is not None else "at all"
-        told = f"no operator leads in namespace {where} {since}: see whether its pods run"
-        return Finding(Level.FAIL, "operator", told)
+        sentence = f"no operator leads in namespace {where} {since}: see whether its pods run"
+        return Finding(Level.FAIL, "operator", sentence)
     ago = views.length(now - renewed)
     return Finding(Level.OK, "operator", f"{holder} leads, as it said {ago} ago")
 
@@ -109,8 +109,8 @@ def of_providers(known: Sequence[provider.AnyProvider]) -> list[Finding]:
                 f"the clock of {_named(one)} differs by {skew:+d}s from the operator's: set it "
                 "(docs/runbook.md, LeaseholderClockSkew)"
             )
-    told = f"{ready} of {len(known)} Ready: they answer, and the login works"
-    good = [Finding(Level.OK, "providers", told)] if ready == len(known) and known else []
+    sentence = f"{ready} of {len(known)} Ready: they answer, and the login works"
+    good = [Finding(Level.OK, "providers", sentence)] if ready == len(known) and known else []
     if not known:
         good = [Finding(Level.WARN, "providers", "there is none: see kubectl leaseholder init")]
     clocks = [Finding(Level.WARN, "clocks", one) for one in skewed]
@@ -135,9 +135,11 @@ def of_leases(known: Sequence[lease.DynamicLease], now: datetime) -> list[Findin
     ]
     suspended = [_named(dl) for dl in known if dl.spec.suspend]
     ready = len(known) - len(unready)
-    told = f"{ready} of {len(known)} Ready or suspended" if known else "there is no DynamicLease"
+    sentence = (
+        f"{ready} of {len(known)} Ready or suspended" if known else "there is no DynamicLease"
+    )
     return [
-        *([Finding(Level.OK, "leases", told)] if not unready else _some(unready)),
+        *([Finding(Level.OK, "leases", sentence)] if not unready else _some(unready)),
         *_some(overdue),
         *([Finding(Level.WARN, "leases", _listed("suspended", suspended))] if suspended else []),
         *_pending(known, now),
@@ -159,8 +161,8 @@ def _pending(known: Sequence[lease.DynamicLease], now: datetime) -> list[Finding
     for since, dl, condition in pending:
         calm = condition.reason in (Reason.OWED, Reason.DELETING) and now - since < _LONG_PENDING
         level = Level.OK if calm else Level.FAIL
-        told = f"{_named(dl)}: pending since {views.length(now - since)}, {_said(condition)}"
-        found.append(Finding(level, "revocations", told))
+        sentence = f"{_named(dl)}: pending since {views.length(now - since)}, {_said(condition)}"
+        found.append(Finding(level, "revocations", sentence))
     return _some(found)
 
 
@@ -169,10 +171,10 @@ _LONG_PENDING: Final = timedelta(hours=1)
 
 def _unready(check: str, name: str, known: Condition | None) -> Finding:
     if known is None or known.status == "Unknown":
-        told = (
-            f"{name}: the operator hasn't looked at it yet: does it run, and serve the namespace?"
+        sentence = (
+            f"{name}: the operator hasn't checked it yet: does it run, and serve the namespace?"
         )
-        return Finding(Level.WARN, check, told)
+        return Finding(Level.WARN, check, sentence)
     reason = conditions.reason_of(known.reason)
     if reason in (Reason.PROGRESSING, Reason.DELETING, Reason.ROTATING):
         return Finding(Level.WARN, check, f"{name}: {_said(known)}")

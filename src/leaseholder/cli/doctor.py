@@ -106,17 +106,17 @@ async def _rights(
     namespaces = len({one.namespace for one in asked})
     if denied:
         return [Finding(Level.FAIL, "rights", one) for one in rights.missing(denied)]
-    told = f"the operator has what it needs in {namespaces} namespaces"
+    sentence = f"the operator has what it needs in {namespaces} namespaces"
     left = f"; {len(wanted) - len(asked)} rights weren't asked for" if asked != wanted else ""
-    return [Finding(Level.OK, "rights", told + left)]
+    return [Finding(Level.OK, "rights", sentence + left)]
 
 
 async def _yours(user: session.Session) -> list[Finding]:
     denied = await _denied(user, rights.of_user(user.namespace), "")
     if not denied:
         return [Finding(Level.OK, "yours", "you may list, show and give commands")]
-    told = ", ".join(f"{one.verb} {one.resource}" for one in denied)
-    return [Finding(Level.WARN, "yours", f"you have no right to {told} (docs/cli.md, Rights)")]
+    sentence = ", ".join(f"{one.verb} {one.resource}" for one in denied)
+    return [Finding(Level.WARN, "yours", f"you have no right to {sentence} (docs/cli.md, Rights)")]
 
 
 async def _denied(

@@ -49,8 +49,8 @@ async def show(login: dict[str, Any], path: str | None) -> None:
     click.echo(text(found), nl=False)
     leases = sum(one["kind"] == "DynamicLease" for made in found for one in made.objects)
     remarks = sum(len(made.remarks) for made in found)
-    told = f"{len(found)} read, {leases} carried over, {remarks} remarks: see the comments"
-    click.echo(told, err=True)
+    sentence = f"{len(found)} read, {leases} carried over, {remarks} remarks: see the comments"
+    click.echo(sentence, err=True)
 
 
 def _read(manifest: Manifest, pool: Pool) -> Migrated | None:

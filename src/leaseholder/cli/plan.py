@@ -58,8 +58,10 @@ async def show(login: dict[str, Any], path: str) -> bool:
         faults = [("FAIL", text) for text in report.faults]
         tables.details((f"  {label}", text) for label, text in (*faults, *report.lines))
     wrong = sum(len(report.faults) for report in reports)
-    told = f"{wrong} fault{'s' if wrong != 1 else ''}: mend them first" if wrong else _well(path)
-    click.echo(exits.printable(f"Nothing was issued or changed. {told}"), err=True)
+    sentence = (
+        f"{wrong} fault{'s' if wrong != 1 else ''}: mend them first" if wrong else _well(path)
+    )
+    click.echo(exits.printable(f"Nothing was issued or changed. {sentence}"), err=True)
     return not wrong
 
 

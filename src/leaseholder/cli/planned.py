@@ -78,11 +78,11 @@ def times(
             half = views.length(life / 2)
             report.say("", f"renewal.before counts for at most half of the ttl: {half}")
     if dl.spec.rotation.max_age is not None:
-        told = f"replaced when it is {dl.spec.rotation.max_age} old"
+        sentence = f"replaced when it is {dl.spec.rotation.max_age} old"
         age = now - held.issued_at if held is not None else timedelta()
         if age >= durations.parse(dl.spec.rotation.max_age):
-            told += f": the present one is {views.length(age)} old, so at once"
-        report.say("", told)
+            sentence += f": the present one is {views.length(age)} old, so at once"
+        report.say("", sentence)
 
 
 def secret(report: Report, dl: lease.DynamicLease, meta: Mapping[str, Any] | None) -> None:
@@ -106,12 +106,14 @@ def secret(report: Report, dl: lease.DynamicLease, meta: Mapping[str, Any] | Non
             "the older gets it; write another target.secretName"
         )
         return
-    told = f"Secret {dl.secret_name} belongs to somebody else, and isn't touched (SecretNotOurs): "
+    sentence = (
+        f"Secret {dl.secret_name} belongs to somebody else, and isn't touched (SecretNotOurs): "
+    )
     if dl.spec.suspend:
-        report.say("Secret", f"{told}take it over before you resume (docs/migrate.md)")
+        report.say("Secret", f"{sentence}take it over before you resume (docs/migrate.md)")
         return
     report.complain(
-        f"{told}delete it, write another target.secretName, or take it over (docs/migrate.md)"
+        f"{sentence}delete it, write another target.secretName, or take it over (docs/migrate.md)"
     )
 
 
@@ -202,7 +204,9 @@ def supply(
         report.say("provider", f"{named}, in this file: whether it answers shows when it is there")
     elif condition is None or condition.status != "True":
         why = (
-            f"{condition.reason}: {condition.message}" if condition is not None else "not looked at"
+            f"{condition.reason}: {condition.message}"
+            if condition is not None
+            else "not checked yet"
         )
         report.complain(f"{named} isn't Ready: {why}")
     else:

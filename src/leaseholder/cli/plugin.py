@@ -128,7 +128,7 @@ def plan(login: Login, file: str) -> None:
     """What would become of a manifest: checked, rendered with dummy values, nothing issued.
 
     The API server checks it as if it were applied; then its provider, its template and its Secret
-    are looked at. Ends with 5 where something is wrong.
+    are checked. Ends with 5 where something is wrong.
     """
     from leaseholder.cli import plan as planning
 

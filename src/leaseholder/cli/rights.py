@@ -116,7 +116,7 @@ def missing(denied: Sequence[Right]) -> list[str]:
     for one in denied:
         verbs.setdefault((one.namespace, one.resource), []).append(one.verb)
     return [
-        f"namespace {namespace}: the operator has no right to {', '.join(sorted(told))} "
+        f"namespace {namespace}: the operator has no right to {', '.join(sorted(lacking))} "
         f"{resource}: bind {refusals.ROLES.get(resource, _WIDE)}"
-        for (namespace, resource), told in sorted(verbs.items())
+        for (namespace, resource), lacking in sorted(verbs.items())
     ]

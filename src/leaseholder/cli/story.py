@@ -1,4 +1,4 @@
-"""The life of a DynamicLease's leases, as far as status and events tell it.
+"""The life of a DynamicLease's leases, as far as status and events say it.
 
 Events last for an hour, so of leases that were replaced longer ago nothing is left. The
 operator's own sentences (controller/chronicle.py) say which lease an event is about; the lease
@@ -99,8 +99,8 @@ def spans(dl: lease.DynamicLease, events: Sequence[Event], now: datetime) -> lis
     gone = {_about(one): one.last for one in events if one.reason == Reason.REVOKED and one.last}
     issues = [(_about(one), one.last) for one in events if one.reason == Reason.ISSUED]
     former = [(id_, at) for id_, at in issues if at is not None and id_ != held.id]
-    told = next((at for id_, at in issues if at is not None and id_ == held.id), held.issued_at)
-    former = [(id_, at) for id_, at in former if at <= told][-_MOST:]
+    present = next((at for id_, at in issues if at is not None and id_ == held.id), held.issued_at)
+    former = [(id_, at) for id_, at in former if at <= present][-_MOST:]
     nexts = [*(at for _, at in former), held.issued_at][1:]
     found = [
         Span(id_, at, after, gone.get(id_) or max(after + overlap, now))
@@ -110,7 +110,7 @@ def spans(dl: lease.DynamicLease, events: Sequence[Event], now: datetime) -> lis
 
 
 def is_of_a_lease(event: Event) -> bool:
-    """Whether the time line tells an event."""
+    """Whether an event stands in the time line."""
     return event.reason in _WORDS
 
 

@@ -76,7 +76,7 @@ def values_of_one(dl: lease.DynamicLease, events: Sequence[Event], now: datetime
         {"time": base.render_moment(one.at), "what": one.what, "message": one.text}
         for one in story.marks(dl, events, now)
     ]
-    told = [
+    known = [
         {
             "last": base.render_moment(one.last) if one.last is not None else None,
             "type": one.type,
@@ -86,7 +86,7 @@ def values_of_one(dl: lease.DynamicLease, events: Sequence[Event], now: datetime
         }
         for one in events
     ]
-    return {**values_of(dl), "timeLine": line, "events": told}
+    return {**values_of(dl), "timeLine": line, "events": known}
 
 
 def row_of(dl: lease.DynamicLease, now: datetime) -> Row:
@@ -111,13 +111,13 @@ def trouble(dl: lease.DynamicLease) -> str:
     """What is wrong with a DynamicLease, or odd, the worst first; empty where nothing is."""
     ready = _condition(dl, ConditionType.READY)
     if ready is None or ready.status != "True" or ready.reason != Reason.READY:
-        return _told(ready) if ready is not None else Reason.PENDING.value
+        return _sentence(ready) if ready is not None else Reason.PENDING.value
     rollout = _condition(dl, ConditionType.ROLLOUT_COMPLETE)
     if rollout is not None and rollout.status == "False" and rollout.reason not in _CALM:
-        return _told(rollout)
+        return _sentence(rollout)
     pending = _condition(dl, ConditionType.REVOCATION_PENDING)
     if pending is not None and pending.status == "True" and pending.reason not in _CALM:
-        return _told(pending)
+        return _sentence(pending)
     return ""
 
 
@@ -284,7 +284,7 @@ def _rollout(dl: lease.DynamicLease) -> str:
     return "complete" if known.status == "True" else known.reason
 
 
-def _told(known: conditions.Condition) -> str:
+def _sentence(known: conditions.Condition) -> str:
     return f"{known.reason}: {known.message}" if known.message else known.reason
 
 

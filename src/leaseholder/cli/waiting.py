@@ -18,7 +18,7 @@ from leaseholder.cli import exits, session, tables
 from leaseholder.cli.exits import Exit, Failed
 
 EVERY: Final = 0.5
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 _DELETE: Final = "delete"
 _VERDICTS: Final = {"true": "True", "false": "False", "unknown": "Unknown"}
 
@@ -110,9 +110,9 @@ async def _found(user: session.Session, name: str, wanted: Goal) -> lease.Dynami
 
 
 def _why(dl: lease.DynamicLease, wanted: Goal) -> str:
-    """What stands in the way, as far as status tells."""
+    """What stands in the way, as far as status says."""
     if wanted.verdict and dl.status.observed_generation < dl.metadata.generation:
-        return "the operator hasn't looked at this spec yet"
+        return "the operator hasn't checked this spec yet"
     pending = _find(dl, ConditionType.REVOCATION_PENDING)
     if not wanted.verdict and not dl.deleting:
         return "nobody has deleted it yet"

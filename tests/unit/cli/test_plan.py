@@ -268,7 +268,9 @@ def test_a_provider_that_is_not_ready_says_why() -> None:
     assert supplied(dl(), known(ready="PlainHttp")).faults == [
         "LeaseProvider infisical isn't Ready: PlainHttp: why"
     ]
-    assert supplied(dl(), known()).faults == ["LeaseProvider infisical isn't Ready: not looked at"]
+    assert supplied(dl(), known()).faults == [
+        "LeaseProvider infisical isn't Ready: not checked yet"
+    ]
     assert supplied(dl(), known(), is_new=True).faults == []
     assert "the login works" in said(supplied(dl(), known(ready="Ready")))
 

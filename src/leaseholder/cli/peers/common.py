@@ -1,6 +1,6 @@
 """What the readers of all peers share: what comes out, and Go templates that ours say, too.
 
-A peer's resource is whatever somebody wrote: each field is looked at before it is believed.
+A peer's resource is whatever somebody wrote: each field is checked before it is used.
 """
 
 import re
@@ -144,7 +144,7 @@ def metadata(made: Migrated, labels: Any, annotations: Any) -> Manifest:
 
 
 def templates(made: Migrated, texts: Mapping[str, Any]) -> dict[str, str]:
-    """Their templates as ours; each that says more than ours can is told instead."""
+    """Their templates as ours; each that says more than ours can is a remark."""
     found = {}
     for key, one in texts.items():
         made_of = _translated(one) if isinstance(one, str) else None
