@@ -404,7 +404,7 @@ def _lease(name: str, *, provider: str = "infisical", **spec: typing.Any) -> kub
 async def test_migrate_reads_the_cluster_and_the_secret_is_taken_over_without_a_gap(
     user: User, foreign: None
 ) -> None:
-    """What docs/migrate.md says, step by step; the Secret stays the same object all the time."""
+    """What docs/migration.md says, step by step; the Secret stays the same object all the time."""
     site, client = user.site, user.site.client
     admin = dataclasses.replace(user, kubeconfig=site.world.control_plane.kubeconfig)
     before = await client.apply(_secret(site.namespace, "moved", DB_USERNAME="theirs", OLD="x"))

@@ -1,7 +1,7 @@
 """``migrate``: other operators' resources as ours; what doesn't carry over stands in comments.
 
 What is printed is suspended: it issues nothing until the Secret is taken over, and the comments
-say how (docs/migrate.md).
+say how (docs/migration.md).
 """
 
 from collections.abc import Iterator, Sequence
@@ -99,7 +99,7 @@ def _comments(made: Migrated, objects: Sequence[Manifest]) -> Iterator[str]:
         yield "See to this:"
         yield from (f"- {one}" for one in remarks)
     if any(one["kind"] == "DynamicLease" for one in objects):
-        yield "Then take its Secret over (docs/migrate.md):"
+        yield "Then take its Secret over (docs/migration.md):"
         where = f" -n {made.namespace}" if made.namespace else ""
         uid = f"$(kubectl get dynamicleases {made.name}{where} -o jsonpath={{.metadata.uid}})"
         yield f"  kubectl delete {made.delete} {made.name}{where} --cascade=orphan"

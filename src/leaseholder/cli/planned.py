@@ -110,10 +110,10 @@ def secret(report: Report, dl: lease.DynamicLease, meta: Mapping[str, Any] | Non
         f"Secret {dl.secret_name} belongs to somebody else, and isn't touched (SecretNotOurs): "
     )
     if dl.spec.suspend:
-        report.say("Secret", f"{sentence}take it over before you resume (docs/migrate.md)")
+        report.say("Secret", f"{sentence}take it over before you resume (docs/migration.md)")
         return
     report.complain(
-        f"{sentence}delete it, write another target.secretName, or take it over (docs/migrate.md)"
+        f"{sentence}delete it, write another target.secretName, or take it over (docs/migration.md)"
     )
 
 

@@ -143,7 +143,7 @@ def migrate(login: Login, file: str | None, live: bool) -> None:
 
     Reads VaultDynamicSecret of Vault Secrets Operator, ExternalSecret with the generator
     VaultDynamicSecret, and InfisicalDynamicSecret. What doesn't carry over stands in comments. What
-    is printed is suspended: docs/migrate.md says how it takes the Secrets over.
+    is printed is suspended: docs/migration.md says how it takes the Secrets over.
     """
     if (file is None) != live:
         raise click.UsageError("write -f FILE or --live")

@@ -13,7 +13,7 @@ from leaseholder.cli import manifests
 from leaseholder.cli.manifests import Manifest
 
 SUSPENDED: Final = True
-"""What is printed issues nothing until the Secret is taken over (docs/migrate.md)."""
+"""What is printed issues nothing until the Secret is taken over (docs/migration.md)."""
 _PLACE: Final = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
 _NAMES: Final = (
     re.compile(r'get \.Secrets "(?P<name>\w+)"'),
