@@ -173,12 +173,11 @@ class Floor:
         record = await self._call("POST", records, _record(self.namespace, name, uid))
         async with self.gate:
             lease = await self.provider.issue()
-        held = {"status": {"state": "Held", "leaseId": lease.id}}
         place = f"{records}/{record['metadata']['name']}"
-        await self._call("PATCH", place, held)
+        record = await self._call("PATCH", place, _moved(record, state="Held", leaseId=lease.id))
         secret = _secret(self.namespace, name, uid, lease)
         await self._call("POST", f"/api/v1/namespaces/{self.namespace}/secrets", secret)
-        status = {"status": _status(record["metadata"]["name"], lease.id, renewals=0)}
+        status = {"status": _status(_attempt_id(record), lease.id, renewals=0)}
         await self._call("PATCH", f"{path}/status", status)
         self._held[name] = lease, record
 
@@ -189,7 +188,7 @@ class Floor:
         async with self.gate:
             await self.provider.renew(lease)
         path = f"{_API}/namespaces/{self.namespace}/dynamicleases/{name}/status"
-        status = _status(record["metadata"]["name"], lease.id, renewals=1)
+        status = _status(_attempt_id(record), lease.id, renewals=1)
         await self._call("PATCH", path, {"status": status})
 
     async def delete(self, dl: Json) -> None:
@@ -201,11 +200,13 @@ class Floor:
         deleting = {"status": {"conditions": [_condition("Ready", "False", "Deleting")]}}
         await self._call("PATCH", f"{path}/status", deleting)
         await self._call("DELETE", f"/api/v1/namespaces/{self.namespace}/secrets/{name}")
-        revoking = {"status": {"state": "Revoking", "revoke": {"reason": "Deleted"}}}
+        revoking = _moved(record, state="Revoking", revoke={"reason": "Deleting"})
         await self._call("PATCH", place, revoking)
         async with self.gate:
             await self.provider.revoke(lease)
-        await self._call("PATCH", place, {"status": {"revoke": {"lastReason": "Confirmed"}}})
+        ended = {"attemptId": _attempt_id(record), "at": "2026-01-01T00:00:00Z", "why": "Confirmed"}
+        emptied = {"metadata": {"finalizers": []}, "spec": {"leases": [], "ended": [ended]}}
+        await self._call("PATCH", place, emptied)
         await self._call("PATCH", path, {"metadata": {"finalizers": None}})
         await self._call("DELETE", place)
 
@@ -233,15 +234,11 @@ def _record(namespace: str, name: str, uid: str) -> Json:
         "address": "http://127.0.0.1:20000",
         "authRef": {"universalAuth": {"clientId": "x" * 32, "clientSecretRef": {"name": "auth"}}},
     }
-    spec = {
-        "for": {
-            "namespace": namespace,
-            "namespaceUid": str(uuid.uuid4()),
-            "name": name,
-            "uid": uid,
-        },
-        "installation": f"{uuid.uuid4()}/{HOME}",
+    lease = {
         "attemptId": uuid.uuid4().hex,
+        "sealKey": uuid.uuid4().hex,
+        "holderUid": uid,
+        "state": "Attempt",
         "provider": provider,
         "source": {"projectSlug": "demo", "environmentSlug": "prod", "dynamicSecretName": "orders"},
         "sourceHash": "0" * 64,
@@ -252,10 +249,27 @@ def _record(namespace: str, name: str, uid: str) -> Json:
     return {
         "apiVersion": names.API_VERSION,
         "kind": "LeaseRecord",
-        "metadata": {"name": f"{uid}-1", "namespace": HOME, "labels": {names.FOR_UID: uid}},
-        "spec": spec,
-        "status": {"state": "Attempt"},
+        "metadata": {
+            "name": f"{namespace}.{name}.{uuid.uuid4().hex[:20]}",
+            "namespace": HOME,
+            "finalizers": [names.ON_RECORD],
+        },
+        "spec": {
+            "for": {"namespace": namespace, "namespaceUid": str(uuid.uuid4()), "name": name},
+            "installation": f"{uuid.uuid4()}/{HOME}",
+            "leases": [lease],
+        },
     }
+
+
+def _attempt_id(record: Json) -> str:
+    found: str = record["spec"]["leases"][0]["attemptId"]
+    return found
+
+
+def _moved(record: Json, **changes: object) -> Json:
+    """A write of the record's one lease."""
+    return {"spec": {"leases": [{**record["spec"]["leases"][0], **changes}]}}
 
 
 def _secret(namespace: str, name: str, uid: str, lease: Issued) -> Json:
@@ -275,10 +289,10 @@ def _secret(namespace: str, name: str, uid: str, lease: Issued) -> Json:
     }
 
 
-def _status(record: str, lease_id: str, *, renewals: int) -> Json:
+def _status(attempt: str, lease_id: str, *, renewals: int) -> Json:
     """A status of the size that the operator writes."""
     lease = {
-        "record": record,
+        "attempt": attempt,
         "id": lease_id,
         "issuedAt": "2026-01-01T00:00:00Z",
         "expiresAt": "2026-01-01T01:00:00Z",

@@ -69,7 +69,7 @@ class Demo:
         self.check(bool(values), f"Secret {self.name} holds {', '.join(sorted(values))}")
         self.check(await self.lets_in(values), "these credentials are let in")
         (record,) = await self.records()
-        self.check(True, f"on record: {record['status']['state']} {record['status']['leaseId']}")
+        self.check(True, f"on record: {record['state']} {record['leaseId']}")
 
     async def renew(self) -> None:
         """The provider's own word on the expiry, before and after."""
@@ -168,9 +168,10 @@ class Demo:
         return document
 
     async def records(self) -> list[kube.Object]:
-        """What stands on the ledger for the DynamicLease."""
+        """The leases that are on record for the DynamicLease."""
         found = await self.client.list("LeaseRecord")
-        return [one for one in found if one["spec"]["for"]["name"] == self.name]
+        mine = [one["spec"] for one in found if one["spec"]["for"]["name"] == self.name]
+        return [lease for spec in mine for lease in spec.get("leases", ())]
 
     async def wait(
         self, until: typing.Callable[[kube.Object | None], bool], what: str

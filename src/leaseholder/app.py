@@ -212,7 +212,7 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
             workers=settings.workers,
         )
         looks = providers.ProviderWatch(cluster, clock, supplies, controller, journal)
-        compared = ledger.Ledger(cluster, controller, supplies)
+        compared = ledger.Ledger(cluster, controller, controller.observer.records, supplies)
         watching = watches.Watches(cluster, settings.watched, controller, looks, compared.restored)
         elector = leader.Elector(seats, clock, election.Election(_identity())) if seats else None
         _measure(metrics, controller, looks)

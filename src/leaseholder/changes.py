@@ -14,7 +14,7 @@ from leaseholder.api import conditions
 from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus
 from leaseholder.api.provider import AnyProvider
-from leaseholder.api.record import LeaseRecord, RecordStatus, State
+from leaseholder.api.record import RecordedLease, State, Subject
 
 
 class Kind(StrEnum):
@@ -62,8 +62,8 @@ class Change:
     """Of the DynamicLease, or of the provider that the change is about."""
     provider: str = ""
     """Kind and name of the provider: ``LeaseProvider/openbao``."""
-    record: str = ""
-    """The LeaseRecord."""
+    attempt: str = ""
+    """Its attempt id."""
     lease: str = ""
     """The provider's id of the lease."""
     expires: datetime | None = None
@@ -84,10 +84,10 @@ class Change:
     """Kind and name: ``Deployment/orders``."""
 
 
-def of_record(
+def of_lease(
     kind: Kind,
-    known: LeaseRecord,
-    status: RecordStatus | None = None,
+    of: Subject,
+    known: RecordedLease,
     *,
     reason: str = "",
     why: str = "",
@@ -95,17 +95,17 @@ def of_record(
     good: bool = True,
     expires: datetime | None = None,
 ) -> Change:
-    """A change of the lease that ``known`` records; ``status``: what the record says now."""
-    now, holder, provider = status or known.status, known.spec.for_, known.spec.provider
+    """A change of a lease of that name, as the record has it now."""
+    provider = known.provider
     return Change(
         kind=kind,
-        namespace=holder.namespace,
-        name=holder.name,
-        uid=holder.uid,
+        namespace=of.namespace,
+        name=of.name,
+        uid=known.holder_uid,
         provider=f"{provider.kind}/{provider.name}",
-        record=known.name,
-        lease=now.lease_id,
-        expires=expires or now.expires_at,
+        attempt=known.attempt_id,
+        lease=known.lease_id,
+        expires=expires or known.expires_at,
         reason=reason,
         why=why,
         until=until,
@@ -142,52 +142,49 @@ def of_dl(
     )
 
 
-def moved(known: LeaseRecord, status: RecordStatus) -> Change | None:
+def moved(of: Subject, before: RecordedLease, now: RecordedLease) -> Change | None:
     """What a move on the ledger means; None where it is no change of the lease."""
-    before, now, revoke = known.state, status.state, status.revoke
-    reason = revoke.reason if revoke is not None else ""
-    if now is before:
-        rolled = status.rolled_out_at is not None and known.status.rolled_out_at is None
-        return of_record(Kind.ROLLED_OUT, known, status) if rolled else _retried(known, status)
-    match now:
+    revoke = now.revocation
+    if now.state is before.state:
+        rolled = now.rolled_out_at is not None and before.rolled_out_at is None
+        return of_lease(Kind.ROLLED_OUT, of, now) if rolled else _retried(of, before, now)
+    match now.state:
         case State.SUPERSEDED:
-            until = revoke.not_before if revoke is not None else None
-            return of_record(Kind.SUPERSEDED, known, status, reason=reason, until=until)
-        case State.REVOKING if not status.lease_id:
-            return of_record(Kind.UNCLEAR, known, status, reason=reason, good=False)
+            until = revoke.not_before
+            return of_lease(Kind.SUPERSEDED, of, now, reason=revoke.reason, until=until)
+        case State.REVOKING if not now.lease_id:
+            return of_lease(Kind.UNCLEAR, of, now, reason=revoke.reason, good=False)
         case State.REVOKING:
-            return of_record(Kind.PENDING, known, status, reason=reason)
+            return of_lease(Kind.PENDING, of, now, reason=revoke.reason)
         case State.ABANDONED:
-            last = revoke.last_reason if revoke is not None else ""
-            return of_record(Kind.ABANDONED, known, status, reason=last, good=False)
-        case State.HELD if before is not State.ATTEMPT:
-            return of_record(Kind.REINSTATED, known, status, why="the Secret shows it after all")
+            return of_lease(Kind.ABANDONED, of, now, reason=revoke.last_reason, good=False)
+        case State.HELD if before.state is not State.ATTEMPT:
+            return of_lease(Kind.REINSTATED, of, now, why="the Secret shows it after all")
     return None
 
 
-def delivered(known: LeaseRecord, secret: str, keys: int, expires: datetime | None) -> Change:
+def delivered(
+    of: Subject, known: RecordedLease, secret: str, keys: int, expires: datetime | None
+) -> Change:
     """A Secret was written for a lease: for the first time, or put right."""
-    change = of_record(Kind.DELIVERED, known, expires=expires)
+    change = of_lease(Kind.DELIVERED, of, known, expires=expires)
     return replace(change, secret=secret, keys=keys)
 
 
-def dropped(known: LeaseRecord) -> Change:
-    """A record went without a revocation: its lease is let go, or over, or never was."""
+def dropped(of: Subject, known: RecordedLease) -> Change:
+    """A lease went from the record without a revocation: it is let go, or over, or never was."""
     if known.state is State.HELD:
-        return of_record(Kind.ORPHANED, known, reason=Reason.ORPHANED, good=False)
-    return of_record(Kind.ENDED if known.status.lease_id else Kind.NOT_FOUND, known)
+        return of_lease(Kind.ORPHANED, of, known, reason=Reason.ORPHANED, good=False)
+    return of_lease(Kind.ENDED if known.lease_id else Kind.NOT_FOUND, of, known)
 
 
-def _retried(known: LeaseRecord, status: RecordStatus) -> Change | None:
+def _retried(of: Subject, before: RecordedLease, now: RecordedLease) -> Change | None:
     """A revocation that didn't come about: told where it meets something new."""
-    revoke, before = status.revoke, known.status.revoke
-    if revoke is None or not revoke.last_reason:
+    last = now.revocation.last_reason
+    if not last or before.revocation.last_reason == last:
         return None
-    if before is not None and before.last_reason == revoke.last_reason:
-        return None
-    good = revoke.last_reason == Reason.NOT_CONFIRMED
-    kind = Kind.REVOCATION_FAILED if status.lease_id else Kind.UNCLEAR
-    return of_record(kind, known, status, reason=revoke.last_reason, good=good)
+    kind = Kind.REVOCATION_FAILED if now.lease_id else Kind.UNCLEAR
+    return of_lease(kind, of, now, reason=last, good=last == Reason.NOT_CONFIRMED)
 
 
 def reported(dl: DynamicLease, new: DynamicLeaseStatus) -> Iterator[Change]:

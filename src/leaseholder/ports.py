@@ -446,40 +446,33 @@ class Cluster(Protocol):
         """Put our finalizer on ``dl`` as it was read, or take it off; gone: ``Conflict``."""
         ...
 
-    async def records(self, uid: str) -> tuple[record.LeaseRecord, ...]:
-        """The records of one DynamicLease, oldest first (by number)."""
+    async def record_named(self, name: str) -> record.LeaseRecord | None:
+        """A record, None where there is none."""
         ...
 
-    async def all_records(self) -> Sequence[record.LeaseRecord]:
-        """The whole ledger."""
+    async def records(self) -> Sequence[record.LeaseRecord]:
+        """The whole ledger; what can't be read is left out."""
         ...
 
     async def records_of_slot(self, slot: str) -> Sequence[record.LeaseRecord]:
         """Some of the records with that slot, enough to see whether it is a shared account."""
         ...
 
-    async def create_record(
-        self,
-        holder: record.Holder,
-        number: int,
-        spec: record.RecordSpec,
-        status: record.RecordStatus,
-    ) -> record.LeaseRecord:
-        """Put a record named ``<uid>-<number>`` on the ledger; ``Conflict`` if it is there."""
-        ...
+    async def create_record(self, spec: record.RecordSpec) -> record.LeaseRecord:
+        """Put a record on the ledger under the name of its subject; ``Conflict`` if it is there.
 
-    async def update_record(
-        self, known: record.LeaseRecord, status: record.RecordStatus
-    ) -> record.LeaseRecord | None:
-        """Make ``status`` the record's status, lease id and expiry as annotations too.
-
-        Returns:
-            The record as written; None where it is gone.
+        Our finalizer is on it while leases are.
         """
         ...
 
+    async def write_record(
+        self, known: record.LeaseRecord, spec: record.RecordSpec
+    ) -> record.LeaseRecord:
+        """Make ``spec`` the record's, as it was read; gone: ``Conflict``."""
+        ...
+
     async def delete_record(self, known: record.LeaseRecord) -> None:
-        """Take a record off the ledger; it is fine if it is gone already."""
+        """Delete a record as it was read; it is fine if it is gone already."""
         ...
 
     async def secret(self, namespace: str, name: str) -> SecretView | None:

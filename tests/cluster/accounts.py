@@ -28,8 +28,9 @@ class Mint:
 
     uid: str
     """Of the DynamicLease."""
-    record: str
+    attempt: str
     number: int
+    """Its place among all that were put on record."""
     nonce: str
     source_hash: str
     started: Moment

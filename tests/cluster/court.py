@@ -88,8 +88,8 @@ class Court:
         assert known is not None
         assert known.alive
         records = await site.records()
-        mine = [r for r in records if r["spec"]["for"]["namespace"] == site.namespace]
-        assert [r["status"]["state"] for r in mine] == ["Held"]
+        mine = [r for r in records if r["for"]["namespace"] == site.namespace]
+        assert [r["state"] for r in mine] == ["Held"]
 
     async def clean(self) -> None:
         """Take away what the attacker left."""

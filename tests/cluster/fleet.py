@@ -195,7 +195,7 @@ class Fleet:
 
     async def strip_notes(self, name: str) -> None:
         """An annotation goes that tells what the Secret shows, or both."""
-        notes = self._chance.choice([["record"], ["lease-id"], ["record", "lease-id"]])
+        notes = self._chance.choice([["attempt"], ["lease-id"], ["attempt", "lease-id"]])
         stripped = {f"leaseholder.dev/{note}": None for note in notes}
         await self._patch_secret(name, {"metadata": {"annotations": stripped}})
         self.acts["annotations stripped"] += 1

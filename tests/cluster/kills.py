@@ -105,7 +105,7 @@ class Kills:
             )
         await self.fleet.ready()
         living, shown = await self.site.living(), await self.site.shown()
-        held = [r for r in await self.site.records() if r["status"]["state"] == "Held"]
+        held = [r for r in await self.site.records() if r["state"] == "Held"]
         return Outcome(
             seed=self.seed,
             kills=len(self._troubles.crashes),

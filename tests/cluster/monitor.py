@@ -117,7 +117,7 @@ class Monitor:
         lease = await self._site.found(name) if name is not None else None
         ready = kube.condition(lease, "Ready")
         retry = ((lease or {}).get("status") or {}).get("retry")
-        records = [r["status"]["state"] for r in await self._site.records(name)]
+        records = [r["state"] for r in await self._site.records(name)]
         told = f"{ready.get('reason')}: {ready.get('message')}; retry {retry}; records {records}"
         logger.info("without credentials for %.1f s: %s, %s", stretch, name, told)
 

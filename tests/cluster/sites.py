@@ -217,10 +217,19 @@ class Site:
         """Whether PostgreSQL lets these credentials in."""
         return self.world.postgres.can_log_in(values["DB_USERNAME"], values["DB_PASSWORD"])
 
-    async def records(self, name: str | None = None) -> list[kube.Object]:
-        """The records on this site's ledger, of one DynamicLease or all."""
+    async def pages(self, name: str) -> list[kube.Object]:
+        """The LeaseRecords of this site for a DynamicLease's name."""
         found = await self.client.list("LeaseRecord", self.home)
-        return [r for r in found if name is None or r["spec"]["for"]["name"] == name]
+        return [one for one in found if one["spec"]["for"]["name"] == name]
+
+    async def records(self, name: str | None = None) -> list[kube.Object]:
+        """The leases on this site's ledger, of one DynamicLease or all; with whom they are for."""
+        return [
+            {**lease, "for": page["spec"]["for"]}
+            for page in await self.client.list("LeaseRecord", self.home)
+            for lease in page["spec"].get("leases", ())
+            if name is None or page["spec"]["for"]["name"] == name
+        ]
 
     async def leases(self, lease_id: str) -> infisical.Lease | None:
         """A lease as the provider knows it."""
@@ -265,8 +274,8 @@ class Site:
     async def is_settled(self) -> bool:
         """Whether what lives, what is on record and what Secrets show is the same."""
         shown = await self.shown()
-        records = [record["status"] for record in await self.records()]
-        held = {status["leaseId"] for status in records if status["state"] == "Held"}
+        records = await self.records()
+        held = {one["leaseId"] for one in records if one["state"] == "Held"}
         return len(records) == len(held) and shown == held == await self.living()
 
     def _ours(self, config: typing.Any) -> bool:

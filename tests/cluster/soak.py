@@ -210,7 +210,7 @@ class Soak:
                 one["metadata"]["name"] for one in await self._site.client.list(kind, namespace)
             )
             found[kind] = sum(name.startswith("soak-") for name in names)
-        records = await self._site.records()
+        records = await self._site.client.list("LeaseRecord", self._site.home)
         found["LeaseRecord"] = sum(r["spec"]["for"]["name"] not in self._ids for r in records)
         figures = await asyncio.to_thread(self._site.operator.metrics)
         for name, value in figures.items():

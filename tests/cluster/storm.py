@@ -218,7 +218,7 @@ class Storm:
         self._troubles.losses = self.weather.losses
         living, shown = await self.site.living(), await self.site.shown()
         mints = accounts.judge(await self._witness.mints(), self.fleet.wishes, self._troubles)
-        recorded = {record["status"].get("leaseId") for record in await self.site.records()}
+        recorded = {record.get("leaseId") for record in await self.site.records()}
         return Outcome(
             seed=self.seed,
             minutes=minutes,

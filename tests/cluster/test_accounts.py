@@ -8,7 +8,7 @@ from tests.cluster import accounts
 def _mint(number: int, at: float, **more: typing.Any) -> accounts.Mint:
     """A mint that a Secret showed at once."""
     given = {"nonce": "", "source_hash": "a", "started": at, "shown": at + 0.1, **more}
-    return accounts.Mint(uid="u", record=f"u-{number}", number=number, minted=at, **given)
+    return accounts.Mint(uid="u", attempt=f"attempt-{number}", number=number, minted=at, **given)
 
 
 def _judge(

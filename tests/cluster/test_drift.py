@@ -227,11 +227,12 @@ async def test_of_two_that_want_one_secret_the_older_wins_and_the_younger_says_s
     assert await site.logs_in("its-own")
 
 
-async def test_a_namesake_takes_the_secret_over_and_the_old_login_lasts_the_overlap(
+async def test_a_dynamic_lease_that_is_made_again_takes_lease_and_secret_over(
     site: sites.Site,
 ) -> None:
     old = await _held(site, "namesake", rotation=OVERLAP)
     former = await site.found("namesake")
+    minted = len(await site.all_minted())
     site.operator.kill()
     orphan: kube.Object = {"metadata": {"ownerReferences": None}}  # as with --cascade=orphan
     await site.client.patch("Secret", "namesake", site.namespace, orphan)
@@ -242,13 +243,23 @@ async def test_a_namesake_takes_the_secret_over_and_the_old_login_lasts_the_over
     await site.lease("namesake", ttl="1h", rotation=OVERLAP)
     await site.restart()
     found = await site.ready("namesake")
-    assert _id(found) != _id(former)
-    assert await site.logs_in("namesake")
+    assert _id(found) == _id(former)
+    assert await site.credentials("namesake") == old
     assert site.lets_in(old)
-    labels = (await _secret(site, "namesake"))["metadata"]["labels"]
-    assert labels[OWNER_UID] == found["metadata"]["uid"]
+    await site.client.wait(
+        "Secret",
+        "namesake",
+        site.namespace,
+        lambda one: (
+            one is not None and one["metadata"]["labels"][OWNER_UID] == found["metadata"]["uid"]
+        ),
+        what="the Secret has its new owner",
+    )
+    assert len(await site.all_minted()) == minted
+    (lease,) = await site.records("namesake")
+    assert (lease["state"], lease["holderUid"]) == ("Held", found["metadata"]["uid"])
+    await _annotate(site, "namesake", rotate="now")
     await site.until("namesake", lambda _: not site.lets_in(old), what="the old login is dead")
-    assert not await _alive(site, former)
     assert await site.logs_in("namesake")
 
 

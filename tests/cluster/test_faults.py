@@ -253,7 +253,7 @@ async def test_a_target_that_refuses_to_revoke_holds_the_deletion_until_it_is_he
 async def test_force_gives_up_on_the_target(site: sites.Site) -> None:
     await _refused(site, "forced")
     found = await site.until("forced", _is_pending, what="the refusal is told")
-    lease_id = (await site.records("forced"))[0]["status"]["leaseId"]
+    lease_id = (await site.records("forced"))[0]["leaseId"]
     change = {"metadata": {"annotations": {"leaseholder.dev/force": "now"}}}
     await site.client.patch("DynamicLease", "forced", site.namespace, change)
     assert found["metadata"]["finalizers"]

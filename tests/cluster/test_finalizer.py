@@ -156,9 +156,8 @@ async def _keep(site: sites.Site, name: str, finalizers: list[str]) -> None:
     await site.client.patch("DynamicLease", name, site.namespace, change)
 
 
-def _is_unclear(record: kube.Object) -> bool:
-    status = record["status"]
-    return status["state"] == "Revoking" and not status.get("leaseId")
+def _is_unclear(lease: kube.Object) -> bool:
+    return lease["state"] == "Revoking" and not lease.get("leaseId")
 
 
 def _is_protected(found: kube.Object | None) -> bool:

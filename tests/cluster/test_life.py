@@ -50,9 +50,10 @@ async def test_a_lease_is_minted_once_and_on_record(site: sites.Site) -> None:
     found = await site.ready("once")
     assert len(await site.minted("endless-db")) == 1
     (record,) = await site.records("once")
-    assert record["metadata"]["name"] == f"{found['metadata']['uid']}-1"
-    assert record["status"]["state"] == "Held"
-    assert record["status"]["leaseId"] == _lease(found)["id"]
+    assert record["holderUid"] == found["metadata"]["uid"]
+    assert record["attemptId"] == _lease(found)["attempt"]
+    assert record["state"] == "Held"
+    assert record["leaseId"] == _lease(found)["id"]
 
 
 async def test_a_renewal_extends_at_the_provider_and_never_beyond_the_ttl(

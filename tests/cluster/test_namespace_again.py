@@ -62,7 +62,7 @@ async def _left_with_a_pending_lease(
         "Namespace", site.namespace, "", kube.is_gone, what="gone", timeout=PATIENCE
     )
     (record,) = await site.records()
-    assert record["status"]["state"] == "Revoking"
+    assert record["state"] == "Revoking"
 
 
 async def _made_again(site: sites.Site) -> None:
@@ -76,7 +76,7 @@ async def _pending_for_want_of_a_login(site: sites.Site) -> None:
 
     async def revocation() -> dict[str, typing.Any]:
         (record,) = await site.records()
-        found: dict[str, typing.Any] = record["status"]["revoke"]
+        found: dict[str, typing.Any] = record["revoke"]
         return found
 
     before = (await revocation())["attempts"]

@@ -63,7 +63,7 @@ class Place:
     async def accessor(self, name: str) -> str:
         """Of the token that made the lease, from its record."""
         [record] = await self.site.records(name)
-        return str(record["status"]["handle"]["accessor"])
+        return str(record["handle"]["accessor"])
 
     async def renewed_after(self, name: str, before: kube.Object) -> kube.Object:
         """Wait until it was extended at least twice more."""

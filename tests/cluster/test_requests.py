@@ -19,9 +19,9 @@ from tests.world import world as worlds
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BOUNDS: typing.Final = {
-    "acquisition": (17, 8),
+    "acquisition": (10, 8),
     "renewal": (4, 2),
-    "deletion": (23, 5),
+    "deletion": (17, 5),
     "change of nothing": (0, 0),
 }
 """Reads and writes, at most; they only ever fall."""

@@ -48,7 +48,7 @@ async def test_both_logins_work_until_the_rollout_is_complete_and_then_the_old_o
     assert kube.is_ready(found)
     deployment = await site.client.get("Deployment", "shop", site.namespace)
     assert workloads.revision(deployment) == 2
-    assert workloads.restarts(deployment) == [found["status"]["lease"]["record"]]
+    assert workloads.restarts(deployment) == [found["status"]["lease"]["attempt"]]
     assert (await _events(site, "shop")).count("WorkloadRestarted") == 1
 
 

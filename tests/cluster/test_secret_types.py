@@ -244,7 +244,7 @@ async def test_an_immutable_secret_is_told_at_once_and_made_again_when_it_is_del
     wanted = {"spec": {"target": {"template": template}}}
     await site.client.patch("DynamicLease", "frozen", site.namespace, wanted)
     await _tried_again(site, "frozen", failures=1)
-    assert [one["status"]["leaseId"] for one in await site.records("frozen")] == [first]
+    assert [one["leaseId"] for one in await site.records("frozen")] == [first]
     assert await site.logs_in("frozen")
     await site.client.delete("Secret", "frozen", site.namespace)
     await site.until(

@@ -197,12 +197,13 @@ async def _applied(site: sites.Site, rule: str, *, times: int = 1) -> None:
 
 
 async def _let_go_elsewhere(site: sites.Site) -> None:
-    """What other modules left, whose operators run no more, doesn't keep the CRD."""
+    """What other modules left, whose operators run no more, doesn't keep the CRDs."""
     free: kube.Object = {"metadata": {"finalizers": None}}
-    for one in await site.client.list("DynamicLease", ""):
-        meta = one["metadata"]
-        if meta.get("finalizers"):
-            await site.client.patch("DynamicLease", meta["name"], meta["namespace"], free)
+    for kind in ("DynamicLease", "LeaseRecord"):
+        for one in await site.client.list(kind, ""):
+            meta = one["metadata"]
+            if meta.get("finalizers"):
+                await site.client.patch(kind, meta["name"], meta["namespace"], free)
 
 
 async def _without_crd(site: sites.Site, plural: str) -> kube.Object:

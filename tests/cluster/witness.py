@@ -25,8 +25,7 @@ class Witness:
         self._records: dict[str, accounts.Mint] = {}
         """By the tag that goes along with the mint."""
         self._shown: dict[str, accounts.Moment] = {}
-        """By lease: when a Secret first named it. Not by record: the number of one that is gone is
-        used again where no other trace of it is left."""
+        """By lease: when a Secret first named it."""
 
     @contextlib.asynccontextmanager
     async def listening(self) -> collections.abc.AsyncIterator[None]:
@@ -55,13 +54,17 @@ class Witness:
 
     async def _hear_records(self) -> None:
         async for record in self.site.client.watch("LeaseRecord", self.site.home):
-            spec, status = record["spec"], record.get("status") or {}
-            known = self._records.setdefault(spec["attemptId"], _mint(record))
-            if status.get("state") in ("Revoking", "Abandoned"):
-                known.ended = known.ended or time.time()
-                known.reason = status.get("revoke", {}).get("reason", "")
-            else:
-                known.ended, known.reason = None, ""
+            for lease in record["spec"].get("leases", ()):
+                self._hear_lease(lease)
+
+    def _hear_lease(self, lease: kube.Object) -> None:
+        attempt, number = lease["attemptId"], len(self._records)
+        known = self._records.setdefault(attempt, _mint(lease, number))
+        if lease["state"] in ("Revoking", "Abandoned"):
+            known.ended = known.ended or time.time()
+            known.reason = lease.get("revoke", {}).get("reason", "")
+        else:
+            known.ended, known.reason = None, ""
 
     async def _hear(self) -> None:
         async for secret in self.site.client.watch("Secret", self.site.namespace):
@@ -71,14 +74,12 @@ class Witness:
                 self._shown.setdefault(lease, time.time())
 
 
-def _mint(record: kube.Object) -> accounts.Mint:
-    spec = record["spec"]
-    name = record["metadata"]["name"]
+def _mint(lease: kube.Object, number: int) -> accounts.Mint:
     return accounts.Mint(
-        uid=spec["for"]["uid"],
-        record=name,
-        number=int(name.rpartition("-")[2]),
-        nonce=spec.get("rotateNonce", ""),
-        source_hash=spec["sourceHash"],
-        started=datetime.datetime.fromisoformat(spec["startedAt"]).timestamp(),
+        uid=lease["holderUid"],
+        attempt=lease["attemptId"],
+        number=number,
+        nonce=lease.get("rotateNonce", ""),
+        source_hash=lease["sourceHash"],
+        started=datetime.datetime.fromisoformat(lease["startedAt"]).timestamp(),
     )

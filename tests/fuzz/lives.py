@@ -17,6 +17,7 @@ import httpx2
 
 from leaseholder import errors, ports
 from leaseholder.api import provider, record
+from leaseholder.controller import acquire
 from tests.fuzz import answers
 from tests.unit.clocks import NOW, FakeClock
 from tests.unit.providers import baosupport, phasebench, support
@@ -26,6 +27,24 @@ MOST_REQUESTS: Final = 25
 LONGEST_ID: Final = 1024
 _SECRET: Final = "/api/v1/dynamic-secrets/orders-db"
 _PROJECT: Final = "/api/v1/projects/b0e5"
+_ATTEMPT: Final = record.RecordedLease.model_validate(
+    {
+        "attemptId": "attempt-1",
+        "holderUid": "uid",
+        "state": "Attempt",
+        "provider": {
+            "type": "infisical",
+            "kind": "LeaseProvider",
+            "name": "infisical",
+            "uid": "provider",
+            "address": "https://infisical.example",
+        },
+        "sourceHash": "hash",
+        "startedAt": NOW,
+        "deadline": NOW,
+    }
+)
+"""What is on record before its answer comes."""
 
 
 class Told(logging.Handler):
@@ -127,15 +146,9 @@ def _fit_to_be_told(error: errors.EdgeError) -> errors.EdgeError:
 
 def _sound(lease: ports.Lease) -> ports.Lease:
     """A lease that a record can keep; no credential stands in it."""
-    status = record.RecordStatus(
-        state=record.State.HELD,
-        lease_id=lease.id,
-        handle=dict(lease.handle),
-        issued_at=lease.issued_at,
-        expires_at=lease.expires_at,
-    )
-    text = json.dumps(status.dump(), allow_nan=False)
-    assert record.RecordStatus.model_validate_json(text).lease_id == lease.id
+    held = acquire.with_answer(_ATTEMPT, lease, record.State.HELD)
+    text = json.dumps(held.dump(), allow_nan=False)
+    assert record.RecordedLease.model_validate_json(text).lease_id == lease.id
     assert 0 < len(lease.id) <= LONGEST_ID
     assert lease.id.isprintable()
     assert answers.CANARY not in text

@@ -21,7 +21,7 @@ from tests.unit.controller import fakecluster, fakes
 _WRITES: Final = frozenset(
     {
         "create_record",
-        "update_record",
+        "write_record",
         "delete_record",
         "write_secret",
         "touch_secret",

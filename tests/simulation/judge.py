@@ -43,6 +43,8 @@ class Judge:
         self._holders: dict[str, str] = {}
         """Uid that each attempt was for."""
         self._forced_off: set[str] = set()
+        self._by_hand: set[str] = set()
+        """All attempts whose record somebody ever deleted."""
         self._taken: set[str] = set()
         """Attempts whose record somebody deleted while a process held the lease in hand: as long
         as no process ends, promise 1 stands."""
@@ -75,6 +77,14 @@ class Judge:
         commanded = old is not None and old.command(names.ROTATE) != new.command(names.ROTATE)
         sources = before is None or before.infisical != after.infisical
         self._owed_mints[new.metadata.uid] += sources + commanded
+        if old is not None and old.secret_name != new.secret_name:
+            self._renamed(old)
+
+    def _renamed(self, old: lease.DynamicLease) -> None:
+        """Without our label nothing leads to the Secret under the former name, nor to its data."""
+        former = self._world.truth.secrets.get((old.metadata.namespace, old.secret_name))
+        if former is not None and names.OWNER_UID not in former.labels:
+            self._allow()
 
     def tampered(self) -> None:
         """Somebody changed what is ours: one more mint may be needed."""
@@ -136,9 +146,10 @@ class Judge:
 
     def record_taken(self, gone: record.LeaseRecord) -> None:
         """Somebody deleted a record by hand."""
-        known = (m.leases for p in self._world.processes for m in p.memories)
-        in_hand = gone.state is record.State.ATTEMPT and any(gone.name in ls for ls in known)
-        (self._taken if in_hand else self._forgiven).add(gone.spec.attempt_id)
+        for one in gone.leases:
+            recalled = any(process.recalls(one.attempt_id) for process in self._world.processes)
+            (self._taken if recalled else self._forgiven).add(one.attempt_id)
+            self._by_hand.add(one.attempt_id)
         self._pods = ""
         self._allow()
 
@@ -149,8 +160,8 @@ class Judge:
     def crashing(self, process: Process) -> None:
         """A process ends; what it had in hand is lost and may be needed anew."""
         busy = process.gate.paused or not process.alive
-        in_hand = any(m.credentials or m.lost for m in process.memories)
-        self._forgiven |= self._taken
+        in_hand = any(m.credentials for m in process.memories)
+        self._forgiven |= self._taken - {one.attempt_id for one in self._world.truth.recorded}
         if busy or in_hand:
             self._allow()
 
@@ -189,6 +200,9 @@ class Judge:
         """What must hold whenever nothing is under way at this very moment."""
         if self._broken:
             raise self._broken[0]
+        for one in self._world.truth.recorded:
+            if one.lease_id in self._holders:
+                self._holders[one.lease_id] = one.holder_uid  # it may have been taken over
         promises.no_lost_lease(self)
         self._note_unfound()
         if self._world.calm_for >= CALM:
@@ -207,12 +221,12 @@ class Judge:
         if self._world.dl is not None:
             return
         self._inherited.clear()
-        for known in truth.ledger.values():
-            shows = (s for k, s in truth.secrets.items() if truth.shows(k) == known.status.lease_id)
+        for known in truth.recorded:
+            shows = (s for k, s in truth.secrets.items() if truth.shows(k) == known.lease_id)
             if known.state is record.State.REVOKING and all(
                 names.OWNER_UID not in secret.labels for secret in shows
             ):
-                self._unfound.add(known.status.lease_id)
+                self._unfound.add(known.lease_id)
 
     def _settle_accounts(self) -> None:
         """All is well: nobody is entitled to a mint any more."""
@@ -230,16 +244,11 @@ class Judge:
 
     def recorded(self, minted: server.Minted) -> bool:
         """Whether a record, or a process about to put it back on record, knows of a lease."""
-        ledger = self._world.truth.ledger.values()
-        if any(
-            r.status.lease_id == minted.id or r.spec.attempt_id == minted.attempt for r in ledger
-        ):
+        ledger = self._world.truth.recorded
+        if any(r.lease_id == minted.id or r.attempt_id == minted.attempt for r in ledger):
             return True
-        memories = [m for p in self._world.processes for m in p.memories]
-        if any(lost.id == minted.id for m in memories for _, lost in m.lost.values()):
-            return True
-        in_hand = (one.id == minted.id for m in memories for one in m.leases.values())
-        return minted.attempt in self._taken and any(in_hand)
+        recalled = any(process.recalls(minted.attempt) for process in self._world.processes)
+        return minted.attempt in self._taken and recalled
 
     def shown(self) -> set[str]:
         """The leases whose credentials stand in a Secret."""
@@ -273,9 +282,11 @@ class Judge:
     def crowded(self, dl: lease.DynamicLease) -> bool:
         """Whether so many leases are unpaid that promise 2 yields to promise 1."""
         mine = [
-            r
-            for r in self._world.truth.ledger.values()
-            if r.spec.for_.uid == dl.metadata.uid and r.state is not record.State.ABANDONED
+            one
+            for known in self._world.truth.ledger.values()
+            if known.subject.name == dl.metadata.name
+            for one in known.leases
+            if one.state is not record.State.ABANDONED
         ]
         return len(mine) >= MOST_LIVE
 
@@ -291,15 +302,15 @@ class Judge:
     # -- what is heard of
 
     def _minted(self, minted: server.Minted) -> None:
-        known = self._world.truth.ledger.values()
-        attempt = next((r for r in known if r.spec.attempt_id == minted.attempt), None)
-        if attempt is None and minted.attempt not in self._forgiven:
+        known = self._world.truth.recorded
+        attempt = next((r for r in known if r.attempt_id == minted.attempt), None)
+        if attempt is None and minted.attempt not in self._by_hand:
             self.broke(1, f"{minted.id} is minted, and no record says so")
         if any(one.attempt == minted.attempt for one in self._world.server.leases.values()):
             self.broke(4, f"{minted.id} is minted by a request that was sent twice")
         if attempt is not None:
-            self._holders[minted.id] = attempt.spec.for_.uid
-            promises.never_twice(self, minted, attempt.spec.for_.uid)
+            self._holders[minted.id] = attempt.holder_uid
+            promises.never_twice(self, minted, attempt.holder_uid)
         self._world.figures.mints += 1
 
     def _revoking(self, minted: server.Minted) -> None:
@@ -333,7 +344,9 @@ class Judge:
             return
         if not before and self._world.posts_late:
             return  # DESIGN's known rest: a former leader just before its POST
-        if minted.by_us or (minted.killed and before):
+        # A lease of the slot whose record somebody deleted may be revoked after a newer one came.
+        killed = minted.killed and before and not self._by_hand
+        if minted.by_us or killed:
             self.broke(2, f"{after} is put into a Secret, and we had revoked it")
 
     def _deleting_secret(self, gone: ports.SecretView) -> None:
@@ -354,7 +367,10 @@ class Judge:
             return
         if not (self._world.kind.can.verifiable or self._world.kind.can.revocable):
             return
-        left = [m.id for m in self.living() if self._holders.get(m.id) == uid]
+        on_record = {one.attempt_id for one in world.truth.recorded}
+        hidden = self._taken - on_record  # only a process that stands still may know of them
+        mine = [m for m in self.living() if self._holders.get(m.id) == uid]
+        left = [m.id for m in mine if m.attempt not in hidden]
         if left:
             self.broke(5, f"the DynamicLease is gone before its time, and {left} live on")
         self._let_go.add(uid)

@@ -26,7 +26,7 @@ EFFECTS: Final = st.sampled_from(
     [
         "create_record",
         "issue",
-        "update_record",
+        "write_record",
         "write_secret",
         "patch_lease_status",
         "delete_record",
@@ -39,7 +39,7 @@ EFFECTS: Final = st.sampled_from(
     ]
 )
 """Calls that matter to a promise."""
-_READS: Final = ("records", "read_dynamic_lease", "inspect", "recover")
+_READS: Final = ("record_named", "read_dynamic_lease", "inspect", "recover")
 READS: Final = st.sampled_from(_READS)
 FATES: Final = st.sampled_from([fate for fate in gate.Fate if fate is not gate.Fate.PAUSE])
 
@@ -233,10 +233,6 @@ class Histories(stateful.RuleBasedStateMachine):
     @stateful.rule()
     def restore_records(self) -> None:
         self.world.restore_records()
-
-    @stateful.rule()
-    def strip_record_status(self) -> None:
-        self.world.strip_record_status()
 
     @stateful.rule(which=WHICH)
     def delete_record(self, which: int) -> None:

@@ -65,7 +65,9 @@ class Process:
             installation=world.HERE,
             workers=1,
         )
-        self.ledger = ledger.Ledger(self.port, self.controller, self.supplies)
+        self.ledger = ledger.Ledger(
+            self.port, self.controller, self.controller.observer.records, self.supplies
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._parts = [
             self._spawn(self.controller.run()),
@@ -93,6 +95,13 @@ class Process:
     def memories(self) -> list[Memory]:
         """What it knows first-hand."""
         return [entry.memory for entry in self.controller._entries.values()]
+
+    def recalls(self, attempt: str) -> bool:
+        """Whether it knows a lease of that attempt to be on record, or is to put it back."""
+        known = self.controller.observer.records
+        lost = (one for leases in known._lost.values() for one in leases)
+        on_record = (one for page in known for one in page.leases)
+        return any(one.attempt_id == attempt for one in (*on_record, *lost))
 
     def lists(self) -> None:
         """The watches begin: each tells first what is there."""

@@ -57,11 +57,11 @@ def nothing_left_over(judge: "Judge") -> None:
         return
     dl = world.dl
     overlap = durations.parse(dl.spec.rotation.overlap).total_seconds() if dl is not None else 0
-    shown, ledger = judge.shown(), world.truth.ledger.values()
+    shown, ledger = judge.shown(), world.truth.recorded
     for minted in judge.living():
         replaced = judge._replaced.get(minted.id)
         recent = replaced is not None and world.clock.seconds < replaced + overlap + 180
-        named = any(r.status.lease_id == minted.id for r in ledger)
+        named = any(r.lease_id == minted.id for r in ledger)
         hidden = not world.kind.can.recoverable and not named
         uids = {one.metadata.uid for one in world.truth.leases.values()}
         inherited = judge._holders.get(minted.id) not in uids and not world.all_ready
@@ -128,7 +128,7 @@ def make_before_break(judge: "Judge", minted: server.Minted) -> None:
         judge.broke(3, f"{minted.id} is revoked while the Secret shows it")
     if any(world.truth.shows(former) == minted.id for former in _former(world, dl)):
         judge.broke(3, f"{minted.id} is revoked while a Secret under a former name shows it")
-    by_hand, forced = minted.attempt in judge._forgiven, judge.forced_out(minted, dl)
+    by_hand, forced = minted.attempt in judge._by_hand, judge.forced_out(minted, dl)
     moves = bool(dl.spec.rotation.restart_targets) and mine and not (forced or unknown)
     if moves and minted.id == judge._pods:
         judge.broke(3, f"{minted.id} is revoked, and pods use it that weren't replaced yet")
@@ -287,7 +287,8 @@ def deletion_revokes(judge: "Judge") -> None:
     if living:
         raise Broken(5, f"{living} live on")
     given_up = record.State.ABANDONED
-    left = [r.name for r in world.truth.ledger.values() if r.state is not given_up]
+    left = [one.attempt_id for one in world.truth.recorded if one.state is not given_up]
+    left += [known.name for known in world.truth.ledger.values() if not known.leases]
     if left:
         raise Broken(5, f"records {left} are left")
     marked = [key for key, view in world.truth.secrets.items() if names.OWNER_UID in view.labels]
@@ -297,19 +298,12 @@ def deletion_revokes(judge: "Judge") -> None:
 
 
 def _nameless(judge: "Judge", key: tuple[str, str]) -> bool:
-    """Whether nothing says whose a Secret was: its name was taken off, its record by hand."""
+    """Whether nothing says whose a Secret was: its name was taken off, its record by hand.
+
+    Or everything but our label was taken off, which anybody may write.
+    """
     truth, leases = judge._world.truth, judge._world.server.leases
-    minted = leases.get(truth.shows(key))
-    taken = minted is not None and minted.attempt in judge._forgiven
-    return taken and names.OWNER_NAME not in truth.secrets[key].annotations
-
-
-def without_status(known: record.LeaseRecord) -> record.LeaseRecord:
-    """A record as it comes back from a backup that dropped its status."""
-    notes = {}
-    if known.status.lease_id:
-        notes[names.LEASE_ID] = known.status.lease_id
-        if known.status.expires_at is not None:
-            notes[names.EXPIRES_AT] = known.status.expires_at.isoformat()
-    meta = {**known.metadata.model_dump(), "annotations": notes}
-    return record.LeaseRecord.model_validate({"metadata": meta, "spec": known.spec.dump()})
+    minted, view = leases.get(truth.shows(key)), truth.secrets[key]
+    taken = minted is not None and minted.attempt in judge._by_hand
+    bare = names.SECRET not in view.annotations and not view.owner_uids
+    return (taken or bare) and names.OWNER_NAME not in view.annotations

@@ -317,18 +317,10 @@ class World:
         """Somebody deletes a record by hand."""
         known = sorted(self.truth.ledger)
         if known:
-            gone = self.truth.ledger.pop(known[which % len(known)])
+            gone = self.truth.user_takes_record(known[which % len(known)])
             self.judge.record_taken(gone)
             self.disturbed()
             self.settle()
-
-    def strip_record_status(self) -> None:
-        """All records come back from a backup that dropped their status."""
-        for known in [*self.truth.ledger.values()]:
-            self.truth.put_record(promises.without_status(known))
-        self.judge.overlaps_lost()
-        self.disturbed()
-        self.settle()
 
     def restore_records(self) -> None:
         """The records of the backup come back; newer ones stay."""
@@ -388,7 +380,7 @@ class World:
         """A user takes our annotations off the Secret, or the one that names the record."""
         known = self.truth.secrets.get(self.secret_key)
         if known is not None:
-            kept = {k: v for k, v in known.annotations.items() if k != names.RECORD}
+            kept = {k: v for k, v in known.annotations.items() if k != names.ATTEMPT}
             self.judge.stripped()
             self.mark_secret(annotations={} if everything else kept)
 

@@ -21,7 +21,7 @@ _KEPT = frozenset(
         "additionalProperties", "pattern", "minLength", "maxLength", "minimum", "maximum",
         "minItems", "maxItems", "minProperties", "maxProperties",
         "x-kubernetes-validations", "x-kubernetes-preserve-unknown-fields",
-        "x-kubernetes-int-or-string",
+        "x-kubernetes-int-or-string", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
     }
 )  # fmt: skip
 Schema = dict[str, Any]
@@ -102,11 +102,11 @@ KINDS = (
         short="lr",
         status_subresource=False,
         columns=(
-            ("State", "string", ".status.state"),
             ("Namespace", "string", ".spec.for.namespace"),
             ("For", "string", ".spec.for.name"),
-            ("Expires", "string", ".status.expiresAt"),
-            ("Owed", "string", ".status.revoke.lastReason"),
+            ("States", "string", ".spec.leases[*].state"),
+            ("Expires", "string", ".spec.leases[*].expiresAt"),
+            ("Pending", "string", ".spec.leases[*].revoke.lastReason"),
             _AGE,
         ),
     ),
@@ -181,12 +181,9 @@ def _schema(kind: Kind) -> Schema:
         # The API server takes nothing but a name's constraints here, not even a description.
         "metadata": {"type": "object"},
         "spec": root["properties"]["spec"],
-        "status": root["properties"]["status"],
-    }
+    } | ({"status": root["properties"]["status"]} if kind.status_subresource else {})
     if kind.status_subresource:
         root["properties"]["status"]["default"] = _UNSEEN
-    else:
-        root["properties"]["status"].pop("default", None)
     root["required"] = ["spec"]
     return root
 

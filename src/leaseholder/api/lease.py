@@ -236,8 +236,8 @@ class DynamicLeaseSpec(base.Model):
 class LeaseStatus(base.Model):
     """The lease whose credentials are in the Secret."""
 
-    record: _Text
-    """Name of its LeaseRecord."""
+    attempt: _Text
+    """Its attempt id: names the lease on the LeaseRecord, the Secret and restarted workloads."""
     id: _Text
     """The provider's id of the lease."""
     issued_at: base.Moment
@@ -268,8 +268,8 @@ class Retry(base.Model):
 class Drift(base.Model):
     """The last time that the Secret's data was found changed or gone."""
 
-    record: _Text
-    """The record whose credentials the Secret held."""
+    attempt: _Text
+    """Attempt id of the lease whose credentials the Secret held."""
     times: int
     """How often in a row; from the second time on, the new lease waits."""
     at: base.Moment

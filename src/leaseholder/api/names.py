@@ -19,10 +19,10 @@ OWNER_UID: Final = f"{GROUP}/owner-uid"
 """Label on Secrets: uid of the DynamicLease that the Secret belongs to."""
 OWNER_NAME: Final = f"{GROUP}/owner-name"
 """Annotation on Secrets: name of the owning DynamicLease, in the Secret's namespace."""
-RECORD: Final = f"{GROUP}/record"
-"""Annotation on Secrets: name of the LeaseRecord whose credentials the Secret holds."""
+ATTEMPT: Final = f"{GROUP}/attempt"
+"""Annotation on Secrets: attempt id of the lease whose credentials the Secret holds."""
 LEASE_ID: Final = f"{GROUP}/lease-id"
-"""Annotation on Secrets and LeaseRecords: the provider's id of the lease."""
+"""Annotation on Secrets: the provider's id of that lease."""
 SECRET: Final = f"{GROUP}/secret"
 """Annotation on Secrets: ``namespace/name`` of the Secret that we wrote; a copy names another."""
 AUTH: Final = f"{GROUP}/auth"
@@ -31,20 +31,17 @@ SOURCE_HASH: Final = f"{GROUP}/source-hash"
 """Annotation on Secrets: hash of provider and source that the credentials came from."""
 CONTENTS: Final = f"{GROUP}/contents"
 """Annotation on Secrets: which keys we wrote, and their seal (core/contents.py)."""
-EXPIRES_AT: Final = f"{GROUP}/expires-at"
-"""Annotation on LeaseRecords: expiry at the provider, a lower bound (RFC 3339, UTC)."""
-
 # On workloads.
 RESTART: Final = f"restart.{GROUP}"
-"""Prefix of annotations on workloads and their pods: the LeaseRecord that they were restarted for,
-one annotation for each DynamicLease."""
+"""Prefix of annotations on workloads and their pods: attempt id of the lease that they were
+restarted for, one annotation for each DynamicLease."""
 
 # On LeaseRecords.
-FOR_UID: Final = f"{GROUP}/for-uid"
-"""Label on LeaseRecords: uid of the DynamicLease that the lease was minted for."""
-
-SLOT: Final = f"{GROUP}/slot"
-"""Label on LeaseRecords: hash of the address and source that the lease was minted from."""
+ON_RECORD: Final = f"{GROUP}/record"
+"""Finalizer on a LeaseRecord that holds leases: whoever deletes the CRDs or our namespace waits."""
+SLOT: Final = f"slot.{GROUP}"
+"""Prefix of labels on LeaseRecords, one for each slot: the hash of address and source that a lease
+was issued from."""
 
 # Commands, on DynamicLeases; only a changed nonce acts.
 ROTATE: Final = f"{GROUP}/rotate"

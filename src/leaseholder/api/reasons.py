@@ -358,8 +358,8 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
         ),
         Reason.ABANDONED: Entry(
             "Given up a week after the lease's end",
-            "1 lease is still to be revoked; given up for e2f169a6-250b-4475-9401-20c737653434-1: see to the lease at the provider, then delete the record",
-            "[Runbook](runbook.md#a-record-is-abandoned)",
+            "1 lease is still to be revoked; given up for 5f0c1c9a2f5d4e0b9a7a3c1d2e4f6a8b: see to the lease at the provider, then say kubectl leaseholder forget 5f0c1c9a2f5d4e0b9a7a3c1d2e4f6a8b",
+            "[Runbook](runbook.md#a-lease-is-abandoned)",
         ),
         Reason.TIMED_OUT: Entry(
             "Event: `deletion.timeout` is over; what is owed is paid later",

@@ -1,13 +1,18 @@
-"""LeaseRecord: the ledger. One per lease, on record before the mint, written by us alone.
+"""LeaseRecord: the ledger. One for each DynamicLease name, written by us alone.
 
-The kind has no status subresource on purpose: state, lease id and their annotations move in
-one write, and a backup that drops status still leaves the annotations.
+It holds every lease from before it is issued until the provider confirms its end, so each step is
+one compare-and-swap of one object. All stands in spec: a backup that drops status keeps it. What is
+read is written back as it was read, unknown fields of another version among it.
 """
 
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from leaseholder.api import base, names
 
@@ -16,6 +21,13 @@ MOST_LEASE_ID: Final = 1024
 MOST_HANDLE: Final = 4096
 """Bytes of an adapter's notes, as JSON, that go on record."""
 
+MOST_LEASES: Final = 16
+"""So many leases are put on one record; the schema takes more, for what is put back."""
+MOST_ENDED: Final = 32
+"""So many leases that ended are remembered by attempt id."""
+_MOST_NAME: Final = 180
+_HASHED: Final = 20
+
 _Text = Annotated[str, Field(max_length=1024)]
 _Free = Annotated[
     dict[str, Any],
@@ -23,8 +35,14 @@ _Free = Annotated[
 ]
 
 
+class _Kept(base.Model):
+    """What is written back as it was read: fields of a newer version stay."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class State(StrEnum):
-    """Where a lease stands between its mint and the provider's word that it is gone."""
+    """Where a lease stands between its issue and the provider's word that it is gone."""
 
     ATTEMPT = "Attempt"
     HELD = "Held"
@@ -39,7 +57,7 @@ class State(StrEnum):
 
 
 class Holder(base.Model):
-    """The DynamicLease that a lease was minted for; its uid tells it from a namesake."""
+    """A DynamicLease; its uid tells it from one that was made again under its name."""
 
     namespace: _Text
     """Namespace of the DynamicLease."""
@@ -49,8 +67,19 @@ class Holder(base.Model):
     """Uid of the DynamicLease."""
 
 
-class RecordProvider(base.Model):
-    """Where the lease was minted: enough to find it again when the provider object is gone."""
+class Subject(base.Model):
+    """The name that a record is for: a Namespace that was made again is another tenant's."""
+
+    namespace: _Text
+    """Namespace of the DynamicLease."""
+    namespace_uid: _Text
+    """Uid of that Namespace."""
+    name: _Text
+    """Name of the DynamicLease."""
+
+
+class RecordProvider(_Kept):
+    """Where a lease was issued: enough to find it again when the provider object is gone."""
 
     type: _Text
     """infisical, phase or openbao."""
@@ -64,8 +93,8 @@ class RecordProvider(base.Model):
     """Uid of the provider object."""
     address: Annotated[str, Field(max_length=2048)]
     """Base URL of the server."""
-    trust: _Free = Field(default_factory=dict)
-    """caBundle or caBundleRef of the provider object."""
+    trust: Annotated[str, Field(max_length=64)] = ""
+    """Which of the record's trusts is the provider's; empty: the system's alone."""
     options: _Free = Field(default_factory=dict)
     """What else of the provider object says where the lease is: namespace, exclusive."""
     auth_ref: _Free = Field(default_factory=dict)
@@ -77,41 +106,8 @@ class RecordProvider(base.Model):
         return self.kind, self.namespace, self.name
 
 
-class RecordSpec(base.Model):
-    """What is known before the mint."""
-
-    for_: Annotated[Holder, Field(alias="for")]
-    """The DynamicLease that the lease is for."""
-    installation: _Text
-    """The installation that minted it: uid of kube-system and the operator's namespace."""
-    attempt_id: _Text
-    """Random tag that is sent along with the mint, where the provider keeps one."""
-    rotate_nonce: Annotated[str, Field(max_length=1024)] = ""
-    """The rotate command that this lease answers."""
-    restarts: bool = False
-    """It takes the place of a lease that was delivered: workloads are restarted for it."""
-    provider: RecordProvider
-    """Where the lease is minted."""
-    source: _Free
-    """What is asked for there, as in the DynamicLease."""
-    source_hash: _Text
-    """Hash of provider and source."""
-    slot: Annotated[str, Field(max_length=63)] = ""
-    """Hash of the provider's address and the source: where leases share one account, they share
-    it across DynamicLeases and provider objects."""
-    ttl_seconds: int | None = None
-    """Lifetime asked for, in seconds; absent: the provider's default."""
-    notes: _Free = Field(default_factory=dict)
-    """What the provider adapter noted before the mint, by which its lease is found: no
-    credentials. Here and not in status, so that a restore that drops status keeps it."""
-    started_at: base.Moment
-    """When the attempt began (UTC)."""
-    deadline: base.Moment
-    """The mint isn't sent after this moment (UTC)."""
-
-
-class Revocation(base.Model):
-    """The debt: how far the revocation has come."""
+class Revocation(_Kept):
+    """How far a revocation has come."""
 
     reason: _Text = ""
     """Why the lease is to be revoked."""
@@ -119,6 +115,10 @@ class Revocation(base.Model):
     """When the lease was superseded, or its revocation became due (UTC)."""
     not_before: base.Moment | None = None
     """A superseded lease lives on until this moment (UTC), or a shorter overlap's end."""
+    first_seen_at: base.Moment | None = None
+    """When an unclear attempt was first seen (UTC)."""
+    searched_at: base.Moment | None = None
+    """When an unclear attempt was first searched for and not found (UTC)."""
     attempts: int = 0
     """Tries so far."""
     next_at: base.Moment | None = None
@@ -131,15 +131,43 @@ class Revocation(base.Model):
     """The force command that this revocation was tried for."""
 
 
-class RecordStatus(base.Model):
-    """What became of the lease."""
+class RecordedLease(_Kept):
+    """One lease, from before it is issued until the provider confirms its end."""
 
+    attempt_id: Annotated[str, Field(min_length=1, max_length=64)]
+    """Random; names the lease everywhere, and is sent along where the provider keeps a tag."""
+    seal_key: Annotated[str, Field(max_length=64)] = ""
+    """Random; key of the seal on the Secret, and nowhere but here."""
+    holder_uid: _Text
+    """Uid of the DynamicLease that the lease was issued for, or that took it over."""
     state: State
     """Attempt, Held, Superseded, Revoking or Abandoned."""
+    provider: RecordProvider
+    """Where the lease is issued."""
+    source: _Free = Field(default_factory=dict)
+    """What is asked for there, as in the DynamicLease."""
+    source_hash: _Text
+    """Hash of provider and source."""
+    slot: Annotated[str, Field(max_length=63)] = ""
+    """Hash of the provider's address and the source: where leases share one account, they share
+    it across DynamicLeases and provider objects."""
+    ttl_seconds: int | None = None
+    """Lifetime asked for, in seconds; absent: the provider's default."""
+    rotate_nonce: Annotated[str, Field(max_length=1024)] = ""
+    """The rotate command that this lease answers."""
+    restarts: bool = False
+    """It takes the place of a lease that was delivered: workloads are restarted for it."""
+    started_at: base.Moment
+    """When the attempt began (UTC)."""
+    deadline: base.Moment
+    """The issue isn't sent after this moment (UTC)."""
+    notes: _Free = Field(default_factory=dict)
+    """What the provider adapter noted before the issue, by which its lease is found: no
+    credentials."""
     lease_id: _Text = ""
     """The provider's id of the lease; empty until it answered."""
     handle: _Free = Field(default_factory=dict)
-    """The provider adapter's own notes about the lease; no credentials."""
+    """What the provider adapter noted with the answer; no credentials."""
     issued_at: base.Moment | None = None
     """When the lease was issued (UTC)."""
     expires_at: base.Moment | None = None
@@ -152,54 +180,129 @@ class RecordStatus(base.Model):
     revoke: Revocation | None = None
     """How far the revocation has come."""
 
+    @property
+    def noted(self) -> dict[str, Any]:
+        """All that the provider adapter noted, before the issue and with the answer."""
+        return {**self.notes, **self.handle}
+
+    @property
+    def revocation(self) -> Revocation:
+        """How far the revocation has come; an empty one where there is none yet."""
+        return self.revoke or Revocation()
+
+    def but(self, **changes: Any) -> "RecordedLease":
+        """The lease with other values in these fields."""
+        return self.model_copy(update=changes)
+
+
+Why = Literal["Confirmed", "Expired", "NotIssued", "NotFound", "Forgotten", "Orphaned"]
+
+
+class Ended(_Kept):
+    """A lease that went from the record, so that it isn't put back."""
+
+    attempt_id: Annotated[str, Field(max_length=64)]
+    """The lease's."""
+    at: base.Moment
+    """When it went (UTC)."""
+    why: Why
+    """Confirmed: the provider says that it is gone. Expired: its kind can't be asked about, and its
+    end is past. NotIssued: it was never asked for, or refused. NotFound: no lease of an unclear
+    attempt was found. Forgotten: an administrator let it go. Orphaned: deletion.policy says so."""
+
+
+def _any_order(found: Any) -> Any:
+    return () if found is None else found
+
+
+class RecordSpec(_Kept):
+    """The leases of one DynamicLease name."""
+
+    for_: Annotated[Subject, Field(alias="for")]
+    """The DynamicLease name that the leases are for."""
+    installation: _Text
+    """The installation that issued them: uid of kube-system and the operator's namespace."""
+    trusts: Annotated[dict[str, _Free], Field(max_length=24)] = Field(default_factory=dict)
+    """caBundle or caBundleRef of provider objects, by the hash that leases name."""
+    ended: Annotated[tuple[Ended, ...], Field(max_length=MOST_ENDED)] = ()
+    """The last leases that ended, oldest first."""
+    leases: Annotated[
+        tuple[RecordedLease, ...],
+        Field(
+            max_length=24,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["attemptId"],
+            },
+        ),
+        BeforeValidator(_any_order),
+    ] = ()
+    """The leases that may live, oldest first."""
+
 
 class LeaseRecord(base.Resource):
-    """One lease, from before its mint until the provider confirms its end."""
+    """The ledger's page for one DynamicLease name."""
 
     KIND: ClassVar[str] = "LeaseRecord"
     spec: RecordSpec
-    """What is known before the mint."""
-    status: RecordStatus
-    """What became of the lease."""
+    """The leases of one DynamicLease name."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _restored(cls, body: Any) -> Any:
-        """A record from a backup that dropped status: as far as its annotations tell."""
-        if not isinstance(body, dict) or body.get("status") is not None:
-            return body
-        meta = body.get("metadata")
-        notes = (meta.get("annotations") or {}) if isinstance(meta, dict) else {}
-        lease_id = notes.get(names.LEASE_ID, "")
-        status = {
-            "state": State.HELD if lease_id else State.ATTEMPT,
-            "leaseId": lease_id,
-            "expiresAt": notes.get(names.EXPIRES_AT),
-        }
-        return {**body, "status": status}
+    @model_validator(mode="after")
+    def _told_apart(self) -> "LeaseRecord":
+        ids = [lease.attempt_id for lease in self.spec.leases]
+        if len({*ids}) != len(ids):
+            raise ValueError("two leases have one attempt id")
+        return self
 
     @property
     def name(self) -> str:
-        """``<uid of the DynamicLease>-<n>``."""
+        """What ``name_of`` makes of its subject."""
         return self.metadata.name
 
     @property
-    def number(self) -> int:
-        """The place among those of its DynamicLease, from 1; 0: somebody else named it."""
-        return number_of(self.metadata.name)
+    def subject(self) -> Subject:
+        """The DynamicLease name that it is for."""
+        return self.spec.for_
 
     @property
-    def handle(self) -> dict[str, Any]:
-        """All that the provider adapter noted, before the mint and after it."""
-        return {**self.spec.notes, **self.status.handle}
+    def leases(self) -> tuple[RecordedLease, ...]:
+        """The leases on it, oldest first."""
+        return self.spec.leases
 
-    @property
-    def state(self) -> State:
-        """Where the lease stands."""
-        return self.status.state
+    def lease(self, attempt_id: str) -> RecordedLease | None:
+        """The lease of an attempt, None where it isn't on the record."""
+        return next((one for one in self.leases if one.attempt_id == attempt_id), None)
+
+    def names_ended(self, attempt_id: str) -> bool:
+        """Whether it says that the lease of an attempt went from it."""
+        return any(one.attempt_id == attempt_id for one in self.spec.ended)
 
 
-def number_of(name: str) -> int:
-    """The ``n`` of a record's name ``<uid>-<n>``; 0 where the name is no record's."""
-    digits = name.rpartition("-")[2]
-    return int(digits) if digits.isdecimal() and len(digits) < 10 else 0
+def name_of(installation: str, subject: Subject) -> str:
+    """``<namespace>.<name>``, cut, and a hash of installation, Namespace uid and name."""
+    told = json.dumps([installation, subject.namespace_uid, subject.name], ensure_ascii=False)
+    digest = hashlib.sha256(told.encode()).hexdigest()[:_HASHED]
+    text = f"{subject.namespace}.{subject.name}"[:_MOST_NAME].rstrip(".-")
+    return f"{text}.{digest}"
+
+
+def without(spec: RecordSpec, attempt_id: str, why: Why, now: datetime) -> RecordSpec:
+    """What stands on a record when a lease is over, and says so; its trust goes with the last."""
+    leases = tuple(one for one in spec.leases if one.attempt_id != attempt_id)
+    used = {one.provider.trust for one in leases}
+    ended = (*spec.ended, Ended(attempt_id=attempt_id, at=now, why=why))[-MOST_ENDED:]
+    trusts = {key: trust for key, trust in spec.trusts.items() if key in used}
+    return spec.model_copy(update={"leases": leases, "ended": ended, "trusts": trusts})
+
+
+def trust_key(trust: dict[str, Any]) -> str:
+    """The hash by which leases name a provider's trust; empty where there is none."""
+    if not trust:
+        return ""
+    text = json.dumps(trust, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def slot_labels(leases: Sequence[RecordedLease]) -> dict[str, str]:
+    """Labels by which the leases that share an account find each other."""
+    return {f"{names.SLOT}/{one.slot}": "" for one in leases if one.slot}

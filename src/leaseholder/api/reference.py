@@ -51,7 +51,8 @@ def _section(kind: Kind) -> str:
         f"{scope}; plural `{kind.plural}`, short name `{kind.short}`.\n"
     ]
     for name in ("spec", "status"):
-        parts += _objects(f"{kind.kind}.{name}", root["properties"][name])
+        if name in root["properties"]:
+            parts += _objects(f"{kind.kind}.{name}", root["properties"][name])
     return "\n".join(parts)
 
 

@@ -133,6 +133,7 @@ where the chart's `aggregateRoles` is true, as by default: `view` shows, `edit` 
 | `rotate`, `renew`, `force` | `get` and `patch` on `dynamicleases`; `list` on `events`, to say why a lease isn't renewed |
 | `providers` | `list` on `leaseproviders`; `clusterleaseproviders`, in the cluster, are left out where you may not |
 | `explain` | Nothing |
+| `forget` | `list` and `patch` on `leaserecords`, in the operator's namespace: it is for administrators |
 | `init`, `migrate -f` | Nothing |
 | `migrate --live` | `list` on the other operators' resources |
 | `plan` | `create` and `patch` on what the file has, nothing is stored; `get` on `secrets`, for the metadata of the target Secret alone, and on `leaseproviders` |

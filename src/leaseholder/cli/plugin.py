@@ -256,6 +256,32 @@ def force(login: Login, name: str, wait: bool, timeout: float, yes: bool) -> Non
     _give("force", name, login, timeout if wait else None)
 
 
+@main.command()
+@click.argument("attempt")
+@click.option("--kubeconfig", default="", help="The kubeconfig to use, as for kubectl.")
+@click.option("--context", default="", help="Which of its contexts.")
+@click.option(
+    "-n", "--namespace", default="leaseholder", show_default=True,
+    help="The operator's namespace.",
+)  # fmt: skip
+@click.option("--yes", is_flag=True, help="Don't ask.")
+def forget(attempt: str, kubeconfig: str, context: str, namespace: str, yes: bool) -> None:
+    """Let a lease go that the operator gave up (Abandoned); ATTEMPT names it on its record.
+
+    For administrators, who have seen to it at the provider.
+    """
+    if not yes:
+        question = "Nobody will revoke this lease any more. Are its credentials dead?"
+        click.confirm(question, abort=True, err=True)
+    from leaseholder.cli import exits, forgetting, session
+
+    async def work() -> None:
+        async with session.opened(**options.login(kubeconfig, context, namespace)) as user:
+            click.echo(exits.printable(await forgetting.forget(user, attempt)))
+
+    asyncio.run(work())
+
+
 main.add_command(init.init)
 
 

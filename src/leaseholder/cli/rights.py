@@ -61,7 +61,7 @@ def of_user(namespace: str) -> list[Right]:
 
 
 def _of_home(home: str) -> Iterator[Right]:
-    for verb in ("list", "create", "patch", "delete"):
+    for verb in ("get", "list", "create", "patch", "delete"):
         yield Right(home, names.GROUP, places.RECORDS.plural, verb)
 
 

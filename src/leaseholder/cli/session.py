@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from leaseholder import errors
-from leaseholder.api import base, lease, names, provider
+from leaseholder.api import base, lease, names, provider, record
 from leaseholder.api.conditions import Reason
 from leaseholder.cli.exits import Failed
-from leaseholder.cluster import client, electing, patches, places, refusals
+from leaseholder.cluster import client, electing, pages, patches, places, refusals
 
 _MANAGER: Final = "kubectl-leaseholder"
 _APPLY: Final = "application/apply-patch+yaml"
@@ -73,6 +73,20 @@ class Session:
         """All ClusterLeaseProviders."""
         place = places.CLUSTER_PROVIDERS.at("")
         return await self._listed(provider.ClusterLeaseProvider, place)
+
+    async def records(self) -> Found[record.LeaseRecord]:
+        """All LeaseRecords."""
+        return await self._listed(record.LeaseRecord, places.RECORDS.at(self.namespace))
+
+    async def write(self, known: record.LeaseRecord, spec: record.RecordSpec) -> None:
+        """Make ``spec`` the record's, if it is still as it was read.
+
+        Raises:
+            Failed: no right, or it isn't.
+        """
+        place = places.RECORDS.at(known.metadata.namespace, known.name)
+        body = pages.written(known, spec)
+        await self._ask("PATCH", place, body=body, content_type=client.MERGE_PATCH)
 
     async def events(self, dl: lease.DynamicLease) -> list[Event]:
         """The events about a DynamicLease, the oldest first."""

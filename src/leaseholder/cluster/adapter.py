@@ -18,6 +18,7 @@ from leaseholder.cluster import (
     credentialing,
     documents,
     known,
+    pages,
     patches,
     places,
     reading,
@@ -164,60 +165,48 @@ class KubernetesCluster:
 
     # -- records
 
-    async def records(self, uid: str) -> tuple[record.LeaseRecord, ...]:
-        """The records of one DynamicLease, oldest first."""
-        items = await self._list(places.RECORDS.at(self._home), f"{names.FOR_UID}={uid}")
-        found = (self._reader.read(record.LeaseRecord, item) for item in items)
-        return tuple(sorted(found, key=lambda known: record.number_of(known.name)))
+    async def record_named(self, name: str) -> record.LeaseRecord | None:
+        """A record, None where there is none."""
+        found = await self._get(places.RECORDS.at(self._home, name))
+        return self._reader.found(record.LeaseRecord, found, self._home, name)
 
-    async def all_records(self) -> Sequence[record.LeaseRecord]:
+    async def records(self) -> Sequence[record.LeaseRecord]:
         """The whole ledger; what can't be read is left out."""
         return await self._all(record.LeaseRecord, places.RECORDS.at(self._home))
 
     async def records_of_slot(self, slot: str) -> Sequence[record.LeaseRecord]:
         """Up to ``ENOUGH`` records with that slot."""
         place = places.RECORDS.at(self._home)
-        found = await self._list(place, f"{names.SLOT}={slot}", most=ENOUGH)
+        found = await self._list(place, f"{names.SLOT}/{slot}", most=ENOUGH)
         return self._reader.readable(record.LeaseRecord, found)
 
-    async def create_record(
-        self,
-        holder: record.Holder,
-        number: int,
-        spec: record.RecordSpec,
-        status: record.RecordStatus,
-    ) -> record.LeaseRecord:
+    async def create_record(self, spec: record.RecordSpec) -> record.LeaseRecord:
         """Put a record on the ledger."""
         body = {
             "apiVersion": names.API_VERSION,
             "kind": record.LeaseRecord.KIND,
             "metadata": {
                 "namespace": self._home,
-                "name": f"{holder.uid}-{number}",
-                "labels": {names.FOR_UID: holder.uid, names.SLOT: spec.slot},
-                "annotations": {k: v for k, v in _noted(status).items() if v is not None},
+                "name": record.name_of(spec.installation, spec.for_),
+                "labels": record.slot_labels(spec.leases),
+                "finalizers": pages.finalizers((), spec),
             },
             "spec": spec.dump(),
-            "status": status.dump(),
         }
         place = places.RECORDS.at(self._home)
         made = await self._api.request("POST", place, query=patches.writing(), body=body)
         return patches.read(record.LeaseRecord, made)
 
-    async def update_record(
-        self, known: record.LeaseRecord, status: record.RecordStatus
-    ) -> record.LeaseRecord | None:
-        """Make ``status`` the record's status; None where it is gone."""
-        meta = known.metadata
-        guard = patches.guard(meta.uid, meta.resource_version)
-        body = {
-            "metadata": {**guard, "annotations": _noted(status)},
-            "status": patches.replace(known.status.dump(), status.dump()),
-        }
+    async def write_record(
+        self, known: record.LeaseRecord, spec: record.RecordSpec
+    ) -> record.LeaseRecord:
+        """Make ``spec`` the record's, as it was read; gone: ``Conflict``."""
+        body = pages.written(known, spec)
+        place = places.RECORDS.at(self._home, known.name)
         try:
-            written = await self._patch(places.RECORDS.at(self._home, known.name), body)
-        except refusals.NotFound:
-            return None
+            written = await self._patch(place, body)
+        except refusals.NotFound as gone:
+            raise errors.Conflict(Reason.CONFLICT, gone.sentence) from None
         return patches.read(record.LeaseRecord, written)
 
     async def delete_record(self, known: record.LeaseRecord) -> None:
@@ -301,12 +290,12 @@ class KubernetesCluster:
     async def provider_of(
         self, ref: lease.ProviderRef, namespace: str
     ) -> provider.AnyProvider | None:
-        """The provider that a DynamicLease of ``namespace`` means, None where there is none."""
+        """The provider that a DynamicLease of ``namespace`` means, as it is known."""
         if ref.kind == provider.LeaseProvider.KIND:
-            own = await self._get(places.PROVIDERS.at(namespace, ref.name))
-            return self._reader.found(provider.LeaseProvider, own, namespace, ref.name)
-        shared = await self._get(places.CLUSTER_PROVIDERS.at("", ref.name))
-        return self._reader.found(provider.ClusterLeaseProvider, shared, "", ref.name)
+            kind = places.PROVIDERS
+            return await self._known(provider.LeaseProvider, kind, namespace, ref.name)
+        kind = places.CLUSTER_PROVIDERS
+        return await self._known(provider.ClusterLeaseProvider, kind, "", ref.name)
 
     async def patch_provider_status(
         self, known: provider.AnyProvider, status: provider.ProviderStatus
@@ -360,8 +349,8 @@ class KubernetesCluster:
 
     async def _all(self, model: type[patches.Kind], place: places.Place) -> list[patches.Kind]:
         """All of a collection that can be read."""
-        pages = self._api.pages(place, query={})
-        return await self._reader.whole(model, pages, within=place.namespace)
+        found = self._api.pages(place, query={})
+        return await self._reader.whole(model, found, within=place.namespace)
 
     async def _patch(self, place: places.Place, body: client.Body) -> client.Body:
         return await self._api.request(
@@ -421,12 +410,3 @@ class KubernetesCluster:
                 raise errors.Conflict(Reason.CONFLICT, error.sentence) from None
             raise
         kept.answered(answer, asked, above)
-
-
-def _noted(status: record.RecordStatus) -> dict[str, str | None]:
-    """What a record's annotations repeat of its status, for a backup that drops status."""
-    expires = status.expires_at
-    return {
-        names.LEASE_ID: status.lease_id or None,
-        names.EXPIRES_AT: None if expires is None else base.render_moment(expires),
-    }

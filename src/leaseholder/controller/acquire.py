@@ -5,32 +5,26 @@ twice, and a mint whose answer is lost is left for a search (DESIGN, section 3).
 """
 
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import timedelta
+from typing import Final
 
 from leaseholder import changes, errors, ports, server_clock
-from leaseholder.api import durations, names
+from leaseholder.api import durations, names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
-from leaseholder.api.record import (
-    LeaseRecord,
-    RecordProvider,
-    RecordSpec,
-    RecordStatus,
-    Revocation,
-    State,
-)
+from leaseholder.api.record import RecordedLease, RecordProvider, Revocation, State, trust_key
 from leaseholder.controller import supplies
 from leaseholder.controller.chronicle import Chronicle
-from leaseholder.controller.recorded import Recorded
+from leaseholder.controller.records import Records
 from leaseholder.core import arrival, contents, ends, marks, slots
 from leaseholder.core.steps import Acquire
-from leaseholder.core.view import Failure, Memory, Supply, View
+from leaseholder.core.view import Failure, Supply, View
 
 SEND_WITHIN: Final = timedelta(seconds=20)
 """A mint that isn't sent so soon after its record was planned isn't sent at all."""
+SLOT_AGAIN: Final = 2.0
+"""Seconds until one of two that asked for the same account at once asks again, the other later."""
 
 
 _BECAUSE: Final = {
@@ -48,192 +42,229 @@ class Acquirer:
     """Mints leases."""
 
     cluster: ports.Cluster
-    records: Recorded
+    records: Records
     supplies: supplies.Supplies
     meter: ports.Meter
     chronicle: Chronicle
-    installation: str
 
     async def acquire(self, view: View, dl: DynamicLease, step: Acquire) -> None:
-        """Mint lease number ``step.number``; leaves it Held with its credentials in memory.
+        """Issue a lease; leaves it Held with its credentials in memory.
 
         Raises:
-            errors.ProviderError: nothing was minted, or (``Unavailable.sent``) it isn't clear.
+            errors.ProviderError: nothing was issued, or (``Unavailable.sent``) it isn't clear.
             errors.ClusterError: the ledger couldn't be written.
         """
         supply, adapter = await self.supplies.wanted(dl)
-        await self._preflight(view, dl)
-        spec = self._spec(dl, supply, adapter, step)
-        notes = dict(await adapter.prepare(_planned(spec, {})))
-        spec = spec.model_copy(update={"notes": notes})
-        posted = await self.records.create(
-            view.holder, step.number, spec, RecordStatus(state=State.ATTEMPT)
-        )
-        can = adapter.capabilities(posted.handle)
-        if not await self._stands(view, dl, posted, can):
-            await self.records.delete(posted)
+        before = await self._preflight(view, dl)
+        planned = self._planned(view, dl, supply, adapter, step)
+        notes = dict(await adapter.prepare(self.attempt_of(planned)))
+        attempt = planned.but(notes=notes)
+        view.memory.ours.add(attempt.attempt_id)
+        await self.records.add(view.subject, attempt, supply.trust)
+        if not await self._may_send(view, supply, adapter, attempt):
             return
         asked = adapter.now()
-        issued = await self._issue(adapter, posted, replaces=step.reason in _BECAUSE)
-        view.memory.uids[posted.name] = posted.metadata.uid
-        view.memory.leases[posted.name] = issued.lease
-        view.memory.credentials[posted.name] = issued.credentials
-        view.memory.just_issued.add(posted.name)
-        view.memory.looked[posted.name] = view.now
-        ahead = server_clock.ahead(issued.lease.issued_at, asked, adapter.now())
-        view.memory.ahead[posted.name] = ahead
-        await self.hold(view, posted, step.reason)
+        issued = await self._issue(view, adapter, attempt, replaces=step.reason in _BECAUSE)
+        memory, name = view.memory, attempt.attempt_id
+        memory.leases[name] = issued.lease
+        memory.credentials[name] = issued.credentials
+        memory.looked[name] = view.now
+        memory.fences[name] = before
+        memory.ahead[name] = server_clock.ahead(issued.lease.issued_at, asked, adapter.now())
+        await self._hold(view, attempt, adapter, step.reason)
 
-    async def hold(self, view: View, posted: LeaseRecord, why: Reason = Reason.PROGRESSING) -> None:
+    async def hold(self, view: View, attempt: RecordedLease) -> None:
+        """What an answer in memory makes of an attempt, at another try.
+
+        Raises:
+            errors.ClusterError: it wasn't written; the lease is in memory, for another try.
+        """
+        adapter = await self.supplies.for_lease(attempt, view.trusts)
+        await self._hold(view, attempt, adapter, Reason.PROGRESSING)
+
+    async def _hold(
+        self, view: View, attempt: RecordedLease, adapter: ports.Provider, why: Reason
+    ) -> None:
         """Attempt becomes Held, with the lease's id and expiry, in one write.
 
-        A lease that can't be used is to be revoked instead, and its issue counts as failed.
+        A lease that can't be used is to be revoked instead, and its issue counts as failed. Where
+        another wrote the record meanwhile, it is written again on what was read. One that was
+        claimed keeps its state, and its credentials are dropped.
         """
-        minted, ahead = view.memory.leases[posted.name], view.memory.ahead[posted.name]
-        date = (await self.supplies.for_record(posted)).now()
-        wrong = arrival.fault(minted, date + timedelta(seconds=ahead), ahead)
-        state = State.HELD if wrong is None else State.REVOKING
-        status = _arrived(held_status(posted, minted, state, ahead), wrong, view.now)
+        memory, name = view.memory, attempt.attempt_id
+        issued, ahead = memory.leases[name], memory.ahead[name]
+        wrong = arrival.fault(issued, adapter.now() + timedelta(seconds=ahead), ahead)
+        held = _arrived(view, attempt, issued, ahead, wrong)
         try:
-            written = await self.records.update(posted, status)
+            await self.records.replace(view.subject, held)
         except errors.Conflict:
-            written = await self._claimed(view, posted, status)
-        known = posted if written is None else written
-        change = changes.of_record(
-            changes.Kind.ISSUED,
-            known,
-            held_status(known, minted, known.state),
-            why=_BECAUSE.get(why, ""),
-        )
+            held = await self._hold_anyway(view, attempt, issued, ahead, wrong)
+        memory.ours.discard(name)
+        if held.state is not State.HELD:
+            memory.credentials.pop(name, None)
+        because = _BECAUSE.get(why, "")
+        change = changes.of_lease(changes.Kind.ISSUED, view.subject, held, why=because)
         await self.chronicle.tell(view.lease, change)
         if wrong is not None:
-            view.memory.credentials.pop(posted.name, None)
-            view.memory.failure, view.memory.poked = wrong, False
-        if written is None:
-            await self._put_back(view, posted, minted)
+            memory.failure, memory.poked = wrong, False
 
-    async def put_back(self, memory: Memory) -> None:
-        """Put leases whose records are gone on the ledger again; what fails stays in memory."""
-        for name, (posted, minted) in list(memory.lost.items()):
-            await put_on_record(self.records, self.chronicle, posted, minted, Reason.UNDELIVERED)
-            del memory.lost[name]
+    async def _hold_anyway(
+        self,
+        view: View,
+        attempt: RecordedLease,
+        issued: ports.Lease,
+        ahead: int,
+        wrong: Failure | None,
+    ) -> RecordedLease:
+        """The same on the record as it was read after a conflict."""
+        known = self.records.known(view.subject)
+        current = known.lease(attempt.attempt_id) if known is not None else None
+        view.memory.fences.pop(attempt.attempt_id, None)
+        if current is None:  # gone from the record: back on it, to be revoked
+            view.memory.credentials.pop(attempt.attempt_id, None)
+            lost = with_answer(attempt, issued, State.REVOKING, ahead)
+            lost = lost.but(revoke=Revocation(reason=Reason.UNDELIVERED))
+            self.records.miss(view.subject, lost)
+            await self.records.put_back(view.subject)
+            return lost
+        held = _arrived(view, current, issued, ahead, wrong)
+        if held.state is not State.HELD:
+            view.memory.credentials.pop(attempt.attempt_id, None)
+        await self.records.replace(view.subject, held)
+        return held
 
-    async def _preflight(self, view: View, dl: DynamicLease) -> None:
-        """A dry run of the Secret's write: what would refuse it refuses before the mint.
+    async def _preflight(self, view: View, dl: DynamicLease) -> str:
+        """A dry run of the Secret's write: what would refuse it refuses before the issue.
 
         With the keys that it will have: the API server asks for some with types of its own, and
         rules of admission may ask for any.
+
+        Returns:
+            Uid and version of the Secret that was known before.
         """
         made_up = contents.rehearsed(dl, view.target)
         await self.cluster.write_secret(draft(dl, None, made_up), view.target, dry_run=True)
+        return view.target_version
 
-    def _spec(
-        self, dl: DynamicLease, supply: Supply, adapter: ports.Provider, step: Acquire
-    ) -> RecordSpec:
+    def _planned(
+        self, view: View, dl: DynamicLease, supply: Supply, adapter: ports.Provider, step: Acquire
+    ) -> RecordedLease:
         now, ttl = adapter.now(), dl.spec.ttl
-        return RecordSpec.model_validate(
-            {
-                "for": dl.holder,
-                "installation": self.installation,
-                "attemptId": secrets.token_hex(16),
-                "rotateNonce": step.rotate_nonce,
-                "restarts": step.restarts,
-                "provider": RecordProvider(
-                    type=supply.type,
-                    kind=supply.kind,
-                    namespace=supply.namespace,
-                    name=supply.name,
-                    uid=supply.uid,
-                    address=supply.address,
-                    auth_ref=dict(supply.auth_ref),
-                    trust=dict(supply.trust),
-                    options=dict(supply.options),
-                ),
-                "source": dict(supply.source),
-                "sourceHash": supply.source_hash,
-                "slot": supply.slot,
-                "ttlSeconds": int(durations.parse(ttl).total_seconds()) if ttl else None,
-                "startedAt": now,
-                "deadline": now + SEND_WITHIN,
-            }
+        return RecordedLease(
+            attempt_id=secrets.token_hex(16),
+            seal_key=secrets.token_hex(16),
+            holder_uid=view.holder.uid,
+            state=State.ATTEMPT,
+            provider=RecordProvider(
+                type=supply.type,
+                kind=supply.kind,
+                namespace=supply.namespace,
+                name=supply.name,
+                uid=supply.uid,
+                address=supply.address,
+                auth_ref=dict(supply.auth_ref),
+                trust=trust_key(dict(supply.trust)),
+                options=dict(supply.options),
+            ),
+            source=dict(supply.source),
+            source_hash=supply.source_hash,
+            slot=supply.slot,
+            ttl_seconds=int(durations.parse(ttl).total_seconds()) if ttl else None,
+            rotate_nonce=step.rotate_nonce,
+            restarts=step.restarts,
+            started_at=now,
+            deadline=now + SEND_WITHIN,
         )
 
-    async def _stands(
-        self, view: View, dl: DynamicLease, posted: LeaseRecord, can: ports.Capabilities
+    def attempt_of(self, lease: RecordedLease) -> ports.Attempt:
+        """What a lease's issue asks the provider for, with the adapter's notes about it."""
+        return ports.Attempt(
+            installation=self.records.installation,
+            attempt_id=lease.attempt_id,
+            source=lease.source,
+            ttl_seconds=lease.ttl_seconds,
+            started_at=lease.started_at,
+            deadline=lease.deadline,
+            handle=lease.noted,
+        )
+
+    async def _may_send(
+        self, view: View, supply: Supply, adapter: ports.Provider, attempt: RecordedLease
     ) -> bool:
-        """Whether what was observed still holds, now that the record is on the ledger.
+        """Whether what was observed still holds, now that the attempt is on record; else it goes.
 
         Raises:
-            errors.ClusterError: it can't be seen. Nothing was sent, so the record goes again.
+            errors.EdgeError: it can't be seen, or somebody else is about to ask for the account.
+                Nothing was sent, so the attempt goes, too.
         """
         try:
-            if await self._overtaken(view, posted) or not await self._wanted(view, dl):
-                return False
-            if can.slots == "Many":
-                return True
-            rivals = await self.cluster.records_of_slot(posted.spec.slot)
-            return not slots.taken_since(view, posted, rivals)
-        except errors.ClusterError:
-            await self.records.delete(posted)
+            stands = await self._wanted(view)
+            if stands and _is_shared(view, adapter, attempt):
+                stands = await self._has_turn(view, supply, attempt)
+        except errors.EdgeError:
+            await self._unsent(view, attempt)
             raise
+        if not stands:
+            await self._unsent(view, attempt)
+        return stands
 
-    async def _overtaken(self, view: View, posted: LeaseRecord) -> bool:
-        """Whether another process put a record on the ledger since we looked."""
-        seen = {record.name for record in view.records} | {posted.name}
-        now = await self.records.listed(view.holder.uid)
-        ours = (record for record in now if record.spec.installation == self.installation)
-        return any(record.name not in seen for record in ours)
+    async def _wanted(self, view: View) -> bool:
+        """Whether the DynamicLease still stands as it was known, now that the attempt is on record.
 
-    async def _wanted(self, view: View, dl: DynamicLease) -> bool:
-        """Whether the DynamicLease still stands as it was known, now that its record does.
-
-        Who released it before saw no record; who sees it go from now on sees this one.
+        Who released it before saw no attempt; who sees it go from now on sees this one.
         """
-        holder = view.holder
+        holder, seen = view.holder, view.lease
         now = await self.cluster.read_dynamic_lease(holder.namespace, holder.name)
-        if now is None or now.metadata.uid != holder.uid or now.deleting:
+        if now is None or seen is None or now.metadata.uid != holder.uid or now.deleting:
             return False
-        same = now.metadata.generation == dl.metadata.generation
+        same = now.metadata.generation == seen.metadata.generation
         return same and names.FINALIZER in now.metadata.finalizers
 
+    async def _has_turn(self, view: View, supply: Supply, attempt: RecordedLease) -> bool:
+        """Whether a shared account is free, looked at while our attempt is on record.
+
+        Two that looked before would both have seen nothing.
+
+        Raises:
+            errors.Unavailable: there is another attempt, and nobody knows whether it was sent.
+        """
+        own = record.name_of(self.records.installation, view.subject)
+        found = [one for one in await self.records.read_slot(supply.slot) if one.name != own]
+        rivals = [one for other in found for one in other.leases if one.slot == supply.slot]
+        taking = [one for one in rivals if slots.takes_slot(view, one)]
+        if any(one.state is State.ATTEMPT for one in taking):
+            first = own < min(other.name for other in found)
+            raise errors.Unavailable(
+                Reason.SLOT_TAKEN,
+                "the source is one shared account, and somebody else asks for it at this moment",
+                sent=False,
+                retry_after=SLOT_AGAIN if first else 3 * SLOT_AGAIN,
+            )
+        return not taking
+
     async def _issue(
-        self, adapter: ports.Provider, posted: LeaseRecord, *, replaces: bool
+        self, view: View, adapter: ports.Provider, attempt: RecordedLease, *, replaces: bool
     ) -> ports.Issued:
-        by = posted.spec.provider.ref
+        by = attempt.provider.ref
         try:
-            issued = _checked(await adapter.issue(attempt_of(posted)))
+            issued = _checked(await adapter.issue(self.attempt_of(attempt)))
         except errors.ProviderError as error:
             self.meter.issued(by, error.outcome, replaces=replaces)
             if error.outcome is not errors.Outcome.UNCLEAR:
-                await self.records.delete(posted)
+                await self._unsent(view, attempt)
             raise
         self.meter.issued(by, errors.Outcome.OK, replaces=replaces)
         return issued
 
-    async def _claimed(
-        self, view: View, posted: LeaseRecord, ours: RecordStatus
-    ) -> LeaseRecord | None:
-        """Somebody wrote our record: add what we know.
+    async def _unsent(self, view: View, attempt: RecordedLease) -> None:
+        await self.records.end(view.subject, attempt.attempt_id, "NotIssued", view.now)
 
-        If it was moved, its state stays and the credentials are dropped.
-        """
-        records = await self.records.listed(view.holder.uid)
-        current = next((r for r in records if r.metadata.uid == posted.metadata.uid), None)
-        if current is None:
-            return None
-        if current.state is State.ATTEMPT:
-            return await self.records.update(current, ours)
-        if current.state is not State.HELD:
-            view.memory.credentials.pop(posted.name, None)
-        minted, ahead = view.memory.leases[posted.name], ours.clock_ahead
-        status = held_status(current, minted, current.state, ahead)
-        return await self.records.update(current, status)
 
-    async def _put_back(self, view: View, posted: LeaseRecord, minted: ports.Lease) -> None:
-        """Our record is gone: the lease goes on the ledger again, to be revoked."""
-        view.memory.forget(posted.name)
-        view.memory.lost[posted.name] = posted, minted
-        await self.put_back(view.memory)
+def _is_shared(view: View, adapter: ports.Provider, attempt: RecordedLease) -> bool:
+    """Whether a lease would kill others of its slot; some kinds are only known by their leases."""
+    same = (one for one in view.records if one.slot == attempt.slot)
+    kind = adapter.capabilities(attempt.noted)
+    return kind.slots == "One" or any(slots.one_slot(view, one) for one in same)
 
 
 def _checked(issued: ports.Issued) -> ports.Issued:
@@ -251,87 +282,55 @@ def _checked(issued: ports.Issued) -> ports.Issued:
     raise errors.Unavailable(Reason.BAD_ANSWER, sentence, sent=True)
 
 
-def _arrived(status: RecordStatus, wrong: Failure | None, now: datetime) -> RecordStatus:
-    """What the record says of a lease that was just issued; ``wrong``: why it can't be used."""
+def _arrived(
+    view: View, lease: RecordedLease, issued: ports.Lease, ahead: int, wrong: Failure | None
+) -> RecordedLease:
+    """What the answer makes of a lease on record; ``wrong``: why it can't be used."""
+    if lease.state is not State.ATTEMPT:
+        return with_answer(lease, issued, lease.state, ahead)
     if wrong is None:
-        return status
-    return status.model_copy(update={"revoke": Revocation(reason=wrong.reason, since=now)})
+        return with_answer(lease, issued, State.HELD, ahead)
+    over = Revocation(reason=wrong.reason, since=view.now)
+    return with_answer(lease, issued, State.REVOKING, ahead).but(revoke=over)
 
 
-def attempt_of(known: LeaseRecord) -> ports.Attempt:
-    """What a record's mint asks the provider for, with the adapter's notes about it."""
-    return _planned(known.spec, known.handle)
-
-
-def _planned(spec: RecordSpec, notes: Mapping[str, Any]) -> ports.Attempt:
-    return ports.Attempt(
-        installation=spec.installation,
-        attempt_id=spec.attempt_id,
-        source=spec.source,
-        ttl_seconds=spec.ttl_seconds,
-        started_at=spec.started_at,
-        deadline=spec.deadline,
-        handle=notes,
-    )
-
-
-def held_status(
-    known: LeaseRecord, minted: ports.Lease, state: State, ahead: int | None = None
-) -> RecordStatus:
-    """The record's status with what the provider said of the lease.
+def with_answer(
+    lease: RecordedLease, answer: ports.Lease, state: State, ahead: int | None = None
+) -> RecordedLease:
+    """A recorded lease with what the provider said of it.
 
     One that is to be revoked ends no later there than was asked for.
 
     Args:
-        known: the record.
-        minted: the lease.
+        lease: as it is on record.
+        answer: the lease, as the provider gave or showed it.
         state: where it stands now.
         ahead: seconds that its moments are ahead of the provider's ``Date``; None: as recorded.
     """
     revoking = state is State.REVOKING
-    return known.status.model_copy(
-        update={
-            "state": state,
-            "lease_id": minted.id,
-            "handle": dict(minted.handle),
-            "issued_at": minted.issued_at,
-            "expires_at": ends.latest(known.spec, minted) if revoking else minted.expires_at,
-            "clock_ahead": known.status.clock_ahead if ahead is None else ahead,
-        }
+    return lease.but(
+        state=state,
+        lease_id=answer.id,
+        handle=dict(answer.handle),
+        issued_at=answer.issued_at,
+        expires_at=ends.latest(lease, answer) if revoking else answer.expires_at,
+        clock_ahead=lease.clock_ahead if ahead is None else ahead,
     )
-
-
-async def put_on_record(
-    records: Recorded,
-    chronicle: Chronicle,
-    known: LeaseRecord,
-    found: ports.Lease,
-    reason: Reason,
-) -> None:
-    """A lease of ``known``'s attempt that no record shows becomes a debt with its own record."""
-    holder = known.spec.for_
-    numbers = [r.number for r in await records.listed(holder.uid)]
-    status = held_status(known, found, State.REVOKING).model_copy(
-        update={"revoke": Revocation(reason=reason)}
-    )
-    number = 1 + max([known.number, *numbers])
-    made = await records.create(holder, number, known.spec, status)
-    await chronicle.tell(None, changes.of_record(changes.Kind.PENDING, made, reason=reason))
 
 
 def draft(
     dl: DynamicLease,
-    record: LeaseRecord | None,
+    lease: RecordedLease | None,
     filling: contents.Filling,
     before: contents.Contents | None = None,
 ) -> ports.SecretDraft:
-    """The Secret as ``dl`` wants it for a record; ``before``: what it holds of ours now.
+    """The Secret as ``dl`` wants it for a lease; ``before``: what it holds of ours now.
 
-    Without a record it is the rehearsal: it has the template's annotations and none of ours.
+    Without a lease it is the rehearsal: it has the template's annotations and none of ours.
     """
     notes: dict[str, str | None] = dict(dl.spec.target.template.metadata.annotations)
-    if record is not None:
-        notes = marks.annotations(dl, record, filling.contents, before)
+    if lease is not None:
+        notes = marks.annotations(dl, lease, filling.contents, before)
     return ports.SecretDraft(
         namespace=dl.metadata.namespace,
         name=dl.secret_name,

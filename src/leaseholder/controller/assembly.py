@@ -5,12 +5,12 @@ from leaseholder.controller import (
     acquire,
     chronicle,
     loop,
-    lost_history,
     observe,
     pay,
     perform,
-    recorded,
+    records,
     rollouts,
+    secret_finder,
 )
 from leaseholder.controller.supplies import Supplies
 
@@ -26,12 +26,13 @@ def assemble(
     workers: int,
 ) -> loop.Controller:
     """A controller with ``workers`` workers; ``installation`` marks what it mints."""
-    records = recorded.Recorded(cluster)
     told = chronicle.Chronicle(cluster, journal)
-    acquirer = acquire.Acquirer(cluster, records, supplies, meter, told, installation)
-    payer = pay.Payer(cluster, records, supplies, meter, told)
-    mover = rollouts.Mover(cluster, records, clock, supplies, meter, told)
-    observer = observe.Observer(cluster, records, clock, supplies, installation, mover.rolled)
-    performer = perform.Performer(cluster, records, supplies, meter, told, acquirer, payer, mover)
-    history = lost_history.LostHistory(records, supplies, told)
-    return loop.Controller(observer, performer, clock, meter, history, workers)
+    ledger = records.Records(cluster, installation)
+    acquirer = acquire.Acquirer(cluster, ledger, supplies, meter, told)
+    payer = pay.Payer(cluster, ledger, supplies, acquirer, meter, told)
+    mover = rollouts.Mover(cluster, ledger, clock, supplies, meter, told)
+    observer = observe.Observer(
+        cluster, ledger, clock, supplies, mover.rolled, secret_finder.SecretFinder(cluster, ledger)
+    )
+    performer = perform.Performer(cluster, ledger, supplies, meter, told, acquirer, payer, mover)
+    return loop.Controller(observer, performer, clock, meter, workers)

@@ -6,8 +6,9 @@ from typing import Final
 
 from leaseholder import ports
 from leaseholder.api import base, names, record
+from leaseholder.controller.records import Key
 from leaseholder.controller.supplies import Ref
-from leaseholder.core import blind, schedule
+from leaseholder.core import blind, schedule, steps
 from leaseholder.core.queue import PATIENCE
 from leaseholder.core.view import Memory, View
 
@@ -25,6 +26,8 @@ class Entry:
     """Something changed, also after the worker that holds the key looked."""
     provider: Ref | None = None
     seen: tuple[object, ...] = ()
+    holder: record.Holder | None = None
+    """Whom the last look showed."""
     failures: int = 0
     """Goes in a row that ended in an exception."""
     told: str = ""
@@ -52,8 +55,20 @@ class Entry:
             return cls()
         return cls(shown=clock.monotonic() + (end - clock.wall()).total_seconds())
 
+    def must_read_for(self, view: View, step: steps.Step) -> bool:
+        """Whether the Secrets have to be read before that step; from then on they aren't known.
+
+        On a deletion they went before the leases are revoked.
+        """
+        going = view.lease is not None and view.lease.deleting
+        if isinstance(step, steps.ON_KNOWN) or (going and isinstance(step, steps.Revoke)):
+            return False
+        seen, self.memory.secrets = self.memory.secrets, None
+        return seen is not None and seen.is_old
+
     def note(self, view: View) -> None:
         """Remember a look."""
+        self.holder = view.holder
         if view.lease is not None:
             self.seen = wishes(view.lease.metadata)
             ref = view.lease.spec.provider_ref
@@ -89,13 +104,11 @@ class Entry:
         moments.append(due + PATIENCE if self.poked and alive is not None else None)
         return min((at for at in moments if at is not None), default=None)
 
-    def backoff(
-        self, holder: record.Holder, now: float, most: float, retry_after: float | None
-    ) -> float:
+    def backoff(self, key: Key, now: float, most: float, retry_after: float | None) -> float:
         """Seconds to wait after so many failures."""
         wait = schedule.backoff(
             self.failures,
-            seed=holder.uid,
+            seed=f"{key.namespace}/{key.name}",
             most=most,
             left=self.left(now),
             retry_after=retry_after,
@@ -109,4 +122,4 @@ def wishes(meta: base.ObjectMeta) -> tuple[object, ...]:
         meta.annotations.get(name) for name in (names.ROTATE, names.RENEW, names.FORCE)
     )
     protected = names.FINALIZER in meta.finalizers
-    return meta.generation, meta.deletion_timestamp, protected, commands
+    return meta.uid, meta.generation, meta.deletion_timestamp, protected, commands

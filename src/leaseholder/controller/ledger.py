@@ -14,7 +14,7 @@ import asyncio
 import collections
 import contextlib
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,6 +23,7 @@ from leaseholder.api import names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import mishaps, runner
 from leaseholder.controller.loop import Controller
+from leaseholder.controller.records import Key, Records
 from leaseholder.controller.supplies import Supplies
 from leaseholder.core import schedule
 
@@ -43,6 +44,7 @@ class Ledger:
 
     cluster: ports.Cluster
     controller: Controller
+    records: Records
     supplies: Supplies
     _restored: asyncio.Event = field(default_factory=asyncio.Event)
     _copies: dict[str, set[str]] = field(default_factory=dict)
@@ -69,24 +71,45 @@ class Ledger:
 
     async def compare(self) -> None:
         """Make due whose DynamicLease or record is unknown or changed, or on no list any more."""
-        before = self.controller.holders
+        before = self.controller.keys
         wanted = await self.cluster.dynamic_leases()
-        records = await self.cluster.all_records()
-        owing = {known.spec.for_ for known in records}
-        self.supplies.forget_unused({known.spec.provider.uid for known in records})
+        changed = await self._compare_records()
+        standing = {Key(dl.metadata.namespace, dl.metadata.name) for dl in wanted}
         slices = runner.in_slices(wanted)
-        due = {dl.holder async for dl in slices if not self.controller.knows(dl)}
-        due |= {holder for holder in owing if holder not in self.controller}
-        changed = self.controller.observer.records.compare(records)
-        due |= {holder for holder in before if holder.uid in changed}
-        due |= {*before} - {dl.holder for dl in wanted}
-        async for holder in runner.in_slices(due):
-            await self.controller.offer(holder, poke=False)
-        known = {*before, *owing, *(dl.holder for dl in wanted)}
-        for holder in _few(await self.cluster.secret_owners(), known):
-            after = schedule.spread(f"{holder.namespace}/{holder.name}", INTERVAL / 2)
-            await self.controller.offer(holder, poke=False, after=after)
+        due = {
+            Key(dl.metadata.namespace, dl.metadata.name)
+            async for dl in slices
+            if not self.controller.knows(dl)
+        }
+        due |= {*changed, *self._formers()} | {*before} - standing
+        due |= {key for key in self._on_record() if key not in self.controller}
+        async for key in runner.in_slices(due):
+            await self.controller.offer(key, poke=False)
+        known = {*before, *standing, *self._on_record()}
+        owners = await self.cluster.secret_owners()
+        for key in _few(owners, known):
+            after = schedule.spread(f"{key.namespace}/{key.name}", INTERVAL / 2)
+            await self.controller.offer(key, poke=False, after=after)
+        for owner in owners:
+            key = Key(owner.namespace, owner.name)
+            if self.controller.note_owner(key, owner.uid) and key in known:
+                await self.controller.offer(key, poke=False)
         self._copies.clear()
+
+    async def _compare_records(self) -> list[Key]:
+        await self.records.load()
+        changed = await self.records.compare()
+        leases = (one for page in self.records for one in page.leases)
+        self.supplies.forget_unused({one.provider.uid for one in leases})
+        return changed
+
+    def _on_record(self) -> set[Key]:
+        return {Key(page.subject.namespace, page.subject.name) for page in self.records}
+
+    def _formers(self) -> Iterator[Key]:
+        """What earlier tenants of a Namespace's name left on record."""
+        for key in self._on_record():
+            yield from self.records.formers(key.namespace, key.name)
 
     async def follow_secrets(self) -> None:
         """Make the owner of each Secret due that somebody else changed, for ever.
@@ -112,10 +135,12 @@ class Ledger:
             logger.error("an event of a Secret: %s", mishaps.told(error))
 
     async def _changed(self, event: ports.SecretEvent) -> None:
-        holder = event.holder
-        known = holder in self.controller
-        if known and not self.controller.wrote(holder, event.version):
-            await self.controller.offer(holder, poke=False, harmed=True)
+        key = Key(event.namespace, event.owner_name)
+        known = key in self.controller
+        if known and event.version:
+            self.controller.note_owner(key, event.owner_uid)
+        if known and not self.controller.wrote(key, event.version):
+            await self.controller.offer(key, poke=False, harmed=True)
         if not event.version:
             await self.controller.offer_contested(event.namespace)
 
@@ -140,12 +165,10 @@ class Ledger:
             await self.cluster.emit(dl, ports.Note("Warning", Reason.SECRET_COPIED, sentence))
 
 
-def _few(
-    owners: Iterable[record.Holder], known: Collection[record.Holder]
-) -> Iterable[record.Holder]:
+def _few(owners: Iterable[record.Holder], known: Collection[Key]) -> Iterator[Key]:
     """Those of the owners that aren't known, and a few of each namespace only."""
     taken = collections.Counter[str]()
-    for holder in dict.fromkeys(owners):
-        if holder not in known and taken[holder.namespace] < MOST_NAMED:
-            taken[holder.namespace] += 1
-            yield holder
+    for key in dict.fromkeys(Key(owner.namespace, owner.name) for owner in owners):
+        if key not in known and taken[key.namespace] < MOST_NAMED:
+            taken[key.namespace] += 1
+            yield key

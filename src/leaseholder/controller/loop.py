@@ -21,9 +21,9 @@ from leaseholder.api.conditions import Reason
 from leaseholder.controller import away, line, runner, telling
 from leaseholder.controller.blind import Keeper
 from leaseholder.controller.entry import Entry, wishes
-from leaseholder.controller.lost_history import LostHistory
 from leaseholder.controller.observe import Observer
 from leaseholder.controller.perform import Performer
+from leaseholder.controller.records import Key
 from leaseholder.controller.supplies import Ref
 from leaseholder.core import contents, figures, schedule, steps
 from leaseholder.core.decide import decide
@@ -41,6 +41,8 @@ AT_ONCE: Final = 50
 """So many keys are woken together; more are spread, so that what is urgent gets through."""
 FEW: Final = 5
 """Failures in a row after which a key's trouble may be its own."""
+MOST_FORMER: Final = 5
+"""So many earlier owners of Secrets of one name are looked for at once: anybody may write marks."""
 APART: Final = 0.02
 """Seconds between two keys that are woken one by one."""
 
@@ -53,12 +55,11 @@ class Controller:
     performer: Performer
     clock: ports.Clock
     meter: ports.Meter
-    lost_history: LostHistory
     workers: int = 16
     """So many keys are at work at once; whoever waits for a provider doesn't count."""
-    _line: line.Line[record.Holder] = field(init=False)
-    _runner: runner.Runner[record.Holder] = field(init=False)
-    _entries: dict[record.Holder, Entry] = field(default_factory=dict)
+    _line: line.Line[Key] = field(init=False)
+    _runner: runner.Runner[Key] = field(init=False)
+    _entries: dict[Key, Entry] = field(default_factory=dict)
     _cluster: away.Cluster = field(init=False)
     _keeper: Keeper = field(init=False)
     _teller: telling.Teller = field(init=False)
@@ -74,7 +75,7 @@ class Controller:
 
     async def offer(
         self,
-        holder: record.Holder,
+        key: Key,
         *,
         poke: bool = True,
         harmed: bool = False,
@@ -83,22 +84,24 @@ class Controller:
         """Look at a DynamicLease soon.
 
         Args:
-            holder: which.
+            key: which.
             poke: something changed, so don't wait for back-off.
             harmed: its Secret changed under us, so its credentials may be gone.
             after: seconds to wait.
         """
-        entry = self._entries.get(holder) or self._begin(holder)
+        entry = self._entries.get(key) or self._begin(key)
         entry.poked, entry.wants = entry.poked or poke, entry.wants or harmed
-        self._runner.offer(holder, self.clock.monotonic() + after)
+        if harmed:
+            entry.memory.secrets = None
+        self._runner.offer(key, self.clock.monotonic() + after)
 
-    def _begin(self, holder: record.Holder) -> Entry:
+    def _begin(self, key: Key) -> Entry:
         """What is kept of a DynamicLease that wasn't looked at yet.
 
         After a start there may be thousands: whose lease ends first is looked at first.
         """
-        end = self.observer.cluster.shown_end(holder.namespace, holder.name)
-        entry = self._entries[holder] = Entry.unseen(end, self.clock)
+        end = self.observer.cluster.shown_end(key.namespace, key.name)
+        entry = self._entries[key] = Entry.unseen(end, self.clock)
         return entry
 
     async def offer_users_of(self, ref: Ref, *, poke: bool = True) -> None:
@@ -108,34 +111,38 @@ class Controller:
             ref: the provider.
             poke: back-off doesn't count any more.
         """
-        users = [holder for holder, entry in self._entries.items() if entry.provider == ref]
+        users = [key for key, entry in self._entries.items() if entry.provider == ref]
         most = APART * max(0, len(users) - AT_ONCE)
-        async for holder in runner.in_slices(users):
-            await self.offer(holder, poke=poke, after=schedule.spread(holder.uid, most))
+        async for key in runner.in_slices(users):
+            await self.offer(key, poke=poke, after=schedule.spread(str(key), most))
 
     async def restored(self) -> None:
         """Etcd was restored: nothing that is known holds, so look at every DynamicLease anew."""
-        holders = {*self.holders, *self.lost_history.begin()}
-        most = APART * max(0, len(holders) - AT_ONCE)
-        async for holder in runner.in_slices(holders):
-            await self.offer(holder, after=schedule.spread(holder.uid, most))
+        keys = {*self.keys, *self.observer.records.doubt_all()}
+        for entry in self._entries.values():
+            entry.memory.looked.clear()
+            entry.memory.status_doubted = True
+        most = APART * max(0, len(keys) - AT_ONCE)
+        async for key in runner.in_slices(keys):
+            await self.offer(key, after=schedule.spread(str(key), most))
 
     async def offer_contested(self, namespace: str) -> None:
         """Look at who waits for a Secret in a namespace: one went, or changed hands."""
-        async for holder, entry in runner.in_slices(list(self._entries.items())):
-            if entry.contested and holder.namespace == namespace:
-                await self.offer(holder)
+        async for key, entry in runner.in_slices(list(self._entries.items())):
+            if entry.contested and key.namespace == namespace:
+                entry.memory.secrets = None
+                await self.offer(key)
 
     async def heard(self, meta: base.ObjectMeta, *, gone: bool) -> None:
         """An event tells of a DynamicLease; what our own writes changed is no news."""
-        holder = record.Holder(namespace=meta.namespace, name=meta.name, uid=meta.uid)
-        entry = self._entries.get(holder)
+        key = Key(meta.namespace, meta.name)
+        entry = self._entries.get(key)
         known = entry is None if gone else entry is not None and entry.seen == wishes(meta)
         if not known:
-            await self.offer(holder)
+            await self.offer(key)
 
     @property
-    def holders(self) -> tuple[record.Holder, ...]:
+    def keys(self) -> tuple[Key, ...]:
         """Every DynamicLease that the controller keeps something of."""
         return tuple(self._entries)
 
@@ -144,18 +151,29 @@ class Controller:
 
         What it shows counts beside what is remembered: its finalizer, its status, its deletion.
         """
-        entry, meta = self._entries.get(dl.holder), dl.metadata
+        entry, meta = self._entries.get(Key(dl.metadata.namespace, dl.metadata.name)), dl.metadata
         seen = entry is not None and entry.seen == wishes(meta)
         told = dl.status.observed_generation == meta.generation
         return seen and told and names.FINALIZER in meta.finalizers and not dl.deleting
 
-    def wrote(self, holder: record.Holder, version: str) -> bool:
+    def wrote(self, key: Key, version: str) -> bool:
         """Whether a Secret's resourceVersion is the one that our own write left."""
-        entry = self._entries.get(holder)
+        entry = self._entries.get(key)
         return entry is not None and version != "" and entry.memory.secret_version == version
 
-    def __contains__(self, holder: record.Holder) -> bool:
-        return holder in self._entries
+    def note_owner(self, key: Key, uid: str) -> bool:
+        """A Secret of ours names that uid as its owner's; whether that is news."""
+        entry = self._entries.get(key)
+        if entry is None or (entry.holder is not None and entry.holder.uid == uid):
+            return False
+        former = entry.memory.former_uids
+        if uid in former or len(former) >= MOST_FORMER:
+            return False
+        former.add(uid)
+        return True
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._entries
 
     @property
     def stuck_for(self) -> float:
@@ -180,41 +198,42 @@ class Controller:
         """Take no new key; what is under way is finished."""
         self._runner.stop()
 
-    async def _work(self, holder: record.Holder) -> None:
+    async def _work(self, key: Key) -> None:
         try:
-            await self._process(holder)
+            await self._process(key)
         except Exception as error:  # outside of what a go catches: others have work, too
-            telling.log(holder, self._entries.setdefault(holder, Entry()), error)
-            await self.offer(holder, poke=False, after=runner.NAP)
+            telling.log(key, self._entries.setdefault(key, Entry()), error)
+            await self.offer(key, poke=False, after=runner.NAP)
 
-    def _urgency(self, holder: record.Holder, due: float) -> float | None:
-        entry = self._entries.get(holder)
+    def _urgency(self, key: Key, due: float) -> float | None:
+        entry = self._entries.get(key)
         return entry.by(self.clock.monotonic(), due) if entry is not None else None
 
-    async def _process(self, holder: record.Holder) -> None:
-        entry = self._entries.setdefault(holder, Entry())
+    async def _process(self, key: Key) -> None:
+        entry = self._entries.setdefault(key, Entry())
         entry.memory.poked, entry.poked = entry.memory.poked or entry.poked, False
         held_back = self._cluster.wait()
         if self._cluster.is_troubled:
-            await self._keep_blindly(holder, entry)  # first: a look may hang for long
+            await self._keep_blindly(key, entry)  # first: a look may hang for long
         if held_back > 0:
-            await self.offer(holder, poke=False, after=held_back)
+            await self.offer(key, poke=False, after=held_back)
             return
         number = self._cluster.begin()
         try:
-            await self._advance(holder, entry)
+            await self._advance(key, entry)
         except Exception as error:
             if isinstance(error, errors.ClusterUnavailable):
                 self._cluster.failed(number, error)
             if isinstance(error, errors.ClusterError):
-                await self._keep_blindly(holder, entry)
-            await self._stumble(holder, entry, error)
+                await self._keep_blindly(key, entry)
+            await self._stumble(key, entry, error)
         else:
             entry.failures, entry.told = 0, ""
         finally:
+            entry.memory.secrets = None
             self._cluster.ended(number)
 
-    async def _keep_blindly(self, holder: record.Holder, entry: Entry) -> None:
+    async def _keep_blindly(self, key: Key, entry: Entry) -> None:
         """The API server is away, or refuses us: extend from memory what is due."""
         now = self.clock.monotonic()
         if entry.last is None or self._runner.stopping or now < entry.blind_from:
@@ -222,31 +241,31 @@ class Controller:
         try:
             view, after = await self._keeper.keep(entry.last)
         except Exception as error:  # outside of what a go catches: it mustn't end the worker
-            telling.log(holder, entry, error)
+            telling.log(key, entry, error)
             return
         self._measure(entry, view)
         failure = entry.memory.failure
         if after is not None:
-            await self.offer(holder, poke=False, after=max(0.2, after))
+            await self.offer(key, poke=False, after=max(0.2, after))
         elif failure is not None:
             entry.failures += 1
-            wait = entry.backoff(holder, now, schedule.RETRY_MOST, failure.retry_after)
+            wait = entry.backoff(key, now, schedule.RETRY_MOST, failure.retry_after)
             entry.blind_from = now + wait
-            await self.offer(holder, poke=False, after=wait)
+            await self.offer(key, poke=False, after=wait)
 
-    async def _stumble(self, holder: record.Holder, entry: Entry, error: Exception) -> None:
+    async def _stumble(self, key: Key, entry: Entry, error: Exception) -> None:
         """Say what happened, and try again later."""
         entry.failures += 1
         now = self.clock.monotonic()
         passing = isinstance(error, errors.EdgeError) and not isinstance(error, errors.Unreadable)
         most = 30.0 if passing else schedule.RETRY_MOST
         retry_after = error.retry_after if isinstance(error, errors.EdgeError) else None
-        wait = entry.backoff(holder, now, most, retry_after)
-        telling.log(holder, entry, error)
+        wait = entry.backoff(key, now, most, retry_after)
+        telling.log(key, entry, error)
         if isinstance(error, errors.Refused) and not isinstance(error, errors.Unreadable):
-            await self._teller.refused(holder, error)
+            await self._teller.refused(key, error)
         entry.cut_off = isinstance(error, errors.ClusterUnavailable)
-        await self.offer(holder, poke=False, after=wait)
+        await self.offer(key, poke=False, after=wait)
 
     async def _reached(self) -> None:
         """The API server answers: who was cut off needn't wait for the end of the back-off.
@@ -257,32 +276,37 @@ class Controller:
         self._cluster.answered()
         if not troubled:
             return
-        async for holder, entry in runner.in_slices(list(self._entries.items())):
+        async for key, entry in runner.in_slices(list(self._entries.items())):
             if entry.cut_off and (was_open or entry.failures < FEW):
                 entry.cut_off = False
                 most = APART * len(self._entries)
-                await self.offer(holder, poke=False, after=1.0 + schedule.spread(holder.uid, most))
+                await self.offer(key, poke=False, after=1.0 + schedule.spread(str(key), most))
 
-    async def _advance(self, holder: record.Holder, entry: Entry) -> None:
+    async def _advance(self, key: Key, entry: Entry) -> None:
         """Step by step until there is nothing to do for now."""
         conflicts = 0
         for _ in range(MOST_STEPS):
-            await self.performer.acquirer.put_back(entry.memory)
-            await self.lost_history.put_back(holder, entry.memory)
-            view = await self._observe(holder, entry)
+            view = await self._observe(key, entry)
+            if self.observer.records.lost(view.subject):
+                await self.performer.put_back(view)
+                continue
             await self._reached()
+            await self._offer_formers(key)
             self._note(entry, view)
             step = decide(view)
             self._runner.progress = view.monotonic
+            if entry.must_read_for(view, step):
+                continue
             if self._runner.stopping and not _must_finish(step):
                 return
             match step:
                 case steps.Idle(until):
-                    await self._rest(holder, entry, view, until)
+                    await self._rest(key, entry, view, until)
                     return
             try:
                 await self._perform(view, step)
             except errors.Conflict:
+                entry.memory.secrets = None
                 conflicts += 1
                 if conflicts > 5:
                     raise
@@ -292,9 +316,15 @@ class Controller:
                 self._note(entry, told)
                 match decide(told):
                     case steps.Idle(until):
-                        await self._rest(holder, entry, told, until)
+                        await self._rest(key, entry, told, until)
                         return
-        await self.offer(holder, poke=False, after=1.0)
+        await self.offer(key, poke=False, after=1.0)
+
+    async def _offer_formers(self, key: Key) -> None:
+        """What earlier tenants left under the name is looked at for itself."""
+        for former in self.observer.records.formers(key.namespace, key.name):
+            if former not in self._entries:
+                await self.offer(former, poke=False)
 
     async def _perform(self, view: View, step: steps.Step) -> None:
         """Do a step; if the lease in the Secret ends meanwhile, Ready doesn't wait for it.
@@ -315,18 +345,20 @@ class Controller:
         finally:
             work.cancel()
 
-    async def _observe(self, holder: record.Holder, entry: Entry) -> View:
+    async def _observe(self, key: Key, entry: Entry) -> View:
         """A look; where it hangs, it is given up while the lease can still be extended."""
         left = entry.left(self.clock.monotonic())
         patience = None if left is None else max(LEAST_PATIENCE, left.total_seconds() / 4)
         try:
             async with asyncio.timeout(patience):
-                return await self.observer.observe(holder, entry.memory)
+                return await self.observer.observe(key, entry.memory)
         except TimeoutError:
             sentence = "the API server didn't answer in time"
         raise errors.ClusterUnavailable(Reason.CLUSTER, sentence)
 
     def _note(self, entry: Entry, view: View) -> None:
+        if entry.holder not in (None, view.holder):
+            self._forget(entry.holder)
         entry.note(view)
         self._measure(entry, view)
 
@@ -334,19 +366,20 @@ class Controller:
         entry.measure(view)
         self.meter.observed(view.holder, figures.figures(view))
 
-    async def _rest(
-        self, holder: record.Holder, entry: Entry, view: View, until: datetime | None
-    ) -> None:
+    async def _rest(self, key: Key, entry: Entry, view: View, until: datetime | None) -> None:
         entry.memory.poked = False
         if until is not None:
             after = max(0.2, (until - view.now).total_seconds())
-            await self.offer(holder, poke=False, after=after)
+            await self.offer(key, poke=False, after=after)
         elif view.lease is None and not view.records:
-            self._entries.pop(holder, None)
-            self.observer.records.forget(holder.uid)
-            self.meter.forget(holder)
-            self.performer.chronicle.journal.forget(holder.uid)
-            contents.forget(holder.uid)
+            self._entries.pop(key, None)
+            self._forget(view.holder)
+
+    def _forget(self, holder: record.Holder) -> None:
+        """Nothing is left of a DynamicLease."""
+        self.meter.forget(holder)
+        self.performer.chronicle.journal.forget(holder.uid)
+        contents.forget(holder.uid)
 
 
 def _told(view: View, step: steps.Report) -> View:

@@ -8,25 +8,34 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from leaseholder import errors, ports
 from leaseholder.api import base, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, RestartTarget
-from leaseholder.api.record import Holder, LeaseRecord, State
+from leaseholder.api.record import Holder, LeaseRecord, RecordedLease, State, Subject
 from leaseholder.controller import supplies
 from leaseholder.controller.pending import Pending
-from leaseholder.controller.recorded import Recorded
-from leaseholder.core import contents, lease_clock, plan, rollout
-from leaseholder.core.view import Failure, Memory, Restarted, Supply, TargetView, View
+from leaseholder.controller.records import Key, Records
+from leaseholder.controller.secret_finder import SecretFinder
+from leaseholder.core import lease_clock, plan, rollout, slots
+from leaseholder.core.view import (
+    Failure,
+    Memory,
+    Restarted,
+    Rival,
+    Supply,
+    TargetView,
+    View,
+)
 
 _PASSING: Final = frozenset({Reason.UNAVAILABLE, Reason.LOCKED_OUT, Reason.TOO_MANY})
 """Refusals that pass by themselves: nobody has to change anything."""
 _STAYING: Final = frozenset({Reason.BACKEND_FAILED})
 """Failures that somebody has to see to, also where it isn't clear what they left."""
-MOST_READ: Final = 2
-"""So many Secrets under former names are read with their data."""
+NAMESPACE_FOR: Final = 5.0
+"""Seconds for which a Namespace isn't read again while a DynamicLease in it goes."""
 
 
 def failure_of(error: errors.EdgeError) -> Failure:
@@ -46,89 +55,132 @@ class Observer:
     """Gathers views."""
 
     cluster: ports.Cluster
-    records: Recorded
+    records: Records
     clock: ports.Clock
     supplies: supplies.Supplies
-    installation: str
-    """Records of another installation, restored here with a backup, are left alone."""
     rolled: Mapping[str, Restarted]
     """How this process last restarted a workload, by its uid."""
+    secrets: SecretFinder
     pending: Pending = field(default_factory=Pending)
 
-    async def observe(self, holder: Holder, memory: Memory) -> View:
-        """One observation of a DynamicLease, its records, Secrets and provider.
+    async def observe(self, key: Key, memory: Memory) -> View:
+        """One observation of a DynamicLease, its record, Secrets and provider.
+
+        Where Secret or status name a lease that isn't known, another process may have written the
+        record: it is read, once for each such sign.
 
         Raises:
             errors.ClusterError: the API server can't be read.
         """
-        dl = await self.cluster.dynamic_lease(holder.namespace, holder.name)
-        namesake = dl if dl is not None and dl.metadata.uid != holder.uid else None
-        dl = None if namesake is not None else dl
-        of_uid = asyncio.create_task(self.records.of(holder.uid))
-        by_label = asyncio.create_task(self.cluster.secrets_of(holder.namespace, holder.uid))
-        by_name = asyncio.create_task(self._target(dl or namesake, holder))
-        # Of several refusals always the same one is raised: a sentence that changed from look to
-        # look would be logged anew each time.
-        await asyncio.gather(of_uid, by_label, by_name, return_exceptions=True)
-        listed, labelled, found = of_uid.result(), by_label.result(), by_name.result()
-        records = tuple(r for r in listed if self._is_of(r, holder))
-        target = found if dl is not None else None
-        contested = await self._contested(dl, target, records)
-        others = [s for s in labelled if found is None or s.name != found.name]
-        former = await self._former(holder, others, records)
-        secrets = [*_ours(holder, found, records), *former]
+        await self.records.load()
+        view = await self._observe(key, memory)
+        before = self.records.known(view.subject)
+        sign = _sign_of_others(view, before)
+        if sign and memory.read_for != sign:
+            memory.read_for = sign
+            if await self.records.reread(view.subject) != before:
+                return await self._observe(key, memory)
+        return view
+
+    async def _observe(self, key: Key, memory: Memory) -> View:
+        dl, subject, terminating = await self._standing(key, memory)
+        page = await self.records.current(subject)
+        leases = page.leases if page is not None else ()
+        trusts = page.spec.trusts if page is not None else {}
+        holder = _holder(dl, subject, leases)
+        found = await self.secrets.find(subject, holder, dl, leases, memory)
         supply, failure, adapter = await self._supply(dl)
-        adapters = await self._adapters(records)
+        adapters = await self._adapters(leases, trusts)
         clocks = [adapter, *adapters.values()] if adapter is not None else [*adapters.values()]
         now = clocks[0].now() if clocks else base.whole_second(self.clock.wall())
-        self._remember(memory, records, now)
-        if dl is not None and dl.deleting and memory.deleting_since is None:
-            memory.deleting_since = self.clock.monotonic()
+        self._remember(memory, dl, leases, now)
         view = View(
             now=now,
             monotonic=self.clock.monotonic(),
+            subject=subject,
             holder=holder,
             lease=dl,
-            namesake=namesake,
-            records=records,
-            foreign=max((r.number for r in listed if r not in records), default=0),
+            records=leases,
+            recorded=page is not None,
+            trusts=trusts,
             capabilities={
-                r.name: adapters[r.name].capabilities(r.handle)
-                for r in records
-                if r.name in adapters
+                name: adapters[name].capabilities(one.noted)
+                for one in leases
+                if (name := one.attempt_id) in adapters
             },
-            shifts=self._shifts(memory, records, adapters, now),
-            secrets=tuple(secrets),
-            target=target,
-            target_contested=contested,
-            others=self.pending.beside(holder),
+            shifts=self._shifts(memory, leases, adapters, now),
+            secrets=found.ours,
+            target=found.target,
+            target_contested=found.contested,
+            others=self.pending.beside(subject),
             supply=supply,
             supply_failure=failure,
-            terminating=await self._terminating(dl),
+            terminating=terminating,
             memory=memory,
             rolled=self.rolled,
         )
         self.pending.note(view)
         if rollout.matters(view):
             view = replace(view, targets=await self._targets(view))
-        return await self._with_rivals(view)
+        return await self._with_rivals(view, adapter)
 
-    def _is_of(self, known: LeaseRecord, holder: Holder) -> bool:
-        """Whether a record is this installation's, for just this DynamicLease.
+    async def _standing(
+        self, key: Key, memory: Memory
+    ) -> tuple[DynamicLease | None, Subject, bool]:
+        """The DynamicLease, whose name it is, and whether its Namespace goes or has gone.
 
-        The holder may come from the marks of a Secret, where anybody can write a uid.
+        What an earlier tenant left under the name has no DynamicLease, whoever has one now. While a
+        DynamicLease stands its Namespace is the one that it was when it was first seen. It is known
+        first: one of a Namespace that was made again meanwhile isn't taken for the former's.
         """
-        return known.spec.installation == self.installation and known.spec.for_ == holder
+        dl = await self.cluster.dynamic_lease(key.namespace, key.name) if not key.former else None
+        uid, going = self.records.namespaces.get(key.namespace, ""), False
+        same = dl is not None and dl.metadata.uid == memory.uid
+        if not uid or dl is None or dl.deleting or not same:
+            place = await self._namespace(key.namespace, memory, known=bool(uid) and same)
+            uid = place.uid if place is not None else ""
+            going = place is None or place.terminating
+            self.records.namespaces[key.namespace] = uid
+        wanted = key.former or uid
+        subject = Subject(namespace=key.namespace, namespace_uid=wanted, name=key.name)
+        if not uid or wanted != uid:
+            return None, subject, True
+        return dl, subject, going
 
-    async def _with_rivals(self, view: View) -> View:
-        """What others hold of the source, where a lease is to be minted from it."""
-        if view.lease is None or view.supply is None or plan.need(view, view.lease) is None:
+    async def _namespace(
+        self, name: str, memory: Memory, *, known: bool
+    ) -> ports.NamespaceView | None:
+        """A Namespace; ``known``: the DynamicLease stands in it, so as it was a moment ago."""
+        now, read = self.clock.monotonic(), memory.namespace
+        if known and read is not None and now < read[0] + NAMESPACE_FOR:
+            return read[1]
+        found = await self.cluster.namespace(name)
+        memory.namespace = (now, found)
+        return found
+
+    async def _with_rivals(self, view: View, adapter: ports.Provider | None) -> View:
+        """What others hold of the source, where a lease is to be issued from it.
+
+        Where nobody is known to hold it, nothing is read (``Acquirer`` does, where it matters).
+        """
+        if view.lease is None or view.supply is None or adapter is None:
             return view
-        found = await self.cluster.records_of_slot(view.supply.slot)
-        rivals = tuple(r for r in found if r.spec.for_.uid != view.holder.uid)
-        adapters = await self._adapters(rivals)
-        known = (r for r in rivals if r.name in adapters)
-        theirs = {r.name: adapters[r.name].capabilities(r.handle) for r in known}
+        if plan.need(view, view.lease) is None:
+            return view
+        seen = self._among_rivals(view, view.supply.slot, adapter)
+        if slots.holder_of(seen) is None:
+            return seen
+        await self.records.read_slot(view.supply.slot)
+        return self._among_rivals(view, view.supply.slot, adapter)
+
+    def _among_rivals(self, view: View, slot: str, adapter: ports.Provider) -> View:
+        rivals = tuple(
+            Rival(known.subject, one)
+            for known in self.records.of_slot(slot)
+            for one in known.leases
+            if known.subject != view.subject and one.slot == slot
+        )
+        theirs = {one.lease.attempt_id: adapter.capabilities(one.lease.noted) for one in rivals}
         return replace(view, rivals=rivals, capabilities={**theirs, **view.capabilities})
 
     async def recall(self, seen: View) -> View:
@@ -140,65 +192,8 @@ class Observer:
         held, monotonic = seen.delivered, self.clock.monotonic()
         if held is None:
             return replace(seen, monotonic=monotonic)
-        date = (await self.supplies.for_record(held)).now()
+        date = (await self.supplies.for_lease(held, seen.trusts)).now()
         return replace(seen, now=seen.by_date(held, date), monotonic=monotonic)
-
-    async def _target(self, dl: DynamicLease | None, holder: Holder) -> ports.SecretView | None:
-        """The Secret under the wanted name; of a DynamicLease that is gone, under its own.
-
-        Somebody may have taken our label off it: then only its name leads to it.
-        """
-        name = dl.secret_name if dl is not None else holder.name
-        return await self.cluster.secret(holder.namespace, name)
-
-    async def _former(
-        self, holder: Holder, labelled: Sequence[ports.SecretView], records: Sequence[LeaseRecord]
-    ) -> list[ports.SecretView]:
-        """Secrets of ours under other names than the wanted one; a few with their data.
-
-        A lease may have to be copied from one. Which, their annotations tell: those that show a
-        Held lease, and those that show nothing.
-        """
-        mine = [s for s in labelled if _is_former(s, holder)]
-        held = {r.name: r.number for r in records if r.state is State.HELD}
-        telling = sorted(mine, key=lambda s: -held.get(s.annotations.get(names.RECORD, ""), 0))
-        read = [s for s in telling if s.annotations.get(names.RECORD) in {None, *held}]
-        found = await asyncio.gather(
-            *(self.cluster.secret(s.namespace, s.name) for s in read[:MOST_READ])
-        )
-        whole = {s.uid: s for s in found if s is not None}
-        return [whole.get(s.uid, s) for s in mine]
-
-    async def _contested(
-        self,
-        dl: DynamicLease | None,
-        target: ports.SecretView | None,
-        records: Sequence[LeaseRecord],
-    ) -> bool:
-        """Whether the target belongs to somebody else: not to us, nobody who is gone or younger."""
-        if dl is None or target is None or target.belongs_to(dl.metadata.uid):
-            return False
-        if _sealed(target, records):
-            return False
-        if names.SECRET in target.annotations and not target.written_here:
-            return True
-        uid = target.labels.get(names.OWNER_UID)
-        if uid is None:
-            return True
-        owner = await self._owner(target, uid)
-        if owner is None:
-            return False
-        wants = owner.secret_name == target.name and not owner.deleting
-        return not wants or _age(owner) < _age(dl)
-
-    async def _owner(self, secret: ports.SecretView, uid: str) -> DynamicLease | None:
-        """The DynamicLease of that uid; looked for far and wide where its name was taken off."""
-        name = secret.annotations.get(names.OWNER_NAME)
-        if name is not None:
-            named = await self.cluster.read_dynamic_lease(secret.namespace, name)
-            return named if named is not None and named.metadata.uid == uid else None
-        found = await self.cluster.dynamic_leases()
-        return next((dl for dl in found if dl.metadata.uid == uid), None)
 
     async def _supply(
         self, dl: DynamicLease | None
@@ -211,11 +206,13 @@ class Observer:
             return None, failure_of(error), None
         return supply, None, adapter
 
-    async def _adapters(self, records: tuple[LeaseRecord, ...]) -> dict[str, ports.Provider]:
+    async def _adapters(
+        self, leases: Sequence[RecordedLease], trusts: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, ports.Provider]:
         found = {}
-        for known in records:
+        for one in leases:
             try:
-                found[known.name] = await self.supplies.for_record(known)
+                found[one.attempt_id] = await self.supplies.for_lease(one, trusts)
             except errors.EdgeError:
                 continue
         return found
@@ -224,7 +221,7 @@ class Observer:
         """The restart targets as they stand, and since when the Secret shows the lease."""
         moving = rollout.pending(view)
         if moving is not None:
-            view.memory.shown_since.setdefault(moving.name, view.monotonic)
+            view.memory.shown_since.setdefault(moving.attempt_id, view.monotonic)
         wanted = view.lease.spec.rotation.restart_targets if view.lease is not None else ()
         namespace = view.holder.namespace
         return tuple(await asyncio.gather(*(self._target_view(namespace, one) for one in wanted)))
@@ -241,16 +238,10 @@ class Observer:
         except errors.Refused as error:
             return TargetView(wanted, refusal=error.sentence)
 
-    async def _terminating(self, dl: DynamicLease | None) -> bool:
-        if dl is None or not dl.deleting:
-            return False
-        found = await self.cluster.namespace(dl.metadata.namespace)
-        return found is not None and found.terminating
-
     def _shifts(
         self,
         memory: Memory,
-        records: tuple[LeaseRecord, ...],
+        leases: Sequence[RecordedLease],
         adapters: Mapping[str, ports.Provider],
         now: datetime,
     ) -> dict[str, timedelta]:
@@ -259,75 +250,67 @@ class Observer:
         Nothing is kept of a clock that no answer has told: the wall clock may be wrong.
         """
         shifts, monotonic = {}, self.clock.monotonic()
-        for known in records:
-            adapter = adapters.get(known.name)
+        for one in leases:
+            name, adapter = one.attempt_id, adapters.get(one.attempt_id)
             if adapter is None:
                 continue
-            date, ahead = adapter.now(), known.status.clock_ahead
+            date, ahead = adapter.now(), one.clock_ahead
             if not adapter.has_time:
                 ahead = max(0, ahead)  # against the wall clock: the later one is safe
-            clock = memory.clocks.get(known.name)
+            clock = memory.clocks.get(name)
             if clock is None or clock.ahead != ahead:
                 clock = lease_clock.LeaseClock.start(ahead, date, now, monotonic)
             clock = clock.seen(date, now, monotonic)
-            shifts[known.name] = clock.shift
+            shifts[name] = clock.shift
             if adapter.has_time:
-                memory.clocks[known.name] = clock
+                memory.clocks[name] = clock
         return shifts
 
-    def _remember(self, memory: Memory, records: tuple[LeaseRecord, ...], now: datetime) -> None:
+    def _remember(
+        self,
+        memory: Memory,
+        dl: DynamicLease | None,
+        leases: Sequence[RecordedLease],
+        now: datetime,
+    ) -> None:
         """First sights are measured on our own clock; what is gone is forgotten."""
-        for known in records:
-            if memory.uids.setdefault(known.name, known.metadata.uid) != known.metadata.uid:
-                memory.forget(known.name)
-                memory.uids[known.name] = known.metadata.uid
-        present = {r.name for r in records}
-        for name in {
-            *memory.uids,
-            *memory.leases,
-            *memory.credentials,
-            *memory.sighted,
-            *memory.looked,
-        } - present:
+        if dl is not None:
+            memory.meet(dl.metadata.uid)
+            memory.vanished_since = None
+            if dl.deleting and memory.deleting_since is None:
+                memory.deleting_since = self.clock.monotonic()
+        elif memory.vanished_since is None:
+            memory.vanished_since = self.clock.monotonic()
+        present = {one.attempt_id for one in leases}
+        for name in {*memory.leases, *memory.credentials, *memory.looked, *memory.clocks} - present:
             memory.forget(name)
-        for known in records:
-            if known.state is State.REVOKING and not known.status.lease_id:
-                memory.sighted.setdefault(known.name, self.clock.monotonic())
-            if known.state is State.HELD:
-                memory.looked.setdefault(known.name, now)
+        memory.ours |= present & self.records.at_start
+        told = dl.status.lease.attempt if dl is not None and dl.status.lease is not None else ""
+        for one in leases:
+            if one.state is not State.ATTEMPT:
+                memory.ours.discard(one.attempt_id)
+            if one.attempt_id == told and one.state is State.HELD and not memory.status_doubted:
+                memory.looked.setdefault(told, now)
 
 
-def _ours(
-    holder: Holder, target: ports.SecretView | None, records: Sequence[LeaseRecord]
-) -> list[ports.SecretView]:
-    """The Secret under the wanted name where it is ours, also if our label was taken off."""
-    if target is None:
-        return []
-    return [target] if target.belongs_to(holder.uid) or _sealed(target, records) else []
+def _holder(dl: DynamicLease | None, subject: Subject, leases: Sequence[RecordedLease]) -> Holder:
+    """Whose the leases are; of a DynamicLease that is gone, whom the newest was issued for."""
+    if dl is not None:
+        return dl.holder
+    uid = leases[-1].holder_uid if leases else ""
+    return Holder(namespace=subject.namespace, name=subject.name, uid=uid)
 
 
-def _is_former(secret: ports.SecretView, holder: Holder) -> bool:
-    """Whether we wrote a Secret with the holder's label for the holder, under another name.
+def _sign_of_others(view: View, page: LeaseRecord | None) -> str:
+    """What names a lease that this process doesn't know; empty: nothing does.
 
-    Our label alone says little, and on a copy all marks are ours: its note names another Secret.
+    The target, one that isn't known to be Held; or status, one that isn't on record.
     """
-    uid, _, number = secret.annotations.get(names.RECORD, "").rpartition("-")
-    if number.isdecimal() and uid != holder.uid:
-        return False
-    if secret.annotations.get(names.OWNER_NAME, holder.name) != holder.name:
-        return False
-    bare = names.SECRET not in secret.annotations and holder.uid in secret.owner_uids
-    return secret.written_here or bare
-
-
-def _sealed(secret: ports.SecretView, records: Sequence[LeaseRecord]) -> bool:
-    """Whether a Secret's data proves that we wrote it for one of these records."""
-    known = contents.noted(secret)
-    held = (r for r in records if r.state is State.HELD)
-    return known is not None and any(contents.holds(secret, r, known) for r in held)
-
-
-def _age(dl: DynamicLease) -> tuple[float, str]:
-    """What sorts DynamicLeases from the oldest to the youngest."""
-    made = dl.metadata.creation_timestamp
-    return made.timestamp() if made is not None else 0.0, dl.metadata.uid
+    shown = view.target.annotations.get(names.ATTEMPT, "") if view.target is not None else ""
+    if shown and shown not in {one.attempt_id for one in view.in_state(State.HELD)}:
+        return f"Secret {view.target_version}"
+    held = view.lease.status.lease if view.lease is not None else None
+    if held is None or view.place_of(held.attempt) >= 0:
+        return ""
+    ended = page is not None and page.names_ended(held.attempt)
+    return "" if ended else f"status {held.attempt}"

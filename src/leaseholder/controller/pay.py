@@ -1,5 +1,6 @@
 """Paying debts: searching for the lease of an unclear attempt, revoking, seeing it gone."""
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -7,10 +8,10 @@ from typing import Final
 from leaseholder import changes, errors, ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
-from leaseholder.api.record import LeaseRecord, RecordStatus, State
+from leaseholder.api.record import RecordedLease, State
 from leaseholder.controller import acquire, supplies
 from leaseholder.controller.chronicle import Chronicle
-from leaseholder.controller.recorded import Recorded
+from leaseholder.controller.records import Records
 from leaseholder.core import arrival, debts, steps
 from leaseholder.core.view import View
 
@@ -20,59 +21,76 @@ OTHERS_AGAIN: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Payer:
-    """Brings debts to their end."""
+    """Brings pending revocations to their end."""
 
     cluster: ports.Cluster
-    records: Recorded
+    records: Records
     supplies: supplies.Supplies
+    acquirer: acquire.Acquirer
     meter: ports.Meter
     chronicle: Chronicle
 
-    async def search(self, view: View, record: LeaseRecord) -> None:
+    async def search(self, view: View, record: RecordedLease) -> None:
         """Look for the lease of an unclear attempt; not found twice: there is none."""
         try:
-            adapter = await self.supplies.for_record(record)
-            found = _storable(await adapter.recover(acquire.attempt_of(record)))
+            adapter = await self.supplies.for_lease(record, view.trusts)
+            found = _storable(await adapter.recover(self.acquirer.attempt_of(record)))
         except errors.ProviderError as error:
             await self._failed(view, record, error)
             return
-        if found and adapter.capabilities(record.handle).found_by == "OwnerAndTime":
+        if found and adapter.capabilities(record.noted).found_by == "OwnerAndTime":
             unexplained = await self._unexplained(record, found)
             if unexplained is None:
                 later = debts.held_back(view, record, Reason.UNCLEAR, OTHERS_AGAIN)
                 await self.write(view, record, later)
                 return
             found = unexplained
-        if not found:
-            if record.name in view.memory.searched:
-                await self.records.delete(record)
-                change = changes.of_record(changes.Kind.NOT_FOUND, record, reason=Reason.UNCLEAR)
-                await self.chronicle.tell(None, change)
-            view.memory.searched.setdefault(record.name, view.monotonic)
+        if found:
+            await self._found(view, record, found)
             return
+        after = debts.after_search(view, record)
+        if after is not None:
+            await self.records.replace(view.subject, after)
+            return
+        await self.records.end(view.subject, record.attempt_id, "NotFound", view.now)
+        change = changes.of_lease(
+            changes.Kind.NOT_FOUND, view.subject, record, reason=Reason.UNCLEAR
+        )
+        await self.chronicle.tell(None, change)
+
+    async def _found(self, view: View, record: RecordedLease, found: Sequence[ports.Lease]) -> None:
+        """Leases that an unclear attempt left behind: on record, to be revoked.
+
+        The others first: an attempt that has a lease isn't searched for again.
+        """
         first, *others = found
-        # The others first: a record that names a lease isn't searched for again.
         for other in others:
-            await acquire.put_on_record(self.records, self.chronicle, record, other, Reason.UNCLEAR)
-        status = acquire.held_status(record, first, State.REVOKING)
-        await self.records.update(record, status)
-        change = changes.of_record(changes.Kind.FOUND, record, status, reason=Reason.UNCLEAR)
+            more = acquire.with_answer(record, other, State.REVOKING)
+            more = more.but(attempt_id=secrets.token_hex(16))
+            await self.records.add(view.subject, more)
+            change = changes.of_lease(
+                changes.Kind.PENDING, view.subject, more, reason=Reason.UNCLEAR
+            )
+            await self.chronicle.tell(None, change)
+        after = acquire.with_answer(record, first, State.REVOKING)
+        await self.records.replace(view.subject, after)
+        change = changes.of_lease(changes.Kind.FOUND, view.subject, after, reason=Reason.UNCLEAR)
         await self.chronicle.tell(None, change)
 
     async def _unexplained(
-        self, record: LeaseRecord, found: Sequence[ports.Lease]
+        self, record: RecordedLease, found: Sequence[ports.Lease]
     ) -> Sequence[ports.Lease] | None:
         """What no record and no Secret explains of the leases that look like the attempt's.
 
-        The ledger is read after the provider: what was minted meanwhile is on it, or its attempt
+        The ledger is read after the provider: what was issued meanwhile is on it, or its attempt
         is still open. None: an attempt is open there, and any of these may be its lease.
         """
-        records = await self.cluster.all_records()
-        others = [r for r in records if r.metadata.uid != record.metadata.uid]
-        address = record.spec.provider.address
-        if any(r.state is State.ATTEMPT and r.spec.provider.address == address for r in others):
+        every = [one for known in await self.cluster.records() for one in known.leases]
+        others = [one for one in every if one.attempt_id != record.attempt_id]
+        address = record.provider.address
+        if any(o.state is State.ATTEMPT and o.provider.address == address for o in others):
             return None
-        known = {r.status.lease_id for r in others} | await self.cluster.leases_shown()
+        known = {one.lease_id for one in others} | await self.cluster.leases_shown()
         return [lease for lease in found if lease.id not in known]
 
     async def revoke(self, view: View, step: steps.Revoke) -> None:
@@ -81,32 +99,32 @@ class Payer:
         if step.fence is not None and await self._delivered_after_all(view, step.fence, record):
             return
         try:
-            adapter = await self.supplies.for_record(record)
-            status = await self._revoked(view, step, adapter)
+            adapter = await self.supplies.for_lease(record, view.trusts)
+            after = await self._revoked(view, step, adapter)
         except errors.LeaseGone:
-            status = debts.after_gone(view, record)
-            if status is not None:
-                self.meter.revoked(record.spec.provider.ref, errors.Outcome.GONE)
+            after = debts.after_gone(view, record)
+            if after is not None:
+                self.meter.revoked(record.provider.ref, errors.Outcome.GONE)
         except errors.ProviderError as error:
             await self._failed(view, record, error)
             return
-        if status is None:
+        if after is None:
             await self._paid(view, record)
         else:
-            await self.write(view, record, status)
+            await self.write(view, record, after)
 
-    async def write(self, view: View, record: LeaseRecord, status: RecordStatus) -> None:
-        """Move a record, and tell what that means for its lease.
+    async def write(self, view: View, record: RecordedLease, to: RecordedLease) -> None:
+        """Move a lease on record, and tell what that means.
 
         Raises:
             errors.ClusterError: it wasn't written.
         """
-        await self.records.update(record, status)
-        await self.chronicle.tell(view.lease, changes.moved(record, status))
+        await self.records.replace(view.subject, to)
+        await self.chronicle.tell(view.lease, changes.moved(view.subject, record, to))
 
     async def _revoked(
         self, view: View, step: steps.Revoke, adapter: ports.Provider
-    ) -> RecordStatus | None:
+    ) -> RecordedLease | None:
         """What an attempt to revoke makes of the record; None: the lease is gone.
 
         Raises:
@@ -114,44 +132,56 @@ class Payer:
         """
         record = step.record
         lease = lease_of(view, record)
-        if record.status.revoke is not None and record.status.revoke.answered_at is not None:
+        if record.revocation.answered_at is not None:
             await adapter.inspect(lease)
         answer = await adapter.revoke(lease, force=step.force)
         if not answer.done:
-            self.meter.revoked(record.spec.provider.ref, errors.Outcome.REFUSED)
+            self.meter.revoked(record.provider.ref, errors.Outcome.REFUSED)
             return debts.after_failure(view, record, answer.reason)
         try:
             await adapter.inspect(lease)
         except errors.LeaseGone:
             return None
-        self.meter.revoked(record.spec.provider.ref, errors.Outcome.UNCLEAR)
+        self.meter.revoked(record.provider.ref, errors.Outcome.UNCLEAR)
         return debts.after_answer(view, record)
 
     async def _delivered_after_all(
-        self, view: View, fence: ports.SecretView, record: LeaseRecord
+        self, view: View, fence: ports.SecretView, record: RecordedLease
     ) -> bool:
         """Move the Secret's resourceVersion, then see whether it names the lease."""
         await self.cluster.touch_secret(fence)
         now = await self.cluster.secret(fence.namespace, fence.name)
         ours = now is not None and now.belongs_to(view.holder.uid)
-        return ours and now is not None and now.annotations.get(names.RECORD) == record.name
+        return ours and now is not None and now.annotations.get(names.ATTEMPT) == record.attempt_id
 
-    async def _paid(self, view: View, record: LeaseRecord) -> None:
-        await self.records.delete(record)
-        self.meter.revoked(record.spec.provider.ref, errors.Outcome.OK)
-        reason = record.status.revoke.reason if record.status.revoke is not None else ""
-        change = changes.of_record(changes.Kind.REVOKED, record, reason=reason)
+    async def _paid(self, view: View, record: RecordedLease) -> None:
+        """The provider confirms the end: that holds also where another wrote the record meanwhile.
+
+        Raises:
+            errors.ClusterError: it wasn't written, or the lease isn't to be revoked any more.
+        """
+        try:
+            await self.records.end(view.subject, record.attempt_id, "Confirmed", view.now)
+        except errors.Conflict:
+            page = self.records.known(view.subject)
+            now = page.lease(record.attempt_id) if page is not None else None
+            if now is None or not now.state.pending:
+                raise
+            await self.records.end(view.subject, record.attempt_id, "Confirmed", view.now)
+        self.meter.revoked(record.provider.ref, errors.Outcome.OK)
+        reason = record.revocation.reason
+        change = changes.of_lease(changes.Kind.REVOKED, view.subject, record, reason=reason)
         await self.chronicle.tell(view.lease, change)
 
-    async def _failed(self, view: View, record: LeaseRecord, error: errors.ProviderError) -> None:
+    async def _failed(self, view: View, record: RecordedLease, error: errors.ProviderError) -> None:
         view.memory.poked = False
         reason = Reason.AUTH_GONE if error.reason == Reason.AUTH_MISSING else error.reason
-        self.meter.revoked(record.spec.provider.ref, error.outcome)
+        self.meter.revoked(record.provider.ref, error.outcome)
         if isinstance(error, errors.Unavailable) and error.retry_after is not None:
-            status = debts.held_back(view, record, reason, error.retry_after)
+            after = debts.held_back(view, record, reason, error.retry_after)
         else:
-            status = debts.after_failure(view, record, reason, error.retry_after)
-        await self.write(view, record, status)
+            after = debts.after_failure(view, record, reason, error.retry_after)
+        await self.write(view, record, after)
 
 
 def _storable(found: Sequence[ports.Lease]) -> Sequence[ports.Lease]:
@@ -166,16 +196,16 @@ def _storable(found: Sequence[ports.Lease]) -> Sequence[ports.Lease]:
     raise errors.Unavailable(Reason.BAD_ANSWER, sentence, sent=False)
 
 
-def lease_of(view: View, record: LeaseRecord) -> ports.Lease:
+def lease_of(view: View, record: RecordedLease) -> ports.Lease:
     """The lease as its record knows it."""
-    fresh = view.memory.leases.get(record.name)
+    fresh = view.memory.leases.get(record.attempt_id)
     if fresh is not None:
         return fresh
-    issued = record.status.issued_at or record.spec.started_at
+    issued = record.issued_at or record.started_at
     return ports.Lease(
-        id=record.status.lease_id,
-        source=record.spec.source,
+        id=record.lease_id,
+        source=record.source,
         issued_at=issued,
         expires_at=view.stated_expiry(record) or issued,
-        handle=record.handle,
+        handle=record.noted,
     )

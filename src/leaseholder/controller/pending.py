@@ -7,33 +7,49 @@ before each issue. After a start it is whole as soon as each record was looked a
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from leaseholder.api.record import Holder, State
+from leaseholder.api.record import State, Subject
 from leaseholder.core.view import Others, View
+
+
+@dataclass(slots=True)
+class _Namespace:
+    """The counts of one namespace, by DynamicLease and in all: there may be thousands."""
+
+    seen: dict[Subject, Others] = field(default_factory=dict)
+    total: Others = field(default_factory=Others)
+
+    def put(self, subject: Subject, one: Others) -> None:
+        before = self.seen.pop(subject, Others())
+        if one != Others():
+            self.seen[subject] = one
+        leases = self.total.leases - before.leases + one.leases
+        self.total = Others(leases, self.total.pending - before.pending + one.pending)
 
 
 @dataclass(slots=True)
 class Pending:
     """Counts by namespace; nothing is kept of a DynamicLease that is gone with its leases."""
 
-    _seen: dict[str, dict[Holder, Others]] = field(default_factory=lambda: defaultdict(dict))
+    _known: dict[str, _Namespace] = field(default_factory=lambda: defaultdict(_Namespace))
 
     def note(self, view: View) -> None:
         """Count what a look showed."""
-        one = Others(int(view.lease is not None), len(view.in_state(State.REVOKING)))
-        if one == Others():
-            self.forget(view.holder)
-        else:
-            self._seen[view.holder.namespace][view.holder] = one
+        leases, pending = int(view.lease is not None), len(view.in_state(State.REVOKING))
+        self._put(view.subject, Others(leases, pending))
 
-    def forget(self, holder: Holder) -> None:
-        """Nothing is left of a DynamicLease."""
-        known = self._seen.get(holder.namespace, {})
-        known.pop(holder, None)
-        if not known:
-            self._seen.pop(holder.namespace, None)
+    def forget(self, subject: Subject) -> None:
+        """Nothing is left under a name."""
+        self._put(subject, Others())
 
-    def beside(self, holder: Holder) -> Others:
+    def _put(self, subject: Subject, one: Others) -> None:
+        self._known[subject.namespace].put(subject, one)
+        if not self._known[subject.namespace].seen:
+            del self._known[subject.namespace]
+
+    def beside(self, subject: Subject) -> Others:
         """All in a namespace but one."""
-        known = self._seen.get(holder.namespace, {})
-        others = [one for other, one in known.items() if other != holder]
-        return Others(sum(o.leases for o in others), sum(o.pending for o in others))
+        known = self._known.get(subject.namespace)
+        if known is None:
+            return Others()
+        own, total = known.seen.get(subject, Others()), known.total
+        return Others(total.leases - own.leases, total.pending - own.pending)

@@ -13,12 +13,12 @@ from typing import assert_never
 from leaseholder import changes, errors, ports
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus
-from leaseholder.api.record import LeaseRecord, State
+from leaseholder.api.record import RecordedLease, State
 from leaseholder.controller import acquire, pay, rollouts, supplies
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.observe import failure_of
 from leaseholder.controller.prolong import inspected, prolong
-from leaseholder.controller.recorded import Recorded
+from leaseholder.controller.records import Records
 from leaseholder.core import contents, debts, drift, plan, proof, steps
 from leaseholder.core.schedule import LOOK_AGAIN
 from leaseholder.core.view import Failure, View
@@ -29,13 +29,23 @@ class Performer:
     """Performs steps."""
 
     cluster: ports.Cluster
-    records: Recorded
+    records: Records
     supplies: supplies.Supplies
     meter: ports.Meter
     chronicle: Chronicle
     acquirer: acquire.Acquirer
     payer: pay.Payer
     mover: rollouts.Mover
+
+    async def put_back(self, view: View) -> None:
+        """Put on record again what was taken off it without our doing.
+
+        Raises:
+            errors.ClusterError: it can't be written; it stays to be done.
+        """
+        for lease in await self.records.put_back(view.subject):
+            put_back = changes.of_lease(changes.Kind.PUT_BACK, view.subject, lease)
+            await self.chronicle.tell(view.lease, put_back)
 
     async def perform(self, view: View, step: steps.Step) -> None:
         """Do what ``step`` says; the world is to be observed again afterwards.
@@ -44,18 +54,22 @@ class Performer:
             errors.ClusterError: the API server didn't take a write that isn't about a lease.
         """
         match step:
-            case steps.Move(record, status):
-                await self.payer.write(view, record, status)
-                if status.state is not State.HELD:
-                    view.memory.credentials.pop(record.name, None)
+            case steps.Move(record, to):
+                if to.revocation.reason == Reason.UNDELIVERED:
+                    await self._check_status(view)
+                await self.payer.write(view, record, to)
+                if to.state is not State.HELD:
+                    view.memory.credentials.pop(record.attempt_id, None)
             case steps.Search(record):
                 await self.payer.search(view, record)
             case steps.Revoke():
                 await self.payer.revoke(view, step)
-            case steps.Drop(record, note):
-                await self.records.delete(record)
+            case steps.Drop(record, why, note):
+                await self.records.end(view.subject, record.attempt_id, why, view.now)
                 await self._emit(view.lease, note)
-                await self.chronicle.tell(None, changes.dropped(record))
+                await self.chronicle.tell(None, changes.dropped(view.subject, record))
+            case steps.Discard():
+                await self.records.discard(view.subject)
             case steps.Restart() | steps.Sustain():
                 await self._towards_rollout(view, step)
             case steps.DeleteSecret(secret):
@@ -77,21 +91,34 @@ class Performer:
         if view.lease is None:
             return
         if isinstance(step, steps.Release):
-            await self._check_records(view)
+            await self._check_record(view)
         await self.cluster.patch_finalizer(view.lease, on=isinstance(step, steps.Protect))
         if isinstance(step, steps.Release):
             await self._emit(view.lease, step.note)
 
-    async def _check_records(self, view: View) -> None:
-        """The records are as they were seen: no lease of another process is let go unseen.
+    async def _check_status(self, view: View) -> None:
+        """The DynamicLease is as it is known: a lease that its status tells was delivered.
 
         Raises:
-            errors.Conflict: they aren't; look again.
+            errors.Conflict: it isn't; look again.
         """
-        listed = await self.records.listed(view.holder.uid)
-        known = {record.name for record in view.records}
-        if any(one.name not in known for one in listed if one.spec.for_ == view.holder):
-            raise errors.Conflict(Reason.CONFLICT, "another process put a lease on record")
+        if view.lease is None:
+            return
+        meta = view.lease.metadata
+        now = await self.cluster.read_dynamic_lease(meta.namespace, meta.name)
+        if now is None or now.metadata.resource_version != meta.resource_version:
+            raise errors.Conflict(Reason.CONFLICT, "the DynamicLease was written meanwhile")
+
+    async def _check_record(self, view: View) -> None:
+        """The record is as it was seen, so that no lease of another process is let go unseen.
+
+        Raises:
+            errors.Conflict: it isn't; look again.
+        """
+        page = await self.records.reread(view.subject)
+        leases = page.leases if page is not None else ()
+        if leases != view.records or self.records.lost(view.subject):
+            raise errors.Conflict(Reason.CONFLICT, "another process wrote the record")
 
     async def _towards_lease(
         self,
@@ -165,7 +192,7 @@ class Performer:
         if dl is not None and note is not None:
             await self.cluster.emit(dl, note)
 
-    async def _deliver(self, view: View, dl: DynamicLease, record: LeaseRecord) -> None:
+    async def _deliver(self, view: View, dl: DynamicLease, record: RecordedLease) -> None:
         """Write the Secret as it was read before record and DynamicLease are read again.
 
         Whoever revokes the lease moves the record first and the Secret next: then either this
@@ -175,51 +202,68 @@ class Performer:
         """
         if view.names(record):
             _count_repair(view, dl)
-        records = await self.records.listed(dl.metadata.uid)
-        held = {r.metadata.uid for r in records if _held(r)}
-        now = await self._to_deliver_to(view, dl, record)
-        same = now is not None and now.metadata.uid == dl.metadata.uid and not now.deleting
-        if record.metadata.uid not in held or now is None or not same:
-            return
-        if now.secret_name != dl.secret_name or view.shown > record.number:
+        now = dl if self._fenced(view, record) else await self._still(view, dl, record)
+        if now is None:
+            view.memory.secrets = None
             return
         filling = _filling(view, now, record)
         news = drift.keys_changed(view, filling.contents)
         before = view.known_contents(view.target, record) if view.target is not None else None
         wanted = acquire.draft(now, record, filling, before)
         written = await self.cluster.write_secret(wanted, view.target)
+        seen = view.memory.secrets
+        view.memory.secrets = seen.written(written) if seen is not None else None
         view.memory.secret_version = written.resource_version
-        view.memory.contents[record.name] = filling.contents
-        view.memory.credentials.pop(record.name, None)
+        view.memory.contents[record.attempt_id] = filling.contents
+        view.memory.credentials.pop(record.attempt_id, None)
         await self._emit(now, news)
         change = changes.delivered(
-            record, written.name, len(written.keys), view.stated_expiry(record)
+            view.subject, record, written.name, len(written.keys), view.stated_expiry(record)
         )
         await self.chronicle.tell(None, change)
 
-    async def _to_deliver_to(
-        self, view: View, dl: DynamicLease, record: LeaseRecord
+    @staticmethod
+    def _fenced(view: View, record: RecordedLease) -> bool:
+        """Whether the lease was put on record as Held after this very Secret was known.
+
+        Then that write is the look: whoever moves the lease since then writes the Secret next, and
+        this delivery meets a conflict. Only for the first try: later ones come who knows when.
+        """
+        return view.memory.fences.pop(record.attempt_id, None) == view.target_version
+
+    async def _still(
+        self, view: View, dl: DynamicLease, record: RecordedLease
     ) -> DynamicLease | None:
-        if record.name in view.memory.just_issued:
-            view.memory.just_issued.discard(record.name)
-            return dl
-        return await self.cluster.read_dynamic_lease(dl.metadata.namespace, dl.metadata.name)
+        """The DynamicLease as it is now, where its newest Held lease is still this one."""
+        page = await self.records.reread(view.subject)
+        held = [one for one in page.leases if one.state is State.HELD] if page is not None else []
+        newest = held[-1].attempt_id if held else ""
+        named = view.named_anywhere(record)
+        if not any(one.attempt_id == record.attempt_id for one in held):
+            return None
+        if newest != record.attempt_id and not named:
+            return None
+        now = await self.cluster.read_dynamic_lease(dl.metadata.namespace, dl.metadata.name)
+        same = now is not None and now.metadata.uid == dl.metadata.uid and not now.deleting
+        if now is None or not same or now.secret_name != dl.secret_name:
+            return None
+        return now
 
     async def extend_blindly(self, view: View, step: steps.Extend) -> None:
         """Extend a lease while the API server is away: only provider and memory are touched.
 
         What fails is left in memory, as after any step.
         """
-        memory, name = view.memory, step.record.name
+        memory, name = view.memory, step.record.attempt_id
         try:
             await self._prolong(view, step)
             memory.failure = None
         except errors.LeaseGone as error:
-            self.meter.renewed(step.record.spec.provider.ref, error.outcome)
+            self.meter.renewed(step.record.provider.ref, error.outcome)
             memory.looked[name] = view.now
             memory.gone_since.setdefault(name, view.now)
         except errors.ProviderError as error:
-            self.meter.renewed(step.record.spec.provider.ref, error.outcome)
+            self.meter.renewed(step.record.provider.ref, error.outcome)
             memory.failure = failure_of(error)
             if error.reason == Reason.CANNOT_EXTEND:
                 memory.unextendable.add(name)
@@ -228,16 +272,16 @@ class Performer:
         try:
             await self._prolong(view, step)
         except errors.LeaseGone as error:
-            self.meter.renewed(step.record.spec.provider.ref, error.outcome)
+            self.meter.renewed(step.record.provider.ref, error.outcome)
             await self._gone(view, step.record, tell=True, certain=error.certain)
         except errors.CannotExtend as error:
             await self._cannot_extend(view, dl, step, error)
         except errors.ProviderError as error:
-            self.meter.renewed(step.record.spec.provider.ref, error.outcome)
+            self.meter.renewed(step.record.provider.ref, error.outcome)
             raise
 
     async def _prolong(self, view: View, step: steps.Extend) -> None:
-        adapter = await self.supplies.for_record(step.record)
+        adapter = await self.supplies.for_lease(step.record, view.trusts)
         told, look_first = step.nonce is not None, step.inspect_first
         await prolong(
             adapter,
@@ -249,12 +293,12 @@ class Performer:
             told=told,
         )
         view.memory.renew_handled = step.nonce or view.memory.renew_handled
-        self.meter.renewed(step.record.spec.provider.ref, errors.Outcome.OK)
+        self.meter.renewed(step.record.provider.ref, errors.Outcome.OK)
 
     async def _cannot_extend(
         self, view: View, dl: DynamicLease, step: steps.Extend, error: errors.CannotExtend
     ) -> None:
-        self.meter.renewed(step.record.spec.provider.ref, error.outcome)
+        self.meter.renewed(step.record.provider.ref, error.outcome)
         if step.nonce:
             view.memory.renew_handled = step.nonce
             instead = f"; {plan.INSTEAD}" if error.reason == Reason.CANNOT_EXTEND else ""
@@ -263,10 +307,10 @@ class Performer:
         elif error.reason == Reason.RENEWAL_TOO_SOON:
             raise error
         elif step.inspect_first:
-            view.memory.unextendable.add(step.record.name)
+            view.memory.unextendable.add(step.record.attempt_id)
         else:
             # Somebody else may just have extended it: the next try looks first.
-            view.memory.leases.pop(step.record.name, None)
+            view.memory.leases.pop(step.record.attempt_id, None)
 
     async def _towards_rollout(self, view: View, step: steps.Restart | steps.Sustain) -> None:
         match step:
@@ -278,10 +322,10 @@ class Performer:
                 except errors.LeaseGone as error:
                     await self._gone(view, record, tell=False, certain=error.certain)
 
-    async def _look(self, view: View, record: LeaseRecord) -> None:
-        adapter = await self.supplies.for_record(record)
-        view.memory.looked[record.name] = view.now
-        view.memory.inspect_from.pop(record.name, None)
+    async def _look(self, view: View, record: RecordedLease) -> None:
+        adapter = await self.supplies.for_lease(record, view.trusts)
+        view.memory.looked[record.attempt_id] = view.now
+        view.memory.inspect_from.pop(record.attempt_id, None)
         try:
             await inspected(adapter, view, record)
         except errors.LeaseGone as error:
@@ -289,19 +333,20 @@ class Performer:
         except errors.ProviderError as error:
             # The provider's own status tells it; the lease is inspected again later.
             pause = timedelta(seconds=math.ceil(error.retry_after or LOOK_AGAIN))
-            view.memory.inspect_from[record.name] = view.by_date(record, adapter.now()) + pause
+            again = view.by_date(record, adapter.now()) + pause
+            view.memory.inspect_from[record.attempt_id] = again
 
     async def _gone(
-        self, view: View, record: LeaseRecord, *, tell: bool, certain: bool = False
+        self, view: View, record: RecordedLease, *, tell: bool, certain: bool = False
     ) -> None:
         """The provider has no such lease: believed when certain, or old enough and said twice."""
-        view.memory.looked[record.name] = view.now
-        since = view.memory.gone_since.setdefault(record.name, view.now)
+        view.memory.looked[record.attempt_id] = view.now
+        since = view.memory.gone_since.setdefault(record.attempt_id, view.now)
         twice = since + timedelta(seconds=LOOK_AGAIN)
         old_enough = max(debts.shows_from(view, record), twice)
         if certain or view.now >= old_enough:
             move = debts.owe(view, record, Reason.GONE)
-            await self.payer.write(view, record, move.status)
+            await self.payer.write(view, record, move.to)
             await self._emit(view.lease, proof.failed(view, record))
             view.memory.poked = True  # the back-off was for a lease that might still live
         elif tell:
@@ -315,14 +360,14 @@ class Performer:
             )
 
 
-def _filling(view: View, dl: DynamicLease, record: LeaseRecord) -> contents.Filling:
+def _filling(view: View, dl: DynamicLease, record: RecordedLease) -> contents.Filling:
     """What the Secret is to hold: from the mint, or from a Secret of ours that holds it.
 
     Raises:
         errors.Conflict: the Secret isn't as it was when this was decided.
         errors.Invalid: the template can't be rendered.
     """
-    minted = view.memory.credentials.get(record.name)
+    minted = view.memory.credentials.get(record.attempt_id)
     if minted is not None:
         return contents.filled(dl, record, minted.reveal())
     source = view.source_of(record)
@@ -338,7 +383,3 @@ def _count_repair(view: View, dl: DynamicLease) -> None:
     calm = view.monotonic > drift.repair_at(view, dl) + drift.QUIET.total_seconds()
     memory.repairs = 1 if calm else memory.repairs + 1
     memory.repaired, memory.repaired_generation = view.monotonic, dl.metadata.generation
-
-
-def _held(record: LeaseRecord) -> bool:
-    return record.state is State.HELD

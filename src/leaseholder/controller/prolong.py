@@ -1,35 +1,52 @@
 """Extending a lease at the provider: the one way, for delivered and for replaced leases."""
 
+import dataclasses
 from datetime import datetime, timedelta
 
 from leaseholder import changes, errors, ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
-from leaseholder.api.record import LeaseRecord
+from leaseholder.api.record import RecordedLease
 from leaseholder.controller import pay
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.core import plan
 from leaseholder.core.view import View
 
 
-async def inspected(adapter: ports.Provider, view: View, record: LeaseRecord) -> ports.Lease:
+async def inspected(adapter: ports.Provider, view: View, record: RecordedLease) -> ports.Lease:
     """Inspect a lease; memory keeps what the provider shows, and when it was asked.
+
+    Just after an extension a replica may show the end before it: then the later one counts. The
+    next extension would add too much, and that of another process would take it off again.
 
     Raises:
         errors.LeaseGone: the provider has no such lease.
         errors.ProviderError: it doesn't say.
     """
     memory, asked = view.memory, adapter.now()
-    lease = memory.leases[record.name] = await adapter.inspect(pay.lease_of(view, record))
-    memory.gone_since.pop(record.name, None)
-    memory.shown_at[record.name] = view.by_date(record, lease.seen_at or asked)
+    known = memory.leases.get(record.attempt_id)
+    lease = await adapter.inspect(pay.lease_of(view, record))
+    if known is not None and lease.expires_at < known.expires_at and _trails(view, record, asked):
+        lease = dataclasses.replace(lease, expires_at=known.expires_at)
+    memory.leases[record.attempt_id] = lease
+    memory.gone_since.pop(record.attempt_id, None)
+    memory.shown_at[record.attempt_id] = view.by_date(record, lease.seen_at or asked)
     return lease
+
+
+def _trails(view: View, record: RecordedLease, asked: datetime) -> bool:
+    """Whether an answer to what was asked then may show the lease before its last extension."""
+    extended = view.memory.extended_at.get(record.attempt_id)
+    can = view.capabilities.get(record.attempt_id)
+    if extended is None or can is None:
+        return False
+    return asked <= extended + timedelta(seconds=can.replica_lag)
 
 
 async def prolong(
     adapter: ports.Provider,
     view: View,
-    record: LeaseRecord,
+    record: RecordedLease,
     until: datetime,
     *,
     chronicle: Chronicle,
@@ -61,12 +78,13 @@ async def prolong(
     if until < lease.expires_at + timedelta(seconds=least):
         sentence = f"a lease is extended by {least} seconds or more: it is too soon"
         raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, sentence, latest=lease.latest)
-    extended = memory.leases[record.name] = await adapter.extend(lease, until)
+    extended = memory.leases[record.attempt_id] = await adapter.extend(lease, until)
+    memory.extended_at[record.attempt_id] = adapter.now()
     if extended.expires_at <= lease.expires_at < until:
-        memory.unextendable.add(record.name)
+        memory.unextendable.add(record.attempt_id)
     if extended.expires_at > lease.expires_at:
         why = f"{names.RENEW} says so" if told else ""
         kind = changes.Kind.RENEWED
-        change = changes.of_record(kind, record, expires=extended.expires_at, why=why)
+        change = changes.of_lease(kind, view.subject, record, expires=extended.expires_at, why=why)
         await chronicle.tell(view.lease if told else None, change)
     return extended

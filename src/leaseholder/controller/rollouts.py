@@ -15,7 +15,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.controller import supplies
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.prolong import prolong
-from leaseholder.controller.recorded import Recorded
+from leaseholder.controller.records import Records
 from leaseholder.core import rollout, schedule, steps
 from leaseholder.core.view import Refusal, Restarted, View
 
@@ -30,7 +30,7 @@ class Mover:
     """Moves workloads to new leases."""
 
     cluster: ports.Cluster
-    records: Recorded
+    records: Records
     clock: ports.Clock
     supplies: supplies.Supplies
     meter: ports.Meter
@@ -73,7 +73,10 @@ class Mover:
         """
         record, memory = step.record, view.memory
         try:
-            adapter, sure = await self.supplies.for_record(record), record.name in memory.leases
+            adapter, sure = (
+                await self.supplies.for_lease(record, view.trusts),
+                record.attempt_id in memory.leases,
+            )
             lease = await prolong(
                 adapter, view, record, step.until, chronicle=self.chronicle, look_first=not sure
             )
@@ -81,15 +84,14 @@ class Mover:
             self._later(view, step, schedule.LOOK_AGAIN)
             raise
         except errors.ProviderError as error:
-            self.meter.renewed(record.spec.provider.ref, error.outcome)
+            self.meter.renewed(record.provider.ref, error.outcome)
             if isinstance(error, errors.CannotExtend) and error.reason != Reason.RENEWAL_TOO_SOON:
-                memory.unextendable.add(record.name)
+                memory.unextendable.add(record.attempt_id)
             self._later(view, step, error.retry_after)
             return
-        self.meter.renewed(record.spec.provider.ref, errors.Outcome.OK)
-        memory.sustain_at.pop(record.name, None)
-        status = record.status.model_copy(update={"expires_at": lease.expires_at})
-        await self.records.update(record, status)
+        self.meter.renewed(record.provider.ref, errors.Outcome.OK)
+        memory.sustain_at.pop(record.attempt_id, None)
+        await self.records.replace(view.subject, record.but(expires_at=lease.expires_at))
 
     def _later(self, view: View, step: steps.Sustain, retry_after: float | None) -> None:
         """The lease is looked at first at the next try: what the last one did isn't known."""
@@ -98,8 +100,8 @@ class Mover:
         left = (expiry - view.now).total_seconds()
         soon = min(SUSTAIN_AGAIN, max(schedule.RETRY_FIRST, left / 5))
         wait = retry_after or (soon if left > 0 else SUSTAIN_AGAIN)
-        memory.leases.pop(record.name, None)
-        memory.sustain_at[record.name] = view.now + timedelta(seconds=wait)
+        memory.leases.pop(record.attempt_id, None)
+        memory.sustain_at[record.attempt_id] = view.now + timedelta(seconds=wait)
 
     def _remember(self, workload: ports.Workload, sent: Restarted) -> None:
         old = sent.at - REMEMBERED

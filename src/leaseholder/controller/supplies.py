@@ -8,7 +8,7 @@ delete any number of LeaseProviders.
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -96,18 +96,24 @@ class Supplies:
         )
         return supply, self.adapter(known)
 
-    async def for_record(self, known: record.LeaseRecord) -> ports.Provider:
+    async def for_lease(
+        self, known: record.RecordedLease, trusts: Mapping[str, Mapping[str, Any]]
+    ) -> ports.Provider:
         """An adapter for the provider where a lease was issued, at the record's own address.
 
         A provider object that was made again serves, too, where it names that very address itself.
         Otherwise what the record refers to isn't followed (``cluster.credentialing``): a login that
         is held is used on, and there is no other.
 
+        Args:
+            known: the lease.
+            trusts: what its record says of certificates, by the hash that the lease names.
+
         Raises:
             errors.Invalid: the provider object is gone, and the record doesn't say enough.
             errors.ClusterError: nothing is known of the provider, and the API server is away.
         """
-        minted = known.spec.provider
+        minted = known.provider
         self._used[minted.uid] = self.clock.monotonic()
         cached = self._adapters.get(minted.uid)
         if cached is not None and minted.uid not in self._gone:
@@ -124,7 +130,7 @@ class Supplies:
         if cached is not None:
             return cached[1]
         of = ports.ProviderObject(minted.kind, minted.namespace, minted.name, minted.uid)
-        return self._adopt(ports.Access(spec=_rebuilt(minted), of=of))
+        return self._adopt(ports.Access(spec=_rebuilt(minted, trusts.get(minted.trust, {})), of=of))
 
     def _serves(self, found: provider.AnyProvider, minted: record.RecordProvider) -> bool:
         """Whether a provider object is the recorded one, or one like it at the same place."""
@@ -261,14 +267,14 @@ def _source(dl: lease.DynamicLease, known: provider.AnyProvider) -> dict[str, An
     return dl.source
 
 
-def _rebuilt(minted: record.RecordProvider) -> provider.LeaseProviderSpec:
+def _rebuilt(minted: record.RecordProvider, trust: Mapping[str, Any]) -> provider.LeaseProviderSpec:
     """A provider's spec from what the record kept of it.
 
     Raises:
         errors.Invalid: another version of ours, or somebody else, wrote what can't be read.
     """
     server = {"url": minted.address, "auth": minted.auth_ref, **minted.options}
-    kept = {minted.type: server, **minted.trust}
+    kept = {minted.type: server, **trust}
     try:
         return provider.LeaseProviderSpec.model_validate(kept)
     except pydantic.ValidationError:

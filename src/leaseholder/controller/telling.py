@@ -10,12 +10,13 @@ import logging
 from dataclasses import dataclass, field, replace
 
 from leaseholder import errors, ports
-from leaseholder.api import base, conditions, lease, record
+from leaseholder.api import base, conditions, lease
 from leaseholder.api.conditions import ConditionType
 from leaseholder.controller import mishaps
 from leaseholder.controller.entry import Entry
 from leaseholder.controller.observe import failure_of
 from leaseholder.controller.perform import Performer
+from leaseholder.controller.records import Key
 from leaseholder.core import project
 from leaseholder.core.view import View
 
@@ -49,11 +50,11 @@ class Teller:
             return await self._report(now, project.ended(replace(view, lease=now), now))
         return False
 
-    async def refused(self, holder: record.Holder, error: errors.Refused) -> None:
+    async def refused(self, key: Key, error: errors.Refused) -> None:
         """Say at a DynamicLease which right is missing, as far as its status may be written."""
         with contextlib.suppress(errors.ClusterError):
-            dl = await self.performer.cluster.dynamic_lease(holder.namespace, holder.name)
-            if dl is not None and dl.holder == holder and not dl.deleting:
+            dl = await self.performer.cluster.dynamic_lease(key.namespace, key.name)
+            if dl is not None and not key.former and not dl.deleting:
                 now = base.whole_second(self.clock.wall())
                 await self._report(dl, project.refused(dl, failure_of(error), now))
 
@@ -79,7 +80,7 @@ def good_for(view: View) -> float | None:
     return None if until is None else max(0.0, (until - view.now).total_seconds())
 
 
-def log(holder: record.Holder, entry: Entry, error: Exception) -> None:
+def log(key: Key, entry: Entry, error: Exception) -> None:
     """A line for each trouble, not for each try; that the API server is away has its own."""
     if isinstance(error, errors.Unreadable):
         return  # reported where it was read
@@ -87,5 +88,5 @@ def log(holder: record.Holder, entry: Entry, error: Exception) -> None:
     again, entry.told = told == entry.told, told
     level = logging.WARNING if isinstance(error, errors.EdgeError) else logging.ERROR
     quiet = again or isinstance(error, errors.ClusterUnavailable)
-    fields = {**holder.dump(), "why": told}
+    fields = {"namespace": key.namespace, "name": key.name, "why": told}
     logger.log(logging.DEBUG if quiet else level, "step failed", extra={"fields": fields})

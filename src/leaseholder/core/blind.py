@@ -18,7 +18,7 @@ from typing import Final
 from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.api.lease import DynamicLease
-from leaseholder.api.record import LeaseRecord
+from leaseholder.api.record import RecordedLease
 from leaseholder.core import plan
 from leaseholder.core.steps import Extend, Idle
 from leaseholder.core.view import View
@@ -36,12 +36,12 @@ def keepsake(view: View) -> View | None:
     return dataclasses.replace(view, secrets=(), target=_marked(view, target, held))
 
 
-def _marked(view: View, target: ports.SecretView, held: LeaseRecord) -> ports.SecretView:
+def _marked(view: View, target: ports.SecretView, held: RecordedLease) -> ports.SecretView:
     """The target without its data, which would be kept for each lease; it is known what it shows.
 
     So its marks say it, whatever stood there.
     """
-    shows = {names.RECORD: held.name, names.LEASE_ID: held.status.lease_id}
+    shows = {names.ATTEMPT: held.attempt_id, names.LEASE_ID: held.lease_id}
     marked = dataclasses.replace(target, annotations=shows, values=Credentials({}))
     return dataclasses.replace(marked, owner_uids=(view.holder.uid,))
 
@@ -55,12 +55,12 @@ def decide(seen: View, now: View) -> Extend | Idle:
     """
     held, lease = now.delivered, now.lease
     over = timedelta(seconds=now.monotonic - seen.monotonic) >= LONGEST
-    if held is None or lease is None or over or held.name in now.memory.gone_since:
+    if held is None or lease is None or over or held.attempt_id in now.memory.gone_since:
         return Idle(None)
     at = plan.extension_at(now, lease, held)
     if at is None or now.now < at:
         return Idle(at)
-    sure = held.name in now.memory.leases and now.memory.failure is None
+    sure = held.attempt_id in now.memory.leases and now.memory.failure is None
     fresh = sure and lease.status.retry is None
     return Extend(held, now.own_now(held) + now.life(held), inspect_first=not fresh)
 
@@ -69,6 +69,6 @@ def _wanted(lease: DynamicLease | None) -> bool:
     return lease is not None and not lease.deleting and names.FINALIZER in lease.metadata.finalizers
 
 
-def _may_be_extended(view: View, held: LeaseRecord) -> bool:
-    can = view.capabilities.get(held.name)
+def _may_be_extended(view: View, held: RecordedLease) -> bool:
+    can = view.capabilities.get(held.attempt_id)
     return can is not None and can.renewable and can.revocable and can.verifiable

@@ -20,7 +20,7 @@ from leaseholder import errors, ports
 from leaseholder.api import base, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, MergePolicy
-from leaseholder.api.record import LeaseRecord
+from leaseholder.api.record import RecordedLease
 from leaseholder.core import caches, secret_data, templates
 from leaseholder.secrecy import Credentials
 
@@ -109,7 +109,7 @@ class _Read:
 _notes: Final = caches.ByteCache[str, _Read](_MOST_NOTES)
 
 
-def holds(secret: ports.SecretView, record: LeaseRecord, contents: Contents) -> bool:
+def holds(secret: ports.SecretView, record: RecordedLease, contents: Contents) -> bool:
     """Whether the Secret's data is what we wrote for the record."""
     values = secret.values.reveal()
     if not values.keys() >= {*contents.keys}:
@@ -119,7 +119,7 @@ def holds(secret: ports.SecretView, record: LeaseRecord, contents: Contents) -> 
     return hmac.compare_digest(_sealed(place, record, contents, ours), contents.seal)
 
 
-def filled(dl: DynamicLease, record: LeaseRecord, values: Mapping[str, str]) -> Filling:
+def filled(dl: DynamicLease, record: RecordedLease, values: Mapping[str, str]) -> Filling:
     """What the Secret is to hold for the values that the provider gave.
 
     Raises:
@@ -132,7 +132,7 @@ def filled(dl: DynamicLease, record: LeaseRecord, values: Mapping[str, str]) -> 
 
 
 def refilled(
-    dl: DynamicLease, record: LeaseRecord, secret: ports.SecretView, contents: Contents
+    dl: DynamicLease, record: RecordedLease, secret: ports.SecretView, contents: Contents
 ) -> Filling:
     """What the Secret is to hold, made from the Secret's own data (see ``refillable``).
 
@@ -160,7 +160,7 @@ def refillable(dl: DynamicLease, contents: Contents) -> bool:
     return not unmade and _compiled(dl).variables <= set(contents.own)
 
 
-def assumed(dl: DynamicLease, record: LeaseRecord, secret: ports.SecretView) -> Contents:
+def assumed(dl: DynamicLease, record: RecordedLease, secret: ports.SecretView) -> Contents:
     """A note for a Secret that lost it: what is there is taken for what was written."""
     values = secret.values.reveal()
     provided = values.keys() - dl.spec.target.template.data.keys()
@@ -252,7 +252,7 @@ _templates: Final = caches.ByteCache[str, _Compiled](_MOST_TEMPLATES)
 
 def _filling(
     dl: DynamicLease,
-    record: LeaseRecord,
+    record: RecordedLease,
     data: Mapping[str, str],
     *,
     provided: Collection[str],
@@ -273,11 +273,11 @@ def _filling(
 
 
 def _sealed(
-    place: tuple[str, str], record: LeaseRecord, contents: Contents, values: Mapping[str, str]
+    place: tuple[str, str], record: RecordedLease, contents: Contents, values: Mapping[str, str]
 ) -> str:
     """The seal of what the Secret of that namespace and name holds: a copy's isn't proven by it."""
     note = {**contents.model_dump(mode="json", include={*_SEALED}), "seal": None}
-    lease = record.name, record.status.lease_id
+    lease = record.attempt_id, record.lease_id
     text = json.dumps([place, lease, note, values], sort_keys=True, separators=(",", ":"))
-    key = record.spec.attempt_id.encode()
+    key = record.seal_key.encode()
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:_SEAL_LENGTH]

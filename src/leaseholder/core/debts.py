@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
+from leaseholder import ports
 from leaseholder.api import durations, names
 from leaseholder.api.conditions import Reason
-from leaseholder.api.record import LeaseRecord, RecordStatus, Revocation, State
+from leaseholder.api.record import RecordedLease, Revocation, State
 from leaseholder.core import ends, rollout, schedule
 from leaseholder.core.steps import Drop, Move, Revoke, Search, Step
 from leaseholder.core.view import View
@@ -27,25 +28,27 @@ UNSEEN: Final = timedelta(seconds=60)
 """A lease that can be neither looked at nor revoked is thought gone so long after its end."""
 
 
-def owe(view: View, record: LeaseRecord, reason: Reason) -> Move:
+def owe(view: View, record: RecordedLease, reason: Reason) -> Move:
     """The move that makes a record a debt, due at once."""
-    return moved(view, record, State.REVOKING, Revocation(reason=reason, since=view.now))
+    told = record.attempt_id in view.memory.clocks  # else the wall clock stands in
+    seen = view.own_now(record) if reason == Reason.UNCLEAR and told else None
+    revocation = Revocation(reason=reason, since=view.now, first_seen_at=seen)
+    return moved(view, record, State.REVOKING, revocation)
 
 
-def moved(view: View, record: LeaseRecord, state: State, revocation: Revocation) -> Move:
+def moved(view: View, record: RecordedLease, state: State, revocation: Revocation) -> Move:
     """The move towards a lease's end; the best known expiry goes with it, if it was asked for."""
     changes = {"state": state, "expires_at": ends.bounded(view, record), "revoke": revocation}
-    return Move(record, record.status.model_copy(update=changes))
+    return Move(record, record.but(**changes))
 
 
-def shows_from(view: View, record: LeaseRecord) -> datetime:
+def shows_from(view: View, record: RecordedLease) -> datetime:
     """From when on every replica shows the lease, so that "no such lease" can be believed."""
-    can = view.capabilities.get(record.name)
+    can = view.capabilities.get(record.attempt_id)
     lag = timedelta(seconds=can.replica_lag if can is not None else UNKNOWN_LAG)
-    issued = record.status.issued_at
-    if issued is None:
-        return view.by_date(record, record.spec.started_at) + lag
-    return view.here(record, issued) + lag
+    if record.issued_at is None:
+        return view.by_date(record, record.started_at) + lag
+    return view.here(record, record.issued_at) + lag
 
 
 def next_step(view: View) -> Step | None:
@@ -65,7 +68,7 @@ def map_debts(view: View) -> Iterator[Step | datetime]:
         if not rollout.keeps(view, record):
             yield _superseded(view, record)
     for record in view.in_state(State.REVOKING):
-        yield _search(view, record) if not record.status.lease_id else _revoke(view, record)
+        yield _search(view, record) if not record.lease_id else _revoke(view, record)
 
 
 def reinstated(view: View) -> Move | None:
@@ -78,13 +81,12 @@ def reinstated(view: View) -> Move | None:
     replaced = [record for record in view.records[-1:] if record.state is State.SUPERSEDED]
     for record in (*view.in_state(State.REVOKING), *replaced):
         shown = view.names(record) and not view.edited(record)
-        if shown and _revocation(record).reason in REVERSIBLE:
-            status = record.status.model_copy(update={"state": State.HELD, "revoke": None})
-            return Move(record, status)
+        if shown and record.revocation.reason in REVERSIBLE:
+            return Move(record, record.but(state=State.HELD, revoke=None))
     return None
 
 
-def _superseded(view: View, record: LeaseRecord) -> Step | datetime:
+def _superseded(view: View, record: RecordedLease) -> Step | datetime:
     not_before = _lives_until(view, record)
     if not_before is not None and view.now < not_before:
         return not_before
@@ -94,62 +96,72 @@ def _superseded(view: View, record: LeaseRecord) -> Step | datetime:
     return owe(view, record, Reason.SUPERSEDED)
 
 
-def _lives_until(view: View, record: LeaseRecord) -> datetime | None:
+def _lives_until(view: View, record: RecordedLease) -> datetime | None:
     """When the overlap of a replaced lease ends; one that was made shorter since counts at once."""
-    known = _revocation(record)
+    known = record.revocation
     if known.since is None or known.not_before is None or view.lease is None:
         return known.not_before
     overlap = durations.parse(view.lease.spec.rotation.overlap)
     return min(known.not_before, known.since + overlap)
 
 
-def _revocation(record: LeaseRecord) -> Revocation:
-    return record.status.revoke or Revocation()
-
-
-def _search(view: View, record: LeaseRecord) -> Step | datetime:
-    can = view.capabilities.get(record.name)
+def _search(view: View, record: RecordedLease) -> Step | datetime:
+    can = view.capabilities.get(record.attempt_id)
     if can is None:
         return view.now + timedelta(seconds=schedule.RETRY_MOST)
     if not can.recoverable:
         end = _end(view, record)
-        return Drop(record) if view.now >= end else end
-    spec = record.spec
-    wait = (spec.deadline - spec.started_at).total_seconds() + can.settle
-    due = view.memory.sighted.get(record.name, view.monotonic) + wait
-    if record.name in view.memory.searched:
-        due = view.memory.searched[record.name] + max(can.replica_lag, schedule.LOOK_AGAIN)
-    left = due - view.monotonic
-    if left > 0:
-        return view.now + timedelta(seconds=left)
-    return _when_due(view, record) or Search(record)
+        return Drop(record, "Expired") if view.now >= end else end
+    due = _search_at(view, record, can)
+    return due if view.now < due else _when_due(view, record) or Search(record)
 
 
-def _end(view: View, record: LeaseRecord) -> datetime:
+def _search_at(view: View, record: RecordedLease, can: ports.Capabilities) -> datetime:
+    """When an unclear attempt is searched for; all moments are on record, for restarts.
+
+    They are the lease's own: it is its provider that takes so long to show it.
+    """
+    searched = record.revocation.searched_at
+    if searched is not None:
+        again = timedelta(seconds=max(can.replica_lag, schedule.LOOK_AGAIN))
+        return view.here(record, searched + again)
+    seen = record.revocation.first_seen_at or record.started_at
+    wait = (record.deadline - record.started_at) + timedelta(seconds=can.settle)
+    return view.here(record, seen + wait)
+
+
+def after_search(view: View, record: RecordedLease) -> RecordedLease | None:
+    """Nothing was found: searched for once more, so that a replica has its time; then it goes."""
+    if record.revocation.searched_at is not None:
+        return None
+    return _tried(view, record, Reason.UNCLEAR, searched_at=view.own_now(record))
+
+
+def _end(view: View, record: RecordedLease) -> datetime:
     """When a lease ends by itself, as far as is known."""
-    can = view.capabilities.get(record.name)
+    can = view.capabilities.get(record.attempt_id)
     return ends.end(view, record, timedelta(seconds=can.settle if can is not None else 0))
 
 
-def _when_due(view: View, record: LeaseRecord) -> datetime | None:
+def _when_due(view: View, record: RecordedLease) -> datetime | None:
     """When the next try is due, None when it is now.
 
     A login that failed is tried at once where something changed, such as the provider: it sends
     nothing while the credentials stay the same.
     """
-    revocation = _revocation(record)
+    revocation = record.revocation
     if view.memory.poked and revocation.last_reason in LOGIN_FAILED:
         return None
     next_at = revocation.next_at
     return next_at if next_at is not None and view.now < next_at else None
 
 
-def _revoke(view: View, record: LeaseRecord) -> Step | datetime:
-    revocation = _revocation(record)
-    can = view.capabilities.get(record.name)
+def _revoke(view: View, record: RecordedLease) -> Step | datetime:
+    revocation = record.revocation
+    can = view.capabilities.get(record.attempt_id)
     if can is not None and not can.verifiable and not can.revocable:
         over = _end(view, record) + UNSEEN
-        return Drop(record) if view.now >= over else over
+        return Drop(record, "Expired") if view.now >= over else over
     force = force_nonce(view) not in ("", revocation.forced_nonce)
     later = _when_due(view, record)
     if later is not None and not force:
@@ -167,17 +179,17 @@ def force_nonce(view: View) -> str:
     return nonce if nonce != view.lease.status.handled.force else ""
 
 
-def after_answer(view: View, record: LeaseRecord) -> RecordStatus:
+def after_answer(view: View, record: RecordedLease) -> RecordedLease:
     """The provider says that it revoked the lease, but still shows it: look again soon."""
     unconfirmed = after_failure(view, record, Reason.NOT_CONFIRMED, schedule.LOOK_AGAIN)
-    answered = _revocation(record).answered_at or view.now
-    revocation = (unconfirmed.revoke or Revocation()).model_copy(update={"answered_at": answered})
-    return unconfirmed.model_copy(update={"revoke": revocation})
+    answered = record.revocation.answered_at or view.now
+    revocation = unconfirmed.revocation.model_copy(update={"answered_at": answered})
+    return unconfirmed.but(revoke=revocation)
 
 
-def after_gone(view: View, record: LeaseRecord) -> RecordStatus | None:
+def after_gone(view: View, record: RecordedLease) -> RecordedLease | None:
     """The provider says that it has no such lease: believed when old enough and said twice."""
-    if _revocation(record).answered_at is not None:
+    if record.revocation.answered_at is not None:
         return None
     believable = shows_from(view, record)
     if view.now < believable:
@@ -187,28 +199,30 @@ def after_gone(view: View, record: LeaseRecord) -> RecordStatus | None:
 
 
 def after_failure(
-    view: View, record: LeaseRecord, reason: Reason, retry_after: float | None = None
-) -> RecordStatus:
+    view: View, record: RecordedLease, reason: Reason, retry_after: float | None = None
+) -> RecordedLease:
     """A try that didn't succeed: the next one later, slowly past expiry, for a week."""
-    attempts, end = _revocation(record).attempts + 1, _end(view, record)
+    attempts, end = record.revocation.attempts + 1, _end(view, record)
     most = schedule.REVOKE_SLOW if view.now >= end else schedule.REVOKE_MOST
-    wait = schedule.backoff(attempts, seed=record.name, most=most, retry_after=retry_after)
+    wait = schedule.backoff(attempts, seed=record.attempt_id, most=most, retry_after=retry_after)
     tried = _tried(view, record, reason, attempts=attempts, next_at=view.now + wait)
-    since = _revocation(record).since or end
+    since = record.revocation.since or end
     hopeless = view.now >= max(since, end) + schedule.ABANDON_AFTER
     state = State.ABANDONED if hopeless else State.REVOKING
-    return tried.model_copy(update={"state": state})
+    return tried.but(state=state)
 
 
-def held_back(view: View, record: LeaseRecord, reason: Reason, retry_after: float) -> RecordStatus:
+def held_back(
+    view: View, record: RecordedLease, reason: Reason, retry_after: float
+) -> RecordedLease:
     """A try that wasn't made, because the provider is known to be down: it doesn't count."""
     wait = timedelta(seconds=math.ceil(retry_after))
     return _tried(view, record, reason, next_at=view.now + wait)
 
 
-def _tried(view: View, record: LeaseRecord, reason: Reason, **changes: object) -> RecordStatus:
+def _tried(view: View, record: RecordedLease, reason: Reason, **changes: object) -> RecordedLease:
     """The record after a try that left the lease owed; it answers the force command that stands."""
-    known = _revocation(record)
+    known = record.revocation
     nonce = force_nonce(view) or known.forced_nonce
     revocation = known.model_copy(update={"last_reason": reason, "forced_nonce": nonce, **changes})
-    return record.status.model_copy(update={"revoke": revocation})
+    return record.but(revoke=revocation)

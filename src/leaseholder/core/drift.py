@@ -11,7 +11,7 @@ from typing import Final
 from leaseholder import ports
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import Drift, DynamicLease
-from leaseholder.api.record import LeaseRecord, State
+from leaseholder.api.record import RecordedLease, State
 from leaseholder.core import contents, marks
 from leaseholder.core.view import View
 
@@ -23,7 +23,7 @@ REPAIR_MOST: Final = 300.0
 """Seconds between two repairs of marks that somebody keeps taking off."""
 
 
-def kept(view: View, lease: DynamicLease) -> LeaseRecord | None:
+def kept(view: View, lease: DynamicLease) -> RecordedLease | None:
     """The lease that workloads rely on: delivered, under a former name, or in a damaged Secret."""
     if view.delivered is not None:
         return view.delivered
@@ -31,7 +31,7 @@ def kept(view: View, lease: DynamicLease) -> LeaseRecord | None:
     return named[-1] if named else _bereft(view, lease)
 
 
-def damaged(view: View, lease: DynamicLease) -> LeaseRecord | None:
+def damaged(view: View, lease: DynamicLease) -> RecordedLease | None:
     """The lease that was delivered, and whose Secret was changed or is gone."""
     held = kept(view, lease)
     if held is None or view.target_contested or view.sound(held):
@@ -39,13 +39,15 @@ def damaged(view: View, lease: DynamicLease) -> LeaseRecord | None:
     return held
 
 
-def _bereft(view: View, lease: DynamicLease) -> LeaseRecord | None:
-    """The Held lease that status tells and no Secret shows any more."""
-    told = lease.status.lease
-    if told is None:
-        return None
-    held = view.in_state(State.HELD)
-    return next((r for r in held if r.name == told.record and not view.expired(r)), None)
+def _bereft(view: View, lease: DynamicLease) -> RecordedLease | None:
+    """The Held lease that status tells and no Secret shows any more.
+
+    Where a Secret of ours says nothing of what it holds, the newest Held one counts: it may be
+    replaced, but as long as it may be in use it is kept alive.
+    """
+    told, held = lease.status.lease, view.in_state(State.HELD)
+    alive = (r for r in held if told and r.attempt_id == told.attempt and not view.expired(r))
+    return next(alive, held[-1] if held and view.mute else None)
 
 
 def waits(view: View, lease: DynamicLease) -> bool:
@@ -53,7 +55,7 @@ def waits(view: View, lease: DynamicLease) -> bool:
     harmed, known = damaged(view, lease), lease.status.drift
     if harmed is None:
         return False
-    if known is None or known.record != harmed.name:
+    if known is None or known.attempt != harmed.attempt_id:
         return True
     set_back = known.at > view.now + QUIET  # told when the provider's clock was wrong
     return view.now < until(known) and not set_back
@@ -71,11 +73,11 @@ def _wait(times: int) -> timedelta:
 def told(view: View, lease: DynamicLease) -> Drift | None:
     """What status says of damages: the last one, and how many came in a row."""
     harmed, known = damaged(view, lease), lease.status.drift
-    if harmed is None or (known is not None and known.record == harmed.name):
+    if harmed is None or (known is not None and known.attempt == harmed.attempt_id):
         return known
     calm = known is None or view.now > until(known) + QUIET
     times = 1 if known is None or calm else known.times + 1
-    return Drift(record=harmed.name, times=times, at=view.now)
+    return Drift(attempt=harmed.attempt_id, times=times, at=view.now)
 
 
 def former(view: View, lease: DynamicLease) -> tuple[ports.SecretView, ...]:
@@ -83,7 +85,7 @@ def former(view: View, lease: DynamicLease) -> tuple[ports.SecretView, ...]:
     return tuple(s for s in view.secrets if s.name != lease.secret_name and not s.deleting)
 
 
-def misfit(view: View, lease: DynamicLease) -> LeaseRecord | None:
+def misfit(view: View, lease: DynamicLease) -> RecordedLease | None:
     """The delivered record whose Secret has its data, but not as it is wanted now."""
     held, secret = view.delivered, view.target
     if held is None or secret is None or view.source_of(held) is not secret:
@@ -95,7 +97,7 @@ def misfit(view: View, lease: DynamicLease) -> LeaseRecord | None:
 
 
 def _fits(
-    lease: DynamicLease, held: LeaseRecord, secret: ports.SecretView, known: contents.Contents
+    lease: DynamicLease, held: RecordedLease, secret: ports.SecretView, known: contents.Contents
 ) -> bool:
     wanted = contents.refilled(lease, held, secret, known).contents
     labels = marks.labels(lease, known)

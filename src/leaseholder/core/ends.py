@@ -10,7 +10,7 @@ from typing import Final
 
 from leaseholder import ports
 from leaseholder.api import durations
-from leaseholder.api.record import LeaseRecord, RecordSpec, State
+from leaseholder.api.record import RecordedLease, State
 from leaseholder.core.view import View
 
 UNKNOWN_LIFE: Final = timedelta(days=32)
@@ -19,14 +19,14 @@ MOST_AHEAD: Final = timedelta(minutes=30)
 """A lease whose moments are further from the provider's ``Date`` can't be judged."""
 
 
-def asked_life(view: View, record: LeaseRecord) -> timedelta:
+def asked_life(view: View, record: RecordedLease) -> timedelta:
     """The longest life that was asked for; where none was, what the provider gave.
 
     While a lease may still be extended, the spec as it is counts, too.
     """
     dl, asked = view.lease, []
-    if record.spec.ttl_seconds is not None:
-        asked.append(timedelta(seconds=record.spec.ttl_seconds))
+    if record.ttl_seconds is not None:
+        asked.append(timedelta(seconds=record.ttl_seconds))
     if dl is not None and dl.spec.ttl is not None and record.state is not State.REVOKING:
         asked.append(durations.parse(dl.spec.ttl))
     given = view.granted(record)
@@ -34,43 +34,42 @@ def asked_life(view: View, record: LeaseRecord) -> timedelta:
     return max(asked, default=without)
 
 
-def latest(spec: RecordSpec, lease: ports.Lease) -> datetime:
+def latest(record: RecordedLease, lease: ports.Lease) -> datetime:
     """The latest end of a lease that was never extended: as it says, if that was asked for.
 
     Its own clock may be off by as much as may be made up for.
     """
     given = lease.expires_at - lease.issued_at
     without = min(given, UNKNOWN_LIFE) if given > timedelta(0) else UNKNOWN_LIFE
-    asked = timedelta(seconds=spec.ttl_seconds) if spec.ttl_seconds is not None else without
-    return min(lease.expires_at, spec.deadline + asked + MOST_AHEAD)
+    asked = timedelta(seconds=record.ttl_seconds) if record.ttl_seconds is not None else without
+    return min(lease.expires_at, record.deadline + asked + MOST_AHEAD)
 
 
-def bounded(view: View, record: LeaseRecord) -> datetime | None:
+def bounded(view: View, record: RecordedLease) -> datetime | None:
     """The end of a lease that goes on record when it is to be revoked, by its own clock."""
     stated = view.stated_expiry(record)
     latest = view.own_now(record) + asked_life(view, record)
     return None if stated is None else min(stated, latest)
 
 
-def last_asked(view: View, record: LeaseRecord) -> datetime:
+def last_asked(view: View, record: RecordedLease) -> datetime:
     """The latest end that was ever asked for a lease which is to be revoked.
 
     What the provider says can only be later: the record has it ``bounded``.
     """
-    revoke, known = record.status.revoke, record.status
-    since = revoke.since if revoke is not None else None
-    issued = view.here(record, known.issued_at) if known.issued_at is not None else None
-    began = since or issued or view.by_date(record, record.spec.deadline)
+    since, issued = record.revocation.since, record.issued_at
+    shown = view.here(record, issued) if issued is not None else None
+    began = since or shown or view.by_date(record, record.deadline)
     return max(view.expiry(record) or began, began + asked_life(view, record))
 
 
-def end(view: View, record: LeaseRecord, settle: timedelta) -> datetime:
+def end(view: View, record: RecordedLease, settle: timedelta) -> datetime:
     """When a lease ends by itself: its expiry, or the latest that an unclear issue can have."""
-    latest = view.by_date(record, record.spec.deadline) + settle + asked_life(view, record)
+    latest = view.by_date(record, record.deadline) + settle + asked_life(view, record)
     return view.expiry(record) or latest
 
 
-def may_live(view: View, record: LeaseRecord) -> bool:
+def may_live(view: View, record: RecordedLease) -> bool:
     """Whether the lease counts among those that may live."""
     if record.state is State.ABANDONED:
         return False

@@ -14,7 +14,7 @@ from leaseholder.core.view import View
 def figures(view: View) -> ports.Figures:
     """The figures of a look."""
     dl, held = view.lease, view.delivered
-    leases = tuple((one.name, one.state, one.spec.provider.ref) for one in view.records)
+    leases = tuple((one.attempt_id, one.state, one.provider.ref) for one in view.records)
     if dl is None:
         return ports.Figures(now=view.now, ready=None, reason=Reason.DELETING, leases=leases)
     ready = conditions.find(dl.status.conditions, ConditionType.READY)
@@ -23,7 +23,7 @@ def figures(view: View) -> ports.Figures:
         now=view.own_now(held) if held is not None else view.now,
         ready=ready is not None and ready.status == "True",
         reason=conditions.reason_of(ready.reason) if ready is not None else Reason.PENDING,
-        issued_at=held.status.issued_at if held is not None else None,
+        issued_at=held.issued_at if held is not None else None,
         expires_at=view.stated_expiry(held) if held is not None else None,
         renews_at=view.own(held, plan.plan(view, dl, held).at) if held is not None else None,
         leases=leases,

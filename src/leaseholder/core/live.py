@@ -12,7 +12,7 @@ from leaseholder import ports
 from leaseholder.api import conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
-from leaseholder.api.record import LeaseRecord, Revocation, State, number_of
+from leaseholder.api.record import RecordedLease, Revocation, State
 from leaseholder.core import debts, drift, plan, project, proof, rollout, schedule, slots
 from leaseholder.core.steps import (
     Acquire,
@@ -39,11 +39,13 @@ def decide(view: View, lease: DynamicLease) -> Step:
     return (
         unclear(view)
         or debts.reinstated(view)
+        or _take_over(view)
         or _save(view, lease)
         or _deliver(view, lease)
         or _rank(view, lease)
         or _make_room(view, lease)
         or _tell_failure(view, lease)
+        or _first_look(view)
         or _keep(view, lease)
         or _delete_former(view, lease)
         or _repair(view, lease)
@@ -58,13 +60,33 @@ def decide(view: View, lease: DynamicLease) -> Step:
 def unclear(view: View) -> Step | None:
     """What to do about an Attempt that nobody is working on any more.
 
-    Finish it if its answer is ours, else claim it, so that whoever posted it can't complete it.
+    Finish it if its answer is ours: one that was claimed meanwhile gets its lease id. Else claim
+    it, so that whoever wrote it can't complete it. Another process may be working on one that this
+    one didn't write: until its deadline.
     """
-    for record in view.in_state(State.ATTEMPT):
-        if record.name in view.memory.leases:
+    for record in view.in_state(State.ATTEMPT, State.REVOKING):
+        if not record.lease_id and record.attempt_id in view.memory.leases:
             return Hold(record)
-        return debts.owe(view, record, Reason.UNCLEAR)
+        if record.state is State.REVOKING:
+            continue
+        if record.attempt_id in view.memory.ours or view.own_now(record) >= record.deadline:
+            return debts.owe(view, record, Reason.UNCLEAR)
     return None
+
+
+def _take_over(view: View) -> Move | None:
+    """What the Secret proves goes on for a DynamicLease that was made again under its name.
+
+    Only where it can be seen to live: Ready waits for that look (``plan.unseen``).
+    """
+    held = view.delivered
+    if held is None or view.supply is None or not view.inherited(held) or view.edited(held):
+        return None
+    can = view.capabilities.get(held.attempt_id)
+    same = held.source_hash == view.supply.source_hash
+    if not same or can is None or not can.verifiable:
+        return None
+    return Move(held, held.but(holder_uid=view.holder.uid))
 
 
 def _save(view: View, lease: DynamicLease) -> Step | None:
@@ -82,7 +104,7 @@ def _deliver(view: View, lease: DynamicLease) -> Step | None:
     fresh = view.in_hand
     if fresh is None or view.target_contested or view.memory.failure is not None:
         return None
-    if lease.spec.suspend and fresh.name not in view.memory.credentials:
+    if lease.spec.suspend and fresh.attempt_id not in view.memory.credentials:
         return None
     return None if _delivery_blocked(view, lease) else Deliver(fresh)
 
@@ -105,20 +127,33 @@ def _delete_former(view: View, lease: DynamicLease) -> Step | None:
 def _rank(view: View, lease: DynamicLease) -> Step | None:
     """A Held lease that no Secret of ours shows was replaced, or never got there."""
     held, fresh, kept = view.delivered, view.in_hand, drift.kept(view, lease)
-    told = lease.status.lease
     for record in view.in_state(State.HELD):
         if view.named_in(record, drift.former(view, lease)):
             continue
-        if held is not None and record.number < held.number:
+        if held is not None and view.place(record) < view.place(held):
             return _supersede(view, lease, record)
+        if view.inherited(record):
+            continue  # workloads may use it: it lives until the one that takes its place is there
         if record not in (held, fresh, kept) and not view.named_anywhere(record):
-            was_delivered = told is not None and told.record == record.name
             return (
                 _supersede(view, lease, record)
-                if was_delivered or view.mute
+                if _maybe_delivered(view, lease, record)
                 else debts.owe(view, record, Reason.UNDELIVERED)
             )
     return None
+
+
+def _maybe_delivered(view: View, lease: DynamicLease, record: RecordedLease) -> bool:
+    """Whether workloads may use a lease that no Secret of ours shows.
+
+    Status says so, or this process saw it there: status may trail. Or the Secret says nothing; or
+    somebody else has it, who may have written it over ours before status told of that.
+    """
+    told = lease.status.lease
+    was_there = told is not None and told.attempt == record.attempt_id
+    return (
+        was_there or record.attempt_id in view.memory.contents or view.mute or view.target_contested
+    )
 
 
 def _make_room(view: View, lease: DynamicLease) -> Step | None:
@@ -126,13 +161,19 @@ def _make_room(view: View, lease: DynamicLease) -> Step | None:
 
     Not one that a workload was restarted for: its pods may well run.
     """
-    replaced = [r for r in view.in_state(State.SUPERSEDED) if not rollout.stamped(view, r)]
+    replaced = [
+        record
+        for record in view.in_state(State.HELD, State.SUPERSEDED)
+        if (record.state is State.SUPERSEDED or view.inherited(record))
+        and not view.named_anywhere(record)
+        and not rollout.stamped(view, record)
+    ]
     if not replaced or not plan.needs_room(view, lease):
         return None
     return debts.owe(view, replaced[0], Reason.SUPERSEDED)
 
 
-def _supersede(view: View, lease: DynamicLease, record: LeaseRecord) -> Move:
+def _supersede(view: View, lease: DynamicLease, record: RecordedLease) -> Move:
     not_before = view.now + durations.parse(lease.spec.rotation.overlap)
     ends = Revocation(reason=Reason.SUPERSEDED, since=view.now, not_before=not_before)
     return debts.moved(view, record, State.SUPERSEDED, ends)
@@ -159,12 +200,14 @@ def _acquire(view: View, lease: DynamicLease) -> Step | None:
         return None
     if plan.blocked_until(view, lease) is not None:
         return None
-    same = [r for r in view.records if r.spec.slot == view.supply.slot]
+    same = [r for r in view.records if r.slot == view.supply.slot]
     shared = [r for r in same if slots.one_slot(view, r) and r.state != State.ABANDONED]
     if shared:
         return _vacate(view, lease, shared)
-    number, restarts = _next_number(view, lease), rollout.replaces(view, lease)
-    return _retract(view, lease) or Acquire(number, need.rotate_nonce, restarts, need.reason)
+    if view.in_state(State.ATTEMPT):
+        return None
+    restarts = rollout.replaces(view, lease)
+    return _retract(view, lease) or Acquire(need.rotate_nonce, restarts, need.reason)
 
 
 def _retract(view: View, lease: DynamicLease) -> Step | None:
@@ -175,21 +218,12 @@ def _retract(view: View, lease: DynamicLease) -> Step | None:
     return None if conditions.is_true(step.status.conditions, ConditionType.READY) else step
 
 
-def _vacate(view: View, lease: DynamicLease, shared: list[LeaseRecord]) -> Step | None:
+def _vacate(view: View, lease: DynamicLease, shared: list[RecordedLease]) -> Step | None:
     """One slot only: every lease on it must be gone before the next is minted."""
     for record in shared:
         if record.state in (State.HELD, State.SUPERSEDED):
             return debts.owe(view, record, Reason.ROTATING)
     return project.report(view, lease) or debts.next_step(view)
-
-
-def _next_number(view: View, lease: DynamicLease) -> int:
-    """One more than the highest number that any trace of an earlier lease shows."""
-    told, drifted = lease.status.lease, lease.status.drift
-    seen = [record.number for record in view.records]
-    seen.append(number_of(told.record) if told is not None else 0)
-    seen.append(number_of(drifted.record) if drifted is not None else 0)
-    return 1 + max(*seen, view.highest_shown, view.foreign)
 
 
 def _extend(view: View, lease: DynamicLease) -> Step | None:
@@ -199,7 +233,7 @@ def _extend(view: View, lease: DynamicLease) -> Step | None:
     if held is None:
         return None
     nonce = plan.renew_nonce(view, lease) if held == drift.kept(view, lease) else ""
-    fresh = held.name in view.memory.leases and lease.status.retry is None
+    fresh = held.attempt_id in view.memory.leases and lease.status.retry is None
     until = view.own_now(held) + view.life(held)
     return Extend(held, until, inspect_first=not fresh, nonce=nonce or None)
 
@@ -213,26 +247,32 @@ def _repair(view: View, lease: DynamicLease) -> Deliver | None:
     return Deliver(held) if held is not None and ready else None
 
 
+def _first_look(view: View) -> Step | None:
+    """Ready waits until a lease that nothing tells of has been seen to live."""
+    held = view.delivered
+    return _look(view) if held is not None and plan.unseen(view, held) else None
+
+
 def _look(view: View) -> Step | None:
     held = view.delivered
     due = _look_due(view, held) if held is not None else None
     return Look(held) if held is not None and due is not None and view.now >= due else None
 
 
-def _look_due(view: View, held: LeaseRecord) -> datetime | None:
+def _look_due(view: View, held: RecordedLease) -> datetime | None:
     """When the delivered lease is to be looked at: by the probe, or soon again to be sure."""
-    can = view.capabilities.get(held.name)
+    can = view.capabilities.get(held.attempt_id)
     if view.supply is None or can is None or not can.verifiable:
         return None
-    looked = view.memory.looked.get(held.name)
+    looked = view.memory.looked.get(held.attempt_id)
     if looked is None:
-        return None
+        return view.now
     due, proof_due = _probe_due(view.supply, can, looked), proof.inspection_due(view, held)
-    if held.name in view.memory.gone_since:
+    if held.attempt_id in view.memory.gone_since or plan.unseen(view, held):
         due = looked + timedelta(seconds=schedule.LOOK_AGAIN)
     elif proof_due is not None:
         due = min(due, max(proof_due, looked + timedelta(seconds=1)))
-    return max(due, view.memory.inspect_from.get(held.name, due))
+    return max(due, view.memory.inspect_from.get(held.attempt_id, due))
 
 
 def _probe_due(supply: Supply, can: ports.Capabilities, looked: datetime) -> datetime:
@@ -255,6 +295,7 @@ def _wake(view: View, lease: DynamicLease) -> datetime | None:
             project.untold_at(view, held),
             _look_due(view, held),
         ]
+    moments += [view.here(record, record.deadline) for record in view.in_state(State.ATTEMPT)]
     if drift.waits(view, lease) and lease.status.drift is not None:
         moments.append(drift.until(lease.status.drift))
     if plan.obstacle(view, lease) is not None:

@@ -5,7 +5,7 @@ A value of None means: off with it, because the template had it when we last wro
 
 from leaseholder.api import names
 from leaseholder.api.lease import DynamicLease
-from leaseholder.api.record import LeaseRecord
+from leaseholder.api.record import RecordedLease
 from leaseholder.core.contents import Contents
 
 
@@ -20,7 +20,7 @@ def labels(dl: DynamicLease, written: Contents | None = None) -> dict[str, str |
 
 
 def annotations(
-    dl: DynamicLease, record: LeaseRecord, contents: Contents, written: Contents | None = None
+    dl: DynamicLease, record: RecordedLease, contents: Contents, written: Contents | None = None
 ) -> dict[str, str | None]:
     """The annotations of the target Secret when it holds ``contents`` for a record."""
     return {
@@ -28,8 +28,8 @@ def annotations(
         **dl.spec.target.template.metadata.annotations,
         names.OWNER_NAME: dl.metadata.name,
         names.SECRET: f"{dl.metadata.namespace}/{dl.secret_name}",
-        names.RECORD: record.name,
-        names.LEASE_ID: record.status.lease_id,
-        names.SOURCE_HASH: record.spec.source_hash,
+        names.ATTEMPT: record.attempt_id,
+        names.LEASE_ID: record.lease_id,
+        names.SOURCE_HASH: record.source_hash,
         names.CONTENTS: contents.text(),
     }

@@ -9,9 +9,9 @@ from leaseholder import ports
 from leaseholder.api import durations, names, reserved
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, Retry
-from leaseholder.api.record import LeaseRecord, State
+from leaseholder.api.record import MOST_LEASES, RecordedLease, State
 from leaseholder.core import contents, drift, ends, schedule, slots
-from leaseholder.core.view import Failure, View
+from leaseholder.core.view import Failure, Rival, View
 
 MOST_LIVE: Final = 5
 """With so many unpaid leases of one DynamicLease, no further one is minted."""
@@ -48,7 +48,7 @@ class Need:
     rotate_nonce: str = ""
 
 
-def plan(view: View, lease: DynamicLease, record: LeaseRecord) -> Plan:
+def plan(view: View, lease: DynamicLease, record: RecordedLease) -> Plan:
     """When and how a held lease is kept alive."""
     extension = extension_at(view, lease, record)
     replacement = _replacement_at(view, lease, record)
@@ -57,7 +57,7 @@ def plan(view: View, lease: DynamicLease, record: LeaseRecord) -> Plan:
     return Plan("Rotate", aged) if aged is not None and aged < planned.at else planned
 
 
-def extension_at(view: View, lease: DynamicLease, record: LeaseRecord) -> datetime | None:
+def extension_at(view: View, lease: DynamicLease, record: RecordedLease) -> datetime | None:
     """When a lease is to be extended, whatever else is planned; None: it can't be.
 
     The strategy Rotate is about the delivered lease: a replaced one has no other way to live on.
@@ -71,7 +71,7 @@ def extension_at(view: View, lease: DynamicLease, record: LeaseRecord) -> dateti
     return max(fits, schedule.due(lease.spec.renewal, measure, expiry))
 
 
-def extends_now(view: View, lease: DynamicLease) -> LeaseRecord | None:
+def extends_now(view: View, lease: DynamicLease) -> RecordedLease | None:
     """The lease to be extended now: held or yet to be delivered, due or at the user's command."""
     kept = drift.kept(view, lease)
     for record in (kept, view.in_hand):
@@ -82,7 +82,7 @@ def extends_now(view: View, lease: DynamicLease) -> LeaseRecord | None:
     return None
 
 
-def _replacement_at(view: View, lease: DynamicLease, record: LeaseRecord) -> datetime:
+def _replacement_at(view: View, lease: DynamicLease, record: RecordedLease) -> datetime:
     """When a lease that can't be extended is replaced.
 
     Planned from what was granted: a longer ttl, asked for later or cut by the provider, would
@@ -94,26 +94,26 @@ def _replacement_at(view: View, lease: DynamicLease, record: LeaseRecord) -> dat
     return schedule.due(lease.spec.renewal, given_life(view, record), expiry)
 
 
-def given_life(view: View, record: LeaseRecord) -> timedelta:
+def given_life(view: View, record: RecordedLease) -> timedelta:
     """The life that is asked for, or the shorter one that the provider gave."""
     asked = view.life(record)
     return min(asked, view.granted(record) or asked)
 
 
 def _fits(
-    view: View, lease: DynamicLease, record: LeaseRecord, expiry: datetime, life: timedelta
+    view: View, lease: DynamicLease, record: RecordedLease, expiry: datetime, life: timedelta
 ) -> datetime | None:
-    can, strategy = view.capabilities.get(record.name), lease.spec.renewal.strategy
+    can, strategy = view.capabilities.get(record.attempt_id), lease.spec.renewal.strategy
     unproven = can is not None and can.renewal == "Unproven"
     replaces = strategy == "Rotate" or (strategy == "Auto" and unproven)
     replace = replaces and record.state is not State.SUPERSEDED
-    if replace or record.name in view.memory.unextendable:
+    if replace or record.attempt_id in view.memory.unextendable:
         return None
     if can is None:
         return schedule.extension_fits(expiry, life, 1, None)
     if not can.renewable:
         return None
-    fresh = view.memory.leases.get(record.name)
+    fresh = view.memory.leases.get(record.attempt_id)
     stated = fresh.latest if fresh is not None else None
     latest = view.here(record, stated) if stated is not None else None
     return schedule.extension_fits(expiry, life, least_extension(can), latest)
@@ -129,8 +129,8 @@ def least_extension(can: ports.Capabilities) -> int:
     return max(can.minimum_extension, can.replica_lag + 1 if can.replica_lag else 0)
 
 
-def _aged(view: View, lease: DynamicLease, record: LeaseRecord) -> datetime | None:
-    age, issued = lease.spec.rotation.max_age, record.status.issued_at
+def _aged(view: View, lease: DynamicLease, record: RecordedLease) -> datetime | None:
+    age, issued = lease.spec.rotation.max_age, record.issued_at
     if age is None or issued is None:
         return None
     return view.here(record, issued) + durations.parse(age)
@@ -139,15 +139,17 @@ def _aged(view: View, lease: DynamicLease, record: LeaseRecord) -> datetime | No
 def need(view: View, lease: DynamicLease) -> Need | None:
     """Whether a new lease is needed; none while one is in hand or the user said suspend."""
     held, fresh = drift.kept(view, lease), view.in_hand
-    if lease.spec.suspend or (fresh and (held is None or fresh.number >= held.number)):
+    if lease.spec.suspend or (fresh and (held is None or view.place(fresh) >= view.place(held))):
         return None
     nonce = rotate_nonce(lease)
     if held is None:
         return Need(Reason.PROGRESSING, nonce)
-    if view.supply is not None and held.spec.source_hash != view.supply.source_hash:
+    if view.supply is not None and held.source_hash != view.supply.source_hash:
         return Need(Reason.SOURCE_CHANGED, nonce)
-    if nonce and held.spec.rotate_nonce != nonce:
+    if nonce and held.rotate_nonce != nonce:
         return Need(Reason.COMMANDED, nonce)
+    if view.inherited(held) and view.supply is not None:
+        return Need(Reason.SOURCE_CHANGED, nonce)  # a kind that nobody can look at: not taken over
     planned = plan(view, lease, held)
     if planned.strategy == "Rotate" and view.now >= planned.at:
         return Need(Reason.ROTATING, nonce)
@@ -156,6 +158,16 @@ def need(view: View, lease: DynamicLease) -> Need | None:
     if view.source_of(held) is None and not view.target_contested:
         return Need(Reason.TEMPLATE_CHANGED, nonce)
     return None
+
+
+def unseen(view: View, held: RecordedLease) -> bool:
+    """Whether a lease that can be looked at wasn't, and no status tells that it lived."""
+    told = view.lease.status.lease if view.lease is not None else None
+    can = view.capabilities.get(held.attempt_id)
+    if can is None or not can.verifiable or (told and told.attempt == held.attempt_id):
+        return False
+    known = view.memory
+    return held.attempt_id not in known.leases and held.attempt_id not in known.shown_at
 
 
 def rotate_nonce(lease: DynamicLease) -> str:
@@ -178,7 +190,7 @@ def renew_refused(view: View, lease: DynamicLease) -> ports.Note | None:
         return None
     if extension_at(view, lease, held) is not None:
         return None
-    strategy, can = lease.spec.renewal.strategy, view.capabilities.get(held.name)
+    strategy, can = lease.spec.renewal.strategy, view.capabilities.get(held.attempt_id)
     why = "spec.renewal.strategy is Rotate" if strategy == "Rotate" else "it can only be replaced"
     if strategy == "Auto" and can is not None and can.renewal == "Unproven":
         why = "the provider may end it at its first expiry all the same"
@@ -231,19 +243,22 @@ def obstacle(view: View, lease: DynamicLease) -> Failure | None:
         return view.supply_failure
     taken = slots.holder_of(view)
     if taken is not None:
-        holder = taken.spec.for_
         return Failure(
             reason=Reason.SLOT_TAKEN,
-            sentence=f"the source is one shared account, and DynamicLease {holder.namespace}/"
-            f"{holder.name} holds it: use its Secret, delete it, or write another source",
+            sentence=f"the source is one shared account, and {_whose(view, taken)} holds it: use "
+            "its Secret, delete it, or write another source",
             permanent=True,
         )
     if len(live(view)) >= MOST_LIVE:
         return Failure(reason=Reason.TOO_MANY, sentence=_crowd(live(view)), permanent=False)
+    if len(view.records) >= MOST_LEASES:
+        full = f"{len(view.records)} leases are on record, and no more fit on it"
+        sentence = f"{full}: the next one is issued when the end of one of them is confirmed"
+        return Failure(reason=Reason.TOO_MANY, sentence=sentence, permanent=False)
     return crowded(view)
 
 
-def _crowd(alive: Sequence[LeaseRecord]) -> str:
+def _crowd(alive: Sequence[RecordedLease]) -> str:
     """What keeps so many leases of one DynamicLease alive."""
     parts = (
         ((State.HELD, State.ATTEMPT), "{} in use"),
@@ -272,6 +287,13 @@ def template_fault(view: View, lease: DynamicLease) -> Failure | None:
     return Failure(reason=wrong.reason, sentence=wrong.sentence, permanent=True)
 
 
+def _whose(view: View, rival: Rival) -> str:
+    """Whose lease it is; of another namespace nobody is told more than that there is one."""
+    if rival.of.namespace != view.subject.namespace:
+        return "a DynamicLease of another namespace"
+    return f"DynamicLease {rival.of.namespace}/{rival.of.name}"
+
+
 def needs_room(view: View, lease: DynamicLease) -> bool:
     """Whether the limit keeps a lease from a DynamicLease that has none, and no debt will help.
 
@@ -284,19 +306,17 @@ def needs_room(view: View, lease: DynamicLease) -> bool:
     held = view.delivered
     if held is not None and not view.edited(held) and not _ending(view, lease, held):
         return False
-    return all(
-        r.state != State.REVOKING or (r.status.revoke and r.status.revoke.attempts) for r in known
-    )
+    return all(r.state != State.REVOKING or (r.revoke and r.revoke.attempts) for r in known)
 
 
-def _ending(view: View, lease: DynamicLease, held: LeaseRecord) -> bool:
+def _ending(view: View, lease: DynamicLease, held: RecordedLease) -> bool:
     expiry = view.expiry(held)
     if expiry is None or extension_at(view, lease, held) is not None:
         return False
     return view.now >= expiry - ROOM_AHEAD
 
 
-def live(view: View) -> tuple[LeaseRecord, ...]:
+def live(view: View) -> tuple[RecordedLease, ...]:
     """The records whose leases may still live at the provider."""
     return tuple(record for record in view.records if ends.may_live(view, record))
 

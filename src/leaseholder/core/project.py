@@ -12,7 +12,7 @@ from typing import Final
 from leaseholder import ports
 from leaseholder.api import base, conditions, lease, names
 from leaseholder.api.conditions import Condition, ConditionType, Reason, Verdict
-from leaseholder.api.record import LeaseRecord, State
+from leaseholder.api.record import RecordedLease, State
 from leaseholder.core import debts, drift, plan, proof, rollout, schedule
 from leaseholder.core.steps import Report
 from leaseholder.core.view import Failure, View
@@ -47,7 +47,7 @@ def status(view: View, dl: lease.DynamicLease) -> lease.DynamicLeaseStatus:
     return lease.DynamicLeaseStatus(
         observed_generation=dl.metadata.generation,
         conditions=conds,
-        lease=_lease(view, dl, held) if held is not None else None,
+        lease=_lease(view, dl, held) if held and not plan.unseen(view, held) else None,
         retry=retry,
         drift=drift.told(view, dl),
         handled=_handled(view, dl),
@@ -58,7 +58,7 @@ def status(view: View, dl: lease.DynamicLease) -> lease.DynamicLeaseStatus:
     )
 
 
-def untold_at(view: View, held: LeaseRecord) -> datetime | None:
+def untold_at(view: View, held: RecordedLease) -> datetime | None:
     """When Ready is to go False unless the lease is extended, or proven to live, before."""
     expiry = view.expiry(held)
     ends = None if expiry is None else expiry - schedule.AHEAD
@@ -128,16 +128,16 @@ def _forced(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> por
     return ports.Note("Normal", Reason.FORCED, f"{names.FORCE} is acted on: {left}")
 
 
-def _lease(view: View, dl: lease.DynamicLease, held: LeaseRecord) -> lease.LeaseStatus:
+def _lease(view: View, dl: lease.DynamicLease, held: RecordedLease) -> lease.LeaseStatus:
     planned = plan.plan(view, dl, held)
     expiry = view.stated_expiry(held) or view.own_now(held)
-    issued = held.status.issued_at or held.spec.started_at
+    issued = held.issued_at or held.started_at
     told = dl.status.lease
-    renewals = told.renewals if told is not None and told.record == held.name else 0
-    extended = told is not None and told.record == held.name and expiry > told.expires_at
+    renewals = told.renewals if told is not None and told.attempt == held.attempt_id else 0
+    extended = told is not None and told.attempt == held.attempt_id and expiry > told.expires_at
     return lease.LeaseStatus(
-        record=held.name,
-        id=held.status.lease_id,
+        attempt=held.attempt_id,
+        id=held.lease_id,
         issued_at=issued,
         expires_at=expiry,
         renew_at=view.own(held, planned.at),
@@ -157,11 +157,8 @@ def _handled(view: View, dl: lease.DynamicLease) -> lease.Handled:
     held, rotate, renew = view.delivered, plan.rotate_nonce(dl), plan.renew_nonce(view, dl)
     refused = plan.renew_refused(view, dl) is not None
     force = debts.force_nonce(view)
-    waiting = any(
-        (r.status.revoke and r.status.revoke.forced_nonce) != force
-        for r in view.in_state(State.REVOKING)
-    )
-    answered = held is not None and held.spec.rotate_nonce == rotate
+    waiting = any(r.revocation.forced_nonce != force for r in view.in_state(State.REVOKING))
+    answered = held is not None and held.rotate_nonce == rotate
     return lease.Handled(
         rotate=rotate if rotate and answered else known.rotate,
         renew=known.renew if renew and not refused else dl.command(names.RENEW),
@@ -283,9 +280,9 @@ def _conditions(
     )
 
 
-def _bounds(view: View, dl: lease.DynamicLease, held: LeaseRecord | None) -> str:
+def _bounds(view: View, dl: lease.DynamicLease, held: RecordedLease | None) -> str:
     """What a lease's kind, or the life that it was given, keeps us from promising."""
-    can = view.capabilities.get(held.name) if held is not None else None
+    can = view.capabilities.get(held.attempt_id) if held is not None else None
     if held is None or can is None:
         return ""
     told = []
@@ -338,9 +335,13 @@ def _damage(view: View, dl: lease.DynamicLease) -> tuple[Reason, str]:
     )
 
 
-def _readiness(view: View, held: LeaseRecord, trouble: Failure | None) -> tuple[bool, Reason, str]:
+def _readiness(
+    view: View, held: RecordedLease, trouble: Failure | None
+) -> tuple[bool, Reason, str]:
     """Whether a delivered lease is good, and for how long where something is wrong."""
     until = _until(view.stated_expiry(held))
+    if plan.unseen(view, held):
+        return False, Reason.PROGRESSING, "the lease is looked at before its Secret counts as good"
     if view.ending(held):
         met = f": {trouble.sentence}" if trouble is not None and trouble.sentence else ""
         ends = f"the credentials end at {until}, as far as is known; the lease"
@@ -364,7 +365,7 @@ def _awaited(view: View) -> str:
     dl, owing = view.lease, view.in_state(State.REVOKING)
     if dl is None or not dl.deleting or names.FINALIZER not in dl.metadata.finalizers or not owing:
         return ""
-    lost = any(not record.status.lease_id for record in owing)
+    lost = any(not record.lease_id for record in owing)
     search = "; the answer to an issue was lost, so its lease is searched for first"
     most = f"; the deletion waits for that, {dl.spec.deletion.timeout} (deletion.timeout) at most"
     return f"{search if lost else ''}{most}"
@@ -376,18 +377,17 @@ def _owed(view: View) -> tuple[bool, Reason, str]:
     if not owing:
         return False, Reason.NONE_PENDING, ""
     last = next(
-        (
-            r.status.revoke.last_reason
-            for r in owing
-            if r.status.revoke and r.status.revoke.attempts
-        ),
+        (r.revocation.last_reason for r in owing if r.revocation.attempts),
         "",
     )
     reason = conditions.reason_of(last) if last else Reason.OWED
     word = "lease is" if len(owing) == 1 else "leases are"
     message = f"{len(owing)} {word} still to be revoked{_awaited(view)}"
-    given_up = [r.name for r in owing if r.state == State.ABANDONED]
+    given_up = [r.attempt_id for r in owing if r.state == State.ABANDONED]
     if not given_up:
         return True, reason, message
-    advice = f"given up for {given_up[0]}: see to the lease at the provider, then delete the record"
+    advice = (
+        f"given up for {given_up[0]}: see to the lease at the provider, then say kubectl "
+        f"leaseholder forget {given_up[0]}"
+    )
     return True, Reason.ABANDONED, f"{message}; {advice}"

@@ -12,7 +12,7 @@ from typing import Final
 
 from leaseholder import ports
 from leaseholder.api.conditions import Reason
-from leaseholder.api.record import LeaseRecord
+from leaseholder.api.record import RecordedLease
 from leaseholder.core import schedule
 from leaseholder.core.view import View
 
@@ -20,39 +20,39 @@ _SOON: Final = timedelta(seconds=1)
 """So long after the first expiry a provider that is in time has ended the lease."""
 
 
-def first_end(view: View, record: LeaseRecord) -> datetime | None:
+def first_end(view: View, record: RecordedLease) -> datetime | None:
     """When an extended lease would have ended but for its extensions; None: nothing to prove."""
-    can, end = view.capabilities.get(record.name), record.status.expires_at
+    can, end = view.capabilities.get(record.attempt_id), record.expires_at
     if can is None or can.renewal == "Reliable" or not can.verifiable or end is None:
         return None
     renewed = view.granted(record) and (view.stated_expiry(record) or end) > end
     return view.here(record, end) if renewed else None
 
 
-def missing(view: View, record: LeaseRecord) -> bool:
+def missing(view: View, record: RecordedLease) -> bool:
     """Whether the first expiry is near or past and no inspection has shown the lease beyond it."""
     doubted = doubted_at(view, record)
     return doubted is not None and view.now >= doubted
 
 
-def doubted_at(view: View, record: LeaseRecord) -> datetime | None:
+def doubted_at(view: View, record: RecordedLease) -> datetime | None:
     """When Ready goes False unless the lease is proven; None where there is nothing to prove."""
     end = first_end(view, record)
     return None if end is None or _outlived(view, record, end) else end - schedule.AHEAD
 
 
-def proven_from(view: View, record: LeaseRecord, end: datetime) -> datetime:
+def proven_from(view: View, record: RecordedLease, end: datetime) -> datetime:
     """From when on an inspection that shows the lease proves that it outlived its first end."""
-    can = view.capabilities.get(record.name)
+    can = view.capabilities.get(record.attempt_id)
     return end + timedelta(seconds=can.late_expiry if can is not None else 0)
 
 
-def inspection_due(view: View, record: LeaseRecord) -> datetime | None:
+def inspection_due(view: View, record: RecordedLease) -> datetime | None:
     """When the lease is to be inspected next: ever more seldom, until it is proven."""
     end = first_end(view, record)
     if end is None or _outlived(view, record, end):
         return None
-    shown = view.memory.shown_at.get(record.name)
+    shown = view.memory.shown_at.get(record.attempt_id)
     if shown is None or shown <= end:
         return end + _SOON
     pause = max(timedelta(seconds=schedule.LOOK_AGAIN), (shown - end) / 2)
@@ -60,7 +60,7 @@ def inspection_due(view: View, record: LeaseRecord) -> datetime | None:
     return min(shown + pause, max(proven, shown + _SOON))
 
 
-def failed(view: View, record: LeaseRecord) -> ports.Note | None:
+def failed(view: View, record: RecordedLease) -> ports.Note | None:
     """What to say of a lease that is gone although it was extended; None where it wasn't."""
     end = first_end(view, record)
     if end is None or view.now < end:
@@ -72,6 +72,6 @@ def failed(view: View, record: LeaseRecord) -> ports.Note | None:
     return ports.Note("Warning", Reason.RENEWAL_UNPROVEN, text)
 
 
-def _outlived(view: View, record: LeaseRecord, end: datetime) -> bool:
-    shown = view.memory.shown_at.get(record.name)
+def _outlived(view: View, record: RecordedLease, end: datetime) -> bool:
+    shown = view.memory.shown_at.get(record.attempt_id)
     return shown is not None and shown >= proven_from(view, record, end)

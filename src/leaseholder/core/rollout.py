@@ -19,7 +19,7 @@ from leaseholder import ports
 from leaseholder.api import conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
-from leaseholder.api.record import LeaseRecord, State
+from leaseholder.api.record import RecordedLease, State
 from leaseholder.core import plan, progress
 from leaseholder.core.steps import Move, Restart, Step, Sustain
 from leaseholder.core.view import Restarted, View
@@ -72,16 +72,17 @@ def replaces(view: View, lease: DynamicLease) -> bool:
         return False
     known = conditions.find(lease.status.conditions, ConditionType.ROLLOUT_COMPLETE)
     secrets = [*view.secrets, *([view.target] if view.target is not None else [])]
-    shown = any(names.RECORD in secret.annotations for secret in secrets)
-    return shown or known is not None or bool(view.in_state(State.SUPERSEDED))
+    shown = any(names.ATTEMPT in secret.annotations for secret in secrets)
+    earlier = any(view.inherited(record) for record in view.records)
+    return shown or known is not None or earlier or bool(view.in_state(State.SUPERSEDED))
 
 
-def pending(view: View) -> LeaseRecord | None:
+def pending(view: View) -> RecordedLease | None:
     """The delivered lease that workloads have yet to move to."""
     held = view.delivered
     if held is None or view.lease is None or view.lease.deleting:
         return None
-    moved = not held.spec.restarts or held.status.rolled_out_at is not None
+    moved = not held.restarts or held.rolled_out_at is not None
     return None if moved else held
 
 
@@ -98,7 +99,7 @@ def next_step(view: View, lease: DynamicLease) -> Step | None:
     return _restart(view, lease) or _settle(view, lease) or _sustain(view, lease)
 
 
-def keeps(view: View, record: LeaseRecord) -> bool:
+def keeps(view: View, record: RecordedLease) -> bool:
     """Whether a replaced lease lives on, as long as it can, because workloads may still use it."""
     lease = view.lease
     if lease is None or lease.deleting or not lease.spec.rotation.wait_for_rollout:
@@ -113,10 +114,10 @@ def keeps(view: View, record: LeaseRecord) -> bool:
     return past < PATIENCE and plan.extension_at(view, lease, record) is not None
 
 
-def stamped(view: View, record: LeaseRecord) -> bool:
+def stamped(view: View, record: RecordedLease) -> bool:
     """Whether a workload's stamp names the lease: the pods that run may use it."""
     found = (workload for target in view.targets for workload in target.workloads)
-    return any(record.name in workload.stamps.values() for workload in found)
+    return any(record.attempt_id in workload.stamps.values() for workload in found)
 
 
 def wake(view: View, lease: DynamicLease) -> datetime | None:
@@ -126,7 +127,7 @@ def wake(view: View, lease: DynamicLease) -> datetime | None:
     moments = [at for at in known if at is not None and at > view.now]
     held = pending(view)
     if held is not None:
-        issued = held.status.issued_at or view.own_now(held)
+        issued = held.issued_at or view.own_now(held)
         age = (view.own_now(held) - issued).total_seconds()
         left = _shown_since(view, held) + GATHER - view.monotonic
         wait = left if left > 0 else min(POLL_MOST, max(POLL_FIRST, age / 8))
@@ -143,16 +144,16 @@ def _restart(view: View, lease: DynamicLease) -> Restart | None:
         if _is_moving(view, lease, held, workload):
             continue
         if view.monotonic >= _restart_at(view, workload, since):
-            return Restart(workload, stamp_key(lease), held.name, since)
+            return Restart(workload, stamp_key(lease), held.attempt_id, since)
     return None
 
 
 def _is_moving(
-    view: View, lease: DynamicLease, held: LeaseRecord, workload: ports.Workload
+    view: View, lease: DynamicLease, held: RecordedLease, workload: ports.Workload
 ) -> bool:
     """Whether a workload's pods are, or will be, younger than the delivery of the lease."""
     stamped_for = workload.stamps.get(stamp_key(lease))
-    return stamped_for == held.name or served(view.rolled, workload, _shown_since(view, held))
+    return stamped_for == held.attempt_id or served(view.rolled, workload, _shown_since(view, held))
 
 
 def _restart_at(view: View, workload: ports.Workload, since: float) -> float:
@@ -169,7 +170,7 @@ def _settle(view: View, lease: DynamicLease) -> Move | None:
     held = pending(view)
     if held is None or any(_troubles(view, lease, held)):
         return None
-    return Move(held, held.status.model_copy(update={"rolled_out_at": view.now}))
+    return Move(held, held.but(rolled_out_at=view.now))
 
 
 def _sustain(view: View, lease: DynamicLease) -> Sustain | None:
@@ -180,17 +181,17 @@ def _sustain(view: View, lease: DynamicLease) -> Sustain | None:
     return None
 
 
-def _sustain_at(view: View, lease: DynamicLease, record: LeaseRecord) -> datetime | None:
+def _sustain_at(view: View, lease: DynamicLease, record: RecordedLease) -> datetime | None:
     """When a replaced lease is to be extended; None: it isn't kept, or can't be extended."""
     due = plan.extension_at(view, lease, record) if keeps(view, record) else None
     if due is None:
         return None
-    return max(due, view.memory.sustain_at.get(record.name, due))
+    return max(due, view.memory.sustain_at.get(record.attempt_id, due))
 
 
-def _shown_since(view: View, held: LeaseRecord) -> float:
+def _shown_since(view: View, held: RecordedLease) -> float:
     """The moment (monotonic) by which the Secret showed the lease."""
-    return view.memory.shown_since.get(held.name, view.monotonic)
+    return view.memory.shown_since.get(held.attempt_id, view.monotonic)
 
 
 def _workloads(view: View) -> Iterator[ports.Workload]:
@@ -229,7 +230,7 @@ _GRAVEST: Final = (
 )
 
 
-def _troubles(view: View, lease: DynamicLease, held: LeaseRecord) -> Iterator[tuple[Reason, str]]:
+def _troubles(view: View, lease: DynamicLease, held: RecordedLease) -> Iterator[tuple[Reason, str]]:
     """What keeps the rollout from being complete; nothing: it is."""
     since = _shown_since(view, held)
     for target in view.targets:
@@ -253,42 +254,11 @@ def _troubles(view: View, lease: DynamicLease, held: LeaseRecord) -> Iterator[tu
                 yield Reason.ROLLING_OUT, f"{workload} is still to be restarted"
 
 
-def _overdue(view: View, lease: DynamicLease, held: LeaseRecord) -> bool:
+def _overdue(view: View, lease: DynamicLease, held: RecordedLease) -> bool:
     """Whether the rollout has taken longer than it may, from when it was first told."""
     known = conditions.find(lease.status.conditions, ConditionType.ROLLOUT_COMPLETE)
     if known is None or known.status == "True":
         return False
-    issued = view.here(held, held.status.issued_at or view.own_now(held))
+    issued = view.here(held, held.issued_at or view.own_now(held))
     began = max(known.last_transition_time, issued)
     return view.now >= began + durations.parse(lease.spec.rotation.rollout_timeout)
-
-
-# -- for the leases of a forerunner of the same name
-
-
-def moved_on(namesake: DynamicLease, now: datetime) -> bool:
-    """Whether workloads need no lease of a DynamicLease's forerunner any more, as it tells itself.
-
-    It has delivered a lease of its own, its rollout is complete and its overlap is over.
-    """
-    rotation, since = namesake.spec.rotation, _delivers_since(namesake)
-    if since is None or now < since + durations.parse(rotation.overlap):
-        return False
-    if not rotation.restart_targets or not rotation.wait_for_rollout:
-        return True
-    return conditions.is_true(namesake.status.conditions, ConditionType.ROLLOUT_COMPLETE)
-
-
-def _delivers_since(namesake: DynamicLease) -> datetime | None:
-    """Since when its Secret has shown leases of its own, as it tells; None: there is none.
-
-    Leases may be replaced more often than an overlap takes: the last one's issue doesn't tell.
-    """
-    delivered = namesake.status.lease
-    if delivered is None:
-        return None
-    synced = conditions.find(namesake.status.conditions, ConditionType.SECRET_SYNCED)
-    own = delivered.record.startswith(f"{namesake.metadata.uid}-")
-    if synced is None or synced.status != "True" or not own:
-        return delivered.issued_at
-    return min(delivered.issued_at, synced.last_transition_time)

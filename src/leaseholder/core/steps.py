@@ -5,11 +5,12 @@ Each step is small enough that the world is looked at again before the next one.
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from leaseholder import ports
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLeaseStatus
-from leaseholder.api.record import LeaseRecord, RecordStatus
+from leaseholder.api.record import RecordedLease, Why
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,8 @@ class Protect:
 
 @dataclass(frozen=True, slots=True)
 class Acquire:
-    """Mint lease number ``number``: attempt on record, issue, Held."""
+    """Issue a lease: attempt on record, issue, Held."""
 
-    number: int
     rotate_nonce: str = ""
     restarts: bool = False
     """It takes the place of a delivered lease: workloads are restarted for it."""
@@ -40,21 +40,21 @@ class Acquire:
 class Hold:
     """Finish a mint of ours whose record couldn't be written: Attempt becomes Held."""
 
-    record: LeaseRecord
+    record: RecordedLease
 
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
     """Write the Secret as it is wanted for a Held record: from memory, or a Secret of ours."""
 
-    record: LeaseRecord
+    record: RecordedLease
 
 
 @dataclass(frozen=True, slots=True)
 class Extend:
     """Extend the lease to ``until``; look at it first where its expiry isn't known first-hand."""
 
-    record: LeaseRecord
+    record: RecordedLease
     until: datetime
     inspect_first: bool
     nonce: str | None = None
@@ -64,39 +64,45 @@ class Extend:
 class Look:
     """See whether a held lease still lives."""
 
-    record: LeaseRecord
+    record: RecordedLease
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Make ``status`` the record's status: the ledger's one way to move."""
+    """Make the lease on record what ``to`` says: the ledger's one way to move."""
 
-    record: LeaseRecord
-    status: RecordStatus
+    record: RecordedLease
+    to: RecordedLease
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
     """Look at the provider for the lease of an unclear attempt."""
 
-    record: LeaseRecord
+    record: RecordedLease
 
 
 @dataclass(frozen=True, slots=True)
 class Revoke:
     """Take the lease back, and see that it is gone; ``fence`` is written first."""
 
-    record: LeaseRecord
+    record: RecordedLease
     force: bool = False
     fence: ports.SecretView | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Take the record off the ledger: its lease is gone, or no longer ours."""
+    """Take a lease off the record: it is gone, or no longer ours."""
 
-    record: LeaseRecord
+    record: RecordedLease
+    why: Why
     note: ports.Note | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Delete the record: no lease is on it, and no DynamicLease stands that could need one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,7 @@ class Restart:
 class Sustain:
     """Extend a replaced lease to ``until``: workloads may still use it."""
 
-    record: LeaseRecord
+    record: RecordedLease
     until: datetime
 
 
@@ -149,6 +155,24 @@ class Release:
     note: ports.Note | None = None
 
 
+ON_KNOWN: Final = (
+    Idle,
+    Protect,
+    Acquire,
+    Hold,
+    Deliver,
+    Extend,
+    Look,
+    Move,
+    Search,
+    Drop,
+    Discard,
+    Report,
+    Release,
+)
+"""What may be decided from Secrets as they were some steps ago: it doesn't touch them, or names the
+version that it is for. Before any other they are read."""
+
 Step = (
     Idle
     | Protect
@@ -161,6 +185,7 @@ Step = (
     | Search
     | Revoke
     | Drop
+    | Discard
     | Restart
     | Sustain
     | DeleteSecret

@@ -14,7 +14,7 @@ from leaseholder import ports
 from leaseholder.api import durations, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, RestartTarget
-from leaseholder.api.record import Holder, LeaseRecord, State, number_of
+from leaseholder.api.record import Holder, RecordedLease, State, Subject
 from leaseholder.core import contents
 from leaseholder.core.contents import Contents
 from leaseholder.core.lease_clock import LeaseClock
@@ -91,40 +91,72 @@ class Restarted:
     """The stamp that it wrote."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A lease of another DynamicLease."""
+
+    of: Subject
+    lease: RecordedLease
+
+
+@dataclass(slots=True)
+class SecretsSeen:
+    """The Secrets of a DynamicLease as they were read once: each of several steps needn't again."""
+
+    asked: tuple[object, ...]
+    """What was looked for."""
+    labelled: tuple[ports.SecretView, ...]
+    """Those with our label."""
+    target: ports.SecretView | None
+    """The one under the wanted name."""
+    is_old: bool = False
+    """Whether a step was made since."""
+
+    def written(self, secret: ports.SecretView) -> "SecretsSeen":
+        """What is there after our own write of the target."""
+        others = (one for one in self.labelled if one.uid != secret.uid)
+        return SecretsSeen(self.asked, (*others, secret), secret, is_old=True)
+
+
 @dataclass(slots=True)
 class Memory:
     """What this process knows first-hand about one DynamicLease; lost in a crash.
 
-    The controller writes it, decisions read it. Keys are record names.
+    The controller writes it, decisions read it. Keys are attempt ids.
     """
 
-    uids: dict[str, str] = field(default_factory=dict)
-    """The uid that each record had: another one under its name is another lease."""
     leases: dict[str, ports.Lease] = field(default_factory=dict)
     credentials: dict[str, Credentials] = field(default_factory=dict)
     """Minted and not yet delivered."""
-    just_issued: set[str] = field(default_factory=set)
-    """Issued, with the DynamicLease read live before, and no delivery was tried yet."""
     ahead: dict[str, int] = field(default_factory=dict)
     """Seconds that the moments of a lease which was issued here are ahead of the provider's
     ``Date``."""
-    lost: dict[str, tuple[LeaseRecord, ports.Lease]] = field(default_factory=dict)
-    """Minted, and then their records were gone: to be put on the ledger again."""
+    fences: dict[str, str] = field(default_factory=dict)
+    """The target's uid and resourceVersion that were known before a lease was put on record as
+    Held: with that very Secret nobody can have come between. Until the first try to deliver it."""
+    ours: set[str] = field(default_factory=set)
+    """Attempts that this process wrote, or found when it started: no other works on them."""
     failure: Failure | None = None
     gone_since: dict[str, datetime] = field(default_factory=dict)
     """When the provider first said that it has no such lease, where it hasn't shown it since."""
     unextendable: set[str] = field(default_factory=set)
-    sighted: dict[str, float] = field(default_factory=dict)
-    """When an unclear attempt was first seen (monotonic seconds)."""
-    searched: dict[str, float] = field(default_factory=dict)
-    """When an unclear attempt was first searched for and not found (monotonic seconds)."""
+    extended_at: dict[str, datetime] = field(default_factory=dict)
+    """When this process last extended a lease: a replica may show its former end for a while."""
     clocks: dict[str, LeaseClock] = field(default_factory=dict)
     """The clock of each lease whose provider told the time."""
     looked: dict[str, datetime] = field(default_factory=dict)
+    status_doubted: bool = False
+    """Etcd was restored: a lease isn't taken as inspected because status shows it."""
     shown_at: dict[str, datetime] = field(default_factory=dict)
     """When the provider was asked what last showed a lease: its answer may come much later."""
     inspect_from: dict[str, datetime] = field(default_factory=dict)
     """Before that a lease isn't inspected again: the provider said so when it was last tried."""
+    secrets: SecretsSeen | None = None
+    """In the midst of several steps; what is written says which version it was for."""
+    namespace: tuple[float, ports.NamespaceView | None] | None = None
+    """The Namespace as it was last read for a deletion, and when (monotonic seconds)."""
+    read_for: str = ""
+    """The sign of what wasn't known, for which the record was read last."""
     secret_version: str = ""
     """resourceVersion of the target Secret as we last wrote it."""
     contents: dict[str, Contents] = field(default_factory=dict)
@@ -144,22 +176,41 @@ class Memory:
     """When the next try to extend a replaced lease is due, where the last one failed."""
     deleting_since: float | None = None
     """When the DynamicLease was first seen to be on its way out (monotonic seconds)."""
+    vanished_since: float | None = None
+    """Since when there has been no DynamicLease (monotonic seconds)."""
     poked: bool = False
     """Something changed from outside: don't wait for the back-off."""
+    uid: str = ""
+    """Of the DynamicLease that was seen last."""
+    former_uids: set[str] = field(default_factory=set)
+    """Of earlier ones of its name, as far as Secrets of ours still name them as their owner."""
+
+    def meet(self, uid: str) -> None:
+        """Another DynamicLease has the name: what was tried and told was about the one before."""
+        if uid == self.uid:
+            return
+        if self.uid:
+            self.former_uids.add(self.uid)
+        self.uid, self.failure, self.renew_handled = uid, None, None
+        self.deleting_since, self.repairs, self.repaired_generation = None, 0, None
 
     def forget(self, name: str) -> None:
         """Drop what is known of a record that is no more."""
-        for known in (self.uids, self.leases, self.credentials, self.ahead, self.contents):
+        for known in (self.leases, self.credentials, self.ahead, self.contents, self.fences):
             known.pop(name, None)
         self.clocks.pop(name, None)
-        for moments in (self.gone_since, self.looked, self.shown_at, self.inspect_from):
+        for moments in (
+            self.gone_since,
+            self.looked,
+            self.shown_at,
+            self.inspect_from,
+            self.extended_at,
+        ):
             moments.pop(name, None)
-        self.sighted.pop(name, None)
-        self.searched.pop(name, None)
         self.shown_since.pop(name, None)
         self.sustain_at.pop(name, None)
         self.unextendable.discard(name)
-        self.just_issued.discard(name)
+        self.ours.discard(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,17 +219,22 @@ class View:
 
     now: datetime
     monotonic: float
+    subject: Subject
+    """The name that all of this is about."""
     holder: Holder
+    """The DynamicLease of that name; of one that is gone, whom its newest lease was issued for."""
     lease: DynamicLease | None
-    """None where it is gone, also when a namesake took its place."""
-    namesake: DynamicLease | None = None
-    records: tuple[LeaseRecord, ...] = ()
-    foreign: int = 0
-    """Highest number of a record of another installation, which is left alone; 0: none."""
+    """None where it is gone."""
+    records: tuple[RecordedLease, ...] = ()
+    """The leases on record, oldest first, whichever DynamicLease of that name they were for."""
+    recorded: bool = False
+    """There is a record, with leases or without."""
+    trusts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What providers of these leases are trusted by, as on the record."""
     capabilities: Mapping[str, ports.Capabilities] = field(default_factory=dict)
-    """By record name."""
+    """By attempt id."""
     shifts: Mapping[str, timedelta] = field(default_factory=dict)
-    """By record name: what brings a lease's own moments to the clock of ``now``."""
+    """By attempt id: what brings a lease's own moments to the clock of ``now``."""
     secrets: tuple[ports.SecretView, ...] = ()
     """Secrets that belong to this DynamicLease: by label, by owner, or by their seal; no copies
     that somebody made. Of others than the target only a few are read, the rest is metadata."""
@@ -186,8 +242,8 @@ class View:
     """The Secret under the wanted name, whoever owns it."""
     target_contested: bool = False
     """The target belongs to somebody else who is alive."""
-    rivals: tuple[LeaseRecord, ...] = ()
-    """Records of other DynamicLeases for the same source, where a lease is to be minted."""
+    rivals: tuple["Rival", ...] = ()
+    """Leases of others on the same account, where one is to be issued."""
     others: Others = Others()
     supply: Supply | None = None
     supply_failure: Failure | None = None
@@ -196,51 +252,62 @@ class View:
     rolled: Mapping[str, Restarted] = field(default_factory=dict)
     """How this process last restarted a workload, by its uid."""
     terminating: bool = False
-    """The namespace is on its way out."""
+    """The namespace is on its way out, or gone, or was made again since."""
     memory: Memory = field(default_factory=Memory)
     _held: dict[tuple[object, ...], bool] = field(default_factory=dict, repr=False, compare=False)
 
-    def in_state(self, *states: State) -> tuple[LeaseRecord, ...]:
+    def in_state(self, *states: State) -> tuple[RecordedLease, ...]:
         """The records in one of these states, oldest first."""
         return tuple(r for r in self.records if r.state in states)
 
     @property
-    def delivered(self) -> LeaseRecord | None:
+    def delivered(self) -> RecordedLease | None:
         """The Held record whose credentials the target Secret holds."""
         return next((r for r in self.in_state(State.HELD) if self.names(r)), None)
 
-    def names(self, record: LeaseRecord) -> bool:
+    def names(self, record: RecordedLease) -> bool:
         """Whether the target Secret of ours is the one that this record was delivered to."""
         return self._owned is not None and self._shows(self._owned, record)
 
-    def named_anywhere(self, record: LeaseRecord) -> bool:
+    def named_anywhere(self, record: RecordedLease) -> bool:
         """Whether any Secret of ours is, also one under a former name."""
         return self.named_in(record, self.secrets)
 
-    def named_in(self, record: LeaseRecord, secrets: Sequence[ports.SecretView]) -> bool:
+    def named_in(self, record: RecordedLease, secrets: Sequence[ports.SecretView]) -> bool:
         """Whether one of these Secrets of ours is."""
         return any(self._shows(secret, record) for secret in secrets)
 
     @property
-    def shown(self) -> int:
-        """Number of the lease that the target Secret of ours shows; 0 where it shows none."""
-        if self._owned is None:
-            return 0
-        known = (r.number for r in self.records if self.names(r))
-        return max(known, default=number_of(self._owned.annotations.get(names.RECORD, "")))
+    def target_version(self) -> str:
+        """Uid and resourceVersion of the target; empty where there is none."""
+        return f"{self.target.uid}/{self.target.resource_version}" if self.target else ""
+
+    def place(self, record: RecordedLease) -> int:
+        """Where a lease stands among those on record, from 0, the oldest; -1: it isn't there."""
+        return self.place_of(record.attempt_id)
+
+    def place_of(self, attempt_id: str) -> int:
+        """The same for an attempt id."""
+        ids = [one.attempt_id for one in self.records]
+        return ids.index(attempt_id) if attempt_id in ids else -1
 
     @property
-    def highest_shown(self) -> int:
-        """Highest number of a lease that any Secret of ours shows, also under a former name."""
-        shown = (number_of(s.annotations.get(names.RECORD, "")) for s in self.secrets)
-        return max(shown, default=0)
+    def shown(self) -> int:
+        """The place of the lease that the target Secret of ours shows; -1 where it shows none."""
+        if self._owned is None:
+            return -1
+        return max((self.place(r) for r in self.records if self.names(r)), default=-1)
+
+    def inherited(self, record: RecordedLease) -> bool:
+        """Whether a lease was issued for an earlier DynamicLease of the name."""
+        return record.holder_uid != self.holder.uid
 
     @property
     def mute(self) -> bool:
         """Whether a Secret of ours has data and nothing says of which lease it is."""
         return any(
             (secret.keys or not secret.is_read)
-            and names.RECORD not in secret.annotations
+            and names.ATTEMPT not in secret.annotations
             and not any(self._shows(secret, record) for record in self.records)
             for secret in self.secrets
         )
@@ -253,59 +320,62 @@ class View:
         ours = self.target.belongs_to(self.holder.uid) or self.target in self.secrets
         return self.target if ours else None
 
-    def _shows(self, secret: ports.SecretView, record: LeaseRecord) -> bool:
+    def _shows(self, secret: ports.SecretView, record: RecordedLease) -> bool:
         """By its seal; where its data was changed by its annotations, or by what we told."""
         if self._proves(secret, record):
             return True
         if any(self._proves(secret, other) for other in reversed(self.records)):
             return False  # the newest first: it is mostly the one
         notes = secret.annotations
-        named = notes.get(names.RECORD)
-        if named == record.name:
-            return notes.get(names.LEASE_ID, record.status.lease_id) == record.status.lease_id
-        if any(named == other.name for other in self.records):
+        named = notes.get(names.ATTEMPT)
+        if named == record.attempt_id:
+            return notes.get(names.LEASE_ID, record.lease_id) == record.lease_id
+        if any(named == other.attempt_id for other in self.records):
             return False
         if self.known_contents(secret, record) is not None:
             return False
         told = self.lease.status.lease if self.lease is not None else None
-        return named is None and told is not None and told.record == record.name
+        if named is not None or told is None or told.attempt != record.attempt_id:
+            return False
+        # A status from a backup tells what was held then.
+        return all(self.place(other) <= self.place(record) for other in self.in_state(State.HELD))
 
-    def _holds(self, secret: ports.SecretView, record: LeaseRecord, note: Contents) -> bool:
+    def _holds(self, secret: ports.SecretView, record: RecordedLease, note: Contents) -> bool:
         """``contents.holds``, reckoned once: a decision asks it many times."""
-        lease = record.name, record.spec.attempt_id, record.status.lease_id
+        lease = record.attempt_id, record.seal_key, record.lease_id
         asked = secret.values, secret.name, lease, note
         if asked not in self._held:
             self._held[asked] = contents.holds(secret, record, note)
         return self._held[asked]
 
-    def _proves(self, secret: ports.SecretView, record: LeaseRecord) -> bool:
+    def _proves(self, secret: ports.SecretView, record: RecordedLease) -> bool:
         """Whether a Secret's data is what we wrote for a record, by its note or by memory."""
-        notes = contents.noted(secret), self.memory.contents.get(record.name)
+        notes = contents.noted(secret), self.memory.contents.get(record.attempt_id)
         return any(n is not None and self._holds(secret, record, n) for n in notes)
 
-    def known_contents(self, secret: ports.SecretView, record: LeaseRecord) -> Contents | None:
+    def known_contents(self, secret: ports.SecretView, record: RecordedLease) -> Contents | None:
         """What we wrote into a Secret for a record, where that is still known."""
         noted = contents.noted(secret)
         if noted is not None and self._holds(secret, record, noted):
             return noted
-        return self.memory.contents.get(record.name) or noted
+        return self.memory.contents.get(record.attempt_id) or noted
 
-    def intact(self, secret: ports.SecretView, record: LeaseRecord) -> bool:
+    def intact(self, secret: ports.SecretView, record: RecordedLease) -> bool:
         """Whether a Secret's data is as we wrote it for the record, as far as that is known."""
         known = self.known_contents(secret, record)
         return known is None or self._holds(secret, record, known)
 
-    def edited(self, record: LeaseRecord) -> bool:
+    def edited(self, record: RecordedLease) -> bool:
         """Whether somebody changed the data that the target Secret holds for the record."""
         return self._owned is not None and not self.intact(self._owned, record)
 
-    def sound(self, record: LeaseRecord) -> ports.SecretView | None:
+    def sound(self, record: RecordedLease) -> ports.SecretView | None:
         """A Secret of ours that holds the record's data as we wrote it, the target first."""
         read = (s for s in self.secrets if s.is_read)
         mine = (s for s in read if self._shows(s, record) and self.intact(s, record))
         return min(mine, key=lambda secret: secret != self.target, default=None)
 
-    def source_of(self, record: LeaseRecord) -> ports.SecretView | None:
+    def source_of(self, record: RecordedLease) -> ports.SecretView | None:
         """A Secret of ours that holds all that the target needs for the record."""
         secret = self.sound(record)
         if secret is None or self.lease is None:
@@ -314,7 +384,7 @@ class View:
         return secret if known is None or contents.refillable(self.lease, known) else None
 
     @property
-    def in_hand(self) -> LeaseRecord | None:
+    def in_hand(self) -> RecordedLease | None:
         """The newest Held record that can be delivered and isn't yet: minted, or to be copied."""
         held = [
             record
@@ -323,66 +393,66 @@ class View:
         ]
         return held[-1] if held else None
 
-    def _deliverable(self, record: LeaseRecord) -> bool:
-        if record.number < self.shown:
+    def _deliverable(self, record: RecordedLease) -> bool:
+        if self.place(record) < self.shown:
             return False
-        if record.name in self.memory.credentials:
+        if record.attempt_id in self.memory.credentials:
             return True
         return not self.names(record) and self.source_of(record) is not None
 
-    def here(self, record: LeaseRecord, moment: datetime) -> datetime:
+    def here(self, record: RecordedLease, moment: datetime) -> datetime:
         """A moment of a lease's own clock, by the clock of ``now``."""
-        return moment + self.shifts.get(record.name, timedelta(0))
+        return moment + self.shifts.get(record.attempt_id, timedelta(0))
 
-    def by_date(self, record: LeaseRecord, moment: datetime) -> datetime:
+    def by_date(self, record: RecordedLease, moment: datetime) -> datetime:
         """A moment by the ``Date`` of a lease's provider, by the clock of ``now``."""
-        return self.here(record, moment + timedelta(seconds=record.status.clock_ahead))
+        return self.here(record, moment + timedelta(seconds=record.clock_ahead))
 
-    def own(self, record: LeaseRecord, moment: datetime) -> datetime:
+    def own(self, record: RecordedLease, moment: datetime) -> datetime:
         """A moment by the clock of ``now``, by the lease's own clock."""
-        return moment - self.shifts.get(record.name, timedelta(0))
+        return moment - self.shifts.get(record.attempt_id, timedelta(0))
 
-    def own_now(self, record: LeaseRecord) -> datetime:
+    def own_now(self, record: RecordedLease) -> datetime:
         """Now, by the clock that a lease's own moments are of."""
         return self.own(record, self.now)
 
-    def expiry(self, record: LeaseRecord) -> datetime | None:
+    def expiry(self, record: RecordedLease) -> datetime | None:
         """The latest expiry known of a record's lease, by the clock of ``now``."""
         stated = self.stated_expiry(record)
         return self.here(record, stated) if stated is not None else None
 
-    def stated_expiry(self, record: LeaseRecord) -> datetime | None:
+    def stated_expiry(self, record: RecordedLease) -> datetime | None:
         """The latest expiry known of a lease as its provider says it, for records and status.
 
         It is a lower bound of the true one.
         """
-        known = [record.status.expires_at]
-        fresh = self.memory.leases.get(record.name)
+        known = [record.expires_at]
+        fresh = self.memory.leases.get(record.attempt_id)
         if fresh is not None:
             known.append(fresh.expires_at)
         if self.lease is not None and (told := self.lease.status.lease) is not None:
-            known.append(told.expires_at if told.record == record.name else None)
+            known.append(told.expires_at if told.attempt == record.attempt_id else None)
         return max((moment for moment in known if moment is not None), default=None)
 
-    def expired(self, record: LeaseRecord) -> bool:
+    def expired(self, record: RecordedLease) -> bool:
         """Whether the lease is past what we know of its expiry."""
         expiry = self.expiry(record)
         return expiry is not None and self.now >= expiry
 
-    def ending(self, record: LeaseRecord) -> bool:
+    def ending(self, record: RecordedLease) -> bool:
         """Whether the lease is over, or will be before that can be told."""
         expiry = self.expiry(record)
         return expiry is not None and self.now >= expiry - AHEAD
 
-    def life(self, record: LeaseRecord) -> timedelta:
+    def life(self, record: RecordedLease) -> timedelta:
         """The lifetime that a lease is held at: what is asked for, else what was granted."""
         if self.lease is not None and self.lease.spec.ttl is not None:
             return durations.parse(self.lease.spec.ttl)
-        if record.spec.ttl_seconds is not None:
-            return timedelta(seconds=record.spec.ttl_seconds)
+        if record.ttl_seconds is not None:
+            return timedelta(seconds=record.ttl_seconds)
         return self.granted(record)
 
-    def granted(self, record: LeaseRecord) -> timedelta:
+    def granted(self, record: RecordedLease) -> timedelta:
         """The lifetime that the provider gave the lease at its mint; 0 where it isn't known."""
-        issued, expires = record.status.issued_at, record.status.expires_at
+        issued, expires = record.issued_at, record.expires_at
         return expires - issued if issued and expires else timedelta(0)

@@ -65,11 +65,11 @@ class Journal:
             return
         level = logging.INFO if change.good else logging.WARNING
         if not change.good and change.reason in OUTAGES:
-            self._meets(change, change.record)
+            self._meets(change, change.attempt)
             level = logging.DEBUG
         _line(level, change.kind, _fields(change))
         if change.kind in _OVER:
-            self._no_longer_meets(change.record)
+            self._no_longer_meets(change.attempt)
 
     def forget(self, uid: str) -> None:
         """A DynamicLease or a provider is gone."""

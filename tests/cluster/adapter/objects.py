@@ -122,12 +122,19 @@ def holder(place: Place, uid: str = "11111111-1111-1111-1111-111111111111") -> r
     return record.Holder(namespace=place.shop, name="orders", uid=uid)
 
 
-def attempt(place: Place) -> record.RecordSpec:
-    """What is on record before a mint."""
-    return record.RecordSpec(
-        for_=holder(place),
-        installation="i/ops",
+def page(place: Place, *leases: record.RecordedLease, name: str = "orders") -> record.RecordSpec:
+    """What stands on the record of a DynamicLease name."""
+    of = record.Subject(namespace=place.shop, namespace_uid="n", name=name)
+    return record.RecordSpec(for_=of, installation="i/ops", leases=leases)
+
+
+def attempt(place: Place) -> record.RecordedLease:
+    """A lease before it is issued."""
+    return record.RecordedLease(
         attempt_id="a",
+        seal_key="k",
+        holder_uid=holder(place).uid,
+        state=record.State.ATTEMPT,
         provider=record.RecordProvider(
             type="infisical",
             kind="LeaseProvider",
@@ -145,15 +152,16 @@ def attempt(place: Place) -> record.RecordSpec:
     )
 
 
-ATTEMPT = record.RecordStatus(state=record.State.ATTEMPT)
-HELD = record.RecordStatus(
-    state=record.State.HELD,
-    lease_id="l-1",
-    handle={"kind": "sql", "nested": {"a": 1}},
-    issued_at=MOMENT,
-    expires_at=MOMENT,
-    revoke=record.Revocation(reason="x", not_before=MOMENT),
-)
+def held(place: Place) -> record.RecordedLease:
+    """The lease afterwards."""
+    return attempt(place).but(
+        state=record.State.HELD,
+        lease_id="l-1",
+        handle={"kind": "sql", "nested": {"a": 1}},
+        issued_at=MOMENT,
+        expires_at=MOMENT,
+        revoke=record.Revocation(reason="x", not_before=MOMENT),
+    )
 
 
 def draft(place: Place, owner: record.Holder | None = None, **values: str) -> ports.SecretDraft:
@@ -164,7 +172,7 @@ def draft(place: Place, owner: record.Holder | None = None, **values: str) -> po
         name="orders-db",
         type="Opaque",
         labels={names.MANAGED_BY: names.MANAGER, names.OWNER_UID: owner.uid},
-        annotations={names.OWNER_NAME: owner.name, names.RECORD: f"{owner.uid}-1"},
+        annotations={names.OWNER_NAME: owner.name, names.ATTEMPT: "a"},
         owner=owner,
         credentials=Credentials(values or {"PASSWORD": CANARY}),
     )

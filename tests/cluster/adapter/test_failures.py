@@ -53,10 +53,8 @@ async def test_a_write_is_never_sent_twice(
     proxy.faults.reset_after_commit(method="POST", path=f"{place.home}/leaserecords", times=1)
     async with objects.connected(through_proxy, place) as proxied:
         with pytest.raises(errors.ClusterUnavailable):
-            await proxied.create_record(
-                objects.holder(place), 1, objects.attempt(place), objects.ATTEMPT
-            )
-        assert len(await proxied.records(objects.holder(place).uid)) == 1
+            await proxied.create_record(objects.page(place, objects.attempt(place)))
+        assert len(await proxied.records()) == 1
 
 
 async def test_a_missing_right_is_named(
@@ -71,9 +69,7 @@ async def test_a_missing_right_is_named(
         with pytest.raises(errors.Refused, match="no right to list dynamicleases"):
             await powerless.dynamic_leases()
         with pytest.raises(errors.Refused, match="no right to create leaserecords"):
-            await powerless.create_record(
-                objects.holder(place), 1, objects.attempt(place), objects.ATTEMPT
-            )
+            await powerless.create_record(objects.page(place))
 
 
 async def test_a_token_that_is_not_accepted_makes_the_api_server_unavailable(
@@ -119,11 +115,9 @@ async def test_each_request_is_counted(
         control_plane.kubeconfig, place, lambda verb, resource: seen.append((verb, resource))
     ) as counted:
         await counted.secret(place.shop, "x")
-        made = await counted.create_record(
-            objects.holder(place), 1, objects.attempt(place), objects.ATTEMPT
-        )
-        await counted.update_record(made, objects.HELD)
-        await counted.records(objects.holder(place).uid)
+        made = await counted.create_record(objects.page(place))
+        await counted.write_record(made, objects.page(place, objects.held(place)))
+        await counted.records()
     assert seen == [
         ("get", "secrets"),
         ("create", "leaserecords"),

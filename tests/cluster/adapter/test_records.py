@@ -1,4 +1,4 @@
-"""The ledger: records created, moved and deleted, each write fenced by uid and version."""
+"""The ledger: records created, written and deleted, each write fenced by uid and version."""
 
 import asyncio
 
@@ -10,99 +10,109 @@ from leaseholder.cluster import adapter
 from tests.cluster.adapter import objects
 
 
-async def test_a_record_is_created_whole_and_listed_by_uid_oldest_first(
+async def test_a_record_is_created_whole_under_a_name_made_of_what_it_is_for(
     cluster: adapter.KubernetesCluster, place: objects.Place
 ) -> None:
-    owner = objects.holder(place)
-    for number in (10, 2, 1):
-        made = await cluster.create_record(owner, number, objects.attempt(place), objects.ATTEMPT)
-        assert made.status == objects.ATTEMPT
-        assert made.spec == objects.attempt(place)
-    other = objects.holder(place, "22222222-2222-2222-2222-222222222222")
-    await cluster.create_record(other, 1, objects.attempt(place), objects.ATTEMPT)
-    assert [known.number for known in await cluster.records(owner.uid)] == [1, 2, 10]
-    assert len(await cluster.all_records()) == 4
+    spec = objects.page(place, objects.attempt(place))
+    made = await cluster.create_record(spec)
+    assert made.spec == spec
+    assert made.name == record.name_of(spec.installation, spec.for_)
+    assert made.metadata.finalizers == (names.ON_RECORD,)
+    other = await cluster.create_record(objects.page(place, name="other"))
+    assert other.metadata.finalizers == ()
+    assert {one.name for one in await cluster.records()} == {made.name, other.name}
+    assert await cluster.record_named(made.name) == made
+    assert await cluster.record_named("nobody") is None
 
 
 async def test_a_record_that_exists_is_a_conflict(
     cluster: adapter.KubernetesCluster, place: objects.Place
 ) -> None:
-    await cluster.create_record(objects.holder(place), 1, objects.attempt(place), objects.ATTEMPT)
+    await cluster.create_record(objects.page(place))
     with pytest.raises(errors.Conflict, match="exists already"):
-        await cluster.create_record(
-            objects.holder(place), 1, objects.attempt(place), objects.ATTEMPT
-        )
+        await cluster.create_record(objects.page(place))
 
 
-async def test_a_records_status_is_replaced_whole_with_its_annotations(
+async def test_leases_are_written_whole_and_the_finalizer_goes_with_the_last(
     cluster: adapter.KubernetesCluster, place: objects.Place
 ) -> None:
-    known = await cluster.create_record(
-        objects.holder(place), 1, objects.attempt(place), objects.ATTEMPT
-    )
-    assert names.LEASE_ID not in known.metadata.annotations
-    held = await cluster.update_record(known, objects.HELD)
-    assert held is not None
-    assert held.status == objects.HELD
-    assert held.metadata.annotations[names.LEASE_ID] == "l-1"
-    assert held.metadata.annotations[names.EXPIRES_AT] == "2026-11-21T03:04:05Z"
-    back = await cluster.update_record(held, objects.ATTEMPT)
-    assert back is not None
-    assert back.status == objects.ATTEMPT
-    assert names.LEASE_ID not in back.metadata.annotations
+    attempt = objects.attempt(place)
+    known = await cluster.create_record(objects.page(place, attempt))
+    held = objects.held(place)
+    written = await cluster.write_record(known, objects.page(place, held))
+    assert written.leases == (held,)
+    back = await cluster.write_record(written, objects.page(place, attempt))
+    assert back.leases == (attempt,)
+    emptied = await cluster.write_record(back, objects.page(place))
+    assert (emptied.leases, emptied.metadata.finalizers) == ((), ())
+
+
+async def test_records_are_found_by_the_slots_of_their_leases(
+    cluster: adapter.KubernetesCluster, place: objects.Place
+) -> None:
+    lease = objects.attempt(place).but(slot="one")
+    made = await cluster.create_record(objects.page(place, lease))
+    assert [*await cluster.records_of_slot("one")] == [made]
+    moved = await cluster.write_record(made, objects.page(place, lease.but(slot="two")))
+    assert not await cluster.records_of_slot("one")
+    assert [*await cluster.records_of_slot("two")] == [moved]
 
 
 async def test_of_two_writers_of_a_record_one_meets_a_conflict(
     cluster: adapter.KubernetesCluster, place: objects.Place
 ) -> None:
-    known = await cluster.create_record(
-        objects.holder(place), 1, objects.attempt(place), objects.ATTEMPT
-    )
-    revoking = record.RecordStatus(state=record.State.REVOKING)
+    known = await cluster.create_record(objects.page(place, objects.attempt(place)))
+    revoking = objects.attempt(place).but(state=record.State.REVOKING)
     written = await asyncio.gather(
-        cluster.update_record(known, objects.HELD),
-        cluster.update_record(known, revoking),
+        cluster.write_record(known, objects.page(place, objects.held(place))),
+        cluster.write_record(known, objects.page(place, revoking)),
         return_exceptions=True,
     )
     (winner,) = [w for w in written if isinstance(w, record.LeaseRecord)]
     assert [type(w) for w in written if w is not winner] == [errors.Conflict]
-    assert await cluster.records(objects.holder(place).uid) == (winner,)
+    assert [*await cluster.records()] == [winner]
 
 
-async def test_a_record_that_is_gone_is_none_and_deleting_it_again_is_fine(
+async def test_a_record_that_is_gone_is_a_conflict_and_deleting_it_again_is_fine(
     cluster: adapter.KubernetesCluster, place: objects.Place
 ) -> None:
-    known = await cluster.create_record(
-        objects.holder(place), 1, objects.attempt(place), objects.ATTEMPT
-    )
+    known = await cluster.create_record(objects.page(place))
     await cluster.delete_record(known)
-    assert await cluster.update_record(known, objects.HELD) is None
+    with pytest.raises(errors.Conflict):
+        await cluster.write_record(known, objects.page(place, objects.held(place)))
     await cluster.delete_record(known)
 
 
 async def test_a_recreated_record_is_neither_written_nor_deleted_for_the_old_one(
     cluster: adapter.KubernetesCluster, place: objects.Place
 ) -> None:
-    known = await cluster.create_record(
-        objects.holder(place), 1, objects.attempt(place), objects.ATTEMPT
-    )
+    known = await cluster.create_record(objects.page(place))
     await cluster.delete_record(known)
-    namesake = await cluster.create_record(
-        objects.holder(place), 1, objects.attempt(place), objects.ATTEMPT
-    )
+    namesake = await cluster.create_record(objects.page(place))
     with pytest.raises(errors.Conflict):
-        await cluster.update_record(known, objects.HELD)
+        await cluster.write_record(known, objects.page(place, objects.held(place)))
     with pytest.raises(errors.Conflict):
         await cluster.delete_record(known)
-    assert await cluster.records(objects.holder(place).uid) == (namesake,)
+    assert [*await cluster.records()] == [namesake]
 
 
 async def test_a_changed_record_is_not_deleted(
     cluster: adapter.KubernetesCluster, place: objects.Place
 ) -> None:
-    known = await cluster.create_record(
-        objects.holder(place), 1, objects.attempt(place), objects.ATTEMPT
-    )
-    await cluster.update_record(known, objects.HELD)
+    known = await cluster.create_record(objects.page(place))
+    await cluster.write_record(known, objects.page(place, objects.held(place)))
     with pytest.raises(errors.Conflict):
         await cluster.delete_record(known)
+
+
+async def test_a_record_that_holds_a_lease_outlives_its_deletion(
+    cluster: adapter.KubernetesCluster, place: objects.Place
+) -> None:
+    known = await cluster.create_record(objects.page(place, objects.held(place)))
+    await cluster.delete_record(known)
+    going = await cluster.record_named(known.name)
+    assert going is not None
+    assert going.leases == known.leases
+    emptied = await cluster.write_record(going, objects.page(place))
+    assert emptied.leases == ()
+    assert await cluster.record_named(known.name) is None

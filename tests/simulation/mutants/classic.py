@@ -1,11 +1,12 @@
 """The classic faults: wrong order, blind retries, a 404 believed, an answer not waited for."""
 
+from datetime import datetime
 from typing import Any
 
 from leaseholder import errors, ports
 from leaseholder.api import lease, names, record
 from leaseholder.api.conditions import Reason
-from leaseholder.controller import acquire, pay, perform
+from leaseholder.controller import acquire, perform, records
 from leaseholder.core import debts, live, plan, schedule, steps
 from leaseholder.core.view import View
 from tests.simulation.mutants.registry import FOUND_BY_TAG, LAGGING, Patch, swap, switched_off
@@ -22,14 +23,13 @@ def minted_before_the_record() -> list[Patch]:
         self: acquire.Acquirer, view: View, dl: lease.DynamicLease, step: steps.Acquire
     ) -> None:
         supply, adapter = await self.supplies.wanted(dl)
-        spec = self._spec(dl, supply, adapter, step)
-        issued = await adapter.issue(acquire._planned(spec, {}))
-        posted = await self.cluster.create_record(
-            view.holder, step.number, spec, record.RecordStatus(state=record.State.ATTEMPT)
-        )
-        view.memory.leases[posted.name] = issued.lease
-        view.memory.credentials[posted.name] = issued.credentials
-        await self.hold(view, posted)
+        planned = self._planned(view, dl, supply, adapter, step)
+        issued = await adapter.issue(self.attempt_of(planned))
+        await self.records.add(view.subject, planned, supply.trust)
+        view.memory.leases[planned.attempt_id] = issued.lease
+        view.memory.credentials[planned.attempt_id] = issued.credentials
+        view.memory.ahead[planned.attempt_id] = 0
+        await self._hold(view, planned, adapter, step.reason)
 
     return [swap(acquire.Acquirer, "acquire", acquired), swap(acquire.Acquirer, "_issue", honest)]
 
@@ -91,15 +91,16 @@ def mint_retried() -> list[Patch]:
 
     async def issue(
         self: acquire.Acquirer,
+        view: View,
         adapter: ports.Provider,
-        posted: record.LeaseRecord,
+        attempt: record.RecordedLease,
         *,
         replaces: bool,
     ) -> ports.Issued:
         try:
-            return await adapter.issue(acquire.attempt_of(posted))
+            return await adapter.issue(self.attempt_of(attempt))
         except errors.Unavailable:
-            return await honest(self, adapter, posted, replaces=replaces)
+            return await honest(self, view, adapter, attempt, replaces=replaces)
 
     return [swap(acquire.Acquirer, "_issue", issue)]
 
@@ -126,7 +127,7 @@ def gone_at_first_sight() -> list[Patch]:
     async def gone(
         self: perform.Performer,
         view: View,
-        known: record.LeaseRecord,
+        known: record.RecordedLease,
         *,
         tell: bool,
         certain: bool = False,
@@ -148,43 +149,42 @@ def extended_too_soon() -> list[Patch]:
 
 @switched_off(
     "an unclear attempt is searched twice, a replica lag apart",
-    "not found once: the record goes",
+    "not found once: the attempt goes",
     kinds=FOUND_BY_TAG,
     story="late",
 )
 def searched_once() -> list[Patch]:
-    honest = pay.Payer.search
-
-    async def search(self: pay.Payer, view: View, known: record.LeaseRecord) -> None:
-        view.memory.searched.setdefault(known.name, view.monotonic)
-        await honest(self, view, known)
-
-    return [swap(pay.Payer, "search", search)]
+    return [swap(debts, "after_search", lambda view, known: None)]
 
 
 @switched_off(
-    "… after deadline and settle from the searcher's own first sight",
+    "… after deadline and settle from its claim",
     "searched at once",
     kinds=FOUND_BY_TAG,
     story="late",
 )
 def searched_too_early() -> list[Patch]:
-    honest = debts._search
+    honest = debts._search_at
 
-    def search(view: View, known: record.LeaseRecord) -> Any:
-        view.memory.sighted[known.name] = -1e9
-        return honest(view, known)
+    def search_at(view: View, known: record.RecordedLease, can: ports.Capabilities) -> datetime:
+        searched = known.revocation.searched_at is not None
+        return honest(view, known, can) if searched else view.now
 
-    return [swap(debts, "_search", search), swap(schedule, "LOOK_AGAIN", 1.0)]
+    return [swap(debts, "_search_at", search_at), swap(schedule, "LOOK_AGAIN", 1.0)]
 
 
 @switched_off(
-    "deliver: GET record (must be Held)",
+    "deliver: read the record (the lease must be Held, and no newer one be there)",
     "the record isn't looked at",
     story="creation",
 )
 def delivered_unseen() -> list[Patch]:
-    return [swap(perform, "_held", lambda known: True)]
+    async def still(
+        self: perform.Performer, view: View, dl: lease.DynamicLease, known: record.RecordedLease
+    ) -> lease.DynamicLease | None:
+        return dl
+
+    return [swap(perform.Performer, "_still", still)]
 
 
 @switched_off(
@@ -193,31 +193,28 @@ def delivered_unseen() -> list[Patch]:
     story="creation",
 )
 def claim_ignored() -> list[Patch]:
-    async def claimed(
-        self: acquire.Acquirer, view: View, posted: record.LeaseRecord, minted: ports.Lease
-    ) -> record.LeaseRecord | None:
-        known = await self.cluster.records(view.holder.uid)
-        current = next((r for r in known if r.metadata.uid == posted.metadata.uid), None)
-        if current is None:
-            return None
-        status = acquire.held_status(current, minted, record.State.HELD)
-        return await self.cluster.update_record(current, status)
+    honest = acquire._arrived
 
-    return [swap(acquire.Acquirer, "_claimed", claimed)]
+    def arrived(
+        view: View, known: record.RecordedLease, issued: ports.Lease, ahead: int, wrong: Any
+    ) -> record.RecordedLease:
+        if known.state is record.State.REVOKING:
+            return acquire.with_answer(known, issued, record.State.HELD, ahead)
+        return honest(view, known, issued, ahead, wrong)
+
+    return [swap(acquire, "_arrived", arrived)]
 
 
 @switched_off(
-    "record gone: POST a new one in Revoking with the lease id",
-    "the lease is forgotten",
+    "a lease that goes from the record without being named in ended is put back",
+    "it is forgotten",
     story="creation",
 )
-def vanished_record_not_put_back() -> list[Patch]:
-    async def put_back(
-        self: acquire.Acquirer, view: View, posted: record.LeaseRecord, minted: ports.Lease
-    ) -> None:
-        view.memory.forget(posted.name)
+def lost_not_put_back() -> list[Patch]:
+    async def put_back(self: records.Records, subject: record.Subject) -> None:
+        self._lost.pop(record.name_of(self.installation, subject), None)
 
-    return [swap(acquire.Acquirer, "_put_back", put_back)]
+    return [swap(records.Records, "put_back", put_back)]
 
 
 @switched_off(
@@ -225,7 +222,7 @@ def vanished_record_not_put_back() -> list[Patch]:
     "it is revoked at once",
 )
 def no_overlap() -> list[Patch]:
-    def supersede(view: View, dl: lease.DynamicLease, known: record.LeaseRecord) -> steps.Move:
+    def supersede(view: View, dl: lease.DynamicLease, known: record.RecordedLease) -> steps.Move:
         return debts.owe(view, known, Reason.SUPERSEDED)
 
     return [swap(live, "_supersede", supersede)]

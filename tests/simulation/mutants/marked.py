@@ -6,7 +6,7 @@ from typing import Any
 from leaseholder import ports
 from leaseholder.api import base, lease, names, record
 from leaseholder.api.conditions import Reason
-from leaseholder.controller import acquire, observe, pay
+from leaseholder.controller import acquire, observe, pay, records
 from leaseholder.core import debts, live, plan, retire, slots, steps
 from leaseholder.core.view import View
 from tests.simulation.mutants.registry import ONE_SLOT, Patch, swap, switched_off
@@ -32,63 +32,37 @@ def records_unguarded() -> list[Patch]:
 
 
 @switched_off(
-    "n = 1 + the highest of records, status and the Secret's annotation",
-    "status and annotation aren't asked",
+    "a record is known as our own last write left it; a conflict reads it anew",
+    "what was known before is written again",
     story="rotation",
 )
-def number_of_records_alone() -> list[Patch]:
-    def number(view: View, dl: lease.DynamicLease) -> int:
-        return 1 + max((known.number for known in view.records), default=0)
+def conflict_not_read() -> list[Patch]:
+    async def reread(self: records.Records, subject: record.Subject) -> record.LeaseRecord | None:
+        return self.known(subject)
 
-    return [swap(live, "_next_number", number)]
-
-
-@switched_off(
-    "n comes from that same observation, never re-read",
-    "n comes from a LIST just before the POST",
-    covered="the LIST after the POST stands back",
-)
-def number_read_again() -> list[Patch]:
-    honest = acquire.Acquirer.acquire
-
-    async def again(
-        self: acquire.Acquirer, view: View, dl: lease.DynamicLease, step: steps.Acquire
-    ) -> None:
-        now = await self.cluster.records(view.holder.uid)
-        number = max(step.number, *(1 + known.number for known in now), 0)
-        await honest(self, view, dl, dataclasses.replace(step, number=number))
-
-    return [swap(acquire.Acquirer, "acquire", again)]
+    return [swap(records.Records, "reread", reread)]
 
 
 @switched_off(
-    "after the POST one LIST: a record that wasn't in the observation → stand back",
-    "no LIST",
+    "a shared account is looked at once more while our attempt is on record",
+    "nobody looks",
     kinds=ONE_SLOT,
     story="creation",
 )
-def no_standing_back() -> list[Patch]:
-    async def overtaken(self: acquire.Acquirer, view: View, posted: record.LeaseRecord) -> bool:
-        return False
+def turn_taken() -> list[Patch]:
+    async def has_turn(self: acquire.Acquirer, *_: object) -> bool:
+        return True
 
-    return [swap(acquire.Acquirer, "_overtaken", overtaken)]
-
-
-@switched_off(
-    "both rules above",
-    "both off",
-)
-def number_read_again_and_no_standing_back() -> list[Patch]:
-    return [*number_read_again(), *no_standing_back()]
+    return [swap(acquire.Acquirer, "_has_turn", has_turn)]
 
 
 @switched_off(
-    "a lower n never replaces a higher; an overtaken record is never delivered",
-    "numbers aren't compared at delivery",
+    "an older lease never replaces a newer one in the Secret",
+    "their order isn't looked at",
     covered="a lease that nobody delivers is a debt before the next is minted",
 )
 def lower_over_higher() -> list[Patch]:
-    return [swap(View, "shown", property(lambda view: 0))]
+    return [swap(View, "shown", property(lambda view: -1))]
 
 
 @switched_off(
@@ -101,8 +75,8 @@ def lower_over_higher_and_undelivered_left() -> list[Patch]:
 
     def rank(view: View, dl: lease.DynamicLease) -> steps.Step | None:
         step = honest(view, dl)
-        owed = step.status.revoke if isinstance(step, steps.Move) else None
-        return None if owed is not None and owed.reason == Reason.UNDELIVERED else step
+        owed = step.to.revocation.reason if isinstance(step, steps.Move) else ""
+        return None if owed == Reason.UNDELIVERED else step
 
     return [*lower_over_higher(), swap(live, "_rank", rank)]
 
@@ -162,7 +136,7 @@ def slot_not_vacated() -> list[Patch]:
 def superseded_left_on_the_slot() -> list[Patch]:
     honest = slots.one_slot
 
-    def one_slot(view: View, known: record.LeaseRecord) -> bool:
+    def one_slot(view: View, known: record.RecordedLease) -> bool:
         owing = known.state in (record.State.SUPERSEDED, record.State.REVOKING)
         return honest(view, known) and not owing
 
@@ -178,7 +152,7 @@ def superseded_left_on_the_slot() -> list[Patch]:
 )
 def revoked_although_shown() -> list[Patch]:
     async def delivered(
-        self: pay.Payer, view: View, fence: ports.SecretView, known: record.LeaseRecord
+        self: pay.Payer, view: View, fence: ports.SecretView, known: record.RecordedLease
     ) -> bool:
         return False
 
@@ -195,10 +169,10 @@ def revoked_although_shown() -> list[Patch]:
 )
 def no_fence() -> list[Patch]:
     async def delivered(
-        self: pay.Payer, view: View, fence: ports.SecretView, known: record.LeaseRecord
+        self: pay.Payer, view: View, fence: ports.SecretView, known: record.RecordedLease
     ) -> bool:
         now = await self.cluster.secret(fence.namespace, fence.name)
-        return now is not None and now.annotations.get(names.RECORD) == known.name
+        return now is not None and now.annotations.get(names.ATTEMPT) == known.attempt_id
 
     return [swap(pay.Payer, "_delivered_after_all", delivered)]
 
@@ -227,38 +201,38 @@ def gone_by_a_list() -> list[Patch]:
     honest = observe.Observer.observe
     lists: dict[int, tuple[float, frozenset[str]]] = {}
 
-    async def seen(self: observe.Observer, holder: record.Holder, memory: Any) -> View:
-        now, key = self.clock.monotonic(), id(self)
-        if key not in lists or now - lists[key][0] > 600:
+    async def seen(self: observe.Observer, key: records.Key, memory: Any) -> View:
+        now, who = self.clock.monotonic(), id(self)
+        if who not in lists or now - lists[who][0] > 600:
             listed = await self.cluster.dynamic_leases()
-            lists[key] = now, frozenset(dl.metadata.uid for dl in listed)
-        view = await honest(self, holder, memory)
-        return view if holder.uid in lists[key][1] else dataclasses.replace(view, lease=None)
+            lists[who] = now, frozenset(dl.metadata.name for dl in listed)
+        view = await honest(self, key, memory)
+        return view if key.name in lists[who][1] else dataclasses.replace(view, lease=None)
 
     return [swap(observe.Observer, "observe", seen)]
 
 
 @switched_off(
-    "if a namesake exists, the old records wait until it has delivered",
-    "they don't wait",
+    "what a DynamicLease that is gone left waits for one of its name",
+    "it doesn't wait",
     story="restore",
 )
-def namesake_not_awaited() -> list[Patch]:
+def nobody_awaited() -> list[Patch]:
     def vanished(view: View) -> steps.Step:
-        return retire._settle(view) or steps.Idle(debts.wake(view))
+        return retire._settle(view) or retire._discard(view) or steps.Idle(debts.wake(view))
 
     return [swap(retire, "vanished", vanished)]
 
 
 @switched_off(
-    "a Secret of ours with no owner, no live record and nobody who wants it is deleted",
+    "a Secret of ours with no owner, no lease that may live and nobody who wants it is deleted",
     "it is left",
 )
 def stray_secret_left() -> list[Patch]:
     honest = retire.vanished
 
     def vanished(view: View) -> steps.Step:
-        return honest(view if view.namesake else dataclasses.replace(view, secrets=()))
+        return honest(dataclasses.replace(view, secrets=()))
 
     return [swap(retire, "vanished", vanished)]
 
@@ -274,8 +248,8 @@ def stray_secret_left() -> list[Patch]:
 def former_secret_by_status() -> list[Patch]:
     honest = observe.Observer.observe
 
-    async def seen(self: observe.Observer, holder: record.Holder, memory: Any) -> View:
-        view = await honest(self, holder, memory)
+    async def seen(self: observe.Observer, key: records.Key, memory: Any) -> View:
+        view = await honest(self, key, memory)
         if view.lease is None:
             return view
         told = view.lease.status.target
@@ -321,8 +295,8 @@ def superseded_before_former_goes() -> list[Patch]:
 def by_the_wall_clock() -> list[Patch]:
     honest = observe.Observer.observe
 
-    async def seen(self: observe.Observer, holder: record.Holder, memory: Any) -> View:
-        view = await honest(self, holder, memory)
+    async def seen(self: observe.Observer, key: records.Key, memory: Any) -> View:
+        view = await honest(self, key, memory)
         return dataclasses.replace(view, now=base.whole_second(self.clock.wall()))
 
     return [swap(observe.Observer, "observe", seen)]

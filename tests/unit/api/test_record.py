@@ -1,58 +1,169 @@
+"""The record's shape: what is written back as it was read, and what its name is made of."""
+
 from typing import Any
 
 import pydantic
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from leaseholder.api import names, record
-from leaseholder.api.record import LeaseRecord, State
+from leaseholder.api.record import LeaseRecord, RecordedLease, State, Subject
+
+SUBJECT = Subject(namespace="shop", namespace_uid="uid-of-shop", name="orders")
 
 
-def body(**annotations: str) -> dict[str, Any]:
-    """A record as a backup without status brings it back."""
+def lease(attempt: str = "attempt", **more: Any) -> dict[str, Any]:
+    """A lease on record as the API server has it."""
     return {
-        "metadata": {"name": "uid-3", "annotations": annotations},
-        "spec": {
-            "for": {"namespace": "shop", "name": "orders", "uid": "uid"},
-            "installation": "cluster/leaseholder",
-            "attemptId": "attempt",
-            "provider": {
-                "type": "infisical",
-                "kind": "LeaseProvider",
-                "name": "infisical",
-                "uid": "provider",
-                "address": "https://infisical.example",
-            },
-            "source": {},
-            "sourceHash": "hash",
-            "startedAt": "2026-11-21T12:00:00Z",
-            "deadline": "2026-11-21T12:00:20Z",
+        "attemptId": attempt,
+        "holderUid": "uid",
+        "state": "Held",
+        "provider": {
+            "type": "infisical",
+            "kind": "LeaseProvider",
+            "name": "infisical",
+            "uid": "provider",
+            "address": "https://infisical.example",
         },
+        "source": {},
+        "sourceHash": "hash",
+        "startedAt": "2026-11-21T12:00:00Z",
+        "deadline": "2026-11-21T12:00:20Z",
+        **more,
     }
 
 
-def test_a_record_that_lost_its_status_knows_its_lease_by_its_annotations() -> None:
-    notes = {names.LEASE_ID: "lease", names.EXPIRES_AT: "2026-11-21T13:00:00Z"}
-    restored = LeaseRecord.model_validate(body(**notes))
-    assert restored.state is State.HELD
-    assert restored.status.lease_id == "lease"
-    assert restored.status.expires_at is not None
-    assert restored.status.expires_at.hour == 13
-    assert restored.number == 3
+def body(*leases: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A record as the API server has it."""
+    subject = {"namespace": "shop", "namespaceUid": "uid-of-shop", "name": "orders"}
+    return {
+        "metadata": {"name": record.name_of("cluster/leaseholder", SUBJECT)},
+        "spec": {"for": subject, "installation": "cluster/leaseholder", "leases": leases, **more},
+    }
 
 
-def test_a_record_that_lost_its_status_before_its_mint_is_an_unclear_attempt() -> None:
-    restored = LeaseRecord.model_validate(body())
-    assert restored.state is State.ATTEMPT
-    assert restored.status.lease_id == ""
+def test_what_a_newer_version_wrote_is_written_back() -> None:
+    newer = lease(
+        later={"deep": [1, {"x": "y"}]},
+        revoke={"reason": "Superseded", "laterToo": True},
+    )
+    newer["provider"]["region"] = "eu"
+    ended = {"attemptId": "old", "at": "2026-11-21T11:00:00Z", "why": "Confirmed", "by": "us"}
+    known = LeaseRecord.model_validate(body(newer, ended=[ended], expired=[{"attemptId": "z"}]))
+    held = known.leases[0].but(state=State.SUPERSEDED, expires_at=known.leases[0].started_at)
+    written = known.spec.model_copy(update={"leases": (held,)}).dump()
+    (one,) = written["leases"]
+    assert one["state"] == "Superseded"
+    assert one["expiresAt"] == "2026-11-21T12:00:00Z"
+    assert one["later"] == {"deep": [1, {"x": "y"}]}
+    assert one["revoke"]["laterToo"] is True
+    assert one["provider"]["region"] == "eu"
+    assert written["ended"] == [ended]
+    assert written["expired"] == [{"attemptId": "z"}]
 
 
-def test_a_record_without_metadata_is_no_record() -> None:
+def test_a_lease_reads_back_as_it_was_written() -> None:
+    first = RecordedLease.model_validate(lease(sealKey="k", notes={"a": 1}, handle={"b": 2}))
+    assert RecordedLease.model_validate(first.dump()) == first
+    assert first.noted == {"a": 1, "b": 2}
+
+
+def test_what_the_answer_notes_goes_over_what_was_noted_before() -> None:
+    read = RecordedLease.model_validate(lease(notes={"a": 1}, handle={"a": 2}))
+    assert read.noted == {"a": 2}
+
+
+def test_two_leases_of_one_attempt_are_no_record() -> None:
+    with pytest.raises(pydantic.ValidationError, match="one attempt id"):
+        LeaseRecord.model_validate(body(lease("a"), lease("b"), lease("a")))
+
+
+def test_a_record_without_leases_or_with_a_null_list_is_empty() -> None:
+    assert LeaseRecord.model_validate(body()).leases == ()
+    assert LeaseRecord.model_validate(body(leases=None)).leases == ()
+
+
+def test_more_leases_fit_than_are_put_on_it_so_that_some_can_be_put_back() -> None:
+    many = [lease(f"a-{number}") for number in range(24)]
+    assert len(LeaseRecord.model_validate(body(*many)).leases) == 24 > record.MOST_LEASES
     with pytest.raises(pydantic.ValidationError):
-        LeaseRecord.model_validate({"metadata": None, "spec": body()["spec"]})
-    with pytest.raises(pydantic.ValidationError):
-        LeaseRecord.model_validate("record")
+        LeaseRecord.model_validate(body(*many, lease("one-more")))
 
 
-@pytest.mark.parametrize(("name", "number"), [("uid-7", 7), ("uid", 0), ("", 0), ("uid-x", 0)])
-def test_a_records_number_is_the_end_of_its_name(name: str, number: int) -> None:
-    assert record.number_of(name) == number
+def test_a_lease_is_found_by_its_attempt_and_so_is_one_that_ended() -> None:
+    over = {"attemptId": "over", "at": "2026-11-21T11:00:00Z", "why": "NotFound"}
+    known = LeaseRecord.model_validate(body(lease("a"), lease("b"), ended=[over]))
+    found = known.lease("b")
+    assert found is not None
+    assert found.attempt_id == "b"
+    assert known.lease("over") is None
+    assert (known.names_ended("over"), known.names_ended("a")) == (True, False)
+
+
+def test_a_record_of_an_older_shape_or_without_metadata_is_no_record() -> None:
+    older = body()
+    del older["spec"]["for"]
+    for wrong in (older, {"metadata": None, "spec": body()["spec"]}, "record"):
+        with pytest.raises(pydantic.ValidationError):
+            LeaseRecord.model_validate(wrong)
+
+
+@given(
+    namespace=st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True),
+    name=st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", fullmatch=True),
+)
+def test_a_records_name_is_a_valid_name_and_says_whose_it_is(namespace: str, name: str) -> None:
+    subject = Subject(namespace=namespace, namespace_uid="u", name=name)
+    made = record.name_of("here", subject)
+    text, _, digest = made.rpartition(".")
+    assert len(made) <= 253
+    assert len(digest) == 20
+    assert f"{namespace}.{name}".startswith(text)
+    assert text[-1] not in ".-"
+
+
+def test_another_installation_namespace_or_name_has_another_record() -> None:
+    made_again = SUBJECT.model_copy(update={"namespace_uid": "another"})
+    other = SUBJECT.model_copy(update={"name": "orders2"})
+    found = {
+        record.name_of("here", SUBJECT),
+        record.name_of("elsewhere", SUBJECT),
+        record.name_of("here", made_again),
+        record.name_of("here", other),
+    }
+    assert len(found) == 4
+    assert record.name_of("here", SUBJECT) == record.name_of("here", SUBJECT.model_copy())
+
+
+def test_trusts_are_named_by_what_they_say() -> None:
+    one, same = {"caBundle": "x", "kind": "y"}, {"kind": "y", "caBundle": "x"}
+    assert record.trust_key(one) == record.trust_key(same) != record.trust_key({"caBundle": "z"})
+    assert record.trust_key({}) == ""
+
+
+def test_each_slot_of_the_leases_has_a_label() -> None:
+    leases = [RecordedLease.model_validate(lease(f"a-{s}", slot=s)) for s in ("", "x", "y")]
+    assert record.slot_labels(leases) == {f"{names.SLOT}/x": "", f"{names.SLOT}/y": ""}
+
+
+def test_only_what_is_to_be_revoked_is_pending() -> None:
+    assert [state for state in State if state.pending] == [State.REVOKING, State.ABANDONED]
+
+
+def test_a_lease_that_is_over_goes_with_its_trust_and_is_named() -> None:
+    now = LeaseRecord.model_validate(body(lease())).leases[0].started_at
+    mine, theirs = lease("mine"), lease("theirs")
+    mine["provider"]["trust"], theirs["provider"]["trust"] = "a", "b"
+    trusts = {"a": {"caBundle": "A"}, "b": {"caBundle": "B"}}
+    spec = LeaseRecord.model_validate(body(mine, theirs, trusts=trusts)).spec
+    after = record.without(spec, "mine", "Forgotten", now)
+    assert [one.attempt_id for one in after.leases] == ["theirs"]
+    assert after.trusts == {"b": {"caBundle": "B"}}
+    assert [(one.attempt_id, one.at, one.why) for one in after.ended] == [
+        ("mine", now, "Forgotten")
+    ]
+    for number in range(40):
+        after = record.without(after, f"gone-{number}", "Confirmed", now)
+    assert len(after.ended) == record.MOST_ENDED
+    assert after.ended[-1].attempt_id == "gone-39"

@@ -74,7 +74,7 @@ def _tables(text: str) -> dict[str, list[str]]:
 
 def _objects(kind: crds.Kind) -> Iterator[tuple[str, crds.Schema]]:
     properties = reference.schema(kind)["properties"]
-    for name in ("spec", "status"):
+    for name in ("spec", "status") if kind.status_subresource else ("spec",):
         yield from _below(f"{kind.kind}.{name}", properties[name])
 
 

@@ -1,29 +1,6 @@
-import pytest
-
-from leaseholder.api import names, provider, record
+from leaseholder.api import names, provider
 from leaseholder.api.lease import DynamicLease
 from tests.unit.core import views
-
-
-@pytest.mark.parametrize(
-    ("name", "number"),
-    [
-        ("0b1c-7", 7),
-        ("0b1c-12", 12),
-        ("", 0),
-        ("preflight", 0),
-        ("0b1c-", 0),
-        ("0b1c-²", 0),
-        ("0b1c-" + "9" * 5000, 0),
-    ],
-)
-def test_a_number_is_read_from_a_records_name_and_from_nothing_else(name: str, number: int) -> None:
-    assert record.number_of(name) == number
-
-
-def test_a_record_is_numbered_by_its_name() -> None:
-    known = views.record(7)
-    assert (known.number, record.number_of(known.name)) == (7, 7)
 
 
 def test_the_secret_is_named_like_the_lease_unless_it_is_said_otherwise() -> None:

@@ -13,7 +13,7 @@ from leaseholder.cli.exits import Failed
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SOURCE = {"projectSlug": "p", "environmentSlug": "e", "dynamicSecretName": "d"}
 HELD = {
-    "record": "u-1",
+    "attempt": "u-1",
     "id": "95e5ca9d",
     "issuedAt": "2026-01-01T11:00:00Z",
     "expiresAt": "2026-01-01T13:00:00Z",

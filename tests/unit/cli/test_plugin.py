@@ -39,7 +39,7 @@ def dl(*conditions: dict[str, Any], spec: Any = None, **status: Any) -> lease.Dy
 
 READY = condition("Ready", "True", "Ready", "the Secret holds credentials that live")
 HELD = {
-    "record": "u-1",
+    "attempt": "0f3a",
     "id": "95e5ca9d",
     "issuedAt": "2026-01-01T11:20:00Z",
     "expiresAt": "2026-01-01T13:00:00Z",
@@ -264,6 +264,12 @@ def test_force_asks_first() -> None:
     done = CliRunner().invoke(plugin.main, ["force", "orders"], input="n\n")
     assert done.exit_code == 1
     assert "Credentials of orders's replaced leases may live on" in done.stderr
+
+
+def test_forget_asks_first() -> None:
+    done = CliRunner().invoke(plugin.main, ["forget", "attempt"], input="n\n")
+    assert done.exit_code == 1
+    assert "Are its credentials dead?" in done.stderr
 
 
 def test_every_exit_code_is_told_and_the_page_is_in_step_with_the_commands() -> None:

@@ -13,7 +13,7 @@ from leaseholder.cli.session import Event
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SOURCE = {"projectSlug": "p", "environmentSlug": "e", "dynamicSecretName": "d"}
 PRESENT = {
-    "record": "u-2",
+    "attempt": "u-2",
     "id": "new",
     "issuedAt": "2026-01-01T11:20:00Z",
     "expiresAt": "2026-01-01T13:00:00Z",

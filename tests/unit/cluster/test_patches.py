@@ -75,7 +75,7 @@ def test_keys_that_a_user_made_up_smuggle_nothing_into_the_sentence() -> None:
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
 def test_a_forged_status_with_an_odd_moment_can_be_read(moment: str) -> None:
     spec = {"providerRef": {"name": "infisical"}}
-    status = {"drift": {"record": "r", "times": 1, "at": moment}}
+    status = {"drift": {"attempt": "r", "times": 1, "at": moment}}
     body = {"metadata": {"name": "orders"}, "spec": spec, "status": status}
     found = patches.read(lease.DynamicLease, body).status
     assert lease.DynamicLeaseStatus.model_validate(found.dump()) == found

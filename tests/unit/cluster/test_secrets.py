@@ -14,7 +14,7 @@ def draft(**values: str) -> ports.SecretDraft:
         name="orders-db",
         type="Opaque",
         labels={names.MANAGED_BY: names.MANAGER, names.OWNER_UID: "u-1"},
-        annotations={names.OWNER_NAME: "orders", names.RECORD: "u-1-1"},
+        annotations={names.OWNER_NAME: "orders", names.ATTEMPT: "u-1-1"},
         owner=record.Holder(namespace="shop", name="orders", uid="u-1"),
         credentials=Credentials(values),
     )
@@ -28,7 +28,7 @@ def current(**changes: object) -> ports.SecretView:
             "uid": "s-1",
             "resourceVersion": "7",
             "labels": {names.MANAGED_BY: names.MANAGER, names.OWNER_UID: "u-1", "team": "a"},
-            "annotations": {names.RECORD: "u-1-1", secrets.FENCE: "f", "note": "theirs"},
+            "annotations": {names.ATTEMPT: "u-1-1", secrets.FENCE: "f", "note": "theirs"},
             "ownerReferences": [{"uid": "u-1"}, {"uid": "other"}],
             **changes,
         },
@@ -75,7 +75,7 @@ def test_disowning_takes_off_what_is_ours_and_nothing_else() -> None:
     assert secrets.disowning(current(), "u-1") == {
         "metadata": {
             "labels": {names.OWNER_UID: None, names.MANAGED_BY: None},
-            "annotations": {names.RECORD: None, secrets.FENCE: None},
+            "annotations": {names.ATTEMPT: None, secrets.FENCE: None},
             "ownerReferences": [{"$patch": "delete", "uid": "u-1"}],
         }
     }

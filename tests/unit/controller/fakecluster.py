@@ -34,7 +34,8 @@ class FakeCluster(fakes.Scripted):
         self.running: dict[tuple[str, str, str], ports.Workload] = {}
         self.restarts: list[str] = []
         """The workloads that were restarted, in order."""
-        self.namespaces: dict[str, ports.NamespaceView] = {}
+        self.namespaces: dict[str, ports.NamespaceView | None] = {}
+        """Those that aren't as made: there, without labels. None: it isn't there."""
         self.notes: list[tuple[str, ports.Note]] = []
         self.events: asyncio.Queue[ports.SecretEvent | ports.SecretCopy] = asyncio.Queue()
         self._versions = itertools.count(1)
@@ -203,60 +204,63 @@ class FakeCluster(fakes.Scripted):
 
     # -- records
 
-    async def records(self, uid: str) -> tuple[record.LeaseRecord, ...]:
-        async with self._call("list records"):
-            found = [r for r in self.ledger.values() if r.metadata.labels[names.FOR_UID] == uid]
-            return tuple(sorted(found, key=lambda known: known.number))
+    async def record_named(self, name: str) -> record.LeaseRecord | None:
+        async with self._call("get record"):
+            return self.ledger.get(name)
 
-    async def all_records(self) -> Sequence[record.LeaseRecord]:
-        async with self._call("list all records"):
+    async def records(self) -> Sequence[record.LeaseRecord]:
+        async with self._call("list records"):
             return tuple(self.ledger.values())
 
     async def records_of_slot(self, slot: str) -> Sequence[record.LeaseRecord]:
         async with self._call("list slot"):
-            return [r for r in self.ledger.values() if r.spec.slot == slot]
+            label = f"{names.SLOT}/{slot}"
+            return [r for r in self.ledger.values() if label in r.metadata.labels]
 
-    async def create_record(
-        self,
-        holder: record.Holder,
-        number: int,
-        spec: record.RecordSpec,
-        status: record.RecordStatus,
-    ) -> record.LeaseRecord:
+    async def create_record(self, spec: record.RecordSpec) -> record.LeaseRecord:
         async with self._call("create record"):
-            name = f"{holder.uid}-{number}"
+            name = record.name_of(spec.installation, spec.for_)
             if name in self.ledger:
                 raise errors.Conflict(Reason.CONFLICT, f"{name} exists already")
-            meta = base.ObjectMeta(
-                name=name,
-                uid=self._uid("record"),
-                resource_version=self._version(),
-                labels={names.FOR_UID: holder.uid},
-            )
-            made = record.LeaseRecord(metadata=meta, spec=spec, status=status)
-            self.ledger[name] = wire.written(made)
-            return self.ledger[name]
+            meta = base.ObjectMeta(name=name, uid=self._uid("record"))
+            return self._put_record(record.LeaseRecord(metadata=meta, spec=spec))
 
-    async def update_record(
-        self, known: record.LeaseRecord, status: record.RecordStatus
-    ) -> record.LeaseRecord | None:
+    async def write_record(
+        self, known: record.LeaseRecord, spec: record.RecordSpec
+    ) -> record.LeaseRecord:
         async with self._call("patch record"):
-            if known.name not in self.ledger:
-                return None
-            wire.same(self.ledger[known.name], known)
-            return self.put_record(wire.written(known, status=status))
+            wire.same(self.ledger.get(known.name), known)
+            return self._put_record(known.model_copy(update={"spec": spec}))
+
+    def _put_record(self, known: record.LeaseRecord) -> record.LeaseRecord:
+        stamped = {
+            "resource_version": self._version(),
+            "labels": record.slot_labels(known.leases),
+            "finalizers": (names.ON_RECORD,) if known.leases else (),
+        }
+        meta = known.metadata.model_copy(update=stamped)
+        self.ledger[known.name] = wire.written(known.model_copy(update={"metadata": meta}))
+        return self.ledger[known.name]
+
+    def user_takes_record(self, name: str) -> record.LeaseRecord:
+        """Somebody deletes a record, finalizer or not."""
+        return self.ledger.pop(name)
 
     def put_record(self, known: record.LeaseRecord) -> record.LeaseRecord:
-        """Write a record as another process would."""
-        meta = known.metadata.model_copy(update={"resource_version": self._version()})
-        self.ledger[known.name] = known.model_copy(update={"metadata": meta})
-        return self.ledger[known.name]
+        """Write a record as another process, or a restore, would."""
+        return self._put_record(known)
 
     async def delete_record(self, known: record.LeaseRecord) -> None:
         async with self._call("delete record"):
             if known.name in self.ledger:
                 wire.same(self.ledger[known.name], known)
+                assert not known.metadata.finalizers, "the record would wait for its finalizer"
                 del self.ledger[known.name]
+
+    @property
+    def recorded(self) -> list[record.RecordedLease]:
+        """All leases on record, those of one name oldest first."""
+        return [one for known in self.ledger.values() for one in known.leases]
 
     # -- Secrets
 
@@ -408,7 +412,8 @@ class FakeCluster(fakes.Scripted):
 
     async def namespace(self, name: str) -> ports.NamespaceView | None:
         async with self._call("get namespace"):
-            return self.namespaces.get(name)
+            made = ports.NamespaceView(name=name, labels={}, terminating=False, uid=name)
+            return self.namespaces.get(name, made)
 
     async def emit(
         self, about: lease.DynamicLease | provider.AnyProvider, note: ports.Note

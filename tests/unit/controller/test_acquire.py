@@ -1,13 +1,16 @@
 """Acquire: on record before it is minted, minted once, never without a record."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from leaseholder import errors
-from leaseholder.api import names
+from leaseholder.api import base, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord
-from leaseholder.controller import acquire
 from leaseholder.core import steps
+from tests.unit.controller import fakes
 from tests.unit.controller.world import HERE, KEY, World, away, cluster_away, denied, manifest
 
 CALLS = ("try secret", "prepare", "create record", "issue", "patch record", "write secret")
@@ -25,32 +28,47 @@ async def test_a_lease_is_on_record_before_it_is_minted_and_held_before_it_is_de
 async def test_the_record_says_what_finds_and_reaches_the_lease_again() -> None:
     world = World()
     await world.settle()
-    (known,) = world.cluster.ledger.values()
-    assert known.name == f"{world.holder.uid}-1"
-    assert known.spec.installation == HERE
-    assert known.spec.attempt_id == world.provider.tags["lease-1"]
-    assert known.spec.provider.address == "https://infisical.example"
-    assert known.spec.ttl_seconds == 3600
-    assert known.status.handle == {"kind": "fake"}
+    known = world.recorded
+    assert world.page.subject == world.subject
+    assert world.page.spec.installation == HERE
+    assert world.page.metadata.finalizers == (names.ON_RECORD,)
+    assert known.holder_uid == world.holder.uid
+    assert known.attempt_id == world.provider.tags["lease-1"]
+    assert known.provider.address == "https://infisical.example"
+    assert known.ttl_seconds == 3600
+    assert known.handle == {"kind": "fake"}
 
 
 async def test_without_a_ttl_the_providers_default_holds() -> None:
     world = World()
     world.cluster.user_applies(manifest(ttl=None))
     await world.settle()
-    (known,) = world.cluster.ledger.values()
-    assert known.spec.ttl_seconds is None
+    known = world.recorded
+    assert known.ttl_seconds is None
     assert world.secret == "lease-1"
 
 
-async def test_when_the_number_is_taken_it_stands_back() -> None:
+async def test_when_another_process_writes_the_record_first_nothing_is_issued() -> None:
     world = World()
     view, step = await world.upto(steps.Acquire)
     world.cluster.before("create record", lambda: world.rival(1))
     with pytest.raises(errors.Conflict):
         await world.performer.perform(view, step)
-    assert world.records == [("Attempt", "")]
+    assert [one.attempt_id for one in world.cluster.recorded] == ["rival-1"]
     assert world.count("issue") == 0
+
+
+async def test_an_attempt_of_another_process_is_waited_for_and_claimed_after_its_deadline() -> None:
+    world = World()
+    view, step = await world.upto(steps.Acquire)
+    ends = base.whole_second(world.clock.wall()) + timedelta(seconds=20)
+    world.cluster.before("create record", lambda: world.rival(1, deadline=ends))
+    with pytest.raises(errors.Conflict):
+        await world.performer.perform(view, step)
+    await world.settle(after=10)
+    assert world.records == [("Attempt", "")]
+    await world.settle(after=10)
+    assert (world.records, world.secret) == ([("Revoking", ""), ("Held", "lease-1")], "lease-1")
 
 
 async def test_nothing_is_minted_for_a_dynamiclease_that_is_deleted_before_its_record_stands() -> (
@@ -64,23 +82,14 @@ async def test_nothing_is_minted_for_a_dynamiclease_that_is_deleted_before_its_r
     assert world.records == []
 
 
-@pytest.mark.parametrize("call", ["list records", "get dynamiclease"])
-async def test_a_record_without_a_mint_goes_again_where_the_ledger_cant_be_seen(call: str) -> None:
-    world = World()
+@pytest.mark.parametrize("call", ["list slot", "get dynamiclease"])
+async def test_an_attempt_that_was_not_sent_goes_again_where_nothing_can_be_seen(call: str) -> None:
+    world = World(can=replace(fakes.CAN, slots="One"))
     view, step = await world.upto(steps.Acquire)
     world.cluster.after("create record", lambda: world.cluster.before(call, cluster_away()))
     with pytest.raises(errors.ClusterUnavailable):
         await world.performer.perform(view, step)
     assert (world.records, world.count("issue")) == ([], 0)
-
-
-async def test_a_foreign_record_beside_its_own_makes_it_take_its_own_back() -> None:
-    world = World()
-    view, step = await world.upto(steps.Acquire)
-    world.cluster.after("create record", lambda: world.rival(2))
-    await world.performer.perform(view, step)
-    assert [r.number for r in world.cluster.ledger.values()] == [2]
-    assert world.count("issue") == 0
 
 
 async def test_what_would_refuse_the_secret_refuses_before_the_mint() -> None:
@@ -157,8 +166,8 @@ async def test_an_attempt_that_left_two_leases_makes_two_debts() -> None:
     view, step = await world.upto(steps.Acquire)
     world.provider.after("issue", away(sent=True))
     await world.performer.perform(view, step)
-    (known,) = world.cluster.ledger.values()
-    world.provider.mint(acquire.attempt_of(known))
+    known = world.recorded
+    world.provider.mint(world.performer.acquirer.attempt_of(known))
     await world.settle()
     world.clock.move(50)
     view, step = await world.upto(steps.Search)
@@ -198,11 +207,10 @@ async def test_a_lease_whose_record_is_gone_is_put_back_as_a_debt() -> None:
     view, step = await world.upto(steps.Acquire)
     world.provider.after("issue", world.cluster.ledger.clear)
     await world.performer.perform(view, step)
-    (owed,) = world.cluster.ledger.values()
+    owed = world.recorded
     assert world.records == [("Revoking", "lease-1")]
-    assert owed.number == 2
-    assert owed.status.revoke is not None
-    assert owed.status.revoke.reason == Reason.UNDELIVERED
+    assert owed.revoke is not None
+    assert owed.revoke.reason == Reason.UNDELIVERED
     assert world.memory.credentials == {}
 
 
@@ -210,7 +218,7 @@ async def test_a_record_that_goes_after_it_was_claimed_is_put_back_too() -> None
     world = World()
     view, step = await world.upto(steps.Acquire)
     world.provider.after("issue", world.claim)
-    world.cluster.before("list records", None, world.cluster.ledger.clear)
+    world.cluster.before("get record", None, world.cluster.ledger.clear)
     await world.performer.perform(view, step)
     assert world.records == [("Revoking", "lease-1")]
 
@@ -220,7 +228,7 @@ async def test_a_lease_without_a_record_is_put_back_when_the_ledger_takes_it_aga
     world.provider.after("issue", world.cluster.ledger.clear)
     world.cluster.before("create record", None, cluster_away())
     async with world.running():
-        await world.controller.offer(world.holder)
+        await world.controller.offer(world.key)
         await world.passed()
         assert world.records == []
         await world.passed(after=5)
@@ -238,6 +246,23 @@ async def test_a_mint_that_the_ledger_did_not_take_is_held_by_the_same_process()
     await world.settle()
     assert (world.records, world.secret) == ([("Held", "lease-1")], "lease-1")
     assert world.count("issue") == 1
+
+
+async def test_a_claimed_attempt_gets_its_lease_id_also_where_the_first_write_failed() -> None:
+    world = World()
+    view, step = await world.upto(steps.Acquire)
+    world.cluster.before("patch record", cluster_away())
+    with pytest.raises(errors.ClusterUnavailable):
+        await world.performer.perform(view, step)
+    world.claim()
+    await world.observer.records.compare()
+    view, step = await world.upto(steps.Hold)
+    await world.performer.perform(view, step)
+    assert world.records == [("Revoking", "lease-1")]
+    assert world.memory.credentials == {}
+    await world.settle()
+    assert world.count("recover") == 0
+    assert [*world.provider.live] == ["lease-2"]
 
 
 async def test_a_ledger_that_refuses_a_minted_lease_is_asked_again_and_nothing_is_minted() -> None:
@@ -272,11 +297,11 @@ async def test_what_the_provider_notes_is_on_record_before_the_mint() -> None:
     view, step = await world.upto(steps.Acquire)
     world.provider.after("issue", away(sent=True))
     await world.performer.perform(view, step)
-    (known,) = world.cluster.ledger.values()
-    assert known.handle == {"accessor": "a-1"}
+    known = world.recorded
+    assert (known.notes, known.handle) == ({"accessor": "a-1"}, {})
     (asked,) = world.provider.attempts
     assert asked.handle == {"accessor": "a-1"}
-    assert acquire.attempt_of(known).handle == {"accessor": "a-1"}
+    assert world.performer.acquirer.attempt_of(known).handle == {"accessor": "a-1"}
 
 
 async def test_an_event_says_why_a_lease_takes_another_ones_place() -> None:

@@ -9,16 +9,16 @@ from leaseholder.api.conditions import Reason
 from leaseholder.controller import away as away_
 from leaseholder.core import blind
 from tests.unit.controller.test_renew import DUE, ends
-from tests.unit.controller.world import KEY, World, away, cluster_away, manifest
+from tests.unit.controller.world import KEY, World, away, cluster_away, key_of, manifest
 
 LIFE = 3600
-READS = {"get dynamiclease", "list records", "list secrets", "get secret"}
+READS = {"get namespace", "get dynamiclease", "list secrets", "get secret"}
 REFUSED = errors.Refused(Reason.DENIED, "the operator has no right to get dynamicleases")
 
 
 async def held(world: World) -> None:
     """A lease is held and told, and the API server goes away."""
-    await world.controller.offer(world.holder)
+    await world.controller.offer(world.key)
     await world.trace.until(lambda: world.meter.seen.get(world.holder) and world.ready == "Ready")
     await turned(world)
 
@@ -28,7 +28,7 @@ async def turned(world: World, after: float = 0.0) -> None:
     world.clock.move(after)
     for _ in range(2):
         taken = len(world.meter.lateness) + 1
-        await world.controller.offer(world.holder, poke=False)
+        await world.controller.offer(world.key, poke=False)
         await world.trace.until(functools.partial(_reached, world, taken))
 
 
@@ -50,7 +50,7 @@ async def test_a_lease_is_extended_and_nothing_else_is_done(trouble: Exception) 
         assert ends(world) > 5000 + 1000
         assert world.meter.renewals == ["ok", "ok"]
         world.cluster.down = None
-        await world.controller.offer(world.holder)
+        await world.controller.offer(world.key)
         await world.passed(after=circuit.LONGEST)
     assert world.dl.status.lease is not None
     assert (world.dl.status.lease.expires_at - world.clock.wall()).total_seconds() > 1000
@@ -92,7 +92,7 @@ async def test_a_failed_extension_is_tried_again_and_told_when_that_is_possible(
         assert world.count("inspect") >= 1
         assert ends(world) == DUE + 300 + LIFE
         world.cluster.down = None
-        await world.controller.offer(world.holder)
+        await world.controller.offer(world.key)
         await world.passed(after=circuit.LONGEST)
     assert (world.ready, world.count("issue")) == ("Ready", 1)
 
@@ -107,7 +107,7 @@ async def test_a_lease_that_is_gone_is_replaced_when_the_api_server_is_back() ->
             await turned(world, after=DUE)
         assert world.count("extend") == 1
         world.cluster.down = None
-        await world.controller.offer(world.holder)
+        await world.controller.offer(world.key)
         for _ in range(3):
             await world.passed(after=60)
     assert (world.secret, world.ready) == ("lease-2", "Ready")
@@ -134,7 +134,7 @@ async def test_what_is_being_deleted_or_was_never_seen_is_not_touched() -> None:
         world.cluster.user_deletes(*KEY)
         await turned(world)
         world.cluster.down = cluster_away()
-        await world.controller.offer(unseen)
+        await world.controller.offer(key_of(unseen))
         done = len(world.trace.calls)
         for _ in range(5):
             await turned(world, after=DUE)
@@ -162,9 +162,9 @@ async def test_who_was_cut_off_tries_again_as_soon_as_the_api_server_answers_som
         world.cluster.down = None
         other = world.cluster.user_applies(manifest("other")).holder
         world.clock.move(away_.PAUSE)
-        await controller.offer(other)
+        await controller.offer(key_of(other))
         await world.trace.until(lambda: "lease-1" in world.provider.live)
         assert KEY not in world.cluster.secrets
         world.clock.move(2)
-        await controller.offer(other)
+        await controller.offer(key_of(other))
         await world.trace.until(lambda: KEY in world.cluster.secrets)

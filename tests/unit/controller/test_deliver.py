@@ -7,7 +7,7 @@ import pytest
 from leaseholder import errors
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
-from leaseholder.api.record import State
+from leaseholder.api.record import Ended, State
 from leaseholder.core import steps
 from tests.unit.controller.world import KEY, NAME, SHOP, World, cluster_away, manifest
 
@@ -15,29 +15,52 @@ from tests.unit.controller.world import KEY, NAME, SHOP, World, cluster_away, ma
 async def test_a_record_that_moved_meanwhile_is_not_delivered() -> None:
     world = World()
     view, step = await world.upto(steps.Deliver)
-    moved = step.record.status.model_copy(update={"state": State.REVOKING})
-    world.cluster.put_record(step.record.model_copy(update={"status": moved}))
+    world.memory.fences.clear()
+    world.others_write(step.record.but(state=State.REVOKING))
     await world.performer.perform(view, step)
     assert world.count("write secret") == 0
 
 
-async def test_a_record_that_another_one_took_the_name_of_meanwhile_is_not_delivered() -> None:
+async def test_a_lease_that_is_off_the_record_meanwhile_is_not_delivered() -> None:
     world = World()
     view, step = await world.upto(steps.Deliver)
-    name, other = step.record.name, {"uid": "another", "name": step.record.name}
-    meta = step.record.metadata.model_copy(update=other)
-    world.cluster.put_record(step.record.model_copy(update={"metadata": meta}))
+    world.memory.fences.clear()
+    over = Ended(attempt_id=step.record.attempt_id, at=world.clock.wall(), why="Forgotten")
+    world.others_write(ended=(over,))
     await world.performer.perform(view, step)
     assert world.count("write secret") == 0
     await world.look()
-    assert name not in world.memory.leases
-    assert name not in world.memory.credentials
+    assert world.memory.leases == {}
+    assert world.memory.credentials == {}
+
+
+async def test_right_after_its_issue_a_lease_is_delivered_without_another_look() -> None:
+    world = World()
+    view, step = await world.upto(steps.Deliver)
+    world.trace.calls.clear()
+    await world.performer.perform(view, step)
+    assert world.trace.calls == ["write secret"]
+    assert world.memory.fences == {}
+
+
+async def test_a_secret_that_was_written_since_the_lease_was_put_on_record_needs_another_look() -> (
+    None
+):
+    world = World()
+    await world.settle()
+    world.cluster.user_applies(manifest(annotations={names.ROTATE: "1"}))
+    await world.upto(steps.Deliver)
+    world.cluster.user_writes_secret(SHOP, NAME)
+    view, step = await world.upto(steps.Deliver)
+    world.others_write(*(one.but(state=State.REVOKING) for one in world.cluster.recorded))
+    await world.performer.perform(view, step)
+    assert world.secret == "lease-1"
 
 
 async def test_a_dynamiclease_that_is_deleted_before_a_later_delivery_gets_no_secret() -> None:
     world = World()
     view, step = await world.upto(steps.Deliver)
-    world.memory.just_issued.clear()
+    world.memory.fences.clear()
     world.cluster.user_deletes(*KEY)
     await world.performer.perform(view, step)
     world.cluster.vanish(*KEY)
@@ -48,7 +71,7 @@ async def test_a_dynamiclease_that_is_deleted_before_a_later_delivery_gets_no_se
 async def test_a_secret_that_is_renamed_meanwhile_is_written_under_its_new_name() -> None:
     world = World()
     view, step = await world.upto(steps.Deliver)
-    world.memory.just_issued.clear()
+    world.memory.fences.clear()
     world.cluster.user_applies(manifest(target={"secretName": "other"}))
     await world.performer.perform(view, step)
     assert world.count("write secret") == 0
@@ -84,7 +107,7 @@ async def test_a_secret_that_changed_meanwhile_is_a_conflict_and_delivered_at_th
 async def test_a_newer_lease_in_the_secret_is_never_replaced_by_an_older_one() -> None:
     world = World()
     view, step = await world.upto(steps.Deliver)
-    newer = {names.RECORD: f"{world.holder.uid}-9"}
+    newer = {names.ATTEMPT: world.rival(9, state="Held", leaseId="lease-9").attempt_id}
     ours = {names.OWNER_UID: world.holder.uid}
     seen = world.cluster.user_writes_secret(SHOP, NAME, labels=ours, annotations=newer)
     await world.performer.perform(dataclasses.replace(view, target=seen), step)

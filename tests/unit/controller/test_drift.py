@@ -118,7 +118,7 @@ async def test_a_command_does_not_wait_for_a_contested_secret() -> None:
 STRIPPED = [
     {"labels": {}},
     {"annotations": {}},
-    {"annotations": {names.RECORD: "nonsense"}},
+    {"annotations": {names.ATTEMPT: "nonsense"}},
     {"annotations": {names.CONTENTS: "nonsense"}},
     {"labels": {}, "owner_uids": ()},
     {"labels": {}, "annotations": {}},
@@ -435,14 +435,14 @@ async def test_the_older_of_two_dynamic_leases_gets_the_secret() -> None:
     found = world.cluster.leases[SHOP, "younger"].status.conditions
     assert [c.reason for c in found if c.type == "Ready"] == ["SecretNotOurs"]
     assert world.secret == "lease-2"
-    assert {r.state for r in world.cluster.ledger.values()} == {State.HELD}
+    assert {one.state for one in world.cluster.recorded} == {State.HELD}
 
 
 FORGED = [
     {names.CONTENTS: '{"own":["DB_PASSWORD","GHOST"],"seal":"00000000000000000000000000000000"}'},
     {names.CONTENTS: '{"seal":"é"}'},
     {names.LEASE_ID: "another"},
-    {names.RECORD: "lease-uid1-99"},
+    {names.ATTEMPT: "lease-uid1-99"},
 ]
 
 
@@ -507,17 +507,21 @@ async def test_an_orphan_keeps_its_secret_although_our_label_was_changed() -> No
     assert [*world.provider.live] == ["lease-1"]
 
 
-async def test_a_restored_namesake_finds_the_lease_of_a_secret_without_marks_alive() -> None:
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_one_made_again_takes_over_the_lease_of_a_secret_without_label_and_owner(
+    restarted: bool,
+) -> None:
     world = await held()
     world.cluster.user_writes_secret(SHOP, NAME, labels={}, owner_uids=())
     del world.cluster.leases[KEY]
-    world.cluster.user_applies(manifest())
+    world.holder = world.cluster.user_applies(manifest()).holder
+    if restarted:
+        world.crash()
     await world.settle()
     assert [*world.provider.live] == ["lease-1"]
-    await world.settle(after=3700)
-    for _ in range(3):
-        await world.settle(after=10)
-    assert world.records == []
+    assert world.recorded.holder_uid == world.holder.uid
+    assert world.cluster.secrets[KEY].owner_uids == (world.holder.uid,)
+    assert (world.ready, world.count("issue")) == ("Ready", 1)
 
 
 @pytest.mark.parametrize("edited", [False, True])
@@ -537,19 +541,49 @@ async def test_the_lease_of_a_secret_that_lost_its_notes_lives_out_its_overlap_a
     assert world.records == [("Superseded", "lease-1"), ("Held", "lease-2")]
 
 
-async def test_a_restored_namesake_does_not_cost_a_lease_that_was_extended_its_overlap() -> None:
+async def test_one_made_again_goes_on_with_a_lease_that_was_extended_past_its_record() -> None:
     world = await held()
     for _ in range(3):
         await world.settle(after=2400)
-    forerunner = world.holder
-    del world.cluster.leases[KEY]
-    world.cluster.user_applies(manifest())
+    secret, values = world.cluster.secrets[KEY], world.cluster.values[KEY]
+    world.cluster.vanish(*KEY)
+    world.cluster.secrets[KEY], world.cluster.values[KEY] = secret, values
+    world.holder = world.cluster.user_applies(manifest()).holder
     world.crash()
-    world.holder = forerunner
-    await world.settle(after=10)
-    await world.settle(after=10)
+    await world.settle()
     assert [*world.provider.live] == ["lease-1"]
-    assert world.secret == "lease-1"
+    assert (world.ready, world.secret, world.count("issue")) == ("Ready", "lease-1", 1)
+
+
+async def test_a_lease_that_ended_meanwhile_is_not_ready_when_one_made_again_takes_it_over() -> (
+    None
+):
+    world = await held()
+    secret, values = world.cluster.secrets[KEY], world.cluster.values[KEY]
+    world.cluster.vanish(*KEY)
+    world.cluster.secrets[KEY], world.cluster.values[KEY] = secret, values
+    world.provider.live.clear()
+    world.holder = world.cluster.user_applies(manifest()).holder
+    world.crash()
+    world.clock.move(120)
+    told = []
+    for _ in range(12):
+        await world.step()
+        told += [world.ready] if world.dl.status.conditions else []
+    assert "Ready" not in told
+    for _ in range(3):
+        await world.settle(after=6)
+    assert (world.ready, world.secret) == ("Ready", "lease-2")
+
+
+async def test_within_a_minute_a_dynamic_lease_that_is_gone_keeps_its_lease() -> None:
+    world = await held()
+    world.cluster.vanish(*KEY)
+    await world.settle()
+    await world.settle(after=59)
+    assert world.records == [("Held", "lease-1")]
+    await world.settle(after=1)
+    assert (world.records, world.provider.live, world.cluster.ledger) == ([], {}, {})
 
 
 async def test_a_secret_that_is_wanted_again_since_the_look_is_not_deleted() -> None:

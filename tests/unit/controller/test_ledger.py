@@ -12,12 +12,17 @@ from leaseholder.api.conditions import Reason
 from leaseholder.controller import entry, runner
 from leaseholder.controller import ledger as ledger_
 from leaseholder.controller.ledger import Ledger
-from tests.unit.controller.world import KEY, NAME, SHOP, World, manifest
+from leaseholder.core.retire import MADE_AGAIN
+from tests.unit.controller.world import KEY, NAME, SHOP, World, key_of, manifest
+
+
+def ledger_of(world: World) -> Ledger:
+    return Ledger(world.cluster, world.controller, world.observer.records, world.supplies)
 
 
 @contextlib.asynccontextmanager
 async def following(world: World) -> AsyncIterator[None]:
-    ledger = Ledger(world.cluster, world.controller, world.supplies)
+    ledger = ledger_of(world)
     running = asyncio.create_task(ledger.follow_secrets())
     try:
         yield
@@ -28,7 +33,7 @@ async def following(world: World) -> AsyncIterator[None]:
 
 async def test_a_dynamiclease_that_no_event_told_of_is_found() -> None:
     world = World()
-    ledger = Ledger(world.cluster, world.controller, world.supplies)
+    ledger = ledger_of(world)
     async with world.running():
         await ledger.compare()
         await world.passed()
@@ -47,23 +52,26 @@ async def test_a_record_whose_dynamiclease_is_gone_is_paid() -> None:
     await world.settle()
     world.cluster.vanish(*KEY)
     async with world.running():
-        await Ledger(world.cluster, world.controller, world.supplies).compare()
+        await ledger_of(world).compare()
         await world.passed()
+        await world.passed(after=MADE_AGAIN.total_seconds())
     assert (world.records, world.provider.live) == ([], {})
 
 
 async def test_what_is_on_no_list_any_more_is_forgotten() -> None:
     world = World()
-    given_up = world.rival(1, state="Abandoned", leaseId="lease-9")
+    world.rival(1, state="Abandoned", leaseId="lease-9")
     world.cluster.vanish(*KEY)
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
-        assert [*controller.holders] == [world.holder]
-        await world.cluster.delete_record(given_up)
-        await Ledger(world.cluster, controller, world.supplies).compare()
+        assert [*controller.keys] == [world.key]
+        records = world.observer.records
+        await records.end(world.subject, "rival-1", "Forgotten", world.clock.wall())
+        await ledger_of(world).compare()
         await world.passed()
-        assert not controller.holders
+        assert not controller.keys
+        assert world.cluster.ledger == {}
         assert world.holder not in world.meter.seen
 
 
@@ -74,7 +82,7 @@ async def test_a_comparison_that_fails_is_made_again_and_ends_nothing(
     refused = errors.Refused(Reason.WRITE_REFUSED, "no right to list dynamicleases")
     for failure in (refused, RuntimeError("hunter2-canary")):
         world.cluster.before("list dynamicleases", failure)
-        running = asyncio.create_task(Ledger(world.cluster, world.controller, world.supplies).run())
+        running = asyncio.create_task(ledger_of(world).run())
         known = len(caplog.records)
         await world.trace.until(lambda: world.count("list dynamicleases"))
         assert len(caplog.records) == known + 1
@@ -90,7 +98,7 @@ async def test_a_comparison_that_fails_is_made_again_and_ends_nothing(
 async def test_a_secret_that_somebody_else_changed_makes_its_owner_due_and_ours_does_not() -> None:
     world = World()
     async with world.running() as controller, following(world):
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
         taken = len(world.meter.lateness)
         ours = world.cluster.secrets[KEY].resource_version
@@ -106,7 +114,7 @@ async def test_a_secret_that_somebody_else_changed_makes_its_owner_due_and_ours_
 async def test_a_secret_that_somebody_deletes_is_replaced_by_a_new_lease() -> None:
     world = World()
     async with world.running() as controller, following(world):
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
         del world.cluster.secrets[KEY], world.cluster.values[KEY]
         world.cluster.events.put_nowait(ports.SecretEvent(SHOP, NAME, world.holder.uid))
@@ -123,7 +131,7 @@ async def test_who_waits_for_a_secret_is_due_as_soon_as_its_owner_lets_go() -> N
         annotations={names.OWNER_NAME: "other"},
     )
     async with world.running() as controller, following(world):
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.trace.until(lambda: world.dl.status.conditions and world.ready != "Progressing")
         assert world.ready == "SecretNotOurs"
         del world.cluster.secrets[KEY], world.cluster.values[KEY]
@@ -133,15 +141,17 @@ async def test_who_waits_for_a_secret_is_due_as_soon_as_its_owner_lets_go() -> N
 
 async def test_a_dynamiclease_that_went_unseen_is_found_although_a_record_is_left() -> None:
     world = World()
-    ledger = Ledger(world.cluster, world.controller, world.supplies)
+    ledger = ledger_of(world)
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.trace.until(lambda: world.secret == "lease-1")
         world.cluster.user_strips_finalizer(*KEY)
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
         world.cluster.vanish(*KEY)
         await ledger.compare()
+        await world.passed()
+        await world.passed(after=MADE_AGAIN.total_seconds())
         await world.trace.until(lambda: not world.cluster.ledger)
     assert not world.provider.live
 
@@ -149,9 +159,9 @@ async def test_a_dynamiclease_that_went_unseen_is_found_although_a_record_is_lef
 @pytest.mark.parametrize("missed", ["finalizer", "deletion", "status"])
 async def test_what_is_to_be_done_is_found_although_it_was_seen_once(missed: str) -> None:
     world = World()
-    ledger = Ledger(world.cluster, world.controller, world.supplies)
+    ledger = ledger_of(world)
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
         assert controller.knows(world.dl)
         match missed:
@@ -161,7 +171,7 @@ async def test_what_is_to_be_done_is_found_although_it_was_seen_once(missed: str
                 world.cluster.user_deletes(*KEY)
             case _:
                 await world.cluster.patch_lease_status(world.dl, lease.DynamicLeaseStatus())
-        controller._entries[world.holder].seen = entry.wishes(world.dl.metadata)
+        controller._entries[world.key].seen = entry.wishes(world.dl.metadata)
         assert not controller.knows(world.dl)
         await ledger.compare()
         await world.passed()
@@ -174,20 +184,21 @@ async def test_an_event_that_can_not_be_taken_ends_nothing(
 ) -> None:
     world = World()
     async with world.running() as controller, following(world):
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
-        world.cluster.events.put_nowait(ports.SecretEvent(SHOP, "canary" * 200, "x", "7"))
+        world.cluster.before("get dynamiclease", RuntimeError("hunter2-canary"))
+        world.cluster.events.put_nowait(_copy(SHOP))
         del world.cluster.secrets[KEY], world.cluster.values[KEY]
         world.cluster.events.put_nowait(ports.SecretEvent(SHOP, NAME, world.holder.uid))
         await world.trace.until(lambda: world.secret == "lease-2")
-    assert "an event of a Secret: unexpected ValidationError" in caplog.text
+    assert "an event of a Secret: unexpected RuntimeError" in caplog.text
     assert "canary" not in caplog.text
 
 
 async def test_a_dynamiclease_that_only_a_secret_names_gets_no_key_and_no_request() -> None:
     world = World()
     async with world.running() as controller, following(world):
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
         taken, read = len(world.meter.lateness), world.count("list records")
         for number in range(300):
@@ -197,8 +208,8 @@ async def test_a_dynamiclease_that_only_a_secret_names_gets_no_key_and_no_reques
         world.cluster.events.put_nowait(known)
         await world.trace.until(lambda: len(world.meter.lateness) > taken)
         await world.passed()
-        assert [holder.name for holder in controller.holders if holder.uid == "strange"] == []
-        assert world.count("list records") < read + 10
+        assert {*controller.keys} == {world.key}
+        assert world.count("list records") == read
 
 
 async def test_of_those_that_only_secrets_name_a_few_are_looked_at_and_none_is_kept() -> None:
@@ -208,16 +219,20 @@ async def test_of_those_that_only_secrets_name_a_few_are_looked_at_and_none_is_k
             SHOP,
             f"forged-{number}",
             labels={names.OWNER_UID: f"strange-{number}"},
-            annotations={names.OWNER_NAME: "nobody", names.SECRET: f"{SHOP}/forged-{number}"},
+            annotations={
+                names.OWNER_NAME: f"forged-{number}",
+                names.SECRET: f"{SHOP}/forged-{number}",
+            },
         )
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
-        await Ledger(world.cluster, controller, world.supplies).compare()
+        await ledger_of(world).compare()
         await world.passed(after=ledger_.INTERVAL)
+        await world.passed(after=MADE_AGAIN.total_seconds())
         left = sum(name.startswith("forged") for _, name in world.cluster.secrets)
         assert left == 100 - ledger_.MOST_NAMED
-        assert [holder for holder in controller.holders if holder.name == "nobody"] == []
+        assert {*controller.keys} == {world.key}
 
 
 def _copy(namespace: str, name: str = "copy", **owner: str) -> ports.SecretCopy:
@@ -230,7 +245,7 @@ async def test_a_copy_is_told_once_at_its_dynamiclease_and_elsewhere_in_the_log(
 ) -> None:
     world = World()
     async with world.running() as controller, following(world):
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
         for _ in range(5):
             world.cluster.events.put_nowait(_copy(SHOP, owner_uid=world.holder.uid))
@@ -252,11 +267,11 @@ async def test_a_comparison_of_thousands_leaves_turns_to_all_others() -> None:
     world = World()
     for number in range(3000):
         world.cluster.user_applies(manifest(name=f"lease-{number}"))
-    ledger = Ledger(world.cluster, world.controller, world.supplies)
+    ledger = Ledger(world.cluster, world.controller, world.observer.records, world.supplies)
     async with _turns() as turns:
         await ledger.compare()
         compared = len(turns)
-    assert len(world.controller.holders) == 3001
+    assert len(world.controller.keys) == 3001
     assert compared >= 2 * 3000 // runner.SLICE
 
 
@@ -264,7 +279,7 @@ async def test_a_change_of_a_provider_that_thousands_use_leaves_turns_to_all_oth
     world, ref = World(), ("LeaseProvider", SHOP, "infisical")
     for number in range(2000):
         holder = world.cluster.user_applies(manifest(name=f"lease-{number}")).holder
-        world.controller._entries[holder] = entry.Entry(provider=ref)
+        world.controller._entries[key_of(holder)] = entry.Entry(provider=ref)
     async with _turns() as turns:
         await world.controller.offer_users_of(ref)
         assert len(turns) >= 2000 // runner.SLICE

@@ -10,10 +10,20 @@ from leaseholder.api import conditions, lease, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.record import Holder
 from leaseholder.controller import loop
+from leaseholder.controller.records import Key
 from leaseholder.core import queue
 from leaseholder.telemetry import logs
 from tests.unit.controller.fakes import background
-from tests.unit.controller.world import KEY, NAME, SHOP, World, cluster_away, denied, manifest
+from tests.unit.controller.world import (
+    KEY,
+    NAME,
+    SHOP,
+    World,
+    cluster_away,
+    denied,
+    key_of,
+    manifest,
+)
 
 CANARY = "hunter2-canary"
 
@@ -21,13 +31,13 @@ CANARY = "hunter2-canary"
 async def test_what_is_offered_is_driven_to_the_end() -> None:
     world = World(workers=4)
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.trace.until(
             lambda: world.meter.seen.get(world.holder) and world.ready == "Ready"
         )
     assert (world.secret, world.ready) == ("lease-1", "Ready")
     assert controller.knows(world.dl)
-    assert controller.holders == (world.holder,)
+    assert controller.keys == (world.key,)
 
 
 async def test_a_stop_finishes_a_mint_that_is_under_way_and_delivers_it() -> None:
@@ -35,7 +45,7 @@ async def test_a_stop_finishes_a_mint_that_is_under_way_and_delivers_it() -> Non
     answer = asyncio.Event()
     world.provider.before("issue", answer.wait)
     async with background(world.controller.run()):
-        await world.controller.offer(world.holder)
+        await world.controller.offer(world.key)
         await world.trace.until(lambda: world.count("issue"))
         await world.controller.stop()
         answer.set()
@@ -48,7 +58,7 @@ async def test_a_stop_begins_nothing_new() -> None:
     answer = asyncio.Event()
     world.cluster.before("get dynamiclease", answer.wait)
     async with background(world.controller.run()):
-        await world.controller.offer(world.holder)
+        await world.controller.offer(world.key)
         await world.trace.until(lambda: world.count("get dynamiclease"))
         await world.controller.stop()
         answer.set()
@@ -59,7 +69,7 @@ async def test_a_stop_begins_nothing_new() -> None:
 async def test_after_a_stop_no_key_is_taken() -> None:
     world = World()
     await world.controller.stop()
-    await world.controller.offer(world.holder)
+    await world.controller.offer(world.key)
     await world.controller.run()
     assert world.trace.calls == []
 
@@ -69,14 +79,14 @@ async def test_a_key_is_worked_on_by_one_worker_and_comes_again_if_it_became_due
     answer = asyncio.Event()
     world.provider.before("issue", answer.wait)
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.trace.until(lambda: world.count("issue"))
         calls = len(world.trace.calls)
         for _ in range(3):
-            await controller.offer(world.holder)
+            await controller.offer(world.key)
         assert len(world.trace.calls) == calls
-        other = Holder(namespace=SHOP, name="other", uid="other")
-        await controller.offer(other)
+        other = Holder(namespace=SHOP, name="other", uid="")
+        await controller.offer(key_of(other))
         await world.trace.until(lambda: other in world.meter.forgotten)
         assert world.count("issue") == 1
         answer.set()
@@ -92,13 +102,13 @@ async def test_back_off_holds_against_hints_and_yields_to_a_poke() -> None:
     world = World()
     world.provider.before("issue", denied(), denied())
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
         assert (world.count("issue"), world.ready) == (1, "LoginRefused")
-        await controller.offer(world.holder, poke=False)
+        await controller.offer(world.key, poke=False)
         await world.passed()
         assert world.count("issue") == 1
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
         assert world.count("issue") == 2
         await world.passed(after=10)
@@ -121,7 +131,7 @@ async def test_of_two_refusals_at_once_always_the_same_one_is_told(pauses: int) 
     world.cluster.before("list secrets", no_list)
     world.cluster.before("get secret", errors.Refused(Reason.DENIED, "no right to get secrets"))
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.trace.until(lambda: "no right" in told())
         assert told() == "no right to list secrets"
 
@@ -133,12 +143,12 @@ async def test_of_those_that_are_due_the_lease_that_ends_first_is_looked_at_firs
     holders = {dl.metadata.name: dl.holder for dl in world.cluster.leases.values()}
     async with world.running() as controller:
         for holder in holders.values():
-            await controller.offer(holder)
+            await controller.offer(key_of(holder))
         await world.passed()
         world.clock.move(500)
         world.meter.looks.clear()
         for name in ("later", NAME, "sooner"):
-            await controller.offer(holders[name], poke=False)
+            await controller.offer(key_of(holders[name]), poke=False)
         await world.passed()
         looks = [holder.name for holder in world.meter.looks if holder.name in holders]
     assert list(dict.fromkeys(looks)) == ["sooner", NAME, "later"]
@@ -154,7 +164,7 @@ async def test_after_a_start_the_lease_that_ends_first_is_looked_at_first_the_de
     holders = {dl.metadata.name: dl.holder for dl in world.cluster.leases.values()}
     async with world.running() as controller:
         for holder in holders.values():
-            await controller.offer(holder)
+            await controller.offer(key_of(holder))
         await world.passed()
     world.clock.move(570)
     world.meter.looks.clear()
@@ -172,12 +182,12 @@ async def test_after_a_start_the_lease_that_ends_first_is_looked_at_first_the_de
 async def test_a_deletion_does_not_wait_for_all_that_come_later_and_want_a_lease() -> None:
     world = World()
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
-        entry, now = controller._entries[world.holder], world.clock.monotonic()
+        entry, now = controller._entries[world.key], world.clock.monotonic()
         assert entry.by(now, now) == entry.expires
         world.cluster.user_deletes(*KEY)
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         assert entry.by(now, now) == now + queue.PATIENCE
         await world.trace.until(lambda: KEY not in world.cluster.leases)
 
@@ -189,12 +199,12 @@ async def test_who_has_no_credentials_goes_before_leases_that_have_time() -> Non
     holders = {dl.metadata.name: dl.holder for dl in world.cluster.leases.values()}
     async with world.running() as controller:
         for name in ("later", "sooner"):
-            await controller.offer(holders[name])
+            await controller.offer(key_of(holders[name]))
         await world.passed()
         world.clock.move(595)
         world.meter.looks.clear()
         for name in ("later", NAME, "sooner"):
-            await controller.offer(holders[name], poke=False)
+            await controller.offer(key_of(holders[name]), poke=False)
         await world.passed()
         looks = [holder.name for holder in world.meter.looks if holder.name in holders]
     assert list(dict.fromkeys(looks)) == ["sooner", NAME, "later"]
@@ -206,11 +216,11 @@ async def test_whose_secret_changed_goes_before_leases_that_have_time() -> None:
     holders = {dl.metadata.name: dl.holder for dl in world.cluster.leases.values()}
     async with world.running() as controller:
         for holder in holders.values():
-            await controller.offer(holder)
+            await controller.offer(key_of(holder))
         await world.passed()
         world.meter.looks.clear()
-        await controller.offer(holders["sooner"], poke=False)
-        await controller.offer(holders[NAME], poke=False, harmed=True)
+        await controller.offer(key_of(holders["sooner"]), poke=False)
+        await controller.offer(key_of(holders[NAME]), poke=False, harmed=True)
         await world.passed()
         looks = [holder.name for holder in world.meter.looks if holder.name in holders]
     assert list(dict.fromkeys(looks)) == [NAME, "sooner"]
@@ -228,7 +238,7 @@ async def test_many_that_use_a_provider_are_woken_one_after_another() -> None:
     ]
     async with world.running() as controller:
         for holder in many:
-            await controller.offer(holder)
+            await controller.offer(key_of(holder))
         await world.passed()
         taken = len(world.meter.lateness)
         await controller.offer_users_of(("LeaseProvider", SHOP, "infisical"))
@@ -244,10 +254,10 @@ async def test_a_poke_that_comes_while_a_worker_holds_the_key_is_not_lost() -> N
     world.provider.before("issue", answer.wait)
     world.provider.before("prepare", None)
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.trace.until(lambda: world.count("issue"))
         world.provider.after("issue", denied())
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         answer.set()
         await world.passed()
     assert world.count("issue") == 2
@@ -259,7 +269,7 @@ async def test_an_unexpected_exception_ends_neither_worker_nor_key_and_its_text_
     world = World()
     world.cluster.before("list secrets", RuntimeError(CANARY))
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
         assert world.records == []
         await world.passed(after=5)
@@ -276,7 +286,7 @@ async def test_a_conflict_is_looked_at_anew_at_once(caplog: pytest.LogCaptureFix
     world = World()
     world.cluster.before("try secret", lambda: world.rival(1))
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
     assert world.secret == "lease-1"
     assert not caplog.records
@@ -287,7 +297,7 @@ async def test_conflicts_without_end_make_a_pause(caplog: pytest.LogCaptureFixtu
     conflict = errors.Conflict(Reason.CONFLICT, "somebody wrote first")
     world.cluster.before("try secret", *[conflict] * 6)
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
         assert world.count("try secret") == 6
         await world.passed(after=5)
@@ -303,7 +313,7 @@ async def test_ready_goes_false_while_a_request_hangs_beyond_the_end_of_the_leas
     world.clock.move(3600 - 4)
     world.provider.before("inspect", answer.wait)
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.trace.until(lambda: world.ready == "LeaseExpired")
         assert world.count("extend") == 0
         answer.set()
@@ -323,7 +333,7 @@ async def test_an_api_server_that_does_not_take_the_word_is_told_by_the_next_loo
     world.cluster.before("patch dynamiclease", cluster_away())
     told = world.count("patch dynamiclease")
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.trace.until(lambda: world.count("patch dynamiclease") > told)
         answer.set()
         await world.passed()
@@ -339,7 +349,7 @@ async def test_the_end_of_a_lease_is_told_also_where_its_dynamic_lease_was_chang
     world.clock.move(3600 - 4)
     world.provider.before("inspect", answer.wait)
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.trace.until(lambda: world.count("inspect"))
         world.cluster.user_applies(manifest(annotations={"team": "shop"}))
         await world.trace.until(lambda: world.ready == "LeaseExpired")
@@ -357,14 +367,14 @@ async def test_all_leases_that_end_in_a_hanging_request_say_so_however_few_turns
     answer = asyncio.Event()
     async with world.running() as controller:
         for dl in world.cluster.leases.values():
-            await controller.offer(dl.holder)
+            await controller.offer(key_of(dl.holder))
         await world.passed()
         assert {_reason(dl) for dl in world.cluster.leases.values()} == {"Ready"}
         for call in ("inspect", "extend"):
             world.provider.before(call, *[answer.wait] * 100)
         world.clock.move(3600 - 4)
         for dl in list(world.cluster.leases.values()):
-            await controller.offer(dl.holder, poke=False)
+            await controller.offer(key_of(dl.holder), poke=False)
         await world.trace.until(
             lambda: {_reason(dl) for dl in world.cluster.leases.values()} == {"LeaseExpired"}
         )
@@ -380,7 +390,7 @@ def _reason(dl: lease.DynamicLease) -> str:
 async def test_retirement_lasts_until_nothing_is_owed() -> None:
     world = World()
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
         world.provider.before("revoke", denied())
         world.cluster.user_deletes(*KEY)
@@ -391,14 +401,14 @@ async def test_retirement_lasts_until_nothing_is_owed() -> None:
         await world.passed(after=5)
         assert KEY not in world.cluster.leases
         assert world.records == []
-        assert controller.holders == ()
+        assert controller.keys == ()
         assert world.holder in world.meter.forgotten
 
 
 async def test_retirement_ends_when_the_dynamiclease_is_gone_although_something_is_owed() -> None:
     world = World()
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
         world.provider.before("revoke", denied())
         world.cluster.user_deletes(*KEY)
@@ -417,7 +427,7 @@ async def test_retirement_ends_when_the_dynamiclease_is_gone_although_something_
 async def test_a_release_is_told_once_although_its_write_conflicts() -> None:
     world = World()
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
         world.provider.before("revoke", *[denied()] * 9)
         world.cluster.user_deletes(*KEY)
@@ -436,8 +446,8 @@ async def test_users_of_a_provider_are_due_when_it_changes_and_others_are_not() 
     world = World()
     other = world.cluster.user_applies(manifest("other", providerRef={"name": "elsewhere"}))
     async with world.running() as controller:
-        await controller.offer(world.holder)
-        await controller.offer(other.holder)
+        await controller.offer(world.key)
+        await controller.offer(key_of(other.holder))
         await world.passed()
         before = len(world.meter.lateness)
         await controller.offer_users_of(("LeaseProvider", SHOP, "elsewhere"))
@@ -449,20 +459,20 @@ async def test_users_of_a_provider_are_due_when_it_changes_and_others_are_not() 
 async def test_our_own_write_of_a_secret_is_told_from_anothers() -> None:
     world = World()
     async with world.running() as controller:
-        assert not controller.wrote(world.holder, "1")
-        await controller.offer(world.holder)
+        assert not controller.wrote(world.key, "1")
+        await controller.offer(world.key)
         await world.passed()
-        assert controller.wrote(world.holder, world.cluster.secrets[KEY].resource_version)
-        assert not controller.wrote(world.holder, "")
+        assert controller.wrote(world.key, world.cluster.secrets[KEY].resource_version)
+        assert not controller.wrote(world.key, "")
         other = world.cluster.user_writes_secret(SHOP, NAME)
-        assert not controller.wrote(world.holder, other.resource_version)
+        assert not controller.wrote(world.key, other.resource_version)
 
 
 async def test_a_change_of_wishes_is_news_and_a_change_of_status_is_not() -> None:
     world = World()
     async with world.running() as controller:
         assert not controller.knows(world.dl)
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
         assert controller.knows(world.dl)
         world.cluster.user_applies(manifest(annotations={"team": "shop"}))
@@ -474,7 +484,7 @@ async def test_a_change_of_wishes_is_news_and_a_change_of_status_is_not() -> Non
 async def test_due_work_that_nobody_takes_makes_the_process_unhealthy() -> None:
     world = World()
     assert world.controller.stuck_for == 0.0
-    await world.controller.offer(world.holder)
+    await world.controller.offer(world.key)
     world.clock.move(200)
     assert world.controller.stuck_for == 200.0
 
@@ -486,9 +496,9 @@ async def test_workers_that_make_slow_progress_are_healthy() -> None:
     world.cluster.before("list secrets", answer.wait)
     world.provider.before("issue", issued.wait)
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.trace.until(lambda: world.count("list secrets"))
-        await controller.offer(Holder(namespace=SHOP, name="other", uid="other"))
+        await controller.offer(Key(SHOP, "other"))
         world.clock.move(200)
         assert controller.stuck_for == 200.0
         answer.set()
@@ -500,7 +510,7 @@ async def test_workers_that_make_slow_progress_are_healthy() -> None:
 async def test_the_finalizer_is_on_before_anything_is_tried_or_asked_for() -> None:
     world = World()
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
     effects = ("patch finalizer", "try secret", "create record", "prepare", "issue")
     assert next(call for call in world.trace.calls if call in effects) == "patch finalizer"
@@ -512,7 +522,7 @@ async def test_a_finalizer_whose_answer_is_lost_costs_no_lease_and_no_second_wri
     world = World()
     world.cluster.after("patch finalizer", cluster_away())
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
         assert world.records == []
         await world.passed(after=5)
@@ -523,7 +533,7 @@ async def test_a_finalizer_whose_answer_is_lost_costs_no_lease_and_no_second_wri
 async def test_a_finalizer_that_somebody_takes_off_is_put_on_again() -> None:
     world = World()
     async with world.running() as controller:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
         world.cluster.user_strips_finalizer(*KEY)
         await controller.heard(world.dl.metadata, gone=False)
@@ -544,4 +554,4 @@ async def test_an_event_of_our_own_writes_is_no_news() -> None:
         await world.passed()
         sentinels = 4
         assert world.count("get dynamiclease") <= looks + sentinels
-        assert [*controller.holders] == [world.holder]
+        assert [*controller.keys] == [world.key]

@@ -8,10 +8,10 @@ import pytest
 from leaseholder import errors, ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
-from leaseholder.api.record import Revocation, State
+from leaseholder.api.record import LeaseRecord, RecordSpec, Revocation, State
 from leaseholder.core import contents, marks, steps
 from tests.unit.controller import fakes
-from tests.unit.controller.world import KEY, NAME, SHOP, World, away, denied, manifest
+from tests.unit.controller.world import HERE, KEY, NAME, SHOP, World, away, denied, manifest
 
 
 async def deleted() -> World:
@@ -23,16 +23,16 @@ async def deleted() -> World:
 
 
 def debt(world: World) -> Revocation:
-    (known,) = world.cluster.ledger.values()
-    assert known.status.revoke is not None
-    return known.status.revoke
+    known = world.recorded
+    assert known.revoke is not None
+    return known.revoke
 
 
 async def test_the_secret_goes_first_and_the_record_when_a_look_confirms_the_revocation() -> None:
     world = await deleted()
     world.trace.calls.clear()
     assert await world.settle() == steps.Release()
-    told = ("delete secret", "patch record", "revoke", "inspect", "delete record")
+    told = ("delete secret", "patch record", "revoke", "inspect", "patch record", "get record")
     assert [call for call in world.trace.calls if call in told] == [*told]
     assert (world.records, world.provider.live) == ([], {})
     assert world.meter.revocations == ["ok"]
@@ -150,10 +150,10 @@ async def test_the_finalizer_goes_when_the_time_is_over_and_the_debt_stays() -> 
 
 async def test_a_terminating_namespace_is_not_held_up() -> None:
     world = await deleted()
-    view = ports.NamespaceView(name=SHOP, labels={}, terminating=True, uid="n")
+    view = ports.NamespaceView(name=SHOP, labels={}, terminating=True, uid=SHOP)
     world.cluster.namespaces[SHOP] = view
     world.provider.before("revoke", away())
-    assert isinstance(await world.settle(), steps.Release)
+    assert isinstance(await world.settle(after=5), steps.Release)
     assert world.records == [("Revoking", "lease-1")]
 
 
@@ -174,6 +174,7 @@ async def undelivered(**secret: Any) -> tuple[World, steps.Revoke]:
     """A held lease that another process minted and never delivered, about to be revoked."""
     world = World()
     await world.settle()
+    world.crash()
     minted = world.provider.mint(
         ports.Attempt(
             installation="i",
@@ -247,15 +248,20 @@ async def test_one_slot_is_vacated_before_the_next_mint() -> None:
     await world.settle()
     calls = world.trace.calls
     last = len(calls) - 1 - calls[::-1].index("issue")
-    assert calls.index("revoke") < calls.index("delete record") < last
+    gone = calls.index("patch record", calls.index("revoke"))
+    assert calls.index("revoke") < gone < last
     assert (world.records, world.secret) == ([("Held", "lease-2")], "lease-2")
 
 
 async def test_a_record_of_another_installation_is_left_alone() -> None:
     world = World()
-    foreign = world.rival(1, state="Revoking", leaseId="theirs")
-    spec = foreign.spec.model_copy(update={"installation": "another"})
-    world.cluster.put_record(foreign.model_copy(update={"spec": spec}))
+    world.rival(1, state="Revoking", leaseId="theirs")
+    (known,) = world.cluster.ledger.values()
+    theirs = known.spec.model_copy(update={"installation": "another"})
+    world.cluster.ledger.clear()
+    await world.cluster.create_record(theirs)
+    await world.settle()
+    await world.observer.records.compare()
     await world.settle()
     assert world.count("revoke") == 0
     assert world.records == [("Revoking", "theirs"), ("Held", "lease-1")]
@@ -279,6 +285,15 @@ async def unclear() -> World:
     return world
 
 
+async def neighbour(world: World, **fields: Any) -> LeaseRecord:
+    """The record of another DynamicLease, with a lease of the same account."""
+    (attempt,) = (one for one in world.cluster.recorded if not one.lease_id)
+    theirs = attempt.but(attempt_id="theirs", holder_uid="other-uid", revoke=None, **fields)
+    subject = world.subject.model_copy(update={"name": "other"})
+    spec = RecordSpec(for_=subject, installation=HERE, leases=(theirs,))
+    return await world.cluster.create_record(spec)
+
+
 async def test_a_lease_that_nothing_explains_is_the_attempts_and_taken_back() -> None:
     world = await unclear()
     await world.settle(after=50)
@@ -288,12 +303,9 @@ async def test_a_lease_that_nothing_explains_is_the_attempts_and_taken_back() ->
 
 async def test_leases_on_record_or_in_a_secret_are_never_taken_for_the_attempts() -> None:
     world = await unclear()
-    (attempt,) = (r for r in world.cluster.ledger.values() if not r.status.lease_id)
     for kept in ("on-record", "in-a-secret"):
         world.provider.live[kept] = dataclasses.replace(world.provider.live["lease-1"], id=kept)
-    other = World().holder.model_copy(update={"name": "other", "uid": "other-uid"})
-    known = attempt.status.model_copy(update={"state": State.HELD, "lease_id": "on-record"})
-    await world.cluster.create_record(other, 1, attempt.spec, known)
+    await neighbour(world, state=State.HELD, lease_id="on-record")
     shown = world.cluster.secrets[KEY]
     marked = {**shown.annotations, names.LEASE_ID: "in-a-secret"}
     world.cluster.secrets[SHOP, "other"] = dataclasses.replace(
@@ -305,12 +317,9 @@ async def test_leases_on_record_or_in_a_secret_are_never_taken_for_the_attempts(
 
 async def test_a_search_waits_while_another_attempt_is_open_at_that_provider() -> None:
     world = await unclear()
-    (attempt,) = (r for r in world.cluster.ledger.values() if not r.status.lease_id)
-    other = World().holder.model_copy(update={"name": "other", "uid": "other-uid"})
-    opened = attempt.status.model_copy(update={"state": State.ATTEMPT, "revoke": None})
-    posted = await world.cluster.create_record(other, 1, attempt.spec, opened)
+    posted = await neighbour(world, state=State.ATTEMPT)
     await world.settle(after=50)
     assert "lease-1" in world.provider.live
-    await world.cluster.delete_record(posted)
+    world.cluster.user_takes_record(posted.name)
     await world.settle(after=11)
     assert [*world.provider.live] == ["lease-2"]

@@ -115,7 +115,7 @@ async def test_users_are_offered_when_it_changes_and_when_it_heals() -> None:
     world = World()
     world.provider.before("check", errors.Throttled(Reason.THROTTLED, "later", retry_after=30))
     async with world.running() as controller, watching(world) as watch:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
         taken = len(world.meter.lateness)
         await watch.offer(REF, FIRST)
@@ -146,7 +146,7 @@ async def test_a_provider_that_goes_down_or_comes_back_is_looked_at_at_once() ->
 async def test_when_a_providers_clock_was_set_its_leases_look_at_their_plans() -> None:
     world = World()
     async with world.running() as controller, watching(world) as watch:
-        await controller.offer(world.holder)
+        await controller.offer(world.key)
         await world.passed()
         await watch.offer(REF, FIRST)
         await world.trace.until(lambda: ready(world))

@@ -8,6 +8,7 @@ import pytest
 from leaseholder import errors
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
+from leaseholder.core import steps
 from tests.unit.clocks import NOW
 from tests.unit.controller import fakes
 from tests.unit.controller.world import World, away, manifest
@@ -30,6 +31,22 @@ async def test_a_lease_is_extended_to_its_whole_life_without_another_look() -> N
     assert world.meter.renewals == ["ok"]
     assert world.dl.status.lease is not None
     assert world.dl.status.lease.expires_at == NOW + timedelta(seconds=DUE + 3600)
+
+
+@pytest.mark.parametrize(("later", "believed"), [(1.0, False), (fakes.CAN.replica_lag + 2, True)])
+async def test_an_earlier_end_is_believed_when_no_replica_trails_any_more(
+    later: float, *, believed: bool
+) -> None:
+    world = World()
+    await world.settle()
+    former = world.provider.live["lease-1"]
+    await world.settle(after=DUE)
+    world.provider.live["lease-1"] = former
+    world.clock.move(later)
+    view, _ = await world.look()
+    await world.performer.perform(view, steps.Look(world.recorded))
+    known = world.memory.leases[world.recorded.attempt_id]
+    assert (known.expires_at == former.expires_at) == believed
 
 
 async def test_after_an_extension_that_failed_the_lease_is_looked_at_first() -> None:

@@ -9,7 +9,7 @@ from leaseholder.api import conditions, names, record
 from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.core import rollout, steps
 from leaseholder.core.view import Memory
-from tests.unit.controller.world import KEY, SHOP, World, away, cluster_away, manifest
+from tests.unit.controller.world import KEY, SHOP, World, away, cluster_away, key_of, manifest
 
 BY_NAME = [{"kind": "Deployment", "name": "orders"}]
 BY_LABEL = [{"kind": "Deployment", "selector": {"matchLabels": {"app": "orders"}}}]
@@ -110,13 +110,13 @@ async def test_a_quick_rollout_still_leaves_the_overlap() -> None:
     assert world.records == [("Held", "lease-2")]
 
 
-async def test_the_stamp_is_the_records_name_under_a_key_of_the_dynamic_leases_own() -> None:
+async def test_the_stamp_is_the_attempt_id_under_a_key_of_the_dynamic_leases_own() -> None:
     world = World()
     await delivered(world)
     await restarted(world)
     (known,) = world.cluster.running.values()
     key = f"{names.RESTART}/orders"
-    assert known.stamps == {key: f"{world.holder.uid}-2"}
+    assert known.stamps == {key: world.cluster.recorded[-1].attempt_id}
 
 
 async def test_without_waiting_the_old_lease_goes_after_its_overlap() -> None:
@@ -138,31 +138,40 @@ async def test_a_healed_secret_restarts_too() -> None:
     assert world.cluster.restarts == ["orders"]
 
 
-async def test_a_lease_that_took_over_a_forerunners_secret_restarts_too() -> None:
-    world = World()
-    await delivered(world)
-    forerunner = world.holder
+async def _made_again(world: World, **spec: Any) -> None:
+    """Its DynamicLease is made again under its name; the garbage collector was slower."""
     secret, values = world.cluster.secrets[KEY], world.cluster.values[KEY]
     world.cluster.vanish(SHOP, "orders")
     world.cluster.secrets[KEY], world.cluster.values[KEY] = secret, values
-    world.holder = world.cluster.user_applies(manifest(rotation=rotation())).holder
+    world.holder = world.cluster.user_applies(manifest(rotation=rotation(), **spec)).holder
+
+
+async def test_a_lease_that_takes_the_place_of_a_former_one_restarts_too() -> None:
+    world = World()
+    await delivered(world)
+    other = {"projectSlug": "p", "environmentSlug": "e", "dynamicSecretName": "other"}
+    await _made_again(world, infisical=other)
     world.crash()
     await world.settle()
+    assert world.records == [("Superseded", "lease-1"), ("Held", "lease-2")]
     await world.settle(after=WINDOW)
     assert world.cluster.restarts == ["orders"]
-    await _forerunner_waits(world, forerunner)
-
-
-async def _forerunner_waits(world: World, forerunner: record.Holder) -> None:
-    namesake, world.holder = world.holder, forerunner
     await world.settle(after=OVERLAP)
     assert "lease-1" in world.provider.live
     world.cluster.rolls_out(world.cluster.running["Deployment", SHOP, "orders"])
-    world.holder = namesake
     await world.settle(after=30)
-    world.holder = forerunner
-    await world.settle(after=10)
     assert "lease-1" not in world.provider.live
+
+
+async def test_a_lease_that_is_taken_over_restarts_nothing() -> None:
+    world = World()
+    await delivered(world)
+    await _made_again(world)
+    world.crash()
+    await world.settle()
+    await world.settle(after=WINDOW)
+    assert (world.ready, world.records) == ("Ready", [("Held", "lease-1")])
+    assert world.cluster.restarts == []
 
 
 async def test_targets_that_are_added_later_count_from_the_next_lease_on() -> None:
@@ -325,7 +334,7 @@ async def test_leases_that_rotate_together_restart_a_workload_once() -> None:
     for holder, memory in memories.items():
         world.holder, world.memory = holder, memory
         await world.settle()
-    assert [r.state for r in world.cluster.ledger.values()] == ["Held", "Held"]
+    assert [one.state for one in world.cluster.recorded] == ["Held", "Held"]
 
 
 async def test_a_lease_that_came_after_the_restart_needs_one_of_its_own() -> None:
@@ -392,7 +401,7 @@ async def test_two_workers_at_the_same_workload_restart_it_once() -> None:
     await _two(world)
     async with world.running() as controller:
         for dl in world.cluster.leases.values():
-            await controller.offer(dl.holder)
+            await controller.offer(key_of(dl.holder))
         await world.passed()
         await world.passed(after=WINDOW + 1)
         await world.passed(after=2)
@@ -495,8 +504,8 @@ async def test_a_replaced_lease_is_extended_when_due_and_its_record_says_so() ->
     await _old_is_due(world)
     await world.settle()
     old = world.provider.live["lease-1"]
-    (first, _) = sorted(world.cluster.ledger.values(), key=lambda r: r.number)
-    assert first.status.expires_at == old.expires_at
+    first, _ = world.cluster.recorded
+    assert first.expires_at == old.expires_at
     assert (old.expires_at - world.provider.now()).total_seconds() == 3600
     assert world.meter.renewals == ["ok"]
 

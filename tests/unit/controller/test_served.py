@@ -13,7 +13,7 @@ async def test_a_namespace_that_isnt_there_is_warned_of_once_and_told_when_it_is
 ) -> None:
     caplog.set_level("INFO")
     world = World()
-    world.cluster.labels("shop")
+    world.cluster.namespaces["billing"] = None
     world.cluster.before("get namespace", None, None, cluster_away())
     work = asyncio.create_task(Served(world.cluster, ("shop", "billing"), again=0.001).run())
     try:

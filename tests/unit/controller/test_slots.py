@@ -1,15 +1,16 @@
 """One shared account: whoever holds it keeps it, and everybody else says so."""
 
+import functools
 from dataclasses import replace
 
 import pytest
 
-from leaseholder import ports
 from leaseholder.api import conditions, names, record
 from leaseholder.api.conditions import ConditionType, Reason
-from leaseholder.api.record import State
+from leaseholder.api.record import LeaseRecord, RecordSpec, State
+from leaseholder.core import steps
 from tests.unit.controller import fakes
-from tests.unit.controller.world import SHOP, World, manifest
+from tests.unit.controller.world import HERE, SHOP, World, manifest
 
 ONE = replace(fakes.CAN, slots="One")
 
@@ -29,7 +30,7 @@ async def test_a_second_dynamic_lease_on_a_shared_account_is_stalled_until_it_is
     await world.settle()
     second = world.cluster.leases[SHOP, "second"].status.conditions
     assert [c.reason for c in second if c.type == "Stalled"] == [Reason.SLOT_TAKEN]
-    assert "shop/orders" in next(c.message for c in second if c.type == "Stalled")
+    assert "DynamicLease shop/orders" in next(c.message for c in second if c.type == "Stalled")
     assert (world.count("issue"), [*world.provider.live]) == (1, ["lease-1"])
     world.holder, theirs, world.memory = first, world.memory, mine
     world.cluster.user_deletes(SHOP, "orders")
@@ -37,54 +38,6 @@ async def test_a_second_dynamic_lease_on_a_shared_account_is_stalled_until_it_is
     world.holder, world.memory = world.cluster.leases[SHOP, "second"].holder, theirs
     await world.settle(after=60)
     assert world.cluster.values[SHOP, "second"]["DB_USERNAME"] == "lease-2"
-
-
-def is_decided(world: World) -> bool:
-    told = conditions.find(world.dl.status.conditions, ConditionType.READY)
-    return told is not None and told.reason in (Reason.READY, Reason.SLOT_TAKEN)
-
-
-def rival_of(posted: record.LeaseRecord, *, later: int, state: State) -> record.LeaseRecord:
-    """Another DynamicLease's record on the same account, posted so much later."""
-    version = str(int(posted.metadata.resource_version) + later)
-    labels = {**posted.metadata.labels, names.FOR_UID: "theirs"}
-    told = {"name": "theirs-1", "uid": "theirs", "resource_version": version, "labels": labels}
-    meta = posted.metadata.model_copy(update=told)
-    spec = posted.spec.model_copy(
-        update={"for_": record.Holder(namespace=SHOP, name="theirs", uid="theirs")}
-    )
-    status = posted.status.model_copy(update={"state": state})
-    return posted.model_copy(update={"metadata": meta, "spec": spec, "status": status})
-
-
-@pytest.mark.parametrize(
-    ("can", "later", "state", "issued"),
-    [
-        (ONE, -1, State.ATTEMPT, False),
-        (ONE, +1, State.ATTEMPT, True),
-        (ONE, +1, State.HELD, False),
-        (ONE, -1, State.ABANDONED, True),
-        (fakes.CAN, -1, State.HELD, True),
-    ],
-)
-async def test_of_two_that_find_a_shared_account_free_who_was_posted_later_stands_back(
-    can: ports.Capabilities, later: int, state: State, *, issued: bool
-) -> None:
-    world = World(can=can)
-
-    def come_beside() -> None:
-        (posted,) = world.cluster.ledger.values()
-        rival = rival_of(posted, later=later, state=state)
-        world.cluster.ledger[rival.name] = rival
-
-    world.cluster.after("create record", come_beside)
-    async with world.running() as controller:
-        await controller.offer(world.holder)
-        await world.trace.until(lambda: is_decided(world))
-    assert world.count("issue") == issued
-    assert world.ready == ("Ready" if issued else "SlotTaken")
-    left = [one.spec.for_.name for one in world.cluster.ledger.values()]
-    assert sorted(left) == (["orders", "theirs"] if issued else ["theirs"])
 
 
 async def test_what_a_kind_of_lease_keeps_us_from_promising_is_told() -> None:
@@ -106,3 +59,92 @@ async def test_a_shared_account_is_replaced_in_place_but_another_source_is_not()
     world.cluster.user_applies(manifest(infisical=source, annotations={names.ROTATE: "now"}))
     await world.settle()
     assert world.records == [("Superseded", "lease-2"), ("Held", "lease-3")]
+
+
+async def neighbour(world: World, name: str, state: State) -> LeaseRecord:
+    """Another process puts a lease of the same account on the record of another name."""
+    own = world.recorded
+    theirs = own.but(attempt_id="theirs", holder_uid="theirs", state=state)
+    subject = world.subject.model_copy(update={"name": name})
+    spec = RecordSpec(for_=subject, installation=HERE, leases=(theirs,))
+    return await world.cluster.create_record(spec)
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "goes_on"),
+    [
+        ("aaa", State.ATTEMPT, False),
+        ("zzz", State.ATTEMPT, False),
+        ("zzz", State.HELD, False),
+        ("zzz", State.SUPERSEDED, False),
+        ("zzz", State.REVOKING, False),
+        ("aaa", State.ABANDONED, True),
+    ],
+)
+async def test_beside_anything_that_may_live_on_a_shared_account_nothing_is_asked_for(
+    name: str, state: State, goes_on: bool
+) -> None:
+    world = World(can=ONE)
+    view, step = await world.upto(steps.Acquire)
+    world.cluster.after("create record", lambda: neighbour(world, name, state))
+    await world.performer.perform(view, step)
+    assert world.count("issue") == goes_on
+    own = [one.lease_id for one in world.page.leases]
+    assert own == (["lease-1"] if goes_on else [])
+    if not goes_on:
+        assert [one.why for one in world.page.spec.ended] == ["NotIssued"]
+
+
+async def test_where_an_account_has_room_for_many_nobody_looks_for_rivals() -> None:
+    world = World()
+    view, step = await world.upto(steps.Acquire)
+    world.cluster.after("create record", lambda: neighbour(world, "aaa", State.HELD))
+    await world.performer.perform(view, step)
+    assert world.count("issue") == 1
+
+
+async def test_of_two_that_ask_at_once_the_lower_record_name_asks_again_first() -> None:
+    waits = []
+    for name in ("aaa", "zzz"):
+        world = World(can=ONE)
+        view, step = await world.upto(steps.Acquire)
+        put = functools.partial(neighbour, world, name, State.ATTEMPT)
+        world.cluster.after("create record", put)
+        await world.performer.perform(view, step)
+        assert world.memory.failure is not None
+        assert not world.memory.failure.permanent
+        waits.append(world.memory.failure.retry_after)
+    later, sooner = waits
+    assert sooner is not None
+    assert later is not None
+    assert later > sooner
+
+
+async def test_an_attempt_on_another_account_is_no_rival() -> None:
+    world = World(can=ONE)
+    view, step = await world.upto(steps.Acquire)
+
+    async def elsewhere() -> None:
+        known = await neighbour(world, "aaa", State.HELD)
+        other = known.leases[0].but(slot="another")
+        spec = known.spec.model_copy(update={"leases": (other,)})
+        await world.cluster.write_record(known, spec)
+
+    world.cluster.after("create record", elsewhere)
+    await world.performer.perform(view, step)
+    assert world.count("issue") == 1
+
+
+async def test_another_look_comes_when_the_turn_was_given_back() -> None:
+    world = World(can=ONE)
+    view, step = await world.upto(steps.Acquire)
+    world.cluster.after("create record", lambda: neighbour(world, "aaa", State.ATTEMPT))
+    await world.performer.perform(view, step)
+    await world.settle()
+    assert world.ready == Reason.SLOT_TAKEN
+    for page in list(world.cluster.ledger.values()):
+        if page.subject.name == "aaa":
+            world.cluster.user_takes_record(page.name)
+    await world.settle(after=60)
+    assert (world.ready, world.secret) == ("Ready", "lease-1")
+    assert record.name_of(HERE, world.subject) in world.cluster.ledger

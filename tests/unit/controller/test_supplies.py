@@ -145,8 +145,8 @@ async def test_the_adapter_is_kept_when_the_provider_object_is_gone() -> None:
     await world.settle()
     world.cluster.providers.clear()
     world.supplies.invalidate(REF)
-    (known,) = world.cluster.ledger.values()
-    assert bare(await world.supplies.for_record(known)) is world.provider
+    known = world.recorded
+    assert bare(await world.supplies.for_lease(known, {})) is world.provider
     assert len(world.built) == 1
 
 
@@ -195,12 +195,12 @@ async def test_an_adapter_whose_provider_object_is_gone_goes_with_its_last_recor
 async def test_after_a_restart_an_adapter_is_built_from_the_object_or_from_the_record() -> None:
     world = World()
     await world.settle()
-    (known,) = world.cluster.ledger.values()
+    known = world.recorded
     for _ in range(2):
         again = supplies.Supplies(
             world.cluster, world.clock, world.supplies.build, world.supplies.address
         )
-        await again.for_record(known)
+        await again.for_lease(known, {})
         world.cluster.providers.clear()
     from_object, from_record = world.built[1][0], world.built[2][0]
     assert from_object.spec.infisical == from_record.spec.infisical
@@ -212,7 +212,7 @@ async def test_a_namesake_of_the_provider_is_not_taken_for_it() -> None:
     known = world.rival(1)
     url = {"url": "https://another.example", "auth": AUTH}
     world.cluster.put_provider(infisical(uid="another", infisical=url))
-    await world.supplies.for_record(known)
+    await world.supplies.for_lease(known, {})
     ((access, _),) = world.built
     assert isinstance(access.spec, provider.LeaseProviderSpec)
     assert access.spec.infisical is not None
@@ -222,22 +222,22 @@ async def test_a_namesake_of_the_provider_is_not_taken_for_it() -> None:
 async def test_a_provider_object_that_was_made_again_at_the_same_place_serves_its_leases() -> None:
     world = World()
     known = world.rival(1)
-    await world.supplies.for_record(known)
+    await world.supplies.for_lease(known, {})
     world.cluster.put_provider(infisical(uid="made-again"))
-    world.supplies.gone(known.spec.provider.uid)
+    world.supplies.gone(known.provider.uid)
     world.clock.move(supplies.CACHED_FOR + 1)
-    await world.supplies.for_record(known)
-    assert [access.of.uid for access, _ in world.built] == [known.spec.provider.uid, "made-again"]
+    await world.supplies.for_lease(known, {})
+    assert [access.of.uid for access, _ in world.built] == [known.provider.uid, "made-again"]
 
 
 async def test_a_provider_object_that_went_unseen_is_noticed_when_it_is_read_again() -> None:
     world = World()
     await world.settle()
-    (known,) = world.cluster.ledger.values()
+    known = world.recorded
     world.cluster.put_provider(infisical(uid="made-again"))
     world.clock.move(supplies.CACHED_FOR + 1)
     await world.supplies.wanted(world.dl)
-    await world.supplies.for_record(known)
+    await world.supplies.for_lease(known, {})
     assert world.built[-1][0].of.uid == "made-again"
 
 
@@ -245,11 +245,10 @@ async def test_a_record_that_does_not_say_enough_is_refused_and_wedges_nothing()
     world = World()
     known = world.rival(1, state="Revoking", leaseId="lease-9")
     elsewhere = {"uid": "gone", "auth_ref": {"newAuth": {}}, "address": "https://gone.example"}
-    minted = known.spec.provider.model_copy(update=elsewhere)
-    spec = known.spec.model_copy(update={"provider": minted})
-    known = world.cluster.put_record(known.model_copy(update={"spec": spec}))
+    known = known.but(provider=known.provider.model_copy(update=elsewhere))
+    world.others_write(known)
     with pytest.raises(errors.Invalid, match="can't be read"):
-        await world.supplies.for_record(known)
+        await world.supplies.for_lease(known, {})
     await world.settle()
     assert world.secret == "lease-1"
 

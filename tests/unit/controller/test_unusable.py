@@ -98,7 +98,7 @@ async def test_an_answer_too_big_for_the_record_is_an_unclear_attempt() -> None:
     for _ in range(20):
         await world.settle(60)
     assert world.count("issue") <= 5
-    assert all(r.status.lease_id == "" for r in world.cluster.ledger.values())
+    assert all(one.lease_id == "" for r in world.cluster.ledger.values() for one in r.leases)
     assert all("xxx" not in str(r) for r in world.cluster.ledger.values())
     world.provider.live.clear()
     world.provider.big = ""
@@ -110,14 +110,14 @@ async def test_an_answer_too_big_for_the_record_is_an_unclear_attempt() -> None:
 
 def test_pending_revocations_are_counted_by_namespace_and_forgotten_with_their_holder() -> None:
     known, seen = pending.Pending(), views.view(views.owed(1), views.record(2))
-    other = views.HOLDER.model_copy(update={"name": "other", "uid": "other"})
+    other = views.SUBJECT.model_copy(update={"name": "other"})
     known.note(seen)
     assert known.beside(other) == Others(leases=1, pending=1)
-    assert known.beside(views.HOLDER) == Others()
+    assert known.beside(views.SUBJECT) == Others()
     known.note(views.view(vanished=True))
     assert known.beside(other) == Others()
     known.note(views.view(views.owed(1), vanished=True))
     assert known.beside(other) == Others(leases=0, pending=1)
-    known.forget(views.HOLDER)
-    known.forget(views.HOLDER)
+    known.forget(views.SUBJECT)
+    known.forget(views.SUBJECT)
     assert known.beside(other) == Others()

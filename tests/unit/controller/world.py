@@ -13,7 +13,7 @@ from typing import Any
 from leaseholder import errors, ports
 from leaseholder.api import base, lease, provider, record
 from leaseholder.api.conditions import Reason
-from leaseholder.controller import assembly, loop
+from leaseholder.controller import assembly, loop, records
 from leaseholder.controller import supplies as supplies_
 from leaseholder.core import steps
 from leaseholder.core.decide import decide
@@ -75,6 +75,11 @@ def cluster_away() -> errors.ClusterUnavailable:
     return errors.ClusterUnavailable(Reason.CLUSTER, "the API server is away")
 
 
+def key_of(holder: record.Holder) -> records.Key:
+    """What the controller calls a DynamicLease."""
+    return records.Key(holder.namespace, holder.name)
+
+
 class World:
     """Everything, in memory."""
 
@@ -87,10 +92,9 @@ class World:
         self.provider = fakes.FakeProvider(self.trace, self.clock, can)
         self.built: list[tuple[ports.Access, fakes.FakeProvider]] = []
         self.build: Callable[[], fakes.FakeProvider] = lambda: self.provider
-        self.supplies = self.other_supplies()
-        self.controller = self.process(workers)
-        self.observer, self.performer = self.controller.observer, self.controller.performer
-        self.memory = Memory()
+        self.supplies = supplies_.Supplies(self.cluster, self.clock, self._build, _address)
+        self.workers = workers
+        self.crash()
         self.cluster.put_provider(infisical())
         self.holder = self.cluster.user_applies(manifest()).holder
         self._sentinels = 0
@@ -107,10 +111,6 @@ class World:
             workers=workers,
         )
 
-    def other_supplies(self) -> supplies_.Supplies:
-        """Supplies that have built no adapter yet."""
-        return supplies_.Supplies(self.cluster, self.clock, self._build, _address)
-
     def _build(self, access: ports.Access, _: ports.Credentialing) -> ports.Provider:
         made = self.build()
         self.built.append((access, made))
@@ -119,12 +119,9 @@ class World:
     # -- one key in the test's own task
 
     async def look(self) -> tuple[View, steps.Step]:
-        """One observation, and what is decided from it; what others wrote on the ledger is news.
-
-        Tests of what isn't noticed before a conflict or the comparison are in test_recorded.
-        """
-        self.observer.records.compare(self.cluster.ledger.values())
-        view = await self.observer.observe(self.holder, self.memory)
+        """One observation, and what is decided from it."""
+        self.memory.secrets = None
+        view = await self.observer.observe(self.key, self.memory)
         return view, decide(view)
 
     async def step(self) -> steps.Step:
@@ -158,6 +155,8 @@ class World:
 
     def crash(self) -> None:
         """All that only this process knew is lost."""
+        self.controller = self.process(self.workers)
+        self.observer, self.performer = self.controller.observer, self.controller.performer
         self.memory = Memory()
 
     # -- the workers
@@ -175,9 +174,9 @@ class World:
         for _ in range(2):
             self._sentinels += 1
             name = f"sentinel-{self._sentinels}"
-            sentinel = record.Holder(namespace=SHOP, name=name, uid=name)
-            await self.controller.offer(sentinel, poke=False)
-            await self.trace.until(functools.partial(self.meter.forgotten.__contains__, sentinel))
+            gone = record.Holder(namespace=SHOP, name=name, uid="")
+            await self.controller.offer(records.Key(SHOP, name), poke=False)
+            await self.trace.until(functools.partial(self.meter.forgotten.__contains__, gone))
             async with asyncio.timeout(60):
                 while not self._is_at_rest():  # noqa: ASYNC110 - fakes wait for nothing real
                     await asyncio.sleep(0)
@@ -187,6 +186,20 @@ class World:
         return not line.under_way and not line.waiting(self.clock.monotonic())
 
     # -- what is
+
+    @property
+    def key(self) -> records.Key:
+        """What the controller calls the DynamicLease that is looked at."""
+        return key_of(self.holder)
+
+    @property
+    def subject(self) -> record.Subject:
+        """What its record is for."""
+        space = self.cluster.namespaces.get(self.holder.namespace)
+        uid = space.uid if space is not None else self.holder.namespace
+        return record.Subject(
+            namespace=self.holder.namespace, namespace_uid=uid, name=self.holder.name
+        )
 
     @property
     def dl(self) -> lease.DynamicLease:
@@ -199,9 +212,19 @@ class World:
 
     @property
     def records(self) -> list[tuple[str, str]]:
-        """State and lease id of each record, oldest first."""
-        known = sorted(self.cluster.ledger.values(), key=lambda r: r.number)
-        return [(r.state, r.status.lease_id) for r in known]
+        """State and lease id of each lease on record, oldest first."""
+        return [(one.state, one.lease_id) for one in self.cluster.recorded]
+
+    @property
+    def recorded(self) -> record.RecordedLease:
+        """The one lease on record."""
+        (one,) = self.cluster.recorded
+        return one
+
+    @property
+    def page(self) -> record.LeaseRecord:
+        """The record of the DynamicLease that is looked at."""
+        return self.cluster.ledger[record.name_of(HERE, self.subject)]
 
     @property
     def secret(self) -> str | None:
@@ -211,47 +234,55 @@ class World:
     def count(self, call: str) -> int:
         return self.trace.calls.count(call)
 
-    def rival(self, number: int, **status: Any) -> record.LeaseRecord:
-        """A record that another process puts on the ledger."""
-        known = (r.spec.source_hash for r in self.cluster.ledger.values())
-        spec = {
-            "for": self.holder,
-            "installation": HERE,
-            "attemptId": f"rival-{number}",
-            "provider": {
-                "type": "infisical",
-                "kind": "LeaseProvider",
-                "namespace": SHOP,
-                "name": "infisical",
-                "uid": "provider-uid",
-                "address": "https://infisical.example",
-                "authRef": AUTH,
-            },
-            "source": {},
-            "sourceHash": next(known, "h"),
-            "ttlSeconds": 3600,
-            "startedAt": self.clock.wall(),
-            "deadline": self.clock.wall(),
-        }
-        made = record.LeaseRecord.model_validate(
+    def rival(self, number: int, **fields: Any) -> record.RecordedLease:
+        """A lease that another process puts on record."""
+        made = record.RecordedLease.model_validate(
             {
-                "metadata": {
-                    "name": f"{self.holder.uid}-{number}",
-                    "uid": f"rival-{number}",
-                    "labels": {"leaseholder.dev/for-uid": self.holder.uid},
+                "attemptId": f"rival-{number}",
+                "holderUid": self.holder.uid,
+                "state": "Attempt",
+                "provider": {
+                    "type": "infisical",
+                    "kind": "LeaseProvider",
+                    "namespace": SHOP,
+                    "name": "infisical",
+                    "uid": "provider-uid",
+                    "address": "https://infisical.example",
+                    "authRef": AUTH,
                 },
-                "spec": spec,
-                "status": {"state": "Attempt", **status},
+                "source": {},
+                "sourceHash": next((one.source_hash for one in self.cluster.recorded), "h"),
+                "ttlSeconds": 3600,
+                "startedAt": self.clock.wall(),
+                "deadline": self.clock.wall(),
+                **fields,
             }
         )
-        return self.cluster.put_record(made)
+        self.others_write(*self._leases, made)
+        return made
 
     def claim(self) -> None:
         """Another process claims every attempt."""
-        for known in list(self.cluster.ledger.values()):
-            if known.state is record.State.ATTEMPT:
-                status = known.status.model_copy(update={"state": record.State.REVOKING})
-                self.cluster.put_record(known.model_copy(update={"status": status}))
+        claimed = {"state": record.State.REVOKING}
+        attempts = record.State.ATTEMPT
+        self.others_write(
+            *(one.but(**claimed) if one.state is attempts else one for one in self._leases)
+        )
+
+    def others_write(self, *leases: record.RecordedLease, **spec: Any) -> record.LeaseRecord:
+        """Another process, a restore or somebody's hand makes the record hold just these."""
+        known = self.cluster.ledger.get(record.name_of(HERE, self.subject))
+        before = known or record.LeaseRecord(
+            metadata=base.ObjectMeta(name=record.name_of(HERE, self.subject), uid="by-others"),
+            spec=record.RecordSpec(for_=self.subject, installation=HERE),
+        )
+        changed = before.spec.model_copy(update={"leases": leases, **spec})
+        return self.cluster.put_record(before.model_copy(update={"spec": changed}))
+
+    @property
+    def _leases(self) -> tuple[record.RecordedLease, ...]:
+        known = self.cluster.ledger.get(record.name_of(HERE, self.subject))
+        return known.leases if known is not None else ()
 
 
 def _address(spec: provider.ProviderSpec) -> str:

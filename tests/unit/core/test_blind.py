@@ -27,7 +27,7 @@ def seen(**more: object) -> View:
 
 def fresh() -> Memory:
     held = views.record()
-    return Memory(leases={held.name: views.known(held, 3540)})
+    return Memory(leases={held.attempt_id: views.known(held, 3540)})
 
 
 @given(after=st.integers(0, 2 * 24 * 3600))
@@ -81,7 +81,7 @@ def test_a_command_waits_until_it_can_be_answered() -> None:
 
 
 def test_a_lease_that_the_provider_doesnt_know_is_left_alone() -> None:
-    before = seen(memory=replace(fresh(), gone_since={views.record().name: views.NOW}))
+    before = seen(memory=replace(fresh(), gone_since={views.record().attempt_id: views.NOW}))
     assert blind.decide(before, views.later(before, DUE)) == Idle(None)
 
 

@@ -8,8 +8,8 @@ from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLeaseStatus, Handled
-from leaseholder.api.record import LeaseRecord, RecordStatus, Revocation, State
-from leaseholder.core import debts
+from leaseholder.api.record import RecordedLease, Revocation, State
+from leaseholder.core import debts, lease_clock
 from leaseholder.core.steps import Drop, Move, Revoke, Search
 from leaseholder.core.view import Memory, View
 from tests.unit.core import views
@@ -17,27 +17,27 @@ from tests.unit.core import views
 FORCED = views.lease(annotations={names.FORCE: "now"})
 
 
-def revocation(status: RecordStatus | None) -> Revocation:
-    assert status is not None
-    assert status.revoke is not None
-    return status.revoke
+def revocation(after: RecordedLease | None) -> Revocation:
+    assert after is not None
+    assert after.revoke is not None
+    return after.revoke
 
 
 def test_a_debt_keeps_the_best_known_expiry() -> None:
     held = views.record(expires=10)
-    seen = views.view(held, memory=Memory(leases={held.name: views.known(held, 99)}))
+    seen = views.view(held, memory=Memory(leases={held.attempt_id: views.known(held, 99)}))
     move = debts.owe(seen, held, Reason.GONE)
-    assert move.status.state == State.REVOKING
-    assert move.status.expires_at == views.at(99)
-    assert move.status.revoke == Revocation(reason=Reason.GONE, since=views.NOW)
+    assert move.to.state == State.REVOKING
+    assert move.to.expires_at == views.at(99)
+    assert move.to.revoke == Revocation(reason=Reason.GONE, since=views.NOW)
 
 
 def test_what_goes_on_record_ends_no_later_than_was_asked_for() -> None:
     endless = views.record(expires=900 * 365 * 86_400)
-    assert debts.owe(views.view(endless), endless, Reason.GONE).status.expires_at == views.at(3600)
+    assert debts.owe(views.view(endless), endless, Reason.GONE).to.expires_at == views.at(3600)
     longer = views.lease({"ttl": "2h"})
     move = debts.owe(views.view(endless, dl=longer), endless, Reason.GONE)
-    assert move.status.expires_at == views.at(7200)
+    assert move.to.expires_at == views.at(7200)
 
 
 def test_a_superseded_lease_lives_until_its_overlap_is_over() -> None:
@@ -72,36 +72,91 @@ def test_a_superseded_lease_of_no_known_overlap_is_owed_at_once() -> None:
 # ---------------------------------------------------------------------- unclear attempts
 
 
-def searching(can: ports.Capabilities | None = views.CAN, **known: float) -> View:
-    lost = views.attempt(state=State.REVOKING)
-    memory = Memory(
-        sighted={lost.name: known["sighted"]} if "sighted" in known else {},
-        searched={lost.name: known["searched"]} if "searched" in known else {},
+def searching(
+    can: ports.Capabilities | None = views.CAN,
+    *,
+    seen: float | None = 0,
+    searched: float | None = None,
+) -> View:
+    """An attempt of 20 seconds that was claimed at ``seen`` and looked for at ``searched``."""
+    known = Revocation(
+        reason=Reason.UNCLEAR,
+        first_seen_at=views.at(seen) if seen is not None else None,
+        searched_at=views.at(searched) if searched is not None else None,
     )
-    return views.view(lost, memory=memory, can=can)
+    return views.view(views.attempt(state=State.REVOKING, revoke=known), can=can)
+
+
+def test_the_claim_says_when_the_attempt_was_first_seen_by_its_providers_clock() -> None:
+    posted, told = views.attempt(), views.at(99 - 600)
+    clock = lease_clock.LeaseClock.start(0, told, views.at(99), 1099)
+    seen = views.later(views.view(posted, memory=Memory(clocks={posted.attempt_id: clock})), 99)
+    seen = replace(seen, shifts={posted.attempt_id: clock.shift})
+    claimed = debts.owe(seen, posted, Reason.UNCLEAR).to
+    assert revocation(claimed).first_seen_at == told
+    assert revocation(debts.owe(seen, posted, Reason.DELETING).to).first_seen_at is None
+    settled = replace(seen, records=(claimed,))
+    wait = 20 + views.CAN.settle
+    assert debts.wake(settled) == views.at(99 + wait)
+    assert isinstance(debts.next_step(views.later(settled, wait)), Search)
+
+
+def test_where_no_answer_has_told_the_time_an_attempt_isnt_searched_for_before_its_deadline() -> (
+    None
+):
+    posted = views.attempt()
+    seen = views.later(views.view(posted), 99)
+    claimed = debts.owe(seen, posted, Reason.UNCLEAR).to
+    assert revocation(claimed).first_seen_at is None
+    due = posted.deadline + timedelta(seconds=views.CAN.settle)
+    assert debts.wake(views.later(views.view(claimed), -11)) == due
 
 
 def test_an_unclear_attempt_is_searched_when_a_late_commit_must_be_visible() -> None:
-    seen = searching(sighted=1000)
+    seen = searching()
     assert debts.next_step(seen) is None
     assert debts.wake(seen) == views.at(50)
     assert debts.next_step(views.later(seen, 49)) is None
     assert isinstance(debts.next_step(views.later(seen, 50)), Search)
 
 
-def test_an_unclear_attempt_never_sighted_waits_in_full() -> None:
-    assert debts.wake(searching()) == views.at(50)
+def test_an_attempt_that_was_put_back_without_a_first_sight_counts_from_its_start() -> None:
+    assert debts.wake(views.later(searching(seen=None), -60)) == views.at(-60 + 50)
+    assert isinstance(debts.next_step(searching(seen=None)), Search)
 
 
 def test_a_second_search_comes_a_replica_lag_after_the_first() -> None:
-    seen = searching(sighted=0, searched=1000)
-    assert debts.wake(seen) == views.at(60)
-    assert isinstance(debts.next_step(views.later(seen, 60)), Search)
+    seen = searching(searched=1000)
+    assert debts.wake(seen) == views.at(1060)
+    assert isinstance(debts.next_step(views.later(seen, 1060)), Search)
+
+
+def test_replicas_that_do_not_trail_are_asked_again_after_some_seconds() -> None:
+    assert debts.wake(searching(replace(views.CAN, replica_lag=0), searched=0)) == views.at(5)
+
+
+def test_both_moments_of_a_search_outlive_a_restart() -> None:
+    before = views.later(searching(), 50)
+    (lost,) = before.records
+    once = debts.after_search(before, lost)
+    assert revocation(once).searched_at == views.at(50)
+    assert revocation(once).first_seen_at == views.NOW
+    assert once is not None
+    read = RecordedLease.model_validate_json(once.model_dump_json(by_alias=True))
+    another_process = views.later(views.view(read, memory=Memory()), 50)
+    assert debts.next_step(another_process) is None
+    assert debts.wake(another_process) == views.at(110)
+    assert debts.next_step(views.later(another_process, 60)) == Search(read)
+
+
+def test_what_two_searches_did_not_find_is_not_there() -> None:
+    seen = searching(searched=0)
+    assert debts.after_search(seen, seen.records[0]) is None
 
 
 def test_a_failed_search_waits_for_its_back_off() -> None:
-    lost = views.attempt(state=State.REVOKING, revoke=Revocation(next_at=views.at(30)))
-    seen = views.view(lost, memory=Memory(sighted={lost.name: 0}))
+    tried = Revocation(first_seen_at=views.at(-60), next_at=views.at(30))
+    seen = views.view(views.attempt(state=State.REVOKING, revoke=tried))
     assert debts.wake(seen) == views.at(30)
     assert isinstance(debts.next_step(views.later(seen, 30)), Search)
 
@@ -146,8 +201,8 @@ def test_a_lease_that_the_secret_names_after_all_is_held_again(reason: Reason) -
     owed = views.owed(reason=reason)
     step = debts.next_step(views.view(owed, shows=owed))
     assert isinstance(step, Move)
-    assert step.status.state == State.HELD
-    assert step.status.revoke is None
+    assert step.to.state == State.HELD
+    assert step.to.revoke is None
 
 
 @pytest.mark.parametrize("reason", [Reason.GONE, Reason.ROTATING, Reason.DELETING])
@@ -184,7 +239,7 @@ def test_expiry_pays_for_a_lease_that_can_be_neither_looked_at_nor_revoked() -> 
     blind = replace(views.CAN, verifiable=False, revocable=False)
     seen = views.view(owed, can=blind)
     assert debts.wake(seen) == views.at(3540 + 60)
-    assert debts.next_step(views.later(seen, 3600)) == Drop(owed)
+    assert debts.next_step(views.later(seen, 3600)) == Drop(owed, "Expired")
 
 
 def test_a_force_command_does_not_wait_for_the_back_off() -> None:
@@ -202,22 +257,20 @@ def test_a_force_command_at_first_sight_counts_as_handled() -> None:
     assert debts.force_nonce(views.view(dl=handled)) == ""
 
 
-Outcome = Callable[[View, LeaseRecord], RecordStatus | None]
+Outcome = Callable[[View, RecordedLease], RecordedLease | None]
 
 
-def failed(seen: View, owed: LeaseRecord) -> RecordStatus:
+def failed(seen: View, owed: RecordedLease) -> RecordedLease:
     return debts.after_failure(seen, owed, Reason.UNAVAILABLE)
 
 
 @pytest.mark.parametrize("outcome", [debts.after_answer, debts.after_gone, failed])
 @pytest.mark.parametrize("issued", [-60, 0])
 def test_a_force_command_is_tried_once_whatever_the_outcome(outcome: Outcome, issued: int) -> None:
-    owed = views.owed().model_copy(
-        update={"status": views.owed().status.model_copy(update={"issued_at": views.at(issued)})}
-    )
-    status = outcome(views.view(owed, dl=FORCED), owed)
-    assert revocation(status).forced_nonce == "now"
-    after = owed.model_copy(update={"status": status})
+    owed = views.owed().but(issued_at=views.at(issued))
+    after = outcome(views.view(owed, dl=FORCED), owed)
+    assert revocation(after).forced_nonce == "now"
+    assert after is not None
     assert debts.next_step(views.view(after, dl=FORCED)) is None
 
 
@@ -247,14 +300,12 @@ def test_a_lease_that_is_gone_is_believed_when_it_was_said_twice() -> None:
     first = debts.after_gone(seen, owed)
     assert revocation(first).answered_at == views.NOW
     assert revocation(first).next_at == views.at(5)
-    again = owed.model_copy(update={"status": first})
-    assert debts.after_gone(seen, again) is None
+    assert first is not None
+    assert debts.after_gone(seen, first) is None
 
 
 def test_a_young_lease_that_seems_gone_is_looked_at_when_replicas_have_caught_up() -> None:
-    young = views.owed().model_copy(
-        update={"status": views.owed().status.model_copy(update={"issued_at": views.at(-10)})}
-    )
+    young = views.owed().but(issued_at=views.at(-10))
     after = revocation(debts.after_gone(views.view(young), young))
     assert after.answered_at is None
     assert after.next_at == views.at(50)
@@ -305,7 +356,7 @@ def test_the_newest_lease_is_held_again_where_the_secret_still_shows_it() -> Non
     alone = views.view(replaced := views.superseded(), shows=replaced)
     step = debts.reinstated(alone)
     assert isinstance(step, Move)
-    assert (step.status.state, step.status.revoke) == (State.HELD, None)
+    assert (step.to.state, step.to.revoke) == (State.HELD, None)
     newer = views.view(replaced, views.record(2), shows=replaced)
     assert debts.reinstated(newer) is None
 
@@ -313,6 +364,6 @@ def test_the_newest_lease_is_held_again_where_the_secret_still_shows_it() -> Non
 def test_a_lease_of_unknown_issue_is_shown_a_lag_after_its_attempt_began() -> None:
     unclear = views.record(1, State.REVOKING, issued=None, revoke=Revocation(reason=Reason.UNCLEAR))
     seen = views.view(unclear)
-    began = unclear.spec.started_at
+    began = unclear.started_at
     assert debts.shows_from(seen, unclear) == began + timedelta(seconds=views.CAN.replica_lag)
     assert debts.after_gone(seen, unclear) is not None

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leaseholder import ports
-from leaseholder.api import names
-from leaseholder.api.conditions import Reason
+from leaseholder.api import conditions, names
+from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, RestartTarget, Retry
-from leaseholder.api.record import LeaseRecord, Revocation, State
+from leaseholder.api.record import RecordedLease, Revocation, State
 from leaseholder.core import debts, plan, project, rollout, steps
 from leaseholder.core.decide import decide
 from leaseholder.core.view import Failure, Memory, Refusal, Restarted, TargetView, View
@@ -43,7 +43,10 @@ TARGETS = [
 REVOCATIONS = st.fixed_dictionaries(
     {
         "reason": WHY,
+        "since": st.none() | MOMENTS,
         "not_before": st.none() | MOMENTS,
+        "first_seen_at": st.none() | MOMENTS,
+        "searched_at": st.none() | MOMENTS,
         "attempts": st.integers(0, 5),
         "next_at": st.none() | MOMENTS,
         "last_reason": st.sampled_from(["", "AuthGone", "FromTheFuture"]),
@@ -68,7 +71,7 @@ FAILURES = st.builds(
 
 
 @st.composite
-def records(draw: st.DrawFn) -> tuple[LeaseRecord, ...]:
+def records(draw: st.DrawFn) -> tuple[RecordedLease, ...]:
     found = []
     for number in draw(st.lists(st.integers(1, 9), unique=True, max_size=7).map(sorted)):
         state = draw(st.sampled_from(State))
@@ -89,6 +92,7 @@ def records(draw: st.DrawFn) -> tuple[LeaseRecord, ...]:
                 restarts=draw(FLAGS),
                 rolled=draw(st.sampled_from([None, None, 0])),
                 revoke=draw(REVOCATIONS) if owing else None,
+                holder=draw(st.sampled_from([views.UID, views.UID, "former"])),
             )
         )
     return tuple(found)
@@ -132,45 +136,46 @@ def leases(draw: st.DrawFn, deleting: bool | None = None) -> DynamicLease:
 
 
 @st.composite
-def memories(draw: st.DrawFn, known: tuple[LeaseRecord, ...]) -> Memory:
+def memories(draw: st.DrawFn, known: tuple[RecordedLease, ...]) -> Memory:
     def some(of: st.SearchStrategy[Any]) -> dict[str, Any]:
-        return {r.name: draw(of) for r in known if draw(FLAGS)}
+        return {r.attempt_id: draw(of) for r in known if draw(FLAGS)}
 
     minted = [r for r in known if r.state in (State.ATTEMPT, State.HELD) and draw(FLAGS)]
     return Memory(
         leases={
-            r.name: views.known(
+            r.attempt_id: views.known(
                 r, draw(st.integers(-100, 7200)), latest=draw(st.none() | st.just(7200))
             )
             for r in minted
         },
-        credentials={r.name: Credentials({}) for r in minted if draw(FLAGS)},
+        credentials={r.attempt_id: Credentials({}) for r in minted if draw(FLAGS)},
         failure=draw(st.none() | FAILURES),
         gone_since=some(MOMENTS),
         unextendable=set(some(st.none())),
-        sighted=some(st.floats(0, 1000)),
-        searched=some(st.floats(0, 1000)),
+        ours=set(some(st.none())),
         looked=some(MOMENTS),
+        shown_at=some(MOMENTS),
         shown_since=some(st.floats(900, 1000)),
         refused=draw(st.sampled_from([{}, {"Deployment-orders": Refusal("no", 980.0)}])),
         sustain_at=some(MOMENTS),
         deleting_since=draw(st.none() | st.floats(0, 1000)),
+        vanished_since=draw(st.none() | st.floats(900, 1000)),
         renew_handled=draw(st.sampled_from([None, "a"])),
         poked=draw(FLAGS),
     )
 
 
-def restarts(known: tuple[LeaseRecord, ...]) -> st.SearchStrategy[Restarted]:
-    stamps = st.sampled_from(["another", *(r.name for r in known)])
+def restarts(known: tuple[RecordedLease, ...]) -> st.SearchStrategy[Restarted]:
+    stamps = st.sampled_from(["another", *(r.attempt_id for r in known)])
     return st.builds(Restarted, st.floats(0, 1000), st.just(STAMP), stamps)
 
 
 @st.composite
 def targets(
-    draw: st.DrawFn, dl: DynamicLease | None, known: tuple[LeaseRecord, ...]
+    draw: st.DrawFn, dl: DynamicLease | None, known: tuple[RecordedLease, ...]
 ) -> tuple[TargetView, ...]:
     def view_of(wanted: RestartTarget) -> TargetView:
-        stamp = draw(st.sampled_from([{}, *({STAMP: r.name} for r in known)]))
+        stamp = draw(st.sampled_from([{}, *({STAMP: r.attempt_id} for r in known)]))
         found = views.workload(
             observed=draw(FLAGS), updated=draw(st.integers(0, 2)), stuck=draw(FLAGS), stamps=stamp
         )
@@ -197,17 +202,18 @@ def any_view(draw: st.DrawFn, dl: st.SearchStrategy[DynamicLease | None]) -> Vie
     return View(
         now=views.NOW,
         monotonic=1000.0,
+        subject=views.SUBJECT,
         holder=views.HOLDER,
         lease=lease,
-        namesake=views.lease() if lease is None and draw(FLAGS) else None,
         records=known,
-        capabilities={r.name: draw(CAPABILITIES) for r in known if draw(st.integers(0, 9))},
+        recorded=bool(known) or draw(FLAGS),
+        capabilities={r.attempt_id: draw(CAPABILITIES) for r in known if draw(st.integers(0, 9))},
         secrets=(*ours, *([former] if draw(FLAGS) else [])),
         target=target if lease is not None else None,
         target_contested=target is not None and not ours and draw(FLAGS),
         supply=None if away or lease is None else views.supply(),
         supply_failure=draw(FAILURES) if away else None,
-        terminating=lease is not None and lease.deleting and draw(FLAGS),
+        terminating=(lease is None or lease.deleting) and draw(FLAGS),
         targets=draw(targets(lease, known)),
         rolled=draw(st.dictionaries(st.just("Deployment-orders"), restarts(known))),
         memory=draw(memories(known)),
@@ -222,9 +228,8 @@ GOING = any_view(leases(deleting=True))
 # ------------------------------------------------------------------------------- a world
 
 
-def with_status(seen: View, record: LeaseRecord, status: Any) -> View:
-    moved = record.model_copy(update={"status": status})
-    return replace(seen, records=tuple(moved if r == record else r for r in seen.records))
+def moved(seen: View, record: RecordedLease, to: RecordedLease) -> View:
+    return replace(seen, records=tuple(to if r == record else r for r in seen.records))
 
 
 def without(seen: View, secret: ports.SecretView) -> View:
@@ -246,28 +251,27 @@ def obeyed(seen: View, step: steps.Step) -> View:
     match step:
         case steps.Report(status):
             return views.tell(seen, status)
-        case steps.Move(record, status):
-            return with_status(seen, record, status)
+        case steps.Move(record, to):
+            return moved(seen, record, to)
         case steps.Hold(record):
-            held = record.status.model_copy(
-                update={"state": State.HELD, "lease_id": "late", "expires_at": views.at(3600)}
-            )
-            return with_status(seen, record, held)
+            held = {"state": State.HELD, "lease_id": "late", "expires_at": views.at(3600)}
+            return moved(seen, record, record.but(**held))
         case steps.Drop(record):
             return replace(seen, records=tuple(r for r in seen.records if r != record))
+        case steps.Discard():
+            return replace(seen, recorded=False)
         case steps.DeleteSecret(secret) | steps.Disown(secret):
             return without(seen, secret)
         case steps.Search(record) | steps.Revoke(record):
-            status = debts.after_failure(seen, record, Reason.UNAVAILABLE)
-            return with_status(seen, record, status)
+            return moved(seen, record, debts.after_failure(seen, record, Reason.UNAVAILABLE))
         case steps.Look(record):
-            looked = {**seen.memory.looked, record.name: seen.now}
+            looked = {**seen.memory.looked, record.attempt_id: seen.now}
             return replace(refused, memory=replace(refused.memory, looked=looked))
         case steps.Restart(workload, key, value):
             stamped = replace(workload, stamps={**workload.stamps, key: value}, observed=False)
             return with_workload(seen, workload, stamped)
         case steps.Sustain(record):
-            later = {**seen.memory.sustain_at, record.name: views.at(60)}
+            later = {**seen.memory.sustain_at, record.attempt_id: views.at(60)}
             return replace(seen, memory=replace(seen.memory, sustain_at=later))
         case steps.Deliver():
             generation = views.wanted(seen).metadata.generation
@@ -353,31 +357,23 @@ def test_nothing_is_minted_where_it_must_not_be(seen: View) -> None:
     assert len(plan.live(seen)) < plan.MOST_LIVE
     assert seen.memory.failure is None
     for record in seen.records:
-        can = seen.capabilities.get(record.name)
+        can = seen.capabilities.get(record.attempt_id)
         assert can is None or can.slots == "Many" or record.state is State.ABANDONED
-
-
-@given(seen=LIVE)
-def test_numbers_only_go_up(seen: View) -> None:
-    step = decide(seen)
-    if isinstance(step, steps.Acquire):
-        assert all(step.number > record.number for record in seen.records)
-        assert step.number > seen.shown
 
 
 @given(seen=LIVE)
 def test_a_lease_that_the_secret_names_is_revoked_only_if_gone_or_in_the_way(seen: View) -> None:
     step = decide(seen)
     if isinstance(step, steps.Revoke) and seen.names(step.record):
-        assert step.record.status.revoke is not None
-        assert step.record.status.revoke.reason in (Reason.GONE, Reason.ROTATING)
+        assert step.record.revoke is not None
+        assert step.record.revoke.reason in (Reason.GONE, Reason.ROTATING)
 
 
 @given(seen=LIVE)
-def test_a_lower_number_is_never_delivered_over_a_higher(seen: View) -> None:
+def test_an_older_lease_is_never_delivered_over_a_newer(seen: View) -> None:
     step = decide(seen)
     if isinstance(step, steps.Deliver):
-        assert step.record.number >= seen.shown
+        assert seen.place(step.record) >= seen.shown
         assert not seen.expired(step.record)
 
 
@@ -396,7 +392,7 @@ def test_the_finalizer_goes_only_when_nothing_is_owed_or_the_time_is_over(seen: 
     begun, limit = seen.memory.deleting_since, dl.spec.deletion.timeout
     waited = seen.monotonic - begun if begun is not None else 0
     over = waited >= (0 if limit == "0s" else 900)
-    tried = all(r.status.revoke and r.status.revoke.attempts for r in owing)
+    tried = all(r.revoke and r.revoke.attempts for r in owing)
     assert not owing or over or (seen.terminating and tried)
 
 
@@ -404,5 +400,41 @@ def test_the_finalizer_goes_only_when_nothing_is_owed_or_the_time_is_over(seen: 
 def test_a_lease_in_memory_is_never_lost_to_a_claim(seen: View) -> None:
     step = decide(seen)
     if isinstance(step, steps.Move) and step.record.state is State.ATTEMPT:
-        assert step.record.name not in seen.memory.leases
-        assert step.status.state is State.REVOKING
+        assert step.record.attempt_id not in seen.memory.leases
+        assert step.to.state is State.REVOKING
+
+
+@given(seen=ANY)
+def test_an_attempt_that_may_be_anothers_is_left_alone_until_its_deadline(seen: View) -> None:
+    step = decide(seen)
+    if isinstance(step, steps.Move) and step.record.state is State.ATTEMPT:
+        ours = step.record.attempt_id in seen.memory.ours
+        assert ours or seen.now >= step.record.deadline
+
+
+@given(seen=ANY)
+def test_a_move_changes_one_lease_and_never_which_it_is(seen: View) -> None:
+    step = decide(seen)
+    if isinstance(step, steps.Move):
+        assert step.record in seen.records
+        assert step.to != step.record
+        for name in ("attempt_id", "seal_key", "lease_id", "provider", "notes", "handle"):
+            assert getattr(step.to, name) == getattr(step.record, name)
+        if step.to.holder_uid != step.record.holder_uid:
+            assert step.to.holder_uid == seen.holder.uid
+            assert (step.record.state, step.to.state) == (State.HELD, State.HELD)
+
+
+@given(seen=ANY)
+def test_a_record_goes_only_when_nothing_is_on_it_and_nobody_stands(seen: View) -> None:
+    if isinstance(decide(seen), steps.Discard):
+        assert not seen.records
+        assert seen.lease is None or names.FINALIZER not in seen.lease.metadata.finalizers
+
+
+@given(seen=LIVE)
+def test_ready_is_never_true_of_a_lease_that_nobody_saw_live(seen: View) -> None:
+    dl, held = views.wanted(seen), seen.delivered
+    ready = conditions.is_true(project.status(seen, dl).conditions, ConditionType.READY)
+    if held is not None and plan.unseen(seen, held):
+        assert not ready

@@ -13,7 +13,7 @@ from leaseholder.api.lease import Drift, Retry
 from leaseholder.api.record import State
 from leaseholder.core import contents, debts, drift, project
 from leaseholder.core.decide import decide
-from leaseholder.core.steps import Acquire, Deliver, Idle, Move
+from leaseholder.core.steps import Acquire, Deliver, Extend, Idle, Move
 from leaseholder.core.view import Memory
 from leaseholder.secrecy import Credentials
 from tests.unit.core import views
@@ -68,7 +68,7 @@ def test_a_seal_is_the_same_whatever_fields_notes_get_and_in_every_version() -> 
     whole = replace(views.secret(), values=filling.values)
     assert contents.holds(whole, RECORD, _Newer.model_validate(filling.contents.dump()))
     # With another one, an upgrade would replace the lease in every Secret.
-    assert filling.contents.seal == "3f300c55d18982c2337572b6874fc1ac"
+    assert filling.contents.seal == "22fa50c2fca218a80fcfd9cf902e467b"
 
 
 @given(VALUES)
@@ -138,20 +138,20 @@ def test_a_damage_is_told_before_it_is_healed_and_a_second_one_waits() -> None:
     ready = find(views.wanted(told).status.conditions, ConditionType.READY)
     assert ready is not None
     assert (ready.status, ready.reason) == ("False", Reason.SECRET_CHANGED)
-    assert decide(told) == Acquire(2, reason=Reason.SECRET_CHANGED)
+    assert decide(told) == Acquire(reason=Reason.SECRET_CHANGED)
     known = views.wanted(told).status.drift
     assert known is not None
     second = known.model_copy(update={"times": 2})
     status = views.wanted(told).status.model_copy(update={"drift": second})
     waiting, step = views.after_reports(views.tell(told, status))
     assert step == Idle(views.at(60))
-    assert decide(views.later(waiting, 60)) == Acquire(2, reason=Reason.SECRET_CHANGED)
+    assert decide(views.later(waiting, 60)) == Acquire(reason=Reason.SECRET_CHANGED)
 
 
 @given(st.integers(2, 99))
 def test_each_damage_in_a_row_waits_longer_up_to_an_hour(times: int) -> None:
     def wait(count: int) -> float:
-        known = Drift(record="r", times=count, at=views.NOW)
+        known = Drift(attempt="r", times=count, at=views.NOW)
         return (drift.until(known) - views.NOW).total_seconds()
 
     assert wait(1) == 0
@@ -193,13 +193,21 @@ def test_the_same_keys_and_a_first_delivery_are_no_news() -> None:
 
 
 @pytest.mark.parametrize("name", ["orders", "former"])
-def test_while_a_secret_lost_its_notes_no_lease_counts_as_undelivered(name: str) -> None:
+def test_while_a_secret_lost_its_notes_it_is_thought_to_hold_the_newest_lease(name: str) -> None:
     secret = replace(views.secret(RECORD, name=name), annotations={})
     target = secret if name == "orders" else None
-    seen = views.view(RECORD, secrets=(secret,), target=target)
+    older = views.record(0)
+    seen = views.view(older, RECORD, secrets=(secret,), target=target)
     step = decide(seen)
     assert isinstance(step, Move)
-    assert (step.record, step.status.state) == (RECORD, State.SUPERSEDED)
+    assert (step.record, step.to.state) == (older, State.SUPERSEDED)
+    alone = views.view(RECORD, secrets=(secret,), target=target)
+    assert drift.kept(alone, views.wanted(alone)) == RECORD
+    _, step = views.after_reports(alone)
+    assert isinstance(step, Acquire)
+    halted = replace(alone, lease=views.lease({"suspend": True}))
+    _, step = views.after_reports(views.later(halted, 3500))
+    assert isinstance(step, Extend)
 
 
 @pytest.mark.parametrize(("seconds", "owed"), [(300, False), (3540, True)])

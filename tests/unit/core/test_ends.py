@@ -22,7 +22,7 @@ def test_a_lease_to_be_revoked_counts_for_as_long_as_was_asked_and_no_longer(
     held = views.record(issued=0, expires=said, ttl=asked)
     dl = views.lease({"ttl": f"{wanted // 60}m" if wanted is not None else None})
     seen = views.view(held, dl=dl)
-    owed = held.model_copy(update={"status": debts.owe(seen, held, Reason.GONE).status})
+    owed = debts.owe(seen, held, Reason.GONE).to
     after = views.view(owed, dl=dl)
     last = (ends.last_asked(after, owed) - views.NOW).total_seconds()
     wanted = wanted // 60 * 60 if wanted is not None else None
@@ -36,7 +36,7 @@ def test_a_lease_to_be_revoked_counts_for_as_long_as_was_asked_and_no_longer(
 
 def test_an_unclear_attempt_counts_for_the_life_that_was_asked_for() -> None:
     lost = views.attempt(state=State.REVOKING, issued=None)
-    since = lost.spec.deadline
+    since = lost.deadline
     assert ends.last_asked(views.view(lost), lost) == since + timedelta(hours=1)
 
 

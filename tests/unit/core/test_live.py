@@ -7,9 +7,9 @@ import pytest
 from leaseholder import ports
 from leaseholder.api import conditions, names
 from leaseholder.api.conditions import ConditionType, Reason
-from leaseholder.api.lease import DynamicLease, LeaseStatus, Retry
+from leaseholder.api.lease import DynamicLease, Retry
 from leaseholder.api.record import State
-from leaseholder.core import debts
+from leaseholder.core import contents, debts
 from leaseholder.core.decide import decide
 from leaseholder.core.steps import (
     Acquire,
@@ -66,36 +66,13 @@ def test_nothing_is_minted_before_the_finalizer_is_on() -> None:
 
 
 def test_a_first_lease_is_minted() -> None:
-    assert decide(views.view()) == Acquire(1)
-
-
-def test_numbers_go_on_from_the_highest_that_any_trace_shows() -> None:
-    assert decide(views.view(views.owed(3))) == Acquire(4)
-    gone = views.record(7)
-    assert decide(views.view(shows=gone)) == Acquire(8)
-    former = views.secret(views.record(8), name="former")
-    assert decide(views.view(shows=gone, secrets=(former,))) == Acquire(9)
-    status = LeaseStatus(
-        record=f"{views.UID}-9",
-        id="lease-9",
-        issued_at=views.NOW,
-        expires_at=views.NOW,
-        strategy="Renew",
-    )
-    dl = views.lease()
-    traced = dl.model_copy(update={"status": dl.status.model_copy(update={"lease": status})})
-    assert decide(views.view(shows=gone, dl=traced)) == Acquire(10)
-
-
-def test_the_secret_of_a_former_owner_shows_no_number() -> None:
-    target = views.secret(views.record(7), owner="gone")
-    assert decide(views.view(target=target)) == Acquire(1)
+    assert decide(views.view()) == Acquire()
 
 
 def test_nothing_is_minted_while_the_back_off_lasts() -> None:
     seen = with_retry(views.view(), failures=2, next_at=30)
     assert decide(seen) == Idle(views.at(30))
-    assert decide(views.later(seen, 30)) == Acquire(1)
+    assert decide(views.later(seen, 30)) == Acquire()
 
 
 def test_a_failure_is_told_before_the_next_try() -> None:
@@ -129,19 +106,18 @@ def test_ready_goes_false_before_a_dead_credential_is_replaced() -> None:
     step = decide(gone)
     assert isinstance(step, Report)
     assert not conditions.is_true(step.status.conditions, ConditionType.READY)
-    assert decide(views.tell(gone, step.status)) == Acquire(2)
+    assert decide(views.tell(gone, step.status)) == Acquire()
 
 
 def test_ready_stays_true_while_a_living_credential_is_replaced() -> None:
     seen = views.told(views.holding())
-    assert decide(replace(seen, supply=views.supply("another"))) == Acquire(
-        2, reason=Reason.SOURCE_CHANGED
-    )
+    moved = replace(seen, supply=views.supply("another"))
+    assert decide(moved) == Acquire(reason=Reason.SOURCE_CHANGED)
 
 
 def test_a_rotate_command_goes_on_record_with_the_lease_that_answers_it() -> None:
     dl = views.lease(annotations={names.ROTATE: "now"})
-    assert decide(views.holding(dl)) == Acquire(2, "now", reason=Reason.COMMANDED)
+    assert decide(views.holding(dl)) == Acquire("now", reason=Reason.COMMANDED)
 
 
 def test_an_acquisition_that_is_done_does_not_wait_for_the_back_off_of_earlier_ones() -> None:
@@ -154,15 +130,41 @@ def test_an_acquisition_that_is_done_does_not_wait_for_the_back_off_of_earlier_o
 # ------------------------------------------------------------------------------- unclear
 
 
-def test_an_attempt_of_somebody_else_is_claimed_before_a_new_one_starts() -> None:
-    posted = views.attempt()
-    seen = views.view(posted)
+def test_an_attempt_of_another_process_is_its_own_until_its_deadline() -> None:
+    posted = views.attempt(issued=0)
+    seen, step = views.after_reports(views.view(posted))
+    assert step == Idle(posted.deadline)
+    assert isinstance(decide(views.later(seen, 19)), Idle)
+    over = views.later(seen, 20)
+    assert decide(over) == debts.owe(over, posted, Reason.UNCLEAR)
+
+
+def test_a_claimed_attempt_whose_answer_is_ours_gets_its_lease_id() -> None:
+    claimed = views.attempt(state=State.REVOKING)
+    memory = Memory(leases={claimed.attempt_id: views.known(claimed, 3600)})
+    assert decide(views.view(claimed, memory=memory)) == Hold(claimed)
+    answered = claimed.but(lease_id="lease-1")
+    assert not isinstance(decide(views.view(answered, memory=memory)), Hold)
+
+
+def test_an_attempt_of_our_own_without_an_answer_is_claimed_at_once() -> None:
+    posted = views.attempt(issued=0)
+    seen = views.view(posted, memory=Memory(ours={posted.attempt_id}))
     assert decide(seen) == debts.owe(seen, posted, Reason.UNCLEAR)
+
+
+def test_nothing_else_waits_for_an_attempt_of_another_process() -> None:
+    held, posted = views.record(1), views.attempt(2, issued=0)
+    assert isinstance(decide(views.view(held, posted, shows=held)), Report)
+    overdue = due(records=(*due().records, posted))
+    assert isinstance(decide(overdue), Extend)
+    owed = views.told(views.view(views.owed(1), posted))
+    assert decide(owed) == Revoke(owed.records[0])
 
 
 def test_an_attempt_whose_answer_is_ours_is_completed() -> None:
     posted = views.attempt()
-    memory = Memory(leases={posted.name: views.known(posted, 3600)})
+    memory = Memory(leases={posted.attempt_id: views.known(posted, 3600)})
     assert decide(views.view(posted, memory=memory)) == Hold(posted)
 
 
@@ -213,7 +215,7 @@ def test_a_lower_number_never_replaces_a_higher() -> None:
     seen = views.view(old, new, shows=new, memory=views.in_hand(old))
     step = decide(seen)
     assert isinstance(step, Move)
-    assert (step.record, step.status.state) == (old, State.SUPERSEDED)
+    assert (step.record, step.to.state) == (old, State.SUPERSEDED)
 
 
 def test_an_overtaken_lease_is_owed_not_delivered() -> None:
@@ -234,6 +236,22 @@ def test_a_held_lease_whose_credentials_are_lost_is_owed() -> None:
     assert decide(seen) == debts.owe(seen, held, Reason.UNDELIVERED)
 
 
+def test_what_this_process_saw_in_the_secret_is_replaced_also_where_status_trails() -> None:
+    held = views.record()
+    memory = Memory(contents={held.attempt_id: contents.Contents()})
+    step = decide(views.view(held, memory=memory))
+    assert isinstance(step, Move)
+    assert step.to.state is State.SUPERSEDED
+
+
+def test_a_lease_may_have_been_delivered_before_somebody_else_took_the_secret() -> None:
+    held = views.record()
+    step = decide(views.view(held, target=views.secret(owner=None), target_contested=True))
+    assert isinstance(step, Move)
+    assert step.to.state is State.SUPERSEDED
+    assert step.to.revocation.not_before == views.at(120)
+
+
 # --------------------------------------------------------------------------------- rotate
 
 
@@ -242,9 +260,9 @@ def test_a_replaced_lease_lives_on_for_its_overlap() -> None:
     dl = views.lease({"rotation": {"overlap": "10m"}})
     step = decide(views.view(old, new, shows=new, dl=dl))
     assert isinstance(step, Move)
-    assert step.status.state == State.SUPERSEDED
-    assert step.status.revoke is not None
-    assert step.status.revoke.not_before == views.at(600)
+    assert step.to.state == State.SUPERSEDED
+    assert step.to.revoke is not None
+    assert step.to.revoke.not_before == views.at(600)
 
 
 def test_a_replaced_lease_is_told_before_it_is_revoked() -> None:
@@ -262,12 +280,13 @@ def test_a_secret_under_a_former_name_keeps_its_lease_until_the_new_one_is_deliv
 def test_a_secret_under_a_former_name_goes_before_its_lease_is_superseded() -> None:
     old, new = views.record(1), views.record(2)
     former, target = views.secret(old, name="former"), views.secret(new)
-    seen = views.view(old, new, target=target, secrets=(former, target))
+    memory = Memory(shown_at={new.attempt_id: views.NOW})
+    seen = views.view(old, new, target=target, secrets=(former, target), memory=memory)
     assert decide(seen) == DeleteSecret(former)
     going = replace(former, deleting=True)
     step = decide(replace(seen, secrets=(going, target)))
     assert isinstance(step, Move)
-    assert (step.record, step.status.state) == (old, State.SUPERSEDED)
+    assert (step.record, step.to.state) == (old, State.SUPERSEDED)
 
 
 def test_at_the_limit_with_nothing_delivered_the_oldest_replaced_lease_goes() -> None:
@@ -295,14 +314,14 @@ def test_with_one_slot_every_lease_is_gone_before_the_next_is_minted() -> None:
     move = decide(seen)
     assert move == debts.owe(seen, held, Reason.ROTATING)
     assert isinstance(move, Move)
-    owed = held.model_copy(update={"status": move.status})
+    owed = move.to
     seen = replace(seen, records=(owed,))
     step = decide(seen)
     assert isinstance(step, Report)
     assert not conditions.is_true(step.status.conditions, ConditionType.READY)
     seen = views.tell(seen, step.status)
     assert decide(seen) == Revoke(owed)
-    assert decide(replace(seen, records=())) == Acquire(2)
+    assert decide(replace(seen, records=())) == Acquire()
 
 
 def test_with_one_slot_a_superseded_lease_does_not_outlive_the_mint() -> None:
@@ -319,7 +338,7 @@ def test_with_one_slot_a_waiting_debt_holds_the_mint() -> None:
 
 def test_with_one_slot_an_abandoned_lease_does_not_hold_the_mint() -> None:
     given_up = views.record(1, State.ABANDONED)
-    assert decide(views.view(given_up, can=ONE_SLOT)) == Acquire(2)
+    assert decide(views.view(given_up, can=ONE_SLOT)) == Acquire()
 
 
 # ---------------------------------------------------------------------------------- renew
@@ -328,7 +347,7 @@ def test_with_one_slot_an_abandoned_lease_does_not_hold_the_mint() -> None:
 def due(dl: DynamicLease | None = None, **more: Any) -> View:
     """A delivered lease whose renewal is due."""
     held = views.record(issued=-3000, expires=600)
-    memory = Memory(leases={held.name: views.known(held, 600)})
+    memory = Memory(leases={held.attempt_id: views.known(held, 600)})
     return views.holding(dl, held, **{"memory": memory, **more})
 
 
@@ -384,7 +403,7 @@ def test_a_lease_is_extended_while_its_replacement_fails() -> None:
 
 def test_a_lease_that_cannot_be_extended_is_replaced_when_it_is_due() -> None:
     seen = due(can=UNRENEWABLE)
-    assert decide(views.told(seen)) == Acquire(2, reason=Reason.ROTATING)
+    assert decide(views.told(seen)) == Acquire(reason=Reason.ROTATING)
     assert isinstance(decide(views.told(views.holding(can=UNRENEWABLE))), Idle)
 
 
@@ -393,8 +412,9 @@ def test_a_lease_that_cannot_be_extended_is_replaced_when_it_is_due() -> None:
 
 def looked(seconds: float, **more: Any) -> View:
     held = views.record()
-    memory = Memory(looked={held.name: views.at(seconds)})
-    return views.told(views.holding(held=held, **{"memory": memory, **more}))
+    memory = Memory(looked={held.attempt_id: views.at(seconds)})
+    settings = {"memory": memory, "supply": views.supply(), **more}
+    return views.told(views.holding(held=held, **settings))
 
 
 def test_a_held_lease_is_looked_at_at_the_interval_of_the_probe() -> None:
@@ -405,7 +425,7 @@ def test_a_held_lease_is_looked_at_at_the_interval_of_the_probe() -> None:
 
 def test_a_lease_that_seems_gone_is_looked_at_again_soon() -> None:
     held = views.record()
-    memory = Memory(looked={held.name: views.NOW}, gone_since={held.name: views.NOW})
+    memory = Memory(looked={held.attempt_id: views.NOW}, gone_since={held.attempt_id: views.NOW})
     assert decide(looked(0, memory=memory)) == Idle(views.at(5))
 
 
@@ -415,7 +435,6 @@ def test_a_lease_that_seems_gone_is_looked_at_again_soon() -> None:
         {"can": replace(views.CAN, verifiable=False)},
         {"can": None},
         {"supply": None},
-        {"memory": Memory()},
     ],
 )
 def test_what_cannot_be_looked_at_is_not(more: dict[str, Any]) -> None:
@@ -465,7 +484,8 @@ def test_where_a_probe_costs_little_it_comes_sooner_and_with_those_of_others(
     held = views.record()
     can = replace(views.CAN, probe_seconds=cheap)
     assert views.NOW.timestamp() % 30 == 0
-    seen = views.holding(held=held, can=can, memory=Memory(looked={held.name: views.at(looked)}))
+    memory = Memory(looked={held.attempt_id: views.at(looked)})
+    seen = views.holding(held=held, can=can, supply=views.supply(), memory=memory)
     assert not isinstance(decide(views.told(views.later(seen, due - 1))), Look)
     assert isinstance(decide(views.told(views.later(seen, due))), Look)
 
@@ -530,4 +550,4 @@ def test_a_lease_in_hand_that_cant_be_delivered_is_looked_at_when_it_ends() -> N
     assert decide(waiting) == Idle(views.at(30))
     over = decide(views.later(waiting, 30))
     assert isinstance(over, Move)
-    assert over.status.state is State.REVOKING
+    assert over.to.state is State.REVOKING

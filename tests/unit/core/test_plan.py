@@ -7,10 +7,10 @@ from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, Retry
-from leaseholder.api.record import LeaseRecord, State
+from leaseholder.api.record import RecordedLease, State, Subject
 from leaseholder.core import plan, project
 from leaseholder.core.plan import Need, Plan
-from leaseholder.core.view import Memory, Others, View
+from leaseholder.core.view import Memory, Others, Rival, View
 from tests.unit.core import views
 from tests.unit.providers import phasebench
 
@@ -40,13 +40,13 @@ def test_a_lease_that_cannot_be_extended_is_replaced() -> None:
 
 def test_a_lease_that_the_provider_would_not_extend_is_replaced() -> None:
     held = views.record()
-    seen = views.holding(held=held, memory=Memory(unextendable={held.name}))
+    seen = views.holding(held=held, memory=Memory(unextendable={held.attempt_id}))
     assert planned(seen).strategy == "Rotate"
 
 
 def test_a_lease_at_its_latest_end_is_replaced() -> None:
     held = views.record()
-    bound = Memory(leases={held.name: views.known(held, 3540, latest=3540)})
+    bound = Memory(leases={held.attempt_id: views.known(held, 3540, latest=3540)})
     assert planned(views.holding(held=held, memory=bound)).strategy == "Rotate"
 
 
@@ -309,11 +309,44 @@ def test_a_lease_is_extended_while_its_replacement_waits_for_hours() -> None:
     assert not plan.extension_blocked(views.holding(dl), dl)
 
 
+def test_a_record_that_is_full_takes_no_further_lease() -> None:
+    over = [views.owed(number, expires=-9999, since=views.at(-99_999)) for number in range(1, 17)]
+    seen = views.view(*over)
+    assert plan.live(seen) == ()
+    found = plan.obstacle(seen, views.wanted(seen))
+    assert found is not None
+    assert (found.reason, found.permanent) == (Reason.TOO_MANY, False)
+    assert "16 leases are on record" in found.sentence
+    fewer = views.view(*over[1:])
+    assert plan.obstacle(fewer, views.wanted(fewer)) is None
+
+
+def theirs(lease: RecordedLease, namespace: str = "shop") -> Rival:
+    """A lease of another DynamicLease on the account."""
+    of = Subject(namespace=namespace, namespace_uid=f"{namespace}-uid", name="others")
+    return Rival(of, lease)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "named"),
+    [("shop", "DynamicLease shop/others"), ("bank", "a DynamicLease of another namespace")],
+)
+def test_who_holds_a_shared_account_is_named_within_the_namespace_only(
+    namespace: str, named: str
+) -> None:
+    lease, one = views.record(9), replace(views.CAN, slots="One")
+    seen = views.view(rivals=(theirs(lease, namespace),), capabilities={lease.attempt_id: one})
+    failure = plan.obstacle(seen, views.wanted(seen))
+    assert failure is not None
+    assert (failure.reason, failure.permanent) == (Reason.SLOT_TAKEN, True)
+    assert f"and {named} holds it: " in failure.sentence
+
+
 def test_a_shared_account_is_free_again_when_its_lease_is_over() -> None:
     one = replace(views.CAN, slots="One")
 
-    def blocked(rival: LeaseRecord, after: float = 0) -> bool:
-        seen = views.view(rivals=(rival,), capabilities={rival.name: one})
+    def blocked(rival: RecordedLease, after: float = 0) -> bool:
+        seen = views.view(rivals=(theirs(rival),), capabilities={rival.attempt_id: one})
         return plan.obstacle(views.later(seen, after), views.wanted(seen)) is not None
 
     assert blocked(views.record(9))

@@ -179,7 +179,7 @@ def test_tries_that_cost_come_after_a_minute_and_later_after_hours_also_near_an_
 def test_an_extension_is_counted_once() -> None:
     held = views.record()
     seen = views.told(views.holding(held=held))
-    extended = replace(seen, memory=Memory(leases={held.name: views.known(held, 7200)}))
+    extended = replace(seen, memory=Memory(leases={held.attempt_id: views.known(held, 7200)}))
     told = status(extended)
     assert told.lease is not None
     assert (told.lease.renewals, told.lease.expires_at) == (1, views.at(7200))
@@ -254,7 +254,7 @@ def test_a_lease_that_was_given_up_is_told_with_what_to_do() -> None:
     now = status(views.view(given_up))
     told = condition(now, ConditionType.REVOCATION_PENDING)
     assert told.reason == Reason.ABANDONED
-    assert given_up.name in told.message
+    assert given_up.attempt_id in told.message
     assert reasons(project.notes(now, before)) == [("Warning", Reason.ABANDONED)]
 
 

@@ -19,10 +19,10 @@ RENEW: dict[str, Any] = {"renewal": {"strategy": "Renew"}}
 def extended(now: float, *, shown: float | None = None, **more: Any) -> View:
     """A lease that first ended in 100 seconds and was extended to an hour, seen later."""
     held = views.record(issued=-3500, expires=100)
-    memory = Memory(looked={held.name: views.at(-10)})
-    memory.leases[held.name] = views.known(held, 3500)
+    memory = Memory(looked={held.attempt_id: views.at(-10)})
+    memory.leases[held.attempt_id] = views.known(held, 3500)
     if shown is not None:
-        memory.shown_at[held.name] = memory.looked[held.name] = views.at(shown)
+        memory.shown_at[held.attempt_id] = memory.looked[held.attempt_id] = views.at(shown)
     seen = views.holding(
         views.lease(RENEW), held=held, **{"can": UNPROVEN, "memory": memory, **more}
     )
@@ -97,7 +97,7 @@ def test_the_last_inspection_comes_when_no_expiry_can_be_late_any_more() -> None
 
 def test_a_provider_that_says_when_to_ask_again_is_not_asked_before() -> None:
     seen = extended(101)
-    seen.memory.inspect_from[seen.records[0].name] = views.at(130)
+    seen.memory.inspect_from[seen.records[0].attempt_id] = views.at(130)
     assert decide(views.told(seen)) == Idle(views.at(130))
     assert isinstance(decide(views.later(seen, 29)), Look)
 
@@ -105,7 +105,7 @@ def test_a_provider_that_says_when_to_ask_again_is_not_asked_before() -> None:
 def test_with_auto_an_unproven_renewal_is_not_tried() -> None:
     held = views.record(issued=-3500, expires=100)
     seen = views.holding(held=held, can=UNPROVEN)
-    assert decide(views.told(seen)) == Acquire(2, reason=Reason.ROTATING)
+    assert decide(views.told(seen)) == Acquire(reason=Reason.ROTATING)
 
 
 def test_what_is_gone_although_it_was_extended_is_said() -> None:

@@ -1,27 +1,26 @@
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import pytest
 
 from leaseholder.api.conditions import Condition, ConditionType, Reason, find
-from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, LeaseStatus
-from leaseholder.api.record import State
+from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus
+from leaseholder.api.record import RecordedLease, Revocation, State
 from leaseholder.core import debts
 from leaseholder.core.decide import decide
 from leaseholder.core.steps import (
     DeleteSecret,
+    Discard,
     Disown,
     Drop,
     Hold,
     Idle,
-    Look,
     Release,
     Report,
     Revoke,
 )
-from leaseholder.core.view import Memory
+from leaseholder.core.view import Memory, View
 from tests.unit.core import views
 
 
@@ -60,7 +59,7 @@ def test_on_deletion_debts_are_paid() -> None:
 
 def test_on_deletion_a_mint_whose_answer_is_ours_is_put_on_record_first() -> None:
     posted = views.attempt()
-    memory = Memory(leases={posted.name: views.known(posted, 3600)})
+    memory = Memory(leases={posted.attempt_id: views.known(posted, 3600)})
     assert decide(views.view(posted, dl=going(), memory=memory)) == Hold(posted)
 
 
@@ -100,10 +99,9 @@ READY = DynamicLeaseStatus(
 
 
 def test_before_a_wait_status_says_what_the_deletion_waits_for() -> None:
-    lost = views.attempt(state=State.REVOKING)
-    dl = views.lease(deleted_at=views.NOW, status=READY)
-    memory = Memory(sighted={lost.name: 1000.0})
-    seen = views.view(lost, dl=dl, memory=memory)
+    unclear = Revocation(reason=Reason.UNCLEAR, since=views.NOW, first_seen_at=views.NOW)
+    lost = views.attempt(state=State.REVOKING, revoke=unclear)
+    seen = views.view(lost, dl=views.lease(deleted_at=views.NOW, status=READY))
     step = decide(seen)
     assert isinstance(step, Report)
     ready = find(step.status.conditions, ConditionType.READY)
@@ -250,146 +248,70 @@ def test_without_our_finalizer_the_debts_are_paid_all_the_same() -> None:
 # ------------------------------------------------------------------------------ vanished
 
 
+def gone(*records: RecordedLease, since: float = 60, **more: Any) -> View:
+    """There has been no DynamicLease for so many seconds."""
+    memory = Memory(vanished_since=1000.0 - since)
+    return views.view(*records, vanished=True, **{"memory": memory, **more})
+
+
 def test_what_a_vanished_resource_leaves_goes_secrets_first() -> None:
     held = views.record()
     secret = views.secret(held)
-    assert decide(views.view(held, secrets=(secret,), vanished=True)) == DeleteSecret(secret)
-    seen = views.view(held, vanished=True)
+    assert decide(gone(held, secrets=(secret,))) == DeleteSecret(secret)
+    seen = gone(held)
     assert decide(seen) == debts.owe(seen, held, Reason.DELETING)
+
+
+def test_for_a_minute_what_a_vanished_resource_leaves_waits_for_one_of_its_name() -> None:
+    held = views.record()
+    seen = gone(held, since=0, secrets=(views.secret(held),))
+    assert decide(seen) == Idle(views.at(60))
+    assert decide(views.later(seen, 59)) == Idle(views.at(60))
+    assert isinstance(decide(views.later(seen, 60)), DeleteSecret)
+    unknown = gone(held, memory=Memory())
+    assert decide(unknown) == Idle(views.at(60))
+
+
+@pytest.mark.parametrize("since", [0, 60])
+def test_where_the_namespace_goes_nothing_waits_for_one_of_its_name(since: float) -> None:
+    held = views.record()
+    seen = gone(held, since=since, terminating=True)
+    assert decide(seen) == debts.owe(seen, held, Reason.DELETING)
+
+
+def test_what_is_pending_anyway_goes_on_while_one_of_its_name_is_waited_for() -> None:
+    held, owed = views.record(1), views.owed(2)
+    assert decide(gone(held, owed, since=0)) == Revoke(owed)
+    lost = views.attempt(2)
+    seen = gone(held, lost, since=0)
+    assert decide(seen) == debts.owe(seen, lost, Reason.UNCLEAR)
+    later = views.owed(2, next_at=views.at(7))
+    assert decide(gone(held, later, since=0)) == Idle(views.at(7))
+    assert decide(gone(held, views.owed(2, next_at=views.at(99)), since=0)) == Idle(views.at(60))
+
+
+def test_an_overlap_that_ends_while_one_of_its_name_is_waited_for_ends_the_lease() -> None:
+    old = views.superseded(1, until=0)
+    seen = gone(old, since=0)
+    assert decide(seen) == debts.owe(seen, old, Reason.SUPERSEDED)
 
 
 def test_a_vanished_resource_with_no_debts_needs_nothing() -> None:
-    assert decide(views.view(vanished=True)) == Idle(None)
+    assert decide(gone()) == Idle(None)
     owed = views.owed(next_at=views.at(7))
-    assert decide(views.view(owed, vanished=True)) == Idle(views.at(7))
+    assert decide(gone(owed)) == Idle(views.at(7))
 
 
-def test_old_leases_wait_until_a_namesake_has_taken_their_secret_over() -> None:
-    held = views.record()
-    seen = views.view(held, secrets=(views.secret(held),), vanished=True, namesake=views.lease())
-    assert decide(seen) == Idle(views.at(10))
-    taken = replace(seen, secrets=())
-    assert decide(taken) == Idle(views.at(10))
-    delivered = replace(taken, namesake=namesake(overlap="0s"))
-    assert decide(delivered) == debts.owe(delivered, held, Reason.DELETING)
+@pytest.mark.parametrize("since", [0, 60])
+def test_a_record_without_leases_goes_with_its_dynamic_lease(since: float) -> None:
+    assert decide(gone(since=since, recorded=True)) == Discard()
+    assert isinstance(decide(gone(since=since, recorded=False)), Idle)
+    secret = views.secret(views.record(), deleting=True)
+    assert isinstance(decide(gone(since=since, recorded=True, secrets=(secret,))), Idle)
 
 
-def test_a_shared_account_is_freed_for_a_namesake_at_once() -> None:
-    held, one = views.record(), replace(views.CAN, slots="One")
-    secret = views.secret(held)
-    seen = views.view(held, secrets=(secret,), can=one, vanished=True, namesake=views.lease())
-    assert decide(seen) == DeleteSecret(secret)
-
-
-def test_old_leases_outlive_the_overlap_of_the_namesake() -> None:
-    held = views.record()
-    seen = views.view(held, vanished=True, namesake=namesake(overlap="2m"))
-    assert decide(seen) == Idle(views.at(10))
-    over = views.later(seen, 120)
-    assert decide(over) == debts.owe(over, held, Reason.DELETING)
-
-
-def test_a_namesake_whose_leases_are_shorter_than_the_overlap_has_moved_on_all_the_same() -> None:
-    held, long_ago = views.record(), views.at(-120)
-    heir = namesake(synced=long_ago, overlap="2m")
-    seen = views.view(held, vanished=True, namesake=heir)
-    assert decide(seen) == debts.owe(seen, held, Reason.DELETING)
-
-
-def test_a_namesakes_status_out_of_a_backup_does_not_say_that_it_has_moved_on() -> None:
-    restored = namesake(record="former-1", synced=views.at(-120), overlap="2m")
-    assert decide(views.view(views.record(), vanished=True, namesake=restored)) == Idle(
-        views.at(10)
-    )
-
-
-@pytest.mark.parametrize("wait", [True, False])
-def test_old_leases_wait_for_the_rollout_of_the_namesake(wait: bool) -> None:
-    held, targets = views.record(), [{"kind": "Deployment", "name": "orders"}]
-    rotation: dict[str, Any] = {"overlap": "0s", "restartTargets": targets, "waitForRollout": wait}
-    seen = views.view(held, vanished=True, namesake=namesake(**rotation))
-    assert (decide(seen) == Idle(views.at(10))) == wait
-    done = replace(seen, namesake=namesake(complete=True, **rotation))
-    assert decide(done) == debts.owe(done, held, Reason.DELETING)
-
-
-def test_debts_are_paid_while_old_leases_wait_for_a_namesake() -> None:
-    held, owed = views.record(2), views.owed(1)
-    seen = views.view(held, owed, vanished=True, namesake=views.lease())
-    assert decide(seen) == Revoke(owed)
-
-
-def namesake(
-    *,
-    complete: bool = False,
-    record: str = "",
-    synced: datetime | None = None,
-    **rotation: Any,
-) -> DynamicLease:
-    """A DynamicLease of the same name that has just delivered a lease of its own.
-
-    ``synced``: since when its Secret has shown leases of its own.
-    """
-    made = views.lease({"rotation": rotation})
-    told = LeaseStatus(
-        record=record or f"{made.metadata.uid}-1",
-        id="x",
-        issued_at=views.NOW,
-        expires_at=views.at(9),
-        strategy="Renew",
-    )
-    rolled = Condition(
-        type=ConditionType.ROLLOUT_COMPLETE,
-        status="True" if complete else "False",
-        reason=Reason.ROLLED_OUT if complete else Reason.ROLLING_OUT,
-        last_transition_time=views.NOW,
-    )
-    shows = Condition(
-        type=ConditionType.SECRET_SYNCED,
-        status="True",
-        reason=Reason.DELIVERED,
-        last_transition_time=synced or views.NOW,
-    )
-    status = DynamicLeaseStatus(lease=told, conditions=(rolled, shows))
-    return views.lease({"rotation": rotation}, status=status)
-
-
-def test_a_namesake_does_not_keep_an_unclear_attempt_from_being_claimed() -> None:
-    held, posted = views.record(1), views.attempt(2)
-    seen = views.view(
-        held, posted, secrets=(views.secret(held),), vanished=True, namesake=views.lease()
-    )
-    assert decide(seen) == debts.owe(seen, posted, Reason.UNCLEAR)
-
-
-def test_a_namesake_that_never_delivers_does_not_keep_a_dead_credential() -> None:
-    dead = views.record(expires=-10)
-    secret = views.secret(dead)
-    seen = views.view(dead, secrets=(secret,), vanished=True, namesake=views.lease())
-    asked = replace(seen, memory=Memory(shown_at={dead.name: views.at(-5)}))
-    assert decide(asked) == DeleteSecret(secret)
-    blind = views.view(dead, secrets=(secret,), can=None, vanished=True, namesake=views.lease())
-    assert decide(blind) == DeleteSecret(secret)
-
-
-def test_a_lease_past_its_known_end_is_asked_about_before_its_namesake_loses_it() -> None:
-    held = views.record(expires=-10)
-    seen = views.view(held, secrets=(views.secret(held),), vanished=True, namesake=views.lease())
-    assert decide(seen) == Look(held)
-    looked = replace(seen, memory=Memory(looked={held.name: seen.now}))
-    assert isinstance(decide(looked), Idle)
-    assert decide(views.later(looked, 5)) == Look(held)
-    extended = Memory(leases={held.name: views.known(held, 600)})
-    assert isinstance(decide(replace(seen, memory=extended)), Idle)
-
-
-def test_a_secret_that_shows_none_of_its_leases_is_left_to_a_namesake_that_wants_it() -> None:
-    secret = views.secret(views.record())
-    seen = views.view(secrets=(secret,), vanished=True, namesake=views.lease())
-    assert decide(seen) == Idle(views.at(60))
-    for heir in (
-        None,
-        views.lease(deleted_at=views.NOW),
-        views.lease({"target": {"secretName": "another"}}),
-    ):
-        assert decide(replace(seen, namesake=heir)) == DeleteSecret(secret)
+def test_a_record_without_leases_stays_while_its_dynamic_lease_stands() -> None:
+    _, step = views.after_reports(views.view(dl=views.lease({"suspend": True}), recorded=True))
+    assert step == Idle(None)
+    released = views.lease(finalizers=(), deleted_at=views.NOW)
+    assert decide(views.view(dl=released, recorded=True)) == Discard()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from leaseholder.api import conditions
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, RestartTarget, WorkloadKind
-from leaseholder.api.record import LeaseRecord, State
+from leaseholder.api.record import RecordedLease, State
 from leaseholder.core import debts, plan, rollout
 from leaseholder.core.decide import decide
 from leaseholder.core.steps import Acquire, Idle, Move, Restart, Sustain
@@ -29,8 +29,8 @@ def lease(**rotation: Any) -> DynamicLease:
     return views.lease({"rotation": {"restartTargets": TARGETS, **rotation}})
 
 
-def target(*stamps: LeaseRecord, refusal: str = "", **changes: Any) -> TargetView:
-    marks = {f"{KEY}{n or ''}": record.name for n, record in enumerate(stamps)}
+def target(*stamps: RecordedLease, refusal: str = "", **changes: Any) -> TargetView:
+    marks = {f"{KEY}{n or ''}": record.attempt_id for n, record in enumerate(stamps)}
     return TargetView(NAMED, (views.workload(stamps=marks, **changes),), refusal)
 
 
@@ -80,7 +80,7 @@ def test_a_lease_whose_secret_is_gone_is_remembered_by_the_condition() -> None:
     seen = views.told(views.holding(lease()))
     bare = replace(seen, records=(), secrets=(), target=None)
     _, step = views.after_reports(bare)
-    assert step == Acquire(1, restarts=True)
+    assert step == Acquire(restarts=True)
     kept = conditions.find(
         views.wanted(views.told(bare)).status.conditions, ConditionType.ROLLOUT_COMPLETE
     )
@@ -92,7 +92,7 @@ def test_a_restart_waits_for_others_and_then_takes_place() -> None:
     _, step = views.after_reports(moving(target(), memory=shown(1000)))
     assert step == Idle(views.at(5))
     due = decide(moving(target(), memory=shown(995)))
-    assert due == Restart(target().workloads[0], KEY, NEW.name, 995)
+    assert due == Restart(target().workloads[0], KEY, NEW.attempt_id, 995)
 
 
 def test_another_leases_restart_since_the_delivery_serves_as_long_as_the_pods_show_it() -> None:
@@ -112,10 +112,10 @@ def test_another_leases_restart_since_the_delivery_serves_as_long_as_the_pods_sh
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet", "Rollout"])
 @pytest.mark.parametrize("stamps", [(), (views.superseded(1),)])
 def test_a_restart_that_was_taken_back_proves_nothing_and_is_made_again_ever_later(
-    kind: WorkloadKind, stamps: tuple[LeaseRecord, ...]
+    kind: WorkloadKind, stamps: tuple[RecordedLease, ...]
 ) -> None:
     def taken_back(since: float, last: float) -> View:
-        rolled = {f"{kind}-orders": Restarted(last, KEY, NEW.name)}
+        rolled = {f"{kind}-orders": Restarted(last, KEY, NEW.attempt_id)}
         return moving(target(*stamps, kind=kind), memory=shown(since), rolled=rolled)
 
     found = told(taken_back(900, 950))
@@ -141,8 +141,8 @@ def test_a_complete_rollout_is_put_on_record_and_only_then_the_old_lease_goes() 
     seen = views.later(moving(target(NEW)), 500)
     step = decide(seen)
     assert isinstance(step, Move)
-    assert (step.record.name, step.status.rolled_out_at) == (NEW.name, views.at(500))
-    assert step.status.state is State.HELD
+    assert (step.record.attempt_id, step.to.rolled_out_at) == (NEW.attempt_id, views.at(500))
+    assert step.to.state is State.HELD
     done = views.record(2, restarts=True, rolled=500)
     after = replace(seen, records=(seen.records[0], done))
     _, last = views.after_reports(after)
@@ -153,7 +153,7 @@ def test_a_replaced_lease_is_extended_even_where_leases_are_replaced_by_choice()
     dl = views.lease({"rotation": {"restartTargets": TARGETS}, "renewal": {"strategy": "Rotate"}})
     old = views.superseded().model_copy()
     life = {"issued_at": views.at(60 - 3600), "expires_at": views.at(60)}
-    near = old.model_copy(update={"status": old.status.model_copy(update=life)})
+    near = old.but(**life)
     seen = moving(target(NEW, observed=False), dl=dl)
     _, step = views.after_reports(replace(seen, records=(near, seen.records[1])))
     assert step == Sustain(near, views.at(3600))
@@ -163,9 +163,7 @@ def test_a_replaced_lease_that_cant_be_extended_is_kept_to_its_end_and_no_longer
     seen = moving(target(NEW, observed=False), can=ELSEWHERE)
     old, new = seen.records
     assert rollout.keeps(seen, old)
-    alive = new.model_copy(
-        update={"status": new.status.model_copy(update={"expires_at": views.at(9999)})}
-    )
+    alive = new.but(expires_at=views.at(9999))
     ended = views.later(replace(seen, records=(old, alive)), 3540)
     assert not rollout.keeps(ended, old)
 
@@ -173,9 +171,7 @@ def test_a_replaced_lease_that_cant_be_extended_is_kept_to_its_end_and_no_longer
 def test_a_replaced_lease_that_cant_be_asked_about_is_a_debt_some_time_after_its_end() -> None:
     seen = moving(target(NEW, observed=False))
     old, new = seen.records
-    alive = new.model_copy(
-        update={"status": new.status.model_copy(update={"expires_at": views.at(9999)})}
-    )
+    alive = new.but(expires_at=views.at(9999))
     seen = replace(seen, records=(old, alive))
     assert rollout.keeps(views.later(seen, 3540 + 599), old)
     assert not rollout.keeps(views.later(seen, 3540 + 600), old)
@@ -304,17 +300,16 @@ def test_a_rollout_is_looked_at_ever_more_seldom() -> None:
 def test_an_old_lease_past_its_end_keeps_nobody_from_looking() -> None:
     seen = moving(target(NEW, observed=False), memory=shown(1))
     old, new = seen.records
-    ended = old.model_copy(
-        update={"status": old.status.model_copy(update={"expires_at": views.at(-5)})}
-    )
-    memory = replace(shown(1), sustain_at={old.name: views.at(60)})
+    ended = old.but(expires_at=views.at(-5))
+    memory = replace(shown(1), sustain_at={old.attempt_id: views.at(60)})
     seen = replace(seen, records=(ended, new), memory=memory)
     assert rollout.keeps(seen, ended)
     assert rollout.wake(seen, views.wanted(seen)) == views.at(7.5)
 
 
 def shown(since: float) -> Memory:
-    return Memory(shown_since={NEW.name: since})
+    name = NEW.attempt_id
+    return Memory(shown_since={name: since}, shown_at={name: views.NOW}, looked={name: views.NOW})
 
 
 def test_a_status_that_was_lost_is_rebuilt() -> None:

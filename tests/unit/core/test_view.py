@@ -47,10 +47,10 @@ def test_a_lease_that_died_before_its_delivery_is_not_in_hand() -> None:
 
 def test_the_expiry_is_the_latest_that_record_provider_or_status_know() -> None:
     held = views.record(expires=10)
-    seen = views.view(held, memory=Memory(leases={held.name: views.known(held, 30)}))
+    seen = views.view(held, memory=Memory(leases={held.attempt_id: views.known(held, 30)}))
     assert seen.expiry(held) == views.at(30)
     status = LeaseStatus(
-        record=held.name,
+        attempt=held.attempt_id,
         id="lease-1",
         issued_at=views.NOW,
         expires_at=views.at(50),
@@ -85,30 +85,73 @@ def test_a_secret_under_a_former_name_still_names_its_lease() -> None:
 
 
 def test_a_secret_without_a_record_shows_no_lease() -> None:
-    assert views.view(target=views.secret()).shown == 0
-    assert views.view().shown == 0
-    odd = replace(views.secret(), annotations={names.RECORD: "orders-²"})
-    assert views.view(target=odd).shown == 0
+    held = views.record()
+    assert views.view(held, target=views.secret()).shown == -1
+    assert views.view(held).shown == -1
+    odd = replace(views.secret(), annotations={names.ATTEMPT: "orders-²"})
+    assert views.view(held, target=odd).shown == -1
+    assert views.view(held, shows=views.record(2)).shown == -1
+
+
+def test_of_two_leases_the_one_later_on_the_record_is_the_newer() -> None:
+    first, second = views.record(2), views.record(1)
+    seen = views.view(first, second, shows=second)
+    assert (seen.place(first), seen.place(second), seen.shown) == (0, 1, 1)
+    assert seen.place(views.record(3)) == -1
+
+
+def test_a_lease_of_an_earlier_dynamic_lease_of_the_name_is_inherited() -> None:
+    mine, former = views.record(2), views.record(1, holder="former")
+    seen = views.view(former, mine, shows=former)
+    assert (seen.inherited(former), seen.inherited(mine)) == (True, False)
+    assert seen.delivered == former
+
+
+def test_the_version_of_a_secret_tells_one_made_again_from_the_one_before() -> None:
+    held = views.record()
+    seen = views.view(held, shows=held)
+    assert seen.target_version == "secret-orders/1"
+    assert seen.target is not None
+    again = replace(seen, target=replace(seen.target, uid="another"))
+    assert again.target_version != seen.target_version
+    assert views.view().target_version == ""
+
+
+def test_the_seal_is_made_with_a_key_that_only_the_record_has() -> None:
+    held = views.record()
+    assert views.view(held, target=views.secret(held)).intact(views.secret(held), held)
+    stripped = replace(
+        views.secret(held),
+        annotations={
+            key: value
+            for key, value in views.secret(held).annotations.items()
+            if key != names.ATTEMPT
+        },
+    )
+    other_key = held.but(seal_key="guessed")
+    assert views.view(held, target=stripped).names(held)
+    assert not views.view(other_key, target=stripped).names(other_key)
 
 
 def test_what_is_known_of_a_record_is_forgotten_with_it() -> None:
     held, other = views.record(1), views.record(2)
     memory = Memory(
-        leases={held.name: views.known(held, 1)},
-        credentials={held.name: Credentials({}), other.name: Credentials({})},
-        gone_since={held.name: views.NOW},
-        unextendable={held.name},
-        sighted={held.name: 1.0},
-        searched={held.name: 1.0},
-        looked={held.name: views.NOW},
+        leases={held.attempt_id: views.known(held, 1)},
+        credentials={held.attempt_id: Credentials({}), other.attempt_id: Credentials({})},
+        gone_since={held.attempt_id: views.NOW},
+        unextendable={held.attempt_id},
+        fences={held.attempt_id: "secret/1"},
+        ours={held.attempt_id},
+        looked={held.attempt_id: views.NOW},
+        shown_at={held.attempt_id: views.NOW},
     )
-    memory.forget(held.name)
+    memory.forget(held.attempt_id)
     kept = memory.credentials
-    assert set(kept) == {other.name}
+    assert set(kept) == {other.attempt_id}
     assert memory == Memory(credentials=kept)
 
 
 def test_records_are_found_by_state_oldest_first() -> None:
     records = (views.record(1), views.owed(2), views.superseded(3))
     found = views.view(*records).in_state(State.HELD, State.SUPERSEDED)
-    assert [r.number for r in found] == [1, 3]
+    assert [r.attempt_id for r in found] == ["attempt-1", "attempt-3"]

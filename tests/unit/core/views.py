@@ -9,7 +9,7 @@ from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, WorkloadKind
-from leaseholder.api.record import Holder, LeaseRecord, Revocation, State
+from leaseholder.api.record import Holder, RecordedLease, Revocation, State, Subject
 from leaseholder.core import contents, marks, project
 from leaseholder.core.decide import decide
 from leaseholder.core.steps import Report, Step
@@ -19,6 +19,7 @@ from leaseholder.secrecy import Credentials
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 UID = "0b1c"
 HOLDER = Holder(namespace="shop", name="orders", uid=UID)
+SUBJECT = Subject(namespace="shop", namespace_uid="shop-uid", name="orders")
 HASH = "hash-of-the-source"
 SLOT = "hash-of-address-and-source"
 CAN = ports.Capabilities(
@@ -82,46 +83,42 @@ def record(
     restarts: bool = False,
     rolled: float | None = None,
     revoke: Revocation | None = None,
-) -> LeaseRecord:
+    holder: str = UID,
+) -> RecordedLease:
     started = at(issued if issued is not None else -60)
     known = f"lease-{number}" if lease_id is None else lease_id
-    return LeaseRecord.model_validate(
+    return RecordedLease.model_validate(
         {
-            "metadata": {"name": f"{UID}-{number}", "uid": f"record-{number}"},
-            "spec": {
-                "for": HOLDER,
-                "installation": "cluster/leaseholder",
-                "attemptId": f"attempt-{number}",
-                "rotateNonce": rotate_nonce,
-                "restarts": restarts,
-                "provider": {
-                    "type": "infisical",
-                    "kind": "LeaseProvider",
-                    "namespace": "shop",
-                    "name": "infisical",
-                    "uid": "provider",
-                    "address": "https://infisical.example",
-                },
-                "source": {},
-                "sourceHash": source_hash,
-                "slot": SLOT,
-                "ttlSeconds": ttl,
-                "startedAt": started,
-                "deadline": started + timedelta(seconds=20),
+            "attemptId": f"attempt-{number}",
+            "sealKey": f"key-{number}",
+            "holderUid": holder,
+            "state": state,
+            "provider": {
+                "type": "infisical",
+                "kind": "LeaseProvider",
+                "namespace": "shop",
+                "name": "infisical",
+                "uid": "provider",
+                "address": "https://infisical.example",
             },
-            "status": {
-                "state": state,
-                "leaseId": known,
-                "issuedAt": at(issued) if issued is not None else None,
-                "expiresAt": at(expires) if expires is not None else None,
-                "rolledOutAt": at(rolled) if rolled is not None else None,
-                "revoke": revoke,
-            },
+            "source": {},
+            "sourceHash": source_hash,
+            "slot": SLOT,
+            "ttlSeconds": ttl,
+            "rotateNonce": rotate_nonce,
+            "restarts": restarts,
+            "startedAt": started,
+            "deadline": started + timedelta(seconds=20),
+            "leaseId": known,
+            "issuedAt": at(issued) if issued is not None else None,
+            "expiresAt": at(expires) if expires is not None else None,
+            "rolledOutAt": at(rolled) if rolled is not None else None,
+            "revoke": revoke,
         }
     )
 
 
-def attempt(number: int = 1, state: State = State.ATTEMPT, **more: Any) -> LeaseRecord:
+def attempt(number: int = 1, state: State = State.ATTEMPT, **more: Any) -> RecordedLease:
     """A mint whose answer isn't on record."""
     blank: dict[str, Any] = {"lease_id": "", "expires": None, **more}
     return record(number, state, **blank)
@@ -129,13 +126,13 @@ def attempt(number: int = 1, state: State = State.ATTEMPT, **more: Any) -> Lease
 
 def owed(
     number: int = 1, reason: Reason = Reason.SUPERSEDED, *, expires: float = 3540, **more: Any
-) -> LeaseRecord:
+) -> RecordedLease:
     """A lease to be revoked."""
     revocation = Revocation(reason=reason, **more)
     return record(number, State.REVOKING, revoke=revocation, expires=expires)
 
 
-def superseded(number: int = 1, *, until: float = 120) -> LeaseRecord:
+def superseded(number: int = 1, *, until: float = 120) -> RecordedLease:
     revocation = Revocation(reason=Reason.SUPERSEDED, not_before=at(until))
     return record(number, State.SUPERSEDED, revoke=revocation)
 
@@ -164,7 +161,7 @@ def workload(
 
 
 def secret(
-    shows: LeaseRecord | None = None,
+    shows: RecordedLease | None = None,
     *,
     name: str = HOLDER.name,
     owner: str | None = UID,
@@ -224,50 +221,60 @@ def supply(source_hash: str = HASH, probe_interval: float = 300) -> Supply:
     )
 
 
-def known(held: LeaseRecord, expires: float, latest: float | None = None) -> ports.Lease:
+def known(held: RecordedLease, expires: float, latest: float | None = None) -> ports.Lease:
     """What the provider itself said of a lease."""
     return ports.Lease(
-        id=held.status.lease_id,
+        id=held.lease_id,
         source={},
-        issued_at=held.status.issued_at or NOW,
+        issued_at=held.issued_at or NOW,
         expires_at=at(expires),
         latest=at(latest) if latest is not None else None,
     )
 
 
-def in_hand(*held: LeaseRecord) -> Memory:
+def in_hand(*held: RecordedLease) -> Memory:
     """The memory of a process that minted these leases and hasn't delivered them."""
-    return Memory(credentials={r.name: Credentials({"DB_PASSWORD": "x"}) for r in held})
+    return Memory(credentials={r.attempt_id: Credentials({"DB_PASSWORD": "x"}) for r in held})
 
 
 def view(
-    *records: LeaseRecord,
-    shows: LeaseRecord | None = None,
+    *records: RecordedLease,
+    shows: RecordedLease | None = None,
     dl: DynamicLease | None = None,
     vanished: bool = False,
     can: ports.Capabilities | None = CAN,
     memory: Memory | None = None,
     **more: Any,
 ) -> View:
-    """One observation; ``shows`` is the record that the target Secret names."""
+    """One observation; ``shows`` is the lease that the target Secret names.
+
+    This process saw it live a minute ago, and looks again in a day; a test of the first look gives
+    ``target`` instead.
+    """
     target = secret(shows, dl=dl) if shows is not None else None
+    memory = memory or Memory()
+    if shows is not None:
+        memory.shown_at.setdefault(shows.attempt_id, at(-60))
+        memory.looked.setdefault(shows.attempt_id, NOW)
     settings: dict[str, Any] = {
         "now": NOW,
         "monotonic": 1000.0,
+        "subject": SUBJECT,
         "holder": HOLDER,
+        "recorded": bool(records),
         "lease": None if vanished else dl or lease(),
         "records": records,
-        "capabilities": {r.name: can for r in records} if can is not None else {},
+        "capabilities": {r.attempt_id: can for r in records} if can is not None else {},
         "secrets": (target,) if target is not None else (),
         "target": target,
-        "supply": supply(),
-        "memory": memory or Memory(),
+        "supply": supply(probe_interval=86_400),
+        "memory": memory,
         **more,
     }
     return View(**settings)
 
 
-def holding(dl: DynamicLease | None = None, held: LeaseRecord | None = None, **more: Any) -> View:
+def holding(dl: DynamicLease | None = None, held: RecordedLease | None = None, **more: Any) -> View:
     """A view in which one lease is delivered."""
     held = held or record()
     return view(held, shows=held, dl=dl, **more)

@@ -106,11 +106,11 @@ def test_who_is_gone_meets_no_outage_any_more(book: Book) -> None:
 
 
 def test_a_revocation_that_an_outage_holds_up_makes_no_line_of_its_own(book: Book) -> None:
-    for record in ("r-1", "r-2"):
-        book.tell(Kind.REVOCATION_FAILED, "a", Reason.UNAVAILABLE, record=record)
+    for attempt in ("a-1", "a-2"):
+        book.tell(Kind.REVOCATION_FAILED, "a", Reason.UNAVAILABLE, attempt=attempt)
     assert book.lines() == [("WARNING", journal.BEGAN, "a")]
-    for record in ("r-1", "r-2"):
-        book.tell(Kind.REVOKED, "a", Reason.DELETING, good=True, record=record)
+    for attempt in ("a-1", "a-2"):
+        book.tell(Kind.REVOKED, "a", Reason.DELETING, good=True, attempt=attempt)
     revoked = ("INFO", "lease revoked", "a")
     assert book.lines() == [revoked, revoked, ("INFO", journal.ENDED, "")]
 

@@ -1,0 +1,26 @@
+"""What a write of a LeaseRecord says: the operator's, and an administrator's by kubectl."""
+
+from collections.abc import Sequence
+
+from leaseholder.api import names, record
+from leaseholder.cluster import client, patches
+
+
+def finalizers(before: Sequence[str], spec: record.RecordSpec) -> list[str]:
+    """A record's finalizers: while leases are on it, nobody deletes it by accident."""
+    others = [one for one in before if one != names.ON_RECORD]
+    return [*others, names.ON_RECORD] if spec.leases else others
+
+
+def written(known: record.LeaseRecord, spec: record.RecordSpec) -> client.Body:
+    """The patch that makes ``spec`` the record's, if it is still as it was read."""
+    meta = known.metadata
+    stale = [one for one in meta.labels if one.startswith(f"{names.SLOT}/")]
+    return {
+        "metadata": {
+            **patches.guard(meta.uid, meta.resource_version),
+            "finalizers": finalizers(meta.finalizers, spec),
+            "labels": {**dict.fromkeys(stale), **record.slot_labels(spec.leases)},
+        },
+        "spec": patches.replace(known.spec.dump(), spec.dump()),
+    }

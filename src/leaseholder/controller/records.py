@@ -1,0 +1,350 @@
+"""The ledger as this process knows it: the one way to read and write LeaseRecords.
+
+All records are listed once, at the start; from then on a record is known as its own last write left
+it, and each write is a compare-and-swap on what is known. A write that meets another's reads the
+record and leaves it to the caller to judge again. What another's write, a restore or somebody's
+hand took off a record without saying so (``ended``) is put back: no lease is lost that this
+process knows.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from leaseholder import errors, ports
+from leaseholder.api import record
+from leaseholder.api.conditions import Reason
+from leaseholder.api.record import LeaseRecord, RecordedLease, RecordSpec, State, Subject
+
+
+class Key(NamedTuple):
+    """What a look is about: the DynamicLease of a name, or what an earlier tenant left under it."""
+
+    namespace: str
+    name: str
+    former: str = ""
+    """Uid of a Namespace that is gone, or was made again since; empty: the one that stands."""
+
+
+@dataclass(slots=True)
+class Records:
+    """The ledger of one installation."""
+
+    cluster: ports.Cluster
+    installation: str
+    """Records of another installation, restored here with a backup, are left alone."""
+    _known: dict[str, LeaseRecord] = field(default_factory=dict)
+    """By the record's name."""
+    _of: defaultdict[tuple[str, str], dict[str, None]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    """Names of records by the DynamicLease that they are for."""
+    _on_slot: defaultdict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
+    """Names of records by the slots of their leases."""
+    _doubted: set[str] = field(default_factory=set)
+    """Names of records of which a write's answer was lost."""
+    _lost: dict[str, tuple[RecordedLease, ...]] = field(default_factory=dict)
+    """What is to be put back, by the record's name."""
+    _trusts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    namespaces: dict[str, str] = field(default_factory=dict)
+    """Uid of each Namespace as it was last read; empty where it was gone."""
+    at_start: frozenset[str] = frozenset()
+    """Attempts that were open when this process started: whoever wrote them is gone."""
+    _loaded: bool = False
+    _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    # -- what is known
+
+    def of(self, namespace: str, name: str) -> Sequence[LeaseRecord]:
+        """The records for a name: more than one where its Namespace was made again."""
+        return [self._known[one] for one in self._of.get((namespace, name), ())]
+
+    def of_slot(self, slot: str) -> Sequence[LeaseRecord]:
+        """The records with a lease of that slot."""
+        return [self._known[one] for one in self._on_slot.get(slot, ())]
+
+    def known(self, subject: Subject) -> LeaseRecord | None:
+        """The record of a subject, None where there is none."""
+        return self._known.get(record.name_of(self.installation, subject))
+
+    def is_former(self, subject: Subject) -> bool:
+        """Whether a subject's Namespace is known to be gone, or another by now."""
+        return (
+            self.namespaces.get(subject.namespace, subject.namespace_uid) != subject.namespace_uid
+        )
+
+    def formers(self, namespace: str, name: str) -> Sequence[Key]:
+        """What earlier tenants of a Namespace's name left on record under a name."""
+        subjects = (page.subject for page in self.of(namespace, name))
+        gone = (one for one in subjects if self.is_former(one))
+        return [Key(namespace, name, one.namespace_uid) for one in gone]
+
+    def lost(self, subject: Subject) -> bool:
+        """Whether something is to be put back on the record of a subject."""
+        return record.name_of(self.installation, subject) in self._lost
+
+    def __iter__(self) -> Iterator[LeaseRecord]:
+        return iter(tuple(self._known.values()))
+
+    # -- reading
+
+    async def load(self) -> None:
+        """List the ledger once, before anything is decided.
+
+        Raises:
+            errors.ClusterError: it can't be listed.
+        """
+        async with self._loading:
+            if not self._loaded:
+                await self.compare()
+                leases = (one for known in self for one in known.leases)
+                opened = (one.attempt_id for one in leases if one.state is State.ATTEMPT)
+                self.at_start, self._loaded = frozenset(opened), True
+
+    async def compare(self) -> list[Key]:
+        """List the ledger; returns for which names it isn't as it was known.
+
+        Raises:
+            errors.ClusterError: it can't be listed.
+        """
+        before = dict(self._known)
+        listed = [one for one in await self.cluster.records() if self._is_ours(one)]
+        changed = self._take_listed(before, listed)
+        return changed + await self._reread_absent(before, before, listed)
+
+    async def read_slot(self, slot: str) -> Sequence[LeaseRecord]:
+        """The records with that slot, as the API server has them now.
+
+        Raises:
+            errors.ClusterError: they can't be listed.
+        """
+        before = dict(self._known)
+        found = [one for one in await self.cluster.records_of_slot(slot) if self._is_ours(one)]
+        self._take_listed(before, found)
+        await self._reread_absent(before, self._on_slot.get(slot, {}), found)
+        return found
+
+    async def _reread_absent(
+        self,
+        before: Mapping[str, LeaseRecord],
+        wanted: Iterable[str],
+        listed: Iterable[LeaseRecord],
+    ) -> list[Key]:
+        """Read what a list doesn't have: it may miss what a read doesn't, so it is a hint."""
+        present, changed = {one.name for one in listed}, []
+        for name in [one for one in wanted if one not in present]:
+            known = before.get(name)
+            if known is not None and self._known.get(name) is known:
+                await self.reread(known.subject)
+                changed.append(_key(known.subject))
+        return changed
+
+    def _take_listed(
+        self, before: Mapping[str, LeaseRecord], listed: Iterable[LeaseRecord]
+    ) -> list[Key]:
+        """Take what a list shows otherwise than it was known, unless it was written meanwhile."""
+        changed = []
+        for found in listed:
+            known = self._known.get(found.name)
+            same = known is not None and _version(known) == _version(found)
+            if known is before.get(found.name) and not same:
+                self._take(found)
+                changed.append(_key(found.subject))
+        return changed
+
+    def doubt_all(self) -> list[Key]:
+        """Etcd was restored: nothing holds until it is read; returns whose records are known."""
+        self._doubted.update(self._known)
+        self.namespaces.clear()
+        return [_key(known.subject) for known in self]
+
+    async def current(self, subject: Subject) -> LeaseRecord | None:
+        """A record as it is known; read where the answer to our last write was lost.
+
+        Raises:
+            errors.ClusterError: it can't be read.
+        """
+        if record.name_of(self.installation, subject) in self._doubted:
+            return await self.reread(subject)
+        return self.known(subject)
+
+    async def reread(self, subject: Subject) -> LeaseRecord | None:
+        """A record as it is now; what it lacks of what is known is to be put back.
+
+        Raises:
+            errors.ClusterError: it can't be read.
+        """
+        name = record.name_of(self.installation, subject)
+        found = await self.cluster.record_named(name)
+        self._doubted.discard(name)
+        if found is None:
+            gone = self._known.get(name)
+            self._note_missing(name, gone.leases if gone is not None else ())
+            self._drop(name)
+        else:
+            self._take(found)
+        return found
+
+    def _is_ours(self, found: LeaseRecord) -> bool:
+        spec = found.spec
+        named = found.name == record.name_of(spec.installation, spec.for_)
+        return spec.installation == self.installation and named
+
+    def _take(self, found: LeaseRecord) -> None:
+        known = self._known.get(found.name)
+        there = {one.attempt_id for one in found.leases}
+        missing = [
+            one
+            for one in (known.leases if known is not None else ())
+            if one.attempt_id not in there and not found.names_ended(one.attempt_id)
+        ]
+        self._note_missing(found.name, missing)
+        self._keep(found)
+
+    def _note_missing(self, name: str, leases: Iterable[RecordedLease]) -> None:
+        """What isn't there any more, and was, is to be put back, once each."""
+        already = self._lost.get(name, ())
+        ids = {one.attempt_id for one in already}
+        more = tuple(one for one in leases if one.attempt_id not in ids)
+        if already or more:
+            self._lost[name] = (*already, *more)
+
+    def _keep(self, found: LeaseRecord) -> None:
+        self._leave_slots(found.name)
+        self._known[found.name] = found
+        for one in found.leases:
+            if one.slot:
+                self._on_slot[one.slot][found.name] = None
+        self._of[found.subject.namespace, found.subject.name][found.name] = None
+        self._trusts.update(found.spec.trusts)
+
+    def _leave_slots(self, name: str) -> None:
+        known = self._known.get(name)
+        for slot in {one.slot for one in known.leases} if known is not None else ():
+            self._on_slot[slot].pop(name, None)
+            if not self._on_slot[slot]:
+                del self._on_slot[slot]
+
+    def _drop(self, name: str) -> None:
+        self._leave_slots(name)
+        known = self._known.pop(name, None)
+        if known is None:
+            return
+        place = known.subject.namespace, known.subject.name
+        self._of[place].pop(name, None)
+        if not self._of[place]:
+            del self._of[place]
+
+    # -- writing; each raises ClusterError where nothing, or nobody knows what, was written
+
+    async def add(
+        self, subject: Subject, lease: RecordedLease, trust: Mapping[str, Any] | None = None
+    ) -> None:
+        """Put a lease on record, the record with it where there is none."""
+        if trust:
+            self._trusts[lease.provider.trust] = trust
+        known = self.known(subject)
+        leases = (*(known.leases if known is not None else ()), lease)
+        await self._write(subject, self._spec(subject, leases))
+
+    async def replace(self, subject: Subject, lease: RecordedLease) -> None:
+        """Make a lease on record what it is to be.
+
+        Raises:
+            errors.Conflict: it isn't on record.
+        """
+        known = self.known(subject)
+        if known is None or known.lease(lease.attempt_id) is None:
+            raise errors.Conflict(Reason.CONFLICT, "the lease isn't on record any more")
+        leases = tuple(lease if one.attempt_id == lease.attempt_id else one for one in known.leases)
+        await self._write(subject, self._spec(subject, leases))
+
+    async def end(self, subject: Subject, attempt_id: str, why: record.Why, now: datetime) -> None:
+        """Take a lease off the record, which says so; fine if it isn't on it."""
+        known = self.known(subject)
+        if known is None or known.lease(attempt_id) is None:
+            return
+        await self._write(subject, record.without(known.spec, attempt_id, why, now))
+
+    async def put_back(self, subject: Subject) -> Sequence[RecordedLease]:
+        """Put back what is missing, as it was last known; returns what was."""
+        name = record.name_of(self.installation, subject)
+        missing = self._lost.get(name, ())
+        known = self.known(subject)
+        there = known.leases if known is not None else ()
+        ids = {one.attempt_id for one in there}
+        back = [_back(one) for one in missing if one.attempt_id not in ids]
+        if back:
+            leases = sorted((*there, *back), key=lambda one: one.started_at)
+            await self._write(subject, self._spec(subject, tuple(leases)))
+        self._lost.pop(name, None)
+        return back
+
+    def miss(self, subject: Subject, lease: RecordedLease) -> None:
+        """A lease isn't on record: it is to be put back as it is here, however often that fails."""
+        name = record.name_of(self.installation, subject)
+        missing = self._lost.get(name, ())
+        others = (one for one in missing if one.attempt_id != lease.attempt_id)
+        self._lost[name] = (*others, lease)
+
+    async def discard(self, subject: Subject) -> None:
+        """Delete a record without leases; fine if it is gone."""
+        known = self.known(subject)
+        if known is None or known.leases:
+            return
+        try:
+            await self.cluster.delete_record(known)
+        except errors.Conflict:
+            await self.reread(subject)
+            raise
+        self._drop(known.name)
+
+    def _spec(self, subject: Subject, leases: tuple[RecordedLease, ...]) -> RecordSpec:
+        known = self.known(subject)
+        used = {one.provider.trust for one in leases} & self._trusts.keys()
+        before = known.spec if known is not None else self._blank(subject)
+        trusts = {key: dict(self._trusts[key]) for key in sorted(used)}
+        return before.model_copy(update={"leases": leases, "trusts": trusts})
+
+    def _blank(self, subject: Subject) -> RecordSpec:
+        return RecordSpec(for_=subject, installation=self.installation)
+
+    async def _write(self, subject: Subject, spec: RecordSpec) -> None:
+        known = self.known(subject)
+        try:
+            if known is None:
+                written = await self.cluster.create_record(spec)
+            else:
+                written = await self.cluster.write_record(known, spec)
+        except errors.Conflict:
+            await self.reread(subject)
+            raise
+        except errors.ClusterError:
+            self._doubted.add(record.name_of(self.installation, subject))
+            raise
+        self._keep(written)
+        self._forget_trusts()
+
+    def _forget_trusts(self) -> None:
+        """Certificates that no lease needs go: tenants choose how many there are."""
+        if len(self._trusts) > 2 * len(self._known) + 64:
+            used = {key for known in self._known.values() for key in known.spec.trusts}
+            self._trusts = {key: self._trusts[key] for key in used if key in self._trusts}
+
+
+def _back(lease: RecordedLease) -> RecordedLease:
+    """A lease as it was last known; an attempt is unclear now: nobody else may complete it."""
+    if lease.state is not State.ATTEMPT:
+        return lease
+    return lease.but(state=State.REVOKING, revoke=record.Revocation(reason=Reason.UNCLEAR))
+
+
+def _version(known: LeaseRecord) -> tuple[str, str]:
+    return known.metadata.uid, known.metadata.resource_version
+
+
+def _key(subject: Subject) -> Key:
+    return Key(subject.namespace, subject.name)

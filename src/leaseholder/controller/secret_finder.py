@@ -1,0 +1,216 @@
+"""Which Secrets there are for a DynamicLease, and which of them are ours.
+
+``observe`` asks, and ``core.view`` has what was found. Our marks on a Secret prove nothing, because
+anybody in the namespace may write them: they lead to a Secret, and its data or its note decides.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from leaseholder import ports
+from leaseholder.api import names
+from leaseholder.api.lease import DynamicLease
+from leaseholder.api.record import Holder, RecordedLease, State, Subject
+from leaseholder.controller.records import Records
+from leaseholder.core import contents
+from leaseholder.core.view import Memory, SecretsSeen
+
+MOST_READ: Final = 2
+"""So many Secrets under former names are read with their data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The Secrets of one look."""
+
+    target: ports.SecretView | None
+    """The one under the wanted name, whosever it is; None where none is wanted."""
+    contested: bool
+    """The target belongs to somebody else."""
+    ours: tuple[ports.SecretView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFinder:
+    """Reads Secrets."""
+
+    cluster: ports.Cluster
+    records: Records
+
+    async def find(
+        self,
+        subject: Subject,
+        holder: Holder,
+        dl: DynamicLease | None,
+        leases: Sequence[RecordedLease],
+        memory: Memory,
+    ) -> Found:
+        """The Secrets as they are, or as they were read some steps ago (``Memory.secrets``).
+
+        Raises:
+            errors.ClusterError: they can't be read.
+        """
+        theirs = (one.holder_uid for one in leases)
+        uids = list(dict.fromkeys([holder.uid, *theirs, *sorted(memory.former_uids)]))
+        labelled, named = await self._secrets(subject, uids, dl, holder, memory)
+        memory.former_uids &= {one.labels.get(names.OWNER_UID) for one in labelled}
+        target = named if dl is not None else None
+        contested = await self._contested(dl, target, uids, leases)
+        others = [s for s in labelled if named is None or s.name != named.name]
+        former = await self._former(holder, others, leases)
+        return Found(target, contested, (*_ours(subject.name, uids, named, leases), *former))
+
+    async def _secrets(
+        self,
+        subject: Subject,
+        uids: Sequence[str],
+        dl: DynamicLease | None,
+        holder: Holder,
+        memory: Memory,
+    ) -> tuple[Sequence[ports.SecretView], ports.SecretView | None]:
+        """Secrets with our label, and the one under the wanted name.
+
+        Those of a Namespace that was made again went with it: what is there now is another's.
+        """
+        if self.records.is_former(subject):
+            return [], None
+        asked, seen = (*uids, _target_name(dl, holder)), memory.secrets
+        if seen is not None and seen.asked == asked:
+            seen.is_old = True
+            return seen.labelled, seen.target
+        by_label = asyncio.create_task(self._labelled(subject.namespace, uids))
+        by_name = asyncio.create_task(
+            self.cluster.secret(subject.namespace, _target_name(dl, holder))
+        )
+        # Of two refusals always the same one is raised: a sentence that changed from look to look
+        # would be logged anew each time.
+        await asyncio.gather(by_label, by_name, return_exceptions=True)
+        seen = SecretsSeen(asked, tuple(by_label.result()), by_name.result())
+        memory.secrets = seen
+        return seen.labelled, seen.target
+
+    async def _labelled(self, namespace: str, uids: Sequence[str]) -> list[ports.SecretView]:
+        found = (self.cluster.secrets_of(namespace, uid) for uid in uids if uid)
+        return [secret for some in await asyncio.gather(*found) for secret in some]
+
+    async def _former(
+        self, holder: Holder, labelled: Sequence[ports.SecretView], records: Sequence[RecordedLease]
+    ) -> list[ports.SecretView]:
+        """Secrets of ours under other names than the wanted one; a few with their data.
+
+        A lease may have to be copied from one. Which, their annotations tell: those that show a
+        Held lease, and those that show nothing.
+        """
+        theirs = self._shown_by_others(holder.namespace, labelled, records)
+        ours = (s for s in labelled if s.annotations.get(names.ATTEMPT) not in theirs)
+        mine = [s for s in ours if _is_former(s, holder)]
+        held = {r.attempt_id: n for n, r in enumerate(records, 1) if r.state is State.HELD}
+        telling = sorted(mine, key=lambda s: -held.get(s.annotations.get(names.ATTEMPT, ""), 0))
+        read = [s for s in telling if s.annotations.get(names.ATTEMPT) in {None, *held}]
+        found = await asyncio.gather(
+            *(self.cluster.secret(s.namespace, s.name) for s in read[:MOST_READ])
+        )
+        whole = {s.uid: s for s in found if s is not None}
+        return [whole.get(s.uid, s) for s in mine]
+
+    def _shown_by_others(
+        self,
+        namespace: str,
+        labelled: Sequence[ports.SecretView],
+        records: Sequence[RecordedLease],
+    ) -> frozenset[str]:
+        """The attempts named by Secrets with our label that are on another's record.
+
+        Somebody put our marks on its Secret: it isn't ours to delete.
+        """
+        named = {s.annotations[names.ATTEMPT] for s in labelled if names.ATTEMPT in s.annotations}
+        foreign = named - {one.attempt_id for one in records}
+        if not foreign:
+            return frozenset()
+        pages = (page for page in self.records if page.subject.namespace == namespace)
+        return frozenset(foreign & {one.attempt_id for page in pages for one in page.leases})
+
+    async def _contested(
+        self,
+        dl: DynamicLease | None,
+        target: ports.SecretView | None,
+        uids: Sequence[str],
+        records: Sequence[RecordedLease],
+    ) -> bool:
+        """Whether the target belongs to somebody else: not to us, nobody who is gone or younger."""
+        if dl is None or target is None or any(target.belongs_to(uid) for uid in uids):
+            return False
+        if _sealed(target, records):
+            return False
+        if names.SECRET in target.annotations and not target.written_here:
+            return True
+        uid = target.labels.get(names.OWNER_UID)
+        if uid is None:
+            return True
+        owner = await self._owner(target, uid)
+        if owner is None:
+            return False
+        wants = owner.secret_name == target.name and not owner.deleting
+        return not wants or _age(owner) < _age(dl)
+
+    async def _owner(self, secret: ports.SecretView, uid: str) -> DynamicLease | None:
+        """The DynamicLease of that uid; looked for far and wide where its name was taken off."""
+        name = secret.annotations.get(names.OWNER_NAME)
+        if name is not None:
+            named = await self.cluster.read_dynamic_lease(secret.namespace, name)
+            return named if named is not None and named.metadata.uid == uid else None
+        found = await self.cluster.dynamic_leases()
+        return next((dl for dl in found if dl.metadata.uid == uid), None)
+
+
+def _target_name(dl: DynamicLease | None, holder: Holder) -> str:
+    """The wanted name; of a DynamicLease that is gone, its own.
+
+    Somebody may have taken our label off the Secret: then only its name leads to it.
+    """
+    return dl.secret_name if dl is not None else holder.name
+
+
+def _ours(
+    name: str,
+    uids: Sequence[str],
+    target: ports.SecretView | None,
+    records: Sequence[RecordedLease],
+) -> list[ports.SecretView]:
+    """The Secret under the wanted name where it is ours, also if our label was taken off."""
+    if target is None:
+        return []
+    ours = any(uid and target.belongs_to(uid) for uid in uids) or _is_marked(target, name)
+    return [target] if ours or _sealed(target, records) else []
+
+
+def _is_marked(secret: ports.SecretView, name: str) -> bool:
+    """Whether its marks say that we wrote it for a DynamicLease of that name, of whichever uid."""
+    named = secret.annotations.get(names.OWNER_NAME) == name
+    return named and secret.written_here and names.OWNER_UID in secret.labels
+
+
+def _is_former(secret: ports.SecretView, holder: Holder) -> bool:
+    """Whether we wrote a Secret with the holder's label for the holder, under another name.
+
+    Our label alone says little, and on a copy all marks are ours: its note names another Secret.
+    """
+    if secret.annotations.get(names.OWNER_NAME, holder.name) != holder.name:
+        return False
+    bare = names.SECRET not in secret.annotations and holder.uid in secret.owner_uids
+    return secret.written_here or bare
+
+
+def _sealed(secret: ports.SecretView, records: Sequence[RecordedLease]) -> bool:
+    """Whether a Secret's data proves that we wrote it for one of these records."""
+    known = contents.noted(secret)
+    held = (r for r in records if r.state is State.HELD)
+    return known is not None and any(contents.holds(secret, r, known) for r in held)
+
+
+def _age(dl: DynamicLease) -> tuple[float, str]:
+    """What sorts DynamicLeases from the oldest to the youngest."""
+    made = dl.metadata.creation_timestamp
+    return made.timestamp() if made is not None else 0.0, dl.metadata.uid
