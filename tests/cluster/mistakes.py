@@ -340,8 +340,8 @@ def everywhere(server: rogue.Rogue, answer: rogue.Answer) -> None:
 @mistake(
     "moved-away",
     Reason.BAD_ANSWER,
-    "Infisical answered 302, but not as Infisical does: check that the url is that of an Infisical "
-    "server",
+    "Infisical answered 302 to the login, but not as Infisical does: check that the url is that of "
+    "an Infisical server",
     behaves,
     stalls=False,
 )
@@ -356,8 +356,8 @@ async def redirects(clinic: Clinic, name: str) -> None:
 @mistake(
     "a-web-page",
     Reason.BAD_ANSWER,
-    "Infisical answered 200, but not as Infisical does: check that the url is that of an Infisical "
-    "server",
+    "Infisical answered 200 to the login, but not as Infisical does: check that the url is that of "
+    "an Infisical server",
     behaves,
     stalls=False,
 )

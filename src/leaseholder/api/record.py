@@ -260,6 +260,11 @@ class LeaseRecord(base.Resource):
         return self.metadata.name
 
     @property
+    def version(self) -> str:
+        """Uid and resourceVersion."""
+        return f"{self.metadata.uid}/{self.metadata.resource_version}"
+
+    @property
     def subject(self) -> Subject:
         """The DynamicLease name that it is for."""
         return self.spec.for_

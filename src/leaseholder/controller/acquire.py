@@ -58,9 +58,8 @@ class Acquirer:
         before = await self._preflight(view, dl)
         planned = self._planned(view, dl, supply, adapter, step)
         notes = dict(await adapter.prepare(self.attempt_of(planned)))
-        attempt = planned.but(notes=notes)
-        view.memory.ours.add(attempt.attempt_id)
-        await self.records.add(view.subject, attempt, supply.trust)
+        view.memory.ours.add(planned.attempt_id)
+        attempt = await self._post(view, planned.but(notes=notes), supply)
         if not await self._may_send(view, supply, adapter, attempt):
             return
         asked = adapter.now()
@@ -72,6 +71,16 @@ class Acquirer:
         memory.fences[name] = before
         memory.ahead[name] = server_clock.ahead(issued.lease.issued_at, asked, adapter.now())
         await self._hold(view, attempt, adapter, step.reason)
+
+    async def _post(self, view: View, attempt: RecordedLease, supply: Supply) -> RecordedLease:
+        """Put the attempt on the record that it was decided from.
+
+        Raises:
+            errors.Conflict: it was read anew since: another process may have issued.
+        """
+        if self.records.version(view.subject) != view.record_version:
+            raise errors.Conflict(Reason.CONFLICT, "the record was written meanwhile")
+        return await self.records.add(view.subject, attempt, supply.trust)
 
     async def hold(self, view: View, attempt: RecordedLease) -> None:
         """What an answer in memory makes of an attempt, at another try.
@@ -96,7 +105,7 @@ class Acquirer:
         wrong = arrival.fault(issued, adapter.now() + timedelta(seconds=ahead), ahead)
         held = _arrived(view, attempt, issued, ahead, wrong)
         try:
-            await self.records.replace(view.subject, held)
+            await self.records.replace(view.subject, held, was=attempt)
         except errors.Conflict:
             held = await self._hold_anyway(view, attempt, issued, ahead, wrong)
         memory.ours.discard(name)

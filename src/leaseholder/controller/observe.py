@@ -101,7 +101,7 @@ class Observer:
             holder=holder,
             lease=dl,
             records=leases,
-            recorded=page is not None,
+            record_version=page.version if page is not None else "",
             trusts=trusts,
             capabilities={
                 name: adapters[name].capabilities(one.noted)

@@ -50,9 +50,9 @@ class Payer:
             return
         after = debts.after_search(view, record)
         if after is not None:
-            await self.records.replace(view.subject, after)
+            await self.records.replace(view.subject, after, was=record)
             return
-        await self.records.end(view.subject, record.attempt_id, "NotFound", view.now)
+        await self.records.end(view.subject, record.attempt_id, "NotFound", view.now, was=record)
         change = changes.of_lease(
             changes.Kind.NOT_FOUND, view.subject, record, reason=Reason.UNCLEAR
         )
@@ -73,7 +73,7 @@ class Payer:
             )
             await self.chronicle.tell(None, change)
         after = acquire.with_answer(record, first, State.REVOKING)
-        await self.records.replace(view.subject, after)
+        await self.records.replace(view.subject, after, was=record)
         change = changes.of_lease(changes.Kind.FOUND, view.subject, after, reason=Reason.UNCLEAR)
         await self.chronicle.tell(None, change)
 
@@ -119,7 +119,7 @@ class Payer:
         Raises:
             errors.ClusterError: it wasn't written.
         """
-        await self.records.replace(view.subject, to)
+        await self.records.replace(view.subject, to, was=record)
         await self.chronicle.tell(view.lease, changes.moved(view.subject, record, to))
 
     async def _revoked(

@@ -65,7 +65,7 @@ class Performer:
             case steps.Revoke():
                 await self.payer.revoke(view, step)
             case steps.Drop(record, why, note):
-                await self.records.end(view.subject, record.attempt_id, why, view.now)
+                await self.records.end(view.subject, record.attempt_id, why, view.now, was=record)
                 await self._emit(view.lease, note)
                 await self.chronicle.tell(None, changes.dropped(view.subject, record))
             case steps.Discard():

@@ -149,7 +149,7 @@ class Records:
         changed = []
         for found in listed:
             known = self._known.get(found.name)
-            same = known is not None and _version(known) == _version(found)
+            same = known is not None and known.version == found.version
             if known is before.get(found.name) and not same:
                 self._take(found)
                 changed.append(_key(found.subject))
@@ -242,31 +242,56 @@ class Records:
 
     async def add(
         self, subject: Subject, lease: RecordedLease, trust: Mapping[str, Any] | None = None
-    ) -> None:
-        """Put a lease on record, the record with it where there is none."""
+    ) -> RecordedLease:
+        """Put a lease on record, the record with it where there is none; returns it as recorded."""
         if trust:
             self._trusts[lease.provider.trust] = trust
         known = self.known(subject)
         leases = (*(known.leases if known is not None else ()), lease)
-        await self._write(subject, self._spec(subject, leases))
+        written = await self._write(subject, self._spec(subject, leases))
+        return written.lease(lease.attempt_id) or lease
 
-    async def replace(self, subject: Subject, lease: RecordedLease) -> None:
+    async def replace(
+        self, subject: Subject, lease: RecordedLease, *, was: RecordedLease | None = None
+    ) -> None:
         """Make a lease on record what it is to be.
 
+        Args:
+            subject: whose record it is.
+            lease: as it is to be.
+            was: as the caller saw it; None: however it is.
+
         Raises:
-            errors.Conflict: it isn't on record.
+            errors.Conflict: it isn't on record, or isn't as the caller saw it: the record may have
+                been read since.
         """
         known = self.known(subject)
-        if known is None or known.lease(lease.attempt_id) is None:
-            raise errors.Conflict(Reason.CONFLICT, "the lease isn't on record any more")
+        now = known.lease(lease.attempt_id) if known is not None else None
+        if known is None or now is None or was not in (None, now):
+            raise errors.Conflict(Reason.CONFLICT, "the lease isn't on record as it was")
         leases = tuple(lease if one.attempt_id == lease.attempt_id else one for one in known.leases)
         await self._write(subject, self._spec(subject, leases))
 
-    async def end(self, subject: Subject, attempt_id: str, why: record.Why, now: datetime) -> None:
-        """Take a lease off the record, which says so; fine if it isn't on it."""
+    async def end(
+        self,
+        subject: Subject,
+        attempt_id: str,
+        why: record.Why,
+        now: datetime,
+        *,
+        was: RecordedLease | None = None,
+    ) -> None:
+        """Take a lease off the record, which says so; fine if it isn't on it.
+
+        Raises:
+            errors.Conflict: it isn't as the caller saw it (``was``).
+        """
         known = self.known(subject)
-        if known is None or known.lease(attempt_id) is None:
+        found = known.lease(attempt_id) if known is not None else None
+        if known is None or found is None:
             return
+        if was not in (None, found):
+            raise errors.Conflict(Reason.CONFLICT, "the lease isn't on record as it was")
         await self._write(subject, record.without(known.spec, attempt_id, why, now))
 
     async def put_back(self, subject: Subject) -> Sequence[RecordedLease]:
@@ -312,7 +337,12 @@ class Records:
     def _blank(self, subject: Subject) -> RecordSpec:
         return RecordSpec(for_=subject, installation=self.installation)
 
-    async def _write(self, subject: Subject, spec: RecordSpec) -> None:
+    def version(self, subject: Subject) -> str:
+        """Uid and resourceVersion of a record as it is known; empty where there is none."""
+        known = self.known(subject)
+        return known.version if known is not None else ""
+
+    async def _write(self, subject: Subject, spec: RecordSpec) -> LeaseRecord:
         known = self.known(subject)
         try:
             if known is None:
@@ -327,6 +357,7 @@ class Records:
             raise
         self._keep(written)
         self._forget_trusts()
+        return written
 
     def _forget_trusts(self) -> None:
         """Certificates that no lease needs go: tenants choose how many there are."""
@@ -340,10 +371,6 @@ def _back(lease: RecordedLease) -> RecordedLease:
     if lease.state is not State.ATTEMPT:
         return lease
     return lease.but(state=State.REVOKING, revoke=record.Revocation(reason=Reason.UNCLEAR))
-
-
-def _version(known: LeaseRecord) -> tuple[str, str]:
-    return known.metadata.uid, known.metadata.resource_version
 
 
 def _key(subject: Subject) -> Key:

@@ -91,7 +91,8 @@ class Mover:
             return
         self.meter.renewed(record.provider.ref, errors.Outcome.OK)
         memory.sustain_at.pop(record.attempt_id, None)
-        await self.records.replace(view.subject, record.but(expires_at=lease.expires_at))
+        longer = record.but(expires_at=lease.expires_at)
+        await self.records.replace(view.subject, longer, was=record)
 
     def _later(self, view: View, step: steps.Sustain, retry_after: float | None) -> None:
         """The lease is looked at first at the next try: what the last one did isn't known."""

@@ -52,7 +52,7 @@ def vanished(view: View) -> Step:
 
 def _discard(view: View) -> Discard | None:
     """A record without leases goes where no DynamicLease stands that could need one."""
-    return Discard() if view.recorded and not view.records and not view.secrets else None
+    return Discard() if view.record_version and not view.records and not view.secrets else None
 
 
 def _settle(view: View) -> Step | None:

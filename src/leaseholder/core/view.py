@@ -227,8 +227,8 @@ class View:
     """None where it is gone."""
     records: tuple[RecordedLease, ...] = ()
     """The leases on record, oldest first, whichever DynamicLease of that name they were for."""
-    recorded: bool = False
-    """There is a record, with leases or without."""
+    record_version: str = ""
+    """Uid and resourceVersion of the record, with leases or without; empty: there is none."""
     trusts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """What providers of these leases are trusted by, as on the record."""
     capabilities: Mapping[str, ports.Capabilities] = field(default_factory=dict)

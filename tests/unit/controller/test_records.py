@@ -114,6 +114,33 @@ async def test_what_is_not_on_record_cannot_be_replaced_and_goes_without_a_write
     assert world.count("patch record") == writes
 
 
+async def test_what_was_decided_from_an_older_record_is_not_written_on_a_newer_one() -> None:
+    """The record may be read anew in the background, between decision and write."""
+    world, records = await recorded(1)
+    (seen,) = world.cluster.recorded
+    theirs = another(world)
+    await theirs.load()
+    await theirs.replace(SUBJECT, seen.but(state=State.REVOKING))
+    await records.compare()
+    with pytest.raises(errors.Conflict):
+        await records.replace(SUBJECT, seen.but(state=State.HELD), was=seen)
+    with pytest.raises(errors.Conflict):
+        await records.end(SUBJECT, "rival-1", "NotFound", world.clock.wall(), was=seen)
+    assert world.records == [("Revoking", "")]
+
+
+async def test_nothing_is_issued_where_the_record_was_read_anew_since_the_decision() -> None:
+    world = World()
+    view, step = await world.upto(steps.Acquire)
+    theirs = another(world)
+    await theirs.load()
+    await theirs.add(SUBJECT, lease(world, 1))
+    await world.observer.records.compare()
+    with pytest.raises(errors.Conflict):
+        await world.performer.perform(view, step)
+    assert world.count("issue") == 0
+
+
 async def test_a_write_without_an_answer_that_took_effect_is_met_by_the_next_one() -> None:
     world, records = await recorded(1)
     world.cluster.after("patch record", cluster_away())

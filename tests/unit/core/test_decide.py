@@ -206,7 +206,7 @@ def any_view(draw: st.DrawFn, dl: st.SearchStrategy[DynamicLease | None]) -> Vie
         holder=views.HOLDER,
         lease=lease,
         records=known,
-        recorded=bool(known) or draw(FLAGS),
+        record_version="uid/1" if draw(FLAGS) or known else "",
         capabilities={r.attempt_id: draw(CAPABILITIES) for r in known if draw(st.integers(0, 9))},
         secrets=(*ours, *([former] if draw(FLAGS) else [])),
         target=target if lease is not None else None,
@@ -259,7 +259,7 @@ def obeyed(seen: View, step: steps.Step) -> View:
         case steps.Drop(record):
             return replace(seen, records=tuple(r for r in seen.records if r != record))
         case steps.Discard():
-            return replace(seen, recorded=False)
+            return replace(seen, record_version="")
         case steps.DeleteSecret(secret) | steps.Disown(secret):
             return without(seen, secret)
         case steps.Search(record) | steps.Revoke(record):

@@ -304,14 +304,16 @@ def test_a_vanished_resource_with_no_debts_needs_nothing() -> None:
 
 @pytest.mark.parametrize("since", [0, 60])
 def test_a_record_without_leases_goes_with_its_dynamic_lease(since: float) -> None:
-    assert decide(gone(since=since, recorded=True)) == Discard()
-    assert isinstance(decide(gone(since=since, recorded=False)), Idle)
+    assert decide(gone(since=since, record_version="uid/1")) == Discard()
+    assert isinstance(decide(gone(since=since, record_version="")), Idle)
     secret = views.secret(views.record(), deleting=True)
-    assert isinstance(decide(gone(since=since, recorded=True, secrets=(secret,))), Idle)
+    assert isinstance(decide(gone(since=since, record_version="uid/1", secrets=(secret,))), Idle)
 
 
 def test_a_record_without_leases_stays_while_its_dynamic_lease_stands() -> None:
-    _, step = views.after_reports(views.view(dl=views.lease({"suspend": True}), recorded=True))
+    _, step = views.after_reports(
+        views.view(dl=views.lease({"suspend": True}), record_version="uid/1")
+    )
     assert step == Idle(None)
     released = views.lease(finalizers=(), deleted_at=views.NOW)
-    assert decide(views.view(dl=released, recorded=True)) == Discard()
+    assert decide(views.view(dl=released, record_version="uid/1")) == Discard()

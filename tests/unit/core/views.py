@@ -261,7 +261,7 @@ def view(
         "monotonic": 1000.0,
         "subject": SUBJECT,
         "holder": HOLDER,
-        "recorded": bool(records),
+        "record_version": "uid/1" if records else "",
         "lease": None if vanished else dl or lease(),
         "records": records,
         "capabilities": {r.attempt_id: can for r in records} if can is not None else {},
