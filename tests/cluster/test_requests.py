@@ -24,7 +24,7 @@ BOUNDS: typing.Final = {
     "deletion": (17, 6),
     "change of nothing": (0, 0),
 }
-"""Reads and writes, at most: a look more than is usual, where an event of our own write comes first."""
+"""Reads and writes, at most, with one look more, which an event of our own write may cause."""
 Figures = collections.Counter[str]
 """Requests so far, by ``verb resource``."""
 _READS: typing.Final = ("get", "list")
