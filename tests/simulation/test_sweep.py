@@ -8,7 +8,7 @@ pytestmark = pytest.mark.no_cover
 """Tracing takes longer than playing, and unit tests cover what is played."""
 
 LIFE = ("creation", "renewal", "rotation", "deletion")
-CALLS = ("create_record", "issue", "update_record", "write_secret", "patch_lease_status")
+CALLS = ("create_record", "issue", "write_record", "write_secret", "patch_lease_status")
 
 
 @pytest.mark.timeout(600)
