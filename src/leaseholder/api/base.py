@@ -238,5 +238,7 @@ class Resource(BaseModel):
 
     model_config = ConfigDict(**_WIRE, extra="ignore")
     KIND: ClassVar[str]
+    KEEPS_UNKNOWN: ClassVar[bool] = False
+    """Whether each part says itself what becomes of unknown fields; else they are dropped."""
 
     metadata: ObjectMeta

@@ -10,9 +10,9 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from leaseholder.api import base, names
 
@@ -67,7 +67,7 @@ class Holder(base.Model):
     """Uid of the DynamicLease."""
 
 
-class Subject(base.Model):
+class Subject(_Kept):
     """The name that a record is for: a Namespace that was made again is another tenant's."""
 
     namespace: _Text
@@ -205,7 +205,7 @@ class Ended(_Kept):
     """The lease's."""
     at: base.Moment
     """When it went (UTC)."""
-    why: Why
+    why: Annotated[str, WithJsonSchema({"type": "string", "enum": [*get_args(Why)]})]
     """Confirmed: the provider says that it is gone. Expired: its kind can't be asked about, and its
     end is past. NotIssued: it was never asked for, or refused. NotFound: no lease of an unclear
     attempt was found. Forgotten: an administrator let it go. Orphaned: deletion.policy says so."""
@@ -244,6 +244,7 @@ class LeaseRecord(base.Resource):
     """The ledger's page for one DynamicLease name."""
 
     KIND: ClassVar[str] = "LeaseRecord"
+    KEEPS_UNKNOWN: ClassVar[bool] = True
     spec: RecordSpec
     """The leases of one DynamicLease name."""
 

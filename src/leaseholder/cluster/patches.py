@@ -69,13 +69,13 @@ def writing(*, dry_run: bool = False) -> dict[str, str]:
 
 
 def read(model: type[Kind], body: Mapping[str, Any]) -> Kind:
-    """``body`` as ``model``, without fields that it doesn't know.
+    """``body`` as ``model``; fields that it doesn't know are dropped, unless it keeps them.
 
     Raises:
         Unreadable: it can't be read; the sentence names the fields, never their values.
     """
     try:
-        return model.model_validate(body, extra="ignore")
+        return model.model_validate(body, extra=None if model.KEEPS_UNKNOWN else "ignore")
     except pydantic.ValidationError as error:
         found = {_place(e["loc"]) for e in error.errors(include_input=False)}
         where = f"see {', '.join(sorted(found)[:_MOST_PLACES])}"

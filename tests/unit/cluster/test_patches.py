@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leaseholder import errors
-from leaseholder.api import lease
-from leaseholder.cluster import patches
+from leaseholder.api import lease, record
+from leaseholder.cluster import pages, patches
 
 CANARY = "hunter2-canary"
 
@@ -164,3 +164,65 @@ def test_a_write_loses_nothing_unknown_but_within_what_it_says_anew(data: st.Dat
 @pytest.mark.parametrize("stored", [None, [], {"a": None}, {"a": {}}, {"a": [1, {"c": 1}, "x"]}])
 def test_of_what_is_stored_otherwise_nothing_is_taken(stored: object) -> None:
     assert patches.replace({}, {"a": [{"b": 1}]}, stored) == {"a": [{"b": 1}]}
+
+
+_MOMENT = "2026-01-01T00:00:00Z"
+_PROVIDER = {
+    "type": "phase",
+    "kind": "LeaseProvider",
+    "name": "phase",
+    "uid": "3",
+    "address": "https://phase.example.com",
+}
+_LEASES = [
+    {
+        "attemptId": attempt,
+        "holderUid": "2",
+        "state": "Revoking",
+        "provider": _PROVIDER,
+        "sourceHash": "4",
+        "startedAt": _MOMENT,
+        "deadline": _MOMENT,
+        "revoke": {"reason": "Deleting"},
+    }
+    for attempt in ("a1", "a2")
+]
+_ON_RECORD = record.RecordSpec.model_validate(
+    {
+        "for": {"namespace": "shop", "namespaceUid": "1", "name": "orders"},
+        "installation": "here",
+        "trusts": {"0": {"caBundle": "PEM"}},
+        "ended": [{"attemptId": "a0", "at": _MOMENT, "why": "Confirmed"}],
+        "leases": _LEASES,
+    }
+).dump()
+
+
+def _record(spec: Any) -> record.LeaseRecord:
+    return patches.read(record.LeaseRecord, {"metadata": {"name": "shop.orders.0"}, "spec": spec})
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_nulls(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: _without_nulls(one) for key, one in value.items() if one is not None}
+
+
+@given(st.data())
+def test_what_a_newer_version_wrote_on_a_record_survives_our_write(data: st.DataObject) -> None:
+    stored = {**_without_nulls(_with(_ON_RECORD, data)), "trusts": _ON_RECORD["trusts"]}
+    known = _record(stored)
+    held = known.leases[1].but(state=record.State.HELD)
+    wanted = known.spec.model_copy(update={"leases": (known.leases[0], held)})
+    written = _merged(stored, pages.written(known, wanted)["spec"])
+    first, second = stored["leases"]
+    assert written == {**stored, "leases": [first, {**second, "state": "Held"}]}
+
+
+def test_why_a_lease_ended_in_a_newer_versions_words_hides_no_record() -> None:
+    ended = [{"attemptId": "a0", "at": _MOMENT, "why": "Evaporated", "by": {"whom": "x"}}]
+    known = _record({**_ON_RECORD, "ended": ended})
+    assert known.names_ended("a0")
+    assert known.spec.dump()["ended"] == ended
