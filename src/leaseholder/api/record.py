@@ -23,6 +23,13 @@ MOST_HANDLE: Final = 4096
 
 MOST_LEASES: Final = 16
 """So many leases are put on one record; the schema takes more, for what is put back."""
+MOST_IN_ALL: Final = 24
+"""So many the schema takes."""
+MOST_BYTES: Final = 1024 * 1024
+"""Bytes of a record, as etcd has it, up to which another lease is put on it. The rest up to etcd's
+1.5 MiB is for what its leases grow by: an answer, a revocation."""
+MOST_TRUSTS: Final = 256 * 1024
+"""Bytes of a record's trusts up to which another lease is put on it."""
 MOST_ENDED: Final = 32
 """So many leases that ended are remembered by attempt id."""
 _MOST_NAME: Final = 180
@@ -222,14 +229,14 @@ class RecordSpec(_Kept):
     """The DynamicLease name that the leases are for."""
     installation: _Text
     """The installation that issued them: uid of kube-system and the operator's namespace."""
-    trusts: Annotated[dict[str, _Free], Field(max_length=24)] = Field(default_factory=dict)
+    trusts: Annotated[dict[str, _Free], Field(max_length=MOST_IN_ALL)] = Field(default_factory=dict)
     """caBundle or caBundleRef of provider objects, by the hash that leases name."""
     ended: Annotated[tuple[Ended, ...], Field(max_length=MOST_ENDED)] = ()
     """The last leases that ended, oldest first."""
     leases: Annotated[
         tuple[RecordedLease, ...],
         Field(
-            max_length=24,
+            max_length=MOST_IN_ALL,
             json_schema_extra={
                 "x-kubernetes-list-type": "map",
                 "x-kubernetes-list-map-keys": ["attemptId"],
@@ -290,6 +297,19 @@ def name_of(installation: str, subject: Subject) -> str:
     digest = hashlib.sha256(told.encode()).hexdigest()[:_HASHED]
     text = f"{subject.namespace}.{subject.name}"[:_MOST_NAME].rstrip(".-")
     return f"{text}.{digest}"
+
+
+def fits(spec: RecordSpec) -> bool:
+    """Whether there is room for a record, and for what its leases may still grow by."""
+    said = spec.dump()
+    short = len(spec.leases) <= MOST_LEASES and _stored(said["trusts"]) <= MOST_TRUSTS
+    return short and _stored(said) <= MOST_BYTES
+
+
+def _stored(value: Any) -> int:
+    """Bytes that the API server stores for a value: its JSON writes some characters as six."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return len(text.encode(errors="replace")) + 5 * sum(map(text.count, "<>&"))
 
 
 def without(spec: RecordSpec, attempt_id: str, why: Why, now: datetime) -> RecordSpec:

@@ -284,7 +284,7 @@ class Observer:
         present = {one.attempt_id for one in leases}
         for name in {*memory.leases, *memory.credentials, *memory.looked, *memory.clocks} - present:
             memory.forget(name)
-        memory.ours |= present & self.records.at_start
+        memory.ours = present & (memory.ours | self.records.at_start)
         told = dl.status.lease.attempt if dl is not None and dl.status.lease is not None else ""
         for one in leases:
             if one.state is not State.ATTEMPT:

@@ -8,7 +8,7 @@ from typing import Final
 from leaseholder import changes, errors, ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
-from leaseholder.api.record import RecordedLease, State
+from leaseholder.api.record import MOST_LEASES, RecordedLease, State
 from leaseholder.controller import acquire, supplies
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.records import Records
@@ -45,6 +45,8 @@ class Payer:
                 await self.write(view, record, later)
                 return
             found = unexplained
+        known = {one.lease_id for one in view.records}
+        found = [lease for lease in found if lease.id not in known]
         if found:
             await self._found(view, record, found)
             return
@@ -59,23 +61,27 @@ class Payer:
         await self.chronicle.tell(None, change)
 
     async def _found(self, view: View, record: RecordedLease, found: Sequence[ports.Lease]) -> None:
-        """Leases that an unclear attempt left behind: on record, to be revoked.
+        """Leases that an unclear attempt left behind: on record, to be revoked, by one write.
 
-        The others first: an attempt that has a lease isn't searched for again.
+        An attempt that has a lease isn't searched for again. So where there isn't room for all, it
+        gets none: the rest is found once some are gone.
         """
         first, *others = found
-        for other in others:
-            more = acquire.with_answer(record, other, State.REVOKING)
-            more = more.but(attempt_id=secrets.token_hex(16))
-            await self.records.add(view.subject, more)
-            change = changes.of_lease(
-                changes.Kind.PENDING, view.subject, more, reason=Reason.UNCLEAR
-            )
-            await self.chronicle.tell(None, change)
+        beside = [
+            acquire.with_answer(record, other, State.REVOKING).but(attempt_id=secrets.token_hex(16))
+            for other in others[:MOST_LEASES]
+        ]
+        fitting = beside[: self.records.room_for(view.subject, beside)]
         after = acquire.with_answer(record, first, State.REVOKING)
-        await self.records.replace(view.subject, after, was=record)
-        change = changes.of_lease(changes.Kind.FOUND, view.subject, after, reason=Reason.UNCLEAR)
-        await self.chronicle.tell(None, change)
+        if len(fitting) < len(others):
+            after = debts.held_back(view, record, Reason.UNCLEAR, OTHERS_AGAIN)
+        await self.records.replace(view.subject, after, *fitting, was=record)
+        kinds = [(changes.Kind.PENDING, one) for one in fitting]
+        if after.lease_id:
+            kinds.append((changes.Kind.FOUND, after))
+        for kind, lease in kinds:
+            change = changes.of_lease(kind, view.subject, lease, reason=Reason.UNCLEAR)
+            await self.chronicle.tell(None, change)
 
     async def _unexplained(
         self, record: RecordedLease, found: Sequence[ports.Lease]

@@ -12,12 +12,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from leaseholder import errors, ports
 from leaseholder.api import record
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord, RecordedLease, RecordSpec, State, Subject
+
+FULL: Final = (
+    "no room is left on the LeaseRecord: the next lease is issued when the end of another one is "
+    "confirmed; caBundles and parameters of leases that aren't gone yet take room, too"
+)
 
 
 class Key(NamedTuple):
@@ -83,8 +88,10 @@ class Records:
         return [Key(namespace, name, one.namespace_uid) for one in gone]
 
     def lost(self, subject: Subject) -> bool:
-        """Whether something is to be put back on the record of a subject."""
-        return record.name_of(self.installation, subject) in self._lost
+        """Whether something is to be put back on the record of a subject, and there is room."""
+        known = self.known(subject)
+        full = known is not None and len(known.leases) >= record.MOST_IN_ALL
+        return record.name_of(self.installation, subject) in self._lost and not full
 
     def __iter__(self) -> Iterator[LeaseRecord]:
         return iter(tuple(self._known.values()))
@@ -243,22 +250,41 @@ class Records:
     async def add(
         self, subject: Subject, lease: RecordedLease, trust: Mapping[str, Any] | None = None
     ) -> RecordedLease:
-        """Put a lease on record, the record with it where there is none; returns it as recorded."""
+        """Put a lease on record, the record with it where there is none; returns it as recorded.
+
+        Raises:
+            errors.Refused: there is no room for it.
+        """
         if trust:
             self._trusts[lease.provider.trust] = trust
         known = self.known(subject)
-        leases = (*(known.leases if known is not None else ()), lease)
-        written = await self._write(subject, self._spec(subject, leases))
+        spec = self._spec(subject, (*(known.leases if known is not None else ()), lease))
+        if not record.fits(spec):
+            raise errors.Refused(Reason.TOO_MANY, FULL)
+        written = await self._write(subject, spec)
         return written.lease(lease.attempt_id) or lease
 
+    def room_for(self, subject: Subject, leases: Sequence[RecordedLease]) -> int:
+        """How many of these leases, from the first, can be put on record."""
+        known = self.known(subject)
+        there = known.leases if known is not None else ()
+        most = min(len(leases), max(0, record.MOST_LEASES - len(there)))
+        specs = ((n, self._spec(subject, (*there, *leases[:n]))) for n in range(most, 0, -1))
+        return next((number for number, spec in specs if record.fits(spec)), 0)
+
     async def replace(
-        self, subject: Subject, lease: RecordedLease, *, was: RecordedLease | None = None
+        self,
+        subject: Subject,
+        lease: RecordedLease,
+        *more: RecordedLease,
+        was: RecordedLease | None = None,
     ) -> None:
         """Make a lease on record what it is to be.
 
         Args:
             subject: whose record it is.
             lease: as it is to be.
+            more: what is put on record by the same write (``room_for``).
             was: as the caller saw it; None: however it is.
 
         Raises:
@@ -269,8 +295,8 @@ class Records:
         now = known.lease(lease.attempt_id) if known is not None else None
         if known is None or now is None or was not in (None, now):
             raise errors.Conflict(Reason.CONFLICT, "the lease isn't on record as it was")
-        leases = tuple(lease if one.attempt_id == lease.attempt_id else one for one in known.leases)
-        await self._write(subject, self._spec(subject, leases))
+        leases = [lease if one.attempt_id == lease.attempt_id else one for one in known.leases]
+        await self._write(subject, self._spec(subject, (*leases, *more)))
 
     async def end(
         self,
@@ -295,17 +321,21 @@ class Records:
         await self._write(subject, record.without(known.spec, attempt_id, why, now))
 
     async def put_back(self, subject: Subject) -> Sequence[RecordedLease]:
-        """Put back what is missing, as it was last known; returns what was."""
+        """Put back what is missing and has room, as it was last known; returns what was."""
         name = record.name_of(self.installation, subject)
         missing = self._lost.get(name, ())
         known = self.known(subject)
         there = known.leases if known is not None else ()
         ids = {one.attempt_id for one in there}
-        back = [_back(one) for one in missing if one.attempt_id not in ids]
+        missing = tuple(one for one in missing if one.attempt_id not in ids)
+        most = max(0, record.MOST_IN_ALL - len(there))
+        back = [_back(one) for one in missing[:most]]
         if back:
             leases = sorted((*there, *back), key=lambda one: one.started_at)
             await self._write(subject, self._spec(subject, tuple(leases)))
         self._lost.pop(name, None)
+        if missing[most:]:
+            self._lost[name] = missing[most:]
         return back
 
     def miss(self, subject: Subject, lease: RecordedLease) -> None:

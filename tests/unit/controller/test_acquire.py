@@ -5,11 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from leaseholder import errors
+from leaseholder import errors, ports
 from leaseholder.api import base, names
 from leaseholder.api.conditions import Reason
-from leaseholder.api.record import LeaseRecord
+from leaseholder.api.record import MOST_LEASES, LeaseRecord
 from leaseholder.core import steps
+from leaseholder.core.view import View
 from tests.unit.controller import fakes
 from tests.unit.controller.world import HERE, KEY, World, away, cluster_away, denied, manifest
 
@@ -311,3 +312,64 @@ async def test_an_event_says_why_a_lease_takes_another_ones_place() -> None:
     await world.settle()
     told = [note.message for _, note in world.cluster.notes if note.reason == Reason.ISSUED]
     assert told == ["issued lease lease-1", "issued lease lease-2: leaseholder.dev/rotate says so"]
+
+
+async def test_a_claim_that_a_list_showed_meanwhile_is_not_written_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    view, step = await world.upto(steps.Acquire)
+    issue = world.provider.issue
+
+    async def issued(attempt: ports.Attempt) -> ports.Issued:
+        answer = await issue(attempt)
+        world.claim()
+        await world.observer.records.compare()
+        return answer
+
+    monkeypatch.setattr(world.provider, "issue", issued)
+    await world.performer.perform(view, step)
+    assert world.records == [("Revoking", "lease-1")]
+    assert world.memory.credentials == {}
+
+
+async def _left_behind(world: World, leases: int) -> tuple[View, steps.Search]:
+    """An attempt that left so many leases, when it is searched for."""
+    view, step = await world.upto(steps.Acquire)
+    world.provider.after("issue", away(sent=True))
+    await world.performer.perform(view, step)
+    known = world.recorded
+    for _ in range(leases - 1):
+        world.provider.mint(world.performer.acquirer.attempt_of(known))
+    await world.settle()
+    world.clock.move(50)
+    view, found = await world.upto(steps.Search)
+    assert isinstance(found, steps.Search)
+    return view, found
+
+
+async def test_what_an_attempt_left_is_on_record_by_one_write_and_once() -> None:
+    world = World()
+    view, step = await _left_behind(world, 3)
+    world.cluster.before("patch record", cluster_away())
+    with pytest.raises(errors.ClusterUnavailable):
+        await world.performer.perform(view, step)
+    assert [lease_id for state, lease_id in world.records if state == "Revoking"] == [""]
+    writes = world.count("patch record")
+    view, step = await world.upto(steps.Search)
+    await world.performer.perform(view, step)
+    assert world.count("patch record") == writes + 1
+    found = [lease_id for state, lease_id in world.records if state == "Revoking"]
+    assert sorted(found) == ["lease-1", "lease-2", "lease-3"]
+
+
+async def test_more_leases_than_a_record_holds_are_taken_back_some_at_a_time() -> None:
+    world = World()
+    view, step = await _left_behind(world, 60)
+    await world.performer.perform(view, step)
+    assert len(world.records) == MOST_LEASES
+    assert ("Revoking", "") in world.records
+    for _ in range(8):
+        await world.settle(after=20)
+    assert [*world.provider.live] == ["lease-61"]
+    assert world.records == [("Held", "lease-61")]

@@ -1,6 +1,7 @@
 """The ledger as known: each write a compare-and-swap, and no lease lost that this process knows."""
 
 import dataclasses
+import json
 from typing import Any
 
 import pytest
@@ -415,6 +416,59 @@ async def test_trusts_that_no_record_needs_are_not_kept_for_ever() -> None:
         await records.add(SUBJECT, attempt, trust)
         await records.end(SUBJECT, "passing", "NotIssued", world.clock.wall())
     assert len(records._trusts) <= 2 + 64 + 1
+
+
+# ------------------------------------------------------------------------------------------ room
+
+
+async def test_no_lease_is_put_on_a_record_that_has_no_room_for_what_it_grows_by() -> None:
+    world, records = await recorded()
+    large = {"parameters": {"note": "<" * 20_000}}  # six bytes each, as the API server writes it
+    for number in range(1, 9):
+        await records.add(SUBJECT, lease(world, number, source=large))
+    with pytest.raises(errors.Refused) as refused:
+        await records.add(SUBJECT, lease(world, 9, source=large))
+    assert refused.value.reason == Reason.TOO_MANY
+    assert len(json.dumps(world.page.spec.dump()).replace("<", "\\u003c")) < record.MOST_BYTES
+    await records.add(SUBJECT, lease(world, 10))
+    assert records.room_for(SUBJECT, [lease(world, 11), lease(world, 12, source=large)]) == 1
+    assert records.room_for(SUBJECT, [lease(world, 12, source=large)]) == 0
+
+
+async def test_trusts_have_a_bound_of_their_own() -> None:
+    world, records = await recorded()
+    for number in range(4):
+        trust = {"caBundle": f"{number}" * 60_000}
+        provider = lease(world).provider.model_copy(update={"trust": record.trust_key(trust)})
+        await records.add(SUBJECT, lease(world, number).but(provider=provider), trust)
+    trust = {"caBundle": "ä" * 30_000}
+    provider = lease(world).provider.model_copy(update={"trust": record.trust_key(trust)})
+    with pytest.raises(errors.Refused):
+        await records.add(SUBJECT, lease(world, 9).but(provider=provider), trust)
+    assert len(world.page.leases) == 4
+
+
+async def test_no_more_leases_are_put_on_a_record_than_it_is_for() -> None:
+    world, records = await recorded(*range(record.MOST_LEASES))
+    with pytest.raises(errors.Refused):
+        await records.add(SUBJECT, lease(world, 99))
+    assert records.room_for(SUBJECT, [lease(world, 99)]) == 0
+
+
+async def test_of_what_is_to_be_put_back_so_many_as_have_room_and_the_rest_later() -> None:
+    world, records = await recorded(*range(record.MOST_LEASES))
+    ours = [f"rival-{number}" for number in range(record.MOST_LEASES)]
+    world.others_write(*(lease(world, number) for number in range(100, 112)))
+    await records.compare()
+    assert records.lost(SUBJECT)
+    assert len(await records.put_back(SUBJECT)) == record.MOST_IN_ALL - 12
+    assert not records.lost(SUBJECT)
+    for number in range(100, 112):
+        await records.end(SUBJECT, f"rival-{number}", "NotFound", world.clock.wall())
+    assert records.lost(SUBJECT)
+    assert len(await records.put_back(SUBJECT)) == 4
+    assert not records.lost(SUBJECT)
+    assert sorted(attempts(world.page)) == sorted(ours)
 
 
 # ------------------------------------------------------------------------------ former namespaces
