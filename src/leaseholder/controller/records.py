@@ -8,7 +8,6 @@ process knows.
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +17,7 @@ from leaseholder import errors, ports
 from leaseholder.api import record
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord, RecordedLease, RecordSpec, State, Subject
+from leaseholder.controller.shelf import Shelf
 
 FULL: Final = (
     "no room is left on the LeaseRecord: the next lease is issued when the end of another one is "
@@ -41,19 +41,11 @@ class Records:
     cluster: ports.Cluster
     installation: str
     """Records of another installation, restored here with a backup, are left alone."""
-    _known: dict[str, LeaseRecord] = field(default_factory=dict)
-    """By the record's name."""
-    _of: defaultdict[tuple[str, str], dict[str, None]] = field(
-        default_factory=lambda: defaultdict(dict)
-    )
-    """Names of records by the DynamicLease that they are for."""
-    _on_slot: defaultdict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
-    """Names of records by the slots of their leases."""
+    _shelf: Shelf = field(default_factory=Shelf)
     _doubted: set[str] = field(default_factory=set)
     """Names of records of which a write's answer was lost."""
     _lost: dict[str, tuple[RecordedLease, ...]] = field(default_factory=dict)
     """What is to be put back, by the record's name."""
-    _trusts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     namespaces: dict[str, str] = field(default_factory=dict)
     """Uid of each Namespace as it was last read; empty where it was gone."""
     at_start: frozenset[str] = frozenset()
@@ -65,15 +57,15 @@ class Records:
 
     def of(self, namespace: str, name: str) -> Sequence[LeaseRecord]:
         """The records for a name: more than one where its Namespace was made again."""
-        return [self._known[one] for one in self._of.get((namespace, name), ())]
+        return self._shelf.of(namespace, name)
 
     def of_slot(self, slot: str) -> Sequence[LeaseRecord]:
         """The records with a lease of that slot."""
-        return [self._known[one] for one in self._on_slot.get(slot, ())]
+        return self._shelf.of_slot(slot)
 
     def known(self, subject: Subject) -> LeaseRecord | None:
         """The record of a subject, None where there is none."""
-        return self._known.get(record.name_of(self.installation, subject))
+        return self._shelf.get(record.name_of(self.installation, subject))
 
     def is_former(self, subject: Subject) -> bool:
         """Whether a subject's Namespace is known to be gone, or another by now."""
@@ -94,7 +86,7 @@ class Records:
         return record.name_of(self.installation, subject) in self._lost and not full
 
     def __iter__(self) -> Iterator[LeaseRecord]:
-        return iter(tuple(self._known.values()))
+        return iter(self._shelf)
 
     # -- reading
 
@@ -117,7 +109,7 @@ class Records:
         Raises:
             errors.ClusterError: it can't be listed.
         """
-        before = dict(self._known)
+        before = self._shelf.all()
         listed = [one for one in await self.cluster.records() if self._is_ours(one)]
         changed = self._take_listed(before, listed)
         return changed + await self._reread_absent(before, before, listed)
@@ -128,10 +120,10 @@ class Records:
         Raises:
             errors.ClusterError: they can't be listed.
         """
-        before = dict(self._known)
+        before = self._shelf.all()
         found = [one for one in await self.cluster.records_of_slot(slot) if self._is_ours(one)]
         self._take_listed(before, found)
-        await self._reread_absent(before, self._on_slot.get(slot, {}), found)
+        await self._reread_absent(before, [one.name for one in self.of_slot(slot)], found)
         return found
 
     async def _reread_absent(
@@ -144,7 +136,7 @@ class Records:
         present, changed = {one.name for one in listed}, []
         for name in [one for one in wanted if one not in present]:
             known = before.get(name)
-            if known is not None and self._known.get(name) is known:
+            if known is not None and self._shelf.get(name) is known:
                 await self.reread(known.subject)
                 changed.append(_key(known.subject))
         return changed
@@ -155,7 +147,7 @@ class Records:
         """Take what a list shows otherwise than it was known, unless it was written meanwhile."""
         changed = []
         for found in listed:
-            known = self._known.get(found.name)
+            known = self._shelf.get(found.name)
             same = known is not None and known.version == found.version
             if known is before.get(found.name) and not same:
                 self._take(found)
@@ -164,7 +156,7 @@ class Records:
 
     def doubt_all(self) -> list[Key]:
         """Etcd was restored: nothing holds until it is read; returns whose records are known."""
-        self._doubted.update(self._known)
+        self._doubted.update(known.name for known in self)
         self.namespaces.clear()
         return [_key(known.subject) for known in self]
 
@@ -188,9 +180,9 @@ class Records:
         found = await self.cluster.record_named(name)
         self._doubted.discard(name)
         if found is None:
-            gone = self._known.get(name)
+            gone = self._shelf.get(name)
             self._note_missing(name, gone.leases if gone is not None else ())
-            self._drop(name)
+            self._shelf.drop(name)
         else:
             self._take(found)
         return found
@@ -201,7 +193,7 @@ class Records:
         return spec.installation == self.installation and named
 
     def _take(self, found: LeaseRecord) -> None:
-        known = self._known.get(found.name)
+        known = self._shelf.get(found.name)
         there = {one.attempt_id for one in found.leases}
         missing = [
             one
@@ -209,7 +201,7 @@ class Records:
             if one.attempt_id not in there and not found.names_ended(one.attempt_id)
         ]
         self._note_missing(found.name, missing)
-        self._keep(found)
+        self._shelf.keep(found)
 
     def _note_missing(self, name: str, leases: Iterable[RecordedLease]) -> None:
         """What isn't there any more, and was, is to be put back, once each."""
@@ -218,32 +210,6 @@ class Records:
         more = tuple(one for one in leases if one.attempt_id not in ids)
         if already or more:
             self._lost[name] = (*already, *more)
-
-    def _keep(self, found: LeaseRecord) -> None:
-        self._leave_slots(found.name)
-        self._known[found.name] = found
-        for one in found.leases:
-            if one.slot:
-                self._on_slot[one.slot][found.name] = None
-        self._of[found.subject.namespace, found.subject.name][found.name] = None
-        self._trusts.update(found.spec.trusts)
-
-    def _leave_slots(self, name: str) -> None:
-        known = self._known.get(name)
-        for slot in {one.slot for one in known.leases} if known is not None else ():
-            self._on_slot[slot].pop(name, None)
-            if not self._on_slot[slot]:
-                del self._on_slot[slot]
-
-    def _drop(self, name: str) -> None:
-        self._leave_slots(name)
-        known = self._known.pop(name, None)
-        if known is None:
-            return
-        place = known.subject.namespace, known.subject.name
-        self._of[place].pop(name, None)
-        if not self._of[place]:
-            del self._of[place]
 
     # -- writing; each raises ClusterError where nothing, or nobody knows what, was written
 
@@ -256,7 +222,7 @@ class Records:
             errors.Refused: there is no room for it.
         """
         if trust:
-            self._trusts[lease.provider.trust] = trust
+            self._shelf.trusts[lease.provider.trust] = trust
         known = self.known(subject)
         spec = self._spec(subject, (*(known.leases if known is not None else ()), lease))
         if not record.fits(spec):
@@ -355,13 +321,13 @@ class Records:
         except errors.Conflict:
             await self.reread(subject)
             raise
-        self._drop(known.name)
+        self._shelf.drop(known.name)
 
     def _spec(self, subject: Subject, leases: tuple[RecordedLease, ...]) -> RecordSpec:
         known = self.known(subject)
-        used = {one.provider.trust for one in leases} & self._trusts.keys()
+        used = {one.provider.trust for one in leases} & self._shelf.trusts.keys()
         before = known.spec if known is not None else self._blank(subject)
-        trusts = {key: dict(self._trusts[key]) for key in sorted(used)}
+        trusts = {key: dict(self._shelf.trusts[key]) for key in sorted(used)}
         return before.model_copy(update={"leases": leases, "trusts": trusts})
 
     def _blank(self, subject: Subject) -> RecordSpec:
@@ -385,15 +351,9 @@ class Records:
         except errors.ClusterError:
             self._doubted.add(record.name_of(self.installation, subject))
             raise
-        self._keep(written)
-        self._forget_trusts()
+        self._shelf.keep(written)
+        self._shelf.forget_trusts()
         return written
-
-    def _forget_trusts(self) -> None:
-        """Certificates that no lease needs go: tenants choose how many there are."""
-        if len(self._trusts) > 2 * len(self._known) + 64:
-            used = {key for known in self._known.values() for key in known.spec.trusts}
-            self._trusts = {key: self._trusts[key] for key in used if key in self._trusts}
 
 
 def _back(lease: RecordedLease) -> RecordedLease:

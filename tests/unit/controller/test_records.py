@@ -415,7 +415,7 @@ async def test_trusts_that_no_record_needs_are_not_kept_for_ever() -> None:
         attempt = lease(world).but(attempt_id="passing", provider=provider)
         await records.add(SUBJECT, attempt, trust)
         await records.end(SUBJECT, "passing", "NotIssued", world.clock.wall())
-    assert len(records._trusts) <= 2 + 64 + 1
+    assert len(records._shelf.trusts) <= 2 + 64 + 1
 
 
 # ------------------------------------------------------------------------------------------ room

@@ -1,0 +1,83 @@
+"""LeaseRecords in memory, found by their name, by whom they are for, and by the slots of leases."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from leaseholder.api.record import LeaseRecord
+
+_Names = defaultdict[Any, dict[str, None]]
+"""Names of records, in the order in which they came."""
+
+
+def _names() -> _Names:
+    return defaultdict(dict)
+
+
+@dataclass(slots=True)
+class Shelf:
+    """The records that are known, and the trusts that they name."""
+
+    trusts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By their hash; also those of leases that are to be put back."""
+    _by_name: dict[str, LeaseRecord] = field(default_factory=dict)
+    _of: _Names = field(default_factory=_names)
+    """By namespace and name of the DynamicLease."""
+    _on_slot: _Names = field(default_factory=_names)
+
+    def get(self, name: str) -> LeaseRecord | None:
+        """The record of that name, None where none is known."""
+        return self._by_name.get(name)
+
+    def of(self, namespace: str, name: str) -> list[LeaseRecord]:
+        """The records for a DynamicLease's name."""
+        return [self._by_name[one] for one in self._of.get((namespace, name), ())]
+
+    def of_slot(self, slot: str) -> list[LeaseRecord]:
+        """The records with a lease of that slot."""
+        return [self._by_name[one] for one in self._on_slot.get(slot, ())]
+
+    def all(self) -> dict[str, LeaseRecord]:
+        """All as they are at this moment, by name."""
+        return dict(self._by_name)
+
+    def __iter__(self) -> Iterator[LeaseRecord]:
+        return iter(tuple(self._by_name.values()))
+
+    def keep(self, found: LeaseRecord) -> None:
+        """Know a record as it is now."""
+        self._leave_slots(found.name)
+        self._by_name[found.name] = found
+        for one in found.leases:
+            if one.slot:
+                self._on_slot[one.slot][found.name] = None
+        self._of[found.subject.namespace, found.subject.name][found.name] = None
+        self.trusts.update(found.spec.trusts)
+
+    def drop(self, name: str) -> None:
+        """A record is gone."""
+        self._leave_slots(name)
+        known = self._by_name.pop(name, None)
+        if known is not None:
+            place = known.subject.namespace, known.subject.name
+            _leave(self._of, [place], name)
+
+    def forget_trusts(self) -> None:
+        """Certificates that no lease needs go: tenants choose how many there are."""
+        if len(self.trusts) > 2 * len(self._by_name) + 64:
+            used = {key for known in self._by_name.values() for key in known.spec.trusts}
+            self.trusts = {key: trust for key, trust in self.trusts.items() if key in used}
+
+    def _leave_slots(self, name: str) -> None:
+        known = self._by_name.get(name)
+        slots = {one.slot for one in known.leases if one.slot} if known is not None else ()
+        _leave(self._on_slot, slots, name)
+
+
+def _leave(index: _Names, keys: Iterable[Any], name: str) -> None:
+    """Take a record's name out of an index, and what is empty then with it."""
+    for key in keys:
+        index[key].pop(name, None)
+        if not index[key]:
+            del index[key]
