@@ -59,9 +59,9 @@ class Records:
         """The records for a name: more than one where its Namespace was made again."""
         return self._shelf.of(namespace, name)
 
-    def of_slot(self, slot: str) -> Sequence[LeaseRecord]:
-        """The records with a lease of that slot."""
-        return self._shelf.of_slot(slot)
+    def of_slot(self, slot: str, most: int) -> Sequence[LeaseRecord]:
+        """Up to so many records with a lease of that slot."""
+        return self._shelf.of_slot(slot, most)
 
     def known(self, subject: Subject) -> LeaseRecord | None:
         """The record of a subject, None where there is none."""
@@ -123,7 +123,7 @@ class Records:
         before = self._shelf.all()
         found = [one for one in await self.cluster.records_of_slot(slot) if self._is_ours(one)]
         self._take_listed(before, found)
-        await self._reread_absent(before, [one.name for one in self.of_slot(slot)], found)
+        await self._reread_absent(before, [one.name for one in self._shelf.of_slot(slot)], found)
         return found
 
     async def _reread_absent(

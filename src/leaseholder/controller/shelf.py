@@ -1,5 +1,6 @@
 """LeaseRecords in memory, found by their name, by whom they are for, and by the slots of leases."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -34,9 +35,9 @@ class Shelf:
         """The records for a DynamicLease's name."""
         return [self._by_name[one] for one in self._of.get((namespace, name), ())]
 
-    def of_slot(self, slot: str) -> list[LeaseRecord]:
-        """The records with a lease of that slot."""
-        return [self._by_name[one] for one in self._on_slot.get(slot, ())]
+    def of_slot(self, slot: str, most: int | None = None) -> list[LeaseRecord]:
+        """The records with a lease of that slot, or ``most`` of them, last written last."""
+        return [self._by_name[one] for one in itertools.islice(self._on_slot.get(slot, ()), most)]
 
     def all(self) -> dict[str, LeaseRecord]:
         """All as they are at this moment, by name."""

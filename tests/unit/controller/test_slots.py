@@ -148,3 +148,21 @@ async def test_another_look_comes_when_the_turn_was_given_back() -> None:
     await world.settle(after=60)
     assert (world.ready, world.secret) == ("Ready", "lease-1")
     assert record.name_of(HERE, world.subject) in world.cluster.ledger
+
+
+async def test_of_the_many_that_use_one_source_only_a_few_are_looked_at() -> None:
+    world = World()
+    await world.settle()
+    page = world.page
+    for number in range(100):
+        subject = page.subject.model_copy(update={"name": f"other-{number}"})
+        spec = page.spec.model_copy(update={"for_": subject})
+        name = record.name_of(HERE, subject)
+        meta = page.metadata.model_copy(update={"name": name, "uid": name})
+        world.cluster.put_record(LeaseRecord(metadata=meta, spec=spec))
+    await world.observer.records.compare()
+    world.cluster.user_applies(manifest(annotations={names.ROTATE: "now"}))
+    view, _ = await world.upto(steps.Acquire)
+    assert 0 < len(view.rivals) <= 20
+    await world.settle()
+    assert world.secret == "lease-2"
