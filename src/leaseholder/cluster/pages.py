@@ -6,10 +6,15 @@ from leaseholder.api import names, record
 from leaseholder.cluster import client, patches
 
 
-def finalizers(before: Sequence[str], spec: record.RecordSpec) -> list[str]:
-    """A record's finalizers: while leases are on it, nobody deletes it by accident."""
+def finalizers(before: Sequence[str], spec: record.RecordSpec, *, going: bool = False) -> list[str]:
+    """A record's finalizers: while leases are on it, nobody deletes it by accident.
+
+    One that somebody took off a record which is being deleted stays off: the API server refuses
+    each write that puts it on again, and the leases on it have to move on.
+    """
     others = [one for one in before if one != names.ON_RECORD]
-    return [*others, names.ON_RECORD] if spec.leases else others
+    taken = going and len(others) == len(before)
+    return [*others, names.ON_RECORD] if spec.leases and not taken else others
 
 
 def written(known: record.LeaseRecord, spec: record.RecordSpec) -> client.Body:
@@ -19,7 +24,9 @@ def written(known: record.LeaseRecord, spec: record.RecordSpec) -> client.Body:
     return {
         "metadata": {
             **patches.guard(meta.uid, meta.resource_version),
-            "finalizers": finalizers(meta.finalizers, spec),
+            "finalizers": finalizers(
+                meta.finalizers, spec, going=meta.deletion_timestamp is not None
+            ),
             "labels": {**dict.fromkeys(stale), **record.slot_labels(spec.leases)},
         },
         "spec": patches.replace(known.spec.dump(), spec.dump()),

@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -6,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leaseholder import errors
-from leaseholder.api import lease, record
+from leaseholder.api import lease, names, record
 from leaseholder.cluster import pages, patches
 
 CANARY = "hunter2-canary"
@@ -226,3 +227,25 @@ def test_why_a_lease_ended_in_a_newer_versions_words_hides_no_record() -> None:
     known = _record({**_ON_RECORD, "ended": ended})
     assert known.names_ended("a0")
     assert known.spec.dump()["ended"] == ended
+
+
+@pytest.mark.parametrize(
+    ("stands", "going", "wanted"),
+    [
+        (["a", names.ON_RECORD], True, ["a", names.ON_RECORD]),
+        (["a"], True, ["a"]),  # the API server refuses new ones there
+        (["a"], False, ["a", names.ON_RECORD]),
+    ],
+)
+def test_a_finalizer_is_put_on_no_record_that_is_being_deleted(
+    stands: list[str], going: bool, wanted: list[str]
+) -> None:
+    known = _record(_ON_RECORD)
+    meta = known.metadata.model_copy(
+        update={
+            "finalizers": tuple(stands),
+            "deletion_timestamp": datetime(2026, 1, 1, tzinfo=UTC) if going else None,
+        }
+    )
+    body = pages.written(known.model_copy(update={"metadata": meta}), known.spec)
+    assert body["metadata"]["finalizers"] == wanted
