@@ -1,7 +1,7 @@
 """Acquire: from a need to a Held record with its credentials in hand.
 
-The order is the protocol's: nothing is minted that isn't on record, the mint is never sent
-twice, and a mint whose answer is lost is left for a search (DESIGN, section 3).
+The order is the protocol's: nothing is issued that isn't on record, no issue is sent twice, and
+one whose answer is lost is left for a search (docs/design/0001, 0006).
 """
 
 import secrets
@@ -22,7 +22,7 @@ from leaseholder.core.steps import Acquire
 from leaseholder.core.view import Failure, Supply, View
 
 SEND_WITHIN: Final = timedelta(seconds=20)
-"""A mint that isn't sent so soon after its record was planned isn't sent at all."""
+"""An issue that isn't sent so soon after it was planned isn't sent at all."""
 SLOT_AGAIN: Final = 2.0
 """Seconds until one of two that asked for the same account at once asks again, the other later."""
 
@@ -39,7 +39,7 @@ _BECAUSE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Acquirer:
-    """Mints leases."""
+    """Issues leases."""
 
     cluster: ports.Cluster
     records: Records

@@ -25,7 +25,7 @@ def assemble(
     installation: str,
     workers: int,
 ) -> loop.Controller:
-    """A controller with ``workers`` workers; ``installation`` marks what it mints."""
+    """A controller with ``workers`` workers; ``installation`` marks what it issues."""
     told = chronicle.Chronicle(cluster, journal)
     ledger = records.Records(cluster, installation)
     acquirer = acquire.Acquirer(cluster, ledger, supplies, meter, told)

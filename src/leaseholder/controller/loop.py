@@ -1,8 +1,8 @@
 """The controller: due DynamicLeases, one step at a time each.
 
 Each key that is due is a task of its own (``runner``), and ``line`` says whose turn is next. Hints
-(events, pokes) only make a key due; what is to be done comes from live reads. Stopping lets steps
-that are under way finish and delivers what was minted; the rest is found again after the restart.
+(events, pokes) only make a key due; what is to be done comes from a look. Stopping lets steps that
+are under way finish and delivers what was issued; the rest is found again after the restart.
 
 While the API server is away (``away``) it is asked by one key at a time, now and then; leases are
 kept alive from memory meanwhile (``blind``).
@@ -390,5 +390,5 @@ def _told(view: View, step: steps.Report) -> View:
 
 
 def _must_finish(step: steps.Step) -> bool:
-    """Whether a stop waits for this step: a mint that is out must reach the ledger and Secret."""
+    """Whether a stop waits for this step: an issue that is out must reach the ledger and Secret."""
     return isinstance(step, steps.Hold | steps.Deliver)

@@ -1,7 +1,7 @@
-"""Gathering a view: live reads in the order that the protocol needs.
+"""Gathering a view: what is known of DynamicLease and record, and the Secrets as they were read.
 
-The DynamicLease first, then its records, then its Secrets: a record that is missing from a
-view wasn't there when the DynamicLease was read.
+Nothing here is certain: each write says which version it is for, and where that isn't enough
+whoever acts reads once more (``acquire``, ``perform``, ``pay``).
 """
 
 import asyncio

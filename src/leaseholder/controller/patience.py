@@ -30,7 +30,7 @@ class Patient:
             return await self.adapter.check()
 
     async def prepare(self, attempt: ports.Attempt) -> Mapping[str, Any]:
-        """Get ready for a mint."""
+        """Get ready for an issue."""
         async with runner.elsewhere():
             return await self.adapter.prepare(attempt)
 

@@ -1,4 +1,4 @@
-"""Paying debts: searching for the lease of an unclear attempt, revoking, seeing it gone."""
+"""Pending revocations: search for the lease of an unclear attempt, revoke, see it gone."""
 
 import secrets
 from collections.abc import Sequence

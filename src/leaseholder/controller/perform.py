@@ -361,15 +361,15 @@ class Performer:
 
 
 def _filling(view: View, dl: DynamicLease, record: RecordedLease) -> contents.Filling:
-    """What the Secret is to hold: from the mint, or from a Secret of ours that holds it.
+    """What the Secret is to hold: from the issue, or from a Secret of ours that holds it.
 
     Raises:
         errors.Conflict: the Secret isn't as it was when this was decided.
         errors.Invalid: the template can't be rendered.
     """
-    minted = view.memory.credentials.get(record.attempt_id)
-    if minted is not None:
-        return contents.filled(dl, record, minted.reveal())
+    issued = view.memory.credentials.get(record.attempt_id)
+    if issued is not None:
+        return contents.filled(dl, record, issued.reveal())
     source = view.source_of(record)
     if source is None:
         raise errors.Conflict(Reason.CONFLICT, "no Secret holds what is to be written")

@@ -113,35 +113,35 @@ class Supplies:
             errors.Invalid: the provider object is gone, and the record doesn't say enough.
             errors.ClusterError: nothing is known of the provider, and the API server is away.
         """
-        minted = known.provider
-        self._used[minted.uid] = self.clock.monotonic()
-        cached = self._adapters.get(minted.uid)
-        if cached is not None and minted.uid not in self._gone:
+        issuer = known.provider
+        self._used[issuer.uid] = self.clock.monotonic()
+        cached = self._adapters.get(issuer.uid)
+        if cached is not None and issuer.uid not in self._gone:
             return cached[1]
-        ref = lease.ProviderRef.model_validate({"kind": minted.kind, "name": minted.name})
+        ref = lease.ProviderRef.model_validate({"kind": issuer.kind, "name": issuer.name})
         found = None
         try:
-            found = await self._known(ref, minted.namespace)
+            found = await self._known(ref, issuer.namespace)
         except errors.ClusterError:
             if cached is None:
                 raise
-        if found is not None and self._serves(found, minted):
+        if found is not None and self._serves(found, issuer):
             return self.adapter(found)
         if cached is not None:
             return cached[1]
-        of = ports.ProviderObject(minted.kind, minted.namespace, minted.name, minted.uid)
-        return self._adopt(ports.Access(spec=_rebuilt(minted, trusts.get(minted.trust, {})), of=of))
+        of = ports.ProviderObject(issuer.kind, issuer.namespace, issuer.name, issuer.uid)
+        return self._adopt(ports.Access(spec=_rebuilt(issuer, trusts.get(issuer.trust, {})), of=of))
 
-    def _serves(self, found: provider.AnyProvider, minted: record.RecordProvider) -> bool:
+    def _serves(self, found: provider.AnyProvider, issuer: record.RecordProvider) -> bool:
         """Whether a provider object is the recorded one, or one like it at the same place."""
-        if found.metadata.uid == minted.uid:
+        if found.metadata.uid == issuer.uid:
             return True
         try:
             address = self.address(found.spec)
         except errors.ProviderError:
             return False
-        same = provider.type_of(found.spec) == minted.type and address == minted.address
-        return same and provider.options_of(found.spec) == dict(minted.options)
+        same = provider.type_of(found.spec) == issuer.type and address == issuer.address
+        return same and provider.options_of(found.spec) == dict(issuer.options)
 
     def adapter(self, known: provider.AnyProvider) -> ports.Provider:
         """The adapter of a provider object; a changed spec makes a new one."""
@@ -267,18 +267,18 @@ def _source(dl: lease.DynamicLease, known: provider.AnyProvider) -> dict[str, An
     return dl.source
 
 
-def _rebuilt(minted: record.RecordProvider, trust: Mapping[str, Any]) -> provider.LeaseProviderSpec:
+def _rebuilt(issuer: record.RecordProvider, trust: Mapping[str, Any]) -> provider.LeaseProviderSpec:
     """A provider's spec from what the record kept of it.
 
     Raises:
         errors.Invalid: another version of ours, or somebody else, wrote what can't be read.
     """
-    server = {"url": minted.address, "auth": minted.auth_ref, **minted.options}
-    kept = {minted.type: server, **trust}
+    server = {"url": issuer.address, "auth": issuer.auth_ref, **issuer.options}
+    kept = {issuer.type: server, **trust}
     try:
         return provider.LeaseProviderSpec.model_validate(kept)
     except pydantic.ValidationError:
-        sentence = f"what the record kept of {minted.kind} {minted.name} can't be read"
+        sentence = f"what the record kept of {issuer.kind} {issuer.name} can't be read"
     raise errors.Invalid(Reason.PROVIDER_MISMATCH, sentence)
 
 

@@ -1,7 +1,7 @@
 """What may be done for a lease while the API server can't be reached: extend it, nothing else.
 
 The decision is taken from the last good look. Everything but an extension needs a write that
-can't be taken back, or a look that can't be had: nothing is minted, delivered, revoked or told.
+can't be taken back, or a look that can't be had: nothing is issued, delivered, revoked or reported.
 
 What was decided meanwhile by others isn't known: the DynamicLease may be on its way out, the
 lease replaced by another process, revoked, or its Secret gone. None of that makes an extension

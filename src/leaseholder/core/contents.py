@@ -1,7 +1,7 @@
 """What a Secret of ours is to hold, and whether it still does.
 
-A note on the Secret says which keys we wrote and carries their seal: an HMAC under the attempt
-id of the record, which only the ledger knows. So a changed value shows without a copy of it
+A note on the Secret says which keys we wrote and carries their seal: an HMAC under the lease's
+seal key, which only the ledger knows. So a changed value shows without a copy of it
 anywhere, and data proves whose it is when annotations were taken off. Namespace and name of the
 Secret are under the seal: what somebody copied elsewhere proves nothing there.
 """

@@ -1,8 +1,8 @@
-"""Debts: every record in Revoking is a lease that the provider must confirm to be gone.
+"""Pending revocations: each lease in Revoking is one that the provider must confirm to be gone.
 
-A debt without a lease id is an unclear attempt: it is searched for first. A debt with one is
-revoked and then looked at. ``next_step`` says what is due; the ``after_…`` functions say what
-an outcome makes of the record (None: paid, the record may go).
+One without a lease id is an unclear attempt: it is searched for first. One with an id is revoked
+and then inspected. ``next_step`` says what is due; the ``after_…`` functions say what an outcome
+makes of the entry (None: confirmed, it may go).
 """
 
 import math
@@ -29,7 +29,7 @@ UNSEEN: Final = timedelta(seconds=60)
 
 
 def owe(view: View, record: RecordedLease, reason: Reason) -> Move:
-    """The move that makes a record a debt, due at once."""
+    """The move by which a lease is to be revoked, at once."""
     told = record.attempt_id in view.memory.clocks  # else the wall clock stands in
     seen = view.own_now(record) if reason == Reason.UNCLEAR and told else None
     revocation = Revocation(reason=reason, since=view.now, first_seen_at=seen)
@@ -52,18 +52,18 @@ def shows_from(view: View, record: RecordedLease) -> datetime:
 
 
 def next_step(view: View) -> Step | None:
-    """The step that a debt needs now, if any."""
+    """The step that a pending revocation needs now, if any."""
     due = (step for step in map_debts(view) if not isinstance(step, datetime))
     return reinstated(view) or next(due, None)
 
 
 def wake(view: View) -> datetime | None:
-    """When the next debt is due."""
+    """When the next pending revocation is due."""
     return min((at for at in map_debts(view) if isinstance(at, datetime)), default=None)
 
 
 def map_debts(view: View) -> Iterator[Step | datetime]:
-    """For each debt the step that is due, or when there will be one."""
+    """For each pending revocation the step that is due, or when there will be one."""
     for record in view.in_state(State.SUPERSEDED):
         if not rollout.keeps(view, record):
             yield _superseded(view, record)
@@ -72,7 +72,7 @@ def map_debts(view: View) -> Iterator[Step | datetime]:
 
 
 def reinstated(view: View) -> Move | None:
-    """A lease that the Secret shows after all is no debt: a delivery came before the fence.
+    """A lease that the Secret shows after all is held again: a delivery came before the fence.
 
     Nor is the newest lease replaced: whoever replaced it had looked long before.
     """
@@ -221,7 +221,7 @@ def held_back(
 
 
 def _tried(view: View, record: RecordedLease, reason: Reason, **changes: object) -> RecordedLease:
-    """The record after a try that left the lease owed; it answers the force command that stands."""
+    """The entry after a try that left it pending; it answers the force command that stands."""
     known = record.revocation
     nonce = force_nonce(view) or known.forced_nonce
     revocation = known.model_copy(update={"last_reason": reason, "forced_nonce": nonce, **changes})

@@ -62,7 +62,7 @@ def waits(view: View, lease: DynamicLease) -> bool:
 
 
 def until(known: Drift) -> datetime:
-    """Until when no new lease is minted for a damage."""
+    """Until when no new lease is issued for a damage."""
     return known.at + _wait(known.times)
 
 

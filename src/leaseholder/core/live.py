@@ -1,8 +1,8 @@
-"""A DynamicLease that is wanted: acquire, deliver, renew, replace, tell.
+"""A DynamicLease that is wanted: acquire, deliver, renew, replace, report.
 
 ``decide`` is a list read top to bottom: the first rule with something to do decides. What
-must not wait (unclear attempts, credentials in hand) comes first, telling the user before
-debts, so that a slow revocation doesn't keep a Ready lease from being told.
+must not wait (unclear attempts, credentials in hand) comes first, the report before pending
+revocations, so that a slow one doesn't keep a Ready lease from being reported.
 """
 
 from datetime import datetime, timedelta
@@ -219,7 +219,7 @@ def _retract(view: View, lease: DynamicLease) -> Step | None:
 
 
 def _vacate(view: View, lease: DynamicLease, shared: list[RecordedLease]) -> Step | None:
-    """One slot only: every lease on it must be gone before the next is minted."""
+    """One slot only: every lease on it must be gone before the next is issued."""
     for record in shared:
         if record.state in (State.HELD, State.SUPERSEDED):
             return debts.owe(view, record, Reason.ROTATING)
@@ -239,7 +239,7 @@ def _extend(view: View, lease: DynamicLease) -> Step | None:
 
 
 def _repair(view: View, lease: DynamicLease) -> Deliver | None:
-    """Marks taken off, keys put in, a template that changed: written again, never a mint."""
+    """Marks taken off, keys put in, a template that changed: written again, never an issue."""
     if lease.spec.suspend or plan.template_fault(view, lease) is not None:
         return None
     held = drift.misfit(view, lease)

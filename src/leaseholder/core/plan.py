@@ -14,7 +14,7 @@ from leaseholder.core import contents, drift, ends, schedule, slots
 from leaseholder.core.view import Failure, Rival, View
 
 MOST_LIVE: Final = 5
-"""With so many unpaid leases of one DynamicLease, no further one is minted."""
+"""With so many leases of one DynamicLease that may live, no further one is issued."""
 
 PENDING_EACH: Final = 2
 PENDING_MOST: Final = 20
@@ -221,7 +221,7 @@ def _reserved(lease: DynamicLease) -> Failure | None:
 
 
 def obstacle(view: View, lease: DynamicLease) -> Failure | None:
-    """What the observation shows to stand in the way of minting and delivering."""
+    """What the observation shows to stand in the way of issue and delivery."""
     if view.target_contested:
         return Failure(
             reason=Reason.NOT_OURS,
@@ -295,10 +295,10 @@ def _whose(view: View, rival: Rival) -> str:
 
 
 def needs_room(view: View, lease: DynamicLease) -> bool:
-    """Whether the limit keeps a lease from a DynamicLease that has none, and no debt will help.
+    """Whether the limit keeps a lease from a DynamicLease that has none, for nobody knows how long.
 
-    A delivered lease that is about to end is as good as none; a debt that was tried in vain may
-    stand for long.
+    A delivered lease that is about to end is as good as none; a revocation that was tried in vain
+    may be pending for long.
     """
     known = live(view)
     if len(known) < MOST_LIVE or need(view, lease) is None:

@@ -2,7 +2,7 @@
 
 Conditions follow one picture: LeaseHeld and SecretSynced say how far things have come, Ready
 whether the Secret holds credentials that live, RolloutComplete whether the workloads use them,
-RevocationPending what is still owed, Stalled whether somebody has to do something.
+RevocationPending what is still to be revoked, Stalled whether somebody has to do something.
 """
 
 from dataclasses import replace
@@ -372,7 +372,7 @@ def _awaited(view: View) -> str:
 
 
 def _owed(view: View) -> tuple[bool, Reason, str]:
-    """What is still to be revoked; a replaced lease that lives out its overlap isn't owed yet."""
+    """What is still to be revoked; not yet a replaced lease that lives out its overlap."""
     owing = view.in_state(State.REVOKING, State.ABANDONED)
     if not owing:
         return False, Reason.NONE_PENDING, ""

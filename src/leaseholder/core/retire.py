@@ -1,6 +1,6 @@
 """A DynamicLease that goes or is gone: the Secrets first, then the leases, then the finalizer.
 
-What is still owed when the finalizer goes stays on the ledger and is paid later.
+What is still to be revoked when the finalizer goes stays on record and is revoked later.
 """
 
 from datetime import timedelta
@@ -117,7 +117,7 @@ def _owing(view: View) -> list[RecordedLease]:
 
 
 def _may_release(view: View, lease: DynamicLease) -> bool:
-    """Whether nothing is owed, the time is over, or no revocation can succeed here any more."""
+    """Whether nothing is pending, the time is over, or no revocation can succeed here any more."""
     owing = _owing(view)
     tried = all(r.revocation.attempts for r in owing)
     return not owing or _timed_out(view, lease) or (view.terminating and tried)

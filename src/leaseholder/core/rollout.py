@@ -63,7 +63,7 @@ def served(rolled: Mapping[str, Restarted], workload: ports.Workload, since: flo
 
 
 def replaces(view: View, lease: DynamicLease) -> bool:
-    """Whether a lease minted now takes the place of one that workloads were given before.
+    """Whether a lease issued now takes the place of one that workloads were given before.
 
     A condition about rollouts is told from the first delivery on: it speaks of a lease whose
     Secret is gone.

@@ -38,7 +38,7 @@ class Acquire:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Finish a mint of ours whose record couldn't be written: Attempt becomes Held."""
+    """Finish an issue of ours whose answer couldn't be put on record: Attempt becomes Held."""
 
     record: RecordedLease
 
@@ -150,7 +150,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Take the finalizer off; ``note`` says what is still owed."""
+    """Take the finalizer off; ``note`` says what is still to be revoked."""
 
     note: ports.Note | None = None
 

@@ -1,4 +1,4 @@
-"""What a decision may see: one DynamicLease with its records, Secrets, provider and our memory.
+"""What a decision may see: one DynamicLease with its record, Secrets, provider and our memory.
 
 A view is gathered afresh before each step; nothing outside it enters a decision. ``now`` is
 the clock of the provider that is wanted, and ``shifts`` bring other leases' moments there;
@@ -127,7 +127,7 @@ class Memory:
 
     leases: dict[str, ports.Lease] = field(default_factory=dict)
     credentials: dict[str, Credentials] = field(default_factory=dict)
-    """Minted and not yet delivered."""
+    """Issued and not yet delivered."""
     ahead: dict[str, int] = field(default_factory=dict)
     """Seconds that the moments of a lease which was issued here are ahead of the provider's
     ``Date``."""
@@ -385,7 +385,7 @@ class View:
 
     @property
     def in_hand(self) -> RecordedLease | None:
-        """The newest Held record that can be delivered and isn't yet: minted, or to be copied."""
+        """The newest Held record that can be delivered and isn't yet: fresh, or to be copied."""
         held = [
             record
             for record in self.in_state(State.HELD)
@@ -453,6 +453,6 @@ class View:
         return self.granted(record)
 
     def granted(self, record: RecordedLease) -> timedelta:
-        """The lifetime that the provider gave the lease at its mint; 0 where it isn't known."""
+        """The lifetime that the provider gave the lease at its issue; 0 where it isn't known."""
         issued, expires = record.issued_at, record.expires_at
         return expires - issued if issued and expires else timedelta(0)
