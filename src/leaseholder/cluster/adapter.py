@@ -331,11 +331,21 @@ class KubernetesCluster:
 
     # -- requests
 
-    async def _get(self, place: places.Place) -> client.Body | None:
+    async def _get(self, place: places.Place, *, stood: bool = True) -> client.Body | None:
+        """What is there, None where there is nothing.
+
+        Args:
+            place: where.
+            stood: it was there before, or its kind is always served: a 404 that doesn't name it
+                doesn't say that it is gone.
+        """
         try:
             return await self._api.request("GET", place)
-        except refusals.NotFound:
-            return None
+        except refusals.NotFound as gone:
+            if gone.names_object or not place.name or not stood:
+                return None
+        sentence = f"the API server doesn't serve {place.resource} now: 404 for whatever is asked"
+        raise errors.ClusterUnavailable(Reason.CLUSTER, sentence)
 
     async def _list(
         self, place: places.Place, selector: str = "", *, most: int | None = None
@@ -376,7 +386,7 @@ class KubernetesCluster:
         """An object, read live; what is known moves on."""
         kept = self.known[kind.plural]
         asked = kept.asked(namespace, name)
-        body = await self._get(kind.at(namespace, name))
+        body = await self._get(kind.at(namespace, name), stood=asked > 0)
         if body is None:
             kept.missing(namespace, name, asked)
         else:

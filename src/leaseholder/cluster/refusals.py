@@ -48,6 +48,10 @@ _AWAY: Final = frozenset({401, 408, 429})
 class NotFound(errors.Refused):
     """404: the object isn't there, or the namespace it was to be made in isn't."""
 
+    names_object = False
+    """Whether the answer names what isn't there; a CRD that isn't served, or a proxy on the way,
+    answers 404 for all."""
+
 
 def translate(
     verb: str,
@@ -63,10 +67,13 @@ def translate(
     if code in _AWAY or code >= 500:
         sentence = f"the API server couldn't {verb} {place} now: {_away(code)}"
         return errors.ClusterUnavailable(Reason.CLUSTER, sentence, retry_after=retry_after)
-    kind = NotFound if code == 404 else errors.Refused
-    return kind(
-        _reason(verb, code, place), f"can't {verb} {place}: {_refusal(verb, place, code, status)}"
-    )
+    sentence = f"can't {verb} {place}: {_refusal(verb, place, code, status)}"
+    if code != 404:
+        return errors.Refused(_reason(verb, code, place), sentence)
+    gone = NotFound(_reason(verb, code, place), sentence)
+    details = status.get("details")
+    gone.names_object = isinstance(details, Mapping) and bool(details.get("name"))
+    return gone
 
 
 def unreachable(verb: str, place: places.Place, what: str) -> errors.ClusterUnavailable:
