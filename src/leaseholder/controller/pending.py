@@ -37,10 +37,6 @@ class Pending:
         leases, pending = int(view.lease is not None), len(view.in_state(State.REVOKING))
         self._put(view.subject, Others(leases, pending))
 
-    def forget(self, subject: Subject) -> None:
-        """Nothing is left under a name."""
-        self._put(subject, Others())
-
     def _put(self, subject: Subject, one: Others) -> None:
         self._known[subject.namespace].put(subject, one)
         if not self._known[subject.namespace].seen:
