@@ -5,7 +5,7 @@ whoever acts reads once more (``acquire``, ``perform``, ``pay``).
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -96,7 +96,7 @@ class Observer:
         adapters = await self._adapters(leases, trusts)
         clocks = [adapter, *adapters.values()] if adapter is not None else [*adapters.values()]
         now = clocks[0].now() if clocks else base.whole_second(self.clock.wall())
-        self._remember(memory, dl, leases, now)
+        self._remember(memory, dl, leases, self.records.missing(subject), now)
         view = View(
             now=now,
             monotonic=self.clock.monotonic(),
@@ -274,9 +274,13 @@ class Observer:
         memory: Memory,
         dl: DynamicLease | None,
         leases: Sequence[RecordedLease],
+        missing: Collection[str],
         now: datetime,
     ) -> None:
-        """First sights are measured on our own clock; what is gone is forgotten."""
+        """First sights are measured on our own clock; what is gone is forgotten.
+
+        What is to be put back isn't gone: that it was delivered decides what becomes of it.
+        """
         if dl is not None:
             memory.meet(dl.metadata.uid)
             memory.vanished_since = None
@@ -285,7 +289,8 @@ class Observer:
         elif memory.vanished_since is None:
             memory.vanished_since = self.clock.monotonic()
         present = {one.attempt_id for one in leases}
-        for name in {*memory.leases, *memory.credentials, *memory.looked, *memory.clocks} - present:
+        kept = {*memory.leases, *memory.credentials, *memory.looked, *memory.clocks}
+        for name in kept - present - {*missing}:
             memory.forget(name)
         memory.ours = present & (memory.ours | self.records.at_start)
         told = dl.status.lease.attempt if dl is not None and dl.status.lease is not None else ""

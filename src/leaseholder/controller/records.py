@@ -79,6 +79,11 @@ class Records:
         gone = (one for one in subjects if self.is_former(one))
         return [Key(namespace, name, one.namespace_uid) for one in gone]
 
+    def missing(self, subject: Subject) -> frozenset[str]:
+        """Attempt ids of what is to be put back on the record of a subject."""
+        gone = self._lost.get(record.name_of(self.installation, subject), ())
+        return frozenset(one.attempt_id for one in gone)
+
     def lost(self, subject: Subject) -> bool:
         """Whether something is to be put back on the record of a subject, and there is room."""
         known = self.known(subject)

@@ -66,3 +66,14 @@ async def test_after_a_restore_everything_is_compared_at_once() -> None:
     finally:
         comparing.cancel()
         await asyncio.gather(comparing, return_exceptions=True)
+
+
+async def test_what_is_to_be_put_back_is_remembered_as_delivered() -> None:
+    world = World()
+    await world.settle()
+    delivered = world.recorded.attempt_id
+    world.cluster.ledger.clear()
+    await world.observer.records.compare()
+    view, _ = await world.look()
+    assert view.records == ()
+    assert delivered in world.memory.contents
