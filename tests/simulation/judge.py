@@ -57,6 +57,8 @@ class Judge:
         the Secret that shows them: nothing leads to that Secret then."""
         self._forced_out: set[str] = set()
         """Leases whose revocation began while a limit forced the oldest out: it goes on."""
+        self._posted_late: set[str] = set()
+        """Leases that a former leader put into a Secret after their end, by DESIGN's known rest."""
         self._broken: list[Broken] = []
         self._pods = ""
         """The lease that the workload's pods use; empty where it isn't known."""
@@ -343,7 +345,10 @@ class Judge:
         if minted is None or minted.attempt in self._forgiven:
             return
         if not before and self._world.posts_late:
+            self._posted_late.add(minted.id)
             return  # DESIGN's known rest: a former leader just before its POST
+        if before == after and minted.id in self._posted_late:
+            return  # its marks are mended, until a look shows that it is gone
         # A lease of the slot whose record somebody deleted may be revoked after a newer one came.
         killed = minted.killed and before and not self._by_hand
         if minted.by_us or killed:

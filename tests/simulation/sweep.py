@@ -29,6 +29,8 @@ class Swept:
     calls: set[tuple[str, str]] = field(default_factory=set)
     """Kind of provider and call, where a process stood at least once."""
     broken: list[str] = field(default_factory=list)
+    where: list[tuple[str, str, str, int]] = field(default_factory=list)
+    """Kind of provider, story, meddle and call of each that is broken."""
 
 
 def sweep(
@@ -60,6 +62,18 @@ def sweep(
     return swept
 
 
+def is_broken(kind: str, story: str, meddle: str, call: int) -> bool:
+    """Whether one case breaks a promise."""
+    loop, swept = ManualLoop(), Swept()
+    logging.disable(logging.CRITICAL)
+    try:
+        _case(loop, kind, story, meddle, call, swept)
+    finally:
+        loop.close()
+        logging.disable(logging.NOTSET)
+    return bool(swept.broken)
+
+
 def _all(
     kinds: Iterable[str], told: tuple[str, ...], meddles: tuple[str, ...]
 ) -> Iterator[tuple[str, str, str]]:
@@ -89,6 +103,7 @@ def _case(loop: ManualLoop, kind: str, story: str, meddle: str, call: int, swept
         known.finish()
     except AssertionError as error:
         swept.broken.append(f"{error} (call {call} of {story}, {meddle}, {kind})")
+        swept.where.append((kind, story, meddle, call))
     finally:
         known.close()
     return True

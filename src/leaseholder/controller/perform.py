@@ -147,15 +147,10 @@ class Performer:
             view.memory.failure = failure_of(error)
 
     async def _delete(self, view: View, secret: ports.SecretView) -> None:
-        """Delete a Secret; a refusal is told where somebody is there to be told.
-
-        One under a former name may be wanted again since the DynamicLease was read.
-        """
+        """Delete a Secret; a refusal is told where somebody is there to be told."""
         dl = view.lease if view.lease is not None and not view.lease.deleting else None
-        if dl is not None:
-            now = await self.cluster.read_dynamic_lease(dl.metadata.namespace, dl.metadata.name)
-            if now is not None and now.secret_name == secret.name:
-                return
+        if await self._is_wanted(view, secret):
+            return
         try:
             await self.cluster.delete_secret(secret)
         except errors.Refused as error:
@@ -167,6 +162,20 @@ class Performer:
         if view.lease is not None:
             change = changes.of_dl(changes.Kind.SECRET_DELETED, view.lease, secret=secret.name)
             await self.chronicle.tell(None, change)
+
+    async def _is_wanted(self, view: View, secret: ports.SecretView) -> bool:
+        """Whether a DynamicLease of the name wants the Secret by now.
+
+        It may have another secretName again, or was made again and took the Secret over before it
+        was read here. What belongs to the one that goes itself nobody else has.
+        """
+        holder, going = view.holder, view.lease is not None and view.lease.deleting
+        if going and secret.belongs_to(holder.uid):
+            return False
+        now = await self.cluster.read_dynamic_lease(holder.namespace, holder.name)
+        if now is None or (going and now.metadata.uid == holder.uid):
+            return False
+        return now.secret_name == secret.name
 
     async def _report(self, view: View, step: steps.Report) -> None:
         if view.lease is None:

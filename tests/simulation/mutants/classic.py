@@ -17,8 +17,6 @@ from tests.simulation.mutants.registry import FOUND_BY_TAG, LAGGING, Patch, swap
     "the mint before the record",
 )
 def minted_before_the_record() -> list[Patch]:
-    honest = acquire.Acquirer._issue
-
     async def acquired(
         self: acquire.Acquirer, view: View, dl: lease.DynamicLease, step: steps.Acquire
     ) -> None:
@@ -31,7 +29,7 @@ def minted_before_the_record() -> list[Patch]:
         view.memory.ahead[planned.attempt_id] = 0
         await self._hold(view, planned, adapter, step.reason)
 
-    return [swap(acquire.Acquirer, "acquire", acquired), swap(acquire.Acquirer, "_issue", honest)]
+    return [swap(acquire.Acquirer, "acquire", acquired)]
 
 
 @switched_off(
@@ -61,7 +59,7 @@ def before_the_finalizer() -> list[Patch]:
         meta = dl.metadata.model_copy(update={"finalizers": (names.FINALIZER,)})
         return honest(view, dl.model_copy(update={"metadata": meta}))
 
-    async def wanted(self: acquire.Acquirer, view: View, dl: lease.DynamicLease) -> bool:
+    async def wanted(self: acquire.Acquirer, view: View) -> bool:
         holder = view.holder
         now = await self.cluster.read_dynamic_lease(holder.namespace, holder.name)
         return now is not None and now.metadata.uid == holder.uid and not now.deleting
@@ -75,7 +73,7 @@ def before_the_finalizer() -> list[Patch]:
     story="creation",
 )
 def minted_for_what_goes() -> list[Patch]:
-    async def wanted(self: acquire.Acquirer, view: View, dl: lease.DynamicLease) -> bool:
+    async def wanted(self: acquire.Acquirer, view: View) -> bool:
         return True
 
     return [swap(acquire.Acquirer, "_wanted", wanted)]

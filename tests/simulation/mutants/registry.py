@@ -1,9 +1,10 @@
 """What a mutant is, and the list of them all."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from unittest import mock
 
 from tests.simulation import server
@@ -45,6 +46,8 @@ class Mutant:
 
 
 MUTANTS: Final[dict[str, Mutant]] = {}
+CALLED: Final[set[str]] = set()
+"""What was called of that which stands in another's place, by its name there."""
 
 
 def switched_off(
@@ -62,5 +65,22 @@ def switched_off(
 
 
 def swap(owner: object, name: str, new: object) -> Patch:
-    """``new`` in the place of a function; fails where there is none of that name."""
-    return mock.patch.object(owner, name, new)
+    """``new`` in the place of a function, which counts as called from then on.
+
+    Fails where there is none of that name.
+    """
+    return mock.patch.object(owner, name, _noted(name, new))
+
+
+def _noted(name: str, new: Any) -> Any:
+    if isinstance(new, property):
+        return property(_noted(name, new.fget))
+    if not callable(new):
+        return new
+
+    @functools.wraps(new)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        CALLED.add(name)
+        return new(*args, **kwargs)
+
+    return called
