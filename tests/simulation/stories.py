@@ -124,8 +124,43 @@ def _forbidden(known: world.World) -> None:
     known.change_source("e")
 
 
+def _lost(known: world.World) -> None:
+    """A user deletes the Secret, and whoever saw it is gone."""
+    _held(known)
+    known.crash(known.processes[0])
+    known.delete_secret()
+
+
+def _mute(known: world.World) -> None:
+    """A Secret without our notes, a status from before its lease, and nobody who saw either."""
+    known.apply(suspend=True)
+    known.remember()
+    known.apply(suspend=False)
+    known.wait(1)
+    known.crash(known.processes[0])
+    known.strip_annotations(everything=True)
+    known.restore_status()
+
+
+def _beside_an_older_one(known: world.World) -> None:
+    """Two leases: who begins anew looks first at the one that ends first, the older one's."""
+    known.rival("billing")
+    known.wait(5)
+    _held(known)
+
+
 def _wait(seconds: float) -> Act:
     return lambda known: known.wait(seconds)
+
+
+def _begun(before: Act) -> Act:
+    """What is there when a process starts."""
+
+    def begin(known: world.World) -> None:
+        before(known)
+        known.start()
+
+    return begin
 
 
 def _source(name: str) -> Act:
@@ -148,6 +183,14 @@ STORIES: Final[dict[str, Story]] = {
     "unheard": Story(_unheard, (_wait(650), world.World.delete, _wait(1))),
     "forbidden": Story(_forbidden, (_wait(BEYOND),)),
     "restore": Story(_extended, (_restore, _wait(130)), {"ttl": "5m"}),
+    "lost": Story(_begun(_lost), (_wait(BEYOND),), meddles=frozenset(_OVER)),
+    "mute": Story(_begun(_mute), (_wait(BEYOND),), meddles=frozenset(_OVER)),
+    "outranked": Story(
+        _beside_an_older_one, (_rotate, _wait(1)), meddles=frozenset({"outranked"})
+    ),
+    "account": Story(
+        _nothing, (world.World.apply, _wait(1)), meddles=frozenset({"another asks"})
+    ),
     "life": Story(
         _nothing,
         (
@@ -212,6 +255,20 @@ def _killed_and_renamed(known: world.World, first: Process) -> None:
     known.wait(1)
 
 
+def _outranked(known: world.World, first: Process) -> None:
+    """The process ends here, and an older DynamicLease has the Secret before the next begins."""
+    known.crash(first)
+    known.rival_wants(known.secret_key[1])
+    known.start()
+    known.wait(BEYOND)
+
+
+def _another_asks(known: world.World, first: Process) -> None:
+    """Another process acquires a lease of the same source for another DynamicLease."""
+    known.rival("billing")
+    _takes_over(1)(known, first)
+
+
 def _deleted_meanwhile(known: world.World, first: Process) -> None:
     """Another process lets the DynamicLease go."""
     known.delete()
@@ -227,4 +284,6 @@ MEDDLES: Final[dict[str, Meddle]] = {
     "records taken": _records_taken,
     "killed and renamed": _killed_and_renamed,
     "deleted meanwhile": _deleted_meanwhile,
+    "outranked": _outranked,
+    "another asks": _another_asks,
 }

@@ -397,7 +397,13 @@ class World:
 
     def rival(self, secret_name: str) -> None:
         """Another DynamicLease, maybe for the same Secret."""
-        if RIVAL in self.truth.leases or SHOP in self.truth.shut:
+        if RIVAL not in self.truth.leases:
+            self.rival_wants(secret_name)
+
+    def rival_wants(self, secret_name: str) -> None:
+        """The other DynamicLease is there, and wants that Secret."""
+        before = self.truth.leases.get(RIVAL)
+        if SHOP in self.truth.shut or (before is not None and before.deleting):
             return
         spec = {**self.spec, "target": {"secretName": secret_name}}
         manifest = {
@@ -405,7 +411,7 @@ class World:
             "spec": {key: value for key, value in spec.items() if value is not None},
         }
         made = self.truth.user_applies(manifest)
-        self.judge.applied(None, made)
+        self.judge.applied(before, made)
         self._changed()
 
     def delete_rival(self) -> None:

@@ -62,9 +62,10 @@ def hunt(name: str, patience: float = PATIENCE) -> Found:
 
 def _hunted(mutant: Mutant, patience: float) -> tuple[str, int, list[tuple[str, str, str, int]]]:
     """What breaks, after how many histories, and in which case of the sweep."""
-    begun, played, seed = time.monotonic(), 0, FIRST
+    played, seed = 0, FIRST
     told = [mutant.story] if mutant.story else []
-    swept = sweep.sweep(mutant.kinds, told, patience=patience / 2)
+    swept = sweep.sweep(mutant.kinds, told, patience=patience)
+    begun = time.monotonic()
     while not swept.broken and time.monotonic() - begun < patience * HISTORIES:
         result = explore.explore(seed, BATCH, mutant.kinds, shrink=False)
         played, seed = played + result.figures["histories"], seed + 1

@@ -216,6 +216,39 @@ def lost_not_put_back() -> list[Patch]:
 
 
 @switched_off(
+    "… whatever is missing: a list or a read that lacks it says so",
+    "what is missing isn't noted",
+    story="creation",
+)
+def missing_not_noted() -> list[Patch]:
+    def note_missing(self: records.Records, name: str, leases: object) -> None:
+        return None
+
+    return [swap(records.Records, "_note_missing", note_missing)]
+
+
+@switched_off(
+    "… and a lease that was just issued, with what the provider said of it",
+    "it is forgotten",
+    covered="its attempt is put back as unclear, and searched for",
+)
+def issued_not_put_back() -> list[Patch]:
+    def miss(self: records.Records, subject: record.Subject, lost: record.RecordedLease) -> None:
+        return None
+
+    return [swap(records.Records, "miss", miss)]
+
+
+@switched_off(
+    "what the record names in ended isn't put back",
+    "it is put back",
+    covered="it is looked at, found gone, and ended again",
+)
+def ended_put_back() -> list[Patch]:
+    return [swap(record.LeaseRecord, "names_ended", lambda page, attempt: False)]
+
+
+@switched_off(
     "a replaced lease lives on through the overlap",
     "it is revoked at once",
 )

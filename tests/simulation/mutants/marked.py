@@ -1,15 +1,16 @@
 """The rules that DESIGN, section 3, marks with ``!``, one function each."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from leaseholder import ports
 from leaseholder.api import base, lease, names, record
 from leaseholder.api.conditions import Reason
-from leaseholder.controller import acquire, observe, pay, records
-from leaseholder.core import debts, live, plan, retire, slots, steps
+from leaseholder.controller import acquire, entry, observe, pay, perform, prolong, records
+from leaseholder.core import debts, drift, live, plan, retire, slots, steps
 from leaseholder.core.view import View
-from tests.simulation.mutants.registry import ONE_SLOT, Patch, swap, switched_off
+from tests.simulation.mutants.registry import LAGGING, ONE_SLOT, Patch, swap, switched_off
 from tests.unit.controller import wire
 
 
@@ -44,10 +45,56 @@ def conflict_not_read() -> list[Patch]:
 
 
 @switched_off(
+    "a Secret or status that names a lease that isn't known: the record is read",
+    "it isn't",
+    covered="a write that meets another's reads the record",
+)
+def sign_not_heeded() -> list[Patch]:
+    return [swap(observe, "_sign_of_others", lambda view, page: "")]
+
+
+@switched_off(
+    "Secrets that were read some steps ago are read again before a revocation",
+    "they aren't",
+    covered="the fence and each later delivery move the Secret, and a late delivery fails",
+)
+def revoked_on_what_was_read() -> list[Patch]:
+    return [swap(entry.Entry, "must_read_for", _not_for(steps.Revoke))]
+
+
+@switched_off(
+    "… and before a Secret is deleted",
+    "they aren't",
+    covered="a deletion carries uid and resourceVersion, and the DynamicLease is read before it",
+)
+def deleted_on_what_was_read() -> list[Patch]:
+    return [swap(entry.Entry, "must_read_for", _not_for(steps.DeleteSecret))]
+
+
+def _not_for(kind: type[object]) -> Callable[[entry.Entry, View, steps.Step], bool]:
+    honest = entry.Entry.must_read_for
+
+    def must_read_for(self: entry.Entry, view: View, step: steps.Step) -> bool:
+        return not isinstance(step, kind) and honest(self, view, step)
+
+    return must_read_for
+
+
+@switched_off(
+    "a look just after an extension may show the end before it: then the later one counts",
+    "what is shown counts",
+    kinds=LAGGING,
+    covered="the next extension waits until replicas show the last one",
+)
+def extension_forgotten() -> list[Patch]:
+    return [swap(prolong, "_trails", lambda view, known, asked: False)]
+
+
+@switched_off(
     "a shared account is looked at once more while our attempt is on record",
     "nobody looks",
     kinds=ONE_SLOT,
-    story="creation",
+    story="account",
 )
 def turn_taken() -> list[Patch]:
     async def has_turn(self: acquire.Acquirer, *_: object) -> bool:
@@ -79,6 +126,80 @@ def lower_over_higher_and_undelivered_left() -> list[Patch]:
         return None if owed == Reason.UNDELIVERED else step
 
     return [*lower_over_higher(), swap(live, "_rank", rank)]
+
+
+# -- replaced, or never delivered
+
+
+@switched_off(
+    "a lease that status shows may be in use, though no Secret shows it",
+    "it counts as undelivered",
+    covered="what status shows is kept as the lease in use",
+)
+def doubted_though_told() -> list[Patch]:
+    return _maybe_delivered_but_for(0)
+
+
+@switched_off(
+    "the rule above, and what status shows is kept as the lease in use",
+    "neither",
+    story="lost",
+)
+def doubted_though_told_and_not_kept() -> list[Patch]:
+    return [*_maybe_delivered_but_for(0), swap(drift, "_bereft", lambda view, dl: None)]
+
+
+@switched_off(
+    "… and one that this process saw in its Secret",
+    "it counts as undelivered",
+    covered="status tells of it next; the judge asks no overlap for what status doesn't show",
+)
+def doubted_though_seen() -> list[Patch]:
+    return _maybe_delivered_but_for(1)
+
+
+@switched_off(
+    "… and any while a Secret of ours says nothing",
+    "it counts as undelivered",
+    covered="while a Secret says nothing the newest lease is kept as the one in use",
+)
+def doubted_though_mute() -> list[Patch]:
+    return _maybe_delivered_but_for(2)
+
+
+@switched_off(
+    "the rule above, and the newest lease is kept as the one in use",
+    "neither",
+    story="mute",
+)
+def doubted_though_mute_and_not_kept() -> list[Patch]:
+    return [*_maybe_delivered_but_for(2), swap(drift, "_bereft", lambda view, dl: None)]
+
+
+@switched_off(
+    "… and any while somebody else has the Secret",
+    "it counts as undelivered",
+    story="outranked",
+)
+def doubted_though_contested() -> list[Patch]:
+    return _maybe_delivered_but_for(3)
+
+
+def _maybe_delivered_but_for(number: int) -> list[Patch]:
+    """One reason of ``live._maybe_delivered`` doesn't count."""
+
+    def maybe_delivered(view: View, dl: lease.DynamicLease, known: record.RecordedLease) -> bool:
+        told = dl.status.lease
+        reasons = [
+            told is not None and told.attempt == known.attempt_id,
+            known.attempt_id in view.memory.contents,
+            view.mute,
+            view.target_contested,
+        ]
+        del reasons[number]
+        return any(reasons)
+
+    return [swap(live, "_maybe_delivered", maybe_delivered)]
 
 
 # -- unclear attempts
@@ -235,6 +356,18 @@ def stray_secret_left() -> list[Patch]:
         return honest(dataclasses.replace(view, secrets=()))
 
     return [swap(retire, "vanished", vanished)]
+
+
+@switched_off(
+    "a Secret of ours is deleted: first the DynamicLease is read, it may be wanted again",
+    "it isn't read",
+    story="deletion",
+)
+def deleted_though_wanted() -> list[Patch]:
+    async def is_wanted(self: perform.Performer, view: View, secret: ports.SecretView) -> bool:
+        return False
+
+    return [swap(perform.Performer, "_is_wanted", is_wanted)]
 
 
 # -- drift
