@@ -185,6 +185,7 @@ STORIES: Final[dict[str, Story]] = {
     "restore": Story(_extended, (_restore, _wait(130)), {"ttl": "5m"}),
     "lost": Story(_begun(_lost), (_wait(BEYOND),), meddles=frozenset(_OVER)),
     "mute": Story(_begun(_mute), (_wait(BEYOND),), meddles=frozenset(_OVER)),
+    "unfenced": Story(_held, (_rotate, _wait(1)), meddles=frozenset({"lost, then deleted"})),
     "outranked": Story(
         _beside_an_older_one, (_rotate, _wait(1)), meddles=frozenset({"outranked"})
     ),
@@ -269,6 +270,14 @@ def _another_asks(known: world.World, first: Process) -> None:
     _takes_over(1)(known, first)
 
 
+def _lost_then_deleted(known: world.World, first: Process) -> None:
+    """The Secret goes; the process looks anew, and the DynamicLease goes while it does."""
+    known.delete_secret()
+    known.go_on(first, 1)
+    if first.gate.paused:
+        _deleted_meanwhile(known, first)
+
+
 def _deleted_meanwhile(known: world.World, first: Process) -> None:
     """Another process lets the DynamicLease go."""
     known.delete()
@@ -285,5 +294,6 @@ MEDDLES: Final[dict[str, Meddle]] = {
     "killed and renamed": _killed_and_renamed,
     "deleted meanwhile": _deleted_meanwhile,
     "outranked": _outranked,
+    "lost, then deleted": _lost_then_deleted,
     "another asks": _another_asks,
 }

@@ -174,7 +174,7 @@ def searched_too_early() -> list[Patch]:
 @switched_off(
     "deliver: read the record (the lease must be Held, and no newer one be there)",
     "the record isn't looked at",
-    story="creation",
+    covered="a Secret or status that names a lease that isn't known has the record read",
 )
 def delivered_unseen() -> list[Patch]:
     async def still(

@@ -10,6 +10,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.controller import acquire, entry, observe, pay, perform, prolong, records
 from leaseholder.core import debts, drift, live, plan, retire, slots, steps
 from leaseholder.core.view import View
+from tests.simulation.mutants import classic
 from tests.simulation.mutants.registry import LAGGING, ONE_SLOT, Patch, swap, switched_off
 from tests.unit.controller import wire
 
@@ -47,10 +48,19 @@ def conflict_not_read() -> list[Patch]:
 @switched_off(
     "a Secret or status that names a lease that isn't known: the record is read",
     "it isn't",
-    covered="a write that meets another's reads the record",
+    covered="the record is read before a delivery, and each write is a compare-and-swap",
 )
 def sign_not_heeded() -> list[Patch]:
     return [swap(observe, "_sign_of_others", lambda view, page: "")]
+
+
+@switched_off(
+    "the rule above, and the record is read before a delivery",
+    "neither",
+    story="creation",
+)
+def sign_not_heeded_and_delivered_unseen() -> list[Patch]:
+    return [*sign_not_heeded(), *classic.delivered_unseen()]
 
 
 @switched_off(
