@@ -186,12 +186,8 @@ STORIES: Final[dict[str, Story]] = {
     "lost": Story(_begun(_lost), (_wait(BEYOND),), meddles=frozenset(_OVER)),
     "mute": Story(_begun(_mute), (_wait(BEYOND),), meddles=frozenset(_OVER)),
     "unfenced": Story(_held, (_rotate, _wait(1)), meddles=frozenset({"lost, then deleted"})),
-    "outranked": Story(
-        _beside_an_older_one, (_rotate, _wait(1)), meddles=frozenset({"outranked"})
-    ),
-    "account": Story(
-        _nothing, (world.World.apply, _wait(1)), meddles=frozenset({"another asks"})
-    ),
+    "outranked": Story(_beside_an_older_one, (_rotate, _wait(1)), meddles=frozenset({"outranked"})),
+    "account": Story(_nothing, (world.World.apply, _wait(1)), meddles=frozenset({"another asks"})),
     "life": Story(
         _nothing,
         (

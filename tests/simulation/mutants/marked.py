@@ -9,7 +9,7 @@ from leaseholder.api import base, lease, names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import acquire, entry, observe, pay, perform, prolong, records
 from leaseholder.core import debts, drift, live, plan, retire, slots, steps
-from leaseholder.core.view import View
+from leaseholder.core.view import Supply, View
 from tests.simulation.mutants import classic
 from tests.simulation.mutants.registry import LAGGING, ONE_SLOT, Patch, swap, switched_off
 from tests.unit.controller import wire
@@ -98,6 +98,21 @@ def _not_for(kind: type[object]) -> Callable[[entry.Entry, View, steps.Step], bo
 )
 def extension_forgotten() -> list[Patch]:
     return [swap(prolong, "_trails", lambda view, known, asked: False)]
+
+
+@switched_off(
+    "an attempt goes onto the record that it was decided from",
+    "onto whichever is known by then",
+    kinds=ONE_SLOT,
+    story="account",
+)
+def decided_from_an_older_record() -> list[Patch]:
+    async def post(
+        self: acquire.Acquirer, view: View, attempt: record.RecordedLease, supply: Supply
+    ) -> record.RecordedLease:
+        return await self.records.add(view.subject, attempt, supply.trust)
+
+    return [swap(acquire.Acquirer, "_post", post)]
 
 
 @switched_off(
