@@ -176,6 +176,18 @@ async def test_a_former_secret_goes_when_the_renamed_one_is_delivered() -> None:
     assert [*world.cluster.secrets] == [(SHOP, "other")]
 
 
+async def test_what_was_gone_deletes_no_secret_that_one_made_again_has() -> None:
+    world = World()
+    await world.settle()
+    world.cluster.vanish(*KEY)
+    view, _ = await world.look()
+    world.cluster.user_applies(manifest())
+    await world.settle()
+    taken_over = world.cluster.secrets[KEY]
+    await world.performer.perform(view, steps.DeleteSecret(taken_over))
+    assert world.cluster.secrets[KEY] == taken_over
+
+
 async def test_an_orphans_lease_and_secret_stay() -> None:
     world = World()
     world.cluster.user_applies(manifest(deletion={"policy": "Orphan"}))
