@@ -65,6 +65,15 @@ def _restore(known: world.World) -> None:
     known.restore_elsewhere(gap=False)
 
 
+def _restore_after_a_moment(known: world.World) -> None:
+    known.restore_elsewhere(gap=True, awaited=True)
+
+
+def _clock_ahead(known: world.World) -> None:
+    _held(known)
+    known.jump_wall(known.processes[0], 86400.0)
+
+
 def _suspended_and_unclear(known: world.World) -> None:
     """An attempt that nobody minted for, and no other one is to follow."""
     known.arm(known.processes[0], 0, gate.Fate.CRASH_BEFORE, world.EFFECTS, "issue")
@@ -183,6 +192,8 @@ STORIES: Final[dict[str, Story]] = {
     "unheard": Story(_unheard, (_wait(650), world.World.delete, _wait(1))),
     "forbidden": Story(_forbidden, (_wait(BEYOND),)),
     "restore": Story(_extended, (_restore, _wait(130)), {"ttl": "5m"}),
+    "gap": Story(_held, (_restore_after_a_moment, _wait(130)), meddles=frozenset({"taken over"})),
+    "clock": Story(_clock_ahead, (_wait(BEYOND),), meddles=frozenset(_OVER)),
     "lost": Story(_begun(_lost), (_wait(BEYOND),), meddles=frozenset(_OVER)),
     "mute": Story(_begun(_mute), (_wait(BEYOND),), meddles=frozenset(_OVER)),
     "unfenced": Story(_held, (_rotate, _wait(1)), meddles=frozenset({"lost, then deleted"})),

@@ -227,10 +227,11 @@ class World:
             self.truth.user_deletes(SHOP, NAME)
             self._changed()
 
-    def restore_elsewhere(self, *, gap: bool) -> None:
+    def restore_elsewhere(self, *, gap: bool, awaited: bool = False) -> None:
         """The DynamicLease comes back from a backup under a new uid, beside its old Secret.
 
-        ``gap``: for a moment there is none, and who looks then may retire what was its.
+        ``gap``: for a moment there is none, and who looks then may retire what was its; not if
+        it is ``awaited``, because everybody who looks saw it a moment ago.
         """
         if self.dl is None or self.dl.deleting:
             return
@@ -241,7 +242,7 @@ class World:
         self.judge.overlaps_lost()
         if gap:
             self._changed()
-        else:
+        if awaited or not gap:
             self.judge.inherits(shown, old.uid)
         self.apply()
         self._changed()

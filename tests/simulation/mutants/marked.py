@@ -361,7 +361,7 @@ def gone_by_a_list() -> list[Patch]:
 @switched_off(
     "what a DynamicLease that is gone left waits for one of its name",
     "it doesn't wait",
-    story="restore",
+    story="gap",
 )
 def nobody_awaited() -> list[Patch]:
     def vanished(view: View) -> steps.Step:
@@ -449,6 +449,7 @@ def superseded_before_former_goes() -> list[Patch]:
 @switched_off(
     "the wall clock decides nothing",
     "now is the wall clock's",
+    story="clock",
 )
 def by_the_wall_clock() -> list[Patch]:
     honest = observe.Observer.observe
