@@ -31,7 +31,7 @@ class Case:
 
 
 CASES = {
-    "hours-ago": Case(-2 * HOUR, HOUR, "7200 s before its own Date"),
+    "hours-ago": Case(-2 * HOUR, HOUR, "s before its own Date"),
     "hours-ahead": Case(2 * HOUR, HOUR, "s after its own Date"),
     "over": Case(NOTHING, -HOUR, "too short to be used"),
     "zero": Case(NOTHING, NOTHING, "gave a lease of 0 s"),
