@@ -18,7 +18,7 @@ from importlib import metadata
 from typing import Final
 
 import leaseholder
-from leaseholder import errors, watches
+from leaseholder import errors, ports, watches
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.provider import LeaseProvider
 from leaseholder.clock import SystemClock
@@ -171,15 +171,23 @@ class Operator:
 
 
 @contextlib.asynccontextmanager
-async def composed(settings: Settings) -> AsyncIterator[Operator]:
-    """An operator, put together; its connections close with the context."""
-    metrics, clock, journal = Metrics(), SystemClock(), Journal()
+async def composed(
+    settings: Settings, *, draining: Callable[[ports.Journal], ports.Journal] | None = None
+) -> AsyncIterator[Operator]:
+    """An operator, put together; its connections close with the context.
+
+    ``draining``: it ends what there is and issues nothing, also where its namespace and the CRDs
+    are being deleted; given is what listens to the journal.
+    """
+    metrics, clock = Metrics(), SystemClock()
+    journal = draining(Journal()) if draining is not None else Journal()
     cluster = await KubernetesCluster.connect(
         operator_namespace=settings.operator_namespace,
         namespaces=settings.watched,
         observe=metrics.cluster_request,
         unread=unreadable.Unreadable(metrics.unreadable),
         require_auth_label=settings.require_auth_label,
+        crds_may_go=draining is not None,
     )
 
     def on_news(address: str, news: client.News) -> None:
@@ -197,9 +205,8 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
     seats = None
     try:
         if settings.leader_election:
-            seats = await electing.LeaseSeats.connect(
-                settings.operator_namespace, metrics.cluster_request
-            )
+            kind = electing.LeaseSeats if draining is None else electing.LastingSeats
+            seats = await kind.connect(settings.operator_namespace, metrics.cluster_request)
         installation = await _installation(cluster)
         logger.info("starting", extra={"fields": _in_force(settings, installation)})
         controller = assembly.assemble(
@@ -210,6 +217,7 @@ async def composed(settings: Settings) -> AsyncIterator[Operator]:
             journal=journal,
             installation=installation,
             workers=settings.workers,
+            draining=draining is not None,
         )
         looks = providers.ProviderWatch(cluster, clock, supplies, controller, journal)
         compared = ledger.Ledger(cluster, controller, controller.observer.records, supplies)

@@ -1,5 +1,6 @@
 """``leaseholder``: the operator's command."""
 
+import asyncio
 import sys
 
 import click
@@ -27,6 +28,40 @@ def run() -> None:
         sys.exit(f"leaseholder: {error.reason}: {error.sentence}")
     except app.Failed as error:
         sys.exit(f"leaseholder: {error}")
+
+
+@main.command()
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be ended.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), default=900.0,
+    show_default=True, metavar="SECONDS", help="How long all of it may take.",
+)  # fmt: skip
+def drain(yes: bool, dry_run: bool, timeout: float) -> None:
+    """Delete all DynamicLeases of an installation and revoke all of its leases.
+
+    Before the operator, its namespace or the CRDs go, or when they already do. From any machine
+    that reaches the API server and the providers, by an administrator's KUBECONFIG and with the
+    operator's LEASEHOLDER_… variables, LEASEHOLDER_OPERATOR_NAMESPACE among them. Nothing is
+    issued.
+
+    Ends with 0 when nothing is left, with 3 when something is, with 1 when it can't be known.
+    """
+    from leaseholder import app, errors, settings
+    from leaseholder.cli import drain as draining
+    from leaseholder.cli.exits import Exit
+
+    try:
+        work = draining.drain(settings.load(), timeout=timeout, ask=not yes, dry_run=dry_run)
+        clean = asyncio.run(work)
+    except settings.Unusable as error:
+        sys.exit(f"leaseholder: {error}")
+    except errors.EdgeError as error:
+        sys.exit(f"leaseholder: {error.reason}: {error.sentence}")
+    except app.Failed as error:
+        sys.exit(f"leaseholder: {error}")
+    if not clean:
+        sys.exit(Exit.NOT_DONE)
 
 
 if __name__ == "__main__":

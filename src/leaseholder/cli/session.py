@@ -23,7 +23,6 @@ _METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1
 _AUTHORIZATION: Final = "/apis/authorization.k8s.io/v1"
 _REVIEW: Final = places.Resource(_AUTHORIZATION, "subjectaccessreviews")
 _REVIEW_SELF: Final = places.Resource(_AUTHORIZATION, "selfsubjectaccessreviews")
-_CRDS: Final = places.Resource("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions")
 _OWN_TOKEN: Final = "the operator's own token"  # noqa: S105 - words of a sentence
 Found: TypeAlias = tuple[list[patches.Kind], list[str]]
 """What could be read, and a sentence for each object that couldn't."""
@@ -169,7 +168,7 @@ class Session:
 
     async def crd(self, name: str) -> dict[str, Any] | None:
         """A CRD as the API server has it; None where there is none."""
-        return await self._found(_CRDS.at("", name))
+        return await self._found(places.CRDS.at("", name))
 
     async def election(self, namespace: str) -> dict[str, Any] | None:
         """The Lease that an operator in that namespace leads by; None where there is none."""

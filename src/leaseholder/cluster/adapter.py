@@ -53,8 +53,10 @@ class KubernetesCluster:
         namespaces: Sequence[str] = (),
         unread: unreadable.Unreadable | None = None,
         require_auth_label: bool = False,
+        crds_may_go: bool = False,
     ) -> None:
         self._api = api
+        self._crds_may_go = crds_may_go
         self._require_auth_label = require_auth_label
         unread = unread or unreadable.Unreadable()
         self._reader = reading.Reader(unread)
@@ -83,11 +85,13 @@ class KubernetesCluster:
         observe: client.Observe | None = None,
         unread: unreadable.Unreadable | None = None,
         require_auth_label: bool = False,
+        crds_may_go: bool = False,
     ) -> Self:
         """Connect by ``kubeconfig``, else by what kubectl would read, else as the pod that we are.
 
         ``observe`` is called with verb and resource of each request; ``unread`` is told of objects
-        that can't be read; ``require_auth_label``: Secrets without the label are no logins.
+        that can't be read; ``require_auth_label``: Secrets without the label are no logins;
+        ``crds_may_go``: a kind whose CRD was deleted has no objects, which is no error.
         """
         return cls(
             await client.Api.connect(kubeconfig, observe=observe),
@@ -95,6 +99,7 @@ class KubernetesCluster:
             namespaces=namespaces,
             unread=unread,
             require_auth_label=require_auth_label,
+            crds_may_go=crds_may_go,
         )
 
     async def aclose(self) -> None:
@@ -126,6 +131,10 @@ class KubernetesCluster:
         known = {item["name"] for item in (found or {}).get("resources") or ()}
         return sorted({kind.plural for kind in _OURS} - known)
 
+    def unreadable(self, kind: str) -> Sequence[str]:
+        """Namespace and name of the objects of a kind that can't be read, as far as was seen."""
+        return self._reader.unread.named(kind)
+
     # -- DynamicLeases
 
     async def dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
@@ -145,8 +154,18 @@ class KubernetesCluster:
         """All DynamicLeases in the watched namespaces; what can't be read is left out."""
         found: list[lease.DynamicLease] = []
         for namespace in self._namespaces:
-            found += await self._all(lease.DynamicLease, places.LEASES.at(namespace))
+            found += await self._all(lease.DynamicLease, places.LEASES, namespace)
         return found
+
+    async def delete_dynamic_lease(self, dl: lease.DynamicLease) -> None:
+        """Delete a DynamicLease, if it is still the one that was read; fine if it is gone."""
+        meta = dl.metadata
+        body = patches.preconditions(meta.uid)
+        try:
+            place = places.LEASES.at(meta.namespace, meta.name)
+            await self._api.request("DELETE", place, body=body)
+        except refusals.NotFound:
+            return
 
     async def patch_lease_status(
         self, dl: lease.DynamicLease, status: lease.DynamicLeaseStatus
@@ -172,7 +191,7 @@ class KubernetesCluster:
 
     async def records(self) -> Sequence[record.LeaseRecord]:
         """The whole ledger; what can't be read is left out."""
-        return await self._all(record.LeaseRecord, places.RECORDS.at(self._home))
+        return await self._all(record.LeaseRecord, places.RECORDS, self._home)
 
     async def records_of_slot(self, slot: str) -> Sequence[record.LeaseRecord]:
         """Up to ``ENOUGH`` records with that slot."""
@@ -357,10 +376,19 @@ class KubernetesCluster:
         found = await self._api.request("GET", place, query=query)
         return found.get("items") or []
 
-    async def _all(self, model: type[patches.Kind], place: places.Place) -> list[patches.Kind]:
+    async def _all(
+        self, model: type[patches.Kind], kind: places.Resource, namespace: str
+    ) -> list[patches.Kind]:
         """All of a collection that can be read."""
-        found = self._api.pages(place, query={})
-        return await self._reader.whole(model, found, within=place.namespace)
+        found = self._api.pages(kind.at(namespace), query={})
+        try:
+            return await self._reader.whole(model, found, within=namespace)
+        except refusals.NotFound:
+            # An API server that starts answers so, too: the CRD itself says whether it is gone.
+            crd = places.CRDS.at("", f"{kind.plural}.{names.GROUP}")
+            if not self._crds_may_go or await self._get(crd) is not None:
+                raise
+        return []
 
     async def _patch(self, place: places.Place, body: client.Body) -> client.Body:
         return await self._api.request(

@@ -3,9 +3,11 @@
 So nothing that the rest of the process sends, or may not send, keeps it from being written.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
+from leaseholder import errors
 from leaseholder.cluster import client, patches, places, refusals
 from leaseholder.ports import Seat
 
@@ -71,6 +73,43 @@ class LeaseSeats:
         }
         query = patches.writing()
         return _seat(await self._api.request("POST", self._collection, query=query, body=made))
+
+
+class LastingSeats(LeaseSeats):
+    """The same for a drain: where its namespace goes, the Lease is kept in memory.
+
+    It goes with the namespace, and nobody can make another one there, so nobody else comes to lead.
+    Whoever led when it was last seen has its time all the same.
+    """
+
+    def __init__(self, api: client.Api, namespace: str) -> None:
+        super().__init__(api, namespace)
+        self._last: Seat | None = None
+
+    async def read(self) -> Seat | None:
+        """The Lease, or what it last was."""
+        found = await super().read()
+        if found is None and self._last is not None and await self._namespace_goes():
+            return self._last
+        self._last = found
+        return found
+
+    async def write(self, seat: Seat) -> Seat:
+        """Write it; where it can't be any more, that counts as written."""
+        try:
+            self._last = await super().write(seat)
+        except errors.Refused:
+            if not await self._namespace_goes():
+                raise
+            self._last = replace(seat, begins=False)
+        return self._last
+
+    async def _namespace_goes(self) -> bool:
+        try:
+            found = await self._api.request("GET", places.NAMESPACES.at("", self._place.namespace))
+        except refusals.NotFound:
+            return True
+        return "deletionTimestamp" in patches.metadata(found)
 
 
 def _seat(body: client.Body) -> Seat:

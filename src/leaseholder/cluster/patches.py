@@ -53,12 +53,16 @@ def guard(uid: str, resource_version: str) -> dict[str, Any]:
     return {"uid": uid, "resourceVersion": resource_version}
 
 
-def preconditions(uid: str, resource_version: str) -> dict[str, Any]:
-    """The body of a DELETE that fails unless the object is still the one that was read."""
+def preconditions(uid: str, resource_version: str = "") -> dict[str, Any]:
+    """The body of a DELETE that fails unless the object is still the one that was read.
+
+    Without a resourceVersion it may have been written since.
+    """
+    version = {"resourceVersion": resource_version} if resource_version else {}
     return {
         "apiVersion": "v1",
         "kind": "DeleteOptions",
-        "preconditions": {"uid": uid, "resourceVersion": resource_version},
+        "preconditions": {"uid": uid, **version},
         "propagationPolicy": "Background",
     }
 

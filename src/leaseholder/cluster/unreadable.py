@@ -39,6 +39,11 @@ class Unreadable:
         _log.warning("%s", sentence)
         self._tell(kind)
 
+    def named(self, kind: str) -> list[str]:
+        """Those of a kind, as ``namespace/name``; where there are too many, not all."""
+        spaces = [(space, named) for (of, space), named in self._named.items() if of == kind]
+        return sorted(f"{space}/{name}" for space, named in spaces for name in named if name)
+
     def fine(self, kind: str, namespace: str, name: str) -> None:
         """An object can be read, or is gone."""
         named = self._named.get((kind, namespace))

@@ -24,15 +24,20 @@ def assemble(
     journal: ports.Journal,
     installation: str,
     workers: int,
+    draining: bool = False,
 ) -> loop.Controller:
-    """A controller with ``workers`` workers; ``installation`` marks what it issues."""
+    """A controller with ``workers`` workers; ``installation`` marks what it issues.
+
+    ``draining``: it ends what there is, and does nothing for a DynamicLease that isn't deleted.
+    """
     told = chronicle.Chronicle(cluster, journal)
     ledger = records.Records(cluster, installation)
     acquirer = acquire.Acquirer(cluster, ledger, supplies, meter, told)
     payer = pay.Payer(cluster, ledger, supplies, acquirer, meter, told)
     mover = rollouts.Mover(cluster, ledger, clock, supplies, meter, told)
+    finder = secret_finder.SecretFinder(cluster, ledger)
     observer = observe.Observer(
-        cluster, ledger, clock, supplies, mover.rolled, secret_finder.SecretFinder(cluster, ledger)
+        cluster, ledger, clock, supplies, mover.rolled, finder, draining=draining
     )
     performer = perform.Performer(cluster, ledger, supplies, meter, told, acquirer, payer, mover)
     return loop.Controller(observer, performer, clock, meter, workers)

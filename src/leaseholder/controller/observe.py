@@ -64,6 +64,8 @@ class Observer:
     rolled: Mapping[str, Restarted]
     """How this process last restarted a workload, by its uid."""
     secrets: SecretFinder
+    draining: bool = False
+    """The installation goes (``View.draining``)."""
     pending: Pending = field(default_factory=Pending)
 
     async def observe(self, key: Key, memory: Memory) -> View:
@@ -118,6 +120,7 @@ class Observer:
             others=self.pending.beside(subject),
             supply=supply,
             supply_failure=failure,
+            draining=self.draining,
             terminating=terminating,
             memory=memory,
             rolled=self.rolled,

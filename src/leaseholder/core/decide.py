@@ -1,7 +1,7 @@
 """The decision: from one observation to the one thing to do next."""
 
 from leaseholder.core import live, retire
-from leaseholder.core.steps import Step
+from leaseholder.core.steps import Idle, Step
 from leaseholder.core.view import View
 
 
@@ -11,4 +11,6 @@ def decide(view: View) -> Step:
         return retire.vanished(view)
     if view.lease.deleting:
         return retire.deleting(view, view.lease)
+    if view.draining:
+        return Idle(None)  # it is made again, say: whoever drains deletes it, too
     return live.decide(view, view.lease)

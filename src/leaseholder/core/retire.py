@@ -39,11 +39,13 @@ def vanished(view: View) -> Step:
 
     It may be made again in a moment, by a restore or by GitOps, and go on with what it had: so its
     leases live on for a minute. Not where its Namespace goes: what comes next is another tenant's.
+    Nor where the installation goes: nobody would hold them.
     """
     since = view.memory.vanished_since
     left = view.monotonic - since if since is not None else 0.0
     left_behind = view.records or view.secrets
-    if left_behind and not view.terminating and left < MADE_AGAIN.total_seconds():
+    may_come_again = not view.terminating and not view.draining
+    if left_behind and may_come_again and left < MADE_AGAIN.total_seconds():
         again = view.now + MADE_AGAIN - timedelta(seconds=left)
         step = live.unclear(view) or debts.next_step(view)
         return step or Idle(min(again, debts.wake(view) or again))

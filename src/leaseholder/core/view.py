@@ -251,6 +251,8 @@ class View:
     """The restart targets, where workloads have to be looked at (``rollout.matters``)."""
     rolled: Mapping[str, Restarted] = field(default_factory=dict)
     """How this process last restarted a workload, by its uid."""
+    draining: bool = False
+    """The installation goes: nothing is done for a DynamicLease that isn't being deleted."""
     terminating: bool = False
     """The namespace is on its way out, or gone, or was made again since."""
     memory: Memory = field(default_factory=Memory)

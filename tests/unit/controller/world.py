@@ -99,16 +99,23 @@ class World:
         self.holder = self.cluster.user_applies(manifest()).holder
         self._sentinels = 0
 
-    def process(self, workers: int = 1) -> loop.Controller:
+    def process(
+        self,
+        workers: int = 1,
+        *,
+        draining: bool = False,
+        journal: ports.Journal | None = None,
+    ) -> loop.Controller:
         """A controller as a process has it; another one is another process, or a restart."""
         return assembly.assemble(
             self.cluster,
             self.supplies,
             clock=self.clock,
             meter=self.meter,
-            journal=self.journal,
+            journal=journal or self.journal,
             installation=HERE,
             workers=workers,
+            draining=draining,
         )
 
     def _build(self, access: ports.Access, _: ports.Credentialing) -> ports.Provider:

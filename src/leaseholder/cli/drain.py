@@ -1,0 +1,131 @@
+"""``leaseholder drain``: an operator that only ends leases, run by an administrator.
+
+It is put together as the operator is, so it needs the same settings. It leads by the same Lease,
+so no operator works meanwhile.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import click
+
+from leaseholder import app, ports
+from leaseholder.cli.exits import printable
+from leaseholder.controller import drain as draining
+from leaseholder.settings import Settings
+from leaseholder.telemetry import logs
+
+_AGAIN: Final = 0.2
+"""Seconds between two looks whether this process leads."""
+
+
+async def drain(settings: Settings, *, timeout: float, ask: bool, dry_run: bool) -> bool:
+    """End all leases of an installation; whether nothing is left.
+
+    Args:
+        settings: the operator's.
+        timeout: seconds for all of it.
+        ask: ask before anything is done.
+        dry_run: only list.
+
+    Raises:
+        click.Abort: the answer is no.
+        errors.ClusterError: the API server can't be read.
+        app.Failed: a part of the operator ended.
+    """
+    level = settings.log_level if "log_level" in settings.model_fields_set else "WARNING"
+    logs.configure(level, settings.log_format)
+    tallies: list[draining.Tally] = []
+
+    def counting(journal: ports.Journal) -> ports.Journal:
+        tallies.append(draining.Tally(journal))
+        return tallies[0]
+
+    own = {"leader_election": True, "metrics_address": "127.0.0.1:0"}
+    async with app.composed(settings.model_copy(update=own), draining=counting) as operator:
+        installation, clock = operator.ledger.records.installation, operator.controller.clock
+        work = draining.Drain(operator.cluster, installation, clock, tallies[0], _say)
+        await work.look()
+        for line in listed(work, settings):
+            _say(line)
+        if dry_run:
+            return True
+        if ask and work.left:
+            click.confirm("Delete them and revoke their leases?", abort=True, err=True)
+        await _beside(operator, work, time.monotonic() + timeout)
+        for line in reported(work):
+            _say(line)
+        return work.is_clean
+
+
+async def _beside(operator: app.Operator, work: draining.Drain, until: float) -> None:
+    """Lead, let the operator work, and drain until it is over, or time is."""
+    running = asyncio.create_task(operator.run())
+    ours = asyncio.create_task(_drained(operator, work, until))
+    try:
+        await asyncio.wait([running, ours], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        operator.stopping.set()
+        ours.cancel()
+        ended = await asyncio.gather(running, ours, return_exceptions=True)
+    for one in ended:
+        if isinstance(one, Exception):
+            raise one
+
+
+async def _drained(operator: app.Operator, work: draining.Drain, until: float) -> None:
+    elector, told = operator.elector, ""
+    while elector is not None and not elector.leads:
+        waits = elector.trouble or f"{elector.election.leader or 'nobody'} leads"
+        if waits not in (told, "starting"):
+            told = waits
+            _say(f"waiting for the Lease of the operator, so scale its Deployment to 0: {waits}")
+        if time.monotonic() >= until:
+            return
+        await asyncio.sleep(_AGAIN)
+    await work.run(until)
+
+
+def listed(work: draining.Drain, settings: Settings) -> Iterator[str]:
+    """What a drain would end, and who uses it."""
+    leases = sum(len(one.leases) for one in work.left.values())
+    spaces = {name.namespace for name in work.left}
+    where = f"{len(spaces)} namespaces, on record in namespace {settings.operator_namespace}"
+    yield f"{len(work.left)} DynamicLeases with {leases} leases in {where}"
+    for name, one in work.left.items():
+        yield f"{name}: {_lost(one)}"
+    for unread in work.unreadable:
+        yield f"{unread} can't be read by this version and is left as it is"
+
+
+def _lost(one: draining.Remains) -> str:
+    """What workloads lose with a DynamicLease."""
+    leases = f"{len(one.leases)} leases"
+    if one.dl is None:
+        return f"{leases} to revoke, the DynamicLease is gone"
+    secret = f"Secret {one.dl.secret_name}"
+    if one.dl.spec.deletion.policy == "Orphan":
+        return f"{leases}; {secret} and the lease in it stay (deletion.policy: Orphan)"
+    used = [f"{t.kind} {t.name or 'by label'}" for t in one.dl.spec.rotation.restart_targets]
+    by = f", used by {', '.join(used)}" if used else ""
+    return f"{leases} to revoke; {secret} goes{by}"
+
+
+def reported(work: draining.Drain) -> Iterator[str]:
+    """How it ended."""
+    gone = len(work.seen - work.left.keys())
+    yield f"{gone} DynamicLeases are drained; {draining.counted(work.tally.all)}"
+    for name, one in work.left.items():
+        yield f"{name} is left: {one.why}"
+    for unread in work.unreadable:
+        yield f"{unread} is left: this version can't read it"
+    if work.trouble:
+        yield f"what is left isn't known: {work.trouble}"
+    if not work.is_clean:
+        yield "Something is left: run it again, or see docs/runbook.md, What a drain leaves"
+
+
+def _say(line: str) -> None:
+    click.echo(printable(line))

@@ -1,0 +1,94 @@
+"""The operator is gone and its namespace goes: a drain from outside leaves nothing behind."""
+
+import asyncio
+import dataclasses
+import os
+import sys
+
+import pytest
+
+from tests.cluster import sites
+from tests.world import kube, operator
+from tests.world import world as worlds
+
+LEASES = 5
+ON_RECORD = "leaseholder.dev/record"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Done:
+    """How a drain ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.mark.timeout(300)
+async def test_leases_held_while_the_operators_namespace_goes_are_revoked_by_a_drain(
+    world: worlds.World,
+) -> None:
+    async with sites.site(world, "drain", LEASEHOLDER_LEADER_ELECTION="true") as site:
+        names = [f"orders-{number}" for number in range(LEASES)]
+        for name in names:
+            await site.lease(name, ttl="1h")
+        await asyncio.gather(*(site.ready(name) for name in names))
+        values = [await site.credentials(name) for name in names]
+        assert all([await site.works(one) for one in values])
+        site.operator.kill()
+        await site.lease("late", ttl="1h")  # nobody issues for it any more
+        await _waits_for_its_records(site)
+
+        listed = await _drain(site, "--dry-run")
+        assert listed.code == 0, listed.err
+        for name in names:
+            assert f"drain/{name}: 1 leases to revoke; Secret {name} goes" in listed.out
+        assert await site.works(values[0])
+
+        done = await _drain(site, "--yes", "--timeout", "120")
+        assert done.code == 0, f"{done.out}\n{done.err}"
+        for name in names:
+            assert f"drain/{name} is done: leases: 1 revoked" in done.out
+        assert f"{LEASES + 1} DynamicLeases are drained; leases: {LEASES} revoked" in done.out
+        assert not any([await site.works(one) for one in values])
+        assert await site.living() == set()
+        assert len(await site.all_minted()) == LEASES
+        assert await site.client.list("DynamicLease", site.namespace) == []
+        for one in values:
+            assert one["DB_PASSWORD"] not in done.out + done.err + listed.out
+        await site.client.wait("Namespace", site.home, "", kube.is_gone, what="gone", timeout=60)
+
+
+async def _waits_for_its_records(site: sites.Site) -> None:
+    """Delete the operator's namespace, and see that it waits for the leases on record."""
+    await site.client.delete("Namespace", site.home)
+
+    def says_so(found: kube.Object | None) -> bool:
+        told = kube.condition(found, "NamespaceFinalizersRemaining")
+        return f"{ON_RECORD} in {LEASES} resource instances" in str(told.get("message"))
+
+    await site.client.wait("Namespace", site.home, "", says_so, what="it waits for the records")
+    assert await site.client.list("Lease", site.home) == []
+    pages = await site.client.list("LeaseRecord", site.home)
+    assert [page["metadata"]["finalizers"] for page in pages] == [[ON_RECORD]] * LEASES
+    assert all(page["metadata"].get("deletionTimestamp") for page in pages)
+
+
+async def _drain(site: sites.Site, *arguments: str) -> Done:
+    """Run it as an administrator does, from outside."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "leaseholder.cli.main", "drain", *arguments),
+        env={
+            **os.environ,
+            "KUBECONFIG": os.fspath(site.world.control_plane.kubeconfig),
+            "LEASEHOLDER_OPERATOR_NAMESPACE": site.home,
+            "LEASEHOLDER_NAMESPACES": site.namespace,
+            "LEASEHOLDER_PROVIDER_HOSTS": operator.HOSTS,
+            **site.settings,
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return Done(process.returncode, out.decode(), err.decode())
