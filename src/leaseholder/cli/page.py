@@ -28,6 +28,9 @@ ln -s ~/leaseholder/bin/kubectl-leaseholder ~/leaseholder/bin/kubectl_complete-l
 kubectl leaseholder list
 ```
 
+`leaseholder drain`, which revokes all leases before an uninstall, is a command of the operator's own program:
+[Uninstall](operations.md#uninstall).
+
 The second program is for kubectl's own completion: where that is set up (`kubectl completion --help`), Tab completes
 commands, options, reasons and names of DynamicLeases.
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 import pytest
 
-from leaseholder import changes, errors
+from leaseholder import changes
 from leaseholder.api import lease
 from leaseholder.api.conditions import Reason
-from leaseholder.api.record import RecordedLease, Revocation, State
+from leaseholder.api.record import LeaseRecord, RecordedLease, Revocation, State
 from leaseholder.controller import drain, records
+from tests.unit.controller import fakes
 from tests.unit.controller import world as worlds
 from tests.unit.core import views
 
@@ -44,7 +45,7 @@ class Users:
                 self.world.cluster.user_applies(worlds.manifest(meta.name))
         await self.controller.offer(records.Key(meta.namespace, meta.name))
 
-    async def records(self) -> list[worlds.record.LeaseRecord]:
+    async def records(self) -> list[LeaseRecord]:
         return [*self.world.cluster.ledger.values()]
 
     def unreadable(self, kind: str) -> list[str]:
@@ -62,7 +63,7 @@ class Bench:
 
     async def drained(self) -> None:
         """Let controller and drain work until the drain ends."""
-        async with worlds.fakes.background(self.users.controller.run()), asyncio.timeout(60):
+        async with fakes.background(self.users.controller.run()), asyncio.timeout(60):
             await self.drain.run(self.world.clock.monotonic() + 3600)
             await self.users.controller.stop()
 
@@ -160,10 +161,9 @@ async def test_a_dynamiclease_without_leases_says_what_its_deletion_waits_for() 
 
 async def test_ends_are_counted_in_words() -> None:
     assert drain.counted(collections.Counter()) == "no lease was held"
-    tally = drain.Tally(worlds.fakes.FakeJournal())
+    tally = drain.Tally(fakes.FakeJournal())
     for kind in (changes.Kind.REVOKED, changes.Kind.ORPHANED, changes.Kind.READY):
         change = changes.Change(kind=kind, namespace="shop", name="orders", uid="u")
         tally.enter(change)
     tally.forget("u")
     assert drain.counted(tally.all) == "leases: 1 revoked, 1 left alive"
-    assert isinstance(worlds.cluster_away(), errors.ClusterError)
