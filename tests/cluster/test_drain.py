@@ -59,6 +59,53 @@ async def test_leases_held_while_the_operators_namespace_goes_are_revoked_by_a_d
         await site.client.wait("Namespace", site.home, "", kube.is_gone, what="gone", timeout=60)
 
 
+@pytest.mark.timeout(300)
+async def test_crds_that_are_deleted_while_leases_are_held_go_after_a_drain(
+    world: worlds.World,
+) -> None:
+    async with sites.site(world, "drain-crds") as site:
+        for name in ("one", "two"):
+            await site.lease(name, ttl="1h")
+        await asyncio.gather(*(site.ready(name) for name in ("one", "two")))
+        values = [await site.credentials(name) for name in ("one", "two")]
+        site.operator.kill()
+        await _let_go_elsewhere(site)
+        crds = [f"{plural}.leaseholder.dev" for plural in ("dynamicleases", "leaserecords")]
+        try:
+            for crd in crds:
+                await site.client.delete("CustomResourceDefinition", crd)
+                await site.client.wait("CustomResourceDefinition", crd, "", _waits, what="it waits")
+            assert all([await site.works(one) for one in values])
+            done = await _drain(site, "--yes", "--timeout", "120")
+            assert done.code == 0, f"{done.out}\n{done.err}"
+            assert "2 DynamicLeases are drained; leases: 2 revoked" in done.out
+            assert not any([await site.works(one) for one in values])
+            assert await site.living() == set()
+            for crd in crds:
+                await site.client.wait(
+                    "CustomResourceDefinition", crd, "", kube.is_gone, what="gone", timeout=60
+                )
+            again = await _drain(site, "--yes")
+            assert (again.code, again.err) == (0, "")
+            assert again.out.startswith("0 DynamicLeases with 0 leases")
+        finally:
+            await operator.install(site.client, site.home)
+
+
+def _waits(found: kube.Object | None) -> bool:
+    return kube.condition(found, "Terminating").get("status") == "True"
+
+
+async def _let_go_elsewhere(site: sites.Site) -> None:
+    """What other modules left, whose operators run no more, doesn't keep the CRDs."""
+    free: kube.Object = {"metadata": {"finalizers": None}}
+    for kind in ("DynamicLease", "LeaseRecord"):
+        for one in await site.client.list(kind, ""):
+            meta = one["metadata"]
+            if meta["namespace"] not in (site.namespace, site.home) and meta.get("finalizers"):
+                await site.client.patch(kind, meta["name"], meta["namespace"], free)
+
+
 async def _waits_for_its_records(site: sites.Site) -> None:
     """Delete the operator's namespace, and see that it waits for the leases on record."""
     await site.client.delete("Namespace", site.home)
@@ -91,4 +138,5 @@ async def _drain(site: sites.Site, *arguments: str) -> Done:
     )
     out, err = await process.communicate()
     assert process.returncode is not None
+    print(" ".join(arguments), out.decode(), err.decode(), sep="\n")
     return Done(process.returncode, out.decode(), err.decode())

@@ -35,7 +35,8 @@ async def drain(settings: Settings, *, timeout: float, ask: bool, dry_run: bool)
         errors.ClusterError: the API server can't be read.
         app.Failed: a part of the operator ended.
     """
-    level = settings.log_level if "log_level" in settings.model_fields_set else "WARNING"
+    # What is left is reported at the end; the operator's own warnings are about a long life.
+    level = settings.log_level if "log_level" in settings.model_fields_set else "ERROR"
     logs.configure(level, settings.log_format)
     tallies: list[draining.Tally] = []
 
@@ -52,9 +53,10 @@ async def drain(settings: Settings, *, timeout: float, ask: bool, dry_run: bool)
             _say(line)
         if dry_run:
             return True
-        if ask and work.left:
-            click.confirm("Delete them and revoke their leases?", abort=True, err=True)
-        await _beside(operator, work, time.monotonic() + timeout)
+        if work.left:
+            if ask:
+                click.confirm("Delete them and revoke their leases?", abort=True, err=True)
+            await _beside(operator, work, time.monotonic() + timeout)
         for line in reported(work):
             _say(line)
         return work.is_clean
