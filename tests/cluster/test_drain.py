@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.cluster import sites
-from tests.world import kube, operator
+from tests.world import kube, operator, processes
 from tests.world import world as worlds
 
 LEASES = 5
@@ -42,14 +42,14 @@ async def test_leases_held_while_the_operators_namespace_goes_are_revoked_by_a_d
         listed = await _drain(site, "--dry-run")
         assert listed.code == 0, listed.err
         for name in names:
-            assert f"drain/{name}: 1 leases to revoke; Secret {name} goes" in listed.out
+            assert f"drain/{name}: 1 lease to revoke; Secret {name} goes" in listed.out
         assert await site.works(values[0])
 
         done = await _drain(site, "--yes", "--timeout", "120")
         assert done.code == 0, f"{done.out}\n{done.err}"
         for name in names:
             assert f"drain/{name} is done: leases: 1 revoked" in done.out
-        assert f"{LEASES + 1} DynamicLeases are drained; leases: {LEASES} revoked" in done.out
+        assert f"drained: {LEASES + 1} DynamicLeases; leases: {LEASES} revoked" in done.out
         assert not any([await site.works(one) for one in values])
         assert await site.living() == set()
         assert len(await site.all_minted()) == LEASES
@@ -70,18 +70,24 @@ async def test_crds_that_are_deleted_while_leases_are_held_go_after_a_drain(
         values = [await site.credentials(name) for name in ("one", "two")]
         site.operator.kill()
         await _let_go_elsewhere(site)
-        crds = [f"{plural}.leaseholder.dev" for plural in ("dynamicleases", "leaserecords")]
         try:
-            for crd in crds:
+            for plural, seen in {**dict.fromkeys(PROVIDERS, kube.is_gone), **HELD}.items():
+                crd = f"{plural}.leaseholder.dev"
                 await site.client.delete("CustomResourceDefinition", crd)
-                await site.client.wait("CustomResourceDefinition", crd, "", _waits, what="it waits")
+                await site.client.wait("CustomResourceDefinition", crd, "", seen, what="deleted")
             assert all([await site.works(one) for one in values])
+            without_login = await _drain(site, "--yes", "--timeout", "4")
+            assert without_login.code == 3
+            assert "the last try met AuthGone" in without_login.out
+
+            await _provider_again(site)
             done = await _drain(site, "--yes", "--timeout", "120")
             assert done.code == 0, f"{done.out}\n{done.err}"
-            assert "2 DynamicLeases are drained; leases: 2 revoked" in done.out
+            assert "drained: 2 DynamicLeases; leases: 2 revoked" in done.out
             assert not any([await site.works(one) for one in values])
             assert await site.living() == set()
-            for crd in crds:
+            for plural in HELD:
+                crd = f"{plural}.leaseholder.dev"
                 await site.client.wait(
                     "CustomResourceDefinition", crd, "", kube.is_gone, what="gone", timeout=60
                 )
@@ -94,6 +100,24 @@ async def test_crds_that_are_deleted_while_leases_are_held_go_after_a_drain(
 
 def _waits(found: kube.Object | None) -> bool:
     return kube.condition(found, "Terminating").get("status") == "True"
+
+
+PROVIDERS = ("leaseproviders", "clusterleaseproviders")
+HELD = {"dynamicleases": _waits, "leaserecords": _waits}
+
+
+async def _provider_again(site: sites.Site) -> None:
+    """An administrator applies the CRDs of providers, and the provider, to log in with."""
+    for plural in PROVIDERS:
+        await site.client.apply_file(processes.CHECKOUT / "crds" / f"{plural}.yaml")
+        await site.client.wait(
+            "CustomResourceDefinition",
+            f"{plural}.leaseholder.dev",
+            "",
+            lambda found: kube.condition(found, "Established").get("status") == "True",
+            what="established",
+        )
+    await site.provider()
 
 
 async def _let_go_elsewhere(site: sites.Site) -> None:
@@ -138,5 +162,4 @@ async def _drain(site: sites.Site, *arguments: str) -> Done:
     )
     out, err = await process.communicate()
     assert process.returncode is not None
-    print(" ".join(arguments), out.decode(), err.decode(), sep="\n")
     return Done(process.returncode, out.decode(), err.decode())

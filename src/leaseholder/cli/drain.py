@@ -94,8 +94,9 @@ def listed(work: draining.Drain, settings: Settings) -> Iterator[str]:
     """What a drain would end, and who uses it."""
     leases = sum(len(one.leases) for one in work.left.values())
     spaces = {name.namespace for name in work.left}
-    where = f"{len(spaces)} namespaces, on record in namespace {settings.operator_namespace}"
-    yield f"{len(work.left)} DynamicLeases with {leases} leases in {where}"
+    held = f"{_number(len(work.left), 'DynamicLease')} with {_number(leases, 'lease')}"
+    where = f"{_number(len(spaces), 'namespace')}, on record in {settings.operator_namespace}"
+    yield f"{held} in {where}"
     for name, one in work.left.items():
         yield f"{name}: {_lost(one)}"
     for unread in work.unreadable:
@@ -104,7 +105,7 @@ def listed(work: draining.Drain, settings: Settings) -> Iterator[str]:
 
 def _lost(one: draining.Remains) -> str:
     """What workloads lose with a DynamicLease."""
-    leases = f"{len(one.leases)} leases"
+    leases = _number(len(one.leases), "lease")
     if one.dl is None:
         return f"{leases} to revoke, the DynamicLease is gone"
     secret = f"Secret {one.dl.secret_name}"
@@ -118,7 +119,7 @@ def _lost(one: draining.Remains) -> str:
 def reported(work: draining.Drain) -> Iterator[str]:
     """How it ended."""
     gone = len(work.seen - work.left.keys())
-    yield f"{gone} DynamicLeases are drained; {draining.counted(work.tally.all)}"
+    yield f"drained: {_number(gone, 'DynamicLease')}; {draining.counted(work.tally.all)}"
     for name, one in work.left.items():
         yield f"{name} is left: {one.why}"
     for unread in work.unreadable:
@@ -127,6 +128,10 @@ def reported(work: draining.Drain) -> Iterator[str]:
         yield f"what is left isn't known: {work.trouble}"
     if not work.is_clean:
         yield "Something is left: run it again, or see docs/runbook.md, What a drain leaves"
+
+
+def _number(of: int, what: str) -> str:
+    return f"{of} {what}" if of == 1 else f"{of} {what}s"
 
 
 def _say(line: str) -> None:
