@@ -363,6 +363,8 @@ class KubernetesCluster:
         except refusals.NotFound as gone:
             if gone.names_object or not place.name or not stood:
                 return None
+        if await self._crd_went(place):
+            return None
         sentence = f"the API server doesn't serve {place.resource} now: 404 for whatever is asked"
         raise errors.ClusterUnavailable(Reason.CLUSTER, sentence)
 
@@ -384,11 +386,22 @@ class KubernetesCluster:
         try:
             return await self._reader.whole(model, found, within=namespace)
         except refusals.NotFound:
-            # An API server that starts answers so, too: the CRD itself says whether it is gone.
-            crd = places.CRDS.at("", f"{kind.plural}.{names.GROUP}")
-            if not self._crds_may_go or await self._get(crd) is not None:
+            if not await self._crd_went(kind.at(namespace)):
                 raise
         return []
+
+    async def _crd_went(self, place: places.Place) -> bool:
+        """Whether a kind of ours was deleted, where that may be: then its objects are gone, too.
+
+        An API server that starts answers 404 for them all the same: the CRD itself tells.
+        """
+        if not self._crds_may_go or place.resource not in {kind.plural for kind in _OURS}:
+            return False
+        try:
+            await self._api.request("GET", places.CRDS.at("", f"{place.resource}.{names.GROUP}"))
+        except refusals.NotFound as gone:
+            return gone.names_object
+        return False
 
     async def _patch(self, place: places.Place, body: client.Body) -> client.Body:
         return await self._api.request(
