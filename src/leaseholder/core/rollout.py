@@ -123,7 +123,9 @@ def stamped(view: View, record: RecordedLease) -> bool:
 def wake(view: View, lease: DynamicLease) -> datetime | None:
     """When workloads or replaced leases are to be looked at again."""
     kept = [r for r in view.in_state(State.SUPERSEDED) if keeps(view, r)]
-    known = [at for r in kept for at in (_sustain_at(view, lease, r), view.expiry(r))]
+    known = [_sustain_at(view, lease, r) for r in kept]
+    for end in filter(None, map(view.expiry, kept)):
+        known += [end, end + PATIENCE]
     moments = [at for at in known if at is not None and at > view.now]
     held = pending(view)
     if held is not None:

@@ -175,6 +175,10 @@ def test_a_replaced_lease_that_cant_be_asked_about_is_a_debt_some_time_after_its
     seen = replace(seen, records=(old, alive))
     assert rollout.keeps(views.later(seen, 3540 + 599), old)
     assert not rollout.keeps(views.later(seen, 3540 + 600), old)
+    late = views.later(seen, 3540 + 590)
+    late.memory.sustain_at[old.attempt_id] = views.at(9999)
+    wake = rollout.wake(replace(late, records=(old,)), views.wanted(seen))
+    assert wake == views.at(3540 + 600)
 
 
 # ------------------------------------------------------------------------------- what is told
