@@ -168,8 +168,8 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
         ),
         Reason.BAD_ANSWER: Entry(
             "The answer isn't the provider's: HTML, a redirect, another shape, too long",
-            "Infisical answered 302, but not as Infisical does: check that the url is that of an "
-            "Infisical server",
+            "Infisical answered 302 to the login, but not as Infisical does: check that the url is "
+            "that of an Infisical server",
             "Check the url; is there a proxy in front?",
         ),
     },
