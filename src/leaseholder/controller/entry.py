@@ -108,7 +108,7 @@ class Entry:
         """Seconds to wait after so many failures."""
         wait = schedule.backoff(
             self.failures,
-            seed=f"{key.namespace}/{key.name}",
+            seed=str(key),
             most=most,
             left=self.left(now),
             retry_after=retry_after,

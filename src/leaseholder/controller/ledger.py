@@ -74,13 +74,9 @@ class Ledger:
         before = self.controller.keys
         wanted = await self.cluster.dynamic_leases()
         changed = await self._compare_records()
-        standing = {Key(dl.metadata.namespace, dl.metadata.name) for dl in wanted}
+        standing = {Key.of(dl.metadata) for dl in wanted}
         slices = runner.in_slices(wanted)
-        due = {
-            Key(dl.metadata.namespace, dl.metadata.name)
-            async for dl in slices
-            if not self.controller.knows(dl)
-        }
+        due = {Key.of(dl.metadata) async for dl in slices if not self.controller.knows(dl)}
         due |= {*changed, *self._formers()} | {*before} - standing
         due |= {key for key in self._on_record() if key not in self.controller}
         async for key in runner.in_slices(due):
@@ -88,10 +84,10 @@ class Ledger:
         known = {*before, *standing, *self._on_record()}
         owners = await self.cluster.secret_owners()
         for key in _few(owners, known):
-            after = schedule.spread(f"{key.namespace}/{key.name}", INTERVAL / 2)
+            after = schedule.spread(str(key), INTERVAL / 2)
             await self.controller.offer(key, poke=False, after=after)
         for owner in owners:
-            key = Key(owner.namespace, owner.name)
+            key = Key.of(owner)
             if self.controller.note_owner(key, owner.uid) and key in known:
                 await self.controller.offer(key, poke=False)
         self._copies.clear()
@@ -104,7 +100,7 @@ class Ledger:
         return changed
 
     def _on_record(self) -> set[Key]:
-        return {Key(page.subject.namespace, page.subject.name) for page in self.records}
+        return {Key.of(page.subject) for page in self.records}
 
     def _formers(self) -> Iterator[Key]:
         """What earlier tenants of a Namespace's name left on record."""
@@ -135,7 +131,7 @@ class Ledger:
             logger.error("an event of a Secret: %s", mishaps.told(error))
 
     async def _changed(self, event: ports.SecretEvent) -> None:
-        key = Key(event.namespace, event.owner_name)
+        key = Key.of(event.holder)
         known = key in self.controller
         if known and event.version:
             self.controller.note_owner(key, event.owner_uid)
@@ -168,7 +164,7 @@ class Ledger:
 def _few(owners: Iterable[record.Holder], known: Collection[Key]) -> Iterator[Key]:
     """Those of the owners that aren't known, and a few of each namespace only."""
     taken = collections.Counter[str]()
-    for key in dict.fromkeys(Key(owner.namespace, owner.name) for owner in owners):
+    for key in dict.fromkeys(map(Key.of, owners)):
         if key not in known and taken[key.namespace] < MOST_NAMED:
             taken[key.namespace] += 1
             yield key

@@ -135,7 +135,7 @@ class Controller:
 
     async def heard(self, meta: base.ObjectMeta, *, gone: bool) -> None:
         """An event tells of a DynamicLease; what our own writes changed is no news."""
-        key = Key(meta.namespace, meta.name)
+        key = Key.of(meta)
         entry = self._entries.get(key)
         known = entry is None if gone else entry is not None and entry.seen == wishes(meta)
         if not known:
@@ -151,7 +151,7 @@ class Controller:
 
         What it shows counts beside what is remembered: its finalizer, its status, its deletion.
         """
-        entry, meta = self._entries.get(Key(dl.metadata.namespace, dl.metadata.name)), dl.metadata
+        entry, meta = self._entries.get(Key.of(dl.metadata)), dl.metadata
         seen = entry is not None and entry.seen == wishes(meta)
         told = dl.status.observed_generation == meta.generation
         return seen and told and names.FINALIZER in meta.finalizers and not dl.deleting

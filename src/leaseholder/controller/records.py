@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from leaseholder import errors, ports
 from leaseholder.api import record
@@ -25,6 +25,20 @@ FULL: Final = (
 )
 
 
+class Named(Protocol):
+    """What has a namespace and a name."""
+
+    @property
+    def namespace(self) -> str:
+        """Its namespace."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+
 class Key(NamedTuple):
     """What a look is about: the DynamicLease of a name, or what an earlier tenant left under it."""
 
@@ -32,6 +46,14 @@ class Key(NamedTuple):
     name: str
     former: str = ""
     """Uid of a Namespace that is gone, or was made again since; empty: the one that stands."""
+
+    @classmethod
+    def of(cls, dl: Named) -> "Key":
+        """The DynamicLease of that namespace and name, as its metadata, record or holder has it."""
+        return cls(dl.namespace, dl.name)
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
 
 
 @dataclass(slots=True)
@@ -143,7 +165,7 @@ class Records:
             known = before.get(name)
             if known is not None and self._shelf.get(name) is known:
                 await self.reread(known.subject)
-                changed.append(_key(known.subject))
+                changed.append(Key.of(known.subject))
         return changed
 
     def _take_listed(
@@ -156,14 +178,14 @@ class Records:
             same = known is not None and known.version == found.version
             if known is before.get(found.name) and not same:
                 self._take(found)
-                changed.append(_key(found.subject))
+                changed.append(Key.of(found.subject))
         return changed
 
     def doubt_all(self) -> list[Key]:
         """Etcd was restored: nothing holds until it is read; returns whose records are known."""
         self._doubted.update(known.name for known in self)
         self.namespaces.clear()
-        return [_key(known.subject) for known in self]
+        return [Key.of(known.subject) for known in self]
 
     async def current(self, subject: Subject) -> LeaseRecord | None:
         """A record as it is known; read where the answer to our last write was lost.
@@ -366,7 +388,3 @@ def _back(lease: RecordedLease) -> RecordedLease:
     if lease.state is not State.ATTEMPT:
         return lease
     return lease.but(state=State.REVOKING, revoke=record.Revocation(reason=Reason.UNCLEAR))
-
-
-def _key(subject: Subject) -> Key:
-    return Key(subject.namespace, subject.name)
