@@ -74,23 +74,32 @@ class Ledger:
         before = self.controller.keys
         wanted = await self.cluster.dynamic_leases()
         changed = await self._compare_records()
-        standing = {Key.of(dl.metadata) for dl in wanted}
-        slices = runner.in_slices(wanted)
-        due = {Key.of(dl.metadata) async for dl in slices if not self.controller.knows(dl)}
-        due |= {*changed, *self._formers()} | {*before} - standing
-        due |= {key for key in self._on_record() if key not in self.controller}
+        due, standing, on_record = {*changed}, set[Key](), set[Key]()
+        async for dl in runner.in_slices(wanted):
+            standing.add(key := Key.of(dl.metadata))
+            if not self.controller.knows(dl):
+                due.add(key)
+        async for page in runner.in_slices(self.records):
+            on_record.add(key := Key.of(page.subject))
+            due.update(self.records.formers(key.namespace, key.name))
+            if key not in self.controller:
+                due.add(key)
+        due |= {*before} - standing
         async for key in runner.in_slices(due):
             await self.controller.offer(key, poke=False)
-        known = {*before, *standing, *self._on_record()}
+        await self._offer_named({*before, *standing, *on_record})
+        self._copies.clear()
+
+    async def _offer_named(self, known: Collection[Key]) -> None:
+        """Make due whom Secrets name, and nothing else does, or with another uid than was seen."""
         owners = await self.cluster.secret_owners()
         for key in _few(owners, known):
             after = schedule.spread(str(key), INTERVAL / 2)
             await self.controller.offer(key, poke=False, after=after)
-        for owner in owners:
+        async for owner in runner.in_slices(owners):
             key = Key.of(owner)
             if self.controller.note_owner(key, owner.uid) and key in known:
                 await self.controller.offer(key, poke=False)
-        self._copies.clear()
 
     async def _compare_records(self) -> list[Key]:
         await self.records.load()
@@ -98,14 +107,6 @@ class Ledger:
         leases = (one for page in self.records for one in page.leases)
         self.supplies.forget_unused({one.provider.uid for one in leases})
         return changed
-
-    def _on_record(self) -> set[Key]:
-        return {Key.of(page.subject) for page in self.records}
-
-    def _formers(self) -> Iterator[Key]:
-        """What earlier tenants of a Namespace's name left on record."""
-        for key in self._on_record():
-            yield from self.records.formers(key.namespace, key.name)
 
     async def follow_secrets(self) -> None:
         """Make the owner of each Secret due that somebody else changed, for ever.

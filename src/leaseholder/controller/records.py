@@ -17,6 +17,7 @@ from leaseholder import errors, ports
 from leaseholder.api import record
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord, RecordedLease, RecordSpec, State, Subject
+from leaseholder.controller import runner
 from leaseholder.controller.shelf import Shelf
 
 FULL: Final = (
@@ -137,8 +138,8 @@ class Records:
             errors.ClusterError: it can't be listed.
         """
         before = self._shelf.all()
-        listed = [one for one in await self.cluster.records() if self._is_ours(one)]
-        changed = self._take_listed(before, listed)
+        listed = await self._ours(await self.cluster.records())
+        changed = await self._take_listed(before, listed)
         return changed + await self._reread_absent(before, before, listed)
 
     async def read_slot(self, slot: str) -> Sequence[LeaseRecord]:
@@ -148,8 +149,8 @@ class Records:
             errors.ClusterError: they can't be listed.
         """
         before = self._shelf.all()
-        found = [one for one in await self.cluster.records_of_slot(slot) if self._is_ours(one)]
-        self._take_listed(before, found)
+        found = await self._ours(await self.cluster.records_of_slot(slot))
+        await self._take_listed(before, found)
         await self._reread_absent(before, [one.name for one in self._shelf.of_slot(slot)], found)
         return found
 
@@ -161,19 +162,19 @@ class Records:
     ) -> list[Key]:
         """Read what a list doesn't have: it may miss what a read doesn't, so it is a hint."""
         present, changed = {one.name for one in listed}, []
-        for name in [one for one in wanted if one not in present]:
+        async for name in runner.in_slices([one for one in wanted if one not in present]):
             known = before.get(name)
             if known is not None and self._shelf.get(name) is known:
                 await self.reread(known.subject)
                 changed.append(Key.of(known.subject))
         return changed
 
-    def _take_listed(
+    async def _take_listed(
         self, before: Mapping[str, LeaseRecord], listed: Iterable[LeaseRecord]
     ) -> list[Key]:
         """Take what a list shows otherwise than it was known, unless it was written meanwhile."""
         changed = []
-        for found in listed:
+        async for found in runner.in_slices(listed):
             known = self._shelf.get(found.name)
             same = known is not None and known.version == found.version
             if known is before.get(found.name) and not same:
@@ -213,6 +214,9 @@ class Records:
         else:
             self._take(found)
         return found
+
+    async def _ours(self, listed: Iterable[LeaseRecord]) -> list[LeaseRecord]:
+        return [one async for one in runner.in_slices(listed) if self._is_ours(one)]
 
     def _is_ours(self, found: LeaseRecord) -> bool:
         spec = found.spec

@@ -275,6 +275,18 @@ async def test_a_comparison_of_thousands_leaves_turns_to_all_others() -> None:
     assert compared >= 2 * 3000 // runner.SLICE
 
 
+async def test_a_comparison_of_thousands_of_records_leaves_turns_to_all_others() -> None:
+    world = World()
+    records, lease = world.observer.records, World().rival(1)
+    await records.load()
+    for number in range(3000):
+        subject = world.subject.model_copy(update={"name": f"lease-{number}"})
+        await records.add(subject, lease)
+    async with _turns() as turns:
+        assert await records.compare() == []
+        assert len(turns) >= 2 * 3000 // runner.SLICE
+
+
 async def test_a_change_of_a_provider_that_thousands_use_leaves_turns_to_all_others() -> None:
     world, ref = World(), ("LeaseProvider", SHOP, "infisical")
     for number in range(2000):
