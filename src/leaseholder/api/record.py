@@ -306,6 +306,21 @@ def fits(spec: RecordSpec) -> bool:
     return short and _stored(said) <= MOST_BYTES
 
 
+def room_for(spec: RecordSpec, leases: Sequence[RecordedLease]) -> int:
+    """How many of these leases, from the first, a record that ``fits`` has room for.
+
+    Each is measured once, and none after the first that has no room: a provider says how many there
+    are, and a tenant how large.
+    """
+    fitting = leases[: max(0, MOST_LEASES - len(spec.leases))]
+    left = MOST_BYTES - _stored(spec.dump())
+    for number, lease in enumerate(fitting):
+        left -= _stored(lease.dump()) + len(",")
+        if left < 0:
+            return number
+    return len(fitting)
+
+
 def _stored(value: Any) -> int:
     """Bytes that the API server stores for a value: its JSON writes some characters as six."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))

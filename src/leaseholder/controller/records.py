@@ -262,12 +262,13 @@ class Records:
         return written.lease(lease.attempt_id) or lease
 
     def room_for(self, subject: Subject, leases: Sequence[RecordedLease]) -> int:
-        """How many of these leases, from the first, can be put on record."""
+        """How many of these leases, from the first, can be put on record.
+
+        They are of providers whose trusts are on it.
+        """
         known = self.known(subject)
-        there = known.leases if known is not None else ()
-        most = min(len(leases), max(0, record.MOST_LEASES - len(there)))
-        specs = ((n, self._spec(subject, (*there, *leases[:n]))) for n in range(most, 0, -1))
-        return next((number for number, spec in specs if record.fits(spec)), 0)
+        there = self._spec(subject, known.leases if known is not None else ())
+        return record.room_for(there, leases)
 
     async def replace(
         self,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pydantic
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leaseholder.api import names, record
@@ -167,3 +167,27 @@ def test_a_lease_that_is_over_goes_with_its_trust_and_is_named() -> None:
         after = record.without(after, f"gone-{number}", "Confirmed", now)
     assert len(after.ended) == record.MOST_ENDED
     assert after.ended[-1].attempt_id == "gone-39"
+
+
+SIZES = st.lists(st.integers(0, 40), max_size=18)
+
+
+@settings(deadline=None, max_examples=25)
+@given(there=st.integers(1, 16), sizes=SIZES)
+def test_so_many_leases_have_room_as_the_record_fits_with(there: int, sizes: list[int]) -> None:
+    """A text of 4,096 characters is the longest that a tenant may write; "<" takes six bytes."""
+
+    def sized(number: int, texts: int) -> RecordedLease:
+        source = {f"text-{one}": "<" * 4096 for one in range(texts)}
+        return RecordedLease.model_validate(lease(f"attempt-{number}", source=source))
+
+    known = tuple(sized(number, 0) for number in range(there))
+    more = [sized(100 + number, texts) for number, texts in enumerate(sizes)]
+    spec = LeaseRecord.model_validate(body()).spec.model_copy(update={"leases": known})
+    found = record.room_for(spec, more)
+
+    def fits(number: int) -> bool:
+        return record.fits(spec.model_copy(update={"leases": (*known, *more[:number])}))
+
+    assert fits(found)
+    assert found == len(more) or not fits(found + 1)
