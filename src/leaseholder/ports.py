@@ -308,6 +308,9 @@ class Credentialing(Protocol):
 # ------------------------------------------------------------------------------ cluster
 
 
+MOST_RIVALS: Final = 20
+"""So many records of a slot are looked at. Of a shared account there are only a few; of a kind that
+isn't shared there may be thousands, and none of them counts."""
 MOST_OWNED: Final = 20
 """So many Secrets with the owner label of one DynamicLease are looked at."""
 

@@ -30,8 +30,6 @@ from leaseholder.cluster import (
     workloads,
 )
 
-ENOUGH: Final = 20
-"""So many records of a slot are looked at: of a shared account there are only a few."""
 _OURS: Final = (places.LEASES, places.PROVIDERS, places.CLUSTER_PROVIDERS, places.RECORDS)
 _PROVIDERS: Final[Mapping[str, places.Resource]] = {
     provider.LeaseProvider.KIND: places.PROVIDERS,
@@ -194,9 +192,9 @@ class KubernetesCluster:
         return await self._all(record.LeaseRecord, places.RECORDS, self._home)
 
     async def records_of_slot(self, slot: str) -> Sequence[record.LeaseRecord]:
-        """Up to ``ENOUGH`` records with that slot."""
+        """Up to ``MOST_RIVALS`` records with that slot."""
         place = places.RECORDS.at(self._home)
-        found = await self._list(place, f"{names.SLOT}/{slot}", most=ENOUGH)
+        found = await self._list(place, f"{names.SLOT}/{slot}", most=ports.MOST_RIVALS)
         return self._reader.readable(record.LeaseRecord, found)
 
     async def create_record(self, spec: record.RecordSpec) -> record.LeaseRecord:

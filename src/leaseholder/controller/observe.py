@@ -34,9 +34,6 @@ _PASSING: Final = frozenset({Reason.UNAVAILABLE, Reason.LOCKED_OUT, Reason.TOO_M
 """Refusals that pass by themselves: nobody has to change anything."""
 _STAYING: Final = frozenset({Reason.BACKEND_FAILED})
 """Failures that somebody has to see to, also where it isn't clear what they left."""
-MOST_RIVALS: Final = 20
-"""So many records of a slot are looked at. Of a shared account there are only a few; of a kind that
-isn't shared there may be thousands, and none of them counts."""
 NAMESPACE_FOR: Final = 5.0
 """Seconds for which a Namespace isn't read again while a DynamicLease in it goes."""
 
@@ -182,7 +179,7 @@ class Observer:
     def _among_rivals(self, view: View, slot: str, adapter: ports.Provider) -> View:
         rivals = tuple(
             Rival(known.subject, one)
-            for known in self.records.of_slot(slot, MOST_RIVALS)
+            for known in self.records.of_slot(slot, ports.MOST_RIVALS)
             for one in known.leases
             if known.subject != view.subject and one.slot == slot
         )
