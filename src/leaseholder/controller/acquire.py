@@ -126,8 +126,7 @@ class Acquirer:
         wrong: Failure | None,
     ) -> RecordedLease:
         """The same on the record as it was read after a conflict."""
-        known = self.records.known(view.subject)
-        current = known.lease(attempt.attempt_id) if known is not None else None
+        current = self.records.lease(view.subject, attempt.attempt_id)
         view.memory.fences.pop(attempt.attempt_id, None)
         if current is None:  # gone from the record: back on it, to be revoked
             view.memory.credentials.pop(attempt.attempt_id, None)

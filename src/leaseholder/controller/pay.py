@@ -169,8 +169,7 @@ class Payer:
         try:
             await self.records.end(view.subject, record.attempt_id, "Confirmed", view.now)
         except errors.Conflict:
-            page = self.records.known(view.subject)
-            now = page.lease(record.attempt_id) if page is not None else None
+            now = self.records.lease(view.subject, record.attempt_id)
             if now is None or not now.state.pending:
                 raise
             await self.records.end(view.subject, record.attempt_id, "Confirmed", view.now)

@@ -90,6 +90,16 @@ class Records:
         """The record of a subject, None where there is none."""
         return self._shelf.get(record.name_of(self.installation, subject))
 
+    def leases(self, subject: Subject) -> tuple[RecordedLease, ...]:
+        """The leases on the record of a subject as it is known, oldest first."""
+        known = self.known(subject)
+        return known.leases if known is not None else ()
+
+    def lease(self, subject: Subject, attempt_id: str) -> RecordedLease | None:
+        """A lease on the record of a subject as it is known; None where it isn't on it."""
+        known = self.known(subject)
+        return known.lease(attempt_id) if known is not None else None
+
     def is_former(self, subject: Subject) -> bool:
         """Whether a subject's Namespace is known to be gone, or another by now."""
         return (
@@ -109,8 +119,7 @@ class Records:
 
     def lost(self, subject: Subject) -> bool:
         """Whether something is to be put back on the record of a subject, and there is room."""
-        known = self.known(subject)
-        full = known is not None and len(known.leases) >= record.MOST_IN_ALL
+        full = len(self.leases(subject)) >= record.MOST_IN_ALL
         return record.name_of(self.installation, subject) in self._lost and not full
 
     def __iter__(self) -> Iterator[LeaseRecord]:
@@ -254,8 +263,7 @@ class Records:
         """
         if trust:
             self._shelf.trusts[lease.provider.trust] = trust
-        known = self.known(subject)
-        spec = self._spec(subject, (*(known.leases if known is not None else ()), lease))
+        spec = self._spec(subject, (*self.leases(subject), lease))
         if not record.fits(spec):
             raise errors.Refused(Reason.TOO_MANY, FULL)
         written = await self._write(subject, spec)
@@ -266,9 +274,7 @@ class Records:
 
         They are of providers whose trusts are on it.
         """
-        known = self.known(subject)
-        there = self._spec(subject, known.leases if known is not None else ())
-        return record.room_for(there, leases)
+        return record.room_for(self._spec(subject, self.leases(subject)), leases)
 
     async def replace(
         self,
@@ -289,8 +295,7 @@ class Records:
             errors.Conflict: it isn't on record, or isn't as the caller saw it: the record may have
                 been read since.
         """
-        known = self.known(subject)
-        now = known.lease(lease.attempt_id) if known is not None else None
+        known, now = self.known(subject), self.lease(subject, lease.attempt_id)
         if known is None or now is None or was not in (None, now):
             raise errors.Conflict(Reason.CONFLICT, "the lease isn't on record as it was")
         leases = [lease if one.attempt_id == lease.attempt_id else one for one in known.leases]
@@ -310,8 +315,7 @@ class Records:
         Raises:
             errors.Conflict: it isn't as the caller saw it (``was``).
         """
-        known = self.known(subject)
-        found = known.lease(attempt_id) if known is not None else None
+        known, found = self.known(subject), self.lease(subject, attempt_id)
         if known is None or found is None:
             return
         if was not in (None, found):
@@ -321,9 +325,7 @@ class Records:
     async def put_back(self, subject: Subject) -> Sequence[RecordedLease]:
         """Put back what is missing and has room, as it was last known; returns what was."""
         name = record.name_of(self.installation, subject)
-        missing = self._lost.get(name, ())
-        known = self.known(subject)
-        there = known.leases if known is not None else ()
+        missing, there = self._lost.get(name, ()), self.leases(subject)
         ids = {one.attempt_id for one in there}
         missing = tuple(one for one in missing if one.attempt_id not in ids)
         most = max(0, record.MOST_IN_ALL - len(there))
