@@ -41,8 +41,6 @@ AT_ONCE: Final = 50
 """So many keys are woken together; more are spread, so that what is urgent gets through."""
 FEW: Final = 5
 """Failures in a row after which a key's trouble may be its own."""
-MOST_FORMER: Final = 5
-"""So many earlier owners of Secrets of one name are looked for at once: anybody may write marks."""
 APART: Final = 0.02
 """Seconds between two keys that are woken one by one."""
 
@@ -166,11 +164,7 @@ class Controller:
         entry = self._entries.get(key)
         if entry is None or (entry.holder is not None and entry.holder.uid == uid):
             return False
-        former = entry.memory.former_uids
-        if uid in former or len(former) >= MOST_FORMER:
-            return False
-        former.add(uid)
-        return True
+        return entry.memory.note_former(uid)
 
     def __contains__(self, key: Key) -> bool:
         return key in self._entries

@@ -8,7 +8,7 @@ the clock of the provider that is wanted, and ``shifts`` bring other leases' mom
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from leaseholder import ports
 from leaseholder.api import durations, names
@@ -99,6 +99,11 @@ class Rival:
     lease: RecordedLease
 
 
+MOST_FORMER: Final = 5
+"""So many earlier owners of Secrets of one name are looked for at once, by a request each: anybody
+may write marks, and make a DynamicLease again and again."""
+
+
 @dataclass(slots=True)
 class SecretsSeen:
     """The Secrets of a DynamicLease as they were read once: each of several steps needn't again."""
@@ -185,12 +190,22 @@ class Memory:
     former_uids: set[str] = field(default_factory=set)
     """Of earlier ones of its name, as far as Secrets of ours still name them as their owner."""
 
+    def note_former(self, uid: str) -> bool:
+        """Secrets of that earlier owner are looked for; whether that is news, and there is room.
+
+        Who is left out here comes later: a comparison names all that Secrets name.
+        """
+        if uid in self.former_uids or len(self.former_uids) >= MOST_FORMER:
+            return False
+        self.former_uids.add(uid)
+        return True
+
     def meet(self, uid: str) -> None:
         """Another DynamicLease has the name: what was tried and told was about the one before."""
         if uid == self.uid:
             return
         if self.uid:
-            self.former_uids.add(self.uid)
+            self.note_former(self.uid)
         self.uid, self.failure, self.renew_handled = uid, None, None
         self.deleting_since, self.repairs, self.repaired_generation = None, 0, None
 

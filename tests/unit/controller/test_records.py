@@ -13,6 +13,7 @@ from leaseholder.api.record import Ended, LeaseRecord, RecordedLease, Revocation
 from leaseholder.controller.ledger import Ledger
 from leaseholder.controller.records import Key, Records
 from leaseholder.core import steps
+from leaseholder.core import view as view_
 from leaseholder.core.decide import decide
 from tests.unit.controller.world import HERE, KEY, NAME, SHOP, World, cluster_away, manifest
 
@@ -619,3 +620,17 @@ async def test_a_secret_that_names_an_earlier_owner_of_the_name_is_found_and_del
         assert (SHOP, "left") not in world.cluster.secrets
         assert controller.note_owner(world.key, "earlier")
         assert not controller.note_owner(Key(SHOP, "nobody"), "earlier")
+
+
+async def test_who_makes_a_name_again_and_again_makes_no_look_longer() -> None:
+    """Each earlier owner that Secrets still name costs a list; the tenant writes such marks."""
+    world = World()
+    await world.settle()
+    for number in range(3 * view_.MOST_FORMER):
+        marks = {names.OWNER_UID: world.holder.uid}
+        world.cluster.user_writes_secret(SHOP, f"left-{number}", labels=marks)
+        world.cluster.vanish(*KEY)
+        world.holder = world.cluster.user_applies(manifest()).holder
+        world.trace.calls.clear()
+        await world.look()
+    assert world.count("list secrets") <= view_.MOST_FORMER + 2
