@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol
 
+from cachetools import LRUCache
+
 from leaseholder import errors, ports
 from leaseholder.api import record
 from leaseholder.api.conditions import Reason
@@ -20,6 +22,7 @@ from leaseholder.api.record import LeaseRecord, RecordedLease, RecordSpec, State
 from leaseholder.controller import runner
 from leaseholder.controller.shelf import Shelf
 
+MOST_NAMESPACES: Final = 10_000
 FULL: Final = (
     "no room is left on the LeaseRecord: the next lease is issued when the end of another one is "
     "confirmed; caBundles and parameters of leases that aren't gone yet take room, too"
@@ -69,8 +72,9 @@ class Records:
     """Names of records of which a write's answer was lost."""
     _lost: dict[str, tuple[RecordedLease, ...]] = field(default_factory=dict)
     """What is to be put back, by the record's name."""
-    namespaces: dict[str, str] = field(default_factory=dict)
-    """Uid of each Namespace as it was last read; empty where it was gone."""
+    namespaces: "LRUCache[str, str]" = field(default_factory=lambda: LRUCache(MOST_NAMESPACES))
+    """Uid of each Namespace as it was last read; empty where it was gone. One that isn't here any
+    more is read at the next look: some clusters make a Namespace for each test."""
     at_start: frozenset[str] = frozenset()
     """Attempts that were open when this process started: whoever wrote them is gone."""
     _loaded: bool = False

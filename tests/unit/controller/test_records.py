@@ -10,6 +10,7 @@ from leaseholder import errors, ports
 from leaseholder.api import names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import Ended, LeaseRecord, RecordedLease, Revocation, State, Subject
+from leaseholder.controller import records as records_
 from leaseholder.controller.ledger import Ledger
 from leaseholder.controller.records import Key, Records
 from leaseholder.core import steps
@@ -634,3 +635,16 @@ async def test_who_makes_a_name_again_and_again_makes_no_look_longer() -> None:
         world.trace.calls.clear()
         await world.look()
     assert world.count("list secrets") <= view_.MOST_FORMER + 2
+
+
+async def test_a_namespace_that_was_let_go_among_thousands_is_read_again() -> None:
+    world = World()
+    await world.settle()
+    known = world.observer.records.namespaces
+    for number in range(records_.MOST_NAMESPACES):
+        known[f"preview-{number}"] = "uid"
+    assert SHOP not in known
+    assert isinstance(await world.settle(), steps.Idle)
+    assert known[SHOP] == SHOP
+    assert len(known) == records_.MOST_NAMESPACES
+    assert world.records == [("Held", "lease-1")]
