@@ -11,6 +11,7 @@ kept alive from memory meanwhile (``blind``).
 import asyncio
 import dataclasses
 import operator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -110,9 +111,7 @@ class Controller:
             poke: back-off doesn't count any more.
         """
         users = [key for key, entry in self._entries.items() if entry.provider == ref]
-        most = APART * max(0, len(users) - AT_ONCE)
-        async for key in runner.in_slices(users):
-            await self.offer(key, poke=poke, after=schedule.spread(str(key), most))
+        await self._offer_spread(users, poke=poke)
 
     async def restored(self) -> None:
         """Etcd was restored: nothing that is known holds, so look at every DynamicLease anew."""
@@ -120,9 +119,13 @@ class Controller:
         for entry in self._entries.values():
             entry.memory.looked.clear()
             entry.memory.status_doubted = True
+        await self._offer_spread(keys, poke=True)
+
+    async def _offer_spread(self, keys: Collection[Key], *, poke: bool) -> None:
+        """Look at many: some together, the others one by one, so that others get their turn."""
         most = APART * max(0, len(keys) - AT_ONCE)
         async for key in runner.in_slices(keys):
-            await self.offer(key, after=schedule.spread(str(key), most))
+            await self.offer(key, poke=poke, after=schedule.spread(str(key), most))
 
     async def offer_contested(self, namespace: str) -> None:
         """Look at who waits for a Secret in a namespace: one went, or changed hands."""
