@@ -160,6 +160,15 @@ async def test_looks_cost_little_as_often_as_the_list_is_short_and_leases_are_fe
     assert lists.histories.probe_seconds(SECRET) is None
 
 
+async def test_the_rows_of_a_list_that_broke_off_are_let_go() -> None:
+    lists = Lists()
+    lists.failure = errors.Unavailable(Reason.UNAVAILABLE, "it broke off", sent=False)
+    await lists.done()
+    kept = lists.histories._known[SECRET].failure
+    assert kept is not None
+    assert kept.__traceback__ is None
+
+
 async def test_of_twenty_thousand_rows_only_what_may_be_looked_for_is_kept() -> None:
     it = phasebench.bench(exclusive=True)
     former = [

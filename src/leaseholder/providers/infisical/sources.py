@@ -21,7 +21,7 @@ from leaseholder.providers.infisical import (
     projects,
     refusals,
 )
-from leaseholder.providers.kit import answers, cache, requests
+from leaseholder.providers.kit import cache, failures, requests
 from leaseholder.providers.kit.requests import Rank
 
 _KEEP_SECONDS: Final = 2.0
@@ -74,7 +74,7 @@ class Sources:
         """
         look = await self._looks.get(key(source), lambda: self._ask(source))
         if look.error is not None:
-            raise answers.again(look.error)
+            raise failures.again(look.error)
         if look.deleting:
             sentence = (
                 f"the dynamic secret {api.name(source)} in {refusals.place(source)} is being "

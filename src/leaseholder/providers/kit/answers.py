@@ -332,11 +332,3 @@ def values(data: Mapping[str, JsonValue]) -> dict[str, str]:
         for key, value in data.items()
         if value is not None
     }
-
-
-def again(error: errors.ProviderError, *, retry_after: float | None = None) -> errors.ProviderError:
-    """The same error as a new object, so that many may raise it."""
-    wait = error.retry_after if retry_after is None else retry_after
-    if isinstance(error, errors.Unavailable):
-        return errors.Unavailable(error.reason, error.sentence, sent=error.sent, retry_after=wait)
-    return type(error)(error.reason, error.sentence, retry_after=wait)

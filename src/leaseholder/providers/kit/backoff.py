@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from leaseholder import errors
-from leaseholder.providers.kit import answers
+from leaseholder.providers.kit import failures
 from leaseholder.secrecy import Hidden
 
 LOCKOUT_WINDOW: Final = 35.0
@@ -49,7 +49,7 @@ class Backoff:
         wait = self._burst()
         if credentials is None or credentials == self._with:
             wait = max(wait, self._until - self._now())
-        return answers.again(self._refused, retry_after=wait) if wait > 0 else None
+        return failures.again(self._refused, retry_after=wait) if wait > 0 else None
 
     def turn(self, credentials: Hidden | None) -> contextlib.AbstractAsyncContextManager[object]:
         """Held while ``credentials`` are tried: many at once would lock the identity out.
@@ -65,12 +65,13 @@ class Backoff:
         """Take note that a try with ``credentials`` was refused."""
         same = credentials == self._with and self._refused is not None
         self._count = self._count + 1 if same else 1
-        self._refused, self._with = error, credentials
+        self._with = credentials
         self._good = None if credentials == self._good else self._good
         self._tries.append(self._now())
         wait = min(LOCKOUT_WINDOW * 2.0 ** min(self._count - 1, 10), _LONGEST)
         self._until = self._now() + max(wait, error.retry_after or 0.0)
         error.retry_after = self._until - self._now()
+        self._refused = failures.again(error)
 
     def worked(self, credentials: Hidden | None = None) -> None:
         """Forget what was: a good login, with ``credentials``, clears the server's count too."""

@@ -2,13 +2,14 @@
 
 import ssl
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
 import httpx2
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
 
+Error = TypeVar("Error", bound=errors.ProviderError)
 _NOT_SENT: Final = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
@@ -106,3 +107,15 @@ def outcome_of(status: int) -> Outcome:
     if status == httpx2.codes.TOO_MANY_REQUESTS:
         return Outcome.THROTTLED
     return Outcome.REFUSED if status < 500 else Outcome.FAILED
+
+
+def again(error: Error, *, retry_after: float | None = None) -> Error:
+    """The same error as a new object, which may be kept, and raised by many.
+
+    One that was raised remembers where, and so holds the answer that it came of, and its memory.
+    """
+    same = type(error).__new__(type(error), error.sentence)
+    vars(same).update(vars(error))
+    if retry_after is not None:
+        same.retry_after = retry_after
+    return same

@@ -122,7 +122,7 @@ class Gate:
         """A request got no usable answer; ``sent``: the server may have seen something of it."""
         if request.is_long and sent:
             return
-        self._trouble = trouble
+        self._trouble = failures.again(trouble)
         self._circuit.failed(number)
 
     def _check(self, request: Request) -> None:

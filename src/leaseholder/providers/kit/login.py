@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.kit import answers, backoff, client
+from leaseholder.providers.kit import answers, backoff, client, failures
 from leaseholder.providers.kit.accounts import Account, Accounts, Held
 from leaseholder.providers.kit.requests import Rank, Request
 from leaseholder.secrecy import Hidden
@@ -203,7 +203,7 @@ class Login:
         if held is not None and self._now() < held.ends_at:
             self._held = replace(held, renew_at=self._now() + _RETRY_SECONDS)
             return held.token
-        raise answers.again(outcome)
+        raise failures.again(outcome)
 
     async def another(self) -> Hidden:
         """A token of a login of its own, for one lease; the one that is held if it is ready-made.
@@ -241,7 +241,7 @@ class Login:
         try:
             self._held = await self._renewed() or await self._made()
         except errors.ProviderError as error:
-            return error
+            return failures.again(error)
         return self._held
 
     async def _renewed(self) -> Held | None:

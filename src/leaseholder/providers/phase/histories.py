@@ -21,7 +21,7 @@ import pydantic
 
 from leaseholder import circuit, errors
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.kit import answers, documents, memory, requests
+from leaseholder.providers.kit import documents, failures, memory, requests
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import api, refusals, sources
 
@@ -186,7 +186,7 @@ class Histories:
             raise self._not_yet(history)
         outcome = one.task.result()
         if isinstance(outcome, errors.ProviderError):
-            raise answers.again(outcome)
+            raise failures.again(outcome)
         return outcome
 
     def probe_seconds(self, secret_id: str) -> int | None:
@@ -254,7 +254,7 @@ class Histories:
         try:
             answer = await self._send(request)
         except errors.ProviderError as error:
-            return error
+            return failures.again(error)
         if answer.status != 200:
             return refusals.refusal(answer, source, effect=False)
         if not answer.listed:
@@ -274,7 +274,7 @@ class Histories:
         pause = max(0.0, history.not_before - self._monotonic())
         wait = min(max(PATIENCE, pause + history.took / 2), LONGEST)
         if history.failure is not None:
-            return answers.again(history.failure, retry_after=wait)
+            return failures.again(history.failure, retry_after=wait)
         sentence = (
             "Phase's list of all leases that the dynamic secret ever had takes long, and is waited "
             "for; a new dynamic secret has a short one"
