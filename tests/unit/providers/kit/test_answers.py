@@ -66,6 +66,13 @@ def test_what_no_line_is_about_is_a_request_that_is_not_taken() -> None:
     assert isinstance(error(400, "else"), errors.Invalid)
 
 
+def test_a_refusal_is_looked_at_as_far_as_it_is_short() -> None:
+    longest = answers.LONGEST_REFUSAL
+    assert LADDER.about(answer(403, "lease".rjust(longest))) == "right"
+    assert LADDER.about(answer(403, "lease".rjust(longest + 1))) == ""
+    assert isinstance(error(403, "lease".rjust(longest + 1)), errors.Invalid)
+
+
 def test_a_429_is_throttled_whatever_it_says_and_tells_the_wait() -> None:
     throttled = LADDER.error(answer(429, "lease", wait=7.0))
     assert isinstance(throttled, errors.Throttled)
