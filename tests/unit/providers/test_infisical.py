@@ -498,6 +498,7 @@ async def test_a_project_that_keeps_its_slug_is_not_asked_for_twice() -> None:
         (support.refused(403, "no", "ForbiddenError"), errors.Denied, "PermissionDenied"),
         (support.refused(500, "no", "E"), errors.Unavailable, "ProviderUnavailable"),
         (support.ok(project=None), errors.Unavailable, "BadProviderAnswer"),
+        (support.ok(project={"slug": "x" * 257}), errors.Unavailable, "BadProviderAnswer"),
         (httpx2.Response(200, text="x"), errors.Unavailable, "BadProviderAnswer"),
         (httpx2.ReadTimeout("x"), errors.Unavailable, "ProviderUnavailable"),
     ],

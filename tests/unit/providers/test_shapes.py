@@ -6,10 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
+import pydantic
 import pytest
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
+from leaseholder.providers.infisical import api as infisical
+from leaseholder.providers.openbao import api as openbao
 from tests.unit.providers import baosupport, phasebench, support
 
 YEARS = pytest.mark.parametrize(
@@ -67,7 +70,7 @@ async def test_rights_told_in_a_way_that_is_not_known_are_no_rights(held: Any) -
         await bench.adapter.check()
 
 
-@pytest.mark.parametrize("token", ["t\u00e4", "a b", "a\r\nX: y", "\u2028"])
+@pytest.mark.parametrize("token", ["t\u00e4", "a b", "a\r\nX: y", "\u2028", "x" * 2**14])
 async def test_a_login_token_that_no_header_takes_is_a_bad_answer(token: str) -> None:
     bench = baosupport.bench()
     made = baosupport.auth(client_token=f"{support.CANARY}{token}")
@@ -76,6 +79,21 @@ async def test_a_login_token_that_no_header_takes_is_a_bad_answer(token: str) ->
         await bench.prepared()
     assert raised.value.reason is Reason.BAD_ANSWER
     assert support.CANARY not in repr(raised.value)
+
+
+async def test_a_long_access_token_of_infisical_is_not_kept() -> None:
+    bench = support.bench()
+    bench.server.say("POST", support.LOGIN, support.logged_in("x" * (2**14 + 1)))
+    with pytest.raises(errors.Unavailable) as raised:
+        await bench.adapter.check()
+    assert raised.value.reason is Reason.BAD_ANSWER
+
+
+@pytest.mark.parametrize(
+    "model", [infisical.Login(access_token=support.CANARY), openbao.Auth(client_token="x-canary")]
+)
+def test_a_token_does_not_show(model: pydantic.BaseModel) -> None:
+    assert "canary" not in repr(model)
 
 
 async def test_a_token_in_a_secret_that_no_header_takes_is_told_and_not_shown() -> None:

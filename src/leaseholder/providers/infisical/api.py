@@ -76,7 +76,7 @@ def _slug(text: str, what: str) -> str:
 class Login(answers.Wire):
     """Answer of every login."""
 
-    access_token: Annotated[str, Field(pattern=r"^[\x21-\x7e]+$", repr=False)]
+    access_token: Annotated[answers.Token, Field(repr=False)]
     expires_in: float = 0.0
     """Configured life in seconds; 0: none configured, the token's own ``exp`` counts."""
 
@@ -132,7 +132,7 @@ class LeaseAnswer(answers.Wire):
 class Project(answers.Wire):
     """A project."""
 
-    slug: Annotated[str, Field(min_length=1)]
+    slug: Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class ProjectAnswer(answers.Wire):

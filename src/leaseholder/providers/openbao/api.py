@@ -190,7 +190,9 @@ class Health(_Wire):
 class Auth(_Wire):
     """A token that was just made or renewed."""
 
-    client_token: Annotated[Text, Field(pattern=r"^[\x21-\x7e]*$", repr=False)] = ""
+    client_token: Annotated[
+        answers.Token | Literal[""], BeforeValidator(_never_null), Field(repr=False)
+    ] = ""
     accessor: Id = ""
     lease_duration: answers.Seconds = 0
     renewable: bool = False

@@ -16,7 +16,7 @@ KEYS: Final = "/v1/keys"
 class Session(answers.Wire):
     """Answer of a login."""
 
-    token: Annotated[str, Field(pattern=r"^[\x21-\x7e]+$", repr=False)]
+    token: Annotated[answers.Token, Field(repr=False)]
     expires_in: answers.Seconds
 
 
