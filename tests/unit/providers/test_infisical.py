@@ -281,6 +281,15 @@ async def test_whether_an_attempt_can_be_found_its_own_notes_say() -> None:
         assert able == [True, False, True]
 
 
+async def test_of_a_config_for_which_a_tag_was_refused_only_a_sign_is_kept() -> None:
+    bench = support.bench()
+    long = support.SOURCE | {"config": {"namespace": "x" * 100_000}}
+    with pytest.raises(errors.Unavailable):
+        await issue(bench, NO_CONFIG, source=long)
+    assert (await noted(bench, source=long)).handle == {"tagged": False}
+    assert sum(len(one) for one in bench.adapter._tagless) < 100
+
+
 async def test_a_tag_is_tried_again_after_hours() -> None:
     bench = support.bench()
     with pytest.raises(errors.Unavailable):

@@ -6,6 +6,7 @@ to ask for is reckoned from that. A failed revocation answers 200, so its lease'
 counts.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -304,8 +305,12 @@ class Infisical(Adapter):
 
 
 def _tagged_like(source: Mapping[str, Any]) -> str:
-    """What a refused tag is remembered for: a config of the lease's own may be to blame."""
-    return f"{sources.key(source)} {json.dumps(source.get('config', {}), sort_keys=True)}"
+    """What a refused tag is remembered for: a config of the lease's own may be to blame.
+
+    A digest, because a config may have a megabyte.
+    """
+    text = f"{sources.key(source)} {json.dumps(source.get('config', {}), sort_keys=True)}"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _seconds(length: timedelta) -> int:
