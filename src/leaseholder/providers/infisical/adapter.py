@@ -184,12 +184,10 @@ class Infisical(Adapter):
                 "recover", api.leases_of(source), slug, source, rank=Rank.OWED, lists=True
             ),
         )
+        if answer.status != 200:
+            raise refusals.refusal(answer, source, effect=False)
         tagged = await refusals.ERRORS.listed(
-            answer,
-            api.Lease,
-            under="leases",
-            wanted=lambda row: leases.carries(row, attempt),
-            words=refusals.words(answer, source),
+            answer, api.Lease, under="leases", wanted=lambda row: leases.carries(row, attempt)
         )
         return tuple(
             leases.seen(found, None, source=source, handle={"recoverable": True})
