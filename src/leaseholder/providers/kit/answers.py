@@ -10,6 +10,7 @@ one that a lease can have, which says the same: over long ago, or not for a long
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Container, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -116,7 +117,7 @@ class Refusal:
     reason: Reason
     """It decides the type of the error too."""
     sentence: str
-    """May name words of the request: ``{where}``."""
+    """May name words of the request: ``{where}``; one that isn't given is told as ``?``."""
     meaning: str = ""
     """By this name the adapter asks for it."""
     error: type[errors.ProviderError] | None = None
@@ -124,6 +125,13 @@ class Refusal:
     unclear: bool = False
     """What was asked may have been done all the same."""
     retry_after: float | None = None
+
+    def __post_init__(self) -> None:
+        self.told({})  # a sentence that can't be told fails here, not where an answer is refused
+
+    def told(self, words: Mapping[str, object]) -> str:
+        """The sentence with these words in it."""
+        return self.sentence.format_map(defaultdict[str, object](lambda: "?", words))
 
     def is_about(self, status: int, said: str | None) -> bool:
         """Whether an answer is one of these; ``said``: see ``Refusals.read``."""
@@ -226,7 +234,7 @@ class Refusals:
         if found is None:
             return self.bad(answer, sent=effect and (self.relayed or answer.status < 300))
         found = (instead or {}).get(found.meaning, found)
-        sentence = f"{who}: {found.sentence.format_map(words or {})}"
+        sentence = f"{who}: {found.told(words or {})}"
         kind = found.error or _TYPES.get(found.reason, errors.Denied)
         if issubclass(kind, errors.Unavailable):
             return kind(found.reason, sentence, sent=effect and found.unclear)

@@ -114,6 +114,19 @@ def test_a_line_may_mean_something_else_where_something_else_was_asked() -> None
     assert found.sentence == "Somebody answered 404: nothing at x"
 
 
+@pytest.mark.parametrize("effect", [False, True])
+def test_a_word_that_is_missing_costs_the_word_alone(effect: bool) -> None:
+    found = LADDER.error(answer(403, "lease"), effect=effect)
+    assert isinstance(found, errors.Denied)
+    assert found.sentence == "Somebody answered 403: no right to ?"
+
+
+@pytest.mark.parametrize("sentence", ["{", "}", "{}", "{0}", "{where.x}", "{where[x]}", "{x:d}"])
+def test_a_sentence_that_cannot_be_told_is_no_line(sentence: str) -> None:
+    with pytest.raises((ValueError, AttributeError, TypeError, IndexError)):
+        Refusal(404, "", Reason.GONE, sentence)
+
+
 TABLES = {
     "infisical": (infisical.ERRORS, infisical.words(answer(400), {})),
     "infisical's logins": (infisical.LOGIN_ERRORS, {}),
