@@ -84,9 +84,7 @@ class Login(answers.Wire):
 class DynamicSecret(answers.Wire):
     """A dynamic secret; ``inputs`` are there only for those who may read the root credential."""
 
-    name: str = ""
     type: str = ""
-    default_ttl: Annotated[str | None, Field(alias="defaultTTL")] = None
     max_ttl: Annotated[str | None, Field(alias="maxTTL")] = None
     status: str | None = None
     inputs: Annotated[dict[str, Any], Field(repr=False)] = Field(default_factory=dict)
@@ -105,7 +103,6 @@ class Lease(answers.Wire):
     expire_at: answers.Moment
     created_at: answers.Moment
     status: str | None = None
-    config: JsonValue = None
     dynamic_secret: DynamicSecret | None = None
 
 

@@ -221,7 +221,6 @@ class Token(_Wire):
     """Seconds that each renewal gives; 0: up to a maximum."""
     num_uses: int = 0
     renewable: bool = False
-    type: Text = "service"
 
 
 class TokenAnswer(_Wire):

@@ -125,19 +125,12 @@ class Leased(answers.Wire):
     lease: FreshLease
 
 
-class Key(answers.Wire):
-    """One entry of a key map."""
-
-    key_name: str
-
-
 class DynamicSecret(answers.Wire):
     """A dynamic secret."""
 
     id: Id
     default_ttl: Length
     max_ttl: Length
-    key_map: Annotated[tuple[Key, ...], FailFast()] = ()
 
 
 class LeasedAnswer(RootModel[Annotated[tuple[Leased, ...], FailFast()]]):

@@ -25,7 +25,6 @@ from leaseholder.providers.kit import documents, failures, memory, requests
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import api, refusals, sources
 
-LEASES: Final = f"{api.DYNAMIC}leases/"
 PATIENCE: Final = 3.0
 """Seconds that anybody waits for a list: a deletion may wait behind whoever does."""
 SHARE: Final = 3.0
@@ -229,7 +228,7 @@ class Histories:
         request = requests.Request(
             operation=operation,
             method="GET",
-            path=LEASES,
+            path=api.LEASES,
             params={**api.address(source), "secret_id": secret_id},
             timeout=self._timeout,
             rank=one.rank,
