@@ -53,7 +53,7 @@ Token = Annotated[str, pydantic.Field(pattern=r"^[\x21-\x7e]+$", max_length=16 *
 
 
 class Wire(pydantic.BaseModel):
-    """Base of what an API in camelCase says: tolerant, and silent about input that doesn't fit."""
+    """Base of what an API says, in camelCase: tolerant, and silent about input that doesn't fit."""
 
     model_config = pydantic.ConfigDict(
         alias_generator=to_camel,

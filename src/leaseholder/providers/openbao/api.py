@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue
 
 from leaseholder import errors
 from leaseholder.api import openbao
@@ -165,8 +165,8 @@ Id = Annotated[_Id, BeforeValidator(_never_null)]
 _Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9.+_-]{0,64}$")]
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+class _Wire(answers.Wire):
+    model_config = ConfigDict(alias_generator=None)  # the API is in snake_case
 
 
 class ErrorBody(_Wire):

@@ -1,6 +1,6 @@
 """The requests that are sent, one method each, and what their answers say.
 
-What is asked with the shared token goes through the session; what belongs to one lease's making
+What is asked with the shared token goes through ``kit.login``; what belongs to one lease's making
 goes with that lease's own token.
 """
 

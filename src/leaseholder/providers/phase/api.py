@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, RootModel
+from pydantic import BeforeValidator, ConfigDict, FailFast, Field, RootModel
 
 from leaseholder import ports
 from leaseholder.providers.kit import answers
@@ -151,10 +151,10 @@ class Message(answers.Wire):
     message: str
 
 
-class Whoami(BaseModel):
+class Whoami(answers.Wire):
     """Whose token it is, in snake_case; the key share beside it isn't read."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(alias_generator=None)
 
     account_id: Id | None = None
     """Of a service account."""
