@@ -48,7 +48,8 @@ Length = Annotated[timedelta, AfterValidator(_within_a_century)]
 """A length of time."""
 Seconds = Annotated[int, AfterValidator(_seconds_within_a_century)]
 """A length of time in whole seconds."""
-Token = Annotated[str, pydantic.Field(pattern=r"^[\x21-\x7e]+$", max_length=16 * 2**10)]
+LONGEST_TOKEN: Final = 16 * 2**10
+Token = Annotated[str, pydantic.Field(pattern=r"^[\x21-\x7e]+$", max_length=LONGEST_TOKEN)]
 """What a login gives: it stands in a header, where servers take 16 KiB at most, and is kept."""
 
 

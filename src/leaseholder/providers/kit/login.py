@@ -326,6 +326,9 @@ def trimmed(value: Hidden, provider: str) -> Hidden:
         Denied: it can be no credential of that provider, and can't stand in a header.
     """
     text = value.reveal().strip()
+    if len(text) > answers.LONGEST_TOKEN:  # each object that names the Secret would keep it
+        sentence = f"a Secret to log in with holds more than any {provider} credential has"
+        raise errors.Denied(Reason.AUTH_MISSING, sentence)
     if not text.isprintable() or not text.isascii() or " " in text:
         sentence = f"a Secret to log in with holds characters that no {provider} credential has"
         raise errors.Denied(Reason.AUTH_MISSING, sentence)

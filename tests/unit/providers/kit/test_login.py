@@ -201,3 +201,11 @@ async def test_the_same_password_of_two_objects_is_one_login_and_one_count_of_tr
         await thief.refused()
     assert sum(len(thief.method.exchanges) for thief in thieves) == 2
     await first.look()
+
+
+def test_a_secret_that_no_credential_is_as_long_as_is_not_kept() -> None:
+    longest = "x" * answers.LONGEST_TOKEN
+    assert login.trimmed(Hidden(f"{longest}\n"), "Somebody") == Hidden(longest)
+    with pytest.raises(errors.Denied, match="more than any Somebody credential") as caught:
+        login.trimmed(Hidden(f"{longest}x"), "Somebody")
+    assert caught.value.reason is Reason.AUTH_MISSING
