@@ -1,7 +1,6 @@
 """Each rule of logging in."""
 
 import asyncio
-import gc
 from typing import Any
 
 import httpx2
@@ -485,14 +484,3 @@ async def test_wrong_tries_of_many_providers_count_together() -> None:
         with pytest.raises(errors.Denied):
             await bench.adapter.check()
     assert len(first.server.asked(support.LOGIN)) == 1
-
-
-@pytest.mark.parametrize("status", [200, 401, 503])
-async def test_the_memory_of_an_answer_that_failed_a_login_is_given_back(status: int) -> None:
-    bench = prepared()
-    said = {"statusCode": status, "error": "Unauthorized", "message": "no" * 100_000}
-    bench.server.say("POST", support.LOGIN, httpx2.Response(status, json=said))
-    with pytest.raises(errors.ProviderError):
-        await bench.adapter.check()
-    gc.collect()
-    assert bench.adapter._http._room.taken == 0

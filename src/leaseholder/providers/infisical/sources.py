@@ -124,7 +124,7 @@ class Sources:
             return _Look(holds=_KEEP_FORBIDDEN_SECONDS)
         error = refusals.refusal(answer, source, effect=False)
         if not isinstance(error, errors.Invalid):
-            raise error
+            raise failures.again(error)  # raised itself, it would hold the answer by this frame
         return _Look(error=error)
 
     def _request(self, slug: str, source: Mapping[str, Any]) -> requests.Request:

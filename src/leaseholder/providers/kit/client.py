@@ -108,10 +108,13 @@ class Client:
         """
         async with self._gate.turn(request) as number:
             failure, answer = await self._tried(request, bearer, number)
-        if answer is None:
-            assert failure is not None  # noqa: S101 - one of the two is always there
+        if answer is not None:
+            return answer
+        assert failure is not None  # noqa: S101 - one of the two is always there
+        try:
             raise failure
-        return answer
+        finally:
+            del failure  # it holds this frame, and the answers that callers looked at before
 
     async def _tried(
         self, request: Request, bearer: Hidden | None, number: int

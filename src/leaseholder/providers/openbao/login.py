@@ -72,9 +72,7 @@ class LoginMethod(login.Method):
             return await self._looked_at(proof.credentials)
         answer = await self._send("login", proof.path, proof.body, None, rank)
         made = refusals.LOGIN_ERRORS.parsed(answer, api.LoginAnswer).auth
-        error = _unsuitable(made)
-        if error is not None:
-            raise error
+        _refuse_unsuitable(made)
         life = float(made.lease_duration) or accounts.ENDLESS
         return self._held(Hidden(made.client_token), life, renewable=made.renewable)
 
@@ -142,20 +140,23 @@ class LoginMethod(login.Method):
         return await self._connection.send(request, token)
 
 
-def _unsuitable(made: api.Auth) -> errors.Denied | None:
-    """Why a login's tokens can't hold leases."""
+def _refuse_unsuitable(made: api.Auth) -> None:
+    """See that a login's tokens can hold leases.
+
+    Raises:
+        Denied: they can't.
+    """
     if not made.client_token:
         sentence = "OpenBao wants more than one proof for this login (MFA): use another role"
-        return errors.Denied(Reason.LOGIN_REFUSED, sentence)
+        raise errors.Denied(Reason.LOGIN_REFUSED, sentence)
     if made.token_type == "batch" or not made.accessor:  # noqa: S105 - a kind, not a password
         sentence = (
             "the login makes batch tokens, whose leases can't be extended or found again: set the "
             "role's token_type to service"
         )
-        return errors.Denied(Reason.LOGIN_REFUSED, sentence)
+        raise errors.Denied(Reason.LOGIN_REFUSED, sentence)
     if made.num_uses:
-        return _few_uses()
-    return None
+        raise _few_uses()
 
 
 def _few_uses() -> errors.Denied:
