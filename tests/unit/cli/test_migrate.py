@@ -2,6 +2,7 @@
 
 import base64
 import pathlib
+import time
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 from leaseholder.api import lease, provider
 from leaseholder.cli import exits, plugin
+from leaseholder.cli.peers import common
 
 VSO = """
 apiVersion: secrets.hashicorp.com/v1beta1
@@ -381,6 +383,14 @@ def test_whatever_stands_in_a_field_ends_nothing(migrate: Any, text: str) -> Non
                 done = CliRunner().invoke(plugin.main, ["migrate", "-f", "-"], input=path)
                 assert done.exit_code in (exits.Exit.OK, exits.Exit.FAILED), (key, odd)
                 assert not isinstance(done.exception, Exception), (key, odd, done.exception)
+
+
+@pytest.mark.parametrize("odd", ["{{", "{{ ", "{{-", "{{|"])
+def test_a_template_costs_no_more_than_its_length(odd: str) -> None:
+    began = time.process_time()
+    for text in (odd * 100_000, f"{odd}{' ' * 500_000}", f"{{{{{' ' * 500_000}x}}}}"):
+        assert common.templates(common.Migrated(""), {"key": text}) == {}
+    assert time.process_time() - began < 10  # milliseconds; one that goes back takes days
 
 
 def test_text_of_others_stays_in_its_comment(migrate: Any) -> None:

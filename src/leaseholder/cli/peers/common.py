@@ -14,7 +14,6 @@ from leaseholder.cli.manifests import Manifest
 
 SUSPENDED: Final = True
 """What is printed issues nothing until the Secret is taken over (docs/migration.md)."""
-_PLACE: Final = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
 _NAMES: Final = (
     re.compile(r'get \.Secrets "(?P<name>\w+)"'),
     re.compile(r"\.(?:Secrets\.)?(?P<name>(?!Secrets$)\w+)(?:\.Value)?"),
@@ -159,18 +158,21 @@ def templates(made: Migrated, texts: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _translated(template: str) -> str | None:
-    """A Go template in our syntax; None where ours can't say it."""
-    pieces, at = list[str](), 0
-    for place in _PLACE.finditer(template):
-        inner = _place(place[1])
-        if inner is None or "-" in (place[0][2], place[0][-3]):
+    """A Go template in our syntax; None where ours can't say it.
+
+    It is whatever a tenant wrote, so it is gone through once.
+    """
+    if "{%" in template or "{#" in template:
+        return None
+    head, *places = template.split("{{")
+    pieces = [head]
+    for place in places:
+        inner, closed, rest = place.partition("}}")
+        said = _place(inner) if closed and "-" not in (inner[:1], inner[-1:]) else None
+        if said is None:
             return None
-        pieces += [template[at : place.start()], f"{{{{ {inner} }}}}"]
-        at = place.end()
-    rest = template[at:]
-    return (
-        None if "{{" in rest or "{%" in template or "{#" in template else "".join([*pieces, rest])
-    )
+        pieces.append(f"{{{{ {said} }}}}{rest}")
+    return "".join(pieces)
 
 
 def _place(inner: str) -> str | None:
