@@ -25,7 +25,7 @@ def read(path: str) -> list[Manifest]:
         documents = [one for one in yaml.load_all(text(path), _Loader) if one is not None]
         if _weight(documents, {}) > _MOST:
             raise Failed(f"{path} holds too much: its aliases grow to more than a million values")
-        json.dumps(documents)
+        documents = json.loads(json.dumps(documents))  # keys are texts, as kubectl makes them
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""

@@ -385,6 +385,20 @@ def test_whatever_stands_in_a_field_ends_nothing(migrate: Any, text: str) -> Non
                 assert not isinstance(done.exception, Exception), (key, odd, done.exception)
 
 
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [
+        (VSO, "labels: {team: shop, owner: helm}", "labels: [team, shop]"),
+        (VSO, "labels: {team: shop, owner: helm}", "labels: {7: shop}"),
+        (INFISICAL, "    universalAuth:", "    7: x\n    otherAuth:"),
+    ],
+)
+def test_fields_of_another_shape_and_keys_that_are_no_texts_end_nothing(
+    migrate: Any, text: str, old: str, new: str
+) -> None:
+    ours(migrate(changed(text, old, new)))
+
+
 @pytest.mark.parametrize("odd", ["{{", "{{ ", "{{-", "{{|"])
 def test_a_template_costs_no_more_than_its_length(odd: str) -> None:
     began = time.process_time()

@@ -133,7 +133,7 @@ def metadata(made: Migrated, labels: Any, annotations: Any) -> Manifest:
     """Labels and annotations of the Secret, without those that other controllers act on."""
     kept = dict[str, dict[str, str]]()
     for what, found in (("labels", labels), ("annotations", annotations)):
-        texts = {key: one for key, one in (found or {}).items() if isinstance(one, str)}
+        texts = {key: one for key, one in mapping(found).items() if isinstance(one, str)}
         taken = [key for key in texts if not reserved.is_free(key)]
         for key in taken:
             made.remark(f"the {what[:-1]} {key} isn't carried over: other controllers act on it")
