@@ -7,7 +7,7 @@ issued for it. Nothing is created here, so it works in namespaces and with CRDs 
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -65,6 +65,8 @@ class Remains:
     dl: DynamicLease | None = None
     """A DynamicLease that nobody deleted yet, or that our finalizer keeps."""
     leases: list[RecordedLease] = field(default_factory=list)
+    refused: str = ""
+    """Why the API server didn't delete the DynamicLease."""
 
     @property
     def given_up(self) -> bool:
@@ -74,6 +76,8 @@ class Remains:
     @property
     def why(self) -> str:
         """What it waits for."""
+        if self.refused:
+            return self.refused
         told = [_pending(one) for one in self.leases]
         if told or self.dl is None:
             return "; ".join(told)
@@ -140,6 +144,8 @@ class Drain:
     """Why the last look failed."""
     seen: set[Name] = field(default_factory=set)
     """Whatever was there at some look."""
+    refusals: set[str] = field(default_factory=set)
+    """Those of deletions that were said."""
 
     async def look(self) -> None:
         """See what is left.
@@ -189,8 +195,9 @@ class Drain:
     async def _round(self) -> None:
         try:
             await self.look()
-            for one in self._wanted():
-                await self.cluster.delete_dynamic_lease(one)
+            for one in self.left.values():
+                if one.dl is not None and not one.dl.deleting:
+                    one.refused = await self._deleted(one.dl)
         except errors.ClusterError as error:
             if error.sentence != self.trouble:
                 self.say(f"waiting: {error.sentence}")
@@ -198,8 +205,13 @@ class Drain:
         else:
             self.trouble = ""
 
-    def _wanted(self) -> Iterator[DynamicLease]:
-        """The DynamicLeases that nobody deleted yet."""
-        for one in self.left.values():
-            if one.dl is not None and not one.dl.deleting:
-                yield one.dl
+    async def _deleted(self, dl: DynamicLease) -> str:
+        """Delete one; why it is refused: one tenant's object is no reason to leave the others."""
+        try:
+            await self.cluster.delete_dynamic_lease(dl)
+        except (errors.Conflict, errors.Refused) as error:
+            if error.sentence not in self.refusals:
+                self.say(f"waiting: {error.sentence}")
+            self.refusals.add(error.sentence)
+            return error.sentence
+        return ""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from leaseholder import changes
+from leaseholder import changes, errors
 from leaseholder.api import lease
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord, RecordedLease, Revocation, State
@@ -30,6 +30,8 @@ class Users:
         self.unread: list[str] = []
         self.remade: list[str] = []
         """Names that somebody makes again when they are deleted."""
+        self.kept: list[str] = []
+        """Names that the API server doesn't delete."""
 
     async def dynamic_leases(self) -> list[lease.DynamicLease]:
         if self.down:
@@ -38,6 +40,8 @@ class Users:
 
     async def delete_dynamic_lease(self, dl: lease.DynamicLease) -> None:
         meta = dl.metadata
+        if meta.name in self.kept:
+            raise errors.Refused(Reason.DENIED, "a policy says no")
         self.world.cluster.user_deletes(meta.namespace, meta.name)
         if meta.name in self.remade:
             self.remade.remove(meta.name)
@@ -95,6 +99,29 @@ async def test_what_is_made_again_is_deleted_again_and_gets_no_lease() -> None:
     assert bench.world.provider.attempts == []
     assert not bench.world.cluster.leases
     assert bench.said == ["shop/orders is done: no lease was held"]
+
+
+async def test_one_that_may_not_be_deleted_keeps_no_other_and_is_left_with_the_reason() -> None:
+    bench = Bench()
+    bench.world.cluster.user_applies(worlds.manifest("a-first"))
+    await bench.world.settle()
+    bench.users.kept = ["a-first"]
+
+    def say(line: str) -> None:
+        bench.said.append(line)
+        if line.startswith("shop/orders is done"):
+            bench.world.clock.move(3600)
+
+    bench.drain.say = say
+    await bench.drained()
+    (left,) = bench.drain.left.values()
+    assert left.why == "a policy says no"
+    assert bench.said == [
+        "waiting: a policy says no",
+        "shop/orders is done: leases: 1 revoked",
+    ]
+    assert not bench.drain.is_over
+    assert not bench.drain.is_clean
 
 
 async def test_records_of_another_installation_are_neither_waited_for_nor_shown() -> None:
