@@ -172,15 +172,15 @@ class Operator:
 
 @contextlib.asynccontextmanager
 async def composed(
-    settings: Settings, *, draining: Callable[[ports.Journal], ports.Journal] | None = None
+    settings: Settings, *, draining: ports.Journal | None = None
 ) -> AsyncIterator[Operator]:
     """An operator, put together; its connections close with the context.
 
     ``draining``: it ends what there is and issues nothing, also where its namespace and the CRDs
-    are being deleted; given is what listens to the journal.
+    are being deleted; given is the journal that it writes.
     """
     metrics, clock = Metrics(), SystemClock()
-    journal = draining(Journal()) if draining is not None else Journal()
+    journal = draining or Journal()
     cluster = await KubernetesCluster.connect(
         operator_namespace=settings.operator_namespace,
         namespaces=settings.watched,

@@ -11,11 +11,12 @@ from typing import Final
 
 import click
 
-from leaseholder import app, ports
+from leaseholder import app
 from leaseholder.cli.exits import printable
 from leaseholder.controller import drain as draining
 from leaseholder.settings import Settings
 from leaseholder.telemetry import logs
+from leaseholder.telemetry.journal import Journal
 
 _AGAIN: Final = 0.2
 """Seconds between two looks whether this process leads."""
@@ -38,16 +39,11 @@ async def drain(settings: Settings, *, timeout: float, ask: bool, dry_run: bool)
     # What is left is reported at the end; the operator's own warnings are about a long life.
     level = settings.log_level if "log_level" in settings.model_fields_set else "ERROR"
     logs.configure(level, settings.log_format)
-    tallies: list[draining.Tally] = []
-
-    def counting(journal: ports.Journal) -> ports.Journal:
-        tallies.append(draining.Tally(journal))
-        return tallies[0]
-
+    tally = draining.Tally(Journal())
     own = {"leader_election": True, "metrics_address": "127.0.0.1:0"}
-    async with app.composed(settings.model_copy(update=own), draining=counting) as operator:
+    async with app.composed(settings.model_copy(update=own), draining=tally) as operator:
         installation, clock = operator.ledger.records.installation, operator.controller.clock
-        work = draining.Drain(operator.cluster, installation, clock, tallies[0], _say)
+        work = draining.Drain(operator.cluster, installation, clock, tally, _say)
         await work.look()
         for line in listed(work, settings):
             _say(line)
