@@ -1,11 +1,27 @@
 """``leaseholder``: the operator's command."""
 
 import asyncio
+import contextlib
 import sys
+from collections.abc import Iterator
 
 import click
 
 import leaseholder
+from leaseholder.cli import options
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """End with a sentence where the operator can't run."""
+    from leaseholder import app, errors, settings
+
+    try:
+        yield
+    except (settings.Unusable, app.Failed) as error:
+        sys.exit(f"leaseholder: {error}")
+    except errors.EdgeError as error:
+        sys.exit(f"leaseholder: {error.reason}: {error.sentence}")
 
 
 @click.group()
@@ -18,25 +34,16 @@ def main() -> None:
 def run() -> None:
     """Run the operator; it is set up by LEASEHOLDER_… variables (docs/install.md)."""
     # Here, because kopf, kubernetes and pydantic take seconds to import, and --help needs none.
-    from leaseholder import app, errors, settings
+    from leaseholder import app, settings
 
-    try:
+    with _told():
         app.run(settings.load())
-    except settings.Unusable as error:
-        sys.exit(f"leaseholder: {error}")
-    except errors.EdgeError as error:
-        sys.exit(f"leaseholder: {error.reason}: {error.sentence}")
-    except app.Failed as error:
-        sys.exit(f"leaseholder: {error}")
 
 
 @main.command()
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@options.YES
 @click.option("--dry-run", is_flag=True, help="Only list what would be ended.")
-@click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), default=900.0,
-    show_default=True, metavar="SECONDS", help="How long all of it may take.",
-)  # fmt: skip
+@options.seconds(900.0, "How long all of it may take.")
 def drain(yes: bool, dry_run: bool, timeout: float) -> None:
     """Delete all DynamicLeases of an installation and revoke all of its leases.
 
@@ -47,19 +54,13 @@ def drain(yes: bool, dry_run: bool, timeout: float) -> None:
 
     Ends with 0 when nothing is left, with 3 when something is, with 1 when it can't be known.
     """
-    from leaseholder import app, errors, settings
+    from leaseholder import settings
     from leaseholder.cli import drain as draining
     from leaseholder.cli.exits import Exit
 
-    try:
+    with _told():
         work = draining.drain(settings.load(), timeout=timeout, ask=not yes, dry_run=dry_run)
         clean = asyncio.run(work)
-    except settings.Unusable as error:
-        sys.exit(f"leaseholder: {error}")
-    except errors.EdgeError as error:
-        sys.exit(f"leaseholder: {error.reason}: {error.sentence}")
-    except app.Failed as error:
-        sys.exit(f"leaseholder: {error}")
     if not clean:
         sys.exit(Exit.NOT_DONE)
 

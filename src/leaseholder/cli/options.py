@@ -8,9 +8,12 @@ import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Option = Callable[[Any], Any]
-LOGIN: Final[tuple[Option, ...]] = (
+CLUSTER: Final[tuple[Option, ...]] = (
     click.option("--kubeconfig", default="", help="The kubeconfig to use, as for kubectl."),
     click.option("--context", default="", help="Which of its contexts."),
+)
+LOGIN: Final[tuple[Option, ...]] = (
+    *CLUSTER,
     click.option("-n", "--namespace", default="", help="The namespace; default: the context's."),
 )
 EVERYWHERE: Final[Option] = click.option(
@@ -20,13 +23,14 @@ OUTPUT: Final[Option] = click.option(
     "-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table",
     show_default=True, help="A table for people; JSON or YAML for programs.",
 )  # fmt: skip
+YES: Final[Option] = click.option("--yes", is_flag=True, help="Don't ask.")
 
 
-def seconds(default: float) -> Option:
-    """How long to wait."""
+def seconds(default: float, meaning: str = "How long to wait.") -> Option:
+    """``--timeout``."""
     return click.option(
         "--timeout", type=click.FloatRange(min=0, min_open=True), default=default,
-        show_default=True, metavar="SECONDS", help="How long to wait.",
+        show_default=True, metavar="SECONDS", help=meaning,
     )  # fmt: skip
 
 

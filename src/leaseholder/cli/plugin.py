@@ -34,7 +34,7 @@ _MANY: Final = (
         "--at-once", type=click.IntRange(1, 50), default=5, show_default=True,
         help="So many at a time.",
     ),
-    click.option("--yes", is_flag=True, help="Don't ask."),
+    options.YES,
 )  # fmt: skip
 _CHECK: Final = click.option(
     "--check", is_flag=True, help="Exit with 4 if something that is shown isn't Ready."
@@ -44,20 +44,13 @@ _OPERATOR: Final = click.option(
     metavar="NAMESPACE/SERVICEACCOUNT", help="Who the operator is.",
 )  # fmt: skip
 _FILE: Final = click.option(
-    "-f",
-    "--file",
-    type=click.Path(allow_dash=True),
-    required=True,
-    metavar="FILE",
+    "-f", "--file", type=click.Path(allow_dash=True), required=True, metavar="FILE",
     help="Manifests, in YAML or JSON; - for stdin.",
-)
+)  # fmt: skip
 _FILE_OR: Final = click.option(
-    "-f",
-    "--file",
-    type=click.Path(allow_dash=True),
-    metavar="FILE",
+    "-f", "--file", type=click.Path(allow_dash=True), metavar="FILE",
     help="Their manifests, in YAML or JSON; - for stdin.",
-)
+)  # fmt: skip
 _FROM_CLUSTER: Final = click.option("--live", is_flag=True, help="Read them from the cluster.")
 _FOR: Final = click.option(
     "--for", "goal", default="Ready", show_default=True, metavar="CONDITION",
@@ -244,7 +237,7 @@ def wait(login: Login, name: tuple[str, ...], goal: str, timeout: float) -> None
 
 @main.command()
 @click.argument("name", shell_complete=completion.names)
-@options.as_user(*_WAIT, click.option("--yes", is_flag=True, help="Don't ask."))
+@options.as_user(*_WAIT, options.YES)
 def force(login: Login, name: str, wait: bool, timeout: float, yes: bool) -> None:
     """Have each pending revocation tried now, even if the system behind refuses it.
 
@@ -258,13 +251,12 @@ def force(login: Login, name: str, wait: bool, timeout: float, yes: bool) -> Non
 
 @main.command()
 @click.argument("attempt")
-@click.option("--kubeconfig", default="", help="The kubeconfig to use, as for kubectl.")
-@click.option("--context", default="", help="Which of its contexts.")
+@options.given(*options.CLUSTER)
 @click.option(
     "-n", "--namespace", default="leaseholder", show_default=True,
     help="The operator's namespace.",
 )  # fmt: skip
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@options.YES
 def forget(attempt: str, kubeconfig: str, context: str, namespace: str, yes: bool) -> None:
     """Let a lease go that the operator gave up (Abandoned); ATTEMPT names it on its record.
 
