@@ -1,5 +1,6 @@
 """LeaseProvider and ClusterLeaseProvider: where leases come from, and how to log in there."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field, WithJsonSchema
@@ -123,6 +124,14 @@ class AllowedNamespaces(base.Model):
     """The namespaces' names."""
     selector: NamespaceLabels | None = None
     """The namespaces' labels."""
+
+    def has(self, namespace: str, labels: Mapping[str, str] | None) -> bool:
+        """Whether a namespace with these labels is one of them; None: they aren't known."""
+        if self.names is not None and namespace in self.names:
+            return True
+        if self.selector is None or labels is None:
+            return False
+        return all(labels.get(key) == one for key, one in self.selector.match_labels.items())
 
 
 _NAMESPACED_ONLY = (

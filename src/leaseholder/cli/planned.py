@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from leaseholder import errors
-from leaseholder.api import durations, lease, names, provider, secret_types
+from leaseholder.api import conditions, durations, lease, names, provider, secret_types
+from leaseholder.api.conditions import ConditionType
 from leaseholder.cli import views
 from leaseholder.core import schedule, templates
 
@@ -192,14 +193,15 @@ def supply(
             f"{named} is of the kind {kind}, and the source is of {source}: mend spec.providerRef, "
             f"or write the source under spec.{kind}"
         )
-    if isinstance(known, provider.ClusterLeaseProvider) and not _serves(
-        known, dl.metadata.namespace, labels
+    home = dl.metadata.namespace
+    if isinstance(known, provider.ClusterLeaseProvider) and not any(
+        one.has(home, labels) for one in known.spec.allowed_namespaces
     ):
         report.complain(
-            f"{named} doesn't allow namespace {dl.metadata.namespace}: its administrator adds "
+            f"{named} doesn't allow namespace {home}: its administrator adds "
             "it to spec.allowedNamespaces"
         )
-    condition = next((one for one in known.status.conditions if one.type == "Ready"), None)
+    condition = conditions.find(known.status.conditions, ConditionType.READY)
     if is_new:
         report.say("provider", f"{named}, in this file: whether it answers shows when it is there")
     elif condition is None or condition.status != "True":
@@ -212,19 +214,6 @@ def supply(
     else:
         version = f", version {known.status.server_version}" if known.status.server_version else ""
         report.say("provider", f"{named} answers, and the login works{version}")
-
-
-def _serves(
-    known: provider.ClusterLeaseProvider, namespace: str, labels: Mapping[str, str] | None
-) -> bool:
-    for one in known.spec.allowed_namespaces:
-        if one.names is not None and namespace in one.names:
-            return True
-        if one.selector is not None and labels is not None:
-            wanted = one.selector.match_labels.items()
-            if all(labels.get(key) == value for key, value in wanted):
-                return True
-    return False
 
 
 def _given(before: lease.DynamicLease | None) -> frozenset[str]:

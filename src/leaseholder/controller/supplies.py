@@ -237,13 +237,9 @@ class Supplies:
 
     async def _check_allowed(self, known: provider.ClusterLeaseProvider, namespace: str) -> None:
         for allowed in known.spec.allowed_namespaces:
-            if allowed.names is not None and namespace in allowed.names:
+            asked = await self.cluster.namespace(namespace) if allowed.selector else None
+            if allowed.has(namespace, asked.labels if asked is not None else None):
                 return
-            if allowed.selector is not None:
-                found = await self.cluster.namespace(namespace)
-                wanted = allowed.selector.match_labels.items()
-                if found is not None and all(found.labels.get(k) == v for k, v in wanted):
-                    return
         raise errors.Denied(
             Reason.NAMESPACE_NOT_ALLOWED,
             f"ClusterLeaseProvider {known.metadata.name} doesn't allow namespace {namespace}: "
