@@ -13,12 +13,14 @@ import leaseholder
 from leaseholder.api import conditions, crds, lease, names, provider, reasons
 from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.cli import views
+from leaseholder.cli.session import moment
 
 _MOST: Final = 10
 """So many objects are named in each check."""
 _SKEW: Final = 60
 """Seconds of difference between clocks that somebody should see to."""
 _OVERDUE: Final = timedelta(seconds=60)
+_LONG_PENDING: Final = timedelta(hours=1)
 _ELECTION: Final = timedelta(seconds=30)
 """A Lease that nobody renewed for so long: nobody leads."""
 
@@ -84,7 +86,7 @@ def of_operator(seat: Mapping[str, Any] | None, where: str, now: datetime) -> Fi
         return Finding(Level.WARN, "operator", sentence)
     spec = seat.get("spec") or {}
     holder = str(spec.get("holderIdentity") or "")
-    renewed = _moment(spec.get("renewTime"))
+    renewed = moment(spec.get("renewTime"))
     if not holder or renewed is None or now - renewed > _ELECTION:
         since = f"since {views.length(now - renewed)}" if renewed is not None else "at all"
         sentence = f"no operator leads in namespace {where} {since}: see whether its pods run"
@@ -161,12 +163,10 @@ def _pending(known: Sequence[lease.DynamicLease], now: datetime) -> list[Finding
     for since, dl, condition in pending:
         calm = condition.reason in (Reason.OWED, Reason.DELETING) and now - since < _LONG_PENDING
         level = Level.OK if calm else Level.FAIL
-        sentence = f"{_named(dl)}: pending since {views.length(now - since)}, {_said(condition)}"
+        told = views.sentence(condition)
+        sentence = f"{_named(dl)}: pending since {views.length(now - since)}, {told}"
         found.append(Finding(level, "revocations", sentence))
     return _some(found)
-
-
-_LONG_PENDING: Final = timedelta(hours=1)
 
 
 def _unready(check: str, name: str, known: Condition | None) -> Finding:
@@ -177,13 +177,9 @@ def _unready(check: str, name: str, known: Condition | None) -> Finding:
         return Finding(Level.WARN, check, sentence)
     reason = conditions.reason_of(known.reason)
     if reason in (Reason.PROGRESSING, Reason.DELETING, Reason.ROTATING):
-        return Finding(Level.WARN, check, f"{name}: {_said(known)}")
+        return Finding(Level.WARN, check, f"{name}: {views.sentence(known)}")
     remedy = views.unmarked(reasons.entry(reason).remedy)
-    return Finding(Level.FAIL, check, f"{name}: {_said(known)}. Do: {remedy}")
-
-
-def _said(known: Condition) -> str:
-    return f"{known.reason}: {known.message}" if known.message else known.reason
+    return Finding(Level.FAIL, check, f"{name}: {views.sentence(known)}. Do: {remedy}")
 
 
 def _some(found: Sequence[Finding]) -> list[Finding]:
@@ -203,14 +199,6 @@ def _listed(what: str, who: Sequence[str]) -> str:
 def _named(one: provider.AnyProvider | lease.DynamicLease) -> str:
     meta = one.metadata
     return f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name
-
-
-def _moment(text: object) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return found if found.tzinfo is not None else None
 
 
 def worst(found: Iterable[Finding]) -> Level:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import pydantic
 import yaml
 
 from leaseholder.cli.exits import Failed
@@ -78,6 +79,14 @@ def _objects(path: str, document: Any) -> Iterator[Manifest]:
             yield from _objects(path, item)
         return
     yield document
+
+
+def faults(error: pydantic.ValidationError) -> list[str]:
+    """What a model finds wrong with a user's own manifest: each field with its sentence."""
+    return [
+        f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
+        for one in error.errors(include_input=False, include_url=False)
+    ]
 
 
 def group(manifest: Manifest) -> str:

@@ -117,8 +117,5 @@ def _faults(made: Manifest) -> list[str]:
     try:
         model.model_validate(made)
     except pydantic.ValidationError as error:
-        return [
-            f"mend {'.'.join(map(str, one['loc']))}: {one['msg']}"
-            for one in error.errors(include_input=False, include_url=False)
-        ]
+        return [f"mend {one}" for one in manifests.faults(error)]
     return []

@@ -114,7 +114,7 @@ async def _report(user: session.Session, manifest: Manifest, beside: Beside) -> 
         read = model.model_validate(placed)
     except pydantic.ValidationError as error:
         if code < 300 or code == 404:
-            report.faults += _wrong(error)
+            report.faults += manifests.faults(error)
         return report
     if isinstance(read, lease.DynamicLease):
         await _lease(user, read, report, beside)
@@ -132,13 +132,6 @@ def _refusal(code: int, said: list[str], home: str) -> list[str]:
     if code == 403:
         return ["you have no right to apply it (docs/cli.md, Rights)"]
     return said
-
-
-def _wrong(error: pydantic.ValidationError) -> list[str]:
-    return [
-        f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
-        for one in error.errors(include_input=False, include_url=False)
-    ]
 
 
 async def _provider(

@@ -205,11 +205,7 @@ def supply(
     if is_new:
         report.say("provider", f"{named}, in this file: whether it answers shows when it is there")
     elif condition is None or condition.status != "True":
-        why = (
-            f"{condition.reason}: {condition.message}"
-            if condition is not None
-            else "not checked yet"
-        )
+        why = views.sentence(condition) if condition is not None else "not checked yet"
         report.complain(f"{named} isn't Ready: {why}")
     else:
         version = f", version {known.status.server_version}" if known.status.server_version else ""

@@ -314,11 +314,12 @@ def _event(body: Mapping[str, Any]) -> Event:
         reason=str(body.get("reason") or ""),
         message=str(body.get("message") or ""),
         count=count if isinstance(count, int) else 1,
-        last=_moment(told),
+        last=moment(told),
     )
 
 
-def _moment(text: object) -> datetime | None:
+def moment(text: object) -> datetime | None:
+    """A moment that the API server tells, in whole seconds; None where it is none."""
     try:
         found = datetime.fromisoformat(str(text))
     except ValueError:

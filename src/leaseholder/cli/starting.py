@@ -14,7 +14,7 @@ import pydantic
 import yaml
 
 from leaseholder.api import lease, names, provider
-from leaseholder.cli import exits
+from leaseholder.cli import exits, manifests
 
 AUDIENCE: Final = "leaseholder"
 """Of the tokens that log in; never the API server's own."""
@@ -194,9 +194,7 @@ def _check(made: dict[str, Any]) -> None:
         if model is not None:
             model.model_validate(made)
     except pydantic.ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise click.UsageError(f"{where}: {first['msg']}") from None
+        raise click.UsageError(manifests.faults(error)[0]) from None
 
 
 def _setup(start: Start) -> Iterator[str]:

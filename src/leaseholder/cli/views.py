@@ -111,13 +111,13 @@ def trouble(dl: lease.DynamicLease) -> str:
     """What is wrong with a DynamicLease, or odd, the worst first; empty where nothing is."""
     ready = _condition(dl, ConditionType.READY)
     if ready is None or ready.status != "True" or ready.reason != Reason.READY:
-        return _sentence(ready) if ready is not None else Reason.PENDING.value
+        return sentence(ready) if ready is not None else Reason.PENDING.value
     rollout = _condition(dl, ConditionType.ROLLOUT_COMPLETE)
     if rollout is not None and rollout.status == "False" and rollout.reason not in _CALM:
-        return _sentence(rollout)
+        return sentence(rollout)
     pending = _condition(dl, ConditionType.REVOCATION_PENDING)
     if pending is not None and pending.status == "True" and pending.reason not in _CALM:
-        return _sentence(pending)
+        return sentence(pending)
     return ""
 
 
@@ -284,7 +284,8 @@ def _rollout(dl: lease.DynamicLease) -> str:
     return "complete" if known.status == "True" else known.reason
 
 
-def _sentence(known: conditions.Condition) -> str:
+def sentence(known: conditions.Condition) -> str:
+    """A condition's reason, and its message where it has one."""
     return f"{known.reason}: {known.message}" if known.message else known.reason
 
 

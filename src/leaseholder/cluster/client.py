@@ -164,7 +164,7 @@ class Api:
                 async for line in _lines(answer.content):
                     event = _parse(line)
                     if event is None:
-                        what = "its answer is no JSON"
+                        what = _NO_JSON
                         break
                     yield event
         except _BROKEN as error:
