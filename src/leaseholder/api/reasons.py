@@ -205,7 +205,7 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
     },
     "About the lease": {
         Reason.UNCLEAR: Entry(
-            "Of a record: a mint whose answer was lost; it is searched for and taken back",
+            "Of a lease on record: a mint whose answer was lost; it is searched for and taken back",
             "",
             "Wait",
         ),
@@ -247,8 +247,10 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
             "the lease was extended, but this provider may end it at its first expiry: it is looked at before it counts again",
             "Nothing; strategy Auto has no such gap ([Phase](providers/phase.md))",
         ),
-        Reason.UNDELIVERED: Entry("Of a record: its lease came into no Secret", "", _NOTHING),
-        Reason.SUPERSEDED: Entry("Of a record: a newer lease took its place", "", _NOTHING),
+        Reason.UNDELIVERED: Entry("Of a lease on record: it came into no Secret", "", _NOTHING),
+        Reason.SUPERSEDED: Entry(
+            "Of a lease on record: a newer lease took its place", "", _NOTHING
+        ),
         Reason.SOURCE_CHANGED: Entry(
             "Why a lease was replaced: provider or source changed", "", _NOTHING
         ),

@@ -139,7 +139,7 @@ where the chart's `aggregateRoles` is true, as by default: `view` shows, `edit` 
 | `forget` | `list` and `patch` on `leaserecords`, in the operator's namespace: it is for administrators |
 | `init`, `migrate -f` | Nothing |
 | `migrate --live` | `list` on the other operators' resources |
-| `plan` | `create` and `patch` on what the file has, nothing is stored; `get` on `secrets`, for the metadata of the target Secret alone, and on `leaseproviders` |
+| `plan` | `create` and `patch` on what the file has, nothing is stored; `get` on `dynamicleases`, on their `leaseproviders` or `clusterleaseproviders`, and on `secrets`, for the metadata of the target Secret alone |
 | `doctor` | What `list` and `providers` need. Administrators see more: `get` on `customresourcedefinitions`; `create` on `subjectaccessreviews`; `get` on `leases` of `coordination.k8s.io`, in the operator's namespace |
 
 Who may patch a DynamicLease may have its lease rotated: [Security](security.md) says what that amounts to.
