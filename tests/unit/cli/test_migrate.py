@@ -399,6 +399,16 @@ def test_fields_of_another_shape_and_keys_that_are_no_texts_end_nothing(
     ours(migrate(changed(text, old, new)))
 
 
+def test_parameters_as_deep_as_ours_may_be_are_carried_over_and_deeper_ones_end_nothing(
+    migrate: Any,
+) -> None:
+    for deep, carried in (("{a: [{b: 1}]}", True), (f"{'{a: ' * 300}1{'}' * 300}", False)):
+        text = migrate(changed(ESO, "  method: GET", f"  parameters: {deep}"))
+        _, spec = ours(text)
+        assert spec["openbao"].get("parameters") == (yaml.safe_load(deep) if carried else None)
+        assert ("parameters isn't carried over" in text) != carried
+
+
 @pytest.mark.parametrize("odd", ["{{", "{{ ", "{{-", "{{|"])
 def test_a_template_costs_no_more_than_its_length(odd: str) -> None:
     began = time.process_time()

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from leaseholder.api import names, reserved
+from leaseholder.api import freeform, names, reserved
 from leaseholder.cli import manifests
 from leaseholder.cli.manifests import Manifest
 
@@ -85,6 +85,23 @@ def listing(node: Any, *path: str) -> list[Any]:
     """The list at a path; empty where there is none."""
     found = value(node, *path)
     return found if isinstance(found, list) else []
+
+
+def values(made: Migrated, node: Any, name: str) -> dict[str, Any]:
+    """The values of any shape under a name; empty where none are, or ours can't be so deep."""
+    found = mapping(node, name)
+    if _fits(found, freeform.LEVELS):
+        return found
+    made.remark(f"{name} isn't carried over: it is nested deeper than ours may be")
+    return {}
+
+
+def _fits(node: Any, levels: int) -> bool:
+    """Whether lists and maps are within each other no deeper than that."""
+    if not isinstance(node, dict | list):
+        return True
+    inner = node.values() if isinstance(node, dict) else node
+    return levels > 0 and all(_fits(one, levels - 1) for one in inner)
 
 
 def value(node: Any, *path: str) -> Any:

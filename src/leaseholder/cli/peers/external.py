@@ -67,7 +67,7 @@ def _spec(made: Migrated, spec: Manifest, generator: Manifest) -> None:
     source: Manifest = {"path": common.text(generator, "path").strip("/")}
     if common.text(generator, "method") not in ("", "GET"):
         source["method"] = "POST"
-    if parameters := common.mapping(generator, "parameters"):
+    if parameters := common.values(made, generator, "parameters"):
         source["parameters"] = parameters
     ours: Manifest = {"openbao": source}
     if age := _age(made, spec.get("refreshInterval")):

@@ -31,7 +31,7 @@ def read(manifest: Manifest, pool: Pool) -> Migrated:
         made.remark("it reads a static role, which is no lease: leave it with its operator")
         return made
     provider = _provider(made, spec, pool)
-    ours: Manifest = {"openbao": _source(spec)}
+    ours: Manifest = {"openbao": _source(made, spec)}
     percent = spec.get("renewalPercent")
     if isinstance(percent, int) and percent != _PERCENT and 1 <= percent <= 95:
         ours["renewal"] = {"afterPercent": percent}
@@ -48,9 +48,9 @@ def read(manifest: Manifest, pool: Pool) -> Migrated:
     return made
 
 
-def _source(spec: Manifest) -> Manifest:
+def _source(made: Migrated, spec: Manifest) -> Manifest:
     path = f"{common.text(spec, 'mount').strip('/')}/{common.text(spec, 'path').strip('/')}"
-    params = common.mapping(spec, "params")
+    params = common.values(made, spec, "params")
     source: Manifest = {"path": path}
     if params or common.text(spec, "requestHTTPMethod") in ("POST", "PUT"):
         source["method"] = "POST"
