@@ -15,11 +15,10 @@ from leaseholder import errors
 from leaseholder.api import base, lease, names, provider, record
 from leaseholder.api.conditions import Reason
 from leaseholder.cli.exits import Failed
-from leaseholder.cluster import client, electing, pages, patches, places, refusals
+from leaseholder.cluster import client, documents, electing, pages, patches, places, refusals
 
 _MANAGER: Final = "kubectl-leaseholder"
 _APPLY: Final = "application/apply-patch+yaml"
-_METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _AUTHORIZATION: Final = "/apis/authorization.k8s.io/v1"
 _REVIEW: Final = places.Resource(_AUTHORIZATION, "subjectaccessreviews")
 _REVIEW_SELF: Final = places.Resource(_AUTHORIZATION, "selfsubjectaccessreviews")
@@ -153,11 +152,8 @@ class Session:
     async def secret_metadata(self, namespace: str, name: str) -> dict[str, Any] | None:
         """A Secret's metadata, without its data; None where there is none."""
         place = places.SECRETS.at(namespace, name)
-        try:
-            body = await self._ask("GET", place, accept=_METADATA)
-        except Missing:
-            return None
-        return dict(body.get("metadata") or {})
+        body = await self._found(place, accept=documents.METADATA)
+        return None if body is None else dict(body.get("metadata") or {})
 
     async def foreign(self, versions: Sequence[places.Place]) -> list[dict[str, Any]]:
         """All objects of another operator's kind, by the first version that is served; or none."""
@@ -194,9 +190,9 @@ class Session:
         answer = await self._ask("POST", place.at(""), body={"spec": review})
         return bool((answer.get("status") or {}).get("allowed"))
 
-    async def _found(self, place: places.Place) -> dict[str, Any] | None:
+    async def _found(self, place: places.Place, **more: Any) -> dict[str, Any] | None:
         try:
-            return await self._ask("GET", place)
+            return await self._ask("GET", place, **more)
         except Missing:
             return None
 
