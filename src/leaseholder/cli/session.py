@@ -1,7 +1,7 @@
 """What the user's own login lets the command see and say at the API server.
 
 Whatever comes from there may have been written by somebody else. So texts are escaped before they
-reach a terminal (``tables.plain``), and an object that can't be read hides no other.
+reach a terminal (``exits.printable``), and an object that can't be read hides no other.
 """
 
 import contextlib
@@ -15,7 +15,16 @@ from leaseholder import errors
 from leaseholder.api import base, lease, names, provider, record
 from leaseholder.api.conditions import Reason
 from leaseholder.cli.exits import Failed
-from leaseholder.cluster import client, documents, electing, pages, patches, places, refusals
+from leaseholder.cluster import (
+    announcing,
+    client,
+    documents,
+    electing,
+    pages,
+    patches,
+    places,
+    refusals,
+)
 
 _MANAGER: Final = "kubectl-leaseholder"
 _APPLY: Final = "application/apply-patch+yaml"
@@ -301,14 +310,18 @@ def _told(place: places.Place) -> Iterator[None]:
 
 
 def _event(body: Mapping[str, Any]) -> Event:
+    """An event, no longer than the operator's: others may be a megabyte, on a terminal, too."""
     series = body.get("series") if isinstance(body.get("series"), Mapping) else {}
     seen = (series or {}).get("lastObservedTime") or body.get("lastTimestamp")
     told = seen or body.get("eventTime") or (body.get("metadata") or {}).get("creationTimestamp")
     count = (series or {}).get("count") or body.get("count") or 1
+    kind, reason, message = (
+        str(body.get(key) or "")[: announcing.LONGEST] for key in ("type", "reason", "message")
+    )
     return Event(
-        type=str(body.get("type") or ""),
-        reason=str(body.get("reason") or ""),
-        message=str(body.get("message") or ""),
+        type=kind,
+        reason=reason,
+        message=message,
         count=count if isinstance(count, int) else 1,
         last=moment(told),
     )

@@ -21,7 +21,8 @@ from leaseholder.ports import Note
 
 _WINDOW: Final = 600.0
 _REMEMBERED: Final = 1000
-_LONGEST: Final = 1024
+LONGEST: Final = 1024
+"""Characters of a message: the events of events.k8s.io have no more."""
 _CLUSTER_SCOPED: Final = "default"
 _log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def event(kind: str, meta: base.ObjectMeta, note: Note, moment: datetime) -> cli
         "type": note.type,
         "reason": note.reason.value,
         "action": note.action,
-        "message": note.message[:_LONGEST],
+        "message": note.message[:LONGEST],
         "source": {"component": names.MANAGER},
         "reportingComponent": names.MANAGER,
         "reportingInstance": names.MANAGER,

@@ -1,14 +1,16 @@
 """The time line of leases: what happened, what is planned, drawn on the terminal and as SVG."""
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from xml.etree import ElementTree
 
 import pytest
 
 from leaseholder.api import lease
-from leaseholder.cli import drawing, story
+from leaseholder.cli import drawing, session, story
 from leaseholder.cli.session import Event
+from leaseholder.cluster import client
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SOURCE = {"projectSlug": "p", "environmentSlug": "e", "dynamicSecretName": "d"}
@@ -38,6 +40,20 @@ def dl(*, held: Any = PRESENT, conditions: Any = (), **rotation: Any) -> lease.D
             "status": {"lease": held, "conditions": conditions},
         }
     )
+
+
+class Written:
+    """An API server with an event that somebody wrote."""
+
+    async def pages(self, *_: Any, **__: Any) -> AsyncIterator[dict[str, Any]]:
+        yield {"items": [{"type": "x" * 10**6, "reason": "y" * 10**6, "message": "z " * 10**6}]}
+
+
+@pytest.mark.asyncio
+async def test_an_event_of_somebody_else_is_no_longer_than_one_of_the_operator_s() -> None:
+    user = session.Session(cast("client.Api", Written()), "shop")
+    (found,) = await user.events(dl())
+    assert [len(one) for one in (found.type, found.reason, found.message)] == [1024] * 3
 
 
 def event(reason: str, message: str, minutes: int) -> Event:
