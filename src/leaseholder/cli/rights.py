@@ -85,7 +85,7 @@ def _of_providers(known: Sequence[provider.AnyProvider]) -> Iterator[Right]:
         for ref in _references(provider.auth_of(one.spec), "serviceAccountRef"):
             at = str(ref.get("namespace") or home)
             yield Right(at, "", f"{places.SERVICE_ACCOUNTS.plural}/token", "create")
-        for ref in _secret_references(provider.auth_of(one.spec)):
+        for ref in _references(provider.auth_of(one.spec), "SecretRef"):
             yield Right(str(ref.get("namespace") or home), "", places.SECRETS.plural, "get")
         bundle = one.spec.ca_bundle_ref
         if bundle is not None:
@@ -93,21 +93,13 @@ def _of_providers(known: Sequence[provider.AnyProvider]) -> Iterator[Right]:
             yield Right(bundle.namespace or home, "", kept.plural, "get")
 
 
-def _references(node: Any, name: str) -> Iterator[Mapping[str, Any]]:
-    """The references of that name, however deep."""
+def _references(node: Any, end: str) -> Iterator[Mapping[str, Any]]:
+    """The references whose name ends so, however deep."""
     if isinstance(node, Mapping):
         for key, value in node.items():
-            if key == name and isinstance(value, Mapping):
+            if key.endswith(end) and isinstance(value, Mapping):
                 yield value
-            yield from _references(value, name)
-
-
-def _secret_references(node: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            if key.endswith("SecretRef") and isinstance(value, Mapping):
-                yield value
-            yield from _secret_references(value)
+            yield from _references(value, end)
 
 
 def missing(denied: Sequence[Right]) -> list[str]:
