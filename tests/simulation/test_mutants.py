@@ -2,13 +2,18 @@
 
 import pytest
 
-from tests.simulation.mutants import classic, marked
-from tests.simulation.mutants.registry import MUTANTS
+from tests.simulation.mutants import classic, marked, switched
+from tests.simulation.mutants.registry import MUTANTS, RULES
 
 
 def test_each_group_has_its_mutants() -> None:
-    groups = {module.__name__.rpartition(".")[2] for module in (classic, marked)}
+    groups = {module.__name__.rpartition(".")[2] for module in (classic, marked, switched)}
     assert {mutant.group for mutant in MUTANTS.values()} == groups
+
+
+def test_each_rule_of_the_core_has_its_mutant() -> None:
+    assert {rule.id for rule in RULES} <= MUTANTS.keys()
+    assert switched.HINTS.keys() <= {rule.id for rule in RULES}
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -26,8 +26,7 @@ from leaseholder.controller.observe import Observer
 from leaseholder.controller.perform import Performer
 from leaseholder.controller.records import Key
 from leaseholder.controller.supplies import Ref
-from leaseholder.core import contents, figures, schedule, steps
-from leaseholder.core.decide import decide
+from leaseholder.core import contents, figures, rules, schedule, steps
 from leaseholder.core.view import View
 
 MOST_STEPS: Final = 40
@@ -290,7 +289,8 @@ class Controller:
             await self._reached()
             await self._offer_formers(key)
             self._note(entry, view)
-            step = decide(view)
+            decision = rules.decide(view)
+            step = decision.step
             self._runner.progress = view.monotonic
             if entry.must_read_for(view, step):
                 continue
@@ -300,6 +300,7 @@ class Controller:
                 case steps.Idle(until):
                     await self._rest(key, entry, view, until)
                     return
+            telling.decided(key, decision)
             try:
                 await self._perform(view, step)
             except errors.Conflict:
@@ -311,7 +312,7 @@ class Controller:
             if isinstance(step, steps.Report):
                 told = _told(view, step)
                 self._note(entry, told)
-                match decide(told):
+                match rules.decide(told).step:
                     case steps.Idle(until):
                         await self._rest(key, entry, told, until)
                         return

@@ -17,7 +17,7 @@ from leaseholder.controller.entry import Entry
 from leaseholder.controller.observe import failure_of
 from leaseholder.controller.perform import Performer
 from leaseholder.controller.records import Key
-from leaseholder.core import project
+from leaseholder.core import project, rules
 from leaseholder.core.view import View
 
 logger = logging.getLogger(__name__)
@@ -78,6 +78,13 @@ def good_for(view: View) -> float | None:
         return None
     until = project.untold_at(view, held)
     return None if until is None else max(0.0, (until - view.now).total_seconds())
+
+
+def decided(key: Key, decision: rules.Decision) -> None:
+    """A line for each step, with the rule that says so; for whoever looks closely."""
+    step = type(decision.step).__name__
+    fields = {"namespace": key.namespace, "name": key.name, "rule": decision.rule, "step": step}
+    logger.debug("step", extra={"fields": fields})
 
 
 def log(key: Key, entry: Entry, error: Exception) -> None:

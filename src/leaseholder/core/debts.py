@@ -1,7 +1,7 @@
 """Pending revocations: each lease in Revoking is one that the provider must confirm to be gone.
 
 One without a lease id is an unclear attempt: it is searched for first. One with an id is revoked
-and then inspected. ``next_step`` says what is due; the ``after_…`` functions say what an outcome
+and then inspected. ``pending`` says what is due; the ``after_…`` functions say what an outcome
 makes of the entry (None: confirmed, it may go).
 """
 
@@ -15,7 +15,7 @@ from leaseholder.api import durations, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import RecordedLease, Revocation, State
 from leaseholder.core import ends, rollout, schedule
-from leaseholder.core.steps import Drop, Move, Revoke, Search, Step
+from leaseholder.core.steps import Drop, Found, Move, Revoke, Search, Step, soonest
 from leaseholder.core.view import View
 
 REVERSIBLE: Final = frozenset({Reason.SUPERSEDED, Reason.UNDELIVERED, Reason.UNCLEAR})
@@ -51,22 +51,21 @@ def shows_from(view: View, record: RecordedLease) -> datetime:
     return view.here(record, record.issued_at) + lag
 
 
-def next_step(view: View) -> Step | None:
-    """The step that a pending revocation needs now, if any."""
-    due = (step for step in map_debts(view) if not isinstance(step, datetime))
-    return reinstated(view) or next(due, None)
+def pending(view: View) -> Found:
+    """The step that a pending revocation needs now, or when one will."""
+    moments: list[datetime] = []
+    for found in _map(view):
+        if isinstance(found, datetime):
+            moments.append(found)
+        elif found is not None:
+            return found
+    return soonest(view.now, *moments)
 
 
-def wake(view: View) -> datetime | None:
-    """When the next pending revocation is due."""
-    return min((at for at in map_debts(view) if isinstance(at, datetime)), default=None)
-
-
-def map_debts(view: View) -> Iterator[Step | datetime]:
+def _map(view: View) -> Iterator[Step | datetime | None]:
     """For each pending revocation the step that is due, or when there will be one."""
     for record in view.in_state(State.SUPERSEDED):
-        if not rollout.keeps(view, record):
-            yield _superseded(view, record)
+        yield _superseded(view, record)
     for record in view.in_state(State.REVOKING):
         yield _search(view, record) if not record.lease_id else _revoke(view, record)
 
@@ -86,7 +85,9 @@ def reinstated(view: View) -> Move | None:
     return None
 
 
-def _superseded(view: View, record: RecordedLease) -> Step | datetime:
+def _superseded(view: View, record: RecordedLease) -> Step | datetime | None:
+    if rollout.keeps(view, record):
+        return rollout.kept_until(view, record)
     not_before = _lives_until(view, record)
     if not_before is not None and view.now < not_before:
         return not_before

@@ -13,7 +13,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import Drift, DynamicLease
 from leaseholder.api.record import RecordedLease, State
 from leaseholder.core import contents, marks
-from leaseholder.core.view import View
+from leaseholder.core.view import View, fact
 
 WAIT_FIRST: Final = timedelta(minutes=1)
 WAIT_MOST: Final = timedelta(hours=1)
@@ -23,6 +23,7 @@ REPAIR_MOST: Final = 300.0
 """Seconds between two repairs of marks that somebody keeps taking off."""
 
 
+@fact
 def kept(view: View, lease: DynamicLease) -> RecordedLease | None:
     """The lease that workloads rely on: delivered, under a former name, or in a damaged Secret."""
     if view.delivered is not None:
@@ -31,6 +32,7 @@ def kept(view: View, lease: DynamicLease) -> RecordedLease | None:
     return named[-1] if named else _bereft(view, lease)
 
 
+@fact
 def damaged(view: View, lease: DynamicLease) -> RecordedLease | None:
     """The lease that was delivered, and whose Secret was changed or is gone."""
     held = kept(view, lease)
@@ -50,6 +52,7 @@ def _bereft(view: View, lease: DynamicLease) -> RecordedLease | None:
     return next(alive, held[-1] if held and view.mute else None)
 
 
+@fact
 def waits(view: View, lease: DynamicLease) -> bool:
     """Whether damage isn't healed yet: it must be told first, or somebody keeps at it."""
     harmed, known = damaged(view, lease), lease.status.drift
@@ -85,6 +88,7 @@ def former(view: View, lease: DynamicLease) -> tuple[ports.SecretView, ...]:
     return tuple(s for s in view.secrets if s.name != lease.secret_name and not s.deleting)
 
 
+@fact
 def misfit(view: View, lease: DynamicLease) -> RecordedLease | None:
     """The delivered record whose Secret has its data, but not as it is wanted now."""
     held, secret = view.delivered, view.target

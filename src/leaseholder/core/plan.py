@@ -11,7 +11,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, Retry
 from leaseholder.api.record import MOST_LEASES, RecordedLease, State
 from leaseholder.core import contents, drift, ends, schedule, slots
-from leaseholder.core.view import Failure, Rival, View
+from leaseholder.core.view import Failure, Rival, View, fact
 
 MOST_LIVE: Final = 5
 """With so many leases of one DynamicLease that may live, no further one is issued."""
@@ -48,6 +48,7 @@ class Need:
     rotate_nonce: str = ""
 
 
+@fact
 def plan(view: View, lease: DynamicLease, record: RecordedLease) -> Plan:
     """When and how a held lease is kept alive."""
     extension = extension_at(view, lease, record)
@@ -57,6 +58,7 @@ def plan(view: View, lease: DynamicLease, record: RecordedLease) -> Plan:
     return Plan("Rotate", aged) if aged is not None and aged < planned.at else planned
 
 
+@fact
 def extension_at(view: View, lease: DynamicLease, record: RecordedLease) -> datetime | None:
     """When a lease is to be extended, whatever else is planned; None: it can't be.
 
@@ -80,6 +82,12 @@ def extends_now(view: View, lease: DynamicLease) -> RecordedLease | None:
         if at is not None and (view.now >= at or told):
             return record
     return None
+
+
+def extension_moments(view: View, lease: DynamicLease) -> list[datetime | None]:
+    """When the lease that is held, and the one yet to be delivered, are to be extended."""
+    records = (drift.kept(view, lease), view.in_hand)
+    return [extension_at(view, lease, one) for one in records if one is not None]
 
 
 def _replacement_at(view: View, lease: DynamicLease, record: RecordedLease) -> datetime:
@@ -136,6 +144,7 @@ def _aged(view: View, lease: DynamicLease, record: RecordedLease) -> datetime | 
     return view.here(record, issued) + durations.parse(age)
 
 
+@fact
 def need(view: View, lease: DynamicLease) -> Need | None:
     """Whether a new lease is needed; none while one is in hand or the user said suspend."""
     held, fresh = drift.kept(view, lease), view.in_hand
@@ -160,6 +169,7 @@ def need(view: View, lease: DynamicLease) -> Need | None:
     return None
 
 
+@fact
 def unseen(view: View, held: RecordedLease) -> bool:
     """Whether a lease that can be looked at wasn't, and no status tells that it lived."""
     told = view.lease.status.lease if view.lease is not None else None
@@ -220,6 +230,7 @@ def _reserved(lease: DynamicLease) -> Failure | None:
     )
 
 
+@fact
 def obstacle(view: View, lease: DynamicLease) -> Failure | None:
     """What the observation shows to stand in the way of issue and delivery."""
     if view.target_contested:
@@ -276,6 +287,7 @@ def _crowd(alive: Sequence[RecordedLease]) -> str:
     )
 
 
+@fact
 def template_fault(view: View, lease: DynamicLease) -> Failure | None:
     """What is wrong with the template, judged by the keys that the provider gave last time."""
     held = drift.kept(view, lease)
@@ -340,11 +352,11 @@ def crowded(view: View) -> Failure | None:
     )
 
 
-def extension_blocked(view: View, lease: DynamicLease) -> bool:
-    """Whether the back-off holds an extension back: one after something else doesn't."""
+def extension_blocked_until(view: View, lease: DynamicLease) -> datetime | None:
+    """Until when the back-off holds an extension back: one after something else doesn't."""
     retry = lease.status.retry
     elsewhere = retry is not None and retry.reason in _NO_EXTENSION
-    return not elsewhere and blocked_until(view, lease) is not None
+    return None if elsewhere else blocked_until(view, lease)
 
 
 def about_secret(retry: Retry) -> bool:
@@ -352,6 +364,7 @@ def about_secret(retry: Retry) -> bool:
     return retry.reason in _ABOUT_SECRET
 
 
+@fact
 def blocked_until(view: View, lease: DynamicLease) -> datetime | None:
     """Until when the back-off holds tries back; None where nothing does."""
     retry = lease.status.retry

@@ -15,7 +15,7 @@ from leaseholder.api.conditions import Condition, ConditionType, Reason, Verdict
 from leaseholder.api.record import RecordedLease, State
 from leaseholder.core import debts, drift, plan, proof, rollout, schedule
 from leaseholder.core.steps import Report
-from leaseholder.core.view import Failure, View
+from leaseholder.core.view import Failure, View, fact
 
 _TOLD: Final = (
     ConditionType.READY,
@@ -72,6 +72,7 @@ def ended(view: View, dl: lease.DynamicLease) -> lease.DynamicLeaseStatus:
     return status(view if at is None else replace(view, now=max(view.now, at)), dl)
 
 
+@fact
 def report(view: View, dl: lease.DynamicLease) -> Report | None:
     """The step that tells what status doesn't say yet; None where it says all."""
     new, refused = status(view, dl), plan.renew_refused(view, dl)

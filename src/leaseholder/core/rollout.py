@@ -21,7 +21,7 @@ from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease, State
 from leaseholder.core import plan, progress
-from leaseholder.core.steps import Move, Restart, Step, Sustain
+from leaseholder.core.steps import Found, Later, Move, Restart, Sustain, soonest
 from leaseholder.core.view import Restarted, View
 
 GATHER: Final = 5.0
@@ -94,11 +94,6 @@ def matters(view: View) -> bool:
     return pending(view) is not None or plan.needs_room(view, lease)
 
 
-def next_step(view: View, lease: DynamicLease) -> Step | None:
-    """Restart a workload, settle a rollout that is complete, keep a replaced lease alive."""
-    return _restart(view, lease) or _settle(view, lease) or _sustain(view, lease)
-
-
 def keeps(view: View, record: RecordedLease) -> bool:
     """Whether a replaced lease lives on, as long as it can, because workloads may still use it."""
     lease = view.lease
@@ -114,40 +109,57 @@ def keeps(view: View, record: RecordedLease) -> bool:
     return past < PATIENCE and plan.extension_at(view, lease, record) is not None
 
 
+def kept_until(view: View, record: RecordedLease) -> datetime | None:
+    """When it is judged anew whether a replaced lease lives on."""
+    end = view.expiry(record)
+    return end + PATIENCE if end is not None and view.now >= end else end
+
+
 def stamped(view: View, record: RecordedLease) -> bool:
     """Whether a workload's stamp names the lease: the pods that run may use it."""
     found = (workload for target in view.targets for workload in target.workloads)
     return any(record.attempt_id in workload.stamps.values() for workload in found)
 
 
-def wake(view: View, lease: DynamicLease) -> datetime | None:
-    """When workloads or replaced leases are to be looked at again."""
-    kept = [r for r in view.in_state(State.SUPERSEDED) if keeps(view, r)]
-    known = [_sustain_at(view, lease, r) for r in kept]
-    for end in filter(None, map(view.expiry, kept)):
-        known += [end, end + PATIENCE]
-    moments = [at for at in known if at is not None and at > view.now]
-    held = pending(view)
-    if held is not None:
-        issued = held.issued_at or view.own_now(held)
-        age = (view.own_now(held) - issued).total_seconds()
-        left = _shown_since(view, held) + GATHER - view.monotonic
-        wait = left if left > 0 else min(POLL_MOST, max(POLL_FIRST, age / 8))
-        moments.append(view.now + timedelta(seconds=wait))
-    return min(moments, default=None)
-
-
-def _restart(view: View, lease: DynamicLease) -> Restart | None:
+def restart(view: View, lease: DynamicLease) -> Found:
+    """A workload that doesn't move by itself is restarted."""
     held = pending(view)
     if held is None or lease.spec.suspend:
         return None
-    since = _shown_since(view, held)
+    since, moments = _shown_since(view, held), []
     for workload in _workloads(view):
         if _is_moving(view, lease, held, workload):
             continue
-        if view.monotonic >= _restart_at(view, workload, since):
+        left = _restart_at(view, workload, since) - view.monotonic
+        if left <= 0:
             return Restart(workload, stamp_key(lease), held.attempt_id, since)
-    return None
+        moments.append(view.now + timedelta(seconds=left))
+    return soonest(view.now, *moments)
+
+
+def settle(view: View, lease: DynamicLease) -> Found:
+    """The workloads have moved: the record says so, and the replaced leases may go."""
+    held = pending(view)
+    if held is None:
+        return None
+    if not any(_troubles(view, lease, held)):
+        return Move(held, held.but(rolled_out_at=view.now))
+    left = _shown_since(view, held) + GATHER - view.monotonic
+    issued = held.issued_at or view.own_now(held)
+    age = (view.own_now(held) - issued).total_seconds()
+    wait = left if left > 0 else min(POLL_MOST, max(POLL_FIRST, age / 8))
+    return Later(view.now + timedelta(seconds=wait))
+
+
+def sustain(view: View, lease: DynamicLease) -> Found:
+    """A replaced lease that workloads may still use is renewed."""
+    moments = []
+    for record in view.in_state(State.SUPERSEDED):
+        at = _sustain_at(view, lease, record)
+        if at is not None and view.now >= at:
+            return Sustain(record, view.own_now(record) + view.life(record))
+        moments.append(at)
+    return soonest(view.now, *moments)
 
 
 def _is_moving(
@@ -165,22 +177,6 @@ def _restart_at(view: View, workload: ports.Workload, since: float) -> float:
     if last is not None and last.at >= since:
         again = max(again, last.at + (last.at - since) + TAKEN_BACK_AGAIN)
     return max(since + GATHER, again)
-
-
-def _settle(view: View, lease: DynamicLease) -> Move | None:
-    """The workloads have moved: the record says so, and the replaced leases may go."""
-    held = pending(view)
-    if held is None or any(_troubles(view, lease, held)):
-        return None
-    return Move(held, held.but(rolled_out_at=view.now))
-
-
-def _sustain(view: View, lease: DynamicLease) -> Sustain | None:
-    for record in view.in_state(State.SUPERSEDED):
-        at = _sustain_at(view, lease, record)
-        if at is not None and view.now >= at:
-            return Sustain(record, view.own_now(record) + view.life(record))
-    return None
 
 
 def _sustain_at(view: View, lease: DynamicLease, record: RecordedLease) -> datetime | None:

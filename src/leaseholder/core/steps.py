@@ -1,4 +1,4 @@
-"""What a decision can say: the one thing to do next.
+"""What a rule can find: the one thing to do next, or when there may be something.
 
 Each step is small enough that the world is looked at again before the next one.
 """
@@ -193,3 +193,19 @@ Step = (
     | Report
     | Release
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Nothing to do yet: the rule is asked again at ``at``, or before."""
+
+    at: datetime
+
+
+Found = Step | Later | None
+
+
+def soonest(now: datetime, *moments: datetime | None) -> Later | None:
+    """The first of these moments that is still to come; None where there is none."""
+    at = min((one for one in moments if one is not None and one > now), default=None)
+    return Later(at) if at is not None else None

@@ -5,10 +5,12 @@ the clock of the provider that is wanted, and ``shifts`` bring other leases' mom
 ``monotonic`` measures how long this process has known something.
 """
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
 
 from leaseholder import ports
 from leaseholder.api import durations, names
@@ -228,6 +230,29 @@ class Memory:
         self.ours.discard(name)
 
 
+Args = TypeVarTuple("Args")
+Answer = TypeVar("Answer")
+
+
+def fact(
+    ask: Callable[["View", Unpack[Args]], Answer],
+) -> Callable[["View", Unpack[Args]], Answer]:
+    """A question about a view that is answered once in a decision, however many rules ask it."""
+
+    @functools.wraps(ask)
+    def once(view: "View", *args: *Args) -> Answer:
+        known = view._facts
+        if known is None:
+            return ask(view, *args)
+        key = ask, *map(id, args)
+        if key not in known:
+            known[key] = args, ask(view, *args)  # who holds the objects keeps their ids
+        answer: Answer = known[key][1]
+        return answer
+
+    return once
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """One observation."""
@@ -272,12 +297,23 @@ class View:
     """The namespace is on its way out, or gone, or was made again since."""
     memory: Memory = field(default_factory=Memory)
     _held: dict[tuple[object, ...], bool] = field(default_factory=dict, repr=False, compare=False)
+    _facts: dict[tuple[object, ...], tuple[object, Any]] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
+    """What was answered in this decision; None: memory may change, so nothing is kept."""
+
+    def for_decision(self) -> "View":
+        """The same view, whose facts are answered once each: nothing changes in a decision."""
+        seen = dataclasses.replace(self)
+        object.__setattr__(seen, "_facts", {})
+        return seen
 
     def in_state(self, *states: State) -> tuple[RecordedLease, ...]:
         """The records in one of these states, oldest first."""
         return tuple(r for r in self.records if r.state in states)
 
     @property
+    @fact
     def delivered(self) -> RecordedLease | None:
         """The Held record whose credentials the target Secret holds."""
         return next((r for r in self.in_state(State.HELD) if self.names(r)), None)
@@ -309,6 +345,7 @@ class View:
         return ids.index(attempt_id) if attempt_id in ids else -1
 
     @property
+    @fact
     def shown(self) -> int:
         """The place of the lease that the target Secret of ours shows; -1 where it shows none."""
         if self._owned is None:
@@ -320,6 +357,7 @@ class View:
         return record.holder_uid != self.holder.uid
 
     @property
+    @fact
     def mute(self) -> bool:
         """Whether a Secret of ours has data and nothing says of which lease it is."""
         return any(
@@ -330,6 +368,7 @@ class View:
         )
 
     @property
+    @fact
     def _owned(self) -> ports.SecretView | None:
         """The target where it is ours."""
         if self.target is None:
@@ -337,6 +376,7 @@ class View:
         ours = self.target.belongs_to(self.holder.uid) or self.target in self.secrets
         return self.target if ours else None
 
+    @fact
     def _shows(self, secret: ports.SecretView, record: RecordedLease) -> bool:
         """By its seal; where its data was changed by its annotations, or by what we told."""
         if self._proves(secret, record):
@@ -370,6 +410,7 @@ class View:
         notes = contents.noted(secret), self.memory.contents.get(record.attempt_id)
         return any(n is not None and self._holds(secret, record, n) for n in notes)
 
+    @fact
     def known_contents(self, secret: ports.SecretView, record: RecordedLease) -> Contents | None:
         """What we wrote into a Secret for a record, where that is still known."""
         noted = contents.noted(secret)
@@ -386,12 +427,14 @@ class View:
         """Whether somebody changed the data that the target Secret holds for the record."""
         return self._owned is not None and not self.intact(self._owned, record)
 
+    @fact
     def sound(self, record: RecordedLease) -> ports.SecretView | None:
         """A Secret of ours that holds the record's data as we wrote it, the target first."""
         read = (s for s in self.secrets if s.is_read)
         mine = (s for s in read if self._shows(s, record) and self.intact(s, record))
         return min(mine, key=lambda secret: secret != self.target, default=None)
 
+    @fact
     def source_of(self, record: RecordedLease) -> ports.SecretView | None:
         """A Secret of ours that holds all that the target needs for the record."""
         secret = self.sound(record)
@@ -401,6 +444,7 @@ class View:
         return secret if known is None or contents.refillable(self.lease, known) else None
 
     @property
+    @fact
     def in_hand(self) -> RecordedLease | None:
         """The newest Held record that can be delivered and isn't yet: fresh, or to be copied."""
         held = [
@@ -438,6 +482,7 @@ class View:
         stated = self.stated_expiry(record)
         return self.here(record, stated) if stated is not None else None
 
+    @fact
     def stated_expiry(self, record: RecordedLease) -> datetime | None:
         """The latest expiry known of a lease as its provider says it, for records and status.
 

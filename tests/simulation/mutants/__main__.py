@@ -16,10 +16,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.simulation import explore, sweep
-from tests.simulation.mutants import classic, marked
+from tests.simulation.mutants import classic, marked, switched
 from tests.simulation.mutants.registry import CALLED, MUTANTS, Mutant
 
-GROUPS: Final = (marked.__name__, classic.__name__)
+GROUPS: Final = {
+    switched.__name__: "Rules of the core, by id",
+    marked.__name__: "Rules marked !",
+    classic.__name__: "Classic faults",
+}
 PAGE: Final = pathlib.Path("docs/design/proof.md")
 FIRST: Final = 500_000
 BATCH: Final = 25
@@ -86,7 +90,8 @@ def _broken(failure: str) -> str:
 def table(found: list[Found]) -> str:
     """The table of the page."""
     lines = []
-    for group, title in (("marked", "Rules marked !"), ("classic", "Classic faults")):
+    for module, title in GROUPS.items():
+        group = module.rpartition(".")[2]
         lines += [f"| {title} | Switched off | Found by | Histories | Seconds |"]
         lines += ["|---|---|---|---|---|"]
         for one in found:

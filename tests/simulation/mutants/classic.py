@@ -4,12 +4,20 @@ from datetime import datetime
 from typing import Any
 
 from leaseholder import errors, ports
-from leaseholder.api import lease, names, record
+from leaseholder.api import lease, record
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import acquire, perform, records
-from leaseholder.core import debts, live, plan, schedule, steps
+from leaseholder.core import debts, plan, schedule, steps, wanted
 from leaseholder.core.view import View
-from tests.simulation.mutants.registry import FOUND_BY_TAG, LAGGING, Patch, swap, switched_off
+from tests.simulation.mutants.registry import (
+    FOUND_BY_TAG,
+    LAGGING,
+    Patch,
+    changed,
+    swap,
+    switched_off,
+    without,
+)
 
 
 @switched_off(
@@ -37,14 +45,12 @@ def minted_before_the_record() -> list[Patch]:
     "the old lease is revoked before the new one is delivered",
 )
 def revoked_before_delivery() -> list[Patch]:
-    honest = live._acquire
+    def revoke(view: View, found: steps.Found) -> steps.Found:
+        held = view.delivered
+        early = isinstance(found, steps.Acquire) and held is not None
+        return debts.owe(view, held, Reason.ROTATING) if early and held is not None else found
 
-    def acquired(view: View, dl: lease.DynamicLease) -> steps.Step | None:
-        held, step = view.delivered, honest(view, dl)
-        due = isinstance(step, steps.Acquire) and held is not None
-        return debts.owe(view, held, Reason.ROTATING) if due and held is not None else step
-
-    return [swap(live, "_acquire", acquired)]
+    return [changed("issued", revoke)]
 
 
 @switched_off(
@@ -53,18 +59,12 @@ def revoked_before_delivery() -> list[Patch]:
     story="unheard",
 )
 def before_the_finalizer() -> list[Patch]:
-    honest = live.decide
-
-    def decide(view: View, dl: lease.DynamicLease) -> steps.Step:
-        meta = dl.metadata.model_copy(update={"finalizers": (names.FINALIZER,)})
-        return honest(view, dl.model_copy(update={"metadata": meta}))
-
-    async def wanted(self: acquire.Acquirer, view: View) -> bool:
+    async def is_wanted(self: acquire.Acquirer, view: View) -> bool:
         holder = view.holder
         now = await self.cluster.read_dynamic_lease(holder.namespace, holder.name)
         return now is not None and now.metadata.uid == holder.uid and not now.deleting
 
-    return [swap(live, "decide", decide), swap(acquire.Acquirer, "_wanted", wanted)]
+    return [without("finalizer-put-on"), swap(acquire.Acquirer, "_wanted", is_wanted)]
 
 
 @switched_off(
@@ -73,10 +73,10 @@ def before_the_finalizer() -> list[Patch]:
     story="creation",
 )
 def minted_for_what_goes() -> list[Patch]:
-    async def wanted(self: acquire.Acquirer, view: View) -> bool:
+    async def is_wanted(self: acquire.Acquirer, view: View) -> bool:
         return True
 
-    return [swap(acquire.Acquirer, "_wanted", wanted)]
+    return [swap(acquire.Acquirer, "_wanted", is_wanted)]
 
 
 @switched_off(
@@ -256,17 +256,7 @@ def no_overlap() -> list[Patch]:
     def supersede(view: View, dl: lease.DynamicLease, known: record.RecordedLease) -> steps.Move:
         return debts.owe(view, known, Reason.SUPERSEDED)
 
-    return [swap(live, "_supersede", supersede)]
-
-
-@switched_off(
-    "Ready goes False before a dead credential is replaced",
-    "it stays True",
-    kinds=("taggable", "owner-and-time", "exclusive", "accessor"),
-    story="ended",
-)
-def not_retracted() -> list[Patch]:
-    return [swap(live, "_retract", lambda view, dl: None)]
+    return [swap(wanted, "_supersede", supersede)]
 
 
 @switched_off(

@@ -8,10 +8,20 @@ from leaseholder import ports
 from leaseholder.api import base, lease, names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import acquire, entry, observe, pay, perform, prolong, records
-from leaseholder.core import debts, drift, live, plan, retire, slots, steps
+from leaseholder.core import drift, going, plan, slots, steps, wanted
 from leaseholder.core.view import Supply, View
 from tests.simulation.mutants import classic
-from tests.simulation.mutants.registry import LAGGING, ONE_SLOT, Patch, swap, switched_off
+from tests.simulation.mutants.registry import (
+    LAGGING,
+    ONE_SLOT,
+    RULES,
+    Patch,
+    changed,
+    moved_behind,
+    swap,
+    switched_off,
+    without,
+)
 from tests.unit.controller import wire
 
 
@@ -143,14 +153,11 @@ def lower_over_higher() -> list[Patch]:
     story="rotation",
 )
 def lower_over_higher_and_undelivered_left() -> list[Patch]:
-    honest = live._rank
+    def rank(view: View, found: steps.Found) -> steps.Found:
+        reason = found.to.revocation.reason if isinstance(found, steps.Move) else ""
+        return None if reason == Reason.UNDELIVERED else found
 
-    def rank(view: View, dl: lease.DynamicLease) -> steps.Step | None:
-        step = honest(view, dl)
-        owed = step.to.revocation.reason if isinstance(step, steps.Move) else ""
-        return None if owed == Reason.UNDELIVERED else step
-
-    return [*lower_over_higher(), swap(live, "_rank", rank)]
+    return [*lower_over_higher(), changed("replaced-or-undelivered", rank)]
 
 
 # -- replaced, or never delivered
@@ -211,7 +218,7 @@ def doubted_though_contested() -> list[Patch]:
 
 
 def _maybe_delivered_but_for(number: int) -> list[Patch]:
-    """One reason of ``live._maybe_delivered`` doesn't count."""
+    """One reason of ``wanted._maybe_delivered`` doesn't count."""
 
     def maybe_delivered(view: View, dl: lease.DynamicLease, known: record.RecordedLease) -> bool:
         told = dl.status.lease
@@ -224,7 +231,7 @@ def _maybe_delivered_but_for(number: int) -> list[Patch]:
         del reasons[number]
         return any(reasons)
 
-    return [swap(live, "_maybe_delivered", maybe_delivered)]
+    return [swap(wanted, "_maybe_delivered", maybe_delivered)]
 
 
 # -- unclear attempts
@@ -237,14 +244,11 @@ def _maybe_delivered_but_for(number: int) -> list[Patch]:
     story="creation",
 )
 def claimed_too_late() -> list[Patch]:
-    honest = live.unclear
+    def late(view: View, found: steps.Found) -> steps.Found:
+        waits = isinstance(found, steps.Move) and view.delivered is None and view.lease is not None
+        return None if waits else found
 
-    def unclear(view: View) -> steps.Step | None:
-        step = honest(view)
-        late = isinstance(step, steps.Move) and view.delivered is None and view.lease is not None
-        return None if late else step
-
-    return [swap(live, "unclear", unclear)]
+    return [changed("unclear-attempt-claimed", late)]
 
 
 # -- rotate, slots
@@ -303,7 +307,7 @@ def revoked_although_shown() -> list[Patch]:
         return False
 
     return [
-        swap(debts, "reinstated", lambda view: None),
+        without("held-again"),
         swap(pay.Payer, "_delivered_after_all", delivered),
     ]
 
@@ -331,12 +335,7 @@ def no_fence() -> list[Patch]:
     "the leases go first",
 )
 def leases_before_secrets() -> list[Patch]:
-    honest = retire._settle
-
-    def settle(view: View) -> steps.Step | None:
-        return honest(dataclasses.replace(view, secrets=())) or honest(view)
-
-    return [swap(retire, "_settle", settle)]
+    return [moved_behind("secrets-deleted", "pending-revocation-tried", "going")]
 
 
 @switched_off(
@@ -364,10 +363,7 @@ def gone_by_a_list() -> list[Patch]:
     story="gap",
 )
 def nobody_awaited() -> list[Patch]:
-    def vanished(view: View) -> steps.Step:
-        return retire._settle(view) or retire._discard(view) or steps.Idle(debts.wake(view))
-
-    return [swap(retire, "vanished", vanished)]
+    return [swap(going, "_made_again_until", lambda view: None)]
 
 
 @switched_off(
@@ -375,12 +371,7 @@ def nobody_awaited() -> list[Patch]:
     "it is left",
 )
 def stray_secret_left() -> list[Patch]:
-    honest = retire.vanished
-
-    def vanished(view: View) -> steps.Step:
-        return honest(dataclasses.replace(view, secrets=()))
-
-    return [swap(retire, "vanished", vanished)]
+    return [without("secrets-deleted", "gone")]
 
 
 @switched_off(
@@ -420,27 +411,19 @@ def former_secret_by_status() -> list[Patch]:
 
 
 @switched_off(
-    "Secrets under former names are deleted",
-    "they are left",
-    story="rename",
-)
-def former_secret_left() -> list[Patch]:
-    return [swap(live, "_delete_former", lambda view, dl: None)]
-
-
-@switched_off(
-    "… and deleted before their record is superseded",
+    "Secrets under former names are deleted before their record is superseded",
     "the record first",
     story="forbidden",
 )
 def superseded_before_former_goes() -> list[Patch]:
-    honest = live._rank
+    honest = {one.id: one for one in RULES}["replaced-or-undelivered"].find
 
-    def rank(view: View, dl: lease.DynamicLease) -> steps.Step | None:
-        wanted = tuple(one for one in view.secrets if one.name == dl.secret_name)
-        return honest(dataclasses.replace(view, secrets=wanted), dl)
+    def rank(view: View, found: steps.Found) -> steps.Found:
+        name = view.lease.secret_name if view.lease is not None else ""
+        wanted = tuple(one for one in view.secrets if one.name == name)
+        return honest(dataclasses.replace(view, secrets=wanted))
 
-    return [swap(live, "_rank", rank)]
+    return [changed("replaced-or-undelivered", rank)]
 
 
 # -- time

@@ -1,12 +1,15 @@
 """What a mutant is, and the list of them all."""
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 from unittest import mock
 
+from leaseholder.core import rules, steps
+from leaseholder.core.view import View
 from tests.simulation import server
 
 Patch = contextlib.AbstractContextManager[object]
@@ -46,6 +49,8 @@ class Mutant:
 
 
 MUTANTS: Final[dict[str, Mutant]] = {}
+RULES: Final = tuple({one.id: one for chain in rules.RULES.values() for one in chain}.values())
+"""The rules of the core, each once."""
 CALLED: Final[set[str]] = set()
 """What was called of that which stands in another's place, by its name there."""
 
@@ -70,6 +75,51 @@ def swap(owner: object, name: str, new: object) -> Patch:
     Fails where there is none of that name.
     """
     return mock.patch.object(owner, name, _noted(name, new))
+
+
+def without(rule: str, case: rules.Case | None = None) -> Patch:
+    """A rule of the core finds nothing, everywhere or in one case.
+
+    It counts as called where it would have found something.
+    """
+    return changed(rule, lambda view, found: None, case)
+
+
+def changed(
+    rule: str, change: Callable[[View, steps.Found], steps.Found], case: rules.Case | None = None
+) -> Patch:
+    """What a rule of the core finds is changed; it counts as called where that isn't the same.
+
+    Fails where there is no rule of that name.
+    """
+    if all(one.id != rule for one in RULES):
+        raise LookupError(rule)
+
+    def off(one: rules.Rule) -> rules.Rule:
+        def find(view: View) -> steps.Found:
+            found = one.find(view)
+            now = change(view, found)
+            if now != found:
+                CALLED.add(one.id)
+            return now
+
+        return dataclasses.replace(one, find=find)
+
+    mine = {
+        name: tuple(off(one) if one.id == rule and case in (None, name) else one for one in chain)
+        for name, chain in rules.RULES.items()
+    }
+    return mock.patch.object(rules, "RULES", mine)
+
+
+def moved_behind(rule: str, other: str, case: rules.Case) -> Patch:
+    """A rule of the core comes after another one, in one case."""
+    chain = [one for one in rules.RULES[case] if one.id != rule]
+    mine = next(one for one in rules.RULES[case] if one.id == rule)
+    place = next(number for number, one in enumerate(chain, 1) if one.id == other)
+    chain.insert(place, mine)
+    CALLED.add(rule)
+    return mock.patch.object(rules, "RULES", {**rules.RULES, case: tuple(chain)})
 
 
 def _noted(name: str, new: Any) -> Any:

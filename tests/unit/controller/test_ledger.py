@@ -12,7 +12,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.controller import entry, runner
 from leaseholder.controller import ledger as ledger_
 from leaseholder.controller.ledger import Ledger
-from leaseholder.core.retire import MADE_AGAIN
+from leaseholder.core.going import MADE_AGAIN
 from tests.unit.controller.world import KEY, NAME, SHOP, World, key_of, manifest
 
 

@@ -15,8 +15,8 @@ from leaseholder.controller.ledger import Ledger
 from leaseholder.controller.records import Key, Records
 from leaseholder.core import steps
 from leaseholder.core import view as view_
-from leaseholder.core.decide import decide
 from tests.unit.controller.world import HERE, KEY, NAME, SHOP, World, cluster_away, manifest
+from tests.unit.core.views import decide
 
 SUBJECT = Subject(namespace=SHOP, namespace_uid=SHOP, name=NAME)
 TRUST = {"caBundle": "PEM"}

@@ -16,10 +16,10 @@ from leaseholder.api.conditions import Reason
 from leaseholder.controller import assembly, loop, records
 from leaseholder.controller import supplies as supplies_
 from leaseholder.core import steps
-from leaseholder.core.decide import decide
 from leaseholder.core.view import Memory, View
 from tests.unit import clocks
 from tests.unit.controller import fakecluster, fakes
+from tests.unit.core.views import decide
 
 SHOP = "shop"
 NAME = "orders"

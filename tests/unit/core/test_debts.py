@@ -10,7 +10,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLeaseStatus, Handled
 from leaseholder.api.record import RecordedLease, Revocation, State
 from leaseholder.core import debts, lease_clock
-from leaseholder.core.steps import Drop, Move, Revoke, Search
+from leaseholder.core.steps import Drop, Later, Move, Revoke, Search
 from leaseholder.core.view import Memory, View
 from tests.unit.core import views
 
@@ -43,11 +43,11 @@ def test_what_goes_on_record_ends_no_later_than_was_asked_for() -> None:
 def test_a_superseded_lease_lives_until_its_overlap_is_over() -> None:
     old = views.superseded(until=120)
     seen = views.view(old)
-    assert debts.next_step(seen) is None
-    assert debts.wake(seen) == views.at(120)
-    assert debts.next_step(views.later(seen, 119)) is None
+    assert isinstance(debts.pending(seen), Later)
+    assert debts.pending(seen) == Later(views.at(120))
+    assert isinstance(debts.pending(views.later(seen, 119)), Later)
     later = views.later(seen, 120)
-    assert debts.next_step(later) == debts.owe(later, old, Reason.SUPERSEDED)
+    assert debts.pending(later) == debts.owe(later, old, Reason.SUPERSEDED)
 
 
 @pytest.mark.parametrize(("overlap", "until"), [("0s", 0), ("30s", 30), ("90s", 90), ("1h", 120)])
@@ -58,15 +58,15 @@ def test_a_shorter_overlap_counts_at_once_and_a_longer_one_does_not(
     old = views.record(1, State.SUPERSEDED, revoke=known)
     seen = views.view(old, dl=views.lease({"rotation": {"overlap": overlap}}))
     if until:
-        assert debts.wake(seen) == views.at(until)
-    assert debts.next_step(views.later(seen, until)) == debts.owe(
+        assert debts.pending(seen) == Later(views.at(until))
+    assert debts.pending(views.later(seen, until)) == debts.owe(
         views.later(seen, until), old, Reason.SUPERSEDED
     )
 
 
 def test_a_superseded_lease_of_no_known_overlap_is_owed_at_once() -> None:
     old = views.record(state=State.SUPERSEDED)
-    assert isinstance(debts.next_step(views.view(old)), Move)
+    assert isinstance(debts.pending(views.view(old)), Move)
 
 
 # ---------------------------------------------------------------------- unclear attempts
@@ -97,8 +97,8 @@ def test_the_claim_says_when_the_attempt_was_first_seen_by_its_providers_clock()
     assert revocation(debts.owe(seen, posted, Reason.DELETING).to).first_seen_at is None
     settled = replace(seen, records=(claimed,))
     wait = 20 + views.CAN.settle
-    assert debts.wake(settled) == views.at(99 + wait)
-    assert isinstance(debts.next_step(views.later(settled, wait)), Search)
+    assert debts.pending(settled) == Later(views.at(99 + wait))
+    assert isinstance(debts.pending(views.later(settled, wait)), Search)
 
 
 def test_where_no_answer_has_told_the_time_an_attempt_isnt_searched_for_before_its_deadline() -> (
@@ -109,30 +109,32 @@ def test_where_no_answer_has_told_the_time_an_attempt_isnt_searched_for_before_i
     claimed = debts.owe(seen, posted, Reason.UNCLEAR).to
     assert revocation(claimed).first_seen_at is None
     due = posted.deadline + timedelta(seconds=views.CAN.settle)
-    assert debts.wake(views.later(views.view(claimed), -11)) == due
+    assert debts.pending(views.later(views.view(claimed), -11)) == Later(due)
 
 
 def test_an_unclear_attempt_is_searched_when_a_late_commit_must_be_visible() -> None:
     seen = searching()
-    assert debts.next_step(seen) is None
-    assert debts.wake(seen) == views.at(50)
-    assert debts.next_step(views.later(seen, 49)) is None
-    assert isinstance(debts.next_step(views.later(seen, 50)), Search)
+    assert isinstance(debts.pending(seen), Later)
+    assert debts.pending(seen) == Later(views.at(50))
+    assert isinstance(debts.pending(views.later(seen, 49)), Later)
+    assert isinstance(debts.pending(views.later(seen, 50)), Search)
 
 
 def test_an_attempt_that_was_put_back_without_a_first_sight_counts_from_its_start() -> None:
-    assert debts.wake(views.later(searching(seen=None), -60)) == views.at(-60 + 50)
-    assert isinstance(debts.next_step(searching(seen=None)), Search)
+    assert debts.pending(views.later(searching(seen=None), -60)) == Later(views.at(-60 + 50))
+    assert isinstance(debts.pending(searching(seen=None)), Search)
 
 
 def test_a_second_search_comes_a_replica_lag_after_the_first() -> None:
     seen = searching(searched=1000)
-    assert debts.wake(seen) == views.at(1060)
-    assert isinstance(debts.next_step(views.later(seen, 1060)), Search)
+    assert debts.pending(seen) == Later(views.at(1060))
+    assert isinstance(debts.pending(views.later(seen, 1060)), Search)
 
 
 def test_replicas_that_do_not_trail_are_asked_again_after_some_seconds() -> None:
-    assert debts.wake(searching(replace(views.CAN, replica_lag=0), searched=0)) == views.at(5)
+    assert debts.pending(searching(replace(views.CAN, replica_lag=0), searched=0)) == Later(
+        views.at(5)
+    )
 
 
 def test_both_moments_of_a_search_outlive_a_restart() -> None:
@@ -144,9 +146,9 @@ def test_both_moments_of_a_search_outlive_a_restart() -> None:
     assert once is not None
     read = RecordedLease.model_validate_json(once.model_dump_json(by_alias=True))
     another_process = views.later(views.view(read, memory=Memory()), 50)
-    assert debts.next_step(another_process) is None
-    assert debts.wake(another_process) == views.at(110)
-    assert debts.next_step(views.later(another_process, 60)) == Search(read)
+    assert isinstance(debts.pending(another_process), Later)
+    assert debts.pending(another_process) == Later(views.at(110))
+    assert debts.pending(views.later(another_process, 60)) == Search(read)
 
 
 def test_what_two_searches_did_not_find_is_not_there() -> None:
@@ -157,24 +159,24 @@ def test_what_two_searches_did_not_find_is_not_there() -> None:
 def test_a_failed_search_waits_for_its_back_off() -> None:
     tried = Revocation(first_seen_at=views.at(-60), next_at=views.at(30))
     seen = views.view(views.attempt(state=State.REVOKING, revoke=tried))
-    assert debts.wake(seen) == views.at(30)
-    assert isinstance(debts.next_step(views.later(seen, 30)), Search)
+    assert debts.pending(seen) == Later(views.at(30))
+    assert isinstance(debts.pending(views.later(seen, 30)), Search)
 
 
 def test_an_attempt_at_an_unknown_provider_waits() -> None:
-    assert debts.wake(searching(can=None)) == views.at(300)
+    assert debts.pending(searching(can=None)) == Later(views.at(300))
 
 
 def test_an_attempt_that_cannot_be_found_stays_until_its_lease_would_be_over() -> None:
     seen = searching(can=replace(views.CAN, recoverable=False))
-    assert debts.wake(seen) == views.at(-60 + 20 + 30 + 3600)
-    assert isinstance(debts.next_step(views.later(seen, 3590)), Drop)
+    assert debts.pending(seen) == Later(views.at(-60 + 20 + 30 + 3600))
+    assert isinstance(debts.pending(views.later(seen, 3590)), Drop)
 
 
 def test_an_attempt_of_unknown_ttl_is_thought_to_live_for_32_days() -> None:
     lost = views.attempt(state=State.REVOKING, ttl=None)
     seen = views.view(lost, can=replace(views.CAN, recoverable=False))
-    assert debts.wake(seen) == views.at(-60 + 20 + 30) + timedelta(days=32)
+    assert debts.pending(seen) == Later(views.at(-60 + 20 + 30) + timedelta(days=32))
 
 
 # --------------------------------------------------------------------------- revocations
@@ -182,24 +184,24 @@ def test_an_attempt_of_unknown_ttl_is_thought_to_live_for_32_days() -> None:
 
 def test_a_debt_is_revoked_at_once() -> None:
     owed = views.owed()
-    assert debts.next_step(views.view(owed)) == Revoke(owed)
+    assert debts.pending(views.view(owed)) == Revoke(owed)
 
 
 def test_a_debt_whose_next_try_is_later_waits() -> None:
     seen = views.view(views.owed(next_at=views.at(30)))
-    assert debts.next_step(seen) is None
-    assert debts.wake(seen) == views.at(30)
+    assert isinstance(debts.pending(seen), Later)
+    assert debts.pending(seen) == Later(views.at(30))
 
 
 def test_a_waiting_debt_does_not_keep_another_from_its_turn() -> None:
     waiting, due = views.owed(1, next_at=views.at(30)), views.owed(2)
-    assert debts.next_step(views.view(waiting, due)) == Revoke(due)
+    assert debts.pending(views.view(waiting, due)) == Revoke(due)
 
 
 @pytest.mark.parametrize("reason", [Reason.SUPERSEDED, Reason.UNDELIVERED, Reason.UNCLEAR])
 def test_a_lease_that_the_secret_names_after_all_is_held_again(reason: Reason) -> None:
     owed = views.owed(reason=reason)
-    step = debts.next_step(views.view(owed, shows=owed))
+    step = debts.reinstated(views.view(owed, shows=owed))
     assert isinstance(step, Move)
     assert step.to.state == State.HELD
     assert step.to.revoke is None
@@ -210,41 +212,41 @@ def test_a_lease_that_is_gone_or_must_go_is_revoked_whatever_the_secret_names(
     reason: Reason,
 ) -> None:
     owed = views.owed(reason=reason)
-    assert debts.next_step(views.view(owed, shows=owed)) == Revoke(owed)
+    assert debts.pending(views.view(owed, shows=owed)) == Revoke(owed)
 
 
 def test_a_lease_that_nobody_wants_is_revoked_whatever_the_secret_names() -> None:
     owed = views.owed()
     for dl in (None, views.lease(deleted_at=views.NOW)):
         seen = views.view(owed, shows=owed, dl=dl, vanished=dl is None)
-        assert debts.next_step(seen) == Revoke(owed)
+        assert debts.pending(seen) == Revoke(owed)
 
 
 def test_an_undelivered_lease_is_fenced_before_its_first_revocation() -> None:
     held, owed = views.record(1), views.owed(2, reason=Reason.UNDELIVERED)
     seen = views.view(held, owed, shows=held)
-    assert debts.next_step(seen) == Revoke(owed, fence=seen.target)
+    assert debts.pending(seen) == Revoke(owed, fence=seen.target)
     tried = views.owed(2, reason=Reason.UNDELIVERED, attempts=1)
-    assert debts.next_step(views.view(held, tried, shows=held)) == Revoke(tried)
+    assert debts.pending(views.view(held, tried, shows=held)) == Revoke(tried)
 
 
 def test_the_secret_of_somebody_else_is_never_written_as_a_fence() -> None:
     owed = views.owed(reason=Reason.UNDELIVERED)
     target = views.secret(owner=None)
-    assert debts.next_step(views.view(owed, target=target, target_contested=True)) == Revoke(owed)
+    assert debts.pending(views.view(owed, target=target, target_contested=True)) == Revoke(owed)
 
 
 def test_expiry_pays_for_a_lease_that_can_be_neither_looked_at_nor_revoked() -> None:
     owed = views.owed()
     blind = replace(views.CAN, verifiable=False, revocable=False)
     seen = views.view(owed, can=blind)
-    assert debts.wake(seen) == views.at(3540 + 60)
-    assert debts.next_step(views.later(seen, 3600)) == Drop(owed, "Expired")
+    assert debts.pending(seen) == Later(views.at(3540 + 60))
+    assert debts.pending(views.later(seen, 3600)) == Drop(owed, "Expired")
 
 
 def test_a_force_command_does_not_wait_for_the_back_off() -> None:
     owed = views.owed(next_at=views.at(30))
-    assert debts.next_step(views.view(owed, dl=FORCED)) == Revoke(owed, force=True)
+    assert debts.pending(views.view(owed, dl=FORCED)) == Revoke(owed, force=True)
 
 
 def test_a_force_command_at_first_sight_counts_as_handled() -> None:
@@ -271,7 +273,7 @@ def test_a_force_command_is_tried_once_whatever_the_outcome(outcome: Outcome, is
     after = outcome(views.view(owed, dl=FORCED), owed)
     assert revocation(after).forced_nonce == "now"
     assert after is not None
-    assert debts.next_step(views.view(after, dl=FORCED)) is None
+    assert isinstance(debts.pending(views.view(after, dl=FORCED)), Later)
 
 
 # ------------------------------------------------------------------------------ outcomes

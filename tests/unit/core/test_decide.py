@@ -13,10 +13,10 @@ from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, RestartTarget, Retry
 from leaseholder.api.record import RecordedLease, Revocation, State
 from leaseholder.core import debts, plan, project, rollout, steps
-from leaseholder.core.decide import decide
 from leaseholder.core.view import Failure, Memory, Refusal, Restarted, TargetView, View
 from leaseholder.secrecy import Credentials
 from tests.unit.core import views
+from tests.unit.core.views import decide
 
 MOMENTS = st.integers(-7200, 7200).map(views.at)
 STAMP = rollout.stamp_key(views.lease())
@@ -323,10 +323,11 @@ def test_whoever_refuses_everything_is_left_in_peace(seen: View) -> None:
 
 
 @settings(max_examples=400)
-@given(seen=LIVE, share=st.floats(0, 1))
+@given(seen=ANY, share=st.floats(0, 1))
 def test_nothing_becomes_due_before_the_wake_up(seen: View, share: float) -> None:
     rested, step = at_rest(seen)
-    assert isinstance(step, steps.Idle)
+    if isinstance(step, steps.Release):
+        return
     end = step.until or views.NOW + timedelta(days=30)
     assert end > rested.now
     assert isinstance(decide(views.later(rested, _before(rested.now, end, share))), steps.Idle)

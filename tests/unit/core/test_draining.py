@@ -7,10 +7,10 @@ import pytest
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import RecordedLease
 from leaseholder.core import debts
-from leaseholder.core.decide import decide
 from leaseholder.core.steps import Idle, Release
 from leaseholder.core.view import Memory, View
 from tests.unit.core import views
+from tests.unit.core.views import decide
 
 
 def draining(seen: View) -> View:

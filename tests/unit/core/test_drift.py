@@ -12,11 +12,11 @@ from leaseholder.api.conditions import ConditionType, Reason, find
 from leaseholder.api.lease import Drift, Retry
 from leaseholder.api.record import State
 from leaseholder.core import contents, debts, drift, project
-from leaseholder.core.decide import decide
 from leaseholder.core.steps import Acquire, Deliver, Extend, Idle, Move
 from leaseholder.core.view import Memory
 from leaseholder.secrecy import Credentials
 from tests.unit.core import views
+from tests.unit.core.views import decide
 
 VALUES = st.dictionaries(st.sampled_from(["A", "B", "C", "D"]), st.text(max_size=4), min_size=1)
 RECORD = views.record()
@@ -216,5 +216,5 @@ def test_a_replaced_lease_that_a_secret_without_notes_may_hold_lives_on(
 ) -> None:
     replaced, target = views.superseded(), replace(views.secret(), annotations={})
     seen = views.later(views.view(replaced, secrets=(target,), target=target), seconds)
-    step = debts.next_step(seen)
+    step = debts.pending(seen)
     assert isinstance(step, Move) is owed

@@ -10,7 +10,6 @@ from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease, Retry
 from leaseholder.api.record import State
 from leaseholder.core import contents, debts
-from leaseholder.core.decide import decide
 from leaseholder.core.steps import (
     Acquire,
     DeleteSecret,
@@ -26,6 +25,7 @@ from leaseholder.core.steps import (
 )
 from leaseholder.core.view import Memory, View
 from tests.unit.core import views
+from tests.unit.core.views import decide
 
 UNRENEWABLE = replace(views.CAN, renewable=False)
 ONE_SLOT = replace(views.CAN, slots="One", renewable=False)

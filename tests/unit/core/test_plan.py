@@ -306,7 +306,7 @@ def test_a_changed_spec_makes_a_try_that_costs_at_once() -> None:
 def test_a_lease_is_extended_while_its_replacement_waits_for_hours() -> None:
     dl = refused_by_the_backend()
     assert plan.blocked_until(views.holding(dl), dl) is not None
-    assert not plan.extension_blocked(views.holding(dl), dl)
+    assert plan.extension_blocked_until(views.holding(dl), dl) is None
 
 
 def test_a_record_that_is_full_takes_no_further_lease() -> None:

@@ -7,10 +7,10 @@ import pytest
 
 from leaseholder.api.conditions import ConditionType, Reason, find
 from leaseholder.core import project, proof
-from leaseholder.core.decide import decide
 from leaseholder.core.steps import Acquire, Idle, Look
 from leaseholder.core.view import Memory, View
 from tests.unit.core import views
+from tests.unit.core.views import decide
 
 UNPROVEN = replace(views.CAN, renewal="Unproven", minimum_extension=1, late_expiry=120)
 RENEW: dict[str, Any] = {"renewal": {"strategy": "Renew"}}

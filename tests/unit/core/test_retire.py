@@ -8,7 +8,6 @@ from leaseholder.api.conditions import Condition, ConditionType, Reason, find
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus
 from leaseholder.api.record import RecordedLease, Revocation, State
 from leaseholder.core import debts
-from leaseholder.core.decide import decide
 from leaseholder.core.steps import (
     DeleteSecret,
     Discard,
@@ -22,6 +21,7 @@ from leaseholder.core.steps import (
 )
 from leaseholder.core.view import Memory, View
 from tests.unit.core import views
+from tests.unit.core.views import decide
 
 
 def going(**spec: Any) -> DynamicLease:

@@ -13,10 +13,10 @@ from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, RestartTarget, WorkloadKind
 from leaseholder.api.record import RecordedLease, State
 from leaseholder.core import debts, plan, rollout
-from leaseholder.core.decide import decide
-from leaseholder.core.steps import Acquire, Idle, Move, Restart, Sustain
+from leaseholder.core.steps import Acquire, Idle, Later, Move, Restart, Sustain
 from leaseholder.core.view import Memory, Refusal, Restarted, TargetView, View
 from tests.unit.core import views
+from tests.unit.core.views import decide
 
 TARGETS = [{"kind": "Deployment", "name": "orders"}]
 NAMED = RestartTarget.model_validate(TARGETS[0])
@@ -177,8 +177,7 @@ def test_a_replaced_lease_that_cant_be_asked_about_is_a_debt_some_time_after_its
     assert not rollout.keeps(views.later(seen, 3540 + 600), old)
     late = views.later(seen, 3540 + 590)
     late.memory.sustain_at[old.attempt_id] = views.at(9999)
-    wake = rollout.wake(replace(late, records=(old,)), views.wanted(seen))
-    assert wake == views.at(3540 + 600)
+    assert debts.pending(replace(late, records=(old,))) == Later(views.at(3540 + 600))
 
 
 # ------------------------------------------------------------------------------- what is told
@@ -295,9 +294,9 @@ def test_a_rollout_is_looked_at_ever_more_seldom() -> None:
         seen = views.view(
             new, shows=new, dl=lease(), targets=(target(new, observed=False),), memory=shown(1)
         )
-        wake = rollout.wake(seen, views.wanted(seen))
-        assert wake is not None
-        waits.append((wake - views.NOW) / timedelta(seconds=1))
+        found = rollout.settle(seen, views.wanted(seen))
+        assert isinstance(found, Later)
+        waits.append((found.at - views.NOW) / timedelta(seconds=1))
     assert waits == [1, 10, 30]
 
 
@@ -308,7 +307,7 @@ def test_an_old_lease_past_its_end_keeps_nobody_from_looking() -> None:
     memory = replace(shown(1), sustain_at={old.attempt_id: views.at(60)})
     seen = replace(seen, records=(ended, new), memory=memory)
     assert rollout.keeps(seen, ended)
-    assert rollout.wake(seen, views.wanted(seen)) == views.at(7.5)
+    assert rollout.settle(seen, views.wanted(seen)) == Later(views.at(7.5))
 
 
 def shown(since: float) -> Memory:

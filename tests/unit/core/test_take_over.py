@@ -6,10 +6,10 @@ from typing import Any
 from leaseholder.api.conditions import ConditionType, Reason, find
 from leaseholder.api.record import RecordedLease, State
 from leaseholder.core import debts, plan, project
-from leaseholder.core.decide import decide
 from leaseholder.core.steps import Acquire, Deliver, Idle, Look, Move, Report
 from leaseholder.core.view import Memory, View
 from tests.unit.core import views
+from tests.unit.core.views import decide
 
 BLIND = replace(views.CAN, verifiable=False)
 

@@ -10,8 +10,7 @@ from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, WorkloadKind
 from leaseholder.api.record import Holder, RecordedLease, Revocation, State, Subject
-from leaseholder.core import contents, marks, project
-from leaseholder.core.decide import decide
+from leaseholder.core import contents, marks, project, rules
 from leaseholder.core.steps import Report, Step
 from leaseholder.core.view import Failure, Memory, Supply, View
 from leaseholder.secrecy import Credentials
@@ -37,6 +36,11 @@ SPEC: dict[str, Any] = {
     "infisical": {"projectSlug": "p", "environmentSlug": "e", "dynamicSecretName": "d"},
     "ttl": "1h",
 }
+
+
+def decide(view: View) -> Step:
+    """What is to be done next, whichever rule says so."""
+    return rules.decide(view).step
 
 
 def at(seconds: float) -> datetime:

@@ -1,8 +1,6 @@
-"""A DynamicLease that is wanted: acquire, deliver, renew, replace, report.
+"""What each rule about a DynamicLease that is wanted finds.
 
-``decide`` is a list read top to bottom: the first rule with something to do decides. What
-must not wait (unclear attempts, credentials in hand) comes first, the report before pending
-revocations, so that a slow one doesn't keep a Ready lease from being reported.
+``rules`` has them in their order, with the reason for each.
 """
 
 from datetime import datetime, timedelta
@@ -19,12 +17,15 @@ from leaseholder.core.steps import (
     DeleteSecret,
     Deliver,
     Extend,
+    Found,
     Hold,
     Idle,
+    Later,
     Look,
     Move,
     Protect,
     Step,
+    soonest,
 )
 from leaseholder.core.view import Supply, View
 
@@ -32,32 +33,17 @@ OBSTACLE_AGAIN: Final = timedelta(seconds=60)
 """An obstacle that no event announces the end of is looked at this often."""
 
 
-def decide(view: View, lease: DynamicLease) -> Step:
-    """The one thing to do next for a DynamicLease that isn't being deleted."""
-    if names.FINALIZER not in lease.metadata.finalizers:
-        return Protect()
-    return (
-        unclear(view)
-        or debts.reinstated(view)
-        or _take_over(view)
-        or _save(view, lease)
-        or _deliver(view, lease)
-        or _rank(view, lease)
-        or _make_room(view, lease)
-        or _tell_failure(view, lease)
-        or _first_look(view)
-        or _keep(view, lease)
-        or _delete_former(view, lease)
-        or _repair(view, lease)
-        or rollout.next_step(view, lease)
-        or _look(view)
-        or project.report(view, lease)
-        or debts.next_step(view)
-        or Idle(_wake(view, lease))
-    )
+def drains(view: View) -> Idle | None:
+    """The installation goes: whoever drains deletes the DynamicLease, too."""
+    return Idle(None) if view.draining else None
 
 
-def unclear(view: View) -> Step | None:
+def protect(view: View, lease: DynamicLease) -> Protect | None:
+    """The finalizer is on before anything else is done."""
+    return None if names.FINALIZER in lease.metadata.finalizers else Protect()
+
+
+def unclear(view: View) -> Found:
     """What to do about an Attempt that nobody is working on any more.
 
     Finish it if its answer is ours: one that was claimed meanwhile gets its lease id. Else claim
@@ -71,10 +57,11 @@ def unclear(view: View) -> Step | None:
             continue
         if record.attempt_id in view.memory.ours or view.own_now(record) >= record.deadline:
             return debts.owe(view, record, Reason.UNCLEAR)
-    return None
+    attempts = view.in_state(State.ATTEMPT)
+    return soonest(view.now, *(view.here(record, record.deadline) for record in attempts))
 
 
-def _take_over(view: View) -> Move | None:
+def take_over(view: View) -> Move | None:
     """What the Secret proves goes on for a DynamicLease that was made again under its name.
 
     Only where it can be seen to live: Ready waits for that look (``plan.unseen``).
@@ -89,42 +76,45 @@ def _take_over(view: View) -> Move | None:
     return Move(held, held.but(holder_uid=view.holder.uid))
 
 
-def _save(view: View, lease: DynamicLease) -> Step | None:
-    """A due extension goes before a Secret that is refused: that mustn't cost the lease.
+def renew_before_delivery(view: View, lease: DynamicLease) -> Found:
+    """A Secret was refused: a due renewal goes before the next try to deliver.
 
     Unless it just failed: that is told first, or it would be tried without end.
     """
     retry = lease.status.retry
     if retry is None or not plan.about_secret(retry) or view.memory.failure is not None:
         return None
-    return _extend(view, lease)
+    return _renew(view, lease)
 
 
-def _deliver(view: View, lease: DynamicLease) -> Step | None:
+def deliver(view: View, lease: DynamicLease) -> Found:
+    """What is in hand goes into the Secret; after a failed try when the back-off is over."""
     fresh = view.in_hand
     if fresh is None or view.target_contested or view.memory.failure is not None:
         return None
     if lease.spec.suspend and fresh.attempt_id not in view.memory.credentials:
         return None
-    return None if _delivery_blocked(view, lease) else Deliver(fresh)
+    blocked = _delivery_blocked_until(view, lease)
+    return Later(blocked) if blocked is not None else Deliver(fresh)
 
 
-def _delivery_blocked(view: View, lease: DynamicLease) -> bool:
-    """Whether a delivery failed a moment ago; a back-off told before there was a lease doesn't."""
+def _delivery_blocked_until(view: View, lease: DynamicLease) -> datetime | None:
+    """The end of a back-off; one that was told before there was a lease doesn't count."""
     told = conditions.find(lease.status.conditions, ConditionType.LEASE_HELD)
-    before_mint = told is not None and told.status == "False"
-    return not before_mint and plan.blocked_until(view, lease) is not None
+    before_issue = told is not None and told.status == "False"
+    return None if before_issue else plan.blocked_until(view, lease)
 
 
-def _delete_former(view: View, lease: DynamicLease) -> Step | None:
+def delete_former(view: View, lease: DynamicLease) -> Found:
     """Secrets under former names go when the one under the wanted name is delivered."""
-    if view.delivered is None or plan.blocked_until(view, lease) is not None:
-        return None
     former = drift.former(view, lease)
-    return DeleteSecret(former[0]) if former else None
+    if view.delivered is None or not former:
+        return None
+    blocked = plan.blocked_until(view, lease)
+    return Later(blocked) if blocked is not None else DeleteSecret(former[0])
 
 
-def _rank(view: View, lease: DynamicLease) -> Step | None:
+def rank(view: View, lease: DynamicLease) -> Step | None:
     """A Held lease that no Secret of ours shows was replaced, or never got there."""
     held, fresh, kept = view.delivered, view.in_hand, drift.kept(view, lease)
     for record in view.in_state(State.HELD):
@@ -156,7 +146,7 @@ def _maybe_delivered(view: View, lease: DynamicLease, record: RecordedLease) -> 
     )
 
 
-def _make_room(view: View, lease: DynamicLease) -> Step | None:
+def make_room(view: View, lease: DynamicLease) -> Step | None:
     """At the limit with nothing delivered, the oldest replaced lease goes before its time.
 
     Not one that a workload was restarted for: its pods may well run.
@@ -179,88 +169,127 @@ def _supersede(view: View, lease: DynamicLease, record: RecordedLease) -> Move:
     return debts.moved(view, record, State.SUPERSEDED, ends)
 
 
-def _tell_failure(view: View, lease: DynamicLease) -> Step | None:
+def tell_failure(view: View, lease: DynamicLease) -> Step | None:
+    """What the last step met is told before it is tried again."""
     return project.report(view, lease) if view.memory.failure is not None else None
 
 
-def _keep(view: View, lease: DynamicLease) -> Step | None:
-    """Extend or replace: the extension first, so that the lease outlives a failing replacement.
+def renew_first(view: View, lease: DynamicLease) -> Found:
+    """A due renewal, but for after an odd number of failures."""
+    return None if _is_replaced_first(lease) else _renew(view, lease)
 
-    After an odd number of failures the other way round: neither keeps the other from its turn.
-    """
+
+def renew_second(view: View, lease: DynamicLease) -> Found:
+    """A due renewal, after an odd number of failures."""
+    return _renew(view, lease) if _is_replaced_first(lease) else None
+
+
+def _is_replaced_first(lease: DynamicLease) -> bool:
     retry = lease.status.retry
-    if retry is not None and retry.failures % 2:
-        return _acquire(view, lease) or _extend(view, lease)
-    return _extend(view, lease) or _acquire(view, lease)
+    return retry is not None and retry.failures % 2 == 1
 
 
-def _acquire(view: View, lease: DynamicLease) -> Step | None:
-    need = plan.need(view, lease)
-    if need is None or view.supply is None or plan.obstacle(view, lease) is not None:
-        return None
-    if plan.blocked_until(view, lease) is not None:
-        return None
-    same = [r for r in view.records if r.slot == view.supply.slot]
-    shared = [r for r in same if slots.one_slot(view, r) and r.state != State.ABANDONED]
-    if shared:
-        return _vacate(view, lease, shared)
-    if view.in_state(State.ATTEMPT):
-        return None
-    restarts = rollout.replaces(view, lease)
-    return _retract(view, lease) or Acquire(need.rotate_nonce, restarts, need.reason)
-
-
-def _retract(view: View, lease: DynamicLease) -> Step | None:
-    """Ready goes False before a dead credential is replaced."""
-    step = project.report(view, lease)
-    if step is None or not conditions.is_true(lease.status.conditions, ConditionType.READY):
-        return None
-    return None if conditions.is_true(step.status.conditions, ConditionType.READY) else step
-
-
-def _vacate(view: View, lease: DynamicLease, shared: list[RecordedLease]) -> Step | None:
-    """One slot only: every lease on it must be gone before the next is issued."""
+def vacate(view: View, lease: DynamicLease) -> Found:
+    """One slot: each lease on it is revoked, and that is told, until the next may be issued."""
+    shared = _on_slot(view) if _due(view, lease) is not None else []
     for record in shared:
         if record.state in (State.HELD, State.SUPERSEDED):
             return debts.owe(view, record, Reason.ROTATING)
-    return project.report(view, lease) or debts.next_step(view)
+    return (project.report(view, lease) or debts.pending(view)) if shared else None
 
 
-def _extend(view: View, lease: DynamicLease) -> Step | None:
-    if plan.extension_blocked(view, lease):
+def retract(view: View, lease: DynamicLease) -> Step | None:
+    """Ready goes False before a dead credential is replaced."""
+    ready = conditions.is_true(lease.status.conditions, ConditionType.READY)
+    step = project.report(view, lease) if ready and _may_issue(view, lease) else None
+    if step is None or conditions.is_true(step.status.conditions, ConditionType.READY):
         return None
+    return step
+
+
+def issue(view: View, lease: DynamicLease) -> Found:
+    """A new lease, when one is needed and nothing stands in the way."""
+    need = _may_issue(view, lease)
+    if need is None:
+        return _issue_later(view, lease)
+    return Acquire(need.rotate_nonce, rollout.replaces(view, lease), need.reason)
+
+
+def _may_issue(view: View, lease: DynamicLease) -> plan.Need | None:
+    """The need for a lease that may be issued now."""
+    need = _due(view, lease)
+    busy = need is None or _on_slot(view) or view.in_state(State.ATTEMPT)
+    return None if busy else need
+
+
+def _due(view: View, lease: DynamicLease) -> plan.Need | None:
+    """The need for a lease that only others of its slot, or an Attempt, may keep waiting."""
+    need = plan.need(view, lease)
+    if need is None or view.supply is None or plan.obstacle(view, lease) is not None:
+        return None
+    return need if plan.blocked_until(view, lease) is None else None
+
+
+def _issue_later(view: View, lease: DynamicLease) -> Later | None:
+    """When there may be a need: at a back-off's end, at the plan's moment, at a lease's end."""
+    held, fresh = drift.kept(view, lease), view.in_hand
+    moments = [plan.blocked_until(view, lease)]
+    if drift.waits(view, lease) and lease.status.drift is not None:
+        moments.append(drift.until(lease.status.drift))
+    if held is not None:
+        planned = plan.plan(view, lease, held)
+        moments += [planned.at if planned.strategy == "Rotate" else None, view.expiry(held)]
+    moments += [view.expiry(fresh)] if fresh is not None else []
+    return soonest(view.now, *moments)
+
+
+def _on_slot(view: View) -> list[RecordedLease]:
+    """Leases of ours that an issue from this source would kill."""
+    same = [r for r in view.records if view.supply is not None and r.slot == view.supply.slot]
+    return [r for r in same if slots.one_slot(view, r) and r.state != State.ABANDONED]
+
+
+def _renew(view: View, lease: DynamicLease) -> Found:
     held = plan.extends_now(view, lease)
     if held is None:
-        return None
+        return soonest(view.now, *plan.extension_moments(view, lease))
+    blocked = plan.extension_blocked_until(view, lease)
+    if blocked is not None:
+        return Later(blocked)
     nonce = plan.renew_nonce(view, lease) if held == drift.kept(view, lease) else ""
     fresh = held.attempt_id in view.memory.leases and lease.status.retry is None
     until = view.own_now(held) + view.life(held)
     return Extend(held, until, inspect_first=not fresh, nonce=nonce or None)
 
 
-def _repair(view: View, lease: DynamicLease) -> Deliver | None:
+def repair(view: View, lease: DynamicLease) -> Found:
     """Marks taken off, keys put in, a template that changed: written again, never an issue."""
     if lease.spec.suspend or plan.template_fault(view, lease) is not None:
         return None
     held = drift.misfit(view, lease)
-    ready = view.monotonic >= drift.repair_at(view, lease)
-    return Deliver(held) if held is not None and ready else None
+    if held is None:
+        return None
+    left = drift.repair_at(view, lease) - view.monotonic
+    return Later(view.now + timedelta(seconds=left)) if left > 0 else Deliver(held)
 
 
-def _first_look(view: View) -> Step | None:
+def inspect_first(view: View) -> Found:
     """Ready waits until a lease that nothing tells of has been seen to live."""
     held = view.delivered
-    return _look(view) if held is not None and plan.unseen(view, held) else None
+    return inspect(view) if held is not None and plan.unseen(view, held) else None
 
 
-def _look(view: View) -> Step | None:
+def inspect(view: View) -> Found:
+    """The delivered lease is looked at: by the probe, or soon again to be sure."""
     held = view.delivered
     due = _look_due(view, held) if held is not None else None
-    return Look(held) if held is not None and due is not None and view.now >= due else None
+    if held is None or due is None:
+        return None
+    return Look(held) if view.now >= due else Later(due)
 
 
 def _look_due(view: View, held: RecordedLease) -> datetime | None:
-    """When the delivered lease is to be looked at: by the probe, or soon again to be sure."""
+    """When the delivered lease is to be looked at."""
     can = view.capabilities.get(held.attempt_id)
     if view.supply is None or can is None or not can.verifiable:
         return None
@@ -284,28 +313,14 @@ def _probe_due(supply: Supply, can: ports.Capabilities, looked: datetime) -> dat
     return min(due, looked + timedelta(seconds=can.probe_seconds - passed))
 
 
-def _wake(view: View, lease: DynamicLease) -> datetime | None:
+def report(view: View, lease: DynamicLease) -> Found:
+    """Status says what is. What it says changes when a lease ends, and with what is in the way."""
+    step = project.report(view, lease)
+    if step is not None:
+        return step
     held = drift.kept(view, lease)
-    moments = [debts.wake(view), plan.blocked_until(view, lease), _repair_wake(view, lease)]
-    moments.append(rollout.wake(view, lease))
+    moments = [project.untold_at(view, held) if held is not None else None]
     moments += [view.expiry(record) for record in view.in_state(State.HELD)]
-    if held is not None:
-        moments += [plan.plan(view, lease, held).at, plan.extension_at(view, lease, held)]
-        moments += [
-            project.untold_at(view, held),
-            _look_due(view, held),
-        ]
-    moments += [view.here(record, record.deadline) for record in view.in_state(State.ATTEMPT)]
-    if drift.waits(view, lease) and lease.status.drift is not None:
-        moments.append(drift.until(lease.status.drift))
     if plan.obstacle(view, lease) is not None:
         moments.append(view.now + OBSTACLE_AGAIN)
-    later = [m for m in moments if m is not None and m > view.now]
-    return min(later, default=None)
-
-
-def _repair_wake(view: View, lease: DynamicLease) -> datetime | None:
-    left = drift.repair_at(view, lease) - view.monotonic
-    if left <= 0 or lease.spec.suspend or drift.misfit(view, lease) is None:
-        return None
-    return view.now + timedelta(seconds=left)
+    return soonest(view.now, *moments)

@@ -1,0 +1,136 @@
+"""What each rule about a DynamicLease that goes or is gone finds.
+
+The Secrets go first, then the leases, then the finalizer. What is still to be revoked when the
+finalizer goes stays on record and is revoked later. ``rules`` has the order, with the reasons.
+"""
+
+from datetime import datetime, timedelta
+
+from leaseholder import ports
+from leaseholder.api import base, conditions, durations, names
+from leaseholder.api.conditions import ConditionType, Reason
+from leaseholder.api.lease import DynamicLease
+from leaseholder.api.record import RecordedLease, State
+from leaseholder.core import debts, project
+from leaseholder.core.steps import DeleteSecret, Discard, Disown, Drop, Found, Later, Release, Step
+from leaseholder.core.view import View
+
+MADE_AGAIN = timedelta(seconds=60)
+"""So long the leases of a DynamicLease that is gone wait for one of its name."""
+REREAD = timedelta(seconds=10)
+"""A deletion is looked at this often, so that a force command is seen."""
+
+
+def release_wedged(view: View, lease: DynamicLease) -> Release | None:
+    """The time is over and a Secret is still there: our right to it may be gone for good.
+
+    In a terminating namespace RoleBindings can go before the finalizer does.
+    """
+    stuck = _timed_out(view, lease) and any(not secret.deleting for secret in view.secrets)
+    let_go = view.terminating or lease.spec.deletion.policy != "Orphan"
+    return _release(view) if stuck and let_go and _holds(lease) else None
+
+
+def delete_secrets(view: View) -> Found:
+    """Secrets of ours go, but for those of a DynamicLease that may be made again."""
+    again = _made_again_until(view)
+    if again is not None:
+        return Later(again)
+    left = (secret for secret in view.secrets if not secret.deleting)
+    return next((DeleteSecret(secret) for secret in left), None)
+
+
+def revoke(view: View) -> Found:
+    """Leases that are in use are to be revoked, but for the same."""
+    again = _made_again_until(view)
+    if again is not None:
+        return Later(again)
+    used = view.in_state(State.HELD, State.SUPERSEDED)
+    return next((debts.owe(view, record, Reason.DELETING) for record in used), None)
+
+
+def _made_again_until(view: View) -> datetime | None:
+    """Until when a DynamicLease that is gone may be made again, and go on with what it had.
+
+    Not where its Namespace goes: what comes next is another tenant's. Nor where the installation
+    goes: nobody would hold its leases.
+    """
+    nothing_left = not view.records and not view.secrets
+    if view.lease is not None or view.terminating or view.draining or nothing_left:
+        return None
+    since = view.memory.vanished_since
+    left = MADE_AGAIN.total_seconds() - (view.monotonic - since if since is not None else 0.0)
+    return view.now + timedelta(seconds=left) if left > 0 else None
+
+
+def discard(view: View) -> Discard | None:
+    """A record without leases goes where no DynamicLease stands that could need one."""
+    held_on = view.lease is not None and _holds(view.lease)
+    empty = view.record_version and not view.records and not view.secrets
+    return Discard() if empty and not held_on else None
+
+
+def orphan(view: View, lease: DynamicLease) -> Step | None:
+    """Lease and Secret stay; nobody holds them any more."""
+    if lease.spec.deletion.policy != "Orphan" or not _holds(lease):
+        return None
+    held = next((r for r in view.in_state(State.HELD) if view.named_anywhere(r)), None)
+    if held is not None:
+        until = view.stated_expiry(held)
+        end = base.render_moment(until) if until is not None else "an unknown moment"
+        text = f"lease {held.lease_id} stays alive until {end}: nobody holds it any more"
+        return Drop(held, "Orphaned", ports.Note("Warning", Reason.ORPHANED, text))
+    return Disown(view.secrets[0]) if view.secrets else None
+
+
+def tell_attempts(view: View, lease: DynamicLease) -> Step | None:
+    """A revocation that didn't succeed at once is told."""
+    tried = _holds(lease) and any(r.revocation.attempts for r in view.records)
+    return project.report(view, lease) if tried else None
+
+
+def release(view: View, lease: DynamicLease) -> Found:
+    """Nothing is pending, the time is over, or no revocation can succeed here any more."""
+    if not _holds(lease):
+        return None
+    owing = _owing(view)
+    tried = all(r.revocation.attempts for r in owing)
+    if not owing or _timed_out(view, lease) or (view.terminating and tried):
+        return _release(view)
+    return Later(view.now + REREAD)
+
+
+def retract(view: View, lease: DynamicLease) -> Step | None:
+    """What status says of the time before the deletion is taken back before a wait.
+
+    For a search, a next try, or for somebody else's finalizer. Where nothing is waited for the
+    DynamicLease is gone at once, and a write is saved.
+    """
+    ready = conditions.find(lease.status.conditions, ConditionType.READY)
+    if ready is None or ready.reason == Reason.DELETING:
+        return None
+    return project.report(view, lease)
+
+
+def _holds(lease: DynamicLease) -> bool:
+    """Whether the deletion waits for us."""
+    return names.FINALIZER in lease.metadata.finalizers
+
+
+def _timed_out(view: View, lease: DynamicLease) -> bool:
+    """Measured on our own clock from our own first sight: a wall clock may be wrong by days."""
+    since = view.memory.deleting_since
+    waited = view.monotonic - since if since is not None else 0.0
+    return waited >= durations.parse(lease.spec.deletion.timeout).total_seconds()
+
+
+def _owing(view: View) -> list[RecordedLease]:
+    return [r for r in view.records if r.state != State.ABANDONED]
+
+
+def _release(view: View) -> Release:
+    owing = _owing(view)
+    if not owing:
+        return Release()
+    text = f"{len(owing)} lease(s) couldn't be revoked yet; they stay on record and are paid later"
+    return Release(ports.Note("Warning", Reason.TIMED_OUT, text))
