@@ -32,7 +32,7 @@ async def floor(world: stage.Stage, count: int) -> Bare:
             ("delete", world.delete(names, bare)),
         ]
         for verb, act in orders:
-            await bare.tell({"verb": verb, "count": count})
+            await bare.report({"verb": verb, "count": count})
             await act
             found[verb] = await bare.answer()
     return found
@@ -40,7 +40,7 @@ async def floor(world: stage.Stage, count: int) -> Bare:
 
 async def _again(bare: stage.Bare, names: list[str]) -> None:
     for name in names:
-        await bare.tell({"metadata": {"name": name}})
+        await bare.report({"metadata": {"name": name}})
 
 
 async def life(world: stage.Stage, count: int, bare: Bare) -> results.Figures:

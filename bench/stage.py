@@ -55,7 +55,7 @@ class Bare:
 
     process: asyncio.subprocess.Process
 
-    async def tell(self, content: typing.Any) -> None:
+    async def report(self, content: typing.Any) -> None:
         """Write one line to it."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(content).encode() + b"\n")
@@ -155,7 +155,7 @@ class Stage:
         async def one(name: str) -> None:
             made = await self.client.create(self.manifest(name, **spec))
             if seen is not None:
-                await seen.tell(made)
+                await seen.report(made)
 
         await each(names, one)
 
@@ -174,7 +174,7 @@ class Stage:
         async def one(name: str) -> None:
             await self.client.delete("DynamicLease", name, NAMESPACE)
             if seen is not None:
-                await seen.tell({"metadata": {"name": name}})
+                await seen.report({"metadata": {"name": name}})
 
         await each(names, one)
 
@@ -226,7 +226,7 @@ class Stage:
         )
         floor = Bare(process)
         try:
-            await floor.tell(
+            await floor.report(
                 {
                     "ca": str(plane.ca_file),
                     "kubernetes": plane.url,

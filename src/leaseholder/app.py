@@ -117,7 +117,7 @@ class Operator:
         await asyncio.gather(*others, return_exceptions=True)
         if ended is not None:
             error = None if ended.cancelled() else ended.exception()
-            why = mishaps.told(error) if error is not None else "without an error"
+            why = mishaps.described(error) if error is not None else "without an error"
             raise Failed(f"{ended.get_name()} ended: {why}")
 
     async def _until_stopped(self, parts: list[asyncio.Task[None]]) -> asyncio.Task[None] | None:

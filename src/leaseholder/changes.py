@@ -25,7 +25,7 @@ class Kind(StrEnum):
     RENEWED = "lease renewed"
     ROLLED_OUT = "lease rolled out"
     SUPERSEDED = "lease rotated"
-    REINSTATED = "lease kept"
+    HELD_AGAIN = "lease kept"
     PUT_BACK = "lease put back on record"
     PENDING = "lease pending revocation"
     REVOCATION_FAILED = "lease not revoked yet"
@@ -159,7 +159,7 @@ def moved(of: Subject, before: RecordedLease, now: RecordedLease) -> Change | No
         case State.ABANDONED:
             return of_lease(Kind.ABANDONED, of, now, reason=revoke.last_reason, good=False)
         case State.HELD if before.state is not State.ATTEMPT:
-            return of_lease(Kind.REINSTATED, of, now, why="the Secret shows it after all")
+            return of_lease(Kind.HELD_AGAIN, of, now, why="the Secret shows it after all")
     return None
 
 

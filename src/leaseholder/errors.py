@@ -9,7 +9,7 @@
      |   +- Denied                login refused, locked out, right missing, plan
      |   +- Invalid               the request can't succeed as it is: source, ttl, config
      |   +- LeaseGone             the provider says that it has no such lease
-     |   +- CannotExtend          this lease can't live longer than ``latest``
+     |   +- CannotRenew          this lease can't live longer than ``latest``
      +- ClusterError
          +- ClusterUnavailable    API server away, slow, throttling
          +- Conflict              somebody wrote first; observe again
@@ -130,7 +130,7 @@ class LeaseGone(ProviderError):
         return Outcome.GONE
 
 
-class CannotExtend(ProviderError):
+class CannotRenew(ProviderError):
     """The lease can't be made to live longer than ``latest`` (UTC; None: not known)."""
 
     def __init__(self, reason: Reason, sentence: str, *, latest: datetime | None = None) -> None:

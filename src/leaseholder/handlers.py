@@ -85,7 +85,7 @@ def register(
     registry = kopf.OperatorRegistry()
 
     async def changed(body: kopf.Body, resource: kopf.Resource, type: str | None, **_: Any) -> None:
-        await tell(listener, resource.plural, dict(body.metadata), gone=type == "DELETED")
+        await hear(listener, resource.plural, dict(body.metadata), gone=type == "DELETED")
 
     async def logged_in(**_: Any) -> kopf.AiohttpSession:
         return await login()
@@ -96,7 +96,7 @@ def register(
     return registry
 
 
-async def tell(listener: Listener, plural: str, metadata: Mapping[str, Any], *, gone: bool) -> None:
+async def hear(listener: Listener, plural: str, metadata: Mapping[str, Any], *, gone: bool) -> None:
     """Hand on that an object of one of ``WATCHED`` was seen, or went."""
     meta = base.ObjectMeta.model_validate(metadata)
     if plural == LEASES:

@@ -42,7 +42,7 @@ class Capabilities:
     multiple of these seconds, so that one question serves all who ask; None: not known."""
     slots: Literal["One", "Many"] = "Many"
     """One: a shared account, where a newer lease kills the older one's credentials."""
-    minimum_extension: int = 1
+    minimum_renewal: int = 1
     """Shortest extension that the provider takes, in seconds; its shortest ttl is the adapter's."""
     settle: int = 0
     """Seconds after which a late commit of a lost mint must be visible."""
@@ -193,11 +193,11 @@ class Provider(Protocol):
         """
         ...
 
-    async def extend(self, lease: Lease, until: datetime) -> Lease:
+    async def renew(self, lease: Lease, until: datetime) -> Lease:
         """Extend ``lease`` so that it ends at ``until``, never later.
 
         Raises:
-            CannotExtend: it is at its end, or its kind can't be extended.
+            CannotRenew: it is at its end, or its kind can't be extended.
             LeaseGone: the provider has no such lease.
         """
         ...

@@ -205,8 +205,8 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        told = error.errors(include_input=False, include_url=False)
-        sentences = [_sentence(one["loc"], one["msg"], one["type"]) for one in told]
+        found = error.errors(include_input=False, include_url=False)
+        sentences = [_sentence(one["loc"], one["msg"], one["type"]) for one in found]
     raise Unusable("; ".join(sentences))
 
 

@@ -64,8 +64,8 @@ class Ours:
         version = None if gone else (meta.uid, meta.generation)
         await self._taken(self.providers.offer(ref, version))
 
-    async def _taken(self, told: Coroutine[Any, Any, None]) -> None:
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(told, self.loop))
+    async def _taken(self, known: Coroutine[Any, Any, None]) -> None:
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(known, self.loop))
 
 
 @dataclass(slots=True)
@@ -160,8 +160,8 @@ class Watches:
         if self._missing:
             return _without(self._missing)
         closed = {**self._streams.closed, **self.cluster.streams.closed}
-        told = (f"the watch on {path} isn't open: {why}" for path, why in sorted(closed.items()))
-        return next(told, None)
+        known = (f"the watch on {path} isn't open: {why}" for path, why in sorted(closed.items()))
+        return next(known, None)
 
     @property
     def silent_for(self) -> float:
@@ -202,7 +202,7 @@ class Watches:
         self._is_restored = False
         await self.on_restored()
 
-    async def _known_kinds(self, told: Collection[str] | None) -> Collection[str]:
+    async def _known_kinds(self, known: Collection[str] | None) -> Collection[str]:
         """Wait for the API server, and for DynamicLeases; which of our kinds aren't there."""
         while True:
             try:
@@ -211,9 +211,9 @@ class Watches:
                 self._waiting = f"waiting for the API server: {error.sentence}"
                 logger.warning("waiting for the API server: %s", error.sentence)
             else:
-                if self._missing and self._missing != told:
+                if self._missing and self._missing != known:
                     logger.warning("%s", _without(self._missing))
-                told = self._missing
+                known = self._missing
                 if handlers.LEASES not in self._missing:
                     return self._missing
                 self._waiting = _without(self._missing)
@@ -247,7 +247,7 @@ class Watches:
         """Where the objects of each collection go that is watched, by its path."""
         for plural in kinds:
             known = self.cluster.known[plural]
-            gone = functools.partial(handlers.tell, ours, plural, gone=True)
+            gone = functools.partial(handlers.hear, ours, plural, gone=True)
             is_wide = plural == places.CLUSTER_PROVIDERS.plural
             for within in ("",) if is_wide else self.namespaces or ("",):
                 path = _BY_PLURAL[plural].at(within).path
@@ -276,7 +276,7 @@ class Watches:
             case streams.Renewed():
                 return "the API server's or our own certificate was renewed", True
             case failure:
-                return mishaps.told(failure), False
+                return mishaps.described(failure), False
 
 
 async def _over(ended: "asyncio.Future[BaseException | None]") -> None:

@@ -48,7 +48,7 @@ class Outcome:
     """Leases that live at the provider, and no Secret shows them."""
     dead: int
     """Leases that a Secret shows, and the provider has them no more."""
-    debts: int
+    revocations: int
     """Records of other leases than those that are held."""
     mints: accounts.Account | None
     """None where the provider doesn't tell which attempt made which lease."""
@@ -57,7 +57,7 @@ class Outcome:
     def holds(self) -> bool:
         """Whether everything is as promised."""
         unkept = self.refused or self.unmet or (self.mints is not None and self.mints.beyond)
-        return not (unkept or self.lost or self.dead or self.debts)
+        return not (unkept or self.lost or self.dead or self.revocations)
 
     def to_json(self) -> str:
         """One line."""
@@ -115,7 +115,7 @@ class Kills:
             unmet=await self.fleet.unmet(),
             lost=len(living - shown),
             dead=len(shown - living),
-            debts=len(await self.site.records()) - len(held),
+            revocations=len(await self.site.records()) - len(held),
             mints=await self._account(),
         )
 
@@ -140,10 +140,10 @@ class Kills:
     async def _progress(self, cluster: faults.Faults) -> None:
         """Let the operator make some requests to the API server, or be done with all."""
         before = cluster.counters().total
-        steps = self._chance.randint(1, 250)
+        actions = self._chance.randint(1, 250)
 
         async def enough() -> bool:
-            return cluster.counters().total >= before + steps
+            return cluster.counters().total >= before + actions
 
         with contextlib.suppress(processes.NotInTime):
             await processes.wait_until_async(enough, timeout=3.0, what="some requests")
@@ -189,7 +189,7 @@ def report(outcome: Outcome) -> None:
     print(f"DynamicLeases at the end  {outcome.wanted}, logins refused {len(outcome.refused)}")
     print(f"wishes unmet              {len(outcome.unmet)}")
     print(f"leases lost               {outcome.lost} (in no Secret), {outcome.dead} dead in one")
-    print(f"records of debts          {outcome.debts}")
+    print(f"records of debts          {outcome.revocations}")
     if mints is not None:
         _tell_mints(mints)
     print(outcome.to_json())

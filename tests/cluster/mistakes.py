@@ -333,7 +333,7 @@ async def not_trusted(clinic: Clinic, name: str) -> None:
 
 def everywhere(server: rogue.Rogue, answer: rogue.Answer) -> None:
     """One answer to every request."""
-    for route in (rogue.LOGIN, rogue.LOOK, rogue.MINT, rogue.STATUS, "*"):
+    for route in (rogue.LOGIN, rogue.LOOK, rogue.ISSUE, rogue.STATUS, "*"):
         server.trick(route, answer)
 
 
@@ -386,7 +386,7 @@ async def throttles(clinic: Clinic, name: str) -> None:
         }
         return web.json_response(body, status=429, headers={"Retry-After": "5"})
 
-    clinic.servers[name].trick(rogue.MINT, later)
+    clinic.servers[name].trick(rogue.ISSUE, later)
     await clinic.at_server(name)
 
 
@@ -401,7 +401,7 @@ async def ails(clinic: Clinic, name: str) -> None:
     async def broken(_: web.Request) -> web.StreamResponse:
         return web.Response(status=503, text="<html>no upstream</html>")
 
-    clinic.servers[name].trick(rogue.MINT, broken)
+    clinic.servers[name].trick(rogue.ISSUE, broken)
     await clinic.at_server(name)
 
 

@@ -17,7 +17,7 @@ Answer = collections.abc.Callable[[web.Request], collections.abc.Awaitable[web.S
 LOGIN = "POST /api/v1/auth/universal-auth/login"
 BY_ACCOUNT = "POST /api/v1/auth/kubernetes-auth/login"
 LOOK = "GET /api/v1/dynamic-secrets/{name}"
-MINT = "POST /api/v1/dynamic-secrets/leases"
+ISSUE = "POST /api/v1/dynamic-secrets/leases"
 SHOW = "GET /api/v1/dynamic-secrets/leases/{id}"
 END = "DELETE /api/v1/dynamic-secrets/leases/{id}"
 STATUS = "GET /api/status"
@@ -78,7 +78,7 @@ class Rogue:
 
     def application(self) -> web.Application:
         made = web.Application()
-        for route in (LOGIN, BY_ACCOUNT, LOOK, MINT, SHOW, END, STATUS):
+        for route in (LOGIN, BY_ACCOUNT, LOOK, ISSUE, SHOW, END, STATUS):
             method, _, path = route.partition(" ")
             made.router.add_route(method, path, self._handler(route))
         made.router.add_route("*", "/{rest:.*}", self._handler("*"))
@@ -103,7 +103,7 @@ class Rogue:
             return web.json_response({"dynamicSecret": KINDS})
         if route == STATUS:
             return web.json_response({"version": "1.0"})
-        if route == MINT:
+        if route == ISSUE:
             self.alive.add(self.lease_id)
             self.empty.clear()
             data = {"DB_USERNAME": "nobody", "DB_PASSWORD": "nothing"}

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FAST: dict[str, typing.Any] = {"ttl": "60s", "renewal": {"afterPercent": 3}}
 """Renewed every three seconds."""
-MINT = r"/dynamic-secrets/leases$"
+ISSUE = r"/dynamic-secrets/leases$"
 UNHEARD = ("unheard-0", "unheard-1")
 UNDELIVERED = ("undelivered-0", "undelivered-1")
 LOST = "lost"
@@ -47,7 +47,7 @@ async def wreck(world: worlds.World) -> collections.abc.AsyncIterator[Wreck]:
         cluster.hang(method="POST", path=r"/namespaces/wreck/secrets\?(?!.*dryRun)")
         await asyncio.gather(*(site.lease(name, ttl="1h") for name in UNDELIVERED))
         await _until(lambda: _all_held(site), "the leases to deliver are held")
-        provider.add(faults.Rule(action=faults.Action.HANG_AFTER, method="POST", path=MINT))
+        provider.add(faults.Rule(action=faults.Action.HANG_AFTER, method="POST", path=ISSUE))
         await asyncio.gather(*(site.lease(name, ttl="1h") for name in UNHEARD))
         await _until(lambda: _has_minted(site, 4), "the provider has minted")
         site.operator.kill()
@@ -107,7 +107,7 @@ async def test_a_stop_finishes_and_delivers_the_mint_that_is_under_way(
     site: sites.Site, world: worlds.World
 ) -> None:
     provider, _ = _faults(world)
-    provider.latency(2, method="POST", path=MINT, times=1)
+    provider.latency(2, method="POST", path=ISSUE, times=1)
     await site.lease("stopped", ttl="1h")
     await _until(lambda: _has_records(site, "stopped", "Attempt"), "the mint is on record")
     stopped = site.operator

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NOTICED = 2.0 + 2.0
 """Two seconds to notice a change, and as much again for a busy machine."""
-MINT = "/api/v1/dynamic-secrets/leases$"
+ISSUE = "/api/v1/dynamic-secrets/leases$"
 OVERLAP = {"overlap": "4s"}
 OWNER_UID = "leaseholder.dev/owner-uid"
 
@@ -43,7 +43,7 @@ async def test_edited_data_is_told_before_it_is_healed_and_the_old_login_lasts_t
 ) -> None:
     old = await _held(site, "edited", rotation=OVERLAP)
     minted = len(await site.all_minted())
-    slow = _provider(site).latency(5.0, method="POST", path=MINT)
+    slow = _provider(site).latency(5.0, method="POST", path=ISSUE)
     await _edit(site, "edited")
     told = await site.until("edited", _is_not_ready, what="it is told", timeout=NOTICED)
     assert kube.condition(told, "Ready")["reason"] == "SecretChanged"
@@ -60,7 +60,7 @@ async def test_edited_data_is_told_before_it_is_healed_and_the_old_login_lasts_t
 
 async def test_a_deleted_secret_is_told_before_it_is_there_again(site: sites.Site) -> None:
     old = await _held(site, "deleted", rotation=OVERLAP)
-    slow = _provider(site).latency(5.0, method="POST", path=MINT)
+    slow = _provider(site).latency(5.0, method="POST", path=ISSUE)
     await site.client.delete("Secret", "deleted", site.namespace)
     told = await site.until("deleted", _is_not_ready, what="it is told", timeout=NOTICED)
     assert kube.condition(told, "Ready")["reason"] == "SecretChanged"

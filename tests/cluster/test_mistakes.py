@@ -136,7 +136,7 @@ async def _lived_through(clinic: mistakes.Clinic, mistake: Mistake) -> Seen:
     found = await site.reason(name, mistake.reason, timeout=TOLD)
     events = await _events(site, name, mistake.reason)
     server = clinic.servers.get(name)
-    asked = server.count(rogue.MINT) if server is not None else 0
+    asked = server.count(rogue.ISSUE) if server is not None else 0
     secret = await site.credentials(name) if mistake.delivered else {}
     await mistake.mend(clinic, name)
     return Seen(found, events, asked, secret, unhealed=await _unhealed(site, name))

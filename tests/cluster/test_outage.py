@@ -262,7 +262,7 @@ async def test_a_renew_command_on_a_lease_that_cant_be_extended_is_answered(
 
     async def told() -> bool:
         events = await site.client.list("Event", site.namespace)
-        answers = [e["message"] for e in events if e["reason"] == "CannotExtend"]
+        answers = [e["message"] for e in events if e["reason"] == "CannotRenew"]
         return ["annotate leaseholder.dev/rotate" in answer for answer in answers] == [True]
 
     await processes.wait_until_async(told, timeout=30, what="one event says what to do instead")

@@ -17,7 +17,7 @@ from tests.world.infisical import seeds
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-MINT = "/api/v1/dynamic-secrets/leases$"
+ISSUE = "/api/v1/dynamic-secrets/leases$"
 REAL = {"LEASEHOLDER_INFISICAL__MINIMUM_TTL_SECONDS": "60"}
 """The shortest extension, as real servers have it."""
 REPLACED = {"kubernetes": "k8s", "sts": "aws-sts"}
@@ -143,7 +143,7 @@ async def test_on_one_slot_the_old_lease_is_gone_and_told_before_the_next_is_min
     await site.lease("shared", source="ldap-static", ttl="1h")
     first = await site.ready("shared")
     old = await site.credentials("shared")
-    slow = _provider(site).latency(8.0, method="POST", path=MINT)
+    slow = _provider(site).latency(8.0, method="POST", path=ISSUE)
     await _annotate(site, "shared", rotate="now")
     await site.until("shared", lambda now: not kube.is_ready(now), what="Ready is False")
     await _until(lambda: _is_over(site, first), "the old lease is revoked")
@@ -181,7 +181,9 @@ async def test_of_two_that_want_one_account_at_once_one_gets_it_and_its_login_wo
     await site.delete("second")
     await site.gone("second")
     minted = len(await site.minted("ldap-static"))
-    slow = _provider(site).latency(3.0, method="POST", path=MINT)  # so that both would be under way
+    slow = _provider(site).latency(
+        3.0, method="POST", path=ISSUE
+    )  # so that both would be under way
     names = ("left", "right")
     await asyncio.gather(*(site.lease(name, source="ldap-static", ttl="1h") for name in names))
 

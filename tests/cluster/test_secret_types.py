@@ -179,14 +179,14 @@ async def test_a_key_that_the_type_needs_and_nobody_gives_is_named_and_costs_one
     await site.client.patch("DynamicLease", "lacking", site.namespace, {"spec": change})
     await site.ready("lacking")
     assert (await site.credentials("lacking"))["username"] == "nobody"
-    assert server.count(rogue.MINT) == 1
+    assert server.count(rogue.ISSUE) == 1
 
 
 @pytest.mark.parametrize("key", ["aws/key", "", "..", "k" * 254])
 async def test_a_key_that_no_secret_can_hold_is_named_and_costs_one_lease(
     site: sites.Site, server: rogue.Rogue, key: str
 ) -> None:
-    server.trick(rogue.MINT, _giving(server, {key: "odd", "DB_USERNAME": "u", "DB_PASSWORD": "p"}))
+    server.trick(rogue.ISSUE, _giving(server, {key: "odd", "DB_USERNAME": "u", "DB_PASSWORD": "p"}))
     name = f"odd-{len(key)}"
     await site.provider_at(name, server.url)
     await site.lease(name, provider=name)
@@ -201,7 +201,7 @@ async def test_a_key_that_no_secret_can_hold_is_named_and_costs_one_lease(
     await site.client.patch("DynamicLease", name, site.namespace, change)
     await site.ready(name)
     assert await site.credentials(name) == {"url": "pg://u"}
-    assert server.count(rogue.MINT) == 1
+    assert server.count(rogue.ISSUE) == 1
 
 
 async def test_under_one_key_the_text_wins_over_the_providers_value(site: sites.Site) -> None:

@@ -138,7 +138,7 @@ async def test_a_system_secret_is_not_overwritten(attack: court.Court) -> None:
     await attack.tenant.delete("system")
     await attack.tenant.gone("system")
     assert await attack.tenant.credentials("system") == {"token": "an administrator's"}
-    assert attack.server.count(rogue.MINT) == 0
+    assert attack.server.count(rogue.ISSUE) == 0
 
 
 async def test_workloads_of_another_namespace_cannot_be_named(attack: court.Court) -> None:
@@ -243,7 +243,7 @@ async def test_a_forged_tag_is_overwritten(attack: court.Court) -> None:
     source = {**sites.SOURCE, "dynamicSecretName": "orders-db", "config": {"leaseholder": forged}}
     await attack.tenant.lease("tagged", provider="own", ttl="1h", infisical=source)
     await attack.tenant.ready("tagged")
-    (sent,) = [one.body for one in attack.server.asked if one.route == rogue.MINT]
+    (sent,) = [one.body for one in attack.server.asked if one.route == rogue.ISSUE]
     assert sent["config"]["leaseholder"] != forged
 
 
@@ -354,7 +354,7 @@ async def test_text_of_a_tenants_server_gets_nowhere(attack: court.Court) -> Non
         return web.json_response({"version": text})
 
     attack.server.trick(rogue.STATUS, version)
-    attack.server.trick(rogue.MINT, refuse)
+    attack.server.trick(rogue.ISSUE, refuse)
     await attack.own_provider()
     await attack.tenant.lease("texts", provider="own", ttl="1h")
     await attack.tenant.until("texts", _has_failed, what="the mint failed")
@@ -362,7 +362,7 @@ async def test_text_of_a_tenants_server_gets_nowhere(attack: court.Court) -> Non
     await attack.tenant.lease("looks", provider="own", ttl="1h", target={"secretName": "x"})
     await attack.tenant.until("looks", _has_conditions, what="it was looked at")
     attack.server.lease_id = text
-    attack.server.trick(rogue.MINT, None)
+    attack.server.trick(rogue.ISSUE, None)
     await attack.tenant.lease("ids", provider="own", ttl="1h")
     await attack.tenant.until("ids", _has_conditions, what="it was looked at")
     assert MARK not in await _written(attack)

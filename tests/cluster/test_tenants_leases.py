@@ -65,7 +65,7 @@ async def test_leases_of_no_use_are_issued_more_and_more_seldom(attack: court.Co
         await asyncio.gather(*(_failed(attack, name, 3) for name in CASES))
         for name, server in servers.items():
             found = await _failed(attack, name, 3)
-            assert 3 <= server.count(rogue.MINT) <= found["status"]["retry"]["failures"] + 1
+            assert 3 <= server.count(rogue.ISSUE) <= found["status"]["retry"]["failures"] + 1
             assert CASES[name].says in str(kube.condition(found, "Stalled")["message"])
             assert kube.condition(found, "Ready")["status"] == "False"
             assert await attack.tenant.credentials(name) == {}
@@ -85,7 +85,7 @@ async def test_a_lease_that_ends_in_a_thousand_years_is_on_record_for_as_long_as
     for name in names:
         await attack.tenant.delete(name)
         await attack.tenant.client.patch("DynamicLease", name, attack.tenant.namespace, FINALIZERS)
-    await asyncio.gather(*(_owed(attack, name) for name in names))
+    await asyncio.gather(*(_pending_revocations(attack, name) for name in names))
     latest = datetime.datetime.now(datetime.UTC) + HOUR
     for name in names:
         (record,) = await attack.victim.records(name)
@@ -115,7 +115,7 @@ async def _failed(attack: court.Court, name: str, times: int) -> kube.Object:
     return await attack.tenant.until(name, enough, what=f"{times} failures", timeout=120)
 
 
-async def _owed(attack: court.Court, name: str) -> None:
+async def _pending_revocations(attack: court.Court, name: str) -> None:
     """Wait until the leases of a DynamicLease are on record to be revoked."""
 
     async def owed() -> bool:

@@ -43,10 +43,10 @@ async def attack(place: court.Court) -> collections.abc.AsyncIterator[court.Cour
 
 
 async def test_a_server_that_never_answers_holds_up_nobody_else(attack: court.Court) -> None:
-    attack.server.trick(rogue.MINT, attack.server.hang)
+    attack.server.trick(rogue.ISSUE, attack.server.hang)
     await attack.own_provider(limits={"concurrency": 64})
     await _many(attack, MANY)
-    await _until(lambda: attack.server.count(rogue.MINT) >= 10)
+    await _until(lambda: attack.server.count(rogue.ISSUE) >= 10)
 
 
 async def test_many_servers_that_never_answer_hold_up_nobody_else(attack: court.Court) -> None:

@@ -59,7 +59,7 @@ class Witness:
 
     def _hear_lease(self, lease: kube.Object) -> None:
         attempt, number = lease["attemptId"], len(self._records)
-        known = self._records.setdefault(attempt, _mint(lease, number))
+        known = self._records.setdefault(attempt, _issue(lease, number))
         if lease["state"] in ("Revoking", "Abandoned"):
             known.ended = known.ended or time.time()
             known.reason = lease.get("revoke", {}).get("reason", "")
@@ -74,7 +74,7 @@ class Witness:
                 self._shown.setdefault(lease, time.time())
 
 
-def _mint(lease: kube.Object, number: int) -> accounts.Mint:
+def _issue(lease: kube.Object, number: int) -> accounts.Mint:
     return accounts.Mint(
         uid=lease["holderUid"],
         attempt=lease["attemptId"],

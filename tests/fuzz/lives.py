@@ -109,7 +109,7 @@ class Life:
         lease = lease if seen is None else _sound(seen)
         self.clock.move(1800)
         until = NOW + timedelta(seconds=5400)
-        longer = await self._try(lambda: self.adapter.extend(lease, until))
+        longer = await self._try(lambda: self.adapter.renew(lease, until))
         lease = lease if longer is None else _sound(longer)
         await self._try(lambda: self.adapter.revoke(lease, force=True))
         found = await self._try(lambda: self.adapter.recover(attempt))

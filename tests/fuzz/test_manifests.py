@@ -12,7 +12,7 @@ import pytest
 from leaseholder import errors
 from leaseholder.api import conditions, lease
 from leaseholder.cluster import patches
-from leaseholder.core import steps
+from leaseholder.core import actions
 from tests.fuzz import answers, cases, manifests
 from tests.unit.controller import world as worlds
 
@@ -53,7 +53,7 @@ async def _lived(manifest: dict[str, Any], dl: lease.DynamicLease) -> str:
     for _ in range(4):
         with contextlib.suppress(errors.EdgeError):  # told, and tried again later
             step = await world.settle(after=900)
-            assert isinstance(step, steps.Idle | steps.Release)
+            assert isinstance(step, actions.Idle | actions.Release)
         _sound(world)
     mints = len(world.provider.tags)
     assert mints <= 10, "minted again and again"

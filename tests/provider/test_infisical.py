@@ -52,15 +52,15 @@ async def test_a_maximum_that_nobody_noted_is_learned_from_the_refusal(
     adapter = bench.adapter()
     lease = (await bench.minted(adapter, bench.source(Kind.CAPPED), ttl=60)).lease
     far = lease.expires_at + timedelta(days=1)
-    extended = await adapter.extend(lease, far)
+    extended = await adapter.renew(lease, far)
     unaware = ports.Lease(
         id=extended.id,
         source=extended.source,
         issued_at=extended.issued_at,
         expires_at=extended.expires_at,
     )
-    with pytest.raises(errors.CannotExtend):
-        await adapter.extend(unaware, far)
+    with pytest.raises(errors.CannotRenew):
+        await adapter.renew(unaware, far)
 
 
 async def test_a_forced_revocation_makes_infisical_forget_and_nobody_else(
@@ -142,7 +142,7 @@ async def test_an_identity_that_may_only_lease_can_do_everything(bench: Infisica
     ready = await bench.prepared(adapter)
     issued = await adapter.issue(ready)
     until = issued.lease.expires_at + timedelta(seconds=60)
-    await adapter.inspect(await adapter.extend(issued.lease, until))
+    await adapter.inspect(await adapter.renew(issued.lease, until))
     assert len(await adapter.recover(ready)) == 1
     assert (await adapter.revoke(issued.lease)).done
 

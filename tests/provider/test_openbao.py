@@ -86,7 +86,7 @@ async def test_an_extension_moves_the_lease_and_its_token(bench: Bench) -> None:
     adapter = bench.built(auth=bench.approle(token_ttl="20m"))
     lease = (await bench.mint(adapter, ttl=600)).lease
     until = adapter.now() + timedelta(hours=2)
-    extended = await adapter.extend(lease, until)
+    extended = await adapter.renew(lease, until)
     assert until - timedelta(seconds=3) <= extended.expires_at <= until
     seen = bench.server.lease(lease.id)
     token = token_of(bench, lease)
@@ -100,11 +100,11 @@ async def test_a_truncated_extension_teaches_the_maximum(bench: Bench) -> None:
     path = bench.server.role("short", ttl="60s", max_ttl="90s")
     lease = (await bench.mint(adapter, path)).lease
     assert lease.latest is None
-    extended = await adapter.extend(lease, adapter.now() + timedelta(hours=1))
+    extended = await adapter.renew(lease, adapter.now() + timedelta(hours=1))
     assert extended.latest == extended.expires_at
     assert 85 <= (extended.expires_at - lease.issued_at).total_seconds() <= 90
-    with pytest.raises(errors.CannotExtend) as caught:
-        await adapter.extend(extended, adapter.now() + timedelta(hours=1))
+    with pytest.raises(errors.CannotRenew) as caught:
+        await adapter.renew(extended, adapter.now() + timedelta(hours=1))
     assert caught.value.latest == extended.expires_at
     later = (await bench.mint(adapter, path)).lease
     assert later.latest is not None
@@ -134,8 +134,8 @@ async def test_a_ttl_that_is_the_maximum_is_given_again_and_again(
     lease = (await bench.mint(adapter, path, ttl=60)).lease
     for pause in (0.0, 0.4, 0.8):
         await asyncio.sleep(pause)  # where in a second it begins matters
-        with contextlib.suppress(errors.CannotExtend):
-            await adapter.extend(lease, adapter.now() + timedelta(seconds=90))
+        with contextlib.suppress(errors.CannotRenew):
+            await adapter.renew(lease, adapter.now() + timedelta(seconds=90))
         lease = (await bench.mint(adapter, path, ttl=60)).lease
     assert left(adapter, lease) > 55
 
@@ -145,8 +145,8 @@ async def test_a_lease_ends_with_a_token_that_cannot_live_longer(bench: Bench) -
     lease = (await bench.mint(adapter)).lease
     assert 55 <= left(adapter, lease) <= 60
     assert lease.latest == lease.expires_at
-    with pytest.raises(errors.CannotExtend):
-        await adapter.extend(lease, adapter.now() + timedelta(hours=1))
+    with pytest.raises(errors.CannotRenew):
+        await adapter.renew(lease, adapter.now() + timedelta(hours=1))
     later = await bench.mint(adapter, ttl=50)
     assert later.lease.latest is not None
     with pytest.raises(errors.Invalid) as caught:
@@ -159,7 +159,7 @@ async def test_a_periodic_token_is_extended_again_and_again(bench: Bench) -> Non
     lease = (await bench.mint(adapter)).lease
     assert left(adapter, lease) <= 30
     assert lease.latest is None
-    extended = await adapter.extend(lease, adapter.now() + timedelta(seconds=60))
+    extended = await adapter.renew(lease, adapter.now() + timedelta(seconds=60))
     assert 25 <= left(adapter, extended) <= 30
     assert extended.latest is None
     with pytest.raises(errors.Invalid, match="token_period"):
@@ -173,7 +173,7 @@ async def test_the_end_of_its_token_is_the_end_of_a_lease(bench: Bench) -> None:
     with pytest.raises(errors.LeaseGone):
         await adapter.inspect(issued.lease)
     with pytest.raises(errors.LeaseGone):
-        await adapter.extend(issued.lease, adapter.now() + timedelta(hours=3))
+        await adapter.renew(issued.lease, adapter.now() + timedelta(hours=3))
     await bench.until_dead(issued)
     assert (await adapter.revoke(issued.lease)).done
 
@@ -187,8 +187,8 @@ async def test_what_a_lost_answer_left_is_known_by_its_accessor(bench: Bench) ->
     [found] = await restarted.recover(lost)
     assert found.id == f"accessor/{lost.handle['accessor']}"
     assert (await restarted.inspect(found)).id == found.id
-    with pytest.raises(errors.CannotExtend):
-        await restarted.extend(found, restarted.now() + timedelta(hours=1))
+    with pytest.raises(errors.CannotRenew):
+        await restarted.renew(found, restarted.now() + timedelta(hours=1))
     assert (await restarted.revoke(found)).done
     with pytest.raises(errors.LeaseGone):
         await restarted.inspect(found)
@@ -248,7 +248,7 @@ async def test_a_server_that_was_killed_is_back_with_its_leases(bench: Bench) ->
     with pytest.raises(errors.Unavailable, match="sealed"):
         await adapter.check()
     bench.server.unseal()
-    extended = await adapter.extend(issued.lease, adapter.now() + timedelta(hours=3))
+    extended = await adapter.renew(issued.lease, adapter.now() + timedelta(hours=3))
     assert (await adapter.revoke(extended)).done
     assert not await bench.works(issued)
 
@@ -261,7 +261,7 @@ async def test_health_tells_version_clock_and_what_can_be_done(bench: Bench) -> 
     assert health.server_version is not None
     assert health.server_version.startswith("2.")
     assert abs(health.clock_skew) <= 2
-    assert health.capabilities == ("Extend", "Inspect", "Revoke", "Recover")
+    assert health.capabilities == ("Renew", "Inspect", "Revoke", "Recover")
     assert not health.caveat
 
 
@@ -311,9 +311,9 @@ async def test_a_ready_made_token_is_shared_and_finds_nothing_again(bench: Bench
     assert not adapter.capabilities(issued.lease.handle).recoverable
     assert await adapter.recover(attempt) == ()
     health = await adapter.check()
-    assert health.capabilities == ("Extend", "Inspect", "Revoke")
+    assert health.capabilities == ("Renew", "Inspect", "Revoke")
     assert "all leases share one ready-made token" in health.caveat
-    extended = await adapter.extend(issued.lease, adapter.now() + timedelta(hours=3))
+    extended = await adapter.renew(issued.lease, adapter.now() + timedelta(hours=3))
     assert extended.expires_at == extended.latest
     assert 7100 <= left(adapter, extended) <= 7200
     other = await bench.mint(adapter)
@@ -330,7 +330,7 @@ async def test_leases_of_a_namespace_stay_in_it(bench: Bench) -> None:
     lease = issued.lease
     assert await bench.works(issued)
     assert lease.id in bench.server.leases(namespace="apart")
-    extended = await adapter.extend(lease, adapter.now() + timedelta(hours=3))
+    extended = await adapter.renew(lease, adapter.now() + timedelta(hours=3))
     assert left(adapter, await adapter.inspect(extended)) > 10_000
     assert len(await adapter.recover(attempt)) == 1
     assert (await adapter.revoke(lease)).done
@@ -419,8 +419,8 @@ async def test_a_lease_that_cannot_be_renewed_is_held_and_revoked(bench: Bench) 
     lease = issued.lease
     assert not adapter.capabilities(lease.handle).renewable
     assert lease.latest == lease.expires_at
-    with pytest.raises(errors.CannotExtend):
-        await adapter.extend(lease, lease.expires_at + timedelta(hours=1))
+    with pytest.raises(errors.CannotRenew):
+        await adapter.renew(lease, lease.expires_at + timedelta(hours=1))
     assert (await adapter.inspect(lease)).expires_at >= lease.expires_at
     assert (await adapter.revoke(lease)).done
     assert lease.id not in bench.server.leases("ssh/")
@@ -449,8 +449,8 @@ async def test_a_lease_whose_role_was_deleted_is_replaced_not_extended(bench: Be
     path = bench.server.role("leaving", ttl="10m", max_ttl="1h")
     issued = await bench.mint(adapter, path)
     bench.server.call("DELETE", "database/roles/leaving")
-    with pytest.raises(errors.CannotExtend):
-        await adapter.extend(issued.lease, adapter.now() + timedelta(minutes=30))
+    with pytest.raises(errors.CannotRenew):
+        await adapter.renew(issued.lease, adapter.now() + timedelta(minutes=30))
     assert (await adapter.revoke(issued.lease)).done
     assert not await bench.works(issued)
 
@@ -461,8 +461,8 @@ async def test_a_lease_whose_user_was_dropped_is_replaced_not_extended(bench: Be
     with psycopg.connect(bench.postgres.dsn) as connection:
         user = sql.Identifier(issued.credentials.reveal()["username"])
         connection.execute(sql.SQL("drop role {}").format(user))
-    with pytest.raises(errors.CannotExtend):
-        await adapter.extend(issued.lease, adapter.now() + timedelta(hours=3))
+    with pytest.raises(errors.CannotRenew):
+        await adapter.renew(issued.lease, adapter.now() + timedelta(hours=3))
     assert (await adapter.revoke(issued.lease)).done
 
 

@@ -78,7 +78,7 @@ async def test_the_notes_hold_what_later_looks_need_and_no_credentials(bench: Be
 )
 async def test_any_way_to_write_the_url_leads_there(bench: Bench, tail: str) -> None:
     adapter = bench.plain(tail=tail)
-    assert (await adapter.check()).capabilities == ("Extend", "Inspect", "Revoke")
+    assert (await adapter.check()).capabilities == ("Renew", "Inspect", "Revoke")
     assert await bench.works(await bench.mint(adapter))
 
 
@@ -121,7 +121,7 @@ async def test_a_lease_outlives_the_name_of_its_environment(bench: Bench) -> Non
     with pytest.raises(errors.Invalid):
         await bench.mint(adapter, source={"name": "aws-short"})
     until = issued.lease.expires_at + timedelta(seconds=60)
-    extended = await adapter.extend(issued.lease, until)
+    extended = await adapter.renew(issued.lease, until)
     assert (await adapter.inspect(extended)).expires_at == until
     assert (await adapter.revoke(extended)).done
     assert not await bench.works(issued)
@@ -234,23 +234,23 @@ async def test_a_maximum_that_shrank_is_learned_from_the_refusal(bench: Bench) -
     adapter = bench.plain()
     lease = (await bench.mint(adapter)).lease
     await bench.server.admin.edit_secret("aws-deploy", maxTtlSeconds=630)
-    extended = await adapter.extend(lease, lease.expires_at + timedelta(seconds=100))
+    extended = await adapter.renew(lease, lease.expires_at + timedelta(seconds=100))
     assert extended.expires_at - lease.expires_at == timedelta(seconds=30)
-    with pytest.raises(errors.CannotExtend):
-        await adapter.extend(extended, extended.expires_at + timedelta(seconds=100))
+    with pytest.raises(errors.CannotRenew):
+        await adapter.renew(extended, extended.expires_at + timedelta(seconds=100))
 
 
 async def test_a_renewed_lease_that_ended_at_its_first_expiry_is_gone(bench: Bench) -> None:
     adapter = bench.plain()
     issued = await bench.mint(adapter, ttl=1)
-    extended = await adapter.extend(issued.lease, issued.lease.expires_at + timedelta(seconds=600))
+    extended = await adapter.renew(issued.lease, issued.lease.expires_at + timedelta(seconds=600))
     assert await bench.works(issued)
     await bench.until_dead(issued)
     assert adapter.now() < extended.expires_at
     with pytest.raises(errors.LeaseGone):
         await adapter.inspect(extended)
     with pytest.raises(errors.LeaseGone):
-        await adapter.extend(extended, extended.expires_at + timedelta(seconds=60))
+        await adapter.renew(extended, extended.expires_at + timedelta(seconds=60))
     assert (await adapter.revoke(extended)).done
 
 
@@ -260,7 +260,7 @@ async def test_at_a_mended_server_a_renewed_lease_outlives_its_first_expiry(
     await bench.server.admin.turn(renewal="Fixed")
     adapter = bench.plain()
     issued, other = [await bench.mint(adapter, ttl=1) for _ in range(2)]
-    extended = await adapter.extend(issued.lease, issued.lease.expires_at + timedelta(seconds=600))
+    extended = await adapter.renew(issued.lease, issued.lease.expires_at + timedelta(seconds=600))
     await bench.until_dead(other)
     assert await bench.works(issued)
     assert (await adapter.inspect(extended)).expires_at == extended.expires_at
@@ -274,8 +274,8 @@ async def test_a_lease_past_its_end_with_the_worker_down_is_taken_back(bench: Be
     seen = await adapter.inspect(issued.lease)
     assert seen.expires_at < adapter.now()
     assert await bench.works(issued)
-    with pytest.raises(errors.CannotExtend):
-        await adapter.extend(issued.lease, adapter.now() + timedelta(seconds=60))
+    with pytest.raises(errors.CannotRenew):
+        await adapter.renew(issued.lease, adapter.now() + timedelta(seconds=60))
     assert (await adapter.revoke(issued.lease)).done
     assert not await bench.works(issued)
 
@@ -308,7 +308,7 @@ async def test_an_aws_that_is_away_mints_nothing_and_hinders_nobody_else(bench: 
         with pytest.raises(errors.Invalid) as caught:
             await bench.mint(adapter)
         assert caught.value.reason is Reason.BACKEND_FAILED
-    extended = await adapter.extend(held.lease, held.lease.expires_at + timedelta(seconds=60))
+    extended = await adapter.renew(held.lease, held.lease.expires_at + timedelta(seconds=60))
     assert extended.expires_at > held.lease.expires_at, "the server works: no circuit is open"
     assert await bench.living() == {held.lease.id}
 
@@ -323,7 +323,7 @@ async def test_another_plan_is_told_on_the_way_to_a_lease_and_of_an_extension(
         await bench.mint(adapter)
     assert "Enterprise" in invalid.value.sentence
     with pytest.raises(errors.Denied) as denied:
-        await adapter.extend(held.lease, held.lease.expires_at + timedelta(seconds=60))
+        await adapter.renew(held.lease, held.lease.expires_at + timedelta(seconds=60))
     assert denied.value.reason is Reason.PLAN
     assert (await adapter.revoke(held.lease)).done
 

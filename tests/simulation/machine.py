@@ -32,7 +32,7 @@ EFFECTS: Final = st.sampled_from(
         "delete_record",
         "delete_secret",
         "revoke",
-        "extend",
+        "renew",
         "stamp_workload",
         "touch_secret",
         "patch_finalizer",
@@ -304,7 +304,7 @@ class Histories(stateful.RuleBasedStateMachine):
 
     def check_invariants(self, *args: Any) -> None:
         """The promises were held at each moment; here steps are counted."""
-        self.total.steps += 1
+        self.total.actions += 1
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):

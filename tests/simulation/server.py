@@ -49,7 +49,7 @@ KINDS: Final = {
                 revocable=True,
                 verifiable=True,
                 recoverable=True,
-                minimum_extension=5,
+                minimum_renewal=5,
                 settle=40,
                 replica_lag=50,
             ),
@@ -208,19 +208,19 @@ class Server:
         self.leases[made.id] = minted
         return ports.Issued(made, Credentials({SHOWS: made.id, PASSWORD: f"password of {made.id}"}))
 
-    def extend(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+    def renew(self, lease: ports.Lease, until: datetime) -> ports.Lease:
         minted = self._seen(lease)
         if not self.kind.can.renewable:
-            raise errors.CannotExtend(Reason.CANNOT_EXTEND, "its kind can't be extended")
+            raise errors.CannotRenew(Reason.CANNOT_RENEW, "its kind can't be extended")
         # Extensions add up: what is sent is the difference to the expiry that the caller knows.
         added = (until - lease.expires_at).total_seconds()
-        if self.kind.can.minimum_extension > max(added, 1):
-            raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, "too short an extension")
+        if self.kind.can.minimum_renewal > max(added, 1):
+            raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, "too short an extension")
         longer = self._end(minted) + timedelta(seconds=max(0, added))
         latest = minted.lease.latest
         if latest is not None and longer > latest:
-            reason = Reason.CANNOT_EXTEND
-            raise errors.CannotExtend(reason, "it is at its end", latest=latest)
+            reason = Reason.CANNOT_RENEW
+            raise errors.CannotRenew(reason, "it is at its end", latest=latest)
         if longer < minted.lease.expires_at:
             for hook in self.hooks.shortening:
                 hook(minted)
@@ -334,8 +334,8 @@ class Adapter:
     async def issue(self, attempt: ports.Attempt) -> ports.Issued:
         return await self._call("issue", lambda: self._server.mint(attempt), attempt.deadline)
 
-    async def extend(self, lease: ports.Lease, until: datetime) -> ports.Lease:
-        return await self._call("extend", lambda: self._server.extend(lease, until))
+    async def renew(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+        return await self._call("renew", lambda: self._server.renew(lease, until))
 
     async def inspect(self, lease: ports.Lease) -> ports.Lease:
         return await self._call("inspect", lambda: self._server.inspect(lease))

@@ -44,7 +44,7 @@ class Figures:
     """What was done, over all histories."""
 
     histories: int = 0
-    steps: int = 0
+    actions: int = 0
     mints: int = 0
     revocations: int = 0
     deliveries: int = 0

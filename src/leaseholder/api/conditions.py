@@ -72,7 +72,7 @@ class Reason(StrEnum):
     UNCLEAR = "IssueUnclear"
     GONE = "LeaseGone"
     EXPIRED = "LeaseExpired"
-    CANNOT_EXTEND = "CannotExtend"
+    CANNOT_RENEW = "CannotRenew"
     TOO_MANY = "TooManyLeases"
     UNUSABLE = "LeaseUnusable"
     RENEWAL_TOO_SOON = "RenewalTooSoon"
@@ -102,7 +102,7 @@ class Reason(StrEnum):
     RESTARTED = "WorkloadRestarted"
 
     # About revocation.
-    OWED = "RevocationOwed"
+    REVOCATION_PENDING = "RevocationPending"
     NOT_CONFIRMED = "RevocationNotConfirmed"
     FAILED_TO_DELETE = "FailedToDelete"
     AUTH_GONE = "AuthGone"

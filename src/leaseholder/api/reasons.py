@@ -220,7 +220,7 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
             "the credentials end at 2026-11-21T13:38:58Z, as far as is known; the lease couldn't be kept alive: the provider didn't answer in time",
             "[Outages](operations.md#outages); usually the provider is down",
         ),
-        Reason.CANNOT_EXTEND: Entry(
+        Reason.CANNOT_RENEW: Entry(
             "The lease can't live longer than it does; it is replaced in time",
             "the lease is at the end of the longest life that Infisical gives it",
             "Nothing; after a renew command: rotate instead",
@@ -337,7 +337,7 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
         ),
     },
     "About revocation": {
-        Reason.OWED: Entry(
+        Reason.REVOCATION_PENDING: Entry(
             "Nothing was tried yet, or an unclear mint is being searched for (some minutes)",
             "1 lease is still to be revoked",
             "Wait",

@@ -256,7 +256,7 @@ class LeaseRecord(base.Resource):
     """The leases of one DynamicLease name."""
 
     @model_validator(mode="after")
-    def _told_apart(self) -> "LeaseRecord":
+    def _set_apart(self) -> "LeaseRecord":
         ids = [lease.attempt_id for lease in self.spec.leases]
         if len({*ids}) != len(ids):
             raise ValueError("two leases have one attempt id")
@@ -293,8 +293,8 @@ class LeaseRecord(base.Resource):
 
 def name_of(installation: str, subject: Subject) -> str:
     """``<namespace>.<name>``, cut, and a hash of installation, Namespace uid and name."""
-    told = json.dumps([installation, subject.namespace_uid, subject.name], ensure_ascii=False)
-    digest = hashlib.sha256(told.encode()).hexdigest()[:_HASHED]
+    named = json.dumps([installation, subject.namespace_uid, subject.name], ensure_ascii=False)
+    digest = hashlib.sha256(named.encode()).hexdigest()[:_HASHED]
     text = f"{subject.namespace}.{subject.name}"[:_MOST_NAME].rstrip(".-")
     return f"{text}.{digest}"
 

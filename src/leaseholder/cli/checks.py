@@ -161,10 +161,13 @@ def _pending(known: Sequence[lease.DynamicLease], now: datetime) -> list[Finding
     pending.sort(key=lambda one: one[0])
     found = []
     for since, dl, condition in pending:
-        calm = condition.reason in (Reason.OWED, Reason.DELETING) and now - since < _LONG_PENDING
+        calm = (
+            condition.reason in (Reason.REVOCATION_PENDING, Reason.DELETING)
+            and now - since < _LONG_PENDING
+        )
         level = Level.OK if calm else Level.FAIL
-        told = views.sentence(condition)
-        sentence = f"{_named(dl)}: pending since {views.length(now - since)}, {told}"
+        said = views.sentence(condition)
+        sentence = f"{_named(dl)}: pending since {views.length(now - since)}, {said}"
         found.append(Finding(level, "revocations", sentence))
     return _some(found)
 

@@ -26,7 +26,7 @@ ANNOTATIONS: Final[dict[Verb, str]] = {
 }
 EVERY: Final = 0.5
 """Seconds between two looks at the answer."""
-REFUSALS: Final = frozenset({Reason.RENEWAL_TOO_SOON, Reason.CANNOT_EXTEND})
+REFUSALS: Final = frozenset({Reason.RENEWAL_TOO_SOON, Reason.CANNOT_RENEW})
 """Events that answer a renew command with no."""
 _LOOKS: Final = 10
 """So many looks for such an event: it comes a moment after the status."""
@@ -81,9 +81,9 @@ async def answer(session: Session, given: Given, timeout: float) -> str:
     except TimeoutError:
         pass
     ready = conditions.find(last.status.conditions, ConditionType.READY)
-    told = f": {ready.reason}: {ready.message}" if ready is not None else ""
+    said = f": {ready.reason}: {ready.message}" if ready is not None else ""
     held = "; it waits until spec.suspend is false" if last.spec.suspend else ""
-    raise Failed(f"no answer to {given.verb} in {timeout:.0f} s{held}{told}", Exit.NOT_DONE)
+    raise Failed(f"no answer to {given.verb} in {timeout:.0f} s{held}{said}", Exit.NOT_DONE)
 
 
 async def _again(session: Session, given: Given) -> lease.DynamicLease:
@@ -102,8 +102,8 @@ def _handled(dl: lease.DynamicLease, given: Given) -> bool:
 def _progress(dl: lease.DynamicLease, said: str) -> str:
     """Say on stderr what is waited for, each thing once."""
     ready = conditions.find(dl.status.conditions, ConditionType.READY)
-    told = ready is not None and ready.message and ready.reason != Reason.READY
-    now = f"{ready.reason}: {ready.message}" if ready is not None and told else ""
+    trouble = ready is not None and ready.message and ready.reason != Reason.READY
+    now = f"{ready.reason}: {ready.message}" if ready is not None and trouble else ""
     if now and now != said:
         tables.console(sys.stderr).print(f"waiting: {exits.printable(now)}")
     return now or said
@@ -132,9 +132,9 @@ async def _refusal(session: Session, dl: lease.DynamicLease, given: Given) -> st
     """Why a lease wasn't renewed, as the event says that comes with it."""
     for _ in range(_LOOKS):
         fresh = [one for one in await _events(session, dl) if one not in given.events]
-        told = [one for one in fresh if one.reason in REFUSALS]
-        if told:
-            return f"not renewed: {told[-1].reason}: {told[-1].message}"
+        said = [one for one in fresh if one.reason in REFUSALS]
+        if said:
+            return f"not renewed: {said[-1].reason}: {said[-1].message}"
         await asyncio.sleep(EVERY)
     return f"not renewed; see kubectl leaseholder show {dl.metadata.name}"
 

@@ -74,11 +74,11 @@ async def _beside(operator: app.Operator, work: draining.Drain, until: float) ->
 
 
 async def _drained(operator: app.Operator, work: draining.Drain, until: float) -> None:
-    elector, told = operator.elector, ""
+    elector, said = operator.elector, ""
     while elector is not None and not elector.leads:
         waits = elector.trouble or f"{elector.election.leader or 'nobody'} leads"
-        if waits not in (told, "starting"):
-            told = waits
+        if waits not in (said, "starting"):
+            said = waits
             _say(f"waiting for the Lease of the operator, so scale its Deployment to 0: {waits}")
         if time.monotonic() >= until:
             return

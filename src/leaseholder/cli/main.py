@@ -12,7 +12,7 @@ from leaseholder.cli import options
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _translated() -> Iterator[None]:
     """End with a sentence where the operator can't run."""
     from leaseholder import app, errors, settings
 
@@ -36,7 +36,7 @@ def run() -> None:
     # Here, because kopf, kubernetes and pydantic take seconds to import, and --help needs none.
     from leaseholder import app, settings
 
-    with _told():
+    with _translated():
         app.run(settings.load())
 
 
@@ -58,7 +58,7 @@ def drain(yes: bool, dry_run: bool, timeout: float) -> None:
     from leaseholder.cli import drain as draining
     from leaseholder.cli.exits import Exit
 
-    with _told():
+    with _translated():
         work = draining.drain(settings.load(), timeout=timeout, ask=not yes, dry_run=dry_run)
         clean = asyncio.run(work)
     if not clean:

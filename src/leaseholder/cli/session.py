@@ -139,7 +139,7 @@ class Session:
             "force": "true",
             "fieldValidation": "Strict",
         }
-        with _told(place):
+        with _translated(place):
             code, body = await self.api.answered(
                 "PATCH", place, query=query, body=manifest, content_type=_APPLY
             )
@@ -218,12 +218,12 @@ class Session:
     async def _items(
         self, place: places.Place, query: Mapping[str, str] | None = None
     ) -> list[dict[str, Any]]:
-        with _told(place):
+        with _translated(place):
             pages = self.api.pages(place, query=query or {})
             return [item async for page in pages for item in page.get("items") or ()]
 
     async def _ask(self, method: str, place: places.Place, **more: Any) -> dict[str, Any]:
-        with _told(place):
+        with _translated(place):
             return await self.api.request(method, place, **more)
 
 
@@ -280,7 +280,7 @@ def _read(model: type[patches.Kind], body: Mapping[str, Any]) -> patches.Kind:
 
 
 @contextlib.contextmanager
-def _told(place: places.Place) -> Iterator[None]:
+def _translated(place: places.Place) -> Iterator[None]:
     """What the API server refuses, as a sentence for its user.
 
     Raises:
@@ -313,7 +313,7 @@ def _event(body: Mapping[str, Any]) -> Event:
     """An event, no longer than the operator's: others may be a megabyte, on a terminal, too."""
     series = body.get("series") if isinstance(body.get("series"), Mapping) else {}
     seen = (series or {}).get("lastObservedTime") or body.get("lastTimestamp")
-    told = seen or body.get("eventTime") or (body.get("metadata") or {}).get("creationTimestamp")
+    said = seen or body.get("eventTime") or (body.get("metadata") or {}).get("creationTimestamp")
     count = (series or {}).get("count") or body.get("count") or 1
     kind, reason, message = (
         str(body.get(key) or "")[: announcing.LONGEST] for key in ("type", "reason", "message")
@@ -323,7 +323,7 @@ def _event(body: Mapping[str, Any]) -> Event:
         reason=reason,
         message=message,
         count=count if isinstance(count, int) else 1,
-        last=moment(told),
+        last=moment(said),
     )
 
 

@@ -30,13 +30,13 @@ async def leases(login: dict[str, Any], output: str) -> bool:
     """
     async with session.opened(**login) as user:
         found, broken = await user.dynamic_leases()
-    _tell(broken)
+    _say(broken)
     if output != "table":
         tables.values([views.values_of(dl) for dl in found], output)
     elif found:
         rows = [views.row_of(dl, _now()) for dl in found]
         _table(views.LEASE_COLUMNS, rows, with_namespace=not user.namespace)
-        _tell([views.summary(found, _now())])
+        _say([views.summary(found, _now())])
     else:
         _none("DynamicLeases", user.namespace)
     return all(views.is_ready(dl) for dl in found) and not broken
@@ -57,7 +57,7 @@ async def lease(login: dict[str, Any], name: str, output: str, *, svg: str | Non
             events = await user.events(dl)
         except Failed as failure:
             events = []
-            _tell([f"events aren't shown: {failure.message}"])
+            _say([f"events aren't shown: {failure.message}"])
     now = _now()
     if output == "table":
         _story(dl, events, now)
@@ -100,7 +100,7 @@ def _draw(dl: DynamicLease, events: Sequence[session.Event], now: datetime, path
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise Failed(f"{path} can't be written: {why}") from None
-    _tell([f"the time line is drawn into {path}"])
+    _say([f"the time line is drawn into {path}"])
 
 
 async def providers(login: dict[str, Any], output: str) -> None:
@@ -115,7 +115,7 @@ async def providers(login: dict[str, Any], output: str) -> None:
             shared, more = await user.cluster_providers()
         except Failed as failure:
             shared, more = [], [f"ClusterLeaseProviders aren't shown: {failure.message}"]
-    _tell([*broken, *more])
+    _say([*broken, *more])
     found: list[provider.AnyProvider] = [*own, *shared]
     if output != "table":
         tables.values([views.values_of_provider(one) for one in found], output)
@@ -132,7 +132,7 @@ def _table(columns: Sequence[str], rows: Sequence[views.Row], *, with_namespace:
     tables.table(columns[first:], [row[first:] for row in rows])
 
 
-def _tell(sentences: Sequence[str]) -> None:
+def _say(sentences: Sequence[str]) -> None:
     for one in sentences:
         click.echo(exits.printable(one), err=True)
 

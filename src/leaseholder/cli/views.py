@@ -31,7 +31,7 @@ _LONGEST: Final = 200
 _CALM: Final = frozenset(
     {
         *(Reason.READY, Reason.PROGRESSING, Reason.PENDING, Reason.DELETING, Reason.SUSPENDED),
-        *(Reason.ROLLING_OUT, Reason.OWED),
+        *(Reason.ROLLING_OUT, Reason.REVOCATION_PENDING),
     }
 )
 """Reasons that nobody has to do anything about."""

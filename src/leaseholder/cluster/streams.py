@@ -53,17 +53,17 @@ class Streams:
 
     def asked(self, path: str) -> None:
         """A watch is asked for: it isn't open."""
-        self._tell(path, is_open=False, trouble="no answer yet")
+        self._report(path, is_open=False, trouble="no answer yet")
 
     def opened(self, path: str) -> None:
         """A watch is open."""
-        self._tell(path, is_open=True, trouble="")
+        self._report(path, is_open=True, trouble="")
 
     def troubled(self, path: str, trouble: str) -> None:
         """A watch isn't open, and why."""
-        self._tell(path, is_open=False, trouble=trouble)
+        self._report(path, is_open=False, trouble=trouble)
 
-    def _tell(self, path: str, *, is_open: bool, trouble: str) -> None:
+    def _report(self, path: str, *, is_open: bool, trouble: str) -> None:
         if path in self._watches:
             self._watches[path] = _Watch(self.monotonic(), is_open, trouble)
 

@@ -37,7 +37,7 @@ class Unreadable:
             return
         named.add(place[1])
         _log.warning("%s", sentence)
-        self._tell(kind)
+        self._count_named(kind)
 
     def named(self, kind: str) -> list[str]:
         """Those of a kind, as ``namespace/name``; where there are too many, not all."""
@@ -68,9 +68,9 @@ class Unreadable:
         self._named[kind, namespace] = named - {""}
         if not self._named[kind, namespace]:
             del self._named[kind, namespace]
-        self._tell(kind)
+        self._count_named(kind)
 
-    def _tell(self, kind: str) -> None:
+    def _count_named(self, kind: str) -> None:
         known = (len(named - {""}) for (of, _), named in self._named.items() if of == kind)
         self._count(kind, sum(known))
 

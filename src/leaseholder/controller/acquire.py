@@ -18,7 +18,7 @@ from leaseholder.controller import supplies
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.records import Records
 from leaseholder.core import arrival, contents, ends, marks, slots
-from leaseholder.core.steps import Acquire
+from leaseholder.core.actions import Acquire
 from leaseholder.core.view import Failure, Supply, View
 
 SEND_WITHIN: Final = timedelta(seconds=20)
@@ -67,7 +67,7 @@ class Acquirer:
         memory, name = view.memory, attempt.attempt_id
         memory.leases[name] = issued.lease
         memory.credentials[name] = issued.credentials
-        memory.looked[name] = view.now
+        memory.inspected_at[name] = view.now
         memory.fences[name] = before
         memory.ahead[name] = server_clock.ahead(issued.lease.issued_at, asked, adapter.now())
         await self._hold(view, attempt, adapter, step.reason)
@@ -113,7 +113,7 @@ class Acquirer:
             memory.credentials.pop(name, None)
         because = _BECAUSE.get(why, "")
         change = changes.of_lease(changes.Kind.ISSUED, view.subject, held, why=because)
-        await self.chronicle.tell(view.lease, change)
+        await self.chronicle.note(view.lease, change)
         if wrong is not None:
             memory.failure, memory.poked = wrong, False
 

@@ -6,9 +6,9 @@ from leaseholder.controller import (
     chronicle,
     loop,
     observe,
-    pay,
     perform,
     records,
+    revoke,
     rollouts,
     secret_finder,
 )
@@ -30,14 +30,14 @@ def assemble(
 
     ``draining``: it ends what there is, and does nothing for a DynamicLease that isn't deleted.
     """
-    told = chronicle.Chronicle(cluster, journal)
+    notes = chronicle.Chronicle(cluster, journal)
     ledger = records.Records(cluster, installation)
-    acquirer = acquire.Acquirer(cluster, ledger, supplies, meter, told)
-    payer = pay.Payer(cluster, ledger, supplies, acquirer, meter, told)
-    mover = rollouts.Mover(cluster, ledger, clock, supplies, meter, told)
+    acquirer = acquire.Acquirer(cluster, ledger, supplies, meter, notes)
+    revoker = revoke.Revoker(cluster, ledger, supplies, acquirer, meter, notes)
+    mover = rollouts.Mover(cluster, ledger, clock, supplies, meter, notes)
     finder = secret_finder.SecretFinder(cluster, ledger)
     observer = observe.Observer(
         cluster, ledger, clock, supplies, mover.rolled, finder, draining=draining
     )
-    performer = perform.Performer(cluster, ledger, supplies, meter, told, acquirer, payer, mover)
+    performer = perform.Performer(cluster, ledger, supplies, meter, notes, acquirer, revoker, mover)
     return loop.Controller(observer, performer, clock, meter, workers)

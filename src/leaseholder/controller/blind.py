@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from leaseholder.controller.observe import Observer
 from leaseholder.controller.perform import Performer
-from leaseholder.core import blind, steps
+from leaseholder.core import actions, blind
 from leaseholder.core.view import View
 
 
@@ -27,10 +27,10 @@ class Keeper:
         """
         now = await self.observer.recall(seen)
         step = blind.decide(seen, now)
-        if isinstance(step, steps.Extend):
-            await self.performer.extend_blindly(now, step)
+        if isinstance(step, actions.Renew):
+            await self.performer.renew_blindly(now, step)
             now = await self.observer.recall(seen)
             step = blind.decide(seen, now)
-        if isinstance(step, steps.Extend) or step.until is None:
+        if isinstance(step, actions.Renew) or step.until is None:
             return now, None
         return now, (step.until - now.now).total_seconds()

@@ -35,7 +35,7 @@ class Chronicle:
     cluster: ports.Cluster
     journal: ports.Journal
 
-    async def tell(self, dl: DynamicLease | None, change: Change | None) -> None:
+    async def note(self, dl: DynamicLease | None, change: Change | None) -> None:
         """Tell a change, at the DynamicLease where there is one; failures are swallowed."""
         if change is None:
             return
@@ -51,6 +51,6 @@ def _note(change: Change) -> ports.Note | None:
     reason, text, action = _EVENTS[change.kind]
     expires = base.render_moment(change.expires) if change.expires is not None else ""
     workload = change.workload.replace("/", " ")
-    told = text.format(lease=change.lease, workload=workload, expires=expires)
+    text = text.format(lease=change.lease, workload=workload, expires=expires)
     why = f": {change.why}" if change.why else ""
-    return ports.Note("Normal", reason, told + why, action=action)
+    return ports.Note("Normal", reason, text + why, action=action)

@@ -78,9 +78,9 @@ class Remains:
         """What it waits for."""
         if self.refused:
             return self.refused
-        told = [_pending(one) for one in self.leases]
-        if told or self.dl is None:
-            return "; ".join(told)
+        parts = [_pending(one) for one in self.leases]
+        if parts or self.dl is None:
+            return "; ".join(parts)
         known = conditions.find(self.dl.status.conditions, ConditionType.REVOCATION_PENDING)
         waits = known is not None and known.status == "True"
         return known.message if known is not None and waits else "the finalizer isn't off yet"
@@ -124,8 +124,8 @@ class Tally:
 
 def counted(ends: Counter[str]) -> str:
     """``2 leases revoked, 1 left alive``, in words."""
-    told = [f"{ends[one]} {one}" for one in _OUTCOMES.values() if ends[one]]
-    return f"leases: {', '.join(told)}" if told else "no lease was held"
+    parts = [f"{ends[one]} {one}" for one in _OUTCOMES.values() if ends[one]]
+    return f"leases: {', '.join(parts)}" if parts else "no lease was held"
 
 
 @dataclass(slots=True)

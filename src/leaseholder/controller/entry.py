@@ -8,7 +8,7 @@ from leaseholder import ports
 from leaseholder.api import base, names, record
 from leaseholder.controller.records import Key
 from leaseholder.controller.supplies import Ref
-from leaseholder.core import blind, schedule, steps
+from leaseholder.core import actions, blind, schedule
 from leaseholder.core.queue import PATIENCE
 from leaseholder.core.view import Memory, View
 
@@ -30,7 +30,7 @@ class Entry:
     """Whom the last look showed."""
     failures: int = 0
     """Goes in a row that ended in an exception."""
-    told: str = ""
+    logged: str = ""
     """What the log says of the last one."""
     contested: bool = False
     """Somebody else has the Secret that this one wants."""
@@ -55,13 +55,13 @@ class Entry:
             return cls()
         return cls(shown=clock.monotonic() + (end - clock.wall()).total_seconds())
 
-    def must_read_for(self, view: View, step: steps.Step) -> bool:
+    def must_read_for(self, view: View, step: actions.Action) -> bool:
         """Whether the Secrets have to be read before that step; from then on they aren't known.
 
         On a deletion they went before the leases are revoked.
         """
         going = view.lease is not None and view.lease.deleting
-        if isinstance(step, steps.ON_KNOWN) or (going and isinstance(step, steps.Revoke)):
+        if isinstance(step, actions.ON_KNOWN) or (going and isinstance(step, actions.Revoke)):
             return False
         seen, self.memory.secrets = self.memory.secrets, None
         return seen is not None and seen.is_old

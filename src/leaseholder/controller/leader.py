@@ -33,7 +33,7 @@ class Elector:
     """Set once this process leads for the first time."""
     trouble: str = "starting"
     """Why the Lease could neither be read nor written when that was last tried; else empty."""
-    _told: object = None
+    _logged: object = None
     """What the log says of the last round."""
 
     @property
@@ -47,7 +47,7 @@ class Elector:
             self.trouble = await self._try()
             now = self.clock.monotonic()
             standing = self.election.standing(now)
-            self._tell(standing, self.trouble)
+            self._log(standing, self.trouble)
             if standing is Standing.LOST:
                 return
             if standing is Standing.LEADING:
@@ -63,7 +63,7 @@ class Elector:
             async with asyncio.timeout(TRY):
                 await self.seats.write(seat)
         except (errors.ClusterError, TimeoutError) as error:
-            logger.warning("the Lease isn't released: %s", mishaps.told(error))
+            logger.warning("the Lease isn't released: %s", mishaps.described(error))
         else:
             logger.info("the Lease is released")
 
@@ -77,15 +77,15 @@ class Elector:
                     written = await self.seats.write(bid)
                     self.election.wrote(written, asked, self.clock.monotonic())
         except (errors.ClusterError, TimeoutError) as error:
-            return mishaps.told(error)
+            return mishaps.described(error)
         return ""
 
-    def _tell(self, standing: Standing, trouble: str) -> None:
+    def _log(self, standing: Standing, trouble: str) -> None:
         """A line for each change, not for each try."""
-        told = standing, self.election.leader, trouble if standing is Standing.WAITING else ""
-        if told == self._told:
+        logged = standing, self.election.leader, trouble if standing is Standing.WAITING else ""
+        if logged == self._logged:
             return
-        self._told = told
+        self._logged = logged
         match standing:
             case Standing.LEADING:
                 logger.info("this process leads")

@@ -63,7 +63,7 @@ class Ledger:
                 await self.compare()
                 wait = INTERVAL
             except Exception as error:
-                logger.warning("comparing the ledger: %s", mishaps.told(error))
+                logger.warning("comparing the ledger: %s", mishaps.described(error))
                 wait = RETRY
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
@@ -118,7 +118,7 @@ class Ledger:
                 async for event in self.cluster.secret_events():
                     await self._heed(event)
             except Exception as error:
-                logger.error("following Secrets: %s", mishaps.told(error))
+                logger.error("following Secrets: %s", mishaps.described(error))
             await asyncio.sleep(RETRY)
 
     async def _heed(self, event: ports.SecretEvent | ports.SecretCopy) -> None:
@@ -129,7 +129,7 @@ class Ledger:
             else:
                 await self._changed(event)
         except Exception as error:
-            logger.error("an event of a Secret: %s", mishaps.told(error))
+            logger.error("an event of a Secret: %s", mishaps.described(error))
 
     async def _changed(self, event: ports.SecretEvent) -> None:
         key = Key.of(event.holder)
@@ -143,10 +143,10 @@ class Ledger:
 
     async def _report_copy(self, copy: ports.SecretCopy) -> None:
         """Say once that a copy is left alone: at the DynamicLease, elsewhere in the log."""
-        told = self._copies.setdefault(copy.namespace, set())
-        if copy.name in told or len(told) >= MOST_COPIES:
+        named = self._copies.setdefault(copy.namespace, set())
+        if copy.name in named or len(named) >= MOST_COPIES:
             return
-        told.add(copy.name)
+        named.add(copy.name)
         sentence = (
             f"Secret {copy.namespace}/{copy.name} is a copy of {copy.original}, marks and all: it "
             "is left alone, and its credentials end with the lease; let the copy be made without "

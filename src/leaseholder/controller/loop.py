@@ -19,21 +19,21 @@ from typing import Final
 from leaseholder import errors, ports
 from leaseholder.api import base, lease, names, record
 from leaseholder.api.conditions import Reason
-from leaseholder.controller import away, line, runner, telling
+from leaseholder.controller import away, line, reporting, runner
 from leaseholder.controller.blind import Keeper
 from leaseholder.controller.entry import Entry, wishes
 from leaseholder.controller.observe import Observer
 from leaseholder.controller.perform import Performer
 from leaseholder.controller.records import Key
 from leaseholder.controller.supplies import Ref
-from leaseholder.core import contents, figures, rules, schedule, steps
+from leaseholder.core import actions, contents, figures, rules, schedule
 from leaseholder.core.view import View
 
 MOST_STEPS: Final = 40
 """Steps in one go; whoever needs more waits a little, so that no key starves the others."""
 UNDER_WAY: Final = 16_384
 """So many keys are under way at once, most of them waiting for a provider."""
-TELL_AGAIN: Final = 2.0
+REPORT_AGAIN: Final = 2.0
 """Seconds until the end of a lease is told once more, where the API server didn't take it."""
 LEAST_PATIENCE: Final = 3.0
 """So many seconds a look may take, even near the end of a lease."""
@@ -60,7 +60,7 @@ class Controller:
     _entries: dict[Key, Entry] = field(default_factory=dict)
     _cluster: away.Cluster = field(init=False)
     _keeper: Keeper = field(init=False)
-    _teller: telling.Teller = field(init=False)
+    _reporter: reporting.Reporter = field(init=False)
 
     def __post_init__(self) -> None:
         namespace = operator.attrgetter("namespace")
@@ -69,7 +69,7 @@ class Controller:
         self._runner = runner.Runner(self._line, self._work, now, late)
         self._cluster = away.Cluster(now)
         self._keeper = Keeper(self.observer, self.performer)
-        self._teller = telling.Teller(self.performer, self.clock, self.workers)
+        self._reporter = reporting.Reporter(self.performer, self.clock, self.workers)
 
     async def offer(
         self,
@@ -116,7 +116,7 @@ class Controller:
         """Etcd was restored: nothing that is known holds, so look at every DynamicLease anew."""
         keys = {*self.keys, *self.observer.records.doubt_all()}
         for entry in self._entries.values():
-            entry.memory.looked.clear()
+            entry.memory.inspected_at.clear()
             entry.memory.status_doubted = True
         await self._offer_spread(keys, poke=True)
 
@@ -153,8 +153,8 @@ class Controller:
         """
         entry, meta = self._entries.get(Key.of(dl.metadata)), dl.metadata
         seen = entry is not None and entry.seen == wishes(meta)
-        told = dl.status.observed_generation == meta.generation
-        return seen and told and names.FINALIZER in meta.finalizers and not dl.deleting
+        reported = dl.status.observed_generation == meta.generation
+        return seen and reported and names.FINALIZER in meta.finalizers and not dl.deleting
 
     def wrote(self, key: Key, version: str) -> bool:
         """Whether a Secret's resourceVersion is the one that our own write left."""
@@ -198,7 +198,7 @@ class Controller:
         try:
             await self._process(key)
         except Exception as error:  # outside of what a go catches: others have work, too
-            telling.log(key, self._entries.setdefault(key, Entry()), error)
+            reporting.log(key, self._entries.setdefault(key, Entry()), error)
             await self.offer(key, poke=False, after=runner.NAP)
 
     def _urgency(self, key: Key, due: float) -> float | None:
@@ -224,7 +224,7 @@ class Controller:
                 await self._keep_blindly(key, entry)
             await self._stumble(key, entry, error)
         else:
-            entry.failures, entry.told = 0, ""
+            entry.failures, entry.logged = 0, ""
         finally:
             entry.memory.secrets = None
             self._cluster.ended(number)
@@ -237,7 +237,7 @@ class Controller:
         try:
             view, after = await self._keeper.keep(entry.last)
         except Exception as error:  # outside of what a go catches: it mustn't end the worker
-            telling.log(key, entry, error)
+            reporting.log(key, entry, error)
             return
         self._measure(entry, view)
         failure = entry.memory.failure
@@ -257,9 +257,9 @@ class Controller:
         most = 30.0 if passing else schedule.RETRY_MOST
         retry_after = error.retry_after if isinstance(error, errors.EdgeError) else None
         wait = entry.backoff(key, now, most, retry_after)
-        telling.log(key, entry, error)
+        reporting.log(key, entry, error)
         if isinstance(error, errors.Refused) and not isinstance(error, errors.Unreadable):
-            await self._teller.refused(key, error)
+            await self._reporter.refused(key, error)
         entry.cut_off = isinstance(error, errors.ClusterUnavailable)
         await self.offer(key, poke=False, after=wait)
 
@@ -297,10 +297,10 @@ class Controller:
             if self._runner.stopping and not _must_finish(step):
                 return
             match step:
-                case steps.Idle(until):
+                case actions.Idle(until):
                     await self._rest(key, entry, view, until)
                     return
-            telling.decided(key, decision)
+            reporting.decided(key, decision)
             try:
                 await self._perform(view, step)
             except errors.Conflict:
@@ -309,12 +309,12 @@ class Controller:
                 if conflicts > 5:
                     raise
                 continue
-            if isinstance(step, steps.Report):
-                told = _told(view, step)
-                self._note(entry, told)
-                match rules.decide(told).step:
-                    case steps.Idle(until):
-                        await self._rest(key, entry, told, until)
+            if isinstance(step, actions.Report):
+                reported = _after(view, step)
+                self._note(entry, reported)
+                match rules.decide(reported).step:
+                    case actions.Idle(until):
+                        await self._rest(key, entry, reported, until)
                         return
         await self.offer(key, poke=False, after=1.0)
 
@@ -324,21 +324,21 @@ class Controller:
             if former not in self._entries:
                 await self.offer(former, poke=False)
 
-    async def _perform(self, view: View, step: steps.Step) -> None:
+    async def _perform(self, view: View, step: actions.Action) -> None:
         """Do a step; if the lease in the Secret ends meanwhile, Ready doesn't wait for it.
 
         A request to the provider may hang, or wait for its turn there, for longer than credentials
         live.
         """
-        left = telling.good_for(view)
+        left = reporting.good_for(view)
         if left is None:
             await self.performer.perform(view, step)
             return
         work = asyncio.ensure_future(self.performer.perform(view, step))
         try:
             done, _ = await asyncio.wait([work], timeout=left)
-            while not done and not await self._teller.ended(view):
-                done, _ = await asyncio.wait([work], timeout=TELL_AGAIN)
+            while not done and not await self._reporter.ended(view):
+                done, _ = await asyncio.wait([work], timeout=REPORT_AGAIN)
             await work
         finally:
             work.cancel()
@@ -380,13 +380,13 @@ class Controller:
         contents.forget(holder.uid)
 
 
-def _told(view: View, step: steps.Report) -> View:
+def _after(view: View, step: actions.Report) -> View:
     """The view after status was told: where nothing else is left, it needn't be gathered anew."""
     if view.lease is None:
         return view
     return dataclasses.replace(view, lease=view.lease.model_copy(update={"status": step.status}))
 
 
-def _must_finish(step: steps.Step) -> bool:
+def _must_finish(step: actions.Action) -> bool:
     """Whether a stop waits for this step: an issue that is out must reach the ledger and Secret."""
-    return isinstance(step, steps.Hold | steps.Deliver)
+    return isinstance(step, actions.Hold | actions.Deliver)

@@ -6,10 +6,10 @@ The text of an exception that nobody expected may carry anything, so it is never
 from leaseholder import errors
 
 
-def told(error: BaseException) -> str:
+def described(error: BaseException) -> str:
     """One line about ``error`` that can't carry a credential."""
     if isinstance(error, errors.EdgeError):
         return f"{error.reason}: {error.sentence}"
     if isinstance(error, BaseExceptionGroup):
-        return "; ".join(told(one) for one in error.exceptions)
+        return "; ".join(described(one) for one in error.exceptions)
     return f"unexpected {errors.raised(error)}"

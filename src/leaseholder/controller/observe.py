@@ -1,7 +1,7 @@
 """Gathering a view: what is known of DynamicLease and record, and the Secrets as they were read.
 
 Nothing here is certain: each write says which version it is for, and where that isn't enough
-whoever acts reads once more (``acquire``, ``perform``, ``pay``).
+whoever acts reads once more (``acquire``, ``perform``, ``revoke``).
 """
 
 import asyncio
@@ -289,16 +289,16 @@ class Observer:
         elif memory.vanished_since is None:
             memory.vanished_since = self.clock.monotonic()
         present = {one.attempt_id for one in leases}
-        kept = {*memory.leases, *memory.credentials, *memory.looked, *memory.clocks}
+        kept = {*memory.leases, *memory.credentials, *memory.inspected_at, *memory.clocks}
         for name in kept - present - {*missing}:
             memory.forget(name)
         memory.ours = present & (memory.ours | self.records.at_start)
-        told = dl.status.lease.attempt if dl is not None and dl.status.lease is not None else ""
+        shown = dl.status.lease.attempt if dl is not None and dl.status.lease is not None else ""
         for one in leases:
             if one.state is not State.ATTEMPT:
                 memory.ours.discard(one.attempt_id)
-            if one.attempt_id == told and one.state is State.HELD and not memory.status_doubted:
-                memory.looked.setdefault(told, now)
+            if one.attempt_id == shown and one.state is State.HELD and not memory.status_doubted:
+                memory.inspected_at.setdefault(shown, now)
 
 
 def _holder(dl: DynamicLease | None, subject: Subject, leases: Sequence[RecordedLease]) -> Holder:

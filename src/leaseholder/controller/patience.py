@@ -39,10 +39,10 @@ class Patient:
         async with runner.elsewhere():
             return await self.adapter.issue(attempt)
 
-    async def extend(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+    async def renew(self, lease: ports.Lease, until: datetime) -> ports.Lease:
         """Renew a lease."""
         async with runner.elsewhere():
-            return await self.adapter.extend(lease, until)
+            return await self.adapter.renew(lease, until)
 
     async def inspect(self, lease: ports.Lease) -> ports.Lease:
         """Look at a lease."""

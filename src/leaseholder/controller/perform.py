@@ -14,13 +14,13 @@ from leaseholder import changes, errors, ports
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus
 from leaseholder.api.record import RecordedLease, State
-from leaseholder.controller import acquire, pay, rollouts, supplies
+from leaseholder.controller import acquire, revoke, rollouts, supplies
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.observe import failure_of
 from leaseholder.controller.prolong import inspected, prolong
 from leaseholder.controller.records import Records
-from leaseholder.core import contents, debts, drift, plan, proof, steps
-from leaseholder.core.schedule import LOOK_AGAIN
+from leaseholder.core import actions, contents, drift, plan, proof, revocations
+from leaseholder.core.schedule import INSPECT_AGAIN
 from leaseholder.core.view import Failure, View
 
 
@@ -34,7 +34,7 @@ class Performer:
     meter: ports.Meter
     chronicle: Chronicle
     acquirer: acquire.Acquirer
-    payer: pay.Payer
+    revoker: revoke.Revoker
     mover: rollouts.Mover
 
     async def put_back(self, view: View) -> None:
@@ -45,55 +45,61 @@ class Performer:
         """
         for lease in await self.records.put_back(view.subject):
             put_back = changes.of_lease(changes.Kind.PUT_BACK, view.subject, lease)
-            await self.chronicle.tell(view.lease, put_back)
+            await self.chronicle.note(view.lease, put_back)
 
-    async def perform(self, view: View, step: steps.Step) -> None:
+    async def perform(self, view: View, step: actions.Action) -> None:
         """Do what ``step`` says; the world is to be observed again afterwards.
 
         Raises:
             errors.ClusterError: the API server didn't take a write that isn't about a lease.
         """
         match step:
-            case steps.Move(record, to):
+            case actions.Move(record, to):
                 if to.revocation.reason == Reason.UNDELIVERED:
                     await self._check_status(view)
-                await self.payer.write(view, record, to)
+                await self.revoker.write(view, record, to)
                 if to.state is not State.HELD:
                     view.memory.credentials.pop(record.attempt_id, None)
-            case steps.Search(record):
-                await self.payer.search(view, record)
-            case steps.Revoke():
-                await self.payer.revoke(view, step)
-            case steps.Drop(record, why, note):
+            case actions.Search(record):
+                await self.revoker.search(view, record)
+            case actions.Revoke():
+                await self.revoker.revoke(view, step)
+            case actions.Drop(record, why, note):
                 await self.records.end(view.subject, record.attempt_id, why, view.now, was=record)
                 await self._emit(view.lease, note)
-                await self.chronicle.tell(None, changes.dropped(view.subject, record))
-            case steps.Discard():
+                await self.chronicle.note(None, changes.dropped(view.subject, record))
+            case actions.Discard():
                 await self.records.discard(view.subject)
-            case steps.Restart() | steps.Sustain():
+            case actions.Restart() | actions.Sustain():
                 await self._towards_rollout(view, step)
-            case steps.DeleteSecret(secret):
+            case actions.DeleteSecret(secret):
                 await self._delete(view, secret)
-            case steps.Disown(secret):
+            case actions.Disown(secret):
                 await self.cluster.disown_secret(secret, view.holder)
-            case steps.Report():
+            case actions.Report():
                 await self._report(view, step)
-            case steps.Protect() | steps.Release():
+            case actions.Protect() | actions.Release():
                 await self._change_finalizer(view, step)
-            case steps.Idle():
+            case actions.Idle():
                 pass
-            case steps.Acquire() | steps.Hold() | steps.Deliver() | steps.Extend() | steps.Look():
+            case (
+                actions.Acquire()
+                | actions.Hold()
+                | actions.Deliver()
+                | actions.Renew()
+                | actions.Inspect()
+            ):
                 await self._towards_lease(view, step)
             case _:
                 assert_never(step)
 
-    async def _change_finalizer(self, view: View, step: steps.Protect | steps.Release) -> None:
+    async def _change_finalizer(self, view: View, step: actions.Protect | actions.Release) -> None:
         if view.lease is None:
             return
-        if isinstance(step, steps.Release):
+        if isinstance(step, actions.Release):
             await self._check_record(view)
-        await self.cluster.patch_finalizer(view.lease, on=isinstance(step, steps.Protect))
-        if isinstance(step, steps.Release):
+        await self.cluster.patch_finalizer(view.lease, on=isinstance(step, actions.Protect))
+        if isinstance(step, actions.Release):
             await self._emit(view.lease, step.note)
 
     async def _check_status(self, view: View) -> None:
@@ -123,25 +129,25 @@ class Performer:
     async def _towards_lease(
         self,
         view: View,
-        step: steps.Acquire | steps.Hold | steps.Deliver | steps.Extend | steps.Look,
+        step: actions.Acquire | actions.Hold | actions.Deliver | actions.Renew | actions.Inspect,
     ) -> None:
         dl = view.lease
         try:
             match step:
-                case steps.Hold(record):
+                case actions.Hold(record):
                     await self.acquirer.hold(view, record)
-                case steps.Look(record):
+                case actions.Inspect(record):
                     await self._look(view, record)
-                case steps.Acquire() if dl is not None:
+                case actions.Acquire() if dl is not None:
                     await self.acquirer.acquire(view, dl, step)
-                case steps.Deliver(record) if dl is not None:
+                case actions.Deliver(record) if dl is not None:
                     await self._deliver(view, dl, record)
-                case steps.Extend() if dl is not None:
-                    await self._extend(view, dl, step)
+                case actions.Renew() if dl is not None:
+                    await self._renew(view, dl, step)
         except (errors.Conflict, errors.ClusterUnavailable):
             raise
         except errors.EdgeError as error:
-            if isinstance(step, steps.Hold):
+            if isinstance(step, actions.Hold):
                 raise  # the lease is in memory: the ledger is tried again until it takes it
             view.memory.poked = False
             view.memory.failure = failure_of(error)
@@ -161,7 +167,7 @@ class Performer:
             return
         if view.lease is not None:
             change = changes.of_dl(changes.Kind.SECRET_DELETED, view.lease, secret=secret.name)
-            await self.chronicle.tell(None, change)
+            await self.chronicle.note(None, change)
 
     async def _is_wanted(self, view: View, secret: ports.SecretView) -> bool:
         """Whether a DynamicLease of the name wants the Secret by now.
@@ -177,7 +183,7 @@ class Performer:
             return False
         return now.secret_name == secret.name
 
-    async def _report(self, view: View, step: steps.Report) -> None:
+    async def _report(self, view: View, step: actions.Report) -> None:
         if view.lease is None:
             return
         await self.report(view.lease, step.status, step.notes)
@@ -193,7 +199,7 @@ class Performer:
         """
         await self.cluster.patch_lease_status(dl, status)
         for change in changes.reported(dl, status):
-            await self.chronicle.tell(None, change)
+            await self.chronicle.note(None, change)
         for note in notes:
             await self._emit(dl, note)
 
@@ -229,7 +235,7 @@ class Performer:
         change = changes.delivered(
             view.subject, record, written.name, len(written.keys), view.stated_expiry(record)
         )
-        await self.chronicle.tell(None, change)
+        await self.chronicle.note(None, change)
 
     @staticmethod
     def _fenced(view: View, record: RecordedLease) -> bool:
@@ -258,7 +264,7 @@ class Performer:
             return None
         return now
 
-    async def extend_blindly(self, view: View, step: steps.Extend) -> None:
+    async def renew_blindly(self, view: View, step: actions.Renew) -> None:
         """Extend a lease while the API server is away: only provider and memory are touched.
 
         What fails is left in memory, as after any step.
@@ -269,96 +275,96 @@ class Performer:
             memory.failure = None
         except errors.LeaseGone as error:
             self.meter.renewed(step.record.provider.ref, error.outcome)
-            memory.looked[name] = view.now
+            memory.inspected_at[name] = view.now
             memory.gone_since.setdefault(name, view.now)
         except errors.ProviderError as error:
             self.meter.renewed(step.record.provider.ref, error.outcome)
             memory.failure = failure_of(error)
-            if error.reason == Reason.CANNOT_EXTEND:
-                memory.unextendable.add(name)
+            if error.reason == Reason.CANNOT_RENEW:
+                memory.unrenewable.add(name)
 
-    async def _extend(self, view: View, dl: DynamicLease, step: steps.Extend) -> None:
+    async def _renew(self, view: View, dl: DynamicLease, step: actions.Renew) -> None:
         try:
             await self._prolong(view, step)
         except errors.LeaseGone as error:
             self.meter.renewed(step.record.provider.ref, error.outcome)
-            await self._gone(view, step.record, tell=True, certain=error.certain)
-        except errors.CannotExtend as error:
-            await self._cannot_extend(view, dl, step, error)
+            await self._gone(view, step.record, report=True, certain=error.certain)
+        except errors.CannotRenew as error:
+            await self._cannot_renew(view, dl, step, error)
         except errors.ProviderError as error:
             self.meter.renewed(step.record.provider.ref, error.outcome)
             raise
 
-    async def _prolong(self, view: View, step: steps.Extend) -> None:
+    async def _prolong(self, view: View, step: actions.Renew) -> None:
         adapter = await self.supplies.for_lease(step.record, view.trusts)
-        told, look_first = step.nonce is not None, step.inspect_first
+        commanded, inspect_first = step.nonce is not None, step.inspect_first
         await prolong(
             adapter,
             view,
             step.record,
             step.until,
             chronicle=self.chronicle,
-            look_first=look_first,
-            told=told,
+            inspect_first=inspect_first,
+            commanded=commanded,
         )
         view.memory.renew_handled = step.nonce or view.memory.renew_handled
         self.meter.renewed(step.record.provider.ref, errors.Outcome.OK)
 
-    async def _cannot_extend(
-        self, view: View, dl: DynamicLease, step: steps.Extend, error: errors.CannotExtend
+    async def _cannot_renew(
+        self, view: View, dl: DynamicLease, step: actions.Renew, error: errors.CannotRenew
     ) -> None:
         self.meter.renewed(step.record.provider.ref, error.outcome)
         if step.nonce:
             view.memory.renew_handled = step.nonce
-            instead = f"; {plan.INSTEAD}" if error.reason == Reason.CANNOT_EXTEND else ""
+            instead = f"; {plan.INSTEAD}" if error.reason == Reason.CANNOT_RENEW else ""
             note = ports.Note("Warning", error.reason, error.sentence + instead)
             await self.cluster.emit(dl, note)
         elif error.reason == Reason.RENEWAL_TOO_SOON:
             raise error
         elif step.inspect_first:
-            view.memory.unextendable.add(step.record.attempt_id)
+            view.memory.unrenewable.add(step.record.attempt_id)
         else:
             # Somebody else may just have extended it: the next try looks first.
             view.memory.leases.pop(step.record.attempt_id, None)
 
-    async def _towards_rollout(self, view: View, step: steps.Restart | steps.Sustain) -> None:
+    async def _towards_rollout(self, view: View, step: actions.Restart | actions.Sustain) -> None:
         match step:
-            case steps.Restart():
+            case actions.Restart():
                 await self.mover.restart(view, step)
-            case steps.Sustain(record):
+            case actions.Sustain(record):
                 try:
                     await self.mover.sustain(view, step)
                 except errors.LeaseGone as error:
-                    await self._gone(view, record, tell=False, certain=error.certain)
+                    await self._gone(view, record, report=False, certain=error.certain)
 
     async def _look(self, view: View, record: RecordedLease) -> None:
         adapter = await self.supplies.for_lease(record, view.trusts)
-        view.memory.looked[record.attempt_id] = view.now
+        view.memory.inspected_at[record.attempt_id] = view.now
         view.memory.inspect_from.pop(record.attempt_id, None)
         try:
             await inspected(adapter, view, record)
         except errors.LeaseGone as error:
-            await self._gone(view, record, tell=False, certain=error.certain)
+            await self._gone(view, record, report=False, certain=error.certain)
         except errors.ProviderError as error:
             # The provider's own status tells it; the lease is inspected again later.
-            pause = timedelta(seconds=math.ceil(error.retry_after or LOOK_AGAIN))
+            pause = timedelta(seconds=math.ceil(error.retry_after or INSPECT_AGAIN))
             again = view.by_date(record, adapter.now()) + pause
             view.memory.inspect_from[record.attempt_id] = again
 
     async def _gone(
-        self, view: View, record: RecordedLease, *, tell: bool, certain: bool = False
+        self, view: View, record: RecordedLease, *, report: bool, certain: bool = False
     ) -> None:
         """The provider has no such lease: believed when certain, or old enough and said twice."""
-        view.memory.looked[record.attempt_id] = view.now
+        view.memory.inspected_at[record.attempt_id] = view.now
         since = view.memory.gone_since.setdefault(record.attempt_id, view.now)
-        twice = since + timedelta(seconds=LOOK_AGAIN)
-        old_enough = max(debts.shows_from(view, record), twice)
+        twice = since + timedelta(seconds=INSPECT_AGAIN)
+        old_enough = max(revocations.shows_from(view, record), twice)
         if certain or view.now >= old_enough:
-            move = debts.owe(view, record, Reason.GONE)
-            await self.payer.write(view, record, move.to)
+            move = revocations.begin(view, record, Reason.GONE)
+            await self.revoker.write(view, record, move.to)
             await self._emit(view.lease, proof.failed(view, record))
             view.memory.poked = True  # the back-off was for a lease that might still live
-        elif tell:
+        elif report:
             view.memory.poked = False
             view.memory.failure = Failure(
                 reason=Reason.GONE,

@@ -7,7 +7,7 @@ from leaseholder import changes, errors, ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import RecordedLease
-from leaseholder.controller import pay
+from leaseholder.controller import revoke
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.core import plan
 from leaseholder.core.view import View
@@ -25,7 +25,7 @@ async def inspected(adapter: ports.Provider, view: View, record: RecordedLease) 
     """
     memory, asked = view.memory, adapter.now()
     known = memory.leases.get(record.attempt_id)
-    lease = await adapter.inspect(pay.lease_of(view, record))
+    lease = await adapter.inspect(revoke.lease_of(view, record))
     if known is not None and lease.expires_at < known.expires_at and _trails(view, record, asked):
         lease = dataclasses.replace(lease, expires_at=known.expires_at)
     memory.leases[record.attempt_id] = lease
@@ -36,11 +36,11 @@ async def inspected(adapter: ports.Provider, view: View, record: RecordedLease) 
 
 def _trails(view: View, record: RecordedLease, asked: datetime) -> bool:
     """Whether an answer to what was asked then may show the lease before its last extension."""
-    extended = view.memory.extended_at.get(record.attempt_id)
+    renewed = view.memory.renewed_at.get(record.attempt_id)
     can = view.capabilities.get(record.attempt_id)
-    if extended is None or can is None:
+    if renewed is None or can is None:
         return False
-    return asked <= extended + timedelta(seconds=can.replica_lag)
+    return asked <= renewed + timedelta(seconds=can.replica_lag)
 
 
 async def prolong(
@@ -50,8 +50,8 @@ async def prolong(
     until: datetime,
     *,
     chronicle: Chronicle,
-    look_first: bool,
-    told: bool = False,
+    inspect_first: bool,
+    commanded: bool = False,
 ) -> ports.Lease:
     """Extend a lease to ``until``, after a look where one is needed; memory keeps what it says.
 
@@ -61,30 +61,30 @@ async def prolong(
         record: the lease's record.
         until: its end to be (UTC).
         chronicle: told of it.
-        look_first: what the last try did isn't known: an extension may have taken effect.
-        told: a user asks for it; one that took effect unnoticed is no answer.
+        inspect_first: what the last try did isn't known: an extension may have taken effect.
+        commanded: a user asks for it; one that took effect unnoticed is no answer.
 
     Raises:
         errors.LeaseGone: the provider has no such lease.
-        errors.CannotExtend: it is at its end, or too little would be added.
+        errors.CannotRenew: it is at its end, or too little would be added.
         errors.ProviderError: it isn't clear whether the lease was extended.
     """
-    memory, lease, known = view.memory, pay.lease_of(view, record), view.stated_expiry(record)
-    if look_first:
+    memory, lease, known = view.memory, revoke.lease_of(view, record), view.stated_expiry(record)
+    if inspect_first:
         lease = await inspected(adapter, view, record)
-        if known is not None and lease.expires_at > known and not told:
+        if known is not None and lease.expires_at > known and not commanded:
             return lease
-    least = plan.least_extension(adapter.capabilities(lease.handle))
+    least = plan.least_renewal(adapter.capabilities(lease.handle))
     if until < lease.expires_at + timedelta(seconds=least):
         sentence = f"a lease is extended by {least} seconds or more: it is too soon"
-        raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, sentence, latest=lease.latest)
-    extended = memory.leases[record.attempt_id] = await adapter.extend(lease, until)
-    memory.extended_at[record.attempt_id] = adapter.now()
-    if extended.expires_at <= lease.expires_at < until:
-        memory.unextendable.add(record.attempt_id)
-    if extended.expires_at > lease.expires_at:
-        why = f"{names.RENEW} says so" if told else ""
+        raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, sentence, latest=lease.latest)
+    renewed = memory.leases[record.attempt_id] = await adapter.renew(lease, until)
+    memory.renewed_at[record.attempt_id] = adapter.now()
+    if renewed.expires_at <= lease.expires_at < until:
+        memory.unrenewable.add(record.attempt_id)
+    if renewed.expires_at > lease.expires_at:
+        why = f"{names.RENEW} says so" if commanded else ""
         kind = changes.Kind.RENEWED
-        change = changes.of_lease(kind, view.subject, record, expires=extended.expires_at, why=why)
-        await chronicle.tell(view.lease if told else None, change)
-    return extended
+        change = changes.of_lease(kind, view.subject, record, expires=renewed.expires_at, why=why)
+        await chronicle.note(view.lease if commanded else None, change)
+    return renewed

@@ -20,10 +20,10 @@ from leaseholder.core import schedule
 
 logger = logging.getLogger(__name__)
 
-LOOKS: Final = 32
+CHECKS: Final = 32
 """So many providers are looked at at once: a server that doesn't answer keeps a place, and a
 connection, until its time is over. No namespace takes all places."""
-LOOK_AT_MOST_EVERY: Final = 1.0
+CHECK_AT_MOST_EVERY: Final = 1.0
 PAUSE: Final = 30.0
 """The longest time between two looks that fail, unless the provider says so."""
 WHILE_DOWN: Final = 5.0
@@ -45,7 +45,7 @@ class ProviderWatch:
     supplies: Supplies
     controller: Controller
     journal: ports.Journal
-    _line: Line[Ref] = field(default_factory=lambda: Line(LOOKS, _namespace))
+    _line: Line[Ref] = field(default_factory=lambda: Line(CHECKS, _namespace))
     _failures: dict[Ref, int] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _seen: dict[Ref, Version] = field(default_factory=dict)
@@ -127,9 +127,9 @@ class ProviderWatch:
         except Exception as error:
             kind, namespace, name = ref
             fields = {"provider": f"{kind}/{name}", "namespace": namespace}
-            fields["why"] = mishaps.told(error)
-            told = ref in self._failures or isinstance(error, errors.Unreadable)
-            level = logging.DEBUG if told else logging.WARNING
+            fields["why"] = mishaps.described(error)
+            logged = ref in self._failures or isinstance(error, errors.Unreadable)
+            level = logging.DEBUG if logged else logging.WARNING
             logger.log(level, "check failed", extra={"fields": fields})
             self._failures[ref] = self._failures.get(ref, 0) + 1
             wait = schedule.backoff(self._failures[ref], seed=name, most=PAUSE)
@@ -137,8 +137,8 @@ class ProviderWatch:
         finally:
             now = self.clock.monotonic()
             if after is not None:
-                self._line.offer(ref, now + max(after, LOOK_AT_MOST_EVERY))
-            self._line.done(ref, now + LOOK_AT_MOST_EVERY)
+                self._line.offer(ref, now + max(after, CHECK_AT_MOST_EVERY))
+            self._line.done(ref, now + CHECK_AT_MOST_EVERY)
             self._changed.set()
 
     async def _look(self, ref: Ref) -> float | None:
@@ -155,7 +155,7 @@ class ProviderWatch:
         status = _status(known, address, health, failure, self.clock)
         reason = Reason.READY if failure is None else failure.reason
         self.controller.meter.provider_observed(ref, failure is None, reason)
-        await self._tell(ref, known, status)
+        await self._report(ref, known, status)
         if failure is None:
             self._failures.pop(ref, None)
             return durations.parse(known.spec.probe.interval).total_seconds()
@@ -179,7 +179,7 @@ class ProviderWatch:
         except errors.EdgeError as error:
             return None, error
 
-    async def _tell(
+    async def _report(
         self, ref: Ref, known: provider.AnyProvider, status: provider.ProviderStatus
     ) -> None:
         if status == known.status:
@@ -236,7 +236,7 @@ def _status(
         last_transition_time=now,
         observed_generation=known.metadata.generation,
     )
-    told = known.status
+    logged = known.status
     learned = (
         {
             "capabilities": health.capabilities,
@@ -246,12 +246,12 @@ def _status(
         if health is not None
         else {}
     )
-    return told.model_copy(
+    return logged.model_copy(
         update={
             "type": provider.type_of(known.spec),
             "url": address,
             "observed_generation": known.metadata.generation,
-            "conditions": conditions.carry([ready], told.conditions),
+            "conditions": conditions.carry([ready], logged.conditions),
             **learned,
         }
     )

@@ -16,7 +16,7 @@ from leaseholder.controller import supplies
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.prolong import prolong
 from leaseholder.controller.records import Records
-from leaseholder.core import rollout, schedule, steps
+from leaseholder.core import actions, rollout, schedule
 from leaseholder.core.view import Refusal, Restarted, View
 
 SUSTAIN_AGAIN: Final = 60.0
@@ -39,7 +39,7 @@ class Mover:
     """How a workload was last restarted, by its uid."""
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def restart(self, view: View, step: steps.Restart) -> None:
+    async def restart(self, view: View, step: actions.Restart) -> None:
         """Restart a workload, unless another lease's restart has served this one too.
 
         One at a time: who comes second knows what the first did.
@@ -62,9 +62,9 @@ class Mover:
                 return
             view.memory.refused.pop(workload.uid, None)
             self._remember(workload, sent)
-        await self._tell(view, workload)
+        await self._report(view, workload)
 
-    async def sustain(self, view: View, step: steps.Sustain) -> None:
+    async def sustain(self, view: View, step: actions.Sustain) -> None:
         """Extend a replaced lease; a failure is met by a later try, and told nowhere else.
 
         Raises:
@@ -78,15 +78,15 @@ class Mover:
                 record.attempt_id in memory.leases,
             )
             lease = await prolong(
-                adapter, view, record, step.until, chronicle=self.chronicle, look_first=not sure
+                adapter, view, record, step.until, chronicle=self.chronicle, inspect_first=not sure
             )
         except errors.LeaseGone:
-            self._later(view, step, schedule.LOOK_AGAIN)
+            self._later(view, step, schedule.INSPECT_AGAIN)
             raise
         except errors.ProviderError as error:
             self.meter.renewed(record.provider.ref, error.outcome)
-            if isinstance(error, errors.CannotExtend) and error.reason != Reason.RENEWAL_TOO_SOON:
-                memory.unextendable.add(record.attempt_id)
+            if isinstance(error, errors.CannotRenew) and error.reason != Reason.RENEWAL_TOO_SOON:
+                memory.unrenewable.add(record.attempt_id)
             self._later(view, step, error.retry_after)
             return
         self.meter.renewed(record.provider.ref, errors.Outcome.OK)
@@ -94,7 +94,7 @@ class Mover:
         longer = record.but(expires_at=lease.expires_at)
         await self.records.replace(view.subject, longer, was=record)
 
-    def _later(self, view: View, step: steps.Sustain, retry_after: float | None) -> None:
+    def _later(self, view: View, step: actions.Sustain, retry_after: float | None) -> None:
         """The lease is looked at first at the next try: what the last one did isn't known."""
         record, memory = step.record, view.memory
         expiry = view.expiry(record) or view.now
@@ -110,8 +110,8 @@ class Mover:
             del self.rolled[uid]
         self.rolled[workload.uid] = sent
 
-    async def _tell(self, view: View, workload: ports.Workload) -> None:
+    async def _report(self, view: View, workload: ports.Workload) -> None:
         if view.lease is not None:
             named = f"{workload.kind}/{workload.name}"
             change = changes.of_dl(changes.Kind.RESTARTED, view.lease, workload=named)
-            await self.chronicle.tell(view.lease, change)
+            await self.chronicle.note(view.lease, change)

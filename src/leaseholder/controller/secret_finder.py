@@ -107,8 +107,8 @@ class SecretFinder:
         ours = (s for s in labelled if s.annotations.get(names.ATTEMPT) not in theirs)
         mine = [s for s in ours if _is_former(s, holder)]
         held = {r.attempt_id: n for n, r in enumerate(records, 1) if r.state is State.HELD}
-        telling = sorted(mine, key=lambda s: -held.get(s.annotations.get(names.ATTEMPT, ""), 0))
-        read = [s for s in telling if s.annotations.get(names.ATTEMPT) in {None, *held}]
+        reporting = sorted(mine, key=lambda s: -held.get(s.annotations.get(names.ATTEMPT, ""), 0))
+        read = [s for s in reporting if s.annotations.get(names.ATTEMPT) in {None, *held}]
         found = await asyncio.gather(
             *(self.cluster.secret(s.namespace, s.name) for s in read[:MOST_READ])
         )

@@ -164,15 +164,15 @@ class Supplies:
         elif uid in self._adapters:
             self._gone.add(uid)
 
-    def forget_unused(self, owing: Collection[str]) -> None:
+    def forget_unused(self, pending: Collection[str]) -> None:
         """Let adapters go that nobody used for a while.
 
         Args:
-            owing: uids of the providers whose leases are on record; theirs stay.
+            pending: uids of the providers whose leases are on record; theirs stay.
         """
         now = self.clock.monotonic()
         for uid, used in list(self._used.items()):
-            if uid not in owing and (now - used > UNUSED or uid in self._gone):
+            if uid not in pending and (now - used > UNUSED or uid in self._gone):
                 del self._used[uid]
                 self._drop(uid)
         self._gone &= self._used.keys()

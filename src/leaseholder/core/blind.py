@@ -20,7 +20,7 @@ from leaseholder.api import names
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease
 from leaseholder.core import plan
-from leaseholder.core.steps import Extend, Idle
+from leaseholder.core.actions import Idle, Renew
 from leaseholder.core.view import View
 from leaseholder.secrecy import Credentials
 
@@ -31,7 +31,7 @@ LONGEST: Final = timedelta(hours=24)
 def keepsake(view: View) -> View | None:
     """The part of a view that an extension is decided from; None where there is none to come."""
     held, target = view.delivered, view.target
-    if held is None or target is None or not (_wanted(view.lease) and _may_be_extended(view, held)):
+    if held is None or target is None or not (_wanted(view.lease) and _may_be_renewed(view, held)):
         return None
     return dataclasses.replace(view, secrets=(), target=_marked(view, target, held))
 
@@ -46,7 +46,7 @@ def _marked(view: View, target: ports.SecretView, held: RecordedLease) -> ports.
     return dataclasses.replace(marked, owner_uids=(view.holder.uid,))
 
 
-def decide(seen: View, now: View) -> Extend | Idle:
+def decide(seen: View, now: View) -> Renew | Idle:
     """The extension that is due, or when one will be.
 
     Args:
@@ -57,18 +57,18 @@ def decide(seen: View, now: View) -> Extend | Idle:
     over = timedelta(seconds=now.monotonic - seen.monotonic) >= LONGEST
     if held is None or lease is None or over or held.attempt_id in now.memory.gone_since:
         return Idle(None)
-    at = plan.extension_at(now, lease, held)
+    at = plan.renewal_at(now, lease, held)
     if at is None or now.now < at:
         return Idle(at)
     sure = held.attempt_id in now.memory.leases and now.memory.failure is None
     fresh = sure and lease.status.retry is None
-    return Extend(held, now.own_now(held) + now.life(held), inspect_first=not fresh)
+    return Renew(held, now.own_now(held) + now.life(held), inspect_first=not fresh)
 
 
 def _wanted(lease: DynamicLease | None) -> bool:
     return lease is not None and not lease.deleting and names.FINALIZER in lease.metadata.finalizers
 
 
-def _may_be_extended(view: View, held: RecordedLease) -> bool:
+def _may_be_renewed(view: View, held: RecordedLease) -> bool:
     can = view.capabilities.get(held.attempt_id)
     return can is not None and can.renewable and can.revocable and can.verifiable

@@ -47,8 +47,8 @@ def _bereft(view: View, lease: DynamicLease) -> RecordedLease | None:
     Where a Secret of ours says nothing of what it holds, the newest Held one counts: it may be
     replaced, but as long as it may be in use it is kept alive.
     """
-    told, held = lease.status.lease, view.in_state(State.HELD)
-    alive = (r for r in held if told and r.attempt_id == told.attempt and not view.expired(r))
+    shown, held = lease.status.lease, view.in_state(State.HELD)
+    alive = (r for r in held if shown and r.attempt_id == shown.attempt and not view.expired(r))
     return next(alive, held[-1] if held and view.mute else None)
 
 
@@ -73,7 +73,7 @@ def _wait(times: int) -> timedelta:
     return min(WAIT_FIRST * 2.0 ** min(times - 2, 16), WAIT_MOST) if times > 1 else timedelta(0)
 
 
-def told(view: View, lease: DynamicLease) -> Drift | None:
+def counted(view: View, lease: DynamicLease) -> Drift | None:
     """What status says of damages: the last one, and how many came in a row."""
     harmed, known = damaged(view, lease), lease.status.drift
     if harmed is None or (known is not None and known.attempt == harmed.attempt_id):

@@ -11,8 +11,17 @@ from leaseholder.api import base, conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease, State
-from leaseholder.core import debts, project
-from leaseholder.core.steps import DeleteSecret, Discard, Disown, Drop, Found, Later, Release, Step
+from leaseholder.core import project, revocations
+from leaseholder.core.actions import (
+    Action,
+    DeleteSecret,
+    Discard,
+    Disown,
+    Drop,
+    Found,
+    Later,
+    Release,
+)
 from leaseholder.core.view import View
 
 MADE_AGAIN = timedelta(seconds=60)
@@ -46,7 +55,7 @@ def revoke(view: View) -> Found:
     if again is not None:
         return Later(again)
     used = view.in_state(State.HELD, State.SUPERSEDED)
-    return next((debts.owe(view, record, Reason.DELETING) for record in used), None)
+    return next((revocations.begin(view, record, Reason.DELETING) for record in used), None)
 
 
 def _made_again_until(view: View) -> datetime | None:
@@ -70,7 +79,7 @@ def discard(view: View) -> Discard | None:
     return Discard() if empty and not held_on else None
 
 
-def orphan(view: View, lease: DynamicLease) -> Step | None:
+def orphan(view: View, lease: DynamicLease) -> Action | None:
     """Lease and Secret stay; nobody holds them any more."""
     if lease.spec.deletion.policy != "Orphan" or not _holds(lease):
         return None
@@ -83,7 +92,7 @@ def orphan(view: View, lease: DynamicLease) -> Step | None:
     return Disown(view.secrets[0]) if view.secrets else None
 
 
-def tell_attempts(view: View, lease: DynamicLease) -> Step | None:
+def report_attempts(view: View, lease: DynamicLease) -> Action | None:
     """A revocation that didn't succeed at once is told."""
     tried = _holds(lease) and any(r.revocation.attempts for r in view.records)
     return project.report(view, lease) if tried else None
@@ -93,14 +102,14 @@ def release(view: View, lease: DynamicLease) -> Found:
     """Nothing is pending, the time is over, or no revocation can succeed here any more."""
     if not _holds(lease):
         return None
-    owing = _owing(view)
-    tried = all(r.revocation.attempts for r in owing)
-    if not owing or _timed_out(view, lease) or (view.terminating and tried):
+    pending = _pending(view)
+    tried = all(r.revocation.attempts for r in pending)
+    if not pending or _timed_out(view, lease) or (view.terminating and tried):
         return _release(view)
     return Later(view.now + REREAD)
 
 
-def retract(view: View, lease: DynamicLease) -> Step | None:
+def retract(view: View, lease: DynamicLease) -> Action | None:
     """What status says of the time before the deletion is taken back before a wait.
 
     For a search, a next try, or for somebody else's finalizer. Where nothing is waited for the
@@ -124,13 +133,15 @@ def _timed_out(view: View, lease: DynamicLease) -> bool:
     return waited >= durations.parse(lease.spec.deletion.timeout).total_seconds()
 
 
-def _owing(view: View) -> list[RecordedLease]:
+def _pending(view: View) -> list[RecordedLease]:
     return [r for r in view.records if r.state != State.ABANDONED]
 
 
 def _release(view: View) -> Release:
-    owing = _owing(view)
-    if not owing:
+    pending = _pending(view)
+    if not pending:
         return Release()
-    text = f"{len(owing)} lease(s) couldn't be revoked yet; they stay on record and are paid later"
+    text = (
+        f"{len(pending)} lease(s) couldn't be revoked yet; they stay on record and are paid later"
+    )
     return Release(ports.Note("Warning", Reason.TIMED_OUT, text))

@@ -28,7 +28,7 @@ INSTEAD: Final = f"for a new lease, annotate {names.ROTATE}"
 """What to do where a lease can't be extended."""
 
 _ABOUT_SECRET: Final = (Reason.WRITE_REFUSED, Reason.TEMPLATE_INVALID)
-_NO_EXTENSION: Final = (*_ABOUT_SECRET, Reason.BACKEND_FAILED)
+_NO_RENEWAL: Final = (*_ABOUT_SECRET, Reason.BACKEND_FAILED)
 """What failed last, with these, wasn't an extension."""
 
 
@@ -51,15 +51,15 @@ class Need:
 @fact
 def plan(view: View, lease: DynamicLease, record: RecordedLease) -> Plan:
     """When and how a held lease is kept alive."""
-    extension = extension_at(view, lease, record)
+    renewal = renewal_at(view, lease, record)
     replacement = _replacement_at(view, lease, record)
-    planned = Plan("Rotate", replacement) if extension is None else Plan("Renew", extension)
+    planned = Plan("Rotate", replacement) if renewal is None else Plan("Renew", renewal)
     aged = _aged(view, lease, record)
     return Plan("Rotate", aged) if aged is not None and aged < planned.at else planned
 
 
 @fact
-def extension_at(view: View, lease: DynamicLease, record: RecordedLease) -> datetime | None:
+def renewal_at(view: View, lease: DynamicLease, record: RecordedLease) -> datetime | None:
     """When a lease is to be extended, whatever else is planned; None: it can't be.
 
     The strategy Rotate is about the delivered lease: a replaced one has no other way to live on.
@@ -73,21 +73,21 @@ def extension_at(view: View, lease: DynamicLease, record: RecordedLease) -> date
     return max(fits, schedule.due(lease.spec.renewal, measure, expiry))
 
 
-def extends_now(view: View, lease: DynamicLease) -> RecordedLease | None:
+def to_renew(view: View, lease: DynamicLease) -> RecordedLease | None:
     """The lease to be extended now: held or yet to be delivered, due or at the user's command."""
     kept = drift.kept(view, lease)
     for record in (kept, view.in_hand):
-        at = extension_at(view, lease, record) if record is not None else None
-        told = record == kept and renew_nonce(view, lease) != ""
-        if at is not None and (view.now >= at or told):
+        at = renewal_at(view, lease, record) if record is not None else None
+        shown = record == kept and renew_nonce(view, lease) != ""
+        if at is not None and (view.now >= at or shown):
             return record
     return None
 
 
-def extension_moments(view: View, lease: DynamicLease) -> list[datetime | None]:
+def renewal_moments(view: View, lease: DynamicLease) -> list[datetime | None]:
     """When the lease that is held, and the one yet to be delivered, are to be extended."""
     records = (drift.kept(view, lease), view.in_hand)
-    return [extension_at(view, lease, one) for one in records if one is not None]
+    return [renewal_at(view, lease, one) for one in records if one is not None]
 
 
 def _replacement_at(view: View, lease: DynamicLease, record: RecordedLease) -> datetime:
@@ -115,26 +115,26 @@ def _fits(
     unproven = can is not None and can.renewal == "Unproven"
     replaces = strategy == "Rotate" or (strategy == "Auto" and unproven)
     replace = replaces and record.state is not State.SUPERSEDED
-    if replace or record.attempt_id in view.memory.unextendable:
+    if replace or record.attempt_id in view.memory.unrenewable:
         return None
     if can is None:
-        return schedule.extension_fits(expiry, life, 1, None)
+        return schedule.renewal_fits(expiry, life, 1, None)
     if not can.renewable:
         return None
     fresh = view.memory.leases.get(record.attempt_id)
     stated = fresh.latest if fresh is not None else None
     latest = view.here(record, stated) if stated is not None else None
-    return schedule.extension_fits(expiry, life, least_extension(can), latest)
+    return schedule.renewal_fits(expiry, life, least_renewal(can), latest)
 
 
-def least_extension(can: ports.Capabilities) -> int:
+def least_renewal(can: ports.Capabilities) -> int:
     """Seconds that an extension must add.
 
     A provider adds to the end that its replica shows (providers/infisical.md: reads trail): an
     extension soon after the last one would add to the end before that, and may even shorten the
     lease. Moments are whole seconds, hence one more.
     """
-    return max(can.minimum_extension, can.replica_lag + 1 if can.replica_lag else 0)
+    return max(can.minimum_renewal, can.replica_lag + 1 if can.replica_lag else 0)
 
 
 def _aged(view: View, lease: DynamicLease, record: RecordedLease) -> datetime | None:
@@ -172,9 +172,9 @@ def need(view: View, lease: DynamicLease) -> Need | None:
 @fact
 def unseen(view: View, held: RecordedLease) -> bool:
     """Whether a lease that can be looked at wasn't, and no status tells that it lived."""
-    told = view.lease.status.lease if view.lease is not None else None
+    shown = view.lease.status.lease if view.lease is not None else None
     can = view.capabilities.get(held.attempt_id)
-    if can is None or not can.verifiable or (told and told.attempt == held.attempt_id):
+    if can is None or not can.verifiable or (shown and shown.attempt == held.attempt_id):
         return False
     known = view.memory
     return held.attempt_id not in known.leases and held.attempt_id not in known.shown_at
@@ -198,14 +198,14 @@ def renew_refused(view: View, lease: DynamicLease) -> ports.Note | None:
     held = view.delivered
     if held is None or not renew_nonce(view, lease):
         return None
-    if extension_at(view, lease, held) is not None:
+    if renewal_at(view, lease, held) is not None:
         return None
     strategy, can = lease.spec.renewal.strategy, view.capabilities.get(held.attempt_id)
     why = "spec.renewal.strategy is Rotate" if strategy == "Rotate" else "it can only be replaced"
     if strategy == "Auto" and can is not None and can.renewal == "Unproven":
         why = "the provider may end it at its first expiry all the same"
     text = f"the lease isn't extended: {why}; {INSTEAD}"
-    return ports.Note("Warning", Reason.CANNOT_EXTEND, text)
+    return ports.Note("Warning", Reason.CANNOT_RENEW, text)
 
 
 def _unhandled(lease: DynamicLease, annotation: str, handled: str | None) -> str:
@@ -280,9 +280,9 @@ def _crowd(alive: Sequence[RecordedLease]) -> str:
         ((State.REVOKING,), "{} still to be revoked"),
     )
     counts = ((sum(r.state in states for r in alive), text) for states, text in parts)
-    told = ", ".join(text.format(number) for number, text in counts if number)
+    shown = ", ".join(text.format(number) for number, text in counts if number)
     return (
-        f"{len(alive)} leases of this DynamicLease may live ({told}): the next one is issued when "
+        f"{len(alive)} leases of this DynamicLease may live ({shown}): the next one is issued when "
         "one of them is gone"
     )
 
@@ -323,7 +323,7 @@ def needs_room(view: View, lease: DynamicLease) -> bool:
 
 def _ending(view: View, lease: DynamicLease, held: RecordedLease) -> bool:
     expiry = view.expiry(held)
-    if expiry is None or extension_at(view, lease, held) is not None:
+    if expiry is None or renewal_at(view, lease, held) is not None:
         return False
     return view.now >= expiry - ROOM_AHEAD
 
@@ -352,10 +352,10 @@ def crowded(view: View) -> Failure | None:
     )
 
 
-def extension_blocked_until(view: View, lease: DynamicLease) -> datetime | None:
+def renewal_blocked_until(view: View, lease: DynamicLease) -> datetime | None:
     """Until when the back-off holds an extension back: one after something else doesn't."""
     retry = lease.status.retry
-    elsewhere = retry is not None and retry.reason in _NO_EXTENSION
+    elsewhere = retry is not None and retry.reason in _NO_RENEWAL
     return None if elsewhere else blocked_until(view, lease)
 
 

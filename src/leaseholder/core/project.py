@@ -13,20 +13,20 @@ from leaseholder import ports
 from leaseholder.api import base, conditions, lease, names
 from leaseholder.api.conditions import Condition, ConditionType, Reason, Verdict
 from leaseholder.api.record import RecordedLease, State
-from leaseholder.core import debts, drift, plan, proof, rollout, schedule
-from leaseholder.core.steps import Report
+from leaseholder.core import drift, plan, proof, revocations, rollout, schedule
+from leaseholder.core.actions import Report
 from leaseholder.core.view import Failure, View, fact
 
-_TOLD: Final = (
+_REPORTED: Final = (
     ConditionType.READY,
     ConditionType.ROLLOUT_COMPLETE,
     ConditionType.REVOCATION_PENDING,
 )
-_UNTOLD: Final = frozenset(
+_SILENT: Final = frozenset(
     {
         Reason.PROGRESSING,
         Reason.NONE_PENDING,
-        Reason.OWED,
+        Reason.REVOCATION_PENDING,
         Reason.DELETING,
         Reason.ROLLING_OUT,
         Reason.ROLLED_OUT,
@@ -49,7 +49,7 @@ def status(view: View, dl: lease.DynamicLease) -> lease.DynamicLeaseStatus:
         conditions=conds,
         lease=_lease(view, dl, held) if held and not plan.unseen(view, held) else None,
         retry=retry,
-        drift=drift.told(view, dl),
+        drift=drift.counted(view, dl),
         handled=_handled(view, dl),
         target=lease.TargetStatus(
             secret_name=dl.secret_name,
@@ -58,7 +58,7 @@ def status(view: View, dl: lease.DynamicLease) -> lease.DynamicLeaseStatus:
     )
 
 
-def untold_at(view: View, held: RecordedLease) -> datetime | None:
+def unready_at(view: View, held: RecordedLease) -> datetime | None:
     """When Ready is to go False unless the lease is extended, or proven to live, before."""
     expiry = view.expiry(held)
     ends = None if expiry is None else expiry - schedule.AHEAD
@@ -68,7 +68,7 @@ def untold_at(view: View, held: RecordedLease) -> datetime | None:
 def ended(view: View, dl: lease.DynamicLease) -> lease.DynamicLeaseStatus:
     """What status should say when the delivered lease ends while a step is under way."""
     held = view.delivered
-    at = untold_at(view, held) if held is not None else None
+    at = unready_at(view, held) if held is not None else None
     return status(view if at is None else replace(view, now=max(view.now, at)), dl)
 
 
@@ -84,19 +84,19 @@ def report(view: View, dl: lease.DynamicLease) -> Report | None:
 
 def notes(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> tuple[ports.Note, ...]:
     """An event for each condition worth one whose status or reason changed."""
-    told = []
-    for kind in _TOLD:
+    shown = []
+    for kind in _REPORTED:
         now, before = conditions.find(new.conditions, kind), conditions.find(old.conditions, kind)
         if now is None or (before and (before.status, before.reason) == (now.status, now.reason)):
             continue
-        if now.reason in _UNTOLD:
+        if now.reason in _SILENT:
             continue
         good = kind is ConditionType.READY and now.reason in _GOOD
         text = now.message or now.reason
-        told.append(
+        shown.append(
             ports.Note("Normal" if good else "Warning", conditions.reason_of(now.reason), text)
         )
-    return tuple(told)
+    return tuple(shown)
 
 
 def refused(dl: lease.DynamicLease, failure: Failure, now: datetime) -> lease.DynamicLeaseStatus:
@@ -112,8 +112,8 @@ def refused(dl: lease.DynamicLease, failure: Failure, now: datetime) -> lease.Dy
             observed_generation=dl.metadata.generation,
         )
 
-    told = (condition(ConditionType.READY, "False"), condition(ConditionType.STALLED, "True"))
-    fresh = conditions.carry(told, dl.status.conditions)
+    shown = (condition(ConditionType.READY, "False"), condition(ConditionType.STALLED, "True"))
+    fresh = conditions.carry(shown, dl.status.conditions)
     kinds = {one.type for one in fresh}
     others = tuple(one for one in dl.status.conditions if one.type not in kinds)
     changes = {"conditions": (*fresh, *others), "observed_generation": dl.metadata.generation}
@@ -133,16 +133,16 @@ def _lease(view: View, dl: lease.DynamicLease, held: RecordedLease) -> lease.Lea
     planned = plan.plan(view, dl, held)
     expiry = view.stated_expiry(held) or view.own_now(held)
     issued = held.issued_at or held.started_at
-    told = dl.status.lease
-    renewals = told.renewals if told is not None and told.attempt == held.attempt_id else 0
-    extended = told is not None and told.attempt == held.attempt_id and expiry > told.expires_at
+    shown = dl.status.lease
+    renewals = shown.renewals if shown is not None and shown.attempt == held.attempt_id else 0
+    renewed = shown is not None and shown.attempt == held.attempt_id and expiry > shown.expires_at
     return lease.LeaseStatus(
         attempt=held.attempt_id,
         id=held.lease_id,
         issued_at=issued,
         expires_at=expiry,
         renew_at=view.own(held, planned.at),
-        renewals=renewals + extended,
+        renewals=renewals + renewed,
         strategy=planned.strategy,
     )
 
@@ -157,7 +157,7 @@ def _handled(view: View, dl: lease.DynamicLease) -> lease.Handled:
         )
     held, rotate, renew = view.delivered, plan.rotate_nonce(dl), plan.renew_nonce(view, dl)
     refused = plan.renew_refused(view, dl) is not None
-    force = debts.force_nonce(view)
+    force = revocations.force_nonce(view)
     waiting = any(r.revocation.forced_nonce != force for r in view.in_state(State.REVOKING))
     answered = held is not None and held.rotate_nonce == rotate
     return lease.Handled(
@@ -205,7 +205,7 @@ def _unsettled(view: View, dl: lease.DynamicLease) -> bool:
         return True
     if drift.misfit(view, dl) is not None or drift.former(view, dl):
         return True
-    return plan.extends_now(view, dl) is not None
+    return plan.to_renew(view, dl) is not None
 
 
 def _trouble(view: View, dl: lease.DynamicLease, retry: lease.Retry | None) -> Failure | None:
@@ -252,7 +252,7 @@ def _conditions(
         if held is not None and synced and not dl.deleting
         else (False, waiting, why)
     )
-    owed, owed_reason, owed_message = _owed(view)
+    owed, pending_reason, pending_message = _pending_revocations(view)
     stalled = trouble is not None and trouble.permanent
     has = fresh is not None or drift.kept(view, dl) is not None
     rolled = _rollout(view, dl)
@@ -271,7 +271,7 @@ def _conditions(
             "" if synced else why,
         ),
         *([condition(ConditionType.ROLLOUT_COMPLETE, *rolled)] if rolled is not None else []),
-        condition(ConditionType.REVOCATION_PENDING, owed, owed_reason, owed_message),
+        condition(ConditionType.REVOCATION_PENDING, owed, pending_reason, pending_message),
         condition(
             ConditionType.STALLED,
             stalled,
@@ -286,18 +286,18 @@ def _bounds(view: View, dl: lease.DynamicLease, held: RecordedLease | None) -> s
     can = view.capabilities.get(held.attempt_id) if held is not None else None
     if held is None or can is None:
         return ""
-    told = []
+    shown = []
     life = plan.given_life(view, held)
     if schedule.before_is_cut(dl.spec.renewal, life):
-        told.append(
+        shown.append(
             f"renewal.before {dl.spec.renewal.before} is more than half of the life that the "
             f"provider gave ({int(life.total_seconds())} s): half of it counts; write a shorter one"
         )
     if can.slots == "One":
-        told.append("the source is one shared account: its lease is replaced in place")
+        shown.append("the source is one shared account: its lease is replaced in place")
     if not can.revocable:
-        told.append("leases of this kind can't be revoked: they die at their end alone")
-    return "; ".join(told)
+        shown.append("leases of this kind can't be revoked: they die at their end alone")
+    return "; ".join(shown)
 
 
 def _rollout(view: View, dl: lease.DynamicLease) -> rollout.Verdict | None:
@@ -326,7 +326,7 @@ def _waiting(view: View, dl: lease.DynamicLease, trouble: Failure | None) -> tup
 
 def _damage(view: View, dl: lease.DynamicLease) -> tuple[Reason, str]:
     found = f"Secret {dl.secret_name} was changed or deleted by somebody else"
-    known = drift.told(view, dl)
+    known = drift.counted(view, dl)
     healed = drift.until(known) if known is not None else view.now
     if healed <= view.now:
         return Reason.SECRET_CHANGED, f"{found}; a new lease is being acquired"
@@ -363,28 +363,33 @@ def _until(moment: datetime | None) -> str:
 
 def _awaited(view: View) -> str:
     """What a deletion waits for, and for how long at most; empty where it waits for nothing."""
-    dl, owing = view.lease, view.in_state(State.REVOKING)
-    if dl is None or not dl.deleting or names.FINALIZER not in dl.metadata.finalizers or not owing:
+    dl, pending = view.lease, view.in_state(State.REVOKING)
+    if (
+        dl is None
+        or not dl.deleting
+        or names.FINALIZER not in dl.metadata.finalizers
+        or not pending
+    ):
         return ""
-    lost = any(not record.lease_id for record in owing)
+    lost = any(not record.lease_id for record in pending)
     search = "; the answer to an issue was lost, so its lease is searched for first"
     most = f"; the deletion waits for that, {dl.spec.deletion.timeout} (deletion.timeout) at most"
     return f"{search if lost else ''}{most}"
 
 
-def _owed(view: View) -> tuple[bool, Reason, str]:
+def _pending_revocations(view: View) -> tuple[bool, Reason, str]:
     """What is still to be revoked; not yet a replaced lease that lives out its overlap."""
-    owing = view.in_state(State.REVOKING, State.ABANDONED)
-    if not owing:
+    pending = view.in_state(State.REVOKING, State.ABANDONED)
+    if not pending:
         return False, Reason.NONE_PENDING, ""
     last = next(
-        (r.revocation.last_reason for r in owing if r.revocation.attempts),
+        (r.revocation.last_reason for r in pending if r.revocation.attempts),
         "",
     )
-    reason = conditions.reason_of(last) if last else Reason.OWED
-    word = "lease is" if len(owing) == 1 else "leases are"
-    message = f"{len(owing)} {word} still to be revoked{_awaited(view)}"
-    given_up = [r.attempt_id for r in owing if r.state == State.ABANDONED]
+    reason = conditions.reason_of(last) if last else Reason.REVOCATION_PENDING
+    word = "lease is" if len(pending) == 1 else "leases are"
+    message = f"{len(pending)} {word} still to be revoked{_awaited(view)}"
+    given_up = [r.attempt_id for r in pending if r.state == State.ABANDONED]
     if not given_up:
         return True, reason, message
     advice = (

@@ -55,7 +55,7 @@ def inspection_due(view: View, record: RecordedLease) -> datetime | None:
     shown = view.memory.shown_at.get(record.attempt_id)
     if shown is None or shown <= end:
         return end + _SOON
-    pause = max(timedelta(seconds=schedule.LOOK_AGAIN), (shown - end) / 2)
+    pause = max(timedelta(seconds=schedule.INSPECT_AGAIN), (shown - end) / 2)
     proven = proven_from(view, record, end)
     return min(shown + pause, max(proven, shown + _SOON))
 

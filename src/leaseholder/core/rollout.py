@@ -21,7 +21,7 @@ from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease, State
 from leaseholder.core import plan, progress
-from leaseholder.core.steps import Found, Later, Move, Restart, Sustain, soonest
+from leaseholder.core.actions import Found, Later, Move, Restart, Sustain, soonest
 from leaseholder.core.view import Restarted, View
 
 GATHER: Final = 5.0
@@ -39,7 +39,7 @@ _TAKEN_BACK: Final = (
     "replaced lease; it is restarted again"
 )
 _MOST_KEY: Final = 63
-_MOST_TOLD: Final = 3
+_MOST_NAMED: Final = 3
 
 Verdict = tuple[bool, Reason, str]
 
@@ -106,7 +106,7 @@ def keeps(view: View, record: RecordedLease) -> bool:
     if not view.expired(record):
         return True
     past = view.now - (view.expiry(record) or view.now)
-    return past < PATIENCE and plan.extension_at(view, lease, record) is not None
+    return past < PATIENCE and plan.renewal_at(view, lease, record) is not None
 
 
 def kept_until(view: View, record: RecordedLease) -> datetime | None:
@@ -181,7 +181,7 @@ def _restart_at(view: View, workload: ports.Workload, since: float) -> float:
 
 def _sustain_at(view: View, lease: DynamicLease, record: RecordedLease) -> datetime | None:
     """When a replaced lease is to be extended; None: it isn't kept, or can't be extended."""
-    due = plan.extension_at(view, lease, record) if keeps(view, record) else None
+    due = plan.renewal_at(view, lease, record) if keeps(view, record) else None
     if due is None:
         return None
     return max(due, view.memory.sustain_at.get(record.attempt_id, due))
@@ -212,8 +212,8 @@ def verdict(view: View, lease: DynamicLease) -> Verdict | None:
         return False, Reason.ROLLING_OUT, "spec.suspend is true: nothing is restarted"
     reason = min((reason for reason, _ in troubles), key=_GRAVEST.index)
     texts = [text for why, text in troubles if why == reason]
-    more = [f"{len(texts) - _MOST_TOLD} more"] if len(texts) > _MOST_TOLD else []
-    sentence = "; ".join([*texts[:_MOST_TOLD], *more])
+    more = [f"{len(texts) - _MOST_NAMED} more"] if len(texts) > _MOST_NAMED else []
+    sentence = "; ".join([*texts[:_MOST_NAMED], *more])
     if reason == Reason.ROLLING_OUT and _overdue(view, lease, held):
         length = lease.spec.rotation.rollout_timeout
         return False, Reason.ROLLOUT_FAILED, f"{sentence}, after more than {length}"

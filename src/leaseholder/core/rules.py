@@ -2,7 +2,7 @@
 
 ``RULES`` reads top to bottom: the first rule that finds something to do decides, and the earliest
 moment at which one may find something is the wake-up. Each has a name, which the log says, and the
-history that it closes; ``wanted``, ``going`` and ``debts`` have what it looks at.
+history that it closes; ``wanted``, ``going`` and ``revocations`` have what it looks at.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from leaseholder.api.lease import DynamicLease
-from leaseholder.core import debts, going, rollout, wanted
-from leaseholder.core.steps import Found, Idle, Later, Step
+from leaseholder.core import going, revocations, rollout, wanted
+from leaseholder.core.actions import Action, Found, Idle, Later
 from leaseholder.core.view import View
 
 Case = Literal["wanted", "going", "gone"]
@@ -34,7 +34,7 @@ class Decision:
     """The one thing to do next, and the rule that says so."""
 
     rule: str
-    step: Step
+    step: Action
 
 
 def _of_dl(find: Callable[[View, DynamicLease], Found]) -> Callable[[View], Found]:
@@ -50,7 +50,7 @@ _UNCLEAR: Final = Rule(
 )
 _PENDING: Final = Rule(
     "pending-revocation-tried",
-    debts.pending,
+    revocations.pending,
     "What is to be revoked is searched for, revoked and confirmed, however often that fails.",
 )
 _SECRETS_FIRST: Final = Rule(
@@ -85,7 +85,7 @@ RULES: Final[Mapping[Case, tuple[Rule, ...]]] = {
         _UNCLEAR,
         Rule(
             "held-again",
-            debts.reinstated,
+            revocations.held_again,
             "A lease that the Secret shows after all is held again: it was delivered before the "
             "fence.",
         ),
@@ -119,7 +119,7 @@ RULES: Final[Mapping[Case, tuple[Rule, ...]]] = {
         ),
         Rule(
             "failure-reported",
-            _of_dl(wanted.tell_failure),
+            _of_dl(wanted.report_failure),
             "A failure is in status, with its back-off, before the next try; else it is tried "
             "without end, and nobody knows why.",
         ),
@@ -216,7 +216,7 @@ RULES: Final[Mapping[Case, tuple[Rule, ...]]] = {
         _DISCARD,
         Rule(
             "attempts-reported",
-            _of_dl(going.tell_attempts),
+            _of_dl(going.report_attempts),
             "A revocation that didn't succeed at once is in status; no deletion hangs in silence.",
         ),
         Rule(

@@ -33,7 +33,7 @@ REVOKE_MOST: Final = 600.0
 REVOKE_SLOW: Final = 3600.0
 """Between tries to revoke a lease that is past its expiry."""
 ABANDON_AFTER: Final = timedelta(days=7)
-LOOK_AGAIN: Final = 5.0
+INSPECT_AGAIN: Final = 5.0
 """Between two looks that must agree."""
 
 
@@ -58,7 +58,7 @@ def before_is_cut(renewal: Renewal, life: timedelta) -> bool:
     return renewal.before is not None and durations.parse(renewal.before) > life / 2
 
 
-def extension_fits(
+def renewal_fits(
     expiry: datetime, life: timedelta, minimum: int, latest: datetime | None
 ) -> datetime | None:
     """The first moment at which an extension that the provider takes stays within ``life``.
@@ -99,7 +99,7 @@ def backoff(
     if left is not None:
         wait = min(wait, max(1.0, left.total_seconds() / 5))
     if retry_after is not None:
-        apart = spread(f"{seed}/{failures}", 0.25 * max(0.0, retry_after - LOOK_AGAIN))
+        apart = spread(f"{seed}/{failures}", 0.25 * max(0.0, retry_after - INSPECT_AGAIN))
         room = left.total_seconds() / 10 if left is not None else apart
         wait = max(wait, retry_after + min(apart, room))
     return timedelta(seconds=math.ceil(wait))

@@ -146,12 +146,12 @@ class Memory:
     failure: Failure | None = None
     gone_since: dict[str, datetime] = field(default_factory=dict)
     """When the provider first said that it has no such lease, where it hasn't shown it since."""
-    unextendable: set[str] = field(default_factory=set)
-    extended_at: dict[str, datetime] = field(default_factory=dict)
+    unrenewable: set[str] = field(default_factory=set)
+    renewed_at: dict[str, datetime] = field(default_factory=dict)
     """When this process last extended a lease: a replica may show its former end for a while."""
     clocks: dict[str, LeaseClock] = field(default_factory=dict)
     """The clock of each lease whose provider told the time."""
-    looked: dict[str, datetime] = field(default_factory=dict)
+    inspected_at: dict[str, datetime] = field(default_factory=dict)
     status_doubted: bool = False
     """Etcd was restored: a lease isn't taken as inspected because status shows it."""
     shown_at: dict[str, datetime] = field(default_factory=dict)
@@ -218,15 +218,15 @@ class Memory:
         self.clocks.pop(name, None)
         for moments in (
             self.gone_since,
-            self.looked,
+            self.inspected_at,
             self.shown_at,
             self.inspect_from,
-            self.extended_at,
+            self.renewed_at,
         ):
             moments.pop(name, None)
         self.shown_since.pop(name, None)
         self.sustain_at.pop(name, None)
-        self.unextendable.discard(name)
+        self.unrenewable.discard(name)
         self.ours.discard(name)
 
 
@@ -391,8 +391,8 @@ class View:
             return False
         if self.known_contents(secret, record) is not None:
             return False
-        told = self.lease.status.lease if self.lease is not None else None
-        if named is not None or told is None or told.attempt != record.attempt_id:
+        shown = self.lease.status.lease if self.lease is not None else None
+        if named is not None or shown is None or shown.attempt != record.attempt_id:
             return False
         # A status from a backup tells what was held then.
         return all(self.place(other) <= self.place(record) for other in self.in_state(State.HELD))
@@ -492,8 +492,8 @@ class View:
         fresh = self.memory.leases.get(record.attempt_id)
         if fresh is not None:
             known.append(fresh.expires_at)
-        if self.lease is not None and (told := self.lease.status.lease) is not None:
-            known.append(told.expires_at if told.attempt == record.attempt_id else None)
+        if self.lease is not None and (shown := self.lease.status.lease) is not None:
+            known.append(shown.expires_at if shown.attempt == record.attempt_id else None)
         return max((moment for moment in known if moment is not None), default=None)
 
     def expired(self, record: RecordedLease) -> bool:

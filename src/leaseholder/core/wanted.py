@@ -11,20 +11,20 @@ from leaseholder.api import conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease, Revocation, State
-from leaseholder.core import debts, drift, plan, project, proof, rollout, schedule, slots
-from leaseholder.core.steps import (
+from leaseholder.core import drift, plan, project, proof, revocations, rollout, schedule, slots
+from leaseholder.core.actions import (
     Acquire,
+    Action,
     DeleteSecret,
     Deliver,
-    Extend,
     Found,
     Hold,
     Idle,
+    Inspect,
     Later,
-    Look,
     Move,
     Protect,
-    Step,
+    Renew,
     soonest,
 )
 from leaseholder.core.view import Supply, View
@@ -56,7 +56,7 @@ def unclear(view: View) -> Found:
         if record.state is State.REVOKING:
             continue
         if record.attempt_id in view.memory.ours or view.own_now(record) >= record.deadline:
-            return debts.owe(view, record, Reason.UNCLEAR)
+            return revocations.begin(view, record, Reason.UNCLEAR)
     attempts = view.in_state(State.ATTEMPT)
     return soonest(view.now, *(view.here(record, record.deadline) for record in attempts))
 
@@ -100,8 +100,8 @@ def deliver(view: View, lease: DynamicLease) -> Found:
 
 def _delivery_blocked_until(view: View, lease: DynamicLease) -> datetime | None:
     """The end of a back-off; one that was told before there was a lease doesn't count."""
-    told = conditions.find(lease.status.conditions, ConditionType.LEASE_HELD)
-    before_issue = told is not None and told.status == "False"
+    shown = conditions.find(lease.status.conditions, ConditionType.LEASE_HELD)
+    before_issue = shown is not None and shown.status == "False"
     return None if before_issue else plan.blocked_until(view, lease)
 
 
@@ -114,7 +114,7 @@ def delete_former(view: View, lease: DynamicLease) -> Found:
     return Later(blocked) if blocked is not None else DeleteSecret(former[0])
 
 
-def rank(view: View, lease: DynamicLease) -> Step | None:
+def rank(view: View, lease: DynamicLease) -> Action | None:
     """A Held lease that no Secret of ours shows was replaced, or never got there."""
     held, fresh, kept = view.delivered, view.in_hand, drift.kept(view, lease)
     for record in view.in_state(State.HELD):
@@ -128,7 +128,7 @@ def rank(view: View, lease: DynamicLease) -> Step | None:
             return (
                 _supersede(view, lease, record)
                 if _maybe_delivered(view, lease, record)
-                else debts.owe(view, record, Reason.UNDELIVERED)
+                else revocations.begin(view, record, Reason.UNDELIVERED)
             )
     return None
 
@@ -139,14 +139,14 @@ def _maybe_delivered(view: View, lease: DynamicLease, record: RecordedLease) -> 
     Status says so, or this process saw it there: status may trail. Or the Secret says nothing; or
     somebody else has it, who may have written it over ours before status told of that.
     """
-    told = lease.status.lease
-    was_there = told is not None and told.attempt == record.attempt_id
+    shown = lease.status.lease
+    was_there = shown is not None and shown.attempt == record.attempt_id
     return (
         was_there or record.attempt_id in view.memory.contents or view.mute or view.target_contested
     )
 
 
-def make_room(view: View, lease: DynamicLease) -> Step | None:
+def make_room(view: View, lease: DynamicLease) -> Action | None:
     """At the limit with nothing delivered, the oldest replaced lease goes before its time.
 
     Not one that a workload was restarted for: its pods may well run.
@@ -160,16 +160,16 @@ def make_room(view: View, lease: DynamicLease) -> Step | None:
     ]
     if not replaced or not plan.needs_room(view, lease):
         return None
-    return debts.owe(view, replaced[0], Reason.SUPERSEDED)
+    return revocations.begin(view, replaced[0], Reason.SUPERSEDED)
 
 
 def _supersede(view: View, lease: DynamicLease, record: RecordedLease) -> Move:
     not_before = view.now + durations.parse(lease.spec.rotation.overlap)
     ends = Revocation(reason=Reason.SUPERSEDED, since=view.now, not_before=not_before)
-    return debts.moved(view, record, State.SUPERSEDED, ends)
+    return revocations.moved(view, record, State.SUPERSEDED, ends)
 
 
-def tell_failure(view: View, lease: DynamicLease) -> Step | None:
+def report_failure(view: View, lease: DynamicLease) -> Action | None:
     """What the last step met is told before it is tried again."""
     return project.report(view, lease) if view.memory.failure is not None else None
 
@@ -194,11 +194,11 @@ def vacate(view: View, lease: DynamicLease) -> Found:
     shared = _on_slot(view) if _due(view, lease) is not None else []
     for record in shared:
         if record.state in (State.HELD, State.SUPERSEDED):
-            return debts.owe(view, record, Reason.ROTATING)
-    return (project.report(view, lease) or debts.pending(view)) if shared else None
+            return revocations.begin(view, record, Reason.ROTATING)
+    return (project.report(view, lease) or revocations.pending(view)) if shared else None
 
 
-def retract(view: View, lease: DynamicLease) -> Step | None:
+def retract(view: View, lease: DynamicLease) -> Action | None:
     """Ready goes False before a dead credential is replaced."""
     ready = conditions.is_true(lease.status.conditions, ConditionType.READY)
     step = project.report(view, lease) if ready and _may_issue(view, lease) else None
@@ -250,16 +250,16 @@ def _on_slot(view: View) -> list[RecordedLease]:
 
 
 def _renew(view: View, lease: DynamicLease) -> Found:
-    held = plan.extends_now(view, lease)
+    held = plan.to_renew(view, lease)
     if held is None:
-        return soonest(view.now, *plan.extension_moments(view, lease))
-    blocked = plan.extension_blocked_until(view, lease)
+        return soonest(view.now, *plan.renewal_moments(view, lease))
+    blocked = plan.renewal_blocked_until(view, lease)
     if blocked is not None:
         return Later(blocked)
     nonce = plan.renew_nonce(view, lease) if held == drift.kept(view, lease) else ""
     fresh = held.attempt_id in view.memory.leases and lease.status.retry is None
     until = view.own_now(held) + view.life(held)
-    return Extend(held, until, inspect_first=not fresh, nonce=nonce or None)
+    return Renew(held, until, inspect_first=not fresh, nonce=nonce or None)
 
 
 def repair(view: View, lease: DynamicLease) -> Found:
@@ -282,35 +282,35 @@ def inspect_first(view: View) -> Found:
 def inspect(view: View) -> Found:
     """The delivered lease is looked at: by the probe, or soon again to be sure."""
     held = view.delivered
-    due = _look_due(view, held) if held is not None else None
+    due = _inspection_due(view, held) if held is not None else None
     if held is None or due is None:
         return None
-    return Look(held) if view.now >= due else Later(due)
+    return Inspect(held) if view.now >= due else Later(due)
 
 
-def _look_due(view: View, held: RecordedLease) -> datetime | None:
+def _inspection_due(view: View, held: RecordedLease) -> datetime | None:
     """When the delivered lease is to be looked at."""
     can = view.capabilities.get(held.attempt_id)
     if view.supply is None or can is None or not can.verifiable:
         return None
-    looked = view.memory.looked.get(held.attempt_id)
-    if looked is None:
+    inspected_at = view.memory.inspected_at.get(held.attempt_id)
+    if inspected_at is None:
         return view.now
-    due, proof_due = _probe_due(view.supply, can, looked), proof.inspection_due(view, held)
+    due, proof_due = _probe_due(view.supply, can, inspected_at), proof.inspection_due(view, held)
     if held.attempt_id in view.memory.gone_since or plan.unseen(view, held):
-        due = looked + timedelta(seconds=schedule.LOOK_AGAIN)
+        due = inspected_at + timedelta(seconds=schedule.INSPECT_AGAIN)
     elif proof_due is not None:
-        due = min(due, max(proof_due, looked + timedelta(seconds=1)))
+        due = min(due, max(proof_due, inspected_at + timedelta(seconds=1)))
     return max(due, view.memory.inspect_from.get(held.attempt_id, due))
 
 
-def _probe_due(supply: Supply, can: ports.Capabilities, looked: datetime) -> datetime:
+def _probe_due(supply: Supply, can: ports.Capabilities, inspected_at: datetime) -> datetime:
     """The next probe: by the provider's interval, sooner where it costs little."""
-    due = looked + supply.probe_interval
+    due = inspected_at + supply.probe_interval
     if can.probe_seconds is None:
         return due
-    passed = looked.timestamp() % can.probe_seconds
-    return min(due, looked + timedelta(seconds=can.probe_seconds - passed))
+    passed = inspected_at.timestamp() % can.probe_seconds
+    return min(due, inspected_at + timedelta(seconds=can.probe_seconds - passed))
 
 
 def report(view: View, lease: DynamicLease) -> Found:
@@ -319,7 +319,7 @@ def report(view: View, lease: DynamicLease) -> Found:
     if step is not None:
         return step
     held = drift.kept(view, lease)
-    moments = [project.untold_at(view, held) if held is not None else None]
+    moments = [project.unready_at(view, held) if held is not None else None]
     moments += [view.expiry(record) for record in view.in_state(State.HELD)]
     if plan.obstacle(view, lease) is not None:
         moments.append(view.now + OBSTACLE_AGAIN)

@@ -18,7 +18,7 @@ async def test_an_extension_ends_where_it_was_asked_to(bench: Bench) -> None:
     lease = issued.lease
     for seconds in (250, 300):
         until = lease.expires_at + timedelta(seconds=seconds)
-        lease = await adapter.extend(lease, until)
+        lease = await adapter.renew(lease, until)
         assert until - TICK <= lease.expires_at <= until
         assert abs(await bench.ends_at(lease) - lease.expires_at) <= TICK
         assert abs((await adapter.inspect(lease)).expires_at - lease.expires_at) <= TICK
@@ -30,7 +30,7 @@ async def test_an_extended_credential_outlives_its_first_expiry(bench: Bench) ->
     bench.need("renewal")
     adapter = bench.adapter()
     issued = await bench.minted(adapter, ttl=bench.least_ttl)
-    extended = await adapter.extend(issued.lease, issued.lease.expires_at + timedelta(seconds=600))
+    extended = await adapter.renew(issued.lease, issued.lease.expires_at + timedelta(seconds=600))
     await bench.until_dead(await bench.minted(adapter, ttl=bench.least_ttl))
     assert await bench.works(issued)
     assert (await adapter.inspect(extended)).id == extended.id
@@ -41,8 +41,8 @@ async def test_a_lease_is_never_shortened(bench: Bench) -> None:
     lease = (await bench.minted(adapter)).lease
     before = await bench.ends_at(lease)
     for until in (lease.expires_at, lease.expires_at - timedelta(seconds=300)):
-        with pytest.raises(errors.CannotExtend) as caught:
-            await adapter.extend(lease, until)
+        with pytest.raises(errors.CannotRenew) as caught:
+            await adapter.renew(lease, until)
         assert caught.value.reason is Reason.RENEWAL_TOO_SOON
     assert await bench.ends_at(lease) == before
 
@@ -51,7 +51,7 @@ async def test_an_extension_is_cut_to_the_cap(bench: Bench) -> None:
     adapter = bench.adapter()
     issued = await bench.minted(adapter, bench.source(Kind.CAPPED), ttl=None)
     lease = issued.lease
-    extended = await adapter.extend(lease, lease.expires_at + timedelta(days=1))
+    extended = await adapter.renew(lease, lease.expires_at + timedelta(days=1))
     cap = lease.issued_at + timedelta(seconds=base.CAP)
     assert cap - 2 * TICK <= extended.expires_at <= cap + timedelta(seconds=1)
     assert extended.latest is not None
@@ -63,10 +63,10 @@ async def test_past_the_cap_an_extension_is_impossible(bench: Bench) -> None:
     adapter = bench.adapter()
     issued = await bench.minted(adapter, bench.source(Kind.CAPPED), ttl=None)
     far = issued.lease.expires_at + timedelta(days=1)
-    extended = await adapter.extend(issued.lease, far)
+    extended = await adapter.renew(issued.lease, far)
     for known in (extended, await adapter.inspect(extended)):
-        with pytest.raises(errors.CannotExtend) as caught:
-            await adapter.extend(known, far)
+        with pytest.raises(errors.CannotRenew) as caught:
+            await adapter.renew(known, far)
         assert caught.value.latest == known.expires_at
     assert await bench.works(issued)
 
@@ -77,7 +77,7 @@ async def test_an_extension_whose_answer_is_lost_is_cleared_by_a_look(bench: Ben
     lease = issued.lease
     bench.line.lose_answer(bench.routes.extend)
     with pytest.raises(errors.Unavailable) as caught:
-        await adapter.extend(lease, lease.expires_at + timedelta(seconds=300))
+        await adapter.renew(lease, lease.expires_at + timedelta(seconds=300))
     assert caught.value.sent
     seen = await adapter.inspect(lease)
     assert abs(seen.expires_at - lease.expires_at - timedelta(seconds=300)) <= TICK
@@ -89,11 +89,11 @@ async def test_an_extension_that_never_got_there_is_cleared_by_a_look(bench: Ben
     lease = (await bench.minted(adapter)).lease
     bench.line.reset(bench.routes.extend)
     with pytest.raises(errors.Unavailable):
-        await adapter.extend(lease, lease.expires_at + timedelta(seconds=300))
+        await adapter.renew(lease, lease.expires_at + timedelta(seconds=300))
     bench.line.clear()
     seen = await adapter.inspect(lease)
     assert abs(seen.expires_at - lease.expires_at) <= TICK
-    extended = await adapter.extend(seen, seen.expires_at + timedelta(seconds=300))
+    extended = await adapter.renew(seen, seen.expires_at + timedelta(seconds=300))
     assert extended.expires_at > seen.expires_at
 
 
@@ -102,9 +102,9 @@ async def test_what_cannot_be_extended_says_so_and_stays_as_it_is(bench: Bench) 
     issued = await bench.minted(adapter, source, ttl=None)
     lease = issued.lease
     assert not adapter.capabilities(lease.handle).renewable
-    with pytest.raises(errors.CannotExtend) as caught:
-        await adapter.extend(lease, lease.expires_at + timedelta(seconds=300))
-    assert caught.value.reason is Reason.CANNOT_EXTEND
+    with pytest.raises(errors.CannotRenew) as caught:
+        await adapter.renew(lease, lease.expires_at + timedelta(seconds=300))
+    assert caught.value.reason is Reason.CANNOT_RENEW
     assert caught.value.latest == lease.expires_at
     assert bench.line.counted(bench.routes.extend) == 0
     assert (await adapter.inspect(lease)).expires_at >= lease.expires_at
@@ -117,8 +117,8 @@ async def test_an_extension_while_the_backend_is_down_ends_nothing(bench: Bench)
     until = issued.lease.expires_at + timedelta(seconds=300)
     async with bench.backend_down():
         try:
-            await adapter.extend(issued.lease, until)
-        except (errors.Unavailable, errors.CannotExtend):
+            await adapter.renew(issued.lease, until)
+        except (errors.Unavailable, errors.CannotRenew):
             assert await bench.works(issued)
     seen = await adapter.inspect(issued.lease)
     assert seen.expires_at >= issued.lease.expires_at - TICK

@@ -37,7 +37,7 @@ async def test_what_a_record_keeps_of_a_lease_is_enough_for_a_new_process(bench:
     seen = await bench.adapter().inspect(kept)
     assert abs(seen.expires_at - kept.expires_at) <= timedelta(seconds=2)
     until = kept.expires_at + timedelta(seconds=300)
-    extended = await bench.adapter().extend(kept, until)
+    extended = await bench.adapter().renew(kept, until)
     assert timedelta(0) <= until - extended.expires_at <= timedelta(seconds=3)
     assert (await bench.adapter().revoke(kept)).done
     assert not await bench.works(issued)
@@ -51,8 +51,8 @@ async def test_a_lease_ends_by_itself_and_is_gone(bench: Bench) -> None:
     await bench.until(lambda: is_gone(adapter, lease), "the lease is gone")
     assert adapter.now() >= lease.expires_at - timedelta(seconds=1)
     await bench.until_dead(issued)
-    with pytest.raises((errors.LeaseGone, errors.CannotExtend)):
-        await adapter.extend(lease, lease.expires_at + timedelta(seconds=600))
+    with pytest.raises((errors.LeaseGone, errors.CannotRenew)):
+        await adapter.renew(lease, lease.expires_at + timedelta(seconds=600))
     await bench.until_living()
 
 
@@ -63,7 +63,7 @@ async def test_a_lease_revoked_outside_is_gone(bench: Bench) -> None:
     with pytest.raises(errors.LeaseGone):
         await adapter.inspect(issued.lease)
     with pytest.raises(errors.LeaseGone):
-        await adapter.extend(issued.lease, issued.lease.expires_at + timedelta(seconds=600))
+        await adapter.renew(issued.lease, issued.lease.expires_at + timedelta(seconds=600))
     assert not await bench.works(issued)
 
 

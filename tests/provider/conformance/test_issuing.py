@@ -16,7 +16,7 @@ async def test_a_look_tells_clock_and_abilities_and_leaves_nothing(bench: Bench)
     adapter = bench.adapter()
     health = await adapter.check()
     assert abs(health.clock_skew) <= 2
-    assert {"Extend", "Inspect", "Revoke"} <= set(health.capabilities)
+    assert {"Renew", "Inspect", "Revoke"} <= set(health.capabilities)
     assert ("Recover" in health.capabilities) is adapter.capabilities({}).recoverable
     assert await bench.living() == set()
 

@@ -122,7 +122,7 @@ async def test_a_clock_ten_minutes_off_changes_nothing(bench: Bench, ahead: int)
     issued = await bench.minted(adapter)
     left = (issued.lease.expires_at - adapter.now()).total_seconds()
     assert 600 - bench.shortened - 3 <= left <= 601
-    extended = await adapter.extend(issued.lease, adapter.now() + timedelta(seconds=900))
+    extended = await adapter.renew(issued.lease, adapter.now() + timedelta(seconds=900))
     assert abs(await bench.ends_at(extended) - extended.expires_at) <= timedelta(seconds=3)
     seen = await adapter.inspect(extended)
     assert abs(seen.issued_at - datetime.now(UTC)) < timedelta(seconds=10)

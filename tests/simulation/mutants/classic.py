@@ -7,7 +7,7 @@ from leaseholder import errors, ports
 from leaseholder.api import lease, record
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import acquire, perform, records
-from leaseholder.core import debts, plan, schedule, steps, wanted
+from leaseholder.core import actions, plan, revocations, schedule, wanted
 from leaseholder.core.view import View
 from tests.simulation.mutants.registry import (
     FOUND_BY_TAG,
@@ -26,7 +26,7 @@ from tests.simulation.mutants.registry import (
 )
 def minted_before_the_record() -> list[Patch]:
     async def acquired(
-        self: acquire.Acquirer, view: View, dl: lease.DynamicLease, step: steps.Acquire
+        self: acquire.Acquirer, view: View, dl: lease.DynamicLease, step: actions.Acquire
     ) -> None:
         supply, adapter = await self.supplies.wanted(dl)
         planned = self._planned(view, dl, supply, adapter, step)
@@ -45,10 +45,12 @@ def minted_before_the_record() -> list[Patch]:
     "the old lease is revoked before the new one is delivered",
 )
 def revoked_before_delivery() -> list[Patch]:
-    def revoke(view: View, found: steps.Found) -> steps.Found:
+    def revoke(view: View, found: actions.Found) -> actions.Found:
         held = view.delivered
-        early = isinstance(found, steps.Acquire) and held is not None
-        return debts.owe(view, held, Reason.ROTATING) if early and held is not None else found
+        early = isinstance(found, actions.Acquire) and held is not None
+        return (
+            revocations.begin(view, held, Reason.ROTATING) if early and held is not None else found
+        )
 
     return [changed("issued", revoke)]
 
@@ -110,7 +112,7 @@ def mint_retried() -> list[Patch]:
     story="young",
 )
 def forgotten_on_404() -> list[Patch]:
-    return [swap(debts, "after_gone", lambda view, known: None)]
+    return [swap(revocations, "after_gone", lambda view, known: None)]
 
 
 @switched_off(
@@ -127,10 +129,10 @@ def gone_at_first_sight() -> list[Patch]:
         view: View,
         known: record.RecordedLease,
         *,
-        tell: bool,
+        report: bool,
         certain: bool = False,
     ) -> None:
-        await honest(self, view, known, tell=tell, certain=True)
+        await honest(self, view, known, report=report, certain=True)
 
     return [swap(perform.Performer, "_gone", gone)]
 
@@ -142,7 +144,7 @@ def gone_at_first_sight() -> list[Patch]:
     story="swallowed",
 )
 def extended_too_soon() -> list[Patch]:
-    return [swap(plan, "least_extension", lambda can: can.minimum_extension)]
+    return [swap(plan, "least_renewal", lambda can: can.minimum_renewal)]
 
 
 @switched_off(
@@ -152,7 +154,7 @@ def extended_too_soon() -> list[Patch]:
     story="late",
 )
 def searched_once() -> list[Patch]:
-    return [swap(debts, "after_search", lambda view, known: None)]
+    return [swap(revocations, "after_search", lambda view, known: None)]
 
 
 @switched_off(
@@ -162,13 +164,13 @@ def searched_once() -> list[Patch]:
     story="late",
 )
 def searched_too_early() -> list[Patch]:
-    honest = debts._search_at
+    honest = revocations._search_at
 
     def search_at(view: View, known: record.RecordedLease, can: ports.Capabilities) -> datetime:
         searched = known.revocation.searched_at is not None
         return honest(view, known, can) if searched else view.now
 
-    return [swap(debts, "_search_at", search_at), swap(schedule, "LOOK_AGAIN", 1.0)]
+    return [swap(revocations, "_search_at", search_at), swap(schedule, "INSPECT_AGAIN", 1.0)]
 
 
 @switched_off(
@@ -253,8 +255,8 @@ def ended_put_back() -> list[Patch]:
     "it is revoked at once",
 )
 def no_overlap() -> list[Patch]:
-    def supersede(view: View, dl: lease.DynamicLease, known: record.RecordedLease) -> steps.Move:
-        return debts.owe(view, known, Reason.SUPERSEDED)
+    def supersede(view: View, dl: lease.DynamicLease, known: record.RecordedLease) -> actions.Move:
+        return revocations.begin(view, known, Reason.SUPERSEDED)
 
     return [swap(wanted, "_supersede", supersede)]
 

@@ -7,8 +7,8 @@ from typing import Any
 from leaseholder import ports
 from leaseholder.api import base, lease, names, record
 from leaseholder.api.conditions import Reason
-from leaseholder.controller import acquire, entry, observe, pay, perform, prolong, records
-from leaseholder.core import drift, going, plan, slots, steps, wanted
+from leaseholder.controller import acquire, entry, observe, perform, prolong, records, revoke
+from leaseholder.core import actions, drift, going, plan, slots, wanted
 from leaseholder.core.view import Supply, View
 from tests.simulation.mutants import classic
 from tests.simulation.mutants.registry import (
@@ -79,7 +79,7 @@ def sign_not_heeded_and_delivered_unseen() -> list[Patch]:
     covered="the fence and each later delivery move the Secret, and a late delivery fails",
 )
 def revoked_on_what_was_read() -> list[Patch]:
-    return [swap(entry.Entry, "must_read_for", _not_for(steps.Revoke))]
+    return [swap(entry.Entry, "must_read_for", _not_for(actions.Revoke))]
 
 
 @switched_off(
@@ -88,13 +88,13 @@ def revoked_on_what_was_read() -> list[Patch]:
     covered="a deletion carries uid and resourceVersion, and the DynamicLease is read before it",
 )
 def deleted_on_what_was_read() -> list[Patch]:
-    return [swap(entry.Entry, "must_read_for", _not_for(steps.DeleteSecret))]
+    return [swap(entry.Entry, "must_read_for", _not_for(actions.DeleteSecret))]
 
 
-def _not_for(kind: type[object]) -> Callable[[entry.Entry, View, steps.Step], bool]:
+def _not_for(kind: type[object]) -> Callable[[entry.Entry, View, actions.Action], bool]:
     honest = entry.Entry.must_read_for
 
-    def must_read_for(self: entry.Entry, view: View, step: steps.Step) -> bool:
+    def must_read_for(self: entry.Entry, view: View, step: actions.Action) -> bool:
         return not isinstance(step, kind) and honest(self, view, step)
 
     return must_read_for
@@ -153,8 +153,8 @@ def lower_over_higher() -> list[Patch]:
     story="rotation",
 )
 def lower_over_higher_and_undelivered_left() -> list[Patch]:
-    def rank(view: View, found: steps.Found) -> steps.Found:
-        reason = found.to.revocation.reason if isinstance(found, steps.Move) else ""
+    def rank(view: View, found: actions.Found) -> actions.Found:
+        reason = found.to.revocation.reason if isinstance(found, actions.Move) else ""
         return None if reason == Reason.UNDELIVERED else found
 
     return [*lower_over_higher(), changed("replaced-or-undelivered", rank)]
@@ -244,8 +244,10 @@ def _maybe_delivered_but_for(number: int) -> list[Patch]:
     story="creation",
 )
 def claimed_too_late() -> list[Patch]:
-    def late(view: View, found: steps.Found) -> steps.Found:
-        waits = isinstance(found, steps.Move) and view.delivered is None and view.lease is not None
+    def late(view: View, found: actions.Found) -> actions.Found:
+        waits = (
+            isinstance(found, actions.Move) and view.delivered is None and view.lease is not None
+        )
         return None if waits else found
 
     return [changed("unclear-attempt-claimed", late)]
@@ -302,13 +304,13 @@ def superseded_left_on_the_slot() -> list[Patch]:
 )
 def revoked_although_shown() -> list[Patch]:
     async def delivered(
-        self: pay.Payer, view: View, fence: ports.SecretView, known: record.RecordedLease
+        self: revoke.Revoker, view: View, fence: ports.SecretView, known: record.RecordedLease
     ) -> bool:
         return False
 
     return [
         without("held-again"),
-        swap(pay.Payer, "_delivered_after_all", delivered),
+        swap(revoke.Revoker, "_delivered_after_all", delivered),
     ]
 
 
@@ -319,12 +321,12 @@ def revoked_although_shown() -> list[Patch]:
 )
 def no_fence() -> list[Patch]:
     async def delivered(
-        self: pay.Payer, view: View, fence: ports.SecretView, known: record.RecordedLease
+        self: revoke.Revoker, view: View, fence: ports.SecretView, known: record.RecordedLease
     ) -> bool:
         now = await self.cluster.secret(fence.namespace, fence.name)
         return now is not None and now.annotations.get(names.ATTEMPT) == known.attempt_id
 
-    return [swap(pay.Payer, "_delivered_after_all", delivered)]
+    return [swap(revoke.Revoker, "_delivered_after_all", delivered)]
 
 
 # -- retire
@@ -418,7 +420,7 @@ def former_secret_by_status() -> list[Patch]:
 def superseded_before_former_goes() -> list[Patch]:
     honest = {one.id: one for one in RULES}["replaced-or-undelivered"].find
 
-    def rank(view: View, found: steps.Found) -> steps.Found:
+    def rank(view: View, found: actions.Found) -> actions.Found:
         name = view.lease.secret_name if view.lease is not None else ""
         wanted = tuple(one for one in view.secrets if one.name == name)
         return honest(dataclasses.replace(view, secrets=wanted))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from unittest import mock
 
-from leaseholder.core import rules, steps
+from leaseholder.core import actions, rules
 from leaseholder.core.view import View
 from tests.simulation import server
 
@@ -86,7 +86,9 @@ def without(rule: str, case: rules.Case | None = None) -> Patch:
 
 
 def changed(
-    rule: str, change: Callable[[View, steps.Found], steps.Found], case: rules.Case | None = None
+    rule: str,
+    change: Callable[[View, actions.Found], actions.Found],
+    case: rules.Case | None = None,
 ) -> Patch:
     """What a rule of the core finds is changed; it counts as called where that isn't the same.
 
@@ -96,7 +98,7 @@ def changed(
         raise LookupError(rule)
 
     def off(one: rules.Rule) -> rules.Rule:
-        def find(view: View) -> steps.Found:
+        def find(view: View) -> actions.Found:
             found = one.find(view)
             now = change(view, found)
             if now != found:

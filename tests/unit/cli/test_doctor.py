@@ -174,8 +174,8 @@ def test_a_renewal_that_is_overdue_and_what_is_suspended_are_told() -> None:
 @pytest.mark.parametrize(
     ("reason", "minutes", "level"),
     [
-        ("RevocationOwed", 0, Level.OK),
-        ("RevocationOwed", 61, Level.FAIL),
+        ("RevocationPending", 0, Level.OK),
+        ("RevocationPending", 61, Level.FAIL),
         ("AuthGone", 0, Level.FAIL),
     ],
 )

@@ -119,7 +119,7 @@ TROUBLES: Any = [
         [condition("RolloutComplete", "False", "RolloutFailed", "it hangs")],
         "RolloutFailed: it hangs",
     ),
-    ([condition("RevocationPending", "True", "RevocationOwed", "1 lease")], ""),
+    ([condition("RevocationPending", "True", "RevocationPending", "1 lease")], ""),
     ([condition("RevocationPending", "True", "AuthGone", "1 lease")], "AuthGone: 1 lease"),
 ]
 
@@ -138,7 +138,7 @@ def test_the_table_says_why_a_ready_one_may_not_stay_so() -> None:
 
 def test_the_line_below_the_table_counts_and_names_the_nearest_end() -> None:
     later = {**HELD, "expiresAt": "2026-01-01T15:00:00Z"}
-    pending = condition("RevocationPending", "True", "RevocationOwed", "1 lease")
+    pending = condition("RevocationPending", "True", "RevocationPending", "1 lease")
     found = [dl(READY, lease=later), dl(READY, pending, lease=HELD), dl()]
     assert views.summary(found, NOON) == (
         "3 DynamicLeases, 1 not Ready, 1 with pending revocations. "

@@ -27,7 +27,7 @@ CAN = ports.Capabilities(
     revocable=True,
     verifiable=True,
     recoverable=True,
-    minimum_extension=60,
+    minimum_renewal=60,
     settle=30,
     replica_lag=60,
 )
@@ -242,16 +242,16 @@ class FakeProvider(Scripted):
             made, Credentials({"DB_USERNAME": made.id, "DB_PASSWORD": self.password})
         )
 
-    async def extend(self, lease: ports.Lease, until: datetime) -> ports.Lease:
-        async with self._call("extend"):
+    async def renew(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+        async with self._call("renew"):
             known = self._known(lease)
             added = until - lease.expires_at
-            if added < timedelta(seconds=self.can.minimum_extension):
-                raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, "too short an extension")
+            if added < timedelta(seconds=self.can.minimum_renewal):
+                raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, "too short an extension")
             longer = replace(known, expires_at=known.expires_at + added * self.adds)
             if known.latest is not None and longer.expires_at > known.latest:
-                reason = Reason.CANNOT_EXTEND
-                raise errors.CannotExtend(reason, "it is at its end", latest=known.latest)
+                reason = Reason.CANNOT_RENEW
+                raise errors.CannotRenew(reason, "it is at its end", latest=known.latest)
             self.live[lease.id] = longer
             return longer
 

@@ -9,7 +9,7 @@ from leaseholder import errors, ports
 from leaseholder.api import base, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import MOST_LEASES, LeaseRecord
-from leaseholder.core import steps
+from leaseholder.core import actions
 from leaseholder.core.view import View
 from tests.unit.controller import fakes
 from tests.unit.controller.world import HERE, KEY, World, away, cluster_away, denied, manifest
@@ -51,7 +51,7 @@ async def test_without_a_ttl_the_providers_default_holds() -> None:
 
 async def test_when_another_process_writes_the_record_first_nothing_is_issued() -> None:
     world = World()
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     world.cluster.before("create record", lambda: world.rival(1))
     with pytest.raises(errors.Conflict):
         await world.performer.perform(view, step)
@@ -61,7 +61,7 @@ async def test_when_another_process_writes_the_record_first_nothing_is_issued() 
 
 async def test_an_attempt_of_another_process_is_waited_for_and_claimed_after_its_deadline() -> None:
     world = World()
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     ends = base.whole_second(world.clock.wall()) + timedelta(seconds=20)
     world.cluster.before("create record", lambda: world.rival(1, deadline=ends))
     with pytest.raises(errors.Conflict):
@@ -76,7 +76,7 @@ async def test_nothing_is_minted_for_a_dynamiclease_that_is_deleted_before_its_r
     None
 ):
     world = World()
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     world.cluster.before("create record", lambda: world.cluster.user_deletes(*KEY))
     await world.performer.perform(view, step)
     assert world.count("issue") == 0
@@ -86,7 +86,7 @@ async def test_nothing_is_minted_for_a_dynamiclease_that_is_deleted_before_its_r
 @pytest.mark.parametrize("call", ["list slot", "get dynamiclease"])
 async def test_an_attempt_that_was_not_sent_goes_again_where_nothing_can_be_seen(call: str) -> None:
     world = World(can=replace(fakes.CAN, slots="One"))
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     world.cluster.after("create record", lambda: world.cluster.before(call, cluster_away()))
     with pytest.raises(errors.ClusterUnavailable):
         await world.performer.perform(view, step)
@@ -114,7 +114,7 @@ async def test_a_mint_that_was_not_done_leaves_no_record(refusal: errors.Provide
 
 async def test_a_mint_is_not_sent_after_its_deadline() -> None:
     world = World()
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     world.cluster.after("create record", lambda: world.clock.move(30))
     await world.performer.perform(view, step)
     assert world.records == []
@@ -123,7 +123,7 @@ async def test_a_mint_is_not_sent_after_its_deadline() -> None:
 
 async def test_a_mint_whose_answer_is_lost_is_claimed_found_and_revoked() -> None:
     world = World()
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     world.provider.after("issue", away(sent=True))
     await world.performer.perform(view, step)
     assert world.records == [("Attempt", "")]
@@ -164,14 +164,14 @@ async def test_a_search_that_fails_is_tried_again_later() -> None:
 
 async def test_an_attempt_that_left_two_leases_makes_two_debts() -> None:
     world = World()
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     world.provider.after("issue", away(sent=True))
     await world.performer.perform(view, step)
     known = world.recorded
     world.provider.mint(world.performer.acquirer.attempt_of(known))
     await world.settle()
     world.clock.move(50)
-    view, step = await world.upto(steps.Search)
+    view, step = await world.upto(actions.Search)
     await world.performer.perform(view, step)
     owed = [lease_id for state, lease_id in world.records if state == "Revoking"]
     assert sorted(owed) == ["lease-1", "lease-2"]
@@ -181,7 +181,7 @@ async def test_an_attempt_that_left_two_leases_makes_two_debts() -> None:
 
 async def test_a_claimed_record_gets_the_lease_id_and_the_credentials_are_dropped() -> None:
     world = World()
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     world.provider.after("issue", world.claim)
     await world.performer.perform(view, step)
     assert world.records == [("Revoking", "lease-1")]
@@ -192,7 +192,7 @@ async def test_a_claimed_record_gets_the_lease_id_and_the_credentials_are_droppe
 
 async def test_a_record_that_only_changed_is_held_with_its_credentials() -> None:
     world = World()
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     world.provider.after("issue", lambda: [*map(world.cluster.put_record, _known(world))])
     await world.performer.perform(view, step)
     await world.settle()
@@ -205,7 +205,7 @@ def _known(world: World) -> list[LeaseRecord]:
 
 async def test_a_lease_whose_record_is_gone_is_put_back_as_a_debt() -> None:
     world = World()
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     world.provider.after("issue", world.cluster.ledger.clear)
     await world.performer.perform(view, step)
     owed = world.recorded
@@ -217,7 +217,7 @@ async def test_a_lease_whose_record_is_gone_is_put_back_as_a_debt() -> None:
 
 async def test_a_record_that_goes_after_it_was_claimed_is_put_back_too() -> None:
     world = World()
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     world.provider.after("issue", world.claim)
     world.cluster.before("get record", None, world.cluster.ledger.clear)
     await world.performer.perform(view, step)
@@ -240,7 +240,7 @@ async def test_a_lease_without_a_record_is_put_back_when_the_ledger_takes_it_aga
 async def test_a_mint_that_the_ledger_did_not_take_is_held_by_the_same_process() -> None:
     world = World()
     world.cluster.before("patch record", cluster_away())
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     with pytest.raises(errors.ClusterUnavailable):
         await world.performer.perform(view, step)
     assert world.records == [("Attempt", "")]
@@ -251,13 +251,13 @@ async def test_a_mint_that_the_ledger_did_not_take_is_held_by_the_same_process()
 
 async def test_a_claimed_attempt_gets_its_lease_id_also_where_the_first_write_failed() -> None:
     world = World()
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     world.cluster.before("patch record", cluster_away())
     with pytest.raises(errors.ClusterUnavailable):
         await world.performer.perform(view, step)
     world.claim()
     await world.observer.records.compare()
-    view, step = await world.upto(steps.Hold)
+    view, step = await world.upto(actions.Hold)
     await world.performer.perform(view, step)
     assert world.records == [("Revoking", "lease-1")]
     assert world.memory.credentials == {}
@@ -268,7 +268,7 @@ async def test_a_claimed_attempt_gets_its_lease_id_also_where_the_first_write_fa
 
 async def test_a_ledger_that_refuses_a_minted_lease_is_asked_again_and_nothing_is_minted() -> None:
     world = World()
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     refusal = errors.Refused(Reason.WRITE_REFUSED, "no right")
     world.cluster.before("patch record", cluster_away(), refusal)
     with pytest.raises(errors.ClusterUnavailable):
@@ -281,7 +281,7 @@ async def test_a_ledger_that_refuses_a_minted_lease_is_asked_again_and_nothing_i
 
 async def test_an_attempt_of_a_process_that_crashed_is_never_completed() -> None:
     world = World()
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     world.cluster.before("patch record", cluster_away())
     with pytest.raises(errors.ClusterUnavailable):
         await world.performer.perform(view, step)
@@ -295,7 +295,7 @@ async def test_an_attempt_of_a_process_that_crashed_is_never_completed() -> None
 async def test_what_the_provider_notes_is_on_record_before_the_mint() -> None:
     world = World()
     world.provider.notes = {"accessor": "a-1"}
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     world.provider.after("issue", away(sent=True))
     await world.performer.perform(view, step)
     known = world.recorded
@@ -318,7 +318,7 @@ async def test_a_claim_that_a_list_showed_meanwhile_is_not_written_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World()
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     issue = world.provider.issue
 
     async def issued(attempt: ports.Attempt) -> ports.Issued:
@@ -333,9 +333,9 @@ async def test_a_claim_that_a_list_showed_meanwhile_is_not_written_over(
     assert world.memory.credentials == {}
 
 
-async def _left_behind(world: World, leases: int) -> tuple[View, steps.Search]:
+async def _left_behind(world: World, leases: int) -> tuple[View, actions.Search]:
     """An attempt that left so many leases, when it is searched for."""
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     world.provider.after("issue", away(sent=True))
     await world.performer.perform(view, step)
     known = world.recorded
@@ -343,8 +343,8 @@ async def _left_behind(world: World, leases: int) -> tuple[View, steps.Search]:
         world.provider.mint(world.performer.acquirer.attempt_of(known))
     await world.settle()
     world.clock.move(50)
-    view, found = await world.upto(steps.Search)
-    assert isinstance(found, steps.Search)
+    view, found = await world.upto(actions.Search)
+    assert isinstance(found, actions.Search)
     return view, found
 
 
@@ -356,7 +356,7 @@ async def test_what_an_attempt_left_is_on_record_by_one_write_and_once() -> None
         await world.performer.perform(view, step)
     assert [lease_id for state, lease_id in world.records if state == "Revoking"] == [""]
     writes = world.count("patch record")
-    view, step = await world.upto(steps.Search)
+    view, step = await world.upto(actions.Search)
     await world.performer.perform(view, step)
     assert world.count("patch record") == writes + 1
     found = [lease_id for state, lease_id in world.records if state == "Revoking"]

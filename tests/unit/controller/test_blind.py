@@ -46,7 +46,7 @@ async def test_a_lease_is_extended_and_nothing_else_is_done(trouble: Exception) 
         for _ in range(50):
             await turned(world, after=100)
         made = world.trace.calls[done:]
-        assert set(made) <= READS | {"extend"}
+        assert set(made) <= READS | {"renew"}
         assert ends(world) > 5000 + 1000
         assert world.meter.renewals == ["ok", "ok"]
         world.cluster.down = None
@@ -86,7 +86,7 @@ async def test_a_failed_extension_is_tried_again_and_told_when_that_is_possible(
         await turned(world, after=DUE)
         assert world.meter.renewals == ["unclear"]
         await turned(world)
-        assert world.count("extend") == 1
+        assert world.count("renew") == 1
         world.provider.down = None
         await turned(world, after=300)
         assert world.count("inspect") >= 1
@@ -105,7 +105,7 @@ async def test_a_lease_that_is_gone_is_replaced_when_the_api_server_is_back() ->
         world.provider.live.clear()
         for _ in range(3):
             await turned(world, after=DUE)
-        assert world.count("extend") == 1
+        assert world.count("renew") == 1
         world.cluster.down = None
         await world.controller.offer(world.key)
         for _ in range(3):
@@ -118,11 +118,11 @@ async def test_a_lease_at_its_latest_is_left_alone() -> None:
     async with world.running():
         await held(world)
         world.cluster.down = cluster_away()
-        latest = errors.CannotExtend(Reason.CANNOT_EXTEND, "it is at its end")
-        world.provider.before("extend", latest)
+        latest = errors.CannotRenew(Reason.CANNOT_RENEW, "it is at its end")
+        world.provider.before("renew", latest)
         for _ in range(3):
             await turned(world, after=DUE / 2)
-        assert world.count("extend") == 1
+        assert world.count("renew") == 1
 
 
 async def test_what_is_being_deleted_or_was_never_seen_is_not_touched() -> None:

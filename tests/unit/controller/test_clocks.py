@@ -2,7 +2,7 @@
 
 import pytest
 
-from leaseholder.core import steps
+from leaseholder.core import actions
 from tests.unit.controller import fakes
 from tests.unit.controller.world import SPEC, World, denied, infisical, manifest
 
@@ -77,4 +77,4 @@ async def test_until_a_provider_told_the_time_nothing_is_kept_of_its_clock() -> 
     world.provider.date_ahead = 0
     view, step = await world.look()
     assert not view.expired(view.records[0])
-    assert isinstance(step, steps.Idle)
+    assert isinstance(step, actions.Idle)

@@ -8,13 +8,13 @@ from leaseholder import errors
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import Ended, State
-from leaseholder.core import steps
+from leaseholder.core import actions
 from tests.unit.controller.world import KEY, NAME, SHOP, World, cluster_away, manifest
 
 
 async def test_a_record_that_moved_meanwhile_is_not_delivered() -> None:
     world = World()
-    view, step = await world.upto(steps.Deliver)
+    view, step = await world.upto(actions.Deliver)
     world.memory.fences.clear()
     world.others_write(step.record.but(state=State.REVOKING))
     await world.performer.perform(view, step)
@@ -23,7 +23,7 @@ async def test_a_record_that_moved_meanwhile_is_not_delivered() -> None:
 
 async def test_a_lease_that_is_off_the_record_meanwhile_is_not_delivered() -> None:
     world = World()
-    view, step = await world.upto(steps.Deliver)
+    view, step = await world.upto(actions.Deliver)
     world.memory.fences.clear()
     over = Ended(attempt_id=step.record.attempt_id, at=world.clock.wall(), why="Forgotten")
     world.others_write(ended=(over,))
@@ -36,7 +36,7 @@ async def test_a_lease_that_is_off_the_record_meanwhile_is_not_delivered() -> No
 
 async def test_right_after_its_issue_a_lease_is_delivered_without_another_look() -> None:
     world = World()
-    view, step = await world.upto(steps.Deliver)
+    view, step = await world.upto(actions.Deliver)
     world.trace.calls.clear()
     await world.performer.perform(view, step)
     assert world.trace.calls == ["write secret"]
@@ -49,9 +49,9 @@ async def test_a_secret_that_was_written_since_the_lease_was_put_on_record_needs
     world = World()
     await world.settle()
     world.cluster.user_applies(manifest(annotations={names.ROTATE: "1"}))
-    await world.upto(steps.Deliver)
+    await world.upto(actions.Deliver)
     world.cluster.user_writes_secret(SHOP, NAME)
-    view, step = await world.upto(steps.Deliver)
+    view, step = await world.upto(actions.Deliver)
     world.others_write(*(one.but(state=State.REVOKING) for one in world.cluster.recorded))
     await world.performer.perform(view, step)
     assert world.secret == "lease-1"
@@ -59,7 +59,7 @@ async def test_a_secret_that_was_written_since_the_lease_was_put_on_record_needs
 
 async def test_a_dynamiclease_that_is_deleted_before_a_later_delivery_gets_no_secret() -> None:
     world = World()
-    view, step = await world.upto(steps.Deliver)
+    view, step = await world.upto(actions.Deliver)
     world.memory.fences.clear()
     world.cluster.user_deletes(*KEY)
     await world.performer.perform(view, step)
@@ -70,7 +70,7 @@ async def test_a_dynamiclease_that_is_deleted_before_a_later_delivery_gets_no_se
 
 async def test_a_secret_that_is_renamed_meanwhile_is_written_under_its_new_name() -> None:
     world = World()
-    view, step = await world.upto(steps.Deliver)
+    view, step = await world.upto(actions.Deliver)
     world.memory.fences.clear()
     world.cluster.user_applies(manifest(target={"secretName": "other"}))
     await world.performer.perform(view, step)
@@ -82,7 +82,7 @@ async def test_a_secret_that_is_renamed_meanwhile_is_written_under_its_new_name(
 
 async def test_what_was_just_issued_is_delivered_without_another_look() -> None:
     world = World()
-    view, step = await world.upto(steps.Deliver)
+    view, step = await world.upto(actions.Deliver)
     looks = world.count("get dynamiclease")
     await world.performer.perform(view, step)
     assert world.count("get dynamiclease") == looks
@@ -95,7 +95,7 @@ async def test_a_secret_that_changed_meanwhile_is_a_conflict_and_delivered_at_th
     world = World()
     await world.settle()
     world.cluster.user_applies(manifest(annotations={names.ROTATE: "1"}))
-    view, step = await world.upto(steps.Deliver)
+    view, step = await world.upto(actions.Deliver)
     world.cluster.user_writes_secret(SHOP, NAME)
     with pytest.raises(errors.Conflict):
         await world.performer.perform(view, step)
@@ -106,7 +106,7 @@ async def test_a_secret_that_changed_meanwhile_is_a_conflict_and_delivered_at_th
 
 async def test_a_newer_lease_in_the_secret_is_never_replaced_by_an_older_one() -> None:
     world = World()
-    view, step = await world.upto(steps.Deliver)
+    view, step = await world.upto(actions.Deliver)
     newer = {names.ATTEMPT: world.rival(9, state="Held", leaseId="lease-9").attempt_id}
     ours = {names.OWNER_UID: world.holder.uid}
     seen = world.cluster.user_writes_secret(SHOP, NAME, labels=ours, annotations=newer)
@@ -127,7 +127,7 @@ async def test_a_delivery_that_is_refused_keeps_the_lease_for_later() -> None:
 async def test_a_delivery_without_an_answer_is_seen_at_the_next_look() -> None:
     world = World()
     world.cluster.after("write secret", cluster_away())
-    view, step = await world.upto(steps.Deliver)
+    view, step = await world.upto(actions.Deliver)
     with pytest.raises(errors.ClusterUnavailable):
         await world.performer.perform(view, step)
     await world.settle()
@@ -184,7 +184,7 @@ async def test_what_was_gone_deletes_no_secret_that_one_made_again_has() -> None
     world.cluster.user_applies(manifest())
     await world.settle()
     taken_over = world.cluster.secrets[KEY]
-    await world.performer.perform(view, steps.DeleteSecret(taken_over))
+    await world.performer.perform(view, actions.DeleteSecret(taken_over))
     assert world.cluster.secrets[KEY] == taken_over
 
 
@@ -193,7 +193,7 @@ async def test_an_orphans_lease_and_secret_stay() -> None:
     world.cluster.user_applies(manifest(deletion={"policy": "Orphan"}))
     await world.settle()
     world.cluster.user_deletes(*KEY)
-    assert await world.settle() == steps.Release()
+    assert await world.settle() == actions.Release()
     assert world.records == []
     assert world.secret == "lease-1"
     assert world.cluster.secrets[KEY].owner_uids == ()

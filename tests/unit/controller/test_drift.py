@@ -9,7 +9,7 @@ from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLeaseStatus
 from leaseholder.api.record import Holder, State
-from leaseholder.core import steps
+from leaseholder.core import actions
 from tests.unit.controller.world import KEY, NAME, SHOP, World, manifest
 
 OTHER = (SHOP, "other")
@@ -44,7 +44,7 @@ async def test_edited_data_costs_a_new_lease_and_the_old_one_lives_out_its_overl
     world = await held()
     write(world, DB_PASSWORD="edited")
     _, step = await world.look()
-    assert isinstance(step, steps.Report)
+    assert isinstance(step, actions.Report)
     assert [c.reason for c in step.status.conditions if c.type == "Ready"] == ["SecretChanged"]
     await world.settle()
     assert (world.ready, world.secret) == ("Ready", "lease-2")
@@ -502,7 +502,7 @@ async def test_an_orphan_keeps_its_secret_although_our_label_was_changed() -> No
     world = await held(deletion={"policy": "Orphan"})
     world.cluster.user_writes_secret(SHOP, NAME, labels={names.OWNER_UID: "stranger"})
     world.cluster.user_deletes(SHOP, NAME)
-    assert await world.settle() == steps.Release()
+    assert await world.settle() == actions.Release()
     assert world.cluster.secrets[KEY].owner_uids == ()
     assert [*world.provider.live] == ["lease-1"]
 
@@ -589,7 +589,7 @@ async def test_within_a_minute_a_dynamic_lease_that_is_gone_keeps_its_lease() ->
 async def test_a_secret_that_is_wanted_again_since_the_look_is_not_deleted() -> None:
     world = await held()
     world.cluster.user_applies(manifest(target={"secretName": "other"}))
-    view, step = await world.upto(steps.DeleteSecret)
+    view, step = await world.upto(actions.DeleteSecret)
     world.cluster.user_applies(manifest())
     await world.performer.perform(view, step)
     assert world.secret == "lease-1"

@@ -315,7 +315,7 @@ async def test_ready_goes_false_while_a_request_hangs_beyond_the_end_of_the_leas
     async with world.running() as controller:
         await controller.offer(world.key)
         await world.trace.until(lambda: world.ready == "LeaseExpired")
-        assert world.count("extend") == 0
+        assert world.count("renew") == 0
         answer.set()
         await world.trace.until(lambda: world.ready == "Ready")
     assert world.secret == "lease-1"
@@ -370,7 +370,7 @@ async def test_all_leases_that_end_in_a_hanging_request_say_so_however_few_turns
             await controller.offer(key_of(dl.holder))
         await world.passed()
         assert {_reason(dl) for dl in world.cluster.leases.values()} == {"Ready"}
-        for call in ("inspect", "extend"):
+        for call in ("inspect", "renew"):
             world.provider.before(call, *[answer.wait] * 100)
         world.clock.move(3600 - 4)
         for dl in list(world.cluster.leases.values()):

@@ -253,7 +253,7 @@ async def test_a_provider_that_went_is_forgotten_and_its_namesake_is_new() -> No
 async def test_many_providers_that_do_not_answer_take_their_share_of_looks_and_no_more() -> None:
     world = World()
     answer = asyncio.Event()
-    share = providers.LOOKS * 3 // 4
+    share = providers.CHECKS * 3 // 4
     for _ in range(share):
         world.provider.before("check", answer.wait)
     async with watching(world) as watch:

@@ -13,7 +13,7 @@ from leaseholder.api.record import Ended, LeaseRecord, RecordedLease, Revocation
 from leaseholder.controller import records as records_
 from leaseholder.controller.ledger import Ledger
 from leaseholder.controller.records import Key, Records
-from leaseholder.core import steps
+from leaseholder.core import actions
 from leaseholder.core import view as view_
 from tests.unit.controller.world import HERE, KEY, NAME, SHOP, World, cluster_away, manifest
 from tests.unit.core.views import decide
@@ -134,7 +134,7 @@ async def test_what_was_decided_from_an_older_record_is_not_written_on_a_newer_o
 
 async def test_nothing_is_issued_where_the_record_was_read_anew_since_the_decision() -> None:
     world = World()
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     theirs = another(world)
     await theirs.load()
     await theirs.add(SUBJECT, lease(world, 1))
@@ -315,7 +315,7 @@ async def test_the_finalizer_stays_while_a_lease_is_to_be_put_back() -> None:
     world = World()
     await world.settle()
     world.cluster.user_deletes(*KEY)
-    view, step = await world.upto(steps.Release)
+    view, step = await world.upto(actions.Release)
     gone = RecordedLease.model_validate({**lease(world, 7).dump(), "state": "Held"})
     world.others_write(gone)
     with pytest.raises(errors.Conflict):
@@ -644,7 +644,7 @@ async def test_a_namespace_that_was_let_go_among_thousands_is_read_again() -> No
     for number in range(records_.MOST_NAMESPACES):
         known[f"preview-{number}"] = "uid"
     assert SHOP not in known
-    assert isinstance(await world.settle(), steps.Idle)
+    assert isinstance(await world.settle(), actions.Idle)
     assert known[SHOP] == SHOP
     assert len(known) == records_.MOST_NAMESPACES
     assert world.records == [("Held", "lease-1")]

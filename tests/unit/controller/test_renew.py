@@ -8,7 +8,7 @@ import pytest
 from leaseholder import errors
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
-from leaseholder.core import steps
+from leaseholder.core import actions
 from tests.unit.clocks import NOW
 from tests.unit.controller import fakes
 from tests.unit.controller.world import World, away, manifest
@@ -27,7 +27,7 @@ async def test_a_lease_is_extended_to_its_whole_life_without_another_look() -> N
     await world.settle()
     await world.settle(after=DUE)
     assert ends(world) == DUE + 3600
-    assert (world.count("extend"), world.count("inspect")) == (1, 1)
+    assert (world.count("renew"), world.count("inspect")) == (1, 1)
     assert world.meter.renewals == ["ok"]
     assert world.dl.status.lease is not None
     assert world.dl.status.lease.expires_at == NOW + timedelta(seconds=DUE + 3600)
@@ -44,7 +44,7 @@ async def test_an_earlier_end_is_believed_when_no_replica_trails_any_more(
     world.provider.live["lease-1"] = former
     world.clock.move(later)
     view, _ = await world.look()
-    await world.performer.perform(view, steps.Look(world.recorded))
+    await world.performer.perform(view, actions.Inspect(world.recorded))
     known = world.memory.leases[world.recorded.attempt_id]
     assert (known.expires_at == former.expires_at) == believed
 
@@ -52,7 +52,7 @@ async def test_an_earlier_end_is_believed_when_no_replica_trails_any_more(
 async def test_after_an_extension_that_failed_the_lease_is_looked_at_first() -> None:
     world = World()
     await world.settle()
-    world.provider.before("extend", away(sent=True))
+    world.provider.before("renew", away(sent=True))
     await world.settle(after=DUE)
     assert (world.ready, ends(world)) == ("ProviderUnavailable", 3600)
     looks = world.count("inspect")
@@ -66,10 +66,10 @@ async def test_after_an_extension_that_failed_the_lease_is_looked_at_first() -> 
 async def test_an_extension_whose_answer_was_lost_is_not_made_again() -> None:
     world = World()
     await world.settle()
-    world.provider.after("extend", away(sent=True))
+    world.provider.after("renew", away(sent=True))
     await world.settle(after=DUE)
     await world.settle(after=3)
-    assert world.count("extend") == 1
+    assert world.count("renew") == 1
     assert ends(world) == DUE + 3600
     assert world.ready == "Ready"
 
@@ -89,10 +89,10 @@ async def test_a_change_while_the_lease_is_gone_makes_one_more_look_and_no_more(
     await world.settle()
     del world.provider.live["lease-1"]
     await world.settle(after=DUE)
-    looks = world.count("inspect") + world.count("extend")
+    looks = world.count("inspect") + world.count("renew")
     world.memory.poked = True
     await world.settle(after=1)
-    assert world.count("inspect") + world.count("extend") == looks + 1
+    assert world.count("inspect") + world.count("renew") == looks + 1
 
 
 async def test_a_lease_that_is_gone_when_it_is_extended_is_believed_at_the_second_look() -> None:
@@ -112,7 +112,7 @@ async def test_the_back_off_of_an_outage_does_not_hold_the_issue_after_it_back()
     world = World()
     await world.settle()
     for _ in range(8):
-        world.provider.before("extend", away())
+        world.provider.before("renew", away())
         await world.settle(after=DUE if world.ready == "Ready" else 60)
     assert world.dl.status.retry is not None
     assert world.dl.status.retry.failures >= 5
@@ -129,7 +129,7 @@ async def test_a_lease_that_the_provider_shows_to_be_over_is_replaced_at_once() 
     await world.settle()
     world.provider.live.clear()
     over = errors.LeaseGone(Reason.GONE, "it ended", certain=True)
-    world.provider.before("extend", over)
+    world.provider.before("renew", over)
     await world.settle(after=DUE)
     assert world.secret == "lease-2"
 
@@ -137,7 +137,7 @@ async def test_a_lease_that_the_provider_shows_to_be_over_is_replaced_at_once() 
 async def test_a_lease_that_a_stale_replica_does_not_show_is_kept() -> None:
     world = World()
     await world.settle()
-    world.provider.before("extend", errors.LeaseGone(Reason.GONE, "no such lease"))
+    world.provider.before("renew", errors.LeaseGone(Reason.GONE, "no such lease"))
     await world.settle(after=DUE)
     await world.settle(after=6)
     assert world.secret == "lease-1"
@@ -175,8 +175,8 @@ async def test_a_lease_that_can_not_be_extended_is_replaced() -> None:
 async def test_a_provider_that_says_so_only_when_asked_is_believed() -> None:
     world = World()
     await world.settle()
-    end = errors.CannotExtend(Reason.CANNOT_EXTEND, "at its end")
-    world.provider.before("extend", end, end)
+    end = errors.CannotRenew(Reason.CANNOT_RENEW, "at its end")
+    world.provider.before("renew", end, end)
     await world.settle(after=DUE)
     assert world.secret == "lease-2"
     assert world.meter.renewals == ["refused"] * 2
@@ -185,8 +185,8 @@ async def test_a_provider_that_says_so_only_when_asked_is_believed() -> None:
 async def test_a_lease_that_another_process_just_extended_to_its_end_is_not_replaced() -> None:
     world = World()
     await world.settle()
-    end = errors.CannotExtend(Reason.CANNOT_EXTEND, "it would live too long")
-    world.provider.before("extend", end)
+    end = errors.CannotRenew(Reason.CANNOT_RENEW, "it would live too long")
+    world.provider.before("renew", end)
     await world.settle(after=DUE)
     assert world.secret == "lease-1"
     assert world.ready == "Ready"
@@ -195,12 +195,12 @@ async def test_a_lease_that_another_process_just_extended_to_its_end_is_not_repl
 async def test_a_renew_command_at_full_life_does_not_count_as_an_extension_that_adds_nothing() -> (
     None
 ):
-    world = World(can=replace(fakes.CAN, minimum_extension=0, replica_lag=0))
+    world = World(can=replace(fakes.CAN, minimum_renewal=0, replica_lag=0))
     await world.settle()
     await world.settle()
     world.cluster.user_applies(manifest(annotations={names.RENEW: "now"}))
     await world.settle()
-    assert world.count("extend") == 1
+    assert world.count("renew") == 1
     await world.settle(after=DUE)
     assert (world.secret, ends(world)) == ("lease-1", DUE + 3600)
 
@@ -214,23 +214,23 @@ async def test_an_extension_that_adds_nothing_makes_the_lease_be_replaced() -> N
 
 
 async def test_an_extension_waits_until_every_replica_shows_the_last_one() -> None:
-    world = World(can=replace(fakes.CAN, minimum_extension=1, replica_lag=60))
+    world = World(can=replace(fakes.CAN, minimum_renewal=1, replica_lag=60))
     await world.settle()
     await world.settle(after=60)
     world.cluster.user_applies(manifest(annotations={names.RENEW: "now"}))
     await world.settle()
-    assert world.count("extend") == 0
+    assert world.count("renew") == 0
     assert world.cluster.notes[-1][1].reason == Reason.RENEWAL_TOO_SOON
     world.cluster.user_applies(manifest(annotations={names.RENEW: "again"}))
     await world.settle(after=1)
-    assert world.count("extend") == 1
+    assert world.count("renew") == 1
 
 
 async def test_an_extension_that_comes_too_soon_waits() -> None:
     world = World()
     await world.settle()
-    soon = errors.CannotExtend(Reason.RENEWAL_TOO_SOON, "too short an extension")
-    world.provider.before("extend", soon)
+    soon = errors.CannotRenew(Reason.RENEWAL_TOO_SOON, "too short an extension")
+    world.provider.before("renew", soon)
     await world.settle(after=DUE)
     assert world.secret == "lease-1"
     assert world.ready == Reason.RENEWAL_TOO_SOON
@@ -245,9 +245,9 @@ async def test_a_renew_command_acts_once_and_says_when_it_can_not(works: bool) -
     world.cluster.user_applies(manifest(annotations={names.RENEW: "1"}))
     if not works:
         reason = Reason.RENEWAL_TOO_SOON
-        world.provider.before("extend", errors.CannotExtend(reason, "too short an extension"))
+        world.provider.before("renew", errors.CannotRenew(reason, "too short an extension"))
     await world.settle(after=600)
-    assert world.count("extend") == 1
+    assert world.count("renew") == 1
     assert world.dl.status.handled is not None
     assert world.dl.status.handled.renew == "1"
     told = [note.reason for _, note in world.cluster.notes]
@@ -258,8 +258,8 @@ async def test_a_renew_command_at_a_leases_latest_says_what_to_do_instead() -> N
     world = World()
     await world.settle()
     world.cluster.user_applies(manifest(annotations={names.RENEW: "1"}))
-    latest = errors.CannotExtend(Reason.CANNOT_EXTEND, "it is at its end")
-    world.provider.before("extend", latest)
+    latest = errors.CannotRenew(Reason.CANNOT_RENEW, "it is at its end")
+    world.provider.before("renew", latest)
     await world.settle(after=600)
     assert world.dl.status.handled is not None
     assert world.dl.status.handled.renew == "1"
@@ -277,9 +277,9 @@ async def test_a_renew_command_on_a_lease_that_is_kept_by_replacement_is_answere
     await world.settle(after=10)
     assert world.dl.status.handled is not None
     assert world.dl.status.handled.renew == "1"
-    assert world.count("extend") == 0
+    assert world.count("renew") == 0
     told = [note.reason for _, note in world.cluster.notes]
-    assert told.count(Reason.CANNOT_EXTEND) == 1
+    assert told.count(Reason.CANNOT_RENEW) == 1
 
 
 async def test_a_rotate_command_replaces_the_lease_and_revokes_the_old_one_after_the_overlap() -> (

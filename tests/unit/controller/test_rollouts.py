@@ -7,7 +7,7 @@ import pytest
 from leaseholder import errors, ports
 from leaseholder.api import conditions, names, record
 from leaseholder.api.conditions import Condition, ConditionType, Reason
-from leaseholder.core import rollout, steps
+from leaseholder.core import actions, rollout
 from leaseholder.core.view import Memory
 from tests.unit.controller.world import KEY, SHOP, World, away, cluster_away, key_of, manifest
 
@@ -267,7 +267,7 @@ async def _until_write(world: World, count: int) -> None:
     done = 0
     while done < count:
         before = _writes(world)
-        if isinstance(await world.step(), steps.Idle):
+        if isinstance(await world.step(), actions.Idle):
             world.clock.move(WINDOW)
             done += 1
         done += _writes(world) - before
@@ -513,7 +513,7 @@ async def test_a_replaced_lease_is_extended_when_due_and_its_record_says_so() ->
 async def test_an_outage_at_the_old_leases_extension_is_no_trouble_of_the_new_one() -> None:
     world = World()
     await _old_is_due(world)
-    world.provider.before("extend", away(sent=True))
+    world.provider.before("renew", away(sent=True))
     await world.settle()
     assert (world.ready, world.meter.renewals) == ("Ready", ["unclear"])
     assert world.dl.status.retry is None
@@ -524,10 +524,10 @@ async def test_an_outage_at_the_old_leases_extension_is_no_trouble_of_the_new_on
 async def test_an_extension_of_an_old_lease_whose_answer_was_lost_is_not_made_again() -> None:
     world = World()
     await _old_is_due(world)
-    world.provider.after("extend", away(sent=True))
+    world.provider.after("renew", away(sent=True))
     await world.settle()
     await world.settle(after=60)
-    assert world.count("extend") == 1
+    assert world.count("renew") == 1
     assert world.meter.renewals == ["unclear", "ok"]
 
 
@@ -558,7 +558,7 @@ async def test_an_old_lease_that_is_gone_at_the_provider_is_a_debt_and_then_paid
 async def test_an_old_lease_that_cant_be_extended_goes_when_it_ends() -> None:
     world = World()
     await _old_is_due(world)
-    world.provider.before("extend", errors.CannotExtend(Reason.CANNOT_EXTEND, "at its end"))
+    world.provider.before("renew", errors.CannotRenew(Reason.CANNOT_RENEW, "at its end"))
     await world.settle()
     assert world.records == [("Superseded", "lease-1"), ("Held", "lease-2")]
     await world.settle(after=1300)
@@ -571,7 +571,7 @@ async def test_an_old_lease_whose_extension_does_nothing_goes_when_it_ends() -> 
     await _old_is_due(world)
     world.provider.adds = False
     await world.settle()
-    assert world.count("extend") == 1
+    assert world.count("renew") == 1
     world.provider.adds = True
     await world.settle(after=1300)
     await world.settle(after=30)

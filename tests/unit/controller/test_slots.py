@@ -8,7 +8,7 @@ import pytest
 from leaseholder.api import conditions, names, record
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.record import LeaseRecord, RecordSpec, State
-from leaseholder.core import steps
+from leaseholder.core import actions
 from tests.unit.controller import fakes
 from tests.unit.controller.world import HERE, SHOP, World, manifest
 
@@ -85,7 +85,7 @@ async def test_beside_anything_that_may_live_on_a_shared_account_nothing_is_aske
     name: str, state: State, goes_on: bool
 ) -> None:
     world = World(can=ONE)
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     world.cluster.after("create record", lambda: neighbour(world, name, state))
     await world.performer.perform(view, step)
     assert world.count("issue") == goes_on
@@ -97,7 +97,7 @@ async def test_beside_anything_that_may_live_on_a_shared_account_nothing_is_aske
 
 async def test_where_an_account_has_room_for_many_nobody_looks_for_rivals() -> None:
     world = World()
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     world.cluster.after("create record", lambda: neighbour(world, "aaa", State.HELD))
     await world.performer.perform(view, step)
     assert world.count("issue") == 1
@@ -107,7 +107,7 @@ async def test_of_two_that_ask_at_once_the_lower_record_name_asks_again_first() 
     waits = []
     for name in ("aaa", "zzz"):
         world = World(can=ONE)
-        view, step = await world.upto(steps.Acquire)
+        view, step = await world.upto(actions.Acquire)
         put = functools.partial(neighbour, world, name, State.ATTEMPT)
         world.cluster.after("create record", put)
         await world.performer.perform(view, step)
@@ -122,7 +122,7 @@ async def test_of_two_that_ask_at_once_the_lower_record_name_asks_again_first() 
 
 async def test_an_attempt_on_another_account_is_no_rival() -> None:
     world = World(can=ONE)
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
 
     async def elsewhere() -> None:
         known = await neighbour(world, "aaa", State.HELD)
@@ -137,7 +137,7 @@ async def test_an_attempt_on_another_account_is_no_rival() -> None:
 
 async def test_another_look_comes_when_the_turn_was_given_back() -> None:
     world = World(can=ONE)
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     world.cluster.after("create record", lambda: neighbour(world, "aaa", State.ATTEMPT))
     await world.performer.perform(view, step)
     await world.settle()
@@ -162,7 +162,7 @@ async def test_of_the_many_that_use_one_source_only_a_few_are_looked_at() -> Non
         world.cluster.put_record(LeaseRecord(metadata=meta, spec=spec))
     await world.observer.records.compare()
     world.cluster.user_applies(manifest(annotations={names.ROTATE: "now"}))
-    view, _ = await world.upto(steps.Acquire)
+    view, _ = await world.upto(actions.Acquire)
     assert 0 < len(view.rivals) <= 20
     await world.settle()
     assert world.secret == "lease-2"

@@ -15,7 +15,7 @@ from leaseholder.api import base, lease, provider, record
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import assembly, loop, records
 from leaseholder.controller import supplies as supplies_
-from leaseholder.core import steps
+from leaseholder.core import actions
 from leaseholder.core.view import Memory, View
 from tests.unit import clocks
 from tests.unit.controller import fakecluster, fakes
@@ -125,21 +125,21 @@ class World:
 
     # -- one key in the test's own task
 
-    async def look(self) -> tuple[View, steps.Step]:
+    async def look(self) -> tuple[View, actions.Action]:
         """One observation, and what is decided from it."""
         self.memory.secrets = None
         view = await self.observer.observe(self.key, self.memory)
         return view, decide(view)
 
-    async def step(self) -> steps.Step:
+    async def step(self) -> actions.Action:
         """Look, and do the one thing that is to be done."""
         view, step = await self.look()
         await self.performer.perform(view, step)
         return step
 
-    async def upto(self, kind: type[steps.Step]) -> tuple[View, Any]:
+    async def upto(self, kind: type[actions.Action]) -> tuple[View, Any]:
         """Perform steps until one of that kind is to be performed."""
-        step: steps.Step | None = None
+        step: actions.Action | None = None
         for _ in range(40):
             view, step = await self.look()
             if isinstance(step, kind):
@@ -148,15 +148,15 @@ class World:
                 await self.performer.perform(view, step)
         raise AssertionError(f"no {kind.__name__}; the last was {step}")
 
-    async def settle(self, after: float = 0.0) -> steps.Idle | steps.Release:
+    async def settle(self, after: float = 0.0) -> actions.Idle | actions.Release:
         """Perform steps until there is nothing to do for now."""
         self.clock.move(after)
-        step: steps.Step | None = None
+        step: actions.Action | None = None
         for _ in range(40):
             view, step = await self.look()
             with contextlib.suppress(errors.Conflict):
                 await self.performer.perform(view, step)
-            if isinstance(step, steps.Idle | steps.Release):
+            if isinstance(step, actions.Idle | actions.Release):
                 return step
         raise AssertionError(f"it never rests; the last was {step}")
 

@@ -12,7 +12,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLeaseStatus, Handled, Retry
 from leaseholder.api.record import State
 from leaseholder.core import blind
-from leaseholder.core.steps import Extend, Idle
+from leaseholder.core.actions import Idle, Renew
 from leaseholder.core.view import Memory, View
 from tests.unit.core import views
 
@@ -37,7 +37,7 @@ def test_it_is_extended_when_due_never_beyond_its_life_and_not_for_ever(after: i
     step = blind.decide(before, now)
     if after >= blind.LONGEST.total_seconds():
         assert step == Idle(None)
-    elif isinstance(step, Extend):
+    elif isinstance(step, Renew):
         assert step.until == views.at(after + 3600)
         assert step.nonce is None
         assert after >= 2300
@@ -50,7 +50,7 @@ def test_it_is_extended_when_due_never_beyond_its_life_and_not_for_ever(after: i
 def test_a_lease_whose_expiry_is_known_first_hand_is_extended_at_once() -> None:
     before = seen(memory=fresh())
     step = blind.decide(before, views.later(before, DUE))
-    assert isinstance(step, Extend)
+    assert isinstance(step, Renew)
     assert not step.inspect_first
 
 
@@ -66,13 +66,13 @@ def test_after_anything_unclear_it_is_looked_at_first(memory: Memory, retry: Ret
     dl = views.lease(status=DynamicLeaseStatus(handled=Handled(), retry=retry))
     before = seen(memory=memory, dl=dl)
     step = blind.decide(before, views.later(before, DUE))
-    assert isinstance(step, Extend)
+    assert isinstance(step, Renew)
     assert step.inspect_first
 
 
 def test_a_suspended_lease_is_extended_too() -> None:
     before = seen(dl=views.lease({"suspend": True}))
-    assert isinstance(blind.decide(before, views.later(before, DUE)), Extend)
+    assert isinstance(blind.decide(before, views.later(before, DUE)), Renew)
 
 
 def test_a_command_waits_until_it_can_be_answered() -> None:

@@ -12,7 +12,7 @@ from leaseholder.api import conditions, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, RestartTarget, Retry
 from leaseholder.api.record import RecordedLease, Revocation, State
-from leaseholder.core import debts, plan, project, rollout, steps
+from leaseholder.core import actions, plan, project, revocations, rollout
 from leaseholder.core.view import Failure, Memory, Refusal, Restarted, TargetView, View
 from leaseholder.secrecy import Credentials
 from tests.unit.core import views
@@ -32,7 +32,7 @@ CAPABILITIES = st.builds(
     verifiable=FLAGS,
     recoverable=FLAGS,
     slots=st.sampled_from(["Many", "Many", "One"]),
-    minimum_extension=st.sampled_from([1, 60, 3000]),
+    minimum_renewal=st.sampled_from([1, 60, 3000]),
     settle=st.sampled_from([0, 60]),
     replica_lag=st.sampled_from([0, 60]),
 )
@@ -151,9 +151,9 @@ def memories(draw: st.DrawFn, known: tuple[RecordedLease, ...]) -> Memory:
         credentials={r.attempt_id: Credentials({}) for r in minted if draw(FLAGS)},
         failure=draw(st.none() | FAILURES),
         gone_since=some(MOMENTS),
-        unextendable=set(some(st.none())),
+        unrenewable=set(some(st.none())),
         ours=set(some(st.none())),
-        looked=some(MOMENTS),
+        inspected_at=some(MOMENTS),
         shown_at=some(MOMENTS),
         shown_since=some(st.floats(900, 1000)),
         refused=draw(st.sampled_from([{}, {"Deployment-orders": Refusal("no", 980.0)}])),
@@ -245,35 +245,35 @@ def with_workload(seen: View, old: ports.Workload, new: ports.Workload) -> View:
     return replace(seen, targets=tuple(swapped(target) for target in seen.targets))
 
 
-def obeyed(seen: View, step: steps.Step) -> View:
+def obeyed(seen: View, step: actions.Action) -> View:
     """The view after a step, in a world where the API server obeys and the provider refuses."""
     refused = replace(seen, memory=replace(seen.memory, failure=views.FAILURE, poked=False))
     match step:
-        case steps.Report(status):
+        case actions.Report(status):
             return views.tell(seen, status)
-        case steps.Move(record, to):
+        case actions.Move(record, to):
             return moved(seen, record, to)
-        case steps.Hold(record):
+        case actions.Hold(record):
             held = {"state": State.HELD, "lease_id": "late", "expires_at": views.at(3600)}
             return moved(seen, record, record.but(**held))
-        case steps.Drop(record):
+        case actions.Drop(record):
             return replace(seen, records=tuple(r for r in seen.records if r != record))
-        case steps.Discard():
+        case actions.Discard():
             return replace(seen, record_version="")
-        case steps.DeleteSecret(secret) | steps.Disown(secret):
+        case actions.DeleteSecret(secret) | actions.Disown(secret):
             return without(seen, secret)
-        case steps.Search(record) | steps.Revoke(record):
-            return moved(seen, record, debts.after_failure(seen, record, Reason.UNAVAILABLE))
-        case steps.Look(record):
-            looked = {**seen.memory.looked, record.attempt_id: seen.now}
-            return replace(refused, memory=replace(refused.memory, looked=looked))
-        case steps.Restart(workload, key, value):
+        case actions.Search(record) | actions.Revoke(record):
+            return moved(seen, record, revocations.after_failure(seen, record, Reason.UNAVAILABLE))
+        case actions.Inspect(record):
+            inspected_at = {**seen.memory.inspected_at, record.attempt_id: seen.now}
+            return replace(refused, memory=replace(refused.memory, inspected_at=inspected_at))
+        case actions.Restart(workload, key, value):
             stamped = replace(workload, stamps={**workload.stamps, key: value}, observed=False)
             return with_workload(seen, workload, stamped)
-        case steps.Sustain(record):
+        case actions.Sustain(record):
             later = {**seen.memory.sustain_at, record.attempt_id: views.at(60)}
             return replace(seen, memory=replace(seen.memory, sustain_at=later))
-        case steps.Deliver():
+        case actions.Deliver():
             generation = views.wanted(seen).metadata.generation
             tried = replace(
                 refused.memory,
@@ -282,26 +282,31 @@ def obeyed(seen: View, step: steps.Step) -> View:
                 repaired_generation=generation,
             )
             return replace(refused, memory=tried)
-        case steps.Acquire() | steps.Extend():
+        case actions.Acquire() | actions.Renew():
             return refused
-        case steps.Protect():
+        case actions.Protect():
             dl = views.wanted(seen)
             meta = dl.metadata.model_copy(update={"finalizers": (names.FINALIZER,)})
             return replace(seen, lease=dl.model_copy(update={"metadata": meta}))
-        case steps.Idle() | steps.Release():
+        case actions.Idle() | actions.Release():
             return seen
 
 
-def at_rest(seen: View) -> tuple[View, steps.Idle | steps.Release]:
+def at_rest(seen: View) -> tuple[View, actions.Idle | actions.Release]:
     """What it comes to when the provider refuses everything; it comes to rest, that is."""
     asked = 0
     for _ in range(60):
         step = decide(seen)
-        if isinstance(step, steps.Idle | steps.Release):
+        if isinstance(step, actions.Idle | actions.Release):
             return seen, step
         asked += isinstance(
             step,
-            steps.Acquire | steps.Deliver | steps.Extend | steps.Look | steps.Search | steps.Revoke,
+            actions.Acquire
+            | actions.Deliver
+            | actions.Renew
+            | actions.Inspect
+            | actions.Search
+            | actions.Revoke,
         )
         assert asked <= len(seen.records) + 4, f"asked again and again: {step}"
         seen = obeyed(seen, step)
@@ -326,11 +331,11 @@ def test_whoever_refuses_everything_is_left_in_peace(seen: View) -> None:
 @given(seen=ANY, share=st.floats(0, 1))
 def test_nothing_becomes_due_before_the_wake_up(seen: View, share: float) -> None:
     rested, step = at_rest(seen)
-    if isinstance(step, steps.Release):
+    if isinstance(step, actions.Release):
         return
     end = step.until or views.NOW + timedelta(days=30)
     assert end > rested.now
-    assert isinstance(decide(views.later(rested, _before(rested.now, end, share))), steps.Idle)
+    assert isinstance(decide(views.later(rested, _before(rested.now, end, share))), actions.Idle)
 
 
 def _before(start: datetime, end: datetime, share: float) -> float:
@@ -347,7 +352,7 @@ def test_what_was_told_is_not_told_again(seen: View) -> None:
 
 @given(seen=ANY)
 def test_nothing_is_minted_where_it_must_not_be(seen: View) -> None:
-    if not isinstance(decide(seen), steps.Acquire):
+    if not isinstance(decide(seen), actions.Acquire):
         return
     dl = views.wanted(seen)
     assert names.FINALIZER in dl.metadata.finalizers
@@ -365,7 +370,7 @@ def test_nothing_is_minted_where_it_must_not_be(seen: View) -> None:
 @given(seen=LIVE)
 def test_a_lease_that_the_secret_names_is_revoked_only_if_gone_or_in_the_way(seen: View) -> None:
     step = decide(seen)
-    if isinstance(step, steps.Revoke) and seen.names(step.record):
+    if isinstance(step, actions.Revoke) and seen.names(step.record):
         assert step.record.revoke is not None
         assert step.record.revoke.reason in (Reason.GONE, Reason.ROTATING)
 
@@ -373,20 +378,20 @@ def test_a_lease_that_the_secret_names_is_revoked_only_if_gone_or_in_the_way(see
 @given(seen=LIVE)
 def test_an_older_lease_is_never_delivered_over_a_newer(seen: View) -> None:
     step = decide(seen)
-    if isinstance(step, steps.Deliver):
+    if isinstance(step, actions.Deliver):
         assert seen.place(step.record) >= seen.shown
         assert not seen.expired(step.record)
 
 
 @given(seen=GOING)
 def test_on_deletion_secrets_are_gone_before_any_revocation(seen: View) -> None:
-    if isinstance(decide(seen), steps.Revoke):
+    if isinstance(decide(seen), actions.Revoke):
         assert all(secret.deleting for secret in seen.secrets)
 
 
 @given(seen=GOING)
 def test_the_finalizer_goes_only_when_nothing_is_owed_or_the_time_is_over(seen: View) -> None:
-    if not isinstance(decide(seen), steps.Release):
+    if not isinstance(decide(seen), actions.Release):
         return
     dl = views.wanted(seen)
     owing = [r for r in seen.records if r.state is not State.ABANDONED]
@@ -400,7 +405,7 @@ def test_the_finalizer_goes_only_when_nothing_is_owed_or_the_time_is_over(seen: 
 @given(seen=ANY)
 def test_a_lease_in_memory_is_never_lost_to_a_claim(seen: View) -> None:
     step = decide(seen)
-    if isinstance(step, steps.Move) and step.record.state is State.ATTEMPT:
+    if isinstance(step, actions.Move) and step.record.state is State.ATTEMPT:
         assert step.record.attempt_id not in seen.memory.leases
         assert step.to.state is State.REVOKING
 
@@ -408,7 +413,7 @@ def test_a_lease_in_memory_is_never_lost_to_a_claim(seen: View) -> None:
 @given(seen=ANY)
 def test_an_attempt_that_may_be_anothers_is_left_alone_until_its_deadline(seen: View) -> None:
     step = decide(seen)
-    if isinstance(step, steps.Move) and step.record.state is State.ATTEMPT:
+    if isinstance(step, actions.Move) and step.record.state is State.ATTEMPT:
         ours = step.record.attempt_id in seen.memory.ours
         assert ours or seen.now >= step.record.deadline
 
@@ -416,7 +421,7 @@ def test_an_attempt_that_may_be_anothers_is_left_alone_until_its_deadline(seen: 
 @given(seen=ANY)
 def test_a_move_changes_one_lease_and_never_which_it_is(seen: View) -> None:
     step = decide(seen)
-    if isinstance(step, steps.Move):
+    if isinstance(step, actions.Move):
         assert step.record in seen.records
         assert step.to != step.record
         for name in ("attempt_id", "seal_key", "lease_id", "provider", "notes", "handle"):
@@ -428,7 +433,7 @@ def test_a_move_changes_one_lease_and_never_which_it_is(seen: View) -> None:
 
 @given(seen=ANY)
 def test_a_record_goes_only_when_nothing_is_on_it_and_nobody_stands(seen: View) -> None:
-    if isinstance(decide(seen), steps.Discard):
+    if isinstance(decide(seen), actions.Discard):
         assert not seen.records
         assert seen.lease is None or names.FINALIZER not in seen.lease.metadata.finalizers
 

@@ -6,8 +6,8 @@ import pytest
 
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import RecordedLease
-from leaseholder.core import debts
-from leaseholder.core.steps import Idle, Release
+from leaseholder.core import revocations
+from leaseholder.core.actions import Idle, Release
 from leaseholder.core.view import Memory, View
 from tests.unit.core import views
 from tests.unit.core.views import decide
@@ -30,7 +30,7 @@ def test_a_dynamiclease_that_is_being_deleted_is_revoked_and_released() -> None:
     going = views.lease({}, deleted_at=views.NOW)
     held = views.record()
     seen = draining(views.view(held, dl=going))
-    assert decide(seen) == debts.owe(seen, held, Reason.DELETING)
+    assert decide(seen) == revocations.begin(seen, held, Reason.DELETING)
     assert decide(draining(views.view(dl=going))) == Release()
 
 
@@ -38,4 +38,4 @@ def test_leases_of_a_dynamiclease_that_is_gone_do_not_wait_for_one_of_its_name()
     held, just_gone = views.record(), Memory(vanished_since=1000.0)
     seen = views.view(held, vanished=True, memory=just_gone)
     assert isinstance(decide(seen), Idle)
-    assert decide(draining(seen)) == debts.owe(draining(seen), held, Reason.DELETING)
+    assert decide(draining(seen)) == revocations.begin(draining(seen), held, Reason.DELETING)

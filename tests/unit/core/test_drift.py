@@ -11,8 +11,8 @@ from leaseholder.api import names
 from leaseholder.api.conditions import ConditionType, Reason, find
 from leaseholder.api.lease import Drift, Retry
 from leaseholder.api.record import State
-from leaseholder.core import contents, debts, drift, project
-from leaseholder.core.steps import Acquire, Deliver, Extend, Idle, Move
+from leaseholder.core import contents, drift, project, revocations
+from leaseholder.core.actions import Acquire, Deliver, Idle, Move, Renew
 from leaseholder.core.view import Memory
 from leaseholder.secrecy import Credentials
 from tests.unit.core import views
@@ -207,7 +207,7 @@ def test_while_a_secret_lost_its_notes_it_is_thought_to_hold_the_newest_lease(na
     assert isinstance(step, Acquire)
     halted = replace(alone, lease=views.lease({"suspend": True}))
     _, step = views.after_reports(views.later(halted, 3500))
-    assert isinstance(step, Extend)
+    assert isinstance(step, Renew)
 
 
 @pytest.mark.parametrize(("seconds", "owed"), [(300, False), (3540, True)])
@@ -216,5 +216,5 @@ def test_a_replaced_lease_that_a_secret_without_notes_may_hold_lives_on(
 ) -> None:
     replaced, target = views.superseded(), replace(views.secret(), annotations={})
     seen = views.later(views.view(replaced, secrets=(target,), target=target), seconds)
-    step = debts.pending(seen)
+    step = revocations.pending(seen)
     assert isinstance(step, Move) is owed

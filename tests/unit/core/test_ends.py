@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import State
-from leaseholder.core import debts, ends
+from leaseholder.core import ends, revocations
 from tests.unit.core import views
 
 SAID = st.one_of(st.none(), st.integers(-(10**9), 3 * 10**10))
@@ -22,7 +22,7 @@ def test_a_lease_to_be_revoked_counts_for_as_long_as_was_asked_and_no_longer(
     held = views.record(issued=0, expires=said, ttl=asked)
     dl = views.lease({"ttl": f"{wanted // 60}m" if wanted is not None else None})
     seen = views.view(held, dl=dl)
-    owed = debts.owe(seen, held, Reason.GONE).to
+    owed = revocations.begin(seen, held, Reason.GONE).to
     after = views.view(owed, dl=dl)
     last = (ends.last_asked(after, owed) - views.NOW).total_seconds()
     wanted = wanted // 60 * 60 if wanted is not None else None

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from leaseholder.core.lease_clock import LeaseClock
 from tests.unit.core import views
 
-LOOKS = st.lists(
+CHECKS = st.lists(
     st.tuples(st.integers(1, 500), st.integers(-9999, 9999), st.integers(-9999, 9999)), max_size=20
 )
 AHEAD = st.integers(-1800, 1800)
 
 
-@given(AHEAD, LOOKS)
+@given(AHEAD, CHECKS)
 def test_it_never_goes_back_and_is_never_behind_date(
     ahead: int, looks: list[tuple[int, int, int]]
 ) -> None:

@@ -9,17 +9,17 @@ from leaseholder.api import conditions, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease, Retry
 from leaseholder.api.record import State
-from leaseholder.core import contents, debts
-from leaseholder.core.steps import (
+from leaseholder.core import contents, revocations
+from leaseholder.core.actions import (
     Acquire,
     DeleteSecret,
     Deliver,
-    Extend,
     Hold,
     Idle,
-    Look,
+    Inspect,
     Move,
     Protect,
+    Renew,
     Report,
     Revoke,
 )
@@ -54,7 +54,7 @@ def test_an_outage_however_long_ends_in_a_look_and_never_in_a_mint(
     _, step = views.after_reports(seen)
     assert not isinstance(step, Acquire)
     if away >= 3000:
-        assert isinstance(step, Extend)
+        assert isinstance(step, Renew)
         assert step.inspect_first
 
 
@@ -136,7 +136,7 @@ def test_an_attempt_of_another_process_is_its_own_until_its_deadline() -> None:
     assert step == Idle(posted.deadline)
     assert isinstance(decide(views.later(seen, 19)), Idle)
     over = views.later(seen, 20)
-    assert decide(over) == debts.owe(over, posted, Reason.UNCLEAR)
+    assert decide(over) == revocations.begin(over, posted, Reason.UNCLEAR)
 
 
 def test_a_claimed_attempt_whose_answer_is_ours_gets_its_lease_id() -> None:
@@ -150,14 +150,14 @@ def test_a_claimed_attempt_whose_answer_is_ours_gets_its_lease_id() -> None:
 def test_an_attempt_of_our_own_without_an_answer_is_claimed_at_once() -> None:
     posted = views.attempt(issued=0)
     seen = views.view(posted, memory=Memory(ours={posted.attempt_id}))
-    assert decide(seen) == debts.owe(seen, posted, Reason.UNCLEAR)
+    assert decide(seen) == revocations.begin(seen, posted, Reason.UNCLEAR)
 
 
 def test_nothing_else_waits_for_an_attempt_of_another_process() -> None:
     held, posted = views.record(1), views.attempt(2, issued=0)
     assert isinstance(decide(views.view(held, posted, shows=held)), Report)
     overdue = due(records=(*due().records, posted))
-    assert isinstance(decide(overdue), Extend)
+    assert isinstance(decide(overdue), Renew)
     owed = views.told(views.view(views.owed(1), posted))
     assert decide(owed) == Revoke(owed.records[0])
 
@@ -221,19 +221,19 @@ def test_a_lower_number_never_replaces_a_higher() -> None:
 def test_an_overtaken_lease_is_owed_not_delivered() -> None:
     old, newer = views.record(1), views.owed(2, Reason.GONE)
     seen = views.view(old, newer, shows=newer, memory=views.in_hand(old))
-    assert decide(seen) == debts.owe(seen, old, Reason.UNDELIVERED)
+    assert decide(seen) == revocations.begin(seen, old, Reason.UNDELIVERED)
 
 
 def test_a_lease_that_died_before_its_delivery_is_never_delivered() -> None:
     dead = views.record(expires=0)
     seen = views.view(dead, memory=views.in_hand(dead))
-    assert decide(seen) == debts.owe(seen, dead, Reason.UNDELIVERED)
+    assert decide(seen) == revocations.begin(seen, dead, Reason.UNDELIVERED)
 
 
 def test_a_held_lease_whose_credentials_are_lost_is_owed() -> None:
     held = views.record()
     seen = views.view(held)
-    assert decide(seen) == debts.owe(seen, held, Reason.UNDELIVERED)
+    assert decide(seen) == revocations.begin(seen, held, Reason.UNDELIVERED)
 
 
 def test_what_this_process_saw_in_the_secret_is_replaced_also_where_status_trails() -> None:
@@ -268,7 +268,7 @@ def test_a_replaced_lease_lives_on_for_its_overlap() -> None:
 def test_a_replaced_lease_is_told_before_it_is_revoked() -> None:
     old, new = views.superseded(1, until=0), views.record(2)
     seen = views.told(views.view(old, new, shows=new))
-    assert decide(seen) == debts.owe(seen, old, Reason.SUPERSEDED)
+    assert decide(seen) == revocations.begin(seen, old, Reason.SUPERSEDED)
 
 
 def test_a_secret_under_a_former_name_keeps_its_lease_until_the_new_one_is_delivered() -> None:
@@ -292,7 +292,7 @@ def test_a_secret_under_a_former_name_goes_before_its_lease_is_superseded() -> N
 def test_at_the_limit_with_nothing_delivered_the_oldest_replaced_lease_goes() -> None:
     replaced = tuple(views.superseded(n, until=9999) for n in range(1, 6))
     seen = views.view(*replaced)
-    assert decide(seen) == debts.owe(seen, replaced[0], Reason.SUPERSEDED)
+    assert decide(seen) == revocations.begin(seen, replaced[0], Reason.SUPERSEDED)
     waiting = (views.owed(1, next_at=views.at(60)), *replaced[1:])
     _, step = views.after_reports(views.view(*waiting))
     assert step == Idle(views.at(60))
@@ -312,7 +312,7 @@ def test_with_one_slot_every_lease_is_gone_before_the_next_is_minted() -> None:
     held = views.record(1, issued=-3599, expires=1)
     seen = views.told(views.holding(held=held, can=ONE_SLOT))
     move = decide(seen)
-    assert move == debts.owe(seen, held, Reason.ROTATING)
+    assert move == revocations.begin(seen, held, Reason.ROTATING)
     assert isinstance(move, Move)
     owed = move.to
     seen = replace(seen, records=(owed,))
@@ -327,7 +327,7 @@ def test_with_one_slot_every_lease_is_gone_before_the_next_is_minted() -> None:
 def test_with_one_slot_a_superseded_lease_does_not_outlive_the_mint() -> None:
     old = views.superseded()
     seen = views.view(old, can=ONE_SLOT)
-    assert decide(seen) == debts.owe(seen, old, Reason.ROTATING)
+    assert decide(seen) == revocations.begin(seen, old, Reason.ROTATING)
 
 
 def test_with_one_slot_a_waiting_debt_holds_the_mint() -> None:
@@ -353,26 +353,26 @@ def due(dl: DynamicLease | None = None, **more: Any) -> View:
 
 def test_a_lease_is_extended_to_the_life_that_is_asked_for() -> None:
     seen = due()
-    assert decide(seen) == Extend(held_by(seen), views.at(3600), inspect_first=False)
+    assert decide(seen) == Renew(held_by(seen), views.at(3600), inspect_first=False)
 
 
 def test_a_lease_not_known_first_hand_is_looked_at_before_it_is_extended() -> None:
     seen = due(memory=Memory())
-    assert decide(seen) == Extend(held_by(seen), views.at(3600), inspect_first=True)
+    assert decide(seen) == Renew(held_by(seen), views.at(3600), inspect_first=True)
 
 
 def test_after_an_unclear_extension_the_lease_is_looked_at_first() -> None:
     seen = with_retry(due(), failures=1, next_at=10)
     assert isinstance(decide(seen), Idle)
     step = decide(views.later(seen, 10))
-    assert isinstance(step, Extend)
+    assert isinstance(step, Renew)
     assert step.inspect_first
 
 
 def test_a_renew_command_extends_at_once() -> None:
     dl = views.lease(annotations={names.RENEW: "now"})
     step = decide(views.holding(dl))
-    assert isinstance(step, Extend)
+    assert isinstance(step, Renew)
     assert step.nonce == "now"
 
 
@@ -385,20 +385,20 @@ def test_a_renew_command_that_failed_waits_for_its_back_off() -> None:
 
 
 def test_renewals_go_on_while_suspended() -> None:
-    assert isinstance(decide(due(views.lease({"suspend": True}))), Extend)
+    assert isinstance(decide(due(views.lease({"suspend": True}))), Renew)
 
 
 def test_renewals_go_on_while_suspended_past_the_greatest_age() -> None:
     dl = views.lease({"suspend": True, "rotation": {"maxAge": "60s"}})
-    assert isinstance(decide(due(dl)), Extend)
+    assert isinstance(decide(due(dl)), Renew)
 
 
 def test_a_lease_is_extended_while_its_replacement_fails() -> None:
     seen = due(supply=views.supply("broken"))
-    assert isinstance(decide(seen), Extend)
+    assert isinstance(decide(seen), Renew)
     tried = with_retry(seen, failures=1, next_at=0)
     assert isinstance(decide(tried), Acquire)
-    assert isinstance(decide(with_retry(seen, failures=2, next_at=0)), Extend)
+    assert isinstance(decide(with_retry(seen, failures=2, next_at=0)), Renew)
 
 
 def test_a_lease_that_cannot_be_extended_is_replaced_when_it_is_due() -> None:
@@ -410,23 +410,25 @@ def test_a_lease_that_cannot_be_extended_is_replaced_when_it_is_due() -> None:
 # ----------------------------------------------------------------------------------- look
 
 
-def looked(seconds: float, **more: Any) -> View:
+def inspected_at(seconds: float, **more: Any) -> View:
     held = views.record()
-    memory = Memory(looked={held.attempt_id: views.at(seconds)})
+    memory = Memory(inspected_at={held.attempt_id: views.at(seconds)})
     settings = {"memory": memory, "supply": views.supply(), **more}
     return views.told(views.holding(held=held, **settings))
 
 
 def test_a_held_lease_is_looked_at_at_the_interval_of_the_probe() -> None:
-    assert decide(looked(0)) == Idle(views.at(300))
-    seen = looked(-300)
-    assert decide(seen) == Look(held_by(seen))
+    assert decide(inspected_at(0)) == Idle(views.at(300))
+    seen = inspected_at(-300)
+    assert decide(seen) == Inspect(held_by(seen))
 
 
 def test_a_lease_that_seems_gone_is_looked_at_again_soon() -> None:
     held = views.record()
-    memory = Memory(looked={held.attempt_id: views.NOW}, gone_since={held.attempt_id: views.NOW})
-    assert decide(looked(0, memory=memory)) == Idle(views.at(5))
+    memory = Memory(
+        inspected_at={held.attempt_id: views.NOW}, gone_since={held.attempt_id: views.NOW}
+    )
+    assert decide(inspected_at(0, memory=memory)) == Idle(views.at(5))
 
 
 @pytest.mark.parametrize(
@@ -438,7 +440,7 @@ def test_a_lease_that_seems_gone_is_looked_at_again_soon() -> None:
     ],
 )
 def test_what_cannot_be_looked_at_is_not(more: dict[str, Any]) -> None:
-    step = decide(looked(-300, **more))
+    step = decide(inspected_at(-300, **more))
     assert isinstance(step, Idle)
     assert step.until == views.at(3540 - 1224)
 
@@ -475,29 +477,29 @@ def test_an_extension_due_after_the_greatest_age_wakes_a_suspended_lease() -> No
 
 
 @pytest.mark.parametrize(
-    ("cheap", "looked", "due"),
+    ("cheap", "inspected_at", "due"),
     [(30, -10, 0), (30, -1, 0), (30, 0, 30), (100_000, -10, 290), (300, 0, 300)],
 )
 def test_where_a_probe_costs_little_it_comes_sooner_and_with_those_of_others(
-    cheap: int, looked: float, due: float
+    cheap: int, inspected_at: float, due: float
 ) -> None:
     held = views.record()
     can = replace(views.CAN, probe_seconds=cheap)
     assert views.NOW.timestamp() % 30 == 0
-    memory = Memory(looked={held.attempt_id: views.at(looked)})
+    memory = Memory(inspected_at={held.attempt_id: views.at(inspected_at)})
     seen = views.holding(held=held, can=can, supply=views.supply(), memory=memory)
-    assert not isinstance(decide(views.told(views.later(seen, due - 1))), Look)
-    assert isinstance(decide(views.told(views.later(seen, due))), Look)
+    assert not isinstance(decide(views.told(views.later(seen, due - 1))), Inspect)
+    assert isinstance(decide(views.told(views.later(seen, due))), Inspect)
 
 
 def test_a_probe_interval_longer_than_the_life_does_not_delay_the_renewal() -> None:
     slow = replace(views.supply(), probe_interval=timedelta(days=1))
-    assert decide(looked(0, supply=slow)) == Idle(views.at(3540 - 1224))
+    assert decide(inspected_at(0, supply=slow)) == Idle(views.at(3540 - 1224))
 
 
 def test_capabilities_default_to_what_is_known_of_most_providers() -> None:
     plain = ports.Capabilities(renewable=True, revocable=True, verifiable=True, recoverable=True)
-    assert isinstance(decide(due(can=plain)), Extend)
+    assert isinstance(decide(due(can=plain)), Renew)
 
 
 @pytest.mark.parametrize(
@@ -536,7 +538,7 @@ def test_an_extension_that_just_failed_is_told_before_it_is_tried_again() -> Non
     seen = due()
     refused = Retry(failures=1, next_at=views.at(10**6), reason="SecretWriteRefused")
     told = views.tell(seen, views.wanted(seen).status.model_copy(update={"retry": refused}))
-    assert isinstance(decide(told), Extend)
+    assert isinstance(decide(told), Renew)
     gone = replace(told, memory=replace(told.memory, failure=views.FAILURE))
     assert isinstance(decide(gone), Report)
 

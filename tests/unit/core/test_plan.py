@@ -40,7 +40,7 @@ def test_a_lease_that_cannot_be_extended_is_replaced() -> None:
 
 def test_a_lease_that_the_provider_would_not_extend_is_replaced() -> None:
     held = views.record()
-    seen = views.holding(held=held, memory=Memory(unextendable={held.attempt_id}))
+    seen = views.holding(held=held, memory=Memory(unrenewable={held.attempt_id}))
     assert planned(seen).strategy == "Rotate"
 
 
@@ -62,7 +62,7 @@ def test_the_strategy_renew_replaces_nothing_before_its_end() -> None:
 
 
 def test_an_extension_under_the_minimum_of_the_provider_waits() -> None:
-    can = replace(views.CAN, minimum_extension=3000)
+    can = replace(views.CAN, minimum_renewal=3000)
     assert planned(views.holding(can=can)) == Plan("Renew", views.at(3540 - 600))
 
 
@@ -95,7 +95,7 @@ def test_a_lease_past_its_greatest_age_is_still_extended() -> None:
     dl = views.lease({"rotation": {"maxAge": "30m"}, "suspend": True})
     seen = views.later(views.holding(dl), 3540 - 1224)
     assert seen.delivered is not None
-    assert plan.extends_now(seen, dl) == seen.delivered
+    assert plan.to_renew(seen, dl) == seen.delivered
 
 
 def test_a_lease_of_unknown_issue_has_no_age() -> None:
@@ -158,7 +158,7 @@ def test_a_renew_command_is_handled_when_it_was_acted_on() -> None:
     seen = views.holding(dl)
     assert plan.renew_nonce(seen, dl) == "now"
     assert seen.delivered is not None
-    assert plan.extends_now(seen, dl) == seen.delivered
+    assert plan.to_renew(seen, dl) == seen.delivered
     acted = replace(seen, memory=Memory(renew_handled="now"))
     assert plan.renew_nonce(acted, dl) == ""
 
@@ -176,7 +176,7 @@ def test_a_renew_command_that_cant_be_obeyed_is_answered(
     dl = views.lease(spec, annotations={names.RENEW: "now"})
     refused = plan.renew_refused(views.holding(dl, can=can), dl)
     assert refused is not None
-    assert (refused.type, refused.reason) == ("Warning", Reason.CANNOT_EXTEND)
+    assert (refused.type, refused.reason) == ("Warning", Reason.CANNOT_RENEW)
     assert why in refused.message
     assert names.ROTATE in refused.message
     said = project.report(views.holding(dl, can=can), dl)
@@ -306,7 +306,7 @@ def test_a_changed_spec_makes_a_try_that_costs_at_once() -> None:
 def test_a_lease_is_extended_while_its_replacement_waits_for_hours() -> None:
     dl = refused_by_the_backend()
     assert plan.blocked_until(views.holding(dl), dl) is not None
-    assert plan.extension_blocked_until(views.holding(dl), dl) is None
+    assert plan.renewal_blocked_until(views.holding(dl), dl) is None
 
 
 def test_a_record_that_is_full_takes_no_further_lease() -> None:

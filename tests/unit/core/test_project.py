@@ -235,7 +235,7 @@ def test_a_force_command_is_handled_when_every_debt_was_tried_for_it() -> None:
 
 def test_what_is_owed_is_told_with_what_the_last_try_met() -> None:
     untried = status(views.view(views.owed(1)))
-    assert said(untried, ConditionType.REVOCATION_PENDING) == ("True", Reason.OWED)
+    assert said(untried, ConditionType.REVOCATION_PENDING) == ("True", Reason.REVOCATION_PENDING)
     tried = views.owed(2, attempts=1, last_reason="AuthGone")
     told = condition(status(views.view(views.owed(1), tried)), ConditionType.REVOCATION_PENDING)
     assert told.reason == Reason.AUTH_GONE

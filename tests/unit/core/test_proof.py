@@ -7,22 +7,22 @@ import pytest
 
 from leaseholder.api.conditions import ConditionType, Reason, find
 from leaseholder.core import project, proof
-from leaseholder.core.steps import Acquire, Idle, Look
+from leaseholder.core.actions import Acquire, Idle, Inspect
 from leaseholder.core.view import Memory, View
 from tests.unit.core import views
 from tests.unit.core.views import decide
 
-UNPROVEN = replace(views.CAN, renewal="Unproven", minimum_extension=1, late_expiry=120)
+UNPROVEN = replace(views.CAN, renewal="Unproven", minimum_renewal=1, late_expiry=120)
 RENEW: dict[str, Any] = {"renewal": {"strategy": "Renew"}}
 
 
 def extended(now: float, *, shown: float | None = None, **more: Any) -> View:
     """A lease that first ended in 100 seconds and was extended to an hour, seen later."""
     held = views.record(issued=-3500, expires=100)
-    memory = Memory(looked={held.attempt_id: views.at(-10)})
+    memory = Memory(inspected_at={held.attempt_id: views.at(-10)})
     memory.leases[held.attempt_id] = views.known(held, 3500)
     if shown is not None:
-        memory.shown_at[held.attempt_id] = memory.looked[held.attempt_id] = views.at(shown)
+        memory.shown_at[held.attempt_id] = memory.inspected_at[held.attempt_id] = views.at(shown)
     seen = views.holding(
         views.lease(RENEW), held=held, **{"can": UNPROVEN, "memory": memory, **more}
     )
@@ -69,7 +69,7 @@ def test_a_lease_that_was_not_extended_needs_no_proof() -> None:
 def test_ready_goes_false_in_time_while_a_step_is_under_way() -> None:
     seen = extended(0)
     (held,) = seen.records
-    assert project.untold_at(seen, held) == views.at(97)
+    assert project.unready_at(seen, held) == views.at(97)
     assert seen.lease is not None
     told = find(project.ended(seen, seen.lease).conditions, ConditionType.READY)
     assert told is not None
@@ -77,29 +77,29 @@ def test_ready_goes_false_in_time_while_a_step_is_under_way() -> None:
 
 
 def test_a_process_that_comes_later_looks_before_it_believes() -> None:
-    assert isinstance(decide(extended(200)), Look)
+    assert isinstance(decide(extended(200)), Inspect)
 
 
 def test_it_is_inspected_soon_after_the_first_expiry_and_then_ever_more_seldom() -> None:
     assert decide(extended(0)) == Idle(views.at(97))
     assert decide(extended(98)) == Idle(views.at(101))
-    assert isinstance(decide(extended(101)), Look)
+    assert isinstance(decide(extended(101)), Inspect)
     assert decide(extended(102, shown=102)) == Idle(views.at(107))
-    assert isinstance(decide(extended(107, shown=102)), Look)
+    assert isinstance(decide(extended(107, shown=102)), Inspect)
     assert decide(extended(140, shown=140)) == Idle(views.at(160))
 
 
 def test_the_last_inspection_comes_when_no_expiry_can_be_late_any_more() -> None:
     assert decide(extended(200, shown=200)) == Idle(views.at(220))
-    assert isinstance(decide(extended(220, shown=200)), Look)
-    assert not isinstance(decide(extended(221, shown=220)), Look)
+    assert isinstance(decide(extended(220, shown=200)), Inspect)
+    assert not isinstance(decide(extended(221, shown=220)), Inspect)
 
 
 def test_a_provider_that_says_when_to_ask_again_is_not_asked_before() -> None:
     seen = extended(101)
     seen.memory.inspect_from[seen.records[0].attempt_id] = views.at(130)
     assert decide(views.told(seen)) == Idle(views.at(130))
-    assert isinstance(decide(views.later(seen, 29)), Look)
+    assert isinstance(decide(views.later(seen, 29)), Inspect)
 
 
 def test_with_auto_an_unproven_renewal_is_not_tried() -> None:

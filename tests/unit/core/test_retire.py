@@ -7,8 +7,8 @@ import pytest
 from leaseholder.api.conditions import Condition, ConditionType, Reason, find
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus
 from leaseholder.api.record import RecordedLease, Revocation, State
-from leaseholder.core import debts
-from leaseholder.core.steps import (
+from leaseholder.core import revocations
+from leaseholder.core.actions import (
     DeleteSecret,
     Discard,
     Disown,
@@ -43,13 +43,13 @@ def test_a_secret_that_is_already_going_is_not_deleted_again() -> None:
     held = views.record()
     secret = views.secret(held, deleting=True)
     seen = views.view(held, target=secret, secrets=(secret,), dl=going())
-    assert decide(seen) == debts.owe(seen, held, Reason.DELETING)
+    assert decide(seen) == revocations.begin(seen, held, Reason.DELETING)
 
 
 @pytest.mark.parametrize("record", [views.record(), views.superseded()])
 def test_on_deletion_every_lease_becomes_a_debt(record: Any) -> None:
     seen = views.view(record, dl=going())
-    assert decide(seen) == debts.owe(seen, record, Reason.DELETING)
+    assert decide(seen) == revocations.begin(seen, record, Reason.DELETING)
 
 
 def test_on_deletion_debts_are_paid() -> None:
@@ -234,14 +234,14 @@ def test_an_orphaned_secret_loses_our_marks_and_stays() -> None:
 def test_what_an_orphan_does_not_show_is_revoked() -> None:
     old = views.superseded()
     seen = views.view(old, dl=going(deletion={"policy": "Orphan"}))
-    assert decide(seen) == debts.owe(seen, old, Reason.DELETING)
+    assert decide(seen) == revocations.begin(seen, old, Reason.DELETING)
 
 
 def test_without_our_finalizer_the_debts_are_paid_all_the_same() -> None:
     dl = views.lease(finalizers=(), deleted_at=views.NOW)
     held = views.record()
     seen = views.view(held, dl=dl)
-    assert decide(seen) == debts.owe(seen, held, Reason.DELETING)
+    assert decide(seen) == revocations.begin(seen, held, Reason.DELETING)
     assert decide(views.view(dl=dl)) == Idle(None)
 
 
@@ -259,7 +259,7 @@ def test_what_a_vanished_resource_leaves_goes_secrets_first() -> None:
     secret = views.secret(held)
     assert decide(gone(held, secrets=(secret,))) == DeleteSecret(secret)
     seen = gone(held)
-    assert decide(seen) == debts.owe(seen, held, Reason.DELETING)
+    assert decide(seen) == revocations.begin(seen, held, Reason.DELETING)
 
 
 def test_for_a_minute_what_a_vanished_resource_leaves_waits_for_one_of_its_name() -> None:
@@ -276,7 +276,7 @@ def test_for_a_minute_what_a_vanished_resource_leaves_waits_for_one_of_its_name(
 def test_where_the_namespace_goes_nothing_waits_for_one_of_its_name(since: float) -> None:
     held = views.record()
     seen = gone(held, since=since, terminating=True)
-    assert decide(seen) == debts.owe(seen, held, Reason.DELETING)
+    assert decide(seen) == revocations.begin(seen, held, Reason.DELETING)
 
 
 def test_what_is_pending_anyway_goes_on_while_one_of_its_name_is_waited_for() -> None:
@@ -284,7 +284,7 @@ def test_what_is_pending_anyway_goes_on_while_one_of_its_name_is_waited_for() ->
     assert decide(gone(held, owed, since=0)) == Revoke(owed)
     lost = views.attempt(2)
     seen = gone(held, lost, since=0)
-    assert decide(seen) == debts.owe(seen, lost, Reason.UNCLEAR)
+    assert decide(seen) == revocations.begin(seen, lost, Reason.UNCLEAR)
     later = views.owed(2, next_at=views.at(7))
     assert decide(gone(held, later, since=0)) == Idle(views.at(7))
     assert decide(gone(held, views.owed(2, next_at=views.at(99)), since=0)) == Idle(views.at(60))
@@ -293,7 +293,7 @@ def test_what_is_pending_anyway_goes_on_while_one_of_its_name_is_waited_for() ->
 def test_an_overlap_that_ends_while_one_of_its_name_is_waited_for_ends_the_lease() -> None:
     old = views.superseded(1, until=0)
     seen = gone(old, since=0)
-    assert decide(seen) == debts.owe(seen, old, Reason.SUPERSEDED)
+    assert decide(seen) == revocations.begin(seen, old, Reason.SUPERSEDED)
 
 
 def test_a_vanished_resource_with_no_debts_needs_nothing() -> None:

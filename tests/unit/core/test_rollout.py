@@ -12,8 +12,8 @@ from leaseholder.api import conditions
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, RestartTarget, WorkloadKind
 from leaseholder.api.record import RecordedLease, State
-from leaseholder.core import debts, plan, rollout
-from leaseholder.core.steps import Acquire, Idle, Later, Move, Restart, Sustain
+from leaseholder.core import plan, revocations, rollout
+from leaseholder.core.actions import Acquire, Idle, Later, Move, Restart, Sustain
 from leaseholder.core.view import Memory, Refusal, Restarted, TargetView, View
 from tests.unit.core import views
 from tests.unit.core.views import decide
@@ -146,7 +146,7 @@ def test_a_complete_rollout_is_put_on_record_and_only_then_the_old_lease_goes() 
     done = views.record(2, restarts=True, rolled=500)
     after = replace(seen, records=(seen.records[0], done))
     _, last = views.after_reports(after)
-    assert last == debts.owe(after, seen.records[0], Reason.SUPERSEDED)
+    assert last == revocations.begin(after, seen.records[0], Reason.SUPERSEDED)
 
 
 def test_a_replaced_lease_is_extended_even_where_leases_are_replaced_by_choice() -> None:
@@ -177,7 +177,7 @@ def test_a_replaced_lease_that_cant_be_asked_about_is_a_debt_some_time_after_its
     assert not rollout.keeps(views.later(seen, 3540 + 600), old)
     late = views.later(seen, 3540 + 590)
     late.memory.sustain_at[old.attempt_id] = views.at(9999)
-    assert debts.pending(replace(late, records=(old,))) == Later(views.at(3540 + 600))
+    assert revocations.pending(replace(late, records=(old,))) == Later(views.at(3540 + 600))
 
 
 # ------------------------------------------------------------------------------- what is told
@@ -256,7 +256,7 @@ def test_at_the_limit_a_lease_that_a_workload_was_restarted_for_stays() -> None:
     replaced = tuple(views.superseded(n, until=9999) for n in range(1, 6))
     seen = views.view(*replaced, dl=lease(), targets=(target(*replaced[:2]),))
     assert rollout.matters(seen)
-    assert decide(seen) == debts.owe(seen, replaced[2], Reason.SUPERSEDED)
+    assert decide(seen) == revocations.begin(seen, replaced[2], Reason.SUPERSEDED)
 
 
 def test_at_the_limit_a_lease_that_is_about_to_end_makes_room_and_one_that_isnt_does_not() -> None:
@@ -312,7 +312,9 @@ def test_an_old_lease_past_its_end_keeps_nobody_from_looking() -> None:
 
 def shown(since: float) -> Memory:
     name = NEW.attempt_id
-    return Memory(shown_since={name: since}, shown_at={name: views.NOW}, looked={name: views.NOW})
+    return Memory(
+        shown_since={name: since}, shown_at={name: views.NOW}, inspected_at={name: views.NOW}
+    )
 
 
 def test_a_status_that_was_lost_is_rebuilt() -> None:

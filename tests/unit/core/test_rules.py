@@ -6,7 +6,7 @@ import pytest
 
 from leaseholder import secrecy
 from leaseholder.api import names
-from leaseholder.core import rules, steps
+from leaseholder.core import actions, rules
 from tests.unit.core import views
 
 EACH = {rule.id: rule for chain in rules.RULES.values() for rule in chain}
@@ -27,10 +27,10 @@ def test_a_name_stands_for_one_rule_and_once_in_each_list() -> None:
 def test_a_decision_names_the_rule_that_found_something() -> None:
     held = views.record()
     unprotected = views.view(held, shows=held, dl=views.lease(finalizers=()))
-    assert rules.decide(unprotected) == rules.Decision("finalizer-put-on", steps.Protect())
+    assert rules.decide(unprotected) == rules.Decision("finalizer-put-on", actions.Protect())
     assert rules.decide(views.view(held, shows=held)).rule == "reported"
     gone = rules.decide(views.view(vanished=True))
-    assert gone == rules.Decision(rules.NOTHING, steps.Idle(None))
+    assert gone == rules.Decision(rules.NOTHING, actions.Idle(None))
 
 
 def test_what_is_kept_of_a_decision_is_gone_with_it() -> None:

@@ -58,7 +58,7 @@ def test_an_extension_that_fits_never_leaves_more_life_than_asked_for(
     life: timedelta, minimum: int, latest: int | None
 ) -> None:
     bound = views.at(latest) if latest is not None else None
-    fits = schedule.extension_fits(views.NOW, life, minimum, bound)
+    fits = schedule.renewal_fits(views.NOW, life, minimum, bound)
     if fits is None:
         return
     shortest = timedelta(seconds=max(1, minimum))
@@ -69,12 +69,12 @@ def test_an_extension_that_fits_never_leaves_more_life_than_asked_for(
 
 def test_an_extension_beyond_the_latest_end_never_fits() -> None:
     life = timedelta(hours=1)
-    assert schedule.extension_fits(views.NOW, life, 60, views.at(59)) is None
-    assert schedule.extension_fits(views.NOW, life, 60, views.at(60)) is not None
+    assert schedule.renewal_fits(views.NOW, life, 60, views.at(59)) is None
+    assert schedule.renewal_fits(views.NOW, life, 60, views.at(60)) is not None
 
 
 def test_an_extension_of_at_least_the_whole_life_never_fits() -> None:
-    assert schedule.extension_fits(views.NOW, timedelta(seconds=60), 60, None) is None
+    assert schedule.renewal_fits(views.NOW, timedelta(seconds=60), 60, None) is None
 
 
 @given(

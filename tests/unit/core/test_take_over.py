@@ -5,8 +5,8 @@ from typing import Any
 
 from leaseholder.api.conditions import ConditionType, Reason, find
 from leaseholder.api.record import RecordedLease, State
-from leaseholder.core import debts, plan, project
-from leaseholder.core.steps import Acquire, Deliver, Idle, Look, Move, Report
+from leaseholder.core import plan, project, revocations
+from leaseholder.core.actions import Acquire, Deliver, Idle, Inspect, Move, Report
 from leaseholder.core.view import Memory, View
 from tests.unit.core import views
 from tests.unit.core.views import decide
@@ -33,7 +33,7 @@ def ready(seen: View) -> tuple[str, str]:
 
 def lived(held: RecordedLease) -> Memory:
     """This process has seen the lease live."""
-    return Memory(shown_at={held.attempt_id: views.NOW}, looked={held.attempt_id: views.NOW})
+    return Memory(shown_at={held.attempt_id: views.NOW}, inspected_at={held.attempt_id: views.NOW})
 
 
 def mine(held: RecordedLease) -> RecordedLease:
@@ -51,7 +51,7 @@ def test_a_lease_that_the_secret_proves_is_taken_over_and_nothing_is_issued() ->
 def test_what_was_taken_over_is_inspected_before_ready_is_true() -> None:
     held = mine(former())
     seen = made_again(held)
-    assert decide(seen) == Look(held)
+    assert decide(seen) == Inspect(held)
     assert ready(seen) == ("False", Reason.PROGRESSING)
     told = views.told(seen)
     assert views.wanted(told).status.lease is None
@@ -63,14 +63,14 @@ def test_what_was_taken_over_is_inspected_before_ready_is_true() -> None:
 
 def test_an_inspection_that_failed_is_tried_again_soon_and_told_meanwhile() -> None:
     held = mine(former())
-    memory = Memory(looked={held.attempt_id: views.NOW})
+    memory = Memory(inspected_at={held.attempt_id: views.NOW})
     ours = views.secret(held)
     seen = replace(made_again(held, memory=memory), target=ours, secrets=(ours,))
     step = decide(seen)
     assert isinstance(step, Report)
     waiting = decide(views.tell(seen, step.status))
     assert waiting == Idle(views.at(5))
-    assert decide(views.later(views.tell(seen, step.status), 5)) == Look(held)
+    assert decide(views.later(views.tell(seen, step.status), 5)) == Inspect(held)
 
 
 def test_a_lease_whose_data_somebody_changed_is_not_taken_over() -> None:
@@ -133,13 +133,13 @@ def test_nothing_is_taken_over_or_rotated_while_the_provider_is_unknown() -> Non
         held = former()
         _, step = views.after_reports(made_again(held, can=can, **away))
         # The garbage collector would take a Secret whose owner is gone.
-        assert step == Deliver(held) or isinstance(step, Look)
+        assert step == Deliver(held) or isinstance(step, Inspect)
 
 
 def test_at_the_limit_an_inherited_lease_that_nothing_shows_makes_room() -> None:
     old = tuple(former(number) for number in range(1, 6))
     seen = views.view(*old, supply=views.supply("another"))
-    assert decide(seen) == debts.owe(seen, old[0], Reason.SUPERSEDED)
+    assert decide(seen) == revocations.begin(seen, old[0], Reason.SUPERSEDED)
 
 
 # ----------------------------------------------------------------------------- a status was lost
@@ -171,9 +171,9 @@ def test_after_a_lost_status_the_lease_is_inspected_and_nothing_is_issued() -> N
     held = views.record()
     secret = views.secret(held)
     lost = views.view(held, target=secret, secrets=(secret,))
-    assert decide(lost) == Look(held)
+    assert decide(lost) == Inspect(held)
     gone = replace(lost, memory=Memory(gone_since={held.attempt_id: views.NOW}))
-    assert decide(gone) == Look(held)
+    assert decide(gone) == Inspect(held)
     assert ready(gone)[0] == "False"
     revoked = replace(lost, records=(views.owed(reason=Reason.GONE),))
     _, step = views.after_reports(revoked)
@@ -185,4 +185,4 @@ def test_a_lease_told_in_status_is_looked_at_by_the_probe_and_stays_ready() -> N
     told = views.told(views.holding(held=held))
     restarted = replace(told, memory=Memory())
     assert ready(restarted) == ("True", Reason.READY)
-    assert decide(restarted) == Look(held)
+    assert decide(restarted) == Inspect(held)

@@ -139,10 +139,10 @@ def test_what_is_known_of_a_record_is_forgotten_with_it() -> None:
         leases={held.attempt_id: views.known(held, 1)},
         credentials={held.attempt_id: Credentials({}), other.attempt_id: Credentials({})},
         gone_since={held.attempt_id: views.NOW},
-        unextendable={held.attempt_id},
+        unrenewable={held.attempt_id},
         fences={held.attempt_id: "secret/1"},
         ours={held.attempt_id},
-        looked={held.attempt_id: views.NOW},
+        inspected_at={held.attempt_id: views.NOW},
         shown_at={held.attempt_id: views.NOW},
     )
     memory.forget(held.attempt_id)

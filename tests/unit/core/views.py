@@ -11,7 +11,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, WorkloadKind
 from leaseholder.api.record import Holder, RecordedLease, Revocation, State, Subject
 from leaseholder.core import contents, marks, project, rules
-from leaseholder.core.steps import Report, Step
+from leaseholder.core.actions import Action, Report
 from leaseholder.core.view import Failure, Memory, Supply, View
 from leaseholder.secrecy import Credentials
 
@@ -26,7 +26,7 @@ CAN = ports.Capabilities(
     revocable=True,
     verifiable=True,
     recoverable=True,
-    minimum_extension=1,
+    minimum_renewal=1,
     settle=30,
     replica_lag=60,
 )
@@ -38,7 +38,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-def decide(view: View) -> Step:
+def decide(view: View) -> Action:
     """What is to be done next, whichever rule says so."""
     return rules.decide(view).step
 
@@ -259,7 +259,7 @@ def view(
     memory = memory or Memory()
     if shows is not None:
         memory.shown_at.setdefault(shows.attempt_id, at(-60))
-        memory.looked.setdefault(shows.attempt_id, NOW)
+        memory.inspected_at.setdefault(shows.attempt_id, NOW)
     settings: dict[str, Any] = {
         "now": NOW,
         "monotonic": 1000.0,
@@ -310,7 +310,7 @@ def told(before: View) -> View:
     return tell(before, project.status(before, wanted(before)))
 
 
-def after_reports(before: View) -> tuple[View, Step]:
+def after_reports(before: View) -> tuple[View, Action]:
     """The first step that isn't a report, and the view in which it is decided."""
     for _ in range(5):
         step = decide(before)

@@ -23,7 +23,7 @@ DYNAMIC = f"{ROOT}/v1/secrets/dynamic/"
 LEASES = f"{DYNAMIC}leases/"
 APPS = f"{ROOT}/v1/apps/"
 WHOAMI = "/service/secrets/tokens/"
-MINT = "GET lease"
+ISSUE = "GET lease"
 SOURCE: dict[str, Any] = {"appId": "app", "env": "production", "path": "/", "name": "aws"}
 SECRET_ID = "e30c989a-e032-4328-8220-5b7e6044808b"
 LEASE_ID = "87aef716-9064-4a4a-8079-f5c132693ee2"
@@ -121,7 +121,7 @@ class Server(support.Server):
         self.hangs_at = ""
         self.hanging = asyncio.Event()
         self.say("GET", DYNAMIC, answer([wire_secret()]))
-        self.say(MINT, DYNAMIC, leased())
+        self.say(ISSUE, DYNAMIC, leased())
         self.say("GET", APPS, answer({"data": []}))
         self.say("GET", WHOAMI, answer({"account_id": ACCOUNT, "wrapped_key_share": CANARY}))
 
@@ -130,7 +130,7 @@ class Server(support.Server):
             self.hanging.set()
             await asyncio.Event().wait()
         if request.method == "GET" and "lease" in request.url.params:
-            queue = self.replies.get((MINT, DYNAMIC), [])
+            queue = self.replies.get((ISSUE, DYNAMIC), [])
             with_lease = self.replies["GET", DYNAMIC]
             self.replies["GET", DYNAMIC] = queue
             try:

@@ -127,7 +127,7 @@ async def test_each_kind_can_do_what_it_can(
     able = bench.adapter.capabilities(issued.lease.handle)
     assert (able.renewable, able.revocable, able.slots) == (renewable, revocable, slots)
     assert (able.verifiable, able.recoverable) == (True, True)
-    assert (able.minimum_extension, able.settle, able.replica_lag) == (60, 160, 60)
+    assert (able.minimum_renewal, able.settle, able.replica_lag) == (60, 160, 60)
 
 
 @pytest.mark.parametrize(
@@ -533,14 +533,14 @@ async def test_a_project_id_that_is_no_id_never_gets_into_a_url() -> None:
 # ----------------------------------------------------------------------------- extend
 
 
-async def extend(bench: support.Bench, until: float, **changes: Any) -> ports.Lease:
-    return await bench.adapter.extend(lease(**changes), after(until))
+async def renew(bench: support.Bench, until: float, **changes: Any) -> ports.Lease:
+    return await bench.adapter.renew(lease(**changes), after(until))
 
 
 async def test_an_extension_asks_for_what_is_to_be_added() -> None:
     bench = support.bench()
     bench.server.say("POST", RENEWAL, support.ok(lease=support.wire_lease(expires=5000.9)))
-    extended = await extend(bench, 5000)
+    extended = await renew(bench, 5000)
     assert support.body(bench.server.asked(RENEWAL)[0]) == {"ttl": "1400s", **ADDRESS}
     assert extended.expires_at == after(5000)
     assert extended.latest == after(86_400)
@@ -550,7 +550,7 @@ async def test_an_extension_asks_for_what_is_to_be_added() -> None:
 async def test_an_extension_stays_below_the_longest_life() -> None:
     bench = support.bench()
     bench.server.say("POST", RENEWAL, support.ok(lease=support.wire_lease(expires=3700)))
-    await extend(bench, 9000, latest=after(3702))
+    await renew(bench, 9000, latest=after(3702))
     assert support.body(bench.server.asked(RENEWAL)[0])["ttl"] == "100s"
 
 
@@ -560,17 +560,17 @@ async def test_an_extension_stays_below_the_longest_life() -> None:
         (3659, {}, Reason.RENEWAL_TOO_SOON, 86_400),
         (3000, {}, Reason.RENEWAL_TOO_SOON, 86_400),
         (3659, {"latest": None, "handle": {}}, Reason.RENEWAL_TOO_SOON, None),
-        (9000, {"latest": None, "handle": {"maxTTL": 3661}}, Reason.CANNOT_EXTEND, 3600),
-        (9000, {"latest": after(3661)}, Reason.CANNOT_EXTEND, 3600),
-        (9000, {"handle": {"renewable": False}}, Reason.CANNOT_EXTEND, 3600),
+        (9000, {"latest": None, "handle": {"maxTTL": 3661}}, Reason.CANNOT_RENEW, 3600),
+        (9000, {"latest": after(3661)}, Reason.CANNOT_RENEW, 3600),
+        (9000, {"handle": {"renewable": False}}, Reason.CANNOT_RENEW, 3600),
     ],
 )
 async def test_an_extension_that_makes_no_sense_is_not_asked_for(
     until: float, changes: dict[str, Any], reason: Reason, latest: float | None
 ) -> None:
     bench = support.bench()
-    with pytest.raises(errors.CannotExtend) as caught:
-        await extend(bench, until, **changes)
+    with pytest.raises(errors.CannotRenew) as caught:
+        await renew(bench, until, **changes)
     assert caught.value.reason is reason
     assert caught.value.latest == (None if latest is None else after(latest))
     assert bench.server.requests == []
@@ -579,7 +579,7 @@ async def test_an_extension_that_makes_no_sense_is_not_asked_for(
 @pytest.mark.parametrize(
     ("reply", "kind", "reason"),
     [
-        (support.refused(400, "would exceed"), errors.CannotExtend, Reason.CANNOT_EXTEND),
+        (support.refused(400, "would exceed"), errors.CannotRenew, Reason.CANNOT_RENEW),
         (support.refused(400, "plan restriction"), errors.Denied, Reason.PLAN),
         (httpx2.Response(400, text="<html>"), errors.Unavailable, Reason.BAD_ANSWER),
         (
@@ -597,7 +597,7 @@ async def test_each_failed_extension_has_its_type(
     bench = support.bench()
     bench.server.say("POST", RENEWAL, reply)
     with pytest.raises(kind) as caught:
-        await extend(bench, 7200)
+        await renew(bench, 7200)
     assert caught.value.reason is reason
 
 
@@ -724,7 +724,7 @@ async def test_health_tolerates_a_server_that_does_not_state_its_version(
     bench.server.say("GET", "/api/status", reply)
     health = await bench.adapter.check()
     assert health.server_version == version
-    assert health.capabilities == ("Extend", "Inspect", "Revoke", "ForceRevoke", "Recover")
+    assert health.capabilities == ("Renew", "Inspect", "Revoke", "ForceRevoke", "Recover")
 
 
 @pytest.mark.parametrize(("status", "kind"), [(503, errors.Unavailable), (429, errors.Throttled)])
@@ -761,7 +761,7 @@ async def test_near_the_end_of_the_budget_revocations_wait_first_then_mints_then
             ("revoke", lambda: bench.adapter.revoke(lease())),
             ("check", bench.adapter.check),
             ("issue", lambda: issue(bench, support.created())),
-            ("extend", lambda: bench.adapter.extend(lease(), after(7200))),
+            ("renew", lambda: bench.adapter.renew(lease(), after(7200))),
         ):
             try:
                 await call()
@@ -769,4 +769,4 @@ async def test_near_the_end_of_the_budget_revocations_wait_first_then_mints_then
                 continue
             done.append(name)
             break
-    assert done == ["revoke", "revoke", "revoke", "issue", "issue", "extend", "extend"]
+    assert done == ["revoke", "revoke", "revoke", "issue", "issue", "renew", "renew"]

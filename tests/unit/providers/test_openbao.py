@@ -274,13 +274,13 @@ async def test_an_extension_never_shortens_and_never_outlives_the_token() -> Non
     lease = await bench.lease()
     bench.server.say("POST", fake.RENEW_TOKEN, fake.auth(lease_duration=5400))
     bench.server.say("POST", fake.RENEW, lambda r: fake.renewed(fake.body(r)["increment"]))
-    extended = await bench.adapter.extend(lease, fake.in_seconds(7200))
+    extended = await bench.adapter.renew(lease, fake.in_seconds(7200))
     [renewal] = bench.server.asked(fake.RENEW)
     assert 5390 <= fake.body(renewal)["increment"] <= 5400
     assert extended.expires_at == extended.latest
     bench.server.requests.clear()
-    with pytest.raises(errors.CannotExtend) as caught:
-        await bench.adapter.extend(extended, fake.in_seconds(600))
+    with pytest.raises(errors.CannotRenew) as caught:
+        await bench.adapter.renew(extended, fake.in_seconds(600))
     assert caught.value.reason is Reason.RENEWAL_TOO_SOON
     assert bench.server.requests == []
 
@@ -290,7 +290,7 @@ async def test_a_token_that_lives_long_enough_is_left_alone() -> None:
     bench.server.say("GET", fake.LOOKUP_SELF, fake.token(None))
     lease = await bench.lease()
     bench.server.say("POST", fake.RENEW, lambda r: fake.renewed(fake.body(r)["increment"]))
-    extended = await bench.adapter.extend(lease, fake.in_seconds(7200))
+    extended = await bench.adapter.renew(lease, fake.in_seconds(7200))
     assert extended.expires_at >= fake.in_seconds(7198)
     assert bench.server.count(fake.RENEW_TOKEN) == 0
 
@@ -303,17 +303,17 @@ async def test_a_token_that_lives_long_enough_is_left_alone() -> None:
         (fake.refused(400, "lease not found"), fake.seen(), "Unavailable"),
         (fake.refused(400, "something new"), fake.seen(), "Unavailable"),
         (fake.refused(400, "something new"), fake.refused(400, "invalid lease"), "LeaseGone"),
-        (fake.refused(400, "lease is not renewable"), None, "CannotExtend"),
-        (fake.refused(400, "past the max TTL, cannot renew"), None, "CannotExtend"),
+        (fake.refused(400, "lease is not renewable"), None, "CannotRenew"),
+        (fake.refused(400, "past the max TTL, cannot renew"), None, "CannotRenew"),
         (
             fake.refused(400, 'failed to renew entry: could not find role with name "x"'),
             None,
-            "CannotExtend",
+            "CannotRenew",
         ),
         (
             fake.refused(400, 'failed to renew entry: ERROR: role "v" does not exist'),
             None,
-            "CannotExtend",
+            "CannotRenew",
         ),
         (
             fake.refused(400, "failed to renew entry: dial tcp: connection refused"),
@@ -336,7 +336,7 @@ async def test_a_renewal_that_fails_is_classified_and_confirmed(
     bench.server.say("POST", fake.RENEW, reply)
     bench.server.say("POST", fake.LOOKUP, look or AssertionError("nobody asked"))
     with pytest.raises(errors.ProviderError) as caught:
-        await bench.adapter.extend(lease, fake.in_seconds(7200))
+        await bench.adapter.renew(lease, fake.in_seconds(7200))
     assert type(caught.value).__name__ == kind
     assert bench.server.count(fake.LOOKUP) == (look is not None)
 
@@ -357,14 +357,14 @@ async def test_a_token_that_is_not_extended_ends_or_keeps_the_lease(
     lease = await bench.lease()
     bench.server.say("POST", fake.RENEW_TOKEN, reply)
     with pytest.raises(kind):
-        await bench.adapter.extend(lease, fake.in_seconds(7200))
+        await bench.adapter.renew(lease, fake.in_seconds(7200))
 
 
 async def test_a_token_that_cannot_be_extended_is_the_end_of_the_lease() -> None:
     bench = fake.bench()
     lease = await bench.lease()
     bench.server.say("POST", fake.RENEW_TOKEN, fake.refused(400, "lease is not renewable"))
-    extended = await bench.adapter.extend(lease, fake.in_seconds(7200))
+    extended = await bench.adapter.renew(lease, fake.in_seconds(7200))
     assert extended.expires_at == extended.latest == fake.in_seconds(3600)
 
 
@@ -373,12 +373,12 @@ async def test_what_is_known_of_a_lease_survives_a_restart() -> None:
     before.server.say("GET", fake.LOOKUP_SELF, fake.token(90_000))
     before.server.say("POST", fake.RENEW, fake.renewed(5400))
     lease = await before.lease()
-    extended = await before.adapter.extend(lease, fake.in_seconds(7200))
+    extended = await before.adapter.renew(lease, fake.in_seconds(7200))
     notes = noted.Notes.read(extended.handle)
     assert notes.latest(extended.issued_at) == extended.latest
     after = fake.bench()
-    with pytest.raises(errors.CannotExtend):
-        await after.adapter.extend(extended, fake.in_seconds(7200))
+    with pytest.raises(errors.CannotRenew):
+        await after.adapter.renew(extended, fake.in_seconds(7200))
     assert after.server.requests == []
 
 
@@ -389,7 +389,7 @@ async def test_with_the_notes_of_before_the_mint_a_lease_is_still_extended_right
     lease = (await bench.adapter.issue(attempt)).lease
     restored = dataclasses.replace(lease, handle=attempt.handle, latest=None)
     bench.server.say("POST", fake.RENEW, lambda r: fake.renewed(fake.body(r)["increment"]))
-    extended = await bench.adapter.extend(restored, fake.in_seconds(7200))
+    extended = await bench.adapter.renew(restored, fake.in_seconds(7200))
     assert fake.in_seconds(7198) <= extended.expires_at <= fake.in_seconds(7200)
     assert bench.server.count(fake.RENEW) == 1
 

@@ -20,9 +20,9 @@ from tests.unit.providers.phasebench import (
     DYNAMIC,
     HEX,
     INTERNAL,
+    ISSUE,
     LEASE_ID,
     LEASES,
-    MINT,
     NOTES,
     SECRET_ID,
     SOURCE,
@@ -92,7 +92,7 @@ async def test_a_mint_without_notes_finds_the_dynamic_secret_first() -> None:
 )
 async def test_a_mint_whose_answer_is_lost_is_never_sent_again(failure: Exception) -> None:
     it = bench()
-    it.server.say(MINT, DYNAMIC, failure)
+    it.server.say(ISSUE, DYNAMIC, failure)
     with pytest.raises(errors.Unavailable) as caught:
         await it.adapter.issue(attempt())
     assert caught.value.sent
@@ -101,7 +101,7 @@ async def test_a_mint_whose_answer_is_lost_is_never_sent_again(failure: Exceptio
 
 async def test_a_mint_that_could_not_connect_was_not_sent() -> None:
     it = bench()
-    it.server.say(MINT, DYNAMIC, httpx2.ConnectError("x"))
+    it.server.say(ISSUE, DYNAMIC, httpx2.ConnectError("x"))
     with pytest.raises(errors.Unavailable) as caught:
         await it.adapter.issue(attempt())
     assert not caught.value.sent
@@ -139,7 +139,7 @@ OTHER = {"key": "A", "value": "b"}
 )
 async def test_a_mint_that_is_answered_wrongly_may_have_happened(reply: httpx2.Response) -> None:
     it = bench()
-    it.server.say(MINT, DYNAMIC, reply)
+    it.server.say(ISSUE, DYNAMIC, reply)
     with pytest.raises(errors.Unavailable) as caught:
         await it.adapter.issue(attempt())
     assert (caught.value.reason, caught.value.sent) == (Reason.BAD_ANSWER, True)
@@ -161,7 +161,7 @@ async def test_an_answer_that_is_not_phases_was_given_by_something_before_it(
     reply: httpx2.Response,
 ) -> None:
     it = bench()
-    it.server.say(MINT, DYNAMIC, reply)
+    it.server.say(ISSUE, DYNAMIC, reply)
     with pytest.raises(errors.Unavailable) as caught:
         await it.adapter.issue(attempt())
     assert (caught.value.reason, caught.value.sent) == (Reason.BAD_ANSWER, False)
@@ -200,7 +200,7 @@ async def test_a_refused_mint_left_nothing_and_says_what_to_do(
     status: int, text: str, kind: Kind, reason: Reason, part: str
 ) -> None:
     it = bench()
-    it.server.say(MINT, DYNAMIC, refused(status, text))
+    it.server.say(ISSUE, DYNAMIC, refused(status, text))
     with pytest.raises(kind) as caught:
         await it.adapter.issue(attempt())
     assert caught.value.reason is reason
@@ -214,7 +214,7 @@ async def test_a_refused_mint_left_nothing_and_says_what_to_do(
 )
 async def test_a_server_in_trouble_may_have_minted(reply: httpx2.Response) -> None:
     it = bench()
-    it.server.say(MINT, DYNAMIC, reply)
+    it.server.say(ISSUE, DYNAMIC, reply)
     with pytest.raises(errors.Unavailable) as caught:
         await it.adapter.issue(attempt())
     assert caught.value.sent
@@ -222,12 +222,12 @@ async def test_a_server_in_trouble_may_have_minted(reply: httpx2.Response) -> No
 
 async def test_a_backend_that_fails_opens_no_circuit_and_a_proxy_does() -> None:
     it = bench()
-    it.server.say(MINT, DYNAMIC, refused(500, INTERNAL.format("creating")))
+    it.server.say(ISSUE, DYNAMIC, refused(500, INTERNAL.format("creating")))
     for _ in range(8):
         with pytest.raises(errors.Invalid):
             await it.adapter.issue(attempt())
     assert len(it.server.mints()) == 8
-    it.server.say(MINT, DYNAMIC, page(502))
+    it.server.say(ISSUE, DYNAMIC, page(502))
     for _ in range(8):
         with pytest.raises(errors.Unavailable):
             await it.adapter.issue(attempt())
@@ -238,7 +238,7 @@ async def test_throttling_names_its_wait_with_and_without_header() -> None:
     text = "Request was throttled. Expected available in 37 seconds."
     for reply in (refused(429, text, **{"Retry-After": "37"}), refused(429, text)):
         it = bench()
-        it.server.say(MINT, DYNAMIC, reply)
+        it.server.say(ISSUE, DYNAMIC, reply)
         with pytest.raises(errors.Throttled) as caught:
             await it.adapter.issue(attempt())
         assert caught.value.retry_after == 37
@@ -247,7 +247,7 @@ async def test_throttling_names_its_wait_with_and_without_header() -> None:
 @pytest.mark.parametrize("exclusive", [True, False])
 async def test_a_failed_mint_is_looked_after_where_its_lease_can_be_told(exclusive: bool) -> None:
     it = bench(exclusive=exclusive)
-    it.server.say(MINT, DYNAMIC, refused(500, INTERNAL.format("creating")))
+    it.server.say(ISSUE, DYNAMIC, refused(500, INTERNAL.format("creating")))
     it.server.say("GET", LEASES, answer([wire_lease()]))
     with pytest.raises(errors.ProviderError) as caught:
         await it.adapter.issue(attempt(handle=NOTES | {"owner": ACCOUNT}))
@@ -257,7 +257,7 @@ async def test_a_failed_mint_is_looked_after_where_its_lease_can_be_told(exclusi
 
 async def test_a_failed_mint_that_cannot_be_looked_after_is_unclear() -> None:
     it = bench(exclusive=True)
-    it.server.say(MINT, DYNAMIC, refused(500, INTERNAL.format("creating")))
+    it.server.say(ISSUE, DYNAMIC, refused(500, INTERNAL.format("creating")))
     it.server.say("GET", LEASES, page(502))
     with pytest.raises(errors.Unavailable) as caught:
         await it.adapter.issue(attempt())
@@ -308,7 +308,7 @@ async def test_a_refused_look_is_made_again() -> None:
 async def test_a_mint_that_finds_nothing_forgets_the_look() -> None:
     it = bench()
     await it.adapter.prepare(attempt(handle={}))
-    it.server.say(MINT, DYNAMIC, refused(404, "No dynamic secrets found"))
+    it.server.say(ISSUE, DYNAMIC, refused(404, "No dynamic secrets found"))
     with pytest.raises(errors.Invalid):
         await it.adapter.issue(attempt())
     await it.adapter.prepare(attempt(handle={}))
@@ -403,7 +403,7 @@ async def test_a_replaced_token_mints_once() -> None:
         it.credentialing.values["token"] = "ab" * 32
         return GONE
 
-    it.server.say(MINT, DYNAMIC, replace, leased())
+    it.server.say(ISSUE, DYNAMIC, replace, leased())
     await it.adapter.issue(attempt())
     assert [one.headers["Authorization"][-2:] for one in it.server.mints()] == [HEX[-2:], "ab"]
 
@@ -454,7 +454,7 @@ async def test_a_lost_environment_keeps_the_token() -> None:
 async def test_health_is_an_answer_to_the_token() -> None:
     it = bench(exclusive=True)
     health = await it.adapter.check()
-    assert health.capabilities == ("Extend", "Inspect", "Revoke", "Recover")
+    assert health.capabilities == ("Renew", "Inspect", "Revoke", "Recover")
     assert (health.server_version, health.clock_skew) == (None, 0)
     it.server.say("GET", APPS, refused(403, "You don't have permission to view apps."))
     await it.adapter.check()
@@ -506,7 +506,7 @@ def renewed(moment: str) -> httpx2.Response:
 async def test_an_extension_adds_the_difference_and_reads_the_new_end(moment: str) -> None:
     it = bench()
     it.server.say("PUT", LEASES, renewed(moment))
-    extended = await it.adapter.extend(held(), NOW + seconds(4200))
+    extended = await it.adapter.renew(held(), NOW + seconds(4200))
     (asked,) = it.server.requests
     assert support.body(asked) == {"lease_id": LEASE_ID, "ttl": 600}
     assert dict(asked.url.params) == {
@@ -523,7 +523,7 @@ async def test_an_extension_that_does_not_tell_its_end_is_looked_at() -> None:
     it = bench()
     it.server.say("PUT", LEASES, answer({"message": "Lease renewed successfully."}))
     it.server.say("GET", LEASES, answer([wire_lease(expires=4200.25, ttl="01:10:00")]))
-    extended = await it.adapter.extend(held(), NOW + seconds(4200))
+    extended = await it.adapter.renew(held(), NOW + seconds(4200))
     assert extended.expires_at == NOW + seconds(4200)
 
 
@@ -532,7 +532,7 @@ async def test_an_extension_is_cut_to_what_the_notes_and_the_server_allow() -> N
     past = "The renewal TTL would exceed the maximum TTL for this dynamic secret. "
     left = refused(400, f"{past}Maximum remaining renewal time: 90 seconds")
     it.server.say("PUT", LEASES, left, renewed("2026-11-21 13:01:30+00:00"))
-    await it.adapter.extend(held(), NOW + seconds(999_999))
+    await it.adapter.renew(held(), NOW + seconds(999_999))
     assert [support.body(one)["ttl"] for one in it.server.requests] == [82_800, 90]
 
 
@@ -541,8 +541,8 @@ async def test_nothing_left_is_the_end(number: int) -> None:
     it = bench()
     text = f"Maximum remaining renewal time: {number} seconds"
     it.server.say("PUT", LEASES, refused(400, text))
-    with pytest.raises(errors.CannotExtend) as caught:
-        await it.adapter.extend(held(), NOW + seconds(4200))
+    with pytest.raises(errors.CannotRenew) as caught:
+        await it.adapter.renew(held(), NOW + seconds(4200))
     assert caught.value.latest == held().expires_at
     assert it.server.count(LEASES) == 1
 
@@ -550,11 +550,11 @@ async def test_nothing_left_is_the_end(number: int) -> None:
 async def test_a_lease_at_its_known_maximum_is_not_asked_about() -> None:
     it = bench()
     at_end = held(expires_at=NOW + seconds(86_400))
-    with pytest.raises(errors.CannotExtend) as caught:
-        await it.adapter.extend(at_end, NOW + seconds(90_000))
-    assert caught.value.reason is Reason.CANNOT_EXTEND
-    with pytest.raises(errors.CannotExtend) as soon:
-        await it.adapter.extend(held(), held().expires_at)
+    with pytest.raises(errors.CannotRenew) as caught:
+        await it.adapter.renew(at_end, NOW + seconds(90_000))
+    assert caught.value.reason is Reason.CANNOT_RENEW
+    with pytest.raises(errors.CannotRenew) as soon:
+        await it.adapter.renew(held(), held().expires_at)
     assert soon.value.reason is Reason.RENEWAL_TOO_SOON
     assert it.server.requests == []
 
@@ -562,10 +562,10 @@ async def test_a_lease_at_its_known_maximum_is_not_asked_about() -> None:
 async def test_a_lease_of_a_personal_token_is_not_asked_to_live_longer() -> None:
     it = bench()
     personal = held(handle={**NOTES, "personal": True})
-    with pytest.raises(errors.CannotExtend) as caught:
-        await it.adapter.extend(personal, NOW + seconds(4200))
+    with pytest.raises(errors.CannotRenew) as caught:
+        await it.adapter.renew(personal, NOW + seconds(4200))
     assert (caught.value.reason, caught.value.latest) == (
-        Reason.CANNOT_EXTEND,
+        Reason.CANNOT_RENEW,
         personal.expires_at,
     )
     assert it.server.requests == []
@@ -573,7 +573,7 @@ async def test_a_lease_of_a_personal_token_is_not_asked_to_live_longer() -> None
 
 EXTENSIONS: list[tuple[httpx2.Response, Kind, Reason]] = [
     (refused(400, "This lease has expired and cannot be renewed"),
-     errors.CannotExtend, Reason.CANNOT_EXTEND),
+     errors.CannotRenew, Reason.CANNOT_RENEW),
     (refused(400, "Lease has already been revoked at 2026-11-21 12:00:00+00:00"),
      errors.LeaseGone, Reason.GONE),
     (refused(404, "Lease not found"), errors.LeaseGone, Reason.GONE),
@@ -592,7 +592,7 @@ async def test_a_refused_extension_says_why(
     it = bench()
     it.server.say("PUT", LEASES, reply)
     with pytest.raises(kind) as caught:
-        await it.adapter.extend(held(), NOW + seconds(4200))
+        await it.adapter.renew(held(), NOW + seconds(4200))
     assert caught.value.reason is reason
 
 
@@ -604,7 +604,7 @@ async def test_an_unclear_extension_is_not_sent_again(reply: support.Reply) -> N
     it = bench()
     it.server.say("PUT", LEASES, reply)
     with pytest.raises(errors.Unavailable) as caught:
-        await it.adapter.extend(held(), NOW + seconds(4200))
+        await it.adapter.renew(held(), NOW + seconds(4200))
     assert caught.value.sent
     assert it.server.count(LEASES) == 1
 
@@ -915,7 +915,7 @@ async def test_capabilities_say_what_cannot_be_relied_upon(exclusive: bool) -> N
         found_by="OwnerAndTime",
         renewal="Unproven",
         late_expiry=120,
-        minimum_extension=1,
+        minimum_renewal=1,
         settle=150,
         replica_lag=5,
         probe_seconds=30,
@@ -945,7 +945,7 @@ async def test_no_failure_of_a_mint_shows_a_secret(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     it = bench()
-    it.server.say(MINT, DYNAMIC, reply)
+    it.server.say(ISSUE, DYNAMIC, reply)
     with pytest.raises(errors.ProviderError) as caught:
         await it.adapter.issue(attempt())
     assert caught.value.__context__ is None

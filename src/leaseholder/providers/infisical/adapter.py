@@ -36,7 +36,7 @@ _TAGLESS_SECONDS: Final = 6 * 3600.0
 """So long a refused tag isn't tried again: the server may be another version by then."""
 _MARGIN_SECONDS: Final = 2
 """What an extension stays below the maximum: our moments are cut to the second."""
-_CAPABILITIES: Final = ("Extend", "Inspect", "Revoke", "ForceRevoke")
+_CAPABILITIES: Final = ("Renew", "Inspect", "Revoke", "ForceRevoke")
 
 
 class Infisical(Adapter):
@@ -105,7 +105,7 @@ class Infisical(Adapter):
         """
         source = attempt.source
         tagged = attempt.handle.get("tagged", self._tags(source)) is True
-        answer = await self._mint(attempt, tagged=tagged)
+        answer = await self._issue(attempt, tagged=tagged)
         if tagged and refusals.blames_config(answer):
             # L13: for the next attempt only; what an attempt carries its own notes say.
             self._tagless[_tagged_like(source)] = True
@@ -122,15 +122,15 @@ class Infisical(Adapter):
             raise refusals.ERRORS.bad(answer, sent=True)
         self._sources.note(source, created.dynamic_secret)
         credential_type = self._sources.credential_type(source)
-        return leases.minted(created, source=source, credential_type=credential_type, tagged=tagged)
+        return leases.issued(created, source=source, credential_type=credential_type, tagged=tagged)
 
-    async def extend(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+    async def renew(self, lease: ports.Lease, until: datetime) -> ports.Lease:
         """Extend ``lease`` so that it ends at ``until`` or its latest, never later."""
-        length = self._extension(lease, until)
+        length = self._renewal(lease, until)
         answer = await self._projects.ask(
             lease.source,
             lambda slug: self._write(
-                operation="extend",
+                operation="renew",
                 expires=lease.expires_at,
                 method="POST",
                 path=api.renewal(lease.id),
@@ -138,7 +138,7 @@ class Infisical(Adapter):
             ),
         )
         if answer.status == 400 and refusals.body_of(answer) is not None:
-            raise _not_extended(answer, lease)
+            raise _not_renewed(answer, lease)
         found = self._lease_in(answer, lease, effect=True)
         return leases.seen(found, None, source=lease.source, handle=lease.handle)
 
@@ -162,7 +162,7 @@ class Infisical(Adapter):
                 operation="revoke",
                 method="DELETE",
                 path=api.lease(lease.id),
-                rank=Rank.OWED,
+                rank=Rank.REVOCATION,
                 body={**api.address(slug, lease.source), **forced},
             ),
         )
@@ -181,7 +181,7 @@ class Infisical(Adapter):
         answer = await self._projects.ask(
             source,
             lambda slug: self._read(
-                "recover", api.leases_of(source), slug, source, rank=Rank.OWED, lists=True
+                "recover", api.leases_of(source), slug, source, rank=Rank.REVOCATION, lists=True
             ),
         )
         if answer.status != 200:
@@ -201,7 +201,7 @@ class Infisical(Adapter):
     def _tags(self, source: Mapping[str, Any]) -> bool:
         return self._settings.tag_in_config and _tagged_like(source) not in self._tagless
 
-    async def _mint(self, attempt: ports.Attempt, *, tagged: bool) -> answers.Answer:
+    async def _issue(self, attempt: ports.Attempt, *, tagged: bool) -> answers.Answer:
         source = attempt.source
         config = {
             **source.get("config", {}),
@@ -220,19 +220,19 @@ class Infisical(Adapter):
                 path=api.LEASES,
                 body={**asked, **api.address(slug, source)},
                 deadline=attempt.deadline,
-                rank=Rank.MINT,
+                rank=Rank.ISSUE,
             ),
         )
 
-    def _extension(self, lease: ports.Lease, until: datetime) -> int:
+    def _renewal(self, lease: ports.Lease, until: datetime) -> int:
         """Seconds to add to the lease's expiry.
 
         Raises:
-            CannotExtend: nothing sensible is left to add.
+            CannotRenew: nothing sensible is left to add.
         """
         if not self.capabilities(lease.handle).renewable:
             sentence = "this kind of credentials can't be extended, only replaced"
-            raise errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
+            raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
         least = self._settings.minimum_ttl_seconds
         wanted = _seconds(until - lease.expires_at)
         latest = leases.latest(lease)
@@ -241,10 +241,10 @@ class Infisical(Adapter):
             room = _seconds(latest - lease.expires_at) - _MARGIN_SECONDS
         if latest is not None and room < least:
             sentence = "the lease is at the end of the longest life that Infisical gives it"
-            raise errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
+            raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
         if wanted < least:
             sentence = f"Infisical extends by {ttl.render(least)} or more: it is too soon"
-            raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, sentence, latest=latest)
+            raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, sentence, latest=latest)
         return min(wanted, room)
 
     def _lease_in(self, answer: answers.Answer, lease: ports.Lease, *, effect: bool) -> api.Lease:
@@ -315,10 +315,10 @@ def _seconds(length: timedelta) -> int:
     return int(length.total_seconds())
 
 
-def _not_extended(answer: answers.Answer, lease: ports.Lease) -> errors.ProviderError:
+def _not_renewed(answer: answers.Answer, lease: ports.Lease) -> errors.ProviderError:
     """A 400 means that the lease can't live longer, unless it is the plan that ended."""
     error = refusals.refusal(answer, lease.source, effect=True)
     if error.reason is Reason.PLAN:
         return error
     sentence = f"{refusals.ERRORS.stated(answer)}: the lease can't be extended, only replaced"
-    return errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
+    return errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)

@@ -63,7 +63,7 @@ def capabilities(
         verifiable=True,
         recoverable=handle.get("recoverable", tagged) is True,
         slots="One" if handle.get("slots") == "One" else "Many",
-        minimum_extension=known.minimum_ttl_seconds,
+        minimum_renewal=known.minimum_ttl_seconds,
         settle=known.settle_seconds,
         replica_lag=known.replica_lag_seconds,
     )

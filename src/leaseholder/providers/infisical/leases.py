@@ -33,7 +33,7 @@ def maximum(secret: api.DynamicSecret) -> int | None:
     return seconds if seconds is not None and 0 < seconds < _UNBOUNDED else None
 
 
-def minted(
+def issued(
     answer: api.CreateAnswer,
     *,
     source: Mapping[str, Any],

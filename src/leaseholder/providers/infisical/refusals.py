@@ -168,7 +168,7 @@ LOGIN_ERRORS: Final = replace(
             "too many wrong tries have locked the identity for a while",
             retry_after=backoff.LOCKOUT,
         ),
-        *(Refusal(_REFUSED, sign, Reason.LOGIN_REFUSED, told) for sign, told in _HINTS),
+        *(Refusal(_REFUSED, sign, Reason.LOGIN_REFUSED, said) for sign, said in _HINTS),
     ),
 )
 

@@ -100,11 +100,11 @@ class Sources:
 
     def note(self, source: Mapping[str, Any], secret: api.DynamicSecret) -> None:
         """Remember what an answer said about the dynamic secret."""
-        told = secret.credential_type
-        if told is None or len(told) > _LONGEST_TYPE:  # answers to an issue say none
-            told = self.credential_type(source)
-        shared, maximum = kinds.is_shared(secret.type, told), leases.maximum(secret)
-        self._seen[key(source)] = _Seen(shared, told, maximum)
+        named = secret.credential_type
+        if named is None or len(named) > _LONGEST_TYPE:  # answers to an issue say none
+            named = self.credential_type(source)
+        shared, maximum = kinds.is_shared(secret.type, named), leases.maximum(secret)
+        self._seen[key(source)] = _Seen(shared, named, maximum)
 
     def _last(self, source: Mapping[str, Any]) -> _Seen:
         return self._seen.get(key(source), _NOTHING)
@@ -134,7 +134,7 @@ class Sources:
             path=api.secret(source),
             params=api.address(slug, source),
             timeout=self._timeout,
-            rank=Rank.MINT,
+            rank=Rank.ISSUE,
         )
 
 

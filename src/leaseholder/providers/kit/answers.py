@@ -128,9 +128,9 @@ class Refusal:
     retry_after: float | None = None
 
     def __post_init__(self) -> None:
-        self.told({})  # a sentence that can't be told fails here, not where an answer is refused
+        self.saying({})  # a sentence that can't be told fails here, not where an answer is refused
 
-    def told(self, words: Mapping[str, object]) -> str:
+    def saying(self, words: Mapping[str, object]) -> str:
         """The sentence with these words in it."""
         return self.sentence.format_map(defaultdict[str, object](lambda: "?", words))
 
@@ -145,7 +145,7 @@ class Refusal:
 _TYPES: Final[Mapping[Reason, type[errors.ProviderError]]] = {
     Reason.UNAVAILABLE: errors.Unavailable,
     Reason.GONE: errors.LeaseGone,
-    Reason.CANNOT_EXTEND: errors.CannotExtend,
+    Reason.CANNOT_RENEW: errors.CannotRenew,
     Reason.INVALID: errors.Invalid,
     Reason.SOURCE_MISSING: errors.Invalid,
     Reason.TTL_TOO_LONG: errors.Invalid,
@@ -235,7 +235,7 @@ class Refusals:
         if found is None:
             return self.bad(answer, sent=effect and (self.relayed or answer.status < 300))
         found = (instead or {}).get(found.meaning, found)
-        sentence = f"{who}: {found.told(words or {})}"
+        sentence = f"{who}: {found.saying(words or {})}"
         kind = found.error or _TYPES.get(found.reason, errors.Denied)
         if issubclass(kind, errors.Unavailable):
             return kind(found.reason, sentence, sent=effect and found.unclear)

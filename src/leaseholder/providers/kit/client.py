@@ -80,8 +80,8 @@ class Client:
         self.clock = server_clock.ServerClock(
             clock.monotonic,
             clock.wall,
-            doubted=lambda: self._tell(News.CLOCK_DOUBTED),
-            was_set=lambda: self._tell(News.CLOCK_SET),
+            doubted=lambda: self._report(News.CLOCK_DOUBTED),
+            was_set=lambda: self._report(News.CLOCK_SET),
         )
         self.base_url = base_url
         self._on_news = on_news
@@ -89,7 +89,7 @@ class Client:
             clock,
             limits,
             self.clock.now,
-            lambda is_open: self._tell(News.DOWN if is_open else News.UP),
+            lambda is_open: self._report(News.DOWN if is_open else News.UP),
         )
         self._observe = observe
         self._is_up = is_up
@@ -136,7 +136,7 @@ class Client:
         """Close all connections."""
         await self._connections.aclose()
 
-    def _tell(self, news: News) -> None:
+    def _report(self, news: News) -> None:
         if self._on_news is not None:
             self._on_news(self.base_url, news)
 

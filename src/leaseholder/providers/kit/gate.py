@@ -50,8 +50,8 @@ _WINDOW: Final = 60.0
 _SHARE: Final = {
     Rank.LOGIN: 1.0,
     Rank.KEEP: 1.0,
-    Rank.MINT: 0.75,
-    Rank.OWED: 0.5,
+    Rank.ISSUE: 0.75,
+    Rank.REVOCATION: 0.5,
     Rank.CHECK: 0.5,
 }
 """How much of a budget may be used up for each rank; one request is always granted."""
@@ -137,14 +137,14 @@ class Gate:
     def _heed_circuit(self, request: Request) -> None:
         """Hold a request back while the provider is down; a mint is never the trial."""
         wait = self._circuit.wait(self._left(request))
-        if (request.mints or request.is_long) and self._circuit.is_open:
+        if (request.issues or request.is_long) and self._circuit.is_open:
             wait = max(wait, circuit.FIRST)
         if wait > 0:
             known = self._trouble
-            told = known.sentence if known is not None else "the provider doesn't answer"
+            said = known.sentence if known is not None else "the provider doesn't answer"
             raise errors.Unavailable(
                 known.reason if known is not None else Reason.UNAVAILABLE,
-                f"{told}; it failed {circuit.OPEN_AFTER} times in a row or more, so requests are "
+                f"{said}; it failed {circuit.OPEN_AFTER} times in a row or more, so requests are "
                 "held back until a trial is answered",
                 sent=False,
                 retry_after=wait,
@@ -213,9 +213,9 @@ class Pace:
         after, reset = headers.get("retry-after"), headers.get("x-ratelimit-reset")
         stated = _number(reset) if _number(after) is None else _number(after)
         in_message = _IN_MESSAGE.search(message)
-        told = float(in_message[1]) if in_message else None
-        if stated is None or (stated > LONGEST and told is not None):
-            stated = told
+        said = float(in_message[1]) if in_message else None
+        if stated is None or (stated > LONGEST and said is not None):
+            stated = said
         wait = UNSTATED if stated is None else min(max(stated, LEAST), LONGEST)
         self._hold(category, wait)
         return wait

@@ -215,7 +215,7 @@ class Login:
             return await self.token()
         proof = await self._proof()
         # Without a turn: logins with good credentials needn't wait for each other.
-        return (await self._exchange(proof, Rank.MINT)).token
+        return (await self._exchange(proof, Rank.ISSUE)).token
 
     async def is_ended(self, answer: answers.Answer, token: Hidden) -> bool:
         """Whether an answer to ``token``, from ``another``, says that it isn't taken."""

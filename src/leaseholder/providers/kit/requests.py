@@ -31,8 +31,8 @@ class Rank(IntEnum):
     """Everybody else waits for it."""
     KEEP = 1
     """Extends or looks at a lease that there is, or finds out how to."""
-    MINT = 2
-    OWED = 3
+    ISSUE = 2
+    REVOCATION = 3
     """Revokes, or searches for what is to be revoked."""
     CHECK = 4
     """Only looks whether the provider answers."""
@@ -69,9 +69,9 @@ class Request:
     """The end of the lease that it keeps alive."""
 
     @property
-    def mints(self) -> bool:
+    def issues(self) -> bool:
         """Whether its lost answer would leave an unclear attempt."""
-        return self.effect and self.rank is Rank.MINT
+        return self.effect and self.rank is Rank.ISSUE
 
     @property
     def is_long(self) -> bool:
@@ -85,4 +85,4 @@ class Request:
             return LONG_LIST
         if self.lists:
             return LIST
-        return _CREDENTIALS if self.rank is Rank.MINT else _SHORT
+        return _CREDENTIALS if self.rank is Rank.ISSUE else _SHORT

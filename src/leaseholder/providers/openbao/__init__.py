@@ -1,6 +1,6 @@
 """OpenBao and Vault: leases of any engine by the HTTP API that both share.
 
-``adapter`` tells what a lease's life is here; ``minting`` how it begins; ``calls`` what is asked;
+``adapter`` tells what a lease's life is here; ``issuing`` how it begins; ``calls`` what is asked;
 ``login`` how one is let in, once for all leases and once more for each; ``api`` where requests go,
 which rights they take and what answers look like; ``refusals`` what those other than 2xx mean;
 ``notes`` what is kept of a lease and when it really ends; ``keeping`` how that end is moved;

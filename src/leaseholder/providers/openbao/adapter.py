@@ -20,17 +20,17 @@ from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.openbao import (
     api,
     calls,
+    issuing,
     keeping,
     learned,
     login,
-    minting,
     refusals,
 )
 from leaseholder.providers.openbao.notes import Notes
 
 BY_ACCESSOR: Final = "accessor/"
 """What the id of a lease begins with that is known by its token only."""
-_CAPABILITIES: Final = ("Extend", "Inspect", "Revoke")
+_CAPABILITIES: Final = ("Renew", "Inspect", "Revoke")
 _SHARED: Final = (
     "all leases share one ready-made token: they end with it, and a lease whose answer is lost "
     "can't be found and lives until it expires"
@@ -58,12 +58,12 @@ class OpenBao(Adapter):
         self._ask = calls.Calls(self._http, self._login, settings, headers, own)
         limits = learned.Limits(clock.monotonic)
         self._keeping = keeping.Keeping(self._ask, limits, own.now)
-        self._minting = minting.Minting(self._ask, self._login, limits, own, self.revoke)
+        self._issuing = issuing.Issuing(self._ask, self._login, limits, own, self.revoke)
 
     async def check(self) -> ports.Health:
         """Look whether the server serves, log in if need be, and whether rights are missing."""
         health = await self._ask.health()
-        missing = await self._ask.lacking(self._minting.rights)
+        missing = await self._ask.lacking(self._issuing.rights)
         if missing:
             self._login.doubt()
             raise refusals.lacking(missing)
@@ -80,25 +80,25 @@ class OpenBao(Adapter):
         Returns:
             The new token's accessor and end; the token itself stays here until ``issue``.
         """
-        return (await self._minting.prepare(attempt)).dump()
+        return (await self._issuing.prepare(attempt)).dump()
 
     async def issue(self, attempt: ports.Attempt) -> ports.Issued:
         """Read once, with the login that was prepared, then see to both ends of the lease."""
-        return await self._minting.issue(attempt)
+        return await self._issuing.issue(attempt)
 
-    async def extend(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+    async def renew(self, lease: ports.Lease, until: datetime) -> ports.Lease:
         """Move the ends of token and lease to ``until`` or the latest, never later."""
         notes = Notes.read(lease.handle)
         latest = _earliest(lease.latest, notes.latest(lease.issued_at))
-        if lease.id.startswith(BY_ACCESSOR) or not notes.extendable:
+        if lease.id.startswith(BY_ACCESSOR) or not notes.renewable:
             sentence = "this lease can't be extended, only replaced"
-            raise errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
+            raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
         if until <= lease.expires_at:
             sentence = "the lease lives longer than that: it is too soon"
-            raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, sentence, latest=latest)
+            raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, sentence, latest=latest)
         if latest is not None and latest <= lease.expires_at:
             sentence = "the lease is at the end of the longest life that the server gives it"
-            raise errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
+            raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
         target = until if latest is None else min(until, latest)
         if notes.lease_ends_at is None:  # a restore may leave only what was noted before the mint
             notes = notes.but(lease_ends_at=lease.expires_at)
@@ -138,7 +138,7 @@ class OpenBao(Adapter):
                 return undone
         if notes.accessor and not notes.shared:
             await self._ask.revoke_token(notes.accessor)
-            if await self._ask.token(notes.accessor, rank=Rank.OWED) is not None:
+            if await self._ask.token(notes.accessor, rank=Rank.REVOCATION) is not None:
                 return _not_confirmed("the token that made the lease")
         return ports.Revocation(done=True)
 
@@ -147,7 +147,7 @@ class OpenBao(Adapter):
         notes = Notes.read(attempt.handle)
         if notes.shared or not notes.accessor:
             return ()
-        token = await self._ask.token(notes.accessor, rank=Rank.OWED)
+        token = await self._ask.token(notes.accessor, rank=Rank.REVOCATION)
         if token is None:
             return ()
         notes = notes.of_token(token)
@@ -159,7 +159,7 @@ class OpenBao(Adapter):
         notes = Notes.read(handle)
         own_token = bool(notes.accessor) and not notes.shared
         return ports.Capabilities(
-            renewable=notes.extendable,
+            renewable=notes.renewable,
             revocable=True,
             verifiable=True,
             recoverable=own_token if handle else not self._login.is_ready_made,
@@ -197,7 +197,7 @@ class OpenBao(Adapter):
                     done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence
                 )
             raise refusals.ERRORS.error(answer, effect=True)
-        if await self._ask.lease(lease_id, rank=Rank.OWED) is not None:
+        if await self._ask.lease(lease_id, rank=Rank.REVOCATION) is not None:
             return _not_confirmed("the lease")
         return None
 

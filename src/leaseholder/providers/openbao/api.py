@@ -46,8 +46,8 @@ class Right:
 
         A POST is an update or, where the engine can tell, a create.
         """
-        told = capabilities if isinstance(capabilities, list) else ()
-        held = {one for one in told if isinstance(one, str)}
+        listed = capabilities if isinstance(capabilities, list) else ()
+        held = {one for one in listed if isinstance(one, str)}
         enough = {"read"} if self.capability == "read" else {"update", "create"}
         return "deny" not in held and bool(held & {"root", *enough})
 

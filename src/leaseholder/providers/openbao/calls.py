@@ -66,7 +66,7 @@ class Calls:
     ) -> tuple[api.Right, ...]:
         """Those of ``rights`` that a token doesn't have: ``own``, else the shared one."""
         body = {"paths": [right.path for right in rights]}
-        rank = Rank.KEEP if own is None else Rank.MINT
+        rank = Rank.KEEP if own is None else Rank.ISSUE
         request = self._request("rights", "POST", api.CAPABILITIES, body, rank=rank)
         right = api.Right(api.CAPABILITIES, "update")
         if own is None:
@@ -80,13 +80,13 @@ class Calls:
 
     async def own_token(self, token: Hidden) -> api.Token:
         """A token, looked at by itself."""
-        request = self._request("look-at-login", "GET", api.LOOKUP_SELF, rank=Rank.MINT)
+        request = self._request("look-at-login", "GET", api.LOOKUP_SELF, rank=Rank.ISSUE)
         answer = await _asked_again(lambda: self._http.send(request, token))
         if answer.status == 403:
             raise refusals.denied(answer, api.Right(api.LOOKUP_SELF, "read"))
         return self._dated(refusals.ERRORS.parsed(answer, api.TokenAnswer).data)
 
-    async def mint(
+    async def issue(
         self, attempt: ports.Attempt, source: api.Source, token: Hidden
     ) -> answers.Answer:
         """Whatever comes back from the one try to get a lease."""
@@ -101,7 +101,7 @@ class Calls:
             effect=True,
             timeout=self._settings.write_timeout_seconds,
             deadline=attempt.deadline,
-            rank=Rank.MINT,
+            rank=Rank.ISSUE,
         )
         return await self._http.send(request, token)
 
@@ -130,30 +130,32 @@ class Calls:
     ) -> answers.Answer:
         """The answer to: let the token with that accessor live so long from now."""
         body = {"accessor": accessor, "increment": seconds}
-        return await self._ask("extend", api.RENEW_ACCESSOR, body, expires=expires, write=True)
+        return await self._ask("renew", api.RENEW_ACCESSOR, body, expires=expires, write=True)
 
     async def renew_lease(
         self, lease_id: str, seconds: int, *, expires: datetime | None = None
     ) -> answers.Answer:
         """The answer to: let the lease live so long from now."""
         body = {"lease_id": lease_id, "increment": seconds}
-        return await self._ask("extend", api.RENEW, body, expires=expires, write=True)
+        return await self._ask("renew", api.RENEW, body, expires=expires, write=True)
 
     async def revoke_lease(self, lease_id: str) -> answers.Answer:
         """The answer to: revoke the lease, and say when it is done. An unknown one is fine."""
         body = {"lease_id": lease_id, "sync": True}
-        return await self._ask("revoke", api.REVOKE, body, rank=Rank.OWED, slow=True)
+        return await self._ask("revoke", api.REVOKE, body, rank=Rank.REVOCATION, slow=True)
 
     async def revoke_token(self, accessor: str) -> None:
         """End the token with that accessor, and the leases that it made; fine if it is gone."""
         body = {"accessor": accessor}
-        answer = await self._ask("revoke", api.REVOKE_ACCESSOR, body, rank=Rank.OWED, slow=True)
+        answer = await self._ask(
+            "revoke", api.REVOKE_ACCESSOR, body, rank=Rank.REVOCATION, slow=True
+        )
         if answer.status >= 300 and not _is_gone(answer):
             raise refusals.ERRORS.error(answer, effect=True)
 
     async def discard(self, token: Hidden) -> None:
         """End a token that made no lease; where that fails it ends by itself."""
-        request = self._request("discard-login", "POST", api.REVOKE_SELF, {}, rank=Rank.OWED)
+        request = self._request("discard-login", "POST", api.REVOKE_SELF, {}, rank=Rank.REVOCATION)
         with contextlib.suppress(errors.ProviderError):
             await self._http.send(request, token)
 

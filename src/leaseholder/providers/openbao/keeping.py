@@ -88,7 +88,7 @@ class Keeping:
         """The notes with the lease's own end at ``until``, or as late as it can be.
 
         Raises:
-            CannotExtend: it is at its end.
+            CannotRenew: it is at its end.
             LeaseGone: there is no such lease.
             Unavailable: the system behind the engine didn't take part.
         """
@@ -131,7 +131,7 @@ class Keeping:
         who = refusals.ERRORS.stated(answer)
         if about == Meaning.ENDED:
             sentence = f"{who}: the lease can't be extended, only replaced"
-            return errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
+            return errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
         seen = await self._ask.lease(lease.id)
         if seen is None or seen.ttl <= 0:
             sentence = f"{who}: it has no such lease any more"

@@ -88,7 +88,7 @@ class Notes(BaseModel):
         )
 
     @property
-    def extendable(self) -> bool:
+    def renewable(self) -> bool:
         """Whether the lease's end can be moved: by itself, or by that of its token."""
         return self.lease_renewable or self.token_period > 0
 

@@ -41,7 +41,7 @@ _STANDBY: Final = frozenset({307, 412, 472, 473})
 """Of a server that sends one elsewhere, hasn't seen the last writes yet, or stands by for a
 disaster; nothing was done."""
 _NOT_TAKEN: Final = "it doesn't take this request"
-_NOT_EXTENDED: Final = "the lease can't be extended, only replaced"
+_NOT_RENEWED: Final = "the lease can't be extended, only replaced"
 _TROUBLE: Final = "the server, or the system behind the engine, is in trouble"
 
 
@@ -81,8 +81,8 @@ ERRORS: Final = Refusals(
             "not renewable|past the max ttl|failed previous revocation"
             # Its role, or the user that it stands for, isn't there any more.
             '|could not find role|role "[^"]*" does not exist',
-            Reason.CANNOT_EXTEND,
-            _NOT_EXTENDED,
+            Reason.CANNOT_RENEW,
+            _NOT_RENEWED,
             Meaning.ENDED,
         ),
         Refusal(
@@ -143,7 +143,7 @@ LOGIN_ERRORS: Final = replace(
     trouble="the server, or what it asks about the login, is in trouble",
     table=(
         *_STATE,
-        *(Refusal(range(400, 500), sign, Reason.LOGIN_REFUSED, told) for sign, told in _HINTS),
+        *(Refusal(range(400, 500), sign, Reason.LOGIN_REFUSED, said) for sign, said in _HINTS),
     ),
 )
 
@@ -187,9 +187,9 @@ def other_method(source: api.Source) -> errors.Denied:
 def health(answer: answers.Answer) -> errors.ProviderError:
     """Why a server that answers its health check doesn't serve."""
     seen = answer.parse(api.Health)
-    told = "it isn't initialised" if answer.status == 501 else "it is sealed; unseal it"
+    said = "it isn't initialised" if answer.status == 501 else "it is sealed; unseal it"
     if answer.status == 501 or (seen is not None and seen.sealed):
-        sentence = f"{ERRORS.stated(answer)}: {told}"
+        sentence = f"{ERRORS.stated(answer)}: {said}"
         return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
     return ERRORS.error(answer)
 

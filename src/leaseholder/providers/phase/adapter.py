@@ -34,7 +34,7 @@ from leaseholder.providers.phase import (
 )
 
 _ALWAYS: Final = ("Inspect",)
-_HOLDERS: Final = ("Extend", "Inspect", "Revoke")
+_HOLDERS: Final = ("Renew", "Inspect", "Revoke")
 
 
 class Phase(Adapter):
@@ -66,7 +66,7 @@ class Phase(Adapter):
         """Seconds that leases' moments are ahead of ``Date``, as the last new one showed."""
         self._revoked: set[str] = set()
         """Leases whose revocation was answered, and that nobody has looked at since."""
-        self._minting: weakref.WeakValueDictionary[str, asyncio.Lock] = (
+        self._issuing: weakref.WeakValueDictionary[str, asyncio.Lock] = (
             weakref.WeakValueDictionary()
         )
 
@@ -96,9 +96,9 @@ class Phase(Adapter):
             )
             raise errors.Invalid(Reason.INVALID, sentence)
         if asked > secret.max_ttl.total_seconds():
-            told = ttl if ttl is not None else "the dynamic secret's default ttl"
+            said = ttl if ttl is not None else "the dynamic secret's default ttl"
             longest = int(secret.max_ttl.total_seconds())
-            sentence = answers.too_long(told, longest, than="the dynamic secret's maximum")
+            sentence = answers.too_long(said, longest, than="the dynamic secret's maximum")
             raise errors.Invalid(Reason.TTL_TOO_LONG, sentence)
         if self._exclusive:
             asked = leases.fingerprinted(attempt.attempt_id, asked, least)
@@ -116,10 +116,10 @@ class Phase(Adapter):
         """Mint one lease on the dynamic secret that ``prepare`` found."""
         notes = attempt.handle or await self.prepare(attempt)
         secret_id = str(notes["secretId"])
-        lock = self._minting.setdefault(secret_id, asyncio.Lock())
+        lock = self._issuing.setdefault(secret_id, asyncio.Lock())
         async with lock:
             asked = self.now()
-            answer = await self._login.send(self._mint(attempt, notes))
+            answer = await self._login.send(self._issue(attempt, notes))
         if answer.status == 404:
             self._sources.forget(secret_id)
         if refusals.not_leased(answer):
@@ -131,25 +131,25 @@ class Phase(Adapter):
         fresh = found.root[0].lease
         self._owners.learn(fresh, ours=True)
         self._ahead = server_clock.ahead(fresh.created_at, asked, self.now())
-        return leases.minted(fresh, source=attempt.source, notes=notes)
+        return leases.issued(fresh, source=attempt.source, notes=notes)
 
-    async def extend(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+    async def renew(self, lease: ports.Lease, until: datetime) -> ports.Lease:
         """Extend ``lease`` so that it ends at ``until`` or its latest, never later."""
         if not self.capabilities(lease.handle).renewable:
             sentence = "Phase lets nobody extend a lease of a personal token, only replace it"
-            raise errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
-        more = renewals.extension(lease, until)
+            raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
+        more = renewals.renewal(lease, until)
         answer = await self._renew(lease, more)
         left = refusals.renewal_left(answer)
         if left is not None and renewals.LEAST <= left < more:
             answer = await self._renew(lease, left)  # the refused one changed nothing
         if answer.status == 400:
-            raise renewals.not_extended(answer, lease)
-        told = self._parsed(answer, api.Message, lease.source, effect=True)
-        expires_at = renewals.expiry_in(told)
+            raise renewals.not_renewed(answer, lease)
+        said = self._parsed(answer, api.Message, lease.source, effect=True)
+        expires_at = renewals.expiry_in(said)
         if expires_at is None:
             return await self.inspect(lease)
-        return renewals.extended(lease, expires_at)
+        return renewals.renewed(lease, expires_at)
 
     async def inspect(self, lease: ports.Lease) -> ports.Lease:
         """Look at a lease in its dynamic secret's list, which is the only way to see one alive."""
@@ -178,7 +178,7 @@ class Phase(Adapter):
                 # In the query too: some proxies drop the body of a DELETE.
                 params={**api.whereabouts(lease), "lease_id": lease.id},
                 body={"lease_id": lease.id},
-                rank=Rank.OWED,
+                rank=Rank.REVOCATION,
             )
         )
         if refusals.not_revoked(answer):
@@ -202,7 +202,7 @@ class Phase(Adapter):
         secret_id = await self._secret_id(attempt.handle, attempt.source)
         notes = {**attempt.handle, "secretId": secret_id}
         listed = await self._histories.of(
-            secret_id, attempt.source, "recover", attempt.attempt_id, rank=Rank.OWED
+            secret_id, attempt.source, "recover", attempt.attempt_id, rank=Rank.REVOCATION
         )
         settle = self._settings.settle_seconds
         made = leases.shifted(attempt, self._ahead)
@@ -233,7 +233,7 @@ class Phase(Adapter):
             found_by="OwnerAndTime",
             renewal="Unproven",
             late_expiry=self._settings.late_expiry_seconds,
-            minimum_extension=renewals.LEAST,
+            minimum_renewal=renewals.LEAST,
             settle=self._settings.settle_seconds,
             replica_lag=self._settings.replica_lag_seconds,
             probe_seconds=self._histories.probe_seconds(str(handle.get("secretId"))),
@@ -261,7 +261,7 @@ class Phase(Adapter):
         except errors.ProviderError:
             return True
 
-    def _mint(self, attempt: ports.Attempt, notes: Mapping[str, Any]) -> requests.Request:
+    def _issue(self, attempt: ports.Attempt, notes: Mapping[str, Any]) -> requests.Request:
         return requests.Request(
             operation="issue",
             method="GET",
@@ -275,13 +275,13 @@ class Phase(Adapter):
             effect=True,
             timeout=self._settings.write_timeout_seconds,
             deadline=attempt.deadline,
-            rank=Rank.MINT,
+            rank=Rank.ISSUE,
         )
 
     async def _renew(self, lease: ports.Lease, more: int) -> answers.Answer:
         return await self._login.send(
             self._write(
-                operation="extend",
+                operation="renew",
                 method="PUT",
                 params=api.whereabouts(lease),
                 body={"lease_id": lease.id, "ttl": more},

@@ -83,7 +83,7 @@ class _List:
     """A list that is to be sent for, under way, or there."""
 
     task: asyncio.Task[_Outcome] | None = None
-    rank: Rank = Rank.OWED
+    rank: Rank = Rank.REVOCATION
     sent: int | None = None
     """What number that was; None: it isn't yet."""
 

@@ -62,7 +62,7 @@ def owned(lease: api.Lease, owner: str) -> bool:
     return lease.owner is not None and lease.owner.data.id == owner
 
 
-def minted(
+def issued(
     fresh: api.FreshLease, *, source: Mapping[str, Any], notes: Mapping[str, Any]
 ) -> ports.Issued:
     """A new lease with its notes and credentials."""

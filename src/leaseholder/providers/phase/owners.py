@@ -53,7 +53,7 @@ class Owners:
             method="GET",
             path=self._path,
             timeout=self._timeout,
-            rank=Rank.MINT,
+            rank=Rank.ISSUE,
         )
         try:
             answer = await self._login.send(request)

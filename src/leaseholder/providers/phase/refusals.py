@@ -204,11 +204,11 @@ def no_lease(answer: answers.Answer, *, left: bool) -> errors.ProviderError:
         answer: what it said.
         left: whether a lease may be there all the same.
     """
-    told = "it made no lease, and doesn't say why"
+    said = "it made no lease, and doesn't say why"
     if left:
-        told = "it failed, though it may have made a lease, which is searched for"
+        said = "it failed, though it may have made a lease, which is searched for"
     sentence = (
-        f"{ERRORS.stated(answer)}: {told}: check at Phase that the plan is Enterprise, and that "
+        f"{ERRORS.stated(answer)}: {said}: check at Phase that the plan is Enterprise, and that "
         "its AWS credentials, groups and policies are right. Each try can leave a user at AWS, so "
         f"the next one may be hours away: annotate {names.ROTATE} to try at once"
     )

@@ -20,22 +20,22 @@ lease of 60 s would never be renewed."""
 _EXPIRY: Final = re.compile(r"updated expiry: ([0-9T:. +Z-]{10,40})$", re.IGNORECASE)
 
 
-def extension(lease: ports.Lease, until: datetime) -> int:
+def renewal(lease: ports.Lease, until: datetime) -> int:
     """Seconds to add so that ``lease`` ends at ``until`` or its latest.
 
     Raises:
-        CannotExtend: nothing sensible is left to add.
+        CannotRenew: nothing sensible is left to add.
     """
     wanted, latest = _seconds(until - lease.expires_at), leases.latest(lease)
     if latest is not None and latest - lease.expires_at < timedelta(seconds=LEAST):
         raise _at_its_end(lease)
     if wanted < LEAST:
         sentence = "the lease ends then already: there is nothing to add"
-        raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, sentence, latest=latest)
+        raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, sentence, latest=latest)
     return wanted if latest is None else min(wanted, _seconds(latest - lease.expires_at))
 
 
-def not_extended(answer: answers.Answer, lease: ports.Lease) -> errors.ProviderError:
+def not_renewed(answer: answers.Answer, lease: ports.Lease) -> errors.ProviderError:
     """What a 400 says: at its maximum, past its end, or revoked."""
     text = refusals.text_of(answer) or ""
     who = refusals.ERRORS.stated(answer)
@@ -45,13 +45,13 @@ def not_extended(answer: answers.Answer, lease: ports.Lease) -> errors.ProviderE
         return _at_its_end(lease)
     if "has expired" in text:
         sentence = f"{who}: the lease is past its end, and can only be replaced"
-        return errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
+        return errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
     return refusals.refusal(answer, lease.source, effect=True)
 
 
-def expiry_in(told: api.Message) -> datetime | None:
+def expiry_in(answer: api.Message) -> datetime | None:
     """The new expiry, which only prose tells; None where it doesn't."""
-    found = _EXPIRY.search(told.message)
+    found = _EXPIRY.search(answer.message)
     try:
         moment = datetime.fromisoformat(found[1]) if found else None
     except ValueError:
@@ -59,7 +59,7 @@ def expiry_in(told: api.Message) -> datetime | None:
     return moment.replace(tzinfo=moment.tzinfo or UTC) if moment is not None else None
 
 
-def extended(lease: ports.Lease, expires_at: datetime) -> ports.Lease:
+def renewed(lease: ports.Lease, expires_at: datetime) -> ports.Lease:
     """``lease`` with its new end."""
     return ports.Lease(
         id=lease.id,
@@ -71,9 +71,9 @@ def extended(lease: ports.Lease, expires_at: datetime) -> ports.Lease:
     )
 
 
-def _at_its_end(lease: ports.Lease) -> errors.CannotExtend:
+def _at_its_end(lease: ports.Lease) -> errors.CannotRenew:
     sentence = "the lease is at the end of the longest life that Phase gives it"
-    return errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
+    return errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
 
 
 def _seconds(length: timedelta) -> int:

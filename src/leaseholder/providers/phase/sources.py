@@ -50,7 +50,7 @@ class Sources:
             path=api.DYNAMIC,
             params={**api.address(source), **api.wanted(source)},
             timeout=self._timeout,
-            rank=Rank.MINT,
+            rank=Rank.ISSUE,
         )
         answer = await self._send(request)
         found = refusals.ERRORS.parsed(answer, api.SecretsAnswer, words=refusals.words(source))

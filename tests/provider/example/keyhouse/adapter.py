@@ -33,7 +33,7 @@ class Keyhouse(Adapter):
         answer = await self._ask("status", "GET", api.KEYS, params={"label": "-"}, rank=Rank.CHECK)
         if answer.status != 200:
             raise api.ERRORS.error(answer, words={"wanted": "list"})
-        can, skew = ("Extend", "Inspect", "Revoke", "Recover"), self._http.clock.skew
+        can, skew = ("Renew", "Inspect", "Revoke", "Recover"), self._http.clock.skew
         return ports.Health(server_version=None, clock_skew=skew, capabilities=can)
 
     async def prepare(self, attempt: ports.Attempt) -> Mapping[str, Any]:
@@ -43,25 +43,25 @@ class Keyhouse(Adapter):
         source, label = attempt.source, _label(attempt)
         body = {"class": source.get("keyClass"), "ttl": attempt.ttl_seconds, "label": label}
         answer = await self._ask(
-            "issue", "POST", api.KEYS, body=body, rank=Rank.MINT, deadline=attempt.deadline
+            "issue", "POST", api.KEYS, body=body, rank=Rank.ISSUE, deadline=attempt.deadline
         )
         made = api.ERRORS.parsed(answer, api.MadeAnswer, effect=True, words=_words(source))
         return ports.Issued(_lease(made.key, source), Credentials(values(made.secret)))
 
-    async def extend(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+    async def renew(self, lease: ports.Lease, until: datetime) -> ports.Lease:
         latest = lease.issued_at + timedelta(seconds=lease.handle["longest"])
         if not self.capabilities(lease.handle).renewable:
             sentence = "keys of this class can't be extended, only replaced"
-            raise errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
+            raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
         if lease.expires_at >= latest:
             sentence = "the key is at the end of the longest life that Keyhouse gives it"
-            raise errors.CannotExtend(Reason.CANNOT_EXTEND, sentence, latest=lease.expires_at)
+            raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
         if until <= lease.expires_at:
             sentence = "the key lives longer than that: it is too soon"
-            raise errors.CannotExtend(Reason.RENEWAL_TOO_SOON, sentence, latest=latest)
+            raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, sentence, latest=latest)
         body = {"until": base.render_moment(min(until, latest))}
         path, expires = f"{api.KEYS}/{lease.id}/extend", lease.expires_at
-        answer = await self._ask("extend", "POST", path, body=body, expires=expires)
+        answer = await self._ask("renew", "POST", path, body=body, expires=expires)
         return self._seen(answer, lease, effect=True)
 
     async def inspect(self, lease: ports.Lease) -> ports.Lease:
@@ -69,7 +69,7 @@ class Keyhouse(Adapter):
         return self._seen(await self._ask("inspect", "GET", path, expires=expires), lease)
 
     async def revoke(self, lease: ports.Lease, *, force: bool = False) -> ports.Revocation:
-        answer = await self._ask("revoke", "DELETE", f"{api.KEYS}/{lease.id}", rank=Rank.OWED)
+        answer = await self._ask("revoke", "DELETE", f"{api.KEYS}/{lease.id}", rank=Rank.REVOCATION)
         if api.ERRORS.about(answer) == api.BACKEND:
             sentence = f"{api.ERRORS.stated(answer)}: the house's locks still take the key"
             return ports.Revocation(False, Reason.FAILED_TO_DELETE, sentence)
@@ -80,7 +80,7 @@ class Keyhouse(Adapter):
     async def recover(self, attempt: ports.Attempt) -> Sequence[ports.Lease]:
         label, words = _label(attempt), _words(attempt.source)
         answer = await self._ask(
-            "recover", "GET", api.KEYS, params={"label": label}, rank=Rank.OWED, lists=True
+            "recover", "GET", api.KEYS, params={"label": label}, rank=Rank.REVOCATION, lists=True
         )
         found = await api.ERRORS.listed(
             answer, api.Key, under="keys", wanted=lambda row: row.get("label") == label, words=words

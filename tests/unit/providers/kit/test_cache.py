@@ -22,14 +22,14 @@ class World:
         self.count = 0
 
     def look(self, *, fails: bool = False) -> Callable[[], Awaitable[int]]:
-        async def looked() -> int:
+        async def inspected_at() -> int:
             await asyncio.sleep(0)
             self.count += 1
             if fails:
                 raise errors.Unavailable(Reason.UNAVAILABLE, "away", sent=False)
             return self.count
 
-        return looked
+        return inspected_at
 
 
 async def test_who_asks_at_once_shares_a_look() -> None:

@@ -240,7 +240,7 @@ async def test_a_mint_is_never_the_trial() -> None:
     world.clock.move(circuit.LONGEST)
     for _ in range(3):
         with pytest.raises(errors.Unavailable) as caught:
-            await world.http.send(request(effect=True, rank=requests.Rank.MINT))
+            await world.http.send(request(effect=True, rank=requests.Rank.ISSUE))
         assert not caught.value.sent
     assert len(world.server.requests) == circuit.OPEN_AFTER
 

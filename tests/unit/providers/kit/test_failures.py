@@ -13,7 +13,7 @@ from tests.unit.clocks import NOW
     [
         errors.Unavailable(Reason.UNAVAILABLE, "away", sent=True, retry_after=3.0),
         errors.LeaseGone(Reason.GONE, "gone", certain=True),
-        errors.CannotExtend(Reason.CANNOT_EXTEND, "at its end", latest=NOW),
+        errors.CannotRenew(Reason.CANNOT_RENEW, "at its end", latest=NOW),
         errors.Throttled(Reason.THROTTLED, "too many", retry_after=3.0),
     ],
 )

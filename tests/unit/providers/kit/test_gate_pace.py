@@ -25,7 +25,7 @@ def test_no_minute_has_more_than_allowed_and_the_least_never_fill_it(
             known.sent()
             sent.append((clock.monotonic(), rank))
             assert len(recent) < per_minute
-            if rank in (Rank.OWED, Rank.CHECK):
+            if rank in (Rank.REVOCATION, Rank.CHECK):
                 assert len(recent) < max(1, per_minute // 2)
         elif rank is Rank.KEEP:
             assert len(recent) == per_minute
@@ -49,8 +49,8 @@ def test_after_the_stated_wait_there_is_room(
     ("remaining", "waiting"),
     [
         (60, set()),
-        (50, {Rank.OWED, Rank.CHECK}),
-        (25, {Rank.OWED, Rank.CHECK, Rank.MINT}),
+        (50, {Rank.REVOCATION, Rank.CHECK}),
+        (25, {Rank.REVOCATION, Rank.CHECK, Rank.ISSUE}),
         (0, set(Rank)),
     ],
 )

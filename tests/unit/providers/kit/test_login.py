@@ -183,7 +183,7 @@ async def test_a_lease_may_have_a_login_of_its_own_which_is_not_held() -> None:
     await it.look()
     own = await asyncio.gather(it.login.another(), it.login.another())
     assert {one.reveal() for one in own} == {"token-2", "token-3"}
-    assert it.method.exchanges == [Rank.LOGIN, Rank.MINT, Rank.MINT]
+    assert it.method.exchanges == [Rank.LOGIN, Rank.ISSUE, Rank.ISSUE]
     await it.look()
     assert it.seen == ["token-1", "token-1"]
 

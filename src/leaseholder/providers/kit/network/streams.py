@@ -58,7 +58,7 @@ class Network(httpcore2.AsyncNetworkBackend):
         family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
         loop = asyncio.get_running_loop()
         made: socket.socket | None = None
-        with _told(httpcore2.ConnectTimeout, httpcore2.ConnectError):
+        with _translated(httpcore2.ConnectTimeout, httpcore2.ConnectError):
             async with asyncio.timeout(timeout):
                 try:
                     made = socket.socket(family, socket.SOCK_STREAM)
@@ -89,7 +89,7 @@ class Plain(httpcore2.AsyncNetworkStream):
             bounds.Unbounded: the server has sent too much.
             httpcore2.ReadError, httpcore2.ReadTimeout: nothing came.
         """
-        with _told(httpcore2.ReadTimeout, httpcore2.ReadError):
+        with _translated(httpcore2.ReadTimeout, httpcore2.ReadError):
             async with asyncio.timeout(timeout):
                 data = await self.receive(min(max_bytes, bounds.READ))
                 await self.network.turn()
@@ -103,7 +103,7 @@ class Plain(httpcore2.AsyncNetworkStream):
             httpcore2.WriteError, httpcore2.WriteTimeout: the server doesn't take it.
         """
         self.meter.restart()
-        with _told(httpcore2.WriteTimeout, httpcore2.WriteError):
+        with _translated(httpcore2.WriteTimeout, httpcore2.WriteError):
             async with asyncio.timeout(timeout):
                 await self.send(buffer)
 
@@ -125,7 +125,7 @@ class Plain(httpcore2.AsyncNetworkStream):
             httpcore2.ConnectTimeout: it doesn't come to an end.
         """
         try:
-            with _told(httpcore2.ConnectTimeout, httpcore2.ConnectError):
+            with _translated(httpcore2.ConnectTimeout, httpcore2.ConnectError):
                 secured = Secured(self, ssl_context, server_hostname)
                 async with asyncio.timeout(timeout):
                     await secured.shake_hands()
@@ -201,7 +201,7 @@ class Secured(httpcore2.AsyncNetworkStream):
             bounds.Unbounded: the server has sent too much.
             httpcore2.ReadError, httpcore2.ReadTimeout: nothing came.
         """
-        with _told(httpcore2.ReadTimeout, httpcore2.ReadError):
+        with _translated(httpcore2.ReadTimeout, httpcore2.ReadError):
             async with asyncio.timeout(timeout):
                 data = await self._decrypted(min(max_bytes, bounds.READ))
         self._plain.meter.text(data)
@@ -214,7 +214,7 @@ class Secured(httpcore2.AsyncNetworkStream):
             httpcore2.WriteError, httpcore2.WriteTimeout: the server doesn't take it.
         """
         self._plain.meter.restart()
-        with _told(httpcore2.WriteTimeout, httpcore2.WriteError):
+        with _translated(httpcore2.WriteTimeout, httpcore2.WriteError):
             async with asyncio.timeout(timeout):
                 self._tls.write(buffer)  # into memory: all of it, at once
                 await self._flush()
@@ -255,7 +255,7 @@ class Secured(httpcore2.AsyncNetworkStream):
 
 
 @contextlib.contextmanager
-def _told(late: type[Exception], failed: type[Exception]) -> Iterator[None]:
+def _translated(late: type[Exception], failed: type[Exception]) -> Iterator[None]:
     """What the system raises, as what httpcore2 raises; the cause stays, for who asks why."""
     try:
         yield

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Teller:
+class Reporter:
     """Writes status outside of a step."""
 
     performer: Performer
@@ -76,7 +76,7 @@ def good_for(view: View) -> float | None:
         return None
     if not conditions.is_true(dl.status.conditions, ConditionType.READY):
         return None
-    until = project.untold_at(view, held)
+    until = project.unready_at(view, held)
     return None if until is None else max(0.0, (until - view.now).total_seconds())
 
 
@@ -91,9 +91,9 @@ def log(key: Key, entry: Entry, error: Exception) -> None:
     """A line for each trouble, not for each try; that the API server is away has its own."""
     if isinstance(error, errors.Unreadable):
         return  # reported where it was read
-    told = mishaps.told(error)
-    again, entry.told = told == entry.told, told
+    logged = mishaps.described(error)
+    again, entry.logged = logged == entry.logged, logged
     level = logging.WARNING if isinstance(error, errors.EdgeError) else logging.ERROR
     quiet = again or isinstance(error, errors.ClusterUnavailable)
-    fields = {"namespace": key.namespace, "name": key.name, "why": told}
+    fields = {"namespace": key.namespace, "name": key.name, "why": logged}
     logger.log(logging.DEBUG if quiet else level, "step failed", extra={"fields": fields})

@@ -51,7 +51,7 @@ class Deliver:
 
 
 @dataclass(frozen=True, slots=True)
-class Extend:
+class Renew:
     """Extend the lease to ``until``; look at it first where its expiry isn't known first-hand."""
 
     record: RecordedLease
@@ -61,7 +61,7 @@ class Extend:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Inspect:
     """See whether a held lease still lives."""
 
     record: RecordedLease
@@ -161,8 +161,8 @@ ON_KNOWN: Final = (
     Acquire,
     Hold,
     Deliver,
-    Extend,
-    Look,
+    Renew,
+    Inspect,
     Move,
     Search,
     Drop,
@@ -173,14 +173,14 @@ ON_KNOWN: Final = (
 """What may be decided from Secrets as they were some steps ago: it doesn't touch them, or names the
 version that it is for. Before any other they are read."""
 
-Step = (
+Action = (
     Idle
     | Protect
     | Acquire
     | Hold
     | Deliver
-    | Extend
-    | Look
+    | Renew
+    | Inspect
     | Move
     | Search
     | Revoke
@@ -202,7 +202,7 @@ class Later:
     at: datetime
 
 
-Found = Step | Later | None
+Found = Action | Later | None
 
 
 def soonest(now: datetime, *moments: datetime | None) -> Later | None:

@@ -9,7 +9,7 @@ from leaseholder import errors, ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord, RecordSpec, Revocation, State
-from leaseholder.core import contents, marks, steps
+from leaseholder.core import actions, contents, marks
 from tests.unit.controller import fakes
 from tests.unit.controller.world import HERE, KEY, NAME, SHOP, World, away, denied, manifest
 
@@ -31,7 +31,7 @@ def debt(world: World) -> Revocation:
 async def test_the_secret_goes_first_and_the_record_when_a_look_confirms_the_revocation() -> None:
     world = await deleted()
     world.trace.calls.clear()
-    assert await world.settle() == steps.Release()
+    assert await world.settle() == actions.Release()
     told = ("delete secret", "patch record", "revoke", "inspect", "patch record", "get record")
     assert [call for call in world.trace.calls if call in told] == [*told]
     assert (world.records, world.provider.live) == ([], {})
@@ -47,7 +47,7 @@ async def test_a_lease_that_still_shows_is_looked_at_again_before_its_record_goe
     assert debt(world).last_reason == Reason.NOT_CONFIRMED
     assert debt(world).answered_at is not None
     world.provider.live.clear()
-    assert await world.settle(after=10) == steps.Release()
+    assert await world.settle(after=10) == actions.Release()
     assert world.count("revoke") == 1
 
 
@@ -55,9 +55,9 @@ async def test_a_lease_that_is_gone_before_its_revocation_is_believed_when_said_
     world = await deleted()
     world.provider.live.clear()
     world.clock.move(120)
-    assert await world.settle() != steps.Release()
+    assert await world.settle() != actions.Release()
     assert debt(world).answered_at is not None
-    assert await world.settle(after=6) == steps.Release()
+    assert await world.settle(after=6) == actions.Release()
 
 
 async def test_a_young_lease_that_a_stale_replica_does_not_show_is_revoked_later() -> None:
@@ -65,7 +65,7 @@ async def test_a_young_lease_that_a_stale_replica_does_not_show_is_revoked_later
     world.provider.before("revoke", errors.LeaseGone(Reason.GONE, "no such lease"))
     await world.settle()
     assert debt(world).answered_at is None
-    assert await world.settle(after=61) == steps.Release()
+    assert await world.settle(after=61) == actions.Release()
     assert world.provider.live == {}
 
 
@@ -86,7 +86,7 @@ async def test_a_revocation_that_did_not_succeed_is_on_record_and_waits_longer_e
         world.clock.move(waits[-1])
     assert waits[0] < waits[1] < waits[2]
     assert world.meter.revocations == ["refused"] * 3
-    assert await world.settle() == steps.Release()
+    assert await world.settle() == actions.Release()
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ async def test_a_provider_that_does_not_answer_keeps_the_debt(
 ) -> None:
     world = await deleted()
     world.provider.before("revoke", failure)
-    assert await world.settle() != steps.Release()
+    assert await world.settle() != actions.Release()
     assert (debt(world).attempts, debt(world).last_reason) == (1, reason)
-    assert await world.settle(after=5) == steps.Release()
+    assert await world.settle(after=5) == actions.Release()
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ async def test_a_login_that_failed_is_tried_as_soon_as_something_changes(
     await world.settle()
     assert debt(world).attempts == (2 if at_once else 1), "once for each change"
     world.memory.poked = True
-    assert (await world.settle() == steps.Release()) is at_once
+    assert (await world.settle() == actions.Release()) is at_once
 
 
 async def test_a_debt_outlives_its_dynamiclease() -> None:
@@ -143,7 +143,7 @@ async def test_the_finalizer_goes_when_the_time_is_over_and_the_debt_stays() -> 
     world.provider.before("revoke", *[away()] * 9)
     await world.settle()
     last = await world.settle(after=901)
-    assert isinstance(last, steps.Release)
+    assert isinstance(last, actions.Release)
     assert last.note is not None
     assert world.records == [("Revoking", "lease-1")]
 
@@ -153,7 +153,7 @@ async def test_a_terminating_namespace_is_not_held_up() -> None:
     view = ports.NamespaceView(name=SHOP, labels={}, terminating=True, uid=SHOP)
     world.cluster.namespaces[SHOP] = view
     world.provider.before("revoke", away())
-    assert isinstance(await world.settle(after=5), steps.Release)
+    assert isinstance(await world.settle(after=5), actions.Release)
     assert world.records == [("Revoking", "lease-1")]
 
 
@@ -166,11 +166,11 @@ async def test_a_force_command_is_passed_on_once() -> None:
     changed = world.cluster.user_applies(manifested)
     meta = changed.metadata.model_copy(update={"deletion_timestamp": known})
     world.cluster.leases[KEY] = changed.model_copy(update={"metadata": meta})
-    assert await world.settle() == steps.Release()
+    assert await world.settle() == actions.Release()
     assert world.provider.forced == ["lease-1"]
 
 
-async def undelivered(**secret: Any) -> tuple[World, steps.Revoke]:
+async def undelivered(**secret: Any) -> tuple[World, actions.Revoke]:
     """A held lease that another process minted and never delivered, about to be revoked."""
     world = World()
     await world.settle()
@@ -187,7 +187,7 @@ async def undelivered(**secret: Any) -> tuple[World, steps.Revoke]:
     )
     ends = minted.lease.expires_at
     world.rival(2, state="Held", leaseId="lease-2", issuedAt=ends, expiresAt=ends)
-    _, step = await world.upto(steps.Revoke)
+    _, step = await world.upto(actions.Revoke)
     return world, step
 
 
@@ -277,7 +277,7 @@ BY_TIME = dataclasses.replace(fakes.CAN, found_by="OwnerAndTime", settle=20, rep
 async def unclear() -> World:
     """A world in which a mint's answer was lost, at a provider that keeps no tag."""
     world = World(can=BY_TIME)
-    view, step = await world.upto(steps.Acquire)
+    view, step = await world.upto(actions.Acquire)
     world.provider.after("issue", away(sent=True))
     await world.performer.perform(view, step)
     await world.settle()

@@ -15,7 +15,7 @@ from leaseholder.api import durations, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import RecordedLease, Revocation, State
 from leaseholder.core import ends, rollout, schedule
-from leaseholder.core.steps import Drop, Found, Move, Revoke, Search, Step, soonest
+from leaseholder.core.actions import Action, Drop, Found, Move, Revoke, Search, soonest
 from leaseholder.core.view import View
 
 REVERSIBLE: Final = frozenset({Reason.SUPERSEDED, Reason.UNDELIVERED, Reason.UNCLEAR})
@@ -28,10 +28,10 @@ UNSEEN: Final = timedelta(seconds=60)
 """A lease that can be neither looked at nor revoked is thought gone so long after its end."""
 
 
-def owe(view: View, record: RecordedLease, reason: Reason) -> Move:
+def begin(view: View, record: RecordedLease, reason: Reason) -> Move:
     """The move by which a lease is to be revoked, at once."""
-    told = record.attempt_id in view.memory.clocks  # else the wall clock stands in
-    seen = view.own_now(record) if reason == Reason.UNCLEAR and told else None
+    timed = record.attempt_id in view.memory.clocks  # else the wall clock stands in
+    seen = view.own_now(record) if reason == Reason.UNCLEAR and timed else None
     revocation = Revocation(reason=reason, since=view.now, first_seen_at=seen)
     return moved(view, record, State.REVOKING, revocation)
 
@@ -62,7 +62,7 @@ def pending(view: View) -> Found:
     return soonest(view.now, *moments)
 
 
-def _map(view: View) -> Iterator[Step | datetime | None]:
+def _map(view: View) -> Iterator[Action | datetime | None]:
     """For each pending revocation the step that is due, or when there will be one."""
     for record in view.in_state(State.SUPERSEDED):
         yield _superseded(view, record)
@@ -70,7 +70,7 @@ def _map(view: View) -> Iterator[Step | datetime | None]:
         yield _search(view, record) if not record.lease_id else _revoke(view, record)
 
 
-def reinstated(view: View) -> Move | None:
+def held_again(view: View) -> Move | None:
     """A lease that the Secret shows after all is held again: a delivery came before the fence.
 
     Nor is the newest lease replaced: whoever replaced it had looked long before.
@@ -85,7 +85,7 @@ def reinstated(view: View) -> Move | None:
     return None
 
 
-def _superseded(view: View, record: RecordedLease) -> Step | datetime | None:
+def _superseded(view: View, record: RecordedLease) -> Action | datetime | None:
     if rollout.keeps(view, record):
         return rollout.kept_until(view, record)
     not_before = _lives_until(view, record)
@@ -94,7 +94,7 @@ def _superseded(view: View, record: RecordedLease) -> Step | datetime | None:
     end = view.expiry(record)
     if view.mute and end is not None and view.now < end:
         return end  # the Secret may hold it
-    return owe(view, record, Reason.SUPERSEDED)
+    return begin(view, record, Reason.SUPERSEDED)
 
 
 def _lives_until(view: View, record: RecordedLease) -> datetime | None:
@@ -106,7 +106,7 @@ def _lives_until(view: View, record: RecordedLease) -> datetime | None:
     return min(known.not_before, known.since + overlap)
 
 
-def _search(view: View, record: RecordedLease) -> Step | datetime:
+def _search(view: View, record: RecordedLease) -> Action | datetime:
     can = view.capabilities.get(record.attempt_id)
     if can is None:
         return view.now + timedelta(seconds=schedule.RETRY_MOST)
@@ -124,7 +124,7 @@ def _search_at(view: View, record: RecordedLease, can: ports.Capabilities) -> da
     """
     searched = record.revocation.searched_at
     if searched is not None:
-        again = timedelta(seconds=max(can.replica_lag, schedule.LOOK_AGAIN))
+        again = timedelta(seconds=max(can.replica_lag, schedule.INSPECT_AGAIN))
         return view.here(record, searched + again)
     seen = record.revocation.first_seen_at or record.started_at
     wait = (record.deadline - record.started_at) + timedelta(seconds=can.settle)
@@ -157,7 +157,7 @@ def _when_due(view: View, record: RecordedLease) -> datetime | None:
     return next_at if next_at is not None and view.now < next_at else None
 
 
-def _revoke(view: View, record: RecordedLease) -> Step | datetime:
+def _revoke(view: View, record: RecordedLease) -> Action | datetime:
     revocation = record.revocation
     can = view.capabilities.get(record.attempt_id)
     if can is not None and not can.verifiable and not can.revocable:
@@ -182,7 +182,7 @@ def force_nonce(view: View) -> str:
 
 def after_answer(view: View, record: RecordedLease) -> RecordedLease:
     """The provider says that it revoked the lease, but still shows it: look again soon."""
-    unconfirmed = after_failure(view, record, Reason.NOT_CONFIRMED, schedule.LOOK_AGAIN)
+    unconfirmed = after_failure(view, record, Reason.NOT_CONFIRMED, schedule.INSPECT_AGAIN)
     answered = record.revocation.answered_at or view.now
     revocation = unconfirmed.revocation.model_copy(update={"answered_at": answered})
     return unconfirmed.but(revoke=revocation)
@@ -195,7 +195,7 @@ def after_gone(view: View, record: RecordedLease) -> RecordedLease | None:
     believable = shows_from(view, record)
     if view.now < believable:
         return _tried(view, record, Reason.NOT_CONFIRMED, next_at=believable)
-    again = view.now + timedelta(seconds=schedule.LOOK_AGAIN)
+    again = view.now + timedelta(seconds=schedule.INSPECT_AGAIN)
     return _tried(view, record, Reason.NOT_CONFIRMED, next_at=again, answered_at=view.now)
 
 

@@ -35,7 +35,7 @@ class _Prepared:
     deadline: datetime
 
 
-class Minting:
+class Issuing:
     """Makes leases."""
 
     def __init__(
@@ -134,7 +134,7 @@ class Minting:
     # ------------------------------------------------------------------ the read, and after it
 
     async def _read(self, attempt: ports.Attempt, source: api.Source, token: Hidden) -> api.Leased:
-        answer = await self._ask.mint(attempt, source, token)
+        answer = await self._ask.issue(attempt, source, token)
         if await self._login.is_ended(answer, token):
             sentence = "the login for this lease has ended already; the next try makes another"
             raise errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)

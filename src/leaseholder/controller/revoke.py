@@ -12,7 +12,7 @@ from leaseholder.api.record import MOST_LEASES, RecordedLease, State
 from leaseholder.controller import acquire, supplies
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.records import Records
-from leaseholder.core import arrival, debts, steps
+from leaseholder.core import actions, arrival, revocations
 from leaseholder.core.view import View
 
 OTHERS_AGAIN: Final = 10.0
@@ -20,7 +20,7 @@ OTHERS_AGAIN: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Payer:
+class Revoker:
     """Brings pending revocations to their end."""
 
     cluster: ports.Cluster
@@ -41,7 +41,7 @@ class Payer:
         if found and adapter.capabilities(record.noted).found_by == "OwnerAndTime":
             unexplained = await self._unexplained(record, found)
             if unexplained is None:
-                later = debts.held_back(view, record, Reason.UNCLEAR, OTHERS_AGAIN)
+                later = revocations.held_back(view, record, Reason.UNCLEAR, OTHERS_AGAIN)
                 await self.write(view, record, later)
                 return
             found = unexplained
@@ -50,7 +50,7 @@ class Payer:
         if found:
             await self._found(view, record, found)
             return
-        after = debts.after_search(view, record)
+        after = revocations.after_search(view, record)
         if after is not None:
             await self.records.replace(view.subject, after, was=record)
             return
@@ -58,7 +58,7 @@ class Payer:
         change = changes.of_lease(
             changes.Kind.NOT_FOUND, view.subject, record, reason=Reason.UNCLEAR
         )
-        await self.chronicle.tell(None, change)
+        await self.chronicle.note(None, change)
 
     async def _found(self, view: View, record: RecordedLease, found: Sequence[ports.Lease]) -> None:
         """Leases that an unclear attempt left behind: on record, to be revoked, by one write.
@@ -74,14 +74,14 @@ class Payer:
         fitting = beside[: self.records.room_for(view.subject, beside)]
         after = acquire.with_answer(record, first, State.REVOKING)
         if len(fitting) < len(others):
-            after = debts.held_back(view, record, Reason.UNCLEAR, OTHERS_AGAIN)
+            after = revocations.held_back(view, record, Reason.UNCLEAR, OTHERS_AGAIN)
         await self.records.replace(view.subject, after, *fitting, was=record)
         kinds = [(changes.Kind.PENDING, one) for one in fitting]
         if after.lease_id:
             kinds.append((changes.Kind.FOUND, after))
         for kind, lease in kinds:
             change = changes.of_lease(kind, view.subject, lease, reason=Reason.UNCLEAR)
-            await self.chronicle.tell(None, change)
+            await self.chronicle.note(None, change)
 
     async def _unexplained(
         self, record: RecordedLease, found: Sequence[ports.Lease]
@@ -99,7 +99,7 @@ class Payer:
         known = {one.lease_id for one in others} | await self.cluster.leases_shown()
         return [lease for lease in found if lease.id not in known]
 
-    async def revoke(self, view: View, step: steps.Revoke) -> None:
+    async def revoke(self, view: View, step: actions.Revoke) -> None:
         """Revoke a lease and look whether it is gone."""
         record = step.record
         if step.fence is not None and await self._delivered_after_all(view, step.fence, record):
@@ -108,14 +108,14 @@ class Payer:
             adapter = await self.supplies.for_lease(record, view.trusts)
             after = await self._revoked(view, step, adapter)
         except errors.LeaseGone:
-            after = debts.after_gone(view, record)
+            after = revocations.after_gone(view, record)
             if after is not None:
                 self.meter.revoked(record.provider.ref, errors.Outcome.GONE)
         except errors.ProviderError as error:
             await self._failed(view, record, error)
             return
         if after is None:
-            await self._paid(view, record)
+            await self._confirmed(view, record)
         else:
             await self.write(view, record, after)
 
@@ -126,10 +126,10 @@ class Payer:
             errors.ClusterError: it wasn't written.
         """
         await self.records.replace(view.subject, to, was=record)
-        await self.chronicle.tell(view.lease, changes.moved(view.subject, record, to))
+        await self.chronicle.note(view.lease, changes.moved(view.subject, record, to))
 
     async def _revoked(
-        self, view: View, step: steps.Revoke, adapter: ports.Provider
+        self, view: View, step: actions.Revoke, adapter: ports.Provider
     ) -> RecordedLease | None:
         """What an attempt to revoke makes of the record; None: the lease is gone.
 
@@ -143,13 +143,13 @@ class Payer:
         answer = await adapter.revoke(lease, force=step.force)
         if not answer.done:
             self.meter.revoked(record.provider.ref, errors.Outcome.REFUSED)
-            return debts.after_failure(view, record, answer.reason)
+            return revocations.after_failure(view, record, answer.reason)
         try:
             await adapter.inspect(lease)
         except errors.LeaseGone:
             return None
         self.meter.revoked(record.provider.ref, errors.Outcome.UNCLEAR)
-        return debts.after_answer(view, record)
+        return revocations.after_answer(view, record)
 
     async def _delivered_after_all(
         self, view: View, fence: ports.SecretView, record: RecordedLease
@@ -160,7 +160,7 @@ class Payer:
         ours = now is not None and now.belongs_to(view.holder.uid)
         return ours and now is not None and now.annotations.get(names.ATTEMPT) == record.attempt_id
 
-    async def _paid(self, view: View, record: RecordedLease) -> None:
+    async def _confirmed(self, view: View, record: RecordedLease) -> None:
         """The provider confirms the end: that holds also where another wrote the record meanwhile.
 
         Raises:
@@ -176,16 +176,16 @@ class Payer:
         self.meter.revoked(record.provider.ref, errors.Outcome.OK)
         reason = record.revocation.reason
         change = changes.of_lease(changes.Kind.REVOKED, view.subject, record, reason=reason)
-        await self.chronicle.tell(view.lease, change)
+        await self.chronicle.note(view.lease, change)
 
     async def _failed(self, view: View, record: RecordedLease, error: errors.ProviderError) -> None:
         view.memory.poked = False
         reason = Reason.AUTH_GONE if error.reason == Reason.AUTH_MISSING else error.reason
         self.meter.revoked(record.provider.ref, error.outcome)
         if isinstance(error, errors.Unavailable) and error.retry_after is not None:
-            after = debts.held_back(view, record, reason, error.retry_after)
+            after = revocations.held_back(view, record, reason, error.retry_after)
         else:
-            after = debts.after_failure(view, record, reason, error.retry_after)
+            after = revocations.after_failure(view, record, reason, error.retry_after)
         await self.write(view, record, after)
 
 
