@@ -1,6 +1,6 @@
 """The composition root: everything is put together, started and stopped here.
 
-At a stop the controller drains first (nothing new is begun, what was minted is delivered), and only
+At a stop the controller drains first (nothing new is begun, what was issued is delivered), and only
 then the watches and the connections go.
 """
 
@@ -191,7 +191,7 @@ async def composed(
     )
 
     def on_news(address: str, news: client.News) -> None:
-        looks.look_at(address, rouse=news is client.News.CLOCK_SET)
+        checks.check(address, rouse=news is client.News.CLOCK_SET)
 
     known = registry.Registry(
         clock=clock,
@@ -219,11 +219,11 @@ async def composed(
             workers=settings.workers,
             draining=draining is not None,
         )
-        looks = providers.ProviderWatch(cluster, clock, supplies, controller, journal)
+        checks = providers.ProviderWatch(cluster, clock, supplies, controller, journal)
         compared = ledger.Ledger(cluster, controller, controller.observer.records, supplies)
-        watching = watches.Watches(cluster, settings.watched, controller, looks, compared.restored)
+        watching = watches.Watches(cluster, settings.watched, controller, checks, compared.restored)
         elector = leader.Elector(seats, clock, election.Election(_identity())) if seats else None
-        _measure(metrics, controller, looks)
+        _measure(metrics, controller, checks)
         metrics.read(catalogue.LEADER, by=lambda: elector is None or elector.leads)
         metrics.read(catalogue.RESTORES, by=lambda: watching.restores)
         yield Operator(
@@ -231,7 +231,7 @@ async def composed(
             metrics=metrics,
             cluster=cluster,
             controller=controller,
-            providers=looks,
+            providers=checks,
             ledger=compared,
             served=served.Served(cluster, settings.watched),
             watches=watching,
@@ -249,10 +249,12 @@ def _identity() -> str:
     return f"{socket.gethostname()}_{secrets.token_hex(8)}"
 
 
-def _measure(metrics: Metrics, controller: loop.Controller, looks: providers.ProviderWatch) -> None:
+def _measure(
+    metrics: Metrics, controller: loop.Controller, checks: providers.ProviderWatch
+) -> None:
     """What metrics ask for when somebody asks for metrics."""
     metrics.read(catalogue.QUEUE, DynamicLease.KIND, by=lambda: controller.depth)
-    metrics.read(catalogue.QUEUE, LeaseProvider.KIND, by=lambda: looks.depth)
+    metrics.read(catalogue.QUEUE, LeaseProvider.KIND, by=lambda: checks.depth)
     metrics.read(catalogue.CLUSTER_UP, by=lambda: controller.reaches_cluster)
     versions = leaseholder.__version__, platform.python_version(), metadata.version("kopf")
     metrics.read(catalogue.BUILD, *versions, by=lambda: True)

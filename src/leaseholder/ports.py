@@ -21,7 +21,7 @@ class Capabilities:
     """What a provider can do for one kind of lease."""
 
     renewable: bool
-    """Extending keeps the credentials alive (False where renewal is refused or a no-op)."""
+    """Renewing keeps the credentials alive (False where renewal is refused or a no-op)."""
     revocable: bool
     """A revocation kills the credentials."""
     verifiable: bool
@@ -29,7 +29,7 @@ class Capabilities:
     recoverable: bool
     """A lease of a lost answer can be found."""
     found_by: Literal["Tag", "OwnerAndTime"] = "Tag"
-    """How it is: by what was sent along with the mint, or as a lease of our own account that was
+    """How it is: by what was sent along with the issue, or as a lease of our own account that was
     made in the attempt's time and that nobody else's record explains."""
     renewal: Literal["Reliable", "Unproven"] = "Reliable"
     """Unproven: the provider may end a lease at its first expiry, whatever it said of a later
@@ -43,16 +43,16 @@ class Capabilities:
     slots: Literal["One", "Many"] = "Many"
     """One: a shared account, where a newer lease kills the older one's credentials."""
     minimum_renewal: int = 1
-    """Shortest extension that the provider takes, in seconds; its shortest ttl is the adapter's."""
+    """Shortest renewal that the provider takes, in seconds; its shortest ttl is the adapter's."""
     settle: int = 0
-    """Seconds after which a late commit of a lost mint must be visible."""
+    """Seconds after which a late commit of a lost issue must be visible."""
     replica_lag: int = 0
     """Seconds for which a read may still miss what was written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A mint that is on record: what to ask for, and the tag to ask with."""
+    """An issue that is on record: what to ask for, and the tag to ask with."""
 
     installation: str
     attempt_id: str
@@ -75,7 +75,7 @@ class Lease:
     issued_at: datetime
     expires_at: datetime
     latest: datetime | None = None
-    """It can't be extended beyond this moment; None: no known bound."""
+    """It can't be renewed beyond this moment; None: no known bound."""
     seen_at: datetime | None = field(default=None, compare=False)
     """What an inspection shows held at this moment or later, by the provider's clock; None: at the
     moment when it was asked for."""
@@ -173,10 +173,10 @@ class Provider(Protocol):
         ...
 
     async def prepare(self, attempt: Attempt) -> Mapping[str, Any]:
-        """Get ready for a mint; refuse what can't be minted, as far as may be known.
+        """Get ready for an issue; refuse what can't be issued, as far as may be known.
 
         Returns:
-            Notes that must be on record before the mint, so that its lease can be found: JSON
+            Notes that must be on record before the issue, so that its lease can be found: JSON
             values, no credentials. They stand in ``Attempt.handle`` from then on.
 
         Raises:
@@ -185,19 +185,19 @@ class Provider(Protocol):
         ...
 
     async def issue(self, attempt: Attempt) -> Issued:
-        """Mint one lease; never tries twice.
+        """Issue one lease; never tries twice.
 
         Raises:
-            Invalid: the source or the ttl can't be served; nothing was minted.
-            Unavailable: with ``sent`` the mint may have happened.
+            Invalid: the source or the ttl can't be served; nothing was issued.
+            Unavailable: with ``sent`` the issue may have happened.
         """
         ...
 
     async def renew(self, lease: Lease, until: datetime) -> Lease:
-        """Extend ``lease`` so that it ends at ``until``, never later.
+        """Renew ``lease`` so that it ends at ``until``, never later.
 
         Raises:
-            CannotRenew: it is at its end, or its kind can't be extended.
+            CannotRenew: it is at its end, or its kind can't be renewed.
             LeaseGone: the provider has no such lease.
         """
         ...
@@ -223,7 +223,7 @@ class Provider(Protocol):
         ...
 
     def capabilities(self, handle: Mapping[str, Any]) -> Capabilities:
-        """What can be done for a lease with these notes; empty notes: for one not yet minted."""
+        """What can be done for a lease with these notes; empty notes: for one not yet issued."""
         ...
 
     async def aclose(self) -> None:

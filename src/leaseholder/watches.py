@@ -192,7 +192,7 @@ class Watches:
     async def _begin_anew(self) -> None:
         """Forget what was seen of the lost history; the next life of kopf lists everything."""
         logger.warning(
-            "%s: all is listed and looked at anew. If this is repeated, restart the API servers: "
+            "%s: all is listed and read anew. If this is repeated, restart the API servers: "
             "they show what was before",
             RESTORED,
         )

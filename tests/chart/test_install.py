@@ -173,21 +173,21 @@ async def test_an_upgrade_brings_new_fields_and_back_and_rotates_nothing(
     change = {"spec": {"renewal": {"afterPercent": 50}}}
     await installed.client.patch("DynamicLease", "steady", "shop", change)
     generation = before["metadata"]["generation"] + 1
-    found = await site.until("steady", _looked_at(generation), what="looked at in the new shape")
+    found = await site.until("steady", _inspected(generation), what="looked at in the new shape")
     assert found["status"]["lease"]["id"] == before["status"]["lease"]["id"]
     await installed.helm_run("rollback", charts.RELEASE)
     assert not await installed.has_field("addedLater")
     assert await installed.client.get("RoleBinding", "leaseholder-workloads", "shop") is None
     change = {"spec": {"renewal": {"afterPercent": 60}}}
     await installed.client.patch("DynamicLease", "steady", "shop", change)
-    found = await site.until("steady", _looked_at(generation + 1), what="looked at in the old one")
+    found = await site.until("steady", _inspected(generation + 1), what="looked at in the old one")
     assert found["status"]["lease"]["id"] == before["status"]["lease"]["id"]
     assert await site.logs_in("steady")
     await site.delete("steady")
     await site.gone("steady")
 
 
-def _looked_at(generation: int) -> collections.abc.Callable[[kube.Object | None], bool]:
+def _inspected(generation: int) -> collections.abc.Callable[[kube.Object | None], bool]:
     return lambda one: (
         one is not None
         and one["status"].get("observedGeneration") == generation
@@ -230,7 +230,7 @@ async def test_crds_leases_and_records_outlive_an_uninstall_and_are_taken_over_a
         "DynamicLease", "kept", "shop", {"spec": {"renewal": {"afterPercent": 50}}}
     )
     after = before["metadata"]["generation"] + 1
-    found = await site.until("kept", _looked_at(after), what="taken over")
+    found = await site.until("kept", _inspected(after), what="taken over")
     assert found["status"]["lease"]["id"] == before["status"]["lease"]["id"]
     await site.delete("kept")
     await site.gone("kept")

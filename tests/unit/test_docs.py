@@ -4,6 +4,8 @@ import collections.abc
 import functools
 import pathlib
 import re
+import token
+import tokenize
 import typing
 import xml.etree.ElementTree
 
@@ -74,6 +76,17 @@ WRITTEN: typing.Final = tuple(
 )
 """Pages that people write today: decisions keep the words of their day, others come from code."""
 
+GENERATED: typing.Final = tuple(
+    page
+    for page in pages.PAGES
+    if pages.read(page).startswith("<!-- Generated") and page.name != "conformance.md"
+)
+OF_TEXTS: typing.Final = re.compile(
+    r"\b(?:mint(?:s|ed|ing)?|extend(?:s|ed|ing)?|extensions?|debts?|ow(?:e|es|ed|ing)|paid)\b",
+    re.IGNORECASE,
+)
+"""What no page that is made from the code says any more."""
+
 
 def plain(page: pathlib.Path) -> str:
     """What a reader reads: no code, no addresses of links."""
@@ -83,6 +96,34 @@ def plain(page: pathlib.Path) -> str:
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda one: str(one.relative_to(pages.ROOT)))
 def test_a_page_uses_the_words_of_the_glossary(page: pathlib.Path) -> None:
     assert EARLIER.findall(plain(page)) == []
+
+
+OF_CODE: typing.Final = re.compile(
+    r"mint(?:s|ed|ing)?|extend(?:s|ed|ing|able)?|extensions?|debts?|owe[sd]?|owing|pay(?:s|er|ing)?"
+    r"|paid|tell(?:s|er|ing)?|told|untold|look(?:s|ed|ing)?|reinstat(?:e|ed)|namesakes?|forerunners?"
+)
+"""Parts of names that the glossary replaces."""
+OF_OTHERS: typing.Final = frozenset({"extensions"})
+"""What a library calls one of its own."""
+SOURCES: typing.Final = tuple(sorted((pages.ROOT / "src").rglob("*.py")))
+
+
+def parts(name: str) -> list[str]:
+    """The words of a name: ``renewal_at`` and ``CannotRenew`` have two each."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().strip("_").split("_")
+
+
+@pytest.mark.parametrize("module", SOURCES, ids=lambda one: str(one.relative_to(pages.ROOT)))
+def test_a_name_in_the_code_uses_the_words_of_the_glossary(module: pathlib.Path) -> None:
+    with module.open("rb") as text:
+        tokens = [one.string for one in tokenize.tokenize(text.readline) if one.type == token.NAME]
+    used = {*tokens, module.stem} - OF_OTHERS
+    assert {one for one in used if any(map(OF_CODE.fullmatch, parts(one)))} == set()
+
+
+@pytest.mark.parametrize("page", GENERATED, ids=lambda one: str(one.relative_to(pages.ROOT)))
+def test_what_the_code_says_to_users_has_no_earlier_word(page: pathlib.Path) -> None:
+    assert OF_TEXTS.findall(plain(page)) == []
 
 
 def test_the_glossary_says_what_stands_for_each_earlier_word() -> None:

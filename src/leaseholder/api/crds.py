@@ -32,7 +32,7 @@ _UNSEEN: Final = {
             "type": str(conditions.ConditionType.READY),
             "status": "Unknown",
             "reason": str(conditions.Reason.PENDING),
-            "message": "the operator hasn't looked at it yet",
+            "message": "the operator hasn't checked it yet",
             "lastTransitionTime": "1970-01-01T00:00:00Z",
             "observedGeneration": 0,
         }

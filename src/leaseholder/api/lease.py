@@ -28,7 +28,7 @@ class ProviderRef(base.Model):
 
 
 class Renewal(base.Model):
-    """When and how a lease is extended."""
+    """When and how a lease is renewed."""
 
     model_config = ConfigDict(
         json_schema_extra=base.rules(
@@ -40,14 +40,14 @@ class Renewal(base.Model):
     )
 
     strategy: Literal["Auto", "Renew", "Rotate"] = "Auto"
-    """Auto: extend where that keeps the credentials alive, else replace. Renew: extend only.
+    """Auto: renew where that keeps the credentials alive, else replace. Renew: renew only.
     Rotate: always replace."""
     after_percent: Annotated[int, Field(ge=1, le=95)] | None = None
-    """Share of the lease's life after which it is extended or replaced; default 66."""
+    """Share of the lease's life after which it is renewed or replaced; default 66."""
     before: (
         Annotated[base.Duration, base.duration_schema(base.at_least("1s", "renewal.before"))] | None
     ) = None
-    """Time before expiry at which the lease is extended or replaced, instead of afterPercent; it
+    """Time before expiry at which the lease is renewed or replaced, instead of afterPercent; it
     counts for at most half of the life that the provider gives."""
 
 
@@ -86,14 +86,14 @@ class Rotation(base.Model):
         Annotated[base.Duration, base.duration_schema(base.at_least("60s", "rotation.maxAge"))]
         | None
     ) = None
-    """Age at which a lease is replaced even where it could be extended."""
+    """Age at which a lease is replaced even where it could be renewed."""
     overlap: base.Duration = "2m"
     """How long a replaced lease lives on beside the new one, at least."""
     wait_for_rollout: bool = True
     """A replaced lease lives on until the restart targets run on the new one."""
     rollout_timeout: base.Duration = "15m"
     """After so long an incomplete rollout is told to have failed. The replaced lease lives on, as
-    long as the provider extends it."""
+    long as the provider renews it."""
     restart_targets: Annotated[tuple[RestartTarget, ...], Field(max_length=16)] = ()
     """Workloads that are restarted when the Secret was switched from one lease to another."""
 
@@ -194,7 +194,7 @@ class Deletion(base.Model):
     """Revoke: the Secret goes and the lease is revoked. Orphan: both stay, and nobody holds
     the lease any more."""
     timeout: base.Duration = "15m"
-    """How long the deletion waits for the revocation; what is still owed then is paid later."""
+    """How long the deletion waits for the revocation; what is left then is revoked later."""
 
 
 class DynamicLeaseSpec(base.Model):
@@ -222,7 +222,7 @@ class DynamicLeaseSpec(base.Model):
     ttl: Annotated[base.Duration, base.duration_schema(base.at_least("60s", "ttl"))] | None = None
     """Lifetime to ask for, at least 60s; absent: the provider's default."""
     renewal: Renewal = Renewal()
-    """When and how the lease is extended."""
+    """When and how the lease is renewed."""
     rotation: Rotation = Rotation()
     """When the lease is replaced by a new one."""
     target: Target = Target()
@@ -230,7 +230,7 @@ class DynamicLeaseSpec(base.Model):
     deletion: Deletion = Deletion()
     """What happens to the lease when this resource is deleted."""
     suspend: bool = False
-    """Mint, replace and repair nothing; renewals and revocations go on."""
+    """Issue, replace and repair nothing; renewals and revocations go on."""
 
 
 class LeaseStatus(base.Model):
@@ -243,13 +243,13 @@ class LeaseStatus(base.Model):
     issued_at: base.Moment
     """When it was issued (UTC)."""
     expires_at: base.Moment
-    """When it ends unless it is extended (UTC)."""
+    """When it ends unless it is renewed (UTC)."""
     renew_at: base.Moment | None = None
-    """When it is to be extended or replaced (UTC)."""
+    """When it is to be renewed or replaced (UTC)."""
     renewals: int = 0
-    """How often it was extended."""
+    """How often it was renewed."""
     strategy: Literal["Renew", "Rotate"]
-    """What happens at renewAt: the lease is extended (Renew) or replaced (Rotate)."""
+    """What happens at renewAt: the lease is renewed (Renew) or replaced (Rotate)."""
 
 
 class Retry(base.Model):

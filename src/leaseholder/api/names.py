@@ -8,7 +8,7 @@ VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 
 FINALIZER: Final = f"{GROUP}/revoke"
-"""On every DynamicLease before its first mint; goes when its leases are revoked."""
+"""On every DynamicLease before its first issue; goes when its leases are revoked."""
 
 MANAGER: Final = "leaseholder"
 """Field manager, event source and value of ``app.kubernetes.io/managed-by``."""

@@ -208,7 +208,7 @@ class ProviderStatus(base.Model):
     capabilities: Annotated[
         tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=32)
     ] = ()
-    """What the provider can do for a lease: Extend, Inspect, Revoke, ForceRevoke, Recover."""
+    """What the provider can do for a lease: Renew, Inspect, Revoke, ForceRevoke, Recover."""
     server_version: Annotated[str, Field(max_length=128)] | None = None
     """Version that the server states."""
     clock_skew_seconds: int | None = None

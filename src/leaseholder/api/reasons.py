@@ -44,13 +44,13 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
             _NOTHING,
         ),
         Reason.PENDING: Entry(
-            "The operator hasn't looked at it yet",
-            "the operator hasn't looked at it yet",
+            "The operator hasn't checked it yet",
+            "the operator hasn't checked it yet",
             "Wait; where it stays, see whether the operator runs and serves this namespace",
         ),
         Reason.HELD: Entry("There is a lease", "", _NOTHING),
         Reason.DELIVERED: Entry("The Secret shows the lease", "", _NOTHING),
-        Reason.NONE_PENDING: Entry("No lease is owed", "", _NOTHING),
+        Reason.NONE_PENDING: Entry("No revocation is pending", "", _NOTHING),
         Reason.NOT_STALLED: Entry("The operator goes on by itself", "", _NOTHING),
         Reason.PROGRESSING: Entry("A lease is being acquired", "a lease is being acquired", "Wait"),
         Reason.ROTATING: Entry(
@@ -63,7 +63,7 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
         ),
         Reason.DELETING: Entry("The lease is being revoked", "the lease is being revoked", "Wait"),
         Reason.ISSUED: Entry(
-            "Event: a lease was minted, and why",
+            "Event: a lease was issued, and why",
             "issued lease 95e5ca9d-fc86-44bd-a5c2-863af5cc1e03: it is time to replace the last one",
             _NOTHING,
         ),
@@ -83,7 +83,7 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
             _NOTHING,
         ),
         Reason.ORPHANED: Entry(
-            "Event: `deletion.policy: Orphan`; the lease lives on without us until the moment told",
+            "Event: `deletion.policy: Orphan`; the lease lives on without us until the moment that it says",
             "lease 95e5ca9d-fc86-44bd-a5c2-863af5cc1e03 stays alive until 2026-11-21T13:38:58Z: nobody holds it any more",
             "Revoke it at the provider when it isn't needed any more",
         ),
@@ -205,13 +205,13 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
     },
     "About the lease": {
         Reason.UNCLEAR: Entry(
-            "Of a lease on record: a mint whose answer was lost; it is searched for and taken back",
+            "Of a lease on record: an issue whose answer was lost; it is searched for and taken back",
             "",
             "Wait",
         ),
         Reason.GONE: Entry(
-            "The provider has no such lease; it is looked for once more before a new one is minted",
-            "the provider has no such lease; it is looked for once more before a new one is minted",
+            "The provider has no such lease; it is inspected once more before a new one is issued",
+            "the provider has no such lease; it is inspected once more before a new one is issued",
             _NOTHING,
         ),
         Reason.EXPIRED: Entry(
@@ -237,14 +237,14 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
             "[Runbook](runbook.md#too-many-leases)",
         ),
         Reason.RENEWAL_TOO_SOON: Entry(
-            "The provider takes no extension so short",
-            "Infisical extends by 60s or more: it is too soon",
+            "The provider takes no renewal so short",
+            "Infisical renews by 60s or more: it is too soon",
             "Wait",
         ),
         Reason.RENEWAL_UNPROVEN: Entry(
-            "The lease was extended, but this provider may end it at its first expiry; Ready is False "
-            "until a look shows it beyond",
-            "the lease was extended, but this provider may end it at its first expiry: it is looked at before it counts again",
+            "The lease was renewed, but this provider may end it at its first expiry; Ready is False "
+            "until an inspection shows it beyond",
+            "the lease was renewed, but this provider may end it at its first expiry: it is inspected before it counts again",
             "Nothing; strategy Auto has no such gap ([Phase](providers/phase.md))",
         ),
         Reason.UNDELIVERED: Entry("Of a lease on record: it came into no Secret", "", _NOTHING),
@@ -283,7 +283,7 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
             "Nothing; [Drift](operations.md#drift)",
         ),
         Reason.SECRET_CONTESTED: Entry(
-            "Again and again; the sentence says when the next lease is minted",
+            "Again and again; the sentence says when the next lease is issued",
             "Secret orders-db was changed or deleted by somebody else, again and again: find out by whom; a new lease is acquired at 2026-11-21T13:38:58Z",
             "[Runbook](runbook.md#the-secret-is-contested)",
         ),
@@ -325,7 +325,7 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
             "Mend the name, or make the workload",
         ),
         Reason.RESTART_REFUSED: Entry(
-            "The API server lets us neither look nor restart; the sentence says why",
+            "The API server lets us neither read nor restart; the sentence says why",
             "",
             "Bind `leaseholder-workloads` ([install](install.md#in-single-namespaces)); tried again "
             "within a minute",
@@ -338,7 +338,7 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
     },
     "About revocation": {
         Reason.REVOCATION_PENDING: Entry(
-            "Nothing was tried yet, or an unclear mint is being searched for (some minutes)",
+            "Nothing was tried yet, or an unclear attempt is being searched for (some minutes)",
             "1 lease is still to be revoked",
             "Wait",
         ),
@@ -364,8 +364,8 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
             "[Runbook](runbook.md#a-lease-is-abandoned)",
         ),
         Reason.TIMED_OUT: Entry(
-            "Event: `deletion.timeout` is over; what is owed is paid later",
-            "1 lease(s) couldn't be revoked yet; they stay on record and are paid later",
+            "Event: `deletion.timeout` is over; what is pending is revoked later",
+            "1 lease(s) couldn't be revoked yet; they stay on record and are revoked later",
             "Look at the records",
         ),
     },
@@ -376,7 +376,9 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
             "Wait",
         ),
         Reason.CONFLICT: Entry(
-            "In the log only: somebody else wrote first, and the operator looks again", "", _NOTHING
+            "In the log only: somebody else wrote first, and the operator reads it again",
+            "",
+            _NOTHING,
         ),
         Reason.INTERNAL: Entry(
             "A reason that this version doesn't know stood in status, or a fault of ours",

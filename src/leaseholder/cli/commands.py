@@ -1,7 +1,7 @@
 """Commands to the operator: an annotation with a fresh nonce, and the answer in status.
 
 A nonce that stands there when the operator first sees a DynamicLease counts as handled, so nothing
-is said to one that it hasn't looked at yet.
+is said to one that it hasn't checked yet.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ EVERY: Final = 0.5
 """Seconds between two looks at the answer."""
 REFUSALS: Final = frozenset({Reason.RENEWAL_TOO_SOON, Reason.CANNOT_RENEW})
 """Events that answer a renew command with no."""
-_LOOKS: Final = 10
+_CHECKS: Final = 10
 """So many looks for such an event: it comes a moment after the status."""
 
 
@@ -52,7 +52,7 @@ async def give(session: Session, name: str, verb: Verb, namespace: str = "") -> 
     dl = await session.dynamic_lease(name, namespace)
     if dl.status.handled is None:
         raise Failed(
-            f"the operator hasn't looked at {name} yet: a command would count as handled; try "
+            f"the operator hasn't checked {name} yet: a command would count as handled; try "
             "again when status shows it"
         )
     if dl.deleting and verb != "force":
@@ -130,7 +130,7 @@ async def _outcome(session: Session, given: Given, dl: lease.DynamicLease) -> st
 
 async def _refusal(session: Session, dl: lease.DynamicLease, given: Given) -> str:
     """Why a lease wasn't renewed, as the event says that comes with it."""
-    for _ in range(_LOOKS):
+    for _ in range(_CHECKS):
         fresh = [one for one in await _events(session, dl) if one not in given.events]
         said = [one for one in fresh if one.reason in REFUSALS]
         if said:

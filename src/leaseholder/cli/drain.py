@@ -44,7 +44,7 @@ async def drain(settings: Settings, *, timeout: float, ask: bool, dry_run: bool)
     async with app.composed(settings.model_copy(update=own), draining=tally) as operator:
         installation, clock = operator.ledger.records.installation, operator.controller.clock
         work = draining.Drain(operator.cluster, installation, clock, tally, _say)
-        await work.look()
+        await work.check()
         for line in listed(work, settings):
             _say(line)
         if dry_run:

@@ -118,7 +118,7 @@ ok     revocations  none is pending
 doctor: 1 failure, 1 warning
 
 $ kubectl leaseholder renew billing-db --wait
-Error: not renewed: CannotRenew: the lease isn't extended: spec.renewal.strategy is Rotate; for a new lease, annotate leaseholder.dev/rotate
+Error: not renewed: CannotRenew: the lease isn't renewed: spec.renewal.strategy is Rotate; for a new lease, annotate leaseholder.dev/rotate
 ```
 
 ## Rights

@@ -140,7 +140,7 @@ def summary(found: Sequence[lease.DynamicLease], now: datetime) -> str:
 def details_of(dl: lease.DynamicLease, now: datetime) -> list[tuple[str, str]]:
     """How ``show`` begins: labels and sentences, in order."""
     held, ready = dl.status.lease, _condition(dl, ConditionType.READY)
-    verdict = f"{ready.status}, {ready.reason}" if ready is not None else "not looked at yet"
+    verdict = f"{ready.status}, {ready.reason}" if ready is not None else "not checked yet"
     found = [
         ("DynamicLease", f"{dl.metadata.namespace}/{dl.metadata.name}"),
         ("Ready", f"{verdict}: {ready.message}" if ready and ready.message else verdict),

@@ -10,16 +10,16 @@ from leaseholder.core.view import View
 
 @dataclass(frozen=True, slots=True)
 class Keeper:
-    """Extends leases; reads and writes nothing in the cluster."""
+    """Renews leases; reads and writes nothing in the cluster."""
 
     observer: Observer
     performer: Performer
 
     async def keep(self, seen: View) -> tuple[View, float | None]:
-        """Extend the delivered lease if that is due.
+        """Renew the delivered lease if that is due.
 
         Returns:
-            What was seen, at the time that it is now, and the seconds until the next extension
+            What was seen, at the time that it is now, and the seconds until the next renewal
             is due; None where none is to come, or one failed, as ``memory.failure`` says.
 
         Raises:

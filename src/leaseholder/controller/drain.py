@@ -147,7 +147,7 @@ class Drain:
     refusals: set[str] = field(default_factory=set)
     """Those of deletions that were said."""
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """See what is left.
 
         Raises:
@@ -194,7 +194,7 @@ class Drain:
 
     async def _round(self) -> None:
         try:
-            await self.look()
+            await self.check()
             for one in self.left.values():
                 if one.dl is not None and not one.dl.deleting:
                     one.refused = await self._deleted(one.dl)

@@ -14,7 +14,7 @@ from leaseholder.core.view import Memory, View
 
 HUNGRY: Final = 10.0
 """Who has no credentials counts as if a lease of its own ended so many seconds later: leases that
-end sooner are extended first, but an extension that has time waits."""
+end sooner are renewed first, but a renewal that has time waits."""
 
 
 @dataclass(slots=True)
@@ -44,9 +44,9 @@ class Entry:
     """Before the first look: when the lease ends that status shows, on our own clock. Only the
     order hangs on it, because the wall clock that tells it may be wrong."""
     last: View | None = None
-    """The last good look, where the lease can be extended by it."""
+    """The last good look, where the lease can be renewed by it."""
     blind_from: float = 0.0
-    """Until then nothing is extended from memory: a try failed (our own clock)."""
+    """Until then nothing is renewed from memory: a try failed (our own clock)."""
 
     @classmethod
     def unseen(cls, end: datetime | None, clock: ports.Clock) -> "Entry":

@@ -230,7 +230,7 @@ class Controller:
             self._cluster.ended(number)
 
     async def _keep_blindly(self, key: Key, entry: Entry) -> None:
-        """The API server is away, or refuses us: extend from memory what is due."""
+        """The API server is away, or refuses us: renew from memory what is due."""
         now = self.clock.monotonic()
         if entry.last is None or self._runner.stopping or now < entry.blind_from:
             return
@@ -344,7 +344,7 @@ class Controller:
             work.cancel()
 
     async def _observe(self, key: Key, entry: Entry) -> View:
-        """A look; where it hangs, it is given up while the lease can still be extended."""
+        """A look; where it hangs, it is given up while the lease can still be renewed."""
         left = entry.left(self.clock.monotonic())
         patience = None if left is None else max(LEAST_PATIENCE, left.total_seconds() / 4)
         try:

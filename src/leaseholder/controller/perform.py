@@ -137,7 +137,7 @@ class Performer:
                 case actions.Hold(record):
                     await self.acquirer.hold(view, record)
                 case actions.Inspect(record):
-                    await self._look(view, record)
+                    await self._inspect(view, record)
                 case actions.Acquire() if dl is not None:
                     await self.acquirer.acquire(view, dl, step)
                 case actions.Deliver(record) if dl is not None:
@@ -265,7 +265,7 @@ class Performer:
         return now
 
     async def renew_blindly(self, view: View, step: actions.Renew) -> None:
-        """Extend a lease while the API server is away: only provider and memory are touched.
+        """Renew a lease while the API server is away: only provider and memory are touched.
 
         What fails is left in memory, as after any step.
         """
@@ -324,7 +324,7 @@ class Performer:
         elif step.inspect_first:
             view.memory.unrenewable.add(step.record.attempt_id)
         else:
-            # Somebody else may just have extended it: the next try looks first.
+            # Somebody else may just have renewed it: the next try looks first.
             view.memory.leases.pop(step.record.attempt_id, None)
 
     async def _towards_rollout(self, view: View, step: actions.Restart | actions.Sustain) -> None:
@@ -337,7 +337,7 @@ class Performer:
                 except errors.LeaseGone as error:
                     await self._gone(view, record, report=False, certain=error.certain)
 
-    async def _look(self, view: View, record: RecordedLease) -> None:
+    async def _inspect(self, view: View, record: RecordedLease) -> None:
         adapter = await self.supplies.for_lease(record, view.trusts)
         view.memory.inspected_at[record.attempt_id] = view.now
         view.memory.inspect_from.pop(record.attempt_id, None)
@@ -368,8 +368,8 @@ class Performer:
             view.memory.poked = False
             view.memory.failure = Failure(
                 reason=Reason.GONE,
-                sentence="the provider has no such lease; it is looked for once more before a "
-                "new one is minted",
+                sentence="the provider has no such lease; it is inspected once more before a "
+                "new one is issued",
                 permanent=False,
                 retry_after=(old_enough - view.now).total_seconds(),
             )

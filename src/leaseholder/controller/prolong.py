@@ -1,4 +1,4 @@
-"""Extending a lease at the provider: the one way, for delivered and for replaced leases."""
+"""Renewing a lease at the provider: the one way, for delivered and for replaced leases."""
 
 import dataclasses
 from datetime import datetime, timedelta
@@ -16,8 +16,8 @@ from leaseholder.core.view import View
 async def inspected(adapter: ports.Provider, view: View, record: RecordedLease) -> ports.Lease:
     """Inspect a lease; memory keeps what the provider shows, and when it was asked.
 
-    Just after an extension a replica may show the end before it: then the later one counts. The
-    next extension would add too much, and that of another process would take it off again.
+    Just after a renewal a replica may show the end before it: then the later one counts. The
+    next renewal would add too much, and that of another process would take it off again.
 
     Raises:
         errors.LeaseGone: the provider has no such lease.
@@ -35,7 +35,7 @@ async def inspected(adapter: ports.Provider, view: View, record: RecordedLease) 
 
 
 def _trails(view: View, record: RecordedLease, asked: datetime) -> bool:
-    """Whether an answer to what was asked then may show the lease before its last extension."""
+    """Whether an answer to what was asked then may show the lease before its last renewal."""
     renewed = view.memory.renewed_at.get(record.attempt_id)
     can = view.capabilities.get(record.attempt_id)
     if renewed is None or can is None:
@@ -53,7 +53,7 @@ async def prolong(
     inspect_first: bool,
     commanded: bool = False,
 ) -> ports.Lease:
-    """Extend a lease to ``until``, after a look where one is needed; memory keeps what it says.
+    """Renew a lease to ``until``, after a look where one is needed; memory keeps what it says.
 
     Args:
         adapter: the provider that has the lease.
@@ -61,13 +61,13 @@ async def prolong(
         record: the lease's record.
         until: its end to be (UTC).
         chronicle: told of it.
-        inspect_first: what the last try did isn't known: an extension may have taken effect.
+        inspect_first: what the last try did isn't known: a renewal may have taken effect.
         commanded: a user asks for it; one that took effect unnoticed is no answer.
 
     Raises:
         errors.LeaseGone: the provider has no such lease.
         errors.CannotRenew: it is at its end, or too little would be added.
-        errors.ProviderError: it isn't clear whether the lease was extended.
+        errors.ProviderError: it isn't clear whether the lease was renewed.
     """
     memory, lease, known = view.memory, revoke.lease_of(view, record), view.stated_expiry(record)
     if inspect_first:
@@ -76,7 +76,7 @@ async def prolong(
             return lease
     least = plan.least_renewal(adapter.capabilities(lease.handle))
     if until < lease.expires_at + timedelta(seconds=least):
-        sentence = f"a lease is extended by {least} seconds or more: it is too soon"
+        sentence = f"a lease is renewed by {least} seconds or more: it is too soon"
         raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, sentence, latest=lease.latest)
     renewed = memory.leases[record.attempt_id] = await adapter.renew(lease, until)
     memory.renewed_at[record.attempt_id] = adapter.now()

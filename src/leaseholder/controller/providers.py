@@ -54,7 +54,7 @@ class ProviderWatch:
     _roused: dict[Ref, float] = field(default_factory=dict)
     """When the users of each provider were last roused (monotonic seconds)."""
 
-    def look_at(self, address: str, *, rouse: bool = False) -> None:
+    def check(self, address: str, *, rouse: bool = False) -> None:
         """Look soon at the providers with that address: something happened to it.
 
         Args:
@@ -123,7 +123,7 @@ class ProviderWatch:
     async def _check(self, ref: Ref) -> None:
         after: float | None = PAUSE
         try:
-            after = await self._look(ref)
+            after = await self._ask(ref)
         except Exception as error:
             kind, namespace, name = ref
             fields = {"provider": f"{kind}/{name}", "namespace": namespace}
@@ -141,7 +141,7 @@ class ProviderWatch:
             self._line.done(ref, now + CHECK_AT_MOST_EVERY)
             self._changed.set()
 
-    async def _look(self, ref: Ref) -> float | None:
+    async def _ask(self, ref: Ref) -> float | None:
         """Look at one provider and tell; returns the seconds until the next look."""
         await self._rouse(ref)
         kind, namespace, name = ref

@@ -20,7 +20,7 @@ from leaseholder.core import actions, rollout, schedule
 from leaseholder.core.view import Refusal, Restarted, View
 
 SUSTAIN_AGAIN: Final = 60.0
-"""Most seconds between two tries to extend a replaced lease."""
+"""Most seconds between two tries to renew a replaced lease."""
 REMEMBERED: Final = 86_400.0
 """Seconds for which a restart is remembered."""
 
@@ -65,7 +65,7 @@ class Mover:
         await self._report(view, workload)
 
     async def sustain(self, view: View, step: actions.Sustain) -> None:
-        """Extend a replaced lease; a failure is met by a later try, and told nowhere else.
+        """Renew a replaced lease; a failure is met by a later try, and told nowhere else.
 
         Raises:
             errors.LeaseGone: the provider has no such lease.

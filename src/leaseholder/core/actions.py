@@ -52,7 +52,7 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class Renew:
-    """Extend the lease to ``until``; look at it first where its expiry isn't known first-hand."""
+    """Renew the lease to ``until``; look at it first where its expiry isn't known first-hand."""
 
     record: RecordedLease
     until: datetime
@@ -120,7 +120,7 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class Sustain:
-    """Extend a replaced lease to ``until``: workloads may still use it."""
+    """Renew a replaced lease to ``until``: workloads may still use it."""
 
     record: RecordedLease
     until: datetime

@@ -1,14 +1,14 @@
-"""What may be done for a lease while the API server can't be reached: extend it, nothing else.
+"""What may be done for a lease while the API server can't be reached: renew it, nothing else.
 
-The decision is taken from the last good look. Everything but an extension needs a write that
+The decision is taken from the last good look. Everything but a renewal needs a write that
 can't be taken back, or a look that can't be had: nothing is issued, delivered, revoked or reported.
 
 What was decided meanwhile by others isn't known: the DynamicLease may be on its way out, the
-lease replaced by another process, revoked, or its Secret gone. None of that makes an extension
+lease replaced by another process, revoked, or its Secret gone. None of that makes a renewal
 harmful beyond a bound: it never goes beyond the lifetime that the lease is held at, so a lease
 that nobody wants any more lives at most that much longer; whoever revoked it has the provider's
-word for it, and an extension of a lease that is gone fails. So only leases whose revocation the
-provider confirms are extended (the others' records go by their expiry), and only for ``LONGEST``.
+word for it, and a renewal of a lease that is gone fails. So only leases whose revocation the
+provider confirms are renewed (the others' records go by their expiry), and only for ``LONGEST``.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ LONGEST: Final = timedelta(hours=24)
 
 
 def keepsake(view: View) -> View | None:
-    """The part of a view that an extension is decided from; None where there is none to come."""
+    """The part of a view that a renewal is decided from; None where there is none to come."""
     held, target = view.delivered, view.target
     if held is None or target is None or not (_wanted(view.lease) and _may_be_renewed(view, held)):
         return None
@@ -47,7 +47,7 @@ def _marked(view: View, target: ports.SecretView, held: RecordedLease) -> ports.
 
 
 def decide(seen: View, now: View) -> Renew | Idle:
-    """The extension that is due, or when one will be.
+    """The renewal that is due, or when one will be.
 
     Args:
         seen: the last good look.

@@ -22,7 +22,7 @@ MOST_AHEAD: Final = timedelta(minutes=30)
 def asked_life(view: View, record: RecordedLease) -> timedelta:
     """The longest life that was asked for; where none was, what the provider gave.
 
-    While a lease may still be extended, the spec as it is counts, too.
+    While a lease may still be renewed, the spec as it is counts, too.
     """
     dl, asked = view.lease, []
     if record.ttl_seconds is not None:
@@ -35,7 +35,7 @@ def asked_life(view: View, record: RecordedLease) -> timedelta:
 
 
 def latest(record: RecordedLease, lease: ports.Lease) -> datetime:
-    """The latest end of a lease that was never extended: as it says, if that was asked for.
+    """The latest end of a lease that was never renewed: as it says, if that was asked for.
 
     Its own clock may be off by as much as may be made up for.
     """

@@ -142,6 +142,7 @@ def _release(view: View) -> Release:
     if not pending:
         return Release()
     text = (
-        f"{len(pending)} lease(s) couldn't be revoked yet; they stay on record and are paid later"
+        f"{len(pending)} lease(s) couldn't be revoked yet; they stay on record and are revoked "
+        "later"
     )
     return Release(ports.Note("Warning", Reason.TIMED_OUT, text))

@@ -22,19 +22,19 @@ PENDING_MOST: Final = 20
 the second."""
 
 ROOM_AHEAD: Final = timedelta(seconds=60)
-"""So long before its end a lease that can't be extended counts as ended, at the limit."""
+"""So long before its end a lease that can't be renewed counts as ended, at the limit."""
 
 INSTEAD: Final = f"for a new lease, annotate {names.ROTATE}"
-"""What to do where a lease can't be extended."""
+"""What to do where a lease can't be renewed."""
 
 _ABOUT_SECRET: Final = (Reason.WRITE_REFUSED, Reason.TEMPLATE_INVALID)
 _NO_RENEWAL: Final = (*_ABOUT_SECRET, Reason.BACKEND_FAILED)
-"""What failed last, with these, wasn't an extension."""
+"""What failed last, with these, wasn't a renewal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """At ``at`` the lease is extended (Renew) or replaced (Rotate)."""
+    """At ``at`` the lease is renewed (Renew) or replaced (Rotate)."""
 
     strategy: Literal["Renew", "Rotate"]
     at: datetime
@@ -60,7 +60,7 @@ def plan(view: View, lease: DynamicLease, record: RecordedLease) -> Plan:
 
 @fact
 def renewal_at(view: View, lease: DynamicLease, record: RecordedLease) -> datetime | None:
-    """When a lease is to be extended, whatever else is planned; None: it can't be.
+    """When a lease is to be renewed, whatever else is planned; None: it can't be.
 
     The strategy Rotate is about the delivered lease: a replaced one has no other way to live on.
     """
@@ -74,7 +74,7 @@ def renewal_at(view: View, lease: DynamicLease, record: RecordedLease) -> dateti
 
 
 def to_renew(view: View, lease: DynamicLease) -> RecordedLease | None:
-    """The lease to be extended now: held or yet to be delivered, due or at the user's command."""
+    """The lease to be renewed now: held or yet to be delivered, due or at the user's command."""
     kept = drift.kept(view, lease)
     for record in (kept, view.in_hand):
         at = renewal_at(view, lease, record) if record is not None else None
@@ -85,13 +85,13 @@ def to_renew(view: View, lease: DynamicLease) -> RecordedLease | None:
 
 
 def renewal_moments(view: View, lease: DynamicLease) -> list[datetime | None]:
-    """When the lease that is held, and the one yet to be delivered, are to be extended."""
+    """When the lease that is held, and the one yet to be delivered, are to be renewed."""
     records = (drift.kept(view, lease), view.in_hand)
     return [renewal_at(view, lease, one) for one in records if one is not None]
 
 
 def _replacement_at(view: View, lease: DynamicLease, record: RecordedLease) -> datetime:
-    """When a lease that can't be extended is replaced.
+    """When a lease that can't be renewed is replaced.
 
     Planned from what was granted: a longer ttl, asked for later or cut by the provider, would
     make it due at once. With the strategy Renew nothing is replaced before its end.
@@ -128,10 +128,10 @@ def _fits(
 
 
 def least_renewal(can: ports.Capabilities) -> int:
-    """Seconds that an extension must add.
+    """Seconds that a renewal must add.
 
     A provider adds to the end that its replica shows (providers/infisical.md: reads trail): an
-    extension soon after the last one would add to the end before that, and may even shorten the
+    renewal soon after the last one would add to the end before that, and may even shorten the
     lease. Moments are whole seconds, hence one more.
     """
     return max(can.minimum_renewal, can.replica_lag + 1 if can.replica_lag else 0)
@@ -204,7 +204,7 @@ def renew_refused(view: View, lease: DynamicLease) -> ports.Note | None:
     why = "spec.renewal.strategy is Rotate" if strategy == "Rotate" else "it can only be replaced"
     if strategy == "Auto" and can is not None and can.renewal == "Unproven":
         why = "the provider may end it at its first expiry all the same"
-    text = f"the lease isn't extended: {why}; {INSTEAD}"
+    text = f"the lease isn't renewed: {why}; {INSTEAD}"
     return ports.Note("Warning", Reason.CANNOT_RENEW, text)
 
 
@@ -353,7 +353,7 @@ def crowded(view: View) -> Failure | None:
 
 
 def renewal_blocked_until(view: View, lease: DynamicLease) -> datetime | None:
-    """Until when the back-off holds an extension back: one after something else doesn't."""
+    """Until when the back-off holds a renewal back: one after something else doesn't."""
     retry = lease.status.retry
     elsewhere = retry is not None and retry.reason in _NO_RENEWAL
     return None if elsewhere else blocked_until(view, lease)

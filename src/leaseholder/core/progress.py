@@ -47,7 +47,7 @@ def _judge_argo(workload: ports.Workload) -> Progress:
         return Progress("Waiting", "not all its pods are restarted")
     if workload.phase == "Healthy":
         return Progress("Complete")
-    return Progress("Waiting", f"its phase is {workload.phase or 'not told'}")
+    return Progress("Waiting", f"its phase is {workload.phase or 'unknown'}")
 
 
 def _counts(workload: ports.Workload) -> str:

@@ -59,7 +59,7 @@ def status(view: View, dl: lease.DynamicLease) -> lease.DynamicLeaseStatus:
 
 
 def unready_at(view: View, held: RecordedLease) -> datetime | None:
-    """When Ready is to go False unless the lease is extended, or proven to live, before."""
+    """When Ready is to go False unless the lease is renewed, or proven to live, before."""
     expiry = view.expiry(held)
     ends = None if expiry is None else expiry - schedule.AHEAD
     return min((at for at in (ends, proof.doubted_at(view, held)) if at is not None), default=None)
@@ -124,8 +124,10 @@ def _forced(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> por
     """The answer to a force command that was acted on; None where there was none."""
     if new.handled is None or old.handled is None or new.handled.force == old.handled.force:
         return None
-    owed = conditions.find(new.conditions, ConditionType.REVOCATION_PENDING)
-    left = owed.message if owed is not None and owed.message else "no lease is to be revoked"
+    pending = conditions.find(new.conditions, ConditionType.REVOCATION_PENDING)
+    left = (
+        pending.message if pending is not None and pending.message else "no lease is to be revoked"
+    )
     return ports.Note("Normal", Reason.FORCED, f"{names.FORCE} is acted on: {left}")
 
 
@@ -252,7 +254,7 @@ def _conditions(
         if held is not None and synced and not dl.deleting
         else (False, waiting, why)
     )
-    owed, pending_reason, pending_message = _pending_revocations(view)
+    pending, pending_reason, pending_message = _pending_revocations(view)
     stalled = trouble is not None and trouble.permanent
     has = fresh is not None or drift.kept(view, dl) is not None
     rolled = _rollout(view, dl)
@@ -271,7 +273,7 @@ def _conditions(
             "" if synced else why,
         ),
         *([condition(ConditionType.ROLLOUT_COMPLETE, *rolled)] if rolled is not None else []),
-        condition(ConditionType.REVOCATION_PENDING, owed, pending_reason, pending_message),
+        condition(ConditionType.REVOCATION_PENDING, pending, pending_reason, pending_message),
         condition(
             ConditionType.STALLED,
             stalled,
@@ -342,14 +344,14 @@ def _readiness(
     """Whether a delivered lease is good, and for how long where something is wrong."""
     until = _until(view.stated_expiry(held))
     if plan.unseen(view, held):
-        return False, Reason.PROGRESSING, "the lease is looked at before its Secret counts as good"
+        return False, Reason.PROGRESSING, "the lease is inspected before its Secret counts as good"
     if view.ending(held):
         met = f": {trouble.sentence}" if trouble is not None and trouble.sentence else ""
         ends = f"the credentials end at {until}, as far as is known; the lease"
         return False, Reason.EXPIRED, f"{ends} couldn't be kept alive{met}"
     if proof.missing(view, held):
-        unsure = "the lease was extended, but this provider may end it at its first expiry"
-        return False, Reason.RENEWAL_UNPROVEN, f"{unsure}: it is looked at before it counts again"
+        unsure = "the lease was renewed, but this provider may end it at its first expiry"
+        return False, Reason.RENEWAL_UNPROVEN, f"{unsure}: it is inspected before it counts again"
     if trouble is None and view.lease is not None and view.lease.spec.suspend:
         return True, Reason.SUSPENDED, f"the Secret holds credentials that live; {_HALTED}"
     if trouble is None:

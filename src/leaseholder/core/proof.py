@@ -1,6 +1,6 @@
 """Renewals that aren't proven: the provider says a later end, and may end the lease at its first.
 
-The strategy Auto replaces such leases in time. With the strategy Renew they are extended all the
+The strategy Auto replaces such leases in time. With the strategy Renew they are renewed all the
 same, and around their first expiry nothing is promised: the provider may be late to end the lease,
 and show it as alive meanwhile over credentials that are dead. So Ready is False until the lease is
 shown by a look that was asked for when the provider can't be late any more. What is gone then is
@@ -21,7 +21,7 @@ _SOON: Final = timedelta(seconds=1)
 
 
 def first_end(view: View, record: RecordedLease) -> datetime | None:
-    """When an extended lease would have ended but for its extensions; None: nothing to prove."""
+    """When an renewed lease would have ended but for its renewals; None: nothing to prove."""
     can, end = view.capabilities.get(record.attempt_id), record.expires_at
     if can is None or can.renewal == "Reliable" or not can.verifiable or end is None:
         return None
@@ -61,12 +61,12 @@ def inspection_due(view: View, record: RecordedLease) -> datetime | None:
 
 
 def failed(view: View, record: RecordedLease) -> ports.Note | None:
-    """What to say of a lease that is gone although it was extended; None where it wasn't."""
+    """What to say of a lease that is gone although it was renewed; None where it wasn't."""
     end = first_end(view, record)
     if end is None or view.now < end:
         return None
     text = (
-        "the provider ended the lease at its first expiry, although it had extended it: with "
+        "the provider ended the lease at its first expiry, although it had renewed it: with "
         "renewal.strategy Auto it is replaced before"
     )
     return ports.Note("Warning", Reason.RENEWAL_UNPROVEN, text)

@@ -180,7 +180,7 @@ def _restart_at(view: View, workload: ports.Workload, since: float) -> float:
 
 
 def _sustain_at(view: View, lease: DynamicLease, record: RecordedLease) -> datetime | None:
-    """When a replaced lease is to be extended; None: it isn't kept, or can't be extended."""
+    """When a replaced lease is to be renewed; None: it isn't kept, or can't be renewed."""
     due = plan.renewal_at(view, lease, record) if keeps(view, record) else None
     if due is None:
         return None

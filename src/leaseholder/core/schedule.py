@@ -1,7 +1,7 @@
 """When: renewal, retries, revocation tries. Arithmetic only; moments are UTC, whole seconds.
 
 Renewal is planned back from the expiry (``expiry - (1 - share) * life``), so it needs no
-memory of when the lease was last extended; cert-manager plans its renewals alike
+memory of when the lease was last renewed; cert-manager plans its renewals alike
 (pkg/util/pki/renewaltime.go).
 """
 
@@ -15,7 +15,7 @@ from leaseholder.api.lease import Renewal
 
 DEFAULT_PERCENT: Final = 66
 MARGIN: Final = timedelta(seconds=5)
-"""A lease that must wait longer than this close to its end to be extended is replaced, and
+"""A lease that must wait longer than this close to its end to be renewed is replaced, and
 nothing is planned later."""
 
 AHEAD: Final = timedelta(seconds=3)
@@ -38,7 +38,7 @@ INSPECT_AGAIN: Final = 5.0
 
 
 def due(renewal: Renewal, life: timedelta, expiry: datetime) -> datetime:
-    """When a lease of that life is to be extended or replaced: after its issue, before its end.
+    """When a lease of that life is to be renewed or replaced: after its issue, before its end.
 
     ``renewal.before`` counts for at most half of the life: a provider may give less than was asked
     for, and a lease that is due as soon as it is issued is replaced without end.
@@ -61,12 +61,12 @@ def before_is_cut(renewal: Renewal, life: timedelta) -> bool:
 def renewal_fits(
     expiry: datetime, life: timedelta, minimum: int, latest: datetime | None
 ) -> datetime | None:
-    """The first moment at which an extension that the provider takes stays within ``life``.
+    """The first moment at which a renewal that the provider takes stays within ``life``.
 
     Args:
         expiry: when the lease ends now.
         life: remaining life that is never exceeded.
-        minimum: shortest extension that the provider takes, in seconds.
+        minimum: shortest renewal that the provider takes, in seconds.
         latest: the lease can't live beyond it.
 
     Returns:

@@ -148,7 +148,7 @@ class Memory:
     """When the provider first said that it has no such lease, where it hasn't shown it since."""
     unrenewable: set[str] = field(default_factory=set)
     renewed_at: dict[str, datetime] = field(default_factory=dict)
-    """When this process last extended a lease: a replica may show its former end for a while."""
+    """When this process last renewed a lease: a replica may show its former end for a while."""
     clocks: dict[str, LeaseClock] = field(default_factory=dict)
     """The clock of each lease whose provider told the time."""
     inspected_at: dict[str, datetime] = field(default_factory=dict)
@@ -180,7 +180,7 @@ class Memory:
     refused: dict[str, Refusal] = field(default_factory=dict)
     """Restarts that were refused, by the workload's uid."""
     sustain_at: dict[str, datetime] = field(default_factory=dict)
-    """When the next try to extend a replaced lease is due, where the last one failed."""
+    """When the next try to renew a replaced lease is due, where the last one failed."""
     deleting_since: float | None = None
     """When the DynamicLease was first seen to be on its way out (monotonic seconds)."""
     vanished_since: float | None = None

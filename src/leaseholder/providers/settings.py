@@ -9,10 +9,10 @@ class InfisicalSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     minimum_ttl_seconds: int = Field(default=60, ge=1)
-    """Shortest ttl that the server takes, for a lease and for an extension (its validation:
+    """Shortest ttl that the server takes, for a lease and for a renewal (its validation:
     below 60 000 ms it answers 422 "TTL must be a greater than 1min")."""
     settle_seconds: int = Field(default=160, ge=0)
-    """After this long a mint whose answer was lost shows in the list, or never will: the
+    """After this long an issue whose answer was lost shows in the list, or never will: the
     server's longest connection timeout (90 s with an HSM), the slowest provider call (30 s) and
     a minute's replica lag, less what they share."""
     replica_lag_seconds: int = Field(default=60, ge=0)
@@ -37,7 +37,7 @@ class PhaseSettings(BaseModel):
     minimum_ttl_seconds: int = Field(default=60, ge=1)
     """Shortest ttl of a lease that the server takes."""
     settle_seconds: int = Field(default=150, ge=0)
-    """After this long a mint whose answer was lost shows in the list, or never will: the server
+    """After this long an issue whose answer was lost shows in the list, or never will: the server
     gives a request up after 120 s."""
     replica_lag_seconds: int = Field(default=5, ge=0)
     """How long a read may trail a write: the server reads what it writes, so this is slack."""
@@ -62,16 +62,16 @@ class OpenBaoSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     settle_seconds: int = Field(default=100, ge=0)
-    """After this long a mint whose answer was lost has come about, or never will: the server ends
+    """After this long an issue whose answer was lost has come about, or never will: the server ends
     requests after ``default_max_request_duration``, 90 s. Not shorter: a read that is under way
     while its login is ended makes a lease all the same, which then outlives the login (seen)."""
     replica_lag_seconds: int = Field(default=5, ge=0)
     """How long a read may trail a write: standbys forward what is about leases and tokens."""
     write_timeout_seconds: float = Field(default=100.0, gt=0, allow_inf_nan=False)
-    """How long we wait for a mint or a revocation: longer than the server's 90 s, because giving
-    up on a mint that succeeds makes an orphan."""
+    """How long we wait for an issue or a revocation: longer than the server's 90 s, because giving
+    up on an issue that succeeds makes an orphan."""
     read_timeout_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
-    """How long we wait for a login, a look or an extension."""
+    """How long we wait for a login, a look or a renewal."""
 
 
 class ProviderSettings(BaseModel):

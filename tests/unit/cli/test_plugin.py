@@ -87,7 +87,7 @@ def test_before_the_first_look_a_lease_is_pending() -> None:
     row = dict(zip(views.LEASE_COLUMNS, views.row_of(fresh, NOON), strict=True))
     assert (row["READY"], row["LEFT"], row["MESSAGE"]) == ("Unknown", "-", "Pending")
     assert views.values_of(fresh)["ready"] is False
-    assert ("Ready", "not looked at yet") in views.details_of(fresh, NOON)
+    assert ("Ready", "not checked yet") in views.details_of(fresh, NOON)
 
 
 def test_one_that_is_not_ready_says_why_and_what_to_do_in_plain_words() -> None:

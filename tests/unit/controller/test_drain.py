@@ -128,7 +128,7 @@ async def test_records_of_another_installation_are_neither_waited_for_nor_shown(
     bench = Bench()
     await bench.world.settle()
     bench.drain.installation = "cluster/elsewhere"
-    await bench.drain.look()
+    await bench.drain.check()
     assert bench.drain.left[ORDERS].leases == []
 
 

@@ -134,11 +134,11 @@ async def test_a_provider_that_goes_down_or_comes_back_is_looked_at_at_once() ->
         await world.trace.until(lambda: ready(world))
         world.provider.before("check", away())
         world.clock.move(2)
-        watch.look_at("https://elsewhere.example")
-        watch.look_at("https://infisical.example")
+        watch.check("https://elsewhere.example")
+        watch.check("https://infisical.example")
         await world.trace.until(lambda: ready(world) == ("False", "ProviderUnavailable"))
         world.clock.move(2)
-        watch.look_at("https://infisical.example")
+        watch.check("https://infisical.example")
         await world.trace.until(lambda: ready(world) == ("True", "Ready"))
     assert world.count("check") == 3
 
@@ -153,7 +153,7 @@ async def test_when_a_providers_clock_was_set_its_leases_look_at_their_plans() -
         await world.passed()
         taken = len(world.meter.lateness)
         world.clock.move(2)
-        watch.look_at("https://infisical.example", rouse=True)
+        watch.check("https://infisical.example", rouse=True)
         await world.trace.until(lambda: len(world.meter.lateness) > taken)
 
 
@@ -277,7 +277,7 @@ async def test_nothing_is_kept_of_a_provider_whose_last_event_was_lost() -> None
         await world.trace.until(lambda: ready(world))
         world.cluster.providers.clear()
         await moved(world, watch, 2)
-        watch.look_at("https://infisical.example")
+        watch.check("https://infisical.example")
         await world.trace.until(lambda: REF not in watch._seen)
         world.cluster.put_provider(infisical())
         await moved(world, watch, 2)

@@ -438,7 +438,7 @@ async def test_what_is_remembered_of_sources_is_bounded(monkeypatch: pytest.Monk
         wanted = support.attempt(source=support.SOURCE | {"dynamicSecretName": name})
         await bench.adapter.prepare(wanted)
     known = bench.adapter._sources
-    sizes = [len(known._looks), len(known._looks._locks), len(known._seen)]
+    sizes = [len(known._checks), len(known._checks._locks), len(known._seen)]
     assert max(sizes) <= 2
 
 

@@ -1,6 +1,6 @@
-"""Infisical as a provider: leases are minted, extended, looked at and taken back by its API.
+"""Infisical as a provider: leases are issued, renewed, looked at and taken back by its API.
 
-Three of its ways shape this module. Credentials are shown once, so a mint is tried once and
+Three of its ways shape this module. Credentials are shown once, so an issue is tried once and
 carries a tag by which its lease is found again. A renewal adds to the old expiry, so the length
 to ask for is reckoned from that. A failed revocation answers 200, so its lease's status is what
 counts.
@@ -35,7 +35,7 @@ _REMEMBERED: Final = 1024
 _TAGLESS_SECONDS: Final = 6 * 3600.0
 """So long a refused tag isn't tried again: the server may be another version by then."""
 _MARGIN_SECONDS: Final = 2
-"""What an extension stays below the maximum: our moments are cut to the second."""
+"""What a renewal stays below the maximum: our moments are cut to the second."""
 _CAPABILITIES: Final = ("Renew", "Inspect", "Revoke", "ForceRevoke")
 
 
@@ -82,7 +82,7 @@ class Infisical(Adapter):
         )
 
     async def prepare(self, attempt: ports.Attempt) -> Mapping[str, Any]:
-        """Refuse what can't be minted before it is tried, as far as the identity may look.
+        """Refuse what can't be issued before it is tried, as far as the identity may look.
 
         Returns:
             Whether the lease will carry the tag by which it can be found again, and whether the
@@ -97,9 +97,9 @@ class Infisical(Adapter):
         return {"tagged": self._tags(attempt.source), **shared}
 
     async def issue(self, attempt: ports.Attempt) -> ports.Issued:
-        """Mint one lease, with the tag or without, as ``prepare`` noted it.
+        """Issue one lease, with the tag or without, as ``prepare`` noted it.
 
-        A server that doesn't take the tag says so before it mints anything (400, 422). The next
+        A server that doesn't take the tag says so before it issues anything (400, 422). The next
         attempt does without, and says so on record before it is sent: a crash mustn't leave one
         that is searched for by a tag that it never carried.
         """
@@ -125,7 +125,7 @@ class Infisical(Adapter):
         return leases.issued(created, source=source, credential_type=credential_type, tagged=tagged)
 
     async def renew(self, lease: ports.Lease, until: datetime) -> ports.Lease:
-        """Extend ``lease`` so that it ends at ``until`` or its latest, never later."""
+        """Renew ``lease`` so that it ends at ``until`` or its latest, never later."""
         length = self._renewal(lease, until)
         answer = await self._projects.ask(
             lease.source,
@@ -195,7 +195,7 @@ class Infisical(Adapter):
         )
 
     def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
-        """What can be done for a lease with these notes; empty notes: for one not yet minted."""
+        """What can be done for a lease with these notes; empty notes: for one not yet issued."""
         return kinds.capabilities(handle, self._settings)
 
     def _tags(self, source: Mapping[str, Any]) -> bool:
@@ -231,7 +231,7 @@ class Infisical(Adapter):
             CannotRenew: nothing sensible is left to add.
         """
         if not self.capabilities(lease.handle).renewable:
-            sentence = "this kind of credentials can't be extended, only replaced"
+            sentence = "this kind of credentials can't be renewed, only replaced"
             raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
         least = self._settings.minimum_ttl_seconds
         wanted = _seconds(until - lease.expires_at)
@@ -243,7 +243,7 @@ class Infisical(Adapter):
             sentence = "the lease is at the end of the longest life that Infisical gives it"
             raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
         if wanted < least:
-            sentence = f"Infisical extends by {ttl.render(least)} or more: it is too soon"
+            sentence = f"Infisical renews by {ttl.render(least)} or more: it is too soon"
             raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, sentence, latest=latest)
         return min(wanted, room)
 
@@ -320,5 +320,5 @@ def _not_renewed(answer: answers.Answer, lease: ports.Lease) -> errors.ProviderE
     error = refusals.refusal(answer, lease.source, effect=True)
     if error.reason is Reason.PLAN:
         return error
-    sentence = f"{refusals.ERRORS.stated(answer)}: the lease can't be extended, only replaced"
+    sentence = f"{refusals.ERRORS.stated(answer)}: the lease can't be renewed, only replaced"
     return errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)

@@ -52,7 +52,7 @@ def notes(kind: str, *, credential_type: str | None, keys: Collection[str]) -> d
 def capabilities(
     handle: Mapping[str, Any], known: settings.InfisicalSettings
 ) -> ports.Capabilities:
-    """What can be done for a lease with these notes; for one not yet minted without any.
+    """What can be done for a lease with these notes; for one not yet issued without any.
 
     Whether an attempt can be found its own notes say, not what was learned of others since.
     """
@@ -70,7 +70,7 @@ def capabilities(
 
 
 def is_shared(kind: str, credential_type: str | None) -> bool:
-    """Whether each mint resets the one password of one account.
+    """Whether each issue resets the one password of one account.
 
     LDAP does so when static. An identity that may only lease can't see which it is; taking a
     dynamic one for static costs the overlap, the other way round kills held credentials.

@@ -52,9 +52,9 @@ class Projects:
 
     async def _resolve(self, project_id: str) -> str:
         newer, older = api.projects(project_id)
-        answer = await self._send(self._look(newer))
+        answer = await self._send(self._request_for(newer))
         if answer.status == 404:
-            answer = await self._send(self._look(older))
+            answer = await self._send(self._request_for(older))
         if answer.status != 200:
             raise _unresolved(answer, project_id)
         found = answer.parse(api.ProjectAnswer)
@@ -62,7 +62,7 @@ class Projects:
             raise refusals.ERRORS.bad(answer, sent=False)
         return found.slug
 
-    def _look(self, path: str) -> requests.Request:
+    def _request_for(self, path: str) -> requests.Request:
         return requests.Request(operation="project", method="GET", path=path, timeout=self._timeout)
 
 

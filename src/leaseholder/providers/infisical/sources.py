@@ -1,7 +1,7 @@
 """What is known of a dynamic secret before a lease is taken on it.
 
 Looking at one needs rights that a careful administrator doesn't give (it shows the root
-credential's settings), so a refusal is remembered and the mint goes on without. Many leases of
+credential's settings), so a refusal is remembered and the issue goes on without. Many leases of
 one source ask at once: they share one look, whose outcome holds for some seconds.
 """
 
@@ -32,7 +32,7 @@ _DELETING: Final = "Revocation in process"
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Check:
     """What one look showed."""
 
     holds: float = _KEEP_SECONDS
@@ -63,25 +63,27 @@ class Sources:
     def __init__(self, known: projects.Projects, clock: ports.Clock, timeout: float) -> None:
         self._projects = known
         self._timeout = timeout
-        self._looks: cache.Looks[_Look] = cache.Looks(clock.monotonic, lambda look: look.holds)
+        self._checks: cache.Checks[_Check] = cache.Checks(
+            clock.monotonic, lambda check: check.holds
+        )
         self._seen: LRUCache[str, _Seen] = LRUCache(cache.MOST)
 
     async def check(self, source: Mapping[str, Any], ttl_seconds: int | None) -> None:
-        """Refuse what can't be minted.
+        """Refuse what can't be issued.
 
         Raises:
             Invalid: it isn't there, is being deleted, or ``ttl_seconds`` is above its maximum.
         """
-        look = await self._looks.get(key(source), lambda: self._ask(source))
-        if look.error is not None:
-            raise failures.again(look.error)
-        if look.deleting:
+        check = await self._checks.get(key(source), lambda: self._ask(source))
+        if check.error is not None:
+            raise failures.again(check.error)
+        if check.deleting:
             sentence = (
                 f"the dynamic secret {api.name(source)} in {refusals.place(source)} is being "
                 "deleted at Infisical"
             )
             raise errors.Invalid(Reason.SOURCE_DELETED, sentence)
-        bound = look.maximum
+        bound = check.maximum
         if bound is not None and ttl_seconds is not None and ttl_seconds > bound:
             sentence = refusals.too_long(ttl_seconds, bound)
             raise errors.Invalid(Reason.TTL_TOO_LONG, sentence)
@@ -109,23 +111,23 @@ class Sources:
     def _last(self, source: Mapping[str, Any]) -> _Seen:
         return self._seen.get(key(source), _NOTHING)
 
-    async def _ask(self, source: Mapping[str, Any]) -> _Look:
+    async def _ask(self, source: Mapping[str, Any]) -> _Check:
         answer = await self._projects.ask(source, lambda slug: self._request(slug, source))
         if answer.status == 200:
             found = answer.parse(api.SecretAnswer)
             if found is None:
-                return _Look()
+                return _Check()
             self.note(source, found.dynamic_secret)
             # Not the whole of it: it may hold what the server puts in, and credentials.
             secret = found.dynamic_secret
             deleting = secret.status == _DELETING
-            return _Look(deleting=deleting, maximum=leases.maximum(secret))
+            return _Check(deleting=deleting, maximum=leases.maximum(secret))
         if answer.status == 403:
-            return _Look(holds=_KEEP_FORBIDDEN_SECONDS)
+            return _Check(holds=_KEEP_FORBIDDEN_SECONDS)
         error = refusals.refusal(answer, source, effect=False)
         if not isinstance(error, errors.Invalid):
             raise failures.again(error)  # raised itself, it would hold the answer by this frame
-        return _Look(error=error)
+        return _Check(error=error)
 
     def _request(self, slug: str, source: Mapping[str, Any]) -> requests.Request:
         return requests.Request(

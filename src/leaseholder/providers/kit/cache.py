@@ -17,7 +17,7 @@ MOST: Final = 4096
 Value = TypeVar("Value")
 
 
-class Looks(Generic[Value]):
+class Checks(Generic[Value]):
     """Looks by key."""
 
     def __init__(self, now: Callable[[], float], holds: Callable[[Value], float]) -> None:
@@ -35,17 +35,17 @@ class Looks(Generic[Value]):
     def __len__(self) -> int:
         return len(self._known)
 
-    async def get(self, key: str, look: Callable[[], Awaitable[Value]]) -> Value:
+    async def get(self, key: str, ask: Callable[[], Awaitable[Value]]) -> Value:
         """What the last look showed, or a new one does; one at a time for each key.
 
         Raises:
-            ProviderError: as ``look`` does.
+            ProviderError: as ``ask`` does.
         """
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
             found = self._known.get(key)
             if found is None:
-                found = self._known[key] = await look()
+                found = self._known[key] = await ask()
         return found
 
     def forget(self, is_old: Callable[[Value], bool]) -> None:

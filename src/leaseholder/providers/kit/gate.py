@@ -135,7 +135,7 @@ class Gate:
             raise errors.Throttled(Reason.THROTTLED, sentence, retry_after=wait)
 
     def _heed_circuit(self, request: Request) -> None:
-        """Hold a request back while the provider is down; a mint is never the trial."""
+        """Hold a request back while the provider is down; an issue is never the trial."""
         wait = self._circuit.wait(self._left(request))
         if (request.issues or request.is_long) and self._circuit.is_open:
             wait = max(wait, circuit.FIRST)

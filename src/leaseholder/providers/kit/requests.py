@@ -30,7 +30,7 @@ class Rank(IntEnum):
     LOGIN = 0
     """Everybody else waits for it."""
     KEEP = 1
-    """Extends or looks at a lease that there is, or finds out how to."""
+    """Renews or looks at a lease that there is, or finds out how to."""
     ISSUE = 2
     REVOCATION = 3
     """Revokes, or searches for what is to be revoked."""

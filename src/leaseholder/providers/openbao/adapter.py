@@ -91,7 +91,7 @@ class OpenBao(Adapter):
         notes = Notes.read(lease.handle)
         latest = _earliest(lease.latest, notes.latest(lease.issued_at))
         if lease.id.startswith(BY_ACCESSOR) or not notes.renewable:
-            sentence = "this lease can't be extended, only replaced"
+            sentence = "this lease can't be renewed, only replaced"
             raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
         if until <= lease.expires_at:
             sentence = "the lease lives longer than that: it is too soon"
@@ -100,7 +100,7 @@ class OpenBao(Adapter):
             sentence = "the lease is at the end of the longest life that the server gives it"
             raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
         target = until if latest is None else min(until, latest)
-        if notes.lease_ends_at is None:  # a restore may leave only what was noted before the mint
+        if notes.lease_ends_at is None:  # a restore may leave only what was noted before the issue
             notes = notes.but(lease_ends_at=lease.expires_at)
         notes = await self._kept(lease, api.source(lease.source), notes, target)
         return notes.lease(lease.id, lease.source, lease.issued_at)
@@ -155,7 +155,7 @@ class OpenBao(Adapter):
         return (notes.lease(BY_ACCESSOR + notes.accessor, attempt.source, issued_at),)
 
     def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
-        """What can be done for a lease with these notes; empty notes: for one not yet minted."""
+        """What can be done for a lease with these notes; empty notes: for one not yet issued."""
         notes = Notes.read(handle)
         own_token = bool(notes.accessor) and not notes.shared
         return ports.Capabilities(

@@ -80,7 +80,7 @@ class Calls:
 
     async def own_token(self, token: Hidden) -> api.Token:
         """A token, looked at by itself."""
-        request = self._request("look-at-login", "GET", api.LOOKUP_SELF, rank=Rank.ISSUE)
+        request = self._request("inspect-login", "GET", api.LOOKUP_SELF, rank=Rank.ISSUE)
         answer = await _asked_again(lambda: self._http.send(request, token))
         if answer.status == 403:
             raise refusals.denied(answer, api.Right(api.LOOKUP_SELF, "read"))
@@ -177,7 +177,7 @@ class Calls:
     ) -> answers.Answer:
         """Send a request with the shared token.
 
-        ``slow``: it waits for the system behind the engine. An extension isn't waited for that
+        ``slow``: it waits for the system behind the engine. A renewal isn't waited for that
         long: what is unclear after it is looked at.
         """
         request = self._request(

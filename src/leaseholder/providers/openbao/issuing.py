@@ -164,7 +164,7 @@ class Issuing:
         """The new lease with the life that was asked for, as far as the server gives it.
 
         The read can't ask for a length, a renewal can, also for a shorter one. What fails here
-        leaves a good lease, and is made up for when it is extended.
+        leaves a good lease, and is made up for when it is renewed.
         """
         notes = self._keeping.taught(Notes.read(lease.handle), source.path, lease.issued_at)
         end = notes.lease_ends_at or lease.expires_at

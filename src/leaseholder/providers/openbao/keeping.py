@@ -1,6 +1,6 @@
 """Keeping a lease alive: two ends are moved, its own and that of its token.
 
-An extension counts from now, and one that is shorter than what is left shortens. So neither end is
+A renewal counts from now, and one that is shorter than what is left shortens. So neither end is
 moved unless it is before what is wanted, and the lease is never asked beyond its token. An answer
 that gives less than was asked shows a maximum, unless the token is periodic.
 """
@@ -110,7 +110,7 @@ class Keeping:
         return max(before, self._now() - timedelta(seconds=1)) + timedelta(seconds=seconds)
 
     def _unmoved_token(self, answer: answers.Answer, notes: Notes) -> Notes:
-        """The notes where the token can't be extended at all."""
+        """The notes where the token can't be renewed at all."""
         if answer.status == 200:
             raise refusals.ERRORS.bad(answer, sent=False)
         about = refusals.ERRORS.about(answer)
@@ -123,20 +123,20 @@ class Keeping:
     async def _not_renewed(
         self, answer: answers.Answer, lease: ports.Lease
     ) -> errors.ProviderError:
-        """Why a lease wasn't extended; where the message leaves a doubt, a look decides."""
+        """Why a lease wasn't renewed; where the message leaves a doubt, a look decides."""
         about = refusals.ERRORS.about(answer)
         unclear = (Meaning.GONE, Meaning.OTHER, Meaning.MISSING)
         if answer.status != 400 or about not in (*unclear, Meaning.ENDED):
             return refusals.ERRORS.error(answer)
         who = refusals.ERRORS.stated(answer)
         if about == Meaning.ENDED:
-            sentence = f"{who}: the lease can't be extended, only replaced"
+            sentence = f"{who}: the lease can't be renewed, only replaced"
             return errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
         seen = await self._ask.lease(lease.id)
         if seen is None or seen.ttl <= 0:
             sentence = f"{who}: it has no such lease any more"
             return errors.LeaseGone(Reason.GONE, sentence)
-        sentence = f"{who}: the lease lives, but wasn't extended this time"
+        sentence = f"{who}: the lease lives, but wasn't renewed this time"
         return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
 
 

@@ -1,6 +1,6 @@
 """What answers teach beside what they say: the longest lives that are given, and the server's time.
 
-No field tells a maximum; an extension that gives less than was asked does. It is kept for the
+No field tells a maximum; a renewal that gives less than was asked does. It is kept for the
 leases that come, for a while, since an administrator may change it.
 
 ``Date`` may be a proxy's. Each look at a token or a lease tells its end and the seconds that are

@@ -1,6 +1,6 @@
 """How one is let in: once for everybody, and once more for each lease.
 
-The shared token looks, extends and revokes; it is kept alive, and made anew when it ends. A lease
+The shared token looks, renews and revokes; it is kept alive, and made anew when it ends. A lease
 is made with a token of its own, because it dies with that token, and can be found and taken back
 by it. With a ready-made token there is only that one. ``kit.login`` does the holding.
 
@@ -69,7 +69,7 @@ class LoginMethod(login.Method):
     async def exchange(self, proof: login.Proof, rank: Rank) -> accounts.Held:
         """The proof for a token that can hold leases."""
         if self.ready_made and proof.credentials is not None:
-            return await self._looked_at(proof.credentials)
+            return await self._inspected(proof.credentials)
         answer = await self._send("login", proof.path, proof.body, None, rank)
         made = refusals.LOGIN_ERRORS.parsed(answer, api.LoginAnswer).auth
         _refuse_unsuitable(made)
@@ -91,7 +91,7 @@ class LoginMethod(login.Method):
 
     async def _is_alive(self, token: Hidden) -> bool:
         """Whether the server takes ``token`` at all."""
-        answer = await self._send("look-at-login", api.LOOKUP_SELF, None, token)
+        answer = await self._send("inspect-login", api.LOOKUP_SELF, None, token)
         if answer.status not in (200, 403):
             raise refusals.ERRORS.error(answer)
         return answer.status == 200
@@ -104,7 +104,7 @@ class LoginMethod(login.Method):
         renew_after = min(_SHARE * life, _LONGEST)
         return accounts.Held.made(token, self._now(), life, renew_after, renewable=renewable)
 
-    async def _looked_at(self, token: Hidden) -> accounts.Held:
+    async def _inspected(self, token: Hidden) -> accounts.Held:
         """A ready-made token, if it is good for leases."""
         answer = await self._send("login", api.LOOKUP_SELF, None, token)
         if answer.status == 403:
@@ -151,7 +151,7 @@ def _refuse_unsuitable(made: api.Auth) -> None:
         raise errors.Denied(Reason.LOGIN_REFUSED, sentence)
     if made.token_type == "batch" or not made.accessor:  # noqa: S105 - a kind, not a password
         sentence = (
-            "the login makes batch tokens, whose leases can't be extended or found again: set the "
+            "the login makes batch tokens, whose leases can't be renewed or found again: set the "
             "role's token_type to service"
         )
         raise errors.Denied(Reason.LOGIN_REFUSED, sentence)

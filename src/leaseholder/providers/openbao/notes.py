@@ -1,6 +1,6 @@
 """What is kept of a lease: its token's accessor, and when each of the two ends.
 
-A lease dies with the token that made it, whoever else extends it. So it ends when the first of
+A lease dies with the token that made it, whoever else renews it. So it ends when the first of
 both does, and both have to be kept alive.
 """
 
@@ -39,7 +39,7 @@ class Notes(BaseModel):
     token_ends_at: base.Moment | None = None
     """None: never."""
     token_period: int = 0
-    """Seconds that each extension of the token gives; 0: what is asked, up to a maximum."""
+    """Seconds that each renewal of the token gives; 0: what is asked, up to a maximum."""
     token_max: int | None = None
     """Seconds that the token can live, where that is known."""
     lease_ends_at: base.Moment | None = None

@@ -24,7 +24,7 @@ class Meaning(StrEnum):
     GONE = "gone"
     """The lease or token isn't there, or is being revoked."""
     ENDED = "ended"
-    """It can't be extended."""
+    """It can't be renewed."""
     BACKEND = "backend"
     """The system behind the engine didn't do its part; nothing changed."""
     MISSING = "missing"
@@ -41,7 +41,7 @@ _STANDBY: Final = frozenset({307, 412, 472, 473})
 """Of a server that sends one elsewhere, hasn't seen the last writes yet, or stands by for a
 disaster; nothing was done."""
 _NOT_TAKEN: Final = "it doesn't take this request"
-_NOT_RENEWED: Final = "the lease can't be extended, only replaced"
+_NOT_RENEWED: Final = "the lease can't be renewed, only replaced"
 _TROUBLE: Final = "the server, or the system behind the engine, is in trouble"
 
 

@@ -1,6 +1,6 @@
-"""Phase as a provider: leases are minted, extended, looked at and taken back by its API.
+"""Phase as a provider: leases are issued, renewed, looked at and taken back by its API.
 
-Four of its ways shape this module. A GET mints, and shows the credentials once: it is sent once,
+Four of its ways shape this module. A GET issues, and shows the credentials once: it is sent once,
 for one dynamic secret by its id, and one after the other. A lease whose answer was lost can only be
 found by owner, time and ttl, so the ttl carries a fingerprint where the account is ours alone. A
 renewal adds to the expiry, and the lease may end at its first one all the same. What a lease is its
@@ -113,7 +113,7 @@ class Phase(Adapter):
         }
 
     async def issue(self, attempt: ports.Attempt) -> ports.Issued:
-        """Mint one lease on the dynamic secret that ``prepare`` found."""
+        """Issue one lease on the dynamic secret that ``prepare`` found."""
         notes = attempt.handle or await self.prepare(attempt)
         secret_id = str(notes["secretId"])
         lock = self._issuing.setdefault(secret_id, asyncio.Lock())
@@ -134,9 +134,9 @@ class Phase(Adapter):
         return leases.issued(fresh, source=attempt.source, notes=notes)
 
     async def renew(self, lease: ports.Lease, until: datetime) -> ports.Lease:
-        """Extend ``lease`` so that it ends at ``until`` or its latest, never later."""
+        """Renew ``lease`` so that it ends at ``until`` or its latest, never later."""
         if not self.capabilities(lease.handle).renewable:
-            sentence = "Phase lets nobody extend a lease of a personal token, only replace it"
+            sentence = "Phase lets nobody renew a lease of a personal token, only replace it"
             raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
         more = renewals.renewal(lease, until)
         answer = await self._renew(lease, more)
@@ -213,7 +213,7 @@ class Phase(Adapter):
         if owner is None:
             sentence = (
                 "a lease may be the one whose answer was lost, but Phase hasn't said yet which "
-                "leases are this account's: the next lease that it makes will tell"
+                "leases are this account's: the next lease that it makes shows which"
             )
             raise errors.Unavailable(Reason.UNCLEAR, sentence, sent=False)
         return tuple(
@@ -223,7 +223,7 @@ class Phase(Adapter):
         )
 
     def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
-        """What can be done for a lease with these notes; empty notes: for one not yet minted."""
+        """What can be done for a lease with these notes; empty notes: for one not yet issued."""
         personal = handle.get("personal", self._is_personal) is True
         return ports.Capabilities(
             renewable=not personal,

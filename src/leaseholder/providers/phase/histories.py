@@ -170,8 +170,8 @@ class Histories:
         if one is None:
             one = _List()
             history.lists.append(one)
-            look = self._outcome(history, one, secret_id, source, operation)
-            one.task = asyncio.create_task(look)
+            reading_on = self._outcome(history, one, secret_id, source, operation)
+            one.task = asyncio.create_task(reading_on)
             self._tasks.add(one.task)
             one.task.add_done_callback(self._tasks.discard)
         one.rank = min(one.rank, rank)
@@ -234,7 +234,7 @@ class Histories:
             rank=one.rank,
             take=reading.take,
         )
-        outcome = await self._look(request, source, reading, sent_at)
+        outcome = await self._read(request, source, reading, sent_at)
         history.took, history.active = self._monotonic() - began, reading.active
         self._pause(history, outcome)
         if any(secret == secret_id for secret, _ in self._asked):
@@ -243,7 +243,7 @@ class Histories:
             history.forget(one)
         return outcome
 
-    async def _look(
+    async def _read(
         self,
         request: requests.Request,
         source: Mapping[str, Any],

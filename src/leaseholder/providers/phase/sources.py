@@ -26,7 +26,7 @@ class Sources:
     def __init__(self, send: Send, clock: ports.Clock, timeout: float) -> None:
         self._send = send
         self._timeout = timeout
-        self._looks: cache.Looks[api.DynamicSecret] = cache.Looks(
+        self._checks: cache.Checks[api.DynamicSecret] = cache.Checks(
             clock.monotonic, lambda _: _KEEP_SECONDS
         )
 
@@ -37,11 +37,11 @@ class Sources:
             Invalid: there is none, or more than one.
         """
         where = json.dumps([source.get(part) for part in ("appId", "env", "path", "name", "id")])
-        return await self._looks.get(where, lambda: self._ask(source))
+        return await self._checks.get(where, lambda: self._ask(source))
 
     def forget(self, secret_id: str) -> None:
         """Take note that the server doesn't know a dynamic secret any more."""
-        self._looks.forget(lambda secret: secret.id == secret_id)
+        self._checks.forget(lambda secret: secret.id == secret_id)
 
     async def _ask(self, source: Mapping[str, Any]) -> api.DynamicSecret:
         request = requests.Request(
