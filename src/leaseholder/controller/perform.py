@@ -40,10 +40,13 @@ class Performer:
     async def put_back(self, view: View) -> None:
         """Put on record again what was taken off it without our doing.
 
+        Its credentials are dropped: whoever took it off may have revoked it.
+
         Raises:
             errors.ClusterError: it can't be written; it stays to be done.
         """
         for lease in await self.records.put_back(view.subject):
+            view.memory.credentials.pop(lease.attempt_id, None)
             put_back = changes.of_lease(changes.Kind.PUT_BACK, view.subject, lease)
             await self.chronicle.note(view.lease, put_back)
 

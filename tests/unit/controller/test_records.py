@@ -311,6 +311,18 @@ async def test_the_controller_puts_back_what_a_hand_took_off_and_goes_on() -> No
     assert (world.ready, world.count("issue")) == ("Ready", 1)
 
 
+async def test_credentials_of_a_lease_that_was_taken_off_its_record_are_not_delivered() -> None:
+    world = World()
+    view, _ = await world.upto(actions.Deliver)
+    world.others_write()
+    await world.observer.records.compare()
+    await world.performer.put_back(view)
+    assert world.memory.credentials == {}
+    await world.settle(after=600)
+    assert (world.secret, world.ready) == ("lease-2", "Ready")
+    assert list(world.provider.live) == ["lease-2"]
+
+
 async def test_the_finalizer_stays_while_a_lease_is_to_be_put_back() -> None:
     world = World()
     await world.settle()
