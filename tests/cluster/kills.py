@@ -140,10 +140,10 @@ class Kills:
     async def _progress(self, cluster: faults.Faults) -> None:
         """Let the operator make some requests to the API server, or be done with all."""
         before = cluster.counters().total
-        actions = self._chance.randint(1, 250)
+        steps = self._chance.randint(1, 250)
 
         async def enough() -> bool:
-            return cluster.counters().total >= before + actions
+            return cluster.counters().total >= before + steps
 
         with contextlib.suppress(processes.NotInTime):
             await processes.wait_until_async(enough, timeout=3.0, what="some requests")

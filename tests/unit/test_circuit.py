@@ -127,12 +127,12 @@ def test_five_trials_fit_into_what_is_left_of_a_lease_and_none_waits_beyond_the_
     assert wait <= world.circuit.wait() <= circuit.LONGEST + 1e-6
 
 
-@given(actions=st.lists(st.floats(0, 3), min_size=1, max_size=50))
-def test_leases_near_their_end_make_one_trial_a_second_at_most(actions: list[float]) -> None:
+@given(steps=st.lists(st.floats(0, 3), min_size=1, max_size=50))
+def test_leases_near_their_end_make_one_trial_a_second_at_most(steps: list[float]) -> None:
     world = World()
     world.fail(circuit.OPEN_AFTER)
     begun, opened = 0, world.clock.monotonic()
-    for step in actions:
+    for step in steps:
         world.clock.move(step)
         if world.circuit.wait(left=1) == 0:
             world.fail()

@@ -191,9 +191,9 @@ def test_all_that_is_installed_comes_from_a_lock() -> None:
     }
     for name, count in (("Makefile", 3), ("deploy/Dockerfile", 4)):
         text = (CHECKOUT / name).read_text("utf-8").replace("\\\n", " ")
-        actions = [s for s in re.split(r"\n|&&", text) if re.search(r"\b(install|wheel) --", s)]
-        assert len(actions) == count, actions
-        for step in actions:
+        steps = [s for s in re.split(r"\n|&&", text) if re.search(r"\b(install|wheel) --", s)]
+        assert len(steps) == count, steps
+        for step in steps:
             assert "--no-deps" in step
             assert "--require-hashes -r requirements" in step or "--no-index" in step
 

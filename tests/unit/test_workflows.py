@@ -23,7 +23,7 @@ def jobs(workflow: pathlib.Path) -> dict[str, Job]:
     return found
 
 
-def actions(workflow: pathlib.Path) -> collections.abc.Iterator[Job]:
+def steps(workflow: pathlib.Path) -> collections.abc.Iterator[Job]:
     for job in jobs(workflow).values():
         yield from job.get("steps", ())
 
@@ -87,7 +87,7 @@ def test_kind_has_four_versions_of_kubernetes_one_after_the_other() -> None:
 
 @each_workflow
 def test_every_target_that_a_workflow_makes_exists(workflow: pathlib.Path) -> None:
-    made = set().union(*(pages.made(step.get("run", "")) for step in actions(workflow)))
+    made = set().union(*(pages.made(step.get("run", "")) for step in steps(workflow)))
     assert made
     assert made - pages.targets()[0] == set()
 
@@ -108,7 +108,7 @@ def _writes(workflow: pathlib.Path, name: str) -> bool:
 
 @each_workflow
 def test_no_checkout_leaves_its_token_behind(workflow: pathlib.Path) -> None:
-    checkouts = [one for one in actions(workflow) if "actions/checkout@" in one.get("uses", "")]
+    checkouts = [one for one in steps(workflow) if "actions/checkout@" in one.get("uses", "")]
     assert checkouts
     assert [one for one in checkouts if one["with"]["persist-credentials"] is not False] == []
 
@@ -116,4 +116,4 @@ def test_no_checkout_leaves_its_token_behind(workflow: pathlib.Path) -> None:
 @each_workflow
 def test_no_line_of_a_shell_is_made_of_what_others_write(workflow: pathlib.Path) -> None:
     """An expression in a script would run what a branch's or a tag's name says."""
-    assert [one["run"] for one in actions(workflow) if "${{" in one.get("run", "")] == []
+    assert [one["run"] for one in steps(workflow) if "${{" in one.get("run", "")] == []

@@ -160,8 +160,8 @@ def _every_reference(test: str) -> str:
     checks = []
     for path in _REFERENCES:
         parts = path.split(".")
-        actions = (".".join(parts[: n + 1]) for n in range(len(parts)))
-        present = " && ".join(f"has(self.{step})" for step in actions)
+        steps = (".".join(parts[: n + 1]) for n in range(len(parts)))
+        present = " && ".join(f"has(self.{step})" for step in steps)
         checks.append(f"(!({present}) || {test.replace('r.', f'self.{path}.')})")
     return " && ".join(checks)
 

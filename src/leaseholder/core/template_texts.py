@@ -48,7 +48,7 @@ _ENVIRONMENT: Final = jinja2.Environment(
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class Step:
     """One filter of a place, with its constant arguments."""
 
     name: str
@@ -67,11 +67,11 @@ class Place:
     name: str | None
     """The name whose value is asked for; None: ``constant`` stands there."""
     constant: str
-    actions: tuple[Action, ...]
+    steps: tuple[Step, ...]
 
     def __str__(self) -> str:
         head = repr(self.constant) if self.name is None else self.name
-        return "{{ " + " | ".join([head, *map(str, self.actions)]) + " }}"
+        return "{{ " + " | ".join([head, *map(str, self.steps)]) + " }}"
 
 
 Parts = tuple[str | Place, ...]
@@ -103,9 +103,9 @@ def size(parts: Parts) -> int:
 def _size(part: str | Place) -> int:
     if isinstance(part, str):
         return _FOR_TEXT + len(part)
-    arguments = sum(_FOR_TEXT + len(one) for step in part.actions for one in step.arguments)
+    arguments = sum(_FOR_TEXT + len(one) for step in part.steps for one in step.arguments)
     texts = 2 * _FOR_TEXT + len(part.name or "") + len(part.constant)
-    return _FOR_OBJECT * (2 + 2 * len(part.actions)) + texts + arguments
+    return _FOR_OBJECT * (2 + 2 * len(part.steps)) + texts + arguments
 
 
 def is_text(text: str) -> bool:
@@ -150,23 +150,23 @@ def _parts(tree: nodes.Template) -> Iterator[str | Place]:
 
 
 def _place(node: nodes.Expr) -> Place:
-    line, actions = node.lineno, list[Action]()
+    line, steps = node.lineno, list[Step]()
     while isinstance(node, nodes.Filter) and node.node is not None:
-        actions.insert(0, _step(node))
+        steps.insert(0, _step(node))
         node = node.node
     if isinstance(node, nodes.Name):
-        return Place(line, node.name, "", tuple(actions))
-    return Place(line, None, _constant(node), tuple(actions))
+        return Place(line, node.name, "", tuple(steps))
+    return Place(line, None, _constant(node), tuple(steps))
 
 
-def _step(node: nodes.Filter) -> Action:
+def _step(node: nodes.Filter) -> Step:
     known = filters.FILTERS.get(node.name)
     if known is None:
         name = short(node.name)
         raise Unread(f"line {node.lineno}: there is no filter {name}: write one of {_USAGES}")
     if node.kwargs or node.dyn_args or node.dyn_kwargs or len(node.args) != known.arguments:
         raise Unread(f"line {node.lineno}: write the filter as {known.usage}")
-    return Action(node.name, tuple(_constant(argument) for argument in node.args))
+    return Step(node.name, tuple(_constant(argument) for argument in node.args))
 
 
 def _constant(node: nodes.Node) -> str:

@@ -157,7 +157,7 @@ class _Work:
         if not template_texts.is_text(text):
             raise _Unfilled("the value isn't a text in UTF-8", part)
         self._count(text, part)
-        for step in part.actions:
+        for step in part.steps:
             known = filters.FILTERS[step.name]
             made = known.apply(text, *step.arguments)
             if made is None:

@@ -193,8 +193,8 @@ def _translated(template: str) -> str | None:
 
 
 def _place(inner: str) -> str | None:
-    head, *actions = (part.strip() for part in inner.split("|"))
+    head, *steps = (part.strip() for part in inner.split("|"))
     name = next((found["name"] for one in _NAMES if (found := one.fullmatch(head))), None)
-    if name is None or any(step not in _FILTERS for step in actions):
+    if name is None or any(step not in _FILTERS for step in steps):
         return None
-    return " | ".join([name, *(_FILTERS[step] for step in actions)])
+    return " | ".join([name, *(_FILTERS[step] for step in steps)])

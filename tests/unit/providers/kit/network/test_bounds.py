@@ -121,11 +121,11 @@ def test_long_answers_share_a_room_and_give_it_back() -> None:
 
 
 @hypothesis.given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2**21)), max_size=40))
-def test_room_is_never_more_than_there_is(actions: list[tuple[int, int]]) -> None:
+def test_room_is_never_more_than_there_is(steps: list[tuple[int, int]]) -> None:
     shared = memory.Room(4 * 2**20)
     rooms = [memory.Room(2 * 2**20, shared) for _ in range(4)]
     shares: dict[int, memory.Share] = {}
-    for which, size in actions:
+    for which, size in steps:
         if size % 5 == 0:
             shares.pop(which, None)
             continue
