@@ -175,6 +175,11 @@ class Judge:
         self._in_vain += 1
 
     @property
+    def used(self) -> str:
+        """The lease that the workload's pods use; empty where it isn't known."""
+        return self._pods
+
+    @property
     def misled(self) -> bool:
         """Whether everything that tells of the Secret is false: data, notes, a restored status."""
         return bool(self._edits and self._strips and self._restores)

@@ -304,7 +304,7 @@ class Histories(stateful.RuleBasedStateMachine):
 
     def check_invariants(self, *args: Any) -> None:
         """The promises were held at each moment; here steps are counted."""
-        self.total.actions += 1
+        self.total.steps += 1
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):

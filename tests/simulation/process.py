@@ -42,6 +42,8 @@ class Process:
         truth: cluster.Truth,
         behind: server.Server,
         late: gate.Late,
+        *,
+        draining: bool = False,
     ) -> None:
         self.gate = gate.Gate(self._struck, late)
         self.clock = Clock(loop.clock)
@@ -64,6 +66,7 @@ class Process:
             journal=fakes.FakeJournal(),
             installation=world.HERE,
             workers=1,
+            draining=draining,
         )
         self.ledger = ledger.Ledger(
             self.port, self.controller, self.controller.observer.records, self.supplies

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.simulation import gate, server, stories, world
+from tests.simulation import gate, server, stories, tales, world
 from tests.simulation.loop import ManualLoop
 
 KINDS: Final = tuple(server.KINDS)
@@ -63,7 +63,9 @@ def sweep(
 
 
 def is_broken(kind: str, story: str, meddle: str, call: int) -> bool:
-    """Whether one case breaks a promise."""
+    """Whether one case, or a tale, breaks a promise."""
+    if story in tales.TALES:
+        return bool(tell(story, kind))
     loop, swept = ManualLoop(), Swept()
     logging.disable(logging.CRITICAL)
     try:
@@ -72,6 +74,23 @@ def is_broken(kind: str, story: str, meddle: str, call: int) -> bool:
         loop.close()
         logging.disable(logging.NOTSET)
     return bool(swept.broken)
+
+
+def tell(tale: str, kind: str) -> str:
+    """How a tale breaks a promise for a kind of provider; empty where it doesn't."""
+    loop = ManualLoop()
+    logging.disable(logging.CRITICAL)
+    known = world.World(loop, server.KINDS[kind], **tales.TALES[tale].spec)
+    try:
+        tales.TALES[tale].play(known)
+        known.finish()
+    except AssertionError as error:
+        return f"{error} ({tale}, {kind})"
+    finally:
+        known.close()
+        loop.close()
+        logging.disable(logging.NOTSET)
+    return ""
 
 
 def _all(

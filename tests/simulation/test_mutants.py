@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.simulation import stories, tales
 from tests.simulation.mutants import classic, marked, switched
 from tests.simulation.mutants.registry import MUTANTS, RULES
 
@@ -14,6 +15,11 @@ def test_each_group_has_its_mutants() -> None:
 def test_each_rule_of_the_core_has_its_mutant() -> None:
     assert {rule.id for rule in RULES} <= MUTANTS.keys()
     assert switched.HINTS.keys() <= {rule.id for rule in RULES}
+
+
+def test_a_mutant_names_a_story_or_a_tale_that_is_there() -> None:
+    known = {"", *stories.STORIES, *tales.TALES}
+    assert {mutant.story for mutant in MUTANTS.values()} <= known
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.simulation import sweep
+from tests.simulation import sweep, tales
 
 pytestmark = pytest.mark.no_cover
 """Tracing takes longer than playing, and unit tests cover what is played."""
@@ -17,3 +17,10 @@ def test_a_process_that_stands_still_at_any_call_breaks_no_promise(kind: str) ->
     swept = sweep.sweep([kind], LIFE, ["taken over"], stop_at_first=False)
     assert swept.broken == []
     assert {(kind, call) for call in CALLS} <= swept.calls
+
+
+@pytest.mark.parametrize(
+    ("tale", "kind"), [(name, kind) for name, one in tales.TALES.items() for kind in one.kinds]
+)
+def test_a_tale_without_faults_ends_well(tale: str, kind: str) -> None:
+    assert sweep.tell(tale, kind) == ""

@@ -44,7 +44,7 @@ class Figures:
     """What was done, over all histories."""
 
     histories: int = 0
-    actions: int = 0
+    steps: int = 0
     mints: int = 0
     revocations: int = 0
     deliveries: int = 0
@@ -86,9 +86,9 @@ class World:
 
     # -- processes and time
 
-    def start(self, dies_after: str = "") -> Process:
+    def start(self, dies_after: str = "", *, draining: bool = False) -> Process:
         """A process starts; maybe one that ends when a call of that name took effect."""
-        process = Process(self.loop, self.truth, self.server, self._later)
+        process = Process(self.loop, self.truth, self.server, self._later, draining=draining)
         self.processes.append(process)
         if dies_after:
             process.gate.arm(0, gate.Fate.CRASH_AFTER, EFFECTS, dies_after)

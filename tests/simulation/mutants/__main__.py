@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from tests.simulation import explore, sweep
+from tests.simulation import explore, sweep, tales
 from tests.simulation.mutants import classic, marked, switched
 from tests.simulation.mutants.registry import CALLED, MUTANTS, Mutant
 
@@ -31,6 +31,7 @@ PATIENCE: Final = 120.0
 """Seconds after which a mutant counts as not found."""
 HISTORIES: Final = 0.25
 """The share of that time that histories get; the rest is the sweep's."""
+Case = tuple[str, str, str, int]
 _IDLE: Final = "nothing calls it"
 _ALWAYS: Final = "broken without it, too"
 _BEGIN, _END = "<!-- mutants: begin -->", "<!-- mutants: end -->"
@@ -48,7 +49,7 @@ class Found:
 
 
 def hunt(name: str, patience: float = PATIENCE) -> Found:
-    """Sweep the story that needs the rule, play histories, sweep everything, until it is found.
+    """Play the tale that needs the rule; or sweep the story, play histories, sweep everything.
 
     What breaks while the rule stands, too, or while nothing calls what is changed, is no find.
     """
@@ -64,9 +65,11 @@ def hunt(name: str, patience: float = PATIENCE) -> Found:
     return Found(name, by, played, time.monotonic() - begun)
 
 
-def _hunted(mutant: Mutant, patience: float) -> tuple[str, int, list[tuple[str, str, str, int]]]:
+def _hunted(mutant: Mutant, patience: float) -> tuple[str, int, list[Case]]:
     """What breaks, after how many histories, and in which case of the sweep."""
     played, seed = 0, FIRST
+    if mutant.story in tales.TALES:
+        return _heard(mutant)
     told = [mutant.story] if mutant.story else []
     swept = sweep.sweep(mutant.kinds, told, patience=patience)
     begun = time.monotonic()
@@ -79,6 +82,18 @@ def _hunted(mutant: Mutant, patience: float) -> tuple[str, int, list[tuple[str, 
         swept = sweep.sweep(mutant.kinds, patience=patience * (1 - HISTORIES))
     by = [f"{_broken(one)}, in case {swept.cases} of the sweep" for one in swept.broken]
     return "".join(by), played, swept.where
+
+
+def _heard(mutant: Mutant) -> tuple[str, int, list[Case]]:
+    """What breaks in the mutant's tale."""
+    for kind in tales.TALES[mutant.story].kinds:
+        if kind in mutant.kinds and (failure := sweep.tell(mutant.story, kind)):
+            return (
+                f"{_broken(failure)}, in the tale {mutant.story}",
+                0,
+                [(kind, mutant.story, "", 0)],
+            )
+    return "", 0, []
 
 
 def _broken(failure: str) -> str:

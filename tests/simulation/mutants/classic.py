@@ -264,6 +264,7 @@ def no_overlap() -> list[Patch]:
 @switched_off(
     "never rotate because of an outage",
     "after a failure the lease is replaced",
+    story="outages",
 )
 def outage_rotates() -> list[Patch]:
     honest = plan.need

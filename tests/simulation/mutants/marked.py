@@ -259,6 +259,7 @@ def claimed_too_late() -> list[Patch]:
 @switched_off(
     "a nonce is handled when status says so or the delivered record carries it",
     "the record's nonce isn't looked at",
+    story="answered-unheard",
 )
 def nonce_by_status_alone() -> list[Patch]:
     honest = plan.need
@@ -301,6 +302,7 @@ def superseded_left_on_the_slot() -> list[Patch]:
 @switched_off(
     "before the call: live GET of the Secret; if it names the record, back to Held",
     "nobody looks at the Secret before a revocation",
+    story="source",
 )
 def revoked_although_shown() -> list[Patch]:
     async def delivered(
@@ -343,10 +345,12 @@ def leases_before_secrets() -> list[Patch]:
 @switched_off(
     "vanished means that a live GET says so, never a cached list",
     "a list up to ten minutes old says so",
+    story="listed",
 )
 def gone_by_a_list() -> list[Patch]:
     honest = observe.Observer.observe
     lists: dict[int, tuple[float, frozenset[str]]] = {}
+    since: dict[tuple[int, str], float] = {}
 
     async def seen(self: observe.Observer, key: records.Key, memory: Any) -> View:
         now, who = self.clock.monotonic(), id(self)
@@ -354,7 +358,11 @@ def gone_by_a_list() -> list[Patch]:
             listed = await self.cluster.dynamic_leases()
             lists[who] = now, frozenset(dl.metadata.name for dl in listed)
         view = await honest(self, key, memory)
-        return view if key.name in lists[who][1] else dataclasses.replace(view, lease=None)
+        if key.name in lists[who][1]:
+            since.pop((who, key.name), None)
+            return view
+        memory.vanished_since = since.setdefault((who, key.name), now)
+        return dataclasses.replace(view, lease=None)
 
     return [swap(observe.Observer, "observe", seen)]
 
@@ -371,6 +379,7 @@ def nobody_awaited() -> list[Patch]:
 @switched_off(
     "a Secret of ours with no owner, no lease that may live and nobody who wants it is deleted",
     "it is left",
+    story="let-go",
 )
 def stray_secret_left() -> list[Patch]:
     return [without("secrets-deleted", "gone")]
@@ -434,7 +443,7 @@ def superseded_before_former_goes() -> list[Patch]:
 @switched_off(
     "the wall clock decides nothing",
     "now is the wall clock's",
-    story="clock",
+    story="clock-set",
 )
 def by_the_wall_clock() -> list[Patch]:
     honest = observe.Observer.observe

@@ -27,17 +27,35 @@ class Hint:
     covered: str = ""
 
 
+_VERIFIABLE: Final = ("taggable", "owner-and-time", "exclusive", "accessor")
 HINTS: Final = {
+    "drained": Hint("drained"),
     "finalizer-put-on": Hint("unheard"),
     "unclear-attempt-claimed": Hint("unclear"),
     "held-again": Hint("source"),
-    "taken-over": Hint("restore"),
-    "renewed-before-delivery": Hint("forbidden"),
-    "ready-taken-back": Hint("ended", ("taggable", "owner-and-time", "exclusive", "accessor")),
+    "taken-over": Hint("restored"),
+    "renewed-before-delivery": Hint(
+        covered="while the back-off holds the delivery back, a due renewal has its turn"
+    ),
+    "room-made": Hint("crowd"),
+    "failure-reported": Hint("outages"),
+    "inspected-first": Hint(
+        covered="Ready waits for an inspection, and `inspected` makes it a step later"
+    ),
+    "renewed-first": Hint("short-life"),
     "slot-vacated": Hint("", ONE_SLOT),
+    "ready-taken-back": Hint("ended", _VERIFIABLE),
+    "renewed-second": Hint("outages"),
     "former-secret-deleted": Hint("rename"),
-    "secret-repaired": Hint("rename"),
-    "inspected": Hint("ended", ("taggable", "owner-and-time", "exclusive", "accessor")),
+    "secret-repaired": Hint("marks"),
+    "workload-restarted": Hint("rolled-out"),
+    "rollout-complete": Hint("rolled-out"),
+    "replaced-renewed": Hint("stuck"),
+    "inspected": Hint("ended", _VERIFIABLE),
+    "released-wedged": Hint("wedged"),
+    "orphaned": Hint("orphaned"),
+    "attempts-reported": Hint("refused"),
+    "ready-of-before-taken-back": Hint("awaited"),
 }
 
 

@@ -1,0 +1,259 @@
+"""Tales: pieces of a lease's life without a pause, each with what must be so at its end.
+
+A history counts what may come of its faults, and a sweep stops a process somewhere; both forgive a
+lease in vain. A tale forgives nothing. After it the promises are held as after each history.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from leaseholder.api import conditions, names
+from leaseholder.api.conditions import ConditionType, Reason
+from tests.simulation import gate, server, world
+from tests.simulation.promises import Broken
+
+Play = Callable[[world.World], None]
+RENEWED: Final = ("taggable", "owner-and-time", "exclusive", "one-slot")
+"""Kinds whose leases are renewed for ever."""
+SEEN: Final = (*RENEWED, "accessor")
+"""Kinds whose leases can be inspected."""
+SHORT: Final = {"ttl": "5m"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tale:
+    """What happens, for these kinds of provider."""
+
+    play: Play
+    kinds: tuple[str, ...] = tuple(server.KINDS)
+    spec: Mapping[str, Any] = field(default_factory=lambda: {"ttl": "1h"})
+
+
+def _held(known: world.World) -> None:
+    known.start()
+    known.apply()
+    known.wait(1)
+
+
+def _holds(promise: int, what: str, *, is_so: bool) -> None:
+    if not is_so:
+        raise Broken(promise, what)
+
+
+def _ready(known: world.World) -> conditions.Condition | None:
+    dl = known.dl
+    kind = ConditionType.READY
+    return conditions.find(dl.status.conditions, kind) if dl is not None else None
+
+
+def _must_be_ready(known: world.World) -> None:
+    ready = _ready(known)
+    _holds(2, "it isn't Ready", is_so=ready is not None and ready.status == "True")
+
+
+def _issued_at_most(known: world.World, number: int) -> None:
+    many = len(known.server.leases)
+    _holds(4, f"{many} leases were issued for {number}", is_so=many <= number)
+
+
+def short_life(known: world.World) -> None:
+    """Nothing happens, for many lives of a lease."""
+    _held(known)
+    for _ in range(30):
+        known.wait(50)
+        _must_be_ready(known)
+    _issued_at_most(known, 1)
+
+
+def outages(known: world.World) -> None:
+    """The provider is away each other minute, never for as long as a lease has left."""
+    _held(known)
+    for _ in range(12):
+        known.outage(server.State.REFUSES)
+        known.wait(60)
+        known.outage(server.State.UP)
+        known.wait(60)
+        _must_be_ready(known)
+    _issued_at_most(known, 1)
+
+
+def clock_set(known: world.World) -> None:
+    """The operator's wall clock is set, back and ahead."""
+    _held(known)
+    for seconds in (-86_400.0, 2 * 86_400.0):
+        known.jump_wall(known.processes[0], seconds)
+        known.wait(400)
+        _must_be_ready(known)
+    _issued_at_most(known, 1)
+
+
+def answered_unheard(known: world.World) -> None:
+    """A process ends when it has delivered for a command, and before status says so."""
+    _held(known)
+    known.arm(known.processes[0], 0, gate.Fate.CRASH_BEFORE, world.EFFECTS, "patch_lease_status")
+    known.command(names.ROTATE)
+    known.start()
+    known.wait(60)
+    _must_be_ready(known)
+    _issued_at_most(known, 2)
+
+
+def restored(known: world.World) -> None:
+    """A DynamicLease comes back under another uid, beside its Secret."""
+    _held(known)
+    known.restore_elsewhere(gap=False)
+    known.wait(60)
+    _must_be_ready(known)
+    _issued_at_most(known, 1)
+
+
+def drained(known: world.World) -> None:
+    """A DynamicLease is made while the installation is drained."""
+    known.start(draining=True)
+    known.apply()
+    known.wait(60)
+    _issued_at_most(known, 0)
+    known.crash(known.processes[0])
+
+
+def crowd(known: world.World) -> None:
+    """As many leases as may live, replaced and in their overlap, and the Secret is deleted."""
+    _held(known)
+    for _ in range(4):
+        known.command(names.ROTATE)
+        known.wait(10)
+    known.delete_secret()
+    known.wait(120)
+    _must_be_ready(known)
+
+
+def wedged(known: world.World) -> None:
+    """The right to delete Secrets is gone, and a DynamicLease goes."""
+    _held(known)
+    known.forbid_deletes(forbidden=True)
+    known.delete()
+    known.wait(1000)
+    _holds(5, "the deletion hangs", is_so=known.dl is None)
+    known.delete_secret()
+
+
+def orphaned(known: world.World) -> None:
+    """Lease and Secret are its owner's to keep."""
+    _held(known)
+    shown = known.truth.shows(known.secret_key)
+    known.delete()
+    known.wait(60)
+    kept = known.dl is None and known.server.lives(shown)
+    _holds(5, "what is the owner's to keep is gone", is_so=kept and shown in known.judge.shown())
+
+
+def refused(known: world.World) -> None:
+    """The provider takes no revocation, then it is away, and a DynamicLease goes meanwhile."""
+    _held(known)
+    known.refuse_revocations(100)
+    known.delete()
+    known.wait(60)
+    before = _pending_for(known)
+    known.outage(server.State.REFUSES)
+    known.wait(120)
+    after = _pending_for(known)
+    _holds(5, "the deletion hangs in silence", is_so=after == Reason.UNAVAILABLE != before)
+
+
+def _pending_for(known: world.World) -> str:
+    kind = ConditionType.REVOCATION_PENDING
+    found = conditions.find(known.dl.status.conditions, kind) if known.dl is not None else None
+    return found.reason if found is not None else ""
+
+
+def awaited(known: world.World) -> None:
+    """A deletion waits for the search after an unclear attempt."""
+    _held(known)
+    known.arm(known.processes[0], 0, gate.Fate.CRASH_BEFORE, world.EFFECTS, "issue")
+    known.command(names.ROTATE)
+    known.start()
+    known.delete()
+    known.wait(30)
+    ready = _ready(known)
+    false = known.dl is None or (ready is not None and ready.status == "False")
+    _holds(2, "Ready is True of a lease that is gone", is_so=false)
+
+
+def rolled_out(known: world.World) -> None:
+    """A lease is replaced, and the workload moves."""
+    _held(known)
+    known.command(names.ROTATE)
+    known.wait(600)
+    _holds(3, "the replaced lease lives on", is_so=len(known.server.living()) == 1)
+
+
+def stuck(known: world.World) -> None:
+    """A lease is replaced, and the new pods don't come up for longer than it lives."""
+    _held(known)
+    known.command(names.ROTATE)
+    known.wait(60)
+    known.stick(stuck=True)
+    known.command(names.ROTATE)
+    known.wait(900)
+    _holds(3, "a lease ended that pods use", is_so=known.server.lives(known.judge.used))
+
+
+def marks(known: world.World) -> None:
+    """A user takes our label off, and the template gets another one."""
+    _held(known)
+    known.strip_label()
+    known.change_target(template={"metadata": {"labels": {"l": "a"}}})
+    known.wait(60)
+    secret = known.truth.secrets[known.secret_key]
+    marked = names.OWNER_UID in secret.labels and secret.labels.get("l") == "a"
+    _holds(2, "the Secret isn't as it is wanted", is_so=marked)
+    _issued_at_most(known, 1)
+
+
+def let_go(known: world.World) -> None:
+    """Owner and finalizer are taken off by hand, and the DynamicLease goes."""
+    _held(known)
+    known.deafen(known.processes[0], True)
+    known.mark_secret(owner_uids=())
+    known.force_off_finalizer()
+    known.delete()
+    known.deafen(known.processes[0], False)
+    known.wait(900)
+    _holds(5, "its Secret is left", is_so=not known.truth.secrets)
+
+
+def listed(known: world.World) -> None:
+    """One process acquires a lease, after another one listed what there is."""
+    known.start()
+    known.rival("billing")
+    known.wait(5)
+    known.apply()
+    known.start()
+    known.wait(200)
+    _must_be_ready(known)
+
+
+_RESTARTS: Final = {"restartTargets": [{"kind": "Deployment", "name": "orders"}]}
+TALES: Final = {
+    "short-life": Tale(short_life, RENEWED, {"ttl": "60s"}),
+    "outages": Tale(outages, RENEWED, SHORT),
+    "clock-set": Tale(clock_set, RENEWED, SHORT),
+    "answered-unheard": Tale(answered_unheard),
+    "restored": Tale(restored, SEEN),
+    "drained": Tale(drained),
+    "crowd": Tale(
+        crowd, ("taggable", "owner-and-time", "exclusive"), {"rotation": {"overlap": "2h"}}
+    ),
+    "wedged": Tale(wedged, SEEN),
+    "orphaned": Tale(orphaned, spec={"deletion": {"policy": "Orphan"}}),
+    "refused": Tale(refused, SEEN),
+    "awaited": Tale(awaited, ("taggable", "exclusive")),
+    "rolled-out": Tale(rolled_out, RENEWED, {"rotation": _RESTARTS}),
+    "stuck": Tale(
+        stuck, ("taggable", "owner-and-time", "exclusive"), {**SHORT, "rotation": _RESTARTS}
+    ),
+    "marks": Tale(marks),
+    "listed": Tale(listed, ("taggable", "owner-and-time", "exclusive", "accessor")),
+    "let-go": Tale(let_go, SEEN),
+}
