@@ -66,6 +66,7 @@ class Gate:
         self._counts: frozenset[Side] = frozenset(Side)
         self._name = ""
         self._stood = NEVER
+        self._slow, self._answered = "", asyncio.Event()
 
     @property
     def paused(self) -> bool:
@@ -99,6 +100,15 @@ class Gate:
             if not waiter.done():
                 waiter.set_result(None)
 
+    def stall(self, name: str) -> None:
+        """Calls of that name take long, until ``answer``; the process goes on otherwise."""
+        self._slow = name
+        self._answered.clear()
+
+    def answer(self) -> None:
+        """What took long is answered now."""
+        self._answered.set()
+
     def kill(self) -> None:
         """No call of this process has any effect from now on."""
         self.dead = True
@@ -114,6 +124,8 @@ class Gate:
         check: Callable[[], None] | None = None,
     ) -> T:
         """Make one call, whatever becomes of it; ``check`` is done as it is sent."""
+        if name == self._slow:
+            await self._answered.wait()
         fate = None if self._left == NEVER else self._due(side, name)
         while fate is Fate.PAUSE:
             waiter = asyncio.get_running_loop().create_future()

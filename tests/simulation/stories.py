@@ -16,8 +16,6 @@ Act = Callable[[world.World], None]
 Meddle = Callable[[world.World, Process], None]
 BEYOND: Final = 300.0
 """More seconds than every deadline and every search."""
-COMPARED: Final = 700.0
-"""More seconds than there are between two comparisons of what is known with what is there."""
 
 
 _OVER: Final = ("taken over", "taken over later")
@@ -200,11 +198,7 @@ STORIES: Final[dict[str, Story]] = {
     "mute": Story(_begun(_mute), (_wait(BEYOND),), meddles=frozenset(_OVER)),
     "unfenced": Story(_held, (_rotate, _wait(1)), meddles=frozenset({"lost, then deleted"})),
     "outranked": Story(_beside_an_older_one, (_rotate, _wait(1)), meddles=frozenset({"outranked"})),
-    "account": Story(
-        _nothing,
-        (world.World.apply, _wait(1)),
-        meddles=frozenset({"another asks", "taken over for long"}),
-    ),
+    "account": Story(_nothing, (world.World.apply, _wait(1)), meddles=frozenset({"another asks"})),
     "life": Story(
         _nothing,
         (
@@ -300,7 +294,6 @@ def _deleted_meanwhile(known: world.World, first: Process) -> None:
 MEDDLES: Final[dict[str, Meddle]] = {
     "taken over": _takes_over(1),
     "taken over later": _takes_over(BEYOND),
-    "taken over for long": _takes_over(COMPARED),
     "a second thought": _second_thought,
     "one more": _one_more,
     "dies revoking": _dies_revoking,

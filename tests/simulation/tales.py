@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from leaseholder.api import conditions, names
 from leaseholder.api.conditions import ConditionType, Reason
+from leaseholder.controller import ledger
 from tests.simulation import gate, server, world
 from tests.simulation.promises import Broken
 
@@ -234,6 +235,21 @@ def listed(known: world.World) -> None:
     _must_be_ready(known)
 
 
+def slow_turn(known: world.World) -> None:
+    """A process waits at the provider, another one acquires the lease, the first one compares."""
+    known.start()
+    first = known.processes[0]
+    known.wait(ledger.INTERVAL - 5)
+    first.gate.stall("prepare")
+    known.apply()
+    known.start()
+    known.wait(10)
+    first.gate.answer()
+    known.wait(60)
+    _must_be_ready(known)
+    _issued_at_most(known, 1)
+
+
 _RESTARTS: Final = {"restartTargets": [{"kind": "Deployment", "name": "orders"}]}
 TALES: Final = {
     "short-life": Tale(short_life, RENEWED, {"ttl": "60s"}),
@@ -254,6 +270,7 @@ TALES: Final = {
         stuck, ("taggable", "owner-and-time", "exclusive"), {**SHORT, "rotation": _RESTARTS}
     ),
     "marks": Tale(marks),
+    "slow-turn": Tale(slow_turn),
     "listed": Tale(listed, ("taggable", "owner-and-time", "exclusive", "accessor")),
     "let-go": Tale(let_go, SEEN),
 }

@@ -113,8 +113,7 @@ def extension_forgotten() -> list[Patch]:
 @switched_off(
     "an attempt goes onto the record that it was decided from",
     "onto whichever is known by then",
-    kinds=ONE_SLOT,
-    story="account",
+    story="slow-turn",
 )
 def decided_from_an_older_record() -> list[Patch]:
     async def post(
