@@ -30,6 +30,7 @@ async def inspected(adapter: ports.Provider, view: View, record: RecordedLease) 
         lease = dataclasses.replace(lease, expires_at=known.expires_at)
     memory.leases[record.attempt_id] = lease
     memory.gone_since.pop(record.attempt_id, None)
+    memory.status_doubted = False
     memory.shown_at[record.attempt_id] = view.by_date(record, lease.seen_at or asked)
     return lease
 

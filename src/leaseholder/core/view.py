@@ -153,7 +153,8 @@ class Memory:
     """The clock of each lease whose provider told the time."""
     inspected_at: dict[str, datetime] = field(default_factory=dict)
     status_doubted: bool = False
-    """Etcd was restored: a lease isn't taken as inspected because status shows it."""
+    """Etcd was restored: a lease isn't taken as inspected because status shows it, until one was
+    inspected."""
     shown_at: dict[str, datetime] = field(default_factory=dict)
     """When the provider was asked what last showed a lease: its answer may come much later."""
     inspect_from: dict[str, datetime] = field(default_factory=dict)

@@ -52,6 +52,20 @@ async def test_of_a_lease_that_was_replaced_since_the_backup_neither_is_forgotte
         assert world.ready == Reason.READY
 
 
+async def test_after_a_restore_a_lease_is_inspected_and_status_is_no_longer_doubted() -> None:
+    world = World()
+    async with world.running() as controller:
+        await controller.offer(world.key)
+        await world.passed()
+        before = world.count("inspect")
+        await controller.restored()
+        (entry,) = controller._entries.values()
+        assert entry.memory.status_doubted
+        await world.passed(10)
+        assert world.count("inspect") == before + 1
+        assert not entry.memory.status_doubted
+
+
 async def test_after_a_restore_everything_is_compared_at_once() -> None:
     world = World()
     ledger = Ledger(world.cluster, world.controller, world.observer.records, world.supplies)
