@@ -282,6 +282,24 @@ async def test_an_unexpected_exception_ends_neither_worker_nor_key_and_its_text_
     assert CANARY not in line + caplog.text
 
 
+async def test_each_step_is_logged_with_the_rule_that_decided_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    world = World()
+    async with world.running() as controller:
+        await controller.offer(world.key)
+        await world.passed()
+    steps = [one.fields for one in caplog.records if one.message == "step"]  # type: ignore[attr-defined]
+    assert [(one["rule"], one["step"]) for one in steps] == [
+        ("finalizer-put-on", "Protect"),
+        ("issued", "Acquire"),
+        ("delivered", "Deliver"),
+        ("reported", "Report"),
+    ]
+    assert {(one["namespace"], one["name"]) for one in steps} == {tuple(world.key)[:2]}
+
+
 async def test_a_conflict_is_looked_at_anew_at_once(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
     world.cluster.before("try secret", lambda: world.rival(1))
