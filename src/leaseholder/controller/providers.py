@@ -236,7 +236,7 @@ def _status(
         last_transition_time=now,
         observed_generation=known.metadata.generation,
     )
-    logged = known.status
+    before = known.status
     learned = (
         {
             "capabilities": health.capabilities,
@@ -246,12 +246,12 @@ def _status(
         if health is not None
         else {}
     )
-    return logged.model_copy(
+    return before.model_copy(
         update={
             "type": provider.type_of(known.spec),
             "url": address,
             "observed_generation": known.metadata.generation,
-            "conditions": conditions.carry([ready], logged.conditions),
+            "conditions": conditions.carry([ready], before.conditions),
             **learned,
         }
     )

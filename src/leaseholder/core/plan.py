@@ -78,8 +78,8 @@ def to_renew(view: View, lease: DynamicLease) -> RecordedLease | None:
     kept = drift.kept(view, lease)
     for record in (kept, view.in_hand):
         at = renewal_at(view, lease, record) if record is not None else None
-        shown = record == kept and renew_nonce(view, lease) != ""
-        if at is not None and (view.now >= at or shown):
+        commanded = record == kept and renew_nonce(view, lease) != ""
+        if at is not None and (view.now >= at or commanded):
             return record
     return None
 
@@ -280,9 +280,9 @@ def _crowd(alive: Sequence[RecordedLease]) -> str:
         ((State.REVOKING,), "{} still to be revoked"),
     )
     counts = ((sum(r.state in states for r in alive), text) for states, text in parts)
-    shown = ", ".join(text.format(number) for number, text in counts if number)
+    found = ", ".join(text.format(number) for number, text in counts if number)
     return (
-        f"{len(alive)} leases of this DynamicLease may live ({shown}): the next one is issued when "
+        f"{len(alive)} leases of this DynamicLease may live ({found}): the next one is issued when "
         "one of them is gone"
     )
 

@@ -84,7 +84,7 @@ def report(view: View, dl: lease.DynamicLease) -> Report | None:
 
 def notes(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> tuple[ports.Note, ...]:
     """An event for each condition worth one whose status or reason changed."""
-    shown = []
+    found = []
     for kind in _REPORTED:
         now, before = conditions.find(new.conditions, kind), conditions.find(old.conditions, kind)
         if now is None or (before and (before.status, before.reason) == (now.status, now.reason)):
@@ -93,10 +93,10 @@ def notes(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> tuple
             continue
         good = kind is ConditionType.READY and now.reason in _GOOD
         text = now.message or now.reason
-        shown.append(
+        found.append(
             ports.Note("Normal" if good else "Warning", conditions.reason_of(now.reason), text)
         )
-    return tuple(shown)
+    return tuple(found)
 
 
 def refused(dl: lease.DynamicLease, failure: Failure, now: datetime) -> lease.DynamicLeaseStatus:
@@ -112,8 +112,8 @@ def refused(dl: lease.DynamicLease, failure: Failure, now: datetime) -> lease.Dy
             observed_generation=dl.metadata.generation,
         )
 
-    shown = (condition(ConditionType.READY, "False"), condition(ConditionType.STALLED, "True"))
-    fresh = conditions.carry(shown, dl.status.conditions)
+    bad = (condition(ConditionType.READY, "False"), condition(ConditionType.STALLED, "True"))
+    fresh = conditions.carry(bad, dl.status.conditions)
     kinds = {one.type for one in fresh}
     others = tuple(one for one in dl.status.conditions if one.type not in kinds)
     changes = {"conditions": (*fresh, *others), "observed_generation": dl.metadata.generation}
@@ -288,18 +288,18 @@ def _bounds(view: View, dl: lease.DynamicLease, held: RecordedLease | None) -> s
     can = view.capabilities.get(held.attempt_id) if held is not None else None
     if held is None or can is None:
         return ""
-    shown = []
+    limits = []
     life = plan.given_life(view, held)
     if schedule.before_is_cut(dl.spec.renewal, life):
-        shown.append(
+        limits.append(
             f"renewal.before {dl.spec.renewal.before} is more than half of the life that the "
             f"provider gave ({int(life.total_seconds())} s): half of it counts; write a shorter one"
         )
     if can.slots == "One":
-        shown.append("the source is one shared account: its lease is replaced in place")
+        limits.append("the source is one shared account: its lease is replaced in place")
     if not can.revocable:
-        shown.append("leases of this kind can't be revoked: they die at their end alone")
-    return "; ".join(shown)
+        limits.append("leases of this kind can't be revoked: they die at their end alone")
+    return "; ".join(limits)
 
 
 def _rollout(view: View, dl: lease.DynamicLease) -> rollout.Verdict | None:
