@@ -131,7 +131,7 @@ class Sources:
 
     def _request(self, slug: str, source: Mapping[str, Any]) -> requests.Request:
         return requests.Request(
-            operation="look",
+            operation="check",
             method="GET",
             path=api.secret(source),
             params=api.address(slug, source),

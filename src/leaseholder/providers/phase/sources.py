@@ -45,7 +45,7 @@ class Sources:
 
     async def _ask(self, source: Mapping[str, Any]) -> api.DynamicSecret:
         request = requests.Request(
-            operation="look",
+            operation="check",
             method="GET",
             path=api.DYNAMIC,
             params={**api.address(source), **api.wanted(source)},
