@@ -75,8 +75,6 @@ def held_again(view: View) -> Move | None:
 
     Nor is the newest lease replaced: whoever replaced it had looked long before.
     """
-    if view.lease is None or view.lease.deleting:
-        return None
     replaced = [record for record in view.records[-1:] if record.state is State.SUPERSEDED]
     for record in (*view.in_state(State.REVOKING), *replaced):
         shown = view.names(record) and not view.edited(record)

@@ -180,6 +180,12 @@ def test_a_replaced_lease_that_cant_be_asked_about_is_a_debt_some_time_after_its
     assert revocations.pending(replace(late, records=(old,))) == Later(views.at(3540 + 600))
 
 
+def test_a_replaced_lease_whose_end_nobody_knows_is_kept_until_something_happens() -> None:
+    seen = moving(target(NEW, observed=False))
+    old = seen.records[0].but(expires_at=None)
+    assert revocations.pending(replace(seen, records=(old, seen.records[1]))) is None
+
+
 # ------------------------------------------------------------------------------- what is told
 
 
