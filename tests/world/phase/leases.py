@@ -55,7 +55,7 @@ class Leases:
         _check_holder(call, lease, "update")
         if call.world.switches.plan != "EN":
             raise errors.ApiError(403, errors.PLAN)
-        more = _renewal(body)
+        more = _extension(body)
         left = lease.secret.max_ttl - lease.ttl
         if more > left:
             seconds = max(0, int(left.total_seconds()))
@@ -131,7 +131,7 @@ def _check_holder(call: calls.Call, lease: state.Lease, verb: str) -> None:
         raise errors.ApiError(403, OTHERS.format(verb=verb))
 
 
-def _renewal(body: dict[str, Any]) -> datetime.timedelta:
+def _extension(body: dict[str, Any]) -> datetime.timedelta:
     """How much is added: any number, negative ones too."""
     ttl = body.get("ttl", UNSTATED_SECONDS)
     if not isinstance(ttl, int | float):
