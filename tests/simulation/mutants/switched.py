@@ -31,7 +31,7 @@ _VERIFIABLE: Final = ("taggable", "owner-and-time", "exclusive", "accessor")
 HINTS: Final = {
     "drained": Hint("drained"),
     "finalizer-put-on": Hint("unheard"),
-    "unclear-attempt-claimed": Hint("unclear"),
+    "unclear-attempt-claimed": Hint("creation", ONE_SLOT),
     "held-again": Hint("source"),
     "taken-over": Hint("restored"),
     "renewed-before-delivery": Hint(
