@@ -9,6 +9,7 @@ import asyncio
 import datetime
 from typing import Any, Final
 
+from tests.world.emulation.errors import LostAnswerError, PageError
 from tests.world.phase import calls, errors, expiry, state, views
 
 PAST_MAXIMUM: Final = (
@@ -45,7 +46,7 @@ class Leases:
         finally:
             call.world.lists_under_way -= 1
         if needed > turned.list_patience_seconds:
-            raise errors.WorkerKilledError
+            raise PageError(504)
         return [views.lease(one) for one in rows]
 
     async def renew(self, call: calls.Call) -> object:
@@ -76,7 +77,7 @@ class Leases:
         self.jobs.plan(lease)
         if call.world.switches.lose_renewals > 0:
             call.world.switches.lose_renewals -= 1
-            raise errors.LostAnswerError
+            raise LostAnswerError
         return {"message": f"Lease renewed successfully. Updated expiry: {expires_at}"}
 
     async def revoke(self, call: calls.Call) -> object:
@@ -92,7 +93,7 @@ class Leases:
         self.jobs.drop(lease)
         if call.world.switches.lose_revocations > 0:
             call.world.switches.lose_revocations -= 1
-            raise errors.LostAnswerError
+            raise LostAnswerError
         return {"message": "Lease revoked successfully"}
 
 

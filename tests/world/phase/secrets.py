@@ -10,6 +10,7 @@ import datetime
 import random
 from typing import Any, Final
 
+from tests.world.emulation.errors import LostAnswerError
 from tests.world.phase import calls, errors, expiry, state, views
 from tests.world.phase import emulator as emulators
 
@@ -46,7 +47,7 @@ class Secrets:
                 raise failure.plainly from failure
         if call.world.switches.lose_leases > 0:
             call.world.switches.lose_leases -= 1
-            raise errors.LostAnswerError
+            raise LostAnswerError
         return [self._answered(call, one) for one in shown]
 
     async def everything(self, call: calls.Call) -> object:
@@ -92,9 +93,8 @@ class Secrets:
                 for one in found:
                     await self._leased(call, one, seconds)
 
-        self.jobs.late.add(task := asyncio.create_task(later()))
-        task.add_done_callback(self.jobs.late.discard)
-        raise errors.LostAnswerError
+        self.jobs.launch(later())
+        raise LostAnswerError
 
     async def _leased(
         self, call: calls.Call, secret: state.DynamicSecret, seconds: int | None
