@@ -51,7 +51,7 @@ class Server(abc.ABC):
     def application(self) -> web.Application:
         application = web.Application(client_max_size=LARGEST_BODY)
         application.router.add_post("/__admin/{act}", self.admin.handle)
-        application.router.add_route("*", "/{tail:.*}", self.serve)
+        application.router.add_route("*", "/{tail:[\\s\\S]*}", self.serve)
         return application
 
     async def serve(self, request: web.Request) -> web.StreamResponse:

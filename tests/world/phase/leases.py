@@ -56,14 +56,16 @@ class Leases:
         _check_holder(call, lease, "update")
         if call.world.switches.plan != "EN":
             raise errors.ApiError(403, errors.PLAN)
-        more = _extension(body)
-        left = lease.secret.max_ttl - lease.ttl
-        if more > left:
-            seconds = max(0, int(left.total_seconds()))
-            raise errors.ApiError(400, PAST_MAXIMUM.format(left=seconds))
+        try:
+            more = _extension(body)
+            ttl, expires_at = lease.ttl + more, lease.expires_at + more
+        except (OverflowError, TypeError, ValueError) as failure:
+            raise errors.ApiError(500, errors.RENEWING) from failure
+        if ttl > lease.secret.max_ttl:
+            left = max(0, int((lease.secret.max_ttl - lease.ttl).total_seconds()))
+            raise errors.ApiError(400, PAST_MAXIMUM.format(left=left))
         if call.world.clock.now() > lease.expires_at:
             raise errors.ApiError(400, "This lease has expired and cannot be renewed")
-        ttl, expires_at = lease.ttl + more, lease.expires_at + more
         # No lock, and the row is written whole, as it was read: of renewals at once one counts, and
         # a lease that was revoked meanwhile is active again.
         status, revoked_at = lease.status, lease.revoked_at
@@ -135,6 +137,6 @@ def _check_holder(call: calls.Call, lease: state.Lease, verb: str) -> None:
 def _extension(body: dict[str, Any]) -> datetime.timedelta:
     """How much is added: any number, negative ones too."""
     ttl = body.get("ttl", UNSTATED_SECONDS)
-    if not isinstance(ttl, int | float):
-        raise errors.ApiError(500, errors.RENEWING)
+    if isinstance(ttl, bool):
+        raise TypeError("a truth value is no number")
     return datetime.timedelta(seconds=ttl)

@@ -222,11 +222,11 @@ def _lifetime(
     world: emulators.Emulator, secret: state.DynamicSecret, seconds: int | None
 ) -> datetime.timedelta:
     """The ttl; nothing says that a default can't be longer than the maximum."""
-    ttl = datetime.timedelta(seconds=seconds) if seconds else secret.default_ttl
-    if ttl > secret.max_ttl:
+    ttl = seconds or secret.default_ttl.total_seconds()
+    if ttl > secret.max_ttl.total_seconds():
         raise Refused(TOO_LONG, errors.ApiError(400, TOO_LONG))
     least = world.switches.min_ttl_seconds
-    if ttl.total_seconds() < least:
+    if ttl < least:
         told = TOO_SHORT.format(least=f"{least:g}")
         raise Refused(told, errors.ApiError(400, told))
-    return ttl
+    return datetime.timedelta(seconds=ttl)
