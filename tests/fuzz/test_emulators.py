@@ -47,6 +47,7 @@ PICKS: Final = st.lists(st.integers(0, 999), min_size=12, max_size=12)
 
 SERVICE: Final = "Infisical, dynamic-secret-lease-service.ts at 6b369999"
 ROUTER: Final = "Infisical, dynamic-secret-lease-router.ts at 09a41c37"
+SSH: Final = "Infisical, providers/ssh.ts at 161fb143"
 VIEWS: Final = "Phase 2.73.2, ee/integrations/secrets/dynamic/rest/views.py"
 RUN: Final = "Phase 2.73.2, as run"
 NO_TTL: Final = r"\bttl=0?(&(?!.*\bttl=)|$)|\?(?!.*\bttl=)"
@@ -77,7 +78,7 @@ REFUSED: Final = {
         Otherwise(".*", "400 .*TTL cannot be larger", "there is a maximum", SERVICE),
         Otherwise("renewLease", "400 .*would exceed the maximum", "there is a maximum", SERVICE),
         Otherwise("renewLease", "400 .*does not support renewal", "not all kinds can be", SERVICE),
-        Otherwise("create.*", "400 .*is not allowed. Allowed names", "it was limited", SERVICE),
+        Otherwise("create.*", "400 .*at least one principal", "ssh needs to know for whom", SSH),
     ),
     "phase": (
         Otherwise(".*", "500 .*Internal server error", "env is empty, or there is a NUL", RUN),

@@ -11,7 +11,7 @@ from tests.world.emulation import models
 from tests.world.emulation import state as states
 from tests.world.infisical import clock as clocks
 from tests.world.infisical import limits, reviews, seeds, state, switches, tokens
-from tests.world.infisical.kinds import aws, base, github, kubernetes, ldap, pool, sql
+from tests.world.infisical.kinds import aws, base, github, kubernetes, ldap, pool, sql, ssh
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class Emulator(states.World[clocks.Clock, switches.Switches, seeds.Seed]):
             "aws-iam": aws.Aws(self.clock, self.book),
             "ldap": ldap.Ldap(self.clock, self.book),
             "github": github.Github(self.clock, self.book),
+            "ssh": ssh.Ssh(self.clock, self.book),
         }
         self.plant(seed or seeds.default())
 

@@ -169,4 +169,5 @@ def _default_secrets(short_ttl: str) -> list[DynamicSecret]:
         DynamicSecret(name="ldap", type="ldap", inputs={"credentialType": "dynamic"}),
         DynamicSecret(name="ldap-static", type="ldap", inputs={"credentialType": "static"}),
         DynamicSecret(name="github", type="github"),
+        DynamicSecret(name="ssh", type="ssh"),
     ]
