@@ -58,7 +58,7 @@ conformance: $(READY) ## What every provider is held to; writes docs/providers/c
 simulate: $(READY) ## 10,000 histories with faults against the promises; SEED=n plays a batch again
 	@PYTHONHASHSEED=0 $(BIN)/python -W error -m tests.simulation $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-fuzz: $(READY) ## 20,000 odd answers of providers and manifests; SEED=n, which a run prints
+fuzz: $(READY) ## 20,000 odd answers and manifests, 11,000 requests to emulators; SEED=n, which a run prints
 	@seed=$${SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; echo "fuzz: SEED=$$seed"; \
 	  FUZZ_CASES=20000 $(BIN)/python -m pytest tests/fuzz -q -s --numprocesses=2 \
 	  --hypothesis-seed=$$seed $(ARGS)

@@ -448,6 +448,13 @@ mistake(
     "dynamicSecretName",
     source_written,
 )(misnamed(dynamicSecretName="orders"))
+mistake(
+    "no-principals",
+    Reason.INVALID,
+    "Infisical answered 400: the lease has to say which users its SSH certificate is for: write "
+    "infisical.config: {principals: [name]}",
+    source_written,
+)(misnamed(dynamicSecretName="ssh"))
 
 
 @mistake(

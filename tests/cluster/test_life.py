@@ -100,10 +100,15 @@ async def test_deletion_revokes_and_leaves_nothing(site: sites.Site) -> None:
 
 
 async def test_values_that_are_no_strings_become_json(site: sites.Site) -> None:
-    await asyncio.gather(site.lease("ldap", source="ldap"), site.lease("github", source="github"))
-    await asyncio.gather(site.ready("ldap"), site.ready("github"))
+    await asyncio.gather(
+        site.lease("ldap", source="ldap"), site.lease("github", source="github", ttl="4h")
+    )
+    _, github = await asyncio.gather(site.ready("ldap"), site.ready("github"))
     assert isinstance(json.loads((await site.credentials("ldap"))["DN_ARRAY"]), list)
     assert isinstance(json.loads((await site.credentials("github"))["PERMISSIONS"]), dict)
+    moment, lease = datetime.datetime.fromisoformat, _lease(github)
+    life = moment(lease["expiresAt"]) - moment(lease["issuedAt"])
+    assert life <= datetime.timedelta(seconds=3601), "GitHub's own end counts"
 
 
 async def test_a_kind_that_cant_be_renewed_is_replaced_in_time(site: sites.Site) -> None:

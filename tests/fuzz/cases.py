@@ -10,7 +10,7 @@ from typing import Final
 import hypothesis
 
 CASES: Final = int(os.environ.get("FUZZ_CASES", "500"))
-"""Of all tests here together."""
+"""Of all tests here together; the emulators' come on top (``test_emulators.SHARE``)."""
 TESTS: Final = 5
 """Three providers, manifests as users write them, and what may stand in status and annotations."""
 

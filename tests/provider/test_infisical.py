@@ -1,5 +1,6 @@
 """What is Infisical's own, at the emulator; what all providers promise is in ``conformance``."""
 
+import dataclasses
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
+from tests.provider.benches import base
 from tests.provider.benches import infisical as benches
 from tests.provider.benches.base import Kind
 from tests.provider.benches.infisical import InfisicalBench
@@ -223,16 +225,76 @@ async def test_the_rate_limit_is_learned(bench: InfisicalBench) -> None:
         ("ldap", True, True, "Many"),
         ("ldap-static", True, True, "One"),
         ("github", False, False, "Many"),
+        ("ssh", False, False, "Many"),
     ],
 )
 async def test_what_the_adapter_promises_of_a_kind_is_true(
     bench: InfisicalBench, name: str, renewable: bool, revocable: bool, slots: str
 ) -> None:
     adapter = bench.adapter()
-    issued = await bench.minted(adapter, source(name))
+    config = {"principals": ["deploy"]} if name == "ssh" else {}
+    issued = await bench.minted(adapter, source(name, config=config))
     able = adapter.capabilities(issued.lease.handle)
     assert (able.renewable, able.revocable, able.slots) == (renewable, revocable, slots)
     revocation = await adapter.revoke(issued.lease)
     assert revocation.done
     alive = await bench.server.admin.alive()
     assert bool(alive) is not revocable
+
+
+async def test_ssh_without_principals_is_told_what_to_write(bench: InfisicalBench) -> None:
+    adapter = bench.adapter()
+    with pytest.raises(errors.Invalid) as caught:
+        await bench.minted(adapter, source("ssh"))
+    assert "write infisical.config: {principals: [name]}" in str(caught.value)
+    assert await bench.server.admin.leases() == []
+    written = source("ssh", config={"principals": ["deploy"]})
+    assert await bench.works(await bench.minted(adapter, written))
+
+
+async def test_a_certificate_of_ssh_is_for_its_principals_and_ends_with_its_lease(
+    bench: InfisicalBench,
+) -> None:
+    written = source("ssh", config={"principals": ["deploy", "audit"]})
+    issued = await bench.minted(bench.adapter(), written)
+    shown = issued.credentials.reveal()
+    certificate = serialization.load_ssh_public_identity(shown["SIGNED_KEY"].encode())
+    private = serialization.load_ssh_private_key(shown["PRIVATE_KEY"].encode(), None)
+    assert isinstance(certificate, serialization.SSHCertificate)
+    assert certificate.valid_principals == [b"deploy", b"audit"]
+    assert certificate.valid_before == int(issued.lease.expires_at.timestamp())
+    raw = (serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    certified = certificate.public_key().public_bytes(*raw)
+    assert certified == private.public_key().public_bytes(*raw)
+
+
+async def test_a_token_of_github_ends_after_an_hour_whatever_its_lease_says(
+    bench: InfisicalBench,
+) -> None:
+    adapter = bench.adapter()
+    issued = await bench.minted(adapter, source("github"), ttl=4 * 3600)
+    lease = issued.lease
+    hour = timedelta(seconds=3601)
+    assert lease.expires_at - lease.issued_at < hour
+    assert await bench.ends_at(lease) - lease.issued_at > hour
+    brought_back = dataclasses.replace(lease, handle=base.recorded(lease.handle))
+    assert (await adapter.inspect(brought_back)).expires_at == lease.expires_at
+    assert await bench.works(issued)
+    await bench.server.admin.turn(clockOffsetSeconds=3601)
+    assert await bench.is_dead(issued)
+
+
+async def test_kubernetes_takes_a_namespace_that_it_allows(bench: InfisicalBench) -> None:
+    inputs: dict[str, object] = {"credentialType": "dynamic", "namespace": "shop, billing"}
+    secret = seeds.DynamicSecret(name="two", type="kubernetes", inputs=inputs)
+    await bench.server.admin.seed(seeds.Seed(dynamic_secrets=[secret]))
+    adapter = bench.adapter()
+    issued = await bench.minted(adapter, source("two", config={"namespace": "billing"}))
+    assert await bench.works(issued)
+    (known,) = await bench.server.admin.leases()
+    assert known.config["namespace"] == "billing"
+    with pytest.raises(errors.Invalid) as caught:
+        await bench.minted(adapter, source("two", config={"namespace": "kube-system"}))
+    assert "write one that it allows in infisical.config: {namespace: name}" in str(caught.value)
+    assert (await adapter.revoke(issued.lease)).done
+    assert await bench.is_dead(issued)

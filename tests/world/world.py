@@ -20,8 +20,8 @@ import yaml
 
 from tests.world import faults, kubernetes, processes
 from tests.world import postgres as postgres_server
+from tests.world.emulation import part
 
-_READY_TIMEOUT = 120.0
 _NAMESPACE = "shop"
 
 
@@ -47,29 +47,21 @@ class Infisical(processes.Stoppable):
         name: str = "infisical",
     ) -> "Infisical":
         """Start an emulator that mints roles in PostgreSQL; `arguments` go to its command line."""
-        port = processes.free_port()
         identity, secret = secrets.token_hex(16), secrets.token_hex(32)
-        options = [f"--port={port}", f"--postgres-dsn={postgres_dsn}", *arguments]
-        options += [f"--client-id={identity}", f"--client-secret={secret}"]
+        options = [f"--client-id={identity}", f"--client-secret={secret}"]
+        options.append(f"--postgres-dsn={postgres_dsn}")
         if control_plane is not None:
             options.append(f"--kubernetes-url={control_plane.url}")
             options.append(f"--kubernetes-ca={control_plane.ca_file}")
-        options += [] if min_ttl is None else [f"--min-ttl={min_ttl:g}"]
         options += [] if seed is None else [f"--seed={seed}"]
-        process = processes.Process.start(
-            name, processes.python("tests.world.infisical", *options), directory=directory
+        url, process = part.started(
+            "infisical",
+            *options,
+            name=name,
+            directory=directory,
+            min_ttl=min_ttl,
+            arguments=arguments,
         )
-        url = f"http://{processes.LOOPBACK}:{port}"
-        try:
-            processes.wait_until(
-                lambda: f"ready {url}" in process.last_words(),
-                timeout=_READY_TIMEOUT,
-                what="the Infisical emulator is up",
-                part=process,
-            )
-        except BaseException:
-            process.stop()
-            raise
         return cls(url=url, client_id=identity, client_secret=secret, process=process)
 
     def stop(self) -> None:

@@ -187,8 +187,8 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
         ),
         Reason.INVALID: Entry(
             "The provider or the API server refuses the request as it is",
-            "OpenBao answered 400: database/creds/a doesn't take this request: check method and "
-            "parameters",
+            "Infisical answered 400: the lease has to say which users its SSH certificate is for: "
+            "write infisical.config: {principals: [name]}",
             "Mend what the sentence names",
         ),
         Reason.TTL_TOO_LONG: Entry(

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import cache
 from leaseholder.providers.settings import InfisicalSettings
+from tests import pages
 from tests.unit.providers import support
 from tests.unit.providers.support import NOW
 
@@ -128,6 +130,52 @@ async def test_each_kind_can_do_what_it_can(
     assert (able.renewable, able.revocable, able.slots) == (renewable, revocable, slots)
     assert (able.verifiable, able.recoverable) == (True, True)
     assert (able.minimum_renewal, able.settle, able.replica_lag) == (60, 160, 60)
+
+
+def documented_kinds() -> list[Any]:
+    """Rows of the table in docs/providers/infisical.md."""
+    rows = pages.rows(pages.DOCS / "providers/infisical.md", "Kind")
+    assert len(rows) > 25
+    return [
+        pytest.param(*name.split("`, "), *cells[:3], id=name)
+        if "`" in name
+        else pytest.param(name, "", *cells[:3], id=name)
+        for name, cells in rows.items()
+    ]
+
+
+@pytest.mark.parametrize(("kind", "which", "kept", "revocation", "keys"), documented_kinds())
+async def test_the_page_says_of_each_kind_what_is_done_for_it(
+    kind: str, which: str, kept: str, revocation: str, keys: str
+) -> None:
+    bench = support.bench()
+    secret = support.wire_secret(kind, inputs={"credentialType": which})
+    bench.server.say("GET", SECRET, support.ok(dynamicSecret=secret))
+    await bench.adapter.prepare(support.attempt())
+    data = dict.fromkeys(re.findall(r"`(\w+)`", keys), "x")
+    handle = (await issue(bench, support.created(kind, **data))).lease.handle
+    able = bench.adapter.capabilities(handle)
+    assert able.renewable == kept.startswith("renewing")
+    assert able.revocable == (revocation != "no effect")
+    assert (able.slots == "One") == kept.endswith("one slot")
+
+
+@pytest.mark.parametrize(
+    ("end", "seconds"),
+    [
+        (support.stamp(1800.0), 1800),
+        (support.stamp(9000.0), 3600),
+        ("soon", 3600),
+        ("900", 3600),
+        (7, 3600),
+    ],
+)
+async def test_credentials_that_end_before_their_lease_end_it(end: object, seconds: int) -> None:
+    bench = support.bench()
+    lease = (await issue(bench, support.created("github", TOKEN="x", EXPIRES_AT=end))).lease
+    assert lease.expires_at == after(seconds)
+    lasting = support.created("sql-database", TOKEN="x", EXPIRES_AT=end)
+    assert (await issue(bench, lasting)).lease.expires_at == after(3600)
 
 
 @pytest.mark.parametrize(

@@ -3,42 +3,26 @@
 import contextlib
 import dataclasses
 import datetime
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
-import aiohttp
-
-from tests.world import processes
+from tests.world.emulation import bench as benches
+from tests.world.emulation import server as servers
+from tests.world.emulation.bench import Reply as Reply
 from tests.world.infisical import client, seeds, server
 from tests.world.infisical import emulator as emulators
 
 API: Final = "/api/v1"
 LEASES: Final = f"{API}/dynamic-secrets/leases"
 LOGIN: Final = f"{API}/auth/universal-auth/login"
-PATIENCE: Final = 60
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer, read."""
-
-    status: int
-    body: Any
-    headers: Mapping[str, str]
-
-    @property
-    def message(self) -> Any:
-        return self.body["message"]
 
 
 @dataclasses.dataclass(slots=True)
-class Bench:
+class Bench(benches.Bench):
     """A running emulator and a session with a token."""
 
-    url: str
     server: server.Server
     admin: client.InfisicalAdmin
-    session: aiohttp.ClientSession
     token: str | None = None
 
     async def call(
@@ -51,14 +35,8 @@ class Bench:
         token: str | None = None,
     ) -> Reply:
         bearer = token or self.token
-        async with self.session.request(
-            method,
-            self.url + path,
-            json=body,
-            params=query,
-            headers={"Authorization": f"Bearer {bearer}"} if bearer else {},
-        ) as response:
-            return Reply(response.status, await response.json(), response.headers.copy())
+        headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+        return await self.send(method, path, query=query, headers=headers, body=body)
 
     async def login(self, identity: seeds.Identity | None = None) -> Reply:
         """Log in as an identity and use its token from now on."""
@@ -90,12 +68,6 @@ class Bench:
     async def revoke(self, lease_id: str, **more: object) -> Reply:
         return await self.call("DELETE", f"{LEASES}/{lease_id}", {**address(), **more})
 
-    async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
-        """Wait for a condition, not for time."""
-        await processes.wait_until_async(
-            condition, timeout=PATIENCE, what="what the test waits for", interval=0.005
-        )
-
 
 def address() -> dict[str, str]:
     return {"projectSlug": "demo", "environmentSlug": "prod"}
@@ -119,11 +91,12 @@ def someone(**more: Any) -> seeds.Seed:
 
 @contextlib.asynccontextmanager
 async def open_bench(settings: emulators.Settings) -> AsyncIterator[Bench]:
+    emulator = server.Server(emulators.Emulator(settings))
     async with (
-        server.running(settings) as (url, running),
+        servers.running(emulator) as (url, _),
         client.InfisicalAdmin(url) as admin,
-        aiohttp.ClientSession() as session,
+        benches.opened_session() as session,
     ):
-        bench = Bench(url, running, admin, session)
+        bench = Bench(url, session, emulator, admin)
         await bench.login()
         yield bench

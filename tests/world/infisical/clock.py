@@ -1,30 +1,24 @@
-"""The emulator's time: the machine's, plus an offset that a test may move.
+"""The emulator's time in milliseconds since 1970.
 
-Time is milliseconds since 1970 as a float, because that is what the server computes with: a ttl
-that doesn't parse has to be able to poison it (NaN).
+A float, because that is what the server computes with: a ttl that doesn't parse has to be able to
+poison it (NaN).
 """
 
 import datetime
-import email.utils
 import math
-import time
+
+from tests.world.emulation import clock as clocks
 
 
-class Clock:
+class Clock(clocks.Clock):
     """Now, as this server sees it."""
 
-    def __init__(self) -> None:
-        self.offset_ms = 0.0
-
     def now(self) -> float:
-        return math.floor(time.time() * 1000 + self.offset_ms)
-
-    def http_date(self) -> str:
-        return email.utils.formatdate(self.now() / 1000, usegmt=True)
+        return math.floor(self.moment().timestamp() * 1000)
 
     def real(self, moment: float) -> float:
         """The same moment on the machine's clock, which the databases go by."""
-        return moment - self.offset_ms
+        return moment - self.offset.total_seconds() * 1000
 
 
 def iso(moment: float) -> str:

@@ -7,9 +7,11 @@ there is the routes' business.
 import dataclasses
 from collections.abc import Sequence
 
+from tests.world.emulation import models
+from tests.world.emulation import state as states
 from tests.world.infisical import clock as clocks
-from tests.world.infisical import limits, reviews, seeds, state, switches, tokens, traffic
-from tests.world.infisical.kinds import aws, base, github, kubernetes, ldap, pool, sql
+from tests.world.infisical import limits, reviews, seeds, state, switches, tokens
+from tests.world.infisical.kinds import aws, base, github, kubernetes, ldap, pool, sql, ssh
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -21,17 +23,16 @@ class Settings:
     connections: int = 4
 
 
-class Emulator:
+class Emulator(states.World[clocks.Clock, switches.Switches, seeds.Seed]):
     """Everything the server remembers."""
 
     def __init__(self, settings: Settings, seed: seeds.Seed | None = None) -> None:
-        self.clock = clocks.Clock()
-        self.switches = switches.Switches()
+        super().__init__(clocks.Clock(), switches.Switches())
         self.cluster = settings.cluster
+        self._told_offset = self.clock.offset
         self.tokens = tokens.Tokens(self.clock)
         self.leases = state.LeaseTable(self.clock)
         self.limits = limits.Windows(self.clock)
-        self.traffic = traffic.Traffic()
         self.projects: dict[str, state.Project] = {}
         self.secrets: dict[str, state.DynamicSecret] = {}
         self.identities: dict[str, seeds.Identity] = {}
@@ -50,6 +51,7 @@ class Emulator:
             "aws-iam": aws.Aws(self.clock, self.book),
             "ldap": ldap.Ldap(self.clock, self.book),
             "github": github.Github(self.clock, self.book),
+            "ssh": ssh.Ssh(self.clock, self.book),
         }
         self.plant(seed or seeds.default())
 
@@ -57,15 +59,12 @@ class Emulator:
         if self.pool is not None:
             await self.pool.close()
 
-    async def turn(self, changes: dict[str, object]) -> None:
-        """Move switches, and tell those whom it concerns."""
-        known = self.switches.model_dump(by_alias=True)
-        self.switches = switches.Switches.model_validate({**known, **changes})
+    async def turned(self) -> None:
+        """Tell those whom switches concern; PostgreSQL's clock can't be moved, its roles can."""
         self.leases.lag_ms = self.switches.replica_lag_seconds * 1000
         self.limits.limits = self.switches.limits
-        offset = self.switches.clock_offset_seconds * 1000
-        if offset != self.clock.offset_ms:
-            self.clock.offset_ms = offset
+        if self._told_offset != self.clock.offset:
+            self._told_offset = self.clock.offset
             for kind in self.kinds.values():
                 await kind.clock_moved()
 
@@ -121,7 +120,7 @@ class Emulator:
         known = self.secret_in(folder, seed.name)
         now = self.clock.now()
         secret = state.DynamicSecret(
-            id=known.id if known else state.new_id(),
+            id=known.id if known else models.new_id(),
             name=seed.name,
             type=seed.type,
             default_ttl=seed.default_ttl,

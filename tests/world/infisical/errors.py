@@ -13,17 +13,21 @@ One exception carries what the error body needs; a function per family fills it 
     ├── too_many           429
     ├── database           500  e.g. an id that isn't a UUID
     └── internal           500
-
-``LostAnswerError`` is no answer at all: the connection goes, what was done stays done.
 """
 
+import secrets
+import string
 from collections.abc import Mapping, Sequence
+from typing import Final
+
+from tests.world.emulation import errors
 
 Json = Mapping[str, object]
+ALPHABET: Final = string.ascii_letters + string.digits
 
 
-class ApiError(Exception):
-    """An answer outside 2xx, ready to be rendered."""
+class ApiError(errors.Refusal):
+    """An answer outside 2xx, with what its body says."""
 
     def __init__(
         self,
@@ -34,17 +38,15 @@ class ApiError(Exception):
         details: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(str(message))
-        self.status = status
+        super().__init__(status, message, headers=headers)
         self.error = error
         self.message = message
         self.details = details
-        self.headers = dict(headers or {})
 
-    def body(self, request_id: str) -> dict[str, object]:
+    def body(self) -> dict[str, object]:
         """The body that the real server sends."""
         rendered: dict[str, object] = {
-            "reqId": request_id,
+            "reqId": "req-" + "".join(secrets.choice(ALPHABET) for _ in range(14)),
             "statusCode": self.status,
             "message": self.message,
             "error": self.error,
@@ -52,10 +54,6 @@ class ApiError(Exception):
         if self.details is not None:
             rendered["details"] = self.details
         return rendered
-
-
-class LostAnswerError(Exception):
-    """The work is done, and the connection is cut before anybody learns of it."""
 
 
 def bad_request(message: str, *, name: str = "BadRequest") -> ApiError:

@@ -6,20 +6,19 @@ last. A dynamic secret that is being deleted has its leases revoked first.
 """
 
 import asyncio
-import contextlib
 import dataclasses
 import heapq
 import random
 from collections.abc import Coroutine
 from typing import Final
 
+from tests.world.emulation import worker
 from tests.world.infisical import emulator as emulators
 from tests.world.infisical import errors, ms, provider, state
 
 LONGEST_DETAILS: Final = 255
 FIRST_RETRY_MS: Final = 4 * ms.HOUR
 RETRIES: Final = 3
-LONGEST_NAP: Final = 0.5
 FAILED: Final = "Failed to delete"
 
 
@@ -31,32 +30,16 @@ class Job:
     failures: int = 0
 
 
-class Jobs:
+class Jobs(worker.Worker):
     """The queue and its worker."""
 
     def __init__(self, world: emulators.Emulator) -> None:
+        super().__init__()
         self.world = world
         self._jobs: dict[str, Job] = {}
         self._heap: list[tuple[float, str]] = []
         self._prunes: set[str] = set()
-        self._woken = asyncio.Event()
         self._at_once = asyncio.Semaphore(8)
-        self._running: set[asyncio.Task[None]] = set()
-        self._worker: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._worker = asyncio.create_task(self._work())
-
-    async def stop(self) -> None:
-        for task in (self._worker, *self._running):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-
-    def wake(self) -> None:
-        """Time or a switch has moved: look again."""
-        self._woken.set()
 
     def schedule(self, lease_id: str, due: float) -> None:
         self._put(lease_id, Job(due=due))
@@ -82,29 +65,19 @@ class Jobs:
         if self._heap[0][1] == lease_id:
             self.wake()
 
-    async def _work(self) -> None:
-        while True:
-            self._woken.clear()
-            nap = LONGEST_NAP if self.world.switches.jobs_paused else self._launch_due()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), nap)
-
-    def _launch_due(self) -> float:
-        """Start what is due; the seconds until something else may be."""
+    async def run_due(self) -> float:
+        """Start what is due."""
+        if self.world.switches.jobs_paused:
+            return worker.LONGEST_NAP
         while self._prunes:
-            self._launch(self._prune(self._prunes.pop()))
+            self.launch(self._bounded(self._prune(self._prunes.pop())))
         now = self.world.clock.now()
         while self._heap and self._heap[0][0] <= now:
             due, lease_id = heapq.heappop(self._heap)
             job = self._jobs.get(lease_id)
             if job is not None and job.due == due:
-                self._launch(self._expire(lease_id, job))
-        return min(LONGEST_NAP, (self._heap[0][0] - now) / 1000) if self._heap else LONGEST_NAP
-
-    def _launch(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(self._bounded(work))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+                self.launch(self._bounded(self._expire(lease_id, job)))
+        return (self._heap[0][0] - now) / 1000 if self._heap else worker.LONGEST_NAP
 
     async def _bounded(self, work: Coroutine[None, None, None]) -> None:
         async with self._at_once:

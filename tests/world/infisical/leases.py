@@ -10,6 +10,7 @@ import copy
 import uuid
 from typing import Final
 
+from tests.world.emulation.errors import LostAnswerError
 from tests.world.infisical import (
     calls,
     errors,
@@ -76,7 +77,7 @@ class Leases:
         lease = self._insert(call, secret, minted, started=started, lifetime=lifetime)
         if call.world.switches.lose_answers > 0:
             call.world.switches.lose_answers -= 1
-            raise errors.LostAnswerError
+            raise LostAnswerError
         shown = {"lease": views.lease(lease), "dynamicSecret": views.dynamic_secret(secret)}
         return {**shown, "data": data}
 

@@ -7,6 +7,7 @@ credential; who may only lease gets a 403.
 from typing import Final
 
 from tests.world.infisical import calls, errors, expiry, guard, lookups, seeds, state, views
+from tests.world.infisical import emulator as emulators
 
 DELETING: Final = "Revocation in process"
 EXISTS: Final = "Provided dynamic secret already exists under the folder"
@@ -88,12 +89,13 @@ class Secrets:
         body.check()
         secret, grants = self._find(call, address)
         guard.demand(grants, "delete-root-credential", secret)
-        self.remove(call, secret, forced=forced)
+        self.remove(call.world, secret, forced=forced)
         return {"dynamicSecret": views.dynamic_secret(secret)}
 
-    def remove(self, call: calls.Call, secret: state.DynamicSecret, *, forced: bool) -> None:
+    def remove(
+        self, world: emulators.Emulator, secret: state.DynamicSecret, *, forced: bool
+    ) -> None:
         """Forced: rows go, credentials stay. Otherwise the leases are revoked first."""
-        world = call.world
         rows = [row for row in world.leases if row.dynamic_secret_id == secret.id]
         if rows and not forced:
             secret.status, secret.updated_at = DELETING, world.clock.now()

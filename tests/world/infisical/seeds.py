@@ -8,7 +8,7 @@ from typing import Literal
 
 import pydantic
 
-from tests.world.infisical import state, switches
+from tests.world.emulation import models
 
 Action = Literal[
     "lease",
@@ -30,18 +30,18 @@ DEMO_IDENTITY_ID = "0c4f2a86-90d3-4a6b-8a52-7e5f7a2c9d02"
 THIRTY_DAYS = 2_592_000
 
 
-class Project(switches.Model):
+class Project(models.Model):
     """A project; every folder exists in every environment."""
 
     slug: str
-    id: str = pydantic.Field(default_factory=state.new_id)
+    id: str = pydantic.Field(default_factory=models.new_id)
     name: str | None = None
     organization: str = ROOT_ORGANIZATION
     environments: list[str] = pydantic.Field(default_factory=lambda: ["dev", "staging", "prod"])
     folders: list[str] = pydantic.Field(default_factory=lambda: ["/"])
 
 
-class DynamicSecret(switches.Model):
+class DynamicSecret(models.Model):
     """A dynamic secret; ``inputs`` are the provider's own (credentialType, statements, …)."""
 
     name: str
@@ -56,7 +56,7 @@ class DynamicSecret(switches.Model):
     username_template: str | None = None
 
 
-class Grant(switches.Model):
+class Grant(models.Model):
     """Rights in a project; environment and path may be globs. No actions: a mere member."""
 
     project: str = "demo"
@@ -65,7 +65,7 @@ class Grant(switches.Model):
     actions: list[Action] = pydantic.Field(default_factory=lambda: list(EVERY_ACTION))
 
 
-class TokenLife(switches.Model):
+class TokenLife(models.Model):
     """How long an access token lives; the defaults are the server's own."""
 
     access_token_ttl: int = pydantic.Field(THIRTY_DAYS, alias="accessTokenTTL")
@@ -77,8 +77,8 @@ class TokenLife(switches.Model):
 class UniversalAuth(TokenLife):
     """Client id and secret, with the lockout."""
 
-    client_id: str = pydantic.Field(default_factory=state.new_id)
-    client_secret: str = pydantic.Field(default_factory=state.new_id)
+    client_id: str = pydantic.Field(default_factory=models.new_id)
+    client_secret: str = pydantic.Field(default_factory=models.new_id)
     client_secret_ttl: int = pydantic.Field(0, alias="clientSecretTTL")
     num_uses_limit: int = 0
     trusted: bool = True
@@ -114,14 +114,14 @@ class OidcAuth(TokenLife):
 
 
 class TokenAuth(TokenLife):
-    """Static tokens, made by ``POST /__admin/identities/{id}/tokens``."""
+    """Static tokens, made by ``POST /__admin/issue-token``."""
 
 
-class Identity(switches.Model):
+class Identity(models.Model):
     """A machine identity, its ways in and its rights."""
 
     name: str
-    id: str = pydantic.Field(default_factory=state.new_id)
+    id: str = pydantic.Field(default_factory=models.new_id)
     universal_auth: UniversalAuth | None = None
     kubernetes_auth: KubernetesAuth | None = None
     oidc_auth: OidcAuth | None = None
@@ -130,7 +130,7 @@ class Identity(switches.Model):
     grants: list[Grant] = pydantic.Field(default_factory=lambda: [Grant()])
 
 
-class Seed(switches.Model):
+class Seed(models.Model):
     """The whole document."""
 
     projects: list[Project] = pydantic.Field(default_factory=list)
@@ -144,7 +144,7 @@ def default(
 ) -> Seed:
     """What the server holds when nobody says otherwise."""
     auth = UniversalAuth(
-        client_id=client_id or state.new_id(), client_secret=client_secret or state.new_id()
+        client_id=client_id or models.new_id(), client_secret=client_secret or models.new_id()
     )
     identity = Identity(
         name="demo", id=DEMO_IDENTITY_ID, universal_auth=auth, token_auth=TokenAuth()
@@ -169,4 +169,5 @@ def _default_secrets(short_ttl: str) -> list[DynamicSecret]:
         DynamicSecret(name="ldap", type="ldap", inputs={"credentialType": "dynamic"}),
         DynamicSecret(name="ldap-static", type="ldap", inputs={"credentialType": "static"}),
         DynamicSecret(name="github", type="github"),
+        DynamicSecret(name="ssh", type="ssh"),
     ]

@@ -8,14 +8,10 @@ just created can be "not found".
 import copy
 import dataclasses
 import math
-import uuid
 from collections.abc import Iterable, Iterator
 
+from tests.world.emulation.models import new_id
 from tests.world.infisical import clock as clocks
-
-
-def new_id() -> str:
-    return str(uuid.uuid4())
 
 
 @dataclasses.dataclass(slots=True)

@@ -6,21 +6,11 @@ The admin API reads and patches them as one JSON object; the command line sets a
 from typing import Literal
 
 import pydantic
-from pydantic import alias_generators
+
+from tests.world.emulation import models
 
 
-class Model(pydantic.BaseModel):
-    """JSON in camelCase on the wire, strict about what it doesn't know."""
-
-    model_config = pydantic.ConfigDict(
-        alias_generator=alias_generators.to_camel,
-        populate_by_name=True,
-        extra="forbid",
-        validate_assignment=True,
-    )
-
-
-class Limits(Model):
+class Limits(models.Model):
     """Rate limits: the Cloud's free plan in numbers, off as on a self-hosted server."""
 
     enabled: bool = False
@@ -31,17 +21,11 @@ class Limits(Model):
     retry_after_unit: Literal["seconds", "milliseconds"] = "seconds"
 
 
-class Switches(Model):
-    """The state of every switch."""
+class Switches(models.Switches):
+    """The state of every switch; of a burst, 502 and 503 are a proxy's HTML page."""
 
-    min_ttl_seconds: float = 60.0
-    """Shortest ttl that validation lets pass; the real server says 60."""
     replica_lag_seconds: float = 0.0
     """How far reads trail writes: spurious 404 after a create, ghosts after a delete."""
-    latency_ms: float = 0.0
-    """Added to every answer."""
-    clock_offset_seconds: float = 0.0
-    """Added to every time, the Date header and the targets' clocks included."""
     plan_allows: bool = True
     """False: the paid feature is off, and create and renew say so."""
     max_lease_limit: int = 10000
@@ -63,8 +47,4 @@ class Switches(Model):
     """So many of the next creates are done, but never answered."""
     login_lock_busy: bool = False
     """True: failing logins don't get the lockout's lock, a 429 without rate limit headers."""
-    burst: int = 0
-    """So many of the next requests fail before anything is done."""
-    burst_status: int = 503
-    """500 and 504 are the server's own JSON; 502 and 503 are a proxy's HTML page."""
     limits: Limits = Limits()

@@ -7,6 +7,7 @@ import pytest
 from tests.world import postgres as servers
 from tests.world.infisical import bench as benches
 from tests.world.infisical import seeds
+from tests.world.infisical.kinds import ssh
 
 
 async def logs_in(postgres: servers.Postgres, data: Any) -> bool:
@@ -124,6 +125,25 @@ async def test_github_can_not_be_extended(bench: benches.Bench) -> None:
     assert refused.status == 400
     assert refused.message == "Github dynamic secret does not support renewal"
     assert isinstance(created["data"]["PERMISSIONS"], dict)
+
+
+async def test_an_ssh_lease_without_principals_is_refused(bench: benches.Bench) -> None:
+    configs: tuple[object, ...] = (None, {}, {"principals": []}, {"principals": [7]}, "principals")
+    for config in configs:
+        reply = await bench.create("ssh", config=config)
+        assert (reply.status, reply.message) == (400, ssh.NO_PRINCIPALS)
+    assert await bench.admin.leases() == []
+
+
+async def test_a_certificate_of_ssh_outlives_its_revocation_and_not_its_end(
+    bench: benches.Bench,
+) -> None:
+    created = await bench.created("ssh", ttl="1h", config={"principals": ["deploy"]})
+    assert (await bench.renew(created["lease"]["id"], ttl="1h")).status == 200
+    assert (await bench.revoke(created["lease"]["id"])).body["lease"]["status"] is None
+    assert await bench.admin.check(created["data"])
+    await bench.admin.turn(clockOffsetSeconds=3601)
+    assert not await bench.admin.check(created["data"])
 
 
 async def test_not_every_value_is_a_string(bench: benches.Bench) -> None:

@@ -12,8 +12,9 @@ from typing import Final
 
 import jwt
 
+from tests.world.emulation import models
 from tests.world.infisical import clock as clocks
-from tests.world.infisical import errors, seeds, state
+from tests.world.infisical import errors, seeds
 
 CEILING_SECONDS: Final = 7_776_000
 FOREVER_SECONDS: Final = 1_000_000_000
@@ -48,7 +49,7 @@ class Record:
     generation: str
     uses: int = 0
     revoked: bool = False
-    id: str = dataclasses.field(default_factory=state.new_id)
+    id: str = dataclasses.field(default_factory=models.new_id)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ class Tokens:
             "identityAccessTokenId": record.id,
             "authTokenType": KIND,
             "iat": now,
-            "jti": state.new_id(),
+            "jti": models.new_id(),
         }
         if seconds is not None:
             claims["exp"] = now + seconds

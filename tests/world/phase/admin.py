@@ -1,45 +1,23 @@
-"""The test's own door: ``/__admin`` on the same port, never logged, throttled or delayed.
+"""The acts of the test's own door: see ``emulation.admin``."""
 
-It seeds, turns switches, shows what a client can't see (which keys are alive at AWS, with or
-without a lease) and does what happens to a server behind a client's back.
-"""
-
-import dataclasses
 import datetime
-import json
 from typing import Any
 
-import pydantic
-from aiohttp import web
-
+from tests.world.emulation import admin
 from tests.world.phase import clock as clocks
 from tests.world.phase import emulator as emulators
 from tests.world.phase import expiry, seeds, state, views
 
 
-class Admin:
-    """The control routes."""
+class Admin(admin.Admin):
+    """What this server has of its own."""
 
     def __init__(self, world: emulators.Emulator, jobs: expiry.Jobs) -> None:
+        super().__init__(world, jobs, seeds.Seed)
         self.world = world
         self.jobs = jobs
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info["tail"].replace("-", "_")
-        act = getattr(self, f"do_{name}", None)
-        if act is None:
-            return web.json_response({"message": "no such admin route"}, status=404)
-        raw = await request.read()
-        try:
-            return web.json_response(act(json.loads(raw) if raw else {}))
-        except (pydantic.ValidationError, ValueError, KeyError, StopIteration) as failure:
-            return web.json_response({"message": repr(failure)}, status=400)
-
-    def do_seed(self, body: Any) -> object:
-        self.world.plant(seeds.Seed.model_validate(body))
-        return self.do_state(body)
-
-    def do_state(self, body: Any) -> object:
+    async def do_state(self, body: Any) -> object:
         """Apps, dynamic secrets, and accounts with their tokens in plain."""
         tokens = [one for one in self.world.tokens.values() if not one.deleted]
         return {
@@ -59,11 +37,11 @@ class Admin:
             ],
         }
 
-    def do_keys(self, body: Any) -> object:
+    async def do_keys(self, body: Any) -> object:
         """Every key ever made: whether it is alive, whether anybody was told, and its lease."""
         return {"keys": [self._shown(one) for one in self.world.minted]}
 
-    def do_age(self, body: Any) -> object:
+    async def do_age(self, body: Any) -> object:
         """As many leases that ended long ago as a dynamic secret gets in years."""
         secret = self.world.secret_named(body["secret"])
         owner = self.world.account_named("kube-bot")
@@ -84,26 +62,20 @@ class Admin:
             self.world.leases[row.id] = row
         return {}
 
-    def do_lists(self, body: Any) -> object:
+    async def do_lists(self, body: Any) -> object:
         """How many lists of leases were begun, and are under way."""
         return {"begun": self.world.lists_begun, "underWay": self.world.lists_under_way}
 
-    def do_strays(self, body: Any) -> object:
+    async def do_strays(self, body: Any) -> object:
         """Users that a failed lease left at AWS."""
         return {"users": self.world.aws.strays}
 
-    def do_kill(self, body: Any) -> object:
+    async def do_kill(self, body: Any) -> object:
         """A user goes at AWS; the server doesn't know."""
         self.world.aws.delete(self.world.leases[body["leaseId"]].username)
         return {}
 
-    def do_switches(self, body: Any) -> object:
-        """Move what is named; everything as it is now."""
-        self.world.turn(body)
-        self.jobs.wake()
-        return self.world.switches.model_dump(by_alias=True)
-
-    def do_access(self, body: Any) -> object:
+    async def do_access(self, body: Any) -> object:
         """Give an account the key of an environment, or take it away."""
         account = self.world.account_named(body["account"])
         every = [one for app in self.world.apps.values() for one in app.environments]
@@ -112,7 +84,7 @@ class Admin:
         account.locked_out = set(change(ids))
         return {}
 
-    def do_rename_environment(self, body: Any) -> object:
+    async def do_rename_environment(self, body: Any) -> object:
         """What an administrator does in the console; ids stay."""
         for app in self.world.apps.values():
             for environment in app.environments:
@@ -120,7 +92,7 @@ class Admin:
                     environment.name = body["name"]
         return {}
 
-    def do_tokens(self, body: Any) -> object:
+    async def do_tokens(self, body: Any) -> object:
         """Another token for an account."""
         account = self.world.account_named(body["account"])
         token = self.world.add_token(account)
@@ -129,19 +101,19 @@ class Admin:
             token.expires_at = self.world.clock.now() + life
         return {"token": token.value}
 
-    def do_delete_tokens(self, body: Any) -> object:
+    async def do_delete_tokens(self, body: Any) -> object:
         """All tokens of an account."""
         account = self.world.account_named(body["account"])
         for token in self.world.tokens.values():
             token.deleted |= token.account_id == account.id
         return {}
 
-    def do_delete_secret(self, body: Any) -> object:
+    async def do_delete_secret(self, body: Any) -> object:
         """What an administrator does in the console."""
         self.jobs.delete_secret(self.world.secret_named(body["secret"]))
         return {}
 
-    def do_edit_secret(self, body: Any) -> object:
+    async def do_edit_secret(self, body: Any) -> object:
         """Other names of its keys, other lengths; leases that there are stay as they are."""
         secret = self.world.secret_named(body["secret"])
         for key in secret.keys:
@@ -152,16 +124,6 @@ class Admin:
             secret.default_ttl = datetime.timedelta(seconds=body["defaultTtlSeconds"])
         secret.updated_at = self.world.clock.now()
         return views.secret(secret)
-
-    def do_log(self, body: Any) -> object:
-        return {"requests": [dataclasses.asdict(one) for one in self.world.traffic.log]}
-
-    def do_counters(self, body: Any) -> object:
-        return self.world.traffic.counters()
-
-    def do_reset(self, body: Any) -> object:
-        self.world.traffic.reset()
-        return {}
 
     def _shown(self, note: emulators.Minted) -> dict[str, Any]:
         lease = note.lease

@@ -2,42 +2,26 @@
 
 import contextlib
 import dataclasses
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
-import aiohttp
-
-from tests.world import processes
+from tests.world.emulation import bench as benches
+from tests.world.emulation import server as servers
+from tests.world.emulation.bench import Reply as Reply
 from tests.world.phase import client, seeds, server
+from tests.world.phase import emulator as emulators
 
 DYNAMIC: Final = "/v1/secrets/dynamic/"
 LEASES: Final = "/v1/secrets/dynamic/leases/"
 WHERE: Final = {"app_id": seeds.DEMO_APP, "env": "production"}
-PATIENCE: Final = 10.0
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer, read; ``body`` is text where it isn't JSON."""
-
-    status: int
-    body: Any
-    headers: Mapping[str, str]
-
-    @property
-    def error(self) -> Any:
-        return self.body["error"]
 
 
 @dataclasses.dataclass(slots=True)
-class Bench:
+class Bench(benches.Bench):
     """A running emulator and a session with a token."""
 
-    url: str
     server: server.Server
     admin: client.PhaseAdmin
-    session: aiohttp.ClientSession
     authorization: str = ""
 
     async def call(
@@ -53,15 +37,7 @@ class Bench:
     ) -> Reply:
         said = self.authorization if authorization is None else authorization
         sent = {**({"Authorization": said} if said else {}), **(headers or {})}
-        if body is not None:
-            data, sent["Content-Type"] = json.dumps(body).encode(), "application/json"
-        async with self.session.request(
-            method, self.url + path, params=query, headers=sent, data=data
-        ) as response:
-            is_json = response.content_type == "application/json"
-            text = await response.text()
-            read = json.loads(text) if is_json and text else text
-            return Reply(response.status, read, response.headers.copy())
+        return await self.send(method, path, query=query, headers=sent, body=body, data=data)
 
     async def act_as(self, account: str) -> None:
         """Use that account's token from now on."""
@@ -111,22 +87,15 @@ class Bench:
         assert user in (None, values[0])
         return user is not None
 
-    async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
-        """Wait for a condition, not for time."""
-        await processes.wait_until_async(
-            condition, timeout=PATIENCE, what="what the test waits for", interval=0.01
-        )
-
 
 @contextlib.asynccontextmanager
 async def open_bench(seed: seeds.Seed | None = None) -> AsyncIterator[Bench]:
+    emulator = server.Server(emulators.Emulator(seed))
     async with (
-        server.running(seed) as (url, running),
+        servers.running(emulator) as (url, _),
         client.PhaseAdmin(url) as admin,
-        aiohttp.ClientSession() as session,
+        benches.opened_session() as session,
     ):
-        # Else aiohttp sends a GET whose answer was lost a second time by itself: two leases.
-        session._retry_connection = False
-        bench = Bench(url, running, admin, session)
+        bench = Bench(url, session, emulator, admin)
         await bench.act_as("kube-bot")
         yield bench

@@ -5,21 +5,19 @@ async with client.PhaseAdmin(url) as admin:
     assert [one for one in await admin.alive() if one.lease_id not in known] == []
 """
 
-import types
-from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
 import pydantic
 
-from tests.world.infisical.client import Counters, Request
+from tests.world.emulation import client, models
 from tests.world.phase import seeds, switches
 
 
 class Row(pydantic.BaseModel):
     """A lease as the API shows it."""
 
-    model_config = switches.Model.model_config | pydantic.ConfigDict(extra="ignore")
+    model_config = models.Model.model_config | pydantic.ConfigDict(extra="ignore")
 
     id: str
     secret: str
@@ -31,7 +29,7 @@ class Row(pydantic.BaseModel):
     revoked_at: pydantic.AwareDatetime | None
 
 
-class Key(switches.Model):
+class Key(models.Model):
     """A key that was made: alive at AWS or not, told to anybody or not."""
 
     username: str
@@ -44,33 +42,10 @@ class Key(switches.Model):
     lease: Row | None
 
 
-class PhaseAdmin:
+class PhaseAdmin(client.Admin[switches.Switches, seeds.Seed]):
     """The control API of a running emulator, and its identity service."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: types.TracebackType | None,
-    ) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-    async def seed(self, seed: seeds.Seed) -> None:
-        """Add to the server's state, or change it."""
-        await self._call("seed", seed.model_dump(mode="json", by_alias=True))
-
-    async def state(self) -> dict[str, Any]:
-        """Apps, dynamic secrets, accounts (tokens in plain)."""
-        return await self._call("state")
+    switches = switches.Switches
 
     async def token(self, account: str = "kube-bot") -> str:
         """A token of an account, as 64 hexadecimal digits."""
@@ -85,7 +60,7 @@ class PhaseAdmin:
 
     async def keys(self) -> list[Key]:
         """Everything that was ever minted, oldest first."""
-        return [Key.model_validate(one) for one in (await self._call("keys"))["keys"]]
+        return [Key.model_validate(one) for one in (await self.act("keys"))["keys"]]
 
     async def alive(self) -> list[Key]:
         """What AWS would let in now."""
@@ -101,71 +76,44 @@ class PhaseAdmin:
 
     async def age(self, secret: str, leases: int) -> None:
         """So many leases of a dynamic secret ended long ago."""
-        await self._call("age", {"secret": secret, "leases": leases})
+        await self.act("age", {"secret": secret, "leases": leases})
 
     async def lists(self) -> tuple[int, int]:
         """How many lists of leases were begun, and how many are under way."""
-        told = await self._call("lists")
+        told = await self.act("lists")
         return told["begun"], told["underWay"]
 
     async def strays(self) -> list[str]:
         """Users at AWS that a failed lease left, and no row shows."""
-        users: list[str] = (await self._call("strays"))["users"]
+        users: list[str] = (await self.act("strays"))["users"]
         return users
 
     async def kill(self, lease_id: str) -> None:
         """Remove a user at AWS, behind the server's back."""
-        await self._call("kill", {"leaseId": lease_id})
-
-    async def log(self) -> list[Request]:
-        return [Request.model_validate(one) for one in (await self._call("log"))["requests"]]
-
-    async def counters(self) -> Counters:
-        return Counters.model_validate(await self._call("counters"))
-
-    async def reset_counters(self) -> None:
-        """Empty the log and start counting anew."""
-        await self._call("reset")
-
-    async def turn(self, **changes: object) -> switches.Switches:
-        """Move switches, by their names on the wire, e.g. ``minTtlSeconds=2``."""
-        return switches.Switches.model_validate(await self._call("switches", changes))
+        await self.act("kill", {"leaseId": lease_id})
 
     async def allow(self, environment: str, *, allowed: bool, account: str = "kube-bot") -> None:
         """Give an account the key of an environment, or take it away."""
         body = {"account": account, "environment": environment, "allowed": allowed}
-        await self._call("access", body)
+        await self.act("access", body)
 
     async def rename_environment(self, environment: str, name: str) -> None:
         """Call an environment something else."""
-        await self._call("rename-environment", {"environment": environment, "name": name})
+        await self.act("rename-environment", {"environment": environment, "name": name})
 
     async def issue_token(self, account: str = "kube-bot", *, seconds: float | None = None) -> str:
         """Another token of an account."""
-        answer = await self._call("tokens", {"account": account, "seconds": seconds})
+        answer = await self.act("tokens", {"account": account, "seconds": seconds})
         return str(answer["token"])
 
     async def delete_tokens(self, account: str = "kube-bot") -> None:
         """All tokens that an account has."""
-        await self._call("delete-tokens", {"account": account})
+        await self.act("delete-tokens", {"account": account})
 
     async def delete_secret(self, name: str) -> None:
         """A dynamic secret, by name or id."""
-        await self._call("delete-secret", {"secret": name})
+        await self.act("delete-secret", {"secret": name})
 
     async def edit_secret(self, name: str, **changes: object) -> None:
         """E.g. ``keys={"username": "AWS_USER"}`` or ``maxTtlSeconds=90``."""
-        await self._call("edit-secret", {"secret": name, **changes})
-
-    @property
-    def session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            raise RuntimeError("use it as a context manager")
-        return self._session
-
-    async def _call(self, name: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
-        async with self.session.post(f"{self.url}/__admin/{name}", json=body or {}) as answer:
-            parsed: dict[str, Any] = await answer.json()
-            if answer.status != 200:
-                raise RuntimeError(f"{name}: {answer.status} {parsed.get('message')}")
-            return parsed
+        await self.act("edit-secret", {"secret": name, **changes})

@@ -1,20 +1,15 @@
-"""The emulator's time: the machine's in microseconds, plus an offset that a test may move."""
+"""The emulator's time, and how the server writes moments and lengths."""
 
 import datetime
-import email.utils
+
+from tests.world.emulation import clock as clocks
 
 
-class Clock:
+class Clock(clocks.Clock):
     """Now, as this server sees it."""
 
-    def __init__(self) -> None:
-        self.offset = datetime.timedelta()
-
     def now(self) -> datetime.datetime:
-        return datetime.datetime.now(datetime.UTC) + self.offset
-
-    def http_date(self) -> str:
-        return email.utils.format_datetime(self.now(), usegmt=True)
+        return self.moment()
 
 
 def iso(moment: datetime.datetime) -> str:

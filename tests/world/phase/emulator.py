@@ -3,10 +3,10 @@
 import asyncio
 import dataclasses
 import datetime
-import uuid
 from typing import Final
 
-from tests.world.infisical import traffic
+from tests.world.emulation import models
+from tests.world.emulation import state as states
 from tests.world.phase import aws, errors, seeds, state, switches, throttle
 from tests.world.phase import clock as clocks
 
@@ -29,14 +29,12 @@ class Minted:
     answered: bool = False
 
 
-class Emulator:
+class Emulator(states.World[clocks.Clock, switches.Switches, seeds.Seed]):
     """Everything the server remembers."""
 
     def __init__(self, seed: seeds.Seed | None = None) -> None:
-        self.clock = clocks.Clock()
-        self.switches = switches.Switches()
+        super().__init__(clocks.Clock(), switches.Switches())
         self.aws = aws.Aws()
-        self.traffic = traffic.Traffic()
         self.throttle = throttle.Throttle(self.clock)
         self.apps: dict[str, state.App] = {}
         self.roles: dict[str, state.Role] = {}
@@ -51,11 +49,8 @@ class Emulator:
         """Lists of leases, since the start and now."""
         self.plant(seed or seeds.default())
 
-    def turn(self, changes: dict[str, object]) -> None:
-        """Move switches."""
-        known = self.switches.model_dump(by_alias=True)
-        self.switches = switches.Switches.model_validate({**known, **changes})
-        self.clock.offset = datetime.timedelta(seconds=self.switches.clock_offset_seconds)
+    async def turned(self) -> None:
+        """The throttle follows its switch."""
         self.throttle.per_minute = self.switches.requests_per_minute
 
     def app(self, app_id: str) -> state.App:
@@ -77,10 +72,12 @@ class Emulator:
         return next((one for one in every if one.id == environment_id), None)
 
     def account_named(self, name: str) -> state.Account:
-        return next(one for one in self.accounts.values() if name in (one.id, one.name))
+        found = (one for one in self.accounts.values() if name in (one.id, one.name))
+        return models.first(found, f"account {name}")
 
     def secret_named(self, name: str) -> state.DynamicSecret:
-        return next(one for one in self.secrets.values() if name in (one.id, one.name))
+        found = (one for one in self.secrets.values() if name in (one.id, one.name))
+        return models.first(found, f"dynamic secret {name}")
 
     def leases_of(self, secret_id: str) -> list[state.Lease]:
         """Newest first, whatever became of them."""
@@ -199,11 +196,3 @@ class Emulator:
                 return folder.id
         self.folders.append(made := state.Folder(environment.id, path))
         return made.id
-
-
-def is_uuid(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True

@@ -1,10 +1,9 @@
-"""Every refusal of the server, in its own words: a status and ``{"error": "…"}``.
-
-``LostAnswerError`` is no answer at all: the connection goes, what was done stays done.
-"""
+"""Every refusal of the server, in its own words: a status and ``{"error": "…"}``."""
 
 from collections.abc import Mapping
 from typing import Any, Final
+
+from tests.world.emulation import errors
 
 LEASING: Final = "An internal error occurred while creating the lease"
 RENEWING: Final = "An internal error occurred while renewing the lease"
@@ -14,7 +13,7 @@ NO_READ: Final = "You don't have permission to read secrets in this environment.
 NO_APPS: Final = "You don't have permission to read apps."
 
 
-class ApiError(Exception):
+class ApiError(errors.Refusal):
     """An answer outside 2xx, ready to be rendered; a 401 names the scheme of the login."""
 
     def __init__(
@@ -25,24 +24,13 @@ class ApiError(Exception):
         headers: Mapping[str, str] | None = None,
         more: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
         challenge = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
-        self.headers = {**challenge, **(headers or {})}
+        super().__init__(status, message, headers={**challenge, **(headers or {})})
+        self.message = message
         self.more = dict(more or {})
 
-    @property
     def body(self) -> dict[str, Any]:
         return {"error": self.message, **self.more}
-
-
-class LostAnswerError(Exception):
-    """The work is done or will be, and the connection is cut before anybody learns of it."""
-
-
-class WorkerKilledError(Exception):
-    """The server's own time is over; what stands before it answers."""
 
 
 def internal() -> ApiError:

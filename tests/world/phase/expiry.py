@@ -8,8 +8,6 @@ many leases end at once the last ones end many seconds late, and a key is dead b
 so. A job that fails is never tried again.
 """
 
-import asyncio
-import contextlib
 import dataclasses
 import datetime
 import heapq
@@ -17,10 +15,10 @@ import itertools
 import random
 from typing import Final
 
+from tests.world.emulation import worker
 from tests.world.phase import emulator as emulators
 from tests.world.phase import errors, state
 
-LONGEST_NAP: Final = 0.5
 DELETION_SECONDS: Final = 4.0
 
 
@@ -32,33 +30,16 @@ class Job:
     cancelled: bool = False
 
 
-class Jobs:
+class Jobs(worker.Worker):
     """The queue and its worker."""
 
     def __init__(self, world: emulators.Emulator) -> None:
+        super().__init__()
         self.world = world
         self._heap: list[tuple[datetime.datetime, int, Job]] = []
         self._latest: dict[str, Job] = {}
         self._count = itertools.count()
-        self._woken = asyncio.Event()
-        self._worker: asyncio.Task[None] | None = None
-        self.late: set[asyncio.Task[None]] = set()
-        """Leases that are made after their connection is gone."""
         self.failed = 0
-
-    def start(self) -> None:
-        self._worker = asyncio.create_task(self._work())
-
-    async def stop(self) -> None:
-        for task in (self._worker, *self.late):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-
-    def wake(self) -> None:
-        """Time or a switch has moved: look again."""
-        self._woken.set()
 
     def plan(self, lease: state.Lease) -> None:
         """End a lease at its expiry, instead of when it was planned before."""
@@ -86,21 +67,14 @@ class Jobs:
         heapq.heappush(self._heap, (due, next(self._count), job))
         self.wake()
 
-    async def _work(self) -> None:
-        while True:
-            self._woken.clear()
-            nap = await self._run_due()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), nap)
-
-    async def _run_due(self) -> float:
-        """Run what is due; the seconds until something else may be."""
+    async def run_due(self) -> float:
+        """Run what is due."""
         while self._heap and not self.world.switches.worker_down:
             left = (self._heap[0][0] - self.world.clock.now()).total_seconds()
             if left > 0:
-                return min(LONGEST_NAP, left)
+                return left
             await self._run(heapq.heappop(self._heap)[2])
-        return LONGEST_NAP
+        return worker.LONGEST_NAP
 
     async def _run(self, job: Job) -> None:
         turned = self.world.switches

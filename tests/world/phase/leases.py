@@ -9,6 +9,7 @@ import asyncio
 import datetime
 from typing import Any, Final
 
+from tests.world.emulation.errors import LostAnswerError, PageError
 from tests.world.phase import calls, errors, expiry, state, views
 
 PAST_MAXIMUM: Final = (
@@ -45,7 +46,7 @@ class Leases:
         finally:
             call.world.lists_under_way -= 1
         if needed > turned.list_patience_seconds:
-            raise errors.WorkerKilledError
+            raise PageError(504)
         return [views.lease(one) for one in rows]
 
     async def renew(self, call: calls.Call) -> object:
@@ -55,14 +56,16 @@ class Leases:
         _check_holder(call, lease, "update")
         if call.world.switches.plan != "EN":
             raise errors.ApiError(403, errors.PLAN)
-        more = _extension(body)
-        left = lease.secret.max_ttl - lease.ttl
-        if more > left:
-            seconds = max(0, int(left.total_seconds()))
-            raise errors.ApiError(400, PAST_MAXIMUM.format(left=seconds))
+        try:
+            more = _extension(body)
+            ttl, expires_at = lease.ttl + more, lease.expires_at + more
+        except (OverflowError, TypeError, ValueError) as failure:
+            raise errors.ApiError(500, errors.RENEWING) from failure
+        if ttl > lease.secret.max_ttl:
+            left = max(0, int((lease.secret.max_ttl - lease.ttl).total_seconds()))
+            raise errors.ApiError(400, PAST_MAXIMUM.format(left=left))
         if call.world.clock.now() > lease.expires_at:
             raise errors.ApiError(400, "This lease has expired and cannot be renewed")
-        ttl, expires_at = lease.ttl + more, lease.expires_at + more
         # No lock, and the row is written whole, as it was read: of renewals at once one counts, and
         # a lease that was revoked meanwhile is active again.
         status, revoked_at = lease.status, lease.revoked_at
@@ -76,7 +79,7 @@ class Leases:
         self.jobs.plan(lease)
         if call.world.switches.lose_renewals > 0:
             call.world.switches.lose_renewals -= 1
-            raise errors.LostAnswerError
+            raise LostAnswerError
         return {"message": f"Lease renewed successfully. Updated expiry: {expires_at}"}
 
     async def revoke(self, call: calls.Call) -> object:
@@ -92,7 +95,7 @@ class Leases:
         self.jobs.drop(lease)
         if call.world.switches.lose_revocations > 0:
             call.world.switches.lose_revocations -= 1
-            raise errors.LostAnswerError
+            raise LostAnswerError
         return {"message": "Lease revoked successfully"}
 
 
@@ -134,6 +137,6 @@ def _check_holder(call: calls.Call, lease: state.Lease, verb: str) -> None:
 def _extension(body: dict[str, Any]) -> datetime.timedelta:
     """How much is added: any number, negative ones too."""
     ttl = body.get("ttl", UNSTATED_SECONDS)
-    if not isinstance(ttl, int | float):
-        raise errors.ApiError(500, errors.RENEWING)
+    if isinstance(ttl, bool):
+        raise TypeError("a truth value is no number")
     return datetime.timedelta(seconds=ttl)

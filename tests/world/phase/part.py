@@ -6,8 +6,7 @@ import pathlib
 import secrets
 
 from tests.world import processes
-
-_READY_TIMEOUT = 120.0
+from tests.world.emulation import part
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,23 +28,15 @@ class Phase(processes.Stoppable):
         name: str = "phase",
     ) -> "Phase":
         """Start an emulator; `arguments` go to its command line."""
-        port, token = processes.free_port(), secrets.token_hex(32)
-        options = [f"--port={port}", f"--token={token}", *arguments]
-        options += [] if min_ttl is None else [f"--min-ttl={min_ttl:g}"]
-        process = processes.Process.start(
-            name, processes.python("tests.world.phase", *options), directory=directory
+        token = secrets.token_hex(32)
+        url, process = part.started(
+            "phase",
+            f"--token={token}",
+            name=name,
+            directory=directory,
+            min_ttl=min_ttl,
+            arguments=arguments,
         )
-        url = f"http://{processes.LOOPBACK}:{port}"
-        try:
-            processes.wait_until(
-                lambda: f"ready {url}" in process.last_words(),
-                timeout=_READY_TIMEOUT,
-                what="the Phase emulator is up",
-                part=process,
-            )
-        except BaseException:
-            process.stop()
-            raise
         return cls(url=url, token=f"pss_service:v2:{token}:pub:share:wrap", process=process)
 
     def stop(self) -> None:

@@ -10,6 +10,7 @@ import datetime
 import random
 from typing import Any, Final
 
+from tests.world.emulation.errors import LostAnswerError
 from tests.world.phase import calls, errors, expiry, state, views
 from tests.world.phase import emulator as emulators
 
@@ -46,7 +47,7 @@ class Secrets:
                 raise failure.plainly from failure
         if call.world.switches.lose_leases > 0:
             call.world.switches.lose_leases -= 1
-            raise errors.LostAnswerError
+            raise LostAnswerError
         return [self._answered(call, one) for one in shown]
 
     async def everything(self, call: calls.Call) -> object:
@@ -92,9 +93,8 @@ class Secrets:
                 for one in found:
                     await self._leased(call, one, seconds)
 
-        self.jobs.late.add(task := asyncio.create_task(later()))
-        task.add_done_callback(self.jobs.late.discard)
-        raise errors.LostAnswerError
+        self.jobs.launch(later())
+        raise LostAnswerError
 
     async def _leased(
         self, call: calls.Call, secret: state.DynamicSecret, seconds: int | None
@@ -222,11 +222,11 @@ def _lifetime(
     world: emulators.Emulator, secret: state.DynamicSecret, seconds: int | None
 ) -> datetime.timedelta:
     """The ttl; nothing says that a default can't be longer than the maximum."""
-    ttl = datetime.timedelta(seconds=seconds) if seconds else secret.default_ttl
-    if ttl > secret.max_ttl:
+    ttl = seconds or secret.default_ttl.total_seconds()
+    if ttl > secret.max_ttl.total_seconds():
         raise Refused(TOO_LONG, errors.ApiError(400, TOO_LONG))
     least = world.switches.min_ttl_seconds
-    if ttl.total_seconds() < least:
+    if ttl < least:
         told = TOO_SHORT.format(least=f"{least:g}")
         raise Refused(told, errors.ApiError(400, told))
-    return ttl
+    return datetime.timedelta(seconds=ttl)

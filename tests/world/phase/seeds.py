@@ -8,7 +8,8 @@ from typing import Final, Literal
 
 import pydantic
 
-from tests.world.phase import state, switches
+from tests.world.emulation import models
+from tests.world.phase import state
 
 DEMO_APP: Final = "72b9ddd5-8fce-49ab-89d9-c431d53a9552"
 DEMO_ACCOUNT: Final = "66c4693e-dfda-4ba8-9775-6bee658e4915"
@@ -35,18 +36,18 @@ HOUR: Final = 3_600
 DAY: Final = 86_400
 
 
-class App(switches.Model):
+class App(models.Model):
     """An app; every folder exists in every environment."""
 
     name: str
-    id: str = pydantic.Field(default_factory=state.new_id)
+    id: str = pydantic.Field(default_factory=models.new_id)
     sse_enabled: bool = True
     environments: list[str] = pydantic.Field(
         default_factory=lambda: ["Development", "Staging", "Production"]
     )
 
 
-class Role(switches.Model):
+class Role(models.Model):
     """A role by its permissions, such as ``Secrets:read``."""
 
     name: str
@@ -54,11 +55,11 @@ class Role(switches.Model):
     admin: bool = False
 
 
-class Account(switches.Model):
+class Account(models.Model):
     """A service account or a user with one token; environments are names that it can't open."""
 
     name: str
-    id: str = pydantic.Field(default_factory=state.new_id)
+    id: str = pydantic.Field(default_factory=models.new_id)
     kind: state.AccountKind = "service_account"
     role: str = "Service"
     token: str = pydantic.Field(default_factory=state.new_token)
@@ -66,17 +67,17 @@ class Account(switches.Model):
     allowed_ips: bool = True
 
 
-class LegacyToken(switches.Model):
+class LegacyToken(models.Model):
     """A token of the type ``Service``, which no account stands behind."""
 
     token: str = pydantic.Field(default_factory=state.new_token)
 
 
-class DynamicSecret(switches.Model):
+class DynamicSecret(models.Model):
     """A dynamic secret for AWS users; ``keys`` names the values as the admin wants them."""
 
     name: str
-    id: str = pydantic.Field(default_factory=state.new_id)
+    id: str = pydantic.Field(default_factory=models.new_id)
     app: str = "demo"
     environment: str = "Production"
     path: str = "/"
@@ -87,7 +88,7 @@ class DynamicSecret(switches.Model):
     )
 
 
-class StaticSecret(switches.Model):
+class StaticSecret(models.Model):
     """A secret that isn't dynamic."""
 
     key: str
@@ -97,7 +98,7 @@ class StaticSecret(switches.Model):
     path: str = "/"
 
 
-class Seed(switches.Model):
+class Seed(models.Model):
     """The whole document."""
 
     apps: list[App] = pydantic.Field(default_factory=list)

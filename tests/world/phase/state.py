@@ -3,17 +3,12 @@
 import dataclasses
 import datetime
 import secrets
-import string
-import uuid
 from typing import Literal
+
+from tests.world.emulation.models import new_id
 
 Status = Literal["active", "expired", "revoked"]
 AccountKind = Literal["service_account", "user"]
-ALPHABET = string.ascii_letters + string.digits
-
-
-def new_id() -> str:
-    return str(uuid.uuid4())
 
 
 def new_token() -> str:

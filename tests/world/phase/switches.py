@@ -7,14 +7,12 @@ from typing import Literal
 
 import pydantic
 
-from tests.world.infisical.switches import Model as Model
+from tests.world.emulation import models
 
 
-class Switches(Model):
-    """The state of every switch."""
+class Switches(models.Switches):
+    """The state of every switch; of a burst, all but 500 is a proxy's HTML page."""
 
-    min_ttl_seconds: float = 60.0
-    """Shortest ttl of a lease; the real server says 60."""
     renewal: Literal["Broken", "Fixed"] = "Broken"
     """Broken: a renewed lease ends at its first expiry, whatever it shows."""
     expiry_lag_seconds: float = 2.0
@@ -58,10 +56,6 @@ class Switches(Model):
     """So long the server works on each row of a list: two queries."""
     list_patience_seconds: float = 120.0
     """After so long its worker is killed over a list, and the proxy answers 504."""
-    latency_ms: float = 0.0
-    """Added to every answer."""
-    clock_offset_seconds: float = 0.0
-    """Added to every time, the Date header included."""
     lose_leases: int = 0
     """So many of the next leases are made, but never answered."""
     lose_renewals: int = 0
@@ -72,7 +66,3 @@ class Switches(Model):
     """So many of the next leases are made only after the connection is gone."""
     late_seconds: float = 1.0
     """How much after."""
-    burst: int = 0
-    """So many of the next requests fail before anything is done."""
-    burst_status: int = 503
-    """500 is the server's own JSON; 502, 503 and 504 are a proxy's HTML page."""

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from pydantic import TypeAdapter, ValidationError
+
 from leaseholder import ports
 from leaseholder.api import base
 from leaseholder.providers.infisical import api, kinds, ttl
@@ -12,6 +14,8 @@ from leaseholder.secrecy import Credentials
 
 FAILED_TO_DELETE: Final = "Failed to delete"
 TAG: Final = "leaseholder"
+_OWN_END: Final = "EXPIRES_AT"
+_MOMENT: Final[TypeAdapter[datetime]] = TypeAdapter(answers.Moment)
 _UNBOUNDED: Final = 100 * 366 * 86_400
 """A maximum of more than a century is none."""
 
@@ -42,10 +46,12 @@ def issued(
 ) -> ports.Issued:
     """A new lease with its notes and credentials."""
     values = answers.values(answer.data)
-    handle = {
-        **kinds.notes(answer.dynamic_secret.type, credential_type=credential_type, keys=values),
-        "recoverable": tagged,
-    }
+    notes = kinds.notes(answer.dynamic_secret.type, credential_type=credential_type, keys=values)
+    handle = {**notes, "recoverable": tagged}
+    own_end = _moment(answer.data.get(_OWN_END))
+    # One before the lease began is no moment: an OAuth server may give seconds there.
+    if own_end and own_end > answer.lease.created_at and not notes["renewable"]:
+        handle["credentialsEnd"] = base.render_moment(own_end)
     lease = seen(answer.lease, answer.dynamic_secret, source=source, handle=handle)
     return ports.Issued(lease=lease, credentials=Credentials(values))
 
@@ -69,7 +75,7 @@ def seen(
         id=lease.id,
         source=source,
         issued_at=base.whole_second(lease.created_at),
-        expires_at=base.whole_second(lease.expire_at),
+        expires_at=_end(lease.expire_at, handle.get("credentialsEnd")),
         latest=_latest(lease.created_at, bound),
         handle=notes,
     )
@@ -80,6 +86,20 @@ def latest(lease: ports.Lease) -> datetime | None:
     if lease.latest is not None:
         return lease.latest
     return _latest(lease.issued_at, lease.handle.get("maxTTL"))
+
+
+def _end(expire_at: datetime, own_end: object) -> datetime:
+    """The end of a lease is that of its credentials, where they end first."""
+    # A token of GitHub's lives an hour, whatever its lease says: promise 2.
+    known = (expire_at, _moment(own_end))
+    return min(base.whole_second(one) for one in known if one is not None)
+
+
+def _moment(value: object) -> datetime | None:
+    try:
+        return _MOMENT.validate_python(value) if isinstance(value, str) else None
+    except ValidationError:
+        return None
 
 
 def _latest(created_at: datetime, bound: object) -> datetime | None:

@@ -129,6 +129,20 @@ ERRORS: Final = Refusals(
             Reason.TOO_MANY,
             "the dynamic secret has as many leases as the server allows: revoke some",
         ),
+        Refusal(
+            400,
+            _message("ssh lease requires"),
+            Reason.INVALID,
+            "the lease has to say which users its SSH certificate is for: write "
+            "infisical.config: {{principals: [name]}}",
+        ),
+        Refusal(
+            400,
+            _message("failed to create lease from provider: namespace .{1,253} is not allowed"),
+            Reason.INVALID,
+            "the dynamic secret makes no ServiceAccount in that namespace: write one that it "
+            "allows in infisical.config: {{namespace: name}}",
+        ),
         # Often passing: the database behind it is down. No lease was made either way.
         Refusal(
             400,

@@ -1,22 +1,25 @@
 """What passed through: the request log and its counters, for tests that count calls."""
 
 import collections
+import contextlib
 import dataclasses
+import time
+from collections.abc import Iterator
 from typing import Final
 
 LONGEST_LOG: Final = 20_000
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)
 class Entry:
-    """One answered request."""
+    """One request; status 0 is an answer that was lost."""
 
     time: str
     method: str
     route: str
     path: str
-    status: int
-    milliseconds: float
+    status: int = 0
+    milliseconds: float = 0.0
 
 
 class Traffic:
@@ -29,15 +32,20 @@ class Traffic:
         self.in_flight = 0
         self.peak_in_flight = 0
 
-    def entered(self) -> None:
+    @contextlib.contextmanager
+    def passing(self, entry: Entry) -> Iterator[None]:
+        """A request is inside while the block lasts, which writes its status down."""
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
-
-    def left(self, entry: Entry) -> None:
-        self.in_flight -= 1
-        self.log.append(entry)
-        self.by_route[entry.route] += 1
-        self.by_status[str(entry.status)] += 1
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+            entry.milliseconds = (time.monotonic() - started) * 1000
+            self.log.append(entry)
+            self.by_route[entry.route] += 1
+            self.by_status[str(entry.status)] += 1
 
     def reset(self) -> None:
         self.log.clear()
