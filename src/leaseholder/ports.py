@@ -568,8 +568,12 @@ class Cluster(Protocol):
         """Each change of a Secret with our owner label, for ever; metadata only, no data."""
         ...
 
-    async def secret_owners(self) -> Sequence[record.Holder]:
-        """Whom the Secrets with our owner label name; as the watch knows them, no request."""
+    def hears_of_secrets(self, namespace: str) -> bool:
+        """Whether the watch on our Secrets in a namespace is open, as far as is known."""
+        ...
+
+    async def secret_owners(self) -> "Sequence[SecretEvent]":
+        """The last event of each Secret with our owner label, as the watch has shown it."""
         ...
 
     def credentialing(self, access: Access) -> Credentialing:

@@ -19,9 +19,9 @@ from tests.world import world as worlds
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BOUNDS: typing.Final = {
-    "acquisition": (10, 8),
-    "renewal": (4, 2),
-    "deletion": (17, 6),
+    "acquisition": (6, 8),
+    "renewal": (0, 2),
+    "deletion": (12, 6),
     "change of nothing": (0, 0),
 }
 """Reads and writes, at most, with one look more, which an event of our own write may cause."""

@@ -154,10 +154,12 @@ def namesake_moves_first(judge: "Judge", minted: server.Minted) -> None:
     """Make before break, after a restore under another uid: the forerunner's lease lives on until
     its namesake has delivered one of its own and the overlap is over.
 
-    Exempt: one slot, which must be free before.
+    Exempt: one slot, which must be free before; a limit of live leases that forces the oldest out.
     """
     world, dl = judge._world, judge._world.dl
     if dl is None or dl.deleting or minted.id not in judge._inherited:
+        return
+    if judge.forced_out(minted, dl):
         return
     if world.kind.can.slots == "One" or not world.server.lives(minted.id):
         return

@@ -278,8 +278,14 @@ class KubernetesCluster:
         """Each change of a Secret with our owner label, for ever."""
         return self._watch.events()
 
-    async def secret_owners(self) -> Sequence[record.Holder]:
-        """Whom the Secrets with our owner label name, as far as the watch has shown them."""
+    def hears_of_secrets(self, namespace: str) -> bool:
+        """Whether the watch on our Secrets in a namespace is open, as far as is known."""
+        return any(
+            self._api.streams.is_open(places.SECRETS.at(within).path) for within in (namespace, "")
+        )
+
+    async def secret_owners(self) -> Sequence[ports.SecretEvent]:
+        """The last event of each Secret with our owner label, as the watch has shown it."""
         return self._watch.owners
 
     # -- workloads

@@ -67,6 +67,11 @@ class Streams:
         if path in self._watches:
             self._watches[path] = _Watch(self.monotonic(), is_open, trouble)
 
+    def is_open(self, path: str) -> bool:
+        """Whether a watch is open; one that isn't expected isn't."""
+        known = self._watches.get(path)
+        return known is not None and known.is_open
+
     @property
     def closed(self) -> dict[str, str]:
         """The watches that aren't open, with what is known of the reason."""

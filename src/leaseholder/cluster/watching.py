@@ -17,13 +17,16 @@ from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Sequ
 from typing import Any, Final
 
 from leaseholder import errors
-from leaseholder.api import names, record
+from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.cluster import client, documents, known, places, secret_marks, unreadable
 from leaseholder.cluster.secret_marks import Marks
 from leaseholder.ports import SecretCopy, SecretEvent, SecretView
 
 _SECONDS: Final = 300
+_AGAIN: Final = 600.0
+"""Seconds after which the Secrets are listed though the watch was open: what is known of them is
+worked with for as long as no event comes."""
 _SHORTEST, _LONGEST = 1.0, 30.0
 _log = logging.getLogger(__name__)
 
@@ -73,9 +76,9 @@ class SecretWatch:
             known.wrote(secret.uid, SecretEvent(secret.namespace, name, uid))
 
     @property
-    def owners(self) -> list[record.Holder]:
-        """Whom the Secrets with our label name, as far as the watch has shown them."""
-        return [event.holder for known in self._known.values() for event in known.owners]
+    def owners(self) -> list[SecretEvent]:
+        """The last event of each Secret with our label, as far as the watch has shown them."""
+        return [event for known in self._known.values() for event in known.owners]
 
     async def events(self) -> AsyncGenerator[SecretEvent | SecretCopy, None]:
         """Each change, as long as it is listened to."""
@@ -203,6 +206,8 @@ class _Follower:
         self._seen = seen
         self._version = ""
         """Where to watch from; empty: list first."""
+        self._listed = 0.0
+        """When the last list was read (monotonic seconds)."""
         self._trouble = ""
         """What the log says of the last round that failed, until one is open again."""
 
@@ -221,7 +226,8 @@ class _Follower:
     async def _round(self) -> float:
         """One list, if need be, and one watch; the pause that the API server asked for."""
         try:
-            if not self._version or await self._is_restored():
+            is_over = time.monotonic() - self._listed >= _AGAIN
+            if is_over or not self._version or await self._is_restored():
                 await self._list()
                 self._opened()
             await self._watch()
@@ -263,7 +269,7 @@ class _Follower:
                 found += filter(None, marks)
         for news in list(self._seen.listed(found)):
             await self._queue.put(news)
-        self._version = version
+        self._version, self._listed = version, time.monotonic()
 
     async def _is_restored(self) -> bool:
         """Whether a watch would wait for what isn't to come: etcd was restored (``streams``)."""

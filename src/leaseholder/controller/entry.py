@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from leaseholder import ports
-from leaseholder.api import base, names, record
+from leaseholder.api import base, conditions, names, record
 from leaseholder.controller.records import Key
 from leaseholder.controller.supplies import Ref
 from leaseholder.core import actions, blind, schedule
@@ -15,6 +15,8 @@ from leaseholder.core.view import Memory, View
 HUNGRY: Final = 10.0
 """Who has no credentials counts as if a lease of its own ended so many seconds later: leases that
 end sooner are renewed first, but a renewal that has time waits."""
+
+_READY: Final = conditions.ConditionType.READY
 
 
 @dataclass(slots=True)
@@ -61,10 +63,37 @@ class Entry:
         On a deletion they went before the leases are revoked.
         """
         going = view.lease is not None and view.lease.deleting
-        if isinstance(step, actions.ON_KNOWN) or (going and isinstance(step, actions.Revoke)):
+        if view.proven:
+            on_known = isinstance(step, actions.ON_PROVEN) and not self._needs_more(view, step)
+        else:
+            on_known = isinstance(step, actions.ON_KNOWN)
+        if on_known or (going and isinstance(step, actions.Revoke)):
             return False
         seen, self.memory.secrets = self.memory.secrets, None
         return seen is not None and seen.is_old
+
+    def _needs_more(self, view: View, step: actions.Action) -> bool:
+        """Whether a step needs more than a Secret that was proven in an earlier go.
+
+        What is copied needs its values. And that Ready changes isn't said by what may be old:
+        another process may just have replaced the lease.
+        """
+        match step:
+            case actions.Deliver(lease):
+                return lease.attempt_id not in self.memory.credentials
+            case actions.Report(status) if view.lease is not None:
+                told = view.lease.status.conditions
+                ready = (conditions.is_true(one, _READY) for one in (status.conditions, told))
+                return len({*ready}) > 1
+        return False
+
+    @property
+    def secret_versions(self) -> tuple[str, ...]:
+        """The resourceVersions of the target that our last write left, and that was read."""
+        seen = self.memory.secrets
+        target = seen.target if seen is not None else None
+        read = (target.resource_version,) if target is not None else ()
+        return self.memory.secret_version, *read
 
     def note(self, view: View) -> None:
         """Remember a look."""
@@ -117,9 +146,13 @@ class Entry:
 
 
 def wishes(meta: base.ObjectMeta) -> tuple[object, ...]:
-    """What a user can change about a DynamicLease and that we act on."""
+    """What a user can change about a DynamicLease and that we act on, beside its finalizer."""
     commands = tuple(
         meta.annotations.get(name) for name in (names.ROTATE, names.RENEW, names.FORCE)
     )
-    protected = names.FINALIZER in meta.finalizers
-    return meta.uid, meta.generation, meta.deletion_timestamp, protected, commands
+    return meta.uid, meta.generation, meta.deletion_timestamp, commands
+
+
+def is_unprotected(meta: base.ObjectMeta) -> bool:
+    """Whether our finalizer is to be put on. That it came on is no news: we did it."""
+    return names.FINALIZER not in meta.finalizers and meta.deletion_timestamp is None

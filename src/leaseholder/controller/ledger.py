@@ -91,8 +91,16 @@ class Ledger:
         self._copies.clear()
 
     async def _offer_named(self, known: Collection[Key]) -> None:
-        """Make due whom Secrets name, and nothing else does, or with another uid than was seen."""
-        owners = await self.cluster.secret_owners()
+        """Make due whom Secrets name, and nothing else does, or with another uid than was seen.
+
+        And whose Secret isn't in the version that is known.
+        """
+        events = await self.cluster.secret_owners()
+        owners = [event.holder for event in events]
+        shown = collections.defaultdict[Key, set[str]](set)
+        async for event in runner.in_slices(events):
+            shown[Key.of(event.holder)].add(event.version)
+        await self.controller.doubt_secrets(shown)
         for key in _few(owners, known):
             after = schedule.spread(str(key), INTERVAL / 2)
             await self.controller.offer(key, poke=False, after=after)
@@ -136,7 +144,7 @@ class Ledger:
         known = key in self.controller
         if known and event.version:
             self.controller.note_owner(key, event.owner_uid)
-        if known and not self.controller.wrote(key, event.version):
+        if known and not self.controller.knows_secret(key, event.version):
             await self.controller.offer(key, poke=False, harmed=True)
         if not event.version:
             await self.controller.offer_contested(event.namespace)

@@ -11,7 +11,7 @@ kept alive from memory meanwhile (``blind``).
 import asyncio
 import dataclasses
 import operator
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -21,7 +21,7 @@ from leaseholder.api import base, lease, names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import away, line, reporting, runner
 from leaseholder.controller.blind import Keeper
-from leaseholder.controller.entry import Entry, wishes
+from leaseholder.controller.entry import Entry, is_unprotected, wishes
 from leaseholder.controller.observe import Observer
 from leaseholder.controller.perform import Performer
 from leaseholder.controller.records import Key
@@ -117,6 +117,7 @@ class Controller:
         keys = {*self.keys, *self.observer.records.doubt_all()}
         for entry in self._entries.values():
             entry.memory.inspected_at.clear()
+            entry.memory.secrets = None
             entry.memory.status_doubted = True
         await self._offer_spread(keys, poke=True)
 
@@ -137,8 +138,8 @@ class Controller:
         """An event tells of a DynamicLease; what our own writes changed is no news."""
         key = Key.of(meta)
         entry = self._entries.get(key)
-        known = entry is None if gone else entry is not None and entry.seen == wishes(meta)
-        if not known:
+        as_seen = entry is not None and entry.seen == wishes(meta) and not is_unprotected(meta)
+        if not (entry is None if gone else as_seen):
             await self.offer(key)
 
     @property
@@ -156,10 +157,22 @@ class Controller:
         reported = dl.status.observed_generation == meta.generation
         return seen and reported and names.FINALIZER in meta.finalizers and not dl.deleting
 
-    def wrote(self, key: Key, version: str) -> bool:
-        """Whether a Secret's resourceVersion is the one that our own write left."""
+    def knows_secret(self, key: Key, version: str) -> bool:
+        """Whether a Secret's resourceVersion is one that our own write left, or that we read."""
         entry = self._entries.get(key)
-        return entry is not None and version != "" and entry.memory.secret_version == version
+        return entry is not None and version != "" and version in entry.secret_versions
+
+    async def doubt_secrets(self, shown: Mapping[Key, Collection[str]]) -> None:
+        """Look at every DynamicLease whose Secret isn't as it is known from a look before.
+
+        Args:
+            shown: the resourceVersions of the Secrets with our label, by whom they name.
+        """
+        async for key, entry in runner.in_slices(list(self._entries.items())):
+            kept = entry.memory.secrets
+            target = kept.target if kept is not None and kept.proven else None
+            if target is not None and {*shown.get(key, ())} != {target.resource_version}:
+                await self.offer(key, poke=False, harmed=True)
 
     def note_owner(self, key: Key, uid: str) -> bool:
         """A Secret of ours names that uid as its owner's; whether that is news."""
@@ -218,6 +231,7 @@ class Controller:
         try:
             await self._advance(key, entry)
         except Exception as error:
+            entry.memory.secrets = None
             if isinstance(error, errors.ClusterUnavailable):
                 self._cluster.failed(number, error)
             if isinstance(error, errors.ClusterError):
@@ -226,7 +240,6 @@ class Controller:
         else:
             entry.failures, entry.logged = 0, ""
         finally:
-            entry.memory.secrets = None
             self._cluster.ended(number)
 
     async def _keep_blindly(self, key: Key, entry: Entry) -> None:
@@ -309,13 +322,14 @@ class Controller:
                 if conflicts > 5:
                     raise
                 continue
-            if isinstance(step, actions.Report):
-                reported = _after(view, step)
-                self._note(entry, reported)
-                match rules.decide(reported).step:
+            left = _left(view, step)
+            if left is not None:
+                self._note(entry, left)
+                match rules.decide(left).step:
                     case actions.Idle(until):
-                        await self._rest(key, entry, reported, until)
+                        await self._rest(key, entry, left, until)
                         return
+        entry.memory.secrets = None
         await self.offer(key, poke=False, after=1.0)
 
     async def _offer_formers(self, key: Key) -> None:
@@ -366,6 +380,7 @@ class Controller:
 
     async def _rest(self, key: Key, entry: Entry, view: View, until: datetime | None) -> None:
         entry.memory.poked = False
+        entry.memory.secrets = view.secrets_to_keep
         if until is not None:
             after = max(0.2, (until - view.now).total_seconds())
             await self.offer(key, poke=False, after=after)
@@ -380,11 +395,18 @@ class Controller:
         contents.forget(holder.uid)
 
 
-def _after(view: View, step: actions.Report) -> View:
-    """The view after status was told: where nothing else is left, it needn't be gathered anew."""
-    if view.lease is None:
-        return view
-    return dataclasses.replace(view, lease=view.lease.model_copy(update={"status": step.status}))
+def _left(view: View, step: actions.Action) -> View | None:
+    """The view after a step that changed one known thing; None: it has to be gathered anew.
+
+    Where nothing else is to be done it needn't be.
+    """
+    match step:
+        case actions.Report(status) if view.lease is not None:
+            lease = view.lease.model_copy(update={"status": status})
+            return dataclasses.replace(view, lease=lease)
+        case actions.Discard():
+            return dataclasses.replace(view, record_version="")
+    return None
 
 
 def _must_finish(step: actions.Action) -> bool:

@@ -114,6 +114,7 @@ class Observer:
             secrets=found.ours,
             target=found.target,
             target_contested=found.contested,
+            proven=found.proven,
             others=self.pending.beside(subject),
             supply=supply,
             supply_failure=failure,

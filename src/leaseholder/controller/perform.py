@@ -168,6 +168,8 @@ class Performer:
             view.memory.poked = False
             view.memory.failure = failure_of(error)
             return
+        seen = view.memory.secrets
+        view.memory.secrets = seen.deleted(secret) if seen is not None else None
         if view.lease is not None:
             change = changes.of_dl(changes.Kind.SECRET_DELETED, view.lease, secret=secret.name)
             await self.chronicle.note(None, change)

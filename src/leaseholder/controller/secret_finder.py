@@ -30,6 +30,8 @@ class Found:
     contested: bool
     """The target belongs to somebody else."""
     ours: tuple[ports.SecretView, ...]
+    proven: str
+    """As ``View.proven``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,9 @@ class SecretFinder:
         contested = await self._contested(dl, target, uids, leases)
         others = [s for s in labelled if named is None or s.name != named.name]
         former = await self._former(holder, others, leases)
-        return Found(target, contested, (*_ours(subject.name, uids, named, leases), *former))
+        proven = memory.secrets.proven if memory.secrets is not None else ""
+        ours = (*_ours(subject.name, uids, named, leases), *former)
+        return Found(target, contested, ours, proven)
 
     async def _secrets(
         self,
@@ -77,6 +81,12 @@ class SecretFinder:
         if self.records.is_former(subject):
             return [], None
         asked, seen = (*uids, _target_name(dl, holder)), memory.secrets
+        if (
+            seen is not None
+            and seen.proven
+            and not self.cluster.hears_of_secrets(subject.namespace)
+        ):
+            seen = None
         if seen is not None and seen.asked == asked:
             seen.is_old = True
             return seen.labelled, seen.target

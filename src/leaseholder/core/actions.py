@@ -173,6 +173,21 @@ ON_KNOWN: Final = (
 """What may be decided from Secrets as they were some steps ago: it doesn't touch them, or names the
 version that it is for. Before any other they are read."""
 
+ON_PROVEN: Final = (
+    Idle,
+    Protect,
+    Acquire,
+    Hold,
+    Deliver,
+    Renew,
+    Inspect,
+    Search,
+    DeleteSecret,
+    Report,
+)
+"""What may be decided from a Secret as an earlier go left it, although another process may have
+changed it since: it names the version that it is for, or does no harm."""
+
 Action = (
     Idle
     | Protect

@@ -160,6 +160,12 @@ def refillable(dl: DynamicLease, contents: Contents) -> bool:
     return not unmade and _compiled(dl).variables <= set(contents.own)
 
 
+def is_wanted(dl: DynamicLease, known: Contents) -> bool:
+    """Whether the note of data that is as we wrote it is the one that would be written now."""
+    unsealed = known.model_copy(update={"seal": ""})
+    return _unsealed(dl, known.keys, known.provided) == unsealed
+
+
 def assumed(dl: DynamicLease, record: RecordedLease, secret: ports.SecretView) -> Contents:
     """A note for a Secret that lost it: what is there is taken for what was written."""
     values = secret.values.reveal()
@@ -257,19 +263,23 @@ def _filling(
     *,
     provided: Collection[str],
 ) -> Filling:
+    contents = _unsealed(dl, data, provided)
+    place = dl.metadata.namespace, dl.secret_name
+    sealed = contents.model_copy(update={"seal": _sealed(place, record, contents, data)})
+    return Filling(Credentials(data), sealed)
+
+
+def _unsealed(dl: DynamicLease, keys: Collection[str], provided: Collection[str]) -> Contents:
     wanted = dl.spec.target.template
-    own = sorted(data.keys() - wanted.data.keys())
-    contents = Contents(
+    own = sorted({*keys} - wanted.data.keys())
+    return Contents(
         own=tuple(own),
-        rendered=tuple(sorted(data.keys() & wanted.data.keys())),
+        rendered=tuple(sorted({*keys} & wanted.data.keys())),
         hidden=tuple(sorted({*provided}.difference(own))),
         template=digest(dl),
         labels=tuple(sorted(wanted.metadata.labels)),
         annotations=tuple(sorted(wanted.metadata.annotations)),
     )
-    place = dl.metadata.namespace, dl.secret_name
-    sealed = contents.model_copy(update={"seal": _sealed(place, record, contents, data)})
-    return Filling(Credentials(data), sealed)
 
 
 def _sealed(

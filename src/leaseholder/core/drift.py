@@ -94,20 +94,18 @@ def misfit(view: View, lease: DynamicLease) -> RecordedLease | None:
     held, secret = view.delivered, view.target
     if held is None or secret is None or view.source_of(held) is not secret:
         return None
-    known = view.known_contents(secret, held) or contents.assumed(lease, held, secret)
-    if known.template != contents.digest(lease):
-        return held
-    return None if _fits(lease, held, secret, known) else held
+    known = view.known_contents(secret, held)
+    return None if known is not None and _fits(lease, held, secret, known) else held
 
 
 def _fits(
     lease: DynamicLease, held: RecordedLease, secret: ports.SecretView, known: contents.Contents
 ) -> bool:
-    wanted = contents.refilled(lease, held, secret, known).contents
     labels = marks.labels(lease, known)
-    notes = marks.annotations(lease, held, wanted, known)
+    notes = marks.annotations(lease, held, known, known)
     return (
-        secret.keys == wanted.keys
+        contents.is_wanted(lease, known)
+        and secret.keys == known.keys
         and all(secret.labels.get(key) == value for key, value in labels.items())
         and all(secret.annotations.get(key) == value for key, value in notes.items())
         and lease.metadata.uid in secret.owner_uids

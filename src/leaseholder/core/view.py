@@ -118,11 +118,21 @@ class SecretsSeen:
     """The one under the wanted name."""
     is_old: bool = False
     """Whether a step was made since."""
+    proven: str = ""
+    """Attempt id of the lease whose data the target was proven to hold; its values aren't kept."""
 
     def written(self, secret: ports.SecretView) -> "SecretsSeen":
         """What is there after our own write of the target."""
         others = (one for one in self.labelled if one.uid != secret.uid)
         return SecretsSeen(self.asked, (*others, secret), secret, is_old=True)
+
+    def deleted(self, secret: ports.SecretView) -> "SecretsSeen":
+        """What is there after our own deletion of one."""
+        others = tuple(one for one in self.labelled if one.uid != secret.uid)
+        target = self.target
+        left = None if target is not None and target.uid == secret.uid else target
+        proven = self.proven if left is not None else ""
+        return SecretsSeen(self.asked, others, left, is_old=True, proven=proven)
 
 
 @dataclass(slots=True)
@@ -160,7 +170,8 @@ class Memory:
     inspect_from: dict[str, datetime] = field(default_factory=dict)
     """Before that a lease isn't inspected again: the provider said so when it was last tried."""
     secrets: SecretsSeen | None = None
-    """In the midst of several steps; what is written says which version it was for."""
+    """In the midst of several steps, and from one go to the next where the watch tells of any
+    change (``View.secrets_to_keep``). What is written says which version it was for."""
     namespace: tuple[float, ports.NamespaceView | None] | None = None
     """The Namespace as it was last read for a deletion, and when (monotonic seconds)."""
     read_for: str = ""
@@ -283,6 +294,9 @@ class View:
     """The Secret under the wanted name, whoever owns it."""
     target_contested: bool = False
     """The target belongs to somebody else who is alive."""
+    proven: str = ""
+    """Attempt id of the lease whose data the target held as we wrote it, when it was read in this
+    version; its values aren't at hand. Empty: they are."""
     rivals: tuple["Rival", ...] = ()
     """Leases of others on the same account, where one is to be issued."""
     others: Others = Others()
@@ -400,6 +414,8 @@ class View:
 
     def _holds(self, secret: ports.SecretView, record: RecordedLease, note: Contents) -> bool:
         """``contents.holds``, reckoned once: a decision asks it many times."""
+        if self.proven and secret == self.target:
+            return self.proven == record.attempt_id
         lease = record.attempt_id, record.seal_key, record.lease_id
         asked = secret.values, secret.name, lease, note
         if asked not in self._held:
@@ -434,6 +450,26 @@ class View:
         read = (s for s in self.secrets if s.is_read)
         mine = (s for s in read if self._shows(s, record) and self.intact(s, record))
         return min(mine, key=lambda secret: secret != self.target, default=None)
+
+    @property
+    def secrets_to_keep(self) -> SecretsSeen | None:
+        """What of the Secrets holds until the watch tells of a change; None: they are read again.
+
+        There is just the target, and its data proves the delivered lease: neither is a copy to be
+        made nor anything to be repaired from its values, so these aren't kept.
+        """
+        seen, held, target = self.memory.secrets, self.delivered, self.target
+        if seen is None or seen.target != target or target is None or self.target_contested:
+            return None
+        if held is None or {one.uid for one in seen.labelled} != {target.uid} or target.deleting:
+            return None
+        if self.proven:
+            return seen
+        noted = contents.noted(target)
+        if noted is None or not self._holds(target, held, noted):
+            return None
+        bare = dataclasses.replace(target, values=Credentials({}))
+        return SecretsSeen(seen.asked, (bare,), bare, is_old=True, proven=held.attempt_id)
 
     @fact
     def source_of(self, record: RecordedLease) -> ports.SecretView | None:

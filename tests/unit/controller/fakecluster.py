@@ -37,6 +37,8 @@ class FakeCluster(fakes.Scripted):
         self.namespaces: dict[str, ports.NamespaceView | None] = {}
         """Those that aren't as made: there, without labels. None: it isn't there."""
         self.notes: list[tuple[str, ports.Note]] = []
+        self.watches_secrets = True
+        """Whether the watch on Secrets is open."""
         self.events: asyncio.Queue[ports.SecretEvent | ports.SecretCopy] = asyncio.Queue()
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
@@ -274,10 +276,13 @@ class FakeCluster(fakes.Scripted):
             mine = [s for s in here if s.labels.get(names.OWNER_UID) == uid]
             return [_unread(s) for s in mine[: ports.MOST_OWNED]]
 
-    async def secret_owners(self) -> Sequence[record.Holder]:
+    def hears_of_secrets(self, namespace: str) -> bool:
+        return self.watches_secrets
+
+    async def secret_owners(self) -> Sequence[ports.SecretEvent]:
         marks = ((s, s.annotations.get(names.OWNER_NAME)) for s in self.secrets.values())
         return [
-            record.Holder(namespace=s.namespace, name=name, uid=s.labels[names.OWNER_UID])
+            ports.SecretEvent(s.namespace, name, s.labels[names.OWNER_UID], s.resource_version)
             for s, name in marks
             if name is not None and names.OWNER_UID in s.labels
         ]

@@ -477,13 +477,13 @@ async def test_users_of_a_provider_are_due_when_it_changes_and_others_are_not() 
 async def test_our_own_write_of_a_secret_is_told_from_anothers() -> None:
     world = World()
     async with world.running() as controller:
-        assert not controller.wrote(world.key, "1")
+        assert not controller.knows_secret(world.key, "1")
         await controller.offer(world.key)
         await world.passed()
-        assert controller.wrote(world.key, world.cluster.secrets[KEY].resource_version)
-        assert not controller.wrote(world.key, "")
+        assert controller.knows_secret(world.key, world.cluster.secrets[KEY].resource_version)
+        assert not controller.knows_secret(world.key, "")
         other = world.cluster.user_writes_secret(SHOP, NAME)
-        assert not controller.wrote(world.key, other.resource_version)
+        assert not controller.knows_secret(world.key, other.resource_version)
 
 
 async def test_a_change_of_wishes_is_news_and_a_change_of_status_is_not() -> None:

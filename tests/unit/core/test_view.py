@@ -1,10 +1,11 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.api.lease import DynamicLeaseStatus, Handled, LeaseStatus
 from leaseholder.api.record import State
-from leaseholder.core.view import Memory
+from leaseholder.core.view import Memory, SecretsSeen, View
 from leaseholder.secrecy import Credentials
 from tests.unit.core import views
 
@@ -155,3 +156,64 @@ def test_records_are_found_by_state_oldest_first() -> None:
     records = (views.record(1), views.owed(2), views.superseded(3))
     found = views.view(*records).in_state(State.HELD, State.SUPERSEDED)
     assert [r.attempt_id for r in found] == ["attempt-1", "attempt-3"]
+
+
+def _seen(view: View) -> SecretsSeen:
+    return SecretsSeen(("asked",), view.secrets, view.target)
+
+
+def test_a_secret_that_proves_the_delivered_lease_is_known_without_its_values() -> None:
+    held = views.record()
+    before = views.view(held, shows=held)
+    before.memory.secrets = _seen(before)
+    kept = before.secrets_to_keep
+    assert kept is not None
+    assert kept.target == before.target
+    assert kept.target is not None
+    assert not kept.target.values.reveal()
+    after = replace(before, target=kept.target, secrets=kept.labelled, proven=kept.proven, _held={})
+    assert after.delivered == held
+    assert not after.edited(held)
+    after.memory.secrets = kept
+    assert after.secrets_to_keep == kept
+
+
+def test_only_what_proves_the_delivered_lease_is_kept() -> None:
+    held, other = views.record(1), views.record(2)
+    good = views.view(held, shows=held)
+    assert good.target is not None
+    changed = views.changed(good.target, DB_PASSWORD="guessed")
+    nowhere = replace(good.target, annotations={})
+    beside = replace(good.target, name="former", uid="another")
+    views_of = {
+        "none was read": (good, None),
+        "the target isn't what was read": (good, SecretsSeen((), good.secrets, None)),
+        "somebody else has it": (replace(good, target_contested=True), _seen(good)),
+        "it goes": _with(replace(good.target, deleting=True), good),
+        "its data was changed": _with(changed, good),
+        "it has no note": _with(nowhere, good),
+        "there is another": (good, SecretsSeen((), (*good.secrets, beside), good.target)),
+        "it shows no held lease": (replace(good, records=(other,)), _seen(good)),
+    }
+    for why, (view, seen) in views_of.items():
+        view.memory.secrets = seen
+        assert view.secrets_to_keep is None, why
+
+
+def _with(target: ports.SecretView, view: View) -> tuple[View, SecretsSeen]:
+    made = replace(view, target=target, secrets=(target,), _held={})
+    return made, _seen(made)
+
+
+def test_after_our_own_deletion_of_a_secret_the_others_are_known() -> None:
+    held = views.record()
+    view = views.view(held, shows=held)
+    assert view.target is not None
+    former = replace(view.target, name="former", uid="another")
+    seen = SecretsSeen(("asked",), (view.target, former), view.target, proven=held.attempt_id)
+    without_former = seen.deleted(former)
+    assert (without_former.target, without_former.labelled) == (view.target, (view.target,))
+    assert without_former.proven == held.attempt_id
+    without_target = seen.deleted(view.target)
+    assert (without_target.target, without_target.labelled) == (None, (former,))
+    assert (without_target.proven, without_target.is_old) == ("", True)

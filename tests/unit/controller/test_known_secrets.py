@@ -1,0 +1,149 @@
+"""Secrets whose data was proven: what is known of them holds until something tells of a change."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from leaseholder import ports
+from leaseholder.api import names
+from leaseholder.controller.ledger import Ledger
+from tests.unit.controller.world import KEY, NAME, SHOP, World, manifest
+
+HALF = 1800.0
+"""Seconds: a lease of an hour is renewed by then, or soon after."""
+
+
+@contextlib.asynccontextmanager
+async def delivered() -> AsyncIterator[World]:
+    """A DynamicLease that is Ready, and from now on nothing was read."""
+    world = World()
+    ledger = Ledger(world.cluster, world.controller, world.observer.records, world.supplies)
+    async with world.running() as controller:
+        following = asyncio.create_task(ledger.follow_secrets())
+        await controller.offer(world.key)
+        await world.passed()
+        assert world.ready == "Ready"
+        world.trace.calls.clear()
+        yield world
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+def reads(world: World) -> int:
+    """How often the Secrets were read: by label, and each time by name, too."""
+    return world.count("list secrets")
+
+
+def changed(world: World) -> ports.SecretEvent:
+    """The watch's event of the Secret as it is now."""
+    version = world.cluster.secrets[KEY].resource_version
+    return ports.SecretEvent(SHOP, NAME, world.holder.uid, version)
+
+
+async def test_a_renewal_reads_no_secret() -> None:
+    async with delivered() as world:
+        await world.passed(after=HALF + 900)
+        assert (world.count("extend"), reads(world)) == (1, 0)
+
+
+async def test_while_the_watch_is_not_open_a_renewal_reads_the_secrets() -> None:
+    async with delivered() as world:
+        world.cluster.watches_secrets = False
+        await world.passed(after=HALF + 900)
+        assert world.count("extend") == 1
+        assert reads(world) >= 1
+
+
+async def test_the_values_of_a_secret_are_not_kept() -> None:
+    async with delivered() as world:
+        seen = world.controller._entries[world.key].memory.secrets
+        assert seen is not None
+        assert seen.target is not None
+        assert not seen.target.values.reveal()
+        assert all(not one.values.reveal() for one in seen.labelled)
+
+
+async def test_the_event_of_our_own_write_reads_nothing() -> None:
+    async with delivered() as world:
+        world.cluster.events.put_nowait(changed(world))
+        await world.passed()
+        assert reads(world) == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"values": {"DB_USERNAME": "other"}},
+        {"labels": {}},
+        {"annotations": {}},
+        {"owner_uids": ()},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+async def test_what_the_watch_shows_is_read_and_healed(change: dict[str, Any]) -> None:
+    async with delivered() as world:
+        before = world.cluster.secrets[KEY]
+        world.cluster.user_writes_secret(SHOP, NAME, **change)
+        world.cluster.events.put_nowait(changed(world))
+        await world.passed()
+        now = world.cluster.secrets[KEY]
+        assert now.labels[names.OWNER_UID] == world.holder.uid
+        assert now.annotations.keys() >= before.annotations.keys()
+        assert now.owner_uids == (world.holder.uid,)
+        assert world.secret in world.provider.live
+
+
+async def test_a_change_that_no_event_told_of_is_found_by_the_comparison() -> None:
+    async with delivered() as world:
+        del world.cluster.secrets[KEY], world.cluster.values[KEY]
+        ledger = Ledger(world.cluster, world.controller, world.observer.records, world.supplies)
+        await ledger.compare()
+        await world.passed()
+        assert world.secret in world.provider.live
+
+
+async def test_a_template_that_changes_is_rendered_from_the_secret_as_it_is() -> None:
+    async with delivered() as world:
+        target = {"template": {"data": {"USER": "{{ DB_USERNAME }}"}}}
+        dl = world.cluster.user_applies(manifest(target=target))
+        await world.controller.heard(dl.metadata, gone=False)
+        await world.passed()
+        assert world.cluster.values[KEY]["USER"] == "lease-1"
+        assert reads(world) == 1
+
+
+async def test_a_secret_that_changed_unseen_is_deleted_all_the_same() -> None:
+    async with delivered() as world:
+        world.cluster.user_writes_secret(SHOP, NAME, values={"DB_USERNAME": "other"})
+        world.cluster.user_deletes(*KEY)
+        await world.controller.heard(world.dl.metadata, gone=False)
+        await world.passed()
+        assert KEY not in world.cluster.secrets
+        assert not world.provider.live
+        assert KEY not in world.cluster.leases
+
+
+async def test_what_a_rotation_replaces_is_read_before_it_is_revoked() -> None:
+    async with delivered() as world:
+        dl = world.cluster.user_applies(manifest(annotations={names.ROTATE: "1"}))
+        await world.controller.heard(dl.metadata, gone=False)
+        await world.passed()
+        assert world.secret == "lease-2"
+        before = reads(world)
+        await world.passed(after=300)
+        assert [*world.provider.live] == ["lease-2"]
+        assert reads(world) > before
+
+
+async def test_our_finalizer_that_comes_on_is_no_news() -> None:
+    async with delivered() as world:
+        taken = len(world.meter.lateness)
+        await world.controller.heard(world.dl.metadata, gone=False)
+        assert len(world.meter.lateness) == taken
+        world.cluster.user_strips_finalizer(*KEY)
+        await world.controller.heard(world.dl.metadata, gone=False)
+        await world.passed()
+        assert names.FINALIZER in world.dl.metadata.finalizers
