@@ -18,6 +18,7 @@ import ssl
 import time
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
@@ -52,6 +53,15 @@ _merged: Callable[[str], kube_files.KubeConfigMerger] = kube_files.KubeConfigMer
 
 class _Nowhere(Exception):
     """Nothing says where the API server is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What somebody chose instead of what kubectl would take."""
+
+    kubeconfig: pathlib.Path | None = None
+    context: str = ""
+    """Empty: the one that is current."""
 
 
 class Login:
