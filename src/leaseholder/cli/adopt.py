@@ -63,8 +63,9 @@ async def adopt(
 
     async with _connected(choice) as api, _connected(choice) as elections:
         user = session.Session(api, homes.target)
-        for obstacle in await _obstacles(user, homes):
-            raise Failed(obstacle)
+        for check in (_rights_missing, _places_missing, _pods_wanted):
+            if obstacles := await check(user, homes):
+                raise Failed("; ".join(obstacles))
         work = await _adoption(api, homes, clock, say)
         await work.look()
         if not dry_run:
@@ -102,19 +103,6 @@ async def _adoption(
     )
 
 
-async def _obstacles(user: session.Session, homes: Homes) -> list[str]:
-    """What stands in the way from the start, each as a sentence.
-
-    Raises:
-        Failed: it can't be seen.
-    """
-    return [
-        *[f"you have no right to {one}" for one in await _rights_missing(user, homes)],
-        *await _places_missing(user, homes),
-        *await _pods_wanted(user, homes),
-    ]
-
-
 async def _rights_missing(user: session.Session, homes: Homes) -> list[str]:
     wanted = [
         *((homes.source, _RECORDS, verb) for verb in ("list", "patch", "delete")),
@@ -122,7 +110,7 @@ async def _rights_missing(user: session.Session, homes: Homes) -> list[str]:
         *((home, _ELECTIONS, verb) for home in (homes.source, homes.target) for verb in _SEAT),
     ]
     return [
-        f"{verb} {what['resource']}.{what['group']} in namespace {home}"
+        f"you have no right to {verb} {what['resource']}.{what['group']} in namespace {home}"
         for home, what, verb in wanted
         if not await user.may({**what, "namespace": home, "verb": verb}, "")
     ]

@@ -1,10 +1,10 @@
 """What becomes of a record when another installation takes it over: a join of two records.
 
 The copy is written before the record that it was made of goes, so a crash leaves both, and either
-operator may have gone on with its own meanwhile. So nothing depends on which of the two is newer: of
-each lease the one that came further counts, and what either saw end has ended. The same two records
-give the same result however often, so an adoption that is begun anew ends as one that wasn't
-stopped.
+operator may have gone on with its own meanwhile. So nothing depends on which of the two is newer:
+of each lease the one that came further counts, and what either saw end has ended. The same two
+records give the same result however often, so an adoption that is begun anew ends as one that
+wasn't stopped.
 """
 
 from typing import Final
