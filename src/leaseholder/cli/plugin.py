@@ -121,7 +121,8 @@ def plan(login: Login, file: str) -> None:
     """What would become of a manifest: checked, rendered with dummy values, nothing issued.
 
     The API server checks it as if it were applied; then its provider, its template and its Secret
-    are checked. Ends with 5 where something is wrong.
+    are checked. Ends with 5 where something is wrong. What you have no right to see is said to be
+    unknown, the rest is checked, and that is no fault.
     """
     from leaseholder.cli import plan as planning
 

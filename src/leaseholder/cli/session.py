@@ -41,6 +41,10 @@ class Missing(Failed):
     """What was asked for isn't there."""
 
 
+class Forbidden(Failed):
+    """The user has no right to it: whether it is there isn't known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event about a DynamicLease."""
@@ -309,7 +313,7 @@ def _told(place: places.Place) -> Iterator[None]:
         Failed: instead of what was raised.
     """
     where = f" in namespace {place.namespace}" if place.namespace else ""
-    sentence = missing = ""
+    sentence = missing = forbidden = ""
     try:
         yield
     except refusals.NotFound:
@@ -319,7 +323,7 @@ def _told(place: places.Place) -> Iterator[None]:
     except errors.Refused as error:
         sentence = error.sentence
         if error.reason == Reason.DENIED:
-            sentence = f"you have no right to {place.resource}{where} (docs/cli.md, Rights)"
+            forbidden = f"you have no right to {place.resource}{where} (docs/cli.md, Rights)"
     except errors.Conflict:
         sentence = f"{place} was changed or made again meanwhile: try again"
     except errors.ClusterUnavailable as error:
@@ -328,6 +332,8 @@ def _told(place: places.Place) -> Iterator[None]:
         return
     if missing:
         raise Missing(missing)
+    if forbidden:
+        raise Forbidden(forbidden)
     raise Failed(sentence)
 
 
