@@ -357,8 +357,8 @@ async def test_plan_says_what_a_tenant_may_not_see_and_goes_on_with_the_rest(
     user: User, tmp_path: pathlib.Path
 ) -> None:
     path = tmp_path / "shared.yaml"
-    shared = {"providerRef": {"kind": "ClusterLeaseProvider", "name": "shared"}, "ttl": "1h"}
-    path.write_text(yaml.safe_dump(_lease("tenant", **shared)))
+    shared = {"kind": "ClusterLeaseProvider", "name": "shared"}
+    path.write_text(yaml.safe_dump(_lease("tenant", providerRef=shared, ttl="1h")))
     done = await user.types("plan", "-f", str(path))
     assert done.code == Exit.OK, done.out
     assert "whether it is there, serves this namespace and is Ready isn't known: you have no" in (

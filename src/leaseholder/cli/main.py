@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 
 import leaseholder
-from leaseholder.cli import options
+from leaseholder.cli import exits, options
 from leaseholder.cli.exits import Exit
 
 
@@ -25,7 +25,7 @@ def _told() -> Iterator[None]:
         sys.exit(f"leaseholder: {error.reason}: {error.sentence}")
 
 
-@click.group()
+@click.group(cls=exits.Program)
 @click.version_option(leaseholder.__version__, prog_name="leaseholder")
 def main() -> None:
     """Hold dynamic-secret leases for workloads."""

@@ -145,7 +145,7 @@ def contents(report: Report, dl: lease.DynamicLease, before: lease.DynamicLease 
         return
     for key in sorted(template.data):
         text = made[key]
-        shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+        shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
         report.say("", f"{key} = {shown}")
 
 
