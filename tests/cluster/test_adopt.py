@@ -75,6 +75,13 @@ async def test_what_cannot_be_adopted_is_refused_before_anything_is_written(
         assert nowhere.err == (
             "Error: there is no namespace leaseholder-nowhere: install the other operator first\n"
         )
+        await client.apply(_deployment("leaseholder-refuses"))
+        works = await _run(world, "leaseholder-refuses", "default")
+        assert works.code == 1
+        assert works.err == (
+            "Error: Deployment leaseholder-refuses/leaseholder wants pods: kubectl -n "
+            "leaseholder-refuses scale deployment/leaseholder --replicas 0\n"
+        )
         token = await client.service_account_token("leaseholder", "leaseholder-refuses")
         barred = await _run(
             world,
@@ -84,6 +91,22 @@ async def test_what_cannot_be_adopted_is_refused_before_anything_is_written(
         )
         assert barred.code == 1
         assert "you have no right to get leaserecords.leaseholder.dev in namespace" in barred.err
+
+
+def _deployment(namespace: str) -> kube.Object:
+    """As the chart names it; its pod never starts."""
+    labels = {"app.kubernetes.io/name": "leaseholder"}
+    pod = {"containers": [{"name": "manager", "image": "none.invalid/none"}]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "leaseholder", "namespace": namespace, "labels": labels},
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

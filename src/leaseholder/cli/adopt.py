@@ -63,7 +63,8 @@ async def adopt(
 
     async with _connected(choice) as api, _connected(choice) as elections:
         user = session.Session(api, homes.target)
-        for check in (_rights_missing, _places_missing, _pods_wanted):
+        checks = (_rights_missing, _places_missing, *(() if dry_run else (_pods_wanted,)))
+        for check in checks:
             if obstacles := await check(user, homes):
                 raise Failed("; ".join(obstacles))
         work = await _adoption(api, homes, clock, say)
@@ -243,6 +244,7 @@ def values(work: adopting.Adoption, homes: Homes, *, dry_run: bool) -> dict[str,
         *({"name": name, "reason": why} for name, why in work.left.items()),
         *({"record": one, "reason": "unreadable"} for one in work.unreadable),
         *({"record": f"{homes.source}/{one}", "reason": "foreign"} for one in work.others),
+        *([{"reason": f"what is left isn't known: {work.trouble}"}] if work.trouble else []),
     ]
     if dry_run:
         pages = {f"{p.subject.namespace}/{p.subject.name}": len(p.leases) for p in work.found}

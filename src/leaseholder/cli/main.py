@@ -70,12 +70,9 @@ def drain(kubeconfig: str, context: str, yes: bool, dry_run: bool, timeout: floa
 @main.command()
 @options.given(*options.CLUSTER)
 @click.option(
-    "--from",
-    "source",
-    required=True,
-    metavar="NAMESPACE",
+    "--from", "source", required=True, metavar="NAMESPACE",
     help="The namespace of the operator that has the records.",
-)
+)  # fmt: skip
 @click.option(
     "--to", "target", required=True, metavar="NAMESPACE",
     help="The namespace of the operator that is to have them.",

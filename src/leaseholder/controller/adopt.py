@@ -84,8 +84,8 @@ class Adoption:
             errors.ClusterError: it can't be listed.
         """
         listed = sorted(await self.source.records(), key=lambda one: one.name)
-        ours = [one for one in listed if self._is_theirs(one)]
-        self.found, self.others = ours, [one.name for one in listed if one not in ours]
+        self.found = [one for one in listed if self._is_theirs(one)]
+        self.others = [one.name for one in listed if not self._is_theirs(one)]
 
     def _is_theirs(self, page: LeaseRecord) -> bool:
         named = page.name == record.name_of(self.source_installation, page.subject)

@@ -92,7 +92,8 @@ def test_what_is_left_has_its_reason() -> None:
         "Something is left: see docs/runbook.md, What an adoption leaves",
     ]
     assert adopt.values(known, HOMES, dry_run=False)["left"] == [
-        {"name": "shop/orders", "reason": "no right"}
+        {"name": "shop/orders", "reason": "no right"},
+        {"reason": "what is left isn't known: the API server is away"},
     ]
 
 

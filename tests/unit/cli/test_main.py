@@ -43,6 +43,27 @@ def test_the_help_names_the_command() -> None:
     assert "Run the operator" in ask("--help")[0]
 
 
+SYNCHRONOUS = """
+import sys
+from leaseholder.cluster import lean, login
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+import kubernetes
+print(kubernetes.config.load_kube_config.__module__, kubernetes.client.Configuration.__module__)
+print(*lean.PUT_OFF - sys.modules.keys())
+"""
+
+
+def test_a_login_imports_nothing_of_the_synchronous_client_until_somebody_uses_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SYNCHRONOUS], capture_output=True, text=True, check=True
+    )
+    packages, used, unknown = done.stdout.splitlines()
+    assert "kubernetes" in packages.split()
+    assert not {*packages.split()} & {"requests", "oauthlib", "urllib3", "requests_oauthlib"}
+    assert used == "kubernetes.config.kube_config kubernetes.client.configuration"
+    assert unknown == "", "the library has no such modules any more: mend lean.py"
+
+
 ENCODINGS = [
     {"PYTHONIOENCODING": "latin-1"},
     {"PYTHONIOENCODING": "ascii"},
