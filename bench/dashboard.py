@@ -182,10 +182,10 @@ def _titled(svg: str) -> str:
 def _stat(axes: Axes, panel: Object, history: promql.History, answers: promql.Answers) -> None:
     axes.axis("off")
     found = answers.get((query(panel["targets"][0]), history.seconds), {})
-    told = "no data"
+    shown = "no data"
     for labels, value in found.items():
-        told = _named(panel["targets"][0], labels) if "{{" in _format(panel) else f"{value:g}"
-    axes.text(0.5, 0.4, told, size=20, ha="center", va="center", transform=axes.transAxes)
+        shown = _named(panel["targets"][0], labels) if "{{" in _format(panel) else f"{value:g}"
+    axes.text(0.5, 0.4, shown, size=20, ha="center", va="center", transform=axes.transAxes)
 
 
 def _table(axes: Axes, panel: Object, history: promql.History, answers: promql.Answers) -> None:

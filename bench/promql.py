@@ -36,7 +36,7 @@ class History:
     interval: int
     """Seconds between two scrapes."""
     began: float
-    """Unix time of the first; moments in metrics are told from it on."""
+    """Unix time of the first; moments in metrics count from it on."""
     series: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     """The values of each series, ``_`` where it wasn't there."""
     scrapes: int = 0
@@ -48,7 +48,7 @@ class History:
             if not name or line.startswith("#"):
                 continue
             bare, _, rest = name.partition("{")
-            more = ",".join(f'{key}="{told}"' for key, told in labels.items())
+            more = ",".join(f'{key}="{one}"' for key, one in labels.items())
             key = f"{bare}{{{more}{',' if rest else ''}{rest or '}'}"
             if _ABSOLUTE.search(bare) and float(value):
                 value = repr(float(value) - self.began)
@@ -93,13 +93,13 @@ def evaluate(
         done = subprocess.run(
             [promtool, "test", "rules", path], capture_output=True, text=True, check=False
         )
-    told = done.stdout + done.stderr
+    said = done.stdout + done.stderr
     answers = {
         (json.loads(found["expr"]), _seconds(found["time"])): dict(_samples(found["got"]))
-        for found in _ANSWER.finditer(told)
+        for found in _ANSWER.finditer(said)
     }
     if not answers:
-        raise ValueError(told)
+        raise ValueError(said)
     return answers
 
 

@@ -24,7 +24,7 @@ from leaseholder.controller import leader
 from leaseholder.core import election
 
 _AGAIN: Final = 0.2
-"""Seconds between two looks whether this process leads."""
+"""Seconds between two checks whether this process leads."""
 _SEAT: Final = ("get", "create", "patch")
 """What whoever leads does with its Lease."""
 _RECORDS: Final = {"group": "leaseholder.dev", "resource": "leaserecords"}
@@ -68,7 +68,7 @@ async def adopt(
             if obstacles := await check(user, homes):
                 raise Failed("; ".join(obstacles))
         work = await _adoption(api, homes, clock, say)
-        await work.look()
+        await work.read()
         if not dry_run:
             async with _leading(api, elections, homes, say, until):
                 await work.run(until)
@@ -188,18 +188,18 @@ async def _elected(
     Raises:
         Failed: time is over.
     """
-    told = ""
+    said = ""
     while not elector.leads:
         waits = elector.trouble or f"{elector.election.leader or 'nobody'} leads"
-        if waits not in (told, "starting"):
-            told = waits
+        if waits not in (said, "starting"):
+            said = waits
             say(
                 f"waiting for the Lease of the operator in namespace {home}, so scale its "
                 f"Deployment to 0: {waits}"
             )
         if elector.clock.monotonic() >= until:
-            told = f"nothing is adopted: the Lease in namespace {home} isn't free: {waits}"
-            raise Failed(told, Exit.NOT_DONE)
+            sentence = f"nothing is adopted: the Lease in namespace {home} isn't free: {waits}"
+            raise Failed(sentence, Exit.NOT_DONE)
         await asyncio.sleep(_AGAIN)
 
 

@@ -225,8 +225,8 @@ def _allowed(
     if any(one.has(home, given) for one in ways):
         return
     if isinstance(labels, str) and any(one.selector is not None for one in ways):
-        told = f"whether {named} allows namespace {home} isn't known: it goes by the labels: "
-        report.say("namespace", told + labels)
+        unknown = f"whether {named} allows namespace {home} isn't known: it goes by the labels: "
+        report.say("namespace", unknown + labels)
         return
     report.complain(
         f"{named} doesn't allow namespace {home}: its administrator adds "

@@ -77,8 +77,8 @@ class Adoption:
     trouble: str = ""
     """Why the records couldn't be listed the last time."""
 
-    async def look(self) -> None:
-        """See what is to be taken over.
+    async def read(self) -> None:
+        """Read what is to be taken over.
 
         Raises:
             errors.ClusterError: it can't be listed.
@@ -113,7 +113,7 @@ class Adoption:
         """Try each record once; whether another try makes sense."""
         self.left.clear()
         try:
-            await self.look()
+            await self.read()
         except errors.ClusterError as error:
             self.trouble = error.sentence
             return not isinstance(error, errors.Refused)
@@ -140,8 +140,8 @@ class Adoption:
         name = record.name_of(self.target_installation, page.subject)
         there = await self.target.record_named(name)
         if there is not None and there.spec.installation != self.target_installation:
-            told = f"LeaseRecord {name} is there already, and another installation's: delete it"
-            raise errors.Refused(Reason.INVALID, told)
+            sentence = f"LeaseRecord {name} is there already, and another installation's: delete it"
+            raise errors.Refused(Reason.INVALID, sentence)
         before = there.spec if there is not None else None
         spec = adoption.adopted(page.spec, before, self.target_installation)
         if len(spec.leases) > record.MOST_IN_ALL:

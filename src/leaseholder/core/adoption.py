@@ -51,7 +51,7 @@ def _marked(lease: RecordedLease, installation: str) -> RecordedLease:
 def _further(old: RecordedLease, new: RecordedLease) -> RecordedLease:
     """The one that came further; what a claimed attempt lacks of its answer comes from the other.
 
-    A lease that is back from Revoking to Held goes there again: the operator looks at the Secret
+    A lease that is back from Revoking to Held goes there again: the operator reads the Secret
     before it revokes anything, and moves it back.
     """
     ahead, behind = (old, new) if _RANK[old.state] > _RANK[new.state] else (new, old)

@@ -98,7 +98,7 @@ def test_what_is_left_has_its_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "sentence"),
     [
         (["adopt", "--from", "old", "--to", "old"], 2, "--from and --to are the same namespace"),
         (["adopt", "--from", "old"], 2, "Missing option '--to'"),
@@ -111,8 +111,8 @@ def test_what_is_left_has_its_reason() -> None:
     ],
 )
 def test_a_command_line_that_cannot_be_obeyed_gets_a_sentence(
-    arguments: list[str], code: int, told: str
+    arguments: list[str], code: int, sentence: str
 ) -> None:
     done = testing.CliRunner().invoke(main.main, arguments)
     assert done.exit_code == code
-    assert told in done.output
+    assert sentence in done.output
