@@ -21,7 +21,7 @@ MINUTES ?= 10
 SIDE_BY_SIDE ?= --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 .PHONY: help setup world-built test conformance lint simulate fuzz hostile mutants crds chart demo kills storm \
-  soak world run bench bench-full bench-plots docs version image image-pushed dist kind cluster-kind \
+  soak world run bench bench-full bench-plots dashboard docs version image image-pushed dist kind cluster-kind \
   kind-checked test-kind clean lock
 
 help: ## List the targets
@@ -119,6 +119,9 @@ bench-full: world-built ## All sizes (up to 10,000 leases) and latencies; as lon
 
 bench-plots: $(READY) ## Draw docs/images/bench-*.svg from bench/results
 	@$(BIN)/python -m bench.plots
+
+dashboard: world-built ## Draw docs/images/dashboard.svg from a run of six minutes
+	@$(BIN)/python -m bench.dashboard
 
 docs: $(READY) ## The documentation as a site, in build/site; warnings are errors
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

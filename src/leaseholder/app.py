@@ -9,9 +9,7 @@ import contextlib
 import functools
 import logging
 import platform
-import secrets
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -23,6 +21,7 @@ from leaseholder.api.lease import DynamicLease
 from leaseholder.api.provider import LeaseProvider
 from leaseholder.clock import SystemClock
 from leaseholder.cluster import electing, unreadable
+from leaseholder.cluster import login as logins
 from leaseholder.cluster.adapter import KubernetesCluster
 from leaseholder.controller import assembly, leader, ledger, loop, mishaps, providers, served
 from leaseholder.controller.supplies import Supplies
@@ -42,6 +41,7 @@ SILENT: Final = 900.0
 """Seconds in which kopf neither asked for a watch nor was started again: broken, too."""
 AGAIN: Final = 1.0
 """Seconds between two tries to start: the API server is away."""
+_USUAL: Final = logins.Choice()
 
 
 class Failed(Exception):
@@ -172,18 +172,23 @@ class Operator:
 
 @contextlib.asynccontextmanager
 async def composed(
-    settings: Settings, *, draining: ports.Journal | None = None
+    settings: Settings,
+    *,
+    draining: ports.Journal | None = None,
+    choice: logins.Choice = _USUAL,
 ) -> AsyncIterator[Operator]:
     """An operator, put together; its connections close with the context.
 
     ``draining``: it ends what there is and issues nothing, also where its namespace and the CRDs
-    are being deleted; given is the journal that it writes.
+    are being deleted; given is the journal that it writes. ``choice``: the kubeconfig to use.
     """
     metrics, clock = Metrics(), SystemClock()
     journal = draining or Journal()
     cluster = await KubernetesCluster.connect(
         operator_namespace=settings.operator_namespace,
         namespaces=settings.watched,
+        kubeconfig=choice.kubeconfig,
+        context=choice.context,
         observe=metrics.cluster_request,
         unread=unreadable.Unreadable(metrics.unreadable),
         require_auth_label=settings.require_auth_label,
@@ -206,7 +211,8 @@ async def composed(
     try:
         if settings.leader_election:
             kind = electing.LeaseSeats if draining is None else electing.LastingSeats
-            seats = await kind.connect(settings.operator_namespace, metrics.cluster_request)
+            home = settings.operator_namespace
+            seats = await kind.connect(home, metrics.cluster_request, choice)
         installation = await _installation(cluster)
         logger.info("starting", extra={"fields": _in_force(settings, installation)})
         controller = assembly.assemble(
@@ -221,8 +227,12 @@ async def composed(
         )
         checks = providers.ProviderWatch(cluster, clock, supplies, controller, journal)
         compared = ledger.Ledger(cluster, controller, controller.observer.records, supplies)
-        watching = watches.Watches(cluster, settings.watched, controller, checks, compared.restored)
-        elector = leader.Elector(seats, clock, election.Election(_identity())) if seats else None
+        watching = watches.Watches(
+            cluster, settings.watched, controller, checks, compared.restored, choice
+        )
+        elector = (
+            leader.Elector(seats, clock, election.Election(leader.identity())) if seats else None
+        )
         _measure(metrics, controller, checks)
         metrics.read(catalogue.LEADER, by=lambda: elector is None or elector.leads)
         metrics.read(catalogue.RESTORES, by=lambda: watching.restores)
@@ -242,11 +252,6 @@ async def composed(
         await cluster.aclose()
         if seats is not None:
             await seats.aclose()
-
-
-def _identity() -> str:
-    """Who this process is in the election: no other has or had the same."""
-    return f"{socket.gethostname()}_{secrets.token_hex(8)}"
 
 
 def _measure(

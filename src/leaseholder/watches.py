@@ -77,6 +77,7 @@ class Life:
     listener: handlers.Listener
     feeds: Mapping[str, streams.Feed]
     streams: streams.Streams
+    choice: logins.Choice
     _loop: asyncio.AbstractEventLoop | None = None
     _stop: asyncio.Event | None = None
 
@@ -110,7 +111,7 @@ class Life:
         ``kopf.operator`` would wait for all parts then, and some wait for others that are gone: for
         the login that nobody renews any more, and then for ever.
         """
-        login = await logins.Login.read()
+        login = await logins.Login.read(self.choice.kubeconfig, context=self.choice.context)
 
         async def logged_in() -> kopf.AiohttpSession:
             session = streams.session(login, self.streams, self.feeds)
@@ -144,6 +145,8 @@ class Watches:
     providers: ProviderWatch
     on_restored: Callable[[], Awaitable[None]]
     """Etcd was restored: what is known of the cluster doesn't hold any more."""
+    choice: logins.Choice
+    """By which login kopf watches."""
     restores: int = 0
     """How often that was seen."""
     _is_restored: bool = False
@@ -232,7 +235,7 @@ class Watches:
         feeds = dict(self._feeds(kinds, ours))
         self._streams = streams.Streams()
         self._streams.expect(feeds)
-        life = Life(kinds, self.namespaces, ours, feeds, self._streams)
+        life = Life(kinds, self.namespaces, ours, feeds, self._streams, self.choice)
         life.begin(lambda failure: loop.call_soon_threadsafe(end, failure))
         self._waiting = ""
         try:

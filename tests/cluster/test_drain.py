@@ -76,6 +76,9 @@ async def test_crds_that_are_deleted_while_leases_are_held_go_after_a_drain(
                 await site.client.delete("CustomResourceDefinition", crd)
                 await site.client.wait("CustomResourceDefinition", crd, "", seen, what="deleted")
             assert all([await site.works(one) for one in values])
+            moved = await _typed(site, "adopt", "--from", site.home, "--to", "default")
+            assert moved.code == 1
+            assert "leaserecords.leaseholder.dev is being deleted, so no record can" in moved.err
             without_login = await _drain(site, "--yes", "--timeout", "4")
             assert without_login.code == 3
             assert "the last try met AuthGone" in without_login.out
@@ -146,9 +149,13 @@ async def _waits_for_its_records(site: sites.Site) -> None:
 
 
 async def _drain(site: sites.Site, *arguments: str) -> Done:
-    """Run it as an administrator does, from outside."""
+    return await _typed(site, "drain", *arguments)
+
+
+async def _typed(site: sites.Site, *arguments: str) -> Done:
+    """Run the program as an administrator does, from outside."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "leaseholder.cli.main", "drain", *arguments),
+        *(sys.executable, "-m", "leaseholder.cli.main", *arguments),
         env={
             **os.environ,
             "KUBECONFIG": os.fspath(site.world.control_plane.kubeconfig),

@@ -353,6 +353,21 @@ async def test_plan_says_what_would_become_of_a_manifest_and_changes_nothing(
     assert "Secret infisical-auth belongs to somebody else" in done.out
 
 
+async def test_plan_says_what_a_tenant_may_not_see_and_goes_on_with_the_rest(
+    user: User, tmp_path: pathlib.Path
+) -> None:
+    path = tmp_path / "shared.yaml"
+    shared = {"kind": "ClusterLeaseProvider", "name": "shared"}
+    path.write_text(yaml.safe_dump(_lease("tenant", providerRef=shared, ttl="1h")))
+    done = await user.types("plan", "-f", str(path))
+    assert done.code == Exit.OK, done.out
+    assert "whether it is there, serves this namespace and is Ready isn't known: you have no" in (
+        done.out
+    )
+    assert "one is issued at once, of orders-db in prod, ttl 1h" in done.out
+    assert f"To apply it: kubectl apply -f {path}" in done.err
+
+
 async def test_what_init_prints_passes_the_schema_and_is_applied_as_it_is(
     user: User, tmp_path: pathlib.Path
 ) -> None:

@@ -186,6 +186,9 @@ class RecordedLease(_Kept):
     """When the workloads that were restarted for the lease had moved to it (UTC)."""
     revoke: Revocation | None = None
     """How far the revocation has come."""
+    installation: _Text = ""
+    """The installation that issued the lease, where another one adopted its record: by its name the
+    provider's tag is found."""
 
     @property
     def noted(self) -> dict[str, Any]:

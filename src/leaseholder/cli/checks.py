@@ -215,10 +215,10 @@ def summary(found: Sequence[Finding]) -> str:
     counts = [
         (levels.count(level), what)
         for level, what in (
-            (Level.FAIL, "failure"),
-            (Level.WARN, "warning"),
-            (Level.UNSEEN, "check that you have no right to"),
+            (Level.FAIL, "failure{}"),
+            (Level.WARN, "warning{}"),
+            (Level.UNSEEN, "check{} that you have no right to"),
         )
     ]
-    parts = [f"{n} {what}{'s' if n != 1 and n else ''}" for n, what in counts if n]
+    parts = [f"{n} {what.format('s' if n != 1 else '')}" for n, what in counts if n]
     return f"doctor: {', '.join(parts) or 'all is well'}"

@@ -13,7 +13,6 @@ import click
 from leaseholder.api import crds, lease, names, provider
 from leaseholder.cli import checks, exits, rights, session, tables
 from leaseholder.cli.checks import Finding, Level
-from leaseholder.cli.exits import Failed
 
 COLUMNS: Final = ("LEVEL", "CHECK", "MESSAGE")
 _AT_ONCE: Final = 8
@@ -68,7 +67,7 @@ async def _findings(user: session.Session, home: str, account: str) -> list[Find
 async def _seen(check: str, work: Awaitable[list[Finding]]) -> list[Finding]:
     try:
         return await work
-    except Failed as failure:
+    except (session.Forbidden, session.Missing) as failure:
         return [Finding(Level.UNSEEN, check, failure.message)]
 
 
@@ -78,7 +77,7 @@ async def _listed(
     """What could be read, and a finding for each object that couldn't."""
     try:
         found, broken = await ask()
-    except Failed as failure:
+    except (session.Forbidden, session.Missing) as failure:
         return [], [Finding(Level.UNSEEN, check, failure.message)]
     return found, [Finding(Level.FAIL, check, sentence) for sentence in broken]
 

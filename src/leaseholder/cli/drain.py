@@ -13,6 +13,7 @@ import click
 
 from leaseholder import app
 from leaseholder.cli.exits import printable
+from leaseholder.cluster import login as logins
 from leaseholder.controller import drain as draining
 from leaseholder.settings import Settings
 from leaseholder.telemetry import logs
@@ -22,11 +23,14 @@ _AGAIN: Final = 0.2
 """Seconds between two looks whether this process leads."""
 
 
-async def drain(settings: Settings, *, timeout: float, ask: bool, dry_run: bool) -> bool:
+async def drain(
+    settings: Settings, choice: logins.Choice, *, timeout: float, ask: bool, dry_run: bool
+) -> bool:
     """End all leases of an installation; whether nothing is left.
 
     Args:
         settings: the operator's.
+        choice: the kubeconfig to use.
         timeout: seconds for all of it.
         ask: ask before anything is done.
         dry_run: only list.
@@ -41,7 +45,8 @@ async def drain(settings: Settings, *, timeout: float, ask: bool, dry_run: bool)
     logs.configure(level, settings.log_format)
     tally = draining.Tally(Journal())
     own = {"leader_election": True, "metrics_address": "127.0.0.1:0"}
-    async with app.composed(settings.model_copy(update=own), draining=tally) as operator:
+    settings_ = settings.model_copy(update=own)
+    async with app.composed(settings_, draining=tally, choice=choice) as operator:
         installation, clock = operator.ledger.records.installation, operator.controller.clock
         work = draining.Drain(operator.cluster, installation, clock, tally, _say)
         await work.check()

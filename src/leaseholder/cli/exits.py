@@ -1,5 +1,7 @@
 """How a command of ``kubectl leaseholder`` ends, and what of it may reach a terminal."""
 
+import io
+import sys
 from enum import IntEnum
 from typing import IO, Any
 
@@ -50,3 +52,19 @@ def printable(text: str) -> str:
     return "".join(
         one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
     )
+
+
+def escape_what_cannot_be_shown() -> None:
+    """From now on characters that the terminal's encoding lacks are escaped, and end nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+class Program(click.Group):
+    """A program whose output, help included, suits any terminal."""
+
+    def main(self, *arguments: Any, **more: Any) -> Any:
+        """Run a command line."""
+        escape_what_cannot_be_shown()
+        return super().main(*arguments, **more)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import click
 
 import leaseholder
-from leaseholder.cli import options
+from leaseholder.cli import exits, options
+from leaseholder.cli.exits import Exit
 
 
 @contextlib.contextmanager
@@ -24,7 +25,7 @@ def _translated() -> Iterator[None]:
         sys.exit(f"leaseholder: {error.reason}: {error.sentence}")
 
 
-@click.group()
+@click.group(cls=exits.Program)
 @click.version_option(leaseholder.__version__, prog_name="leaseholder")
 def main() -> None:
     """Hold dynamic-secret leases for workloads."""
@@ -41,14 +42,14 @@ def run() -> None:
 
 
 @main.command()
-@options.YES
+@options.given(*options.CLUSTER, options.YES)
 @click.option("--dry-run", is_flag=True, help="Only list what would be ended.")
 @options.seconds(900.0, "How long all of it may take.")
-def drain(yes: bool, dry_run: bool, timeout: float) -> None:
+def drain(kubeconfig: str, context: str, yes: bool, dry_run: bool, timeout: float) -> None:
     """Delete all DynamicLeases of an installation and revoke all of its leases.
 
     Before the operator, its namespace or the CRDs go, or when they already do. From any machine
-    that reaches the API server and the providers, by an administrator's KUBECONFIG and with the
+    that reaches the API server and the providers, by an administrator's kubeconfig and with the
     operator's LEASEHOLDER_… variables, LEASEHOLDER_OPERATOR_NAMESPACE among them. Nothing is
     issued.
 
@@ -56,10 +57,56 @@ def drain(yes: bool, dry_run: bool, timeout: float) -> None:
     """
     from leaseholder import settings
     from leaseholder.cli import drain as draining
-    from leaseholder.cli.exits import Exit
+    from leaseholder.cli import session
 
     with _translated():
-        work = draining.drain(settings.load(), timeout=timeout, ask=not yes, dry_run=dry_run)
+        choice, set_up = session.chosen(kubeconfig, context), settings.load()
+        work = draining.drain(set_up, choice, timeout=timeout, ask=not yes, dry_run=dry_run)
+        clean = asyncio.run(work)
+    if not clean:
+        sys.exit(Exit.NOT_DONE)
+
+
+@main.command()
+@options.given(*options.CLUSTER)
+@click.option(
+    "--from", "source", required=True, metavar="NAMESPACE",
+    help="The namespace of the operator that has the records.",
+)  # fmt: skip
+@click.option(
+    "--to", "target", required=True, metavar="NAMESPACE",
+    help="The namespace of the operator that is to have them.",
+)  # fmt: skip
+@options.OUTPUT
+@click.option("--dry-run", is_flag=True, help="Only list what would be taken over.")
+@options.seconds(300.0, "How long all of it may take.")
+def adopt(
+    kubeconfig: str,
+    context: str,
+    source: str,
+    target: str,
+    output: str,
+    dry_run: bool,
+    timeout: float,
+) -> None:
+    """Move the records of an installation to another one in the same cluster.
+
+    The other one then serves the leases: none is issued anew, none is revoked. Both operators have
+    to be scaled to 0 before. From any machine that reaches the API server, by an administrator's
+    kubeconfig; also where the old operator's namespace is being deleted. What was interrupted is
+    given again.
+
+    Ends with 0 when all is taken over, with 3 when something is left, with 1 when it can't be
+    begun.
+    """
+    from leaseholder.cli import adopt as adopting
+    from leaseholder.cli import session
+
+    if source == target:
+        raise click.UsageError("--from and --to are the same namespace")
+    with _translated():
+        choice, homes = session.chosen(kubeconfig, context), adopting.Homes(source, target)
+        work = adopting.adopt(choice, homes, output, timeout=timeout, dry_run=dry_run)
         clean = asyncio.run(work)
     if not clean:
         sys.exit(Exit.NOT_DONE)

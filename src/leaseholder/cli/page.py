@@ -12,6 +12,7 @@ import click
 
 from leaseholder.api import generated
 from leaseholder.cli import exits, plugin, views
+from leaseholder.cli import main as main_
 
 _INTRODUCTION: Final = """\
 <!-- Generated from leaseholder.cli by `make crds`. -->
@@ -28,8 +29,9 @@ ln -s ~/leaseholder/bin/kubectl-leaseholder ~/leaseholder/bin/kubectl_complete-l
 kubectl leaseholder list
 ```
 
-`leaseholder drain`, which revokes all leases before an uninstall, is a command of the operator's own program:
-[Uninstall](operations.md#uninstall).
+Two commands of the operator's own program are for administrators, too: `leaseholder drain` revokes all leases before
+an [uninstall](operations.md#uninstall), and `leaseholder adopt` [moves](operations.md#move-to-another-installation)
+them to another installation. They stand [below](#the-operators-program).
 
 The second program is for kubectl's own completion: where that is set up (`kubectl completion --help`), Tab completes
 commands, options, reasons and names of DynamicLeases.
@@ -155,7 +157,17 @@ def rendered() -> str:
         if isinstance(command, click.Group):
             inner = click.Context(command, info_name=command.name, parent=context)
             parts += [_section(one, inner, "###") for _, one in sorted(command.commands.items())]
+    parts.append(_PROGRAM)
+    context = click.Context(main_.main, info_name="leaseholder")
+    parts += [_section(one, context, "###") for _, one in sorted(main_.main.commands.items())]
     return "\n".join(parts)
+
+
+_PROGRAM: Final = """\
+## The operator's program
+
+`leaseholder`, in the image and in the Python package.
+"""
 
 
 def _exit_codes() -> str:
@@ -188,9 +200,10 @@ set. For programs there is `-o json` and `-o yaml`; moments are UTC."""
 
 def _section(command: click.Command, parent: click.Context, level: str = "##") -> str:
     context = click.Context(command, info_name=command.name, parent=parent)
-    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    path = context.command_path
+    usage = " ".join([path, *command.collect_usage_pieces(context)])
     described = inspect.cleandoc(command.help or "")
-    title = context.command_path.partition("leaseholder ")[2]
+    title = path.removeprefix("kubectl leaseholder ")
     lines = [f"{level} {title}", "", "```text", usage, "```", "", described, ""]
     rows = [_row(one, context) for one in command.params if isinstance(one, click.Option)]
     if rows:

@@ -138,9 +138,13 @@ async def _provider(
     user: session.Session, read: provider.AnyProvider, report: planned.Report
 ) -> None:
     meta = read.metadata
-    before = await user.provider(read.KIND, meta.namespace, meta.name)
     server = provider.server_of(read.spec)
     where = f"{provider.type_of(read.spec)} at {server.url}" if server is not None else "?"
+    try:
+        before = await user.provider(read.KIND, meta.namespace, meta.name)
+    except session.Forbidden as failure:
+        report.say("unknown", f"{where}; whether it is there isn't known: {failure.message}")
+        return
     if before is None:
         report.say("new", f"{where}; whether it answers shows in its status, seconds later")
     elif before.spec == read.spec:
@@ -160,23 +164,45 @@ async def _lease(
         before = await user.dynamic_lease(meta.name, meta.namespace)
     except session.Missing:
         before = None
+    except session.Forbidden as failure:
+        before = None
+        why = "whether it is there isn't known, and what follows is for a new one: "
+        report.say("unknown", why + failure.message)
     home = meta.namespace if ref.kind == "LeaseProvider" else ""
     new = beside.providers.get((ref.kind, home, ref.name))
-    stored = await user.provider(ref.kind, home, ref.name)
-    labels = None
-    if ref.kind == "ClusterLeaseProvider":
-        try:
-            labels = await user.namespace_labels(meta.namespace)
-        except Failed as failure:
-            report.say("namespace", f"its labels aren't known: {failure.message}")
-    planned.supply(report, dl, stored or new, labels, is_new=stored is None)
+    try:
+        stored = await user.provider(ref.kind, home, ref.name)
+    except session.Forbidden as failure:
+        stored, hidden = None, failure.message
+    else:
+        hidden = ""
+    if new is None and hidden:
+        planned.unknown_supply(report, dl, hidden)
+    else:
+        labels = await _labels(user, dl)
+        planned.supply(report, dl, stored or new, labels, is_new=stored is None)
     planned.issue(report, dl, before)
     planned.times(report, dl, before, now)
     try:
         planned.secret(report, dl, await user.secret_metadata(meta.namespace, dl.secret_name))
-    except Failed as failure:
+    except session.Forbidden as failure:
         report.say(
             "Secret", f"{dl.secret_name}: whether it is there isn't known: {failure.message}"
         )
     planned.contents(report, dl, before)
     planned.restarts(report, dl)
+
+
+async def _labels(user: session.Session, dl: lease.DynamicLease) -> Mapping[str, str] | str:
+    """The labels of its Namespace; why they aren't known, where that is so, or counts for nothing.
+
+    Raises:
+        Failed: the API server doesn't say.
+    """
+    if dl.spec.provider_ref.kind != "ClusterLeaseProvider":
+        return ""
+    try:
+        labels = await user.namespace_labels(dl.metadata.namespace)
+    except session.Forbidden as failure:
+        return failure.message
+    return "there is no such namespace yet" if labels is None else labels

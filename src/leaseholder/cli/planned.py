@@ -145,7 +145,7 @@ def contents(report: Report, dl: lease.DynamicLease, before: lease.DynamicLease 
         return
     for key in sorted(template.data):
         text = made[key]
-        shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+        shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
         report.say("", f"{key} = {shown}")
 
 
@@ -168,7 +168,7 @@ def supply(
     report: Report,
     dl: lease.DynamicLease,
     known: provider.AnyProvider | None,
-    labels: Mapping[str, str] | None,
+    labels: Mapping[str, str] | str,
     *,
     is_new: bool,
 ) -> None:
@@ -178,7 +178,7 @@ def supply(
         report: where it is said.
         dl: as it is to be.
         known: the provider; None: there is none.
-        labels: of the namespace; None: not known.
+        labels: of the namespace, or why they aren't known.
         is_new: the provider is in the same file.
     """
     ref = dl.spec.provider_ref
@@ -193,14 +193,8 @@ def supply(
             f"{named} is of the kind {kind}, and the source is of {source}: mend spec.providerRef, "
             f"or write the source under spec.{kind}"
         )
-    home = dl.metadata.namespace
-    if isinstance(known, provider.ClusterLeaseProvider) and not any(
-        one.has(home, labels) for one in known.spec.allowed_namespaces
-    ):
-        report.complain(
-            f"{named} doesn't allow namespace {home}: its administrator adds "
-            "it to spec.allowedNamespaces"
-        )
+    if isinstance(known, provider.ClusterLeaseProvider):
+        _allowed(report, known, dl.metadata.namespace, labels)
     condition = conditions.find(known.status.conditions, ConditionType.READY)
     if is_new:
         report.say("provider", f"{named}, in this file: whether it answers shows when it is there")
@@ -210,6 +204,34 @@ def supply(
     else:
         version = f", version {known.status.server_version}" if known.status.server_version else ""
         report.say("provider", f"{named} answers, and the login works{version}")
+
+
+def unknown_supply(report: Report, dl: lease.DynamicLease, why: str) -> None:
+    """The provider that it refers to may not be seen by the user."""
+    ref = dl.spec.provider_ref
+    serves = ", serves this namespace" if ref.kind == "ClusterLeaseProvider" else ""
+    what = f"whether it is there{serves} and is Ready"
+    report.say("provider", f"{ref.kind} {ref.name}: {what} isn't known: {why}")
+
+
+def _allowed(
+    report: Report,
+    known: provider.ClusterLeaseProvider,
+    home: str,
+    labels: Mapping[str, str] | str,
+) -> None:
+    named, ways = f"{known.KIND} {known.metadata.name}", known.spec.allowed_namespaces
+    given = None if isinstance(labels, str) else labels
+    if any(one.has(home, given) for one in ways):
+        return
+    if isinstance(labels, str) and any(one.selector is not None for one in ways):
+        unknown = f"whether {named} allows namespace {home} isn't known: it goes by the labels: "
+        report.say("namespace", unknown + labels)
+        return
+    report.complain(
+        f"{named} doesn't allow namespace {home}: its administrator adds "
+        "it to spec.allowedNamespaces"
+    )
 
 
 def _given(before: lease.DynamicLease | None) -> frozenset[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 import leaseholder
-from leaseholder.cli import completion, init, options
+from leaseholder.cli import completion, exits, init, options
 from leaseholder.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ _SVG: Final = click.option(
 )  # fmt: skip
 
 
-@click.group()
+@click.group(cls=exits.Program)
 @click.version_option(leaseholder.__version__, prog_name="kubectl leaseholder")
 def main() -> None:
     """See what DynamicLeases hold, and tell the operator what to do."""
@@ -121,7 +121,8 @@ def plan(login: Login, file: str) -> None:
     """What would become of a manifest: checked, rendered with dummy values, nothing issued.
 
     The API server checks it as if it were applied; then its provider, its template and its Secret
-    are checked. Ends with 5 where something is wrong.
+    are checked. Ends with 5 where something is wrong. What you have no right to see is said to be
+    unknown, the rest is checked, and that is no fault.
     """
     from leaseholder.cli import plan as planning
 
@@ -265,7 +266,7 @@ def forget(attempt: str, kubeconfig: str, context: str, namespace: str, yes: boo
     if not yes:
         question = "Nobody will revoke this lease any more. Are its credentials dead?"
         click.confirm(question, abort=True, err=True)
-    from leaseholder.cli import exits, forgetting, session
+    from leaseholder.cli import forgetting, session
 
     async def work() -> None:
         async with session.opened(**options.login(kubeconfig, context, namespace)) as user:
@@ -278,7 +279,7 @@ main.add_command(init.init)
 
 
 def _give(verb: "Verb", name: str, login: Login, timeout: float | None) -> None:
-    from leaseholder.cli import commands, exits, session
+    from leaseholder.cli import commands, session
 
     async def work() -> None:
         async with session.opened(**login) as user:

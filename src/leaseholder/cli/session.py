@@ -25,6 +25,7 @@ from leaseholder.cluster import (
     places,
     refusals,
 )
+from leaseholder.cluster import login as logins
 
 _MANAGER: Final = "kubectl-leaseholder"
 _APPLY: Final = "application/apply-patch+yaml"
@@ -38,6 +39,10 @@ Found: TypeAlias = tuple[list[patches.Kind], list[str]]
 
 class Missing(Failed):
     """What was asked for isn't there."""
+
+
+class Forbidden(Failed):
+    """The user has no right to it: whether it is there isn't known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +158,20 @@ class Session:
         body = await self._found(places.CLUSTER_PROVIDERS.at("", name))
         return _read(provider.ClusterLeaseProvider, body) if body is not None else None
 
+    async def namespace_named(self, name: str) -> dict[str, Any] | None:
+        """A Namespace; None where there is none."""
+        return await self._found(places.NAMESPACES.at("", name))
+
+    async def operators(self, namespace: str) -> list[str]:
+        """Names of the operator's Deployments in a namespace that aren't scaled to 0."""
+        chosen = {"labelSelector": f"app.kubernetes.io/name={names.MANAGER}"}
+        found = await self._items(places.DEPLOYMENTS.at(namespace), chosen)
+        wanted = (one for one in found if (one.get("spec") or {}).get("replicas") != 0)
+        return [str(one["metadata"]["name"]) for one in wanted]
+
     async def namespace_labels(self, name: str) -> dict[str, str] | None:
         """The labels of a Namespace; None where there is none."""
-        body = await self._found(places.NAMESPACES.at("", name))
+        body = await self.namespace_named(name)
         return None if body is None else dict((body.get("metadata") or {}).get("labels") or {})
 
     async def secret_metadata(self, namespace: str, name: str) -> dict[str, Any] | None:
@@ -227,6 +243,18 @@ class Session:
             return await self.api.request(method, place, **more)
 
 
+def chosen(kubeconfig: str, context: str) -> logins.Choice:
+    """What the options ``--kubeconfig`` and ``--context`` say.
+
+    Raises:
+        Failed: there is no such file.
+    """
+    path = pathlib.Path(kubeconfig) if kubeconfig else None
+    if path is not None and not path.is_file():
+        raise Failed(f"there is no kubeconfig {kubeconfig}")
+    return logins.Choice(path, context)
+
+
 @contextlib.asynccontextmanager
 async def opened(
     *, kubeconfig: str, context: str, namespace: str, everywhere: bool = False
@@ -236,11 +264,9 @@ async def opened(
     Raises:
         Failed: nothing says where the API server is.
     """
-    path = pathlib.Path(kubeconfig) if kubeconfig else None
-    if path is not None and not path.is_file():
-        raise Failed(f"there is no kubeconfig {kubeconfig}")
+    choice = chosen(kubeconfig, context)
     try:
-        api = await client.Api.connect(path, context=context)
+        api = await client.Api.connect(choice.kubeconfig, context=choice.context)
     except errors.ClusterUnavailable as error:
         sentence = error.sentence
     else:
@@ -287,7 +313,7 @@ def _translated(place: places.Place) -> Iterator[None]:
         Failed: instead of what was raised.
     """
     where = f" in namespace {place.namespace}" if place.namespace else ""
-    sentence = missing = ""
+    sentence = missing = forbidden = ""
     try:
         yield
     except refusals.NotFound:
@@ -297,7 +323,7 @@ def _translated(place: places.Place) -> Iterator[None]:
     except errors.Refused as error:
         sentence = error.sentence
         if error.reason == Reason.DENIED:
-            sentence = f"you have no right to {place.resource}{where} (docs/cli.md, Rights)"
+            forbidden = f"you have no right to {place.resource}{where} (docs/cli.md, Rights)"
     except errors.Conflict:
         sentence = f"{place} was changed or made again meanwhile: try again"
     except errors.ClusterUnavailable as error:
@@ -306,6 +332,8 @@ def _translated(place: places.Place) -> Iterator[None]:
         return
     if missing:
         raise Missing(missing)
+    if forbidden:
+        raise Forbidden(forbidden)
     raise Failed(sentence)
 
 

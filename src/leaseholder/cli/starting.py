@@ -274,7 +274,7 @@ def _openbao(start: Start) -> Iterator[str]:
 
 
 def _login_secret(start: Start, *keys: str) -> Iterator[str]:
-    values = " ".join(f"--from-literal={key}=…" for key in keys)
+    values = " ".join(f"--from-literal={key}=..." for key in keys)
     yield f"kubectl create secret generic {start.login_secret}{_in(start)} {values}"
     yield f"kubectl label secret {start.login_secret}{_in(start)} {names.AUTH}=true"
 

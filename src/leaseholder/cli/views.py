@@ -103,7 +103,7 @@ def row_of(dl: lease.DynamicLease, now: datetime) -> Row:
         next_step(held, now) if held is not None else NONE,
         _rollout(dl),
         pending.reason if pending is not None and pending.status == "True" else NONE,
-        wrong if len(wrong) <= _LONGEST else f"{wrong[:_LONGEST]}…",
+        wrong if len(wrong) <= _LONGEST else f"{wrong[:_LONGEST]}...",
     )
 
 

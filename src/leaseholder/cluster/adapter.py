@@ -80,6 +80,7 @@ class KubernetesCluster:
         operator_namespace: str,
         namespaces: Sequence[str] = (),
         kubeconfig: pathlib.Path | None = None,
+        context: str = "",
         observe: client.Observe | None = None,
         unread: unreadable.Unreadable | None = None,
         require_auth_label: bool = False,
@@ -87,12 +88,13 @@ class KubernetesCluster:
     ) -> Self:
         """Connect by ``kubeconfig``, else by what kubectl would read, else as the pod that we are.
 
-        ``observe`` is called with verb and resource of each request; ``unread`` is told of objects
-        that can't be read; ``require_auth_label``: Secrets without the label are no logins;
+        ``context`` is one of the kubeconfig's, empty: the current one. ``observe`` is called with
+        verb and resource of each request; ``unread`` is told of objects that can't be read;
+        ``require_auth_label``: Secrets without the label are no logins;
         ``crds_may_go``: a kind whose CRD was deleted has no objects, which is no error.
         """
         return cls(
-            await client.Api.connect(kubeconfig, observe=observe),
+            await client.Api.connect(kubeconfig, context=context, observe=observe),
             operator_namespace=operator_namespace,
             namespaces=namespaces,
             unread=unread,
@@ -232,6 +234,20 @@ class KubernetesCluster:
         body = patches.preconditions(meta.uid, meta.resource_version)
         try:
             await self._api.request("DELETE", places.RECORDS.at(self._home, meta.name), body=body)
+        except refusals.NotFound:
+            return
+
+    async def give_up_record(self, known: record.LeaseRecord) -> None:
+        """Take a record off the ledger as it was read, leases and all: another one has them.
+
+        Its finalizer goes first, by uid and resourceVersion; where it is being deleted it is gone
+        with that.
+        """
+        place = places.RECORDS.at(self._home, known.name)
+        try:
+            meta = (await self._patch(place, pages.released(known)))["metadata"]
+            body = patches.preconditions(meta["uid"], meta["resourceVersion"])
+            await self._api.request("DELETE", place, body=body)
         except refusals.NotFound:
             return
 

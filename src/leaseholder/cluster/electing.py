@@ -9,10 +9,12 @@ from typing import Any, Final, Self
 
 from leaseholder import errors
 from leaseholder.cluster import client, patches, places, refusals
+from leaseholder.cluster import login as logins
 from leaseholder.ports import Seat
 
 LEASE: Final = "leaseholder-operator"
 """Name of the Lease, in the operator's namespace."""
+_USUAL: Final = logins.Choice()
 
 
 class LeaseSeats:
@@ -24,13 +26,19 @@ class LeaseSeats:
         self._collection = places.ELECTIONS.at(namespace)
 
     @classmethod
-    async def connect(cls, namespace: str, observe: client.Observe) -> Self:
-        """Connect as the operator does.
+    async def connect(
+        cls,
+        namespace: str,
+        observe: client.Observe | None = None,
+        choice: logins.Choice = _USUAL,
+    ) -> Self:
+        """Connect as the operator does, or by the user's choice.
 
         Raises:
             ClusterUnavailable: there is no usable configuration.
         """
-        return cls(await client.Api.connect(observe=observe), namespace)
+        api = await client.Api.connect(choice.kubeconfig, context=choice.context, observe=observe)
+        return cls(api, namespace)
 
     async def aclose(self) -> None:
         """Close all connections."""

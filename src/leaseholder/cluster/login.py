@@ -18,18 +18,22 @@ import ssl
 import time
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import aiohttp
-from kubernetes.aio import client as kube
-from kubernetes.aio import config as kube_config
-from kubernetes.aio.config import kube_config as kube_files
 
 from leaseholder import errors
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
+from leaseholder.cluster import lean
 from leaseholder.secrecy import Hidden
+
+with lean.importing():
+    from kubernetes.aio import client as kube
+    from kubernetes.aio import config as kube_config
+    from kubernetes.aio.config import kube_config as kube_files
 
 _RELOAD: Final = 60.0
 _AT_MOST: Final = 1.0
@@ -54,6 +58,15 @@ class _Nowhere(Exception):
     """Nothing says where the API server is."""
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What somebody chose instead of what kubectl would take."""
+
+    kubeconfig: pathlib.Path | None = None
+    context: str = ""
+    """Empty: the one that is current."""
+
+
 class Login:
     """Address, trust and login, for one event loop."""
 
@@ -67,7 +80,7 @@ class Login:
         self._loaded = self._due = -math.inf
         self._configuration = kube.Configuration()
         self._digest = b""
-        self._tls = ssl.create_default_context()
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # until it is loaded: trusts nobody
 
     @classmethod
     async def read(
@@ -189,10 +202,10 @@ class Login:
         self._loaded = self._monotonic()
         self._due = self._loaded + _RELOAD
         found = kube.Configuration()
-        files = self._files()
-        if (context := _context(files, self._context)) is not None:
-            paths = os.pathsep.join(files)
-            self._namespace = _namespace(files, context)
+        paths = os.pathsep.join(self._files())
+        contents = list(_merged(paths).config_files.values()) if paths else []
+        if (context := _context(contents, self._context)) is not None:
+            self._namespace = _namespace(contents, context)
             await _load_file(paths, context=context, client_configuration=found)
         elif (
             not self._context
@@ -225,19 +238,15 @@ class Login:
         return ", ".join(self._files()) or "the pod's ServiceAccount"
 
 
-def _context(files: list[str], wanted: str) -> str | None:
+def _context(contents: list[Any], wanted: str) -> str | None:
     """The context that kubectl would choose: the first file that names one; None: no file does."""
-    if not files:
-        return None
-    contents = list(_merged(os.pathsep.join(files)).config_files.values())
     if wanted:
         return wanted if any(one["name"] == wanted for one in _contexts(contents)) else None
     return next((one["current-context"] for one in contents if one.get("current-context")), None)
 
 
-def _namespace(files: list[str], context: str) -> str:
+def _namespace(contents: list[Any], context: str) -> str:
     """The namespace of a context; empty where it names none."""
-    contents = list(_merged(os.pathsep.join(files)).config_files.values())
     named = [one.get("context") or {} for one in _contexts(contents) if one["name"] == context]
     return str(named[0].get("namespace") or "") if named else ""
 

@@ -17,6 +17,14 @@ def finalizers(before: Sequence[str], spec: record.RecordSpec, *, going: bool = 
     return [*others, names.ON_RECORD] if spec.leases and not taken else others
 
 
+def released(known: record.LeaseRecord) -> client.Body:
+    """The patch that takes our finalizer off, if the record is still as it was read."""
+    meta = known.metadata
+    others = [one for one in meta.finalizers if one != names.ON_RECORD]
+    guard = patches.guard(meta.uid, meta.resource_version)
+    return {"metadata": {**guard, "finalizers": others}}
+
+
 def written(known: record.LeaseRecord, spec: record.RecordSpec) -> client.Body:
     """The patch that makes ``spec`` the record's, if it is still as it was read."""
     meta = known.metadata

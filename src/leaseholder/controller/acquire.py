@@ -187,7 +187,7 @@ class Acquirer:
     def attempt_of(self, lease: RecordedLease) -> ports.Attempt:
         """What a lease's issue asks the provider for, with the adapter's notes about it."""
         return ports.Attempt(
-            installation=self.records.installation,
+            installation=lease.installation or self.records.installation,
             attempt_id=lease.attempt_id,
             source=lease.source,
             ttl_seconds=lease.ttl_seconds,

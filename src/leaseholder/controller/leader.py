@@ -9,6 +9,8 @@ own afterwards.
 
 import asyncio
 import logging
+import secrets
+import socket
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,6 +22,11 @@ logger = logging.getLogger(__name__)
 
 TRY: Final = 4.0
 """Seconds that one try may take: two fit into the time for which the leader leads."""
+
+
+def identity() -> str:
+    """Who this process is in the election: no other has or had the same."""
+    return f"{socket.gethostname()}_{secrets.token_hex(8)}"
 
 
 @dataclass(slots=True)

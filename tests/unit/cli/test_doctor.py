@@ -206,6 +206,7 @@ def test_the_last_line_counts_and_the_worst_decides() -> None:
     assert checks.summary(found) == (
         "doctor: 1 failure, 1 warning, 1 check that you have no right to"
     )
+    assert checks.summary([found[2]] * 7) == "doctor: 7 checks that you have no right to"
     assert (checks.worst([]), checks.summary([])) == (Level.OK, "doctor: all is well")
 
 

@@ -1,9 +1,11 @@
 """The command answers at once: the operator is imported where it runs."""
 
+import os
 import subprocess
 import sys
 
 import pytest
+import yaml
 
 import leaseholder
 
@@ -39,3 +41,62 @@ def test_the_version_is_said() -> None:
 
 def test_the_help_names_the_command() -> None:
     assert "Run the operator" in ask("--help")[0]
+
+
+SYNCHRONOUS = """
+import sys
+from leaseholder.cluster import lean, login
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+import kubernetes
+print(kubernetes.config.load_kube_config.__module__, kubernetes.client.Configuration.__module__)
+print(*lean.PUT_OFF - sys.modules.keys())
+"""
+
+
+def test_a_login_imports_nothing_of_the_synchronous_client_until_somebody_uses_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SYNCHRONOUS], capture_output=True, text=True, check=True
+    )
+    packages, used, unknown = done.stdout.splitlines()
+    assert "kubernetes" in packages.split()
+    assert not {*packages.split()} & {"requests", "oauthlib", "urllib3", "requests_oauthlib"}
+    assert used == "kubernetes.config.kube_config kubernetes.client.configuration"
+    assert unknown == "", "the library has no such modules any more: mend lean.py"
+
+
+ENCODINGS = [
+    {"PYTHONIOENCODING": "latin-1"},
+    {"PYTHONIOENCODING": "ascii"},
+    {"PYTHONIOENCODING": "cp1252"},
+    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+]
+INIT = ["init", "infisical", "--project", "demo", "--environment", "p", "--dynamic-secret", "db"]
+
+
+@pytest.mark.parametrize("setting", ENCODINGS, ids=lambda one: "".join(one.values()))
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        ("plugin", INIT),
+        ("plugin", ["explain"]),
+        ("plugin", ["rotate", "--help"]),
+        ("plugin", ["plan", "-f", "…"]),
+        ("main", ["--help"]),
+        ("main", ["drain", "--help"]),
+    ],
+)
+def test_a_terminal_without_a_character_gets_it_escaped(
+    module: str, arguments: list[str], setting: dict[str, str]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", f"leaseholder.cli.{module}", *arguments],
+        env={**os.environ, **setting},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == (1 if "plan" in arguments else 0), done.stderr
+    assert b"Traceback" not in done.stderr
+    assert done.stdout or b"Error: " in done.stderr
+    if arguments is INIT:
+        (made, _) = yaml.safe_load_all(done.stdout.decode("ascii", errors="replace"))
+        assert made["kind"] == "LeaseProvider"

@@ -247,11 +247,15 @@ def test_restarts_are_named() -> None:
 # ---------------------------------------------------------------------------- provider
 
 
+UNKNOWN = "you have no right to namespaces"
+
+
 def supplied(
     asked: lease.DynamicLease, found: provider.AnyProvider | None, **more: Any
 ) -> planned.Report:
     made = report()
-    planned.supply(made, asked, found, more.get("labels"), is_new=more.get("is_new", False))
+    labels = more.get("labels", UNKNOWN)
+    planned.supply(made, asked, found, labels, is_new=more.get("is_new", False))
     return made
 
 
@@ -278,12 +282,11 @@ def test_a_provider_that_is_not_ready_says_why() -> None:
 @pytest.mark.parametrize(
     ("allowed", "labels", "faults"),
     [
-        ([], None, 1),
-        ([{"names": ["shop"]}], None, 0),
-        ([{"names": ["other"]}], None, 1),
+        ([], UNKNOWN, 1),
+        ([{"names": ["shop"]}], UNKNOWN, 0),
+        ([{"names": ["other"]}], UNKNOWN, 1),
         ([{"selector": {"matchLabels": {"team": "x"}}}], {"team": "x", "y": "z"}, 0),
         ([{"selector": {"matchLabels": {"team": "x"}}}], {"team": "y"}, 1),
-        ([{"selector": {"matchLabels": {"team": "x"}}}], None, 1),
     ],
 )
 def test_a_shared_provider_has_to_allow_the_namespace(
@@ -292,3 +295,30 @@ def test_a_shared_provider_has_to_allow_the_namespace(
     shared = known("ClusterLeaseProvider", ready="Ready", allowedNamespaces=allowed)
     asked = dl(providerRef={"kind": "ClusterLeaseProvider", "name": "infisical"})
     assert len(supplied(asked, shared, labels=labels).faults) == faults
+
+
+def test_what_the_user_may_not_see_of_a_shared_provider_is_unknown_and_no_fault() -> None:
+    by_label = [{"names": ["other"]}, {"selector": {"matchLabels": {"team": "x"}}}]
+    shared = known("ClusterLeaseProvider", ready="Ready", allowedNamespaces=by_label)
+    asked = dl(providerRef={"kind": "ClusterLeaseProvider", "name": "infisical"})
+    made = supplied(asked, shared)
+    assert made.faults == []
+    assert (
+        "whether ClusterLeaseProvider infisical allows namespace shop isn't known: it goes by the "
+        "labels: you have no right to namespaces"
+    ) in said(made)
+    assert "the login works" in said(made)
+
+
+def test_a_provider_that_the_user_may_not_see_is_unknown_and_no_fault() -> None:
+    made = report()
+    planned.unknown_supply(made, dl(), "you have no right to leaseproviders")
+    asked = dl(providerRef={"kind": "ClusterLeaseProvider", "name": "shared"})
+    planned.unknown_supply(made, asked, "you have no right to clusterleaseproviders")
+    assert made.faults == []
+    assert said(made).splitlines() == [
+        "LeaseProvider infisical: whether it is there and is Ready isn't known: you have no right "
+        "to leaseproviders",
+        "ClusterLeaseProvider shared: whether it is there, serves this namespace and is Ready "
+        "isn't known: you have no right to clusterleaseproviders",
+    ]

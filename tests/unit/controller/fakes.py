@@ -168,7 +168,8 @@ class FakeProvider(Scripted):
         self.can = can
         self.live: dict[str, ports.Lease] = {}
         """The leases that aren't revoked, by id."""
-        self.tags: dict[str, str] = {}
+        self.tags: dict[str, tuple[str, str]] = {}
+        """Installation and attempt id of each lease's issue."""
         """The attempt that each lease ever minted was for, by id."""
         self.default_ttl = 3600
         self.date_ahead = 0.0
@@ -237,7 +238,7 @@ class FakeProvider(Scripted):
             handle={"kind": "fake", **({"big": self.big} if self.big else {})},
         )
         self.live[made.id] = made
-        self.tags[made.id] = attempt.attempt_id
+        self.tags[made.id] = (attempt.installation, attempt.attempt_id)
         return ports.Issued(
             made, Credentials({"DB_USERNAME": made.id, "DB_PASSWORD": self.password})
         )
@@ -272,7 +273,8 @@ class FakeProvider(Scripted):
         async with self._call("recover"):
             if self.can.found_by == "OwnerAndTime":
                 return [*self.live.values()]
-            return [one for one in self.live.values() if self.tags[one.id] == attempt.attempt_id]
+            tag = attempt.installation, attempt.attempt_id
+            return [one for one in self.live.values() if self.tags[one.id] == tag]
 
     def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
         return self.can

@@ -34,7 +34,7 @@ async def test_the_record_says_what_finds_and_reaches_the_lease_again() -> None:
     assert world.page.spec.installation == HERE
     assert world.page.metadata.finalizers == (names.ON_RECORD,)
     assert known.holder_uid == world.holder.uid
-    assert known.attempt_id == world.provider.tags["lease-1"]
+    assert world.provider.tags["lease-1"] == (HERE, known.attempt_id)
     assert known.provider.address == "https://infisical.example"
     assert known.ttl_seconds == 3600
     assert known.handle == {"kind": "fake"}
@@ -149,6 +149,17 @@ async def test_an_attempt_without_a_lease_is_searched_for_twice_and_then_goes() 
     await world.settle(after=1)
     assert world.count("recover") == 2
     assert world.records == [("Held", "lease-1")]
+
+
+async def test_the_lease_of_an_adopted_attempt_is_found_by_the_tag_of_who_issued_it() -> None:
+    world = World()
+    adopted = world.rival(1, installation="cluster/old")
+    asked = world.performer.acquirer.attempt_of(adopted)
+    world.provider.mint(replace(asked, installation="cluster/old"))
+    for _ in range(4):
+        await world.settle(after=60)
+    assert [*world.provider.live] == ["lease-2"]
+    assert world.records == [("Held", "lease-2")]
 
 
 async def test_a_search_that_fails_is_tried_again_later() -> None:

@@ -1,0 +1,264 @@
+"""``leaseholder adopt``: an installation takes over what another one has on record.
+
+It leads for both meanwhile, by their Leases, so neither operator works. It needs no settings and no
+way to a provider: what is known of the leases stands on the records.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import click
+
+from leaseholder import ports
+from leaseholder.cli import session, tables
+from leaseholder.cli.exits import Exit, Failed, printable
+from leaseholder.clock import SystemClock
+from leaseholder.cluster import client, electing
+from leaseholder.cluster import login as logins
+from leaseholder.cluster.adapter import KubernetesCluster
+from leaseholder.controller import adopt as adopting
+from leaseholder.controller import leader
+from leaseholder.core import election
+
+_AGAIN: Final = 0.2
+"""Seconds between two checks whether this process leads."""
+_SEAT: Final = ("get", "create", "patch")
+"""What whoever leads does with its Lease."""
+_RECORDS: Final = {"group": "leaseholder.dev", "resource": "leaserecords"}
+_ELECTIONS: Final = {"group": "coordination.k8s.io", "resource": "leases"}
+
+
+@dataclass(frozen=True, slots=True)
+class Homes:
+    """The namespaces of the two operators."""
+
+    source: str
+    target: str
+
+
+async def adopt(
+    choice: logins.Choice, homes: Homes, output: str, *, timeout: float, dry_run: bool
+) -> bool:
+    """Take records over; whether nothing is left.
+
+    Args:
+        choice: the kubeconfig to use.
+        homes: from where to where.
+        output: table, json or yaml.
+        timeout: seconds for all of it.
+        dry_run: only list.
+
+    Raises:
+        Failed: it can't be begun, or another process took one of the Leases.
+        errors.ClusterError: the API server can't be read.
+    """
+    clock = SystemClock()
+    until = clock.monotonic() + timeout
+
+    def say(line: str) -> None:
+        click.echo(printable(line), err=output != "table")
+
+    async with _connected(choice) as api, _connected(choice) as elections:
+        user = session.Session(api, homes.target)
+        checks = (_rights_missing, _places_missing, *(() if dry_run else (_pods_wanted,)))
+        for check in checks:
+            if obstacles := await check(user, homes):
+                raise Failed("; ".join(obstacles))
+        work = await _adoption(api, homes, clock, say)
+        await work.read()
+        if not dry_run:
+            async with _leading(api, elections, homes, say, until):
+                await work.run(until)
+        lines = listed(work, homes) if dry_run else reported(work, homes)
+        for line in lines:
+            say(line)
+        if output != "table":
+            tables.values(values(work, homes, dry_run=dry_run), output)
+        return dry_run or work.is_clean
+
+
+@contextlib.asynccontextmanager
+async def _connected(choice: logins.Choice) -> AsyncIterator[client.Api]:
+    api = await client.Api.connect(choice.kubeconfig, context=choice.context)
+    try:
+        yield api
+    finally:
+        await api.aclose()
+
+
+async def _adoption(
+    api: client.Api, homes: Homes, clock: ports.Clock, say: Callable[[str], None]
+) -> adopting.Adoption:
+    source = KubernetesCluster(api, operator_namespace=homes.source)
+    target = KubernetesCluster(api, operator_namespace=homes.target)
+    return adopting.Adoption(
+        source,
+        await source.installation(),
+        target,
+        await target.installation(),
+        clock,
+        say,
+    )
+
+
+async def _rights_missing(user: session.Session, homes: Homes) -> list[str]:
+    wanted = [
+        *((homes.source, _RECORDS, verb) for verb in ("list", "patch", "delete")),
+        *((homes.target, _RECORDS, verb) for verb in ("get", "create", "patch")),
+        *((home, _ELECTIONS, verb) for home in (homes.source, homes.target) for verb in _SEAT),
+    ]
+    return [
+        f"you have no right to {verb} {what['resource']}.{what['group']} in namespace {home}"
+        for home, what, verb in wanted
+        if not await user.may({**what, "namespace": home, "verb": verb}, "")
+    ]
+
+
+async def _places_missing(user: session.Session, homes: Homes) -> list[str]:
+    crd = await user.crd("leaserecords.leaseholder.dev")
+    if crd is None:
+        return ["there is no CRD leaserecords.leaseholder.dev, so nothing is on record"]
+    if _goes(crd):
+        return [
+            "the CRD leaserecords.leaseholder.dev is being deleted, so no record can be made any "
+            "more: leaseholder drain revokes what is on record"
+        ]
+    found = await user.namespace_named(homes.target)
+    if found is None:
+        return [f"there is no namespace {homes.target}: install the other operator first"]
+    if _goes(found):
+        return [f"the namespace {homes.target} is being deleted: nothing can be made there"]
+    if await user.namespace_named(homes.source) is None:
+        return [f"there is no namespace {homes.source}: mind --from"]
+    return []
+
+
+def _goes(body: dict[str, Any]) -> bool:
+    return "deletionTimestamp" in (body.get("metadata") or {})
+
+
+async def _pods_wanted(user: session.Session, homes: Homes) -> list[str]:
+    """A pod that starts meanwhile, or in the old place afterwards, would issue all leases anew."""
+    return [
+        f"Deployment {home}/{name} wants pods: kubectl -n {home} scale deployment/{name} "
+        "--replicas 0"
+        for home in (homes.source, homes.target)
+        for name in await user.operators(home)
+    ]
+
+
+@contextlib.asynccontextmanager
+async def _leading(
+    api: client.Api, elections: client.Api, homes: Homes, say: Callable[[str], None], until: float
+) -> AsyncIterator[None]:
+    """Lead both installations, the old one first; who doesn't lead both reads and writes nothing.
+
+    Raises:
+        Failed: time is over before.
+    """
+    electors = {home: _elector(elections, home) for home in (homes.source, homes.target)}
+    api.may_act = lambda: all(one.leads for one in electors.values())
+    tasks = []
+    try:
+        for home, elector in electors.items():
+            tasks.append(asyncio.create_task(elector.run()))
+            await _elected(elector, home, say, until)
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for elector in electors.values():
+            await elector.release()
+
+
+def _elector(elections: client.Api, home: str) -> leader.Elector:
+    seats = electing.LastingSeats(elections, home)
+    return leader.Elector(seats, SystemClock(), election.Election(leader.identity()))
+
+
+async def _elected(
+    elector: leader.Elector, home: str, say: Callable[[str], None], until: float
+) -> None:
+    """Wait until this process leads an installation.
+
+    Raises:
+        Failed: time is over.
+    """
+    said = ""
+    while not elector.leads:
+        waits = elector.trouble or f"{elector.election.leader or 'nobody'} leads"
+        if waits not in (said, "starting"):
+            said = waits
+            say(
+                f"waiting for the Lease of the operator in namespace {home}, so scale its "
+                f"Deployment to 0: {waits}"
+            )
+        if elector.clock.monotonic() >= until:
+            sentence = f"nothing is adopted: the Lease in namespace {home} isn't free: {waits}"
+            raise Failed(sentence, Exit.NOT_DONE)
+        await asyncio.sleep(_AGAIN)
+
+
+def listed(work: adopting.Adoption, homes: Homes) -> Iterator[str]:
+    """What an adoption would take over."""
+    total = adopting.counted(sum(len(page.leases) for page in work.found))
+    yield f"{_records(work.found)} with {total} in {homes.source}, for {homes.target}"
+    for page in work.found:
+        of = page.subject
+        yield f"{of.namespace}/{of.name}: {adopting.counted(len(page.leases))}"
+    yield from _not_taken(work, homes)
+
+
+def reported(work: adopting.Adoption, homes: Homes) -> Iterator[str]:
+    """How it ended."""
+    total = adopting.counted(sum(work.taken.values()))
+    yield f"adopted: {_records(work.taken)} with {total}, now in {homes.target}"
+    for name, why in work.left.items():
+        yield f"{name} is left: {why}"
+    yield from _not_taken(work, homes)
+    if work.trouble:
+        yield f"what is left isn't known: {work.trouble}"
+    if work.is_clean:
+        yield (
+            f"Now start the operator in {homes.target}, and delete namespace {homes.source}: an "
+            "operator that starts there again would issue all leases anew"
+        )
+    else:
+        yield "Something is left: see docs/runbook.md, What an adoption leaves"
+
+
+def _not_taken(work: adopting.Adoption, homes: Homes) -> Iterator[str]:
+    for one in work.unreadable:
+        yield f"LeaseRecord {one} is left: this version can't read it"
+    for one in work.others:
+        yield f"LeaseRecord {homes.source}/{one} is left: another installation wrote it"
+
+
+def values(work: adopting.Adoption, homes: Homes, *, dry_run: bool) -> dict[str, Any]:
+    """The same for programs."""
+    left = [
+        *({"name": name, "reason": why} for name, why in work.left.items()),
+        *({"record": one, "reason": "unreadable"} for one in work.unreadable),
+        *({"record": f"{homes.source}/{one}", "reason": "foreign"} for one in work.others),
+        *([{"reason": f"what is left isn't known: {work.trouble}"}] if work.trouble else []),
+    ]
+    if dry_run:
+        pages = {f"{p.subject.namespace}/{p.subject.name}": len(p.leases) for p in work.found}
+    else:
+        pages = work.taken
+    return {
+        "from": homes.source,
+        "to": homes.target,
+        "dryRun": dry_run,
+        "adopted": [{"name": name, "leases": count} for name, count in pages.items()],
+        "left": left,
+    }
+
+
+def _records(known: Iterable[object]) -> str:
+    number = len([*known])
+    return f"{number} LeaseRecord" if number == 1 else f"{number} LeaseRecords"

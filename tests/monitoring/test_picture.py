@@ -1,0 +1,58 @@
+"""The dashboard's picture: Prometheus' engine answers, and the picture has every panel."""
+
+import pathlib
+import re
+
+import pytest
+
+from bench import dashboard, promql
+from leaseholder.telemetry import exposition
+from tests.monitoring import queries
+from tests.unit.telemetry import test_metrics
+
+
+def history() -> promql.History:
+    """An operator that was seen for two minutes and stands still."""
+    shown = exposition.render(test_metrics.everything().snapshot(), exposition.TEXT).decode()
+    made = promql.History(dashboard.INTERVAL, began=0.0)
+    for _ in range(25):
+        made.add(shown, job="leaseholder", instance="a")
+    return made
+
+
+def test_a_query_gives_what_it_comes_to_by_moment_and_labels(promtool: pathlib.Path) -> None:
+    made = promql.History(5, began=100.0)
+    for number in range(3):
+        made.add(f'a_total{{x="1, {{2}}"}} {number}\na_timestamp_seconds 107', job="j")
+    made.add("b 1")
+    asked = {"a_total": [10], "sum(a_total) - time()": [5, 10], "a_timestamp_seconds": [5]}
+    assert promql.evaluate(promtool, made, {**asked, "a_total * 2": [15]}) == {
+        ("a_total", 10): {(("job", "j"), ("x", "1, {2}")): 2.0},
+        ("sum(a_total) - time()", 5): {(): -4.0},
+        ("sum(a_total) - time()", 10): {(): -8.0},
+        ("a_timestamp_seconds", 5): {(("job", "j"),): 7.0},
+    }
+    with pytest.raises(ValueError, match="parse error"):
+        promql.evaluate(promtool, made, {"sum(": [5]})
+
+
+def test_every_panel_is_drawn_from_its_own_query(
+    promtool: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    made = history()
+    answers = promql.evaluate(promtool, made, dashboard.asked(made))
+    for panel in queries.panels():
+        shown = [(dashboard.query(target), made.seconds) for target in panel["targets"]]
+        grows = re.search(r"(rate|changes)\(", shown[0][0])
+        assert grows or any(answers.get(one) for one in shown), panel["title"]
+    dashboard.draw(made, answers, tmp_path / "drawn.svg")
+    assert titles((tmp_path / "drawn.svg").read_text("utf-8")) == []
+
+
+def test_the_picture_in_the_documentation_has_every_panel_of_the_dashboard() -> None:
+    assert titles(dashboard.TARGET.read_text("utf-8")) == [], "run `make dashboard`"
+
+
+def titles(svg: str) -> list[str]:
+    """Titles of panels and rows that a picture lacks."""
+    return [one["title"] for one in queries.dashboard()["panels"] if one["title"] not in svg]

@@ -1,0 +1,118 @@
+"""What ``leaseholder adopt`` lists before it begins, and reports when it is over."""
+
+import pytest
+from click import testing
+
+from leaseholder.api import base
+from leaseholder.api.record import LeaseRecord, RecordSpec, name_of
+from leaseholder.cli import adopt, main
+from leaseholder.controller import adopt as adopting
+from tests.unit.clocks import FakeClock
+from tests.unit.core import views
+
+HOMES = adopt.Homes("old", "new")
+
+
+class Nothing:
+    """A ledger of which only what can't be read is asked."""
+
+    def __init__(self, *unread: str) -> None:
+        self.unread = unread
+
+    async def records(self) -> list[LeaseRecord]:
+        return []
+
+    async def record_named(self, name: str) -> LeaseRecord | None:
+        raise AssertionError(name)
+
+    async def create_record(self, spec: RecordSpec) -> LeaseRecord:
+        raise AssertionError(spec)
+
+    async def write_record(self, known: LeaseRecord, spec: RecordSpec) -> LeaseRecord:
+        raise AssertionError(known, spec)
+
+    async def give_up_record(self, known: LeaseRecord) -> None:
+        raise AssertionError(known)
+
+    def unreadable(self, kind: str) -> tuple[str, ...]:
+        return self.unread
+
+
+def page(*leases: int) -> LeaseRecord:
+    recorded = tuple(views.record(number) for number in leases)
+    spec = RecordSpec(for_=views.SUBJECT, installation="cluster/old", leases=recorded)
+    return LeaseRecord(
+        metadata=base.ObjectMeta(name=name_of("cluster/old", views.SUBJECT)), spec=spec
+    )
+
+
+def work(*unread: str) -> adopting.Adoption:
+    source, target = Nothing(*unread), Nothing()
+    return adopting.Adoption(source, "cluster/old", target, "cluster/new", FakeClock(), print)
+
+
+def test_what_would_be_adopted_is_listed_by_the_name_of_the_dynamiclease() -> None:
+    known = work("old/odd")
+    known.found, known.others = [page(1, 2)], ["shop.others.1"]
+    assert [*adopt.listed(known, HOMES)] == [
+        "1 LeaseRecord with 2 leases in old, for new",
+        "shop/orders: 2 leases",
+        "LeaseRecord old/odd is left: this version can't read it",
+        "LeaseRecord old/shop.others.1 is left: another installation wrote it",
+    ]
+    assert adopt.values(known, HOMES, dry_run=True) == {
+        "from": "old",
+        "to": "new",
+        "dryRun": True,
+        "adopted": [{"name": "shop/orders", "leases": 2}],
+        "left": [
+            {"record": "old/odd", "reason": "unreadable"},
+            {"record": "old/shop.others.1", "reason": "foreign"},
+        ],
+    }
+
+
+def test_a_clean_end_says_what_is_to_be_done_next() -> None:
+    known = work()
+    known.taken = {"shop/orders": 1, "shop/billing": 0}
+    assert [*adopt.reported(known, HOMES)] == [
+        "adopted: 2 LeaseRecords with 1 lease, now in new",
+        "Now start the operator in new, and delete namespace old: an operator that starts there "
+        "again would issue all leases anew",
+    ]
+
+
+def test_what_is_left_has_its_reason() -> None:
+    known = work()
+    known.left, known.trouble = {"shop/orders": "no right"}, "the API server is away"
+    assert [*adopt.reported(known, HOMES)] == [
+        "adopted: 0 LeaseRecords with 0 leases, now in new",
+        "shop/orders is left: no right",
+        "what is left isn't known: the API server is away",
+        "Something is left: see docs/runbook.md, What an adoption leaves",
+    ]
+    assert adopt.values(known, HOMES, dry_run=False)["left"] == [
+        {"name": "shop/orders", "reason": "no right"},
+        {"reason": "what is left isn't known: the API server is away"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["adopt", "--from", "old", "--to", "old"], 2, "--from and --to are the same namespace"),
+        (["adopt", "--from", "old"], 2, "Missing option '--to'"),
+        (
+            ["adopt", "--kubeconfig", "nowhere", "--from", "old", "--to", "new"],
+            1,
+            "there is no kubeconfig nowhere",
+        ),
+        (["drain", "--kubeconfig", "nowhere"], 1, "there is no kubeconfig nowhere"),
+    ],
+)
+def test_a_command_line_that_cannot_be_obeyed_gets_a_sentence(
+    arguments: list[str], code: int, sentence: str
+) -> None:
+    done = testing.CliRunner().invoke(main.main, arguments)
+    assert done.exit_code == code
+    assert sentence in done.output
