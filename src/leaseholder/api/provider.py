@@ -192,6 +192,10 @@ class ClusterLeaseProviderSpec(ProviderSpec):
 
     allowed_namespaces: Annotated[tuple[AllowedNamespaces, ...], Field(max_length=64)] = ()
     """The namespaces whose DynamicLeases may use this provider; default: none."""
+    revocation_auth: Literal["OwnLeases", "AllAtUrl"] = "OwnLeases"
+    """Which leases this provider's login revokes. OwnLeases: those that were issued with it.
+    AllAtUrl: also leases of other providers with the same url, whatever their namespace, when the
+    login that issued them is gone."""
 
 
 class ProviderStatus(base.Model):

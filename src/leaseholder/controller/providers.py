@@ -147,6 +147,8 @@ class ProviderWatch:
         kind, namespace, name = ref
         wanted = lease.ProviderRef.model_validate({"kind": kind, "name": name})
         known = await self.cluster.provider_of(wanted, namespace)
+        if kind == provider.ClusterLeaseProvider.KIND:
+            self.supplies.note_revoker(name, known)
         if known is None:
             self._forget(ref)
             return None
