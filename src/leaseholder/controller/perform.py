@@ -64,8 +64,9 @@ class Performer:
                 await self.payer.search(view, record)
             case steps.Revoke():
                 await self.payer.revoke(view, step)
-            case steps.Drop(record, why, note):
-                await self.records.end(view.subject, record.attempt_id, why, view.now, was=record)
+            case steps.Drop(record, why, note, until):
+                name = record.attempt_id
+                await self.records.end(view.subject, name, why, view.now, was=record, until=until)
                 await self._emit(view.lease, note)
                 await self.chronicle.tell(None, changes.dropped(view.subject, record))
             case steps.Discard():

@@ -313,8 +313,11 @@ class Records:
         now: datetime,
         *,
         was: RecordedLease | None = None,
+        until: datetime | None = None,
     ) -> None:
         """Take a lease off the record, which says so; fine if it isn't on it.
+
+        ``until``: so long it may live all the same.
 
         Raises:
             errors.Conflict: it isn't as the caller saw it (``was``).
@@ -324,7 +327,8 @@ class Records:
             return
         if was not in (None, found):
             raise errors.Conflict(Reason.CONFLICT, "the lease isn't on record as it was")
-        await self._write(subject, record.without(known.spec, attempt_id, why, now))
+        after = record.without(known.spec, attempt_id, why, now, until=until)
+        await self._write(subject, after)
 
     async def put_back(self, subject: Subject) -> Sequence[RecordedLease]:
         """Put back what is missing and has room, as it was last known; returns what was."""

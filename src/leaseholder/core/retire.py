@@ -3,7 +3,7 @@
 What is still to be revoked when the finalizer goes stays on record and is revoked later.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from leaseholder import ports
 from leaseholder.api import base, conditions, durations, names
@@ -23,7 +23,7 @@ REREAD = timedelta(seconds=10)
 def deleting(view: View, lease: DynamicLease) -> Step:
     """The one thing to do next for a DynamicLease with a deletionTimestamp."""
     if names.FINALIZER not in lease.metadata.finalizers:
-        return _settle(view) or _discard(view) or _retract(view, lease) or Idle(debts.wake(view))
+        return _settle(view) or _discard(view) or _retract(view, lease) or _rest(view)
     orphans = lease.spec.deletion.policy == "Orphan"
     if _wedged(view, lease) and (view.terminating or not orphans):
         return _release(view)
@@ -49,12 +49,28 @@ def vanished(view: View) -> Step:
         again = view.now + MADE_AGAIN - timedelta(seconds=left)
         step = live.unclear(view) or debts.next_step(view)
         return step or Idle(min(again, debts.wake(view) or again))
-    return _settle(view) or _discard(view) or Idle(debts.wake(view))
+    return _settle(view) or _discard(view) or _rest(view)
 
 
 def _discard(view: View) -> Discard | None:
-    """A record without leases goes where no DynamicLease stands that could need one."""
-    return Discard() if view.record_version and not view.records and not view.secrets else None
+    """A record without leases goes where no DynamicLease stands that could need one.
+
+    One that says of a lease that it was let go stays while that may live: a sweep would take it for
+    a lost one.
+    """
+    if not view.record_version or view.records or view.secrets:
+        return None
+    return Discard() if _kept_until(view) is None else None
+
+
+def _kept_until(view: View) -> datetime | None:
+    kept = view.kept_until
+    return kept if kept is not None and view.now < kept and not view.draining else None
+
+
+def _rest(view: View) -> Idle:
+    moments = (debts.wake(view), _kept_until(view))
+    return Idle(min((one for one in moments if one is not None), default=None))
 
 
 def _settle(view: View) -> Step | None:
@@ -76,7 +92,7 @@ def _orphan(view: View) -> Step | None:
         until = view.stated_expiry(held)
         end = base.render_moment(until) if until is not None else "an unknown moment"
         text = f"lease {held.lease_id} stays alive until {end}: nobody holds it any more"
-        return Drop(held, "Orphaned", ports.Note("Warning", Reason.ORPHANED, text))
+        return Drop(held, "Orphaned", ports.Note("Warning", Reason.ORPHANED, text), until)
     return Disown(view.secrets[0]) if view.secrets else None
 
 
