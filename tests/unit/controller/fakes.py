@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import itertools
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -48,6 +48,7 @@ class FakeMeter:
     forgotten: list[record.Holder] = field(default_factory=list)
     lateness: list[float] = field(default_factory=list)
     providers: dict[ports.ProviderName, bool | None] = field(default_factory=dict)
+    unrecorded: dict[ports.ProviderName, int | None] = field(default_factory=dict)
 
     def issued(self, by: ports.ProviderName, outcome: errors.Outcome, *, replaces: bool) -> None:
         self.issues.append(outcome)
@@ -72,6 +73,9 @@ class FakeMeter:
         self, ref: ports.ProviderName, ready: bool | None, reason: Reason
     ) -> None:
         self.providers[ref] = ready
+
+    def swept(self, ref: ports.ProviderName, unrecorded: int | None) -> None:
+        self.unrecorded[ref] = unrecorded
 
     def forget_provider(self, ref: ports.ProviderName) -> None:
         self.providers.pop(ref, None)
@@ -273,6 +277,13 @@ class FakeProvider(Scripted):
             if self.can.found_by == "OwnerAndTime":
                 return [*self.live.values()]
             return [one for one in self.live.values() if self.tags[one.id] == attempt.attempt_id]
+
+    async def sweep(
+        self, installation: str, source: Mapping[str, Any], known: Container[str]
+    ) -> Sequence[ports.Marked]:
+        async with self._call("sweep"):
+            ours = [one for one in self.live.values() if one.source == source]
+            return [ports.Marked(o, self.tags.get(o.id, "")) for o in ours if o.id not in known]
 
     def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
         return self.can
