@@ -24,7 +24,17 @@ from leaseholder.api.provider import LeaseProvider
 from leaseholder.clock import SystemClock
 from leaseholder.cluster import electing, unreadable
 from leaseholder.cluster.adapter import KubernetesCluster
-from leaseholder.controller import assembly, leader, ledger, loop, mishaps, providers, served
+from leaseholder.controller import (
+    assembly,
+    leader,
+    ledger,
+    loop,
+    mishaps,
+    providers,
+    served,
+    survey,
+    sweep,
+)
 from leaseholder.controller.supplies import Supplies
 from leaseholder.core import election
 from leaseholder.providers import registry
@@ -60,6 +70,7 @@ class Operator:
     ledger: ledger.Ledger
     served: served.Served
     watches: watches.Watches
+    sweeper: sweep.Sweeper
     elector: leader.Elector | None = None
     """None: no other process may work on the same."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -105,6 +116,9 @@ class Operator:
             asyncio.create_task(self.served.run(), name="namespaces"),
             asyncio.create_task(self.watches.run(), name="watches"),
         ]
+        if self.settings.sweep_interval_seconds:
+            sweeping = self.sweeper.run(self.ledger.compared, self.settings.sweep_interval_seconds)
+            others.append(asyncio.create_task(sweeping, name="sweeps"))
         ended = await self._until_stopped([work, *others, *candidacy])
         if ended in candidacy:
             work.cancel()  # at once: another process may be at the same
@@ -221,6 +235,10 @@ async def composed(
         )
         looks = providers.ProviderWatch(cluster, clock, supplies, controller, journal)
         compared = ledger.Ledger(cluster, controller, controller.observer.records, supplies)
+        records = controller.observer.records
+        eyes = survey.Survey(cluster, records, supplies)
+        due = functools.partial(controller.offer, poke=False)
+        sweeper = sweep.Sweeper(cluster, records, eyes, clock, metrics, journal, due)
         watching = watches.Watches(cluster, settings.watched, controller, looks, compared.restored)
         elector = leader.Elector(seats, clock, election.Election(_identity())) if seats else None
         _measure(metrics, controller, looks)
@@ -235,6 +253,7 @@ async def composed(
             ledger=compared,
             served=served.Served(cluster, settings.watched),
             watches=watching,
+            sweeper=sweeper,
             elector=elector,
         )
     finally:

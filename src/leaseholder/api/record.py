@@ -218,6 +218,8 @@ class Ended(_Kept):
     attempt was found. Forgotten: an administrator let it go. Orphaned: deletion.policy says so."""
     until: base.Moment | None = None
     """Until when an orphaned lease may live (UTC): for so long no sweep takes it for a lost one."""
+    lease_id: _Text | None = None
+    """The provider's id of an orphaned lease."""
 
 
 def _any_order(found: Any) -> Any:
@@ -343,7 +345,10 @@ def without(
     """
     leases = tuple(one for one in spec.leases if one.attempt_id != attempt_id)
     used = {one.provider.trust for one in leases}
-    ended = (*spec.ended, Ended(attempt_id=attempt_id, at=now, why=why, until=until))
+    ids = (one.lease_id for one in spec.leases if one.attempt_id == attempt_id)
+    lives = next(ids, None) if until is not None else None
+    over = Ended(attempt_id=attempt_id, at=now, why=why, until=until, lease_id=lives)
+    ended = (*spec.ended, over)
     ended = tuple(sorted(ended, key=lambda one: one.until or one.at)[-MOST_ENDED:])
     trusts = {key: trust for key, trust in spec.trusts.items() if key in used}
     return spec.model_copy(update={"leases": leases, "ended": ended, "trusts": trusts})

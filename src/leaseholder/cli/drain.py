@@ -40,7 +40,11 @@ async def drain(settings: Settings, *, timeout: float, ask: bool, dry_run: bool)
     level = settings.log_level if "log_level" in settings.model_fields_set else "ERROR"
     logs.configure(level, settings.log_format)
     tally = draining.Tally(Journal())
-    own = {"leader_election": True, "metrics_address": "127.0.0.1:0"}
+    own = {
+        "leader_election": True,
+        "metrics_address": "127.0.0.1:0",
+        "sweep_interval_seconds": 0.0,
+    }
     async with app.composed(settings.model_copy(update=own), draining=tally) as operator:
         installation, clock = operator.ledger.records.installation, operator.controller.clock
         work = draining.Drain(operator.cluster, installation, clock, tally, _say)

@@ -29,7 +29,8 @@ kubectl leaseholder list
 ```
 
 `leaseholder drain`, which revokes all leases before an uninstall, is a command of the operator's own program:
-[Uninstall](operations.md#uninstall).
+[Uninstall](operations.md#uninstall). `leaseholder sweep` is one of it, too, and of the plugin: it needs the operator's
+settings ([Sweep](operations.md#sweep)).
 
 The second program is for kubectl's own completion: where that is set up (`kubectl completion --help`), Tab completes
 commands, options, reasons and names of DynamicLeases.
@@ -140,6 +141,7 @@ where the chart's `aggregateRoles` is true, as by default: `view` shows, `edit` 
 | `init`, `migrate -f` | Nothing |
 | `migrate --live` | `list` on the other operators' resources |
 | `plan` | `create` and `patch` on what the file has, nothing is stored; `get` on `dynamicleases`, on their `leaseproviders` or `clusterleaseproviders`, and on `secrets`, for the metadata of the target Secret alone |
+| `sweep` | It acts as the operator does: what the operator's roles have, and the Secrets that providers log in with. For administrators |
 | `doctor` | What `list` and `providers` need. Administrators see more: `get` on `customresourcedefinitions`; `create` on `subjectaccessreviews`; `get` on `leases` of `coordination.k8s.io`, in the operator's namespace |
 
 Who may patch a DynamicLease may have its lease rotated: [Security](security.md) says what that amounts to.

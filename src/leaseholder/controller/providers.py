@@ -253,10 +253,16 @@ def _status(
             "type": provider.type_of(known.spec),
             "url": address,
             "observed_generation": known.metadata.generation,
-            "conditions": conditions.carry([ready], told.conditions),
+            "conditions": conditions.carry([ready, *_swept(known)], told.conditions),
             **learned,
         }
     )
+
+
+def _swept(known: provider.AnyProvider) -> list[Condition]:
+    """What the last sweep told (``sweep``), as long as there is one."""
+    told = conditions.find(known.status.conditions, ConditionType.UNRECORDED_LEASES)
+    return [told] if told is not None and known.spec.sweep is not None else []
 
 
 def _found_well(health: ports.Health | None) -> str:

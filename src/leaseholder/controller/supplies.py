@@ -274,6 +274,21 @@ class Supplies:
         )
 
 
+def issuer(supply: Supply) -> record.RecordProvider:
+    """The provider of a lease, as a record has it."""
+    return record.RecordProvider(
+        type=supply.type,
+        kind=supply.kind,
+        namespace=supply.namespace,
+        name=supply.name,
+        uid=supply.uid,
+        address=supply.address,
+        auth_ref=dict(supply.auth_ref),
+        trust=record.trust_key(dict(supply.trust)),
+        options=dict(supply.options),
+    )
+
+
 def _revokes_for_others(known: provider.AnyProvider) -> bool:
     if not isinstance(known, provider.ClusterLeaseProvider):
         return False
