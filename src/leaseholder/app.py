@@ -23,7 +23,17 @@ from leaseholder.clock import SystemClock
 from leaseholder.cluster import electing, unreadable
 from leaseholder.cluster import login as logins
 from leaseholder.cluster.adapter import KubernetesCluster
-from leaseholder.controller import assembly, leader, ledger, loop, mishaps, providers, served
+from leaseholder.controller import (
+    assembly,
+    leader,
+    ledger,
+    loop,
+    mishaps,
+    providers,
+    served,
+    survey,
+    sweep,
+)
 from leaseholder.controller.supplies import Supplies
 from leaseholder.core import election
 from leaseholder.providers import registry
@@ -60,6 +70,7 @@ class Operator:
     ledger: ledger.Ledger
     served: served.Served
     watches: watches.Watches
+    sweeper: sweep.Sweeper
     elector: leader.Elector | None = None
     """None: no other process may work on the same."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -105,6 +116,9 @@ class Operator:
             asyncio.create_task(self.served.run(), name="namespaces"),
             asyncio.create_task(self.watches.run(), name="watches"),
         ]
+        if self.settings.sweep_interval_seconds:
+            sweeping = self.sweeper.run(self.ledger.compared, self.settings.sweep_interval_seconds)
+            others.append(asyncio.create_task(sweeping, name="sweeps"))
         ended = await self._until_stopped([work, *others, *candidacy])
         if ended in candidacy:
             work.cancel()  # at once: another process may be at the same
@@ -227,6 +241,10 @@ async def composed(
         )
         checks = providers.ProviderWatch(cluster, clock, supplies, controller, journal)
         compared = ledger.Ledger(cluster, controller, controller.observer.records, supplies)
+        records = controller.observer.records
+        found = survey.Survey(cluster, records, supplies)
+        due = functools.partial(controller.offer, poke=False)
+        sweeper = sweep.Sweeper(cluster, records, found, clock, metrics, journal, due)
         watching = watches.Watches(
             cluster, settings.watched, controller, checks, compared.restored, choice
         )
@@ -245,6 +263,7 @@ async def composed(
             ledger=compared,
             served=served.Served(cluster, settings.watched),
             watches=watching,
+            sweeper=sweeper,
             elector=elector,
         )
     finally:

@@ -35,6 +35,7 @@ class Kind(StrEnum):
     ORPHANED = "lease let go"
     UNCLEAR = "issue unclear"
     FOUND = "lease found"
+    UNRECORDED = "leases on no record"
     NOT_FOUND = "no lease found"
     RESTARTED = "workload restarted"
     SECRET_DELETED = "secret deleted"  # noqa: S105 - a word, not a password
@@ -219,6 +220,12 @@ def _readiness(dl: DynamicLease, now: Condition, before: Condition | None) -> It
     if now.reason not in _CALM:
         kind = Kind.READY if now.status == "True" else Kind.NOT_READY
         yield of_dl(kind, dl, reason=now.reason, why=now.message, good=False)
+
+
+def swept(known: AnyProvider, found: Condition) -> Change:
+    """A sweep found leases of a provider that are on no record, or none any more."""
+    good = found.status == "False"
+    return replace(of_provider(known, found), kind=Kind.UNRECORDED, good=good, why=found.message)
 
 
 def of_provider(known: AnyProvider, ready: Condition) -> Change:

@@ -4,7 +4,7 @@ Adapters under ``providers/`` and ``cluster/`` implement these protocols; tests 
 All moments are UTC in whole seconds, all lengths seconds; errors are ``leaseholder.errors``.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol
@@ -28,6 +28,8 @@ class Capabilities:
     """A lease can be looked at."""
     recoverable: bool
     """A lease of a lost answer can be found."""
+    sweepable: bool = False
+    """Whether a lease was issued for this installation can be seen at the provider."""
     found_by: Literal["Tag", "OwnerAndTime"] = "Tag"
     """How it is: by what was sent along with the issue, or as a lease of our own account that was
     made in the attempt's time and that nobody else's record explains."""
@@ -81,6 +83,19 @@ class Lease:
     moment when it was asked for."""
     handle: Mapping[str, Any] = field(default_factory=dict)
     """The adapter's own notes, JSON values, kept in the record; no credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A lease that this installation had issued, as a list of leases shows it."""
+
+    lease: Lease
+    attempt_id: str = ""
+    """The attempt that it was issued for, as its tag says; empty where it has none."""
+
+
+MOST_MARKED: Final = 100
+"""So many leases of a provider a sweep reports; the others when these are gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +235,20 @@ class Provider(Protocol):
 
     async def recover(self, attempt: Attempt) -> Sequence[Lease]:
         """The live leases that carry the attempt's tag: none, one or more."""
+        ...
+
+    async def sweep(
+        self, installation: str, source: Mapping[str, Any], known: Container[str]
+    ) -> Sequence[Marked]:
+        """The live leases of a source that an installation had issued, ``MOST_MARKED`` at most.
+
+        Where a capability says ``sweepable``; elsewhere none.
+
+        Args:
+            installation: as tags name it; where leases have none, who logs in stands for it.
+            source: as in the DynamicLease.
+            known: ids of leases that are left out.
+        """
         ...
 
     def capabilities(self, handle: Mapping[str, Any]) -> Capabilities:
@@ -455,6 +484,10 @@ class Cluster(Protocol):
 
     async def records(self) -> Sequence[record.LeaseRecord]:
         """The whole ledger; what can't be read is left out."""
+        ...
+
+    def unreadable(self, kind: str) -> Sequence[str]:
+        """Namespace and name of the objects of a kind that couldn't be read."""
         ...
 
     async def records_of_slot(self, slot: str) -> Sequence[record.LeaseRecord]:
@@ -695,6 +728,10 @@ class Meter(Protocol):
         self, ref: ProviderName, ready: bool | None, reason: conditions.Reason
     ) -> None:
         """A provider object was looked at, or seen for the first time (None: not looked at)."""
+        ...
+
+    def swept(self, ref: ProviderName, unrecorded: int | None) -> None:
+        """A sweep found so many leases of a provider on no record; None: it isn't swept."""
         ...
 
     def forget_provider(self, ref: ProviderName) -> None:

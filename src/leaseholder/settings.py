@@ -128,6 +128,11 @@ class Settings(BaseSettings):
     Without it only one may run."""
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     """DynamicLeases worked on at once; one that waits for its provider doesn't count."""
+    sweep_interval_seconds: Annotated[float, Field(ge=0, le=30 * 86_400, allow_inf_nan=False)] = (
+        6 * 3600.0
+    )
+    """Time between two sweeps of the providers with ``spec.sweep``, more or less a tenth; 0: only
+    when `leaseholder sweep` says so."""
     metrics_address: Annotated[str, AfterValidator(_checked_address)] = "0.0.0.0:8080"
     """Where /metrics, /healthz and /readyz are served."""
     log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = "text"

@@ -7,7 +7,7 @@ What a server keeps of a lease is what the promises are held against, never our 
 
 import enum
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -342,6 +342,11 @@ class Adapter:
 
     async def revoke(self, lease: ports.Lease, *, force: bool = False) -> ports.Revocation:
         return await self._call("revoke", lambda: self._server.revoke(lease))
+
+    async def sweep(
+        self, installation: str, source: Mapping[str, Any], known: Container[str]
+    ) -> Sequence[ports.Marked]:
+        return ()  # nobody sweeps here
 
     async def recover(self, attempt: ports.Attempt) -> Sequence[ports.Lease]:
         return await self._call("recover", lambda: self._server.recover(attempt))

@@ -22,6 +22,7 @@ class ConditionType(StrEnum):
     ROLLOUT_COMPLETE = "RolloutComplete"
     REVOCATION_PENDING = "RevocationPending"
     STALLED = "Stalled"
+    UNRECORDED_LEASES = "UnrecordedLeases"
 
 
 class Reason(StrEnum):
@@ -108,6 +109,9 @@ class Reason(StrEnum):
     AUTH_GONE = "AuthGone"
     ABANDONED = "RevocationAbandoned"
     TIMED_OUT = "DeletionTimedOut"
+    UNRECORDED = "OnNoRecord"
+    ALL_RECORDED = "AllOnRecord"
+    NOT_SWEEPABLE = "NotSweepable"
 
     # About the cluster.
     CLUSTER = "ClusterUnavailable"

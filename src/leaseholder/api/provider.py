@@ -56,6 +56,16 @@ _SPEC_RULES = (
         "!(has(self.caBundle) && has(self.caBundleRef))",
         "write caBundle or caBundleRef, not both",
     ),
+    base.rule(
+        "!has(self.sweep) || !has(self.openbao)",
+        "leases of OpenBao and Vault have no mark of whose they are: leave sweep out",
+    ),
+    base.rule(
+        "!has(self.sweep) || !has(self.phase) || "
+        "(has(self.phase.exclusive) && self.phase.exclusive)",
+        "leases of Phase have no mark but their account: write phase.exclusive: true, if nobody "
+        "else uses it, or leave sweep out",
+    ),
 )
 
 
@@ -100,6 +110,10 @@ class ProviderSpec(base.Model):
     """How hard the provider may be driven."""
     probe: Probe = Probe()
     """Looking whether the provider answers and held leases still live."""
+    sweep: Literal["Report", "Revoke"] | None = None
+    """Asking the provider now and then for leases that this installation had issued and that
+    are on no record. Report: they are reported. Revoke: they are reported and revoked. Absent:
+    nobody asks."""
 
 
 class NamespaceLabels(base.Model):
@@ -192,6 +206,10 @@ class ClusterLeaseProviderSpec(ProviderSpec):
 
     allowed_namespaces: Annotated[tuple[AllowedNamespaces, ...], Field(max_length=64)] = ()
     """The namespaces whose DynamicLeases may use this provider; default: none."""
+    revocation_auth: Literal["OwnLeases", "AllAtUrl"] = "OwnLeases"
+    """Which leases this provider's login revokes. OwnLeases: those that were issued with it.
+    AllAtUrl: also leases of other providers with the same url, whatever their namespace, when the
+    login that issued them is gone."""
 
 
 class ProviderStatus(base.Model):
@@ -204,11 +222,13 @@ class ProviderStatus(base.Model):
     observed_generation: int = 0
     """The generation of the spec that was looked at."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = ()
-    """Ready: the provider answers and the login works."""
+    """Ready: the provider answers and the login works. UnrecordedLeases: the last sweep found
+    leases of this installation that are on no record."""
     capabilities: Annotated[
         tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=32)
     ] = ()
-    """What the provider can do for a lease: Renew, Inspect, Revoke, ForceRevoke, Recover."""
+    """What the provider can do for a lease: Renew, Inspect, Revoke, ForceRevoke, Recover,
+    Sweep."""
     server_version: Annotated[str, Field(max_length=128)] | None = None
     """Version that the server states."""
     clock_skew_seconds: int | None = None

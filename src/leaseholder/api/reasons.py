@@ -336,6 +336,23 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
             _NOTHING,
         ),
     },
+    "About leases on no record": {
+        Reason.ALL_RECORDED: Entry(
+            "Of UnrecordedLeases: the last sweep found none",
+            "the last sweep found no lease of this installation that is on no record",
+            _NOTHING,
+        ),
+        Reason.UNRECORDED: Entry(
+            "The last sweep found leases of this installation that nothing in the cluster knows; of a lease on record: it was found so",
+            "2 leases of this installation are on no record: check them there, or write sweep: Revoke",
+            "[Runbook](runbook.md#leases-are-on-no-record)",
+        ),
+        Reason.NOT_SWEEPABLE: Entry(
+            "Of UnrecordedLeases: leases there can't be distinguished from others'",
+            "leases there have no mark of whose they are: take spec.sweep out",
+            "Take `spec.sweep` out; at Infisical let the operator send its tag (`LEASEHOLDER_INFISICAL__TAG_IN_CONFIG`)",
+        ),
+    },
     "About revocation": {
         Reason.REVOCATION_PENDING: Entry(
             "Nothing was tried yet, or an unclear attempt is being searched for (some minutes)",

@@ -219,6 +219,10 @@ class Ended(_Kept):
     """Confirmed: the provider says that it is gone. Expired: its kind can't be asked about, and its
     end is past. NotIssued: it was never asked for, or refused. NotFound: no lease of an unclear
     attempt was found. Forgotten: an administrator let it go. Orphaned: deletion.policy says so."""
+    until: base.Moment | None = None
+    """Until when an orphaned lease may live (UTC): for so long no sweep takes it for a lost one."""
+    lease_id: _Text | None = None
+    """The provider's id of an orphaned lease."""
 
 
 def _any_order(found: Any) -> Any:
@@ -289,6 +293,11 @@ class LeaseRecord(base.Resource):
         """The lease of an attempt, None where it isn't on the record."""
         return next((one for one in self.leases if one.attempt_id == attempt_id), None)
 
+    @property
+    def kept_until(self) -> datetime | None:
+        """Until when leases may live that went from it; None: none may."""
+        return max((one.until for one in self.spec.ended if one.until is not None), default=None)
+
     def names_ended(self, attempt_id: str) -> bool:
         """Whether it says that the lease of an attempt went from it."""
         return any(one.attempt_id == attempt_id for one in self.spec.ended)
@@ -330,11 +339,20 @@ def _stored(value: Any) -> int:
     return len(text.encode(errors="replace")) + 5 * sum(map(text.count, "<>&"))
 
 
-def without(spec: RecordSpec, attempt_id: str, why: Why, now: datetime) -> RecordSpec:
-    """What stands on a record when a lease is over, and says so; its trust goes with the last."""
+def without(
+    spec: RecordSpec, attempt_id: str, why: Why, now: datetime, *, until: datetime | None = None
+) -> RecordSpec:
+    """What stands on a record when a lease is over, and says so; its trust goes with the last.
+
+    ``until``: so long it may live all the same. Of what ended, that is forgotten last.
+    """
     leases = tuple(one for one in spec.leases if one.attempt_id != attempt_id)
     used = {one.provider.trust for one in leases}
-    ended = (*spec.ended, Ended(attempt_id=attempt_id, at=now, why=why))[-MOST_ENDED:]
+    ids = (one.lease_id for one in spec.leases if one.attempt_id == attempt_id)
+    lives = next(ids, None) if until is not None else None
+    over = Ended(attempt_id=attempt_id, at=now, why=why, until=until, lease_id=lives)
+    ended = (*spec.ended, over)
+    ended = tuple(sorted(ended, key=lambda one: one.until or one.at)[-MOST_ENDED:])
     trusts = {key: trust for key, trust in spec.trusts.items() if key in used}
     return spec.model_copy(update={"leases": leases, "ended": ended, "trusts": trusts})
 

@@ -44,7 +44,11 @@ async def drain(
     level = settings.log_level if "log_level" in settings.model_fields_set else "ERROR"
     logs.configure(level, settings.log_format)
     tally = draining.Tally(Journal())
-    own = {"leader_election": True, "metrics_address": "127.0.0.1:0"}
+    own = {
+        "leader_election": True,
+        "metrics_address": "127.0.0.1:0",
+        "sweep_interval_seconds": 0.0,
+    }
     settings_ = settings.model_copy(update=own)
     async with app.composed(settings_, draining=tally, choice=choice) as operator:
         installation, clock = operator.ledger.records.installation, operator.controller.clock

@@ -24,7 +24,7 @@ MEANINGS = {
     Exit.FAILED: "It can't be shown: not found, no right, no API server",
     Exit.USAGE: "The command line can't be understood",
     Exit.NOT_DONE: "The operator refused the command, or didn't answer it in time; what `wait` "
-    "waits for didn't come; `rotate --all` left some out",
+    "waits for didn't come; `rotate --all` left some out; `sweep` left leases on no record",
     Exit.NOT_READY: "With `--check`: something that is shown isn't Ready",
     Exit.UNWELL: "`doctor` or `plan` found a failure",
 }

@@ -112,5 +112,26 @@ def adopt(
         sys.exit(Exit.NOT_DONE)
 
 
+@main.command()
+@options.YES
+@click.option("--dry-run", is_flag=True, help="Only list what is found.")
+def sweep(yes: bool, dry_run: bool) -> None:
+    """Find leases of this installation that live at providers and are on no record.
+
+    After etcd was restored from a backup, say. They are listed and, when you agree, put on record:
+    the operator revokes them. All providers that DynamicLeases name are asked, whatever their
+    spec.sweep says. From any machine, as drain; beside a running operator.
+
+    Ends with 0 when no lease is on no record any more, with 3 when some are, with 1 when it can't
+    be known.
+    """
+    from leaseholder import settings
+    from leaseholder.cli import sweep as sweeping
+
+    with _translated():
+        code = asyncio.run(sweeping.sweep(settings.load(), ask=not yes, dry_run=dry_run))
+    sys.exit(code)
+
+
 if __name__ == "__main__":
     main()

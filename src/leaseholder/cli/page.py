@@ -31,7 +31,8 @@ kubectl leaseholder list
 
 Two commands of the operator's own program are for administrators, too: `leaseholder drain` revokes all leases before
 an [uninstall](operations.md#uninstall), and `leaseholder adopt` [moves](operations.md#move-to-another-installation)
-them to another installation. They stand [below](#the-operators-program).
+them to another installation. They stand [below](#the-operators-program). `leaseholder sweep` is one of both programs: it
+needs the operator's settings ([Sweep](operations.md#sweep)).
 
 The second program is for kubectl's own completion: where that is set up (`kubectl completion --help`), Tab completes
 commands, options, reasons and names of DynamicLeases.
@@ -142,6 +143,7 @@ where the chart's `aggregateRoles` is true, as by default: `view` shows, `edit` 
 | `init`, `migrate -f` | Nothing |
 | `migrate --live` | `list` on the other operators' resources |
 | `plan` | `create` and `patch` on what the file has, nothing is stored; `get` on `dynamicleases`, on their `leaseproviders` or `clusterleaseproviders`, and on `secrets`, for the metadata of the target Secret alone |
+| `sweep` | It acts as the operator does: what the operator's roles have, and the Secrets that providers log in with. For administrators |
 | `doctor` | What `list` and `providers` need. Administrators see more: `get` on `customresourcedefinitions`; `create` on `subjectaccessreviews`; `get` on `leases` of `coordination.k8s.io`, in the operator's namespace |
 
 Who may patch a DynamicLease may have its lease rotated: [Security](security.md) says what that amounts to.

@@ -13,6 +13,7 @@ import click
 
 import leaseholder
 from leaseholder.cli import completion, exits, init, options
+from leaseholder.cli import main as operator
 from leaseholder.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -276,6 +277,7 @@ def forget(attempt: str, kubeconfig: str, context: str, namespace: str, yes: boo
 
 
 main.add_command(init.init)
+main.add_command(operator.sweep)
 
 
 def _give(verb: "Verb", name: str, login: Login, timeout: float | None) -> None:

@@ -13,7 +13,7 @@ from leaseholder import changes, errors, ports, server_clock
 from leaseholder.api import durations, names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
-from leaseholder.api.record import RecordedLease, RecordProvider, Revocation, State, trust_key
+from leaseholder.api.record import RecordedLease, Revocation, State
 from leaseholder.controller import supplies
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.records import Records
@@ -163,17 +163,7 @@ class Acquirer:
             seal_key=secrets.token_hex(16),
             holder_uid=view.holder.uid,
             state=State.ATTEMPT,
-            provider=RecordProvider(
-                type=supply.type,
-                kind=supply.kind,
-                namespace=supply.namespace,
-                name=supply.name,
-                uid=supply.uid,
-                address=supply.address,
-                auth_ref=dict(supply.auth_ref),
-                trust=trust_key(dict(supply.trust)),
-                options=dict(supply.options),
-            ),
+            provider=supplies.issuer(supply),
             source=dict(supply.source),
             source_hash=supply.source_hash,
             slot=supply.slot,

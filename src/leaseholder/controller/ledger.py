@@ -46,6 +46,8 @@ class Ledger:
     controller: Controller
     records: Records
     supplies: Supplies
+    compared: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a comparison succeeded for the first time."""
     _restored: asyncio.Event = field(default_factory=asyncio.Event)
     _copies: dict[str, set[str]] = field(default_factory=dict)
     """Names of copies that were reported since the last comparison, by namespace."""
@@ -61,6 +63,7 @@ class Ledger:
             self._restored.clear()
             try:
                 await self.compare()
+                self.compared.set()
                 wait = INTERVAL
             except Exception as error:
                 logger.warning("comparing the ledger: %s", mishaps.described(error))

@@ -104,6 +104,7 @@ class Observer:
             lease=dl,
             records=leases,
             record_version=page.version if page is not None else "",
+            kept_until=page.kept_until if page is not None else None,
             trusts=trusts,
             capabilities={
                 name: adapters[name].capabilities(one.noted)

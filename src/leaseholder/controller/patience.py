@@ -1,6 +1,6 @@
 """A provider's adapter that nobody keeps a turn for: each wait for an answer is one elsewhere."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -58,6 +58,13 @@ class Patient:
         """The live leases of an attempt."""
         async with runner.elsewhere():
             return await self.adapter.recover(attempt)
+
+    async def sweep(
+        self, installation: str, source: Mapping[str, Any], known: Container[str]
+    ) -> Sequence[ports.Marked]:
+        """The live leases of a source that an installation had issued."""
+        async with runner.elsewhere():
+            return await self.adapter.sweep(installation, source, known)
 
     def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
         """What can be done for a lease with these notes."""

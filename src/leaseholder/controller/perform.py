@@ -67,8 +67,9 @@ class Performer:
                 await self.revoker.search(view, record)
             case actions.Revoke():
                 await self.revoker.revoke(view, step)
-            case actions.Drop(record, why, note):
-                await self.records.end(view.subject, record.attempt_id, why, view.now, was=record)
+            case actions.Drop(record, why, note, until):
+                name = record.attempt_id
+                await self.records.end(view.subject, name, why, view.now, was=record, until=until)
                 await self._emit(view.lease, note)
                 await self.chronicle.note(None, changes.dropped(view.subject, record))
             case actions.Discard():

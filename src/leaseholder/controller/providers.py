@@ -147,6 +147,8 @@ class ProviderWatch:
         kind, namespace, name = ref
         wanted = lease.ProviderRef.model_validate({"kind": kind, "name": name})
         known = await self.cluster.provider_of(wanted, namespace)
+        if kind == provider.ClusterLeaseProvider.KIND:
+            self.supplies.note_revoker(name, known)
         if known is None:
             self._forget(ref)
             return None
@@ -251,10 +253,16 @@ def _status(
             "type": provider.type_of(known.spec),
             "url": address,
             "observed_generation": known.metadata.generation,
-            "conditions": conditions.carry([ready], before.conditions),
+            "conditions": conditions.carry([ready, *_swept(known)], before.conditions),
             **learned,
         }
     )
+
+
+def _swept(known: provider.AnyProvider) -> list[Condition]:
+    """What the last sweep told (``sweep``), as long as there is one."""
+    told = conditions.find(known.status.conditions, ConditionType.UNRECORDED_LEASES)
+    return [told] if told is not None and known.spec.sweep is not None else []
 
 
 def _found_well(health: ports.Health | None) -> str:

@@ -126,6 +126,12 @@ class Records:
         full = len(self.leases(subject)) >= record.MOST_IN_ALL
         return record.name_of(self.installation, subject) in self._lost and not full
 
+    def lease_ids(self) -> set[str]:
+        """Ids of all leases that this process knows to be on record, or to be put back."""
+        there = (one for known in self for one in known.leases)
+        gone = (one for leases in self._lost.values() for one in leases)
+        return {one.lease_id for leases in (there, gone) for one in leases if one.lease_id}
+
     def __iter__(self) -> Iterator[LeaseRecord]:
         return iter(self._shelf)
 
@@ -265,13 +271,34 @@ class Records:
         Raises:
             errors.Refused: there is no room for it.
         """
+        leases = [*self.leases(subject), lease]
+        written = await self._add(subject, leases, lease, trust)
+        return written.lease(lease.attempt_id) or lease
+
+    async def _add(
+        self,
+        subject: Subject,
+        leases: Sequence[RecordedLease],
+        lease: RecordedLease,
+        trust: Mapping[str, Any] | None,
+    ) -> LeaseRecord:
         if trust:
             self._shelf.trusts[lease.provider.trust] = trust
-        spec = self._spec(subject, (*self.leases(subject), lease))
+        spec = self._spec(subject, tuple(leases))
         if not record.fits(spec):
             raise errors.Refused(Reason.TOO_MANY, FULL)
-        written = await self._write(subject, spec)
-        return written.lease(lease.attempt_id) or lease
+        return await self._write(subject, spec)
+
+    async def add_found(
+        self, subject: Subject, lease: RecordedLease, trust: Mapping[str, Any]
+    ) -> None:
+        """Put a lease that was found at a provider on record, in its place by age.
+
+        Raises:
+            errors.Refused: there is no room for it.
+        """
+        leases = sorted((*self.leases(subject), lease), key=lambda one: one.started_at)
+        await self._add(subject, leases, lease, trust)
 
     def room_for(self, subject: Subject, leases: Sequence[RecordedLease]) -> int:
         """How many of these leases, from the first, can be put on record.
@@ -313,8 +340,11 @@ class Records:
         now: datetime,
         *,
         was: RecordedLease | None = None,
+        until: datetime | None = None,
     ) -> None:
         """Take a lease off the record, which says so; fine if it isn't on it.
+
+        ``until``: so long it may live all the same.
 
         Raises:
             errors.Conflict: it isn't as the caller saw it (``was``).
@@ -324,7 +354,8 @@ class Records:
             return
         if was not in (None, found):
             raise errors.Conflict(Reason.CONFLICT, "the lease isn't on record as it was")
-        await self._write(subject, record.without(known.spec, attempt_id, why, now))
+        after = record.without(known.spec, attempt_id, why, now, until=until)
+        await self._write(subject, after)
 
     async def put_back(self, subject: Subject) -> Sequence[RecordedLease]:
         """Put back what is missing and has room, as it was last known; returns what was."""

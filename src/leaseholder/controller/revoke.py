@@ -1,9 +1,9 @@
 """Pending revocations: search for the lease of an unclear attempt, revoke, see it gone."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from leaseholder import changes, errors, ports
 from leaseholder.api import names
@@ -17,6 +17,10 @@ from leaseholder.core.view import View
 
 OTHERS_AGAIN: Final = 10.0
 """Seconds after which a search that met other open attempts is tried again."""
+LOGIN_GONE: Final = frozenset({Reason.AUTH_MISSING, Reason.AUTH_GONE})
+"""What is met where nothing is left to log in with; a login that is refused can be mended."""
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +37,12 @@ class Revoker:
     async def search(self, view: View, record: RecordedLease) -> None:
         """Look for the lease of an unclear attempt; not found twice: there is none."""
         try:
-            adapter = await self.supplies.for_lease(record, view.trusts)
-            found = _storable(await adapter.recover(self.acquirer.attempt_of(record)))
+            attempt = self.acquirer.attempt_of(record)
+            found = _storable(await self._ask(view, record, lambda at: at.recover(attempt)))
         except errors.ProviderError as error:
             await self._failed(view, record, error)
             return
-        if found and adapter.capabilities(record.noted).found_by == "OwnerAndTime":
+        if found and view.capabilities[record.attempt_id].found_by == "OwnerAndTime":
             unexplained = await self._unexplained(record, found)
             if unexplained is None:
                 later = revocations.held_back(view, record, Reason.UNCLEAR, OTHERS_AGAIN)
@@ -105,8 +109,7 @@ class Revoker:
         if step.fence is not None and await self._delivered_after_all(view, step.fence, record):
             return
         try:
-            adapter = await self.supplies.for_lease(record, view.trusts)
-            after = await self._revoked(view, step, adapter)
+            after = await self._ask(view, record, lambda at: self._revoked(view, step, at))
         except errors.LeaseGone:
             after = revocations.after_gone(view, record)
             if after is not None:
@@ -118,6 +121,26 @@ class Revoker:
             await self._confirmed(view, record)
         else:
             await self.write(view, record, after)
+
+    async def _ask(
+        self,
+        view: View,
+        record: RecordedLease,
+        ask: Callable[[ports.Provider], Awaitable[Answer]],
+    ) -> Answer:
+        """Ask where a lease was issued; with the last resort's login where its own is gone.
+
+        Raises:
+            errors.ProviderError: what was met, by its own login where there is no last resort.
+        """
+        try:
+            return await ask(await self.supplies.for_lease(record, view.trusts))
+        except errors.Denied as error:
+            gone = error.reason in LOGIN_GONE
+            other = await self.supplies.last_resort(record.provider) if gone else None
+            if other is None:
+                raise
+        return await ask(other)
 
     async def write(self, view: View, record: RecordedLease, to: RecordedLease) -> None:
         """Move a lease on record, and tell what that means.

@@ -53,6 +53,8 @@ class Supplies:
     """Uids of provider objects that are gone, and whose adapters are kept for their leases."""
     _uids: dict[Ref, str] = field(default_factory=dict)
     """The uid that each provider object had when it was last read."""
+    _revokers: set[str] = field(default_factory=set)
+    """Names of the ClusterLeaseProviders that revoke for others, as they were last seen."""
     _retired: dict[ports.Provider, asyncio.TimerHandle] = field(default_factory=dict)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -131,6 +133,31 @@ class Supplies:
             return cached[1]
         of = ports.ProviderObject(issuer.kind, issuer.namespace, issuer.name, issuer.uid)
         return self._adopt(ports.Access(spec=_rebuilt(issuer, trusts.get(issuer.trust, {})), of=of))
+
+    def note_revoker(self, name: str, known: provider.AnyProvider | None) -> None:
+        """Take note of a ClusterLeaseProvider as it was just read; None: there is none."""
+        self._revokers.discard(name)
+        if known is not None and _revokes_for_others(known):
+            self._revokers.add(name)
+
+    async def last_resort(self, issuer: record.RecordProvider) -> ports.Provider | None:
+        """An adapter that may revoke a lease whose own login is gone; None: there is none.
+
+        It is a ClusterLeaseProvider's, which names the lease's very address itself: it goes there
+        alone, with its own login and trust. Nothing of the record's is followed.
+
+        Raises:
+            errors.ClusterError: the ClusterLeaseProvider can't be read.
+        """
+        for name in sorted(self._revokers):
+            kind = provider.ClusterLeaseProvider.KIND
+            ref = lease.ProviderRef.model_validate({"kind": kind, "name": name})
+            found = await self._known(ref, "")
+            if found is None or found.metadata.uid == issuer.uid:
+                continue
+            if _revokes_for_others(found) and self._serves(found, issuer):
+                return self.adapter(found)
+        return None
 
     def _serves(self, found: provider.AnyProvider, issuer: record.RecordProvider) -> bool:
         """Whether a provider object is the recorded one, or one like it at the same place."""
@@ -245,6 +272,27 @@ class Supplies:
             f"ClusterLeaseProvider {known.metadata.name} doesn't allow namespace {namespace}: "
             "its administrator adds it to spec.allowedNamespaces",
         )
+
+
+def issuer(supply: Supply) -> record.RecordProvider:
+    """The provider of a lease, as a record has it."""
+    return record.RecordProvider(
+        type=supply.type,
+        kind=supply.kind,
+        namespace=supply.namespace,
+        name=supply.name,
+        uid=supply.uid,
+        address=supply.address,
+        auth_ref=dict(supply.auth_ref),
+        trust=record.trust_key(dict(supply.trust)),
+        options=dict(supply.options),
+    )
+
+
+def _revokes_for_others(known: provider.AnyProvider) -> bool:
+    if not isinstance(known, provider.ClusterLeaseProvider):
+        return False
+    return known.spec.revocation_auth == "AllAtUrl"
 
 
 def _failed(task: _Read) -> bool:

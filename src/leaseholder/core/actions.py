@@ -98,6 +98,8 @@ class Drop:
     record: RecordedLease
     why: Why
     note: ports.Note | None = None
+    until: datetime | None = None
+    """So long it may live all the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,11 +72,19 @@ def _made_again_until(view: View) -> datetime | None:
     return view.now + timedelta(seconds=left) if left > 0 else None
 
 
-def discard(view: View) -> Discard | None:
-    """A record without leases goes where no DynamicLease stands that could need one."""
+def discard(view: View) -> Found:
+    """A record without leases goes where no DynamicLease stands that could need one.
+
+    One that says of a lease that it was let go stays while that may live: a sweep would take it for
+    a lost one.
+    """
     held_on = view.lease is not None and _holds(view.lease)
-    empty = view.record_version and not view.records and not view.secrets
-    return Discard() if empty and not held_on else None
+    if not view.record_version or view.records or view.secrets or held_on:
+        return None
+    kept = view.kept_until
+    if kept is None or view.now >= kept or view.draining:
+        return Discard()
+    return Later(kept)
 
 
 def orphan(view: View, lease: DynamicLease) -> Action | None:
@@ -88,7 +96,7 @@ def orphan(view: View, lease: DynamicLease) -> Action | None:
         until = view.stated_expiry(held)
         end = base.render_moment(until) if until is not None else "an unknown moment"
         text = f"lease {held.lease_id} stays alive until {end}: nobody holds it any more"
-        return Drop(held, "Orphaned", ports.Note("Warning", Reason.ORPHANED, text))
+        return Drop(held, "Orphaned", ports.Note("Warning", Reason.ORPHANED, text), until)
     return Disown(view.secrets[0]) if view.secrets else None
 
 

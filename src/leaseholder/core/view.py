@@ -281,6 +281,8 @@ class View:
     """The leases on record, oldest first, whichever DynamicLease of that name they were for."""
     record_version: str = ""
     """Uid and resourceVersion of the record, with leases or without; empty: there is none."""
+    kept_until: datetime | None = None
+    """Until when leases may live that were let go, and that the record says so of."""
     trusts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """What providers of these leases are trusted by, as on the record."""
     capabilities: Mapping[str, ports.Capabilities] = field(default_factory=dict)

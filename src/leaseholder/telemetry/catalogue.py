@@ -167,6 +167,13 @@ CIRCUIT: Final = Family(
     "1 while the provider is taken to be down and requests are held back, else 0.",
     _PROVIDER,
 )
+UNRECORDED: Final = Family(
+    "leaseholder_unrecorded_leases",
+    "gauge",
+    "Leases of this installation that the last sweep found at the provider and on no record, at "
+    "most a hundred of each source; absent where `spec.sweep` is.",
+    _PROVIDER,
+)
 
 LATENESS: Final = Family(
     "leaseholder_lateness_seconds", "histogram", "How late due DynamicLeases were taken up."
@@ -214,7 +221,7 @@ BUILD: Final = Family("leaseholder_build_info", "gauge", "Always 1.", ("version"
 SECTIONS: Final[Mapping[str, tuple[Family, ...]]] = {
     "DynamicLeases": (READY, EXPIRY, RENEWAL, ISSUE, PENDING, DYNAMIC_LEASES),
     "Leases": (LEASES, ISSUES, ROTATIONS, RENEWALS, REVOCATIONS),
-    "Providers": (PROVIDER_READY, REQUESTS, LATENCY, BUDGET, SKEW, CIRCUIT),
+    "Providers": (PROVIDER_READY, REQUESTS, LATENCY, BUDGET, SKEW, CIRCUIT, UNRECORDED),
     "The operator": (
         LATENESS, QUEUE, LEADER, CLUSTER_UP, CLUSTER_REQUESTS, RESTORES, UNREADABLE, BUILD,
     ),

@@ -115,6 +115,8 @@ def _of_providers(snapshot: Snapshot) -> Iterator[Metric]:
     used = ((ref, one.budget_used) for ref, one in readings.items() if one.budget_used is not None)
     yield _plain(catalogue.BUDGET, used)
     yield _plain(catalogue.SKEW, ((ref, float(one.clock_skew)) for ref, one in readings.items()))
+    found = ((ref, one.unrecorded) for ref, one in providers.items())
+    yield _plain(catalogue.UNRECORDED, ((ref, float(n)) for ref, n in found if n is not None))
     yield _plain(catalogue.CIRCUIT, ((ref, float(o.circuit_open)) for ref, o in readings.items()))
 
 

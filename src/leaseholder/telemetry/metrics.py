@@ -59,6 +59,8 @@ class Provider:
     """By metric and outcome."""
     latency: dict[str, Histogram] = field(default_factory=dict)
     """By operation."""
+    unrecorded: int | None = None
+    """Leases that the last sweep found on no record; None: it isn't swept."""
     reading: Callable[[], Read | None] = lambda: None
     """Gives what reads its connections, as long as those are there."""
 
@@ -143,6 +145,12 @@ class Metrics:
         if known is not None and (ready is not None or known.ready is None):
             known.ready, known.reason = ready, reason
 
+    def swept(self, ref: ports.ProviderName, unrecorded: int | None) -> None:
+        """A sweep found so many leases on no record; None: it isn't swept."""
+        known = self._providers.get(ref)
+        if known is not None:
+            known.unrecorded = unrecorded
+
     def forget_provider(self, ref: ports.ProviderName) -> None:
         """A provider is gone, and so are its series."""
         if self._providers.pop(ref, None) is not None:
@@ -197,6 +205,7 @@ class Metrics:
                 known.reason,
                 known.counts.copy(),
                 {name: one.copy() for name, one in known.latency.items()},
+                known.unrecorded,
             )
             for ref, known in self._providers.items()
         }

@@ -251,6 +251,15 @@ UNIVERSAL = {
             "write exactly one way to log in: kubernetes, jwt, appRole, token",
         ),
         ({"phase": {"url": "https://api.phase.dev"}}, "spec.phase.auth: Required value"),
+        ({**objects.infisical_spec(), "sweep": "Delete"}, 'supported values: "Report", "Revoke"'),
+        *(
+            ({"phase": {**PHASE, **shared}, "sweep": "Report"}, "write phase.exclusive: true, if")
+            for shared in ({}, {"exclusive": False})
+        ),
+        (
+            {"openbao": {"url": "https://bao.test", "auth": {"token": TOKEN}}, "sweep": "Revoke"},
+            "leases of OpenBao and Vault have no mark of whose they are: leave sweep out",
+        ),
         *(
             ({"phase": {**PHASE, "url": url}}, "write an http(s) URL without user, query or")
             for url in (

@@ -8,7 +8,7 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from leaseholder import ports
 from leaseholder.providers.settings import OpenBaoSettings, ProviderSettings
@@ -27,6 +27,9 @@ class OpenBaoBench(base.Bench):
     """See ``base.Bench``."""
 
     provider = "openbao"
+    lacks: ClassVar = {
+        "Sweep": "neither a lease nor the token that made it has a mark of whose it is"
+    }
     least_ttl = 2
     right = r'capabilities = \["'
     routes = lines.Routes(

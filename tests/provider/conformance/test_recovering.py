@@ -4,7 +4,7 @@ import pytest
 
 from leaseholder import errors
 from tests.provider.benches import base
-from tests.provider.benches.base import Bench, Login
+from tests.provider.benches.base import Bench, Kind, Login
 
 HASTY = 0.7
 LATE = 1.2
@@ -105,3 +105,21 @@ async def test_leases_of_another_installation_are_never_touched(bench: Bench) ->
     await bench.until_living(kept.lease)
     assert await bench.works(kept)
     assert await bench.lost_ones_let_in() == [False]
+
+
+async def test_a_sweep_shows_what_is_on_no_record_and_no_lease_of_others(bench: Bench) -> None:
+    bench.need("Sweep")
+    adapter, source = bench.adapter(), bench.source(Kind.PLAIN)
+    assert adapter.capabilities({}).sweepable
+    kept = await bench.minted(adapter, attempt_id="a" * 32)
+    foreign = {"attempt_id": "b" * 32, "installation": base.ANOTHER_INSTALLATION}
+    others = await bench.minted(bench.adapter(Login.ANOTHER), **foreign)
+    await bench.lost(adapter, attempt_id="c" * 32)
+    restarted = bench.adapter()
+    (found,) = await restarted.sweep(base.INSTALLATION, source, {kept.lease.id})
+    assert (await restarted.revoke(found.lease)).done
+    await bench.until_living(kept.lease, others.lease)
+    assert await bench.lost_ones_let_in() == [False]
+    assert await bench.works(kept)
+    assert await bench.works(others)
+    assert not await restarted.sweep(base.INSTALLATION, source, {kept.lease.id})

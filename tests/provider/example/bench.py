@@ -4,7 +4,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from leaseholder import ports
 from leaseholder.api import base as models
@@ -55,6 +55,7 @@ class KeyhouseBench(base.Bench):
     """See ``base.Bench``."""
 
     provider = "keyhouse"
+    lacks: ClassVar = {"Sweep": "its author left it out"}
     builder = Adapters
     least_ttl = 2
     right = "right keys:"

@@ -1,5 +1,6 @@
 """The record's shape: what is written back as it was read, and what its name is made of."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pydantic
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leaseholder.api import names, record
+from leaseholder.api import base, names, record
 from leaseholder.api.record import LeaseRecord, RecordedLease, State, Subject
 
 SUBJECT = Subject(namespace="shop", namespace_uid="uid-of-shop", name="orders")
@@ -191,3 +192,21 @@ def test_so_many_leases_have_room_as_the_record_fits_with(there: int, sizes: lis
 
     assert fits(found)
     assert found == len(more) or not fits(found + 1)
+
+
+def test_of_what_ended_that_is_remembered_longest_which_may_live_on() -> None:
+    now = datetime(2026, 11, 27, 12, tzinfo=UTC)
+    later = now + timedelta(hours=1)
+    spec = LeaseRecord.model_validate(body(lease("let-go"))).spec
+    after = record.without(spec, "let-go", "Orphaned", now, until=later)
+    for number in range(40):
+        after = record.without(
+            after.model_copy(update={"leases": (RecordedLease.model_validate(lease("gone")),)}),
+            "gone",
+            "Confirmed",
+            now + timedelta(seconds=number),
+        )
+    assert (len(after.ended), after.ended[-1].attempt_id) == (record.MOST_ENDED, "let-go")
+    kept = LeaseRecord(metadata=base.ObjectMeta(name="a"), spec=after).kept_until
+    assert kept == later
+    assert LeaseRecord(metadata=base.ObjectMeta(name="a"), spec=spec).kept_until is None

@@ -36,6 +36,8 @@ class FakeCluster(fakes.Scripted):
         """The workloads that were restarted, in order."""
         self.namespaces: dict[str, ports.NamespaceView | None] = {}
         """Those that aren't as made: there, without labels. None: it isn't there."""
+        self.unread: dict[str, tuple[str, ...]] = {}
+        """What of each kind can't be read."""
         self.notes: list[tuple[str, ports.Note]] = []
         self.watches_secrets = True
         """Whether the watch on Secrets is open."""
@@ -213,6 +215,9 @@ class FakeCluster(fakes.Scripted):
     async def records(self) -> Sequence[record.LeaseRecord]:
         async with self._call("list records"):
             return tuple(self.ledger.values())
+
+    def unreadable(self, kind: str) -> Sequence[str]:
+        return self.unread.get(kind, ())
 
     async def records_of_slot(self, slot: str) -> Sequence[record.LeaseRecord]:
         async with self._call("list slot"):

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import itertools
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -48,6 +48,7 @@ class FakeMeter:
     forgotten: list[record.Holder] = field(default_factory=list)
     lateness: list[float] = field(default_factory=list)
     providers: dict[ports.ProviderName, bool | None] = field(default_factory=dict)
+    unrecorded: dict[ports.ProviderName, int | None] = field(default_factory=dict)
 
     def issued(self, by: ports.ProviderName, outcome: errors.Outcome, *, replaces: bool) -> None:
         self.issues.append(outcome)
@@ -72,6 +73,9 @@ class FakeMeter:
         self, ref: ports.ProviderName, ready: bool | None, reason: Reason
     ) -> None:
         self.providers[ref] = ready
+
+    def swept(self, ref: ports.ProviderName, unrecorded: int | None) -> None:
+        self.unrecorded[ref] = unrecorded
 
     def forget_provider(self, ref: ports.ProviderName) -> None:
         self.providers.pop(ref, None)
@@ -275,6 +279,18 @@ class FakeProvider(Scripted):
                 return [*self.live.values()]
             tag = attempt.installation, attempt.attempt_id
             return [one for one in self.live.values() if self.tags[one.id] == tag]
+
+    async def sweep(
+        self, installation: str, source: Mapping[str, Any], known: Container[str]
+    ) -> Sequence[ports.Marked]:
+        async with self._call("sweep"):
+            here = [one for one in self.live.values() if one.source == source]
+            tagged = ((one, *self.tags.get(one.id, (installation, ""))) for one in here)
+            return [
+                ports.Marked(one, attempt)
+                for one, by, attempt in tagged
+                if by == installation and one.id not in known
+            ]
 
     def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
         return self.can

@@ -198,3 +198,9 @@ async def test_an_orphans_lease_and_secret_stay() -> None:
     assert world.secret == "lease-1"
     assert world.cluster.secrets[KEY].owner_uids == ()
     assert world.cluster.notes[-1][1].reason == Reason.ORPHANED
+    await world.settle(after=61)
+    assert [(one.why, one.until) for one in world.page.spec.ended] == [
+        ("Orphaned", world.provider.live["lease-1"].expires_at)
+    ]
+    await world.settle(after=3600)
+    assert world.cluster.ledger == {}, "the lease is over, and so is what was kept of it"

@@ -284,3 +284,19 @@ async def test_nothing_is_kept_of_a_provider_whose_last_event_was_lost() -> None
         await watch.offer(REF, FIRST)
         await world.trace.until(lambda: ready(world))
         assert world.count("check") == 2
+
+
+async def test_a_shared_provider_that_revokes_for_others_is_known_once_it_was_looked_at() -> None:
+    world = World()
+    known = shared()
+    told = known.spec.model_copy(update={"revocation_auth": "AllAtUrl"})
+    world.cluster.put_provider(known.model_copy(update={"spec": told}))
+    issuer = world.rival(1).provider
+    ref = ("ClusterLeaseProvider", "", "shared")
+    async with watching(world) as watch:
+        assert await world.supplies.last_resort(issuer) is None
+        await watch.offer(ref, ("shared-uid", 1))
+        await world.trace.until(lambda: _checked(world, 1))
+    assert await world.supplies.last_resort(issuer) is not None
+    own = issuer.model_copy(update={"uid": "shared-uid"})
+    assert await world.supplies.last_resort(own) is None, "its own login is gone already"

@@ -6,12 +6,22 @@ from typing import Any
 import pytest
 
 from leaseholder import errors, ports
-from leaseholder.api import names
+from leaseholder.api import base, names, provider
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord, RecordSpec, Revocation, State
 from leaseholder.core import actions, contents, marks
 from tests.unit.controller import fakes
-from tests.unit.controller.world import HERE, KEY, NAME, SHOP, World, away, denied, manifest
+from tests.unit.controller.world import (
+    AUTH,
+    HERE,
+    KEY,
+    NAME,
+    SHOP,
+    World,
+    away,
+    denied,
+    manifest,
+)
 
 
 async def deleted() -> World:
@@ -323,3 +333,84 @@ async def test_a_search_waits_while_another_attempt_is_open_at_that_provider() -
     world.cluster.user_takes_record(posted.name)
     await world.settle(after=11)
     assert [*world.provider.live] == ["lease-2"]
+
+
+def last_resort(
+    world: World, *, url: str = "https://infisical.example", **spec: Any
+) -> fakes.FakeProvider:
+    """A ClusterLeaseProvider that revokes for others: it shows the same leases to its own login."""
+    at = {"infisical": {"url": url, "auth": AUTH}, "revocationAuth": "AllAtUrl", **spec}
+    known = provider.ClusterLeaseProvider(
+        metadata=base.ObjectMeta(name="revoker", uid="revoker-uid", generation=1),
+        spec=provider.ClusterLeaseProviderSpec.model_validate(at),
+    )
+    world.cluster.put_provider(known)
+    world.supplies.note_revoker("revoker", known)
+    other = fakes.FakeProvider(world.trace, world.clock)
+    other.live, other.tags = world.provider.live, world.provider.tags
+    world.build = lambda: other
+    return other
+
+
+async def test_a_lease_whose_login_is_gone_is_revoked_by_a_provider_that_is_told_to() -> None:
+    world = await deleted()
+    last_resort(world)
+    world.provider.down = denied(Reason.AUTH_MISSING)
+    assert await world.settle() == actions.Release()
+    assert (world.records, world.provider.live) == ([], {})
+    access, _ = world.built[-1]
+    assert (access.of.name, access.spec.ca_bundle) == ("revoker", None)
+
+
+async def test_an_unclear_attempt_whose_login_is_gone_is_searched_for_by_it_too() -> None:
+    world = World()
+    world.provider.after("issue", away(sent=True))
+    await world.settle()
+    world.cluster.user_deletes(*KEY)
+    last_resort(world)
+    world.provider.down = denied(Reason.AUTH_GONE)
+    for _ in range(4):
+        await world.settle(after=120)
+    assert (world.records, world.provider.live) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("met", "spec"),
+    [
+        (Reason.LOGIN_REFUSED, {}),
+        (Reason.DENIED, {}),
+        (Reason.AUTH_GONE, {"url": "https://elsewhere.example"}),
+        (Reason.AUTH_GONE, {"revocationAuth": "OwnLeases"}),
+    ],
+)
+async def test_the_last_resort_is_asked_for_a_login_that_is_gone_and_at_its_own_url_only(
+    met: Reason, spec: dict[str, Any]
+) -> None:
+    world = await deleted()
+    other = last_resort(world, **spec)
+    world.provider.down = denied(met)
+    await world.settle()
+    assert world.provider.live
+    assert other not in [made for _, made in world.built]
+    assert debt(world).last_reason == met
+
+
+async def test_the_last_resorts_own_failure_keeps_the_debt() -> None:
+    world = await deleted()
+    last_resort(world).down = denied()
+    world.provider.down = denied(Reason.AUTH_GONE)
+    await world.settle()
+    assert debt(world).last_reason == Reason.LOGIN_REFUSED
+
+
+async def test_a_provider_that_is_told_no_more_revokes_for_nobody() -> None:
+    world = await deleted()
+    last_resort(world)
+    del world.cluster.providers["ClusterLeaseProvider", "", "revoker"]
+    world.provider.down = denied(Reason.AUTH_GONE)
+    await world.settle()
+    assert debt(world).last_reason == Reason.AUTH_GONE
+    world.supplies.note_revoker("revoker", None)
+    calls = world.count("get provider")
+    await world.settle(after=600)
+    assert world.count("get provider") - calls <= 1, "its name isn't asked for any more"

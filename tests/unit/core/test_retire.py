@@ -207,6 +207,24 @@ def test_an_orphaned_lease_leaves_the_ledger_and_says_how_long_it_lives() -> Non
     assert step.note is not None
     assert step.note.reason == Reason.ORPHANED
     assert "2026-01-01T12:59:00Z" in step.note.message
+    assert step.until == views.record().expires_at
+
+
+@pytest.mark.parametrize("dl", [None, views.lease(finalizers=(), deleted_at=views.NOW)])
+def test_a_record_that_tells_of_an_orphaned_lease_stays_while_that_may_live(
+    dl: DynamicLease | None,
+) -> None:
+    def seen(until: int, **more: Any) -> View:
+        kept = views.at(until)
+        memory = Memory(vanished_since=0.0)
+        version: dict[str, Any] = {"record_version": "uid/1", "kept_until": kept}
+        if dl is None:
+            return views.view(vanished=True, memory=memory, **version, **more)
+        return views.view(dl=dl, memory=memory, **version, **more)
+
+    assert decide(seen(600)) == Idle(views.at(600))
+    assert decide(seen(0)) == Discard()
+    assert decide(seen(600, draining=True)) == Discard()
 
 
 def test_an_orphaned_lease_of_unknown_end_says_so() -> None:

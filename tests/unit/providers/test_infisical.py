@@ -752,6 +752,49 @@ async def test_a_search_that_fails_finds_not_nothing(
         await bench.adapter.recover(support.attempt())
 
 
+ATTEMPT = "0123456789abcdef" * 2
+HERE = "kube-1/leaseholder"
+
+
+def tagged(lease_id: str, attempt: object = ATTEMPT, installation: str = HERE) -> dict[str, Any]:
+    """A lease with an installation's tag."""
+    config = {"leaseholder": {"installation": installation, "attempt": attempt}}
+    return support.wire_lease(id=lease_id, config=config)
+
+
+async def test_a_sweep_shows_this_installations_leases_that_are_not_known_and_no_others() -> None:
+    bench = support.bench()
+    listed = [
+        tagged("ours"),
+        tagged("known"),
+        tagged("theirs", installation="kube-2/leaseholder"),
+        tagged("no-attempt-id", attempt="attempt-1"),
+        tagged("no-text", attempt=["x"]),
+        support.wire_lease(id="a", config=None),
+        support.wire_lease(id="b", config={"leaseholder": "text"}),
+    ]
+    bench.server.say("GET", LIST, support.ok(leases=listed))
+    found = await bench.adapter.sweep(HERE, support.SOURCE, {"known"})
+    assert [(one.lease.id, one.attempt_id) for one in found] == [("ours", ATTEMPT)]
+    assert bench.adapter.capabilities({}).sweepable
+
+
+async def test_a_sweep_of_a_long_list_takes_no_more_than_it_tells() -> None:
+    bench = support.bench()
+    listed = [tagged(f"lease-{number}") for number in range(ports.MOST_MARKED + 50)]
+    bench.server.say("GET", LIST, support.ok(leases=listed))
+    found = await bench.adapter.sweep(HERE, support.SOURCE, set())
+    assert len(found) == ports.MOST_MARKED
+
+
+async def test_a_sweep_shows_that_a_lease_is_of_a_shared_account() -> None:
+    bench = support.bench()
+    await issue(bench, support.created("azure-entra-id"))
+    bench.server.say("GET", LIST, support.ok(leases=[tagged("ours")]))
+    (found,) = await bench.adapter.sweep(HERE, support.SOURCE, set())
+    assert bench.adapter.capabilities(found.lease.handle).slots == "One"
+
+
 # ------------------------------------------------------------------------------ check
 
 
@@ -772,7 +815,7 @@ async def test_health_tolerates_a_server_that_does_not_state_its_version(
     bench.server.say("GET", "/api/status", reply)
     health = await bench.adapter.check()
     assert health.server_version == version
-    assert health.capabilities == ("Renew", "Inspect", "Revoke", "ForceRevoke", "Recover")
+    assert health.capabilities == ("Renew", "Inspect", "Revoke", "ForceRevoke", "Recover", "Sweep")
 
 
 @pytest.mark.parametrize(("status", "kind"), [(503, errors.Unavailable), (429, errors.Throttled)])

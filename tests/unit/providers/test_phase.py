@@ -454,7 +454,7 @@ async def test_a_lost_environment_keeps_the_token() -> None:
 async def test_health_is_an_answer_to_the_token() -> None:
     it = bench(exclusive=True)
     health = await it.adapter.check()
-    assert health.capabilities == ("Renew", "Inspect", "Revoke", "Recover")
+    assert health.capabilities == ("Renew", "Inspect", "Revoke", "Recover", "Sweep")
     assert (health.server_version, health.clock_skew) == (None, 0)
     it.server.say("GET", APPS, refused(403, "You don't have permission to view apps."))
     await it.adapter.check()
@@ -838,6 +838,38 @@ async def test_what_is_found_has_the_notes_that_it_takes_to_revoke_it() -> None:
     assert found.handle["secretId"] == SECRET_ID
 
 
+async def test_a_sweep_shows_the_accounts_own_active_leases_that_are_not_known() -> None:
+    it = bench(exclusive=True)
+    rows = [
+        wire_lease(),
+        wire_lease(id="known"),
+        wire_lease(id="over", status="revoked"),
+        wire_lease(id="theirs", owner=owner("somebody")),
+    ]
+    it.server.say("GET", LEASES, answer(rows))
+    await it.adapter.issue(attempt())
+    (found,) = await it.adapter.sweep("here", SOURCE, {"known"})
+    assert (found.lease.id, found.attempt_id) == (LEASE_ID, "")
+    assert found.lease.handle["secretId"] == SECRET_ID
+    assert it.adapter.capabilities({}).sweepable
+
+
+async def test_a_sweep_of_a_long_list_takes_no_more_than_it_tells() -> None:
+    it = bench(exclusive=True)
+    await it.adapter.issue(attempt())
+    it.server.say("GET", LEASES, answer([wire_lease(id=f"lease-{n}") for n in range(150)]))
+    assert len(await it.adapter.sweep("here", SOURCE, set())) == ports.MOST_MARKED
+
+
+async def test_a_sweep_of_an_account_that_others_use_or_nobody_knows_shows_nothing() -> None:
+    assert await bench(exclusive=False).adapter.sweep("here", SOURCE, set()) == ()
+    it = bench(exclusive=True)
+    it.server.say("GET", WHOAMI, refused(404, "x"))
+    it.server.say("GET", LEASES, answer([wire_lease()]))
+    with pytest.raises(errors.Unavailable, match="hasn't said yet which leases are this account's"):
+        await it.adapter.sweep("here", SOURCE, set())
+
+
 async def test_a_token_of_another_account_does_not_pass_for_the_last_one() -> None:
     it = bench(exclusive=True)
     await it.adapter.issue(attempt())
@@ -912,6 +944,7 @@ async def test_capabilities_say_what_cannot_be_relied_upon(exclusive: bool) -> N
         revocable=True,
         verifiable=True,
         recoverable=exclusive,
+        sweepable=exclusive,
         found_by="OwnerAndTime",
         renewal="Unproven",
         late_expiry=120,

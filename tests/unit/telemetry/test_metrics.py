@@ -299,6 +299,7 @@ def everything() -> Metrics:
     fill(metrics, 1)
     metrics.observed(holder("broken"), figures(ready=False))
     metrics.provider_observed(INFISICAL, False, Reason.UNREACHABLE)
+    metrics.swept(INFISICAL, 2)
     metrics.provider_connected(INFISICAL, CONNECTIONS.reading)
     metrics.issued(INFISICAL, errors.Outcome.OK, replaces=True)
     metrics.renewed(INFISICAL, errors.Outcome.OK)

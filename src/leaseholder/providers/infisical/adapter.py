@@ -8,7 +8,7 @@ counts.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -77,7 +77,7 @@ class Infisical(Adapter):
             clock_skew=self._http.clock.skew,
             capabilities=(
                 *_CAPABILITIES,
-                *(("Recover",) if self._settings.tag_in_config else ()),
+                *(("Recover", "Sweep") if self._settings.tag_in_config else ()),
             ),
         )
 
@@ -178,14 +178,7 @@ class Infisical(Adapter):
     async def recover(self, attempt: ports.Attempt) -> Sequence[ports.Lease]:
         """The leases of the dynamic secret that carry the attempt's tag."""
         source = attempt.source
-        answer = await self._projects.ask(
-            source,
-            lambda slug: self._read(
-                "recover", api.leases_of(source), slug, source, rank=Rank.REVOCATION, lists=True
-            ),
-        )
-        if answer.status != 200:
-            raise refusals.refusal(answer, source, effect=False)
+        answer = await self._list("recover", source, Rank.REVOCATION)
         tagged = await refusals.ERRORS.listed(
             answer, api.Lease, under="leases", wanted=lambda row: leases.carries(row, attempt)
         )
@@ -193,6 +186,45 @@ class Infisical(Adapter):
             leases.seen(found, None, source=source, handle={"recoverable": True})
             for found in tagged
         )
+
+    async def sweep(
+        self, installation: str, source: Mapping[str, Any], known: Container[str]
+    ) -> Sequence[ports.Marked]:
+        """The leases of the dynamic secret that carry an installation's tag."""
+        marks: dict[str, str] = {}
+
+        def wanted(row: Mapping[str, Any]) -> bool:
+            lease_id, attempt = row.get("id"), leases.marked(row, installation)
+            if attempt is None or not isinstance(lease_id, str) or lease_id in known:
+                return False
+            marks[lease_id] = attempt
+            return True
+
+        answer = await self._list("sweep", source, Rank.CHECK)
+        found = await refusals.ERRORS.listed(
+            answer, api.Lease, under="leases", wanted=wanted, most=ports.MOST_MARKED
+        )
+        shared = {"slots": "One"} if self._sources.is_shared(source) else {}
+        return [
+            ports.Marked(leases.seen(one, None, source=source, handle=shared), marks[one.id])
+            for one in found
+        ]
+
+    async def _list(self, operation: str, source: Mapping[str, Any], rank: Rank) -> answers.Answer:
+        """The list of the dynamic secret's leases.
+
+        Raises:
+            ProviderError: it can't be had.
+        """
+        answer = await self._projects.ask(
+            source,
+            lambda slug: self._read(
+                operation, api.leases_of(source), slug, source, rank=rank, lists=True
+            ),
+        )
+        if answer.status != 200:
+            raise refusals.refusal(answer, source, effect=False)
+        return answer
 
     def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
         """What can be done for a lease with these notes; empty notes: for one not yet issued."""

@@ -62,6 +62,7 @@ def capabilities(
         revocable=handle.get("revocable", True) is True,
         verifiable=True,
         recoverable=handle.get("recoverable", tagged) is True,
+        sweepable=known.tag_in_config,
         slots="One" if handle.get("slots") == "One" else "Many",
         minimum_renewal=known.minimum_ttl_seconds,
         settle=known.settle_seconds,

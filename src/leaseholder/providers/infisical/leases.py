@@ -1,5 +1,6 @@
 """Infisical's leases made ours: moments cut to the second, notes for the record, the tag."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -16,6 +17,7 @@ FAILED_TO_DELETE: Final = "Failed to delete"
 TAG: Final = "leaseholder"
 _OWN_END: Final = "EXPIRES_AT"
 _MOMENT: Final[TypeAdapter[datetime]] = TypeAdapter(answers.Moment)
+_ATTEMPT: Final = re.compile(r"[0-9a-f]{32}")
 _UNBOUNDED: Final = 100 * 366 * 86_400
 """A maximum of more than a century is none."""
 
@@ -29,6 +31,20 @@ def carries(row: Mapping[str, Any], attempt: ports.Attempt) -> bool:
     """Whether a row of a list of leases has that attempt's mark."""
     config = row.get("config")
     return isinstance(config, dict) and config.get(TAG) == tag(attempt)
+
+
+def marked(row: Mapping[str, Any], installation: str) -> str | None:
+    """The attempt whose mark a row of a list of leases has; None: it has none of that installation.
+
+    Whoever may lease may write such a mark on a lease of theirs, on none of others.
+    """
+    config = row.get("config")
+    mark = config.get(TAG) if isinstance(config, dict) else None
+    if not isinstance(mark, dict) or mark.get("installation") != installation:
+        return None
+    attempt = mark.get("attempt")
+    known = isinstance(attempt, str) and _ATTEMPT.fullmatch(attempt)
+    return str(attempt) if known else None
 
 
 def maximum(secret: api.DynamicSecret) -> int | None:

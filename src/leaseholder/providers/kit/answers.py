@@ -276,6 +276,7 @@ class Refusals:
         under: str | None = None,
         wanted: Callable[[Mapping[str, Any]], bool],
         words: Mapping[str, object] | None = None,
+        most: int | None = None,
     ) -> list[Model]:
         """The rows of a list that are wanted, which ``Request.lists`` asked for.
 
@@ -285,9 +286,11 @@ class Refusals:
             under: the list's name in an object around it.
             wanted: told each row as it is; others aren't looked at closely.
             words: what sentences of the table name.
+            most: so many do, and the rest isn't read; None: all are wanted.
 
         Raises:
-            ProviderError: it is no 200, no such list, or more than ``MOST_WANTED`` are wanted.
+            ProviderError: it is no 200, no such list, or all of more than ``MOST_WANTED`` are
+                wanted.
         """
         if answer.status != 200:
             raise self.error(answer, words=words)
@@ -297,7 +300,9 @@ class Refusals:
             async for row in answer.rows(under=under):
                 if wanted(row):
                     found.append(model.model_validate(row))
-                if len(found) > MOST_WANTED:
+                if most is not None and len(found) >= most:
+                    return found
+                if most is None and len(found) > MOST_WANTED:
                     break
             else:
                 is_sound = True

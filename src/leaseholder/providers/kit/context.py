@@ -5,7 +5,7 @@ An adapter is an ``Adapter`` with the port's other methods (``ports.Provider``):
 ``answers``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -113,6 +113,12 @@ class Adapter:
     def has_time(self) -> bool:
         """Whether an answer told the time."""
         return self._http.clock.heard
+
+    async def sweep(
+        self, installation: str, source: Mapping[str, Any], known: Container[str]
+    ) -> Sequence[ports.Marked]:
+        """None: where nothing marks leases as ours, an adapter leaves this as it is."""
+        return ()
 
     async def aclose(self) -> None:
         """Close connections; the login isn't revoked."""

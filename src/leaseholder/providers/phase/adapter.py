@@ -10,7 +10,7 @@ status tells, never its expiry.
 import asyncio
 import dataclasses
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -77,7 +77,7 @@ class Phase(Adapter):
         return ports.Health(
             server_version=None,
             clock_skew=self._http.clock.skew,
-            capabilities=(*known, *(("Recover",) if self._exclusive else ())),
+            capabilities=(*known, *(("Recover", "Sweep") if self._exclusive else ())),
         )
 
     async def prepare(self, attempt: ports.Attempt) -> Mapping[str, Any]:
@@ -211,16 +211,35 @@ class Phase(Adapter):
             return ()
         owner = notes.get("owner") or await self._owners.known()
         if owner is None:
-            sentence = (
-                "a lease may be the one whose answer was lost, but Phase hasn't said yet which "
-                "leases are this account's: the next lease that it makes shows which"
-            )
-            raise errors.Unavailable(Reason.UNCLEAR, sentence, sent=False)
+            raise _owner_unknown("a lease may be the one whose answer was lost")
         return tuple(
             leases.seen(one, source=attempt.source, handle=notes)
             for one in fitting
             if leases.owned(one, owner)
         )
+
+    async def sweep(
+        self, installation: str, source: Mapping[str, Any], known: Container[str]
+    ) -> Sequence[ports.Marked]:
+        """The active leases of the dynamic secret that are this account's, where it is ours alone.
+
+        Raises:
+            Unavailable: it isn't known yet who their owner should be.
+        """
+        if not self._exclusive:
+            return ()
+        secret_id = await self._secret_id({}, source)
+        listed = await self._histories.of(secret_id, source, "sweep", "sweep", rank=Rank.CHECK)
+        owner = await self._owners.known()
+        if owner is None:
+            raise _owner_unknown("a lease may be on no record")
+        found = await histories.active(
+            listed,
+            lambda one: one.id not in known and leases.owned(one, owner),
+            most=ports.MOST_MARKED,
+        )
+        notes = {"secretId": secret_id}
+        return [ports.Marked(leases.seen(one, source=source, handle=notes)) for one in found]
 
     def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
         """What can be done for a lease with these notes; empty notes: for one not yet issued."""
@@ -230,6 +249,7 @@ class Phase(Adapter):
             revocable=True,
             verifiable=True,
             recoverable=self._exclusive,
+            sweepable=self._exclusive,
             found_by="OwnerAndTime",
             renewal="Unproven",
             late_expiry=self._settings.late_expiry_seconds,
@@ -344,3 +364,11 @@ class Phase(Adapter):
             rank=rank,
             expires=expires,
         )
+
+
+def _owner_unknown(what: str) -> errors.Unavailable:
+    sentence = (
+        f"{what}, but Phase hasn't said yet which leases are this account's: the next lease that "
+        "it makes will tell"
+    )
+    return errors.Unavailable(Reason.UNCLEAR, sentence, sent=False)

@@ -312,8 +312,15 @@ def named(listed: Listed, lease_id: str) -> api.Lease | None:
     return None if found is None else _read(found)
 
 
-async def active(listed: Listed, fits: Callable[[api.Lease], bool]) -> Sequence[api.Lease]:
+async def active(
+    listed: Listed, fits: Callable[[api.Lease], bool], *, most: int | None = None
+) -> Sequence[api.Lease]:
     """The leases that the server counts as alive and that fit.
+
+    Args:
+        listed: what a list showed.
+        fits: told each of them.
+        most: so many do; None: all are wanted.
 
     Raises:
         Unavailable: the row of one makes no sense, or too many fit.
@@ -324,6 +331,8 @@ async def active(listed: Listed, fits: Callable[[api.Lease], bool]) -> Sequence[
             await asyncio.sleep(0)
         if row.status == _ACTIVE and fits(lease := _read(row)):
             found.append(lease)
+        if most is not None and len(found) >= most:
+            break
         if len(found) > _MOST:
             raise _unknown()
     return found
