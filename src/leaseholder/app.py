@@ -26,7 +26,7 @@ from leaseholder.cluster import electing, unreadable
 from leaseholder.cluster.adapter import KubernetesCluster
 from leaseholder.controller import assembly, leader, ledger, loop, mishaps, providers, served
 from leaseholder.controller.supplies import Supplies
-from leaseholder.core import election
+from leaseholder.core import election, shards
 from leaseholder.providers import registry
 from leaseholder.providers.kit import client
 from leaseholder.settings import Settings
@@ -180,6 +180,7 @@ async def composed(
     are being deleted; given is the journal that it writes.
     """
     metrics, clock = Metrics(), SystemClock()
+    shard = settings.share if draining is None else shards.Shard()
     journal = draining or Journal()
     cluster = await KubernetesCluster.connect(
         operator_namespace=settings.operator_namespace,
@@ -188,6 +189,7 @@ async def composed(
         unread=unreadable.Unreadable(metrics.unreadable),
         require_auth_label=settings.require_auth_label,
         crds_may_go=draining is not None,
+        watches=shard.serves,
     )
 
     def on_news(address: str, news: client.News) -> None:
@@ -206,7 +208,8 @@ async def composed(
     try:
         if settings.leader_election:
             kind = electing.LeaseSeats if draining is None else electing.LastingSeats
-            seats = await kind.connect(settings.operator_namespace, metrics.cluster_request)
+            seat = "" if shard.is_default else shard.name
+            seats = await kind.connect(settings.operator_namespace, metrics.cluster_request, seat)
         installation = await _installation(cluster)
         logger.info("starting", extra={"fields": _in_force(settings, installation)})
         controller = assembly.assemble(
@@ -217,14 +220,20 @@ async def composed(
             journal=journal,
             installation=installation,
             workers=settings.workers,
+            shard=shard,
             draining=draining is not None,
         )
-        looks = providers.ProviderWatch(cluster, clock, supplies, controller, journal)
-        compared = ledger.Ledger(cluster, controller, controller.observer.records, supplies)
-        watching = watches.Watches(cluster, settings.watched, controller, looks, compared.restored)
+        told = shard.is_default
+        looks = providers.ProviderWatch(cluster, clock, supplies, controller, journal, told)
+        compared = ledger.Ledger(cluster, controller, controller.observer.records, supplies, shard)
+        watching = watches.Watches(
+            cluster, settings.watched, controller, looks, compared.restored, shard.selector
+        )
         elector = leader.Elector(seats, clock, election.Election(_identity())) if seats else None
         _measure(metrics, controller, looks)
-        metrics.read(catalogue.LEADER, by=lambda: elector is None or elector.leads)
+        for other in shard.others:
+            metrics.read(catalogue.LEADER, other, by=lambda: False)
+        metrics.read(catalogue.LEADER, shard.name, by=lambda: elector is None or elector.leads)
         metrics.read(catalogue.RESTORES, by=lambda: watching.restores)
         yield Operator(
             settings=settings,

@@ -77,6 +77,8 @@ class Life:
     listener: handlers.Listener
     feeds: Mapping[str, streams.Feed]
     streams: streams.Streams
+    selector: str = ""
+    """The labels of the DynamicLeases that are watched; empty: all are."""
     _loop: asyncio.AbstractEventLoop | None = None
     _stop: asyncio.Event | None = None
 
@@ -118,7 +120,7 @@ class Life:
 
         parts = await kopf.spawn_tasks(
             registry=handlers.register(self.kinds, self.listener, logged_in),
-            settings=handlers.settings(),
+            settings=handlers.settings(self.selector),
             standalone=True,
             clusterwide=not self.namespaces,
             namespaces=self.namespaces,
@@ -144,6 +146,8 @@ class Watches:
     providers: ProviderWatch
     on_restored: Callable[[], Awaitable[None]]
     """Etcd was restored: what is known of the cluster doesn't hold any more."""
+    selector: str = ""
+    """The labels of the DynamicLeases that are watched; empty: all are."""
     restores: int = 0
     """How often that was seen."""
     _is_restored: bool = False
@@ -232,7 +236,7 @@ class Watches:
         feeds = dict(self._feeds(kinds, ours))
         self._streams = streams.Streams()
         self._streams.expect(feeds)
-        life = Life(kinds, self.namespaces, ours, feeds, self._streams)
+        life = Life(kinds, self.namespaces, ours, feeds, self._streams, self.selector)
         life.begin(lambda failure: loop.call_soon_threadsafe(end, failure))
         self._waiting = ""
         try:

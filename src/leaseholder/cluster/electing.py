@@ -12,25 +12,25 @@ from leaseholder.cluster import client, patches, places, refusals
 from leaseholder.ports import Seat
 
 LEASE: Final = "leaseholder-operator"
-"""Name of the Lease, in the operator's namespace."""
+"""Name of the Lease, in the operator's namespace; other shards than the default one add theirs."""
 
 
 class LeaseSeats:
     """``ports.Seats`` on a real API server."""
 
-    def __init__(self, api: client.Api, namespace: str) -> None:
+    def __init__(self, api: client.Api, namespace: str, shard: str = "") -> None:
         self._api = api
-        self._place = places.ELECTIONS.at(namespace, LEASE)
+        self._place = places.ELECTIONS.at(namespace, f"{LEASE}-{shard}" if shard else LEASE)
         self._collection = places.ELECTIONS.at(namespace)
 
     @classmethod
-    async def connect(cls, namespace: str, observe: client.Observe) -> Self:
-        """Connect as the operator does.
+    async def connect(cls, namespace: str, observe: client.Observe, shard: str = "") -> Self:
+        """Connect as the operator does; ``shard`` is empty for the default one.
 
         Raises:
             ClusterUnavailable: there is no usable configuration.
         """
-        return cls(await client.Api.connect(observe=observe), namespace)
+        return cls(await client.Api.connect(observe=observe), namespace, shard)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -64,7 +64,7 @@ class LeaseSeats:
                     content_type=client.MERGE_PATCH,
                 )
             )
-        meta: dict[str, Any] = {"namespace": self._place.namespace, "name": LEASE}
+        meta: dict[str, Any] = {"namespace": self._place.namespace, "name": self._place.name}
         made: dict[str, Any] = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
@@ -82,8 +82,8 @@ class LastingSeats(LeaseSeats):
     Whoever led when it was last seen has its time all the same.
     """
 
-    def __init__(self, api: client.Api, namespace: str) -> None:
-        super().__init__(api, namespace)
+    def __init__(self, api: client.Api, namespace: str, shard: str = "") -> None:
+        super().__init__(api, namespace, shard)
         self._last: Seat | None = None
 
     async def read(self) -> Seat | None:

@@ -18,8 +18,8 @@ from leaseholder.api.record import Holder, LeaseRecord, RecordedLease, State, Su
 from leaseholder.controller import supplies
 from leaseholder.controller.pending import Pending
 from leaseholder.controller.records import Key, Records
-from leaseholder.controller.secret_finder import SecretFinder
-from leaseholder.core import lease_clock, plan, rollout, slots
+from leaseholder.controller.secret_finder import NOTHING, SecretFinder
+from leaseholder.core import lease_clock, plan, rollout, shards, slots
 from leaseholder.core.view import (
     Failure,
     Memory,
@@ -61,6 +61,8 @@ class Observer:
     rolled: Mapping[str, Restarted]
     """How this process last restarted a workload, by its uid."""
     secrets: SecretFinder
+    shard: shards.Shard = field(default_factory=shards.Shard)
+    """What this process serves."""
     draining: bool = False
     """The installation goes (``View.draining``)."""
     pending: Pending = field(default_factory=Pending)
@@ -85,12 +87,16 @@ class Observer:
         return view
 
     async def _observe(self, key: Key, memory: Memory) -> View:
-        dl, subject, terminating = await self._standing(key, memory)
+        named = await self.cluster.dynamic_lease(key.namespace, key.name)
+        elsewhere = not self._serves(key, named)
+        dl, subject, terminating = await self._standing(key, named, memory)
         page = await self.records.current(subject)
         leases = page.leases if page is not None else ()
         trusts = page.spec.trusts if page is not None else {}
         holder = _holder(dl, subject, leases)
-        found = await self.secrets.find(subject, holder, dl, leases, memory)
+        found = NOTHING
+        if memory.credentials or not elsewhere:
+            found = await self.secrets.find(subject, holder, dl, leases, memory)
         supply, failure, adapter = await self._supply(dl)
         adapters = await self._adapters(leases, trusts)
         clocks = [adapter, *adapters.values()] if adapter is not None else [*adapters.values()]
@@ -119,16 +125,26 @@ class Observer:
             supply_failure=failure,
             draining=self.draining,
             terminating=terminating,
+            elsewhere=elsewhere,
+            shared=bool(self.shard.others),
             memory=memory,
             rolled=self.rolled,
         )
         self.pending.note(view)
+        if elsewhere:
+            return view
         if rollout.matters(view):
             view = replace(view, targets=await self._targets(view))
         return await self._with_rivals(view, adapter)
 
+    def _serves(self, key: Key, named: DynamicLease | None) -> bool:
+        """Whether this process serves a name; ``named``: the DynamicLease that has it."""
+        if named is not None:
+            return self.shard.serves(named.metadata.labels)
+        return self.shard.inherits(key.namespace, key.name)
+
     async def _standing(
-        self, key: Key, memory: Memory
+        self, key: Key, named: DynamicLease | None, memory: Memory
     ) -> tuple[DynamicLease | None, Subject, bool]:
         """The DynamicLease, whose name it is, and whether its Namespace goes or has gone.
 
@@ -136,7 +152,7 @@ class Observer:
         DynamicLease stands its Namespace is the one that it was when it was first seen. It is known
         first: one of a Namespace that was made again meanwhile isn't taken for the former's.
         """
-        dl = await self.cluster.dynamic_lease(key.namespace, key.name) if not key.former else None
+        dl = named if not key.former else None
         uid, going = self.records.namespaces.get(key.namespace, ""), False
         same = dl is not None and dl.metadata.uid == memory.uid
         if not uid or dl is None or dl.deleting or not same:
@@ -292,7 +308,8 @@ class Observer:
         kept = {*memory.leases, *memory.credentials, *memory.looked, *memory.clocks}
         for name in kept - present - {*missing}:
             memory.forget(name)
-        memory.ours = present & (memory.ours | self.records.at_start)
+        found = self.records.at_start if not self.shard.others else frozenset[str]()
+        memory.ours = present & (memory.ours | found)  # with shards, who wrote it may be alive
         told = dl.status.lease.attempt if dl is not None and dl.status.lease is not None else ""
         for one in leases:
             if one.state is not State.ATTEMPT:

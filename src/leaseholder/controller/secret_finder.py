@@ -32,6 +32,10 @@ class Found:
     ours: tuple[ports.SecretView, ...]
 
 
+NOTHING: Final = Found(None, False, ())
+"""No Secret was looked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class SecretFinder:
     """Reads Secrets."""

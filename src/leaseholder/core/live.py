@@ -13,7 +13,7 @@ from leaseholder.api import conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease, Revocation, State
-from leaseholder.core import debts, drift, plan, project, proof, rollout, schedule, slots
+from leaseholder.core import debts, drift, handover, plan, project, proof, rollout, schedule, slots
 from leaseholder.core.steps import (
     Acquire,
     DeleteSecret,
@@ -134,6 +134,8 @@ def _rank(view: View, lease: DynamicLease) -> Step | None:
             return _supersede(view, lease, record)
         if view.inherited(record):
             continue  # workloads may use it: it lives until the one that takes its place is there
+        if handover.awaited_until(view, record) is not None:
+            continue
         if record not in (held, fresh, kept) and not view.named_anywhere(record):
             return (
                 _supersede(view, lease, record)
@@ -198,7 +200,7 @@ def _acquire(view: View, lease: DynamicLease) -> Step | None:
     need = plan.need(view, lease)
     if need is None or view.supply is None or plan.obstacle(view, lease) is not None:
         return None
-    if plan.blocked_until(view, lease) is not None:
+    if plan.blocked_until(view, lease) is not None or handover.awaited(view) is not None:
         return None
     same = [r for r in view.records if r.slot == view.supply.slot]
     shared = [r for r in same if slots.one_slot(view, r) and r.state != State.ABANDONED]
@@ -287,7 +289,7 @@ def _probe_due(supply: Supply, can: ports.Capabilities, looked: datetime) -> dat
 def _wake(view: View, lease: DynamicLease) -> datetime | None:
     held = drift.kept(view, lease)
     moments = [debts.wake(view), plan.blocked_until(view, lease), _repair_wake(view, lease)]
-    moments.append(rollout.wake(view, lease))
+    moments += [rollout.wake(view, lease), handover.awaited(view)]
     moments += [view.expiry(record) for record in view.in_state(State.HELD)]
     if held is not None:
         moments += [plan.plan(view, lease, held).at, plan.extension_at(view, lease, held)]
