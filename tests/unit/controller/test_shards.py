@@ -1,0 +1,158 @@
+"""Two shards of one installation, and DynamicLeases that go from one to the other."""
+
+from datetime import timedelta
+
+import pytest
+
+from leaseholder import ports
+from leaseholder.api import names
+from leaseholder.controller.ledger import Ledger
+from leaseholder.core import handover, shards, steps
+from leaseholder.core.retire import MADE_AGAIN
+from tests.unit.controller.world import KEY, NAME, SHOP, World, manifest
+
+BATCH = {names.SHARD: "batch"}
+HERE, THERE = shards.Shard("default", ("batch",)), shards.Shard("batch", ("default",))
+
+
+def two() -> tuple[World, World]:
+    """The process of the default shard, which serves the DynamicLease, and that of another."""
+    whole = World()
+    return whole.beside(HERE), whole.beside(THERE)
+
+
+def inherited_by(shard: shards.Shard) -> str:
+    """A name that a shard gets when no DynamicLease has it."""
+    return next(name for number in range(99) if shard.inherits(SHOP, name := f"orders-{number}"))
+
+
+def ledger_of(world: World) -> Ledger:
+    records = world.observer.records
+    return Ledger(world.cluster, world.controller, records, world.supplies, world.shard)
+
+
+async def test_a_held_lease_goes_on_in_the_other_shard_without_a_word_to_the_provider() -> None:
+    before, after = two()
+    await before.settle()
+    shown, asked = before.dl.status.lease, len(before.trace.calls)
+    before.cluster.user_applies(manifest(labels=BATCH))
+    assert (await before.look())[1] == steps.Idle(None)
+    await after.settle()
+    assert before.dl.status.lease == shown
+    assert {"issue", "extend", "inspect", "revoke"}.isdisjoint(before.trace.calls[asked:])
+    await after.settle(after=2500)
+    assert (await after.look())[0].delivered is not None
+    assert before.dl.status.lease is not None
+    assert before.dl.status.lease.renewals == 1
+    assert before.records == [("Held", "lease-1")]
+
+
+async def test_an_attempt_goes_where_the_label_was_changed_before_the_provider_is_asked() -> None:
+    before, after = two()
+    view, step = await before.upto(steps.Acquire)
+    before.cluster.user_applies(manifest(labels=BATCH))
+    await before.performer.perform(view, step)
+    assert (before.count("issue"), before.records) == (0, [])
+    await after.settle()
+    assert (after.count("issue"), after.secret, after.ready) == (1, "lease-1", "Ready")
+
+
+async def test_a_lease_that_was_issued_is_delivered_by_who_has_its_credentials() -> None:
+    before, after = two()
+    view, step = await before.upto(steps.Acquire)
+    await before.performer.perform(view, step)
+    before.cluster.user_applies(manifest(labels=BATCH))
+    assert await after.settle() != steps.Idle(None)
+    assert (before.records, before.secret) == ([("Held", "lease-1")], None)
+    assert await before.settle() == steps.Idle(None)
+    await after.settle()
+    assert (after.secret, after.ready, after.count("issue")) == ("lease-1", "Ready", 1)
+
+
+async def test_a_lease_whose_first_shard_is_gone_is_revoked_and_another_is_issued() -> None:
+    before, after = two()
+    view, step = await before.upto(steps.Acquire)
+    await before.performer.perform(view, step)
+    before.cluster.user_applies(manifest(labels=BATCH))
+    await after.settle()
+    await after.settle(after=20 + handover.DELIVERY.total_seconds())
+    assert (after.secret, after.ready) == ("lease-2", "Ready")
+    assert {*after.provider.live} == {"lease-2"}
+
+
+async def test_an_open_attempt_of_another_shard_is_left_alone_until_its_deadline() -> None:
+    before, after = two()
+    before.cluster.user_applies(manifest(labels=BATCH))
+    before.rival(1, deadline=before.clock.wall() + timedelta(seconds=20))
+    await after.settle()
+    assert (after.count("issue"), after.records) == (0, [("Attempt", "")])
+
+
+async def test_what_goes_to_another_shard_leaves_nothing_behind() -> None:
+    before, _ = two()
+    async with before.running() as controller:
+        await controller.offer(before.key)
+        await before.passed()
+        before.cluster.user_applies(manifest(labels=BATCH))
+        await controller.heard(before.dl.metadata, gone=True)
+        await before.passed()
+        assert not controller.keys
+    assert before.holder in before.meter.forgotten
+
+
+async def test_a_comparison_leaves_alone_what_another_shard_serves_and_drops_what_went() -> None:
+    before, after = two()
+    before.cluster.user_applies(manifest("theirs", labels=BATCH))
+    async with before.running() as controller:
+        await ledger_of(before).compare()
+        await before.passed()
+        assert {*controller.keys} == {before.key}
+        before.cluster.user_applies(manifest(labels=BATCH))
+        read = before.count("list secrets")
+        await ledger_of(before).compare()
+        await before.passed()
+        await ledger_of(before).compare()
+        await before.passed()
+        assert not controller.keys
+        assert before.count("list secrets") == read
+    async with after.running() as controller:
+        await ledger_of(after).compare()
+        await after.passed()
+        assert {one.name for one in controller.keys} == {NAME, "theirs"}
+    assert before.count("issue") == 2
+
+
+@pytest.mark.parametrize("by", ["comparison", "Secret"])
+async def test_what_a_vanished_dynamiclease_leaves_is_revoked_by_the_shard_that_its_name_gives(
+    by: str,
+) -> None:
+    before, after = two()
+    name = inherited_by(THERE)
+    holder = before.cluster.user_applies(manifest(name)).holder
+    for world in (before, after):
+        world.holder = holder
+        await world.observer.records.load()
+    await before.settle()
+    before.cluster.vanish(SHOP, name)
+    assert (await before.look())[1] == steps.Idle(None)
+    async with after.running():
+        if by == "comparison":
+            await ledger_of(after).compare()
+        else:
+            await after.observer.records.compare()
+            event = ports.SecretEvent(SHOP, name, holder.uid)
+            await ledger_of(after)._heed(event)
+        await after.passed()
+        assert {*after.provider.live} == {"lease-1"}
+        await after.passed(after=MADE_AGAIN.total_seconds())
+    assert (after.provider.live, after.cluster.ledger) == ({}, {})
+
+
+async def test_a_secret_that_goes_makes_nobody_due_that_another_shard_inherits() -> None:
+    before, after = two()
+    before.holder = before.cluster.user_applies(manifest(inherited_by(HERE))).holder
+    await before.settle()
+    await after.observer.records.load()
+    assert after.observer.records.known(before.subject) is not None
+    await ledger_of(after)._heed(ports.SecretEvent(SHOP, before.holder.name, before.holder.uid))
+    assert not after.controller.keys
