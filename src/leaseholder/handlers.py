@@ -76,7 +76,8 @@ def settings(selector: str = "") -> kopf.OperatorSettings:
     made.watching.connect_timeout = 10
     made.watching.chunk_size = 500
     if selector:
-        made.watching.label_selectors[f"{names.GROUP}/{LEASES}"] = selector
+        # Not "group/plural", as kopf's own example has it: that is read as another group.
+        made.watching.label_selectors[names.GROUP, names.VERSION, LEASES] = selector
     made.posting.enabled = False
     made.scanning.disabled = True
     return made

@@ -9,7 +9,7 @@ from leaseholder.api import names
 from leaseholder.controller.ledger import Ledger
 from leaseholder.core import handover, shards, steps
 from leaseholder.core.retire import MADE_AGAIN
-from tests.unit.controller.world import KEY, NAME, SHOP, World, manifest
+from tests.unit.controller.world import NAME, SHOP, World, manifest
 
 BATCH = {names.SHARD: "batch"}
 HERE, THERE = shards.Shard("default", ("batch",)), shards.Shard("batch", ("default",))
