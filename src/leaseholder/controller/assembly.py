@@ -34,7 +34,7 @@ def assemble(
     ``draining``: it ends what there is, and does nothing for a DynamicLease that isn't deleted.
     """
     told = chronicle.Chronicle(cluster, journal)
-    ledger = records.Records(cluster, installation)
+    ledger = records.Records(cluster, installation, bool(shard.others))
     acquirer = acquire.Acquirer(cluster, ledger, supplies, meter, told, shard)
     payer = pay.Payer(cluster, ledger, supplies, acquirer, meter, told)
     mover = rollouts.Mover(cluster, ledger, clock, supplies, meter, told)

@@ -33,7 +33,8 @@ INTERVAL: Final = 600.0
 """Seconds between two comparisons."""
 RETRY: Final = 5.0
 MOST_NAMED: Final = 20
-"""So many DynamicLeases of one namespace that only Secrets name are looked at in a comparison."""
+"""So many DynamicLeases of one namespace that only Secrets name are looked at in a comparison, and
+as many until the next one."""
 MOST_COPIES: Final = 20
 """So many copies of Secrets in one namespace are reported in ``INTERVAL``."""
 
@@ -50,6 +51,8 @@ class Ledger:
     _restored: asyncio.Event = field(default_factory=asyncio.Event)
     _copies: dict[str, set[str]] = field(default_factory=dict)
     """Names of copies that were reported since the last comparison, by namespace."""
+    _vanished: collections.Counter[str] = field(default_factory=collections.Counter)
+    """How many of a namespace are looked at since then because a Secret that names them went."""
 
     async def restored(self) -> None:
         """Etcd was restored: everything is looked at, and compared, now."""
@@ -95,6 +98,7 @@ class Ledger:
             await self.controller.offer(key, poke=False)
         await self._offer_named({*before, *standing, *on_record})
         self._copies.clear()
+        self._vanished.clear()
 
     def _serves(self, key: Key, standing: Mapping[Key, bool]) -> bool:
         """Whether a name is this shard's; ``standing``: whose DynamicLeases are."""
@@ -155,8 +159,11 @@ class Ledger:
 
     async def _look_for_vanished(self, key: Key) -> None:
         """A Secret went: maybe with a DynamicLease of another shard, and its record is ours now."""
-        inherited = self.shard.others and self.shard.inherits(key.namespace, key.name)
-        if inherited and key not in self.controller and self.records.of(key.namespace, key.name):
+        if not self.shard.others or key in self.controller:
+            return
+        room = self._vanished[key.namespace] < MOST_NAMED
+        if room and self.shard.inherits(key.namespace, key.name):
+            self._vanished[key.namespace] += 1
             await self.controller.offer(key, poke=False)
 
     async def _report_copy(self, copy: ports.SecretCopy) -> None:

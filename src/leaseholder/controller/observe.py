@@ -90,7 +90,7 @@ class Observer:
         named = await self.cluster.dynamic_lease(key.namespace, key.name)
         elsewhere = not self._serves(key, named)
         dl, subject, terminating = await self._standing(key, named, memory)
-        page = await self.records.current(subject)
+        page = await self._page(subject, dl, memory, elsewhere=elsewhere)
         leases = page.leases if page is not None else ()
         trusts = page.spec.trusts if page is not None else {}
         holder = _holder(dl, subject, leases)
@@ -131,11 +131,24 @@ class Observer:
             rolled=self.rolled,
         )
         self.pending.note(view)
+        self.records.note_served(subject, elsewhere=elsewhere)
         if elsewhere:
             return view
         if rollout.matters(view):
             view = replace(view, targets=await self._targets(view))
         return await self._with_rivals(view, adapter)
+
+    async def _page(
+        self, subject: Subject, dl: DynamicLease | None, memory: Memory, *, elsewhere: bool
+    ) -> LeaseRecord | None:
+        """The record of a name as it is known.
+
+        What a DynamicLease of another shard left is read once: this process wrote nothing of it.
+        """
+        first = dl is None and memory.vanished_since is None
+        if self.shard.others and first and not elsewhere:
+            return await self.records.reread(subject)
+        return await self.records.current(subject)
 
     def _serves(self, key: Key, named: DynamicLease | None) -> bool:
         """Whether this process serves a name; ``named``: the DynamicLease that has it."""

@@ -13,7 +13,7 @@ from typing import Final
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import RecordedLease, State
 from leaseholder.core import debts
-from leaseholder.core.steps import Deliver, Hold, Idle, Step
+from leaseholder.core.steps import Deliver, Discard, Hold, Idle, Step
 from leaseholder.core.view import View
 
 DELIVERY: Final = timedelta(seconds=10)
@@ -28,6 +28,8 @@ def decide(view: View) -> Step:
     for record in view.in_state(State.ATTEMPT):
         if record.attempt_id in view.memory.ours:
             return debts.owe(view, record, Reason.UNCLEAR)
+    if view.lease is None and view.record_version and not view.records:
+        return Discard()  # as its own deletion left it
     fresh = view.in_hand
     if fresh is None or fresh.attempt_id not in view.memory.credentials:
         return Idle(None)

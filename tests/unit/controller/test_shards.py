@@ -6,7 +6,7 @@ import pytest
 
 from leaseholder import ports
 from leaseholder.api import names
-from leaseholder.controller.ledger import Ledger
+from leaseholder.controller.ledger import MOST_NAMED, Ledger
 from leaseholder.core import handover, shards, steps
 from leaseholder.core.retire import MADE_AGAIN
 from tests.unit.controller.world import NAME, SHOP, World, manifest
@@ -131,7 +131,7 @@ async def test_what_a_vanished_dynamiclease_leaves_is_revoked_by_the_shard_that_
     holder = before.cluster.user_applies(manifest(name)).holder
     for world in (before, after):
         world.holder = holder
-        await world.observer.records.load()
+        await world.observer.records.load()  # before there is a record
     await before.settle()
     before.cluster.vanish(SHOP, name)
     assert (await before.look())[1] == steps.Idle(None)
@@ -139,20 +139,52 @@ async def test_what_a_vanished_dynamiclease_leaves_is_revoked_by_the_shard_that_
         if by == "comparison":
             await ledger_of(after).compare()
         else:
-            await after.observer.records.compare()
-            event = ports.SecretEvent(SHOP, name, holder.uid)
-            await ledger_of(after)._heed(event)
+            await ledger_of(after)._heed(ports.SecretEvent(SHOP, name, holder.uid))
         await after.passed()
         assert {*after.provider.live} == {"lease-1"}
         await after.passed(after=MADE_AGAIN.total_seconds())
     assert (after.provider.live, after.cluster.ledger) == ({}, {})
 
 
-async def test_a_secret_that_goes_makes_nobody_due_that_another_shard_inherits() -> None:
+async def test_a_deletion_leaves_nothing_to_the_shard_that_its_name_gives() -> None:
     before, after = two()
-    before.holder = before.cluster.user_applies(manifest(inherited_by(HERE))).holder
+    name = inherited_by(THERE)
+    holder = before.cluster.user_applies(manifest(name)).holder
+    before.holder = after.holder = holder
     await before.settle()
     await after.observer.records.load()
-    assert after.observer.records.known(before.subject) is not None
-    await ledger_of(after)._heed(ports.SecretEvent(SHOP, before.holder.name, before.holder.uid))
+    before.cluster.user_deletes(SHOP, name)
+    assert isinstance(await before.settle(), steps.Release)
+    assert await before.settle() == steps.Idle(None)
+    assert (before.cluster.ledger, before.provider.live) == ({}, {})
+    asked = len(before.trace.calls)
+    async with after.running() as controller:
+        await ledger_of(after).compare()
+        await after.passed()
+        assert not controller.keys
+    assert {"create record", "revoke"}.isdisjoint(before.trace.calls[asked:])
+
+
+async def test_only_who_serves_a_record_puts_back_what_somebody_takes_off_it() -> None:
+    before, after = two()
+    await before.settle()
+    await after.observer.records.load()
+    before.others_write()
+    for world in (before, after):
+        await world.observer.records.compare()
+    assert before.observer.records.lost(before.subject)
+    assert not after.observer.records.lost(before.subject)
+
+
+async def test_a_secret_that_goes_makes_nobody_due_that_another_shard_inherits() -> None:
+    _, after = two()
+    await ledger_of(after)._heed(ports.SecretEvent(SHOP, inherited_by(HERE), "uid"))
     assert not after.controller.keys
+
+
+async def test_of_the_names_of_secrets_that_go_a_few_are_looked_at() -> None:
+    _, after = two()
+    ledger = ledger_of(after)
+    for number in range(300):
+        await ledger._heed(ports.SecretEvent(SHOP, f"nobody-{number}", "uid"))
+    assert len(after.controller.keys) == MOST_NAMED

@@ -424,6 +424,8 @@ def test_of_what_another_shard_serves_only_what_nobody_else_can_end_is_ended(see
             assert (record.state, to.state) == (State.ATTEMPT, State.REVOKING)
         case steps.Deliver(record):
             assert record.attempt_id in memory.credentials
+        case steps.Discard():
+            assert (seen.lease, seen.records) == (None, ())
         case other:
             assert other == steps.Idle(None)
 

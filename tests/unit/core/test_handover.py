@@ -71,6 +71,11 @@ def test_whatever_another_process_can_do_is_left_to_it() -> None:
     assert decide(replace(seen, lease=views.lease(deleted_at=views.NOW))) == steps.Idle(None)
 
 
+def test_a_record_that_its_own_deletion_left_empty_goes_at_once() -> None:
+    assert decide(leaving(vanished=True, record_version="uid/1")) == steps.Discard()
+    assert decide(leaving(record_version="uid/1")) == steps.Idle(None)
+
+
 # -- whose shard it is
 
 
