@@ -143,10 +143,12 @@ class Observer:
     ) -> LeaseRecord | None:
         """The record of a name as it is known.
 
-        What a DynamicLease of another shard left is read once: this process wrote nothing of it.
+        What a DynamicLease of another shard left is read once: this process wrote nothing of it. So
+        is the record of one that goes: nobody else could put back what is missing there.
         """
-        first = dl is None and memory.vanished_since is None
-        if self.shard.others and first and not elsewhere:
+        comes = not elsewhere and dl is None and memory.vanished_since is None
+        goes = elsewhere and self.records.served(subject)
+        if self.shard.others and (comes or goes):
             return await self.records.reread(subject)
         return await self.records.current(subject)
 

@@ -133,6 +133,10 @@ class Records:
     def __iter__(self) -> Iterator[LeaseRecord]:
         return iter(self._shelf)
 
+    def served(self, subject: Subject) -> bool:
+        """Whether this process served a name when it was last looked at."""
+        return record.name_of(self.installation, subject) in self._served
+
     def note_served(self, subject: Subject, *, elsewhere: bool) -> None:
         """A look showed whether another shard serves a name."""
         if not self.shared:

@@ -176,6 +176,20 @@ async def test_only_who_serves_a_record_puts_back_what_somebody_takes_off_it() -
     assert not after.observer.records.lost(before.subject)
 
 
+async def test_who_stops_serving_a_record_puts_back_first_what_is_missing_there() -> None:
+    before, after = two()
+    async with before.running() as controller:
+        await controller.offer(before.key)
+        await before.passed()
+        before.others_write()
+        before.cluster.user_applies(manifest(labels=BATCH))
+        await controller.heard(before.dl.metadata, gone=True)
+        await before.passed()
+        assert before.records == [("Held", "lease-1")]
+    await after.settle()
+    assert (after.secret, after.ready, after.count("issue")) == ("lease-1", "Ready", 1)
+
+
 async def test_a_secret_that_goes_makes_nobody_due_that_another_shard_inherits() -> None:
     _, after = two()
     await ledger_of(after)._heed(ports.SecretEvent(SHOP, inherited_by(HERE), "uid"))
