@@ -88,7 +88,8 @@ class Observer:
 
     async def _observe(self, key: Key, memory: Memory) -> View:
         named = await self.cluster.dynamic_lease(key.namespace, key.name)
-        elsewhere = not self._serves(key, named)
+        labels = named.metadata.labels if named is not None else None
+        elsewhere = not self.shard.has(key.namespace, key.name, labels)
         dl, subject, terminating = await self._standing(key, named, memory)
         page = await self._page(subject, dl, memory, elsewhere=elsewhere)
         leases = page.leases if page is not None else ()
@@ -151,12 +152,6 @@ class Observer:
         if self.shard.others and (comes or goes):
             return await self.records.reread(subject)
         return await self.records.current(subject)
-
-    def _serves(self, key: Key, named: DynamicLease | None) -> bool:
-        """Whether this process serves a name; ``named``: the DynamicLease that has it."""
-        if named is not None:
-            return self.shard.serves(named.metadata.labels)
-        return self.shard.inherits(key.namespace, key.name)
 
     async def _standing(
         self, key: Key, named: DynamicLease | None, memory: Memory
@@ -323,8 +318,7 @@ class Observer:
         kept = {*memory.leases, *memory.credentials, *memory.looked, *memory.clocks}
         for name in kept - present - {*missing}:
             memory.forget(name)
-        found = self.records.at_start if not self.shard.others else frozenset[str]()
-        memory.ours = present & (memory.ours | found)  # with shards, who wrote it may be alive
+        memory.ours = present & (memory.ours | self.records.at_start)
         told = dl.status.lease.attempt if dl is not None and dl.status.lease is not None else ""
         for one in leases:
             if one.state is not State.ATTEMPT:

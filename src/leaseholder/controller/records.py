@@ -78,7 +78,8 @@ class Records:
     """Uid of each Namespace as it was last read; empty where it was gone. One that isn't here any
     more is read at the next look: some clusters make a Namespace for each test."""
     at_start: frozenset[str] = frozenset()
-    """Attempts that were open when this process started: whoever wrote them is gone."""
+    """Attempts that were open when this process started: whoever wrote them is gone. With shards
+    nobody knows that."""
     _served: set[str] = field(default_factory=set)
     """Names of records that this process serves, where others are served elsewhere."""
     _loaded: bool = False
@@ -157,7 +158,8 @@ class Records:
                 await self.compare()
                 leases = (one for known in self for one in known.leases)
                 opened = (one.attempt_id for one in leases if one.state is State.ATTEMPT)
-                self.at_start, self._loaded = frozenset(opened), True
+                self.at_start = frozenset(() if self.shared else opened)
+                self._loaded = True
 
     async def compare(self) -> list[Key]:
         """List the ledger; returns for which names it isn't as it was known.

@@ -52,6 +52,10 @@ class Shard:
         label = labels.get(names.SHARD, DEFAULT)
         return self.name == (label if label in self.all else DEFAULT)
 
+    def has(self, namespace: str, name: str, labels: Mapping[str, str] | None) -> bool:
+        """Whether a name is its own; ``labels``: of the DynamicLease, None where there is none."""
+        return self.inherits(namespace, name) if labels is None else self.serves(labels)
+
     def inherits(self, namespace: str, name: str) -> bool:
         """Whether what is left under a name is its own where no DynamicLease has that name.
 

@@ -37,6 +37,15 @@ def test_what_is_left_under_a_name_belongs_to_one_shard(
     assert sum(one.inherits(namespace, name) for one in every(named)) == 1
 
 
+@given(SHARDS, NAMES, LABELS)
+def test_a_name_belongs_to_the_shard_of_its_dynamiclease_else_to_that_of_the_hash(
+    named: list[str], name: str, label: str | None
+) -> None:
+    for one in every(named):
+        assert one.has("shop", name, labels(label)) == one.serves(labels(label))
+        assert one.has("shop", name, None) == one.inherits("shop", name)
+
+
 @given(SHARDS.filter(bool), NAMES, NAMES)
 def test_a_shard_that_is_taken_away_moves_only_what_it_had(
     named: list[str], namespace: str, name: str
