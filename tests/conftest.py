@@ -32,7 +32,7 @@ _BUILT: typing.Final = {
 _SERVERS = frozenset({"bao", "control_plane", "postgres", "world"})
 SLOWEST = (
     *("phase", "outage", "storm", "crash", "mistakes", "kills", "drift", "change", "faults"),
-    *("election", "hanging", "clocks", "sweep"),
+    *("shards", "election", "hanging", "clocks", "sweep"),
 )
 """Modules of tests/cluster that take a minute or more, the longest first."""
 

@@ -35,7 +35,7 @@ from leaseholder.controller import (
     sweep,
 )
 from leaseholder.controller.supplies import Supplies
-from leaseholder.core import election
+from leaseholder.core import election, shards
 from leaseholder.providers import registry
 from leaseholder.providers.kit import client
 from leaseholder.settings import Settings
@@ -116,7 +116,7 @@ class Operator:
             asyncio.create_task(self.served.run(), name="namespaces"),
             asyncio.create_task(self.watches.run(), name="watches"),
         ]
-        if self.settings.sweep_interval_seconds:
+        if self.settings.sweep_interval_seconds and self.settings.share.is_default:
             sweeping = self.sweeper.run(self.ledger.compared, self.settings.sweep_interval_seconds)
             others.append(asyncio.create_task(sweeping, name="sweeps"))
         ended = await self._until_stopped([work, *others, *candidacy])
@@ -197,6 +197,7 @@ async def composed(
     are being deleted; given is the journal that it writes. ``choice``: the kubeconfig to use.
     """
     metrics, clock = Metrics(), SystemClock()
+    shard = settings.share if draining is None else shards.Shard()
     journal = draining or Journal()
     cluster = await KubernetesCluster.connect(
         operator_namespace=settings.operator_namespace,
@@ -207,6 +208,7 @@ async def composed(
         unread=unreadable.Unreadable(metrics.unreadable),
         require_auth_label=settings.require_auth_label,
         crds_may_go=draining is not None,
+        watches=shard.serves,
     )
 
     def on_news(address: str, news: client.News) -> None:
@@ -225,8 +227,9 @@ async def composed(
     try:
         if settings.leader_election:
             kind = electing.LeaseSeats if draining is None else electing.LastingSeats
+            seat = "" if shard.is_default else shard.name
             home = settings.operator_namespace
-            seats = await kind.connect(home, metrics.cluster_request, choice)
+            seats = await kind.connect(home, metrics.cluster_request, choice, seat)
         installation = await _installation(cluster)
         logger.info("starting", extra={"fields": _in_force(settings, installation)})
         controller = assembly.assemble(
@@ -237,22 +240,32 @@ async def composed(
             journal=journal,
             installation=installation,
             workers=settings.workers,
+            shard=shard,
             draining=draining is not None,
         )
-        checks = providers.ProviderWatch(cluster, clock, supplies, controller, journal)
-        compared = ledger.Ledger(cluster, controller, controller.observer.records, supplies)
+        reports = shard.is_default
+        checks = providers.ProviderWatch(cluster, clock, supplies, controller, journal, reports)
+        compared = ledger.Ledger(cluster, controller, controller.observer.records, supplies, shard)
         records = controller.observer.records
         found = survey.Survey(cluster, records, supplies)
         due = functools.partial(controller.offer, poke=False)
         sweeper = sweep.Sweeper(cluster, records, found, clock, metrics, journal, due)
         watching = watches.Watches(
-            cluster, settings.watched, controller, checks, compared.restored, choice
+            cluster,
+            settings.watched,
+            controller,
+            checks,
+            compared.restored,
+            choice,
+            shard.selector,
         )
         elector = (
             leader.Elector(seats, clock, election.Election(leader.identity())) if seats else None
         )
         _measure(metrics, controller, checks)
-        metrics.read(catalogue.LEADER, by=lambda: elector is None or elector.leads)
+        for other in shard.others:
+            metrics.read(catalogue.LEADER, other, by=lambda: False)
+        metrics.read(catalogue.LEADER, shard.name, by=lambda: elector is None or elector.leads)
         metrics.read(catalogue.RESTORES, by=lambda: watching.restores)
         yield Operator(
             settings=settings,

@@ -59,8 +59,12 @@ class _NoDiffs(kopf.DiffBaseStorage):
         return None
 
 
-def settings() -> kopf.OperatorSettings:
-    """Kopf's settings: endless patience, no marks on objects, no posting, no scans."""
+def settings(selector: str = "") -> kopf.OperatorSettings:
+    """Kopf's settings: endless patience, no marks on objects, no posting, no scans.
+
+    Args:
+        selector: the labels of the DynamicLeases that are watched; empty: all are.
+    """
     made = kopf.OperatorSettings()
     made.persistence.finalizer = _NOBODYS
     made.persistence.diffbase_storage = _NoDiffs()
@@ -71,6 +75,9 @@ def settings() -> kopf.OperatorSettings:
     made.watching.server_timeout = 300
     made.watching.connect_timeout = 10
     made.watching.chunk_size = 500
+    if selector:
+        # Not "group/plural", as kopf's own example has it: that is read as another group.
+        made.watching.label_selectors[names.GROUP, names.VERSION, LEASES] = selector
     made.posting.enabled = False
     made.scanning.disabled = True
     return made

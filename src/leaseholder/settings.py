@@ -12,7 +12,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -22,6 +29,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from leaseholder.core import shards as sharding
 from leaseholder.providers.kit.network.hosts import EVERY_NAME, Hosts
 from leaseholder.providers.settings import (
     InfisicalSettings,
@@ -38,6 +46,9 @@ _SERVICE_LINK: Final = re.compile(
 )
 """What the kubelet makes of each Service of the pod's namespace."""
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SHARD: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?")
+"""What fits behind the names of Deployment and Lease, and into a label."""
+MOST_SHARDS: Final = 16
 _ADDRESS: Final = re.compile(r".+:(\d{1,5})")
 
 
@@ -76,6 +87,27 @@ def _checked_namespace(text: str) -> str:
     if not _NAMESPACE.fullmatch(text):
         raise ValueError("write the name of one namespace, such as leaseholder")
     return text
+
+
+def _checked_shards(text: str) -> str:
+    listed = _listed(text)
+    for name in listed:
+        if not _SHARD.fullmatch(name) or name == sharding.DEFAULT:
+            raise ValueError(
+                f"{name!r} can't be the name of a shard: write names of at most 30 lower-case "
+                f"letters, digits and -, separated by commas, without {sharding.DEFAULT}, which "
+                "there always is"
+            )
+    if len({*listed}) < len(listed) or len(listed) > MOST_SHARDS:
+        raise ValueError(f"write each shard once, and at most {MOST_SHARDS}")
+    return text
+
+
+def _checked_shard(name: str, known: ValidationInfo) -> str:
+    named = (sharding.DEFAULT, *_listed(known.data.get("shards", "")))
+    if name not in named and "shards" in known.data:
+        raise ValueError(f"write a shard of LEASEHOLDER_SHARDS: {' or '.join(named)}")
+    return name
 
 
 def _listed(text: str) -> tuple[str, ...]:
@@ -126,6 +158,13 @@ class Settings(BaseSettings):
     leader_election: bool = False
     """Whether processes take turns: one leads, by a Lease in its namespace, the others stand by.
     Without it only one may run."""
+    shards: Annotated[str, NoDecode, AfterValidator(_checked_shards)] = ""
+    """Shards beside ``default``, separated by commas, the same for all processes; empty: one
+    process does all the work. The label ``leaseholder.dev/shard`` of a DynamicLease names its
+    shard."""
+    shard: Annotated[str, AfterValidator(_checked_shard)] = sharding.DEFAULT
+    """The shard that this process serves. ``default`` has all DynamicLeases whose label names no
+    other."""
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     """DynamicLeases worked on at once; one that waits for its provider doesn't count."""
     sweep_interval_seconds: Annotated[float, Field(ge=0, le=30 * 86_400, allow_inf_nan=False)] = (
@@ -174,6 +213,12 @@ class Settings(BaseSettings):
     def watched(self) -> tuple[str, ...]:
         """The namespaces to serve; none: all."""
         return _listed(self.namespaces)
+
+    @property
+    def share(self) -> sharding.Shard:
+        """What this process serves."""
+        every = (sharding.DEFAULT, *_listed(self.shards))
+        return sharding.Shard(self.shard, tuple(one for one in every if one != self.shard))
 
     def changed(self) -> Iterator[str]:
         """What isn't as by default, as ``NAME=value``."""

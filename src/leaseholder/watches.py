@@ -78,6 +78,8 @@ class Life:
     feeds: Mapping[str, streams.Feed]
     streams: streams.Streams
     choice: logins.Choice
+    selector: str = ""
+    """The labels of the DynamicLeases that are watched; empty: all are."""
     _loop: asyncio.AbstractEventLoop | None = None
     _stop: asyncio.Event | None = None
 
@@ -119,7 +121,7 @@ class Life:
 
         parts = await kopf.spawn_tasks(
             registry=handlers.register(self.kinds, self.listener, logged_in),
-            settings=handlers.settings(),
+            settings=handlers.settings(self.selector),
             standalone=True,
             clusterwide=not self.namespaces,
             namespaces=self.namespaces,
@@ -147,6 +149,8 @@ class Watches:
     """Etcd was restored: what is known of the cluster doesn't hold any more."""
     choice: logins.Choice
     """By which login kopf watches."""
+    selector: str = ""
+    """The labels of the DynamicLeases that are watched; empty: all are."""
     restores: int = 0
     """How often that was seen."""
     _is_restored: bool = False
@@ -235,7 +239,7 @@ class Watches:
         feeds = dict(self._feeds(kinds, ours))
         self._streams = streams.Streams()
         self._streams.expect(feeds)
-        life = Life(kinds, self.namespaces, ours, feeds, self._streams, self.choice)
+        life = Life(kinds, self.namespaces, ours, feeds, self._streams, self.choice, self.selector)
         life.begin(lambda failure: loop.call_soon_threadsafe(end, failure))
         self._waiting = ""
         try:

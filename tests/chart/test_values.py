@@ -160,6 +160,12 @@ CASES: typing.Final[list[tuple[str, typing.Any, dict[str, typing.Any], Check]]] 
         ),
     ),
     (
+        "shards",
+        ["batch"],
+        {},
+        lambda a: {"Deployment/leaseholder", "Deployment/leaseholder-batch"} <= names(a),
+    ),
+    (
         "resources",
         {"limits": {"memory": "1Gi"}},
         {},
@@ -315,6 +321,52 @@ def test_several_replicas_roll_over_and_are_not_drained_together() -> None:
     assert reached[1]["resourceNames"] == [electing.LEASE]
 
 
+def test_each_shard_has_its_own_pods_lease_and_metrics_and_they_are_no_others() -> None:
+    scraped = {"monitoring": {"serviceMonitor": {"enabled": True}}}
+    found = render({"shards": ["batch", "web"], "replicas": 2, **scraped})
+    shards = {"": "default", "-batch": "batch", "-web": "web"}
+    chosen = {suffix: _of_shard(found, f"leaseholder{suffix}") for suffix in shards}
+    for suffix, shard in shards.items():
+        variables = environment([chosen[suffix]["Deployment"]])
+        assert variables["LEASEHOLDER_SHARDS"] == "batch,web"
+        assert variables.get("LEASEHOLDER_SHARD", "default") == shard
+        labels = pod([chosen[suffix]["Deployment"]])["metadata"]["labels"]
+        by = [_matching(chosen[one]["Deployment"]["spec"]["selector"], labels) for one in shards]
+        assert by.count(True) == 1
+        for kind in ("Deployment", "PodDisruptionBudget"):
+            assert _matching(chosen[suffix][kind]["spec"]["selector"], labels)
+        assert _matching(chosen[suffix]["NetworkPolicy"]["spec"]["podSelector"], labels)
+        assert chosen[suffix]["Service"]["spec"]["selector"].items() <= labels.items()
+        service = chosen[suffix]["Service"]["metadata"]["labels"]
+        assert _matching(one(found, "ServiceMonitor")["spec"]["selector"], service)
+    leases = one(found, "Role")["rules"][-1]["resourceNames"]
+    assert leases == [electing.LEASE, f"{electing.LEASE}-batch", f"{electing.LEASE}-web"]
+
+
+def _of_shard(objects: Objects, name: str) -> dict[str, kube.Object]:
+    """The objects of that name, by kind."""
+    return {one["kind"]: one for one in objects if one["metadata"]["name"] == name}
+
+
+def _matching(selector: kube.Object, labels: kube.Object) -> bool:
+    """Whether a selector takes these labels."""
+    wanted = selector.get("matchLabels", {}).items()
+    among = selector.get("matchExpressions", ())
+    assert all(one["operator"] == "In" for one in among)
+    return wanted <= labels.items() and all(labels[one["key"]] in one["values"] for one in among)
+
+
+def test_shards_change_nothing_of_what_there_is_without_them() -> None:
+    before = {name: one for one in render({}) for name in names([one])}
+    with_shards = {name: one for one in render({"shards": ["batch"]}) for name in names([one])}
+    changed = {name for name, one in before.items() if one != with_shards[name]}
+    assert changed == {"Deployment/leaseholder", "Role/leaseholder-ledger"}
+    selectors = {
+        str(one["Deployment/leaseholder"]["spec"]["selector"]) for one in (before, with_shards)
+    }
+    assert len(selectors) == 1  # a Deployment's can't be changed
+
+
 def test_in_single_namespaces_no_power_is_bound_cluster_wide() -> None:
     powers = ("secrets", "tokens", "workloads", "configmaps")
     rights = {power: {"enabled": True} for power in powers}
@@ -376,6 +428,15 @@ REFUSED: typing.Final[dict[str, tuple[charts.Values, str]]] = {
     "two replicas that all work": (
         {"replicas": 2, "leaderElection": False},
         "all would work at once: leave leaderElection true",
+    ),
+    "a shard that there always is": (
+        {"shards": ["web", "default"]},
+        "shards has default, which there always is: take it out",
+    ),
+    "a shard that is no name": ({"shards": ["Web"]}, "at '/shards/0'"),
+    "a shard by a variable": (
+        {"extraEnv": [{"name": "LEASEHOLDER_SHARD", "value": "web"}]},
+        "extraEnv has LEASEHOLDER_SHARD, which would be the same for all Deployments: write shards",
     ),
     "too many replicas": ({"replicas": 11}, "at '/replicas': maximum: got 11, want 10"),
     "a misspelt value": ({"requireAuthLabels": True}, "properties 'requireAuthLabels' not allowed"),

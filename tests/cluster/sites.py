@@ -128,6 +128,7 @@ class Site:
         source: str = "orders-db",
         provider: str = "",
         annotations: dict[str, str] | None = None,
+        labels: dict[str, str] | None = None,
         **spec: typing.Any,
     ) -> None:
         """Apply a DynamicLease; by default of the site's provider."""
@@ -140,6 +141,7 @@ class Site:
                     "name": name,
                     "namespace": self.namespace,
                     "annotations": annotations or {},
+                    "labels": labels or {},
                 },
                 "spec": {"providerRef": {"name": provider}, **self.source(source), **spec},
             }
@@ -335,7 +337,8 @@ async def _bare(
         kube.Kube(world.control_plane) as client,
         infisical.InfisicalAdmin(world.infisical.url) as admin,
     ):
-        await operator.install(client, home)
+        shards = filter(None, all_settings.get("LEASEHOLDER_SHARDS", "").split(","))
+        await operator.install(client, home, shards=[*shards])
         await client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         running = await operator.Operator.start(
             world, client, name=home, home=home, namespaces=name, settings=all_settings

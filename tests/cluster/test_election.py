@@ -153,7 +153,7 @@ async def _holder(site: sites.Site) -> str:
 
 
 def _leads(one: operator.Operator) -> bool:
-    return one.metrics()["leaseholder_leader"] == 1
+    return one.metrics()['leaseholder_leader{shard="default"}'] == 1
 
 
 def _renewals(found: kube.Object | None) -> int:

@@ -7,6 +7,7 @@ Events come late, our own answers at once; of two states the newer counts. It pl
 from dataclasses import dataclass, field
 
 from leaseholder.api import lease
+from leaseholder.core import shards
 
 Key = tuple[str, str]
 
@@ -27,8 +28,9 @@ class Seen:
 
 @dataclass(slots=True)
 class Leases:
-    """The DynamicLeases that a process knows."""
+    """The DynamicLeases that a process knows; of those that another shard serves it knows none."""
 
+    shard: shards.Shard = field(default_factory=shards.Shard)
     _known: dict[Key, lease.DynamicLease] = field(default_factory=dict)
     _doubted: set[Key] = field(default_factory=set)
     _buried: dict[Key, int] = field(default_factory=dict)
@@ -52,6 +54,9 @@ class Leases:
     def shown(self, seen: Seen) -> None:
         """An event, or a page of a list."""
         key, version = seen.key, seen.version or _version(seen.dl)
+        if not seen.gone and not self.shard.serves(seen.dl.metadata.labels):
+            self._known.pop(key, None)
+            return
         if version <= self._buried.get(key, -1) or version < self.version(key):
             return
         if seen.gone:
@@ -63,9 +68,10 @@ class Leases:
 
     def listed(self, found: list[lease.DynamicLease], version: int) -> None:
         """A whole list: what it doesn't have is gone."""
-        for dl in found:
+        served = [dl for dl in found if self.shard.serves(dl.metadata.labels)]
+        for dl in served:
             self.shown(Seen(dl))
-        there = {Seen(dl).key for dl in found}
+        there = {Seen(dl).key for dl in served}
         for key in self._known.keys() - there:
             if self.version(key) <= version:
                 del self._known[key]

@@ -14,6 +14,7 @@ from typing import Any, Final
 from leaseholder import errors, ports
 from leaseholder.api import lease, names
 from leaseholder.api.conditions import Reason
+from leaseholder.core import shards
 from tests.simulation import caches, gate, server
 from tests.unit import clocks
 from tests.unit.controller import fakecluster, fakes
@@ -183,9 +184,9 @@ class Way:
     Use ``cast(ports.Cluster, way)``: its methods are those of the truth, held up at the gate.
     """
 
-    def __init__(self, truth: Truth, gate_: gate.Gate) -> None:
+    def __init__(self, truth: Truth, gate_: gate.Gate, shard: shards.Shard) -> None:
         self._truth, self._gate = truth, gate_
-        self.leases = caches.Leases()
+        self.leases = caches.Leases(shard)
         self.events: asyncio.Queue[ports.SecretEvent] = asyncio.Queue()
 
     async def secret_events(self) -> AsyncIterator[ports.SecretEvent]:

@@ -11,6 +11,7 @@ from hypothesis import stateful
 from hypothesis import strategies as st
 
 from leaseholder.api import names
+from leaseholder.core import shards
 from tests.simulation import gate, server, world
 from tests.simulation.loop import ManualLoop
 
@@ -41,6 +42,9 @@ EFFECTS: Final = st.sampled_from(
 """Calls that matter to a promise."""
 _READS: Final = ("record_named", "read_dynamic_lease", "inspect", "recover")
 READS: Final = st.sampled_from(_READS)
+ONE_IN_FOUR: Final = st.sampled_from([False, False, False, True])
+ALONE: Final = (shards.Shard(),)
+SHARDS: Final = (shards.Shard("default", ("batch",)), shards.Shard("batch", ("default",)))
 FATES: Final = st.sampled_from([fate for fate in gate.Fate if fate is not gate.Fate.PAUSE])
 
 
@@ -53,8 +57,8 @@ class Histories(stateful.RuleBasedStateMachine):
     """Over all histories of this run."""
     world: world.World
 
-    @stateful.initialize(data=st.data(), two=st.booleans())
-    def begin(self, data: st.DataObject, two: bool) -> None:
+    @stateful.initialize(data=st.data(), two=st.booleans(), sharded=ONE_IN_FOUR)
+    def begin(self, data: st.DataObject, two: bool, sharded: bool) -> None:
         kind = server.KINDS[data.draw(st.sampled_from(self.kinds), label="kind")]
         spec: dict[str, Any] = {
             "ttl": data.draw(TTL, label="ttl"),
@@ -65,9 +69,9 @@ class Histories(stateful.RuleBasedStateMachine):
         spec["rotation"] = {k: v for k, v in spec["rotation"].items() if v is not None}
         if data.draw(st.sampled_from([False, False, True]), label="restarts"):
             spec["rotation"]["restartTargets"] = [{"kind": "Deployment", "name": "orders"}]
-        self.world = world.World(self.loop, kind, **spec)
+        self.world = world.World(self.loop, kind, SHARDS if sharded else ALONE, **spec)
         self.world.figures = self.total
-        for _ in range(1 + two):
+        for _ in range(1 + (two or sharded)):
             self.world.start()
 
     # -- processes
@@ -178,6 +182,11 @@ class Histories(stateful.RuleBasedStateMachine):
     @stateful.rule(source=st.sampled_from(["d", "e"]))
     def change_source(self, source: str) -> None:
         self.world.change_source(source)
+
+    @stateful.precondition(lambda self: self.world.shards is SHARDS)
+    @stateful.rule(label=st.sampled_from(["", "batch", "batch", "nobody"]))
+    def change_shard(self, label: str) -> None:
+        self.world.change_shard(label)
 
     @stateful.rule(name=st.sampled_from([None, "other"]))
     def rename_secret(self, name: str | None) -> None:

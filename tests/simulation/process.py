@@ -12,6 +12,7 @@ from typing import Any, cast
 from leaseholder import ports
 from leaseholder.api import provider
 from leaseholder.controller import assembly, ledger, supplies
+from leaseholder.core import shards
 from leaseholder.core.view import Memory
 from tests.simulation import caches, cluster, gate, server
 from tests.simulation.loop import ManualLoop
@@ -42,9 +43,13 @@ class Process:
         truth: cluster.Truth,
         behind: server.Server,
         late: gate.Late,
+        shard: shards.Shard,
         *,
         draining: bool = False,
     ) -> None:
+        self.shard = shard
+        self._watched: set[caches.Key] = set()
+        """The DynamicLeases whose last event showed that they are served here."""
         self.gate = gate.Gate(self._struck, late)
         self.clock = Clock(loop.clock)
         self.deaf = False
@@ -52,7 +57,7 @@ class Process:
         self.trails = 0.0
         """Seconds that events take to reach it; answers to its own requests come at once."""
         self._loop, self._truth = loop, truth
-        self._way = cluster.Way(truth, self.gate)
+        self._way = cluster.Way(truth, self.gate, shard)
         self.port = cast(ports.Cluster, self._way)
         adapter = server.Adapter(behind, self.gate)
         self.supplies = supplies.Supplies(
@@ -66,11 +71,11 @@ class Process:
             journal=fakes.FakeJournal(),
             installation=world.HERE,
             workers=1,
+            shard=shard,
             draining=draining,
         )
-        self.ledger = ledger.Ledger(
-            self.port, self.controller, self.controller.observer.records, self.supplies
-        )
+        records = self.controller.observer.records
+        self.ledger = ledger.Ledger(self.port, self.controller, records, self.supplies, shard)
         self._tasks: set[asyncio.Task[None]] = set()
         self._parts = [
             self._spawn(self.controller.run()),
@@ -100,10 +105,14 @@ class Process:
         return [entry.memory for entry in self.controller._entries.values()]
 
     def recalls(self, attempt: str) -> bool:
-        """Whether it knows a lease of that attempt to be on record, or is to put it back."""
+        """Whether it knows a lease of that attempt to be on record, or is to put it back.
+
+        Of shards the one that serves a record does that.
+        """
         known = self.controller.observer.records
         lost = (one for leases in known._lost.values() for one in leases)
-        on_record = (one for page in known for one in page.leases)
+        pages = (page for page in known if not known.shared or page.name in known._served)
+        on_record = (one for page in pages for one in page.leases)
         return any(one.attempt_id == attempt for one in (*on_record, *lost))
 
     def lists(self) -> None:
@@ -134,6 +143,15 @@ class Process:
             event()
 
     def _heard(self, seen: caches.Seen) -> None:
+        """An event as the watch of this shard has it: what goes to another one is gone here."""
+        if not seen.gone and self.shard.serves(seen.dl.metadata.labels):
+            self._watched.add(seen.key)
+        elif seen.key in self._watched:
+            self._watched.discard(seen.key)
+            version = seen.version or int(seen.dl.metadata.resource_version)
+            seen = caches.Seen(seen.dl, gone=True, version=version)
+        else:
+            return
         self._way.leases.shown(seen)
         self._spawn(self.controller.heard(seen.dl.metadata, gone=seen.gone))
 

@@ -7,12 +7,13 @@ disturbed (``calm_since``); ``promises`` reads both.
 
 import itertools
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from leaseholder import errors, ports
 from leaseholder.api import conditions, durations, lease, names, record
+from leaseholder.core import shards
 from tests.simulation import caches, cluster, gate, judge, promises, server
 from tests.simulation.loop import ManualLoop
 from tests.simulation.process import Process
@@ -60,8 +61,14 @@ class Figures:
 class World:
     """One history."""
 
-    def __init__(self, loop: ManualLoop, kind: server.Kind, **spec: Any) -> None:
-        self.loop, self.kind = loop, kind
+    def __init__(
+        self,
+        loop: ManualLoop,
+        kind: server.Kind,
+        every: Sequence[shards.Shard] = (shards.Shard(),),
+        **spec: Any,
+    ) -> None:
+        self.loop, self.kind, self.shards = loop, kind, every
         self.clock = clocks.FakeClock()
         loop.begin(self.clock)
         self.truth = cluster.Truth(self.clock)
@@ -72,6 +79,7 @@ class World:
         self.calm_since = self.clock.seconds
         self.spec: dict[str, Any] = {**units.SPEC, **spec}
         self.annotations: dict[str, str] = {}
+        self.labels: dict[str, str] = {}
         self._nonces = itertools.count(1)
         self._statuses: list[lease.DynamicLeaseStatus] = []
         self._ledgers: list[dict[str, record.LeaseRecord]] = []
@@ -87,8 +95,12 @@ class World:
     # -- processes and time
 
     def start(self, dies_after: str = "", *, draining: bool = False) -> Process:
-        """A process starts; maybe one that ends when a call of that name took effect."""
-        process = Process(self.loop, self.truth, self.server, self._later, draining=draining)
+        """A process starts; maybe one that ends when a call of that name took effect.
+
+        It is of a shard that has no process yet, if there is one.
+        """
+        shard = min(self.shards, key=[one.shard for one in self.processes].count)
+        process = Process(self.loop, self.truth, self.server, self._later, shard, draining=draining)
         self.processes.append(process)
         if dies_after:
             process.gate.arm(0, gate.Fate.CRASH_AFTER, EFFECTS, dies_after)
@@ -171,10 +183,15 @@ class World:
         """Seconds since the last disturbance; none while something is out of order."""
         troubled = self.server.lagging or self.server.stubborn or self.truth.keeps_secrets
         well = self.server.state is server.State.UP and not troubled
-        well = well and bool(self.processes) and all(p.hears_all for p in self.processes)
+        well = well and self.all_serve and all(p.hears_all for p in self.processes)
         if not well:
             self.disturbed()
         return self.clock.seconds - self.calm_since
+
+    @property
+    def all_serve(self) -> bool:
+        """Whether each shard has a process."""
+        return {*self.shards} == {one.shard for one in self.processes}
 
     def _later(self, side: gate.Side, effect: Callable[[], Awaitable[object]]) -> None:
         """An effect that comes after its caller gave up."""
@@ -205,7 +222,12 @@ class World:
         if old is not None and old.deleting:
             return
         manifest = {
-            "metadata": {"name": NAME, "namespace": SHOP, "annotations": dict(self.annotations)},
+            "metadata": {
+                "name": NAME,
+                "namespace": SHOP,
+                "annotations": dict(self.annotations),
+                "labels": dict(self.labels),
+            },
             "spec": {key: value for key, value in self.spec.items() if value is not None},
         }
         if old is None and SHOP in self.truth.shut:
@@ -213,6 +235,12 @@ class World:
         self.truth.user_applies(manifest)
         self.judge.applied(old, self._have())
         self._changed()
+
+    def change_shard(self, label: str) -> None:
+        """Another shard is to serve the DynamicLease; empty: no label says which."""
+        self.labels = {names.SHARD: label} if label else {}
+        if self.dl is not None:
+            self.apply()
 
     def command(self, annotation: str) -> None:
         """A command with a new nonce."""
@@ -514,7 +542,7 @@ class World:
         self.server.state, self.server.lagging, self.server.stubborn = server.State.UP, False, 0
         self.truth.keeps_secrets = False
         self.stick(stuck=False)
-        if not self.processes:
+        while not self.all_serve:
             self.start()
         self.disturbed()
         self.wait(seconds)

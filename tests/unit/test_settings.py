@@ -6,6 +6,7 @@ import re
 import pytest
 
 from leaseholder import settings
+from leaseholder.core import shards
 from leaseholder.providers.kit.network.hosts import ANY_NAME, Hosts
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "install.md"
@@ -46,6 +47,10 @@ def test_a_list_of_hosts_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("STOP_GRACE_SECONDS", "nan", "write a number from 1 to 3600"),
         ("NAMESPACES", "shop,Billing", "write names, separated by commas, such as shop,billing"),
         ("NAMESPACES", "shop billing", "write names, separated by commas, such as shop,billing"),
+        ("SHARDS", "web,Batch", "'Batch' can't be the name of a shard: write names of at most 30"),
+        ("SHARDS", "web,default", "without default, which there always is"),
+        ("SHARDS", "web,web", "write each shard once, and at most 16"),
+        ("SHARD", "batch", "write a shard of LEASEHOLDER_SHARDS: default"),
         ("OPERATOR_NAMESPACE", "a/b", "write the name of one namespace, such as leaseholder"),
         ("INFISICAL__SETTLE_SECONDS", "-1", "write a whole number, 0 or more"),
         ("INFISICAL__TAG_IN_CONFIG", "maybe", "write true or false"),
@@ -59,6 +64,22 @@ def test_a_value_that_cannot_be_used_is_answered_with_what_to_write(
     told = refusal(monkeypatch, **{f"LEASEHOLDER_{name}": value})
     assert told.startswith(f"LEASEHOLDER_{name} can't be used: ")
     assert write in told
+
+
+def test_a_process_serves_one_of_the_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch).share == shards.Shard()
+    monkeypatch.setenv("LEASEHOLDER_SHARDS", "batch, web")
+    assert load(monkeypatch).share == shards.Shard("default", ("batch", "web"))
+    found = load(monkeypatch, LEASEHOLDER_SHARD="web").share
+    assert found == shards.Shard("web", ("default", "batch"))
+
+
+def test_a_shard_that_there_is_not_is_told_which_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = refusal(monkeypatch, LEASEHOLDER_SHARDS="batch,web", LEASEHOLDER_SHARD="wbe")
+    assert told == (
+        "LEASEHOLDER_SHARD can't be used: write a shard of LEASEHOLDER_SHARDS: default or batch or "
+        "web"
+    )
 
 
 @pytest.mark.parametrize(

@@ -88,9 +88,10 @@ def rendered(values: Values = HOSTS) -> list[kube.Object]:
     return found
 
 
-def rights(*powers: str) -> Values:
+def rights(*powers: str, shards: collections.abc.Sequence[str] = ()) -> Values:
     """Values that bind Secrets, and these powers too, cluster-wide."""
-    return {**HOSTS, "rights": {power: {"enabled": True} for power in powers}}
+    bound = {power: {"enabled": True} for power in powers}
+    return {**HOSTS, "rights": bound, "shards": list(shards)}
 
 
 ROLES: typing.Final = frozenset(

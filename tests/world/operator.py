@@ -33,13 +33,18 @@ OPTIONS = ("tokens", "workloads", "configmaps")
 
 
 async def install(
-    client: kube.Kube, namespace: str = _HOME, *, options: typing.Sequence[str] = OPTIONS
+    client: kube.Kube,
+    namespace: str = _HOME,
+    *,
+    options: typing.Sequence[str] = OPTIONS,
+    shards: typing.Sequence[str] = (),
 ) -> None:
     """CRDs, and the operator's namespace, ServiceAccount and rights, as the chart has them."""
     crds = await asyncio.to_thread(sorted, _CRDS.glob("*.yaml"))
     for path in crds:
         await client.apply_file(path)
-    rendered = await asyncio.to_thread(charts.rendered, charts.rights(*options))
+    rights = charts.rights(*options, shards=shards)
+    rendered = await asyncio.to_thread(charts.rendered, rights)
     home = kube.documents(processes.CHECKOUT / "deploy" / "namespace.yaml")
     for document in [*home, *(one for one in rendered if one["kind"] in charts.ROLES)]:
         await client.apply(_moved(document, namespace))

@@ -10,9 +10,15 @@
 {{- end -}}
 {{- end -}}
 
+{{/* `-` and the shard where what is rendered is for one; the default one has no name. */}}
+{{- define "leaseholder.shard" -}}
+{{- with .shard }}-{{ . }}{{ end -}}
+{{- end -}}
+
+{{/* Each shard counts as an instance, so that no selector finds the pods of another. */}}
 {{- define "leaseholder.selector" -}}
 app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}{{ include "leaseholder.shard" . }}
 {{- end -}}
 
 {{/* Labels of every object. Helm adds managed-by itself, so that kubectl's manifest doesn't claim it. */}}
@@ -63,6 +69,14 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
   value: {{ join "," .Values.namespaces | quote }}
 - name: LEASEHOLDER_LEADER_ELECTION
   value: {{ .Values.leaderElection | quote }}
+{{- with .Values.shards }}
+- name: LEASEHOLDER_SHARDS
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- with .shard }}
+- name: LEASEHOLDER_SHARD
+  value: {{ . | quote }}
+{{- end }}
 - name: LEASEHOLDER_WORKERS
   value: {{ .Values.workers | quote }}
 - name: LEASEHOLDER_LOG_FORMAT
@@ -77,6 +91,9 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- define "leaseholder.check" -}}
 {{- if and (gt (int .Values.replicas) 1) (not .Values.leaderElection) -}}
 {{- fail "replicas is more than 1, and leaderElection is false, so all would work at once: leave leaderElection true" -}}
+{{- end -}}
+{{- if has "default" .Values.shards -}}
+{{- fail "shards has default, which there always is: take it out" -}}
 {{- end -}}
 {{- $served := .Values.namespaces -}}
 {{- $secrets := .Values.rights.secrets -}}
@@ -96,6 +113,9 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end -}}
 {{- $more := list -}}
 {{- range .Values.extraEnv -}}
+{{- if has .name (list "LEASEHOLDER_SHARD" "LEASEHOLDER_SHARDS") -}}
+{{- fail (printf "extraEnv has %s, which would be the same for all Deployments: write shards instead" .name) -}}
+{{- end -}}
 {{- if has .name $set -}}
 {{- fail (printf "extraEnv has %s, which a value of the chart sets: write that value instead" .name) -}}
 {{- end -}}

@@ -13,6 +13,10 @@ FINALIZER: Final = f"{GROUP}/revoke"
 MANAGER: Final = "leaseholder"
 """Field manager, event source and value of ``app.kubernetes.io/managed-by``."""
 
+# On DynamicLeases.
+SHARD: Final = f"{GROUP}/shard"
+"""Label on DynamicLeases: which shard serves it (core/shards.py)."""
+
 # On Secrets that we write.
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 OWNER_UID: Final = f"{GROUP}/owner-uid"

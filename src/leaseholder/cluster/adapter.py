@@ -52,6 +52,7 @@ class KubernetesCluster:
         unread: unreadable.Unreadable | None = None,
         require_auth_label: bool = False,
         crds_may_go: bool = False,
+        watches: Callable[[Mapping[str, str]], bool] = lambda labels: True,
     ) -> None:
         self._api = api
         self._crds_may_go = crds_may_go
@@ -67,6 +68,7 @@ class KubernetesCluster:
             for kind in (places.LEASES, places.PROVIDERS, places.CLUSTER_PROVIDERS)
         }
         """What was last seen of each kind that is watched, by the plural of its name."""
+        self.known[places.LEASES.plural].watches = watches
         self._secrets = secrets.Secrets(api)
         self._announcer = announcing.Announcer(api)
         self._workloads = workloads.Workloads(api)
@@ -85,13 +87,15 @@ class KubernetesCluster:
         unread: unreadable.Unreadable | None = None,
         require_auth_label: bool = False,
         crds_may_go: bool = False,
+        watches: Callable[[Mapping[str, str]], bool] = lambda labels: True,
     ) -> Self:
         """Connect by ``kubeconfig``, else by what kubectl would read, else as the pod that we are.
 
         ``context`` is one of the kubeconfig's, empty: the current one. ``observe`` is called with
         verb and resource of each request; ``unread`` is told of objects that can't be read;
         ``require_auth_label``: Secrets without the label are no logins;
-        ``crds_may_go``: a kind whose CRD was deleted has no objects, which is no error.
+        ``crds_may_go``: a kind whose CRD was deleted has no objects, which is no error;
+        ``watches``: whether DynamicLeases with these labels are watched.
         """
         return cls(
             await client.Api.connect(kubeconfig, context=context, observe=observe),
@@ -100,6 +104,7 @@ class KubernetesCluster:
             unread=unread,
             require_auth_label=require_auth_label,
             crds_may_go=crds_may_go,
+            watches=watches,
         )
 
     async def aclose(self) -> None:

@@ -13,16 +13,16 @@ from leaseholder.cluster import login as logins
 from leaseholder.ports import Seat
 
 LEASE: Final = "leaseholder-operator"
-"""Name of the Lease, in the operator's namespace."""
+"""Name of the Lease, in the operator's namespace; other shards than the default one add theirs."""
 _USUAL: Final = logins.Choice()
 
 
 class LeaseSeats:
     """``ports.Seats`` on a real API server."""
 
-    def __init__(self, api: client.Api, namespace: str) -> None:
+    def __init__(self, api: client.Api, namespace: str, shard: str = "") -> None:
         self._api = api
-        self._place = places.ELECTIONS.at(namespace, LEASE)
+        self._place = places.ELECTIONS.at(namespace, f"{LEASE}-{shard}" if shard else LEASE)
         self._collection = places.ELECTIONS.at(namespace)
 
     @classmethod
@@ -31,14 +31,15 @@ class LeaseSeats:
         namespace: str,
         observe: client.Observe | None = None,
         choice: logins.Choice = _USUAL,
+        shard: str = "",
     ) -> Self:
-        """Connect as the operator does, or by the user's choice.
+        """Connect as the operator does, or by the user's choice; ``shard``: empty for the default.
 
         Raises:
             ClusterUnavailable: there is no usable configuration.
         """
         api = await client.Api.connect(choice.kubeconfig, context=choice.context, observe=observe)
-        return cls(api, namespace)
+        return cls(api, namespace, shard)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -72,7 +73,7 @@ class LeaseSeats:
                     content_type=client.MERGE_PATCH,
                 )
             )
-        meta: dict[str, Any] = {"namespace": self._place.namespace, "name": LEASE}
+        meta: dict[str, Any] = {"namespace": self._place.namespace, "name": self._place.name}
         made: dict[str, Any] = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
@@ -90,8 +91,8 @@ class LastingSeats(LeaseSeats):
     Whoever led when it was last seen has its time all the same.
     """
 
-    def __init__(self, api: client.Api, namespace: str) -> None:
-        super().__init__(api, namespace)
+    def __init__(self, api: client.Api, namespace: str, shard: str = "") -> None:
+        super().__init__(api, namespace, shard)
         self._last: Seat | None = None
 
     async def read(self) -> Seat | None:

@@ -88,6 +88,9 @@ class Known:
     on_restored: Callable[[], None] = lambda: None
     """Called where the API server shows an older state than it did before: etcd was restored."""
     monotonic: Callable[[], float] = time.monotonic
+    watches: Callable[[Mapping[str, str]], bool] = lambda labels: True
+    """Whether objects with these labels are watched. Others are read live, each time: nobody tells
+    what becomes of them."""
     _kept: dict[Name, _Kept] = field(default_factory=dict)
     _doubted: set[Name] = field(default_factory=set)
     _buried: "TTLCache[Name, int]" = field(init=False)
@@ -221,6 +224,8 @@ class Known:
         if older or version <= self._buried.get(key, -1):
             return
         self._kept.pop(key, None)
+        if not self.watches(meta.get("labels") or {}):
+            return
         with contextlib.suppress(RecursionError):  # then it is read live, and reported there
             text = json.dumps(compact(body), separators=(",", ":"))
             self._kept[key] = _Kept(str(meta.get("uid")), version, text.encode())

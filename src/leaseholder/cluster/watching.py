@@ -133,10 +133,12 @@ class Known:
 
     def changed(self, kind: str, secret: Marks) -> Iterator[_News]:
         """What to tell after an event of a watch."""
-        yield from self._noted(secret, self._owners.pop(secret.uid, None))
+        news = list(self._noted(secret, self._owners.pop(secret.uid, None)))
         if kind == "DELETED":
             self._owners.pop(secret.uid, None)
             self._unread.fine(secret_marks.KIND, secret.namespace, secret.name)
+            news = [_without_version(one) if isinstance(one, SecretEvent) else one for one in news]
+        yield from news
 
     def _noted(self, secret: Marks, before: SecretEvent | None) -> Iterator[_News]:
         now = _owner(secret, before)

@@ -5,7 +5,7 @@ one whose answer is lost is left for a search (docs/design/0001, 0006).
 """
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -17,7 +17,7 @@ from leaseholder.api.record import RecordedLease, Revocation, State
 from leaseholder.controller import supplies
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.records import Records
-from leaseholder.core import arrival, contents, ends, marks, slots
+from leaseholder.core import arrival, contents, ends, marks, shards, slots
 from leaseholder.core.actions import Acquire
 from leaseholder.core.view import Failure, Supply, View
 
@@ -46,6 +46,7 @@ class Acquirer:
     supplies: supplies.Supplies
     meter: ports.Meter
     chronicle: Chronicle
+    shard: shards.Shard = field(default_factory=shards.Shard)
 
     async def acquire(self, view: View, dl: DynamicLease, step: Acquire) -> None:
         """Issue a lease; leaves it Held with its credentials in memory.
@@ -215,6 +216,8 @@ class Acquirer:
         now = await self.cluster.read_dynamic_lease(holder.namespace, holder.name)
         if now is None or seen is None or now.metadata.uid != holder.uid or now.deleting:
             return False
+        if not self.shard.serves(now.metadata.labels):
+            return False  # another shard may have seen it, and no attempt
         same = now.metadata.generation == seen.metadata.generation
         return same and names.FINALIZER in now.metadata.finalizers
 

@@ -3,7 +3,7 @@
 At the start and every ten minutes all DynamicLeases and all records are listed; whatever the
 controller hasn't seen in that version, or doesn't know at all, is made due, and so is what it
 keeps although neither list has it. The lists are a hint: whether a DynamicLease is really gone
-is judged from a live GET.
+is judged from a live GET. What other shards serve is left to them.
 
 Secrets name their owners, and anybody may write such marks. So an event of a Secret only makes
 due whom the controller knows anyway; whom only Secrets name is looked at by the comparison, a
@@ -14,7 +14,7 @@ import asyncio
 import collections
 import contextlib
 import logging
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,7 +25,7 @@ from leaseholder.controller import mishaps, runner
 from leaseholder.controller.loop import Controller
 from leaseholder.controller.records import Key, Records
 from leaseholder.controller.supplies import Supplies
-from leaseholder.core import schedule
+from leaseholder.core import schedule, shards
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,8 @@ INTERVAL: Final = 600.0
 """Seconds between two comparisons."""
 RETRY: Final = 5.0
 MOST_NAMED: Final = 20
-"""So many DynamicLeases of one namespace that only Secrets name are looked at in a comparison."""
+"""So many DynamicLeases of one namespace that only Secrets name are looked at in a comparison, and
+as many until the next one."""
 MOST_COPIES: Final = 20
 """So many copies of Secrets in one namespace are reported in ``INTERVAL``."""
 
@@ -46,11 +47,14 @@ class Ledger:
     controller: Controller
     records: Records
     supplies: Supplies
+    shard: shards.Shard = field(default_factory=shards.Shard)
     compared: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a comparison succeeded for the first time."""
     _restored: asyncio.Event = field(default_factory=asyncio.Event)
     _copies: dict[str, set[str]] = field(default_factory=dict)
     """Names of copies that were reported since the last comparison, by namespace."""
+    _vanished: collections.Counter[str] = field(default_factory=collections.Counter)
+    """How many of a namespace are looked at since then because a Secret that names them went."""
 
     async def restored(self) -> None:
         """Etcd was restored: everything is looked at, and compared, now."""
@@ -77,21 +81,32 @@ class Ledger:
         before = self.controller.keys
         wanted = await self.cluster.dynamic_leases()
         changed = await self._compare_records()
-        due, standing, on_record = {*changed}, set[Key](), set[Key]()
+        due, standing, on_record = set[Key](), dict[Key, bool](), set[Key]()
         async for dl in runner.in_slices(wanted):
-            standing.add(key := Key.of(dl.metadata))
-            if not self.controller.knows(dl):
+            key, served = Key.of(dl.metadata), self.shard.serves(dl.metadata.labels)
+            standing[key] = served
+            went = not served and key in self.controller
+            if went or (served and not self.controller.knows(dl)):
                 due.add(key)
         async for page in runner.in_slices(self.records):
             on_record.add(key := Key.of(page.subject))
+            if not self._serves(key, standing):
+                continue
             due.update(self.records.formers(key.namespace, key.name))
             if key not in self.controller:
                 due.add(key)
-        due |= {*before} - standing
+        due.update(key for key in changed if self._serves(key, standing))
+        due |= {*before} - standing.keys()
         async for key in runner.in_slices(due):
             await self.controller.offer(key, poke=False)
         await self._offer_named({*before, *standing, *on_record})
         self._copies.clear()
+        self._vanished.clear()
+
+    def _serves(self, key: Key, standing: Mapping[Key, bool]) -> bool:
+        """Whether a name is this shard's; ``standing``: whose DynamicLeases are."""
+        known = standing.get(key)
+        return self.shard.inherits(key.namespace, key.name) if known is None else known
 
     async def _offer_named(self, known: Collection[Key]) -> None:
         """Make due whom Secrets name, and nothing else does, or with another uid than was seen.
@@ -104,7 +119,7 @@ class Ledger:
         async for event in runner.in_slices(events):
             shown[Key.of(event.holder)].add(event.version)
         await self.controller.doubt_secrets(shown)
-        for key in _few(owners, known):
+        for key in _few(owners, known, self.shard):
             after = schedule.spread(str(key), INTERVAL / 2)
             await self.controller.offer(key, poke=False, after=after)
         async for owner in runner.in_slices(owners):
@@ -150,7 +165,17 @@ class Ledger:
         if known and not self.controller.knows_secret(key, event.version):
             await self.controller.offer(key, poke=False, harmed=True)
         if not event.version:
+            await self._look_for_vanished(key)
             await self.controller.offer_contested(event.namespace)
+
+    async def _look_for_vanished(self, key: Key) -> None:
+        """A Secret went: maybe with a DynamicLease of another shard, and its record is ours now."""
+        if not self.shard.others or key in self.controller:
+            return
+        room = self._vanished[key.namespace] < MOST_NAMED
+        if room and self.shard.inherits(key.namespace, key.name):
+            self._vanished[key.namespace] += 1
+            await self.controller.offer(key, poke=False)
 
     async def _report_copy(self, copy: ports.SecretCopy) -> None:
         """Say once that a copy is left alone: at the DynamicLease, elsewhere in the log."""
@@ -173,10 +198,13 @@ class Ledger:
             await self.cluster.emit(dl, ports.Note("Warning", Reason.SECRET_COPIED, sentence))
 
 
-def _few(owners: Iterable[record.Holder], known: Collection[Key]) -> Iterator[Key]:
+def _few(
+    owners: Iterable[record.Holder], known: Collection[Key], shard: shards.Shard
+) -> Iterator[Key]:
     """Those of the owners that aren't known, and a few of each namespace only."""
     taken = collections.Counter[str]()
     for key in dict.fromkeys(map(Key.of, owners)):
-        if key not in known and taken[key.namespace] < MOST_NAMED:
+        ours = key not in known and shard.inherits(key.namespace, key.name)
+        if ours and taken[key.namespace] < MOST_NAMED:
             taken[key.namespace] += 1
             yield key

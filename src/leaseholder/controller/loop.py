@@ -384,7 +384,7 @@ class Controller:
         if until is not None:
             after = max(0.2, (until - view.now).total_seconds())
             await self.offer(key, poke=False, after=after)
-        elif view.lease is None and not view.records:
+        elif view.elsewhere or (view.lease is None and not view.records):
             self._entries.pop(key, None)
             self._forget(view.holder)
 

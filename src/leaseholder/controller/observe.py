@@ -18,8 +18,8 @@ from leaseholder.api.record import Holder, LeaseRecord, RecordedLease, State, Su
 from leaseholder.controller import supplies
 from leaseholder.controller.pending import Pending
 from leaseholder.controller.records import Key, Records
-from leaseholder.controller.secret_finder import SecretFinder
-from leaseholder.core import lease_clock, plan, rollout, slots
+from leaseholder.controller.secret_finder import NOTHING, SecretFinder
+from leaseholder.core import lease_clock, plan, rollout, shards, slots
 from leaseholder.core.view import (
     Failure,
     Memory,
@@ -61,6 +61,8 @@ class Observer:
     rolled: Mapping[str, Restarted]
     """How this process last restarted a workload, by its uid."""
     secrets: SecretFinder
+    shard: shards.Shard = field(default_factory=shards.Shard)
+    """What this process serves."""
     draining: bool = False
     """The installation goes (``View.draining``)."""
     pending: Pending = field(default_factory=Pending)
@@ -85,12 +87,17 @@ class Observer:
         return view
 
     async def _observe(self, key: Key, memory: Memory) -> View:
-        dl, subject, terminating = await self._standing(key, memory)
-        page = await self.records.current(subject)
+        named = await self.cluster.dynamic_lease(key.namespace, key.name)
+        labels = named.metadata.labels if named is not None else None
+        elsewhere = not self.shard.has(key.namespace, key.name, labels)
+        dl, subject, terminating = await self._standing(key, named, memory)
+        page = await self._page(subject, dl, memory, elsewhere=elsewhere)
         leases = page.leases if page is not None else ()
         trusts = page.spec.trusts if page is not None else {}
         holder = _holder(dl, subject, leases)
-        found = await self.secrets.find(subject, holder, dl, leases, memory)
+        found = NOTHING
+        if memory.credentials or not elsewhere:
+            found = await self.secrets.find(subject, holder, dl, leases, memory)
         supply, failure, adapter = await self._supply(dl)
         adapters = await self._adapters(leases, trusts)
         clocks = [adapter, *adapters.values()] if adapter is not None else [*adapters.values()]
@@ -121,16 +128,35 @@ class Observer:
             supply_failure=failure,
             draining=self.draining,
             terminating=terminating,
+            elsewhere=elsewhere,
+            shared=bool(self.shard.others),
             memory=memory,
             rolled=self.rolled,
         )
         self.pending.note(view)
+        self.records.note_served(subject, elsewhere=elsewhere)
+        if elsewhere:
+            return view
         if rollout.matters(view):
             view = replace(view, targets=await self._targets(view))
         return await self._with_rivals(view, adapter)
 
+    async def _page(
+        self, subject: Subject, dl: DynamicLease | None, memory: Memory, *, elsewhere: bool
+    ) -> LeaseRecord | None:
+        """The record of a name as it is known.
+
+        What a DynamicLease of another shard left is read once: this process wrote nothing of it. So
+        is the record of one that goes: nobody else could put back what is missing there.
+        """
+        comes = not elsewhere and dl is None and memory.vanished_since is None
+        goes = elsewhere and self.records.served(subject)
+        if self.shard.others and (comes or goes):
+            return await self.records.reread(subject)
+        return await self.records.current(subject)
+
     async def _standing(
-        self, key: Key, memory: Memory
+        self, key: Key, named: DynamicLease | None, memory: Memory
     ) -> tuple[DynamicLease | None, Subject, bool]:
         """The DynamicLease, whose name it is, and whether its Namespace goes or has gone.
 
@@ -138,7 +164,7 @@ class Observer:
         DynamicLease stands its Namespace is the one that it was when it was first seen. It is known
         first: one of a Namespace that was made again meanwhile isn't taken for the former's.
         """
-        dl = await self.cluster.dynamic_lease(key.namespace, key.name) if not key.former else None
+        dl = named if not key.former else None
         uid, going = self.records.namespaces.get(key.namespace, ""), False
         same = dl is not None and dl.metadata.uid == memory.uid
         if not uid or dl is None or dl.deleting or not same:

@@ -33,9 +33,9 @@ class Pending:
     _known: dict[str, _Namespace] = field(default_factory=lambda: defaultdict(_Namespace))
 
     def note(self, view: View) -> None:
-        """Count what a look showed."""
+        """Count what a look showed; another shard's isn't counted here."""
         leases, pending = int(view.lease is not None), len(view.in_state(State.REVOKING))
-        self._put(view.subject, Others(leases, pending))
+        self._put(view.subject, Others() if view.elsewhere else Others(leases, pending))
 
     def _put(self, subject: Subject, one: Others) -> None:
         self._known[subject.namespace].put(subject, one)

@@ -45,6 +45,8 @@ class ProviderWatch:
     supplies: Supplies
     controller: Controller
     journal: ports.Journal
+    reports: bool = True
+    """Whether it writes status; of several shards one does."""
     _line: Line[Ref] = field(default_factory=lambda: Line(CHECKS, _namespace))
     _failures: dict[Ref, int] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -157,7 +159,10 @@ class ProviderWatch:
         status = _status(known, address, health, failure, self.clock)
         reason = Reason.READY if failure is None else failure.reason
         self.controller.meter.provider_observed(ref, failure is None, reason)
-        await self._report(ref, known, status)
+        if self.reports:
+            await self._report(ref, known, status)
+        elif failure is None and ref in self._failures:
+            await self.controller.offer_users_of(ref)
         if failure is None:
             self._failures.pop(ref, None)
             return durations.parse(known.spec.probe.interval).total_seconds()

@@ -67,6 +67,8 @@ class Records:
     cluster: ports.Cluster
     installation: str
     """Records of another installation, restored here with a backup, are left alone."""
+    shared: bool = False
+    """Other shards write records, too: only what this one serves is as it left it."""
     _shelf: Shelf = field(default_factory=Shelf)
     _doubted: set[str] = field(default_factory=set)
     """Names of records of which a write's answer was lost."""
@@ -76,7 +78,10 @@ class Records:
     """Uid of each Namespace as it was last read; empty where it was gone. One that isn't here any
     more is read at the next look: some clusters make a Namespace for each test."""
     at_start: frozenset[str] = frozenset()
-    """Attempts that were open when this process started: whoever wrote them is gone."""
+    """Attempts that were open when this process started: whoever wrote them is gone. With shards
+    nobody knows that."""
+    _served: set[str] = field(default_factory=set)
+    """Names of records that this process serves, where others are served elsewhere."""
     _loaded: bool = False
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -135,6 +140,17 @@ class Records:
     def __iter__(self) -> Iterator[LeaseRecord]:
         return iter(self._shelf)
 
+    def served(self, subject: Subject) -> bool:
+        """Whether this process served a name when it was last looked at."""
+        return record.name_of(self.installation, subject) in self._served
+
+    def note_served(self, subject: Subject, *, elsewhere: bool) -> None:
+        """A look showed whether another shard serves a name."""
+        if not self.shared:
+            return
+        change = self._served.discard if elsewhere else self._served.add
+        change(record.name_of(self.installation, subject))
+
     # -- reading
 
     async def load(self) -> None:
@@ -148,7 +164,8 @@ class Records:
                 await self.compare()
                 leases = (one for known in self for one in known.leases)
                 opened = (one.attempt_id for one in leases if one.state is State.ATTEMPT)
-                self.at_start, self._loaded = frozenset(opened), True
+                self.at_start = frozenset(() if self.shared else opened)
+                self._loaded = True
 
     async def compare(self) -> list[Key]:
         """List the ledger; returns for which names it isn't as it was known.
@@ -254,7 +271,12 @@ class Records:
         self._shelf.keep(found)
 
     def _note_missing(self, name: str, leases: Iterable[RecordedLease]) -> None:
-        """What isn't there any more, and was, is to be put back, once each."""
+        """What isn't there any more, and was, is to be put back, once each.
+
+        Of a record that another shard serves nobody here knows how it was.
+        """
+        if self.shared and name not in self._served:
+            return
         already = self._lost.get(name, ())
         ids = {one.attempt_id for one in already}
         more = tuple(one for one in leases if one.attempt_id not in ids)

@@ -34,6 +34,10 @@ class Found:
     """As ``View.proven``."""
 
 
+NOTHING: Final = Found(None, False, (), "")
+"""No Secret was looked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class SecretFinder:
     """Reads Secrets."""

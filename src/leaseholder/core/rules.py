@@ -2,7 +2,8 @@
 
 ``RULES`` reads top to bottom: the first rule that finds something to do decides, and the earliest
 moment at which one may find something is the wake-up. Each has a name, which the log says, and the
-history that it closes; ``wanted``, ``going`` and ``revocations`` have what it looks at.
+history that it closes; ``wanted``, ``going``, ``revocations``, ``rollout`` and ``handover`` have
+what it looks at.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,11 +11,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from leaseholder.api.lease import DynamicLease
-from leaseholder.core import going, revocations, rollout, wanted
+from leaseholder.core import going, handover, revocations, rollout, wanted
 from leaseholder.core.actions import Action, Found, Idle, Later
 from leaseholder.core.view import View
 
-Case = Literal["wanted", "going", "gone"]
+Case = Literal["wanted", "going", "gone", "elsewhere"]
 NOTHING: Final = "nothing-to-do"
 """What is said instead of a rule where none finds anything."""
 
@@ -232,6 +233,31 @@ RULES: Final[Mapping[Case, tuple[Rule, ...]]] = {
         ),
     ),
     "gone": (_UNCLEAR, _SECRETS_FIRST, _LEASES, _PENDING, _DISCARD),
+    "elsewhere": (
+        Rule(
+            "handed-over-held",
+            handover.hold,
+            "The answer to an issue goes on record before another shard takes over: it is known "
+            "here alone.",
+        ),
+        Rule(
+            "handed-over-claimed",
+            handover.claim,
+            "An attempt that nobody works on is claimed by who wrote it, or the other shard waits "
+            "for its deadline.",
+        ),
+        Rule(
+            "handed-over-discarded",
+            handover.discard,
+            "A record that the last deletion here emptied goes, also where the name is another "
+            "shard's by now.",
+        ),
+        Rule(
+            "handed-over-delivered",
+            _of_dl(handover.deliver),
+            "Credentials that are in memory here are delivered here, or the lease is in vain.",
+        ),
+    ),
 }
 
 
@@ -248,6 +274,8 @@ def decide(view: View) -> Decision:
 
 
 def _case(view: View) -> Case:
+    if view.elsewhere:
+        return "elsewhere"
     if view.lease is None:
         return "gone"
     return "going" if view.lease.deleting else "wanted"

@@ -312,6 +312,10 @@ class View:
     """The installation goes: nothing is done for a DynamicLease that isn't being deleted."""
     terminating: bool = False
     """The namespace is on its way out, or gone, or was made again since."""
+    elsewhere: bool = False
+    """Another shard serves the name."""
+    shared: bool = False
+    """There are other shards: one of them may have served the name a moment ago."""
     memory: Memory = field(default_factory=Memory)
     _held: dict[tuple[object, ...], bool] = field(default_factory=dict, repr=False, compare=False)
     _facts: dict[tuple[object, ...], tuple[object, Any]] | None = field(

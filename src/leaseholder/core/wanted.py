@@ -11,7 +11,17 @@ from leaseholder.api import conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease, Revocation, State
-from leaseholder.core import drift, plan, project, proof, revocations, rollout, schedule, slots
+from leaseholder.core import (
+    drift,
+    handover,
+    plan,
+    project,
+    proof,
+    revocations,
+    rollout,
+    schedule,
+    slots,
+)
 from leaseholder.core.actions import (
     Acquire,
     Action,
@@ -124,6 +134,8 @@ def rank(view: View, lease: DynamicLease) -> Action | None:
             return _supersede(view, lease, record)
         if view.inherited(record):
             continue  # workloads may use it: it lives until the one that takes its place is there
+        if handover.awaited_until(view, record) is not None:
+            continue
         if record not in (held, fresh, kept) and not view.named_anywhere(record):
             return (
                 _supersede(view, lease, record)
@@ -227,13 +239,14 @@ def _due(view: View, lease: DynamicLease) -> plan.Need | None:
     need = plan.need(view, lease)
     if need is None or view.supply is None or plan.obstacle(view, lease) is not None:
         return None
-    return need if plan.blocked_until(view, lease) is None else None
+    waits = plan.blocked_until(view, lease) is not None or handover.awaited(view) is not None
+    return None if waits else need
 
 
 def _issue_later(view: View, lease: DynamicLease) -> Later | None:
-    """When there may be a need: at a back-off's end, at the plan's moment, at a lease's end."""
+    """When there may be a need: at the end of a back-off or a hand-over, of a lease, as planned."""
     held, fresh = drift.kept(view, lease), view.in_hand
-    moments = [plan.blocked_until(view, lease)]
+    moments = [plan.blocked_until(view, lease), handover.awaited(view)]
     if drift.waits(view, lease) and lease.status.drift is not None:
         moments.append(drift.until(lease.status.drift))
     if held is not None:

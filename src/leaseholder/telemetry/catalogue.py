@@ -185,7 +185,13 @@ QUEUE: Final = Family(
     ("kind",),
     {"kind": (lease.DynamicLease.KIND, "LeaseProvider")},
 )
-LEADER: Final = Family("leaseholder_leader", "gauge", "1 while this process does the work, else 0.")
+LEADER: Final = Family(
+    "leaseholder_leader",
+    "gauge",
+    "1 while this process does the work of the shard, else 0; each process has all shards. Without "
+    "shards there is `default` alone.",
+    ("shard",),
+)
 CLUSTER_UP: Final = Family(
     "leaseholder_cluster_up", "gauge", "0 while the API server doesn't answer, else 1."
 )

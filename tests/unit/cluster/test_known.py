@@ -63,6 +63,17 @@ def test_our_write_that_takes_the_last_finalizer_off_forgets_what_is_gone_with_i
     assert version(kept) is None
 
 
+def test_what_is_not_watched_is_not_known_however_it_is_shown() -> None:
+    kept = known.Known(watches=lambda labels: labels.get("shard") != "other")
+    kept.event("ADDED", body(4))
+    kept.answered(body(5, labels={"shard": "other"}), 4)
+    assert version(kept) is None
+    listed(kept, 6, body(5, labels={"shard": "other"}))
+    assert version(kept) is None
+    kept.event("ADDED", body(7, labels={"shard": "ours"}))
+    assert version(kept) == 7
+
+
 def test_what_is_in_doubt_is_not_known_until_an_answer_shows_it() -> None:
     kept = known.Known()
     kept.event("ADDED", body(4))

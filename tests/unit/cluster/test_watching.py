@@ -81,7 +81,9 @@ def test_a_secret_of_our_own_that_the_watch_shows_then_is_told_of_once() -> None
 def test_a_deletion_is_told_once() -> None:
     known = Watch()
     known.listed([item("s-1", ORDERS)])
-    assert known.changed("DELETED", meta("s-1", ORDERS)) == [ORDERS]
+    told = known.changed("DELETED", meta("s-1", ORDERS, resourceVersion="7"))
+    assert told == [ORDERS]
+    assert [one.version for one in told if isinstance(one, SecretEvent)] == [""]
     assert known.listed([]) == []
 
 

@@ -20,9 +20,9 @@ FIRST = ("provider-uid", 1)
 
 
 @contextlib.asynccontextmanager
-async def watching(world: World) -> AsyncIterator[ProviderWatch]:
+async def watching(world: World, *, reports: bool = True) -> AsyncIterator[ProviderWatch]:
     parts = world.cluster, world.clock, world.supplies, world.controller
-    watch = ProviderWatch(*parts, world.journal)
+    watch = ProviderWatch(*parts, world.journal, reports)
     running = asyncio.create_task(watch.run())
     try:
         yield watch
@@ -59,6 +59,24 @@ async def test_a_provider_is_looked_at_and_told_ready() -> None:
     assert ready(world) == ("True", "Ready")
     assert status(world).capabilities == ("Revoke",)
     assert [note.reason for _, note in world.cluster.notes] == ["Ready"]
+
+
+async def test_of_several_shards_one_writes_status_and_each_tells_its_own_leases() -> None:
+    world = World()
+    world.provider.before("check", away())
+    await world.settle()
+    async with watching(world, reports=False) as watch, world.running() as controller:
+        await controller.offer(world.key)
+        await world.passed()
+        await watch.offer(REF, FIRST)
+        await world.trace.until(lambda: _checked(world, 1))
+        await world.passed()
+        taken = len(world.meter.lateness)
+        await moved(world, watch, WHILE_DOWN)
+        await world.trace.until(lambda: _checked(world, 2))
+        await world.trace.until(lambda: len(world.meter.lateness) > taken)
+    assert ready(world) is None
+    assert "patch provider" not in world.trace.calls
 
 
 async def test_what_a_way_to_log_in_cannot_do_is_said_while_all_is_well() -> None:

@@ -6,6 +6,7 @@
 
 import asyncio
 import contextlib
+import copy
 import functools
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -15,7 +16,7 @@ from leaseholder.api import base, lease, provider, record
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import assembly, loop, records
 from leaseholder.controller import supplies as supplies_
-from leaseholder.core import actions
+from leaseholder.core import actions, shards
 from leaseholder.core.view import Memory, View
 from tests.unit import clocks
 from tests.unit.controller import fakecluster, fakes
@@ -34,10 +35,14 @@ AUTH: dict[str, Any] = {"tokenAuth": {"tokenSecretRef": {"name": "auth", "key": 
 
 
 def manifest(
-    name: str = NAME, annotations: dict[str, str] | None = None, **spec: Any
+    name: str = NAME,
+    annotations: dict[str, str] | None = None,
+    labels: dict[str, str] | None = None,
+    **spec: Any,
 ) -> dict[str, Any]:
     """A DynamicLease as a user writes it."""
-    meta = {"name": name, "namespace": SHOP, "annotations": annotations or {}}
+    marks = {"annotations": annotations or {}, "labels": labels or {}}
+    meta = {"name": name, "namespace": SHOP, **marks}
     return {"metadata": meta, "spec": {**SPEC, **spec}}
 
 
@@ -94,6 +99,7 @@ class World:
         self.build: Callable[[], fakes.FakeProvider] = lambda: self.provider
         self.supplies = supplies_.Supplies(self.cluster, self.clock, self._build, _address)
         self.workers = workers
+        self.shard = shards.Shard()
         self.crash()
         self.cluster.put_provider(infisical())
         self.holder = self.cluster.user_applies(manifest()).holder
@@ -103,6 +109,7 @@ class World:
         self,
         workers: int = 1,
         *,
+        shard: shards.Shard | None = None,
         draining: bool = False,
         journal: ports.Journal | None = None,
     ) -> loop.Controller:
@@ -115,8 +122,16 @@ class World:
             journal=journal or self.journal,
             installation=HERE,
             workers=workers,
+            shard=shard or self.shard,
             draining=draining,
         )
+
+    def beside(self, shard: shards.Shard) -> "World":
+        """Another process, of that shard, in the same world."""
+        other = copy.copy(self)
+        other.shard = shard
+        other.crash()
+        return other
 
     def _build(self, access: ports.Access, _: ports.Credentialing) -> ports.Provider:
         made = self.build()

@@ -12,7 +12,7 @@ from leaseholder.api import conditions, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, RestartTarget, Retry
 from leaseholder.api.record import RecordedLease, Revocation, State
-from leaseholder.core import actions, plan, project, revocations, rollout
+from leaseholder.core import actions, handover, plan, project, revocations, rollout
 from leaseholder.core.view import Failure, Memory, Refusal, Restarted, TargetView, View
 from leaseholder.secrecy import Credentials
 from tests.unit.core import views
@@ -214,6 +214,7 @@ def any_view(draw: st.DrawFn, dl: st.SearchStrategy[DynamicLease | None]) -> Vie
         supply=None if away or lease is None else views.supply(),
         supply_failure=draw(FAILURES) if away else None,
         terminating=(lease is None or lease.deleting) and draw(FLAGS),
+        shared=draw(FLAGS),
         targets=draw(targets(lease, known)),
         rolled=draw(st.dictionaries(st.just("Deployment-orders"), restarts(known))),
         memory=draw(memories(known)),
@@ -416,6 +417,32 @@ def test_an_attempt_that_may_be_anothers_is_left_alone_until_its_deadline(seen: 
     if isinstance(step, actions.Move) and step.record.state is State.ATTEMPT:
         ours = step.record.attempt_id in seen.memory.ours
         assert ours or seen.now >= step.record.deadline
+
+
+@given(seen=ANY)
+def test_of_what_another_shard_serves_only_what_nobody_else_can_end_is_ended(seen: View) -> None:
+    memory = seen.memory
+    match decide(replace(seen, elsewhere=True)):
+        case actions.Hold(record):
+            assert record.attempt_id in memory.leases
+        case actions.Move(record, to):
+            assert record.attempt_id in memory.ours
+            assert (record.state, to.state) == (State.ATTEMPT, State.REVOKING)
+        case actions.Deliver(record):
+            assert record.attempt_id in memory.credentials
+        case actions.Discard():
+            assert (seen.lease, seen.records) == (None, ())
+        case other:
+            assert other == actions.Idle(None)
+
+
+@given(seen=ANY)
+def test_no_lease_is_issued_beside_one_that_another_shard_may_deliver(seen: View) -> None:
+    until = handover.awaited(seen)
+    if until is not None:
+        step = decide(seen)
+        assert not isinstance(step, actions.Acquire)
+        assert not isinstance(step, actions.Idle) or step.until is not None
 
 
 @given(seen=ANY)

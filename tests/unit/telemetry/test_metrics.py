@@ -288,7 +288,7 @@ def fill(metrics: Metrics, number: int) -> None:
         metrics.provider_observed(ref, True, Reason.READY)
         metrics.provider_request(ref, "issue", "ok", 0.1)
         metrics.observed(holder(f"lease-{n}", f"uid-{n}"), figures(State.HELD, State.REVOKING))
-    metrics.read(catalogue.LEADER, by=lambda: True)
+    metrics.read(catalogue.LEADER, "default", by=lambda: True)
     metrics.read(catalogue.RESTORES, by=lambda: 1)
     metrics.read(catalogue.BUILD, "0.1.0", "3.11.7", "1.45.2", by=lambda: True)
 

@@ -1,0 +1,204 @@
+"""Two shards of one installation, and DynamicLeases that go from one to the other."""
+
+from datetime import timedelta
+
+import pytest
+
+from leaseholder import ports
+from leaseholder.api import names
+from leaseholder.controller.ledger import MOST_NAMED, Ledger
+from leaseholder.core import actions, handover, shards
+from leaseholder.core.going import MADE_AGAIN
+from tests.unit.controller.world import NAME, SHOP, World, manifest
+
+BATCH = {names.SHARD: "batch"}
+HERE, THERE = shards.Shard("default", ("batch",)), shards.Shard("batch", ("default",))
+
+
+def two() -> tuple[World, World]:
+    """The process of the default shard, which serves the DynamicLease, and that of another."""
+    whole = World()
+    return whole.beside(HERE), whole.beside(THERE)
+
+
+def inherited_by(shard: shards.Shard) -> str:
+    """A name that a shard gets when no DynamicLease has it."""
+    return next(name for number in range(99) if shard.inherits(SHOP, name := f"orders-{number}"))
+
+
+def ledger_of(world: World) -> Ledger:
+    records = world.observer.records
+    return Ledger(world.cluster, world.controller, records, world.supplies, world.shard)
+
+
+async def test_a_held_lease_goes_on_in_the_other_shard_without_a_word_to_the_provider() -> None:
+    before, after = two()
+    await before.settle()
+    shown, asked = before.dl.status.lease, len(before.trace.calls)
+    before.cluster.user_applies(manifest(labels=BATCH))
+    assert (await before.look())[1] == actions.Idle(None)
+    await after.settle()
+    assert before.dl.status.lease == shown
+    assert {"issue", "extend", "inspect", "revoke"}.isdisjoint(before.trace.calls[asked:])
+    await after.settle(after=2500)
+    assert (await after.look())[0].delivered is not None
+    assert before.dl.status.lease is not None
+    assert before.dl.status.lease.renewals == 1
+    assert before.records == [("Held", "lease-1")]
+
+
+async def test_an_attempt_goes_where_the_label_was_changed_before_the_provider_is_asked() -> None:
+    before, after = two()
+    view, step = await before.upto(actions.Acquire)
+    before.cluster.user_applies(manifest(labels=BATCH))
+    await before.performer.perform(view, step)
+    assert (before.count("issue"), before.records) == (0, [])
+    await after.settle()
+    assert (after.count("issue"), after.secret, after.ready) == (1, "lease-1", "Ready")
+
+
+async def test_a_lease_that_was_issued_is_delivered_by_who_has_its_credentials() -> None:
+    before, after = two()
+    view, step = await before.upto(actions.Acquire)
+    await before.performer.perform(view, step)
+    before.cluster.user_applies(manifest(labels=BATCH))
+    assert await after.settle() != actions.Idle(None)
+    assert (before.records, before.secret) == ([("Held", "lease-1")], None)
+    assert await before.settle() == actions.Idle(None)
+    await after.settle()
+    assert (after.secret, after.ready, after.count("issue")) == ("lease-1", "Ready", 1)
+
+
+async def test_a_lease_whose_first_shard_is_gone_is_revoked_and_another_is_issued() -> None:
+    before, after = two()
+    view, step = await before.upto(actions.Acquire)
+    await before.performer.perform(view, step)
+    before.cluster.user_applies(manifest(labels=BATCH))
+    await after.settle()
+    await after.settle(after=20 + handover.DELIVERY.total_seconds())
+    assert (after.secret, after.ready) == ("lease-2", "Ready")
+    assert {*after.provider.live} == {"lease-2"}
+
+
+async def test_an_open_attempt_of_another_shard_is_left_alone_until_its_deadline() -> None:
+    before, after = two()
+    before.cluster.user_applies(manifest(labels=BATCH))
+    before.rival(1, deadline=before.clock.wall() + timedelta(seconds=20))
+    await after.settle()
+    assert (after.count("issue"), after.records) == (0, [("Attempt", "")])
+
+
+async def test_what_goes_to_another_shard_leaves_nothing_behind() -> None:
+    before, _ = two()
+    async with before.running() as controller:
+        await controller.offer(before.key)
+        await before.passed()
+        before.cluster.user_applies(manifest(labels=BATCH))
+        await controller.heard(before.dl.metadata, gone=True)
+        await before.passed()
+        assert not controller.keys
+    assert before.holder in before.meter.forgotten
+
+
+async def test_a_comparison_leaves_alone_what_another_shard_serves_and_drops_what_went() -> None:
+    before, after = two()
+    before.cluster.user_applies(manifest("theirs", labels=BATCH))
+    async with before.running() as controller:
+        await ledger_of(before).compare()
+        await before.passed()
+        assert {*controller.keys} == {before.key}
+        before.cluster.user_applies(manifest(labels=BATCH))
+        read = before.count("list secrets")
+        await ledger_of(before).compare()
+        await before.passed()
+        await ledger_of(before).compare()
+        await before.passed()
+        assert not controller.keys
+        assert before.count("list secrets") == read
+    async with after.running() as controller:
+        await ledger_of(after).compare()
+        await after.passed()
+        assert {one.name for one in controller.keys} == {NAME, "theirs"}
+    assert before.count("issue") == 2
+
+
+@pytest.mark.parametrize("by", ["comparison", "Secret"])
+async def test_what_a_vanished_dynamiclease_leaves_is_revoked_by_the_shard_that_its_name_gives(
+    by: str,
+) -> None:
+    before, after = two()
+    name = inherited_by(THERE)
+    holder = before.cluster.user_applies(manifest(name)).holder
+    for world in (before, after):
+        world.holder = holder
+        await world.observer.records.load()  # before there is a record
+    await before.settle()
+    before.cluster.vanish(SHOP, name)
+    assert (await before.look())[1] == actions.Idle(None)
+    async with after.running():
+        if by == "comparison":
+            await ledger_of(after).compare()
+        else:
+            await ledger_of(after)._heed(ports.SecretEvent(SHOP, name, holder.uid))
+        await after.passed()
+        assert {*after.provider.live} == {"lease-1"}
+        await after.passed(after=MADE_AGAIN.total_seconds())
+    assert (after.provider.live, after.cluster.ledger) == ({}, {})
+
+
+async def test_a_deletion_leaves_nothing_to_the_shard_that_its_name_gives() -> None:
+    before, after = two()
+    name = inherited_by(THERE)
+    holder = before.cluster.user_applies(manifest(name)).holder
+    before.holder = after.holder = holder
+    await before.settle()
+    await after.observer.records.load()
+    before.cluster.user_deletes(SHOP, name)
+    assert isinstance(await before.settle(), actions.Release)
+    assert await before.settle() == actions.Idle(None)
+    assert (before.cluster.ledger, before.provider.live) == ({}, {})
+    asked = len(before.trace.calls)
+    async with after.running() as controller:
+        await ledger_of(after).compare()
+        await after.passed()
+        assert not controller.keys
+    assert {"create record", "revoke"}.isdisjoint(before.trace.calls[asked:])
+
+
+async def test_only_who_serves_a_record_puts_back_what_somebody_takes_off_it() -> None:
+    before, after = two()
+    await before.settle()
+    await after.observer.records.load()
+    before.others_write()
+    for world in (before, after):
+        await world.observer.records.compare()
+    assert before.observer.records.lost(before.subject)
+    assert not after.observer.records.lost(before.subject)
+
+
+async def test_who_stops_serving_a_record_puts_back_first_what_is_missing_there() -> None:
+    before, after = two()
+    async with before.running() as controller:
+        await controller.offer(before.key)
+        await before.passed()
+        before.others_write()
+        before.cluster.user_applies(manifest(labels=BATCH))
+        await controller.heard(before.dl.metadata, gone=True)
+        await before.passed()
+        assert before.records == [("Held", "lease-1")]
+    await after.settle()
+    assert (after.secret, after.ready, after.count("issue")) == ("lease-1", "Ready", 1)
+
+
+async def test_a_secret_that_goes_makes_nobody_due_that_another_shard_inherits() -> None:
+    _, after = two()
+    await ledger_of(after)._heed(ports.SecretEvent(SHOP, inherited_by(HERE), "uid"))
+    assert not after.controller.keys
+
+
+async def test_of_the_names_of_secrets_that_go_a_few_are_looked_at() -> None:
+    _, after = two()
+    ledger = ledger_of(after)
+    for number in range(300):
+        await ledger._heed(ports.SecretEvent(SHOP, f"nobody-{number}", "uid"))
+    assert len(after.controller.keys) == MOST_NAMED
