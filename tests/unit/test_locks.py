@@ -153,9 +153,13 @@ def test_a_hole_in_a_lock_is_seen() -> None:
 
 
 def test_the_locks_agree_on_versions() -> None:
-    versions = {str(entry.requirement) for entry in read_lock("requirements.lock")}
+    every = {entry.requirement.name: entry.requirement for entry in read_lock("requirements.lock")}
     for lock in ("requirements-runtime.lock", "requirements-build.lock"):
-        assert {str(entry.requirement) for entry in read_lock(lock)} <= versions
+        for entry in read_lock(lock):
+            ours, theirs = entry.requirement, every[entry.requirement.name]
+            assert ours.specifier == theirs.specifier
+            # What development tools ask for, too, may be wanted where the program alone needs none.
+            assert theirs.marker is None or theirs.marker == ours.marker
 
 
 def test_the_wheel_is_built_with_what_is_locked() -> None:

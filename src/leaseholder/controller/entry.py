@@ -82,8 +82,8 @@ class Entry:
             case actions.Deliver(lease):
                 return lease.attempt_id not in self.memory.credentials
             case actions.Report(status) if view.lease is not None:
-                told = view.lease.status.conditions
-                ready = (conditions.is_true(one, _READY) for one in (status.conditions, told))
+                before = view.lease.status.conditions
+                ready = (conditions.is_true(one, _READY) for one in (status.conditions, before))
                 return len({*ready}) > 1
         return False
 

@@ -165,10 +165,10 @@ class Ledger:
         if known and not self.controller.knows_secret(key, event.version):
             await self.controller.offer(key, poke=False, harmed=True)
         if not event.version:
-            await self._look_for_vanished(key)
+            await self._offer_vanished(key)
             await self.controller.offer_contested(event.namespace)
 
-    async def _look_for_vanished(self, key: Key) -> None:
+    async def _offer_vanished(self, key: Key) -> None:
         """A Secret went: maybe with a DynamicLease of another shard, and its record is ours now."""
         if not self.shard.others or key in self.controller:
             return

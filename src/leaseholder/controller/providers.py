@@ -265,9 +265,9 @@ def _status(
 
 
 def _swept(known: provider.AnyProvider) -> list[Condition]:
-    """What the last sweep told (``sweep``), as long as there is one."""
-    told = conditions.find(known.status.conditions, ConditionType.UNRECORDED_LEASES)
-    return [told] if told is not None and known.spec.sweep is not None else []
+    """What the last sweep reported (``sweep``), as long as there is one."""
+    last = conditions.find(known.status.conditions, ConditionType.UNRECORDED_LEASES)
+    return [last] if last is not None and known.spec.sweep is not None else []
 
 
 def _found_well(health: ports.Health | None) -> str:

@@ -46,14 +46,14 @@ def changed(world: World) -> ports.SecretEvent:
 async def test_a_renewal_reads_no_secret() -> None:
     async with delivered() as world:
         await world.passed(after=HALF + 900)
-        assert (world.count("extend"), reads(world)) == (1, 0)
+        assert (world.count("renew"), reads(world)) == (1, 0)
 
 
 async def test_while_the_watch_is_not_open_a_renewal_reads_the_secrets() -> None:
     async with delivered() as world:
         world.cluster.watches_secrets = False
         await world.passed(after=HALF + 900)
-        assert world.count("extend") == 1
+        assert world.count("renew") == 1
         assert reads(world) >= 1
 
 

@@ -505,12 +505,12 @@ async def test_what_a_sweep_told_stays_while_the_provider_is_looked_at() -> None
     await bench.sweeper.round()
     parts = bench.world.cluster, bench.world.clock, bench.world.supplies, bench.world.controller
     watch = providers.ProviderWatch(*parts, bench.world.journal)
-    await watch._check(REF)
+    await watch._ask(REF)
     assert bench.condition is not None
     known = bench.world.cluster.providers[REF]
     plain = known.model_copy(update={"spec": infisical().spec})
     bench.world.cluster.put_provider(plain)
-    await watch._check(REF)
+    await watch._ask(REF)
     assert bench.condition is None
 
 
