@@ -3,6 +3,7 @@
 import re
 
 from tests import pages
+from tests.world import operator
 
 DOCKERFILE = (pages.ROOT / "deploy" / "Dockerfile").read_text("utf-8")
 IGNORED = (pages.ROOT / "deploy" / "Dockerfile.dockerignore").read_text("utf-8")
@@ -38,6 +39,11 @@ def test_the_process_isnt_root_and_the_image_has_only_what_runs() -> None:
     assert all(int(one) >= 1000 for one in user.groups())
     assert re.findall(r"^COPY (.*)$", last, re.MULTILINE) == ["--from=build /venv /venv"]
     assert "RUN" not in last
+
+
+def test_the_operator_of_the_tests_has_the_environment_of_the_image() -> None:
+    lines = re.findall(r"^ENV (.*)$", stages()[-1], re.MULTILINE)
+    assert dict(one.split("=") for line in lines for one in line.split()) == operator.IMAGE
 
 
 def test_the_build_sees_what_it_copies_and_nothing_else() -> None:

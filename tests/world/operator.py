@@ -24,6 +24,8 @@ FAST = {
     "LEASEHOLDER_INFISICAL__REPLICA_LAG_SECONDS": "2",
 }
 """Settings for the emulator with ``--min-ttl 2`` and no replicas."""
+IMAGE = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072"}
+"""What deploy/Dockerfile sets: the operator runs as in its image."""
 HOSTS = f"http://{processes.LOOPBACK}"
 """Where the world's providers are; an administrator has to allow it."""
 
@@ -78,6 +80,7 @@ class Operator:
         token = await client.service_account_token("leaseholder", home)
         port = processes.free_port()
         environment = {
+            **IMAGE,
             "KUBECONFIG": os.fspath(world.kubeconfig_for(token)),
             "LEASEHOLDER_OPERATOR_NAMESPACE": home,
             "LEASEHOLDER_NAMESPACES": namespaces,
