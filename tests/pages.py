@@ -89,4 +89,7 @@ def completed(part: Document) -> Document:
                 "environmentSlug": "p",
                 "dynamicSecretName": "o",
             }
+    elif not {*spec} & {*NAMES}:
+        token = {"tokenSecretRef": {"name": "infisical-auth", "key": "token"}}
+        spec["infisical"] = {"url": "https://us.infisical.com", "auth": {"tokenAuth": token}}
     return {"apiVersion": names.API_VERSION, "kind": kind, "metadata": meta, "spec": spec}

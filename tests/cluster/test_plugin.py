@@ -222,7 +222,7 @@ async def test_renew_moves_the_end_of_the_lease_or_says_why_not(user: User) -> N
     await site.ready("fixed")
     refused = await user.types("renew", "fixed", "--wait", "--timeout", "90")
     assert refused.code == Exit.NOT_DONE
-    assert "not renewed: CannotExtend" in refused.err
+    assert "not renewed: CannotRenew" in refused.err
     assert "leaseholder.dev/rotate" in refused.err
 
 

@@ -39,7 +39,7 @@ async def test_a_held_lease_goes_on_in_the_other_shard_without_a_word_to_the_pro
     assert (await before.look())[1] == actions.Idle(None)
     await after.settle()
     assert before.dl.status.lease == shown
-    assert {"issue", "extend", "inspect", "revoke"}.isdisjoint(before.trace.calls[asked:])
+    assert {"issue", "renew", "inspect", "revoke"}.isdisjoint(before.trace.calls[asked:])
     await after.settle(after=2500)
     assert (await after.look())[0].delivered is not None
     assert before.dl.status.lease is not None
