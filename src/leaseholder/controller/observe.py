@@ -83,7 +83,9 @@ class Observer:
         if sign and memory.read_for != sign:
             memory.read_for = sign
             if await self.records.reread(view.subject) != before:
-                return await self._observe(key, memory)
+                view = await self._observe(key, memory)
+        nothing = view.lease is None and not view.record_version
+        self.records.note_served(view.subject, elsewhere=view.elsewhere or nothing)
         return view
 
     async def _observe(self, key: Key, memory: Memory) -> View:
@@ -134,7 +136,6 @@ class Observer:
             rolled=self.rolled,
         )
         self.pending.note(view)
-        self.records.note_served(subject, elsewhere=elsewhere)
         if elsewhere:
             return view
         if rollout.matters(view):
