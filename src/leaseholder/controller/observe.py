@@ -147,11 +147,17 @@ class Observer:
     ) -> LeaseRecord | None:
         """The record of a name as it is known.
 
-        What a DynamicLease of another shard left is read once: this process wrote nothing of it. So
-        is the record of one that goes: nobody else could put back what is missing there.
+        What a DynamicLease of another shard left is read once, whether one was made again there or
+        not: this process wrote nothing of it. So is the record of one that goes: nobody else could
+        put back what is missing there.
         """
-        comes = not elsewhere and dl is None and memory.vanished_since is None
-        goes = elsewhere and self.records.served(subject)
+        served, known = self.records.served(subject), self.records.leases(subject)
+        if dl is None:
+            comes = not elsewhere and memory.vanished_since is None
+        else:
+            left = any(one.holder_uid != dl.metadata.uid for one in known)
+            comes = not elsewhere and not served and left
+        goes = elsewhere and served
         if self.shard.others and (comes or goes):
             return await self.records.reread(subject)
         return await self.records.current(subject)

@@ -124,7 +124,10 @@ async def test_a_label_that_is_back_while_a_look_sees_it_gone_leaves_the_name_to
         assert controller.keys == (before.key,)
 
 
-async def test_a_record_made_anew_elsewhere_lacks_nothing_where_its_name_comes_back() -> None:
+@pytest.mark.parametrize("delivered", [True, False])
+async def test_a_record_made_anew_elsewhere_lacks_nothing_where_its_name_comes_back(
+    delivered: bool,
+) -> None:
     before, after = two()
     await before.settle()
     await after.observer.records.load()
@@ -133,11 +136,15 @@ async def test_a_record_made_anew_elsewhere_lacks_nothing_where_its_name_comes_b
     await before.settle()
     assert before.cluster.ledger == {}
     before.cluster.user_applies(manifest())
-    await before.settle()
-    before.cluster.user_applies(manifest(labels=BATCH))
     before.holder = after.holder = before.dl.holder
+    if delivered:
+        await before.settle()
+    else:
+        before.clock.move(60)
+        before.rival(1, deadline=before.clock.wall() + timedelta(seconds=20))
+    before.cluster.user_applies(manifest(labels=BATCH))
     await after.settle()
-    assert after.records == [("Held", "lease-2")]
+    assert after.records == [("Held", "lease-2") if delivered else ("Attempt", "")]
     assert not after.observer.records.lost(after.subject)
     assert after.count("revoke") == 1
 
