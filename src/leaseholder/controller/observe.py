@@ -83,9 +83,7 @@ class Observer:
         if sign and memory.read_for != sign:
             memory.read_for = sign
             if await self.records.reread(view.subject) != before:
-                view = await self._observe(key, memory)
-        nothing = view.lease is None and not view.record_version
-        self.records.note_served(view.subject, elsewhere=view.elsewhere or nothing)
+                return await self._observe(key, memory)
         return view
 
     async def _observe(self, key: Key, memory: Memory) -> View:
@@ -136,6 +134,8 @@ class Observer:
             rolled=self.rolled,
         )
         self.pending.note(view)
+        nothing = dl is None and page is None
+        self.records.note_served(subject, elsewhere=elsewhere or nothing)
         if elsewhere:
             return view
         if rollout.matters(view):
@@ -151,14 +151,12 @@ class Observer:
         not: this process wrote nothing of it. So is the record of one that goes: nobody else could
         put back what is missing there.
         """
+        if not self.shard.others:
+            return await self.records.current(subject)
         served, known = self.records.served(subject), self.records.leases(subject)
-        if dl is None:
-            comes = not elsewhere and memory.vanished_since is None
-        else:
-            left = any(one.holder_uid != dl.metadata.uid for one in known)
-            comes = not elsewhere and not served and left
-        goes = elsewhere and served
-        if self.shard.others and (comes or goes):
+        left = dl is not None and any(one.holder_uid != dl.metadata.uid for one in known)
+        comes = memory.vanished_since is None if dl is None else left and not served
+        if served if elsewhere else comes:
             return await self.records.reread(subject)
         return await self.records.current(subject)
 
