@@ -1,7 +1,7 @@
 """``leaseholder adopt``: an installation takes over what another one has on record.
 
-It leads for both meanwhile, by their Leases, so neither operator works. It needs no settings and no
-way to a provider: what is known of the leases stands on the records.
+It leads for both meanwhile, by their Leases and those of their shards, so neither operator works.
+It needs no settings and no way to a provider: what is known of the leases stands on the records.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from leaseholder.core import election
 
 _AGAIN: Final = 0.2
 """Seconds between two checks whether this process leads."""
-_SEAT: Final = ("get", "create", "patch")
-"""What whoever leads does with its Lease."""
+_SEAT: Final = ("list", "get", "create", "patch")
+"""What whoever leads does with its Lease, and to find those of shards."""
 _RECORDS: Final = {"group": "leaseholder.dev", "resource": "leaserecords"}
 _ELECTIONS: Final = {"group": "coordination.k8s.io", "resource": "leases"}
 
@@ -37,6 +37,19 @@ class Homes:
 
     source: str
     target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an operator leads."""
+
+    home: str
+    shard: str = ""
+    """Empty: the default one."""
+
+    def __str__(self) -> str:
+        shard = f", shard {self.shard}" if self.shard else ""
+        return f"in namespace {self.home}{shard}"
 
 
 async def adopt(
@@ -70,7 +83,8 @@ async def adopt(
         work = await _adoption(api, homes, clock, say)
         await work.read()
         if not dry_run:
-            async with _leading(api, elections, homes, say, until):
+            led = await places(user, homes)
+            async with _leading(api, elections, led, say, until):
                 await work.run(until)
         lines = listed(work, homes) if dry_run else reported(work, homes)
         for line in lines:
@@ -152,20 +166,24 @@ async def _pods_wanted(user: session.Session, homes: Homes) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def _leading(
-    api: client.Api, elections: client.Api, homes: Homes, say: Callable[[str], None], until: float
+    api: client.Api,
+    elections: client.Api,
+    led: Iterable[Place],
+    say: Callable[[str], None],
+    until: float,
 ) -> AsyncIterator[None]:
-    """Lead both installations, the old one first; who doesn't lead both reads and writes nothing.
+    """Lead everywhere, in the old place first; who doesn't lead them all reads and writes nothing.
 
     Raises:
         Failed: time is over before.
     """
-    electors = {home: _elector(elections, home) for home in (homes.source, homes.target)}
+    electors = {place: _elector(elections, place) for place in led}
     api.may_act = lambda: all(one.leads for one in electors.values())
     tasks = []
     try:
-        for home, elector in electors.items():
+        for place, elector in electors.items():
             tasks.append(asyncio.create_task(elector.run()))
-            await _elected(elector, home, say, until)
+            await _elected(elector, place, say, until)
         yield
     finally:
         for task in tasks:
@@ -175,13 +193,23 @@ async def _leading(
             await elector.release()
 
 
-def _elector(elections: client.Api, home: str) -> leader.Elector:
-    seats = electing.LastingSeats(elections, home)
+async def places(user: session.Session, homes: Homes) -> list[Place]:
+    """Where an operator may lead: a pod of a shard may run on that its Deployment doesn't want."""
+    shards = [
+        Place(home, shard)
+        for home in (homes.source, homes.target)
+        for shard in await user.shards(home)
+    ]
+    return [Place(homes.source), Place(homes.target), *shards]
+
+
+def _elector(elections: client.Api, place: Place) -> leader.Elector:
+    seats = electing.LastingSeats(elections, place.home, place.shard)
     return leader.Elector(seats, SystemClock(), election.Election(leader.identity()))
 
 
 async def _elected(
-    elector: leader.Elector, home: str, say: Callable[[str], None], until: float
+    elector: leader.Elector, place: Place, say: Callable[[str], None], until: float
 ) -> None:
     """Wait until this process leads an installation.
 
@@ -194,11 +222,11 @@ async def _elected(
         if waits not in (said, "starting"):
             said = waits
             say(
-                f"waiting for the Lease of the operator in namespace {home}, so scale its "
-                f"Deployment to 0: {waits}"
+                f"waiting for the Lease of the operator {place}, so scale its Deployment to 0: "
+                f"{waits}"
             )
         if elector.clock.monotonic() >= until:
-            sentence = f"nothing is adopted: the Lease in namespace {home} isn't free: {waits}"
+            sentence = f"nothing is adopted: the Lease {place} isn't free: {waits}"
             raise Failed(sentence, Exit.NOT_DONE)
         await asyncio.sleep(_AGAIN)
 

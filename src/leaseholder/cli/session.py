@@ -195,6 +195,13 @@ class Session:
         """The Lease that an operator in that namespace leads by; None where there is none."""
         return await self._found(places.ELECTIONS.at(namespace, electing.LEASE))
 
+    async def shards(self, namespace: str) -> list[str]:
+        """The shards beside the default one that lead, or led, in a namespace, by their Leases."""
+        begin = f"{electing.LEASE}-"
+        found = await self._items(places.ELECTIONS.at(namespace))
+        known = (str((one.get("metadata") or {}).get("name") or "") for one in found)
+        return sorted(name.removeprefix(begin) for name in known if name.startswith(begin))
+
     async def may(self, attributes: Mapping[str, str], account: str) -> bool:
         """Whether RBAC allows something to a ServiceAccount.
 

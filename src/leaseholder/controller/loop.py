@@ -135,9 +135,14 @@ class Controller:
                 await self.offer(key)
 
     async def heard(self, meta: base.ObjectMeta, *, gone: bool) -> None:
-        """An event tells of a DynamicLease; what our own writes changed is no news."""
+        """An event tells of a DynamicLease; what our own writes changed is no news.
+
+        One that went may be back before a look is over that saw it gone, or another shard's.
+        """
         key = Key.of(meta)
         entry = self._entries.get(key)
+        if gone and entry is not None:
+            entry.seen = ()
         as_seen = entry is not None and entry.seen == wishes(meta) and not is_unprotected(meta)
         if not (entry is None if gone else as_seen):
             await self.offer(key)

@@ -134,7 +134,8 @@ class Observer:
             rolled=self.rolled,
         )
         self.pending.note(view)
-        self.records.note_served(subject, elsewhere=elsewhere)
+        nothing = dl is None and page is None
+        self.records.note_served(subject, elsewhere=elsewhere or nothing)
         if elsewhere:
             return view
         if rollout.matters(view):
@@ -146,12 +147,16 @@ class Observer:
     ) -> LeaseRecord | None:
         """The record of a name as it is known.
 
-        What a DynamicLease of another shard left is read once: this process wrote nothing of it. So
-        is the record of one that goes: nobody else could put back what is missing there.
+        What a DynamicLease of another shard left is read once, whether one was made again there or
+        not: this process wrote nothing of it. So is the record of one that goes: nobody else could
+        put back what is missing there.
         """
-        comes = not elsewhere and dl is None and memory.vanished_since is None
-        goes = elsewhere and self.records.served(subject)
-        if self.shard.others and (comes or goes):
+        if not self.shard.others:
+            return await self.records.current(subject)
+        served, known = self.records.served(subject), self.records.leases(subject)
+        left = dl is not None and any(one.holder_uid != dl.metadata.uid for one in known)
+        comes = memory.vanished_since is None if dl is None else left and not served
+        if served if elsewhere else comes:
             return await self.records.reread(subject)
         return await self.records.current(subject)
 

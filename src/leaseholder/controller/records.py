@@ -413,6 +413,7 @@ class Records:
             await self.reread(subject)
             raise
         self._shelf.drop(known.name)
+        self._served.discard(known.name)
 
     def _spec(self, subject: Subject, leases: tuple[RecordedLease, ...]) -> RecordSpec:
         known = self.known(subject)

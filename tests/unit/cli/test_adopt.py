@@ -1,11 +1,18 @@
 """What ``leaseholder adopt`` lists before it begins, and reports when it is over."""
 
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
 import pytest
 from click import testing
 
 from leaseholder.api import base
 from leaseholder.api.record import LeaseRecord, RecordSpec, name_of
-from leaseholder.cli import adopt, main
+from leaseholder.cli import adopt, main, session
+from leaseholder.cli.exits import Exit, Failed
+from leaseholder.clock import SystemClock
+from leaseholder.cluster import client
+from leaseholder.cluster import places as urls
 from leaseholder.controller import adopt as adopting
 from tests.unit.clocks import FakeClock
 from tests.unit.core import views
@@ -95,6 +102,38 @@ def test_what_is_left_has_its_reason() -> None:
         {"name": "shop/orders", "reason": "no right"},
         {"reason": "what is left isn't known: the API server is away"},
     ]
+
+
+class Elections:
+    """An API server with the Leases of elections alone; that of a shard is taken."""
+
+    may_act = staticmethod(lambda: True)
+
+    async def pages(self, place: urls.Place, **_: Any) -> AsyncIterator[client.Body]:
+        batch = ["leaseholder-operator-batch"] if place.namespace == "old" else []
+        found = ["leaseholder-operator", "others", *batch]
+        yield {"items": [{"metadata": {"name": name}} for name in found]}
+
+    async def request(self, method: str, place: urls.Place, **more: Any) -> client.Body:
+        taken = {"holderIdentity": "a-pod", "leaseDurationSeconds": 15}
+        free = more["body"]["spec"] if method == "PATCH" else {}
+        spec = taken if place.name.endswith("-batch") else free
+        return {"metadata": {"resourceVersion": "1"}, "spec": spec}
+
+
+async def test_nothing_is_adopted_while_a_pod_of_a_shard_works() -> None:
+    api = cast("client.Api", Elections())
+    led = await adopt.places(session.Session(api, "new"), HOMES)
+    assert [*map(str, led)] == [
+        "in namespace old",
+        "in namespace new",
+        "in namespace old, shard batch",
+    ]
+    said, until = list[str](), SystemClock().monotonic() + 0.3
+    with pytest.raises(Failed, match="the Lease in namespace old, shard batch isn't") as failed:
+        async with adopt._leading(api, api, led, said.append, until):
+            raise AssertionError("it began")
+    assert failed.value.code is Exit.NOT_DONE
 
 
 @pytest.mark.parametrize(

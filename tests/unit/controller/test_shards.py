@@ -6,7 +6,9 @@ import pytest
 
 from leaseholder import ports
 from leaseholder.api import names
+from leaseholder.api.record import LeaseRecord
 from leaseholder.controller.ledger import MOST_NAMED, Ledger
+from leaseholder.controller.records import Key
 from leaseholder.core import actions, handover, shards
 from leaseholder.core.going import MADE_AGAIN
 from tests.unit.controller.world import NAME, SHOP, World, manifest
@@ -98,6 +100,69 @@ async def test_what_goes_to_another_shard_leaves_nothing_behind() -> None:
         await before.passed()
         assert not controller.keys
     assert before.holder in before.meter.forgotten
+
+
+async def test_a_label_that_is_back_while_a_look_sees_it_gone_leaves_the_name_to_somebody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, _ = two()
+    read = before.cluster.record_named
+
+    async def slowly(name: str) -> LeaseRecord | None:
+        monkeypatch.undo()
+        dl = before.cluster.user_applies(manifest())
+        await controller.heard(dl.metadata, gone=False)
+        return await read(name)
+
+    async with before.running() as controller:
+        await controller.offer(before.key)
+        await before.passed()
+        gone = before.cluster.user_applies(manifest(labels=BATCH))
+        monkeypatch.setattr(before.cluster, "record_named", slowly)
+        await controller.heard(gone.metadata, gone=True)
+        await before.passed()
+        assert controller.keys == (before.key,)
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+async def test_a_record_made_anew_elsewhere_lacks_nothing_where_its_name_comes_back(
+    delivered: bool,
+) -> None:
+    before, after = two()
+    await before.settle()
+    await after.observer.records.load()
+    before.cluster.user_deletes(SHOP, NAME)
+    await before.settle()
+    await before.settle()
+    assert before.cluster.ledger == {}
+    before.cluster.user_applies(manifest())
+    before.holder = after.holder = before.dl.holder
+    if delivered:
+        await before.settle()
+    else:
+        before.clock.move(60)
+        before.rival(1, deadline=before.clock.wall() + timedelta(seconds=20))
+    before.cluster.user_applies(manifest(labels=BATCH))
+    await after.settle()
+    assert after.records == [("Held", "lease-2") if delivered else ("Attempt", "")]
+    assert not after.observer.records.lost(after.subject)
+    assert after.count("revoke") == 1
+
+
+async def test_nothing_is_kept_of_names_that_are_gone_or_never_were() -> None:
+    before, _ = two()
+    name = inherited_by(HERE)
+    before.holder = before.cluster.user_applies(manifest(name)).holder
+    async with before.running() as controller:
+        await controller.offer(before.key)
+        await before.passed()
+        before.cluster.user_deletes(SHOP, name)
+        await controller.offer(before.key)
+        await before.passed()
+        await controller.offer(Key(SHOP, inherited_by(HERE) + "-never"))
+        await before.passed()
+        assert not controller.keys
+    assert not before.observer.records._served
 
 
 async def test_a_comparison_leaves_alone_what_another_shard_serves_and_drops_what_went() -> None:

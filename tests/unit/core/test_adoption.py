@@ -112,3 +112,11 @@ def test_no_more_ends_are_kept_than_a_record_has_room_for_and_they_are_the_last(
     after = adopted(known, there, NEW).ended
     assert len(after) == MOST_ENDED
     assert min(one.at for one in after) == views.at(MOST_ENDED / 2)
+
+
+def test_of_what_ended_a_lease_that_may_live_is_forgotten_last() -> None:
+    many = [Ended(attempt_id=f"a-{n}", at=views.at(n), why="Confirmed") for n in range(MOST_ENDED)]
+    alive = Ended(attempt_id="alive", at=views.at(-1), why="Orphaned", until=views.at(9000))
+    known = spec().model_copy(update={"ended": (alive, *many[:9])})
+    there = spec(installation=NEW).model_copy(update={"ended": (*many[9:],)})
+    assert alive in adopted(known, there, NEW).ended

@@ -1,6 +1,7 @@
 """A name that goes to another shard: one process ends what it began, the other waits for that."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -74,6 +75,13 @@ def test_whatever_another_process_can_do_is_left_to_it() -> None:
 def test_a_record_that_its_own_deletion_left_empty_goes_at_once() -> None:
     assert decide(leaving(vanished=True, record_version="uid/1")) == actions.Discard()
     assert decide(leaving(record_version="uid/1")) == actions.Idle(None)
+
+
+def test_a_record_that_says_of_a_lease_that_it_was_let_go_is_left_to_who_has_the_name() -> None:
+    kept_until = views.NOW + timedelta(hours=1)
+    empty = leaving(vanished=True, record_version="uid/1", kept_until=kept_until)
+    assert decide(empty) == actions.Idle(None)
+    assert decide(replace(empty, now=kept_until)) == actions.Discard()
 
 
 # -- whose shard it is
