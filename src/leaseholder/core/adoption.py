@@ -30,14 +30,14 @@ def adopted(old: RecordSpec, new: RecordSpec | None, installation: str) -> Recor
         leases[one.attempt_id] = one if known is None else _further(known, one)
     ended = {one.attempt_id: one for one in (*old.ended, *before.ended)}
     alive = [one for one in leases.values() if one.attempt_id not in ended]
-    last = sorted(ended.values(), key=lambda one: (one.at, one.attempt_id))[-record.MOST_ENDED :]
+    last = sorted(ended.values(), key=lambda one: (one.until or one.at, one.attempt_id))
     used = {one.provider.trust for one in alive}
     trusts = {**old.trusts, **before.trusts}
     return before.model_copy(
         update={
             "installation": installation,
             "leases": tuple(sorted(alive, key=lambda one: (one.started_at, one.attempt_id))),
-            "ended": tuple(last),
+            "ended": tuple(last[-record.MOST_ENDED :]),
             "trusts": {key: trusts[key] for key in sorted(used & trusts.keys())},
         }
     )

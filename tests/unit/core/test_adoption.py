@@ -112,3 +112,15 @@ def test_no_more_ends_are_kept_than_a_record_has_room_for_and_they_are_the_last(
     after = adopted(known, there, NEW).ended
     assert len(after) == MOST_ENDED
     assert min(one.at for one in after) == views.at(MOST_ENDED / 2)
+
+
+def test_of_what_ended_a_lease_that_was_left_alive_is_forgotten_last() -> None:
+    left = Ended(
+        attempt_id="left", at=views.at(-9), why="Orphaned", until=views.at(86_400), lease_id="l"
+    )
+    known = spec(ended=tuple(f"old-{n}" for n in range(MOST_ENDED - 1)))
+    known = known.model_copy(update={"ended": (*known.ended, left)})
+    there = spec(installation=NEW, ended=tuple(f"new-{n}" for n in range(MOST_ENDED)))
+    after = adopted(known, there, NEW).ended
+    assert len(after) == MOST_ENDED
+    assert left in after
