@@ -14,7 +14,7 @@ import logging
 import random
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from leaseholder import errors, ports
@@ -63,8 +63,13 @@ class Lost:
 
     place: Place
     lease: ports.Lease
-    shared: bool
+    shared: bool = False
     """Its revocation would end the lease in use, because they share an account."""
+
+    @property
+    def named(self) -> tuple[str, str]:
+        """Address and id: several sources may name one dynamic secret, and one knows its kind."""
+        return self.place.supply.address, self.lease.id
 
 
 @dataclass(slots=True)
@@ -165,7 +170,11 @@ class Survey:
     ) -> Swept | None:
         """Ask a provider about the sources that these name; None: it isn't to be swept."""
         first = users[0]
-        found = await self.cluster.provider_of(first.spec.provider_ref, first.metadata.namespace)
+        ref, namespace = first.spec.provider_ref, first.metadata.namespace
+        try:
+            found = await self.cluster.provider_of(ref, namespace)
+        except errors.Unreadable:
+            return None  # a tenant wrote it, and keeps nobody else from being swept
         if found is None or (found.spec.sweep is None and not unasked):
             return None
         swept = Swept(found)
@@ -250,12 +259,19 @@ class Survey:
             return
         ids = self.records.lease_ids() | await self.cluster.leases_shown()
         known = unrecorded.Known.of(pages, ids)
+        shared = set[tuple[str, str]]()
         for one in swept:
+            lost: dict[str, Lost] = {}
             async for place, found in runner.in_slices(one.marked):
                 if known.lacks(_shown(place, found), acquire.SEND_WITHIN):
-                    shared = _is_shared(place, found.lease, known)
-                    one.lost.append(Lost(place, found.lease, shared))
+                    each = Lost(place, found.lease)
+                    lost.setdefault(each.lease.id, each)
+                    if _is_shared(place, found.lease, known):
+                        shared.add(each.named)
+            one.lost += lost.values()
             one.marked.clear()
+        for one in swept:
+            one.lost = [replace(each, shared=each.named in shared) for each in one.lost]
 
 
 def _chosen(refs: Sequence[Ref]) -> list[Ref]:
