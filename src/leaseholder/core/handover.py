@@ -38,9 +38,14 @@ def claim(view: View) -> Move | None:
 
 
 def discard(view: View) -> Discard | None:
-    """A record is as the deletion of its DynamicLease here left it."""
+    """A record is as the deletion of its DynamicLease here left it.
+
+    One that says of a lease that it was let go is the other shard's, which deletes it when that is
+    over: a sweep would take the lease for a lost one.
+    """
+    kept = view.kept_until is not None and view.now < view.kept_until
     is_left = view.lease is None and view.record_version and not view.records
-    return Discard() if is_left else None
+    return Discard() if is_left and not kept else None
 
 
 def deliver(view: View, lease: DynamicLease) -> Deliver | None:

@@ -76,6 +76,12 @@ def test_a_record_that_its_own_deletion_left_empty_goes_at_once() -> None:
     assert decide(leaving(record_version="uid/1")) == actions.Idle(None)
 
 
+def test_a_record_that_says_which_lease_was_left_alive_is_kept_for_the_other_shard() -> None:
+    left = replace(leaving(vanished=True, record_version="uid/1"), kept_until=views.at(60))
+    assert decide(left) == actions.Idle(None)
+    assert decide(replace(left, kept_until=views.at(-1))) == actions.Discard()
+
+
 # -- whose shard it is
 
 
