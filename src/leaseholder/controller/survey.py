@@ -155,6 +155,18 @@ class Survey:
             await self._judge(swept)
         return sorted(swept, key=lambda one: one.ref)
 
+    async def still_lost(self, found: Collection[Lost]) -> list[Lost]:
+        """Those of some that nothing in the cluster knows even now, a while after they were found.
+
+        Raises:
+            errors.ClusterError: the ledger and the Secrets can't be read.
+        """
+        pages = await self.cluster.records()
+        if self.cluster.unreadable(LeaseRecord.KIND):
+            raise errors.Refused(Reason.INTERNAL, _UNREADABLE)
+        known = unrecorded.Known.of(pages, await self.cluster.leases_shown())
+        return [one for one in found if one.lease.id not in known.ids]
+
     async def _users(self) -> dict[Ref, list[lease.DynamicLease]]:
         """The DynamicLeases that name each provider."""
         users = defaultdict[Ref, list[lease.DynamicLease]](list)
