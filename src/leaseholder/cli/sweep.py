@@ -47,11 +47,13 @@ async def sweep(settings: Settings, *, ask: bool, dry_run: bool) -> Exit:
         if any(not one.shared for one in lost) and not dry_run:
             if ask:
                 click.confirm("Put them on record, to be revoked?", abort=True, err=True)
+                lost = await sweeper.survey.still_lost(lost)  # hours later, maybe
             written = await sweeper.put_on_record(lost)
-        _say(summary(len(lost), written))
+        failed = any(one.failure is not None for one in swept)
+        _say(summary(len(lost), written, failed=failed))
     if len(lost) > written:
         return Exit.NOT_DONE
-    return Exit.FAILED if any(one.failure is not None for one in swept) else Exit.OK
+    return Exit.FAILED if failed else Exit.OK
 
 
 def listed(swept: Sequence[Swept]) -> Iterator[str]:
@@ -70,10 +72,10 @@ def listed(swept: Sequence[Swept]) -> Iterator[str]:
             yield f"{one.name}: lease {lease.id} is on no record, ends {ends}{kept}"
 
 
-def summary(lost: int, written: int) -> str:
-    """How it ended."""
+def summary(lost: int, written: int, *, failed: bool = False) -> str:
+    """How it ended; ``failed``: not all could be known."""
     if not lost:
-        return "no lease is on no record"
+        return "not all is known" if failed else "no lease is on no record"
     if not written:
         return f"on no record: {_leases(lost)}; none was put on record"
     left = lost - written

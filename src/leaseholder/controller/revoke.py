@@ -36,9 +36,11 @@ class Revoker:
 
     async def search(self, view: View, record: RecordedLease) -> None:
         """Look for the lease of an unclear attempt; not found twice: there is none."""
+        attempt = self.acquirer.attempt_of(record)
         try:
-            attempt = self.acquirer.attempt_of(record)
-            found = _storable(await self._ask(view, record, lambda at: at.recover(attempt)))
+            found = await self._ask(view, record, lambda at: _found_by(at, attempt))
+        except _NothingFound:
+            found = ()
         except errors.ProviderError as error:
             await self._failed(view, record, error)
             return
@@ -132,6 +134,7 @@ class Revoker:
 
         Raises:
             errors.ProviderError: what was met, by its own login where there is no last resort.
+            errors.Denied: the last resort sees no such lease, which proves nothing.
         """
         try:
             return await ask(await self.supplies.for_lease(record, view.trusts))
@@ -140,7 +143,13 @@ class Revoker:
             other = await self.supplies.last_resort(record.provider) if gone else None
             if other is None:
                 raise
-        return await ask(other)
+        try:
+            return await ask(other)
+        except errors.LeaseGone as gone:
+            if revocations.is_proof(view, record, gone):
+                raise
+        sentence = "its own login is gone, and the ClusterLeaseProvider's sees no such lease"
+        raise errors.Denied(Reason.AUTH_GONE, sentence)
 
     async def write(self, view: View, record: RecordedLease, to: RecordedLease) -> None:
         """Move a lease on record, and tell what that means.
@@ -210,6 +219,22 @@ class Revoker:
         else:
             after = revocations.after_failure(view, record, reason, error.retry_after)
         await self.write(view, record, after)
+
+
+class _NothingFound(errors.LeaseGone):
+    """No lease of an unclear attempt is there."""
+
+
+async def _found_by(adapter: ports.Provider, attempt: ports.Attempt) -> Sequence[ports.Lease]:
+    """The leases of an unclear attempt.
+
+    Raises:
+        _NothingFound: there are none.
+    """
+    found = _storable(await adapter.recover(attempt))
+    if not found:
+        raise _NothingFound(Reason.GONE, "no lease of the attempt is there")
+    return found
 
 
 def _storable(found: Sequence[ports.Lease]) -> Sequence[ports.Lease]:

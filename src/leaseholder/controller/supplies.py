@@ -152,7 +152,10 @@ class Supplies:
         for name in sorted(self._revokers):
             kind = provider.ClusterLeaseProvider.KIND
             ref = lease.ProviderRef.model_validate({"kind": kind, "name": name})
-            found = await self._known(ref, "")
+            try:
+                found = await self._known(ref, "")
+            except errors.Unreadable:
+                continue
             if found is None or found.metadata.uid == issuer.uid:
                 continue
             if _revokes_for_others(found) and self._serves(found, issuer):

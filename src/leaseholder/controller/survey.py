@@ -14,7 +14,7 @@ import logging
 import random
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from leaseholder import errors, ports
@@ -63,8 +63,13 @@ class Lost:
 
     place: Place
     lease: ports.Lease
-    shared: bool
+    shared: bool = False
     """Its revocation would end the lease in use, because they share an account."""
+
+    @property
+    def named(self) -> tuple[str, str]:
+        """Address and id: several sources may name one dynamic secret, and one knows its kind."""
+        return self.place.supply.address, self.lease.id
 
 
 @dataclass(slots=True)
@@ -150,6 +155,18 @@ class Survey:
             await self._judge(swept)
         return sorted(swept, key=lambda one: one.ref)
 
+    async def still_lost(self, found: Collection[Lost]) -> list[Lost]:
+        """Those of some that nothing in the cluster knows even now, a while after they were found.
+
+        Raises:
+            errors.ClusterError: the ledger and the Secrets can't be read.
+        """
+        pages = await self.cluster.records()
+        if self.cluster.unreadable(LeaseRecord.KIND):
+            raise errors.Refused(Reason.INTERNAL, _UNREADABLE)
+        known = unrecorded.Known.of(pages, await self.cluster.leases_shown())
+        return [one for one in found if one.lease.id not in known.ids]
+
     async def _users(self) -> dict[Ref, list[lease.DynamicLease]]:
         """The DynamicLeases that name each provider."""
         users = defaultdict[Ref, list[lease.DynamicLease]](list)
@@ -165,7 +182,11 @@ class Survey:
     ) -> Swept | None:
         """Ask a provider about the sources that these name; None: it isn't to be swept."""
         first = users[0]
-        found = await self.cluster.provider_of(first.spec.provider_ref, first.metadata.namespace)
+        ref, namespace = first.spec.provider_ref, first.metadata.namespace
+        try:
+            found = await self.cluster.provider_of(ref, namespace)
+        except errors.Unreadable:
+            return None  # a tenant wrote it, and keeps nobody else from being swept
         if found is None or (found.spec.sweep is None and not unasked):
             return None
         swept = Swept(found)
@@ -250,12 +271,19 @@ class Survey:
             return
         ids = self.records.lease_ids() | await self.cluster.leases_shown()
         known = unrecorded.Known.of(pages, ids)
+        shared = set[tuple[str, str]]()
         for one in swept:
+            lost: dict[str, Lost] = {}
             async for place, found in runner.in_slices(one.marked):
                 if known.lacks(_shown(place, found), acquire.SEND_WITHIN):
-                    shared = _is_shared(place, found.lease, known)
-                    one.lost.append(Lost(place, found.lease, shared))
+                    each = Lost(place, found.lease)
+                    lost.setdefault(each.lease.id, each)
+                    if _is_shared(place, found.lease, known):
+                        shared.add(each.named)
+            one.lost += lost.values()
             one.marked.clear()
+        for one in swept:
+            one.lost = [replace(each, shared=each.named in shared) for each in one.lost]
 
 
 def _chosen(refs: Sequence[Ref]) -> list[Ref]:

@@ -94,7 +94,10 @@ class Sweeper:
             if one.revokes and not all(lost.shared for lost in one.lost):
                 await self.put_on_record(one.lost)
                 again.add(one.ref)
-            await self._report(one)
+            try:
+                await self._report(one)
+            except errors.Refused as error:  # it is a tenant's object, and keeps back no other
+                logger.warning("reporting the sweep of %s: %s", one.name, error.sentence)
         if only is None:
             for gone in self._measured - {one.ref for one in swept}:
                 self.meter.swept(gone, None)

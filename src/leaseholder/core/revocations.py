@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from leaseholder import ports
+from leaseholder import errors, ports
 from leaseholder.api import durations, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import RecordedLease, Revocation, State
@@ -195,6 +195,16 @@ def after_gone(view: View, record: RecordedLease) -> RecordedLease | None:
         return _tried(view, record, Reason.NOT_CONFIRMED, next_at=believable)
     again = view.now + timedelta(seconds=schedule.INSPECT_AGAIN)
     return _tried(view, record, Reason.NOT_CONFIRMED, next_at=again, answered_at=view.now)
+
+
+def is_proof(view: View, record: RecordedLease, gone: errors.LeaseGone) -> bool:
+    """Whether "no such lease" is believed of a login that isn't the lease's own.
+
+    It may see another project under the same name, and no lease there. So the lease must have been
+    seen before, or be over.
+    """
+    answered = record.revocation.answered_at is not None
+    return gone.certain or answered or not ends.may_live(view, record)
 
 
 def after_failure(

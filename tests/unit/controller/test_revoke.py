@@ -395,12 +395,51 @@ async def test_the_last_resort_is_asked_for_a_login_that_is_gone_and_at_its_own_
     assert debt(world).last_reason == met
 
 
+async def test_a_lease_that_the_last_resort_does_not_see_is_kept_while_it_may_live() -> None:
+    world = await deleted()
+    last_resort(world).live = {}  # another organization's project of that name
+    world.provider.down = denied(Reason.AUTH_GONE)
+    for _ in range(4):
+        await world.settle(after=120)
+    assert debt(world).last_reason == Reason.AUTH_GONE
+    assert world.provider.live
+    for _ in range(3):
+        await world.settle(after=3700)
+    assert world.records == [], "it is over by itself"
+
+
+async def test_an_attempt_that_the_last_resort_does_not_find_is_kept_while_it_may_live() -> None:
+    world = World()
+    world.provider.after("issue", away(sent=True))
+    await world.settle()
+    world.cluster.user_deletes(*KEY)
+    last_resort(world).live = {}
+    world.provider.down = denied(Reason.AUTH_GONE)
+    for _ in range(6):
+        await world.settle(after=120)
+    assert [state for state, _ in world.records] == ["Revoking"]
+    for _ in range(4):
+        await world.settle(after=3700)
+    assert world.records == []
+
+
 async def test_the_last_resorts_own_failure_keeps_the_debt() -> None:
     world = await deleted()
     last_resort(world).down = denied()
     world.provider.down = denied(Reason.AUTH_GONE)
     await world.settle()
     assert debt(world).last_reason == Reason.LOGIN_REFUSED
+
+
+async def test_a_clusterleaseprovider_that_cannot_be_read_keeps_no_other_from_revoking() -> None:
+    world = await deleted()
+    last_resort(world)
+    world.supplies._revokers.add("an-older")
+    world.provider.down = denied(Reason.AUTH_GONE)
+    unreadable = errors.Unreadable(Reason.INVALID, "of no form that is known")
+    world.cluster.before("get provider", unreadable)
+    await world.settle()
+    assert world.provider.live == {}
 
 
 async def test_a_provider_that_is_told_no_more_revokes_for_nobody() -> None:

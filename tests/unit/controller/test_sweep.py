@@ -371,6 +371,46 @@ async def test_whatever_a_provider_does_ends_no_round(met: Exception, reason: Re
     assert bench.world.meter.unrecorded == {}
 
 
+async def test_a_provider_object_that_cannot_be_read_keeps_no_other_from_being_swept() -> None:
+    bench = await held()
+    bench.world.cluster.put_provider(infisical("other", "other-uid", sweep="Revoke"))
+    bench.world.cluster.user_applies(manifest(name="other", providerRef={"name": "other"}))
+    unreadable = errors.Unreadable(Reason.INVALID, "of no form that is known")
+    bench.world.cluster.before("get provider", unreadable)
+    assert len(await bench.sweeper.survey.find()) == 1
+
+
+async def test_a_status_that_cannot_be_written_keeps_no_other_from_being_put_on_record() -> None:
+    bench = await held()
+    bench.world.cluster.put_provider(infisical("another", "another-uid", sweep="Report"))
+    bench.world.cluster.user_applies(manifest(name="another", providerRef={"name": "another"}))
+    await bench.lost()
+    full = errors.Refused(Reason.INVALID, "conditions: too many")
+    bench.world.cluster.before("patch provider", full)
+    assert await bench.sweeper.round() == {REF}
+    assert ("Revoking", "lease-2") in bench.world.records
+
+
+async def test_a_shared_account_is_known_by_any_source_that_names_it_and_counted_once() -> None:
+    bench = await held()
+    (lost,) = await bench.lost()
+    provider, own = bench.world.provider, bench.world.dl.source
+    bench.world.cluster.user_applies(manifest("alias", infisical={**own, "config": {"a": "b"}}))
+
+    async def sweep_(*asked: object) -> list[ports.Marked]:
+        notes = {"slots": "One"} if asked[1] == own else {}
+        return [ports.Marked(dataclasses.replace(provider.live[lost], handle=notes), "f" * 32)]
+
+    provider.sweep = sweep_  # type: ignore[method-assign,assignment]
+    provider.capabilities = lambda handle: (  # type: ignore[method-assign]
+        dataclasses.replace(CAN, slots=handle.get("slots", "Many"))
+    )
+    (swept,) = await bench.sweeper.survey.find()
+    assert [(one.lease.id, one.shared) for one in swept.lost] == [(lost, True)]
+    assert await bench.sweeper.round() == frozenset()
+    assert bench.world.records == [("Held", "lease-1")]
+
+
 async def test_a_round_fails_where_the_api_server_is_away() -> None:
     bench = await held()
     bench.world.cluster.before("get provider", cluster_away())

@@ -891,6 +891,20 @@ async def test_what_a_lease_of_anothers_tells_does_not_change_who_we_are() -> No
     assert (await it.adapter.prepare(attempt(handle={})))["owner"] == ACCOUNT
 
 
+async def test_a_lease_that_is_revoked_for_another_account_does_not_tell_who_we_are() -> None:
+    """A ClusterLeaseProvider revokes it (``revocationAuth``), and hasn't issued any yet."""
+    it = bench(exclusive=True)
+    it.server.say("GET", WHOAMI, page(404))
+    theirs = wire_lease(owner=owner("somebody"))
+    it.server.say("GET", LEASES, answer([theirs]), answer([{**theirs, "status": "revoked"}]))
+    it.server.say("DELETE", LEASES, refused(403, "You cannot revoke leases for other accounts"))
+    with pytest.raises(errors.Denied):
+        await it.adapter.revoke(held())
+    with pytest.raises(errors.LeaseGone):
+        await it.adapter.inspect(held())
+    assert "owner" not in await it.adapter.prepare(attempt(handle={}))
+
+
 async def test_what_our_own_lease_tells_corrects_what_anothers_told() -> None:
     it = bench(exclusive=True)
     it.server.say("GET", WHOAMI, page(404))

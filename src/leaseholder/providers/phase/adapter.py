@@ -153,6 +153,10 @@ class Phase(Adapter):
 
     async def inspect(self, lease: ports.Lease) -> ports.Lease:
         """Look at a lease in its dynamic secret's list, which is the only way to see one alive."""
+        return await self._inspect(lease, learns=True)
+
+    async def _inspect(self, lease: ports.Lease, *, learns: bool) -> ports.Lease:
+        """``learns``: where nobody knows which account is ours, it may be the lease's owner."""
         if lease.id in self._revoked:
             await self._confirm(lease)
         secret_id = await self._secret_id(lease.handle, lease.source)
@@ -162,10 +166,11 @@ class Phase(Adapter):
         found = histories.named(listed, lease.id)
         if found is None:
             raise errors.LeaseGone(Reason.GONE, "Phase lists no such lease")
-        self._owners.learn(found, ours=False)
         if leases.ended(found):
             sentence = "Phase took the lease back, whatever expiry it shows"
             raise errors.LeaseGone(Reason.GONE, sentence, certain=True)
+        if learns:
+            self._owners.learn(found, ours=False)
         seen = leases.seen(found, source=lease.source, handle=lease.handle)
         return dataclasses.replace(seen, seen_at=listed.sent_at)
 
@@ -188,7 +193,8 @@ class Phase(Adapter):
             )
             return ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence)
         if refusals.not_holder(answer):
-            await self.inspect(lease)  # who may not revoke it may see that it is gone
+            # Who may not revoke it may see that it is gone; it is another account's.
+            await self._inspect(lease, learns=False)
         self._parsed(answer, api.Message, lease.source, effect=True)
         self._revoked.add(lease.id)
         return ports.Revocation(done=True)
