@@ -54,9 +54,9 @@ async def told(site: sites.Site, name: str, *, sentence: str) -> None:
                 return
 
 
-def _answered(found: kube.Object) -> bool:
+def _answered(found: kube.Object | None) -> bool:
     """Whether a renew command was acted on."""
-    handled: dict[str, str] = found.get("status", {}).get("handled", {})
+    handled: dict[str, str] = (found or {}).get("status", {}).get("handled", {})
     return handled.get("renew") == "1"
 
 
