@@ -172,6 +172,9 @@ class Memory:
     secrets: SecretsSeen | None = None
     """In the midst of several steps, and from one go to the next where the watch tells of any
     change (``View.secrets_to_keep``). What is written says which version it was for."""
+    doubted: bool = False
+    """Something told of a change since the Secrets were last asked for, be it while they were read:
+    what is known of them holds no longer."""
     namespace: tuple[float, ports.NamespaceView | None] | None = None
     """The Namespace as it was last read for a deletion, and when (monotonic seconds)."""
     read_for: str = ""
@@ -466,6 +469,8 @@ class View:
         """
         seen, held, target = self.memory.secrets, self.delivered, self.target
         if seen is None or seen.target != target or target is None or self.target_contested:
+            return None
+        if self.memory.doubted:
             return None
         if held is None or {one.uid for one in seen.labelled} != {target.uid} or target.deleting:
             return None

@@ -200,6 +200,15 @@ def test_only_what_proves_the_delivered_lease_is_kept() -> None:
         assert view.secrets_to_keep is None, why
 
 
+def test_nothing_is_kept_of_secrets_that_something_told_a_change_of_meanwhile() -> None:
+    held = views.record()
+    view = views.view(held, shows=held)
+    view.memory.secrets = _seen(view)
+    assert view.secrets_to_keep is not None
+    view.memory.doubted = True
+    assert view.secrets_to_keep is None
+
+
 def _with(target: ports.SecretView, view: View) -> tuple[View, SecretsSeen]:
     made = replace(view, target=target, secrets=(target,), _held={})
     return made, _seen(made)
