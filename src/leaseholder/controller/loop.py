@@ -89,8 +89,7 @@ class Controller:
         """
         entry = self._entries.get(key) or self._begin(key)
         entry.poked, entry.wants = entry.poked or poke, entry.wants or harmed
-        if harmed:
-            entry.memory.secrets = None
+        entry.memory.doubted = entry.memory.doubted or harmed
         self._runner.offer(key, self.clock.monotonic() + after)
 
     def _begin(self, key: Key) -> Entry:
@@ -117,8 +116,8 @@ class Controller:
         keys = {*self.keys, *self.observer.records.doubt_all()}
         for entry in self._entries.values():
             entry.memory.inspected_at.clear()
-            entry.memory.secrets = None
-            entry.memory.status_doubted = True
+            entry.memory.doubted = entry.memory.status_doubted = True
+            entry.memory.secret_version = ""
         await self._offer_spread(keys, poke=True)
 
     async def _offer_spread(self, keys: Collection[Key], *, poke: bool) -> None:
@@ -131,7 +130,7 @@ class Controller:
         """Look at who waits for a Secret in a namespace: one went, or changed hands."""
         async for key, entry in runner.in_slices(list(self._entries.items())):
             if entry.contested and key.namespace == namespace:
-                entry.memory.secrets = None
+                entry.memory.doubted = True
                 await self.offer(key)
 
     async def heard(self, meta: base.ObjectMeta, *, gone: bool) -> None:

@@ -45,8 +45,9 @@ class Performer:
         Raises:
             errors.ClusterError: it can't be written; it stays to be done.
         """
+        for attempt_id in self.records.missing(view.subject):
+            view.memory.credentials.pop(attempt_id, None)
         for lease in await self.records.put_back(view.subject):
-            view.memory.credentials.pop(lease.attempt_id, None)
             put_back = changes.of_lease(changes.Kind.PUT_BACK, view.subject, lease)
             await self.chronicle.note(view.lease, put_back)
 

@@ -85,15 +85,15 @@ class SecretFinder:
         if self.records.is_former(subject):
             return [], None
         asked, seen = (*uids, _target_name(dl, holder)), memory.secrets
-        if (
+        deaf = (
             seen is not None
             and seen.proven
             and not self.cluster.hears_of_secrets(subject.namespace)
-        ):
-            seen = None
-        if seen is not None and seen.asked == asked:
+        )
+        if seen is not None and seen.asked == asked and not (memory.doubted or deaf):
             seen.is_old = True
             return seen.labelled, seen.target
+        memory.doubted = False  # from now on: what is told of while they are read may be missing
         by_label = asyncio.create_task(self._labelled(subject.namespace, uids))
         by_name = asyncio.create_task(
             self.cluster.secret(subject.namespace, _target_name(dl, holder))

@@ -33,7 +33,8 @@ def keepsake(view: View) -> View | None:
     held, target = view.delivered, view.target
     if held is None or target is None or not (_wanted(view.lease) and _may_be_renewed(view, held)):
         return None
-    return dataclasses.replace(view, secrets=(), target=_marked(view, target, held))
+    # What was reckoned from the data goes, too: it holds on to the values.
+    return dataclasses.replace(view, secrets=(), target=_marked(view, target, held), _held={})
 
 
 def _marked(view: View, target: ports.SecretView, held: RecordedLease) -> ports.SecretView:
@@ -42,8 +43,8 @@ def _marked(view: View, target: ports.SecretView, held: RecordedLease) -> ports.
     So its marks say it, whatever stood there.
     """
     shows = {names.ATTEMPT: held.attempt_id, names.LEASE_ID: held.lease_id}
-    marked = dataclasses.replace(target, annotations=shows, values=Credentials({}))
-    return dataclasses.replace(marked, owner_uids=(view.holder.uid,))
+    marked = dataclasses.replace(target, annotations=shows, labels={}, keys=())
+    return dataclasses.replace(marked, values=Credentials({}), owner_uids=(view.holder.uid,))
 
 
 def decide(seen: View, now: View) -> Renew | Idle:

@@ -105,6 +105,10 @@ MOST_FORMER: Final = 5
 """So many earlier owners of Secrets of one name are looked for at once, by a request each: anybody
 may write marks, and make a DynamicLease again and again."""
 
+MOST_MARKS: Final = 16_384
+"""Characters of a Secret's marks and names of keys that are kept from one go to the next: anybody
+may write megabytes there, of thousands of Secrets."""
+
 
 @dataclass(slots=True)
 class SecretsSeen:
@@ -172,6 +176,9 @@ class Memory:
     secrets: SecretsSeen | None = None
     """In the midst of several steps, and from one go to the next where the watch tells of any
     change (``View.secrets_to_keep``). What is written says which version it was for."""
+    doubted: bool = False
+    """Something told of a change since the Secrets were last asked for, be it while they were read:
+    what is known of them holds no longer."""
     namespace: tuple[float, ports.NamespaceView | None] | None = None
     """The Namespace as it was last read for a deletion, and when (monotonic seconds)."""
     read_for: str = ""
@@ -467,12 +474,14 @@ class View:
         seen, held, target = self.memory.secrets, self.delivered, self.target
         if seen is None or seen.target != target or target is None or self.target_contested:
             return None
+        if self.memory.doubted:
+            return None
         if held is None or {one.uid for one in seen.labelled} != {target.uid} or target.deleting:
             return None
         if self.proven:
             return seen
         noted = contents.noted(target)
-        if noted is None or not self._holds(target, held, noted):
+        if noted is None or not self._holds(target, held, noted) or _size(target) > MOST_MARKS:
             return None
         bare = dataclasses.replace(target, values=Credentials({}))
         return SecretsSeen(seen.asked, (bare,), bare, is_old=True, proven=held.attempt_id)
@@ -561,3 +570,10 @@ class View:
         """The lifetime that the provider gave the lease at its issue; 0 where it isn't known."""
         issued, expires = record.issued_at, record.expires_at
         return expires - issued if issued and expires else timedelta(0)
+
+
+def _size(secret: ports.SecretView) -> int:
+    """How many characters somebody may have written on a Secret, beside its values."""
+    marks = (*secret.labels.items(), *secret.annotations.items())
+    lists = sum(map(len, (*secret.keys, *secret.owner_uids)))
+    return lists + sum(len(key) + len(value) for key, value in marks)

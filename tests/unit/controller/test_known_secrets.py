@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from leaseholder import ports
 from leaseholder.api import names
+from leaseholder.api.lease import DynamicLease
 from leaseholder.controller.ledger import Ledger
 from tests.unit.controller.world import KEY, NAME, SHOP, World, manifest
 
@@ -147,3 +149,50 @@ async def test_our_finalizer_that_comes_on_is_no_news() -> None:
         await world.controller.heard(world.dl.metadata, gone=False)
         await world.passed()
         assert names.FINALIZER in world.dl.metadata.finalizers
+
+
+async def test_a_change_that_is_told_of_while_the_secret_is_read_is_read_and_healed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with delivered() as world:
+        read, changes = world.cluster.secret, iter([{"DB_USERNAME": "other"}])
+
+        async def slow(namespace: str, name: str) -> ports.SecretView | None:
+            found = await read(namespace, name)
+            for values in changes:
+                world.cluster.user_writes_secret(SHOP, NAME, values=values)
+                world.cluster.events.put_nowait(changed(world))
+                for _ in range(20):
+                    await asyncio.sleep(0)  # the event comes before the answer
+            return found
+
+        monkeypatch.setattr(world.cluster, "secret", slow)
+        await world.controller.offer(world.key, harmed=True)
+        await world.passed()
+        assert world.secret in world.provider.live
+
+
+async def test_a_change_that_is_told_of_after_the_secrets_were_taken_as_known_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with delivered() as world:
+        dl = world.cluster.user_applies(manifest(deletion={"policy": "Orphan"}))
+        await world.controller.heard(dl.metadata, gone=False)
+        await world.passed()
+        assert world.ready == "Ready"
+        wanted, changes = world.supplies.wanted, iter([changed(world)])
+
+        async def slow(dl: DynamicLease) -> Any:
+            found = await wanted(dl)
+            for event in changes:
+                del world.cluster.secrets[KEY], world.cluster.values[KEY]
+                world.cluster.events.put_nowait(dataclasses.replace(event, version=""))
+                for _ in range(20):
+                    await asyncio.sleep(0)
+            return found
+
+        monkeypatch.setattr(type(world.supplies), "wanted", lambda _, dl: slow(dl))
+        world.cluster.user_deletes(*KEY)
+        await world.controller.heard(world.dl.metadata, gone=False)
+        await world.passed()
+        assert not world.provider.live

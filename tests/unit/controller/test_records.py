@@ -323,6 +323,22 @@ async def test_credentials_of_a_lease_that_was_taken_off_its_record_are_not_deli
     assert list(world.provider.live) == ["lease-2"]
 
 
+async def test_nor_are_those_of_a_lease_that_somebody_restored_before_it_was_put_back() -> None:
+    world = World()
+    view, _ = await world.upto(actions.Deliver)
+    before = world.cluster.recorded
+    world.others_write()
+    await world.observer.records.compare()
+    world.provider.live.clear()  # who took it off revoked it
+    world.others_write(*before)
+    await world.observer.records.compare()
+    assert world.observer.records.lost(view.subject)
+    await world.performer.put_back(view)
+    assert world.memory.credentials == {}
+    await world.settle(after=600)
+    assert (world.secret, world.ready) == ("lease-2", "Ready")
+
+
 async def test_the_finalizer_stays_while_a_lease_is_to_be_put_back() -> None:
     world = World()
     await world.settle()

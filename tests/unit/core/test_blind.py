@@ -112,3 +112,17 @@ def test_a_view_without_a_lease_leads_to_nothing() -> None:
     empty = views.view(vanished=True)
     assert blind.decide(empty, empty) == Idle(None)
     assert isinstance(views.CAN, ports.Capabilities)
+
+
+def test_nothing_that_a_tenant_wrote_on_the_secret_and_no_value_of_it_is_kept() -> None:
+    view = views.holding()
+    assert views.decide(view) is not None
+    assert view._held, "the seal was reckoned"
+    kept = blind.keepsake(view)
+    assert kept is not None
+    assert kept.target is not None
+    assert not kept._held
+    assert not kept.target.values.reveal()
+    assert (kept.target.labels, kept.target.keys) == ({}, ())
+    assert kept.target.annotations.keys() == {names.ATTEMPT, names.LEASE_ID}
+    assert kept.delivered == view.delivered

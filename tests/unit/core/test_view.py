@@ -1,6 +1,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.api.lease import DynamicLeaseStatus, Handled, LeaseStatus
@@ -198,6 +200,29 @@ def test_only_what_proves_the_delivered_lease_is_kept() -> None:
     for why, (view, seen) in views_of.items():
         view.memory.secrets = seen
         assert view.secrets_to_keep is None, why
+
+
+@pytest.mark.parametrize("field", ["labels", "annotations", "keys", "owner_uids"])
+def test_a_secret_that_much_is_written_on_is_read_at_each_go(field: str) -> None:
+    held = views.record()
+    good = views.view(held, shows=held).target
+    assert good is not None
+    much = {str(number): "x" * 50 for number in range(400)}
+    before = getattr(good, field)
+    more = {**before, **much} if isinstance(before, dict) else (*before, *much.values())
+    view, seen = _with(replace(good, **{field: more}), views.view(held, shows=held))
+    view.memory.secrets = seen
+    assert view.delivered == held
+    assert view.secrets_to_keep is None
+
+
+def test_nothing_is_kept_of_secrets_that_something_told_a_change_of_meanwhile() -> None:
+    held = views.record()
+    view = views.view(held, shows=held)
+    view.memory.secrets = _seen(view)
+    assert view.secrets_to_keep is not None
+    view.memory.doubted = True
+    assert view.secrets_to_keep is None
 
 
 def _with(target: ports.SecretView, view: View) -> tuple[View, SecretsSeen]:
