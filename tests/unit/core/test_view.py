@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -209,8 +210,9 @@ def test_a_secret_that_much_is_written_on_is_read_at_each_go(field: str) -> None
     assert good is not None
     much = {str(number): "x" * 50 for number in range(400)}
     before = getattr(good, field)
-    more = {**before, **much} if isinstance(before, dict) else (*before, *much.values())
-    view, seen = _with(replace(good, **{field: more}), views.view(held, shows=held))
+    more: Any = {**before, **much} if isinstance(before, dict) else (*before, *much.values())
+    written: dict[str, Any] = {field: more}
+    view, seen = _with(replace(good, **written), views.view(held, shows=held))
     view.memory.secrets = seen
     assert view.delivered == held
     assert view.secrets_to_keep is None
