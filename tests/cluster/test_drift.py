@@ -169,7 +169,7 @@ async def test_an_operator_that_is_killed_between_edit_and_heal_mints_once(
 ) -> None:
     old = await _held(site, "killed", rotation=OVERLAP)
     minted = len(await site.all_minted())
-    _cluster(site).hang(method="POST", path="/leaserecords")
+    _cluster(site).hang(method="PATCH", path="/leaserecords")
     await _edit(site, "killed")
     await site.until("killed", _is_not_ready, what="it is told", timeout=NOTICED)
     site.operator.kill()
