@@ -9,6 +9,7 @@ import pathlib
 import pytest
 import pytest_asyncio
 
+from leaseholder.core.going import MADE_AGAIN
 from tests.cluster import sites
 from tests.world import kube, kubernetes, processes
 from tests.world import postgres as postgres_server
@@ -83,7 +84,8 @@ async def _let_out(site: sites.Site, values: Credentials, *, what: str) -> None:
     async def refused() -> bool:
         return not await site.works(values)
 
-    await processes.wait_until_async(refused, timeout=60, what=what)
+    # Leases of a DynamicLease that is gone wait for a minute: it may be made again.
+    await processes.wait_until_async(refused, timeout=MADE_AGAIN.total_seconds() + 40, what=what)
 
 
 async def _heals(site: sites.Site, name: str) -> None:
