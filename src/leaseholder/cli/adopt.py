@@ -23,8 +23,6 @@ from leaseholder.controller import adopt as adopting
 from leaseholder.controller import leader
 from leaseholder.core import election
 
-_AGAIN: Final = 0.2
-"""Seconds between two checks whether this process leads."""
 _SEAT: Final = ("list", "get", "create", "patch")
 """What whoever leads does with its Lease, and to find those of shards."""
 _RECORDS: Final = {"group": "leaseholder.dev", "resource": "leaserecords"}
@@ -216,19 +214,14 @@ async def _elected(
     Raises:
         Failed: time is over.
     """
-    said = ""
-    while not elector.leads:
-        waits = elector.trouble or f"{elector.election.leader or 'nobody'} leads"
-        if waits not in (said, "starting"):
-            said = waits
-            say(
-                f"waiting for the Lease of the operator {place}, so scale its Deployment to 0: "
-                f"{waits}"
-            )
-        if elector.clock.monotonic() >= until:
-            sentence = f"nothing is adopted: the Lease {place} isn't free: {waits}"
-            raise Failed(sentence, Exit.NOT_DONE)
-        await asyncio.sleep(_AGAIN)
+
+    def said(waits: str) -> None:
+        say(f"waiting for the Lease of the operator {place}, so scale its Deployment to 0: {waits}")
+
+    waits = await elector.awaited(until, said)
+    if waits:
+        sentence = f"nothing is adopted: the Lease {place} isn't free: {waits}"
+        raise Failed(sentence, Exit.NOT_DONE)
 
 
 def listed(work: adopting.Adoption, homes: Homes) -> Iterator[str]:

@@ -5,9 +5,7 @@ so no operator works meanwhile.
 """
 
 import asyncio
-import time
 from collections.abc import Iterator
-from typing import Final
 
 import click
 
@@ -18,9 +16,6 @@ from leaseholder.controller import drain as draining
 from leaseholder.settings import Settings
 from leaseholder.telemetry import logs
 from leaseholder.telemetry.journal import Journal
-
-_AGAIN: Final = 0.2
-"""Seconds between two looks whether this process leads."""
 
 
 async def drain(
@@ -61,14 +56,18 @@ async def drain(
         if work.left:
             if ask:
                 click.confirm("Delete them and revoke their leases?", abort=True, err=True)
-            await _beside(operator, work, time.monotonic() + timeout)
+            await _beside(operator, work, clock.monotonic() + timeout)
         for line in reported(work):
             _say(line)
         return work.is_clean
 
 
 async def _beside(operator: app.Operator, work: draining.Drain, until: float) -> None:
-    """Lead, let the operator work, and drain until it is over, or time is."""
+    """Lead, let the operator work, and drain until it is over, or time is.
+
+    By the operator's clock, which runs on while a machine sleeps. By another one the time would be
+    over at once on a machine that slept.
+    """
     running = asyncio.create_task(operator.run())
     ours = asyncio.create_task(_drained(operator, work, until))
     try:
@@ -83,16 +82,13 @@ async def _beside(operator: app.Operator, work: draining.Drain, until: float) ->
 
 
 async def _drained(operator: app.Operator, work: draining.Drain, until: float) -> None:
-    elector, said = operator.elector, ""
-    while elector is not None and not elector.leads:
-        waits = elector.trouble or f"{elector.election.leader or 'nobody'} leads"
-        if waits not in (said, "starting"):
-            said = waits
-            _say(f"waiting for the Lease of the operator, so scale its Deployment to 0: {waits}")
-        if time.monotonic() >= until:
-            return
-        await asyncio.sleep(_AGAIN)
-    await work.run(until)
+    elector = operator.elector
+    if elector is None or not await elector.awaited(until, _say_waits):
+        await work.run(until)
+
+
+def _say_waits(waits: str) -> None:
+    _say(f"waiting for the Lease of the operator, so scale its Deployment to 0: {waits}")
 
 
 def listed(work: draining.Drain, settings: Settings) -> Iterator[str]:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import secrets
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 TRY: Final = 4.0
 """Seconds that one try may take: two fit into the time for which the leader leads."""
+AGAIN: Final = 0.2
+"""Seconds between two checks whether this process leads."""
 
 
 def identity() -> str:
@@ -60,6 +63,24 @@ class Elector:
             if standing is Standing.LEADING:
                 self.elected.set()
             await asyncio.sleep(self.election.next_at(now) - now)
+
+    async def awaited(self, until: float, say: Callable[[str], None]) -> str:
+        """Wait until this process leads; what it still waits for where time is over, else empty.
+
+        Args:
+            until: when time is over, by this elector's clock (monotonic seconds).
+            say: told what it waits for, whenever that changes.
+        """
+        said = "starting"
+        while not self.leads:
+            waits = self.trouble or f"{self.election.leader or 'nobody'} leads"
+            if waits not in (said, "starting"):
+                said = waits
+                say(waits)
+            if self.clock.monotonic() >= until:
+                return waits
+            await asyncio.sleep(AGAIN)
+        return ""
 
     async def release(self) -> None:
         """Let others lead at once: this process is through with its work."""

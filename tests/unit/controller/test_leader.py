@@ -102,3 +102,24 @@ async def test_who_stands_by_says_why_the_lease_can_not_be_taken() -> None:
 
 def _leads(elector: Elector) -> bool:
     return elector.leads
+
+
+async def test_who_waits_to_lead_is_told_of_each_reason_once_and_until_its_own_clock_says() -> None:
+    clock, said = FakeClock(), list[str]()
+    held = Seat(holder="b", duration=15, version="1", transitions=0)
+    elector = Elector(FakeSeats(held), clock, Election("a"))
+
+    def say(waits: str) -> None:
+        said.append(waits)
+        clock.move(5)  # a machine that slept: only this clock went on
+
+    async with running(elector), asyncio.timeout(30):
+        assert await elector.awaited(clock.monotonic() + 5, say) == "b leads"
+    assert said == ["b leads"]
+
+
+async def test_who_leads_waits_for_nothing() -> None:
+    elector = Elector(FakeSeats(), FakeClock(), Election("a"))
+    async with running(elector), asyncio.timeout(30):
+        await elector.elected.wait()
+        assert await elector.awaited(0.0, pytest.fail) == ""
