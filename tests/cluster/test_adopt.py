@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-from tests.cluster import sites
-from tests.world import kube, operator, processes
+from tests.cluster import commands, sites
+from tests.world import kube, operator
 from tests.world import world as worlds
 
 LEASES = 5
@@ -109,15 +109,6 @@ def _deployment(namespace: str) -> kube.Object:
     }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Done:
-    """How an adoption ended."""
-
-    code: int
-    out: str
-    err: str
-
-
 async def _installed(first: sites.Site, home: str) -> sites.Site:
     """Another installation for the same namespace, whose operator isn't started yet."""
     await operator.install(first.client, home)
@@ -146,21 +137,17 @@ async def _gone(client: kube.Kube, namespace: str) -> None:
     await client.wait("Namespace", namespace, "", kube.is_gone, what="gone", timeout=60)
 
 
-async def _adopt(site: sites.Site, target: str, *arguments: str) -> Done:
+async def _adopt(site: sites.Site, target: str, *arguments: str) -> commands.Done:
     return await _run(site.world, site.home, target, *arguments)
 
 
 async def _run(
     world: worlds.World, source: str, target: str, *arguments: str, kubeconfig: str = ""
-) -> Done:
+) -> commands.Done:
     """Run it as an administrator does, from outside."""
     chosen = kubeconfig or os.fspath(world.control_plane.kubeconfig)
-    process = await asyncio.create_subprocess_exec(
-        *processes.python("leaseholder.cli.main", "adopt"),
+    return await commands.run(
+        "leaseholder.cli.main",
+        "adopt",
         *("--kubeconfig", chosen, "--from", source, "--to", target, *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return Done(process.returncode, out.decode(), err.decode())

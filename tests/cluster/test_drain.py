@@ -1,27 +1,15 @@
 """The operator is gone and its namespace goes: a drain from outside leaves nothing behind."""
 
 import asyncio
-import dataclasses
-import os
-import sys
 
 import pytest
 
-from tests.cluster import sites
+from tests.cluster import commands, sites
 from tests.world import kube, operator, processes
 from tests.world import world as worlds
 
 LEASES = 5
 ON_RECORD = "leaseholder.dev/record"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Done:
-    """How a drain ended."""
-
-    code: int
-    out: str
-    err: str
 
 
 @pytest.mark.timeout(300)
@@ -76,7 +64,9 @@ async def test_crds_that_are_deleted_while_leases_are_held_go_after_a_drain(
                 await site.client.delete("CustomResourceDefinition", crd)
                 await site.client.wait("CustomResourceDefinition", crd, "", seen, what="deleted")
             assert all([await site.works(one) for one in values])
-            moved = await _typed(site, "adopt", "--from", site.home, "--to", "default")
+            moved = await commands.administers(
+                site, "adopt", "--from", site.home, "--to", "default"
+            )
             assert moved.code == 1
             assert "leaserecords.leaseholder.dev is being deleted, so no record can" in moved.err
             without_login = await _drain(site, "--yes", "--timeout", "4")
@@ -148,25 +138,5 @@ async def _waits_for_its_records(site: sites.Site) -> None:
     assert all(page["metadata"].get("deletionTimestamp") for page in pages)
 
 
-async def _drain(site: sites.Site, *arguments: str) -> Done:
-    return await _typed(site, "drain", *arguments)
-
-
-async def _typed(site: sites.Site, *arguments: str) -> Done:
-    """Run the program as an administrator does, from outside."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "leaseholder.cli.main", *arguments),
-        env={
-            **os.environ,
-            "KUBECONFIG": os.fspath(site.world.control_plane.kubeconfig),
-            "LEASEHOLDER_OPERATOR_NAMESPACE": site.home,
-            "LEASEHOLDER_NAMESPACES": site.namespace,
-            "LEASEHOLDER_PROVIDER_HOSTS": operator.HOSTS,
-            **site.settings,
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return Done(process.returncode, out.decode(), err.decode())
+async def _drain(site: sites.Site, *arguments: str) -> commands.Done:
+    return await commands.administers(site, "drain", *arguments)

@@ -4,9 +4,7 @@ import asyncio
 import collections.abc
 import dataclasses
 import json
-import os
 import pathlib
-import sys
 import typing
 from datetime import UTC, datetime
 
@@ -19,7 +17,7 @@ from click import testing
 from leaseholder.cli import completion, plugin
 from leaseholder.cli.exits import Exit
 from leaseholder.cluster import electing
-from tests.cluster import sites
+from tests.cluster import commands, sites
 from tests.world import kube
 from tests.world import world as worlds
 
@@ -31,16 +29,7 @@ _SHIPPED: typing.Final = ("leaseholder-view", "leaseholder-edit")
 """ClusterRoles of the chart that Kubernetes adds to ``edit``, which has events of its own."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Done:
-    """What a command printed, and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-def found_by(done: Done) -> set[tuple[str, str]]:
+def found_by(done: commands.Done) -> set[tuple[str, str]]:
     """The levels and checks that ``doctor -o json`` prints."""
     return {(one["level"], one["check"]) for one in json.loads(done.out)}
 
@@ -52,23 +41,17 @@ class User:
     site: sites.Site
     kubeconfig: pathlib.Path
 
-    async def types(self, *arguments: str) -> Done:
+    async def types(self, *arguments: str) -> commands.Done:
         """Run ``kubectl leaseholder …`` in this process: to start another takes a second."""
         runner = testing.CliRunner()
         login = ("--kubeconfig", str(self.kubeconfig))
         done = await asyncio.to_thread(runner.invoke, plugin.main, [*arguments, *login])
-        return Done(done.exit_code, done.stdout, done.stderr)
+        return commands.Done(done.exit_code, done.stdout, done.stderr)
 
-    async def types_outside(self, *arguments: str) -> Done:
+    async def types_outside(self, *arguments: str) -> commands.Done:
         """Run it as kubectl does: as a program that reads ``KUBECONFIG``."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "leaseholder.cli.plugin", *arguments),
-            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        return Done(process.returncode or 0, out.decode(), err.decode())
+        kubeconfig = {"KUBECONFIG": str(self.kubeconfig)}
+        return await commands.run("leaseholder.cli.plugin", *arguments, environment=kubeconfig)
 
     async def shows(self, name: str) -> typing.Any:
         """What ``show -o json`` prints."""
@@ -226,7 +209,7 @@ async def test_renew_moves_the_end_of_the_lease_or_says_why_not(user: User) -> N
     assert "leaseholder.dev/rotate" in refused.err
 
 
-async def _renewed(user: User, name: str) -> Done:
+async def _renewed(user: User, name: str) -> commands.Done:
     """The answer to a renew command that was obeyed; a fresh lease can't be for some seconds."""
     for _ in range(20):
         done = await user.types("renew", name, "--wait", "--timeout", "90")

@@ -2,16 +2,13 @@
 
 import asyncio
 import collections.abc
-import dataclasses
 import datetime
-import os
-import sys
 
 import pytest
 import pytest_asyncio
 
-from tests.cluster import sites
-from tests.world import kube, operator, processes
+from tests.cluster import commands, sites
+from tests.world import kube, processes
 from tests.world import world as worlds
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -27,35 +24,6 @@ async def site(world: worlds.World) -> collections.abc.AsyncIterator[sites.Site]
     settings = {"LEASEHOLDER_SWEEP_INTERVAL_SECONDS": "2"}
     async with sites.site(world, "sweep", **settings) as opened:
         yield opened
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Done:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-async def _sweep(site: sites.Site, *arguments: str) -> Done:
-    """Run ``leaseholder sweep`` as an administrator does, from outside."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "leaseholder.cli.main", "sweep", *arguments),
-        env={
-            **os.environ,
-            "KUBECONFIG": os.fspath(site.world.control_plane.kubeconfig),
-            "LEASEHOLDER_OPERATOR_NAMESPACE": site.home,
-            "LEASEHOLDER_NAMESPACES": site.namespace,
-            "LEASEHOLDER_PROVIDER_HOSTS": operator.HOSTS,
-            **site.settings,
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return Done(process.returncode, out.decode(), err.decode())
 
 
 async def _vanishes(site: sites.Site, kind: str, name: str, namespace: str) -> None:
@@ -119,13 +87,13 @@ async def test_leases_of_a_lost_history_are_found_told_and_revoked_and_no_others
     await site.client.delete("Secret", "never", site.namespace)
     await _old_enough(site, lost, never)
 
-    listed = await _sweep(site, "--dry-run")
+    listed = await commands.administers(site, "sweep", "--dry-run")
     assert (listed.code, listed.err) == (3, "")
     assert f"LeaseProvider sweep/infisical: lease {never} is on no record" in listed.out
     assert lost not in listed.out, "a Secret of ours names it"
     assert "on no record: 1 lease; none was put on record" in listed.out
     assert all([await site.works(one) for one in values.values()])
-    done = await _sweep(site, "--yes")
+    done = await commands.administers(site, "sweep", "--yes")
     assert done.code == 0, f"{done.out}\n{done.err}"
     assert "put on record: 1 lease" in done.out
     told = await site.records()
