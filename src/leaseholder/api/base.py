@@ -73,6 +73,11 @@ def render_moment(moment: datetime) -> str:
     return whole_second(moment).replace(tzinfo=None).isoformat() + "Z"
 
 
+def counted(number: int, what: str) -> str:
+    """So many of something, whose plural has an s: ``1 lease``, ``2 leases``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 Moment = Annotated[
     AwareDatetime,
     AfterValidator(whole_second),

@@ -13,6 +13,7 @@ from typing import Any, Final
 import click
 
 from leaseholder import ports
+from leaseholder.api import base
 from leaseholder.cli import session, tables
 from leaseholder.cli.exits import Exit, Failed, printable
 from leaseholder.clock import SystemClock
@@ -226,18 +227,20 @@ async def _elected(
 
 def listed(work: adopting.Adoption, homes: Homes) -> Iterator[str]:
     """What an adoption would take over."""
-    total = adopting.counted(sum(len(page.leases) for page in work.found))
-    yield f"{_records(work.found)} with {total} in {homes.source}, for {homes.target}"
+    total = base.counted(sum(len(page.leases) for page in work.found), "lease")
+    pages = base.counted(len(work.found), "LeaseRecord")
+    yield f"{pages} with {total} in {homes.source}, for {homes.target}"
     for page in work.found:
         of = page.subject
-        yield f"{of.namespace}/{of.name}: {adopting.counted(len(page.leases))}"
+        yield f"{of.namespace}/{of.name}: {base.counted(len(page.leases), 'lease')}"
     yield from _not_taken(work, homes)
 
 
 def reported(work: adopting.Adoption, homes: Homes) -> Iterator[str]:
     """How it ended."""
-    total = adopting.counted(sum(work.taken.values()))
-    yield f"adopted: {_records(work.taken)} with {total}, now in {homes.target}"
+    total = base.counted(sum(work.taken.values()), "lease")
+    pages = base.counted(len(work.taken), "LeaseRecord")
+    yield f"adopted: {pages} with {total}, now in {homes.target}"
     for name, why in work.left.items():
         yield f"{name} is left: {why}"
     yield from _not_taken(work, homes)
@@ -278,8 +281,3 @@ def values(work: adopting.Adoption, homes: Homes, *, dry_run: bool) -> dict[str,
         "adopted": [{"name": name, "leases": count} for name, count in pages.items()],
         "left": left,
     }
-
-
-def _records(known: Iterable[object]) -> str:
-    number = len([*known])
-    return f"{number} LeaseRecord" if number == 1 else f"{number} LeaseRecords"

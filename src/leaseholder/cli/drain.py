@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import click
 
 from leaseholder import app
+from leaseholder.api import base
 from leaseholder.cli.exits import printable
 from leaseholder.cluster import login as logins
 from leaseholder.controller import drain as draining
@@ -95,8 +96,8 @@ def listed(work: draining.Drain, settings: Settings) -> Iterator[str]:
     """What a drain would end, and who uses it."""
     leases = sum(len(one.leases) for one in work.left.values())
     spaces = {name.namespace for name in work.left}
-    held = f"{_number(len(work.left), 'DynamicLease')} with {_number(leases, 'lease')}"
-    where = f"{_number(len(spaces), 'namespace')}, on record in {settings.operator_namespace}"
+    held = f"{base.counted(len(work.left), 'DynamicLease')} with {base.counted(leases, 'lease')}"
+    where = f"{base.counted(len(spaces), 'namespace')}, on record in {settings.operator_namespace}"
     yield f"{held} in {where}"
     for name, one in work.left.items():
         yield f"{name}: {_lost(one)}"
@@ -106,7 +107,7 @@ def listed(work: draining.Drain, settings: Settings) -> Iterator[str]:
 
 def _lost(one: draining.Remains) -> str:
     """What workloads lose with a DynamicLease."""
-    leases = _number(len(one.leases), "lease")
+    leases = base.counted(len(one.leases), "lease")
     if one.dl is None:
         return f"{leases} to revoke, the DynamicLease is gone"
     secret = f"Secret {one.dl.secret_name}"
@@ -120,7 +121,7 @@ def _lost(one: draining.Remains) -> str:
 def reported(work: draining.Drain) -> Iterator[str]:
     """How it ended."""
     gone = len(work.seen - work.left.keys())
-    yield f"drained: {_number(gone, 'DynamicLease')}; {draining.counted(work.tally.all)}"
+    yield f"drained: {base.counted(gone, 'DynamicLease')}; {draining.counted(work.tally.all)}"
     for name, one in work.left.items():
         yield f"{name} is left: {one.why}"
     for unread in work.unreadable:
@@ -129,10 +130,6 @@ def reported(work: draining.Drain) -> Iterator[str]:
         yield f"what is left isn't known: {work.trouble}"
     if not work.is_clean:
         yield "Something is left: run it again, or see docs/runbook.md, What a drain leaves"
-
-
-def _number(of: int, what: str) -> str:
-    return f"{of} {what}" if of == 1 else f"{of} {what}s"
 
 
 def _say(line: str) -> None:

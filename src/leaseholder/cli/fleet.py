@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from leaseholder.api import conditions, lease
+from leaseholder.api import base, conditions, lease
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.cli import commands, exits, session
 from leaseholder.cli.exits import Exit, Failed
@@ -89,10 +89,9 @@ async def rotate(login: dict[str, Any], choice: Choice, *, ask: bool) -> None:
 
 def _question(found: Sequence[lease.DynamicLease], choice: Choice) -> str:
     namespaces = len({dl.metadata.namespace for dl in found})
-    counted = f"{len(found)} lease{'s' if len(found) != 1 else ''}"
-    within = f"{namespaces} namespace{'s' if namespaces != 1 else ''}"
+    leases, within = base.counted(len(found), "lease"), base.counted(namespaces, "namespace")
     return (
-        f"Rotate {counted} of provider {choice.provider} in {within}, {choice.at_once} at a time? "
+        f"Rotate {leases} of provider {choice.provider} in {within}, {choice.at_once} at a time? "
         "Their workloads restart"
     )
 

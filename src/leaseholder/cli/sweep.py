@@ -77,16 +77,12 @@ def summary(lost: int, written: int, *, failed: bool = False) -> str:
     if not lost:
         return "not all is known" if failed else "no lease is on no record"
     if not written:
-        return f"on no record: {_leases(lost)}; none was put on record"
+        return f"on no record: {base.counted(lost, 'lease')}; none was put on record"
     left = lost - written
     rest = f"; {left} left: run it again when these are gone" if left else ""
     them = "it" if written == 1 else "them"
-    what = f"put on record: {_leases(written)}; the operator revokes {them} within ten minutes"
-    return what + rest
-
-
-def _leases(number: int) -> str:
-    return "1 lease" if number == 1 else f"{number} leases"
+    leases = base.counted(written, "lease")
+    return f"put on record: {leases}; the operator revokes {them} within ten minutes{rest}"
 
 
 def _say(line: str) -> None:

@@ -127,8 +127,11 @@ def summary(found: Sequence[lease.DynamicLease], now: datetime) -> str:
     pending = sum(
         conditions.is_true(dl.status.conditions, ConditionType.REVOCATION_PENDING) for dl in found
     )
-    counted = f"{len(found)} DynamicLease{'s' if len(found) != 1 else ''}"
-    parts = [counted, f"{unready} not Ready", f"{pending} with pending revocations"]
+    parts = [
+        base.counted(len(found), "DynamicLease"),
+        f"{unready} not Ready",
+        f"{pending} with pending revocations",
+    ]
     ends = [(dl.status.lease.expires_at, dl) for dl in found if dl.status.lease is not None]
     if not ends:
         return f"{', '.join(parts)}."

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from leaseholder import errors, ports
-from leaseholder.api import names, record
+from leaseholder.api import base, names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord, RecordSpec
 from leaseholder.core import adoption
@@ -127,7 +127,7 @@ class Adoption:
                 again = again or not isinstance(error, errors.Refused)
             else:
                 self.taken[name] = len(page.leases)
-                self.say(f"{name} is adopted: {counted(len(page.leases))}")
+                self.say(f"{name} is adopted: {base.counted(len(page.leases), 'lease')}")
         return again
 
     async def _adopt(self, page: LeaseRecord) -> None:
@@ -161,8 +161,3 @@ class Adoption:
         kept = not spec.leases or names.ON_RECORD in stored.metadata.finalizers
         if stored.spec.dump() != spec.dump() or not kept:
             raise errors.Refused(Reason.INVALID, f"LeaseRecord {name}: {_PRUNED}")
-
-
-def counted(leases: int) -> str:
-    """``1 lease``, ``2 leases``."""
-    return f"{leases} lease" if leases == 1 else f"{leases} leases"
