@@ -216,7 +216,7 @@ async def composed(
 
     known = registry.Registry(
         clock=clock,
-        settings=settings.providers,
+        settings=settings,
         meter=metrics,
         on_news=on_news,
         hosts=settings.hosts,
