@@ -15,8 +15,9 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonVal
 from leaseholder import errors
 from leaseholder.api import openbao
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.kit import answers
+from leaseholder.providers.kit import answers, requests
 
+_ROOT: Final = "/v1/"
 HEALTH: Final = "sys/health"
 CAPABILITIES: Final = "sys/capabilities-self"
 RENEW: Final = "sys/leases/renew"
@@ -122,7 +123,13 @@ def source(wanted: Mapping[str, Any]) -> Source:
 
 def url(path: str) -> str:
     """A path of the API as it stands in a request."""
-    return "/v1/" + quote(path, safe="/")
+    return _ROOT + quote(path, safe="/")
+
+
+def right_to(request: requests.Request) -> Right:
+    """What it takes to send a request to the server itself."""
+    path = request.path.removeprefix(_ROOT)
+    return Right(path, "read" if request.method == "GET" else "update")
 
 
 def login(mount: str) -> str:

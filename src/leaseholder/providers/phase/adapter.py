@@ -9,6 +9,7 @@ status tells, never its expiry.
 
 import asyncio
 import dataclasses
+import functools
 import weakref
 from collections.abc import Container, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -55,6 +56,9 @@ class Phase(Adapter):
             refusals.is_up,
         )
         self._settings = settings
+        self._write = functools.partial(
+            requests.Request, effect=True, timeout=settings.write_timeout_seconds
+        )
         self._exclusive = spec.exclusive
         self._sources = sources.Sources(self._login.send, clock, timeout)
         self._owners = owners.Owners(self._login, context.base_url, clock, timeout)
@@ -180,6 +184,7 @@ class Phase(Adapter):
             self._write(
                 operation="revoke",
                 method="DELETE",
+                path=api.LEASES,
                 # In the query too: some proxies drop the body of a DELETE.
                 params={**api.whereabouts(lease), "lease_id": lease.id},
                 body={"lease_id": lease.id},
@@ -288,7 +293,7 @@ class Phase(Adapter):
             return True
 
     def _issue(self, attempt: ports.Attempt, notes: Mapping[str, Any]) -> requests.Request:
-        return requests.Request(
+        return self._write(
             operation="issue",
             method="GET",
             path=api.DYNAMIC,
@@ -298,8 +303,6 @@ class Phase(Adapter):
                 "lease": "true",
                 "ttl": str(notes["ttl"]),
             },
-            effect=True,
-            timeout=self._settings.write_timeout_seconds,
             deadline=attempt.deadline,
             rank=Rank.ISSUE,
         )
@@ -309,6 +312,7 @@ class Phase(Adapter):
             self._write(
                 operation="renew",
                 method="PUT",
+                path=api.LEASES,
                 params=api.whereabouts(lease),
                 body={"lease_id": lease.id, "ttl": more},
                 expires=lease.expires_at,
@@ -348,28 +352,6 @@ class Phase(Adapter):
     ) -> answers.Model:
         words = refusals.words(source)
         return refusals.ERRORS.parsed(answer, model, effect=effect, words=words)
-
-    def _write(
-        self,
-        *,
-        operation: str,
-        method: requests.Method,
-        params: Mapping[str, str],
-        body: Mapping[str, Any],
-        rank: Rank = Rank.KEEP,
-        expires: datetime | None = None,
-    ) -> requests.Request:
-        return requests.Request(
-            operation=operation,
-            method=method,
-            path=api.LEASES,
-            params=params,
-            body=body,
-            effect=True,
-            timeout=self._settings.write_timeout_seconds,
-            rank=rank,
-            expires=expires,
-        )
 
 
 def _owner_unknown(what: str) -> errors.Unavailable:
