@@ -188,6 +188,25 @@ def body(request: httpx2.Request) -> dict[str, Any]:
     return parsed
 
 
+def way_to(
+    url: str,
+    *,
+    clock: FakeClock | None = None,
+    credentialing: FakeCredentialing | None = None,
+    limits: provider.Limits | None = None,
+    **more: Any,
+) -> Context:
+    """What a client of some server is made of."""
+    spec = provider.ProviderSpec(limits=limits or provider.Limits())
+    return Context(
+        access=ports.Access(spec=spec, of=PROVIDER),
+        credentialing=credentialing or FakeCredentialing(),
+        base_url=url,
+        clock=clock or FakeClock(),
+        **({"observe": lambda *_: None} | more),
+    )
+
+
 @dataclass
 class Bench:
     """An adapter before a scripted server."""

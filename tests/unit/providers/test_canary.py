@@ -13,6 +13,7 @@ from leaseholder.api import provider
 from leaseholder.providers import infisical
 from leaseholder.providers.infisical import api
 from leaseholder.providers.kit.context import Context
+from leaseholder.providers.kit.network import dialing
 from leaseholder.providers.settings import InfisicalSettings
 from tests.unit.providers import support
 
@@ -134,7 +135,7 @@ async def test_the_http_librarys_own_logs_show_nothing_even_at_debug(
         base_url=talkative_server,
         clock=support.FakeClock(),
         observe=lambda *_: None,
-        hosts=support.LOOPBACK,
+        dialer=dialing.Dialer(support.LOOPBACK),
     )
     adapter = infisical.Infisical(context, InfisicalSettings())
     issued = await adapter.issue(support.attempt())

@@ -8,7 +8,7 @@ in its words.
 """
 
 from leaseholder.providers.infisical.adapter import Infisical
-from leaseholder.providers.kit.context import Registration
+from leaseholder.providers.kit.adapter import Registration
 
 __all__ = ["ADAPTER", "Infisical"]
 

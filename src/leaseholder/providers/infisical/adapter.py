@@ -29,7 +29,8 @@ from leaseholder.providers.infisical import (
     ttl,
 )
 from leaseholder.providers.kit import answers, requests
-from leaseholder.providers.kit.context import Adapter, Context
+from leaseholder.providers.kit.adapter import Adapter
+from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank
 
 _REMEMBERED: Final = 1024

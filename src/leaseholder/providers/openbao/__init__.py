@@ -7,7 +7,7 @@ which rights they take and what answers look like; ``refusals`` what those other
 ``learned`` what answers teach of maxima, and of the server's own time.
 """
 
-from leaseholder.providers.kit.context import Registration
+from leaseholder.providers.kit.adapter import Registration
 from leaseholder.providers.openbao.adapter import OpenBao
 
 __all__ = ["ADAPTER", "OpenBao"]

@@ -15,7 +15,8 @@ from leaseholder import errors, ports
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import settings
-from leaseholder.providers.kit.context import Adapter, Context
+from leaseholder.providers.kit.adapter import Adapter
+from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.openbao import (
     api,

@@ -6,7 +6,7 @@
 known, ``renewals`` how much is added, ``sources`` which dynamic secret a name means.
 """
 
-from leaseholder.providers.kit.context import Registration
+from leaseholder.providers.kit.adapter import Registration
 from leaseholder.providers.phase import api
 from leaseholder.providers.phase.adapter import Phase
 

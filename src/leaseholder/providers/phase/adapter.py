@@ -20,7 +20,8 @@ from leaseholder.api import durations
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import settings
 from leaseholder.providers.kit import answers, requests
-from leaseholder.providers.kit.context import Adapter, Context
+from leaseholder.providers.kit.adapter import Adapter
+from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import (
     afterwards,

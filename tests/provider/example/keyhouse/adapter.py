@@ -10,8 +10,9 @@ from typing import Any
 from leaseholder import errors, ports
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
+from leaseholder.providers.kit.adapter import Adapter
 from leaseholder.providers.kit.answers import Answer, values
-from leaseholder.providers.kit.context import Adapter, Context
+from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Method, Rank, Request
 from leaseholder.secrecy import Credentials
 from tests.provider.example.keyhouse import api, login

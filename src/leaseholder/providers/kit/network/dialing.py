@@ -35,9 +35,9 @@ class Dialer(httpcore2.AsyncNetworkBackend):
         self,
         allowed: hosts.Hosts,
         api_server: Endpoint | None = None,
+        network: streams.Network | None = None,
         *,
         resolve: Resolve | None = None,
-        inner: httpcore2.AsyncNetworkBackend | None = None,
     ) -> None:
         """No connection is made yet.
 
@@ -45,13 +45,13 @@ class Dialer(httpcore2.AsyncNetworkBackend):
             allowed: the administrator's list.
             api_server: what is never connected to, whatever the list says; its other ports only
                 where its address is listed.
+            network: connects to addresses.
             resolve: looks names up.
-            inner: connects to addresses.
         """
         self._allowed = allowed
         self._api_server = api_server
         self._resolve = resolve or addresses_of
-        self._inner = inner or streams.Network()
+        self._network = network or streams.Network()
 
     async def connect_tcp(
         self,
@@ -72,13 +72,7 @@ class Dialer(httpcore2.AsyncNetworkBackend):
         error: httpcore2.ConnectError | httpcore2.ConnectTimeout | None = None
         for address in found:
             try:
-                return await self._inner.connect_tcp(
-                    address,
-                    port,
-                    timeout=patience / len(found),
-                    local_address=local_address,
-                    socket_options=socket_options,
-                )
+                return await self._network.connect(address, port, patience / len(found))
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as failed:
                 error = failed
         raise error or httpcore2.ConnectError("no address")
