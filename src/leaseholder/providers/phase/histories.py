@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import pydantic
 
-from leaseholder import circuit, errors
+from leaseholder import circuit, errors, pauses
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import documents, failures, memory, requests
 from leaseholder.providers.kit.requests import Rank
@@ -265,8 +265,8 @@ class Histories:
         history.failure = outcome if isinstance(outcome, errors.Unavailable) else None
         history.failures = history.failures + 1 if history.failure is not None else 0
         if history.failures >= circuit.OPEN_AFTER:
-            doublings = min(history.failures - circuit.OPEN_AFTER, 10)
-            pause = max(pause, _FAILED * 2.0**doublings)
+            times = history.failures - circuit.OPEN_AFTER + 1
+            pause = max(pause, pauses.doubled(times, _FAILED, LONGEST))
         history.not_before = self._monotonic() + min(pause, LONGEST)
 
     def _not_yet(self, history: _History) -> errors.ProviderError:
