@@ -81,6 +81,16 @@ class Login(answers.Wire):
     """Configured life in seconds; 0: none configured, the token's own ``exp`` counts."""
 
 
+_Stamp = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Claims(answers.Wire):
+    """What an access token says of itself, in seconds since the epoch."""
+
+    exp: _Stamp
+    iat: _Stamp | None = None
+
+
 class DynamicSecret(answers.Wire):
     """A dynamic secret; ``inputs`` are there only for those who may read the root credential."""
 
