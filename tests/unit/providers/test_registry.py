@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from leaseholder import errors, ports
-from leaseholder.api import provider
+from leaseholder.api import provider, refs
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import infisical, openbao, phase, registry
 from leaseholder.providers.kit.context import Context
@@ -113,7 +113,7 @@ def test_a_spec_makes_an_adapter_of_its_kind(spec_of: dict[str, Any], kind: type
 
 def test_each_kind_of_provider_that_a_spec_can_name_has_its_adapter_and_settings() -> None:
     names = [one.name for one in registry.ADAPTERS]
-    assert sorted(names) == sorted(provider.TYPES)
+    assert sorted(names) == sorted(refs.TYPES)
     assert set(names) <= set(ProviderSettings.model_fields)
 
 

@@ -58,10 +58,8 @@ class LoginMethod(login.Method):
 
     async def exchange(self, proof: login.Proof, rank: Rank) -> accounts.Held:
         """The proof for an access token."""
-        if self.ready_made and proof.credentials is not None:
-            return accounts.Held.made(
-                proof.credentials, self._now(), accounts.ENDLESS, login.REREAD_SECONDS
-            )
+        if self.ready_made:
+            return await super().exchange(proof, rank)
         made = refusals.LOGIN_ERRORS.parsed(await self.post(proof, rank), api.Login)
         life = _life(made, self._connection.clock.now().timestamp())
         return accounts.Held.made(Hidden(made.access_token), self._now(), life, _SHARE * life)

@@ -20,7 +20,7 @@ from typing import Any, Final
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import answers, client, failures
-from leaseholder.providers.kit.accounts import Account, Accounts, Backoff, Held
+from leaseholder.providers.kit.accounts import ENDLESS, Account, Accounts, Backoff, Held
 from leaseholder.providers.kit.requests import Rank, Request
 from leaseholder.secrecy import Hidden
 
@@ -87,14 +87,15 @@ class Method(abc.ABC):
             Unavailable: the API server is away.
         """
 
-    @abc.abstractmethod
     async def exchange(self, proof: Proof, rank: Rank) -> Held:
-        """The proof for a token.
+        """The proof for a token; a ready-made one as it was read: the first request tells the rest.
 
         Raises:
             Denied: the login was refused, or makes tokens that are no good.
             Unavailable, Throttled: no usable answer.
         """
+        assert proof.credentials is not None  # noqa: S101 - a ready-made token
+        return Held.made(proof.credentials, self._now(), ENDLESS, REREAD_SECONDS)
 
     async def post(self, proof: Proof, rank: Rank) -> answers.Answer:
         """The answer to a proof that is sent as most providers want it: a POST without a token."""

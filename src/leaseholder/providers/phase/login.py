@@ -6,15 +6,13 @@ line, SDK and operator do (``pss_service:v2:<hex>:…``), of which the second fi
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.api.phase import PhaseAuth
-from leaseholder.providers.kit import accounts, answers, client, login
+from leaseholder.providers.kit import answers, client, login
 from leaseholder.providers.kit.context import Context
-from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import refusals
 from leaseholder.secrecy import Hidden
 
@@ -23,14 +21,6 @@ _HEX: Final = re.compile(r"[0-9a-fA-F]{64}")
 _KINDS: Final[dict[str, Kind]] = {"serviceaccount": "ServiceAccount", "user": "User"}
 _PREFIXES: Final[dict[str, Kind]] = {"pss_service": "ServiceAccount", "pss_user": "User"}
 _LEGACY_VERSION: Final = "v1"
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A token as the API takes it after ``Bearer``."""
-
-    kind: Kind
-    bearer: Hidden
 
 
 class LoginMethod(login.Method):
@@ -47,14 +37,7 @@ class LoginMethod(login.Method):
     async def proof(self) -> login.Proof:
         """Read the token from its Secret."""
         written = await self._credentialing.secret_value(self._ref)
-        return login.Proof(credentials=parse(written).bearer)
-
-    async def exchange(self, proof: login.Proof, rank: Rank) -> accounts.Held:
-        """The token as it was read; the first request will tell whether it is taken."""
-        assert proof.credentials is not None  # noqa: S101 - see above
-        return accounts.Held.made(
-            proof.credentials, self._now(), accounts.ENDLESS, login.REREAD_SECONDS
-        )
+        return login.Proof(credentials=parse(written))
 
     async def is_ended(self, answer: answers.Answer, token: Hidden) -> bool:
         """Whether the answer says so."""
@@ -73,8 +56,8 @@ def is_personal(bearer: Hidden | None) -> bool:
     return bearer is not None and bearer.reveal().startswith("User ")
 
 
-def parse(written: Hidden) -> Token:
-    """The token that a Secret holds.
+def parse(written: Hidden) -> Hidden:
+    """The token that a Secret holds, as the API takes it after ``Bearer``.
 
     Raises:
         Denied: it is none, or one of a kind that can't lease.
@@ -92,7 +75,7 @@ def parse(written: Hidden) -> Token:
     return _token(_KINDS[kind.lower()], value)
 
 
-def _long(fields: list[str]) -> Token:
+def _long(fields: list[str]) -> Hidden:
     """``pss_service:v2:<hex>:<key>:<share>:<key>``; the first version is the legacy token's."""
     prefix, version = fields[0].lower(), fields[1].lower()
     if prefix == "pss_service" and version == _LEGACY_VERSION:
@@ -102,10 +85,10 @@ def _long(fields: list[str]) -> Token:
     return _token(_PREFIXES[prefix], fields[2])
 
 
-def _token(kind: Kind, value: str) -> Token:
+def _token(kind: Kind, value: str) -> Hidden:
     if not _HEX.fullmatch(value):
         raise _unknown()
-    return Token(kind, Hidden(f"{kind} {value}"))
+    return Hidden(f"{kind} {value}")
 
 
 def _legacy() -> errors.Denied:
