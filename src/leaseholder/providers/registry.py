@@ -24,13 +24,13 @@ ADAPTERS: Final = (infisical.ADAPTER, phase.ADAPTER, openbao.ADAPTER)
 """Each provider that we know; a new one is registered by being named here."""
 
 
-class Meter(Protocol):
+class RequestMeter(Protocol):
     """Where figures of providers go."""
 
     def provider_request(
         self, by: ports.ProviderName, operation: str, outcome: str, seconds: float, /
     ) -> None:
-        """A request ended; ``outcome`` is one of ``failures.Outcome``."""
+        """A request ended; ``outcome`` is one of ``failures.RequestOutcome``."""
         ...
 
     def provider_connected(
@@ -49,7 +49,7 @@ class Registry:
 
     clock: ports.Clock
     settings: known.ProviderSettings
-    meter: Meter | None = None
+    meter: RequestMeter | None = None
     on_news: context.OnNews | None = None
     hosts: Hosts = ANY_NAME
     """Where providers may be."""

@@ -214,7 +214,7 @@ class Bench:
     clock: FakeClock
     server: Server
     credentialing: FakeCredentialing
-    adapter: infisical.Infisical
+    adapter: infisical.InfisicalAdapter
     observed: list[tuple[str, str]]
     shared: accounts.Accounts
 
@@ -255,5 +255,5 @@ def bench(
         accounts=shared,
         transport=httpx2.MockTransport(server),
     )
-    adapter = infisical.Infisical(context, settings or InfisicalSettings())
+    adapter = infisical.InfisicalAdapter(context, settings or InfisicalSettings())
     return Bench(clock, server, credentialing, adapter, observed, shared)

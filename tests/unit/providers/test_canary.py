@@ -89,7 +89,7 @@ async def test_no_failure_of_a_login_shows_a_secret(
 
 def test_answers_do_not_show_what_they_carry() -> None:
     created = api.CreateAnswer.model_validate_json(support.created().content)
-    login = api.Login.model_validate_json(support.logged_in().content)
+    login = api.LoginAnswer.model_validate_json(support.logged_in().content)
     assert CANARY not in f"{created!r} {login!r} {created} {login}"
 
 
@@ -137,7 +137,7 @@ async def test_the_http_librarys_own_logs_show_nothing_even_at_debug(
         observe=lambda *_: None,
         dialer=dialing.Dialer(support.LOOPBACK),
     )
-    adapter = infisical.Infisical(context, InfisicalSettings())
+    adapter = infisical.InfisicalAdapter(context, InfisicalSettings())
     issued = await adapter.issue(support.attempt())
     assert issued.credentials.reveal()["DB_PASSWORD"].startswith(CANARY)
     with pytest.raises(errors.Unavailable) as caught:

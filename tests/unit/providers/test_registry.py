@@ -102,9 +102,12 @@ def build(known: provider.ProviderSpec) -> ports.Provider:
 @pytest.mark.parametrize(
     ("spec_of", "kind"),
     [
-        ({"infisical": {"url": "https://x.test", "auth": support.UNIVERSAL}}, infisical.Infisical),
-        ({"phase": {"url": "https://x.test", "auth": TOKEN}}, phase.Phase),
-        ({"openbao": {"url": "https://x.test", "auth": {"token": TOKEN}}}, openbao.OpenBao),
+        (
+            {"infisical": {"url": "https://x.test", "auth": support.UNIVERSAL}},
+            infisical.InfisicalAdapter,
+        ),
+        ({"phase": {"url": "https://x.test", "auth": TOKEN}}, phase.PhaseAdapter),
+        ({"openbao": {"url": "https://x.test", "auth": {"token": TOKEN}}}, openbao.OpenBaoAdapter),
     ],
 )
 def test_a_spec_makes_an_adapter_of_its_kind(spec_of: dict[str, Any], kind: type) -> None:
@@ -126,9 +129,9 @@ def test_an_adapter_is_not_built_from_another_providers_spec() -> None:
         observe=lambda *_: None,
     )
     for build_ in (
-        lambda: infisical.Infisical(context, InfisicalSettings()),
-        lambda: phase.Phase(context, PhaseSettings()),
-        lambda: openbao.OpenBao(context, OpenBaoSettings()),
+        lambda: infisical.InfisicalAdapter(context, InfisicalSettings()),
+        lambda: phase.PhaseAdapter(context, PhaseSettings()),
+        lambda: openbao.OpenBaoAdapter(context, OpenBaoSettings()),
     ):
         with pytest.raises(errors.Invalid):
             build_()

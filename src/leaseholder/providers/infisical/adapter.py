@@ -41,7 +41,7 @@ _MARGIN_SECONDS: Final = 2
 _CAPABILITIES: Final = ("Renew", "Inspect", "Revoke", "ForceRevoke")
 
 
-class Infisical(Adapter):
+class InfisicalAdapter(Adapter):
     """One login at one Infisical server; see ``ports.Provider``."""
 
     def __init__(self, context: Context, settings: settings.InfisicalSettings) -> None:

@@ -73,7 +73,7 @@ def _slug(text: str, what: str) -> str:
     return text
 
 
-class Login(answers.Wire):
+class LoginAnswer(answers.Wire):
     """Answer of every login."""
 
     access_token: Annotated[answers.Token, Field(repr=False)]

@@ -60,7 +60,7 @@ class LoginMethod(login.Method):
         """The proof for an access token."""
         if self.ready_made:
             return await super().exchange(proof, rank)
-        made = refusals.LOGIN_ERRORS.parsed(await self.post(proof, rank), api.Login)
+        made = refusals.LOGIN_ERRORS.parsed(await self.post(proof, rank), api.LoginAnswer)
         life = _life(made, self._connection.clock.now().timestamp())
         return accounts.Held.made(Hidden(made.access_token), self._now(), life, _SHARE * life)
 
@@ -111,7 +111,7 @@ def _organization(slug: str | None) -> dict[str, str]:
     return {"organizationSlug": slug, "subOrganizationName": slug} if slug else {}
 
 
-def _life(login: api.Login, now: float) -> float:
+def _life(login: api.LoginAnswer, now: float) -> float:
     """Seconds that the token lives: the shorter of what the answer and the token itself say."""
     stated = [login.expires_in, _own_life(login.access_token, now)]
     return min((life for life in stated if life > 0), default=_UNSTATED_LIFE)

@@ -2,8 +2,8 @@
 
 Many provider objects, each with a copy of one client secret, are one login to the server: one token
 serves them all (``Account``), and their wrong tries count together towards the server's lockout
-(``Backoff``). ``login`` asks here before it logs in, and tells what became of it. Entries live as
-long as somebody uses them.
+(``LoginBackoff``). ``login`` asks here before it logs in, and tells what became of it. Entries live
+as long as somebody uses them.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class Account:
             self.held = None
 
 
-class Backoff:
+class LoginBackoff:
     """When a refused login may be tried again; moments are those of a clock that never jumps.
 
     Servers lock an identity out after some wrong tries, for everybody who uses it: Infisical for
@@ -143,7 +143,7 @@ class Accounts:
         self._accounts: weakref.WeakValueDictionary[tuple[str, Hidden], Account] = (
             weakref.WeakValueDictionary()
         )
-        self._backoffs: weakref.WeakValueDictionary[tuple[str, str], Backoff] = (
+        self._backoffs: weakref.WeakValueDictionary[tuple[str, str], LoginBackoff] = (
             weakref.WeakValueDictionary()
         )
 
@@ -151,6 +151,6 @@ class Accounts:
         """The account of these very credentials at that server."""
         return self._accounts.setdefault((address, credentials), Account())
 
-    def backoff(self, address: str, identity: str) -> Backoff:
+    def backoff(self, address: str, identity: str) -> LoginBackoff:
         """The back-off of an identity at that server, whatever secret is tried."""
-        return self._backoffs.setdefault((address, identity), Backoff(self._now))
+        return self._backoffs.setdefault((address, identity), LoginBackoff(self._now))

@@ -114,7 +114,7 @@ class Client:
     ) -> tuple[errors.ProviderError | None, answers.Answer | None]:
         started = time.monotonic()
         failure: errors.ProviderError | None = None
-        outcome, answer = failures.Outcome.OK, None
+        outcome, answer = failures.RequestOutcome.OK, None
         writing = connections.Writing(lambda: self._gate.is_late(request))
         share = memory.Share(self._room)
         try:
@@ -124,22 +124,22 @@ class Client:
                     pool, built, share, self._heard, request.take
                 )
         except connections.Late:
-            failure, outcome = failures.too_late(), failures.Outcome.LATE
-        except dialing.Refused:
-            failure, outcome = hosts.led_astray(), failures.Outcome.FORBIDDEN
+            failure, outcome = failures.too_late(), failures.RequestOutcome.LATE
+        except dialing.AddressRefused:
+            failure, outcome = hosts.led_astray(), failures.RequestOutcome.FORBIDDEN
         except memory.NoRoom:
             failure = failures.no_room(effect=request.effect)
-            outcome = failures.Outcome.LOST
-        except connections.Unreadable:
+            outcome = failures.RequestOutcome.LOST
+        except connections.Oversized:
             failure = trouble = failures.unreadable(effect=request.effect)
-            outcome = failures.Outcome.LOST
+            outcome = failures.RequestOutcome.LOST
             self._gate.failed(request, number, trouble)
         except bounds.Unbounded:
             failure = trouble = failures.unreadable(effect=request.effect and writing.began)
-            outcome = failures.Outcome.LOST
+            outcome = failures.RequestOutcome.LOST
             self._gate.failed(request, number, trouble, sent=writing.began)
         except (httpx2.InvalidURL, UnicodeError):
-            failure, outcome = hosts.unusable(), failures.Outcome.UNREACHABLE
+            failure, outcome = hosts.unusable(), failures.RequestOutcome.UNREACHABLE
         except (httpx2.HTTPError, TimeoutError) as error:
             trouble, outcome = failures.translate(error, effect=request.effect, sent=writing.began)
             failure = trouble

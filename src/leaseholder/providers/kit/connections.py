@@ -38,7 +38,7 @@ Pool = httpx2.AsyncBaseTransport
 """Connections to one server, all of which trust the same."""
 
 
-class Unreadable(Exception):
+class Oversized(Exception):
     """An answer is too large, or compressed, which could make it too large when unpacked."""
 
 
@@ -82,9 +82,9 @@ async def answer(
     taken for what is kept of them. Then the last value says whether it was a list.
 
     Raises:
-        Unreadable, bounds.Unbounded: it goes beyond all bounds.
+        Oversized, bounds.Unbounded: it goes beyond all bounds.
         memory.NoRoom: other answers take all the memory.
-        httpx2.HTTPError, dialing.Refused: there is none.
+        httpx2.HTTPError, dialing.AddressRefused: there is none.
     """
     content, listed = bytearray(), False
     response = await pool.handle_async_request(request)
@@ -92,7 +92,7 @@ async def answer(
         heard(response.headers)
         # Unasked: a kilobyte could be unpacked to a gigabyte.
         if response.headers.get("content-encoding", "identity") != "identity":
-            raise Unreadable
+            raise Oversized
         assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101
         parts = _bounded(response.stream, request.extensions["most"])
         if take is not None and response.status_code == httpx2.codes.OK:
@@ -112,7 +112,7 @@ async def _bounded(parts: AsyncIterable[bytes], most: int) -> AsyncIterator[byte
     async for part in parts:
         size += len(part)
         if size > most:
-            raise Unreadable
+            raise Oversized
         yield part
 
 

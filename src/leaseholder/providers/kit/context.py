@@ -16,7 +16,7 @@ from leaseholder.providers.kit.accounts import Accounts
 from leaseholder.providers.kit.network import dialing
 
 Observe = Callable[[str, str, float], None]
-"""Told each request's operation, outcome (``failures.Outcome``) and seconds."""
+"""Told each request's operation, outcome (``failures.RequestOutcome``) and seconds."""
 
 
 class News(StrEnum):

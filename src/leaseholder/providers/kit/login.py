@@ -20,7 +20,7 @@ from typing import Any, Final
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import answers, client, failures
-from leaseholder.providers.kit.accounts import ENDLESS, Account, Accounts, Backoff, Held
+from leaseholder.providers.kit.accounts import ENDLESS, Account, Accounts, Held, LoginBackoff
 from leaseholder.providers.kit.requests import Rank, Request
 from leaseholder.secrecy import Hidden
 
@@ -146,7 +146,7 @@ class Login:
         self._now = clock.monotonic
         self._accounts = accounts or Accounts(clock.monotonic)
         self._account = Account()
-        self._backoff = Backoff(clock.monotonic)
+        self._backoff = LoginBackoff(clock.monotonic)
         self._held: Held | None = None
         self._tried: Hidden | None = None
         self._settled: Hidden | None = None

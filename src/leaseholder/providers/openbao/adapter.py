@@ -38,7 +38,7 @@ _SHARED: Final = (
 )
 
 
-class OpenBao(Adapter):
+class OpenBaoAdapter(Adapter):
     """One server, and whoever logs in there; see ``ports.Provider``."""
 
     def __init__(
@@ -57,7 +57,7 @@ class OpenBao(Adapter):
         self._settings = settings
         own = learned.OwnClock(self.now)
         self._ask = calls.Calls(self._http, self._login, settings, headers, own)
-        limits = learned.Limits(clock.monotonic)
+        limits = learned.Maxima(clock.monotonic)
         self._keeping = keeping.Keeping(self._ask, limits, own.now)
         self._issuing = issuing.Issuing(self._ask, self._login, limits, own, self.revoke)
 

@@ -36,7 +36,7 @@ _SEGMENT: Final = re.compile(r"[^/?#%\\\s\x00-\x1f\x7f]{1,256}")
 
 
 @dataclass(frozen=True, slots=True)
-class Right:
+class PolicyLine:
     """A line of a policy."""
 
     path: str
@@ -56,9 +56,9 @@ class Right:
         return f'path "{self.path}" {{ capabilities = ["{self.capability}"] }}'
 
 
-LEASES: Final = tuple(Right(path, "update") for path in (RENEW, LOOKUP, REVOKE))
+LEASES: Final = tuple(PolicyLine(path, "update") for path in (RENEW, LOOKUP, REVOKE))
 ACCESSORS: Final = tuple(
-    Right(path, "update") for path in (LOOKUP_ACCESSOR, RENEW_ACCESSOR, REVOKE_ACCESSOR)
+    PolicyLine(path, "update") for path in (LOOKUP_ACCESSOR, RENEW_ACCESSOR, REVOKE_ACCESSOR)
 )
 
 
@@ -71,14 +71,14 @@ class Source:
     parameters: Mapping[str, Any]
 
     @property
-    def right(self) -> Right:
+    def right(self) -> PolicyLine:
         """What it takes to ask for it."""
-        return Right(self.path, "read" if self.method == "GET" else "update")
+        return PolicyLine(self.path, "read" if self.method == "GET" else "update")
 
     @property
-    def other_right(self) -> Right:
+    def other_right(self) -> PolicyLine:
         """What it takes to ask for it by the other method."""
-        return Right(self.path, "update" if self.method == "GET" else "read")
+        return PolicyLine(self.path, "update" if self.method == "GET" else "read")
 
     @property
     def query(self) -> dict[str, str]:
@@ -126,10 +126,10 @@ def url(path: str) -> str:
     return _ROOT + quote(path, safe="/")
 
 
-def right_to(request: requests.Request) -> Right:
+def right_to(request: requests.Request) -> PolicyLine:
     """What it takes to send a request to the server itself."""
     path = request.path.removeprefix(_ROOT)
-    return Right(path, "read" if request.method == "GET" else "update")
+    return PolicyLine(path, "read" if request.method == "GET" else "update")
 
 
 def login(mount: str) -> str:
@@ -187,7 +187,7 @@ class ErrorBody(_Wire):
         return " ".join(str(one) for one in self.errors).lower()
 
 
-class Health(_Wire):
+class HealthAnswer(_Wire):
     """``sys/health``."""
 
     version: Annotated[_Version, BeforeValidator(_never_null)] = ""
@@ -261,7 +261,7 @@ class Leased(_Wire):
     data: dict[str, JsonValue] | None = Field(default=None, repr=False)
 
 
-class Capabilities(_Wire):
+class RightsAnswer(_Wire):
     """``sys/capabilities-self``: rights by path."""
 
     data: dict[str, JsonValue]

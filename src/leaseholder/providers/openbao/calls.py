@@ -51,7 +51,7 @@ class Calls:
             timeout=settings.write_timeout_seconds,
         )
 
-    async def health(self) -> api.Health:
+    async def health(self) -> api.HealthAnswer:
         """What the server says of itself; nobody has to be logged in.
 
         Raises:
@@ -68,11 +68,11 @@ class Calls:
         answer = await self._http.send(request)
         if answer.status != 200:
             raise refusals.health(answer)
-        return refusals.ERRORS.parsed(answer, api.Health)
+        return refusals.ERRORS.parsed(answer, api.HealthAnswer)
 
     async def lacking(
-        self, rights: tuple[api.Right, ...], own: Hidden | None = None
-    ) -> tuple[api.Right, ...]:
+        self, rights: tuple[api.PolicyLine, ...], own: Hidden | None = None
+    ) -> tuple[api.PolicyLine, ...]:
         """Those of ``rights`` that a token doesn't have: ``own``, else the shared one."""
         request = self._read(
             operation="rights",
@@ -84,7 +84,7 @@ class Calls:
             answer = await self._shared(request)
         else:
             answer = await self._asked_again(request, own)
-        held = refusals.ERRORS.parsed(answer, api.Capabilities).data
+        held = refusals.ERRORS.parsed(answer, api.RightsAnswer).data
         return tuple(right for right in rights if not right.granted_by(held.get(right.path)))
 
     async def own_token(self, token: Hidden) -> api.Token:

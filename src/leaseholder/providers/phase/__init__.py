@@ -8,8 +8,8 @@ known, ``renewals`` how much is added, ``sources`` which dynamic secret a name m
 
 from leaseholder.providers.kit.adapter import Registration
 from leaseholder.providers.phase import api
-from leaseholder.providers.phase.adapter import Phase
+from leaseholder.providers.phase.adapter import PhaseAdapter
 
-__all__ = ["ADAPTER", "Phase"]
+__all__ = ["ADAPTER", "PhaseAdapter"]
 
-ADAPTER = Registration(name="phase", build=Phase, tails=("/v1",), root=api.root)
+ADAPTER = Registration(name="phase", build=PhaseAdapter, tails=("/v1",), root=api.root)

@@ -39,7 +39,7 @@ _ALWAYS: Final = ("Inspect",)
 _HOLDERS: Final = ("Renew", "Inspect", "Revoke")
 
 
-class Phase(Adapter):
+class PhaseAdapter(Adapter):
     """One account at one Phase server; see ``ports.Provider``."""
 
     def __init__(

@@ -222,7 +222,7 @@ class Histories:
         if before:
             await asyncio.wait(before)
         await asyncio.sleep(max(0.0, history.not_before - self._monotonic()))
-        reading = _Reading(frozenset(history.wanted))
+        reading = _Rows(frozenset(history.wanted))
         one.sent, began, sent_at = next(self._count), self._monotonic(), self._now()
         history.wanted.clear()
         request = requests.Request(
@@ -247,7 +247,7 @@ class Histories:
         self,
         request: requests.Request,
         source: Mapping[str, Any],
-        reading: "_Reading",
+        reading: "_Rows",
         sent_at: datetime,
     ) -> _Outcome:
         try:
@@ -281,7 +281,7 @@ class Histories:
         return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False, retry_after=wait)
 
 
-class _Reading:
+class _Rows:
     """The rows that are kept of a list."""
 
     def __init__(self, wanted: frozenset[str]) -> None:

@@ -24,7 +24,7 @@ PATIENCE: Final = 10.0
 """Seconds for a lookup or a connection where nobody says."""
 
 
-class Refused(Exception):
+class AddressRefused(Exception):
     """The name stands for an address that isn't called; carries no text of anybody's."""
 
 
@@ -64,7 +64,7 @@ class Dialer(httpcore2.AsyncNetworkBackend):
         """Connect to one of the addresses of ``host``, in the order of the lookup.
 
         Raises:
-            Refused: one of them isn't to be called; none was.
+            AddressRefused: one of them isn't to be called; none was.
             httpcore2.ConnectError, httpcore2.ConnectTimeout: nobody answers there.
         """
         patience = PATIENCE if timeout is None else timeout
@@ -93,7 +93,7 @@ class Dialer(httpcore2.AsyncNetworkBackend):
             raise trouble("the name can't be looked up")
         # One for all: which of them is connected to may be the DNS server's choice.
         if not all(self._admits(ipaddress.ip_address(one), port, own) for one in found):
-            raise Refused
+            raise AddressRefused
         return found
 
     def _admits(self, address: hosts.Address, port: int, own: set[hosts.Address]) -> bool:

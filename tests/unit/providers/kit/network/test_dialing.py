@@ -67,7 +67,7 @@ async def test_a_name_that_stands_for_a_forbidden_address_is_not_connected_to(
     answer: list[str],
 ) -> None:
     network = Network()
-    with pytest.raises(dialing.Refused):
+    with pytest.raises(dialing.AddressRefused):
         await dialer(Names(answer), network).connect_tcp("evil.test", 443)
     assert network.dialled == []
 
@@ -77,7 +77,7 @@ async def test_the_addresses_that_were_judged_are_those_that_are_connected_to() 
     await dialer(names, network).connect_tcp("rebinding.test", 443)
     assert network.dialled == [(PUBLIC, 443)]
     assert names.asked == ["rebinding.test"]
-    with pytest.raises(dialing.Refused):
+    with pytest.raises(dialing.AddressRefused):
         await dialer(names, network).connect_tcp("rebinding.test", 443)
 
 
@@ -112,7 +112,7 @@ async def test_the_api_servers_port_stays_shut_even_where_its_address_is_listed(
     if goes:
         await given.connect_tcp("bao.test", port)
     else:
-        with pytest.raises(dialing.Refused):
+        with pytest.raises(dialing.AddressRefused):
             await given.connect_tcp("bao.test", port)
     assert bool(network.dialled) is goes
 
