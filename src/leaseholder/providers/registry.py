@@ -88,7 +88,8 @@ class Registry:
             room=self._room,
             accounts=self._accounts,
         )
-        return found.build(way, getattr(self.settings, found.name))
+        server, settings = getattr(access.spec, found.name), getattr(self.settings, found.name)
+        return found.build(way, server, settings)
 
 
 def address(spec: provider.ProviderSpec, adapters: Sequence[Registration] = ADAPTERS) -> str:

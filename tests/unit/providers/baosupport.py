@@ -169,7 +169,9 @@ def bench(
         observe=lambda operation, outcome, _: observed.append((operation, outcome)),
         transport=httpx2.MockTransport(server),
     )
-    adapter = openbao.OpenBaoAdapter(context, settings or OpenBaoSettings())
+    known = context.access.spec.openbao
+    assert known is not None
+    adapter = openbao.OpenBaoAdapter(context, known, settings or OpenBaoSettings())
     return Bench(clock, server, credentialing, adapter, observed)
 
 

@@ -181,5 +181,7 @@ def bench(
         observe=lambda operation, outcome, _: observed.append((operation, outcome)),
         transport=httpx2.MockTransport(server),
     )
-    adapter = phase.PhaseAdapter(context, settings or PhaseSettings())
+    known = context.access.spec.phase
+    assert known is not None
+    adapter = phase.PhaseAdapter(context, known, settings or PhaseSettings())
     return Bench(clock, server, credentialing, adapter, observed)

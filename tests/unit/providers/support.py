@@ -255,5 +255,7 @@ def bench(
         accounts=shared,
         transport=httpx2.MockTransport(server),
     )
-    adapter = infisical.InfisicalAdapter(context, settings or InfisicalSettings())
+    known = context.access.spec.infisical
+    assert known is not None
+    adapter = infisical.InfisicalAdapter(context, known, settings or InfisicalSettings())
     return Bench(clock, server, credentialing, adapter, observed, shared)

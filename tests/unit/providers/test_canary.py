@@ -137,7 +137,9 @@ async def test_the_http_librarys_own_logs_show_nothing_even_at_debug(
         observe=lambda *_: None,
         dialer=dialing.Dialer(support.LOOPBACK),
     )
-    adapter = infisical.InfisicalAdapter(context, InfisicalSettings())
+    known = context.access.spec.infisical
+    assert known is not None
+    adapter = infisical.InfisicalAdapter(context, known, InfisicalSettings())
     issued = await adapter.issue(support.attempt())
     assert issued.credentials.reveal()["DB_PASSWORD"].startswith(CANARY)
     with pytest.raises(errors.Unavailable) as caught:

@@ -8,11 +8,7 @@ from leaseholder import errors, ports
 from leaseholder.api import provider, refs
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import infisical, openbao, phase, registry
-from leaseholder.providers.kit.context import Context
 from leaseholder.providers.settings import (
-    InfisicalSettings,
-    OpenBaoSettings,
-    PhaseSettings,
     ProviderSettings,
 )
 from tests.unit.providers import support
@@ -118,20 +114,3 @@ def test_each_kind_of_provider_that_a_spec_can_name_has_its_adapter_and_settings
     names = [one.name for one in registry.ADAPTERS]
     assert sorted(names) == sorted(refs.TYPES)
     assert set(names) <= set(ProviderSettings.model_fields)
-
-
-def test_an_adapter_is_not_built_from_another_providers_spec() -> None:
-    context = Context(
-        access=ports.Access(spec=provider.ProviderSpec(), of=support.PROVIDER),
-        credentialing=support.FakeCredentialing(),
-        base_url="https://x.test",
-        clock=support.FakeClock(),
-        observe=lambda *_: None,
-    )
-    for build_ in (
-        lambda: infisical.InfisicalAdapter(context, InfisicalSettings()),
-        lambda: phase.PhaseAdapter(context, PhaseSettings()),
-        lambda: openbao.OpenBaoAdapter(context, OpenBaoSettings()),
-    ):
-        with pytest.raises(errors.Invalid):
-            build_()

@@ -16,6 +16,7 @@ from typing import Any, Final
 from cachetools import TTLCache
 
 from leaseholder import errors, ports
+from leaseholder.api import infisical
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import settings
 from leaseholder.providers.infisical import (
@@ -44,13 +45,15 @@ _CAPABILITIES: Final = ("Renew", "Inspect", "Revoke", "ForceRevoke")
 class InfisicalAdapter(Adapter):
     """One login at one Infisical server; see ``ports.Provider``."""
 
-    def __init__(self, context: Context, settings: settings.InfisicalSettings) -> None:
-        spec, clock = context.access.spec.infisical, context.clock
-        if spec is None:
-            raise errors.Invalid(Reason.PROVIDER_MISMATCH, "the provider is no Infisical server")
-        timeout = settings.read_timeout_seconds
+    def __init__(
+        self,
+        context: Context,
+        server: infisical.Infisical,
+        settings: settings.InfisicalSettings,
+    ) -> None:
+        clock, timeout = context.clock, settings.read_timeout_seconds
         super().__init__(
-            context, lambda sent_by: login.LoginMethod(spec.auth, sent_by, context, timeout)
+            context, lambda sent_by: login.LoginMethod(server.auth, sent_by, context, timeout)
         )
         self._settings = settings
         self._read = functools.partial(requests.Request, method="GET", timeout=timeout)

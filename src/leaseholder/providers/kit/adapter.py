@@ -21,8 +21,8 @@ class Registration:
 
     name: str
     """Its field in a provider's spec, and in the settings."""
-    build: Callable[[Context, Any], ports.Provider]
-    """Makes its adapter, by its settings."""
+    build: Callable[[Context, Any, Any], ports.Provider]
+    """Makes its adapter, by what stands in that field of the spec and of the settings."""
     tails: tuple[str, ...] = ()
     """How people end a server's url, though it makes no other server of it."""
     root: Callable[[str], str] = str

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from leaseholder import errors, ports, server_clock
-from leaseholder.api import durations
+from leaseholder.api import durations, phase
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import settings
 from leaseholder.providers.kit import answers, requests
@@ -31,7 +31,6 @@ from leaseholder.providers.phase import (
     login,
     owners,
     refusals,
-    renewals,
     sources,
 )
 
@@ -43,24 +42,19 @@ class PhaseAdapter(Adapter):
     """One account at one Phase server; see ``ports.Provider``."""
 
     def __init__(
-        self,
-        context: Context,
-        settings: settings.PhaseSettings,
+        self, context: Context, server: phase.Phase, settings: settings.PhaseSettings
     ) -> None:
-        spec, clock = context.access.spec.phase, context.clock
-        if spec is None:
-            raise errors.Invalid(Reason.PROVIDER_MISMATCH, "the provider is no Phase server")
-        timeout = settings.read_timeout_seconds
+        clock, timeout = context.clock, settings.read_timeout_seconds
         super().__init__(
             context,
-            lambda sent_by: login.LoginMethod(spec.auth, sent_by, context, timeout),
+            lambda sent_by: login.LoginMethod(server.auth, sent_by, context, timeout),
             refusals.is_up,
         )
         self._settings = settings
         self._write = functools.partial(
             requests.Request, effect=True, timeout=settings.write_timeout_seconds
         )
-        self._exclusive = spec.exclusive
+        self._exclusive = server.exclusive
         self._sources = sources.Sources(self._login.send, clock, timeout)
         self._owners = owners.Owners(self._login, context.base_url, clock, timeout)
         self._histories = histories.Histories(
@@ -143,18 +137,18 @@ class PhaseAdapter(Adapter):
         if not self.capabilities(lease.handle).renewable:
             sentence = "Phase lets nobody renew a lease of a personal token, only replace it"
             raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
-        more = renewals.renewal(lease, until)
+        more = leases.renewal(lease, until)
         answer = await self._renew(lease, more)
         left = refusals.renewal_left(answer)
-        if left is not None and renewals.LEAST <= left < more:
+        if left is not None and leases.LEAST <= left < more:
             answer = await self._renew(lease, left)  # the refused one changed nothing
         if answer.status == 400:
-            raise renewals.not_renewed(answer, lease)
+            raise leases.not_renewed(answer, lease)
         said = self._parsed(answer, api.Message, lease.source, effect=True)
-        expires_at = renewals.expiry_in(said)
+        expires_at = leases.expiry_in(said)
         if expires_at is None:
             return await self.inspect(lease)
-        return renewals.renewed(lease, expires_at)
+        return leases.renewed(lease, expires_at)
 
     async def inspect(self, lease: ports.Lease) -> ports.Lease:
         """Look at a lease in its dynamic secret's list, which is the only way to see one alive."""
@@ -264,7 +258,7 @@ class PhaseAdapter(Adapter):
             sweepable=self._exclusive,
             found_by="OwnerAndTime",
             proven_after=self._settings.late_expiry_seconds,
-            minimum_renewal=renewals.LEAST,
+            minimum_renewal=leases.LEAST,
             settle=self._settings.settle_seconds,
             replica_lag=self._settings.replica_lag_seconds,
             probe_seconds=self._histories.probe_seconds(str(handle.get("secretId"))),

@@ -21,14 +21,13 @@ from tests.provider.example.keyhouse import api, login
 class Keyhouse(Adapter):
     """One login at one server; see ``ports.Provider``."""
 
-    def __init__(self, context: Context, settings: Any) -> None:
-        server = context.access.spec.keyhouse  # type: ignore[attr-defined] # of the test's spec
+    def __init__(self, context: Context, server: Any, settings: float) -> None:
         super().__init__(
             context,
             lambda sent_by: login.LoginMethod(server.name, server.password, sent_by, context),
             api.is_up,
         )
-        self._timeout = float(settings)
+        self._timeout = settings
 
     async def check(self) -> ports.Health:
         answer = await self._ask("status", "GET", api.KEYS, params={"label": "-"}, rank=Rank.CHECK)
