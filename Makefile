@@ -77,19 +77,11 @@ lint: $(READY) ## ruff, mypy --strict, import-linter, CRDs and reference in step
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
-	@$(BIN)/python -m leaseholder.api.crds crds --check
-	@$(BIN)/python -m leaseholder.api.reference docs/reference.md --check
-	@$(BIN)/python -m leaseholder.api.reasons docs/reasons.md --check
-	@$(BIN)/python -m leaseholder.telemetry.catalogue docs/metrics.md --check
-	@$(BIN)/python -m leaseholder.cli.page docs/cli.md --check
+	@$(BIN)/python -m tools.pages --check
 	@$(BIN)/python -m tools.chart --check
 
 crds: $(READY) ## Write crds/ and the generated pages of docs/ from the code
-	@$(BIN)/python -m leaseholder.api.crds crds
-	@$(BIN)/python -m leaseholder.api.reference docs/reference.md
-	@$(BIN)/python -m leaseholder.api.reasons docs/reasons.md
-	@$(BIN)/python -m leaseholder.telemetry.catalogue docs/metrics.md
-	@$(BIN)/python -m leaseholder.cli.page docs/cli.md
+	@$(BIN)/python -m tools.pages
 	@$(BIN)/python -m tools.chart
 
 chart: $(READY) ## Bring the chart's copies, its table of values and deploy/install.yaml in step

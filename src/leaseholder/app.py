@@ -37,7 +37,7 @@ from leaseholder.controller import (
 from leaseholder.controller.supplies import Supplies
 from leaseholder.core import election, shards
 from leaseholder.providers import registry
-from leaseholder.providers.kit import client
+from leaseholder.providers.kit.context import News
 from leaseholder.settings import Settings
 from leaseholder.telemetry import catalogue, exposition, logs, server
 from leaseholder.telemetry.journal import Journal
@@ -211,12 +211,12 @@ async def composed(
         watches=shard.serves,
     )
 
-    def on_news(address: str, news: client.News) -> None:
-        checks.check(address, rouse=news is client.News.CLOCK_SET)
+    def on_news(address: str, news: News) -> None:
+        checks.check(address, rouse=news is News.CLOCK_SET)
 
     known = registry.Registry(
         clock=clock,
-        settings=settings.providers,
+        settings=settings,
         meter=metrics,
         on_news=on_news,
         hosts=settings.hosts,

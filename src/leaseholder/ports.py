@@ -33,12 +33,10 @@ class Capabilities:
     found_by: Literal["Tag", "OwnerAndTime"] = "Tag"
     """How it is: by what was sent along with the issue, or as a lease of our own account that was
     made in the attempt's time and that nobody else's record explains."""
-    renewal: Literal["Reliable", "Unproven"] = "Reliable"
-    """Unproven: the provider may end a lease at its first expiry, whatever it said of a later
-    one."""
-    late_expiry: int = 0
-    """Seconds by which the provider may be late to end a lease, which it shows as alive meanwhile;
-    where a renewal is Unproven."""
+    proven_after: int | None = None
+    """Seconds after a lease's first expiry from which a look at it proves that a renewal kept it
+    alive: before, the provider may still end it, whatever it said of a later expiry, and show it
+    as alive meanwhile. None: a renewal is as good as its word."""
     probe_seconds: int | None = None
     """An inspection of a lease costs the provider little if it comes no more often than this, at a
     multiple of these seconds, so that one question serves all who ask; None: not known."""

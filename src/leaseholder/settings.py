@@ -31,12 +31,7 @@ from pydantic_settings import (
 
 from leaseholder.core import shards as sharding
 from leaseholder.providers.kit.network.hosts import EVERY_NAME, Hosts
-from leaseholder.providers.settings import (
-    InfisicalSettings,
-    OpenBaoSettings,
-    PhaseSettings,
-    ProviderSettings,
-)
+from leaseholder.providers.settings import ProviderSettings
 
 PREFIX: Final = "LEASEHOLDER_"
 _POD_NAMESPACE: Final = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -130,8 +125,8 @@ class _Environment(EnvSettingsSource):
         self.env_vars = {k: v for k, v in self.env_vars.items() if not _is_service_link(k)}
 
 
-class Settings(BaseSettings):
-    """The operator's settings; ``load`` refuses unknown ones, too."""
+class Settings(ProviderSettings, BaseSettings):
+    """The operator's settings, those of adapters among them; ``load`` refuses unknown ones, too."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -180,12 +175,6 @@ class Settings(BaseSettings):
     """How much is logged; no level shows credentials."""
     stop_grace_seconds: Annotated[float, Field(ge=1, le=3600)] = 110
     """How long a stop waits for what is under way; less than terminationGracePeriodSeconds."""
-    infisical: InfisicalSettings = InfisicalSettings()
-    """How Infisical servers behave."""
-    phase: PhaseSettings = PhaseSettings()
-    """How Phase servers behave."""
-    openbao: OpenBaoSettings = OpenBaoSettings()
-    """How OpenBao and Vault servers behave."""
 
     @classmethod
     def settings_customise_sources(
@@ -198,11 +187,6 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """What is given in the call, then the environment; nothing else."""
         return init_settings, _Environment(settings_cls)
-
-    @property
-    def providers(self) -> ProviderSettings:
-        """What is set about providers."""
-        return ProviderSettings(infisical=self.infisical, phase=self.phase, openbao=self.openbao)
 
     @property
     def hosts(self) -> Hosts:
@@ -267,13 +251,16 @@ def _is_service_link(name: str) -> bool:
 def _fields(
     model: type[BaseModel] = Settings, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, tuple[str, ...], FieldInfo]]:
-    """Each setting: its variable, where it is, and what it may be."""
+    """Each setting: its variable, where it is, and what it may be; those of adapters last."""
+    nested = []
     for name, info in model.model_fields.items():
         inner = info.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from _fields(inner, (*path, name))
+            nested.append((inner, (*path, name)))
         else:
             yield _variable((*path, name)), (*path, name), info
+    for inner, place in nested:
+        yield from _fields(inner, place)
 
 
 def _variable(path: tuple[int | str, ...]) -> str:

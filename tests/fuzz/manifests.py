@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from leaseholder.api import crds, reference
+from leaseholder.api import crds
 from tests.fuzz import answers
 from tests.unit.controller import world
 
@@ -64,7 +64,7 @@ def _object(node: crds.Schema) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-_SCHEMA: Final = reference.schema(crds.KINDS[0])["properties"]
+_SCHEMA: Final = crds.schema(crds.KINDS[0])["properties"]
 _SPECS: Final = _of(_SCHEMA["spec"])
 _STATUSES: Final = _of(_SCHEMA["status"])
 

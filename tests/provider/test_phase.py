@@ -490,4 +490,4 @@ async def test_the_lease_of_a_deleted_dynamic_secret_is_still_found(bench: Bench
 @pytest.mark.parametrize("exclusive", [True, False])
 async def test_only_an_account_of_our_own_is_searched(bench: Bench, exclusive: bool) -> None:
     can = bench.plain(exclusive=exclusive).capabilities({})
-    assert (can.recoverable, can.found_by, can.renewal) == (exclusive, "OwnerAndTime", "Unproven")
+    assert (can.recoverable, can.found_by, can.proven_after) == (exclusive, "OwnerAndTime", 120)

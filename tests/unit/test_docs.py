@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from leaseholder import settings
-from leaseholder.api import lease, names, provider
+from leaseholder.api import lease, names, provider, refs
 from leaseholder.telemetry import catalogue
 from tests import pages
 from tests.world.phase import seeds
@@ -226,7 +226,7 @@ def test_every_public_target_is_in_the_table_of_contributing() -> None:
 
 
 def test_every_provider_is_named_where_providers_are_listed() -> None:
-    assert {*pages.NAMES} == {*provider.TYPES}
+    assert {*pages.NAMES} == {*refs.TYPES}
     for page in (pages.ROOT / "README.md", pages.DOCS / "README.md", pages.DOCS / "install.md"):
         assert [one for one in pages.NAMES.values() if one not in pages.prose(page)] == [], page
     for page, folder in ((pages.ROOT / "README.md", "docs/"), (pages.DOCS / "README.md", "")):

@@ -126,40 +126,48 @@ def duration_schema(*extra: Mapping[str, str]) -> WithJsonSchema:
 Duration = Annotated[str, AfterValidator(_checked_duration), duration_schema()]
 """A GEP-2257 duration, kept as it was written."""
 
+_ONE_LINE: Final = rule(
+    r"!self.matches('[\\p{C}\\p{Zl}\\p{Zp}]')",
+    "write it in one line, without control characters",
+)
+
+
+def text(most: int, *wanted: Mapping[str, str], least: int = 1) -> WithJsonSchema:
+    """JSON schema of a text that stands in sentences, logs and requests.
+
+    Args:
+        most: characters that it may have.
+        wanted: its rules; none: it stands in one line.
+        least: characters that it has to have.
+    """
+    shape = {"type": "string", "minLength": least, "maxLength": most}
+    if not least:
+        del shape["minLength"]
+    return WithJsonSchema({**shape, **rules(*(wanted or (_ONE_LINE,)))})
+
+
 _LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 ObjectName = Annotated[
     str,
     Field(min_length=1, max_length=253),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 253,
-            **rules(
-                rule(
-                    f"self.matches('^{_LABEL}([.]{_LABEL})*$')",
-                    "write a Kubernetes object name: lower-case letters, digits, '-' and '.', "
-                    "each part beginning and ending with a letter or digit",
-                )
-            ),
-        }
+    text(
+        253,
+        rule(
+            f"self.matches('^{_LABEL}([.]{_LABEL})*$')",
+            "write a Kubernetes object name: lower-case letters, digits, '-' and '.', "
+            "each part beginning and ending with a letter or digit",
+        ),
     ),
 ]
 NamespaceName = Annotated[
     str,
     Field(min_length=1, max_length=63),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 63,
-            **rules(
-                rule(
-                    f"self.matches('^{_LABEL}$')",
-                    "write a namespace's name: up to 63 lower-case letters, digits and '-'",
-                )
-            ),
-        }
+    text(
+        63,
+        rule(
+            f"self.matches('^{_LABEL}$')",
+            "write a namespace's name: up to 63 lower-case letters, digits and '-'",
+        ),
     ),
 ]
 _IS_KEY: Final = "{0}.matches('^[-._a-zA-Z0-9]{{1,253}}$') && {0} != '.' && !{0}.startsWith('..')"
@@ -170,33 +178,15 @@ KEYS_RULE: Final = rule(
 Key = Annotated[
     str,
     Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$"),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 253,
-            **rules(
-                rule(
-                    _IS_KEY.format("self"),
-                    "write a key of a Secret or ConfigMap: letters, digits, '-', '_' and '.'",
-                )
-            ),
-        }
+    text(
+        253,
+        rule(
+            _IS_KEY.format("self"),
+            "write a key of a Secret or ConfigMap: letters, digits, '-', '_' and '.'",
+        ),
     ),
 ]
 """A key of a Secret or ConfigMap."""
-
-
-_ONE_LINE: Final = rule(
-    r"!self.matches('[\\p{C}\\p{Zl}\\p{Zp}]')",
-    "write it in one line, without control characters",
-)
-
-
-def text(most: int, wanted: Mapping[str, str] = _ONE_LINE) -> WithJsonSchema:
-    """JSON schema of a text that stands in sentences, logs and requests: one line, or stricter."""
-    shape = {"type": "string", "minLength": 1, "maxLength": most}
-    return WithJsonSchema({**shape, **rules(wanted)})
 
 
 _PREFIXED: Final = f"({_LABEL}([.]{_LABEL})*/)?[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?"

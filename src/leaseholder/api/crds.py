@@ -1,19 +1,18 @@
-"""CRD manifests, generated from the models.
+"""CRD manifests, made of the models.
+
+In come the models of the resources, out go manifests as Kubernetes takes them: ``tools.pages``
+writes them to ``crds/``, and the commands ``doctor`` and ``plan`` hold a cluster's against them.
 
 pydantic's JSON schema is turned into the structural schema that Kubernetes wants: references
 inlined, ``anyOf [X, null]`` made ``X``, titles dropped, unknown keywords dropped.
 Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
 
-import pathlib
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import yaml
-
-from leaseholder.api import base, conditions, generated, lease, names, provider, record
+from leaseholder.api import base, conditions, lease, names, provider, record
 
 _KEPT = frozenset(
     {
@@ -171,7 +170,8 @@ def _strip_closed(node: Any) -> Any:
     }
 
 
-def _schema(kind: Kind) -> Schema:
+def schema(kind: Kind) -> Schema:
+    """The schema of ``kind`` as its CRD has it."""
     full = kind.model.model_json_schema(by_alias=True, mode="validation")
     definitions = full.pop("$defs", {})
     root: Schema = _strip_closed(structural(full, definitions))
@@ -197,7 +197,7 @@ def manifest(kind: Kind) -> Schema:
         "name": names.VERSION,
         "served": True,
         "storage": True,
-        "schema": {"openAPIV3Schema": _schema(kind)},
+        "schema": {"openAPIV3Schema": schema(kind)},
         "additionalPrinterColumns": columns,
     }
     if kind.status_subresource:
@@ -220,20 +220,3 @@ def manifest(kind: Kind) -> Schema:
             "versions": [version],
         },
     }
-
-
-def rendered() -> Iterator[tuple[str, str]]:
-    """File name and YAML of each CRD."""
-    for kind in KINDS:
-        text = yaml.safe_dump(manifest(kind), sort_keys=False, width=100, allow_unicode=True)
-        yield f"{kind.plural}.yaml", f"# Generated from leaseholder.api by `make crds`.\n{text}"
-
-
-def main() -> int:
-    """``python -m leaseholder.api.crds DIR [--check]``: write the CRDs, or tell stale ones."""
-    folder, check = pathlib.Path(sys.argv[1]), "--check" in sys.argv[2:]
-    return generated.keep(((folder / name, text) for name, text in rendered()), check=check)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

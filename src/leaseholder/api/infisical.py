@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Final
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import ConfigDict, Field
 
 from leaseholder.api import base, freeform, refs
 
@@ -103,18 +103,14 @@ class InfisicalSource(base.Model):
     path: Annotated[
         str,
         Field(max_length=1024, pattern=r"^(/[A-Za-z0-9_-]+)*/?$"),
-        WithJsonSchema(
-            {
-                "type": "string",
-                "maxLength": 1024,
-                **base.rules(
-                    base.rule(
-                        "self.matches('^/([A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*/?)?$')",
-                        "write an absolute folder path such as / or /apps/shop: letters, "
-                        "digits, '-' and '_'",
-                    )
-                ),
-            }
+        base.text(
+            1024,
+            base.rule(
+                "self.matches('^/([A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*/?)?$')",
+                "write an absolute folder path such as / or /apps/shop: letters, digits, '-' and "
+                "'_'",
+            ),
+            least=0,
         ),
     ] = "/"
     """Folder of the dynamic secret."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import ConfigDict, Field
 
 from leaseholder.api import base, record, refs, reserved, secret_types
 from leaseholder.api.conditions import Condition
@@ -169,16 +169,10 @@ class Target(base.Model):
     type: Annotated[
         str,
         Field(min_length=1, max_length=253),
-        WithJsonSchema(
-            {
-                "type": "string",
-                "minLength": 1,
-                "maxLength": 253,
-                **base.rules(
-                    base.rule("self == oldSelf", "a Secret's type can't change: recreate it"),
-                    reserved.TYPE_RULE,
-                ),
-            }
+        base.text(
+            253,
+            base.rule("self == oldSelf", "a Secret's type can't change: recreate it"),
+            reserved.TYPE_RULE,
         ),
     ] = "Opaque"
     """Type of the Secret: Opaque, one of Kubernetes' types for credentials, or servicebinding.io/…;
@@ -202,7 +196,7 @@ class DynamicLeaseSpec(base.Model):
 
     model_config = ConfigDict(
         json_schema_extra=base.rules(
-            refs.exactly_one("infisical", "phase", "openbao", what="source of the lease"),
+            refs.exactly_one(*refs.TYPES, what="source of the lease"),
             base.rule(
                 "!(has(self.ttl) && has(self.renewal) && has(self.renewal.before)) || "
                 + base.shorter("self.renewal.before", "self.ttl"),
@@ -327,7 +321,7 @@ class DynamicLease(base.Resource):
     @property
     def source(self) -> dict[str, Any]:
         """What is asked for at the provider, under its wire names."""
-        chosen = self.spec.infisical or self.spec.phase or self.spec.openbao
+        chosen: base.Model | None = refs.chosen(self.spec)
         return chosen.dump() if chosen is not None else {}
 
     @property

@@ -1,6 +1,6 @@
 """OpenBao and Vault in manifests: how to log in there, and a path that gives leases."""
 
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
@@ -36,8 +36,7 @@ def _path(*, what: str, leased: bool = False) -> WithJsonSchema:
                 "write the engine's mount and what is read there, such as database/creds/orders",
             )
         )
-    shape: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 512}
-    return WithJsonSchema({**shape, **base.rules(*rules)})
+    return base.text(512, *rules)
 
 
 _Mount = Annotated[

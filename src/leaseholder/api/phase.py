@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import ConfigDict, Field
 
 from leaseholder.api import base, refs
 
@@ -48,17 +48,13 @@ class PhaseSource(base.Model):
     path: Annotated[
         str,
         Field(max_length=1024, pattern=r"^/[^?#]*$"),
-        WithJsonSchema(
-            {
-                "type": "string",
-                "maxLength": 1024,
-                **base.rules(
-                    base.rule(
-                        r"self.matches('^/[^?#\\p{C}\\p{Zl}\\p{Zp}]*$')",
-                        "write an absolute folder path such as / or /apps/shop",
-                    )
-                ),
-            }
+        base.text(
+            1024,
+            base.rule(
+                r"self.matches('^/[^?#\\p{C}\\p{Zl}\\p{Zp}]*$')",
+                "write an absolute folder path such as / or /apps/shop",
+            ),
+            least=0,
         ),
     ] = "/"
     """Folder of the dynamic secret."""

@@ -1,18 +1,15 @@
 """LeaseProvider and ClusterLeaseProvider: where leases come from, and how to log in there."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 
 from leaseholder.api import base, refs
 from leaseholder.api.conditions import Condition
 from leaseholder.api.infisical import Infisical
 from leaseholder.api.openbao import OpenBao
 from leaseholder.api.phase import Phase
-
-TYPES: Final = ("infisical", "phase", "openbao")
-"""The kinds of providers, as a spec and a source name them."""
 
 
 class CaBundleRef(base.Model):
@@ -47,9 +44,9 @@ class Probe(base.Model):
 
 
 _SPEC_RULES = (
-    refs.exactly_one(*TYPES, what="provider"),
+    refs.exactly_one(*refs.TYPES, what="provider"),
     base.rule(
-        " && ".join(f"has(self.{one}) == has(oldSelf.{one})" for one in TYPES),
+        " && ".join(f"has(self.{one}) == has(oldSelf.{one})" for one in refs.TYPES),
         "the kind of provider can't change: make another provider instead",
     ),
     base.rule(
@@ -73,22 +70,16 @@ _MOST_BUNDLE: Final = 65_536
 _CaBundle = Annotated[
     str,
     Field(min_length=1, max_length=_MOST_BUNDLE),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": _MOST_BUNDLE,
-            **base.rules(
-                base.rule(
-                    "self.contains('-----BEGIN CERTIFICATE-----')",
-                    "write certificates in PEM, from -----BEGIN CERTIFICATE----- on",
-                ),
-                base.rule(
-                    "!self.contains('PRIVATE KEY-----')",
-                    "write certificates only: a private key doesn't belong in a CA bundle",
-                ),
-            ),
-        }
+    base.text(
+        _MOST_BUNDLE,
+        base.rule(
+            "self.contains('-----BEGIN CERTIFICATE-----')",
+            "write certificates in PEM, from -----BEGIN CERTIFICATE----- on",
+        ),
+        base.rule(
+            "!self.contains('PRIVATE KEY-----')",
+            "write certificates only: a private key doesn't belong in a CA bundle",
+        ),
     ),
 ]
 
@@ -154,26 +145,24 @@ _NAMESPACED_ONLY = (
 )
 
 
-_REFERENCES: Final = (
-    "caBundleRef",
-    "infisical.auth.universalAuth.clientIdSecretRef",
-    "infisical.auth.universalAuth.clientSecretRef",
-    "infisical.auth.kubernetesAuth.serviceAccountRef",
-    "infisical.auth.oidcAuth.serviceAccountRef",
-    "infisical.auth.tokenAuth.tokenSecretRef",
-    "phase.auth.tokenSecretRef",
-    "openbao.auth.kubernetes.serviceAccountRef",
-    "openbao.auth.jwt.serviceAccountRef",
-    "openbao.auth.appRole.secretIdSecretRef",
-    "openbao.auth.token.tokenSecretRef",
-)
+def _references(model: type[BaseModel], *above: str) -> Iterator[tuple[str, ...]]:
+    """Where in a spec objects of the cluster are named: all that may say a namespace of its own."""
+    for name, info in model.model_fields.items():
+        path = (*above, info.alias or name)
+        for inner in (info.annotation, *get_args(info.annotation)):
+            if not isinstance(inner, type) or not issubclass(inner, base.Model):
+                continue
+            if issubclass(inner, (refs.SecretKeyRef, refs.ServiceAccountRef, CaBundleRef)):
+                yield path
+            else:
+                yield from _references(inner, *path)
 
 
 def _every_reference(test: str) -> str:
     """A CEL expression that holds ``test`` (with ``r`` for the reference) for each reference."""
     checks = []
-    for path in _REFERENCES:
-        parts = path.split(".")
+    for parts in _references(ProviderSpec):
+        path = ".".join(parts)
         steps = (".".join(parts[: n + 1]) for n in range(len(parts)))
         present = " && ".join(f"has(self.{step})" for step in steps)
         checks.append(f"(!({present}) || {test.replace('r.', f'self.{path}.')})")
@@ -266,12 +255,13 @@ def trust_of(spec: ProviderSpec) -> dict[str, Any]:
 
 def type_of(spec: ProviderSpec) -> str | None:
     """Which kind of provider a spec describes; None where it is none of ours."""
-    return next((one for one in TYPES if getattr(spec, one) is not None), None)
+    return next((one for one in refs.TYPES if getattr(spec, one) is not None), None)
 
 
 def server_of(spec: ProviderSpec) -> Infisical | Phase | OpenBao | None:
     """The server that a spec describes, whatever its kind; None where it is none of ours."""
-    return spec.infisical or spec.phase or spec.openbao
+    found: Infisical | Phase | OpenBao | None = refs.chosen(spec)
+    return found
 
 
 def auth_of(spec: ProviderSpec) -> dict[str, Any]:

@@ -1,15 +1,12 @@
-"""What each reason means, how it is told, and what to do: the table in docs/reasons.md.
+"""What each reason means, how it is told, and what to do; ``tools.reasons`` makes a page of it.
 
 A reason without an entry here doesn't pass the tests, so that users find every word they are told.
 """
 
-import pathlib
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from leaseholder.api import generated
 from leaseholder.api.conditions import Reason
 
 
@@ -24,17 +21,7 @@ class Entry:
 
 
 _NOTHING: Final = "Nothing"
-_INTRODUCTION: Final = """\
-<!-- Generated from leaseholder.api.reasons by `make crds`. -->
 
-# Reasons
-
-Every reason that stands in a condition, an event, a metric or a LeaseRecord, with a sentence as you
-may see it. [Operations](operations.md#conditions) says what the conditions mean. While `Stalled` is
-True, somebody has to do what stands under "Do"; what is mended is noticed within a minute or two, without
-a restart. What the API server refuses at `kubectl apply` stands beside the fields in the
-[reference](reference.md).
-"""
 
 SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
     "All is well, or on its way": {
@@ -413,26 +400,3 @@ def entry(reason: Reason) -> Entry:
         KeyError: it has none.
     """
     return next(section[reason] for section in SECTIONS.values() if reason in section)
-
-
-def rendered() -> str:
-    """The table as Markdown."""
-    return "\n".join([_INTRODUCTION, *(_section(name) for name in SECTIONS)])
-
-
-def _section(name: str) -> str:
-    lines = [f"## {name}", "", "| Reason | Meaning | Do | For example |", "|---|---|---|---|"]
-    for reason, entry in SECTIONS[name].items():
-        cells = (f"`{reason}`", entry.meaning, entry.remedy, entry.example)
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, ""])
-
-
-def main() -> int:
-    """``python -m leaseholder.api.reasons FILE [--check]``: write the table, or compare."""
-    path, check = pathlib.Path(sys.argv[1]), "--check" in sys.argv[2:]
-    return generated.keep([(path, rendered())], check=check)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

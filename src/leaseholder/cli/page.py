@@ -1,16 +1,10 @@
-"""docs/cli.md, made of what the commands say of themselves.
-
-``python -m leaseholder.cli.page docs/cli.md [--check]``.
-"""
+"""docs/cli.md, made of what the commands say of themselves; ``tools.pages`` writes it."""
 
 import inspect
-import pathlib
-import sys
 from typing import Final
 
 import click
 
-from leaseholder.api import generated
 from leaseholder.cli import exits, plugin, views
 from leaseholder.cli import main as main_
 
@@ -217,13 +211,3 @@ def _row(option: click.Option, context: click.Context) -> str:
     record = option.get_help_record(context) or ("", "")
     names, text = (part.replace("|", "\\|") for part in record)
     return f"| `{names}` | {' '.join(text.split())} |"
-
-
-def main() -> int:
-    """Write the page, or compare it with what stands there."""
-    path, check = pathlib.Path(sys.argv[1]), "--check" in sys.argv[2:]
-    return generated.keep([(path, rendered())], check=check)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from leaseholder import errors
-from leaseholder.api import conditions, durations, lease, names, provider, secret_types
+from leaseholder.api import conditions, durations, lease, names, provider, refs, secret_types
 from leaseholder.api.conditions import ConditionType
 from leaseholder.cli import views
 from leaseholder.core import schedule, templates
@@ -186,7 +186,7 @@ def supply(
     if known is None:
         report.complain(f"there is no {named}: create it, or mend spec.providerRef")
         return
-    source = next((one for one in provider.TYPES if getattr(dl.spec, one) is not None), "")
+    source = next((one for one in refs.TYPES if getattr(dl.spec, one) is not None), "")
     kind = provider.type_of(known.spec) or ""
     if source != kind:
         report.complain(

@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from leaseholder import errors
+from leaseholder import errors, pauses
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.cluster import client, documents, known, places, secret_marks, unreadable
@@ -38,17 +38,17 @@ class Backoff:
     """Growing, jittered pauses between tries: 1 to 30 seconds."""
 
     def __init__(self) -> None:
-        self._next = _SHORTEST
+        self._failures = 0
 
     def reset(self) -> None:
         """Begin anew after a success."""
-        self._next = _SHORTEST
+        self._failures = 0
 
     def pause(self) -> float:
         """The next pause in seconds."""
-        pause = max(_SHORTEST, self._next * random.uniform(0.5, 1.0))  # noqa: S311 - just jitter
-        self._next = min(_LONGEST, self._next * 2)
-        return pause
+        self._failures += 1
+        pause = pauses.doubled(self._failures, _SHORTEST, _LONGEST)
+        return max(_SHORTEST, pause * random.uniform(0.5, 1.0))  # noqa: S311 - just jitter
 
 
 class SecretWatch:

@@ -8,7 +8,7 @@ right without one.
 from datetime import datetime, timedelta
 from typing import Final
 
-from leaseholder import ports
+from leaseholder import pauses, ports
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import Drift, DynamicLease
 from leaseholder.api.record import RecordedLease, State
@@ -70,7 +70,7 @@ def until(known: Drift) -> datetime:
 
 
 def _wait(times: int) -> timedelta:
-    return min(WAIT_FIRST * 2.0 ** min(times - 2, 16), WAIT_MOST) if times > 1 else timedelta(0)
+    return pauses.doubled(times - 1, WAIT_FIRST, WAIT_MOST) if times > 1 else timedelta(0)
 
 
 def counted(view: View, lease: DynamicLease) -> Drift | None:

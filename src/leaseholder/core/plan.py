@@ -112,7 +112,7 @@ def _fits(
     view: View, lease: DynamicLease, record: RecordedLease, expiry: datetime, life: timedelta
 ) -> datetime | None:
     can, strategy = view.capabilities.get(record.attempt_id), lease.spec.renewal.strategy
-    unproven = can is not None and can.renewal == "Unproven"
+    unproven = can is not None and can.proven_after is not None
     replaces = strategy == "Rotate" or (strategy == "Auto" and unproven)
     replace = replaces and record.state is not State.SUPERSEDED
     if replace or record.attempt_id in view.memory.unrenewable:
@@ -202,7 +202,7 @@ def renew_refused(view: View, lease: DynamicLease) -> ports.Note | None:
         return None
     strategy, can = lease.spec.renewal.strategy, view.capabilities.get(held.attempt_id)
     why = "spec.renewal.strategy is Rotate" if strategy == "Rotate" else "it can only be replaced"
-    if strategy == "Auto" and can is not None and can.renewal == "Unproven":
+    if strategy == "Auto" and can is not None and can.proven_after is not None:
         why = "the provider may end it at its first expiry all the same"
     text = f"the lease isn't renewed: {why}; {INSTEAD}"
     return ports.Note("Warning", Reason.CANNOT_RENEW, text)

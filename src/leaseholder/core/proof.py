@@ -23,7 +23,7 @@ _SOON: Final = timedelta(seconds=1)
 def first_end(view: View, record: RecordedLease) -> datetime | None:
     """When an renewed lease would have ended but for its renewals; None: nothing to prove."""
     can, end = view.capabilities.get(record.attempt_id), record.expires_at
-    if can is None or can.renewal == "Reliable" or not can.verifiable or end is None:
+    if can is None or can.proven_after is None or not can.verifiable or end is None:
         return None
     renewed = view.granted(record) and (view.stated_expiry(record) or end) > end
     return view.here(record, end) if renewed else None
@@ -44,7 +44,7 @@ def doubted_at(view: View, record: RecordedLease) -> datetime | None:
 def proven_from(view: View, record: RecordedLease, end: datetime) -> datetime:
     """From when on an inspection that shows the lease proves that it outlived its first end."""
     can = view.capabilities.get(record.attempt_id)
-    return end + timedelta(seconds=can.late_expiry if can is not None else 0)
+    return end + timedelta(seconds=(can.proven_after or 0) if can is not None else 0)
 
 
 def inspection_due(view: View, record: RecordedLease) -> datetime | None:

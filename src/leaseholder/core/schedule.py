@@ -10,6 +10,7 @@ import math
 from datetime import datetime, timedelta
 from typing import Final
 
+from leaseholder import pauses
 from leaseholder.api import durations
 from leaseholder.api.lease import Renewal
 
@@ -94,7 +95,7 @@ def backoff(
     alone. With ``left`` to the deadline, at least five tries fit into it. ``retry_after`` is a
     minimum; of those who were told the same, not all come back in the same moment.
     """
-    wait = min(first * 2.0 ** min(failures - 1, 16), most)
+    wait = pauses.doubled(failures, first, most)
     wait *= 0.75 + 0.25 * _spread(f"{seed}/{failures}")
     if left is not None:
         wait = min(wait, max(1.0, left.total_seconds() / 5))

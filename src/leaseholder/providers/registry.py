@@ -15,22 +15,22 @@ from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import infisical, openbao, phase
 from leaseholder.providers import settings as known
-from leaseholder.providers.kit import accounts, client, memory
-from leaseholder.providers.kit.context import Context, Registration
-from leaseholder.providers.kit.network import bounds, dialing
+from leaseholder.providers.kit import accounts, context, memory
+from leaseholder.providers.kit.adapter import Registration
+from leaseholder.providers.kit.network import bounds, dialing, streams
 from leaseholder.providers.kit.network.hosts import ANY_NAME, Hosts, spelled, unusable
 
 ADAPTERS: Final = (infisical.ADAPTER, phase.ADAPTER, openbao.ADAPTER)
 """Each provider that we know; a new one is registered by being named here."""
 
 
-class Meter(Protocol):
+class RequestMeter(Protocol):
     """Where figures of providers go."""
 
     def provider_request(
         self, by: ports.ProviderName, operation: str, outcome: str, seconds: float, /
     ) -> None:
-        """A request ended; ``outcome`` is one of ``failures.Outcome``."""
+        """A request ended; ``outcome`` is one of ``failures.RequestOutcome``."""
         ...
 
     def provider_connected(
@@ -49,8 +49,8 @@ class Registry:
 
     clock: ports.Clock
     settings: known.ProviderSettings
-    meter: Meter | None = None
-    on_news: client.OnNews | None = None
+    meter: RequestMeter | None = None
+    on_news: context.OnNews | None = None
     hosts: Hosts = ANY_NAME
     """Where providers may be."""
     api_server: dialing.Endpoint | None = None
@@ -76,7 +76,7 @@ class Registry:
         self.hosts.check(base_url)
         meter, of = self.meter, access.of
         name = of.kind, of.namespace, of.name
-        context = Context(
+        way = context.Context(
             access=access,
             credentialing=credentialing,
             base_url=base_url,
@@ -84,13 +84,12 @@ class Registry:
             observe=functools.partial(meter.provider_request, name) if meter else _unobserved,
             connected=functools.partial(meter.provider_connected, name) if meter else _unobserved,
             on_news=self.on_news,
-            hosts=self.hosts,
-            api_server=self.api_server,
-            gate=self._gate,
+            dialer=dialing.Dialer(self.hosts, self.api_server, streams.Network(self._gate)),
             room=self._room,
             accounts=self._accounts,
         )
-        return found.build(context, getattr(self.settings, found.name))
+        server, settings = getattr(access.spec, found.name), getattr(self.settings, found.name)
+        return found.build(way, server, settings)
 
 
 def address(spec: provider.ProviderSpec, adapters: Sequence[Registration] = ADAPTERS) -> str:

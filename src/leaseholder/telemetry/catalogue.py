@@ -5,15 +5,13 @@ one of a few words. Where those are known, a counter has all of them from the st
 ``rate`` can't see the first step of a series that wasn't there.
 """
 
-import pathlib
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Final, Literal
 
 from leaseholder import errors
-from leaseholder.api import generated, lease, provider, record
+from leaseholder.api import lease, provider, record
 
 SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 100.0)
 """Upper bounds of the buckets of every histogram, in seconds."""
@@ -287,13 +285,3 @@ def rendered() -> str:
 def _row(family: Family) -> str:
     labels = ", ".join(f"`{label}`" for label in family.labels)
     return f"| `{family.name}` | {family.type} | {labels} | {family.text} |"
-
-
-def main() -> int:
-    """``python -m leaseholder.telemetry.catalogue FILE [--check]``: write the page, or compare."""
-    path, check = pathlib.Path(sys.argv[1]), "--check" in sys.argv[2:]
-    return generated.keep([(path, rendered())], check=check)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

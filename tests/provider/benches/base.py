@@ -20,7 +20,7 @@ import pytest
 from leaseholder import errors, ports
 from leaseholder.api import provider, refs
 from leaseholder.providers import registry
-from leaseholder.providers.kit.context import Registration
+from leaseholder.providers.kit.adapter import Registration
 from leaseholder.providers.kit.network import hosts
 from leaseholder.providers.settings import ProviderSettings
 from leaseholder.secrecy import Hidden

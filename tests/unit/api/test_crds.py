@@ -3,9 +3,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 
 from leaseholder.api import crds
+from tools import pages
 
 FOLDER = pathlib.Path(__file__).parents[3] / "crds"
 Node = dict[str, Any]
@@ -32,7 +32,7 @@ ALL = [found for kind in crds.KINDS for found in nodes(schema(kind), kind.kind)]
 
 
 def test_the_manifests_in_the_repository_are_the_generated_ones() -> None:
-    generated = dict(crds.rendered())
+    generated = dict(pages.manifests())
     assert {path.name: path.read_text() for path in FOLDER.glob("*.yaml")} == generated
 
 
@@ -82,18 +82,3 @@ def test_expiry_columns_are_strings_because_a_future_date_prints_invalid() -> No
     (version,) = crds.manifest(crds.KINDS[0])["spec"]["versions"]
     columns = {c["name"]: c["type"] for c in version["additionalPrinterColumns"]}
     assert columns["Expires"] == columns["Renews"] == "string"
-
-
-def test_stale_manifests_are_told_and_written(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["crds", str(tmp_path), "--check"])
-    assert crds.main() == 1
-    assert "make crds" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
-    monkeypatch.setattr("sys.argv", ["crds", str(tmp_path)])
-    assert crds.main() == 0
-    monkeypatch.setattr("sys.argv", ["crds", str(tmp_path), "--check"])
-    assert crds.main() == 0
-    for path in tmp_path.iterdir():
-        assert yaml.safe_load(path.read_text())["kind"] == "CustomResourceDefinition"

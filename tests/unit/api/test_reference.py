@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from leaseholder.api import crds, generated, reference
+from leaseholder.api import crds
+from tools import reference
 
 CHECKOUT = pathlib.Path(__file__).parents[3]
 
@@ -28,7 +29,7 @@ def test_every_field_stands_in_its_objects_table_with_its_description(kind: crds
 @pytest.mark.parametrize("kind", crds.KINDS, ids=lambda kind: kind.kind)
 def test_every_rule_stands_there_in_its_own_words(kind: crds.Kind) -> None:
     text = html.unescape(reference.rendered())
-    messages = list(_messages(reference.schema(kind)["properties"]))
+    messages = list(_messages(crds.schema(kind)["properties"]))
     assert all(message in text for message in messages)
 
 
@@ -38,27 +39,6 @@ def test_defaults_and_limits_stand_beside_the_field() -> None:
         line for line in tables["LeaseProvider.spec.limits"] if line.startswith("| `concurrency` |")
     ]
     assert "| integer | `8` | 1 to 64 |" in row
-
-
-def test_a_file_out_of_step_is_told_and_only_written_without_check(
-    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "made.md"
-    assert generated.keep([(path, "new")], check=True) == 1
-    assert "made.md" in capsys.readouterr().err
-    assert not path.exists()
-    assert generated.keep([(path, "new")], check=False) == 0
-    assert path.read_text() == "new"
-    assert generated.keep([(path, "new")], check=True) == 0
-
-
-def test_the_command_writes_the_file_that_it_is_given(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "reference.md"
-    monkeypatch.setattr("sys.argv", ["reference", str(path)])
-    assert reference.main() == 0
-    assert path.read_text(encoding="utf-8") == reference.rendered()
 
 
 def _tables(text: str) -> dict[str, list[str]]:
@@ -73,7 +53,7 @@ def _tables(text: str) -> dict[str, list[str]]:
 
 
 def _objects(kind: crds.Kind) -> Iterator[tuple[str, crds.Schema]]:
-    properties = reference.schema(kind)["properties"]
+    properties = crds.schema(kind)["properties"]
     for name in ("spec", "status") if kind.status_subresource else ("spec",):
         yield from _below(f"{kind.kind}.{name}", properties[name])
 

@@ -284,15 +284,6 @@ def test_every_exit_code_is_told_and_the_page_is_in_step_with_the_commands() -> 
             assert shown in section, (name, option.name)
 
 
-def test_the_command_writes_the_page_that_it_is_given(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "cli.md"
-    monkeypatch.setattr("sys.argv", ["page", str(path)])
-    assert page.main() == 0
-    assert path.read_text(encoding="utf-8") == page.rendered()
-
-
 @pytest.mark.parametrize("arguments", [["--help"], ["list", "--help"], ["--version"]])
 def test_help_imports_nothing_that_takes_long(arguments: list[str]) -> None:
     ask = (

@@ -12,7 +12,7 @@ from leaseholder.core.view import Memory, View
 from tests.unit.core import views
 from tests.unit.core.views import decide
 
-UNPROVEN = replace(views.CAN, renewal="Unproven", minimum_renewal=1, late_expiry=120)
+UNPROVEN = replace(views.CAN, minimum_renewal=1, proven_after=120)
 RENEW: dict[str, Any] = {"renewal": {"strategy": "Renew"}}
 
 

@@ -132,7 +132,7 @@ class Bench:
     clock: FakeClock
     server: Server
     credentialing: support.FakeCredentialing
-    adapter: openbao.OpenBao
+    adapter: openbao.OpenBaoAdapter
     observed: list[tuple[str, str]] = field(default_factory=list)
 
     async def prepared(self, **changes: Any) -> ports.Attempt:
@@ -169,7 +169,9 @@ def bench(
         observe=lambda operation, outcome, _: observed.append((operation, outcome)),
         transport=httpx2.MockTransport(server),
     )
-    adapter = openbao.OpenBao(context, settings or OpenBaoSettings())
+    known = context.access.spec.openbao
+    assert known is not None
+    adapter = openbao.OpenBaoAdapter(context, known, settings or OpenBaoSettings())
     return Bench(clock, server, credentialing, adapter, observed)
 
 

@@ -154,7 +154,7 @@ class Bench:
     clock: support.FakeClock
     server: Server
     credentialing: support.FakeCredentialing
-    adapter: phase.Phase
+    adapter: phase.PhaseAdapter
     observed: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -181,5 +181,7 @@ def bench(
         observe=lambda operation, outcome, _: observed.append((operation, outcome)),
         transport=httpx2.MockTransport(server),
     )
-    adapter = phase.Phase(context, settings or PhaseSettings())
+    known = context.access.spec.phase
+    assert known is not None
+    adapter = phase.PhaseAdapter(context, known, settings or PhaseSettings())
     return Bench(clock, server, credentialing, adapter, observed)

@@ -188,6 +188,25 @@ def body(request: httpx2.Request) -> dict[str, Any]:
     return parsed
 
 
+def way_to(
+    url: str,
+    *,
+    clock: FakeClock | None = None,
+    credentialing: FakeCredentialing | None = None,
+    limits: provider.Limits | None = None,
+    **more: Any,
+) -> Context:
+    """What a client of some server is made of."""
+    spec = provider.ProviderSpec(limits=limits or provider.Limits())
+    return Context(
+        access=ports.Access(spec=spec, of=PROVIDER),
+        credentialing=credentialing or FakeCredentialing(),
+        base_url=url,
+        clock=clock or FakeClock(),
+        **({"observe": lambda *_: None} | more),
+    )
+
+
 @dataclass
 class Bench:
     """An adapter before a scripted server."""
@@ -195,7 +214,7 @@ class Bench:
     clock: FakeClock
     server: Server
     credentialing: FakeCredentialing
-    adapter: infisical.Infisical
+    adapter: infisical.InfisicalAdapter
     observed: list[tuple[str, str]]
     shared: accounts.Accounts
 
@@ -236,5 +255,7 @@ def bench(
         accounts=shared,
         transport=httpx2.MockTransport(server),
     )
-    adapter = infisical.Infisical(context, settings or InfisicalSettings())
+    known = context.access.spec.infisical
+    assert known is not None
+    adapter = infisical.InfisicalAdapter(context, known, settings or InfisicalSettings())
     return Bench(clock, server, credentialing, adapter, observed, shared)

@@ -13,6 +13,7 @@ from leaseholder.api import provider
 from leaseholder.providers import infisical
 from leaseholder.providers.infisical import api
 from leaseholder.providers.kit.context import Context
+from leaseholder.providers.kit.network import dialing
 from leaseholder.providers.settings import InfisicalSettings
 from tests.unit.providers import support
 
@@ -88,7 +89,7 @@ async def test_no_failure_of_a_login_shows_a_secret(
 
 def test_answers_do_not_show_what_they_carry() -> None:
     created = api.CreateAnswer.model_validate_json(support.created().content)
-    login = api.Login.model_validate_json(support.logged_in().content)
+    login = api.LoginAnswer.model_validate_json(support.logged_in().content)
     assert CANARY not in f"{created!r} {login!r} {created} {login}"
 
 
@@ -134,9 +135,11 @@ async def test_the_http_librarys_own_logs_show_nothing_even_at_debug(
         base_url=talkative_server,
         clock=support.FakeClock(),
         observe=lambda *_: None,
-        hosts=support.LOOPBACK,
+        dialer=dialing.Dialer(support.LOOPBACK),
     )
-    adapter = infisical.Infisical(context, InfisicalSettings())
+    known = context.access.spec.infisical
+    assert known is not None
+    adapter = infisical.InfisicalAdapter(context, known, InfisicalSettings())
     issued = await adapter.issue(support.attempt())
     assert issued.credentials.reveal()["DB_PASSWORD"].startswith(CANARY)
     with pytest.raises(errors.Unavailable) as caught:

@@ -5,14 +5,10 @@ from typing import Any
 import pytest
 
 from leaseholder import errors, ports
-from leaseholder.api import provider
+from leaseholder.api import provider, refs
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import infisical, openbao, phase, registry
-from leaseholder.providers.kit.context import Context
 from leaseholder.providers.settings import (
-    InfisicalSettings,
-    OpenBaoSettings,
-    PhaseSettings,
     ProviderSettings,
 )
 from tests.unit.providers import support
@@ -102,9 +98,12 @@ def build(known: provider.ProviderSpec) -> ports.Provider:
 @pytest.mark.parametrize(
     ("spec_of", "kind"),
     [
-        ({"infisical": {"url": "https://x.test", "auth": support.UNIVERSAL}}, infisical.Infisical),
-        ({"phase": {"url": "https://x.test", "auth": TOKEN}}, phase.Phase),
-        ({"openbao": {"url": "https://x.test", "auth": {"token": TOKEN}}}, openbao.OpenBao),
+        (
+            {"infisical": {"url": "https://x.test", "auth": support.UNIVERSAL}},
+            infisical.InfisicalAdapter,
+        ),
+        ({"phase": {"url": "https://x.test", "auth": TOKEN}}, phase.PhaseAdapter),
+        ({"openbao": {"url": "https://x.test", "auth": {"token": TOKEN}}}, openbao.OpenBaoAdapter),
     ],
 )
 def test_a_spec_makes_an_adapter_of_its_kind(spec_of: dict[str, Any], kind: type) -> None:
@@ -113,22 +112,5 @@ def test_a_spec_makes_an_adapter_of_its_kind(spec_of: dict[str, Any], kind: type
 
 def test_each_kind_of_provider_that_a_spec_can_name_has_its_adapter_and_settings() -> None:
     names = [one.name for one in registry.ADAPTERS]
-    assert sorted(names) == sorted(provider.TYPES)
+    assert sorted(names) == sorted(refs.TYPES)
     assert set(names) <= set(ProviderSettings.model_fields)
-
-
-def test_an_adapter_is_not_built_from_another_providers_spec() -> None:
-    context = Context(
-        access=ports.Access(spec=provider.ProviderSpec(), of=support.PROVIDER),
-        credentialing=support.FakeCredentialing(),
-        base_url="https://x.test",
-        clock=support.FakeClock(),
-        observe=lambda *_: None,
-    )
-    for build_ in (
-        lambda: infisical.Infisical(context, InfisicalSettings()),
-        lambda: phase.Phase(context, PhaseSettings()),
-        lambda: openbao.OpenBao(context, OpenBaoSettings()),
-    ):
-        with pytest.raises(errors.Invalid):
-            build_()

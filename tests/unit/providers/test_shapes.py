@@ -90,7 +90,8 @@ async def test_a_long_access_token_of_infisical_is_not_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [infisical.Login(access_token=support.CANARY), openbao.Auth(client_token="x-canary")]
+    "model",
+    [infisical.LoginAnswer(access_token=support.CANARY), openbao.Auth(client_token="x-canary")],
 )
 def test_a_token_does_not_show(model: pydantic.BaseModel) -> None:
     assert "canary" not in repr(model)

@@ -2,7 +2,6 @@
 
 import pathlib
 
-import pytest
 from prometheus_client import parser
 
 from leaseholder.telemetry import catalogue, exposition
@@ -14,15 +13,6 @@ CHECKOUT = pathlib.Path(__file__).parents[3]
 def test_the_page_of_metrics_is_in_step_with_the_code() -> None:
     text = (CHECKOUT / "docs" / "metrics.md").read_text(encoding="utf-8")
     assert text == catalogue.rendered(), "run `make crds`"
-
-
-def test_the_command_writes_the_file_that_it_is_given(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "metrics.md"
-    monkeypatch.setattr("sys.argv", ["catalogue", str(path)])
-    assert catalogue.main() == 0
-    assert path.read_text(encoding="utf-8") == catalogue.rendered()
 
 
 def test_what_is_shown_is_what_the_catalogue_has_with_its_labels() -> None:

@@ -248,7 +248,7 @@ def test_what_is_read_on_demand_is_read_each_time() -> None:
 
 
 def test_the_outcomes_of_requests_are_those_that_adapters_tell() -> None:
-    assert {*catalogue.REQUESTS.known["outcome"]} == {*failures.Outcome}
+    assert {*catalogue.REQUESTS.known["outcome"]} == {*failures.RequestOutcome}
 
 
 @pytest.mark.parametrize("kind", [exposition.TEXT, exposition.OPEN_METRICS])

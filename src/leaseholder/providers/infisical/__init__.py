@@ -7,9 +7,9 @@ now, ``sources`` what is known of a dynamic secret before a lease is issued, ``t
 in its words.
 """
 
-from leaseholder.providers.infisical.adapter import Infisical
-from leaseholder.providers.kit.context import Registration
+from leaseholder.providers.infisical.adapter import InfisicalAdapter
+from leaseholder.providers.kit.adapter import Registration
 
-__all__ = ["ADAPTER", "Infisical"]
+__all__ = ["ADAPTER", "InfisicalAdapter"]
 
-ADAPTER = Registration(name="infisical", build=Infisical, tails=("/api",))
+ADAPTER = Registration(name="infisical", build=InfisicalAdapter, tails=("/api",))

@@ -6,6 +6,7 @@ to ask for is reckoned from that. A failed revocation answers 200, so its lease'
 counts.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Container, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Any, Final
 from cachetools import TTLCache
 
 from leaseholder import errors, ports
+from leaseholder.api import infisical
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import settings
 from leaseholder.providers.infisical import (
@@ -28,7 +30,8 @@ from leaseholder.providers.infisical import (
     ttl,
 )
 from leaseholder.providers.kit import answers, requests
-from leaseholder.providers.kit.context import Adapter, Context
+from leaseholder.providers.kit.adapter import Adapter
+from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank
 
 _REMEMBERED: Final = 1024
@@ -39,18 +42,27 @@ _MARGIN_SECONDS: Final = 2
 _CAPABILITIES: Final = ("Renew", "Inspect", "Revoke", "ForceRevoke")
 
 
-class Infisical(Adapter):
+class InfisicalAdapter(Adapter):
     """One login at one Infisical server; see ``ports.Provider``."""
 
-    def __init__(self, context: Context, settings: settings.InfisicalSettings) -> None:
-        spec, clock = context.access.spec.infisical, context.clock
-        if spec is None:
-            raise errors.Invalid(Reason.PROVIDER_MISMATCH, "the provider is no Infisical server")
-        timeout = settings.read_timeout_seconds
+    def __init__(
+        self,
+        context: Context,
+        server: infisical.Infisical,
+        settings: settings.InfisicalSettings,
+    ) -> None:
+        clock, timeout = context.clock, settings.read_timeout_seconds
         super().__init__(
-            context, lambda sent_by: login.LoginMethod(spec.auth, sent_by, context, timeout)
+            context, lambda sent_by: login.LoginMethod(server.auth, sent_by, context, timeout)
         )
         self._settings = settings
+        self._read = functools.partial(requests.Request, method="GET", timeout=timeout)
+        self._write = functools.partial(
+            requests.Request,
+            category="write",
+            effect=True,
+            timeout=settings.write_timeout_seconds,
+        )
         self._projects = projects.Projects(self._login.send, clock, timeout)
         self._sources = sources.Sources(self._projects, clock, timeout)
         self._tagless: TTLCache[str, bool] = TTLCache(
@@ -61,13 +73,7 @@ class Infisical(Adapter):
     async def check(self) -> ports.Health:
         """Log in if need be and look whether the provider answers."""
         await self._login.token()
-        request = requests.Request(
-            operation="status",
-            method="GET",
-            path=api.STATUS,
-            timeout=self._settings.read_timeout_seconds,
-            rank=Rank.CHECK,
-        )
+        request = self._read(operation="status", path=api.STATUS, rank=Rank.CHECK)
         answer = await self._http.send(request)
         if answer.status == 429 or answer.status >= 500:
             raise refusals.refusal(answer, {}, effect=False)
@@ -147,7 +153,10 @@ class Infisical(Adapter):
         answer = await self._projects.ask(
             lease.source,
             lambda slug: self._read(
-                "inspect", api.lease(lease.id), slug, lease.source, expires=lease.expires_at
+                operation="inspect",
+                path=api.lease(lease.id),
+                params=api.address(slug, lease.source),
+                expires=lease.expires_at,
             ),
         )
         found = self._lease_in(answer, lease, effect=False)
@@ -219,7 +228,11 @@ class Infisical(Adapter):
         answer = await self._projects.ask(
             source,
             lambda slug: self._read(
-                operation, api.leases_of(source), slug, source, rank=rank, lists=True
+                operation=operation,
+                path=api.leases_of(source),
+                params=api.address(slug, source),
+                rank=rank,
+                lists=True,
             ),
         )
         if answer.status != 200:
@@ -286,52 +299,6 @@ class Infisical(Adapter):
         if found is None or found.lease.id != lease.id:
             raise refusals.ERRORS.bad(answer, sent=effect)
         return found.lease
-
-    def _read(
-        self,
-        operation: str,
-        path: str,
-        slug: str,
-        source: Mapping[str, Any],
-        *,
-        rank: Rank = Rank.KEEP,
-        expires: datetime | None = None,
-        lists: bool = False,
-    ) -> requests.Request:
-        return requests.Request(
-            operation=operation,
-            method="GET",
-            path=path,
-            params=api.address(slug, source),
-            timeout=self._settings.read_timeout_seconds,
-            rank=rank,
-            expires=expires,
-            lists=lists,
-        )
-
-    def _write(
-        self,
-        *,
-        operation: str,
-        method: requests.Method,
-        path: str,
-        body: Mapping[str, Any],
-        deadline: datetime | None = None,
-        rank: Rank = Rank.KEEP,
-        expires: datetime | None = None,
-    ) -> requests.Request:
-        return requests.Request(
-            operation=operation,
-            method=method,
-            path=path,
-            body=body,
-            category="write",
-            effect=True,
-            timeout=self._settings.write_timeout_seconds,
-            deadline=deadline,
-            rank=rank,
-            expires=expires,
-        )
 
 
 def _tagged_like(source: Mapping[str, Any]) -> str:

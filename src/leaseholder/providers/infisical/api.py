@@ -73,12 +73,22 @@ def _slug(text: str, what: str) -> str:
     return text
 
 
-class Login(answers.Wire):
+class LoginAnswer(answers.Wire):
     """Answer of every login."""
 
     access_token: Annotated[answers.Token, Field(repr=False)]
     expires_in: float = 0.0
     """Configured life in seconds; 0: none configured, the token's own ``exp`` counts."""
+
+
+_Stamp = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Claims(answers.Wire):
+    """What an access token says of itself, in seconds since the epoch."""
+
+    exp: _Stamp
+    iat: _Stamp | None = None
 
 
 class DynamicSecret(answers.Wire):

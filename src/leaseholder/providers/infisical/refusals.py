@@ -12,7 +12,7 @@ from typing import Any, Final
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.infisical import api
-from leaseholder.providers.kit import answers, backoff
+from leaseholder.providers.kit import accounts, answers
 from leaseholder.providers.kit.answers import Refusal, Refusals
 
 _REQUEST_ID: Final = re.compile(r"req-[A-Za-z0-9]{1,20}")
@@ -180,7 +180,7 @@ LOGIN_ERRORS: Final = replace(
             "temporarily locked",
             Reason.LOCKED_OUT,
             "too many wrong tries have locked the identity for a while",
-            retry_after=backoff.LOCKOUT,
+            retry_after=accounts.LOCKOUT,
         ),
         *(Refusal(_REFUSED, sign, Reason.LOGIN_REFUSED, said) for sign, said in _HINTS),
     ),

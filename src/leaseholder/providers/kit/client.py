@@ -9,94 +9,63 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from enum import StrEnum
 from typing import Final
 
 import httpx2
 
+import leaseholder
 from leaseholder import errors, ports, server_clock
-from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import answers, connections, failures, gate, memory
+from leaseholder.providers.kit.context import Context, News
 from leaseholder.providers.kit.network import bounds, dialing, hosts
 from leaseholder.providers.kit.requests import Request
 from leaseholder.secrecy import Hidden
 
 CONNECT_SECONDS: Final = 10.0
 _SLACK: Final = 20.0
-
-Observe = Callable[[str, str, float], None]
-"""Told each request's operation, outcome (``failures.Outcome``) and seconds."""
-
-
-class News(StrEnum):
-    """What may happen to a provider between two looks at it."""
-
-    DOWN = "down"
-    """Its circuit is open now."""
-    UP = "up"
-    """Its circuit is closed again."""
-    CLOCK_DOUBTED = "clock-doubted"
-    """An answer's ``Date`` is far ahead: the next one tells whether its clock was set."""
-    CLOCK_SET = "clock-set"
-    """Its clock went forward: leases end earlier than was planned."""
-
-
-OnNews = Callable[[str, News], None]
-"""Told a provider's base URL, and what happened."""
+_HEADERS: Final = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "User-Agent": f"leaseholder/{leaseholder.__version__}",
+}
 
 
 class Client:
     """The connections to one provider."""
 
     def __init__(
-        self,
-        *,
-        base_url: str,
-        limits: provider.Limits,
-        credentialing: ports.Credentialing,
-        clock: ports.Clock,
-        observe: Observe,
-        on_news: OnNews | None = None,
-        is_up: Callable[[answers.Answer], bool] = answers.is_up,
-        dialer: dialing.Dialer | None = None,
-        transport: httpx2.AsyncBaseTransport | None = None,
-        room: memory.Room | None = None,
+        self, context: Context, is_up: Callable[[answers.Answer], bool] = answers.is_up
     ) -> None:
         """No connection is made yet.
 
         Args:
-            base_url: where requests go.
-            limits: how hard the provider may be driven.
-            credentialing: where the CA certificates to trust come from.
-            clock: this machine's.
-            observe: told of each request.
-            on_news: told what happens to the provider.
+            context: what the registry gives.
             is_up: whether an answer shows a server that works, whatever it says.
-            dialer: makes the connections; by default to hosts that need no leave.
-            transport: what to send with instead of the network.
-            room: the memory that answers of all servers share.
         """
+        clock = context.clock
         self.clock = server_clock.ServerClock(
             clock.monotonic,
             clock.wall,
             doubted=lambda: self._report(News.CLOCK_DOUBTED),
             was_set=lambda: self._report(News.CLOCK_SET),
         )
-        self.base_url = base_url
-        self._on_news = on_news
+        self.base_url = context.base_url
+        self._on_news = context.on_news
         self._gate = gate.Gate(
             clock,
-            limits,
+            context.access.spec.limits,
             self.clock.now,
             lambda is_open: self._report(News.DOWN if is_open else News.UP),
         )
-        self._observe = observe
+        self._observe = context.observe
         self._is_up = is_up
         self._connections = connections.Pools(
-            base_url, credentialing, dialer or dialing.Dialer(hosts.ANY_NAME), transport
+            context.credentialing,
+            context.dialer or dialing.Dialer(hosts.ANY_NAME),
+            context.transport,
         )
-        self._room = memory.Room(memory.SERVER, room)
+        self._room = memory.Room(memory.SERVER, context.room)
 
     async def send(self, request: Request, bearer: Hidden | None = None) -> answers.Answer:
         """Send one request and wait for its answer, whatever its status.
@@ -119,14 +88,14 @@ class Client:
     async def _tried(
         self, request: Request, bearer: Hidden | None, number: int
     ) -> tuple[errors.ProviderError | None, answers.Answer | None]:
-        async with self._connections.current() as connection:
-            failure, answer = await self._exchange(connection, request, bearer, number)
+        async with self._connections.current() as pool:
+            failure, answer = await self._exchange(pool, request, bearer, number)
         if failure is None or failure.reason is not Reason.UNTRUSTED:
             return failure, answer
-        if not await self._connections.is_replaced(connection):
+        if not await self._connections.is_replaced(pool):
             return failure, answer
-        async with self._connections.current() as connection:
-            return await self._exchange(connection, request, bearer, number)
+        async with self._connections.current() as pool:
+            return await self._exchange(pool, request, bearer, number)
 
     def reading(self) -> ports.Reading:
         """What metrics show of the connections now."""
@@ -141,36 +110,36 @@ class Client:
             self._on_news(self.base_url, news)
 
     async def _exchange(
-        self, connection: connections.Pool, request: Request, bearer: Hidden | None, number: int
+        self, pool: connections.Pool, request: Request, bearer: Hidden | None, number: int
     ) -> tuple[errors.ProviderError | None, answers.Answer | None]:
         started = time.monotonic()
         failure: errors.ProviderError | None = None
-        outcome, answer = failures.Outcome.OK, None
+        outcome, answer = failures.RequestOutcome.OK, None
         writing = connections.Writing(lambda: self._gate.is_late(request))
         share = memory.Share(self._room)
         try:
             async with asyncio.timeout(CONNECT_SECONDS + request.timeout + _SLACK):
-                built = self._built(connection, request, bearer, writing)
-                response, content, listed = await connection.answer(
-                    built, share, self._heard, request.take
+                built = self._built(request, bearer, writing)
+                response, content, listed = await connections.answer(
+                    pool, built, share, self._heard, request.take
                 )
         except connections.Late:
-            failure, outcome = failures.too_late(), failures.Outcome.LATE
-        except dialing.Refused:
-            failure, outcome = hosts.led_astray(), failures.Outcome.FORBIDDEN
+            failure, outcome = failures.too_late(), failures.RequestOutcome.LATE
+        except dialing.AddressRefused:
+            failure, outcome = hosts.led_astray(), failures.RequestOutcome.FORBIDDEN
         except memory.NoRoom:
             failure = failures.no_room(effect=request.effect)
-            outcome = failures.Outcome.LOST
-        except connections.Unreadable:
+            outcome = failures.RequestOutcome.LOST
+        except connections.Oversized:
             failure = trouble = failures.unreadable(effect=request.effect)
-            outcome = failures.Outcome.LOST
+            outcome = failures.RequestOutcome.LOST
             self._gate.failed(request, number, trouble)
         except bounds.Unbounded:
             failure = trouble = failures.unreadable(effect=request.effect and writing.began)
-            outcome = failures.Outcome.LOST
+            outcome = failures.RequestOutcome.LOST
             self._gate.failed(request, number, trouble, sent=writing.began)
         except (httpx2.InvalidURL, UnicodeError):
-            failure, outcome = hosts.unusable(), failures.Outcome.UNREACHABLE
+            failure, outcome = hosts.unusable(), failures.RequestOutcome.UNREACHABLE
         except (httpx2.HTTPError, TimeoutError) as error:
             trouble, outcome = failures.translate(error, effect=request.effect, sent=writing.began)
             failure = trouble
@@ -190,28 +159,24 @@ class Client:
         self.clock.observe(headers.get("date"))
 
     def _built(
-        self,
-        connection: connections.Pool,
-        request: Request,
-        bearer: Hidden | None,
-        writing: connections.Writing,
+        self, request: Request, bearer: Hidden | None, writing: connections.Writing
     ) -> httpx2.Request:
-        headers = dict(request.headers)
+        headers = {**_HEADERS, **request.headers}
         if bearer is not None:
             headers["Authorization"] = f"Bearer {bearer.reveal()}"
         content = None
         if request.body is not None:
             headers["Content-Type"] = "application/json"
             content = json.dumps(request.body).encode()
-        return connection.request(
+        is_whole = request.path.startswith(("https://", "http://"))
+        timeout = httpx2.Timeout(request.timeout, connect=CONNECT_SECONDS)
+        return httpx2.Request(
             request.method,
-            request.path,
-            params=request.params,
+            request.path if is_whole else f"{self.base_url}/{request.path.lstrip('/')}",
+            params=request.params or None,
             headers=headers,
             content=content,
-            timeout=httpx2.Timeout(request.timeout, connect=CONNECT_SECONDS),
-            most=request.most,
-            trace=writing,
+            extensions={"timeout": timeout.as_dict(), "trace": writing, "most": request.most},
         )
 
     def _learn(

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import httpx2
 
-import leaseholder
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import documents, memory
@@ -34,17 +33,12 @@ _MOST_CERTIFICATES: Final = 256
 _END: Final = "-----END CERTIFICATE-----"
 _CIPHERS: Final = "@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM"
 """Python's own list, without those where the server says how large a number we raise to what."""
-_HEADERS: Final = {
-    "Accept": "application/json",
-    "Accept-Encoding": "identity",
-    "User-Agent": f"leaseholder/{leaseholder.__version__}",
-}
+
+Pool = httpx2.AsyncBaseTransport
+"""Connections to one server, all of which trust the same."""
 
 
-_WHOLE: Final = ("https://", "http://")
-
-
-class Unreadable(Exception):
+class Oversized(Exception):
     """An answer is too large, or compressed, which could make it too large when unpacked."""
 
 
@@ -74,90 +68,42 @@ class Writing:
         self.began = True
 
 
-class Pool:
-    """Sends requests to one server, and reads its answers."""
+async def answer(
+    pool: Pool,
+    request: httpx2.Request,
+    share: memory.Share,
+    heard: Callable[[httpx2.Headers], None],
+    take: Take | None = None,
+) -> tuple[httpx2.Response, bytearray, bool]:
+    """The answer to a request, and its content, for which there is room.
 
-    def __init__(self, base_url: str, network: httpx2.AsyncBaseTransport) -> None:
-        """No connection is made yet."""
-        self._base_url = base_url.rstrip("/")
-        self._network = network
+    ``heard`` is told the headers as soon as they are there.
+    With ``take`` the rows of a 200 are read as they come, and there is no content: room is
+    taken for what is kept of them. Then the last value says whether it was a list.
 
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str],
-        headers: Mapping[str, str],
-        content: bytes | None,
-        timeout: httpx2.Timeout,
-        most: int,
-        trace: Writing,
-    ) -> httpx2.Request:
-        """A request to the server, ready to be sent.
-
-        Args:
-            method: GET, POST …
-            path: below the base URL; or a whole url.
-            params: the query.
-            headers: beside those that every request has.
-            content: the body, if there is one.
-            timeout: of connecting and of silences.
-            most: bytes that the content of the answer may have.
-            trace: told what happens to it.
-
-        Raises:
-            httpx2.InvalidURL: there is no such address.
-        """
-        return httpx2.Request(
-            method,
-            path if path.startswith(_WHOLE) else f"{self._base_url}/{path.lstrip('/')}",
-            params=params or None,
-            headers={**_HEADERS, **headers},
-            content=content,
-            extensions={"timeout": timeout.as_dict(), "trace": trace, "most": most},
-        )
-
-    async def answer(
-        self,
-        request: httpx2.Request,
-        share: memory.Share,
-        heard: Callable[[httpx2.Headers], None],
-        take: Take | None = None,
-    ) -> tuple[httpx2.Response, bytearray, bool]:
-        """The answer to a request, and its content, for which there is room.
-
-        ``heard`` is told the headers as soon as they are there.
-        With ``take`` the rows of a 200 are read as they come, and there is no content: room is
-        taken for what is kept of them. Then the last value says whether it was a list.
-
-        Raises:
-            Unreadable, bounds.Unbounded: it goes beyond all bounds.
-            memory.NoRoom: other answers take all the memory.
-            httpx2.HTTPError, dialing.Refused: there is none.
-        """
-        content, listed = bytearray(), False
-        response = await self._network.handle_async_request(request)
-        try:
-            heard(response.headers)
-            # Unasked: a kilobyte could be unpacked to a gigabyte.
-            if response.headers.get("content-encoding", "identity") != "identity":
-                raise Unreadable
-            assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101
-            parts = _bounded(response.stream, request.extensions["most"])
-            if take is not None and response.status_code == httpx2.codes.OK:
-                listed = await _taken(parts, take, share)
-            else:
-                async for part in parts:
-                    share.hold(len(content) + len(part))
-                    content += part
-        finally:
-            await response.aclose()
-        return response, content, listed
-
-    async def aclose(self) -> None:
-        """Close all connections."""
-        await self._network.aclose()
+    Raises:
+        Oversized, bounds.Unbounded: it goes beyond all bounds.
+        memory.NoRoom: other answers take all the memory.
+        httpx2.HTTPError, dialing.AddressRefused: there is none.
+    """
+    content, listed = bytearray(), False
+    response = await pool.handle_async_request(request)
+    try:
+        heard(response.headers)
+        # Unasked: a kilobyte could be unpacked to a gigabyte.
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise Oversized
+        assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101
+        parts = _bounded(response.stream, request.extensions["most"])
+        if take is not None and response.status_code == httpx2.codes.OK:
+            listed = await _taken(parts, take, share)
+        else:
+            async for part in parts:
+                share.hold(len(content) + len(part))
+                content += part
+    finally:
+        await response.aclose()
+    return response, content, listed
 
 
 async def _bounded(parts: AsyncIterable[bytes], most: int) -> AsyncIterator[bytes]:
@@ -166,7 +112,7 @@ async def _bounded(parts: AsyncIterable[bytes], most: int) -> AsyncIterator[byte
     async for part in parts:
         size += len(part)
         if size > most:
-            raise Unreadable
+            raise Oversized
         yield part
 
 
@@ -187,24 +133,21 @@ class Pools:
 
     def __init__(
         self,
-        base_url: str,
         credentialing: ports.Credentialing,
         dialer: dialing.Dialer,
-        network: httpx2.AsyncBaseTransport | None,
+        network: httpx2.AsyncBaseTransport | None = None,
         *,
         idle: float = _IDLE,
     ) -> None:
         """No connection is made yet.
 
         Args:
-            base_url: where requests go.
             credentialing: where the CA certificates to trust come from.
             dialer: makes the connections.
             network: what to send with instead.
             idle: seconds after which a pool goes that nobody uses.
         """
         _hush()
-        self._base_url = base_url
         self._credentialing = credentialing
         self._dialer = dialer
         self._network = network
@@ -282,10 +225,7 @@ class Pools:
 
     async def _made(self) -> Pool:
         context = await asyncio.to_thread(_tls, self._bundle)
-        network = self._network or transport.Transport(
-            context, self._dialer, keep_alive=_KEEP_ALIVE
-        )
-        return Pool(self._base_url, network)
+        return self._network or transport.Transport(context, self._dialer, keep_alive=_KEEP_ALIVE)
 
 
 @functools.lru_cache(_CONTEXTS)

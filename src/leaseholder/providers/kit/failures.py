@@ -20,7 +20,7 @@ _NOT_SENT: Final = (
 )
 
 
-class Outcome(StrEnum):
+class RequestOutcome(StrEnum):
     """How a request ended, for metrics."""
 
     OK = "ok"
@@ -64,7 +64,9 @@ def no_room(*, effect: bool) -> errors.Unavailable:
     return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=effect)
 
 
-def translate(error: Exception, *, effect: bool, sent: bool) -> tuple[errors.Unavailable, Outcome]:
+def translate(
+    error: Exception, *, effect: bool, sent: bool
+) -> tuple[errors.Unavailable, RequestOutcome]:
     """What httpx2 raised, as our error and for metrics.
 
     Args:
@@ -80,14 +82,16 @@ def translate(error: Exception, *, effect: bool, sent: bool) -> tuple[errors.Una
                 "caBundle"
             )
             unavailable = errors.Unavailable(Reason.UNTRUSTED, sentence, sent=False)
-            return unavailable, Outcome.UNTRUSTED
+            return unavailable, RequestOutcome.UNTRUSTED
         sentence = "the provider can't be reached: no connection could be made"
-        return errors.Unavailable(Reason.UNREACHABLE, sentence, sent=False), Outcome.UNREACHABLE
+        return errors.Unavailable(
+            Reason.UNREACHABLE, sentence, sent=False
+        ), RequestOutcome.UNREACHABLE
     if isinstance(error, httpx2.TimeoutException | TimeoutError):
         sentence = "the provider didn't answer in time"
     else:
         sentence = "the connection to the provider was lost before its answer"
-    return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=effect), Outcome.LOST
+    return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=effect), RequestOutcome.LOST
 
 
 def _distrusted(error: BaseException | None) -> bool:
@@ -100,13 +104,13 @@ def _distrusted(error: BaseException | None) -> bool:
     return False
 
 
-def outcome_of(status: int) -> Outcome:
+def outcome_of(status: int) -> RequestOutcome:
     """An answer's status, for metrics."""
     if status < 300:
-        return Outcome.OK
+        return RequestOutcome.OK
     if status == httpx2.codes.TOO_MANY_REQUESTS:
-        return Outcome.THROTTLED
-    return Outcome.REFUSED if status < 500 else Outcome.FAILED
+        return RequestOutcome.THROTTLED
+    return RequestOutcome.REFUSED if status < 500 else RequestOutcome.FAILED
 
 
 def again(error: Error, *, retry_after: float | None = None) -> Error:

@@ -4,10 +4,11 @@ One ``Login`` serves all requests of a provider object. It holds a token and rep
 one login at a time serves everybody who waits. While a new token can't be had, the old one is used
 for as long as it lasts, so that leases can still be revoked after the Secret is gone. A token that
 the server doesn't take any more is made anew, or read again, once within the request; a login that
-is refused is stood back from (``backoff``). A provider supplies a ``Method``: what to log in with,
+is refused is stood back from. A provider supplies a ``Method``: what to log in with,
 where to send it, and how an answer shows that the token is the trouble.
 
-What several provider objects share that log in as the same is in ``accounts``.
+What it remembers, and what several provider objects share that log in as the same, is in
+``accounts``.
 """
 
 import abc
@@ -18,8 +19,8 @@ from typing import Any, Final
 
 from leaseholder import errors, ports
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.kit import answers, backoff, client, failures
-from leaseholder.providers.kit.accounts import Account, Accounts, Held
+from leaseholder.providers.kit import answers, client, failures
+from leaseholder.providers.kit.accounts import ENDLESS, Account, Accounts, Held, LoginBackoff
 from leaseholder.providers.kit.requests import Rank, Request
 from leaseholder.secrecy import Hidden
 
@@ -86,14 +87,15 @@ class Method(abc.ABC):
             Unavailable: the API server is away.
         """
 
-    @abc.abstractmethod
     async def exchange(self, proof: Proof, rank: Rank) -> Held:
-        """The proof for a token.
+        """The proof for a token; a ready-made one as it was read: the first request tells the rest.
 
         Raises:
             Denied: the login was refused, or makes tokens that are no good.
             Unavailable, Throttled: no usable answer.
         """
+        assert proof.credentials is not None  # noqa: S101 - a ready-made token
+        return Held.made(proof.credentials, self._now(), ENDLESS, REREAD_SECONDS)
 
     async def post(self, proof: Proof, rank: Rank) -> answers.Answer:
         """The answer to a proof that is sent as most providers want it: a POST without a token."""
@@ -144,7 +146,7 @@ class Login:
         self._now = clock.monotonic
         self._accounts = accounts or Accounts(clock.monotonic)
         self._account = Account()
-        self._backoff = backoff.Backoff(clock.monotonic)
+        self._backoff = LoginBackoff(clock.monotonic)
         self._held: Held | None = None
         self._tried: Hidden | None = None
         self._settled: Hidden | None = None

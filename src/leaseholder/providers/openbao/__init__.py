@@ -7,9 +7,9 @@ which rights they take and what answers look like; ``refusals`` what those other
 ``learned`` what answers teach of maxima, and of the server's own time.
 """
 
-from leaseholder.providers.kit.context import Registration
-from leaseholder.providers.openbao.adapter import OpenBao
+from leaseholder.providers.kit.adapter import Registration
+from leaseholder.providers.openbao.adapter import OpenBaoAdapter
 
-__all__ = ["ADAPTER", "OpenBao"]
+__all__ = ["ADAPTER", "OpenBaoAdapter"]
 
-ADAPTER = Registration(name="openbao", build=OpenBao, tails=("/v1",))
+ADAPTER = Registration(name="openbao", build=OpenBaoAdapter, tails=("/v1",))

@@ -12,10 +12,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from leaseholder import errors, ports
-from leaseholder.api import base
+from leaseholder.api import base, openbao
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import settings
-from leaseholder.providers.kit.context import Adapter, Context
+from leaseholder.providers.kit.adapter import Adapter
+from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.openbao import (
     api,
@@ -37,26 +38,21 @@ _SHARED: Final = (
 )
 
 
-class OpenBao(Adapter):
+class OpenBaoAdapter(Adapter):
     """One server, and whoever logs in there; see ``ports.Provider``."""
 
     def __init__(
-        self,
-        context: Context,
-        settings: settings.OpenBaoSettings,
+        self, context: Context, server: openbao.OpenBao, settings: settings.OpenBaoSettings
     ) -> None:
-        spec, clock = context.access.spec.openbao, context.clock
-        if spec is None:
-            raise errors.Invalid(Reason.PROVIDER_MISMATCH, "the provider is no OpenBao server")
-        headers, timeout = _headers(spec.namespace or ""), settings.read_timeout_seconds
+        headers, timeout = _headers(server.namespace or ""), settings.read_timeout_seconds
         method = functools.partial(
-            login.LoginMethod, spec.auth, context=context, timeout=timeout, headers=headers
+            login.LoginMethod, server.auth, context=context, timeout=timeout, headers=headers
         )
         super().__init__(context, method, refusals.is_up)
         self._settings = settings
         own = learned.OwnClock(self.now)
         self._ask = calls.Calls(self._http, self._login, settings, headers, own)
-        limits = learned.Limits(clock.monotonic)
+        limits = learned.Maxima(context.clock.monotonic)
         self._keeping = keeping.Keeping(self._ask, limits, own.now)
         self._issuing = issuing.Issuing(self._ask, self._login, limits, own, self.revoke)
 

@@ -15,8 +15,9 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonVal
 from leaseholder import errors
 from leaseholder.api import openbao
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.kit import answers
+from leaseholder.providers.kit import answers, requests
 
+_ROOT: Final = "/v1/"
 HEALTH: Final = "sys/health"
 CAPABILITIES: Final = "sys/capabilities-self"
 RENEW: Final = "sys/leases/renew"
@@ -35,7 +36,7 @@ _SEGMENT: Final = re.compile(r"[^/?#%\\\s\x00-\x1f\x7f]{1,256}")
 
 
 @dataclass(frozen=True, slots=True)
-class Right:
+class PolicyLine:
     """A line of a policy."""
 
     path: str
@@ -55,9 +56,9 @@ class Right:
         return f'path "{self.path}" {{ capabilities = ["{self.capability}"] }}'
 
 
-LEASES: Final = tuple(Right(path, "update") for path in (RENEW, LOOKUP, REVOKE))
+LEASES: Final = tuple(PolicyLine(path, "update") for path in (RENEW, LOOKUP, REVOKE))
 ACCESSORS: Final = tuple(
-    Right(path, "update") for path in (LOOKUP_ACCESSOR, RENEW_ACCESSOR, REVOKE_ACCESSOR)
+    PolicyLine(path, "update") for path in (LOOKUP_ACCESSOR, RENEW_ACCESSOR, REVOKE_ACCESSOR)
 )
 
 
@@ -70,14 +71,14 @@ class Source:
     parameters: Mapping[str, Any]
 
     @property
-    def right(self) -> Right:
+    def right(self) -> PolicyLine:
         """What it takes to ask for it."""
-        return Right(self.path, "read" if self.method == "GET" else "update")
+        return PolicyLine(self.path, "read" if self.method == "GET" else "update")
 
     @property
-    def other_right(self) -> Right:
+    def other_right(self) -> PolicyLine:
         """What it takes to ask for it by the other method."""
-        return Right(self.path, "update" if self.method == "GET" else "read")
+        return PolicyLine(self.path, "update" if self.method == "GET" else "read")
 
     @property
     def query(self) -> dict[str, str]:
@@ -122,7 +123,13 @@ def source(wanted: Mapping[str, Any]) -> Source:
 
 def url(path: str) -> str:
     """A path of the API as it stands in a request."""
-    return "/v1/" + quote(path, safe="/")
+    return _ROOT + quote(path, safe="/")
+
+
+def right_to(request: requests.Request) -> PolicyLine:
+    """What it takes to send a request to the server itself."""
+    path = request.path.removeprefix(_ROOT)
+    return PolicyLine(path, "read" if request.method == "GET" else "update")
 
 
 def login(mount: str) -> str:
@@ -180,7 +187,7 @@ class ErrorBody(_Wire):
         return " ".join(str(one) for one in self.errors).lower()
 
 
-class Health(_Wire):
+class HealthAnswer(_Wire):
     """``sys/health``."""
 
     version: Annotated[_Version, BeforeValidator(_never_null)] = ""
@@ -254,7 +261,7 @@ class Leased(_Wire):
     data: dict[str, JsonValue] | None = Field(default=None, repr=False)
 
 
-class Capabilities(_Wire):
+class RightsAnswer(_Wire):
     """``sys/capabilities-self``: rights by path."""
 
     data: dict[str, JsonValue]

@@ -42,7 +42,7 @@ class Issuing:
         self,
         ask: calls.Calls,
         shared: login.Login,
-        limits: learned.Limits,
+        limits: learned.Maxima,
         clock: learned.OwnClock,
         revoke: Callable[[ports.Lease], Awaitable[ports.Revocation]],
     ) -> None:
@@ -55,7 +55,7 @@ class Issuing:
         self._prepared: dict[str, _Prepared] = {}
 
     @property
-    def rights(self) -> tuple[api.Right, ...]:
+    def rights(self) -> tuple[api.PolicyLine, ...]:
         """What the login must be allowed, whatever is leased."""
         if not self._login.is_ready_made:
             return (*api.LEASES, *api.ACCESSORS)

@@ -30,7 +30,7 @@ class Keeping:
     """Moves the ends of leases and tokens."""
 
     def __init__(
-        self, ask: calls.Calls, known: learned.Limits, now: Callable[[], datetime]
+        self, ask: calls.Calls, known: learned.Maxima, now: Callable[[], datetime]
     ) -> None:
         self._ask = ask
         self._limits = known

@@ -22,7 +22,7 @@ _SLACK: Final = timedelta(seconds=3)
 """``Date``, and what is left, are cut to the second, and the answer took a moment."""
 
 
-class Limits:
+class Maxima:
     """Maximal lives by path; the empty path stands for the login's tokens."""
 
     def __init__(self, now: Callable[[], float]) -> None:

@@ -168,12 +168,12 @@ def words(source: api.Source) -> dict[str, object]:
     }
 
 
-def denied(answer: answers.Answer, right: api.Right) -> errors.Denied:
+def denied(answer: answers.Answer, right: api.PolicyLine) -> errors.Denied:
     """A right is missing; the sentence says which line gives it."""
     return errors.Denied(Reason.DENIED, f"{ERRORS.stated(answer)}: {_add(right)}")
 
 
-def lacking(rights: tuple[api.Right, ...]) -> errors.Denied:
+def lacking(rights: tuple[api.PolicyLine, ...]) -> errors.Denied:
     """Rights are missing, as the server told when it was asked."""
     return errors.Denied(Reason.DENIED, _add(*rights))
 
@@ -186,7 +186,7 @@ def other_method(source: api.Source) -> errors.Denied:
 
 def health(answer: answers.Answer) -> errors.ProviderError:
     """Why a server that answers its health check doesn't serve."""
-    seen = answer.parse(api.Health)
+    seen = answer.parse(api.HealthAnswer)
     said = "it isn't initialised" if answer.status == 501 else "it is sealed; unseal it"
     if answer.status == 501 or (seen is not None and seen.sealed):
         sentence = f"{ERRORS.stated(answer)}: {said}"
@@ -198,5 +198,5 @@ def _other(source: api.Source) -> str:
     return "POST" if source.method == "GET" else "GET"
 
 
-def _add(*rights: api.Right) -> str:
+def _add(*rights: api.PolicyLine) -> str:
     return f"the login's policies lack rights: add {' and '.join(str(one) for one in rights)}"

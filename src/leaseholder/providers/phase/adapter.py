@@ -9,17 +9,19 @@ status tells, never its expiry.
 
 import asyncio
 import dataclasses
+import functools
 import weakref
 from collections.abc import Container, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from leaseholder import errors, ports, server_clock
-from leaseholder.api import durations
+from leaseholder.api import durations, phase
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import settings
 from leaseholder.providers.kit import answers, requests
-from leaseholder.providers.kit.context import Adapter, Context
+from leaseholder.providers.kit.adapter import Adapter
+from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import (
     afterwards,
@@ -29,7 +31,6 @@ from leaseholder.providers.phase import (
     login,
     owners,
     refusals,
-    renewals,
     sources,
 )
 
@@ -37,25 +38,23 @@ _ALWAYS: Final = ("Inspect",)
 _HOLDERS: Final = ("Renew", "Inspect", "Revoke")
 
 
-class Phase(Adapter):
+class PhaseAdapter(Adapter):
     """One account at one Phase server; see ``ports.Provider``."""
 
     def __init__(
-        self,
-        context: Context,
-        settings: settings.PhaseSettings,
+        self, context: Context, server: phase.Phase, settings: settings.PhaseSettings
     ) -> None:
-        spec, clock = context.access.spec.phase, context.clock
-        if spec is None:
-            raise errors.Invalid(Reason.PROVIDER_MISMATCH, "the provider is no Phase server")
-        timeout = settings.read_timeout_seconds
+        clock, timeout = context.clock, settings.read_timeout_seconds
         super().__init__(
             context,
-            lambda sent_by: login.LoginMethod(spec.auth, sent_by, context, timeout),
+            lambda sent_by: login.LoginMethod(server.auth, sent_by, context, timeout),
             refusals.is_up,
         )
         self._settings = settings
-        self._exclusive = spec.exclusive
+        self._write = functools.partial(
+            requests.Request, effect=True, timeout=settings.write_timeout_seconds
+        )
+        self._exclusive = server.exclusive
         self._sources = sources.Sources(self._login.send, clock, timeout)
         self._owners = owners.Owners(self._login, context.base_url, clock, timeout)
         self._histories = histories.Histories(
@@ -138,18 +137,18 @@ class Phase(Adapter):
         if not self.capabilities(lease.handle).renewable:
             sentence = "Phase lets nobody renew a lease of a personal token, only replace it"
             raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
-        more = renewals.renewal(lease, until)
+        more = leases.renewal(lease, until)
         answer = await self._renew(lease, more)
         left = refusals.renewal_left(answer)
-        if left is not None and renewals.LEAST <= left < more:
+        if left is not None and leases.LEAST <= left < more:
             answer = await self._renew(lease, left)  # the refused one changed nothing
         if answer.status == 400:
-            raise renewals.not_renewed(answer, lease)
+            raise leases.not_renewed(answer, lease)
         said = self._parsed(answer, api.Message, lease.source, effect=True)
-        expires_at = renewals.expiry_in(said)
+        expires_at = leases.expiry_in(said)
         if expires_at is None:
             return await self.inspect(lease)
-        return renewals.renewed(lease, expires_at)
+        return leases.renewed(lease, expires_at)
 
     async def inspect(self, lease: ports.Lease) -> ports.Lease:
         """Look at a lease in its dynamic secret's list, which is the only way to see one alive."""
@@ -180,6 +179,7 @@ class Phase(Adapter):
             self._write(
                 operation="revoke",
                 method="DELETE",
+                path=api.LEASES,
                 # In the query too: some proxies drop the body of a DELETE.
                 params={**api.whereabouts(lease), "lease_id": lease.id},
                 body={"lease_id": lease.id},
@@ -257,9 +257,8 @@ class Phase(Adapter):
             recoverable=self._exclusive,
             sweepable=self._exclusive,
             found_by="OwnerAndTime",
-            renewal="Unproven",
-            late_expiry=self._settings.late_expiry_seconds,
-            minimum_renewal=renewals.LEAST,
+            proven_after=self._settings.late_expiry_seconds,
+            minimum_renewal=leases.LEAST,
             settle=self._settings.settle_seconds,
             replica_lag=self._settings.replica_lag_seconds,
             probe_seconds=self._histories.probe_seconds(str(handle.get("secretId"))),
@@ -288,7 +287,7 @@ class Phase(Adapter):
             return True
 
     def _issue(self, attempt: ports.Attempt, notes: Mapping[str, Any]) -> requests.Request:
-        return requests.Request(
+        return self._write(
             operation="issue",
             method="GET",
             path=api.DYNAMIC,
@@ -298,8 +297,6 @@ class Phase(Adapter):
                 "lease": "true",
                 "ttl": str(notes["ttl"]),
             },
-            effect=True,
-            timeout=self._settings.write_timeout_seconds,
             deadline=attempt.deadline,
             rank=Rank.ISSUE,
         )
@@ -309,6 +306,7 @@ class Phase(Adapter):
             self._write(
                 operation="renew",
                 method="PUT",
+                path=api.LEASES,
                 params=api.whereabouts(lease),
                 body={"lease_id": lease.id, "ttl": more},
                 expires=lease.expires_at,
@@ -348,28 +346,6 @@ class Phase(Adapter):
     ) -> answers.Model:
         words = refusals.words(source)
         return refusals.ERRORS.parsed(answer, model, effect=effect, words=words)
-
-    def _write(
-        self,
-        *,
-        operation: str,
-        method: requests.Method,
-        params: Mapping[str, str],
-        body: Mapping[str, Any],
-        rank: Rank = Rank.KEEP,
-        expires: datetime | None = None,
-    ) -> requests.Request:
-        return requests.Request(
-            operation=operation,
-            method=method,
-            path=api.LEASES,
-            params=params,
-            body=body,
-            effect=True,
-            timeout=self._settings.write_timeout_seconds,
-            rank=rank,
-            expires=expires,
-        )
 
 
 def _owner_unknown(what: str) -> errors.Unavailable:

@@ -80,7 +80,7 @@ Length = Annotated[answers.Length, BeforeValidator(_length)]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
 
 
-class Account(answers.Wire):
+class AccountData(answers.Wire):
     """Who owns a lease."""
 
     id: Id
@@ -90,7 +90,7 @@ class Owner(answers.Wire):
     """The owner of a lease: ``service_account`` or ``organisation_member``."""
 
     type: str
-    data: Account
+    data: AccountData
 
 
 class Lease(answers.Wire):

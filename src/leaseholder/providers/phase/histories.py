@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import pydantic
 
-from leaseholder import circuit, errors
+from leaseholder import circuit, errors, pauses
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import documents, failures, memory, requests
 from leaseholder.providers.kit.requests import Rank
@@ -222,7 +222,7 @@ class Histories:
         if before:
             await asyncio.wait(before)
         await asyncio.sleep(max(0.0, history.not_before - self._monotonic()))
-        reading = _Reading(frozenset(history.wanted))
+        reading = _Rows(frozenset(history.wanted))
         one.sent, began, sent_at = next(self._count), self._monotonic(), self._now()
         history.wanted.clear()
         request = requests.Request(
@@ -247,7 +247,7 @@ class Histories:
         self,
         request: requests.Request,
         source: Mapping[str, Any],
-        reading: "_Reading",
+        reading: "_Rows",
         sent_at: datetime,
     ) -> _Outcome:
         try:
@@ -265,8 +265,8 @@ class Histories:
         history.failure = outcome if isinstance(outcome, errors.Unavailable) else None
         history.failures = history.failures + 1 if history.failure is not None else 0
         if history.failures >= circuit.OPEN_AFTER:
-            doublings = min(history.failures - circuit.OPEN_AFTER, 10)
-            pause = max(pause, _FAILED * 2.0**doublings)
+            times = history.failures - circuit.OPEN_AFTER + 1
+            pause = max(pause, pauses.doubled(times, _FAILED, LONGEST))
         history.not_before = self._monotonic() + min(pause, LONGEST)
 
     def _not_yet(self, history: _History) -> errors.ProviderError:
@@ -281,7 +281,7 @@ class Histories:
         return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False, retry_after=wait)
 
 
-class _Reading:
+class _Rows:
     """The rows that are kept of a list."""
 
     def __init__(self, wanted: frozenset[str]) -> None:

@@ -1,19 +1,25 @@
-"""Phase's leases made ours: moments cut to the second, notes for the record, and the fingerprint.
+"""Phase's leases made ours: moments cut to the second, notes for the record, marks, and renewals.
 
 A lease carries nothing of ours but the ttl that was asked for. So where a lease of a lost answer is
 to be found again, the ttl is shortened by some seconds that come of the attempt's random id: with
 owner and time this tells it from the others.
+
+A renewal adds to the expiry that there is, up to the dynamic secret's maximum over the lease's
+whole life. Phase doesn't cap: too much is refused, with the seconds that are left.
 """
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from leaseholder import ports
+from leaseholder import errors, ports
 from leaseholder.api import base
-from leaseholder.providers.phase import api
+from leaseholder.api.conditions import Reason
+from leaseholder.providers.kit import answers
+from leaseholder.providers.phase import api, refusals
 from leaseholder.secrecy import Credentials
 
 _ENDED: Final = frozenset({"expired", "revoked"})
@@ -23,6 +29,10 @@ _SHARE: Final = 20
 """… and one part in so many."""
 _BEFORE: Final = timedelta(seconds=2)
 """The provider's clock is known in whole seconds."""
+LEAST: Final = 1
+"""Seconds; the server would even take none, and less than none. P4: it isn't the shortest ttl, or a
+lease of 60 s would never be renewed."""
+_EXPIRY: Final = re.compile(r"updated expiry: ([0-9T:. +Z-]{10,40})$", re.IGNORECASE)
 
 
 def fingerprinted(attempt_id: str, ttl: int, least: int) -> int:
@@ -102,3 +112,57 @@ def latest(lease: ports.Lease) -> datetime | None:
     if lease.latest is not None or not isinstance(maximum, int):
         return lease.latest
     return lease.issued_at + timedelta(seconds=maximum)
+
+
+def renewal(lease: ports.Lease, until: datetime) -> int:
+    """Seconds to add so that ``lease`` ends at ``until`` or its latest.
+
+    Raises:
+        CannotRenew: nothing sensible is left to add.
+    """
+    wanted, bound = _seconds(until - lease.expires_at), latest(lease)
+    if bound is not None and bound - lease.expires_at < timedelta(seconds=LEAST):
+        raise _at_its_end(lease)
+    if wanted < LEAST:
+        sentence = "the lease ends then already: there is nothing to add"
+        raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, sentence, latest=bound)
+    return wanted if bound is None else min(wanted, _seconds(bound - lease.expires_at))
+
+
+def not_renewed(answer: answers.Answer, lease: ports.Lease) -> errors.ProviderError:
+    """What a 400 says: at its maximum, past its end, or revoked."""
+    text = refusals.text_of(answer) or ""
+    who = refusals.ERRORS.stated(answer)
+    if "already been revoked" in text:
+        return errors.LeaseGone(Reason.GONE, f"{who}: the lease is revoked", certain=True)
+    if refusals.renewal_left(answer) is not None:
+        return _at_its_end(lease)
+    if "has expired" in text:
+        sentence = f"{who}: the lease is past its end, and can only be replaced"
+        return errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
+    return refusals.refusal(answer, lease.source, effect=True)
+
+
+def expiry_in(answer: api.Message) -> datetime | None:
+    """The new expiry, which only prose tells; None where it doesn't."""
+    found = _EXPIRY.search(answer.message)
+    try:
+        moment = datetime.fromisoformat(found[1]) if found else None
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC) if moment is not None else None
+
+
+def renewed(lease: ports.Lease, expires_at: datetime) -> ports.Lease:
+    """``lease`` with its new end."""
+    end = base.whole_second(expires_at)
+    return dataclasses.replace(lease, expires_at=end, latest=latest(lease), seen_at=None)
+
+
+def _at_its_end(lease: ports.Lease) -> errors.CannotRenew:
+    sentence = "the lease is at the end of the longest life that Phase gives it"
+    return errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
+
+
+def _seconds(length: timedelta) -> int:
+    return int(length.total_seconds())

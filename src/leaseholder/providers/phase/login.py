@@ -6,31 +6,26 @@ line, SDK and operator do (``pss_service:v2:<hex>:…``), of which the second fi
 """
 
 import re
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.api.phase import PhaseAuth
-from leaseholder.providers.kit import accounts, answers, client, login
+from leaseholder.providers.kit import answers, client, login
 from leaseholder.providers.kit.context import Context
-from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import refusals
 from leaseholder.secrecy import Hidden
 
-Kind = Literal["ServiceAccount", "User"]
-_HEX: Final = re.compile(r"[0-9a-fA-F]{64}")
-_KINDS: Final[dict[str, Kind]] = {"serviceaccount": "ServiceAccount", "user": "User"}
-_PREFIXES: Final[dict[str, Kind]] = {"pss_service": "ServiceAccount", "pss_user": "User"}
-_LEGACY_VERSION: Final = "v1"
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A token as the API takes it after ``Bearer``."""
-
-    kind: Kind
-    bearer: Hidden
+_SHORT: Final = re.compile(
+    "((?P<kind>serviceaccount|user) )?(?P<token>[0-9a-f]{64})", re.ASCII | re.IGNORECASE
+)
+"""``ServiceAccount <hex>``, as the API takes it."""
+_LONG: Final = re.compile(
+    r"pss_(?P<kind>service|user):[^:\s]*:(?P<token>[0-9a-f]{64})(:\S*)?", re.ASCII | re.IGNORECASE
+)
+"""``pss_service:v2:<hex>:<key>:<share>:<key>``, as command line, SDK and operator do."""
+_LEGACY: Final = re.compile(r"service \S+|pss_service:v1(:\S*)?", re.ASCII | re.IGNORECASE)
+"""Of a kind that Phase doesn't make any more."""
 
 
 class LoginMethod(login.Method):
@@ -47,14 +42,7 @@ class LoginMethod(login.Method):
     async def proof(self) -> login.Proof:
         """Read the token from its Secret."""
         written = await self._credentialing.secret_value(self._ref)
-        return login.Proof(credentials=parse(written).bearer)
-
-    async def exchange(self, proof: login.Proof, rank: Rank) -> accounts.Held:
-        """The token as it was read; the first request will tell whether it is taken."""
-        assert proof.credentials is not None  # noqa: S101 - see above
-        return accounts.Held.made(
-            proof.credentials, self._now(), accounts.ENDLESS, login.REREAD_SECONDS
-        )
+        return login.Proof(credentials=parse(written))
 
     async def is_ended(self, answer: answers.Answer, token: Hidden) -> bool:
         """Whether the answer says so."""
@@ -73,39 +61,21 @@ def is_personal(bearer: Hidden | None) -> bool:
     return bearer is not None and bearer.reveal().startswith("User ")
 
 
-def parse(written: Hidden) -> Token:
-    """The token that a Secret holds.
+def parse(written: Hidden) -> Hidden:
+    """The token that a Secret holds, as the API takes it after ``Bearer``.
 
     Raises:
         Denied: it is none, or one of a kind that can't lease.
     """
     words = written.reveal().split()
-    if words and words[0].lower() == "bearer":
-        words = words[1:]
-    if len(words) == 1 and ":" in words[0]:
-        return _long(words[0].split(":"))
-    kind, value = ("serviceaccount", *words) if len(words) == 1 else (*words, "", "")[:2]
-    if len(words) == 2 and kind.lower() == "service":
+    text = " ".join(words[1:] if words and words[0].lower() == "bearer" else words)
+    if _LEGACY.fullmatch(text):
         raise _legacy()
-    if len(words) > 2 or kind.lower() not in _KINDS:
+    found = _SHORT.fullmatch(text) or _LONG.fullmatch(text)
+    if found is None:
         raise _unknown()
-    return _token(_KINDS[kind.lower()], value)
-
-
-def _long(fields: list[str]) -> Token:
-    """``pss_service:v2:<hex>:<key>:<share>:<key>``; the first version is the legacy token's."""
-    prefix, version = fields[0].lower(), fields[1].lower()
-    if prefix == "pss_service" and version == _LEGACY_VERSION:
-        raise _legacy()
-    if prefix not in _PREFIXES or len(fields) < 3:
-        raise _unknown()
-    return _token(_PREFIXES[prefix], fields[2])
-
-
-def _token(kind: Kind, value: str) -> Token:
-    if not _HEX.fullmatch(value):
-        raise _unknown()
-    return Token(kind, Hidden(f"{kind} {value}"))
+    kind = "User" if (found["kind"] or "").lower() == "user" else "ServiceAccount"
+    return Hidden(f"{kind} {found['token']}")
 
 
 def _legacy() -> errors.Denied:

@@ -10,8 +10,9 @@ from typing import Any
 from leaseholder import errors, ports
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
+from leaseholder.providers.kit.adapter import Adapter
 from leaseholder.providers.kit.answers import Answer, values
-from leaseholder.providers.kit.context import Adapter, Context
+from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Method, Rank, Request
 from leaseholder.secrecy import Credentials
 from tests.provider.example.keyhouse import api, login
@@ -20,14 +21,13 @@ from tests.provider.example.keyhouse import api, login
 class Keyhouse(Adapter):
     """One login at one server; see ``ports.Provider``."""
 
-    def __init__(self, context: Context, settings: Any) -> None:
-        server = context.access.spec.keyhouse  # type: ignore[attr-defined] # of the test's spec
+    def __init__(self, context: Context, server: Any, settings: float) -> None:
         super().__init__(
             context,
             lambda sent_by: login.LoginMethod(server.name, server.password, sent_by, context),
             api.is_up,
         )
-        self._timeout = float(settings)
+        self._timeout = settings
 
     async def check(self) -> ports.Health:
         answer = await self._ask("status", "GET", api.KEYS, params={"label": "-"}, rank=Rank.CHECK)

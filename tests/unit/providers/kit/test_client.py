@@ -31,15 +31,16 @@ class World:
         self.credentialing = support.FakeCredentialing()
         self.observed: list[tuple[str, str]] = []
         self.news: list[tuple[str, str]] = []
-        self.http = client.Client(
-            base_url="https://infisical.test",
-            limits=limits or provider.Limits(),
+        way = support.way_to(
+            "https://infisical.test",
+            limits=limits,
             credentialing=self.credentialing,
             clock=self.clock,
             observe=lambda operation, outcome, _: self.observed.append((operation, outcome)),
             on_news=lambda address, news: self.news.append((address, news)),
             transport=httpx2.MockTransport(self.server),
         )
+        self.http = client.Client(way)
 
     def say(self, *replies: support.Reply | support.Handler) -> None:
         self.server.say("GET", "/x", *replies)
@@ -315,12 +316,11 @@ async def test_a_client_that_nobody_uses_is_let_go_and_the_next_request_makes_an
             closed.set()
 
     dialer = dialing.Dialer(support.LOOPBACK)
-    known = connections.Pools(
-        "https://x.test", support.FakeCredentialing(), dialer, Closing(), idle=0
-    )
+    known = connections.Pools(support.FakeCredentialing(), dialer, Closing(), idle=0)
     async with known.current() as first, known.current() as same:
         assert first is same
     await asyncio.wait_for(closed.wait(), 20)
+    known._network = Closing()
     async with known.current() as second:
         assert second is not first
     await known.aclose()

@@ -10,7 +10,6 @@ from datetime import timedelta
 import pytest
 
 from leaseholder import errors
-from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import client, requests
 from leaseholder.providers.kit.network import dialing
@@ -56,14 +55,9 @@ async def listening(context: ssl.SSLContext | None = None) -> AsyncIterator[List
 def connection(
     listener: Listener, clock: support.FakeClock, credentialing: support.FakeCredentialing
 ) -> client.Client:
-    return client.Client(
-        base_url=listener.url,
-        limits=provider.Limits(),
-        credentialing=credentialing,
-        clock=clock,
-        observe=lambda *_: None,
-        dialer=dialing.Dialer(support.LOOPBACK),
-    )
+    dialer = dialing.Dialer(support.LOOPBACK)
+    way = support.way_to(listener.url, clock=clock, credentialing=credentialing, dialer=dialer)
+    return client.Client(way)
 
 
 def request(**changes: object) -> requests.Request:

@@ -7,13 +7,12 @@ import httpx2
 import pytest
 
 from leaseholder import errors
-from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import accounts, answers, client, login
 from leaseholder.providers.kit.requests import Rank, Request
 from leaseholder.secrecy import Hidden
 from tests.unit.clocks import FakeClock
-from tests.unit.providers.support import FakeCredentialing
+from tests.unit.providers import support
 
 LIFE = 1000.0
 LOOK = Request(operation="look", method="GET", path="/look", timeout=1.0)
@@ -67,14 +66,9 @@ class World:
     def __init__(self, method: Method, shared: accounts.Accounts | None = None) -> None:
         self.method, self.clock = method, method.clock
         self.seen: list[str] = []
-        self.connection = client.Client(
-            base_url="https://made.up",
-            limits=provider.Limits(),
-            credentialing=FakeCredentialing(),
-            clock=self.clock,
-            observe=lambda *_: None,
-            transport=httpx2.MockTransport(self._answer),
-        )
+        transport = httpx2.MockTransport(self._answer)
+        way = support.way_to("https://made.up", clock=self.clock, transport=transport)
+        self.connection = client.Client(way)
         self.login = login.Login(method, self.connection, self.clock, shared)
 
     async def look(self) -> int:

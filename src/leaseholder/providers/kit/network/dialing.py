@@ -24,7 +24,7 @@ PATIENCE: Final = 10.0
 """Seconds for a lookup or a connection where nobody says."""
 
 
-class Refused(Exception):
+class AddressRefused(Exception):
     """The name stands for an address that isn't called; carries no text of anybody's."""
 
 
@@ -35,9 +35,9 @@ class Dialer(httpcore2.AsyncNetworkBackend):
         self,
         allowed: hosts.Hosts,
         api_server: Endpoint | None = None,
+        network: streams.Network | None = None,
         *,
         resolve: Resolve | None = None,
-        inner: httpcore2.AsyncNetworkBackend | None = None,
     ) -> None:
         """No connection is made yet.
 
@@ -45,13 +45,13 @@ class Dialer(httpcore2.AsyncNetworkBackend):
             allowed: the administrator's list.
             api_server: what is never connected to, whatever the list says; its other ports only
                 where its address is listed.
+            network: connects to addresses.
             resolve: looks names up.
-            inner: connects to addresses.
         """
         self._allowed = allowed
         self._api_server = api_server
         self._resolve = resolve or addresses_of
-        self._inner = inner or streams.Network()
+        self._network = network or streams.Network()
 
     async def connect_tcp(
         self,
@@ -64,7 +64,7 @@ class Dialer(httpcore2.AsyncNetworkBackend):
         """Connect to one of the addresses of ``host``, in the order of the lookup.
 
         Raises:
-            Refused: one of them isn't to be called; none was.
+            AddressRefused: one of them isn't to be called; none was.
             httpcore2.ConnectError, httpcore2.ConnectTimeout: nobody answers there.
         """
         patience = PATIENCE if timeout is None else timeout
@@ -72,13 +72,7 @@ class Dialer(httpcore2.AsyncNetworkBackend):
         error: httpcore2.ConnectError | httpcore2.ConnectTimeout | None = None
         for address in found:
             try:
-                return await self._inner.connect_tcp(
-                    address,
-                    port,
-                    timeout=patience / len(found),
-                    local_address=local_address,
-                    socket_options=socket_options,
-                )
+                return await self._network.connect(address, port, patience / len(found))
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as failed:
                 error = failed
         raise error or httpcore2.ConnectError("no address")
@@ -99,7 +93,7 @@ class Dialer(httpcore2.AsyncNetworkBackend):
             raise trouble("the name can't be looked up")
         # One for all: which of them is connected to may be the DNS server's choice.
         if not all(self._admits(ipaddress.ip_address(one), port, own) for one in found):
-            raise Refused
+            raise AddressRefused
         return found
 
     def _admits(self, address: hosts.Address, port: int, own: set[hosts.Address]) -> bool:

@@ -6,6 +6,7 @@ renegotiation is switched off (``connections``). ``dialing`` decides where to co
 httpcore2 speaks HTTP over what is made here.
 """
 
+import abc
 import asyncio
 import concurrent.futures
 import contextlib
@@ -13,7 +14,7 @@ import ipaddress
 import select
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import httpcore2
@@ -25,7 +26,7 @@ _HANDSHAKES: Final = concurrent.futures.ThreadPoolExecutor(4, thread_name_prefix
 """Few, so that hostile handshakes take no more of the machine than this."""
 
 
-class Network(httpcore2.AsyncNetworkBackend):
+class Network:
     """Connects to addresses; one provider's way to its server."""
 
     def __init__(self, gate: bounds.Turnstile | None = None) -> None:
@@ -42,29 +43,24 @@ class Network(httpcore2.AsyncNetworkBackend):
         async with self._computing:
             await asyncio.get_running_loop().run_in_executor(_HANDSHAKES, step)
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
+    async def connect(
+        self, address: str, port: int, patience: float
     ) -> httpcore2.AsyncNetworkStream:
-        """Connect to ``host``, which is an address.
+        """Connect to an address, within so many seconds.
 
         Raises:
             httpcore2.ConnectError, httpcore2.ConnectTimeout: nobody answers there.
         """
-        family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+        family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
         loop = asyncio.get_running_loop()
         made: socket.socket | None = None
         with _translated(httpcore2.ConnectTimeout, httpcore2.ConnectError):
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(patience):
                 try:
                     made = socket.socket(family, socket.SOCK_STREAM)
                     made.setblocking(False)
                     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    await loop.sock_connect(made, (host, port))
+                    await loop.sock_connect(made, (address, port))
                 except BaseException:
                     if made is not None:
                         made.close()
@@ -73,14 +69,10 @@ class Network(httpcore2.AsyncNetworkBackend):
         return Plain(made, self)
 
 
-class Plain(httpcore2.AsyncNetworkStream):
-    """A TCP connection."""
+class _Metered(httpcore2.AsyncNetworkStream):
+    """Counts what the server sends."""
 
-    def __init__(self, made: socket.socket, network: Network) -> None:
-        """Takes a connected socket that doesn't block, and closes it in the end."""
-        self._socket = made
-        self.network = network
-        self.meter = bounds.Meter()
+    meter: bounds.Meter
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """The next bytes, ``READ`` at most; none at the end.
@@ -91,8 +83,7 @@ class Plain(httpcore2.AsyncNetworkStream):
         """
         with _translated(httpcore2.ReadTimeout, httpcore2.ReadError):
             async with asyncio.timeout(timeout):
-                data = await self.receive(min(max_bytes, bounds.READ))
-                await self.network.turn()
+                data = await self._read(min(max_bytes, bounds.READ))
         self.meter.text(data)
         return data
 
@@ -105,7 +96,23 @@ class Plain(httpcore2.AsyncNetworkStream):
         self.meter.restart()
         with _translated(httpcore2.WriteTimeout, httpcore2.WriteError):
             async with asyncio.timeout(timeout):
-                await self.send(buffer)
+                await self._write(buffer)
+
+    @abc.abstractmethod
+    async def _read(self, most: int) -> bytes: ...
+
+    @abc.abstractmethod
+    async def _write(self, buffer: bytes) -> None: ...
+
+
+class Plain(_Metered):
+    """A TCP connection."""
+
+    def __init__(self, made: socket.socket, network: Network) -> None:
+        """Takes a connected socket that doesn't block, and closes it in the end."""
+        self._socket = made
+        self.network = network
+        self.meter = bounds.Meter()
 
     async def aclose(self) -> None:
         """Close the connection at once; nobody is waited for."""
@@ -156,8 +163,16 @@ class Plain(httpcore2.AsyncNetworkStream):
         """Bytes onto the wire."""
         await asyncio.get_running_loop().sock_sendall(self._socket, data)
 
+    async def _read(self, most: int) -> bytes:
+        data = await self.receive(most)
+        await self.network.turn()
+        return data
 
-class Secured(httpcore2.AsyncNetworkStream):
+    async def _write(self, buffer: bytes) -> None:
+        await self.send(buffer)
+
+
+class Secured(_Metered):
     """TLS over a TCP connection."""
 
     def __init__(self, plain: Plain, context: ssl.SSLContext, hostname: str | None) -> None:
@@ -167,6 +182,7 @@ class Secured(httpcore2.AsyncNetworkStream):
             ValueError: no certificate can have that name.
         """
         self._plain = plain
+        self.meter = plain.meter
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=hostname)
 
@@ -194,31 +210,6 @@ class Secured(httpcore2.AsyncNetworkStream):
             if received > bounds.HANDSHAKE:
                 raise bounds.Unbounded
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """The next bytes, ``READ`` at most; none at the end.
-
-        Raises:
-            bounds.Unbounded: the server has sent too much.
-            httpcore2.ReadError, httpcore2.ReadTimeout: nothing came.
-        """
-        with _translated(httpcore2.ReadTimeout, httpcore2.ReadError):
-            async with asyncio.timeout(timeout):
-                data = await self._decrypted(min(max_bytes, bounds.READ))
-        self._plain.meter.text(data)
-        return data
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send all of it.
-
-        Raises:
-            httpcore2.WriteError, httpcore2.WriteTimeout: the server doesn't take it.
-        """
-        self._plain.meter.restart()
-        with _translated(httpcore2.WriteTimeout, httpcore2.WriteError):
-            async with asyncio.timeout(timeout):
-                self._tls.write(buffer)  # into memory: all of it, at once
-                await self._flush()
-
     async def aclose(self) -> None:
         """Close the connection at once; nobody is waited for."""
         await self._plain.aclose()
@@ -227,7 +218,11 @@ class Secured(httpcore2.AsyncNetworkStream):
         """What the connection below says; ``ssl_object``: the keys agreed on."""
         return self._tls if info == "ssl_object" else self._plain.get_extra_info(info)
 
-    async def _decrypted(self, most: int) -> bytes:
+    async def _write(self, buffer: bytes) -> None:
+        self._tls.write(buffer)  # into memory: all of it, at once
+        await self._flush()
+
+    async def _read(self, most: int) -> bytes:
         while True:
             await self._plain.network.turn()
             try:
@@ -238,7 +233,7 @@ class Secured(httpcore2.AsyncNetworkStream):
                 continue
             except ssl.SSLZeroReturnError:
                 return b""
-            self._plain.meter.record()
+            self.meter.record()
             return data
 
     async def _feed(self, most: int) -> int:

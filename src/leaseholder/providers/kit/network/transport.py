@@ -51,7 +51,7 @@ class Transport(httpx2.AsyncBaseTransport):
 
         Raises:
             httpx2.TransportError: there is none.
-            dialing.Refused, bounds.Unbounded: there will be none.
+            dialing.AddressRefused, bounds.Unbounded: there will be none.
         """
         url = request.url
         asked = httpcore2.Request(

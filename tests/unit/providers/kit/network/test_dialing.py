@@ -1,16 +1,12 @@
 """What is connected to: the addresses that were judged, and nothing else."""
 
-from collections.abc import Iterable
-from typing import Any
-
 import httpcore2
 import pytest
 
 from leaseholder import errors
-from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import client, requests
-from leaseholder.providers.kit.network import dialing
+from leaseholder.providers.kit.network import dialing, streams
 from leaseholder.providers.kit.network.hosts import ANY_NAME, Hosts
 from tests.unit.providers import support
 
@@ -18,26 +14,21 @@ PUBLIC = "203.0.113.7"
 API_SERVER = ("10.96.0.1", 443)
 
 
-class Network(httpcore2.AsyncMockBackend):
+class Network(streams.Network):
     """Takes note of what is connected to; some addresses don't answer."""
 
     def __init__(self, *silent: str) -> None:
-        super().__init__([b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"])
+        super().__init__()
         self.silent = silent
         self.dialled: list[tuple[str, int]] = []
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
+    async def connect(
+        self, address: str, port: int, patience: float
     ) -> httpcore2.AsyncNetworkStream:
-        self.dialled.append((host, port))
-        if host in self.silent:
+        self.dialled.append((address, port))
+        if address in self.silent:
             raise httpcore2.ConnectTimeout
-        return await super().connect_tcp(host, port, timeout, local_address, socket_options)
+        return httpcore2.AsyncMockStream([b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"])
 
 
 class Names:
@@ -58,7 +49,7 @@ class Names:
 
 
 def dialer(names: Names, network: Network, allowed: Hosts = ANY_NAME) -> dialing.Dialer:
-    return dialing.Dialer(allowed, API_SERVER, resolve=names, inner=network)
+    return dialing.Dialer(allowed, API_SERVER, network, resolve=names)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +67,7 @@ async def test_a_name_that_stands_for_a_forbidden_address_is_not_connected_to(
     answer: list[str],
 ) -> None:
     network = Network()
-    with pytest.raises(dialing.Refused):
+    with pytest.raises(dialing.AddressRefused):
         await dialer(Names(answer), network).connect_tcp("evil.test", 443)
     assert network.dialled == []
 
@@ -86,7 +77,7 @@ async def test_the_addresses_that_were_judged_are_those_that_are_connected_to() 
     await dialer(names, network).connect_tcp("rebinding.test", 443)
     assert network.dialled == [(PUBLIC, 443)]
     assert names.asked == ["rebinding.test"]
-    with pytest.raises(dialing.Refused):
+    with pytest.raises(dialing.AddressRefused):
         await dialer(names, network).connect_tcp("rebinding.test", 443)
 
 
@@ -107,7 +98,7 @@ async def test_a_name_server_that_never_answers_is_given_up() -> None:
     async def hang(host: str, port: int) -> list[str]:
         raise TimeoutError
 
-    given = dialing.Dialer(ANY_NAME, resolve=hang, inner=Network())
+    given = dialing.Dialer(ANY_NAME, network=Network(), resolve=hang)
     with pytest.raises(httpcore2.ConnectTimeout):
         await given.connect_tcp("slow.test", 443)
 
@@ -121,20 +112,13 @@ async def test_the_api_servers_port_stays_shut_even_where_its_address_is_listed(
     if goes:
         await given.connect_tcp("bao.test", port)
     else:
-        with pytest.raises(dialing.Refused):
+        with pytest.raises(dialing.AddressRefused):
             await given.connect_tcp("bao.test", port)
     assert bool(network.dialled) is goes
 
 
 def http_over(names: Names, network: Network) -> client.Client:
-    return client.Client(
-        base_url="http://infisical.test",
-        limits=provider.Limits(),
-        credentialing=support.FakeCredentialing(),
-        clock=support.FakeClock(),
-        observe=lambda *_: None,
-        dialer=dialer(names, network),
-    )
+    return client.Client(support.way_to("http://infisical.test", dialer=dialer(names, network)))
 
 
 async def test_a_forbidden_address_is_told_and_nothing_of_httpx_with_it() -> None:

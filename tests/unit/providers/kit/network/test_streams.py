@@ -60,14 +60,13 @@ def server_side(files: certificates.ServerFiles) -> ssl.SSLContext:
 
 
 def client_to(url: str, bundle: str | None = None, concurrency: int = 8) -> client.Client:
-    return client.Client(
-        base_url=url,
+    way = support.way_to(
+        url,
         limits=provider.Limits(concurrency=concurrency),
         credentialing=support.FakeCredentialing(bundle=bundle),
-        clock=support.FakeClock(),
-        observe=lambda *_: None,
         dialer=dialing.Dialer(support.LOOPBACK),
     )
+    return client.Client(way)
 
 
 def request(**changes: object) -> requests.Request:
@@ -86,7 +85,7 @@ async def test_a_read_takes_little_however_much_there_is(
     files: certificates.ServerFiles, secured: bool
 ) -> None:
     async with served(flood, server_side(files) if secured else None) as port:
-        stream = await streams.Network().connect_tcp("127.0.0.1", port, 20.0)
+        stream = await streams.Network().connect("127.0.0.1", port, 20.0)
         if secured:
             context = ssl.create_default_context(cafile=files.ca)
             stream = await stream.start_tls(context, "127.0.0.1", 20.0)
@@ -109,7 +108,7 @@ async def test_the_handshake_computes_in_a_thread_of_its_own(
     context = ssl.create_default_context(cafile=files.ca)
     context.sslobject_class = Watched
     async with served(flood, server_side(files)) as port:
-        plain = await streams.Network().connect_tcp("127.0.0.1", port, 20.0)
+        plain = await streams.Network().connect("127.0.0.1", port, 20.0)
         await (await plain.start_tls(context, "127.0.0.1", 20.0)).aclose()
     assert threads
     assert all(name.startswith("tls-handshake") for name in threads)
@@ -230,11 +229,11 @@ async def test_a_peer_that_is_gone_is_a_lost_connection() -> None:
 
     network = streams.Network()
     async with served(lambda *_: asyncio.sleep(0)) as port:
-        stream = await network.connect_tcp("127.0.0.1", port, 20.0)
+        stream = await network.connect("127.0.0.1", port, 20.0)
         assert await stream.read(1, 20.0) == b""
         with pytest.raises(httpcore2.WriteError):
             await written(stream)
         await stream.aclose()
         assert stream.get_extra_info("is_readable")
     with pytest.raises(httpcore2.ConnectError):
-        await network.connect_tcp("127.0.0.1", port, 20.0)
+        await network.connect("127.0.0.1", port, 20.0)

@@ -1,16 +1,14 @@
-"""The reference of all fields (docs/reference.md), generated from the CRDs' schemas.
+"""The reference of all fields (docs/reference.md), made of the CRDs' schemas.
 
 One section for each kind, one table for each object in it; what the API server checks stands
 beside the field that it checks, in the words of the rule's own message.
 """
 
 import json
-import pathlib
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from leaseholder.api import base, crds, durations, generated, names
+from leaseholder.api import base, crds, durations, names
 from leaseholder.api.crds import Kind, Schema
 
 _INTRODUCTION: Final = f"""\
@@ -37,14 +35,8 @@ def rendered() -> str:
     return f"{_INTRODUCTION}\n{contents}\n\n{sections}"
 
 
-def schema(kind: Kind) -> Schema:
-    """The schema of ``kind`` as its CRD has it."""
-    found: Schema = crds.manifest(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    return found
-
-
 def _section(kind: Kind) -> str:
-    root = schema(kind)
+    root = crds.schema(kind)
     scope = "Namespaced" if kind.namespaced else "Cluster-scoped"
     parts = [
         f"## {kind.kind}\n\n{root.get('description', '')}\n\n"
@@ -145,13 +137,3 @@ def _messages(node: Schema) -> Iterator[str]:
 
 def _cell(text: str) -> str:
     return text.replace("|", r"\|").replace("<", "&lt;")
-
-
-def main() -> int:
-    """``python -m leaseholder.api.reference FILE [--check]``: write the reference, or compare."""
-    path, check = pathlib.Path(sys.argv[1]), "--check" in sys.argv[2:]
-    return generated.keep([(path, rendered())], check=check)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
