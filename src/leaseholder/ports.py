@@ -486,6 +486,10 @@ class Cluster(Protocol):
         """The whole ledger; what can't be read is left out."""
         ...
 
+    def now(self) -> datetime | None:
+        """The API server's clock (UTC), which dates what users do; None: it never told the time."""
+        ...
+
     def unreadable(self, kind: str) -> Sequence[str]:
         """Namespace and name of the objects of a kind that couldn't be read."""
         ...

@@ -136,6 +136,11 @@ class KubernetesCluster:
         known = {item["name"] for item in (found or {}).get("resources") or ()}
         return sorted({kind.plural for kind in _OURS} - known)
 
+    def now(self) -> datetime | None:
+        """The API server's clock; None before an answer told the time."""
+        clock = self._api.clock
+        return clock.now() if clock.heard else None
+
     def unreadable(self, kind: str) -> Sequence[str]:
         """Namespace and name of the objects of a kind that can't be read, as far as was seen."""
         return self._reader.unread.named(kind)

@@ -39,6 +39,8 @@ class FakeCluster(fakes.Scripted):
         self.unread: dict[str, tuple[str, ...]] = {}
         """What of each kind can't be read."""
         self.notes: list[tuple[str, ports.Note]] = []
+        self.tells_time = True
+        """Answers have a ``Date``."""
         self.watches_secrets = True
         """Whether the watch on Secrets is open."""
         self.events: asyncio.Queue[ports.SecretEvent | ports.SecretCopy] = asyncio.Queue()
@@ -169,6 +171,9 @@ class FakeCluster(fakes.Scripted):
 
     def _uid(self, what: str) -> str:
         return f"{what}-uid{next(self._uids)}"
+
+    def now(self) -> datetime | None:
+        return self.clock.wall() if self.tells_time else None
 
     # -- DynamicLeases
 
