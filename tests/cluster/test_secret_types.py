@@ -257,6 +257,37 @@ async def test_an_immutable_secret_is_told_at_once_and_made_again_when_it_is_del
     assert values["user"] == values["DB_USERNAME"]
 
 
+async def test_a_dynamic_lease_that_is_made_again_with_another_type_says_what_to_do(
+    site: sites.Site,
+) -> None:
+    await site.lease("retyped", ttl="1h")
+    first = (await site.ready("retyped"))["status"]["lease"]["id"]
+    unowned: kube.Object = {"metadata": {"ownerReferences": None}}  # as with --cascade=orphan
+    site.operator.kill()
+    await site.client.patch("Secret", "retyped", site.namespace, unowned)
+    await site.delete("retyped")
+    forced: kube.Object = {"metadata": {"finalizers": None}}
+    await site.client.patch("DynamicLease", "retyped", site.namespace, forced)
+    await site.gone("retyped")
+    texts, read = TYPES["basic-auth"]
+    target = {"type": "kubernetes.io/basic-auth", "template": {"data": texts}}
+    await site.lease("retyped", ttl="1h", target=target)
+    await site.restart()
+    found = await site.reason("retyped", "SecretWriteRefused")
+    message = kube.condition(found, "Ready")["message"]
+    assert "of another type than spec.target.type, kubernetes.io/basic-auth" in message
+    assert kube.condition(found, "Stalled")["status"] == "True"
+    assert (await site.living()) >= {first}, "what is in the Secret is good"
+    await site.client.delete("Secret", "retyped", site.namespace)
+    found = await site.ready("retyped")
+    assert found["status"]["lease"]["id"] != first
+    secret = await site.client.get("Secret", "retyped", site.namespace)
+    assert secret is not None
+    assert secret["type"] == "kubernetes.io/basic-auth"
+    user, password = read(await site.credentials("retyped"))
+    assert await site.world.postgres.can_log_in_async(user, password)
+
+
 def _giving(server: rogue.Rogue, data: dict[str, str]) -> rogue.Answer:
     """Issue a lease with these values."""
 

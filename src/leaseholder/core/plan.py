@@ -245,14 +245,7 @@ def obstacle(view: View, lease: DynamicLease) -> Failure | None:
             "another target.secretName",
             permanent=True,
         )
-    if view.target is not None and view.target.immutable:
-        return Failure(
-            reason=Reason.WRITE_REFUSED,
-            sentence=f"Secret {lease.secret_name} is immutable, so that no other credentials can "
-            "be written into it: delete it, and it is made again, with a new lease",
-            permanent=True,
-        )
-    broken = _reserved(lease) or template_fault(view, lease)
+    broken = _fixed(view, lease) or _reserved(lease) or template_fault(view, lease)
     if broken is not None:
         return broken
     if view.supply_failure is not None:
@@ -272,6 +265,22 @@ def obstacle(view: View, lease: DynamicLease) -> Failure | None:
         sentence = f"{full}: the next one is issued when the end of one of them is confirmed"
         return Failure(reason=Reason.TOO_MANY, sentence=sentence, permanent=False)
     return crowded(view)
+
+
+def _fixed(view: View, lease: DynamicLease) -> Failure | None:
+    """What of the Secret, as somebody made it, no write can change."""
+    target, wanted = view.target, lease.spec.target.type
+    if target is None or (target.type == wanted and not target.immutable):
+        return None
+    why = "is immutable, so that no other credentials can be written into it"
+    if target.type != wanted:
+        why = f"is of another type than spec.target.type, {wanted}, and no write changes that"
+    return Failure(
+        reason=Reason.WRITE_REFUSED,
+        sentence=f"Secret {lease.secret_name} {why}: delete it, and it is made again, with a new "
+        "lease",
+        permanent=True,
+    )
 
 
 def _crowd(alive: Sequence[RecordedLease]) -> str:

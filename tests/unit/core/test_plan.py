@@ -215,6 +215,19 @@ def test_an_immutable_secret_stands_in_the_way_and_is_told_while_its_lease_lives
     assert "delete it, and it is made again, with a new lease" in failure.sentence
 
 
+def test_a_secret_of_another_type_stands_in_the_way_and_its_type_is_nobodys_text() -> None:
+    seen = views.holding()
+    assert seen.target is not None
+    other = replace(seen, target=replace(seen.target, type="forged\nReady " * 10_000))
+    failure = plan.obstacle(other, views.lease())
+    assert failure is not None
+    assert (failure.reason, failure.permanent) == (Reason.WRITE_REFUSED, True)
+    assert failure.sentence == (
+        "Secret orders is of another type than spec.target.type, Opaque, and no write changes "
+        "that: delete it, and it is made again, with a new lease"
+    )
+
+
 def test_a_contested_secret_stands_in_the_way() -> None:
     failure = plan.obstacle(views.view(target_contested=True), views.lease())
     assert failure is not None
