@@ -15,7 +15,10 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
 )
 from pydantic.alias_generators import to_camel
 
@@ -236,6 +239,18 @@ class ObjectMeta(BaseModel):
     finalizers: tuple[str, ...] = ()
     labels: Mapping[str, str] = Field(default_factory=dict)
     annotations: Mapping[str, str] = Field(default_factory=dict)
+
+
+def _read_or_lost(status: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return read(status)
+    except ValidationError:
+        return read({})
+
+
+DERIVED: Final = WrapValidator(_read_or_lost)
+"""Of a status, which is rebuilt when it is lost: one that a newer version wrote and that this one
+can't read counts as lost, or a rollback would keep its resource from being served."""
 
 
 class Resource(BaseModel):

@@ -321,7 +321,7 @@ class DynamicLease(base.Resource):
     KIND: ClassVar[str] = "DynamicLease"
     spec: DynamicLeaseSpec
     """A lease to hold, and where to put its credentials."""
-    status: DynamicLeaseStatus = DynamicLeaseStatus()
+    status: Annotated[DynamicLeaseStatus, base.DERIVED] = DynamicLeaseStatus()
     """What was seen; a projection, rebuilt when lost."""
 
     @property

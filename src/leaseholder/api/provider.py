@@ -241,7 +241,7 @@ class LeaseProvider(base.Resource):
     KIND: ClassVar[str] = "LeaseProvider"
     spec: LeaseProviderSpec
     """Which provider, and how to talk to it."""
-    status: ProviderStatus = ProviderStatus()
+    status: Annotated[ProviderStatus, base.DERIVED] = ProviderStatus()
     """What was seen of the provider."""
 
 
@@ -251,7 +251,7 @@ class ClusterLeaseProvider(base.Resource):
     KIND: ClassVar[str] = "ClusterLeaseProvider"
     spec: ClusterLeaseProviderSpec
     """Which provider, how to talk to it, and who may."""
-    status: ProviderStatus = ProviderStatus()
+    status: Annotated[ProviderStatus, base.DERIVED] = ProviderStatus()
     """What was seen of the provider."""
 
 
