@@ -421,6 +421,8 @@ class Workload:
     updated: int = 0
     total: int = 0
     available: int = 0
+    terminating: int = 0
+    """Pods of a Deployment that were told to end and haven't yet; 0 where the server doesn't tell."""
     restarted: bool = True
     """A Rollout's controller has replaced the pods that were older than ``restartAt``."""
     phase: str = ""
