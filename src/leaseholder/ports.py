@@ -466,6 +466,10 @@ class Cluster(Protocol):
         """
         ...
 
+    def known_name(self, namespace: str, uid: str) -> str | None:
+        """The name of the DynamicLease of that uid; None: it isn't known. Nothing is read."""
+        ...
+
     async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
         """All DynamicLeases in the watched namespaces."""
         ...
@@ -648,15 +652,19 @@ class SecretEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretCopy:
-    """A Secret that somebody made from one of ours, marks and all: it isn't ours to touch."""
+    """A Secret that has our label and isn't ours to touch.
+
+    Somebody made it from one of ours, marks and all; or nothing else says that we wrote it.
+    """
 
     namespace: str
     name: str
     original: str
-    """``namespace/name`` of ours."""
+    """``namespace/name`` of ours; empty where it names none."""
     owner_name: str
-    """Name of the DynamicLease that ours belongs to."""
+    """Name of the DynamicLease that ours belongs to; empty where that isn't said."""
     owner_uid: str
+    """Its uid, as our label says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ _FREE: Final = frozenset(
         "credentialing",
         "emit",
         "hears_of_secrets",
+        "known_name",
         "now",
         "secret_events",
         "secret_owners",

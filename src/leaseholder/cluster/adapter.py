@@ -160,6 +160,10 @@ class KubernetesCluster:
         body = self.known[places.LEASES.plural].get(namespace, name)
         return None if body is None else documents.moment(body, "status", "lease", "expiresAt")
 
+    def known_name(self, namespace: str, uid: str) -> str | None:
+        """The name of the DynamicLease of that uid; None: it isn't known."""
+        return self.known[places.LEASES.plural].named(namespace, uid)
+
     async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
         """All DynamicLeases in the watched namespaces; what can't be read is left out."""
         found: list[lease.DynamicLease] = []

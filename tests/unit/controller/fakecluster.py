@@ -188,6 +188,10 @@ class FakeCluster(fakes.Scripted):
         dl = self.leases.get((namespace, name))
         return dl.status.lease.expires_at if dl is not None and dl.status.lease else None
 
+    def known_name(self, namespace: str, uid: str) -> str | None:
+        found = (d.metadata for d in self.leases.values() if d.metadata.uid == uid)
+        return next((meta.name for meta in found if meta.namespace == namespace), None)
+
     async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
         async with self._call("list dynamicleases"):
             return tuple(self.leases.values())
