@@ -222,6 +222,22 @@ Labels = Annotated[
     Field(max_length=32, json_schema_extra=rules(*LABELS_RULES)),
 ]
 """Labels, or those that a selector wants."""
+SomeLabels = Annotated[
+    dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]],
+    Field(
+        min_length=1,
+        max_length=32,
+        json_schema_extra=rules(
+            *LABELS_RULES, rule("size(self) > 0", "write one label or more, such as app: orders")
+        ),
+    ),
+]
+"""Labels that choose something: none would choose all."""
+
+
+def bytes_at_most(most: int, message: str) -> dict[str, str]:
+    """A CEL rule that the values of a map have no more bytes in all; letters may have four."""
+    return rule(f"self.map(key, size(bytes(self[key]))).sum() <= {most}", message)
 
 
 class ObjectMeta(BaseModel):

@@ -119,7 +119,7 @@ class ProviderSpec(base.Model):
 class NamespaceLabels(base.Model):
     """A label selector over namespaces."""
 
-    match_labels: Annotated[base.Labels, Field(min_length=1)]
+    match_labels: base.SomeLabels
     """Labels that a namespace must carry, each with this value."""
 
 

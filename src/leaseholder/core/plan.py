@@ -241,8 +241,8 @@ def obstacle(view: View, lease: DynamicLease) -> Failure | None:
     if view.target_contested:
         return Failure(
             reason=Reason.NOT_OURS,
-            sentence=f"Secret {lease.secret_name} belongs to somebody else: delete it, or write "
-            "another target.secretName",
+            sentence=f"Secret {lease.secret_name} belongs to {_owner(view)}, or write another "
+            "target.secretName",
             permanent=True,
         )
     broken = _fixed(view, lease) or _reserved(lease) or template_fault(view, lease)
@@ -265,6 +265,15 @@ def obstacle(view: View, lease: DynamicLease) -> Failure | None:
         sentence = f"{full}: the next one is issued when the end of one of them is confirmed"
         return Failure(reason=Reason.TOO_MANY, sentence=sentence, permanent=False)
     return crowded(view)
+
+
+def _owner(view: View) -> str:
+    """Whose the Secret is, and what to delete: not another DynamicLease's Secret beside it."""
+    target = view.target
+    name = target.annotations.get(names.OWNER_NAME) if target is not None else None
+    if target is None or not (target.written_here and names.is_name(name)):
+        return "somebody else: delete it"
+    return f"DynamicLease {name}: delete that one"
 
 
 def _fixed(view: View, lease: DynamicLease) -> Failure | None:

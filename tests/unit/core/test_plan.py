@@ -232,6 +232,32 @@ def test_a_contested_secret_stands_in_the_way() -> None:
     failure = plan.obstacle(views.view(target_contested=True), views.lease())
     assert failure is not None
     assert (failure.reason, failure.permanent) == (Reason.NOT_OURS, True)
+    assert failure.sentence == (
+        "Secret orders belongs to somebody else: delete it, or write another target.secretName"
+    )
+
+
+@pytest.mark.parametrize(
+    ("named", "owner"),
+    [
+        ("billing", "DynamicLease billing: delete that one"),
+        ("no\nname", "somebody else: delete it"),
+        (None, "somebody else: delete it"),
+    ],
+)
+def test_of_another_dynamicleases_secret_it_is_said_whose_it_is(
+    named: str | None, owner: str
+) -> None:
+    theirs = views.secret(views.record(), owner="another")
+    notes = {**theirs.annotations, **({names.OWNER_NAME: named} if named is not None else {})}
+    if named is None:
+        del notes[names.OWNER_NAME]
+    seen = views.view(target=replace(theirs, annotations=notes), target_contested=True)
+    failure = plan.obstacle(seen, views.lease())
+    assert failure is not None
+    assert failure.sentence == (
+        f"Secret orders belongs to {owner}, or write another target.secretName"
+    )
 
 
 def test_a_provider_that_is_not_there_stands_in_the_way() -> None:
