@@ -218,7 +218,7 @@ def _marked(**metadata: objects.Body) -> objects.Body:
         ),
         *(
             (
-                _marked(annotations={f"a{n}": letter * 4096 for n in range(32)}),
+                _marked(annotations={f"a{n}": letter * 4096 for n in range(20)}),
                 "write at most 128 KiB in all annotations",
             )
             for letter in ("\u00e4", "\U0001f511")
