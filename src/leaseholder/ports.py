@@ -419,6 +419,8 @@ class Workload:
     updated: int = 0
     total: int = 0
     available: int = 0
+    terminating: int = 0
+    """Pods of a Deployment that were told to end and haven't yet; 0 where the server doesn't tell."""
     restarted: bool = True
     """A Rollout's controller has replaced the pods that were older than ``restartAt``."""
     phase: str = ""
@@ -462,6 +464,10 @@ class Cluster(Protocol):
         """
         ...
 
+    def known_name(self, namespace: str, uid: str) -> str | None:
+        """The name of the DynamicLease of that uid; None: it isn't known. Nothing is read."""
+        ...
+
     async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
         """All DynamicLeases in the watched namespaces."""
         ...
@@ -482,6 +488,10 @@ class Cluster(Protocol):
 
     async def records(self) -> Sequence[record.LeaseRecord]:
         """The whole ledger; what can't be read is left out."""
+        ...
+
+    def now(self) -> datetime | None:
+        """The API server's clock (UTC), which dates what users do; None: it never told the time."""
         ...
 
     def unreadable(self, kind: str) -> Sequence[str]:
@@ -640,15 +650,19 @@ class SecretEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretCopy:
-    """A Secret that somebody made from one of ours, marks and all: it isn't ours to touch."""
+    """A Secret that has our label and isn't ours to touch.
+
+    Somebody made it from one of ours, marks and all; or nothing else says that we wrote it.
+    """
 
     namespace: str
     name: str
     original: str
-    """``namespace/name`` of ours."""
+    """``namespace/name`` of ours; empty where it names none."""
     owner_name: str
-    """Name of the DynamicLease that ours belongs to."""
+    """Name of the DynamicLease that ours belongs to; empty where that isn't said."""
     owner_uid: str
+    """Its uid, as our label says."""
 
 
 @dataclass(frozen=True, slots=True)

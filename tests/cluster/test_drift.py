@@ -214,7 +214,8 @@ async def test_of_two_that_want_one_secret_the_older_wins_and_the_younger_says_s
     younger = await site.ready("younger")
     await _spec(site, "older", suspend=False)
     older = await site.ready("older")
-    await site.reason("younger", "SecretNotOurs")
+    told = kube.condition(await site.reason("younger", "SecretNotOurs"), "Ready")["message"]
+    assert "belongs to DynamicLease older: delete that one, or write another" in told
     secret = await _secret(site, "shared")
     assert secret["metadata"]["annotations"]["leaseholder.dev/lease-id"] == _id(older)
     assert await site.logs_in("shared")

@@ -1,7 +1,8 @@
 """An operator that is older than what is stored: rolled back, while the CRDs stay newer.
 
 In the newer version's schema each object of spec and status has one more field, at whatever depth,
-and what is stored uses them all. The operator serves it, and what it doesn't know stays.
+and each choice one more value. What is stored uses all fields. The operator serves it, and what it
+doesn't know stays.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from tests.world import world as worlds
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 FIELD, VALUE = "addedLater", "kept"
+CHOICE = "AddedLater"
 KINDS = {one.kind: one for one in crds.KINDS}
 FULL: dict[str, typing.Any] = {
     "ttl": "1h",
@@ -100,6 +102,23 @@ async def test_a_new_object_that_uses_what_a_newer_version_added_becomes_ready(
     assert {site.operator.metrics()[key] for key in shown} <= {0.0}
 
 
+async def test_a_status_with_a_value_that_a_newer_version_added_is_written_anew(
+    site: sites.Site,
+) -> None:
+    await site.lease("valued", ttl="1h")
+    lease = (await site.ready("valued"))["status"]["lease"]
+    issued = len(await site.all_minted())
+    await asyncio.to_thread(site.operator.stop)
+    newer: kube.Object = {"status": {"lease": {"strategy": CHOICE}}}
+    await site.client.patch_status("DynamicLease", "valued", site.namespace, newer)
+    await site.restart()
+    found = await site.until("valued", _is_known, what="a strategy that is known")
+    assert kube.is_ready(found)
+    assert found["status"]["lease"]["id"] == lease["id"]
+    assert len(await site.all_minted()) == issued
+    assert await site.logs_in("valued")
+
+
 async def _stored(site: sites.Site) -> list[tuple[str, str, str]]:
     """Kind, name and namespace of what is stored."""
     (record,) = await site.pages("orders")
@@ -172,6 +191,8 @@ def _widen(schema: kube.Object) -> None:
     for inner in [*schema.get("properties", {}).values(), schema.get("items")]:
         if inner is not None:
             _widen(inner)
+    if "enum" in schema:
+        schema["enum"].append(CHOICE)
     if "properties" in schema:
         schema["properties"][FIELD] = {"type": "string", "maxLength": 64}
 
@@ -191,6 +212,11 @@ async def _in_force(site: sites.Site) -> None:
 def _is_handled(found: kube.Object | None) -> bool:
     assert found is not None
     return bool(found["status"]["handled"]["renew"] == "1") and kube.is_ready(found)
+
+
+def _is_known(found: kube.Object | None) -> bool:
+    assert found is not None
+    return kube.is_ready(found) and found["status"]["lease"]["strategy"] != CHOICE
 
 
 def _is_seen(found: kube.Object | None) -> bool:

@@ -52,6 +52,30 @@ async def test_both_logins_work_until_the_rollout_is_complete_and_then_the_old_o
     assert (await _events(site, "shop")).count("WorkloadRestarted") == 1
 
 
+async def test_pods_that_take_long_to_end_keep_the_old_login(
+    site: sites.Site, kubelet: workloads.Kubelet
+) -> None:
+    await _runs(site, "Deployment", "lingers")
+    old = await _leased(site, "lingers", {"kind": "Deployment", "name": "lingers"})
+    pods = await site.client.list("Pod", site.namespace, labels="app=lingers")
+    names = [pod["metadata"]["name"] for pod in pods]
+    for name in names:  # as a pod that has work to finish
+        await _keep_pod(site, name, ["example.com/work"])
+    await _rotate(site, "lingers")
+    await _told(site, "lingers", "RolloutPending", message="2 pods haven't ended yet")
+    assert await _stays(lambda: site.lets_in(old), 3)
+    for name in names:
+        await _keep_pod(site, name, [])
+    await _dies(site, "lingers", old)
+    await _told(site, "lingers", "RolloutComplete")
+    assert await site.logs_in("lingers")
+
+
+async def _keep_pod(site: sites.Site, name: str, finalizers: list[str]) -> None:
+    change = {"metadata": {"finalizers": finalizers}}
+    await site.client.patch("Pod", name, site.namespace, change)
+
+
 async def test_every_kind_is_restarted_once_and_waited_for_by_name_or_label(
     site: sites.Site, kubelet: workloads.Kubelet
 ) -> None:

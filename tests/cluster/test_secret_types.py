@@ -257,6 +257,46 @@ async def test_an_immutable_secret_is_told_at_once_and_made_again_when_it_is_del
     assert values["user"] == values["DB_USERNAME"]
 
 
+async def test_a_dynamic_lease_that_is_made_again_with_another_type_says_what_to_do(
+    site: sites.Site,
+) -> None:
+    await site.lease("retyped", ttl="1h")
+    first = (await site.ready("retyped"))["status"]["lease"]["id"]
+    unowned: kube.Object = {"metadata": {"ownerReferences": None}}  # as with --cascade=orphan
+    site.operator.kill()
+    await site.client.patch("Secret", "retyped", site.namespace, unowned)
+    await site.delete("retyped")
+    forced: kube.Object = {"metadata": {"finalizers": None}}
+    await site.client.patch("DynamicLease", "retyped", site.namespace, forced)
+    await site.gone("retyped")
+    texts, read = TYPES["basic-auth"]
+    target = {"type": "kubernetes.io/basic-auth", "template": {"data": texts}}
+    await site.lease("retyped", ttl="1h", target=target)
+    await site.restart()
+    found = await site.reason("retyped", "SecretWriteRefused")
+    message = kube.condition(found, "Ready")["message"]
+    assert "of another type" in message
+    assert "delete it, and it is made again" in message
+    await site.until(
+        "retyped",
+        lambda one: "kubernetes.io/basic-auth" in kube.condition(one, "Ready")["message"],
+        what="the type that is wanted",
+    )
+    assert kube.condition(found, "Stalled")["status"] == "True"
+    assert (await site.living()) >= {first}, "what is in the Secret is good"
+    await site.client.delete("Secret", "retyped", site.namespace)
+    await site.until(
+        "retyped",
+        lambda found: kube.is_ready(found) and (found or {})["status"]["lease"]["id"] != first,
+        what="another lease",
+    )
+    secret = await site.client.get("Secret", "retyped", site.namespace)
+    assert secret is not None
+    assert secret["type"] == "kubernetes.io/basic-auth"
+    user, password = read(await site.credentials("retyped"))
+    assert await site.world.postgres.can_log_in_async(user, password)
+
+
 def _giving(server: rogue.Rogue, data: dict[str, str]) -> rogue.Answer:
     """Issue a lease with these values."""
 

@@ -162,6 +162,18 @@ def refused(known: world.World) -> None:
     _holds(5, "the deletion hangs in silence", is_so=after == Reason.UNAVAILABLE != before)
 
 
+def killed(known: world.World) -> None:
+    """A DynamicLease goes while no revocation succeeds, and its operator is killed each 40 s."""
+    _held(known)
+    known.refuse_revocations(100)
+    known.delete()
+    for _ in range(8):
+        known.wait(40)
+        known.crash(known.processes[0])
+        known.start()
+    _holds(5, "restarts begin deletion.timeout anew", is_so=known.dl is None)
+
+
 def _pending_for(known: world.World) -> str:
     kind = ConditionType.REVOCATION_PENDING
     found = conditions.find(known.dl.status.conditions, kind) if known.dl is not None else None
@@ -264,6 +276,7 @@ TALES: Final = {
     "wedged": Tale(wedged, SEEN),
     "orphaned": Tale(orphaned, spec={"deletion": {"policy": "Orphan"}}),
     "refused": Tale(refused, SEEN),
+    "killed": Tale(killed, SEEN, {"deletion": {"timeout": "4m"}}),
     "awaited": Tale(awaited, ("taggable", "exclusive")),
     "rolled-out": Tale(rolled_out, RENEWED, {"rotation": _RESTARTS}),
     "stuck": Tale(

@@ -15,7 +15,10 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
 )
 from pydantic.alias_generators import to_camel
 
@@ -209,6 +212,22 @@ Labels = Annotated[
     Field(max_length=32, json_schema_extra=rules(*LABELS_RULES)),
 ]
 """Labels, or those that a selector wants."""
+SomeLabels = Annotated[
+    dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]],
+    Field(
+        min_length=1,
+        max_length=32,
+        json_schema_extra=rules(
+            *LABELS_RULES, rule("size(self) > 0", "write one label or more, such as app: orders")
+        ),
+    ),
+]
+"""Labels that choose something: none would choose all."""
+
+
+def bytes_at_most(most: int, message: str) -> dict[str, str]:
+    """A CEL rule that the values of a map have no more bytes in all; letters may have four."""
+    return rule(f"self.map(key, size(bytes(self[key]))).sum() <= {most}", message)
 
 
 class ObjectMeta(BaseModel):
@@ -226,6 +245,18 @@ class ObjectMeta(BaseModel):
     finalizers: tuple[str, ...] = ()
     labels: Mapping[str, str] = Field(default_factory=dict)
     annotations: Mapping[str, str] = Field(default_factory=dict)
+
+
+def _read_or_lost(status: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return read(status)
+    except ValidationError:
+        return read({})
+
+
+DERIVED: Final = WrapValidator(_read_or_lost)
+"""Of a status, which is rebuilt when it is lost: one that a newer version wrote and that this one
+can't read counts as lost, or a rollback would keep its resource from being served."""
 
 
 class Resource(BaseModel):

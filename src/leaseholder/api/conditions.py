@@ -91,6 +91,7 @@ class Reason(StrEnum):
     SECRET_CHANGED = "SecretChanged"  # noqa: S105 - a reason, not a password
     SECRET_CONTESTED = "SecretContested"  # noqa: S105 - a reason, not a password
     SECRET_COPIED = "SecretCopied"  # noqa: S105 - a reason, not a password
+    SECRET_LEFT = "SecretLeftAlone"  # noqa: S105 - a reason, not a password
     TEMPLATE_CHANGED = "TemplateChanged"
     KEYS_CHANGED = "ProviderKeysChanged"
 

@@ -54,7 +54,7 @@ class Renewal(base.Model):
 class WorkloadLabels(base.Model):
     """A label selector over workloads."""
 
-    match_labels: Annotated[base.Labels, Field(min_length=1)]
+    match_labels: base.SomeLabels
     """Labels that a workload itself (not its pods) must carry, each with this value."""
 
 
@@ -102,9 +102,18 @@ _Labels = Annotated[
     dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]],
     Field(max_length=32, json_schema_extra=base.rules(*base.LABELS_RULES, *reserved.NAMES_RULES)),
 ]
+_MOST_ANNOTATIONS: Final = 128 * 1024
+"""Bytes: the API server takes 256 KiB on an object, and our own notes have their share of it."""
 _Annotations = Annotated[
     dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=4096)]],
-    Field(max_length=32, json_schema_extra=base.rules(base.NAMES_RULE, *reserved.NAMES_RULES)),
+    Field(
+        max_length=32,
+        json_schema_extra=base.rules(
+            base.NAMES_RULE,
+            *reserved.NAMES_RULES,
+            base.bytes_at_most(_MOST_ANNOTATIONS, "write at most 128 KiB in all annotations"),
+        ),
+    ),
 ]
 
 
@@ -128,9 +137,8 @@ _Texts = Annotated[
         max_length=64,
         json_schema_extra=base.rules(
             base.KEYS_RULE,
-            base.rule(
-                f"self.map(key, size(self[key])).sum() <= {MOST_TEMPLATE_BYTES}",
-                "write at most 64 KiB in all texts together",
+            base.bytes_at_most(
+                MOST_TEMPLATE_BYTES, "write at most 64 KiB in all texts together"
             ),
         ),
     ),
@@ -315,7 +323,7 @@ class DynamicLease(base.Resource):
     KIND: ClassVar[str] = "DynamicLease"
     spec: DynamicLeaseSpec
     """A lease to hold, and where to put its credentials."""
-    status: DynamicLeaseStatus = DynamicLeaseStatus()
+    status: Annotated[DynamicLeaseStatus, base.DERIVED] = DynamicLeaseStatus()
     """What was seen; a projection, rebuilt when lost."""
 
     @property

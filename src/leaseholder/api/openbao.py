@@ -11,10 +11,10 @@ RESERVED: Final = ("sys", "auth", "identity", "cubbyhole")
 _SEGMENT: Final = r"[^/?#%\\\\\\s\\p{C}\\p{Z}]+"
 
 
-def _path(*, what: str, leased: bool = False) -> WithJsonSchema:
+def _path(*, what: str, leased: bool = False, mount: bool = False) -> WithJsonSchema:
     rules = [
         base.rule(
-            f"self.matches('^{_SEGMENT}(/{_SEGMENT})*$')",
+            f"self.matches('^{_SEGMENT}(/{_SEGMENT})*$') && !self.startsWith('v1/')",
             f"write {what}, without /v1, a slash at either end, or any of ? # % and spaces",
         ),
         base.rule(
@@ -36,13 +36,15 @@ def _path(*, what: str, leased: bool = False) -> WithJsonSchema:
                 "write the engine's mount and what is read there, such as database/creds/orders",
             )
         )
+    if mount:
+        rules.append(base.rule("!self.startsWith('auth/')", f"write {what}, without auth/"))
     return base.text(512, *rules)
 
 
 _Mount = Annotated[
     str,
     Field(min_length=1, max_length=512),
-    _path(what="where the method is mounted, such as kubernetes"),
+    _path(what="where the method is mounted, such as kubernetes", mount=True),
 ]
 _Role = Annotated[str, Field(min_length=1, max_length=256), base.text(256)]
 

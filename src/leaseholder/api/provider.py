@@ -110,7 +110,7 @@ class ProviderSpec(base.Model):
 class NamespaceLabels(base.Model):
     """A label selector over namespaces."""
 
-    match_labels: Annotated[base.Labels, Field(min_length=1)]
+    match_labels: base.SomeLabels
     """Labels that a namespace must carry, each with this value."""
 
 
@@ -230,7 +230,7 @@ class LeaseProvider(base.Resource):
     KIND: ClassVar[str] = "LeaseProvider"
     spec: LeaseProviderSpec
     """Which provider, and how to talk to it."""
-    status: ProviderStatus = ProviderStatus()
+    status: Annotated[ProviderStatus, base.DERIVED] = ProviderStatus()
     """What was seen of the provider."""
 
 
@@ -240,7 +240,7 @@ class ClusterLeaseProvider(base.Resource):
     KIND: ClassVar[str] = "ClusterLeaseProvider"
     spec: ClusterLeaseProviderSpec
     """Which provider, how to talk to it, and who may."""
-    status: ProviderStatus = ProviderStatus()
+    status: Annotated[ProviderStatus, base.DERIVED] = ProviderStatus()
     """What was seen of the provider."""
 
 

@@ -279,6 +279,11 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
             "Secret shop/copy is a copy of shop/orders-db, marks and all: it is left alone, and its credentials end with the lease; let the copy be made without the label leaseholder.dev/owner-uid",
             "Nothing, or make copies without our label",
         ),
+        Reason.SECRET_LEFT: Entry(
+            "Event: a Secret has our label, and nothing else on it says that we wrote it; it is left alone",
+            "Secret shop/former has the label leaseholder.dev/owner-uid, and nothing else says that the operator wrote it: it is left alone, and its credentials end with their lease; delete it, or take the label off",
+            "Delete it, or take the label off",
+        ),
         Reason.TEMPLATE_CHANGED: Entry(
             "Why a lease was replaced: the template needs values that the Secret doesn't hold",
             "",

@@ -136,6 +136,11 @@ class KubernetesCluster:
         known = {item["name"] for item in (found or {}).get("resources") or ()}
         return sorted({kind.plural for kind in _OURS} - known)
 
+    def now(self) -> datetime | None:
+        """The API server's clock; None before an answer told the time."""
+        clock = self._api.clock
+        return clock.now() if clock.heard else None
+
     def unreadable(self, kind: str) -> Sequence[str]:
         """Namespace and name of the objects of a kind that can't be read, as far as was seen."""
         return self._reader.unread.named(kind)
@@ -154,6 +159,10 @@ class KubernetesCluster:
         """When the lease ends that the status of a DynamicLease shows, as it is known."""
         body = self.known[places.LEASES.plural].get(namespace, name)
         return None if body is None else documents.moment(body, "status", "lease", "expiresAt")
+
+    def known_name(self, namespace: str, uid: str) -> str | None:
+        """The name of the DynamicLease of that uid; None: it isn't known."""
+        return self.known[places.LEASES.plural].named(namespace, uid)
 
     async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
         """All DynamicLeases in the watched namespaces; what can't be read is left out."""

@@ -101,7 +101,8 @@ def event(kind: str, meta: base.ObjectMeta, note: Note, moment: datetime) -> cli
         "kind": "Event",
         "metadata": {
             "namespace": meta.namespace or _CLUSTER_SCOPED,
-            "name": f"{meta.name[:230]}.{secrets.token_hex(8)}",
+            # A cut may leave a '.' or '-' at the end, and no part of a name ends so.
+            "name": f"{meta.name[:230].rstrip('.-')}.{secrets.token_hex(8)}",
         },
         "involvedObject": {field: value for field, value in about.items() if value},
         "type": note.type,

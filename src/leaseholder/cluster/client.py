@@ -11,12 +11,13 @@ import json
 import pathlib
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 import aiohttp
 import yarl
 
-from leaseholder import errors
+from leaseholder import errors, server_clock
 from leaseholder.api.conditions import Reason
 from leaseholder.cluster import documents, places, refusals, streams
 from leaseholder.cluster import login as logins
@@ -45,10 +46,17 @@ _BROKEN: Final = (TimeoutError, aiohttp.ClientError, OSError)
 class Api:
     """The API server."""
 
-    def __init__(self, login: logins.Login, observe: Observe) -> None:
+    def __init__(
+        self,
+        login: logins.Login,
+        observe: Observe,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._login = login
         self._session = login.session()
         self._observe = observe
+        self.clock = server_clock.ServerClock(monotonic, lambda: datetime.now(UTC))
+        """The API server's clock, as its answers tell it."""
         self.may_act: Callable[[], bool] = lambda: True
         """Whether this process may read and write now; another one leads, else."""
         self.streams = streams.Streams()
@@ -69,7 +77,7 @@ class Api:
             ClusterUnavailable: there is no usable configuration.
         """
         login = await logins.Login.read(kubeconfig, context=context, monotonic=monotonic)
-        return cls(login, observe or _unobserved)
+        return cls(login, observe or _unobserved, monotonic)
 
     async def request(
         self,
@@ -206,7 +214,7 @@ class Api:
         login = self._login
         await login.refresh()
         try:
-            return await self._session.request(
+            answer = await self._session.request(
                 method,
                 yarl.URL(login.server + place.path, encoded=True),
                 params=query,
@@ -220,6 +228,8 @@ class Api:
         except _BROKEN:
             login.expire()
             raise
+        self.clock.observe(answer.headers.get("Date"))
+        return answer
 
     async def _exchange(
         self,

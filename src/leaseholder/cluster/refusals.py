@@ -121,6 +121,8 @@ def _refusal(verb: str, place: places.Place, code: int, status: Mapping[str, Any
     if any(_IMMUTABLE in str(cause.get("message", "")) for cause in _causes(status)):
         return "it is immutable: delete it, and it is made again, with a new lease"
     fields = ", ".join(sorted(set(_fields(status))))
+    if fields == "type" and place.resource == places.SECRETS.plural and verb == "patch":
+        return "it is of another type, and no write changes that: delete it, and it is made again"
     return f"the API server finds it invalid ({code})" + (f", see {fields}" if fields else "")
 
 

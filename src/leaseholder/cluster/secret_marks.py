@@ -31,6 +31,8 @@ class Marks:
     """Name of the DynamicLease of that uid among its owners."""
     original: str = ""
     """``namespace/name`` of the Secret that it was copied from; empty: it is no copy."""
+    is_ours: bool = False
+    """A note or an owner says that we wrote it, beside the label; what else is known proves it."""
     wrong: str = ""
     """Which of our marks can't be one that we wrote; empty: none."""
 
@@ -50,6 +52,8 @@ def read(meta: object) -> Marks | None:
     elif owner_name is not None and not names.is_name(owner_name):
         wrong = f"annotation {names.OWNER_NAME}"
     known_uid = owner_uid if names.is_uid(owner_uid) else None
+    referred = next(_referred(meta.get("ownerReferences"), known_uid), None)
+    noted = annotations.get(names.SECRET)
     return Marks(
         uid=uid,
         namespace=namespace,
@@ -57,8 +61,9 @@ def read(meta: object) -> Marks | None:
         version=_version(meta.get("resourceVersion")),
         owner_uid=known_uid,
         owner_name=owner_name if names.is_name(owner_name) else None,
-        referred=next(_referred(meta.get("ownerReferences"), known_uid), None),
-        original=original(namespace, name, annotations.get(names.SECRET)),
+        referred=referred,
+        original=original(namespace, name, noted),
+        is_ours=referred is not None or noted == f"{namespace}/{name}",
         wrong=wrong,
     )
 

@@ -137,7 +137,7 @@ class Known:
         if kind == "DELETED":
             self._owners.pop(secret.uid, None)
             self._unread.fine(secret_marks.KIND, secret.namespace, secret.name)
-            news = [_without_version(one) if isinstance(one, SecretEvent) else one for one in news]
+            news = [_without_version(one) for one in news if isinstance(one, SecretEvent)]
         yield from news
 
     def _noted(self, secret: Marks, before: SecretEvent | None) -> Iterator[_News]:
@@ -157,6 +157,14 @@ class Known:
                 name=secret.name,
                 original=secret.original,
                 owner_name=secret.owner_name,
+                owner_uid=secret.owner_uid,
+            )
+        elif secret.owner_uid and not (secret.original or secret.is_ours or secret.wrong):
+            yield SecretCopy(
+                namespace=secret.namespace,
+                name=secret.name,
+                original="",
+                owner_name=secret.owner_name or "",
                 owner_uid=secret.owner_uid,
             )
 

@@ -100,6 +100,7 @@ def view(kind: lease.WorkloadKind, body: Mapping[str, Any]) -> ports.Workload:
         partition=_number(update.get("rollingUpdate") or {}, "partition"),
         paused=spec.get("paused") is True,
         stuck=any(c.get("reason") == _TIMED_OUT for c in status.get("conditions") or ()),
+        terminating=_number(status, "terminatingReplicas"),
         restarted=spec.get("restartAt") in (None, status.get("restartedAt")),
         phase=str(status.get("phase", "")),
         **(_daemons(status) if kind == "DaemonSet" else _replicas(kind, spec, status)),

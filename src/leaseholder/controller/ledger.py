@@ -21,6 +21,7 @@ from typing import Final
 from leaseholder import errors, ports
 from leaseholder.api import names, record
 from leaseholder.api.conditions import Reason
+from leaseholder.api.lease import DynamicLease
 from leaseholder.controller import mishaps, runner
 from leaseholder.controller.loop import Controller
 from leaseholder.controller.records import Key, Records
@@ -36,7 +37,7 @@ MOST_NAMED: Final = 20
 """So many DynamicLeases of one namespace that only Secrets name are looked at in a comparison, and
 as many until the next one."""
 MOST_COPIES: Final = 20
-"""So many copies of Secrets in one namespace are reported in ``INTERVAL``."""
+"""So many Secrets of one namespace that are left alone are reported in ``INTERVAL``."""
 
 
 @dataclass(slots=True)
@@ -178,24 +179,46 @@ class Ledger:
             await self.controller.offer(key, poke=False)
 
     async def _report_copy(self, copy: ports.SecretCopy) -> None:
-        """Say once that a copy is left alone: at the DynamicLease, elsewhere in the log."""
+        """Say once that a Secret is left alone: at the DynamicLease, elsewhere in the log."""
         named = self._copies.setdefault(copy.namespace, set())
         if copy.name in named or len(named) >= MOST_COPIES:
             return
+        dl = await self._owner(copy)
+        if dl is not None and dl.secret_name == copy.name:
+            return  # judged by its data, and repaired
+        if dl is None and not copy.original:
+            return  # a label alone, which anybody may write, and that concerns nobody
         named.add(copy.name)
-        sentence = (
-            f"Secret {copy.namespace}/{copy.name} is a copy of {copy.original}, marks and all: it "
-            "is left alone, and its credentials end with the lease; let the copy be made without "
-            f"the label {names.OWNER_UID}"
-        )
+        reason, sentence = _left_alone(copy)
+        if dl is None:
+            logger.warning("%s", sentence)
+        else:
+            await self.cluster.emit(dl, ports.Note("Warning", reason, sentence))
+
+    async def _owner(self, copy: ports.SecretCopy) -> DynamicLease | None:
+        """The DynamicLease of the uid that a Secret names; None: there is none, as far as is known."""
+        name = copy.owner_name or self.cluster.known_name(copy.namespace, copy.owner_uid)
         try:
-            dl = await self.cluster.dynamic_lease(copy.namespace, copy.owner_name)
+            dl = await self.cluster.dynamic_lease(copy.namespace, name) if name else None
         except errors.ClusterError:
             dl = None
-        if dl is None or dl.metadata.uid != copy.owner_uid:
-            logger.warning("%s", sentence)
-        elif dl.secret_name != copy.name:
-            await self.cluster.emit(dl, ports.Note("Warning", Reason.SECRET_COPIED, sentence))
+        return dl if dl is not None and dl.metadata.uid == copy.owner_uid else None
+
+
+def _left_alone(copy: ports.SecretCopy) -> tuple[Reason, str]:
+    """Why a Secret with our label is left alone, and what to do, in a sentence."""
+    secret = f"Secret {copy.namespace}/{copy.name}"
+    if copy.original:
+        return Reason.SECRET_COPIED, (
+            f"{secret} is a copy of {copy.original}, marks and all: it is left alone, and its "
+            "credentials end with the lease; let the copy be made without the label "
+            f"{names.OWNER_UID}"
+        )
+    return Reason.SECRET_LEFT, (
+        f"{secret} has the label {names.OWNER_UID}, and nothing else says that the operator wrote "
+        "it: it is left alone, and its credentials end with their lease; delete it, or take the "
+        "label off"
+    )
 
 
 def _few(

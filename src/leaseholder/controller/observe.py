@@ -302,6 +302,16 @@ class Observer:
                 memory.clocks[name] = clock
         return shifts
 
+    def _deleting_for(self, dl: DynamicLease) -> float:
+        """Seconds since a deletion began, by the clock that dates it, the API server's.
+
+        A process that sees it first, after a restart, doesn't begin ``deletion.timeout`` anew.
+        """
+        began, now = dl.metadata.deletion_timestamp, self.cluster.now()
+        if began is None or now is None:
+            return 0.0
+        return max(0.0, (now - began).total_seconds())
+
     def _remember(
         self,
         memory: Memory,
@@ -318,7 +328,7 @@ class Observer:
             memory.meet(dl.metadata.uid)
             memory.vanished_since = None
             if dl.deleting and memory.deleting_since is None:
-                memory.deleting_since = self.clock.monotonic()
+                memory.deleting_since = self.clock.monotonic() - self._deleting_for(dl)
         elif memory.vanished_since is None:
             memory.vanished_since = self.clock.monotonic()
         present = {one.attempt_id for one in leases}

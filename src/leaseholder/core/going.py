@@ -135,7 +135,7 @@ def _holds(lease: DynamicLease) -> bool:
 
 
 def _timed_out(view: View, lease: DynamicLease) -> bool:
-    """Measured on our own clock from our own first sight: a wall clock may be wrong by days."""
+    """Measured on our own clock, which never jumps, also where we saw the begin after a restart."""
     since = view.memory.deleting_since
     waited = view.monotonic - since if since is not None else 0.0
     return waited >= durations.parse(lease.spec.deletion.timeout).total_seconds()

@@ -70,7 +70,12 @@ def renewal_at(view: View, lease: DynamicLease, record: RecordedLease) -> dateti
         return None
     # A longer ttl counts at once; only ``before`` is a length of its own, held against the life.
     measure = life if lease.spec.renewal.before is None else given_life(view, record)
-    return max(fits, schedule.due(lease.spec.renewal, measure, expiry))
+    due = max(fits, schedule.due(lease.spec.renewal, measure, expiry))
+    renewed = view.memory.renewed_at.get(record.attempt_id)
+    if renewed is None:
+        return due
+    again = schedule.again(lease.spec.renewal, view.by_date(record, renewed), expiry)
+    return None if again is None else max(due, again)
 
 
 def to_renew(view: View, lease: DynamicLease) -> RecordedLease | None:
@@ -236,18 +241,11 @@ def obstacle(view: View, lease: DynamicLease) -> Failure | None:
     if view.target_contested:
         return Failure(
             reason=Reason.NOT_OURS,
-            sentence=f"Secret {lease.secret_name} belongs to somebody else: delete it, or write "
-            "another target.secretName",
+            sentence=f"Secret {lease.secret_name} belongs to {_owner(view)}, or write another "
+            "target.secretName",
             permanent=True,
         )
-    if view.target is not None and view.target.immutable:
-        return Failure(
-            reason=Reason.WRITE_REFUSED,
-            sentence=f"Secret {lease.secret_name} is immutable, so that no other credentials can "
-            "be written into it: delete it, and it is made again, with a new lease",
-            permanent=True,
-        )
-    broken = _reserved(lease) or template_fault(view, lease)
+    broken = _fixed(view, lease) or _reserved(lease) or template_fault(view, lease)
     if broken is not None:
         return broken
     if view.supply_failure is not None:
@@ -267,6 +265,31 @@ def obstacle(view: View, lease: DynamicLease) -> Failure | None:
         sentence = f"{full}: the next one is issued when the end of one of them is confirmed"
         return Failure(reason=Reason.TOO_MANY, sentence=sentence, permanent=False)
     return crowded(view)
+
+
+def _owner(view: View) -> str:
+    """Whose the Secret is, and what to delete: not another DynamicLease's Secret beside it."""
+    target = view.target
+    name = target.annotations.get(names.OWNER_NAME) if target is not None else None
+    if target is None or not (target.written_here and names.is_name(name)):
+        return "somebody else: delete it"
+    return f"DynamicLease {name}: delete that one"
+
+
+def _fixed(view: View, lease: DynamicLease) -> Failure | None:
+    """What of the Secret, as somebody made it, no write can change."""
+    target, wanted = view.target, lease.spec.target.type
+    if target is None or (target.type == wanted and not target.immutable):
+        return None
+    why = "is immutable, so that no other credentials can be written into it"
+    if target.type != wanted:
+        why = f"is of another type than spec.target.type, {wanted}, and no write changes that"
+    return Failure(
+        reason=Reason.WRITE_REFUSED,
+        sentence=f"Secret {lease.secret_name} {why}: delete it, and it is made again, with a new "
+        "lease",
+        permanent=True,
+    )
 
 
 def _crowd(alive: Sequence[RecordedLease]) -> str:

@@ -1,7 +1,7 @@
 """How far a workload's rollout has come, as ``kubectl rollout status`` sees it.
 
 Stricter where kubectl lets old pods be: with OnDelete or a partition a rollout is complete when
-somebody has replaced them.
+somebody has replaced them, and pods that take long to end are waited for.
 """
 
 from dataclasses import dataclass
@@ -35,9 +35,18 @@ def judge(workload: ports.Workload) -> Progress:
             "write rotation.waitForRollout: false",
         )
     if old <= 0 and workload.available >= workload.wanted:
-        return Progress("Complete")
+        return _judge_terminating(workload)
     paused = "it is paused, " if workload.paused else ""
     return Progress("Waiting", f"{paused}{_counts(workload)}")
+
+
+def _judge_terminating(workload: ports.Workload) -> Progress:
+    """Pods that end count nowhere else, and use their credentials until they are gone."""
+    number = workload.terminating
+    if not number:
+        return Progress("Complete")
+    word = "1 pod hasn't" if number == 1 else f"{number} pods haven't"
+    return Progress("Waiting", f"{word} ended yet")
 
 
 def _judge_argo(workload: ports.Workload) -> Progress:

@@ -320,10 +320,16 @@ def _waiting(view: View, dl: lease.DynamicLease, trouble: Failure | None) -> tup
     if trouble is not None:
         return trouble.reason, trouble.sentence
     if dl.spec.suspend:
-        return Reason.SUSPENDED, _HALTED
+        return Reason.SUSPENDED, _halted(dl)
     if drift.damaged(view, dl) is not None:
         return _damage(view, dl)
     return Reason.PROGRESSING, "a lease is being acquired"
+
+
+def _halted(dl: lease.DynamicLease) -> str:
+    """What suspend holds up, a command among it: each is answered."""
+    waits = f"; {names.ROTATE} waits until it is false"
+    return _HALTED + (waits if plan.rotate_nonce(dl) else "")
 
 
 def _damage(view: View, dl: lease.DynamicLease) -> tuple[Reason, str]:
@@ -353,7 +359,8 @@ def _readiness(
         unsure = "the lease was renewed, but this provider may end it at its first expiry"
         return False, Reason.RENEWAL_UNPROVEN, f"{unsure}: it is inspected before it counts again"
     if trouble is None and view.lease is not None and view.lease.spec.suspend:
-        return True, Reason.SUSPENDED, f"the Secret holds credentials that live; {_HALTED}"
+        halted = _halted(view.lease)
+        return True, Reason.SUSPENDED, f"the Secret holds credentials that live; {halted}"
     if trouble is None:
         return True, Reason.READY, "the Secret holds credentials that live"
     return True, trouble.reason, f"the credentials are good until {until}, but: {trouble.sentence}"

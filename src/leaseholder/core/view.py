@@ -201,7 +201,8 @@ class Memory:
     sustain_at: dict[str, datetime] = field(default_factory=dict)
     """When the next try to renew a replaced lease is due, where the last one failed."""
     deleting_since: float | None = None
-    """When the DynamicLease was first seen to be on its way out (monotonic seconds)."""
+    """When the deletion of the DynamicLease began, on our own clock (monotonic seconds): by the API
+    server's, read when it was first seen to be on its way out."""
     vanished_since: float | None = None
     """Since when there has been no DynamicLease (monotonic seconds)."""
     poked: bool = False

@@ -136,6 +136,7 @@ def _marked(**metadata: objects.Body) -> objects.Body:
             ({"infisical": None, "openbao": {"path": path}}, "write a path such as database/creds")
             for path in ("database/%2e%2e/sys", "a\\b/c", "a\x00/b", "a\u00a0b/c", "a//b", "a#b/c")
         ),
+        ({"infisical": None, "openbao": {"path": "v1/database/creds/a"}}, "without /v1"),
         ({"infisical": None, "openbao": {"path": "database"}}, "write the engine's mount and what"),
         ({"infisical": None, "openbao": {"path": "a/b", "method": "LIST"}}, '"GET", "POST"'),
         (
@@ -210,6 +211,25 @@ def _marked(**metadata: objects.Body) -> objects.Body:
         (
             {"target": {"template": {"data": {"a": "x" * 40_000, "b": "x" * 40_000}}}},
             "write at most 64 KiB in all texts together",
+        ),
+        (
+            {"target": {"template": {"data": {"a": "\U0001f511" * 16_500}}}},
+            "write at most 64 KiB in all texts together",
+        ),
+        *(
+            (
+                _marked(annotations={f"a{n}": letter * 4096 for n in range(20)}),
+                "write at most 128 KiB in all annotations",
+            )
+            for letter in ("\u00e4", "\U0001f511")
+        ),
+        (
+            {
+                "rotation": {
+                    "restartTargets": [{"kind": "Deployment", "selector": {"matchLabels": {}}}]
+                }
+            },
+            "write one label or more, such as app: orders",
         ),
     ],
 )
@@ -301,6 +321,15 @@ UNIVERSAL = {
         (
             {"phase": {"url": "https://api.phase.dev", "auth": objects.token_of("b")}},
             "references stay in the provider's own namespace",
+        ),
+        (
+            {
+                "openbao": {
+                    "url": "https://bao.test",
+                    "auth": {"appRole": {**APPROLE, "mountPath": "auth/approle"}},
+                }
+            },
+            "write where the method is mounted, such as kubernetes, without auth/",
         ),
         (
             {

@@ -1,6 +1,7 @@
 """What the adapter reads of resources and namespaces."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -37,6 +38,24 @@ async def test_a_dynamiclease_is_read_live_one_and_all(
     assert one is not None
     assert (one.metadata.uid, one.spec.ttl) == (made["metadata"]["uid"], "1h")
     assert list(await cluster.dynamic_leases()) == [one]
+
+
+async def test_a_deletion_is_dated_by_the_clock_that_the_answers_tell(
+    cluster: adapter.KubernetesCluster, user: kube.Kube, place: objects.Place
+) -> None:
+    assert cluster.now() is None
+    made = objects.orders(place)
+    made["metadata"]["finalizers"] = ["tests/hold"]
+    await user.apply(made)
+    await user.delete("DynamicLease", "orders", place.shop)
+    found = await cluster.read_dynamic_lease(place.shop, "orders")
+    now = cluster.now()
+    assert found is not None
+    assert now is not None
+    assert found.metadata.deletion_timestamp is not None
+    assert timedelta(0) <= now - found.metadata.deletion_timestamp < timedelta(seconds=30)
+    freed: kube.Object = {"metadata": {"finalizers": None}}
+    await user.patch("DynamicLease", "orders", place.shop, freed)
 
 
 async def test_a_list_of_several_pages_is_whole(

@@ -396,6 +396,15 @@ def deleted_though_wanted() -> list[Patch]:
     return [swap(perform.Performer, "_is_wanted", is_wanted)]
 
 
+@switched_off(
+    "deletion.timeout is measured from the deletion, whatever restarts",
+    "each process begins it anew",
+    story="killed",
+)
+def deletion_begun_anew() -> list[Patch]:
+    return [swap(observe.Observer, "_deleting_for", lambda self, dl: 0.0)]
+
+
 # -- drift
 
 

@@ -1,5 +1,8 @@
+import pytest
+
 from leaseholder.api import names, provider
-from leaseholder.api.lease import DynamicLease
+from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus
+from leaseholder.cluster import patches
 from tests.unit.core import views
 
 
@@ -26,6 +29,14 @@ def test_fields_that_the_api_server_adds_are_ignored() -> None:
     seen = views.lease().model_dump(by_alias=True)
     seen["metadata"]["managedFields"] = [{"manager": "kubectl"}]
     assert DynamicLease.model_validate(seen) == views.lease()
+
+
+@pytest.mark.parametrize(
+    "status", [{"lease": {"strategy": "AddedLater"}}, {"conditions": [{}] * 17}, {"retry": 1}, []]
+)
+def test_a_status_that_can_not_be_read_counts_as_lost(status: object) -> None:
+    seen = {**views.lease().model_dump(by_alias=True), "status": status}
+    assert patches.read(DynamicLease, seen).status == DynamicLeaseStatus()
 
 
 def test_a_record_keeps_references_to_credentials_and_no_values() -> None:

@@ -1,6 +1,8 @@
 from datetime import UTC, datetime
 
-from leaseholder.api import base
+import pytest
+
+from leaseholder.api import base, names
 from leaseholder.api.conditions import Reason
 from leaseholder.cluster import announcing
 from leaseholder.ports import Note
@@ -24,6 +26,9 @@ def test_an_event_about_a_cluster_scoped_provider_is_in_default() -> None:
     assert "namespace" not in body["involvedObject"]
 
 
-def test_an_events_name_stays_within_what_the_api_takes() -> None:
-    body = announcing.event("DynamicLease", base.ObjectMeta(name="x" * 253), NOTE, NOW)
-    assert len(body["metadata"]["name"]) <= 253
+@pytest.mark.parametrize("at_the_cut", ["x", ".", "-", "x-", "--"])
+def test_an_events_name_is_one_that_the_api_takes(at_the_cut: str) -> None:
+    name = f"{at_the_cut:x>230}" + "x" * 23
+    body = announcing.event("DynamicLease", base.ObjectMeta(name=name), NOTE, NOW)
+    assert names.is_name(name)
+    assert names.is_name(body["metadata"]["name"])

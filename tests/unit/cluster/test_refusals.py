@@ -129,6 +129,16 @@ def test_an_immutable_secret_is_told_by_that_word() -> None:
     assert CANARY not in error.sentence
 
 
+def test_a_secret_of_another_type_is_told_by_that_word() -> None:
+    causes = [{"field": "type", "message": f"field is immutable {CANARY}"}]
+    found = status("Invalid", CANARY, causes=causes)
+    error = refusals.translate("patch", SECRET, code=422, status=found)
+    assert "it is of another type, and no write changes that: delete it" in error.sentence
+    made = refusals.translate("create", SECRET, code=422, status=found)
+    assert made.sentence.endswith("see type")
+    assert CANARY not in error.sentence + made.sentence
+
+
 def test_details_of_any_shape_are_survived() -> None:
     odd: tuple[dict[str, Any], ...] = (
         {"details": None},

@@ -1,5 +1,6 @@
 """The watch on Secrets: what is told of them, and what their owners-to-be may write."""
 
+import dataclasses
 import json
 import logging
 from collections.abc import Iterable
@@ -37,12 +38,13 @@ class Watch:
 
 
 def meta(secret: str, owner: SecretEvent, **changes: Any) -> dict[str, Any]:
+    written = f"{owner.namespace}/{changes.get('name', f'secret-{secret}')}"
     return {
         "uid": secret,
         "namespace": owner.namespace,
         "name": f"secret-{secret}",
         "labels": {names.OWNER_UID: owner.owner_uid},
-        "annotations": {names.OWNER_NAME: owner.owner_name},
+        "annotations": {names.OWNER_NAME: owner.owner_name, names.SECRET: written},
         **changes,
     }
 
@@ -110,14 +112,12 @@ def test_a_secret_that_changes_hands_by_our_own_write_concerns_both_owners_all_t
 def test_a_secret_without_the_owners_name_is_known_from_before_or_by_its_owner_reference() -> None:
     known = Watch()
     known.listed([item("s-1", ORDERS)])
-    assert known.changed("MODIFIED", meta("s-1", ORDERS, annotations={})) == [ORDERS]
+    event, left = known.changed("MODIFIED", meta("s-1", ORDERS, annotations={}))
+    assert event == ORDERS
+    assert isinstance(left, SecretCopy)
     owners = [{"kind": "DynamicLease", "name": "billing", "uid": "u-2"}]
     bare = meta("s-2", BILLING, annotations=None, ownerReferences=owners)
     assert known.changed("ADDED", bare) == [BILLING]
-
-
-def test_a_secret_that_names_nobody_is_nobodys() -> None:
-    assert Watch().changed("ADDED", meta("s-1", ORDERS, annotations={})) == []
 
 
 FORGED: list[dict[str, Any]] = [
@@ -198,6 +198,20 @@ def test_a_copy_is_its_makers_and_told_as_one() -> None:
     assert watch.changed("ADDED", whole) == [ORDERS]
 
 
+def test_a_secret_with_our_label_and_nothing_else_is_told_as_one_to_be_left_alone() -> None:
+    watch = Watch()
+    left = SecretCopy(
+        namespace="shop", name="secret-s-1", original="", owner_name="", owner_uid="u-1"
+    )
+    assert watch.changed("ADDED", meta("s-1", ORDERS, annotations={})) == [left]
+    named = meta("s-1", ORDERS, annotations={names.OWNER_NAME: "orders"})
+    told = watch.changed("MODIFIED", named)
+    assert told == [ORDERS, dataclasses.replace(left, owner_name="orders")]
+    owner = {"kind": "DynamicLease", "name": "orders", "uid": "u-1"}
+    assert watch.changed("MODIFIED", meta("s-1", ORDERS, ownerReferences=[owner])) == [ORDERS]
+    assert watch.changed("DELETED", named) == [ORDERS]
+
+
 _TEXTS = st.one_of(
     st.text(max_size=40),
     st.sampled_from(["x" * 2000, "a\nb", "orders", "u-1", "shop/orders", "shop/other", "../x"]),
@@ -237,7 +251,8 @@ def test_no_metadata_raises_and_none_is_kept_for_longer_than_its_secret(
         for news in watch.changed(kind, found):
             assert isinstance(news, SecretEvent | SecretCopy)
             assert names.is_name(news.namespace)
-            assert names.is_name(news.owner_name)
+            left = isinstance(news, SecretCopy) and not news.original
+            assert names.is_name(news.owner_name) or left
             assert names.is_uid(news.owner_uid)
     secrets = {
         str(found["uid"]) for _, found in events if isinstance(found, dict) and "uid" in found

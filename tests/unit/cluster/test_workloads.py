@@ -58,6 +58,7 @@ def test_a_deployment_counts_replicas_and_tells_that_it_is_stuck() -> None:
         "replicas": 4,
         "updatedReplicas": 2,
         "availableReplicas": 1,
+        "terminatingReplicas": 5,
         "readyReplicas": 9,
         "conditions": [{"type": "Progressing", "reason": "ProgressDeadlineExceeded"}],
     }
@@ -65,6 +66,7 @@ def test_a_deployment_counts_replicas_and_tells_that_it_is_stuck() -> None:
     seen = workloads.view("Deployment", body(spec, status))
     assert (seen.wanted, seen.updated, seen.total, seen.available) == (3, 2, 4, 1)
     assert (seen.observed, seen.stuck, seen.paused, seen.strategy) == (True, True, True, "Recreate")
+    assert seen.terminating == 5
 
 
 def test_a_stateful_set_has_a_partition_and_ready_pods() -> None:

@@ -39,6 +39,8 @@ class FakeCluster(fakes.Scripted):
         self.unread: dict[str, tuple[str, ...]] = {}
         """What of each kind can't be read."""
         self.notes: list[tuple[str, ports.Note]] = []
+        self.tells_time = True
+        """Answers have a ``Date``."""
         self.watches_secrets = True
         """Whether the watch on Secrets is open."""
         self.events: asyncio.Queue[ports.SecretEvent | ports.SecretCopy] = asyncio.Queue()
@@ -170,6 +172,9 @@ class FakeCluster(fakes.Scripted):
     def _uid(self, what: str) -> str:
         return f"{what}-uid{next(self._uids)}"
 
+    def now(self) -> datetime | None:
+        return self.clock.wall() if self.tells_time else None
+
     # -- DynamicLeases
 
     async def dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
@@ -182,6 +187,10 @@ class FakeCluster(fakes.Scripted):
     def shown_end(self, namespace: str, name: str) -> datetime | None:
         dl = self.leases.get((namespace, name))
         return dl.status.lease.expires_at if dl is not None and dl.status.lease else None
+
+    def known_name(self, namespace: str, uid: str) -> str | None:
+        found = (d.metadata for d in self.leases.values() if d.metadata.uid == uid)
+        return next((meta.name for meta in found if meta.namespace == namespace), None)
 
     async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
         async with self._call("list dynamicleases"):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator
 
 import pytest
@@ -261,6 +262,27 @@ async def test_a_copy_is_told_once_at_its_dynamiclease_and_elsewhere_in_the_log(
     logged = [text for text in caplog.messages if "is a copy of" in text]
     assert len(logged) == 1 + ledger_.MOST_COPIES
     assert logged[0].startswith("Secret elsewhere/copy is a copy of shop/orders")
+
+
+@pytest.mark.parametrize("owner_name", ["", NAME])
+async def test_a_secret_with_our_label_alone_is_told_at_its_dynamiclease_and_nowhere_else(
+    owner_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World()
+    async with world.running() as controller, following(world):
+        await controller.offer(world.key)
+        await world.passed()
+        for name, uid in (("former", world.holder.uid), (NAME, world.holder.uid), ("b", "nobody")):
+            marks = {"owner_name": owner_name, "owner_uid": uid, "original": ""}
+            for _ in range(3):
+                world.cluster.events.put_nowait(
+                    dataclasses.replace(_copy(SHOP, name), **marks)
+                )
+        await world.trace.until(lambda: world.cluster.events.empty())
+        await world.passed()
+    told = [note.message for _, note in world.cluster.notes if note.reason == "SecretLeftAlone"]
+    assert [text.partition(" has the label")[0] for text in told] == ["Secret shop/former"]
+    assert [text for text in caplog.messages if "left alone" in text] == []
 
 
 async def test_a_comparison_of_thousands_leaves_turns_to_all_others() -> None:

@@ -158,6 +158,33 @@ async def test_the_finalizer_goes_when_the_time_is_over_and_the_debt_stays() -> 
     assert world.records == [("Revoking", "lease-1")]
 
 
+async def test_restarts_do_not_begin_the_time_of_a_deletion_anew() -> None:
+    world = await deleted()
+    world.provider.before("revoke", *[away()] * 60)
+    began = world.clock.monotonic()
+    for _ in range(20):  # each of a minute, of the 15 that it waits at most
+        await world.settle(after=60)
+        if KEY not in world.cluster.leases:
+            break
+        world.crash()
+    assert KEY not in world.cluster.leases
+    assert world.clock.monotonic() - began == pytest.approx(900, abs=60)
+    assert world.records == [("Revoking", "lease-1")]
+
+
+async def test_without_a_date_of_the_api_server_a_deletion_is_measured_from_its_first_sight() -> (
+    None
+):
+    world = await deleted()
+    world.cluster.tells_time = False
+    world.provider.before("revoke", *[away()] * 60)
+    await world.settle(after=2000)
+    await world.settle(after=890)
+    assert KEY in world.cluster.leases
+    await world.settle(after=20)
+    assert KEY not in world.cluster.leases
+
+
 async def test_a_terminating_namespace_is_not_held_up() -> None:
     world = await deleted()
     view = ports.NamespaceView(name=SHOP, labels={}, terminating=True, uid=SHOP)

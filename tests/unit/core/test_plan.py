@@ -215,10 +215,49 @@ def test_an_immutable_secret_stands_in_the_way_and_is_told_while_its_lease_lives
     assert "delete it, and it is made again, with a new lease" in failure.sentence
 
 
+def test_a_secret_of_another_type_stands_in_the_way_and_its_type_is_nobodys_text() -> None:
+    seen = views.holding()
+    assert seen.target is not None
+    other = replace(seen, target=replace(seen.target, type="forged\nReady " * 10_000))
+    failure = plan.obstacle(other, views.lease())
+    assert failure is not None
+    assert (failure.reason, failure.permanent) == (Reason.WRITE_REFUSED, True)
+    assert failure.sentence == (
+        "Secret orders is of another type than spec.target.type, Opaque, and no write changes "
+        "that: delete it, and it is made again, with a new lease"
+    )
+
+
 def test_a_contested_secret_stands_in_the_way() -> None:
     failure = plan.obstacle(views.view(target_contested=True), views.lease())
     assert failure is not None
     assert (failure.reason, failure.permanent) == (Reason.NOT_OURS, True)
+    assert failure.sentence == (
+        "Secret orders belongs to somebody else: delete it, or write another target.secretName"
+    )
+
+
+@pytest.mark.parametrize(
+    ("named", "owner"),
+    [
+        ("billing", "DynamicLease billing: delete that one"),
+        ("no\nname", "somebody else: delete it"),
+        (None, "somebody else: delete it"),
+    ],
+)
+def test_of_another_dynamicleases_secret_it_is_said_whose_it_is(
+    named: str | None, owner: str
+) -> None:
+    theirs = views.secret(views.record(), owner="another")
+    notes = {**theirs.annotations, **({names.OWNER_NAME: named} if named is not None else {})}
+    if named is None:
+        del notes[names.OWNER_NAME]
+    seen = views.view(target=replace(theirs, annotations=notes), target_contested=True)
+    failure = plan.obstacle(seen, views.lease())
+    assert failure is not None
+    assert failure.sentence == (
+        f"Secret orders belongs to {owner}, or write another target.secretName"
+    )
 
 
 def test_a_provider_that_is_not_there_stands_in_the_way() -> None:

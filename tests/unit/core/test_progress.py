@@ -48,6 +48,13 @@ def test_what_it_waits_for_is_told_in_numbers() -> None:
     assert text(observed=False) == "its controller hasn't seen the restart yet"
 
 
+def test_pods_that_have_not_ended_yet_are_waited_for() -> None:
+    assert (state(terminating=1), text(terminating=1)) == ("Waiting", "1 pod hasn't ended yet")
+    assert text(terminating=2) == "2 pods haven't ended yet"
+    none = {"wanted": 0, "updated": 0, "total": 0, "available": 0}
+    assert state(terminating=1, **none) == "Waiting"
+
+
 def test_a_deployment_past_its_progress_deadline_has_failed() -> None:
     assert state(stuck=True, updated=1) == "Failed"
     assert state(stuck=True, observed=False) == "Waiting"

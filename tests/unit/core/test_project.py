@@ -294,3 +294,13 @@ def test_a_before_that_is_longer_than_half_of_the_life_is_told() -> None:
     dl = views.lease({"ttl": None, "renewal": {"before": "2h"}})
     held = condition(status(views.holding(dl)), ConditionType.LEASE_HELD)
     assert "renewal.before 2h is more than half of the life" in held.message
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+def test_a_rotate_command_that_a_suspended_lease_holds_up_is_answered(delivered: bool) -> None:
+    dl = views.lease({"suspend": True}, annotations={names.ROTATE: "now"})
+    seen = views.told(views.holding(dl) if delivered else views.view(dl=dl))
+    ready = condition(views.wanted(seen).status, ConditionType.READY)
+    assert ready.reason == Reason.SUSPENDED
+    assert ready.message.endswith("leaseholder.dev/rotate waits until it is false")
+    assert views.wanted(seen).status.handled == Handled()

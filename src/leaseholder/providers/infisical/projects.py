@@ -74,6 +74,9 @@ def _unresolved(answer: answers.Answer, project_id: str) -> errors.ProviderError
         )
         return errors.Denied(Reason.DENIED, sentence)
     if answer.status == 404 and refusals.body_of(answer) is not None:
-        sentence = f"{refusals.ERRORS.stated(answer)}: there is no project with the id {project_id}"
+        sentence = (
+            f"{refusals.ERRORS.stated(answer)}: there is no project with the id {project_id}: "
+            "check projectId"
+        )
         return errors.Invalid(Reason.SOURCE_MISSING, sentence)
     return refusals.refusal(answer, {"projectId": project_id}, effect=False)
