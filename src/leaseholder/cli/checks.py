@@ -61,7 +61,10 @@ def of_crds(found: Mapping[str, Mapping[str, Any] | None]) -> list[Finding]:
 
 
 def _crd_fault(crd: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> str:
-    apply = f"apply the CRDs of version {leaseholder.__version__}, which this command is of"
+    apply = (
+        f"apply the CRDs of version {leaseholder.__version__}, which this command is of "
+        "(leaseholder crds | kubectl apply --server-side -f -, or the chart)"
+    )
     if crd is None:
         return f"isn't there: {apply}"
     versions = (crd.get("spec") or {}).get("versions") or []

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from leaseholder.api import generated
-from leaseholder.cli import exits, plugin, views
+from leaseholder.cli import exits, plugin, records, views
 from leaseholder.cli import main as main_
 
 _INTRODUCTION: Final = """\
@@ -29,10 +29,18 @@ ln -s ~/leaseholder/bin/kubectl-leaseholder ~/leaseholder/bin/kubectl_complete-l
 kubectl leaseholder list
 ```
 
-Two commands of the operator's own program are for administrators, too: `leaseholder drain` revokes all leases before
-an [uninstall](operations.md#uninstall), and `leaseholder adopt` [moves](operations.md#move-to-another-installation)
-them to another installation. They stand [below](#the-operators-program). `leaseholder sweep` is one of both programs: it
-needs the operator's settings ([Sweep](operations.md#sweep)).
+Administrators have the operator's own program, `leaseholder`, which [stands below](#the-operators-program):
+
+| Command | What for |
+|---|---|
+| `leaseholder crds` | Prints the CRDs, for `kubectl apply --server-side -f -` |
+| `leaseholder records` | Every lease that may live: whose it is, where it was issued, what is still to be revoked |
+| `leaseholder drain` | Revokes all leases before an [uninstall](operations.md#uninstall) |
+| `leaseholder adopt` | [Moves](operations.md#move-to-another-installation) them to another installation |
+| `leaseholder sweep` | Finds leases that are on no record ([Sweep](operations.md#sweep)); it needs the operator's settings |
+| `leaseholder forget` | Lets a lease go that was [given up](runbook.md#a-lease-is-abandoned) |
+
+`records`, `sweep`, `forget` and `version` are commands of both programs.
 
 The second program is for kubectl's own completion: where that is set up (`kubectl completion --help`), Tab completes
 commands, options, reasons and names of DynamicLeases.
@@ -138,8 +146,9 @@ where the chart's `aggregateRoles` is true, as by default: `view` shows, `edit` 
 | `rotate --all` | `list`, `get` and `patch` on `dynamicleases` |
 | `rotate`, `renew`, `force` | `get` and `patch` on `dynamicleases`; `list` on `events`, to say why a lease isn't renewed |
 | `providers` | `list` on `leaseproviders`; `clusterleaseproviders`, in the cluster, are left out where you may not |
-| `explain` | Nothing |
+| `explain`, `version`, `crds` | Nothing |
 | `forget` | `list` and `patch` on `leaserecords`, in the operator's namespace: it is for administrators |
+| `records` | `list` on `leaserecords`, in the operator's namespace, or in all with `-A`: it is for administrators |
 | `init`, `migrate -f` | Nothing |
 | `migrate --live` | `list` on the other operators' resources |
 | `plan` | `create` and `patch` on what the file has, nothing is stored; `get` on `dynamicleases`, on their `leaseproviders` or `clusterleaseproviders`, and on `secrets`, for the metadata of the target Secret alone |
@@ -184,6 +193,7 @@ def _columns() -> str:
         ("show", views.CONDITION_COLUMNS),
         ("show", views.EVENT_COLUMNS),
         ("providers", views.PROVIDER_COLUMNS),
+        ("records", records.COLUMNS),
     )
     rows = [f"| `{name}` | {', '.join(columns)} |" for name, columns in tables]
     head = ["## Tables", "", "| Command | Columns |", "|---|---|", *rows, "", _ABOUT_COLUMNS, ""]
@@ -192,7 +202,8 @@ def _columns() -> str:
 
 _ABOUT_COLUMNS: Final = """\
 `LEFT` is the time until the credentials end, `NEXT` what becomes of the lease then, `PENDING` the reason of
-RevocationPending where it is True, `MESSAGE` what is wrong. NAMESPACE is shown with `-A`. In the time line of `show`
+RevocationPending where it is True, `MESSAGE` what is wrong. NAMESPACE is shown with `-A`. Of `records` NAMESPACE and
+NAME are those of the DynamicLease, and OPERATOR, the namespace of the record, is shown with `-A`. In the time line of `show`
 a lease is held (`=`), replaced and not revoked yet (`~`), or has time left (`-`); `#` is now, `|` the next step. It
 tells what happened as far as events do: the API server forgets them after an hour.
 

@@ -1,6 +1,7 @@
 """The command answers at once: the operator is imported where it runs."""
 
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -28,7 +29,9 @@ def ask(*arguments: str) -> tuple[str, set[str]]:
     return done.stdout, set(done.stderr.split())
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["version"], ["run", "--help"], ["records", "--help"]]
+)
 def test_help_and_version_import_nothing_of_the_operator(arguments: list[str]) -> None:
     _, imported = ask(*arguments)
     assert "click" in imported
@@ -37,6 +40,16 @@ def test_help_and_version_import_nothing_of_the_operator(arguments: list[str]) -
 
 def test_the_version_is_said() -> None:
     assert ask("--version")[0] == f"leaseholder, version {leaseholder.__version__}\n"
+    assert ask("version")[0] == f"{leaseholder.__version__}\n"
+
+
+def test_the_crds_that_are_printed_are_those_of_the_checkout_and_need_no_cluster() -> None:
+    printed, imported = ask("crds")
+    files = sorted((pathlib.Path(__file__).parents[3] / "crds").glob("*.yaml"))
+    wanted = [yaml.safe_load(one.read_text(encoding="utf-8")) for one in files]
+    known = yaml.safe_load_all(printed)
+    assert sorted(known, key=lambda one: str(one["metadata"]["name"])) == wanted
+    assert not imported & {"aiohttp", "kopf", "kubernetes"}
 
 
 def test_the_help_names_the_command() -> None:
