@@ -178,7 +178,11 @@ class Ledger:
             await self.controller.offer(key, poke=False)
 
     async def _report_copy(self, copy: ports.SecretCopy) -> None:
-        """Say once that a copy is left alone: at the DynamicLease, elsewhere in the log."""
+        """Say once that a copy is left alone: at the DynamicLease, elsewhere in the log.
+
+        Each shard sees all copies; the one that serves the DynamicLease says it, or that has its
+        name where there is none.
+        """
         named = self._copies.setdefault(copy.namespace, set())
         if copy.name in named or len(named) >= MOST_COPIES:
             return
@@ -192,7 +196,12 @@ class Ledger:
             dl = await self.cluster.dynamic_lease(copy.namespace, copy.owner_name)
         except errors.ClusterError:
             dl = None
-        if dl is None or dl.metadata.uid != copy.owner_uid:
+        if dl is not None and dl.metadata.uid != copy.owner_uid:
+            dl = None
+        labels = dl.metadata.labels if dl is not None else None
+        if not self.shard.has(copy.namespace, copy.owner_name, labels):
+            return
+        if dl is None:
             logger.warning("%s", sentence)
         elif dl.secret_name != copy.name:
             await self.cluster.emit(dl, ports.Note("Warning", Reason.SECRET_COPIED, sentence))
