@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 import leaseholder
-from leaseholder.api import conditions, crds, lease, names, provider, reasons
+from leaseholder.api import base, conditions, crds, lease, names, provider, reasons
 from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.cli import views
 from leaseholder.cli.session import moment
@@ -119,7 +119,30 @@ def of_providers(known: Sequence[provider.AnyProvider]) -> list[Finding]:
     if not known:
         good = [Finding(Level.WARN, "providers", "there is none: see kubectl leaseholder init")]
     clocks = [Finding(Level.WARN, "clocks", one) for one in skewed]
-    return [*good, *_some(found), *_some(clocks)]
+    return [*good, *_some(found), *_some(clocks), *_unrecorded(known)]
+
+
+def _unrecorded(known: Sequence[provider.AnyProvider]) -> list[Finding]:
+    """What the last sweeps found; nothing where no provider is swept."""
+    swept = [
+        (one, condition)
+        for one in known
+        if (condition := conditions.find(one.status.conditions, ConditionType.UNRECORDED_LEASES))
+        is not None
+    ]
+    found = []
+    for one, condition in swept:
+        reason = conditions.reason_of(condition.reason)
+        if reason is Reason.ALL_RECORDED:
+            continue
+        level = Level.FAIL if condition.status == "True" else Level.WARN
+        remedy = views.unmarked(reasons.entry(reason).remedy)
+        sentence = f"{_named(one)}: {views.sentence(condition)}. Do: {remedy}"
+        found.append(Finding(level, "sweeps", sentence))
+    if swept and not found:
+        where = base.counted(len(swept), "provider")
+        return [Finding(Level.OK, "sweeps", f"no lease is on no record at {where} with spec.sweep")]
+    return _some(found)
 
 
 def of_leases(known: Sequence[lease.DynamicLease], now: datetime) -> list[Finding]:
@@ -129,6 +152,13 @@ def of_leases(known: Sequence[lease.DynamicLease], now: datetime) -> list[Findin
         _unready("leases", _named(dl), state)
         for dl, state in states
         if state is None or (state.status != "True" and state.reason != Reason.SUSPENDED)
+    ]
+    troubled = [
+        Finding(Level.WARN, "leases", f"{_named(dl)}: {views.sentence(state)}")
+        for dl, state in states
+        if state is not None
+        and state.status == "True"
+        and conditions.reason_of(state.reason) not in views.CALM
     ]
     overdue = [
         Finding(Level.FAIL, "renewals", f"{_named(dl)}: {views.next_step(held, now)}")
@@ -145,10 +175,29 @@ def of_leases(known: Sequence[lease.DynamicLease], now: datetime) -> list[Findin
     )
     return [
         *([Finding(Level.OK, "leases", sentence)] if not unready else _some(unready)),
+        *_some(troubled),
         *_some(overdue),
         *([Finding(Level.WARN, "leases", _listed("suspended", suspended))] if suspended else []),
+        _budget(known),
         *_pending(known, now),
     ]
+
+
+def _budget(known: Sequence[lease.DynamicLease]) -> Finding:
+    """Whether something waits because its provider takes no more requests for now."""
+    throttled = [_named(dl) for dl in known if Reason.THROTTLED in _waits_for(dl)]
+    if not throttled:
+        return Finding(Level.OK, "budget", "nothing waits for requests that a provider allows")
+    what = "waits" if len(throttled) == 1 else "wait"
+    sentence = _listed(f"{what} for requests that the provider allows", throttled)
+    remedy = views.unmarked(reasons.entry(Reason.THROTTLED).remedy)
+    return Finding(Level.WARN, "budget", f"{sentence}. Do: {remedy}")
+
+
+def _waits_for(dl: lease.DynamicLease) -> set[str]:
+    """The reasons that a DynamicLease's status has."""
+    retry = {dl.status.retry.reason} if dl.status.retry is not None else set()
+    return retry | {one.reason for one in dl.status.conditions}
 
 
 def _pending(known: Sequence[lease.DynamicLease], now: datetime) -> list[Finding]:
