@@ -52,18 +52,26 @@ class Kind:
     namespaced: bool = True
     status_subresource: bool = True
     columns: tuple[tuple[str, str, str], ...] = ()
+    wide: tuple[tuple[str, str, str], ...] = ()
+    """Columns that only ``-o wide`` shows."""
 
 
 def _condition(kind: str, what: str) -> str:
     return f'.status.conditions[?(@.type=="{kind}")].{what}'
 
 
+_MESSAGE = ("Message", "string", _condition("Ready", "message"))
 _AGE = ("Age", "date", ".metadata.creationTimestamp")
 _PROVIDER_COLUMNS = (
     ("URL", "string", ".status.url"),
     ("Ready", "string", _condition("Ready", "status")),
     ("Status", "string", _condition("Ready", "reason")),
     _AGE,
+)
+_PROVIDER_WIDE = (
+    ("Version", "string", ".status.serverVersion"),
+    ("Skew", "integer", ".status.clockSkewSeconds"),
+    _MESSAGE,
 )
 KINDS = (
     Kind(
@@ -79,6 +87,12 @@ KINDS = (
             ("Renews", "string", ".status.lease.renewAt"),
             _AGE,
         ),
+        wide=(
+            ("Provider", "string", ".spec.providerRef.name"),
+            ("Lease", "string", ".status.lease.id"),
+            ("Strategy", "string", ".status.lease.strategy"),
+            _MESSAGE,
+        ),
     ),
     Kind(
         model=provider.LeaseProvider,
@@ -86,6 +100,7 @@ KINDS = (
         plural="leaseproviders",
         short="lp",
         columns=(("Type", "string", ".status.type"), *_PROVIDER_COLUMNS),
+        wide=_PROVIDER_WIDE,
     ),
     Kind(
         model=provider.ClusterLeaseProvider,
@@ -94,6 +109,7 @@ KINDS = (
         short="clp",
         namespaced=False,
         columns=(("Type", "string", ".status.type"), *_PROVIDER_COLUMNS),
+        wide=_PROVIDER_WIDE,
     ),
     Kind(
         model=record.LeaseRecord,
@@ -108,6 +124,10 @@ KINDS = (
             ("Expires", "string", ".spec.leases[*].expiresAt"),
             ("Pending", "string", ".spec.leases[*].revoke.lastReason"),
             _AGE,
+        ),
+        wide=(
+            ("Providers", "string", ".spec.leases[*].provider.name"),
+            ("Attempts", "string", ".spec.leases[*].attemptId"),
         ),
     ),
 )
@@ -191,7 +211,9 @@ def _schema(kind: Kind) -> Schema:
 def manifest(kind: Kind) -> Schema:
     """The CRD of ``kind``, ready to apply."""
     columns = [
-        {"name": name, "type": type_, "jsonPath": path} for name, type_, path in kind.columns
+        {"name": name, "type": type_, "jsonPath": path, **priority}
+        for columns, priority in ((kind.columns, {}), (kind.wide, {"priority": 1}))
+        for name, type_, path in columns
     ]
     version: Schema = {
         "name": names.VERSION,

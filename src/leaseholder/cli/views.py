@@ -21,7 +21,7 @@ LEASE_COLUMNS: Final = (
     "NAMESPACE", "NAME", "READY", "PROVIDER", "LEFT", "NEXT", "ROLLOUT", "PENDING", "MESSAGE",
 )  # fmt: skip
 PROVIDER_COLUMNS: Final = (
-    "NAMESPACE", "NAME", "KIND", "TYPE", "READY", "REASON", "VERSION", "CLOCK", "URL",
+    "NAMESPACE", "NAME", "KIND", "TYPE", "READY", "REASON", "VERSION", "CLOCK", "URL", "MESSAGE",
 )  # fmt: skip
 CONDITION_COLUMNS: Final = ("CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE")
 MARK_COLUMNS: Final = ("TIME", "WHAT", "MESSAGE")
@@ -211,6 +211,7 @@ def row_of_provider(known: provider.AnyProvider) -> Row:
         shown["serverVersion"] or NONE,
         f"{skew:+d}s" if skew is not None else NONE,
         shown["url"] or NONE,
+        "" if shown["reason"] == Reason.READY else shown["message"],
     )
 
 
