@@ -64,6 +64,24 @@ import kubernetes
 print(kubernetes.config.load_kube_config.__module__, kubernetes.client.Configuration.__module__)
 print(*lean.PUT_OFF - sys.modules.keys())
 """
+LISTING = """
+import sys
+from leaseholder.cli import plugin
+try:
+    plugin.main(["list", "--kubeconfig", "/nowhere"])
+finally:
+    print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+
+
+def test_a_list_imports_nothing_that_it_does_without() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LISTING], capture_output=True, text=True, check=False
+    )
+    packages = done.stderr.splitlines()[-1]
+    assert "aiohttp" in packages.split()
+    unwanted = {"_ctypes", "jinja2", "kopf", "prometheus_client", "pydantic_settings", "requests"}
+    assert not {*packages.split()} & unwanted
 
 
 def test_a_login_imports_nothing_of_the_synchronous_client_until_somebody_uses_it() -> None:
