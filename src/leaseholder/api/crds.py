@@ -120,14 +120,15 @@ KINDS = (
         columns=(
             ("Namespace", "string", ".spec.for.namespace"),
             ("For", "string", ".spec.for.name"),
-            ("States", "string", ".spec.leases[*].state"),
+            # Of a list the API server prints what the first one has, which is the oldest lease.
+            ("Oldest", "string", ".spec.leases[*].state"),
             ("Expires", "string", ".spec.leases[*].expiresAt"),
             ("Pending", "string", ".spec.leases[*].revoke.lastReason"),
             _AGE,
         ),
         wide=(
-            ("Providers", "string", ".spec.leases[*].provider.name"),
-            ("Attempts", "string", ".spec.leases[*].attemptId"),
+            ("Provider", "string", ".spec.leases[*].provider.name"),
+            ("Attempt", "string", ".spec.leases[*].attemptId"),
         ),
     ),
 )

@@ -80,10 +80,10 @@ def _crd_fault(crd: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> str:
 
 
 def of_operator(seat: Mapping[str, Any] | None, where: str, now: datetime) -> Finding:
-    """Whether an operator leads, by its Lease in namespace ``where``."""
+    """Whether an operator leads, by its Lease; ``where`` is its namespace, and its shard."""
     if seat is None:
         sentence = (
-            f"there is no Lease of an operator in namespace {where}: none ran there, or with "
+            f"there is no Lease of an operator in {where}: none ran there, or with "
             "leaderElection: false; write --operator where it is another"
         )
         return Finding(Level.WARN, "operator", sentence)
@@ -92,10 +92,10 @@ def of_operator(seat: Mapping[str, Any] | None, where: str, now: datetime) -> Fi
     renewed = moment(spec.get("renewTime"))
     if not holder or renewed is None or now - renewed > _ELECTION:
         since = f"since {views.length(now - renewed)}" if renewed is not None else "at all"
-        sentence = f"no operator leads in namespace {where} {since}: see whether its pods run"
+        sentence = f"no operator leads in {where} {since}: see whether its pods run"
         return Finding(Level.FAIL, "operator", sentence)
     ago = views.length(now - renewed)
-    return Finding(Level.OK, "operator", f"{holder} leads, as it said {ago} ago")
+    return Finding(Level.OK, "operator", f"{holder} leads in {where}, as it said {ago} ago")
 
 
 def of_providers(known: Sequence[provider.AnyProvider]) -> list[Finding]:

@@ -102,7 +102,11 @@ def seat(renewed: str, holder: str = "leaseholder-x") -> dict[str, Any]:
     ("known", "level", "told"),
     [
         (None, Level.WARN, "write --operator where it is another"),
-        (seat("2026-01-01T11:59:58.000000Z"), Level.OK, "leaseholder-x leads, as it said 2s ago"),
+        (
+            seat("2026-01-01T11:59:58.000000Z"),
+            Level.OK,
+            "leaseholder-x leads in namespace home, as it said 2s ago",
+        ),
         (seat("2026-01-01T11:50:00Z"), Level.FAIL, "no operator leads in namespace home since 10m"),
         (seat("2026-01-01T11:59:58Z", holder=""), Level.FAIL, "no operator leads"),
         (seat("yesterday"), Level.FAIL, "no operator leads in namespace home at all"),
@@ -110,7 +114,7 @@ def seat(renewed: str, holder: str = "leaseholder-x") -> dict[str, Any]:
     ],
 )
 def test_whether_an_operator_leads(known: Any, level: Level, told: str) -> None:
-    found = checks.of_operator(known, "home", NOON)
+    found = checks.of_operator(known, "namespace home", NOON)
     assert (found.level, told in found.message) == (level, True), found.message
 
 
