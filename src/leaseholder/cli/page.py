@@ -61,7 +61,7 @@ kubectl leaseholder plan -f orders.yaml
 kubectl leaseholder migrate --live -n shop > ours.yaml
 ```
 
-From a real run:
+From a real run; [the first ten minutes](first-ten-minutes.md) have `init`, `doctor` and `records`, too:
 
 ```text
 $ kubectl leaseholder list
@@ -116,17 +116,6 @@ DynamicLease shop/orders
             DATABASE_URL = postgresql://DB_USERNAME:DB_PASSWORD@db/orders
   restarts  Deployment orders, for each new lease; the old one waits for them
 Nothing was issued or changed. To apply it: kubectl apply -f orders.yaml
-
-$ kubectl leaseholder doctor -A
-LEVEL  CHECK        MESSAGE
-ok     crds         4 of 4, as version 0.1.0 has them
-warn   operator     there is no Lease of an operator in namespace leaseholder: none ran there, or with leaderElection: false; write --operator where it is another
-ok     rights       the operator has what it needs in 2 namespaces
-ok     yours        you may list, show and give commands
-ok     providers    1 of 1 Ready: they answer, and the login works
-FAIL   leases       shop/reports: ProviderMissing: there is no LeaseProvider nobody: create it, or mend spec.providerRef. Do: Create it, or mend providerRef
-ok     revocations  none is pending
-doctor: 1 failure, 1 warning
 
 $ kubectl leaseholder renew billing-db --wait
 Error: not renewed: CannotRenew: the lease isn't renewed: spec.renewal.strategy is Rotate; for a new lease, annotate leaseholder.dev/rotate

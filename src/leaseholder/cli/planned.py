@@ -175,7 +175,8 @@ def restarts(report: Report, dl: lease.DynamicLease) -> None:
     """What is restarted for each new lease."""
     targets = dl.spec.rotation.restart_targets
     if not targets:
-        report.say("restarts", "none: pods that run keep the old credentials until it is revoked")
+        why = "pods that run keep the old credentials until these are revoked"
+        report.say("restarts", f"none: {why}")
         return
     shown = []
     for one in targets:
