@@ -29,10 +29,11 @@ _HEAD: typing.Final = """\
 
 
 def copies() -> collections.abc.Iterator[tuple[pathlib.Path, str]]:
-    """What the chart holds of other folders: each copy and what it is to be."""
+    """What the chart holds of other folders, and of its own values: each and what it is to be."""
     for folder, inside in (("crds", "crds"), ("deploy/monitoring", "monitoring")):
         for path in sorted((ROOT / folder).glob("*.*")):
             yield CHART / "files" / inside / path.name, path.read_text(encoding="utf-8")
+    yield CHART / "files" / "kinds.yaml", values.kinds(values.read(CHART / "values.yaml"))
 
 
 def strays() -> list[pathlib.Path]:

@@ -48,6 +48,31 @@ def table(values: collections.abc.Iterable[Value]) -> str:
     return "\n".join([*head, *(one.row for one in values)]) + "\n"
 
 
+def kinds(values: collections.abc.Iterable[Value]) -> str:
+    """What may be written for each value, as the YAML that the chart reads for its refusals.
+
+    One whose table says what ``null`` means is left out: it may be null.
+    """
+    known = {one.path: _kind(one.default) for one in values if "`null`" not in one.meaning}
+    return f"# Written by `make chart` from values.yaml.\n{yaml.safe_dump(known, sort_keys=False)}"
+
+
+def _kind(default: typing.Any) -> str:
+    match default:
+        case bool():
+            return "true or false"
+        case int():
+            return "a number"
+        case str():
+            return "a text"
+        case list():
+            return "a list; an empty one is []"
+        case dict():
+            return "a map; an empty one is {}"
+        case _:
+            raise ValueError(f"{default!r} is a default of no known kind")
+
+
 def _below(
     node: yaml.MappingNode, lines: list[str], defaults: dict[str, typing.Any], path: tuple[str, ...]
 ) -> collections.abc.Iterator[Value]:

@@ -71,7 +71,7 @@ class Operator:
     served: served.Served
     watches: watches.Watches
     sweeper: sweep.Sweeper
-    elector: leader.Elector | None = None
+    elector: leader.Elector | leader.Several | None = None
     """None: no other process may work on the same."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from tests.chart import argo
 from tests.cluster import sites
 from tests.world import charts, kube, kubernetes, operator
 from tests.world import postgres as postgres_server
@@ -237,9 +238,9 @@ async def test_crds_leases_and_records_outlive_an_uninstall_and_are_taken_over_a
 
 
 async def test_tools_that_read_kstatus_wait_until_a_lease_is_ready(
-    installed: Installed, tmp_path: pathlib.Path
+    installed: Installed, tmp_path: pathlib.Path, glua: pathlib.Path
 ) -> None:
-    """Helm waits by kstatus, as Flux does."""
+    """Helm waits by kstatus, as Flux does; Argo CD asks our script."""
     chart = tmp_path / "waiting"
     (chart / "templates").mkdir(parents=True)
     (chart / "Chart.yaml").write_text("apiVersion: v2\nname: waiting\nversion: 1.0.0\n", "utf-8")
@@ -254,11 +255,17 @@ async def test_tools_that_read_kstatus_wait_until_a_lease_is_ready(
     wait = ("--wait", "--timeout", "90s")
     await installed.helm_run("install", "waiting", str(chart), *wait)
     found = await installed.site.found("waited-for")
-    assert kube.is_ready(found)
+    assert found is not None
+    assert argo.health(glua, found) == ("Healthy", "the Secret holds credentials that live")
+    provider = await installed.client.get("LeaseProvider", "infisical", "shop")
+    assert provider is not None
+    assert argo.health(glua, provider).status == "Healthy"
     await installed.helm_run("uninstall", "waiting", *wait)
     await installed.site.gone("waited-for")
     document["spec"] = {**spec, "providerRef": {"name": "missing"}}
     (chart / "templates" / "lease.yaml").write_text(yaml.safe_dump(document), "utf-8")
     with pytest.raises(charts.Refused):
         await installed.helm_run("install", "waiting", str(chart), "--wait", "--timeout", "3s")
+    waits = await installed.site.reason("waited-for", "ProviderMissing")
+    assert argo.health(glua, waits).status == "Degraded"
     await installed.helm_run("uninstall", "waiting", *wait)

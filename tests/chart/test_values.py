@@ -417,6 +417,26 @@ def test_a_network_policy_without_peers_lets_nobody_in() -> None:
     assert found["policyTypes"] == ["Ingress"]
 
 
+NULLS: typing.Final = (
+    *(one.path for one in values.read(charts.CHART / "values.yaml")),
+    *("rights", "rights.secrets", "crds", "image", "monitoring", "monitoring.dashboard"),
+)
+
+
+@pytest.mark.parametrize("path", NULLS)
+def test_null_for_a_value_is_refused_with_what_to_write_or_means_what_the_table_says(
+    path: str,
+) -> None:
+    if path == "runAsUser":
+        assert "runAsUser" not in pod(render({path: None}))["spec"]["securityContext"]
+        return
+    with pytest.raises(charts.Refused) as refused:
+        render(_nested(path, None))
+    told = str(refused.value)
+    assert f"{path} is null, which takes its default away: leave the line out, or write " in told
+    assert told.rpartition("or write ")[2].split()[0] in ("a", "true")
+
+
 REFUSED: typing.Final[dict[str, tuple[charts.Values, str]]] = {
     "no hosts": (
         {"providerHosts": []},

@@ -29,7 +29,7 @@ async def test_another_installation_serves_the_leases_that_it_adopts_and_issues_
 
         works = await _adopt(first, second.home, "--timeout", "2")
         assert works.code == 3
-        assert f"nothing is adopted: the Lease in namespace {first.home} isn't free" in works.err
+        assert f"nothing is adopted: the Lease isn't free in namespace {first.home}: " in works.err
         assert await second.records() == []
 
         first.operator.stop()

@@ -335,6 +335,20 @@ async def test_plan_says_what_would_become_of_a_manifest_and_changes_nothing(
     done = await admin.types("plan", "-f", str(path), "-n", site.namespace)
     assert "Secret infisical-auth belongs to somebody else" in done.out
 
+    login = {"tokenAuth": {"tokenSecretRef": {"name": "no-such", "key": "token"}}}
+    other = {"infisical": {"url": "https://x.test", "auth": login}}
+    meta = {"name": "other", "namespace": site.namespace}
+    made = {"apiVersion": "leaseholder.dev/v1alpha1", "kind": "LeaseProvider", "metadata": meta}
+    path.write_text(yaml.safe_dump({**made, "spec": other}))
+    done = await admin.types("plan", "-f", str(path))
+    assert done.code == Exit.OK, done.out
+    assert f"there is no Secret {site.namespace}/no-such yet" in done.out
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {**meta, "name": "no-such"}}
+    path.write_text(yaml.safe_dump_all([secret, {**made, "spec": other}]))
+    done = await admin.types("plan", "-f", str(path))
+    assert done.code == Exit.OK, done.out
+    assert f"kubectl -n {site.namespace} label secret no-such leaseholder.dev/auth=true" in done.out
+
 
 async def test_plan_says_what_a_tenant_may_not_see_and_goes_on_with_the_rest(
     user: User, tmp_path: pathlib.Path
@@ -504,7 +518,7 @@ async def test_what_one_may_not_or_what_is_not_there_is_a_sentence_and_changes_n
     assert everywhere.code == Exit.FAILED
     missing = await user.types("rotate", "nothing")
     assert missing.code == Exit.FAILED
-    assert "there is no dynamicleases nothing in namespace plugin" in missing.err
+    assert "there is no DynamicLease nothing in namespace plugin" in missing.err
     context = await user.types("list", "--context", "none")
     assert context.code == Exit.FAILED
     assert "no kubeconfig has a context 'none'" in context.err

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from leaseholder.core import shards
-from tests.cluster import sites
+from tests.cluster import commands, sites
 from tests.world import kube, operator, processes
 from tests.world import world as worlds
 
@@ -194,6 +194,39 @@ async def test_the_lease_of_a_dynamiclease_that_vanished_is_revoked_by_the_shard
     await processes.wait_until_async(off_record, timeout=60, what="it is off record")
     assert f"lease revoked namespace={site.namespace} name={two.lost} " in _log(site.operator)
     assert f"lease revoked namespace={site.namespace} name={two.lost} " not in _log(two.batch)
+
+
+async def test_a_drain_waits_for_the_lease_of_each_shard_and_leaves_nothing_of_any(
+    two: Two,
+) -> None:
+    site = two.site
+    await site.lease("last", ttl="1h")
+    await site.lease("last-batch", labels=BATCH, ttl="1h")
+    await asyncio.gather(*(site.ready(name) for name in ("last", "last-batch")))
+    values = [await site.credentials(name) for name in ("last", "last-batch")]
+    site.operator.stop()
+    waits = await commands.administers(site, "drain", "--yes", "--timeout", "5")
+    assert waits.code == 3, f"{waits.out}\n{waits.err}"
+    place = f"in namespace {site.home}, shard batch"
+    assert f"waiting for the Lease of the operator {place}: " in waits.out
+    assert all([await site.works(one) for one in values])
+    listed = await commands.run(
+        "leaseholder.cli.main",
+        *("records", "-n", site.home, "--kubeconfig", str(site.world.control_plane.kubeconfig)),
+    )
+    assert listed.code == 0, listed.err
+    rows = [line.split() for line in listed.out.splitlines()]
+    held = {row[1] for row in rows if row[3:4] == ["Held"]}
+    assert {"last", "last-batch"} <= held
+    assert f"in namespace {site.home} with " in listed.err
+
+    two.batch.stop()
+    done = await commands.administers(site, "drain", "--yes", "--timeout", "120")
+    assert done.code == 0, f"{done.out}\n{done.err}"
+    for name in ("last", "last-batch"):
+        assert f"{site.namespace}/{name} is done: leases: 1 revoked" in done.out
+    assert not any([await site.works(one) for one in values])
+    assert await site.living() == set()
 
 
 async def _lease(site: sites.Site, name: str) -> kube.Object:

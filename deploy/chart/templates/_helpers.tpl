@@ -87,8 +87,26 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
   value: {{ sub .Values.terminationGracePeriodSeconds 20 | quote }}
 {{- end -}}
 
-{{/* What the schema can't say: values that don't go together. */}}
+{{/* Helm takes a value that a user writes as null out of the values, with its default. */}}
+{{- define "leaseholder.nulls" -}}
+{{- range $path, $kind := .Files.Get "files/kinds.yaml" | fromYaml -}}
+{{- $found := $.Values -}}
+{{- $names := list -}}
+{{- range $name := splitList "." $path -}}
+{{- $names = append $names $name -}}
+{{- $here := join "." $names -}}
+{{- if kindIs "invalid" (index $found $name) -}}
+{{- $write := ternary $kind "a map with what you want to change" (eq $here $path) -}}
+{{- fail (printf "%s is null, which takes its default away: leave the line out, or write %s" $here $write) -}}
+{{- end -}}
+{{- $found = index $found $name -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What the schema can't say: values that are missing, or that don't go together. */}}
 {{- define "leaseholder.check" -}}
+{{- include "leaseholder.nulls" . -}}
 {{- if and (gt (int .Values.replicas) 1) (not .Values.leaderElection) -}}
 {{- fail "replicas is more than 1, and leaderElection is false, so all would work at once: leave leaderElection true" -}}
 {{- end -}}

@@ -51,18 +51,26 @@ class Kind:
     namespaced: bool = True
     status_subresource: bool = True
     columns: tuple[tuple[str, str, str], ...] = ()
+    wide: tuple[tuple[str, str, str], ...] = ()
+    """Columns that only ``-o wide`` shows."""
 
 
 def _condition(kind: str, what: str) -> str:
     return f'.status.conditions[?(@.type=="{kind}")].{what}'
 
 
+_MESSAGE = ("Message", "string", _condition("Ready", "message"))
 _AGE = ("Age", "date", ".metadata.creationTimestamp")
 _PROVIDER_COLUMNS = (
     ("URL", "string", ".status.url"),
     ("Ready", "string", _condition("Ready", "status")),
     ("Status", "string", _condition("Ready", "reason")),
     _AGE,
+)
+_PROVIDER_WIDE = (
+    ("Version", "string", ".status.serverVersion"),
+    ("Skew", "integer", ".status.clockSkewSeconds"),
+    _MESSAGE,
 )
 KINDS = (
     Kind(
@@ -78,6 +86,12 @@ KINDS = (
             ("Renews", "string", ".status.lease.renewAt"),
             _AGE,
         ),
+        wide=(
+            ("Provider", "string", ".spec.providerRef.name"),
+            ("Lease", "string", ".status.lease.id"),
+            ("Strategy", "string", ".status.lease.strategy"),
+            _MESSAGE,
+        ),
     ),
     Kind(
         model=provider.LeaseProvider,
@@ -85,6 +99,7 @@ KINDS = (
         plural="leaseproviders",
         short="lp",
         columns=(("Type", "string", ".status.type"), *_PROVIDER_COLUMNS),
+        wide=_PROVIDER_WIDE,
     ),
     Kind(
         model=provider.ClusterLeaseProvider,
@@ -93,6 +108,7 @@ KINDS = (
         short="clp",
         namespaced=False,
         columns=(("Type", "string", ".status.type"), *_PROVIDER_COLUMNS),
+        wide=_PROVIDER_WIDE,
     ),
     Kind(
         model=record.LeaseRecord,
@@ -103,10 +119,15 @@ KINDS = (
         columns=(
             ("Namespace", "string", ".spec.for.namespace"),
             ("For", "string", ".spec.for.name"),
-            ("States", "string", ".spec.leases[*].state"),
+            # Of a list the API server prints what the first one has, which is the oldest lease.
+            ("Oldest", "string", ".spec.leases[*].state"),
             ("Expires", "string", ".spec.leases[*].expiresAt"),
             ("Pending", "string", ".spec.leases[*].revoke.lastReason"),
             _AGE,
+        ),
+        wide=(
+            ("Provider", "string", ".spec.leases[*].provider.name"),
+            ("Attempt", "string", ".spec.leases[*].attemptId"),
         ),
     ),
 )
@@ -191,7 +212,9 @@ def schema(kind: Kind) -> Schema:
 def manifest(kind: Kind) -> Schema:
     """The CRD of ``kind``, ready to apply."""
     columns = [
-        {"name": name, "type": type_, "jsonPath": path} for name, type_, path in kind.columns
+        {"name": name, "type": type_, "jsonPath": path, **priority}
+        for columns, priority in ((kind.columns, {}), (kind.wide, {"priority": 1}))
+        for name, type_, path in columns
     ]
     version: Schema = {
         "name": names.VERSION,

@@ -14,15 +14,13 @@ import click
 
 from leaseholder import ports
 from leaseholder.api import base
-from leaseholder.cli import session, tables
+from leaseholder.cli import leading, session, tables
 from leaseholder.cli.exits import Exit, Failed, printable
 from leaseholder.clock import SystemClock
-from leaseholder.cluster import client, electing
+from leaseholder.cluster import client
 from leaseholder.cluster import login as logins
 from leaseholder.cluster.adapter import KubernetesCluster
 from leaseholder.controller import adopt as adopting
-from leaseholder.controller import leader
-from leaseholder.core import election
 
 _SEAT: Final = ("list", "get", "create", "patch")
 """What whoever leads does with its Lease, and to find those of shards."""
@@ -36,19 +34,6 @@ class Homes:
 
     source: str
     target: str
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an operator leads."""
-
-    home: str
-    shard: str = ""
-    """Empty: the default one."""
-
-    def __str__(self) -> str:
-        shard = f", shard {self.shard}" if self.shard else ""
-        return f"in namespace {self.home}{shard}"
 
 
 async def adopt(
@@ -73,7 +58,7 @@ async def adopt(
     def say(line: str) -> None:
         click.echo(printable(line), err=output != "table")
 
-    async with _connected(choice) as api, _connected(choice) as elections:
+    async with leading.connected(choice) as api, leading.connected(choice) as elections:
         user = session.Session(api, homes.target)
         checks = (_rights_missing, _places_missing, *(() if dry_run else (_pods_wanted,)))
         for check in checks:
@@ -91,15 +76,6 @@ async def adopt(
         if output != "table":
             tables.values(values(work, homes, dry_run=dry_run), output)
         return dry_run or work.is_clean
-
-
-@contextlib.asynccontextmanager
-async def _connected(choice: logins.Choice) -> AsyncIterator[client.Api]:
-    api = await client.Api.connect(choice.kubeconfig, context=choice.context)
-    try:
-        yield api
-    finally:
-        await api.aclose()
 
 
 async def _adoption(
@@ -167,62 +143,34 @@ async def _pods_wanted(user: session.Session, homes: Homes) -> list[str]:
 async def _leading(
     api: client.Api,
     elections: client.Api,
-    led: Iterable[Place],
+    led: Iterable[leading.Place],
     say: Callable[[str], None],
     until: float,
 ) -> AsyncIterator[None]:
-    """Lead everywhere, in the old place first; who doesn't lead them all reads and writes nothing.
+    """Lead everywhere; who doesn't lead them all reads and writes nothing.
 
     Raises:
         Failed: time is over before.
     """
-    electors = {place: _elector(elections, place) for place in led}
-    api.may_act = lambda: all(one.leads for one in electors.values())
-    tasks = []
+    candidate = leading.candidate(elections, led)
+    api.may_act = lambda: candidate.leads
+    task = asyncio.create_task(candidate.run())
     try:
-        for place, elector in electors.items():
-            tasks.append(asyncio.create_task(elector.run()))
-            await _elected(elector, place, say, until)
+        waits = await candidate.awaited(until, lambda waits: say(leading.waiting(waits)))
+        if waits:
+            raise Failed(f"nothing is adopted: the Lease isn't free {waits}", Exit.NOT_DONE)
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for elector in electors.values():
-            await elector.release()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await candidate.release()
 
 
-async def places(user: session.Session, homes: Homes) -> list[Place]:
-    """Where an operator may lead: a pod of a shard may run on that its Deployment doesn't want."""
-    shards = [
-        Place(home, shard)
-        for home in (homes.source, homes.target)
-        for shard in await user.shards(home)
-    ]
-    return [Place(homes.source), Place(homes.target), *shards]
-
-
-def _elector(elections: client.Api, place: Place) -> leader.Elector:
-    seats = electing.LastingSeats(elections, place.home, place.shard)
-    return leader.Elector(seats, SystemClock(), election.Election(leader.identity()))
-
-
-async def _elected(
-    elector: leader.Elector, place: Place, say: Callable[[str], None], until: float
-) -> None:
-    """Wait until this process leads an installation.
-
-    Raises:
-        Failed: time is over.
-    """
-
-    def said(waits: str) -> None:
-        say(f"waiting for the Lease of the operator {place}, so scale its Deployment to 0: {waits}")
-
-    waits = await elector.awaited(until, said)
-    if waits:
-        sentence = f"nothing is adopted: the Lease {place} isn't free: {waits}"
-        raise Failed(sentence, Exit.NOT_DONE)
+async def places(user: session.Session, homes: Homes) -> list[leading.Place]:
+    """Where an operator may lead."""
+    both = (homes.source, homes.target)
+    found = [one for home in both for one in await leading.shards(user, home)]
+    return [*map(leading.Place, both), *found]
 
 
 def listed(work: adopting.Adoption, homes: Homes) -> Iterator[str]:

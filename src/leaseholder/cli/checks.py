@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 import leaseholder
-from leaseholder.api import conditions, crds, lease, names, provider, reasons
+from leaseholder.api import base, conditions, crds, lease, names, provider, reasons
 from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.cli import views
 from leaseholder.cli.session import moment
@@ -61,7 +61,10 @@ def of_crds(found: Mapping[str, Mapping[str, Any] | None]) -> list[Finding]:
 
 
 def _crd_fault(crd: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> str:
-    apply = f"apply the CRDs of version {leaseholder.__version__}, which this command is of"
+    apply = (
+        f"apply the CRDs of version {leaseholder.__version__}, which this command is of "
+        "(leaseholder crds | kubectl apply --server-side -f -, or the chart)"
+    )
     if crd is None:
         return f"isn't there: {apply}"
     versions = (crd.get("spec") or {}).get("versions") or []
@@ -77,10 +80,10 @@ def _crd_fault(crd: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> str:
 
 
 def of_operator(seat: Mapping[str, Any] | None, where: str, now: datetime) -> Finding:
-    """Whether an operator leads, by its Lease in namespace ``where``."""
+    """Whether an operator leads, by its Lease; ``where`` is its namespace, and its shard."""
     if seat is None:
         sentence = (
-            f"there is no Lease of an operator in namespace {where}: none ran there, or with "
+            f"there is no Lease of an operator in {where}: none ran there, or with "
             "leaderElection: false; write --operator where it is another"
         )
         return Finding(Level.WARN, "operator", sentence)
@@ -89,10 +92,10 @@ def of_operator(seat: Mapping[str, Any] | None, where: str, now: datetime) -> Fi
     renewed = moment(spec.get("renewTime"))
     if not holder or renewed is None or now - renewed > _ELECTION:
         since = f"since {views.length(now - renewed)}" if renewed is not None else "at all"
-        sentence = f"no operator leads in namespace {where} {since}: see whether its pods run"
+        sentence = f"no operator leads in {where} {since}: see whether its pods run"
         return Finding(Level.FAIL, "operator", sentence)
     ago = views.length(now - renewed)
-    return Finding(Level.OK, "operator", f"{holder} leads, as it said {ago} ago")
+    return Finding(Level.OK, "operator", f"{holder} leads in {where}, as it said {ago} ago")
 
 
 def of_providers(known: Sequence[provider.AnyProvider]) -> list[Finding]:
@@ -116,7 +119,30 @@ def of_providers(known: Sequence[provider.AnyProvider]) -> list[Finding]:
     if not known:
         good = [Finding(Level.WARN, "providers", "there is none: see kubectl leaseholder init")]
     clocks = [Finding(Level.WARN, "clocks", one) for one in skewed]
-    return [*good, *_some(found), *_some(clocks)]
+    return [*good, *_some(found), *_some(clocks), *_unrecorded(known)]
+
+
+def _unrecorded(known: Sequence[provider.AnyProvider]) -> list[Finding]:
+    """What the last sweeps found; nothing where no provider is swept."""
+    swept = [
+        (one, condition)
+        for one in known
+        if (condition := conditions.find(one.status.conditions, ConditionType.UNRECORDED_LEASES))
+        is not None
+    ]
+    found = []
+    for one, condition in swept:
+        reason = conditions.reason_of(condition.reason)
+        if reason is Reason.ALL_RECORDED:
+            continue
+        level = Level.FAIL if condition.status == "True" else Level.WARN
+        remedy = views.unmarked(reasons.entry(reason).remedy)
+        sentence = f"{_named(one)}: {views.sentence(condition)}. Do: {remedy}"
+        found.append(Finding(level, "sweeps", sentence))
+    if swept and not found:
+        where = base.counted(len(swept), "provider")
+        return [Finding(Level.OK, "sweeps", f"no lease is on no record at {where} with spec.sweep")]
+    return _some(found)
 
 
 def of_leases(known: Sequence[lease.DynamicLease], now: datetime) -> list[Finding]:
@@ -126,6 +152,13 @@ def of_leases(known: Sequence[lease.DynamicLease], now: datetime) -> list[Findin
         _unready("leases", _named(dl), state)
         for dl, state in states
         if state is None or (state.status != "True" and state.reason != Reason.SUSPENDED)
+    ]
+    troubled = [
+        Finding(Level.WARN, "leases", f"{_named(dl)}: {views.sentence(state)}")
+        for dl, state in states
+        if state is not None
+        and state.status == "True"
+        and conditions.reason_of(state.reason) not in views.CALM
     ]
     overdue = [
         Finding(Level.FAIL, "renewals", f"{_named(dl)}: {views.next_step(held, now)}")
@@ -142,10 +175,29 @@ def of_leases(known: Sequence[lease.DynamicLease], now: datetime) -> list[Findin
     )
     return [
         *([Finding(Level.OK, "leases", sentence)] if not unready else _some(unready)),
+        *_some(troubled),
         *_some(overdue),
         *([Finding(Level.WARN, "leases", _listed("suspended", suspended))] if suspended else []),
+        _budget(known),
         *_pending(known, now),
     ]
+
+
+def _budget(known: Sequence[lease.DynamicLease]) -> Finding:
+    """Whether something waits because its provider takes no more requests for now."""
+    throttled = [_named(dl) for dl in known if Reason.THROTTLED in _waits_for(dl)]
+    if not throttled:
+        return Finding(Level.OK, "budget", "nothing waits for requests that a provider allows")
+    what = "waits" if len(throttled) == 1 else "wait"
+    sentence = _listed(f"{what} for requests that the provider allows", throttled)
+    remedy = views.unmarked(reasons.entry(Reason.THROTTLED).remedy)
+    return Finding(Level.WARN, "budget", f"{sentence}. Do: {remedy}")
+
+
+def _waits_for(dl: lease.DynamicLease) -> set[str]:
+    """The reasons that a DynamicLease's status has."""
+    retry = {dl.status.retry.reason} if dl.status.retry is not None else set()
+    return retry | {one.reason for one in dl.status.conditions}
 
 
 def _pending(known: Sequence[lease.DynamicLease], now: datetime) -> list[Finding]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from leaseholder.api import crds, lease, names, provider
+from leaseholder.api import base, crds, lease, names, provider
 from leaseholder.cli import checks, exits, rights, session, tables
 from leaseholder.cli.checks import Finding, Level
 
@@ -88,7 +88,15 @@ async def _crds(user: session.Session) -> list[Finding]:
 
 
 async def _operator(user: session.Session, home: str, now: datetime) -> list[Finding]:
-    return [checks.of_operator(await user.election(home), home, now)]
+    found = [checks.of_operator(await user.election(home), f"namespace {home}", now)]
+    try:
+        shards = await user.shards(home)
+    except session.Forbidden:
+        return found  # an administrator sees them; the default one is there all the same
+    for shard in shards:
+        where = f"namespace {home} for shard {shard}"
+        found.append(checks.of_operator(await user.election(home, shard), where, now))
+    return found
 
 
 async def _rights(
@@ -102,10 +110,10 @@ async def _rights(
     wanted = rights.of_operator(leases, providers, home)
     asked = wanted[:_MOST_RIGHTS]
     denied = await _denied(user, asked, f"{home}:{account}")
-    namespaces = len({one.namespace for one in asked})
+    namespaces = base.counted(len({one.namespace for one in asked}), "namespace")
     if denied:
         return [Finding(Level.FAIL, "rights", one) for one in rights.missing(denied)]
-    sentence = f"the operator has what it needs in {namespaces} namespaces"
+    sentence = f"the operator has what it needs in {namespaces}"
     left = f"; {len(wanted) - len(asked)} rights weren't asked for" if asked != wanted else ""
     return [Finding(Level.OK, "rights", sentence + left)]
 

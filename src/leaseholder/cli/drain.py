@@ -1,7 +1,7 @@
 """``leaseholder drain``: an operator that only ends leases, run by an administrator.
 
 It is put together as the operator is, so it needs the same settings. It leads by the same Lease,
-so no operator works meanwhile.
+and by those of all shards, so no operator works meanwhile.
 """
 
 import asyncio
@@ -11,9 +11,12 @@ import click
 
 from leaseholder import app
 from leaseholder.api import base
+from leaseholder.cli import leading, session
 from leaseholder.cli.exits import printable
+from leaseholder.cluster import client
 from leaseholder.cluster import login as logins
 from leaseholder.controller import drain as draining
+from leaseholder.controller import leader
 from leaseholder.settings import Settings
 from leaseholder.telemetry import logs
 from leaseholder.telemetry.journal import Journal
@@ -57,10 +60,22 @@ async def drain(
         if work.left:
             if ask:
                 click.confirm("Delete them and revoke their leases?", abort=True, err=True)
-            await _beside(operator, work, clock.monotonic() + timeout)
+            async with leading.connected(choice) as elections:
+                await _lead_shards(operator, elections, settings.operator_namespace)
+                await _beside(operator, work, clock.monotonic() + timeout)
         for line in reported(work):
             _say(line)
         return work.is_clean
+
+
+async def _lead_shards(operator: app.Operator, elections: client.Api, home: str) -> None:
+    """Have the operator lead by the Leases of all shards that led, too."""
+    user = session.Session(elections, home)
+    candidate = leading.candidate(elections, await leading.shards(user, home))
+    if operator.elector is not None:
+        operator.elector = leader.Several(
+            {str(leading.Place(home)): operator.elector, **candidate.electors}
+        )
 
 
 async def _beside(operator: app.Operator, work: draining.Drain, until: float) -> None:
@@ -89,7 +104,7 @@ async def _drained(operator: app.Operator, work: draining.Drain, until: float) -
 
 
 def _say_waits(waits: str) -> None:
-    _say(f"waiting for the Lease of the operator, so scale its Deployment to 0: {waits}")
+    _say(leading.waiting(waits))
 
 
 def listed(work: draining.Drain, settings: Settings) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """How a command of ``kubectl leaseholder`` ends, and what of it may reach a terminal."""
 
 import io
+import os
 import sys
 from enum import IntEnum
 from typing import IO, Any
@@ -67,4 +68,7 @@ class Program(click.Group):
     def main(self, *arguments: Any, **more: Any) -> Any:
         """Run a command line."""
         escape_what_cannot_be_shown()
+        # Else pydantic looks through every installed package for plugins, which takes long, and
+        # which would see what is validated.
+        os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
         return super().main(*arguments, **more)

@@ -42,6 +42,58 @@ def run() -> None:
 
 
 @main.command()
+def version() -> None:
+    """Print the version; the operator's is in its first log line and in leaseholder_build_info."""
+    click.echo(leaseholder.__version__)
+
+
+@main.command("crds")
+def crds_() -> None:
+    """Print the CRDs of this version, in YAML: for kubectl apply --server-side -f -."""
+    from leaseholder.api import crds
+
+    click.echo("---\n".join(text for _, text in crds.rendered()), nl=False)
+
+
+@main.command()
+@options.given(*options.CLUSTER, options.OPERATOR_NAMESPACE)
+@options.EVERYWHERE
+@options.OUTPUT
+def records(
+    kubeconfig: str, context: str, namespace: str, all_namespaces: bool, output: str
+) -> None:
+    """LeaseRecords: every lease that may live, whose it is, and what is still to be revoked.
+
+    For administrators, before a drain, an adoption or a forget. With -A those of all operators of
+    the cluster.
+    """
+    from leaseholder.cli import records as recorded
+
+    login = options.login(kubeconfig, context, namespace, all_namespaces)
+    asyncio.run(recorded.show(login, output))
+
+
+@main.command()
+@click.argument("attempt")
+@options.given(*options.CLUSTER, options.OPERATOR_NAMESPACE, options.YES)
+def forget(attempt: str, kubeconfig: str, context: str, namespace: str, yes: bool) -> None:
+    """Let a lease go that the operator gave up (Abandoned); ATTEMPT names it on its record.
+
+    For administrators, who have seen to it at the provider. The command records lists attempts.
+    """
+    if not yes:
+        question = "Nobody will revoke this lease any more. Are its credentials dead?"
+        click.confirm(question, abort=True, err=True)
+    from leaseholder.cli import forgetting, session
+
+    async def work() -> None:
+        async with session.opened(**options.login(kubeconfig, context, namespace)) as user:
+            click.echo(exits.printable(await forgetting.forget(user, attempt)))
+
+    asyncio.run(work())
+
+
+@main.command()
 @options.given(*options.CLUSTER, options.YES)
 @click.option("--dry-run", is_flag=True, help="Only list what would be ended.")
 @options.seconds(900.0, "How long all of it may take.")

@@ -16,6 +16,10 @@ LOGIN: Final[tuple[Option, ...]] = (
     *CLUSTER,
     click.option("-n", "--namespace", default="", help="The namespace; default: the context's."),
 )
+OPERATOR_NAMESPACE: Final[Option] = click.option(
+    "-n", "--namespace", default="leaseholder", show_default=True,
+    help="The operator's namespace.",
+)  # fmt: skip
 EVERYWHERE: Final[Option] = click.option(
     "-A", "--all-namespaces", is_flag=True, help="All namespaces."
 )

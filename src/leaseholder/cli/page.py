@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from leaseholder.cli import exits, plugin, views
+from leaseholder.cli import exits, plugin, records, views
 from leaseholder.cli import main as main_
 
 _INTRODUCTION: Final = """\
@@ -23,10 +23,18 @@ ln -s ~/leaseholder/bin/kubectl-leaseholder ~/leaseholder/bin/kubectl_complete-l
 kubectl leaseholder list
 ```
 
-Two commands of the operator's own program are for administrators, too: `leaseholder drain` revokes all leases before
-an [uninstall](operations.md#uninstall), and `leaseholder adopt` [moves](operations.md#move-to-another-installation)
-them to another installation. They stand [below](#the-operators-program). `leaseholder sweep` is one of both programs: it
-needs the operator's settings ([Sweep](operations.md#sweep)).
+Administrators have the operator's own program, `leaseholder`, which [stands below](#the-operators-program):
+
+| Command | What for |
+|---|---|
+| `leaseholder crds` | Prints the CRDs, for `kubectl apply --server-side -f -` |
+| `leaseholder records` | Every lease that may live: whose it is, where it was issued, what is still to be revoked |
+| `leaseholder drain` | Revokes all leases before an [uninstall](operations.md#uninstall) |
+| `leaseholder adopt` | [Moves](operations.md#move-to-another-installation) them to another installation |
+| `leaseholder sweep` | Finds leases that are on no record ([Sweep](operations.md#sweep)); it needs the operator's settings |
+| `leaseholder forget` | Lets a lease go that was [given up](runbook.md#a-lease-is-abandoned) |
+
+`records`, `sweep`, `forget` and `version` are commands of both programs.
 
 The second program is for kubectl's own completion: where that is set up (`kubectl completion --help`), Tab completes
 commands, options, reasons and names of DynamicLeases.
@@ -47,7 +55,7 @@ kubectl leaseholder plan -f orders.yaml
 kubectl leaseholder migrate --live -n shop > ours.yaml
 ```
 
-From a real run:
+From a real run; [the first ten minutes](first-ten-minutes.md) have `init`, `doctor` and `records`, too:
 
 ```text
 $ kubectl leaseholder list
@@ -103,17 +111,6 @@ DynamicLease shop/orders
   restarts  Deployment orders, for each new lease; the old one waits for them
 Nothing was issued or changed. To apply it: kubectl apply -f orders.yaml
 
-$ kubectl leaseholder doctor -A
-LEVEL  CHECK        MESSAGE
-ok     crds         4 of 4, as version 0.1.0 has them
-warn   operator     there is no Lease of an operator in namespace leaseholder: none ran there, or with leaderElection: false; write --operator where it is another
-ok     rights       the operator has what it needs in 2 namespaces
-ok     yours        you may list, show and give commands
-ok     providers    1 of 1 Ready: they answer, and the login works
-FAIL   leases       shop/reports: ProviderMissing: there is no LeaseProvider nobody: create it, or mend spec.providerRef. Do: Create it, or mend providerRef
-ok     revocations  none is pending
-doctor: 1 failure, 1 warning
-
 $ kubectl leaseholder renew billing-db --wait
 Error: not renewed: CannotRenew: the lease isn't renewed: spec.renewal.strategy is Rotate; for a new lease, annotate leaseholder.dev/rotate
 ```
@@ -132,13 +129,14 @@ where the chart's `aggregateRoles` is true, as by default: `view` shows, `edit` 
 | `rotate --all` | `list`, `get` and `patch` on `dynamicleases` |
 | `rotate`, `renew`, `force` | `get` and `patch` on `dynamicleases`; `list` on `events`, to say why a lease isn't renewed |
 | `providers` | `list` on `leaseproviders`; `clusterleaseproviders`, in the cluster, are left out where you may not |
-| `explain` | Nothing |
+| `explain`, `version`, `crds` | Nothing |
 | `forget` | `list` and `patch` on `leaserecords`, in the operator's namespace: it is for administrators |
+| `records` | `list` on `leaserecords`, in the operator's namespace, or in all with `-A`: it is for administrators |
 | `init`, `migrate -f` | Nothing |
 | `migrate --live` | `list` on the other operators' resources |
-| `plan` | `create` and `patch` on what the file has, nothing is stored; `get` on `dynamicleases`, on their `leaseproviders` or `clusterleaseproviders`, and on `secrets`, for the metadata of the target Secret alone |
+| `plan` | `create` and `patch` on what the file has, nothing is stored; `get` on `dynamicleases`, on their `leaseproviders` or `clusterleaseproviders`, and on `secrets`, for the metadata of the target Secret and of those that providers log in with |
 | `sweep` | It acts as the operator does: what the operator's roles have, and the Secrets that providers log in with. For administrators |
-| `doctor` | What `list` and `providers` need. Administrators see more: `get` on `customresourcedefinitions`; `create` on `subjectaccessreviews`; `get` on `leases` of `coordination.k8s.io`, in the operator's namespace |
+| `doctor` | What `list` and `providers` need. Administrators see more: `get` on `customresourcedefinitions`; `create` on `subjectaccessreviews`; `get` and `list` on `leases` of `coordination.k8s.io`, in the operator's namespace |
 
 Who may patch a DynamicLease may have its lease rotated: [Security](security.md) says what that amounts to.
 """
@@ -178,6 +176,7 @@ def _columns() -> str:
         ("show", views.CONDITION_COLUMNS),
         ("show", views.EVENT_COLUMNS),
         ("providers", views.PROVIDER_COLUMNS),
+        ("records", records.COLUMNS),
     )
     rows = [f"| `{name}` | {', '.join(columns)} |" for name, columns in tables]
     head = ["## Tables", "", "| Command | Columns |", "|---|---|", *rows, "", _ABOUT_COLUMNS, ""]
@@ -186,7 +185,8 @@ def _columns() -> str:
 
 _ABOUT_COLUMNS: Final = """\
 `LEFT` is the time until the credentials end, `NEXT` what becomes of the lease then, `PENDING` the reason of
-RevocationPending where it is True, `MESSAGE` what is wrong. NAMESPACE is shown with `-A`. In the time line of `show`
+RevocationPending where it is True, `MESSAGE` what is wrong. NAMESPACE is shown with `-A`. Of `records` NAMESPACE and
+NAME are those of the DynamicLease, and OPERATOR, the namespace of the record, is shown with `-A`. In the time line of `show`
 a lease is held (`=`), replaced and not revoked yet (`~`), or has time left (`-`); `#` is now, `|` the next step. It
 tells what happened as far as events do: the API server forgets them after an hour.
 

@@ -13,7 +13,7 @@ import click
 import pydantic
 
 from leaseholder.api import crds, lease, names, provider
-from leaseholder.cli import exits, manifests, planned, session, tables
+from leaseholder.cli import exits, manifests, planned, rights, session, tables
 from leaseholder.cli.exits import Failed
 from leaseholder.cli.manifests import Manifest
 from leaseholder.cluster import places
@@ -32,6 +32,8 @@ class Beside:
 
     providers: Mapping[Key, provider.AnyProvider]
     namespaces: frozenset[str]
+    secrets: Mapping[tuple[str, str], dict[str, Any]]
+    """The metadata of Secrets, by namespace and name."""
 
 
 async def show(login: dict[str, Any], path: str) -> bool:
@@ -50,7 +52,12 @@ async def show(login: dict[str, Any], path: str) -> bool:
     async with session.opened(**login) as user:
         spaces = (one for one in found if one["kind"] == "Namespace")
         namespaces = frozenset(map(manifests.name, spaces))
-        beside = Beside(_providers(ours, user.namespace), namespaces)
+        secrets = {
+            (manifests.namespace(one, user.namespace), manifests.name(one)): manifests.metadata(one)
+            for one in found
+            if one["kind"] == "Secret"
+        }
+        beside = Beside(_providers(ours, user.namespace), namespaces, secrets)
         reports = [await _report(user, one, beside) for one in ours]
     for number, report in enumerate(reports):
         tables.lines([""] if number else [])
@@ -120,6 +127,7 @@ async def _report(user: session.Session, manifest: Manifest, beside: Beside) -> 
         await _lease(user, read, report, beside)
     else:
         await _provider(user, read, report)
+        await _logins(user, read, report, beside)
     return report
 
 
@@ -151,6 +159,22 @@ async def _provider(
         report.say("unchanged", where)
     else:
         report.say("changed", f"{where}; leases stay, and the next request goes by it")
+
+
+async def _logins(
+    user: session.Session, read: provider.AnyProvider, report: planned.Report, beside: Beside
+) -> None:
+    """Whether the Secrets that it logs in with are there; their data isn't read."""
+    home = read.metadata.namespace
+    refs = rights.references(provider.auth_of(read.spec), "SecretRef")
+    for place in sorted({(str(ref.get("namespace") or home), str(ref["name"])) for ref in refs}):
+        try:
+            meta = beside.secrets.get(place) or await user.secret_metadata(*place)
+        except session.Forbidden as failure:
+            unknown = f"whether Secret {'/'.join(place)} is there isn't known: {failure.message}"
+            report.say("login", unknown)
+        else:
+            planned.login(report, place, meta)
 
 
 async def _lease(

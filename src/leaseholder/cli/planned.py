@@ -86,6 +86,28 @@ def times(
         report.say("", sentence)
 
 
+def login(report: Report, place: tuple[str, str], meta: Mapping[str, Any] | None) -> None:
+    """Whether a provider can read what it logs in with; it waits for what isn't there yet.
+
+    Args:
+        report: where it is said.
+        place: namespace and name of the Secret.
+        meta: its metadata; None: there is none.
+    """
+    home, name = place
+    if meta is None:
+        report.say("login", f"there is no Secret {home}/{name} yet: the provider waits for it")
+        return
+    if (meta.get("labels") or {}).get(names.AUTH) == "true":
+        report.say("login", f"by Secret {home}/{name}")
+        return
+    report.say(
+        "login",
+        f"by Secret {home}/{name}, which isn't labelled. Unless the operator runs with "
+        f"requireAuthLabel: false, do: kubectl -n {home} label secret {name} {names.AUTH}=true",
+    )
+
+
 def secret(report: Report, dl: lease.DynamicLease, meta: Mapping[str, Any] | None) -> None:
     """What the Secret holds, and whether it may be written.
 
@@ -153,7 +175,8 @@ def restarts(report: Report, dl: lease.DynamicLease) -> None:
     """What is restarted for each new lease."""
     targets = dl.spec.rotation.restart_targets
     if not targets:
-        report.say("restarts", "none: pods that run keep the old credentials until it is revoked")
+        why = "pods that run keep the old credentials until these are revoked"
+        report.say("restarts", f"none: {why}")
         return
     shown = []
     for one in targets:

@@ -251,33 +251,9 @@ def force(login: Login, name: str, wait: bool, timeout: float, yes: bool) -> Non
     _give("force", name, login, timeout if wait else None)
 
 
-@main.command()
-@click.argument("attempt")
-@options.given(*options.CLUSTER)
-@click.option(
-    "-n", "--namespace", default="leaseholder", show_default=True,
-    help="The operator's namespace.",
-)  # fmt: skip
-@options.YES
-def forget(attempt: str, kubeconfig: str, context: str, namespace: str, yes: bool) -> None:
-    """Let a lease go that the operator gave up (Abandoned); ATTEMPT names it on its record.
-
-    For administrators, who have seen to it at the provider.
-    """
-    if not yes:
-        question = "Nobody will revoke this lease any more. Are its credentials dead?"
-        click.confirm(question, abort=True, err=True)
-    from leaseholder.cli import forgetting, session
-
-    async def work() -> None:
-        async with session.opened(**options.login(kubeconfig, context, namespace)) as user:
-            click.echo(exits.printable(await forgetting.forget(user, attempt)))
-
-    asyncio.run(work())
-
-
 main.add_command(init.init)
-main.add_command(operator.sweep)
+for _shared in (operator.forget, operator.records, operator.sweep, operator.version):
+    main.add_command(_shared)
 
 
 def _give(verb: "Verb", name: str, login: Login, timeout: float | None) -> None:

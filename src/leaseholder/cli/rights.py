@@ -82,10 +82,10 @@ def _of_leases(known: Sequence[lease.DynamicLease]) -> Iterator[Right]:
 def _of_providers(known: Sequence[provider.AnyProvider]) -> Iterator[Right]:
     for one in known:
         home = one.metadata.namespace
-        for ref in _references(provider.auth_of(one.spec), "serviceAccountRef"):
+        for ref in references(provider.auth_of(one.spec), "serviceAccountRef"):
             at = str(ref.get("namespace") or home)
             yield Right(at, "", f"{places.SERVICE_ACCOUNTS.plural}/token", "create")
-        for ref in _references(provider.auth_of(one.spec), "SecretRef"):
+        for ref in references(provider.auth_of(one.spec), "SecretRef"):
             yield Right(str(ref.get("namespace") or home), "", places.SECRETS.plural, "get")
         bundle = one.spec.ca_bundle_ref
         if bundle is not None:
@@ -93,13 +93,13 @@ def _of_providers(known: Sequence[provider.AnyProvider]) -> Iterator[Right]:
             yield Right(bundle.namespace or home, "", kept.plural, "get")
 
 
-def _references(node: Any, end: str) -> Iterator[Mapping[str, Any]]:
+def references(node: Any, end: str) -> Iterator[Mapping[str, Any]]:
     """The references whose name ends so, however deep."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             if key.endswith(end) and isinstance(value, Mapping):
                 yield value
-            yield from _references(value, end)
+            yield from references(value, end)
 
 
 def missing(denied: Sequence[Right]) -> list[str]:

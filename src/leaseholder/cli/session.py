@@ -33,6 +33,13 @@ _AUTHORIZATION: Final = "/apis/authorization.k8s.io/v1"
 _REVIEW: Final = places.Resource(_AUTHORIZATION, "subjectaccessreviews")
 _REVIEW_SELF: Final = places.Resource(_AUTHORIZATION, "selfsubjectaccessreviews")
 _OWN_TOKEN: Final = "the operator's own token"  # noqa: S105 - words of a sentence
+_KINDS: Final = {
+    places.LEASES.plural: lease.DynamicLease.KIND,
+    places.PROVIDERS.plural: provider.LeaseProvider.KIND,
+    places.CLUSTER_PROVIDERS.plural: provider.ClusterLeaseProvider.KIND,
+    places.RECORDS.plural: record.LeaseRecord.KIND,
+}
+"""What one of a resource is called in sentences."""
 Found: TypeAlias = tuple[list[patches.Kind], list[str]]
 """What could be read, and a sentence for each object that couldn't."""
 
@@ -191,9 +198,15 @@ class Session:
         """A CRD as the API server has it; None where there is none."""
         return await self._found(places.CRDS.at("", name))
 
-    async def election(self, namespace: str) -> dict[str, Any] | None:
-        """The Lease that an operator in that namespace leads by; None where there is none."""
-        return await self._found(places.ELECTIONS.at(namespace, electing.LEASE))
+    async def election(self, namespace: str, shard: str = "") -> dict[str, Any] | None:
+        """The Lease that an operator in that namespace leads by; None where there is none.
+
+        Args:
+            namespace: the operator's.
+            shard: empty for the default one.
+        """
+        name = f"{electing.LEASE}-{shard}" if shard else electing.LEASE
+        return await self._found(places.ELECTIONS.at(namespace, name))
 
     async def shards(self, namespace: str) -> list[str]:
         """The shards beside the default one that lead, or led, in a namespace, by their Leases."""
@@ -326,7 +339,8 @@ def _translated(place: places.Place) -> Iterator[None]:
     except refusals.NotFound:
         named = f" {place.name}" if place.name else ""
         known = f"is the CRD of {names.GROUP} installed?" if not place.name else "mind -n"
-        missing = f"there is no {place.resource}{named}{where}: {known}"
+        what = _KINDS.get(place.resource, place.resource) if place.name else place.resource
+        missing = f"there is no {what}{named}{where}: {known}"
     except errors.Refused as error:
         sentence = error.sentence
         if error.reason == Reason.DENIED:

@@ -21,14 +21,14 @@ LEASE_COLUMNS: Final = (
     "NAMESPACE", "NAME", "READY", "PROVIDER", "LEFT", "NEXT", "ROLLOUT", "PENDING", "MESSAGE",
 )  # fmt: skip
 PROVIDER_COLUMNS: Final = (
-    "NAMESPACE", "NAME", "KIND", "TYPE", "READY", "REASON", "VERSION", "CLOCK", "URL",
+    "NAMESPACE", "NAME", "KIND", "TYPE", "READY", "REASON", "VERSION", "CLOCK", "URL", "MESSAGE",
 )  # fmt: skip
 CONDITION_COLUMNS: Final = ("CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE")
 MARK_COLUMNS: Final = ("TIME", "WHAT", "MESSAGE")
 EVENT_COLUMNS: Final = ("LAST", "TYPE", "REASON", "COUNT", "MESSAGE")
 _LONGEST: Final = 200
 """Characters of what is wrong in the table; ``show`` has the whole."""
-_CALM: Final = frozenset(
+CALM: Final = frozenset(
     {
         *(Reason.READY, Reason.PROGRESSING, Reason.PENDING, Reason.DELETING, Reason.SUSPENDED),
         *(Reason.ROLLING_OUT, Reason.REVOCATION_PENDING),
@@ -113,10 +113,10 @@ def trouble(dl: lease.DynamicLease) -> str:
     if ready is None or ready.status != "True" or ready.reason != Reason.READY:
         return sentence(ready) if ready is not None else Reason.PENDING.value
     rollout = _condition(dl, ConditionType.ROLLOUT_COMPLETE)
-    if rollout is not None and rollout.status == "False" and rollout.reason not in _CALM:
+    if rollout is not None and rollout.status == "False" and rollout.reason not in CALM:
         return sentence(rollout)
     pending = _condition(dl, ConditionType.REVOCATION_PENDING)
-    if pending is not None and pending.status == "True" and pending.reason not in _CALM:
+    if pending is not None and pending.status == "True" and pending.reason not in CALM:
         return sentence(pending)
     return ""
 
@@ -167,7 +167,7 @@ def details_of(dl: lease.DynamicLease, now: datetime) -> list[tuple[str, str]]:
         found.append(("Suspended", "no lease is issued, replaced or repaired"))
     found += [("Waiting", f"{one}: the operator hasn't acted on it yet") for one in waiting(dl)]
     known = conditions.reason_of(ready.reason) if ready is not None else Reason.PENDING
-    if known not in _CALM:
+    if known not in CALM:
         found.append(("Do", unmarked(reasons.entry(known).remedy)))
     return found
 
@@ -211,6 +211,7 @@ def row_of_provider(known: provider.AnyProvider) -> Row:
         shown["serverVersion"] or NONE,
         f"{skew:+d}s" if skew is not None else NONE,
         shown["url"] or NONE,
+        "" if shown["reason"] == Reason.READY else shown["message"],
     )
 
 

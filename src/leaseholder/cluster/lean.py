@@ -1,8 +1,8 @@
 """Imports of ``kubernetes.aio`` that leave out what isn't used.
 
 The package imports its synchronous client along, and with it requests, oauthlib and urllib3: a
-quarter of the time in which a command starts. Those modules are put off here: they are there, and
-load when somebody uses them.
+quarter of the time in which a command starts; and by dateutil ctypes, for clocks of Windows. Those
+modules are put off here: they are there, and load when somebody uses them.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ PUT_OFF: Final = frozenset(
     [
         *(f"kubernetes.{name}" for name in _SYNCHRONOUS),
         *(f"kubernetes.aio.{name}" for name in _ASYNCHRONOUS),
+        "ctypes",
     ]
 )
 """Modules that load when an attribute of theirs is asked for."""

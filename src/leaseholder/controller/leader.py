@@ -11,7 +11,7 @@ import asyncio
 import logging
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -128,3 +128,58 @@ class Elector:
                 logger.warning("standing by, and the Lease can't be taken: %s", trouble)
             case Standing.WAITING:
                 logger.info("standing by: %s leads", self.election.leader)
+
+
+@dataclass(slots=True)
+class Several:
+    """This process as a candidate in several elections: it leads where it leads in all of them."""
+
+    electors: Mapping[str, Elector]
+    """By what sentences call the place."""
+    elected: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once each of them led for the first time."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process may act."""
+        return all(one.leads for one in self.electors.values())
+
+    @property
+    def trouble(self) -> str:
+        """Why one of the Leases could neither be read nor written when last tried; else empty."""
+        return next((one.trouble for one in self.electors.values() if one.trouble), "")
+
+    async def run(self) -> None:
+        """Take part until one of the Leases is lost."""
+        parts = [asyncio.create_task(one.run()) for one in self.electors.values()]
+        elected = asyncio.create_task(self._all_elected())
+        try:
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in done:
+                part.result()
+        finally:
+            for task in (*parts, elected):
+                task.cancel()
+            await asyncio.gather(*parts, elected, return_exceptions=True)
+
+    async def _all_elected(self) -> None:
+        for one in self.electors.values():
+            await one.elected.wait()
+        self.elected.set()
+
+    async def awaited(self, until: float, say: Callable[[str], None]) -> str:
+        """As for one: each is waited for, and what it waits for is said with its place."""
+        for place, one in self.electors.items():
+            waits = await one.awaited(until, _placed(place, say))
+            if waits:
+                return f"{place}: {waits}"
+        return ""
+
+    async def release(self) -> None:
+        """Let others lead at once, everywhere."""
+        for one in self.electors.values():
+            await one.release()
+
+
+def _placed(place: str, say: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda waits: say(f"{place}: {waits}")

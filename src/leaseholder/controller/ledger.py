@@ -179,11 +179,20 @@ class Ledger:
             await self.controller.offer(key, poke=False)
 
     async def _report_copy(self, copy: ports.SecretCopy) -> None:
-        """Say once that a Secret is left alone: at the DynamicLease, elsewhere in the log."""
+        """Say once that a Secret is left alone: at the DynamicLease, elsewhere in the log.
+
+        Each shard sees all of them; the one that serves the DynamicLease says it, or that has its
+        name where there is none.
+        """
         named = self._copies.setdefault(copy.namespace, set())
         if copy.name in named or len(named) >= MOST_COPIES:
             return
         dl = await self._owner(copy)
+        name, labels = copy.owner_name, None
+        if dl is not None:
+            name, labels = dl.metadata.name, dl.metadata.labels
+        if not self.shard.has(copy.namespace, name, labels):
+            return
         if dl is not None and dl.secret_name == copy.name:
             return  # judged by its data, and repaired
         if dl is None and not copy.original:

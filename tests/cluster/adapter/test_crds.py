@@ -10,7 +10,7 @@ import pytest
 from leaseholder.api import crds
 from tests import pages
 from tests.cluster.adapter import objects
-from tests.world import kube, processes
+from tests.world import kube, kubernetes, processes
 
 
 def test_all_crds_are_established_and_structural(served: dict[str, objects.Body]) -> None:
@@ -120,6 +120,31 @@ def _untyped(schema: objects.Body, path: str) -> Iterator[str]:
         yield from _untyped(inner, f"{path}.{name}")
     if "items" in schema:
         yield from _untyped(schema["items"], f"{path}[]")
+
+
+async def test_kubectl_get_shows_the_provider_the_lease_and_the_message_with_o_wide(
+    user: kube.Kube, control_plane: kubernetes.ControlPlane, place: objects.Place
+) -> None:
+    await user.apply(objects.orders(place))
+    held = {
+        "attempt": "a",
+        "id": "95e5ca9d",
+        "issuedAt": "2026-01-01T11:20:00Z",
+        "expiresAt": "2026-01-01T13:00:00Z",
+        "strategy": "Renew",
+    }
+    await user.patch_status("DynamicLease", "orders", place.shop, {"status": {"lease": held}})
+    table = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    path = f"/apis/leaseholder.dev/v1alpha1/namespaces/{place.shop}/dynamicleases"
+    async with control_plane.session() as session, session.get(path, headers=table) as answer:
+        found = await answer.json()
+    columns = {one["name"]: one["priority"] for one in found["columnDefinitions"]}
+    assert [name for name, priority in columns.items() if priority] == [
+        *("Provider", "Lease", "Strategy", "Message"),
+    ]
+    row = dict(zip(columns, found["rows"][0]["cells"], strict=True))
+    assert (row["Provider"], row["Lease"], row["Strategy"]) == ("infisical", "95e5ca9d", "Renew")
+    assert row["Message"] == "the operator hasn't checked it yet"
 
 
 async def test_before_the_first_look_status_says_that_nothing_is_known(

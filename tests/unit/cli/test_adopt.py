@@ -130,10 +130,15 @@ async def test_nothing_is_adopted_while_a_pod_of_a_shard_works() -> None:
         "in namespace old, shard batch",
     ]
     said, until = list[str](), SystemClock().monotonic() + 0.3
-    with pytest.raises(Failed, match="the Lease in namespace old, shard batch isn't") as failed:
+    told = "the Lease isn't free in namespace old, shard batch: "
+    with pytest.raises(Failed, match=told) as failed:
         async with adopt._leading(api, api, led, said.append, until):
             raise AssertionError("it began")
     assert failed.value.code is Exit.NOT_DONE
+    assert said == [
+        "waiting for the Lease of the operator in namespace old, shard batch: a-pod leads; scale "
+        "its Deployment to 0"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,11 @@ def seat(renewed: str, holder: str = "leaseholder-x") -> dict[str, Any]:
     ("known", "level", "told"),
     [
         (None, Level.WARN, "write --operator where it is another"),
-        (seat("2026-01-01T11:59:58.000000Z"), Level.OK, "leaseholder-x leads, as it said 2s ago"),
+        (
+            seat("2026-01-01T11:59:58.000000Z"),
+            Level.OK,
+            "leaseholder-x leads in namespace home, as it said 2s ago",
+        ),
         (seat("2026-01-01T11:50:00Z"), Level.FAIL, "no operator leads in namespace home since 10m"),
         (seat("2026-01-01T11:59:58Z", holder=""), Level.FAIL, "no operator leads"),
         (seat("yesterday"), Level.FAIL, "no operator leads in namespace home at all"),
@@ -110,7 +114,7 @@ def seat(renewed: str, holder: str = "leaseholder-x") -> dict[str, Any]:
     ],
 )
 def test_whether_an_operator_leads(known: Any, level: Level, told: str) -> None:
-    found = checks.of_operator(known, "home", NOON)
+    found = checks.of_operator(known, "namespace home", NOON)
     assert (found.level, told in found.message) == (level, True), found.message
 
 
@@ -142,10 +146,52 @@ def test_providers_that_nobody_looked_at_or_whose_clock_differs_are_warnings() -
     assert levels(checks.of_providers([known_provider([READY], skew=3)])) == [("ok", "providers")]
 
 
+@pytest.mark.parametrize(
+    ("told", "level", "message"),
+    [
+        (
+            ("True", "OnNoRecord", "2 leases of this installation are on no record"),
+            Level.FAIL,
+            "shop/infisical: OnNoRecord: 2 leases of this installation are on no record. Do: "
+            "Runbook (docs/runbook.md#leases-are-on-no-record)",
+        ),
+        (
+            ("Unknown", "NotSweepable", "leases there have no mark"),
+            Level.WARN,
+            "shop/infisical: NotSweepable: leases there have no mark. Do: Take spec.sweep out",
+        ),
+        (
+            ("False", "AllOnRecord", "the last sweep found no lease"),
+            Level.OK,
+            "no lease is on no record at 1 provider with spec.sweep",
+        ),
+    ],
+)
+def test_what_the_last_sweep_found_is_a_line(
+    told: tuple[str, str, str], level: Level, message: str
+) -> None:
+    swept = known_provider([READY, condition("UnrecordedLeases", *told)])
+    found = [one for one in checks.of_providers([swept]) if one.check == "sweeps"]
+    assert [(one.level, one.message.startswith(message)) for one in found] == [(level, True)]
+    assert all(one.check != "sweeps" for one in checks.of_providers([known_provider([READY])]))
+
+
+def test_a_lease_that_is_ready_for_now_and_what_waits_for_a_budget_are_warnings() -> None:
+    message = "the provider takes no more requests; good until 12:59"
+    throttled = dl(condition("Ready", "True", "Throttled", message))
+    found = checks.of_leases([throttled, dl(READY, name="calm")], NOON)
+    assert levels(found)[:3] == [("ok", "leases"), ("warn", "leases"), ("warn", "budget")]
+    assert found[1].message == f"shop/orders: Throttled: {message}"
+    assert found[2].message.startswith(
+        "1 waits for requests that the provider allows: shop/orders. Do: "
+    )
+
+
 def test_leases_that_are_well_are_a_line() -> None:
     found = checks.of_leases([dl(READY)], NOON)
     assert [(one.level, one.message) for one in found] == [
         (Level.OK, "1 of 1 Ready or suspended"),
+        (Level.OK, "nothing waits for requests that a provider allows"),
         (Level.OK, "none is pending"),
     ]
     assert checks.of_leases([], NOON)[0].message == "there is no DynamicLease"

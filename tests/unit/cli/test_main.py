@@ -1,6 +1,7 @@
 """The command answers at once: the operator is imported where it runs."""
 
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -28,7 +29,9 @@ def ask(*arguments: str) -> tuple[str, set[str]]:
     return done.stdout, set(done.stderr.split())
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["version"], ["run", "--help"], ["records", "--help"]]
+)
 def test_help_and_version_import_nothing_of_the_operator(arguments: list[str]) -> None:
     _, imported = ask(*arguments)
     assert "click" in imported
@@ -37,6 +40,16 @@ def test_help_and_version_import_nothing_of_the_operator(arguments: list[str]) -
 
 def test_the_version_is_said() -> None:
     assert ask("--version")[0] == f"leaseholder, version {leaseholder.__version__}\n"
+    assert ask("version")[0] == f"{leaseholder.__version__}\n"
+
+
+def test_the_crds_that_are_printed_are_those_of_the_checkout_and_need_no_cluster() -> None:
+    printed, imported = ask("crds")
+    files = sorted((pathlib.Path(__file__).parents[3] / "crds").glob("*.yaml"))
+    wanted = [yaml.safe_load(one.read_text(encoding="utf-8")) for one in files]
+    known = yaml.safe_load_all(printed)
+    assert sorted(known, key=lambda one: str(one["metadata"]["name"])) == wanted
+    assert not imported & {"aiohttp", "kopf", "kubernetes"}
 
 
 def test_the_help_names_the_command() -> None:
@@ -51,6 +64,24 @@ import kubernetes
 print(kubernetes.config.load_kube_config.__module__, kubernetes.client.Configuration.__module__)
 print(*lean.PUT_OFF - sys.modules.keys())
 """
+LISTING = """
+import sys
+from leaseholder.cli import plugin
+try:
+    plugin.main(["list", "--kubeconfig", "/nowhere"])
+finally:
+    print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+
+
+def test_a_list_imports_nothing_that_it_does_without() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LISTING], capture_output=True, text=True, check=False
+    )
+    packages = done.stderr.splitlines()[-1]
+    assert "aiohttp" in packages.split()
+    unwanted = {"_ctypes", "jinja2", "kopf", "prometheus_client", "pydantic_settings", "requests"}
+    assert not {*packages.split()} & unwanted
 
 
 def test_a_login_imports_nothing_of_the_synchronous_client_until_somebody_uses_it() -> None:

@@ -322,3 +322,22 @@ def test_a_provider_that_the_user_may_not_see_is_unknown_and_no_fault() -> None:
         "ClusterLeaseProvider shared: whether it is there, serves this namespace and is Ready "
         "isn't known: you have no right to clusterleaseproviders",
     ]
+
+
+@pytest.mark.parametrize(
+    ("meta", "told"),
+    [
+        (None, "there is no Secret shop/infisical-auth yet: the provider waits for it"),
+        ({"labels": {"leaseholder.dev/auth": "true"}}, "by Secret shop/infisical-auth"),
+        (
+            {"name": "infisical-auth"},
+            "by Secret shop/infisical-auth, which isn't labelled. Unless the operator runs with "
+            "requireAuthLabel: false, do: kubectl -n shop label secret infisical-auth "
+            "leaseholder.dev/auth=true",
+        ),
+    ],
+)
+def test_what_a_provider_logs_in_with_is_said_with_what_to_do(meta: Any, told: str) -> None:
+    made = report()
+    planned.login(made, ("shop", "infisical-auth"), meta)
+    assert (made.faults, said(made)) == ([], told)

@@ -177,6 +177,7 @@ def test_a_provider_is_a_row_with_its_clock() -> None:
     row = dict(zip(views.PROVIDER_COLUMNS, views.row_of_provider(known), strict=True))
     assert (row["NAMESPACE"], row["TYPE"], row["CLOCK"]) == ("-", "phase", "-3s")
     assert (row["READY"], row["REASON"]) == ("False", "LoginRefused")
+    assert row["MESSAGE"] == "it is refused"
 
 
 _REF = {"name": "auth", "key": "token", "namespace": "home"}

@@ -10,7 +10,7 @@ import pytest
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
-from leaseholder.controller.leader import Elector
+from leaseholder.controller.leader import Elector, Several
 from leaseholder.core.election import DEADLINE, Election
 from leaseholder.ports import Seat
 from tests.unit.clocks import FakeClock
@@ -35,7 +35,7 @@ class FakeSeats:
 
 
 @contextlib.asynccontextmanager
-async def running(elector: Elector) -> AsyncIterator["asyncio.Task[None]"]:
+async def running(elector: Elector | Several) -> AsyncIterator["asyncio.Task[None]"]:
     task = asyncio.create_task(elector.run())
     try:
         yield task
@@ -123,3 +123,58 @@ async def test_who_leads_waits_for_nothing() -> None:
     async with running(elector), asyncio.timeout(30):
         await elector.elected.wait()
         assert await elector.awaited(0.0, pytest.fail) == ""
+
+
+def several(*seats: FakeSeats) -> tuple[Several, FakeClock]:
+    clock = FakeClock()
+    each = {f"at {n}": Elector(one, clock, Election("a")) for n, one in enumerate(seats, 1)}
+    return Several(each), clock
+
+
+async def test_who_is_to_lead_in_several_places_leads_when_it_does_in_each_and_says_where_not() -> (
+    None
+):
+    held = Seat(holder="b", duration=15, version="1", transitions=0)
+    candidate, clock = several(FakeSeats(), FakeSeats(held), FakeSeats())
+    said = list[str]()
+
+    def say(waits: str) -> None:
+        said.append(waits)
+        clock.move(5)
+
+    async with running(candidate), asyncio.timeout(30):
+        assert await candidate.awaited(clock.monotonic() + 5, say) == "at 2: b leads"
+        assert not candidate.leads
+        assert not candidate.elected.is_set()
+    assert said == ["at 2: b leads"]
+    clock.move(15)
+    async with running(candidate), asyncio.timeout(30):
+        assert await candidate.awaited(clock.monotonic() + 60, say) == ""
+        await candidate.elected.wait()
+        assert candidate.leads
+        assert candidate.trouble == ""
+
+
+async def test_who_loses_one_of_several_leases_ends_and_releases_the_others() -> None:
+    seats = FakeSeats(), FakeSeats()
+    candidate, clock = several(*seats)
+    async with running(candidate):
+        await asyncio.wait_for(candidate.elected.wait(), 30)
+    assert seats[1].seat is not None
+    seats[1].seat = replace(seats[1].seat, holder="b", version="9")
+    clock.move(DEADLINE)
+    await asyncio.wait_for(candidate.run(), 30)
+    assert not candidate.leads
+    await candidate.release()
+    assert [one.seat.holder for one in seats if one.seat is not None] == ["", "b"]
+
+
+async def test_a_place_whose_lease_cannot_be_written_keeps_all_from_leading() -> None:
+    seats = FakeSeats(), FakeSeats(down=True)
+    candidate, _ = several(*seats)
+    async with running(candidate), asyncio.timeout(30):
+        while "no answer in time" not in candidate.electors["at 2"].trouble:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await candidate.electors["at 1"].elected.wait()
+        assert not candidate.leads
+        assert "no answer in time" in candidate.trouble

@@ -1,11 +1,13 @@
 """Two shards of one installation, and DynamicLeases that go from one to the other."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
 from leaseholder import ports
 from leaseholder.api import names
+from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord
 from leaseholder.controller.ledger import MOST_NAMED, Ledger
 from leaseholder.controller.records import Key
@@ -267,3 +269,36 @@ async def test_of_the_names_of_secrets_that_go_a_few_are_looked_at() -> None:
     for number in range(300):
         await ledger._heed(ports.SecretEvent(SHOP, f"nobody-{number}", "uid"))
     assert len(after.controller.keys) == MOST_NAMED
+
+
+@pytest.mark.parametrize("labels", [{}, BATCH, {names.SHARD: "no-such-shard"}])
+async def test_a_copied_secret_is_reported_by_one_shard_whatever_the_label_says(
+    labels: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    both = two()
+    both[0].cluster.user_applies(manifest(labels=labels))
+    elsewhere = [f"space-{number}" for number in range(8)]
+    for world in both:
+        for _ in range(2):
+            world.cluster.events.put_nowait(copied(SHOP, world.holder.uid))
+            for namespace in elsewhere:
+                world.cluster.events.put_nowait(copied(namespace, "nobody"))
+        following = asyncio.create_task(ledger_of(world).follow_secrets())
+        await world.trace.until(world.cluster.events.empty)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    told = [note for _, note in both[0].cluster.notes if note.reason == Reason.SECRET_COPIED]
+    assert len(told) == 1
+    logged = [text for text in caplog.messages if "is a copy of" in text]
+    assert sorted(text.split("/")[0] for text in logged) == [f"Secret {one}" for one in elsewhere]
+
+
+def copied(namespace: str, owner_uid: str) -> ports.SecretCopy:
+    """A Secret that somebody made of the DynamicLease's one."""
+    return ports.SecretCopy(
+        namespace=namespace,
+        name="copy",
+        original=f"{SHOP}/{NAME}",
+        owner_name=NAME,
+        owner_uid=owner_uid,
+    )
