@@ -9,8 +9,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-import yaml
-
 from leaseholder.api import crds
 from leaseholder.cli import page
 from leaseholder.telemetry import catalogue
@@ -19,16 +17,9 @@ from tools import reasons, reference
 ROOT: Final = pathlib.Path(__file__).parents[1]
 
 
-def manifests() -> Iterator[tuple[str, str]]:
-    """File name and YAML of each CRD."""
-    for kind in crds.KINDS:
-        text = yaml.safe_dump(crds.manifest(kind), sort_keys=False, width=100, allow_unicode=True)
-        yield f"{kind.plural}.yaml", f"# Generated from leaseholder.api by `make crds`.\n{text}"
-
-
 def files(root: pathlib.Path = ROOT) -> Iterator[tuple[pathlib.Path, str]]:
     """Each file that is made of the code, and its text."""
-    for name, text in manifests():
+    for name, text in crds.rendered():
         yield root / "crds" / name, text
     yield root / "docs" / "reference.md", reference.rendered()
     yield root / "docs" / "reasons.md", reasons.rendered()

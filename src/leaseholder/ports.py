@@ -420,7 +420,7 @@ class Workload:
     total: int = 0
     available: int = 0
     terminating: int = 0
-    """Pods of a Deployment that were told to end and haven't yet; 0 where the server doesn't tell."""
+    """Pods of a Deployment that were told to end and haven't yet; 0 where nobody tells."""
     restarted: bool = True
     """A Rollout's controller has replaced the pods that were older than ``restartAt``."""
     phase: str = ""

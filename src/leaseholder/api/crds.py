@@ -8,9 +8,11 @@ inlined, ``anyOf [X, null]`` made ``X``, titles dropped, unknown keywords droppe
 Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+import yaml
 
 from leaseholder.api import base, conditions, lease, names, provider, record
 
@@ -243,3 +245,10 @@ def manifest(kind: Kind) -> Schema:
             "versions": [version],
         },
     }
+
+
+def rendered() -> Iterator[tuple[str, str]]:
+    """File name and YAML of each CRD."""
+    for kind in KINDS:
+        text = yaml.safe_dump(manifest(kind), sort_keys=False, width=100, allow_unicode=True)
+        yield f"{kind.plural}.yaml", f"# Generated from leaseholder.api by `make crds`.\n{text}"

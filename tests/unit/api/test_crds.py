@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from leaseholder.api import crds
-from tools import pages
 
 FOLDER = pathlib.Path(__file__).parents[3] / "crds"
 Node = dict[str, Any]
@@ -32,7 +31,7 @@ ALL = [found for kind in crds.KINDS for found in nodes(schema(kind), kind.kind)]
 
 
 def test_the_manifests_in_the_repository_are_the_generated_ones() -> None:
-    generated = dict(pages.manifests())
+    generated = dict(crds.rendered())
     assert {path.name: path.read_text() for path in FOLDER.glob("*.yaml")} == generated
 
 

@@ -144,8 +144,7 @@ async def test_who_is_to_lead_in_several_places_leads_when_it_does_in_each_and_s
 
     async with running(candidate), asyncio.timeout(30):
         assert await candidate.awaited(clock.monotonic() + 5, say) == "at 2: b leads"
-        assert not candidate.leads
-        assert not candidate.elected.is_set()
+        assert (candidate.leads, candidate.elected.is_set()) == (False, False)
     assert said == ["at 2: b leads"]
     clock.move(15)
     async with running(candidate), asyncio.timeout(30):
