@@ -9,6 +9,7 @@ import contextlib
 import functools
 import logging
 import platform
+import resource
 import signal
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -338,7 +339,18 @@ def run(settings: Settings) -> None:
         Failed: it couldn't start, or a part ended by itself.
     """
     logs.configure(settings.log_level, settings.log_format)
+    allow_files()
     try:
         asyncio.run(_main(settings))
     except server.CannotListen as error:
         raise Failed(str(error)) from error
+
+
+def allow_files() -> None:
+    """Take as many open files as we may have; systems give 1,024 for select, which isn't used.
+
+    Each connection to a provider is one, and servers that don't answer hold theirs (fault N7).
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS allows less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

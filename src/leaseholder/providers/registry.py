@@ -6,6 +6,7 @@ says in its ``Registration`` how it is built and how people write its url.
 """
 
 import functools
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -15,7 +16,7 @@ from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import infisical, openbao, phase
 from leaseholder.providers import settings as known
-from leaseholder.providers.kit import accounts, context, memory
+from leaseholder.providers.kit import accounts, context, gate, memory
 from leaseholder.providers.kit.adapter import Registration
 from leaseholder.providers.kit.network import bounds, dialing, streams
 from leaseholder.providers.kit.network.hosts import ANY_NAME, Hosts, spelled, unusable
@@ -60,6 +61,10 @@ class Registry:
     _accounts: accounts.Accounts = field(init=False)
     _gate: bounds.Turnstile = field(init=False, default_factory=bounds.Turnstile)
     _room: memory.Room = field(init=False, default_factory=lambda: memory.Room(memory.TOGETHER))
+    _turns: "weakref.WeakValueDictionary[str, gate.Turns]" = field(
+        init=False, default_factory=weakref.WeakValueDictionary
+    )
+    """By namespace, as long as one of its LeaseProviders is in use."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_accounts", accounts.Accounts(self.clock.monotonic))
@@ -85,11 +90,18 @@ class Registry:
             connected=functools.partial(meter.provider_connected, name) if meter else _unobserved,
             on_news=self.on_news,
             dialer=dialing.Dialer(self.hosts, self.api_server, streams.Network(self._gate)),
+            turns=self._turns_of(of.namespace),
             room=self._room,
             accounts=self._accounts,
         )
         server, settings = getattr(access.spec, found.name), getattr(self.settings, found.name)
         return found.build(way, server, settings)
+
+    def _turns_of(self, namespace: str) -> gate.Turns | None:
+        """What its LeaseProviders share; a ClusterLeaseProvider is an administrator's."""
+        if not namespace:
+            return None
+        return self._turns.setdefault(namespace, gate.Turns(gate.NAMESPACE))
 
 
 def address(spec: provider.ProviderSpec, adapters: Sequence[Registration] = ADAPTERS) -> str:

@@ -1,5 +1,6 @@
 """Which adapter, and under which address."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from leaseholder import errors, ports
 from leaseholder.api import provider, refs
 from leaseholder.api.conditions import Reason
 from leaseholder.providers import infisical, openbao, phase, registry
+from leaseholder.providers.kit import context
 from leaseholder.providers.settings import (
     ProviderSettings,
 )
@@ -114,3 +116,33 @@ def test_each_kind_of_provider_that_a_spec_can_name_has_its_adapter_and_settings
     names = [one.name for one in registry.ADAPTERS]
     assert sorted(names) == sorted(refs.TYPES)
     assert set(names) <= set(ProviderSettings.model_fields)
+
+
+def test_the_lease_providers_of_one_namespace_share_their_turns_and_no_others_do() -> None:
+    built: list[context.Context] = []
+
+    def capture(way: context.Context, server: Any, settings: Any) -> ports.Provider:
+        built.append(way)
+        return infisical.ADAPTER.build(way, server, settings)
+
+    adapter = dataclasses.replace(infisical.ADAPTER, build=capture)
+    builder = registry.Registry(
+        clock=support.FakeClock(), settings=ProviderSettings(), adapters=(adapter,)
+    )
+    for kind, namespace in (
+        ("LeaseProvider", "shop"),
+        ("LeaseProvider", "shop"),
+        ("LeaseProvider", "bank"),
+        ("ClusterLeaseProvider", ""),
+    ):
+        access = ports.Access(
+            spec=spec("https://x.test"),
+            of=ports.ProviderObject(kind, namespace, "infisical", "uid"),
+        )
+        builder.build(access, support.FakeCredentialing())
+    one, other, bank, cluster = (way.turns for way in built)
+    assert one is not None
+    assert one is other
+    assert bank is not None
+    assert bank is not one
+    assert cluster is None

@@ -57,6 +57,7 @@ class Client:
             context.access.spec.limits,
             self.clock.now,
             lambda is_open: self._report(News.DOWN if is_open else News.UP),
+            context.turns,
         )
         self._observe = context.observe
         self._is_up = is_up

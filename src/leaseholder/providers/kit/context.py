@@ -11,7 +11,7 @@ from enum import StrEnum
 import httpx2
 
 from leaseholder import ports
-from leaseholder.providers.kit import memory
+from leaseholder.providers.kit import gate, memory
 from leaseholder.providers.kit.accounts import Accounts
 from leaseholder.providers.kit.network import dialing
 
@@ -56,6 +56,8 @@ class Context:
     """Told what reads the connections."""
     dialer: dialing.Dialer | None = None
     """Makes the connections; by default to every name."""
+    turns: gate.Turns | None = None
+    """Turns that all LeaseProviders of its namespace share."""
     room: memory.Room | None = None
     """The memory that answers of all servers share."""
     accounts: Accounts | None = None

@@ -15,6 +15,10 @@ waiting for a turn.
   the provider itself. A lease past its known end waits after those that live: it can't be lost any
   more.
 
+- All LeaseProviders of one namespace share turns beside their own. Each request under way holds an
+  open file, and the process may have 1,024 of those: a tenant whose thousand servers don't answer
+  would take the connections of all others.
+
 Lists that a server may need minutes for stand apart: they have turns of their own, so that nothing
 which needs no list waits for one, and what becomes of them opens no circuit. While it is open they
 wait as all do, and aren't the trial: its answer would come too late.
@@ -36,6 +40,8 @@ from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import failures
 from leaseholder.providers.kit.requests import Category, Rank, Request
 
+NAMESPACE: Final = 128
+"""Requests at once to all LeaseProviders of one namespace (fault N7)."""
 LISTS: Final = 2
 """Long lists of one provider at once."""
 _LOGIN_LEFT: Final = 10.0
@@ -67,6 +73,7 @@ class Gate:
         limits: provider.Limits,
         now: Callable[[], datetime],
         changed: Callable[[bool], None],
+        shared: "Turns | None" = None,
     ) -> None:
         """Nothing is under way.
 
@@ -75,6 +82,7 @@ class Gate:
             limits: how hard the provider may be driven.
             now: the provider's clock.
             changed: told True when the circuit opens, False when it closes.
+            shared: turns that other providers take, too; None: there are none.
         """
         self._now = now
         self._circuit = circuit.Circuit(clock.monotonic, changed)
@@ -83,6 +91,7 @@ class Gate:
         self._turns = Turns(limits.concurrency)
         # P2: lists that took a minute opened the circuit, and a deletion waited behind them.
         self._lists = Turns(LISTS)
+        self._shared = shared
 
     @property
     def is_open(self) -> bool:
@@ -99,7 +108,10 @@ class Gate:
         """
         self._check(request)  # rather than wait for a turn to be told the same
         waiting = self._lists if request.is_long else self._turns
-        async with waiting.turn(request.rank, self._left(request)):
+        async with (
+            waiting.turn(request.rank, self._left(request)),
+            self._turn_beside_others(request),
+        ):
             self._check(request)
             self.pace.sent()
             number = self._circuit.begin()
@@ -107,6 +119,11 @@ class Gate:
                 yield number
             finally:
                 self._circuit.ended(number)
+
+    def _turn_beside_others(self, request: Request) -> contextlib.AbstractAsyncContextManager[None]:
+        if self._shared is None:
+            return contextlib.nullcontext()
+        return self._shared.turn(request.rank, self._left(request))
 
     def is_late(self, request: Request) -> bool:
         """Whether a request isn't to be sent any more."""

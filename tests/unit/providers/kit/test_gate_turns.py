@@ -5,8 +5,10 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaseholder.providers.kit.gate import Turns
-from leaseholder.providers.kit.requests import Rank
+from leaseholder.api import provider
+from leaseholder.providers.kit.gate import Gate, Turns
+from leaseholder.providers.kit.requests import Rank, Request
+from tests.unit import clocks
 
 WANTS = st.lists(
     st.tuples(st.sampled_from(Rank), st.none() | st.integers(0, 5)), min_size=1, max_size=20
@@ -81,3 +83,32 @@ async def _giving_up(given_up: set[int], granted: bool) -> None:
     assert set(range(8)) - given_up <= set(served)
     async with asyncio.timeout(1), turns.turn(Rank.CHECK):
         pass
+
+
+async def test_a_tenant_whose_servers_hang_takes_no_more_turns_than_its_namespace_has() -> None:
+    clock = clocks.FakeClock()
+    theirs, ours = Turns(2), Turns(2)
+
+    def gate_of(shared: Turns) -> Gate:
+        return Gate(clock, provider.Limits(), clock.wall, lambda _: None, shared)
+
+    answered = asyncio.Event()
+    asked = Request(operation="login", method="GET", path="/", timeout=1.0, rank=Rank.LOGIN)
+    under_way: list[int] = []
+
+    async def ask(number: int, gate: Gate) -> None:
+        async with gate.turn(asked):
+            under_way.append(number)
+            await answered.wait()
+
+    hanging = [asyncio.create_task(ask(number, gate_of(theirs))) for number in range(5)]
+    await asyncio.create_task(_beside(gate_of(ours), asked))
+    assert under_way == [0, 1]
+    answered.set()
+    await asyncio.gather(*hanging)
+    assert under_way == [0, 1, 2, 3, 4]
+
+
+async def _beside(gate: Gate, asked: Request) -> None:
+    async with gate.turn(asked):
+        await asyncio.sleep(0)
