@@ -38,6 +38,9 @@ _LONGEST_LINE: Final = 16 * 2**20
 """Bytes of one event of a watch, whatever JSON makes of three MiB."""
 _CONNECT_TIMEOUT: Final = 10.0
 _SLACK: Final = 5.0
+_SILENT: Final = 90.0
+"""Seconds after which a watch from which nothing came is given up: the API server sends a bookmark
+each minute, so nobody is at the other end any more."""
 _NO_JSON: Final = "its answer is no JSON"
 _BROKEN: Final = (TimeoutError, aiohttp.ClientError, OSError)
 
@@ -144,16 +147,25 @@ class Api:
                 return
 
     async def watch(
-        self, place: places.Place, *, query: Mapping[str, str], accept: str, seconds: int
+        self,
+        place: places.Place,
+        *,
+        query: Mapping[str, str],
+        accept: str,
+        seconds: int,
+        silent: float = _SILENT,
     ) -> AsyncGenerator[Body, None]:
         """The events of a watch until the API server ends it after ``seconds``.
 
-        A connection that hangs is given up a little later.
+        One from which neither event nor bookmark came for ``silent`` seconds ends as well: who
+        watches on from the last version misses nothing.
         """
         headers = {"Accept": accept, "Content-Type": JSON}
         asked = {**query, "watch": "true", "timeoutSeconds": str(seconds)}
-        limit = aiohttp.ClientTimeout(total=seconds + _SLACK, sock_connect=_CONNECT_TIMEOUT)
-        what = ""
+        limit = aiohttp.ClientTimeout(
+            total=seconds + _SLACK, sock_connect=_CONNECT_TIMEOUT, sock_read=silent
+        )
+        what, is_open = "", False
         self.streams.asked(place.path)
         try:
             answer = await self._send("GET", place, "watch", asked, headers, None, limit)
@@ -161,6 +173,7 @@ class Api:
                 if answer.status != 200:
                     self._check("watch", place, answer, _parse(await answer.read()))
                 self.streams.opened(place.path)
+                is_open = True
                 async for line in _lines(answer.content):
                     event = _parse(line)
                     if event is None:
@@ -168,7 +181,8 @@ class Api:
                         break
                     yield event
         except _BROKEN as error:
-            what = _broken(error)
+            hung = is_open and isinstance(error, aiohttp.SocketTimeoutError)
+            what = "" if hung else _broken(error)
         finally:
             self.streams.troubled(place.path, "it ended")
         if what:

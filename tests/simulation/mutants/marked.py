@@ -228,7 +228,8 @@ def _maybe_delivered_but_for(number: int) -> list[Patch]:
             view.target_contested,
         ]
         del reasons[number]
-        return any(reasons)
+        moved_to = known.rolled_out_at is not None
+        return any(reasons) or moved_to or wanted._outlived_status(view, dl, known)
 
     return [swap(wanted, "_maybe_delivered", maybe_delivered)]
 

@@ -1,7 +1,9 @@
 import asyncio
+import functools
 import pathlib
 
 import pytest
+from aiohttp import test_utils, web
 
 from leaseholder import errors
 from leaseholder.cluster import client, places
@@ -56,6 +58,36 @@ async def test_a_closed_port_is_an_unavailable_api_server(kubeconfig: pathlib.Pa
         with pytest.raises(errors.ClusterUnavailable, match="no connection"):
             await api.request("GET", places.NAMESPACES.at("", "kube-system"))
     finally:
+        await api.aclose()
+
+
+async def _hang(request: web.Request) -> web.StreamResponse:
+    """A watch that tells one version and then nothing any more; a list that never comes."""
+    answer = web.StreamResponse()
+    if "silent" not in request.query:
+        await answer.prepare(request)
+        await answer.write(b'{"type": "BOOKMARK", "object": {}}\n')
+    await asyncio.sleep(60)
+    return answer
+
+
+async def test_a_watch_that_hangs_is_not_open_and_ends_without_an_error(
+    kubeconfig: pathlib.Path,
+) -> None:
+    app = web.Application()
+    app.router.add_get("/{path:.*}", _hang)
+    async with test_utils.TestServer(app) as server:
+        there = CONFIG.replace("http://127.0.0.1:1", f"http://127.0.0.1:{server.port}")
+        await asyncio.to_thread(kubeconfig.write_text, there)
+        api = await client.Api.connect(kubeconfig)
+        place = places.SECRETS.at("shop")
+        api.streams.expect([place.path])
+        watch = functools.partial(api.watch, place, accept=client.JSON, seconds=300, silent=0.2)
+        states = [api.streams.is_open(place.path) async for _ in watch(query={})]
+        assert states == [True]
+        assert api.streams.closed == {place.path: "it ended"}
+        with pytest.raises(errors.ClusterUnavailable, match="no answer in time"):
+            await anext(watch(query={"silent": "true"}))
         await api.aclose()
 
 
