@@ -465,8 +465,8 @@ class Cluster(Protocol):
         """
         ...
 
-    async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
-        """All DynamicLeases in the watched namespaces."""
+    def dynamic_leases(self) -> AsyncIterator[lease.DynamicLease]:
+        """All DynamicLeases in the watched namespaces, page by page: each may have a megabyte."""
         ...
 
     async def patch_lease_status(

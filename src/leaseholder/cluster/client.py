@@ -45,6 +45,10 @@ _NO_JSON: Final = "its answer is no JSON"
 _BROKEN: Final = (TimeoutError, aiohttp.ClientError, OSError)
 
 
+class _TooLong(Exception):
+    """An answer has more bytes than are wanted at once."""
+
+
 class Api:
     """The API server."""
 
@@ -84,6 +88,7 @@ class Api:
         content_type: str = JSON,
         accept: str = JSON,
         timeout: float = _TIMEOUT,
+        most: int | None = None,
     ) -> Body:
         """Send one request and give the answer's body; POST and PATCH are never sent twice.
 
@@ -99,7 +104,9 @@ class Api:
             raise errors.ClusterUnavailable(Reason.CLUSTER, "this process doesn't lead for now")
         verb = _VERBS.get(method) or ("get" if place.name else "list")
         headers = {"Accept": accept, "Content-Type": content_type}
-        answer, found = await self._exchange(method, place, verb, query, headers, body, timeout)
+        answer, found = await self._exchange(
+            method, place, verb, query, headers, body, timeout, most
+        )
         self._check(verb, place, answer, found)
         if found is None:
             raise refusals.unreachable(verb, place, _NO_JSON)
@@ -132,15 +139,21 @@ class Api:
     async def pages(
         self, place: places.Place, *, query: Mapping[str, str], accept: str = JSON
     ) -> AsyncGenerator[Body, None]:
-        """A list in pages of ``PAGE`` objects, so that no answer is longer than those.
+        """A list in pages of ``PAGE`` objects or fewer, so that no answer is long.
 
         Raises:
             ClusterError: as ``request``; Refused (410) where it took too long from page to page.
         """
-        following = ""
+        following, size = "", documents.PageSize(PAGE)
         while True:
-            asked = {**query, "limit": str(PAGE), **({"continue": following} if following else {})}
-            page = await self.request("GET", place, query=asked, accept=accept)
+            there = {"continue": following} if following else {}
+            asked = {**query, "limit": str(size.now), **there}
+            try:
+                page = await self.request("GET", place, query=asked, accept=accept, most=size.bytes)
+            except _TooLong:
+                size.shrink()
+                continue
+            size.grow()
             yield page
             following = (page.get("metadata") or {}).get("continue") or ""
             if not following:
@@ -244,14 +257,23 @@ class Api:
         headers: dict[str, str],
         body: Body | None,
         timeout: float,
+        most: int | None = None,
     ) -> tuple[aiohttp.ClientResponse, Body | None]:
-        """An answer and its body; None where that is no JSON."""
+        """An answer and its body; None where that is no JSON.
+
+        Raises:
+            _TooLong: it has more than ``most`` bytes.
+        """
         limit = aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_TIMEOUT)
         try:
             answer = await self._send(method, place, verb, query, headers, body, limit)
-            return answer, _parse(await answer.read())
+            whole = await documents.read(answer, most)
         except _BROKEN as error:
             what = _broken(error)
+        else:
+            if whole is None:
+                raise _TooLong
+            return answer, _parse(whole)
         raise refusals.unreachable(verb, place, what)
 
     def _check(

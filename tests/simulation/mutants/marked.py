@@ -355,8 +355,8 @@ def gone_by_a_list() -> list[Patch]:
     async def seen(self: observe.Observer, key: records.Key, memory: Any) -> View:
         now, who = self.clock.monotonic(), id(self)
         if who not in lists or now - lists[who][0] > 600:
-            listed = await self.cluster.dynamic_leases()
-            lists[who] = now, frozenset(dl.metadata.name for dl in listed)
+            listed = [dl.metadata.name async for dl in self.cluster.dynamic_leases()]
+            lists[who] = now, frozenset(listed)
         view = await honest(self, key, memory)
         if key.name in lists[who][1]:
             since.pop((who, key.name), None)

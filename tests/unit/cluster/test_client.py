@@ -6,7 +6,7 @@ import pytest
 from aiohttp import test_utils, web
 
 from leaseholder import errors
-from leaseholder.cluster import client, places
+from leaseholder.cluster import client, documents, places
 
 CONFIG = """
 apiVersion: v1
@@ -89,6 +89,32 @@ async def test_a_watch_that_hangs_is_not_open_and_ends_without_an_error(
         with pytest.raises(errors.ClusterUnavailable, match="no answer in time"):
             await anext(watch(query={"silent": "true"}))
         await api.aclose()
+
+
+async def test_a_list_of_large_objects_comes_in_smaller_pages(kubeconfig: pathlib.Path) -> None:
+    asked, large = list[int](), documents.MOST_PAGE * 3 // 5
+
+    async def listed(request: web.Request) -> web.Response:
+        """Forty small objects, and then five of which two are too long together."""
+        first, most = int(request.query.get("continue", "0")), int(request.query["limit"])
+        asked.append(most)
+        following = min(45, first + most)
+        items = [{"n": n, "x": "x" * (large if n >= 40 else 1)} for n in range(first, following)]
+        more = str(following) if following < 45 else ""
+        return web.json_response({"metadata": {"continue": more}, "items": items})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", listed)
+    async with test_utils.TestServer(app) as server:
+        there = CONFIG.replace("http://127.0.0.1:1", f"http://127.0.0.1:{server.port}")
+        await asyncio.to_thread(kubeconfig.write_text, there)
+        api = await client.Api.connect(kubeconfig)
+        pages = [page async for page in api.pages(places.SECRETS.at("shop"), query={})]
+        await api.aclose()
+    assert [one["n"] for page in pages for one in page["items"]] == [*range(45)]
+    assert asked[:3] == [50, 10, 20]
+    assert min(asked) == 1
+    assert len(asked) < 20
 
 
 async def test_who_may_not_act_sends_nothing(kubeconfig: pathlib.Path) -> None:

@@ -183,9 +183,11 @@ class FakeCluster(fakes.Scripted):
         dl = self.leases.get((namespace, name))
         return dl.status.lease.expires_at if dl is not None and dl.status.lease else None
 
-    async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
+    async def dynamic_leases(self) -> AsyncIterator[lease.DynamicLease]:
         async with self._call("list dynamicleases"):
-            return tuple(self.leases.values())
+            found = tuple(self.leases.values())
+        for one in found:
+            yield one
 
     async def patch_lease_status(
         self, dl: lease.DynamicLease, status: lease.DynamicLeaseStatus
