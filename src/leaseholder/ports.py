@@ -337,7 +337,8 @@ class Credentialing(Protocol):
 
 MOST_RIVALS: Final = 20
 """So many records of a slot are looked at. Of a shared account there are only a few; of a kind that
-isn't shared there may be thousands, and none of them counts."""
+isn't shared there may be thousands, and none of them counts. Where a shared one has so many, none
+is issued: the one that holds it may be among the rest."""
 MOST_OWNED: Final = 20
 """So many Secrets with the owner label of one DynamicLease are looked at."""
 
@@ -468,8 +469,8 @@ class Cluster(Protocol):
         """The name of the DynamicLease of that uid; None: it isn't known. Nothing is read."""
         ...
 
-    async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
-        """All DynamicLeases in the watched namespaces."""
+    def dynamic_leases(self) -> AsyncIterator[lease.DynamicLease]:
+        """All DynamicLeases in the watched namespaces, page by page: each may have a megabyte."""
         ...
 
     async def patch_lease_status(

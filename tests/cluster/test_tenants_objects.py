@@ -33,6 +33,7 @@ NO_NAMES = {
     "escapes": "\x1b[31morders\u2028\u202e\x07",
     "digits": "\u0660\u0661",
 }
+LARGE = 60
 UNREADABLE = 'leaseholder_unreadable_objects{kind="Secret"}'
 
 
@@ -196,6 +197,31 @@ async def test_large_secrets_with_the_uid_of_ones_own_lease_take_nobodys_memory(
             what="handled",
         )
     assert attack.victim.operator.resident - before < 24
+
+
+async def test_specs_of_a_megabyte_take_nobodys_memory(attack: court.Court) -> None:
+    config = {f"k{number}": ["x" * 4096] * 32 for number in range(7)}
+    tenant, site = attack.tenant, attack.victim
+    source = {"infisical": {**tenant.source("orders-db")["infisical"], "config": config}}
+    await attack.own_provider()
+    before = site.operator.resident
+
+    async def one(number: int) -> None:
+        meta = {"name": f"large-{number}", "namespace": tenant.namespace}
+        spec = {"providerRef": {"name": "own"}, **source}
+        ours = {"apiVersion": "leaseholder.dev/v1alpha1", "kind": "DynamicLease"}
+        await tenant.client.create({**ours, "metadata": meta, "spec": spec})
+
+    for start in range(0, LARGE, 4):
+        await asyncio.gather(*(one(number) for number in range(start, start + 4)))
+    told = await tenant.reason(f"large-{LARGE - 1}", "InvalidRequest")
+    assert "bytes, and 65536 fit on record" in kube.condition(told, "Ready")["message"]
+    site.operator.kill()
+    await site.restart()
+    tenant.operator = site.operator
+    await attack.is_untouched()
+    # Without bounds it would be over 200: a few times what they have together.
+    assert site.operator.peak - before < 128
 
 
 async def test_a_dynamiclease_that_can_not_be_read_is_told_once_and_again_when_it_can(

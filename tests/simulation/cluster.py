@@ -6,7 +6,7 @@ gate, generic over the port so that it needn't be told of every method.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -217,13 +217,14 @@ class Way:
         self.leases.answered(key, found, asked)
         return found
 
-    async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
+    async def dynamic_leases(self) -> AsyncIterator[lease.DynamicLease]:
         async def effect() -> tuple[int, list[lease.DynamicLease]]:
             return self._truth.version, [*self._truth.leases.values()]
 
         version, found = await self._gate.call(gate.Side.READ, "dynamic_leases", effect)
         self.leases.listed(found, version)
-        return found
+        for one in found:
+            yield one
 
     async def patch_lease_status(
         self, dl: lease.DynamicLease, status: lease.DynamicLeaseStatus

@@ -141,8 +141,16 @@ class Operator:
     @property
     def resident(self) -> float:
         """MiB that it has in memory."""
+        return self._memory("VmRSS")
+
+    @property
+    def peak(self) -> float:
+        """MiB that it ever had in memory."""
+        return self._memory("VmHWM")
+
+    def _memory(self, field: str) -> float:
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
-            line = next(line for line in status if line.startswith("VmRSS"))
+            line = next(line for line in status if line.startswith(field))
         return int(line.split()[1]) / 1024
 
     def terminate(self) -> None:

@@ -222,7 +222,8 @@ class Ended(_Kept):
     until: base.Moment | None = None
     """Until when an orphaned lease may live (UTC): for so long no sweep takes it for a lost one."""
     lease_id: _Text | None = None
-    """The provider's id of an orphaned lease."""
+    """The provider's id of an orphaned or a forgotten lease: somebody let it go, so no sweep finds
+    it lost."""
 
 
 def _any_order(found: Any) -> Any:
@@ -349,7 +350,7 @@ def without(
     leases = tuple(one for one in spec.leases if one.attempt_id != attempt_id)
     used = {one.provider.trust for one in leases}
     ids = (one.lease_id for one in spec.leases if one.attempt_id == attempt_id)
-    lives = next(ids, None) if until is not None else None
+    lives = next(ids, None) if until is not None or why == "Forgotten" else None
     over = Ended(attempt_id=attempt_id, at=now, why=why, until=until, lease_id=lives)
     ended = (*spec.ended, over)
     ended = tuple(sorted(ended, key=lambda one: one.until or one.at)[-MOST_ENDED:])

@@ -27,6 +27,12 @@ DOMAINS: Final[Mapping[str, str]] = {
     "mittwald.de": "replicator: copies into other namespaces",
     "appscode.com": "config-syncer (kubed): copies into other namespaces and clusters",
     "clustersecret.io": "ClusterSecret: copies into other namespaces",
+    "olli.com": "k8s-replicator: copies into other namespaces",
+    "synator": "Synator: copies into other namespaces (synator/sync)",
+    "carvel.dev": "secretgen-controller: fills in pull secrets of other namespaces",
+    "banzaicloud.io": "Bank-Vaults: its webhook fills in what it may read in Vault",
+    "bank-vaults.io": "Bank-Vaults: its webhook fills in what it may read in Vault",
+    "gke.io": "Config Sync and Connect: what is applied to clusters",
     "external-secrets.io": "External Secrets: what it owns",
     "bitnami.com": "Sealed Secrets: sealing keys",
     "cert-manager.io": "cert-manager: what it owns and injects",
@@ -64,7 +70,10 @@ DOMAINS: Final[Mapping[str, str]] = {
 """Domain of names of labels and annotations, and whose it is."""
 FREE: Final = ("app.kubernetes.io/", "reloader.stakater.com/")
 """Beginnings of names that are of use and that make nobody act for another."""
-BARE: Final = ("owner", "OWNER", "grafana_dashboard", "grafana_datasource", "grafana_alert")
+BARE: Final = (
+    *("owner", "OWNER", "grafana_dashboard", "grafana_datasource", "grafana_alert"),
+    *("grafana_notifier", "grafana_plugin"),
+)
 """Names without a domain: of releases of Helm, and of what the sidecar of Grafana loads."""
 
 _LISTED: Final = "|".join(one.replace(".", "[.]") for one in sorted(DOMAINS))

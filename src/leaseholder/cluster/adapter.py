@@ -164,12 +164,11 @@ class KubernetesCluster:
         """The name of the DynamicLease of that uid; None: it isn't known."""
         return self.known[places.LEASES.plural].named(namespace, uid)
 
-    async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
+    async def dynamic_leases(self) -> AsyncIterator[lease.DynamicLease]:
         """All DynamicLeases in the watched namespaces; what can't be read is left out."""
-        found: list[lease.DynamicLease] = []
         for namespace in self._namespaces:
-            found += await self._all(lease.DynamicLease, places.LEASES, namespace)
-        return found
+            async for found in self._each(lease.DynamicLease, places.LEASES, namespace):
+                yield found
 
     async def delete_dynamic_lease(self, dl: lease.DynamicLease) -> None:
         """Delete a DynamicLease, if it is still the one that was read; fine if it is gone."""
@@ -205,7 +204,7 @@ class KubernetesCluster:
 
     async def records(self) -> Sequence[record.LeaseRecord]:
         """The whole ledger; what can't be read is left out."""
-        return await self._all(record.LeaseRecord, places.RECORDS, self._home)
+        return [one async for one in self._each(record.LeaseRecord, places.RECORDS, self._home)]
 
     async def records_of_slot(self, slot: str) -> Sequence[record.LeaseRecord]:
         """Up to ``MOST_RIVALS`` records with that slot."""
@@ -412,17 +411,17 @@ class KubernetesCluster:
         found = await self._api.request("GET", place, query=query)
         return found.get("items") or []
 
-    async def _all(
+    async def _each(
         self, model: type[patches.Kind], kind: places.Resource, namespace: str
-    ) -> list[patches.Kind]:
+    ) -> AsyncIterator[patches.Kind]:
         """All of a collection that can be read."""
-        found = self._api.pages(kind.at(namespace), query={})
+        pages = self._api.pages(kind.at(namespace), query={})
         try:
-            return await self._reader.whole(model, found, within=namespace)
+            async for found in self._reader.whole(model, pages, within=namespace):
+                yield found
         except refusals.NotFound:
             if not await self._crd_went(kind.at(namespace)):
                 raise
-        return []
 
     async def _crd_went(self, place: places.Place) -> bool:
         """Whether a kind of ours was deleted, where that may be: then its objects are gone, too.

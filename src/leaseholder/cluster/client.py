@@ -39,8 +39,15 @@ _LONGEST_LINE: Final = 16 * 2**20
 """Bytes of one event of a watch, whatever JSON makes of three MiB."""
 _CONNECT_TIMEOUT: Final = 10.0
 _SLACK: Final = 5.0
+_SILENT: Final = 90.0
+"""Seconds after which a watch from which nothing came is given up: the API server sends a bookmark
+each minute, so nobody is at the other end any more."""
 _NO_JSON: Final = "its answer is no JSON"
 _BROKEN: Final = (TimeoutError, aiohttp.ClientError, OSError)
+
+
+class _TooLong(Exception):
+    """An answer has more bytes than are wanted at once."""
 
 
 class Api:
@@ -89,6 +96,7 @@ class Api:
         content_type: str = JSON,
         accept: str = JSON,
         timeout: float = _TIMEOUT,
+        most: int | None = None,
     ) -> Body:
         """Send one request and give the answer's body; POST and PATCH are never sent twice.
 
@@ -104,7 +112,9 @@ class Api:
             raise errors.ClusterUnavailable(Reason.CLUSTER, "this process doesn't lead for now")
         verb = _VERBS.get(method) or ("get" if place.name else "list")
         headers = {"Accept": accept, "Content-Type": content_type}
-        answer, found = await self._exchange(method, place, verb, query, headers, body, timeout)
+        answer, found = await self._exchange(
+            method, place, verb, query, headers, body, timeout, most
+        )
         self._check(verb, place, answer, found)
         if found is None:
             raise refusals.unreachable(verb, place, _NO_JSON)
@@ -137,31 +147,46 @@ class Api:
     async def pages(
         self, place: places.Place, *, query: Mapping[str, str], accept: str = JSON
     ) -> AsyncGenerator[Body, None]:
-        """A list in pages of ``PAGE`` objects, so that no answer is longer than those.
+        """A list in pages of ``PAGE`` objects or fewer, so that no answer is long.
 
         Raises:
             ClusterError: as ``request``; Refused (410) where it took too long from page to page.
         """
-        following = ""
+        following, size = "", documents.PageSize(PAGE)
         while True:
-            asked = {**query, "limit": str(PAGE), **({"continue": following} if following else {})}
-            page = await self.request("GET", place, query=asked, accept=accept)
+            there = {"continue": following} if following else {}
+            asked = {**query, "limit": str(size.now), **there}
+            try:
+                page = await self.request("GET", place, query=asked, accept=accept, most=size.bytes)
+            except _TooLong:
+                size.shrink()
+                continue
+            size.grow()
             yield page
             following = (page.get("metadata") or {}).get("continue") or ""
             if not following:
                 return
 
     async def watch(
-        self, place: places.Place, *, query: Mapping[str, str], accept: str, seconds: int
+        self,
+        place: places.Place,
+        *,
+        query: Mapping[str, str],
+        accept: str,
+        seconds: int,
+        silent: float = _SILENT,
     ) -> AsyncGenerator[Body, None]:
         """The events of a watch until the API server ends it after ``seconds``.
 
-        A connection that hangs is given up a little later.
+        One from which neither event nor bookmark came for ``silent`` seconds ends as well: who
+        watches on from the last version misses nothing.
         """
         headers = {"Accept": accept, "Content-Type": JSON}
         asked = {**query, "watch": "true", "timeoutSeconds": str(seconds)}
-        limit = aiohttp.ClientTimeout(total=seconds + _SLACK, sock_connect=_CONNECT_TIMEOUT)
-        what = ""
+        limit = aiohttp.ClientTimeout(
+            total=seconds + _SLACK, sock_connect=_CONNECT_TIMEOUT, sock_read=silent
+        )
+        what, is_open = "", False
         self.streams.asked(place.path)
         try:
             answer = await self._send("GET", place, "watch", asked, headers, None, limit)
@@ -169,6 +194,7 @@ class Api:
                 if answer.status != 200:
                     self._check("watch", place, answer, _parse(await answer.read()))
                 self.streams.opened(place.path)
+                is_open = True
                 async for line in _lines(answer.content):
                     event = _parse(line)
                     if event is None:
@@ -176,7 +202,8 @@ class Api:
                         break
                     yield event
         except _BROKEN as error:
-            what = _broken(error)
+            hung = is_open and isinstance(error, aiohttp.SocketTimeoutError)
+            what = "" if hung else _broken(error)
         finally:
             self.streams.troubled(place.path, "it ended")
         if what:
@@ -240,14 +267,23 @@ class Api:
         headers: dict[str, str],
         body: Body | None,
         timeout: float,
+        most: int | None = None,
     ) -> tuple[aiohttp.ClientResponse, Body | None]:
-        """An answer and its body; None where that is no JSON."""
+        """An answer and its body; None where that is no JSON.
+
+        Raises:
+            _TooLong: it has more than ``most`` bytes.
+        """
         limit = aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_TIMEOUT)
         try:
             answer = await self._send(method, place, verb, query, headers, body, limit)
-            return answer, _parse(await answer.read())
+            whole = await documents.read(answer, most)
         except _BROKEN as error:
             what = _broken(error)
+        else:
+            if whole is None:
+                raise _TooLong
+            return answer, _parse(whole)
         raise refusals.unreachable(verb, place, what)
 
     def _check(

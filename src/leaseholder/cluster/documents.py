@@ -10,6 +10,7 @@ deep.
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -21,6 +22,9 @@ from leaseholder.api import base
 METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 """What to ask for where data needn't cross the wire."""
+MOST_PAGE: Final = 8 * 2**20
+"""Bytes of a page of a list, unless it is of one object. An object may have a megabyte and a half
+of whatever its writer likes, and parsed it takes several times as much."""
 DEEPEST: Final = 200
 """Levels that are kept; an object of ours has about 15."""
 _TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
@@ -68,6 +72,43 @@ def moment(document: Any, *path: str) -> datetime | None:
         return None if document is None else _MOMENT.validate_python(document)
     except pydantic.ValidationError:
         return None
+
+
+@dataclass(slots=True)
+class PageSize:
+    """How many objects of a list are asked for at once: fewer where they are large."""
+
+    most: int
+    now: int = 0
+
+    def __post_init__(self) -> None:
+        self.now = self.most
+
+    @property
+    def bytes(self) -> int | None:
+        """So many a page may have; None: it is read whatever it has, because it is of one."""
+        return MOST_PAGE if self.now > 1 else None
+
+    def shrink(self) -> None:
+        """A page was too long: it is asked for again with fewer objects."""
+        self.now = max(1, self.now // 5)
+
+    def grow(self) -> None:
+        """A page was read: the next ones may be of small objects again."""
+        self.now = min(self.most, self.now * 2)
+
+
+async def read(answer: aiohttp.ClientResponse, most: int | None) -> bytes | None:
+    """The body of an answer; None: it is longer than ``most`` bytes, and was given up."""
+    if most is None:
+        return await answer.read()
+    body = bytearray()
+    async for piece in answer.content.iter_any():
+        body += piece
+        if len(body) > most:
+            answer.close()
+            return None
+    return bytes(body)
 
 
 class Feed(Protocol):
@@ -120,6 +161,11 @@ class Response(aiohttp.ClientResponse):
         if "watch" in self.url.query:
             self.content = _Lines(self.content, self._line)  # type: ignore[assignment]  # stands for it
         return self
+
+    async def fits(self, most: int | None) -> bool:
+        """Read the body; False: it is longer than ``most`` bytes, and was given up."""
+        self._body = await read(self, most)
+        return self._body is not None
 
     async def json(self, **_: Any) -> Any:
         """The body; an empty list of metadata has ``null`` for items, which kopf doesn't take."""

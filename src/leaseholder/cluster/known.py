@@ -35,9 +35,13 @@ _META: Final = (
     "creationTimestamp",
     "deletionTimestamp",
     "finalizers",
-    "labels",
 )
-"""Metadata that is kept whole; of annotations ours are, of managed fields nothing is."""
+"""Metadata that is kept whole; of labels and annotations ours are, of managed fields nothing is."""
+_LARGE: Final = 16 * 1024
+"""Bytes of an object of ours beyond which there are few: one with a long template."""
+_MOST_LARGE: Final = 16 * 2**20
+"""Bytes that all of those take. The rest of them is read live, each time: whoever may write one
+could make each a megabyte."""
 _BURIED_FOR: Final = 300.0
 """Seconds for which a deletion is remembered: no answer is under way for so long."""
 _MOST_BURIED: Final = 20_000
@@ -55,10 +59,11 @@ def compact(body: Mapping[str, Any]) -> dict[str, Any]:
     meta = body.get("metadata")
     meta = meta if isinstance(meta, Mapping) else {}
     kept = {key: meta[key] for key in _META if key in meta}
-    notes = meta.get("annotations")
-    if isinstance(notes, Mapping):
-        prefix = f"{names.GROUP}/"
-        kept["annotations"] = {k: v for k, v in notes.items() if str(k).startswith(prefix)}
+    for field_name in ("labels", "annotations"):
+        marks = meta.get(field_name)
+        if isinstance(marks, Mapping):
+            prefix = f"{names.GROUP}/"
+            kept[field_name] = {k: v for k, v in marks.items() if str(k).startswith(prefix)}
     return {"metadata": kept, **{key: body[key] for key in ("spec", "status") if key in body}}
 
 
@@ -95,6 +100,8 @@ class Known:
     _doubted: set[Name] = field(default_factory=set)
     _buried: "TTLCache[Name, int]" = field(init=False)
     """The last version of what is gone: an answer that was under way is older."""
+    _large: int = 0
+    """Bytes of the large ones that are kept."""
     _highest: int = 0
     """The highest resourceVersion that a list or an event showed."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -154,7 +161,7 @@ class Known:
             self._doubted.discard(key)
             kept = self._kept.get(key)
             if kept is not None and kept.version <= asked:
-                del self._kept[key]
+                self._drop(key)
                 self._buried[key] = kept.version
 
     def doubt(self, namespace: str, name: str) -> None:
@@ -181,6 +188,7 @@ class Known:
         """Forget everything: versions say nothing any more."""
         with self._lock:
             self._kept.clear()
+            self._large = 0
             self._doubted.clear()
             self._buried.clear()
             self._highest = 0
@@ -212,7 +220,7 @@ class Known:
                 if within in ("", key[0]) and key not in there and kept.version <= version
             ]
             for key, kept in gone:
-                del self._kept[key]
+                self._drop(key)
                 self._buried[key] = kept.version
         return [documents.parse(kept.body)["metadata"] for _, kept in gone]
 
@@ -223,18 +231,27 @@ class Known:
         older = before is not None and version < before.version
         if older or version <= self._buried.get(key, -1):
             return
-        self._kept.pop(key, None)
+        self._drop(key)
         if not self.watches(meta.get("labels") or {}):
             return
         with contextlib.suppress(RecursionError):  # then it is read live, and reported there
-            text = json.dumps(compact(body), separators=(",", ":"))
-            self._kept[key] = _Kept(str(meta.get("uid")), version, text.encode())
+            text = json.dumps(compact(body), separators=(",", ":")).encode()
+            large = len(text) if len(text) > _LARGE else 0
+            if large and self._large + large > _MOST_LARGE:
+                return
+            self._large += large
+            self._kept[key] = _Kept(str(meta.get("uid")), version, text)
+
+    def _drop(self, key: Name) -> None:
+        before = self._kept.pop(key, None)
+        if before is not None and len(before.body) > _LARGE:
+            self._large -= len(before.body)
 
     def _bury(self, body: Mapping[str, Any]) -> None:
         key, version = _name(body), _version_in(body)
         before = self._kept.get(key)
         if before is None or before.version <= version:
-            self._kept.pop(key, None)
+            self._drop(key)
             self._doubted.discard(key)
         self._buried[key] = max(version, self._buried.get(key, 0))
 

@@ -5,7 +5,7 @@ anything. What can't be read is reported by its name once, counted, and left out
 """
 
 import contextlib
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,7 @@ class Reader:
         pages: AsyncIterable[Mapping[str, Any]],
         *,
         within: str,
-    ) -> list[patches.Kind]:
+    ) -> AsyncIterator[patches.Kind]:
         """Those of a whole list that can be read, page by page: ten thousand take a second.
 
         Args:
@@ -74,15 +74,16 @@ class Reader:
             pages: what a list answered.
             within: they are all of that namespace, or of all where it is empty.
         """
-        found, broken = list[patches.Kind](), set[tuple[str, str]]()
+        broken = set[tuple[str, str]]()
         async for page in pages:
             for item in page.get("items") or ():
                 try:
-                    found.append(self.read(model, item))
+                    found = self.read(model, item)
                 except errors.Unreadable:
                     broken.add(_place(item))
+                else:
+                    yield found
         self.unread.listed(model.KIND, within, broken)
-        return found
 
 
 def _place(body: Mapping[str, Any]) -> tuple[str, str]:

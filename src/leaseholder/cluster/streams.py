@@ -93,6 +93,8 @@ class Feed:
     """The namespace; empty: all."""
     gone: Callable[[Mapping[str, Any]], Awaitable[None]]
     """Told with the metadata of what a list misses: kopf makes no event of that."""
+    size: documents.PageSize | None = None
+    """How many objects are asked for at once; None: as many as kopf wants."""
     _listing: known.Listing | None = None
 
     def list_begins(self) -> None:
@@ -154,6 +156,7 @@ class Attendant:
             feed, query = self.feeds.get(path), request.url.query
             if feed is not None and not query.keys() & {"watch", "continue"}:
                 feed.list_begins()
+            size = _sized(request, feed)
             try:
                 answer = await self._refused(request) or await handler(request)
             except (aiohttp.ClientError, OSError) as error:
@@ -166,6 +169,11 @@ class Attendant:
                 self.streams.troubled(path, f"the API server answers {answer.status}")
             if isinstance(answer, documents.Response):
                 answer.feed = feed
+                if size is not None and answer.status == 200:
+                    if not await answer.fits(size.bytes):
+                        size.shrink()
+                        continue
+                    size.grow()
             if answer.status != 401:
                 return answer
             self.login.expire()
@@ -197,6 +205,16 @@ class Attendant:
         if known.is_older(found, since):
             raise Restored
         return None
+
+
+def _sized(request: aiohttp.ClientRequest, feed: Feed | None) -> documents.PageSize | None:
+    """How many objects a page of a list is asked for; None: it is no list in pages."""
+    query = request.url.query
+    if feed is None or "watch" in query or "limit" not in query:
+        return None
+    feed.size = feed.size or documents.PageSize(int(query["limit"]))
+    request.url = request.url.update_query(limit=str(feed.size.now))
+    return feed.size
 
 
 def session(

@@ -25,6 +25,8 @@ SEND_WITHIN: Final = timedelta(seconds=20)
 """An issue that isn't sent so soon after it was planned isn't sent at all."""
 SLOT_AGAIN: Final = 2.0
 """Seconds until one of two that asked for the same account at once asks again, the other later."""
+SLOT_FULL_AGAIN: Final = 60.0
+"""Seconds until an account is looked at again that more records name than are read."""
 
 
 _BECAUSE: Final = {
@@ -227,10 +229,21 @@ class Acquirer:
         Two that looked before would both have seen nothing.
 
         Raises:
-            errors.Unavailable: there is another attempt, and nobody knows whether it was sent.
+            errors.Unavailable: there is another attempt, and nobody knows whether it was sent; or
+                so many records are there that one which wasn't read may hold the account.
         """
         own = record.name_of(self.records.installation, view.subject)
-        found = [one for one in await self.records.read_slot(supply.slot) if one.name != own]
+        read = await self.records.read_slot(supply.slot)
+        if read is None:
+            raise errors.Unavailable(
+                Reason.SLOT_TAKEN,
+                f"the source is one shared account, and {ports.MOST_RIVALS} records or more have "
+                "leases of it: delete DynamicLeases with that source, and let those go that are "
+                "Abandoned",
+                sent=False,
+                retry_after=SLOT_FULL_AGAIN,
+            )
+        found = [one for one in read if one.name != own]
         rivals = [one for other in found for one in other.leases if one.slot == supply.slot]
         taking = [one for one in rivals if slots.takes_slot(view, one)]
         if any(one.state is State.ATTEMPT for one in taking):

@@ -7,7 +7,7 @@ issued for it. Nothing is created here, so it works in namespaces and with CRDs 
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -31,7 +31,7 @@ _OUTCOMES: Final = {
 class Cluster(Protocol):
     """What a drain does at the API server."""
 
-    async def dynamic_leases(self) -> Sequence[DynamicLease]:
+    def dynamic_leases(self) -> AsyncIterator[DynamicLease]:
         """All that the installation serves."""
         ...
 
@@ -155,7 +155,7 @@ class Drain:
         """
         found = defaultdict[Name, Remains](Remains)
         # First: what a record is for may go between the two lists, a record without its name not.
-        for dl in await self.cluster.dynamic_leases():
+        async for dl in self.cluster.dynamic_leases():
             if not dl.deleting or names.FINALIZER in dl.metadata.finalizers:
                 found[Name(dl.metadata.namespace, dl.metadata.name)].dl = dl
         for page in await self.cluster.records():

@@ -80,15 +80,14 @@ class Ledger:
     async def compare(self) -> None:
         """Make due whose DynamicLease or record is unknown or changed, or on no list any more."""
         before = self.controller.keys
-        wanted = await self.cluster.dynamic_leases()
-        changed = await self._compare_records()
         due, standing, on_record = set[Key](), dict[Key, bool](), set[Key]()
-        async for dl in runner.in_slices(wanted):
+        async for dl in self.cluster.dynamic_leases():
             key, served = Key.of(dl.metadata), self.shard.serves(dl.metadata.labels)
             standing[key] = served
             went = not served and key in self.controller
             if went or (served and not self.controller.knows(dl)):
                 due.add(key)
+        changed = await self._compare_records()
         async for page in runner.in_slices(self.records):
             on_record.add(key := Key.of(page.subject))
             if not self._serves(key, standing):

@@ -178,17 +178,18 @@ class Records:
         changed = await self._take_listed(before, listed)
         return changed + await self._reread_absent(before, before, listed)
 
-    async def read_slot(self, slot: str) -> Sequence[LeaseRecord]:
-        """The records with that slot, as the API server has them now.
+    async def read_slot(self, slot: str) -> Sequence[LeaseRecord] | None:
+        """The records with that slot, as the API server has them now; None: not all were read.
 
         Raises:
             errors.ClusterError: they can't be listed.
         """
         before = self._shelf.all()
-        found = await self._ours(await self.cluster.records_of_slot(slot))
+        listed = await self.cluster.records_of_slot(slot)
+        found = await self._ours(listed)
         await self._take_listed(before, found)
         await self._reread_absent(before, [one.name for one in self._shelf.of_slot(slot)], found)
-        return found
+        return found if len(listed) < ports.MOST_RIVALS else None
 
     async def _reread_absent(
         self,

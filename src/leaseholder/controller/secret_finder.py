@@ -153,30 +153,25 @@ class SecretFinder:
         uids: Sequence[str],
         records: Sequence[RecordedLease],
     ) -> bool:
-        """Whether the target belongs to somebody else: not to us, nobody who is gone or younger."""
+        """Whether the target belongs to somebody else: not to us, nobody who is gone or younger.
+
+        One whose owner's name was taken off is left alone: whoever owns it puts the name on again,
+        and to search all DynamicLeases for a uid would cost whoever reads thousands of forged ones.
+        """
         if dl is None or target is None or any(target.belongs_to(uid) for uid in uids):
             return False
         if _sealed(target, records):
             return False
         if names.SECRET in target.annotations and not target.written_here:
             return True
-        uid = target.labels.get(names.OWNER_UID)
-        if uid is None:
+        uid, name = target.labels.get(names.OWNER_UID), target.annotations.get(names.OWNER_NAME)
+        if uid is None or name is None:
             return True
-        owner = await self._owner(target, uid)
-        if owner is None:
+        owner = await self.cluster.read_dynamic_lease(target.namespace, name)
+        if owner is None or owner.metadata.uid != uid:
             return False
         wants = owner.secret_name == target.name and not owner.deleting
         return not wants or _age(owner) < _age(dl)
-
-    async def _owner(self, secret: ports.SecretView, uid: str) -> DynamicLease | None:
-        """The DynamicLease of that uid; looked for far and wide where its name was taken off."""
-        name = secret.annotations.get(names.OWNER_NAME)
-        if name is not None:
-            named = await self.cluster.read_dynamic_lease(secret.namespace, name)
-            return named if named is not None and named.metadata.uid == uid else None
-        found = await self.cluster.dynamic_leases()
-        return next((dl for dl in found if dl.metadata.uid == uid), None)
 
 
 def _target_name(dl: DynamicLease | None, holder: Holder) -> str:

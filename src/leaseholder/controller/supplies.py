@@ -25,6 +25,8 @@ CACHED_FOR: Final = 5.0
 """Seconds for which a provider object that was read isn't read again."""
 MOST_READS: Final = 500
 """So many provider objects are kept in that time."""
+MOST_SOURCE: Final = 64 * 1024
+"""Bytes of a source, which is on record with each lease: free-form fields may have a megabyte."""
 UNUSED: Final = 600.0
 """Seconds after which an adapter that nobody used, and no record needs, is let go."""
 CLOSE_AFTER: Final = 180.0
@@ -311,7 +313,22 @@ def _source(dl: lease.DynamicLease, known: provider.AnyProvider) -> dict[str, An
             f"{name} is of the kind {wanted}: write the source under spec.{wanted}, or mend "
             "spec.providerRef",
         )
+    if not fits_on_record(dl):
+        raise errors.Invalid(
+            Reason.INVALID,
+            f"spec.{wanted} has {_size(dl.source)} bytes, and {MOST_SOURCE} fit on record: write "
+            "less there",
+        )
     return dl.source
+
+
+def fits_on_record(dl: lease.DynamicLease) -> bool:
+    """Whether its source isn't too long to be on record with each of its leases."""
+    return _size(dl.source) <= MOST_SOURCE
+
+
+def _size(source: Mapping[str, Any]) -> int:
+    return len(json.dumps(source, ensure_ascii=False).encode(errors="replace"))
 
 
 def _rebuilt(issuer: record.RecordProvider, trust: Mapping[str, Any]) -> provider.LeaseProviderSpec:

@@ -21,7 +21,7 @@ from leaseholder import errors, ports
 from leaseholder.api import lease, provider
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord
-from leaseholder.controller import acquire, mishaps, runner
+from leaseholder.controller import acquire, mishaps, runner, supplies
 from leaseholder.controller.records import Records
 from leaseholder.controller.supplies import Ref, Supplies
 from leaseholder.core import unrecorded
@@ -170,10 +170,10 @@ class Survey:
     async def _users(self) -> dict[Ref, list[lease.DynamicLease]]:
         """The DynamicLeases that name each provider."""
         users = defaultdict[Ref, list[lease.DynamicLease]](list)
-        async for dl in runner.in_slices(await self.cluster.dynamic_leases()):
+        async for dl in self.cluster.dynamic_leases():
             ref, shared = dl.spec.provider_ref, provider.ClusterLeaseProvider.KIND
             namespace = "" if ref.kind == shared else dl.metadata.namespace
-            if not dl.deleting:
+            if not dl.deleting and supplies.fits_on_record(dl):
                 users[ref.kind, namespace, ref.name].append(dl)
         return users
 

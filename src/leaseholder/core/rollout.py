@@ -20,7 +20,7 @@ from leaseholder.api import conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease, State
-from leaseholder.core import plan, progress
+from leaseholder.core import drift, plan, progress
 from leaseholder.core.actions import Found, Later, Move, Restart, Sustain, soonest
 from leaseholder.core.view import Restarted, View
 
@@ -66,13 +66,15 @@ def replaces(view: View, lease: DynamicLease) -> bool:
     """Whether a lease issued now takes the place of one that workloads were given before.
 
     A condition about rollouts is told from the first delivery on: it speaks of a lease whose
-    Secret is gone.
+    Secret is gone. A backup restores neither status nor, if somebody took them off, the marks on
+    the Secret: then data that says of no lease is that of the one which counts as held.
     """
     if not lease.spec.rotation.restart_targets:
         return False
     known = conditions.find(lease.status.conditions, ConditionType.ROLLOUT_COMPLETE)
     secrets = [*view.secrets, *([view.target] if view.target is not None else [])]
     shown = any(names.ATTEMPT in secret.annotations for secret in secrets)
+    shown = shown or drift.kept(view, lease) is not None
     earlier = any(view.inherited(record) for record in view.records)
     return shown or known is not None or earlier or bool(view.in_state(State.SUPERSEDED))
 

@@ -41,6 +41,9 @@ from leaseholder.core.view import Supply, View
 
 OBSTACLE_AGAIN: Final = timedelta(seconds=60)
 """An obstacle that no event announces the end of is looked at this often."""
+DELIVERED_WITHIN: Final = timedelta(minutes=5)
+"""A lease that was held for longer counts as delivered where status is lost: a delivery takes a
+second."""
 
 
 def drains(view: View) -> Idle | None:
@@ -149,13 +152,27 @@ def _maybe_delivered(view: View, lease: DynamicLease, record: RecordedLease) -> 
     """Whether workloads may use a lease that no Secret of ours shows.
 
     Status says so, or this process saw it there: status may trail. Or the Secret says nothing; or
-    somebody else has it, who may have written it over ours before status told of that.
+    somebody else has it, who may have written it over ours before status told of that. Where a
+    backup was restored without status and Secret, the record tells: workloads moved to the lease,
+    or it is older than a delivery takes.
     """
     shown = lease.status.lease
     was_there = shown is not None and shown.attempt == record.attempt_id
-    return (
-        was_there or record.attempt_id in view.memory.contents or view.mute or view.target_contested
-    )
+    if was_there or record.attempt_id in view.memory.contents or view.mute:
+        return True
+    moved_to = record.rolled_out_at is not None
+    return moved_to or view.target_contested or _outlived_status(view, lease, record)
+
+
+def _outlived_status(view: View, lease: DynamicLease, record: RecordedLease) -> bool:
+    """Whether status is lost, and the lease older than one is whose delivery a crash stopped.
+
+    What this process issued itself it knows whether it delivered.
+    """
+    known = record.attempt_id in view.memory.leases
+    if known or lease.status.conditions or record.issued_at is None:
+        return False
+    return view.own_now(record) >= record.issued_at + DELIVERED_WITHIN
 
 
 def make_room(view: View, lease: DynamicLease) -> Action | None:

@@ -67,7 +67,7 @@ async def test_a_missing_right_is_named(
         with pytest.raises(errors.Refused, match="no right to create secrets"):
             await powerless.write_secret(objects.draft(place), None)
         with pytest.raises(errors.Refused, match="no right to list dynamicleases"):
-            await powerless.dynamic_leases()
+            await anext(powerless.dynamic_leases())
         with pytest.raises(errors.Refused, match="no right to create leaserecords"):
             await powerless.create_record(objects.page(place))
 
@@ -92,7 +92,7 @@ async def test_an_unreadable_object_hides_no_other_and_is_refused_by_itself(
     await user.apply(odd)
     status = {"status": {"target": {"secretName": "x"}, "conditions": [_ODD_CONDITION]}}
     await user.patch("DynamicLease", "odd/status", place.shop, status)
-    assert [dl.metadata.name for dl in await cluster.dynamic_leases()] == ["orders"]
+    assert [dl.metadata.name async for dl in cluster.dynamic_leases()] == ["orders"]
     assert f"DynamicLease {place.shop}/odd can't be read" in caplog.text
     with pytest.raises(errors.Refused, match=r"see status\.conditions\.0\.lastTransitionTime"):
         await cluster.dynamic_lease(place.shop, "odd")

@@ -37,7 +37,7 @@ async def test_a_dynamiclease_is_read_live_one_and_all(
     one = await cluster.dynamic_lease(place.shop, "orders")
     assert one is not None
     assert (one.metadata.uid, one.spec.ttl) == (made["metadata"]["uid"], "1h")
-    assert list(await cluster.dynamic_leases()) == [one]
+    assert [found async for found in cluster.dynamic_leases()] == [one]
 
 
 async def test_a_deletion_is_dated_by_the_clock_that_the_answers_tell(
@@ -69,7 +69,7 @@ async def test_a_list_of_several_pages_is_whole(
             for name in names
         )
     )
-    assert [dl.metadata.name for dl in await cluster.dynamic_leases()] == names
+    assert [dl.metadata.name async for dl in cluster.dynamic_leases()] == names
 
 
 async def test_a_namespace_tells_its_labels_and_that_it_terminates(

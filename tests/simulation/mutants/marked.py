@@ -228,7 +228,8 @@ def _maybe_delivered_but_for(number: int) -> list[Patch]:
             view.target_contested,
         ]
         del reasons[number]
-        return any(reasons)
+        moved_to = known.rolled_out_at is not None
+        return any(reasons) or moved_to or wanted._outlived_status(view, dl, known)
 
     return [swap(wanted, "_maybe_delivered", maybe_delivered)]
 
@@ -354,8 +355,8 @@ def gone_by_a_list() -> list[Patch]:
     async def seen(self: observe.Observer, key: records.Key, memory: Any) -> View:
         now, who = self.clock.monotonic(), id(self)
         if who not in lists or now - lists[who][0] > 600:
-            listed = await self.cluster.dynamic_leases()
-            lists[who] = now, frozenset(dl.metadata.name for dl in listed)
+            listed = [dl.metadata.name async for dl in self.cluster.dynamic_leases()]
+            lists[who] = now, frozenset(listed)
         view = await honest(self, key, memory)
         if key.name in lists[who][1]:
             since.pop((who, key.name), None)

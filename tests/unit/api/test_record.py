@@ -154,7 +154,7 @@ def test_only_what_is_to_be_revoked_is_pending() -> None:
 
 def test_a_lease_that_is_over_goes_with_its_trust_and_is_named() -> None:
     now = LeaseRecord.model_validate(body(lease())).leases[0].started_at
-    mine, theirs = lease("mine"), lease("theirs")
+    mine, theirs = lease("mine", leaseId="id-of-mine"), lease("theirs")
     mine["provider"]["trust"], theirs["provider"]["trust"] = "a", "b"
     trusts = {"a": {"caBundle": "A"}, "b": {"caBundle": "B"}}
     spec = LeaseRecord.model_validate(body(mine, theirs, trusts=trusts)).spec
@@ -164,6 +164,8 @@ def test_a_lease_that_is_over_goes_with_its_trust_and_is_named() -> None:
     assert [(one.attempt_id, one.at, one.why) for one in after.ended] == [
         ("mine", now, "Forgotten")
     ]
+    assert after.ended[0].lease_id == "id-of-mine"  # else a sweep finds it lost
+    assert record.without(spec, "mine", "Confirmed", now).ended[0].lease_id is None
     for number in range(40):
         after = record.without(after, f"gone-{number}", "Confirmed", now)
     assert len(after.ended) == record.MOST_ENDED

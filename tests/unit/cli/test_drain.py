@@ -1,5 +1,6 @@
 """What ``leaseholder drain`` lists before it begins, and reports when it is over."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -19,8 +20,9 @@ NAME = draining.Name("shop", "orders")
 class Nobody:
     """An API server without objects; only what can't be read is asked for."""
 
-    async def dynamic_leases(self) -> list[lease.DynamicLease]:
-        return []
+    async def dynamic_leases(self) -> AsyncIterator[lease.DynamicLease]:
+        for one in list[lease.DynamicLease]():
+            yield one
 
     async def delete_dynamic_lease(self, dl: lease.DynamicLease) -> None:
         raise AssertionError(dl)

@@ -1,10 +1,12 @@
 import asyncio
+import functools
 import pathlib
 
 import pytest
+from aiohttp import test_utils, web
 
 from leaseholder import errors
-from leaseholder.cluster import client, places
+from leaseholder.cluster import client, documents, places
 
 CONFIG = """
 apiVersion: v1
@@ -57,6 +59,62 @@ async def test_a_closed_port_is_an_unavailable_api_server(kubeconfig: pathlib.Pa
             await api.request("GET", places.NAMESPACES.at("", "kube-system"))
     finally:
         await api.aclose()
+
+
+async def _hang(request: web.Request) -> web.StreamResponse:
+    """A watch that tells one version and then nothing any more; a list that never comes."""
+    answer = web.StreamResponse()
+    if "silent" not in request.query:
+        await answer.prepare(request)
+        await answer.write(b'{"type": "BOOKMARK", "object": {}}\n')
+    await asyncio.sleep(60)
+    return answer
+
+
+async def test_a_watch_that_hangs_is_not_open_and_ends_without_an_error(
+    kubeconfig: pathlib.Path,
+) -> None:
+    app = web.Application()
+    app.router.add_get("/{path:.*}", _hang)
+    async with test_utils.TestServer(app) as server:
+        there = CONFIG.replace("http://127.0.0.1:1", f"http://127.0.0.1:{server.port}")
+        await asyncio.to_thread(kubeconfig.write_text, there)
+        api = await client.Api.connect(kubeconfig)
+        place = places.SECRETS.at("shop")
+        api.streams.expect([place.path])
+        watch = functools.partial(api.watch, place, accept=client.JSON, seconds=300, silent=0.2)
+        states = [api.streams.is_open(place.path) async for _ in watch(query={})]
+        assert states == [True]
+        assert api.streams.closed == {place.path: "it ended"}
+        with pytest.raises(errors.ClusterUnavailable, match="no answer in time"):
+            await anext(watch(query={"silent": "true"}))
+        await api.aclose()
+
+
+async def test_a_list_of_large_objects_comes_in_smaller_pages(kubeconfig: pathlib.Path) -> None:
+    asked, large = list[int](), documents.MOST_PAGE * 3 // 5
+
+    async def listed(request: web.Request) -> web.Response:
+        """Forty small objects, and then five of which two are too long together."""
+        first, most = int(request.query.get("continue", "0")), int(request.query["limit"])
+        asked.append(most)
+        following = min(45, first + most)
+        items = [{"n": n, "x": "x" * (large if n >= 40 else 1)} for n in range(first, following)]
+        more = str(following) if following < 45 else ""
+        return web.json_response({"metadata": {"continue": more}, "items": items})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", listed)
+    async with test_utils.TestServer(app) as server:
+        there = CONFIG.replace("http://127.0.0.1:1", f"http://127.0.0.1:{server.port}")
+        await asyncio.to_thread(kubeconfig.write_text, there)
+        api = await client.Api.connect(kubeconfig)
+        pages = [page async for page in api.pages(places.SECRETS.at("shop"), query={})]
+        await api.aclose()
+    assert [one["n"] for page in pages for one in page["items"]] == [*range(45)]
+    assert asked[:3] == [50, 10, 20]
+    assert min(asked) == 1
+    assert len(asked) < 20
 
 
 async def test_who_may_not_act_sends_nothing(kubeconfig: pathlib.Path) -> None:

@@ -185,6 +185,34 @@ def test_what_is_never_read_is_not_kept() -> None:
     assert len(json.dumps(found)) < 300
 
 
+def test_large_objects_are_known_as_far_as_there_is_room_and_read_live_else() -> None:
+    def large(number: int, size: int = 2**20) -> dict[str, Any]:
+        return {**body(number, name=f"large-{number}"), "spec": {"x": "x" * size}}
+
+    kept = known.Known()
+    for number in range(1, 101):
+        kept.event("ADDED", large(number))
+    kept.event("ADDED", body(101))
+    there = [n for n in range(1, 101) if version(kept, f"large-{n}") is not None]
+    assert there == [*range(1, 16)]
+    assert version(kept) == 101
+    for number in range(1, 15):
+        kept.event("DELETED", large(number))
+    kept.event("MODIFIED", {**large(15, size=10), "metadata": body(200, "large-15")["metadata"]})
+    for number in range(201, 301):
+        kept.event("ADDED", large(number))
+    assert sum(version(kept, f"large-{n}") is not None for n in range(201, 301)) == 15
+
+
+def test_labels_of_others_are_not_kept() -> None:
+    kept = known.Known()
+    many = {f"a{number}": "" for number in range(9_000)}
+    kept.event("ADDED", body(4, labels={"leaseholder.dev/shard": "one", **many}))
+    found = kept.get("shop", "orders")
+    assert found is not None
+    assert found["metadata"]["labels"] == {"leaseholder.dev/shard": "one"}
+
+
 def test_metadata_of_no_known_shape_is_borne() -> None:
     kept = known.Known()
     odds: list[Any] = [None, [], {"name": 7, "annotations": [], "resourceVersion": ["9"]}]

@@ -192,9 +192,11 @@ class FakeCluster(fakes.Scripted):
         found = (d.metadata for d in self.leases.values() if d.metadata.uid == uid)
         return next((meta.name for meta in found if meta.namespace == namespace), None)
 
-    async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
+    async def dynamic_leases(self) -> AsyncIterator[lease.DynamicLease]:
         async with self._call("list dynamicleases"):
-            return tuple(self.leases.values())
+            found = tuple(self.leases.values())
+        for one in found:
+            yield one
 
     async def patch_lease_status(
         self, dl: lease.DynamicLease, status: lease.DynamicLeaseStatus

@@ -2,7 +2,7 @@
 
 import asyncio
 import collections
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
@@ -33,10 +33,11 @@ class Users:
         self.kept: list[str] = []
         """Names that the API server doesn't delete."""
 
-    async def dynamic_leases(self) -> list[lease.DynamicLease]:
+    async def dynamic_leases(self) -> AsyncIterator[lease.DynamicLease]:
         if self.down:
             raise worlds.cluster_away()
-        return [*self.world.cluster.leases.values()]
+        for one in [*self.world.cluster.leases.values()]:
+            yield one
 
     async def delete_dynamic_lease(self, dl: lease.DynamicLease) -> None:
         meta = dl.metadata

@@ -201,6 +201,14 @@ async def test_a_uid_written_on_a_foreign_secret_does_nothing_to_the_lease_of_th
     assert KEY in world.cluster.secrets
 
 
+async def test_a_secret_with_a_uid_and_without_a_name_is_left_alone_and_costs_no_list() -> None:
+    world = World()
+    world.cluster.user_writes_secret(*KEY, labels={names.OWNER_UID: "nobody"})
+    await world.settle()
+    assert world.ready == Reason.NOT_OURS
+    assert world.count("list dynamicleases") == 0
+
+
 def copied(world: World, namespace: str, name: str, **changes: Any) -> tuple[str, str]:
     """A copy of the Secret, marks and values and all, as replicators make them."""
     whole = world.cluster.secrets[KEY]

@@ -7,6 +7,7 @@ import pytest
 from leaseholder import errors, ports
 from leaseholder.api import conditions, names, record
 from leaseholder.api.conditions import Condition, ConditionType, Reason
+from leaseholder.api.lease import DynamicLeaseStatus
 from leaseholder.core import actions, rollout
 from leaseholder.core.view import Memory
 from tests.unit.controller.world import KEY, SHOP, World, away, cluster_away, key_of, manifest
@@ -136,6 +137,29 @@ async def test_a_healed_secret_restarts_too() -> None:
     assert world.secret == "lease-2"
     await world.settle(after=WINDOW)
     assert world.cluster.restarts == ["orders"]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_a_restore_without_status_and_marks_restarts_too(is_there: bool) -> None:
+    world = World()
+    await delivered(world)
+    world.clock.move(600)
+    if is_there:
+        world.cluster.user_writes_secret(*KEY, labels={}, annotations={})
+    else:
+        del world.cluster.secrets[KEY], world.cluster.values[KEY]
+    blank = world.dl.model_copy(update={"status": DynamicLeaseStatus()})
+    world.cluster.leases[KEY] = blank
+    world.crash()
+    await world.settle()
+    assert world.records == [("Superseded", "lease-1"), ("Held", "lease-2")]
+    await world.settle(after=WINDOW)
+    assert world.cluster.restarts == ["orders"]
+    await world.settle(after=OVERLAP)
+    assert "lease-1" in world.provider.live
+    world.cluster.rolls_out(world.cluster.running["Deployment", SHOP, "orders"])
+    await world.settle(after=30)
+    assert "lease-1" not in world.provider.live
 
 
 async def _made_again(world: World, **spec: Any) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from leaseholder import ports
 from leaseholder.api import conditions, names, record
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.record import LeaseRecord, RecordSpec, State
@@ -93,6 +94,27 @@ async def test_beside_anything_that_may_live_on_a_shared_account_nothing_is_aske
     assert own == (["lease-1"] if goes_on else [])
     if not goes_on:
         assert [one.why for one in world.page.spec.ended] == ["NotIssued"]
+
+
+async def test_where_more_records_name_a_shared_account_than_are_read_nothing_is_asked_for() -> (
+    None
+):
+    world = World(can=ONE)
+    view, step = await world.upto(actions.Acquire)
+
+    async def many() -> None:
+        theirs = world.recorded.but(state=State.ABANDONED)
+        for number in range(ports.MOST_RIVALS - 1):
+            subject = world.subject.model_copy(update={"name": f"given-up-{number}"})
+            spec = RecordSpec(for_=subject, installation=HERE, leases=(theirs,))
+            await world.cluster.create_record(spec)
+
+    world.cluster.after("create record", many)
+    await world.performer.perform(view, step)
+    assert world.count("issue") == 0
+    failure = world.memory.failure
+    assert failure is not None
+    assert "20 records or more have leases of it" in failure.sentence
 
 
 async def test_where_an_account_has_room_for_many_nobody_looks_for_rivals() -> None:

@@ -80,6 +80,17 @@ async def test_a_missing_provider_is_named() -> None:
     assert missing.value.reason == Reason.PROVIDER_MISSING
 
 
+async def test_a_source_that_is_too_long_for_the_record_is_refused_with_its_length() -> None:
+    world = World()
+    texts = {f"k{number}": ["ä" * 1000] * 16 for number in range(3)}
+    source = {"projectSlug": "p", "environmentSlug": "e", "dynamicSecretName": "d"}
+    long = world.cluster.user_applies(manifest(infisical={**source, "config": texts}))
+    fits = manifest(infisical={**source, "config": {"k": texts["k0"]}})
+    with pytest.raises(errors.Invalid, match=r"spec.infisical has 96\d\d\d bytes, and 65536 fit"):
+        await world.supplies.wanted(long)
+    await world.supplies.wanted(world.cluster.user_applies(fits))
+
+
 async def test_a_provider_of_another_kind_than_the_source_is_named() -> None:
     world = World()
     spec = world.dl.spec.model_copy(update={"infisical": None})

@@ -7,7 +7,7 @@ import pytest
 from leaseholder import ports
 from leaseholder.api import conditions, names
 from leaseholder.api.conditions import ConditionType, Reason
-from leaseholder.api.lease import DynamicLease, Retry
+from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Retry
 from leaseholder.api.record import State
 from leaseholder.core import contents, revocations
 from leaseholder.core.actions import (
@@ -234,6 +234,21 @@ def test_a_held_lease_whose_credentials_are_lost_is_owed() -> None:
     held = views.record()
     seen = views.view(held)
     assert decide(seen) == revocations.begin(seen, held, Reason.UNDELIVERED)
+
+
+def test_a_lease_that_outlived_a_lost_status_may_have_been_delivered() -> None:
+    old = views.record(issued=-300)
+    lost = views.lease(status=DynamicLeaseStatus())
+    move = decide(views.view(old, dl=views.lease()))
+    assert isinstance(move, Move)
+    assert (move.to.state, move.to.revocation.reason) == (State.SUPERSEDED, Reason.SUPERSEDED)
+    told = views.wanted(views.told(views.view(dl=lost))).status
+    known = views.view(old, dl=views.lease(status=told))
+    assert decide(known) == revocations.begin(known, old, Reason.UNDELIVERED)
+    moved_to = views.record(restarts=True, rolled=-10)
+    moved = decide(views.view(moved_to, dl=views.lease(status=told)))
+    assert isinstance(moved, Move)
+    assert moved.to.state is State.SUPERSEDED
 
 
 def test_what_this_process_saw_in_the_secret_is_replaced_also_where_status_trails() -> None:

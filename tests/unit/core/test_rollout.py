@@ -74,6 +74,10 @@ def test_a_first_lease_replaces_none_and_a_later_one_does() -> None:
     former = views.secret(held, name="former")
     assert rollout.replaces(replace(first, secrets=(former,)), lease())
     assert rollout.replaces(views.view(views.superseded(), dl=lease()), lease())
+    bare = replace(views.secret(held), labels={}, annotations={})
+    mute = replace(views.holding(lease()), secrets=(bare,), target=bare)
+    assert rollout.replaces(mute, lease())
+    assert not rollout.replaces(replace(mute, records=()), lease())
 
 
 def test_a_lease_whose_secret_is_gone_is_remembered_by_the_condition() -> None:

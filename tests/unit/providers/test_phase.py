@@ -920,13 +920,33 @@ async def test_a_service_account_is_known_by_its_account() -> None:
     assert (await it.adapter.prepare(attempt(handle={})))["owner"] == ACCOUNT
 
 
+async def test_what_another_accounts_token_is_not_shown_is_not_taken_for_gone() -> None:
+    """In place of the token stands another account's: a lease of the former one lives on."""
+    it = bench(exclusive=True)
+    former = held(handle=NOTES | {"owner": "former"})
+    it.server.say("GET", LEASES, answer([]), answer([]), answer([]))
+    it.server.say("GET", WHOAMI, answer({"account_id": ACCOUNT}))
+    it.server.say("DELETE", LEASES, refused(404, "Lease not found"))
+    others = "another account's than the one that took it"
+    with pytest.raises(errors.Denied, match=others):
+        await it.adapter.inspect(former)
+    with pytest.raises(errors.Denied, match=others):
+        await it.adapter.revoke(former)
+    with pytest.raises(errors.Denied, match=others):
+        await it.adapter.recover(attempt(handle=NOTES | {"owner": "former"}))
+    own = held(handle=NOTES | {"owner": ACCOUNT})
+    with pytest.raises(errors.LeaseGone):
+        await it.adapter.inspect(own)
+
+
 async def test_the_owner_that_was_noted_before_the_mint_counts() -> None:
     """The token may have been replaced by another account's since."""
     it = bench(exclusive=True)
     await it.adapter.issue(attempt())
     it.server.say("GET", LEASES, answer([wire_lease()]))
     searched = attempt(handle=NOTES | {"owner": "former"})
-    assert await it.adapter.recover(searched) == ()
+    with pytest.raises(errors.Denied, match="another account's"):
+        await it.adapter.recover(searched)
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,7 @@ class PhaseAdapter(Adapter):
         )
         found = histories.named(listed, lease.id)
         if found is None:
+            await self._check_account(lease.handle)
             raise errors.LeaseGone(Reason.GONE, "Phase lists no such lease")
         if leases.ended(found):
             sentence = "Phase took the lease back, whatever expiry it shows"
@@ -195,6 +196,8 @@ class PhaseAdapter(Adapter):
         if refusals.not_holder(answer):
             # Who may not revoke it may see that it is gone; it is another account's.
             await self._inspect(lease, learns=False)
+        if answer.status == 404:
+            await self._check_account(lease.handle)
         self._parsed(answer, api.Message, lease.source, effect=True)
         self._revoked.add(lease.id)
         return ports.Revocation(done=True)
@@ -214,15 +217,15 @@ class PhaseAdapter(Adapter):
         made = leases.shifted(attempt, self._ahead)
         fitting = await histories.active(listed, lambda one: leases.fits(one, made, settle))
         if not fitting:
+            await self._check_account(notes)
             return ()
         owner = notes.get("owner") or await self._owners.known()
         if owner is None:
             raise _owner_unknown("a lease may be the one whose answer was lost")
-        return tuple(
-            leases.seen(one, source=attempt.source, handle=notes)
-            for one in fitting
-            if leases.owned(one, owner)
-        )
+        ours = [one for one in fitting if leases.owned(one, owner)]
+        if not ours:
+            await self._check_account(notes)
+        return tuple(leases.seen(one, source=attempt.source, handle=notes) for one in ours)
 
     async def sweep(
         self, installation: str, source: Mapping[str, Any], known: Container[str]
@@ -273,6 +276,23 @@ class PhaseAdapter(Adapter):
     @property
     def _is_personal(self) -> bool:
         return login.is_personal(self._login.held)
+
+    async def _check_account(self, notes: Mapping[str, Any]) -> None:
+        """See that a lease which isn't shown isn't there: a role may show none of other accounts.
+
+        Raises:
+            Denied: the token is another account's than the one that took the lease.
+        """
+        owner = notes.get("owner")
+        if owner is None or notes.get("personal") is True or self._is_personal:
+            return  # a member has one id as an owner and another one as a user
+        mine = await self._owners.known()
+        if mine is not None and mine != owner:
+            sentence = (
+                "Phase shows no such lease, but the token is another account's than the one that "
+                "took it: log in with a token of the same service account"
+            )
+            raise errors.Denied(Reason.DENIED, sentence)
 
     async def _left_behind(self, attempt: ports.Attempt) -> bool:
         """Whether a lease may be there that the server says it couldn't make.
