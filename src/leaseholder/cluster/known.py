@@ -48,6 +48,8 @@ class _Kept:
     uid: str
     version: int
     body: bytes
+    told: bool
+    """By an event of the watch: what had gone before was told of before."""
 
 
 def compact(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,6 +119,21 @@ class Known:
             found = (k[1] for k, o in self._kept.items() if k[0] == namespace and o.uid == uid)
             return next(found, None)
 
+    def told_beside(self, new: Name, uid: str, other: Name, other_uid: str) -> bool:
+        """Whether the watch told of an object while another stood, and still stands.
+
+        In one namespace a watch tells in the order of what happens: so that namespace wasn't
+        deleted and made again in between.
+        """
+        with self._lock:
+            one, beside = self._kept.get(new), self._kept.get(other)
+        return (
+            one is not None
+            and (one.uid, one.told) == (uid, True)
+            and beside is not None
+            and beside.uid == other_uid
+        )
+
     # -- what requests of ours find
 
     def asked(self, namespace: str, name: str) -> int:
@@ -171,7 +188,7 @@ class Known:
             if kind == "DELETED":
                 self._bury(body)
             elif kind in ("ADDED", "MODIFIED"):
-                self._keep(body)
+                self._keep(body, told=True)
 
     def listing(self, within: str = "") -> "Listing":
         """A list is about to be asked for: of a namespace, or of all where it is empty."""
@@ -216,7 +233,7 @@ class Known:
                 self._buried[key] = kept.version
         return [documents.parse(kept.body)["metadata"] for _, kept in gone]
 
-    def _keep(self, body: Mapping[str, Any]) -> None:
+    def _keep(self, body: Mapping[str, Any], *, told: bool = False) -> None:
         key, meta = _name(body), _meta(body)
         version = version_of(meta.get("resourceVersion"))
         before = self._kept.get(key)
@@ -228,7 +245,9 @@ class Known:
             return
         with contextlib.suppress(RecursionError):  # then it is read live, and reported there
             text = json.dumps(compact(body), separators=(",", ":"))
-            self._kept[key] = _Kept(str(meta.get("uid")), version, text.encode())
+            uid = str(meta.get("uid"))
+            told = told or (before is not None and before.told and before.uid == uid)
+            self._kept[key] = _Kept(uid, version, text.encode(), told)
 
     def _bury(self, body: Mapping[str, Any]) -> None:
         key, version = _name(body), _version_in(body)

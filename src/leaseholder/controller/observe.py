@@ -167,21 +167,30 @@ class Observer:
 
         What an earlier tenant left under the name has no DynamicLease, whoever has one now. While a
         DynamicLease stands its Namespace is the one that it was when it was first seen. It is known
-        first: one of a Namespace that was made again meanwhile isn't taken for the former's.
+        first: one of a Namespace that was made again meanwhile isn't taken for the former's. Nor is
+        the Namespace read for one that came while another stood there.
         """
         dl = named if not key.former else None
         uid, going = self.records.namespaces.get(key.namespace, ""), False
-        same = dl is not None and dl.metadata.uid == memory.uid
+        same = dl is not None and self._is_placed(dl, memory)
         if not uid or dl is None or dl.deleting or not same:
             place = await self._namespace(key.namespace, memory, known=bool(uid) and same)
             uid = place.uid if place is not None else ""
             going = place is None or place.terminating
             self.records.namespaces[key.namespace] = uid
+            if dl is not None:
+                self.records.witnesses[key.namespace] = dl.holder
         wanted = key.former or uid
         subject = Subject(namespace=key.namespace, namespace_uid=wanted, name=key.name)
         if not uid or wanted != uid:
             return None, subject, True
         return dl, subject, going
+
+    def _is_placed(self, dl: DynamicLease, memory: Memory) -> bool:
+        """Whether a DynamicLease stands in the Namespace that is known under its name."""
+        other = self.records.witnesses.get(dl.metadata.namespace)
+        beside = other is not None and self.cluster.told_beside(dl, other)
+        return beside or dl.metadata.uid == memory.uid
 
     async def _namespace(
         self, name: str, memory: Memory, *, known: bool

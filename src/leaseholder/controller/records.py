@@ -18,7 +18,14 @@ from cachetools import LRUCache
 from leaseholder import errors, ports
 from leaseholder.api import record
 from leaseholder.api.conditions import Reason
-from leaseholder.api.record import LeaseRecord, RecordedLease, RecordSpec, State, Subject
+from leaseholder.api.record import (
+    Holder,
+    LeaseRecord,
+    RecordedLease,
+    RecordSpec,
+    State,
+    Subject,
+)
 from leaseholder.controller import runner
 from leaseholder.controller.shelf import Shelf
 
@@ -77,6 +84,8 @@ class Records:
     namespaces: "LRUCache[str, str]" = field(default_factory=lambda: LRUCache(MOST_NAMESPACES))
     """Uid of each Namespace as it was last read; empty where it was gone. One that isn't here any
     more is read at the next look: some clusters make a Namespace for each test."""
+    witnesses: "LRUCache[str, Holder]" = field(default_factory=lambda: LRUCache(MOST_NAMESPACES))
+    """A DynamicLease that stood in each Namespace when that was read."""
     at_start: frozenset[str] = frozenset()
     """Attempts that were open when this process started: whoever wrote them is gone. With shards
     nobody knows that."""

@@ -122,6 +122,8 @@ class SecretsSeen:
     """The one under the wanted name."""
     is_old: bool = False
     """Whether a step was made since."""
+    supposed: bool = False
+    """Nothing was read: there can't be any, as far as is known (``SecretFinder``)."""
     proven: str = ""
     """Attempt id of the lease whose data the target was proven to hold; its values aren't kept."""
 
