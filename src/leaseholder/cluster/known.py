@@ -50,6 +50,8 @@ class _Kept:
     body: bytes
     told: bool
     """By an event of the watch: what had gone before was told of before."""
+    own: int = 0
+    """The version that our own last write left; 0: we wrote nothing."""
 
 
 def compact(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,10 +110,15 @@ class Known:
 
     def get(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         """An object; None: it has to be read live."""
+        body = self.body(namespace, name)
+        return None if body is None else documents.parse(body)
+
+    def body(self, namespace: str, name: str) -> bytes | None:
+        """Its JSON: the same bytes as long as nothing else is known."""
         with self._lock:
             key = namespace, name
             kept = None if key in self._doubted else self._kept.get(key)
-        return None if kept is None else documents.parse(kept.body)
+        return None if kept is None else kept.body
 
     def named(self, namespace: str, uid: str) -> str | None:
         """The name of the object of that uid in a namespace."""
@@ -134,6 +141,12 @@ class Known:
             and beside.uid == other_uid
         )
 
+    def is_own(self, body: Mapping[str, Any]) -> bool:
+        """Whether an object is as our own last write left it: whoever wrote knows."""
+        with self._lock:
+            kept = self._kept.get(_name(body))
+        return kept is not None and 0 < kept.own == _version_in(body)
+
     # -- what requests of ours find
 
     def asked(self, namespace: str, name: str) -> int:
@@ -150,7 +163,7 @@ class Known:
     def answered(self, body: Mapping[str, Any], asked: int, above: int = 0) -> None:
         """An answer shows an object; ``asked`` is what was known as the request was sent.
 
-        ``above``: it answers a write, which changed nothing or came after that version.
+        ``above``: it answers a write, which changed nothing or came after that version; 0: a read.
         """
         shown = _version_in(body)
         is_older = 0 < shown < asked and not self._is_older_one(body)
@@ -162,7 +175,7 @@ class Known:
             if meta.get("deletionTimestamp") and not meta.get("finalizers"):
                 self._bury(body)
             else:
-                self._keep(body)
+                self._keep(body, own=shown if above and asked < shown else 0)
 
     def missing(self, namespace: str, name: str, asked: int) -> None:
         """There is no such object, or it can't be seen; forgotten unless something newer came."""
@@ -233,7 +246,7 @@ class Known:
                 self._buried[key] = kept.version
         return [documents.parse(kept.body)["metadata"] for _, kept in gone]
 
-    def _keep(self, body: Mapping[str, Any], *, told: bool = False) -> None:
+    def _keep(self, body: Mapping[str, Any], *, told: bool = False, own: int = 0) -> None:
         key, meta = _name(body), _meta(body)
         version = version_of(meta.get("resourceVersion"))
         before = self._kept.get(key)
@@ -246,8 +259,10 @@ class Known:
         with contextlib.suppress(RecursionError):  # then it is read live, and reported there
             text = json.dumps(compact(body), separators=(",", ":"))
             uid = str(meta.get("uid"))
-            told = told or (before is not None and before.told and before.uid == uid)
-            self._kept[key] = _Kept(uid, version, text.encode(), told)
+            same = before if before is not None and before.uid == uid else None
+            told = told or (same is not None and same.told)
+            own = own or (same.own if same is not None else 0)
+            self._kept[key] = _Kept(uid, version, text.encode(), told, own)
 
     def _bury(self, body: Mapping[str, Any]) -> None:
         key, version = _name(body), _version_in(body)

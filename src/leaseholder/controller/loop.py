@@ -328,16 +328,17 @@ class Controller:
                     await self._rest(key, entry, view, until)
                     return
             reporting.decided(key, decision)
+            if isinstance(step, actions.Release):
+                entry.released = view.holder.uid if _left(view, step) is not None else ""
             try:
                 await self._perform(view, step)
             except errors.Conflict:
                 entry.doubt_secrets()
-                conflicts, left = conflicts + 1, None
+                conflicts, left, entry.released = conflicts + 1, None, ""
                 if conflicts > 5:
                     raise
                 continue
             left = _left(view, step)
-            entry.released = view.holder.uid if left is not None and left.lease is None else ""
         entry.memory.secrets = None
         await self.offer(key, poke=False, after=1.0)
 

@@ -210,23 +210,26 @@ class Observer:
         """
         if view.lease is None or view.supply is None or adapter is None:
             return view
-        if plan.need(view, view.lease) is None:
-            return view
         seen = self._among_rivals(view, view.supply.slot, adapter)
-        if slots.holder_of(seen) is None:
-            return seen
+        if slots.holder_of(seen) is None or plan.need(view, view.lease) is None:
+            return view
         await self.records.read_slot(view.supply.slot)
         return self._among_rivals(view, view.supply.slot, adapter)
 
     def _among_rivals(self, view: View, slot: str, adapter: ports.Provider) -> View:
-        rivals = tuple(
-            Rival(known.subject, one)
-            for known in self.records.of_slot(slot, ports.MOST_RIVALS)
-            for one in known.leases
-            if known.subject != view.subject and one.slot == slot
-        )
-        theirs = {one.lease.attempt_id: adapter.capabilities(one.lease.noted) for one in rivals}
-        return replace(view, rivals=rivals, capabilities={**theirs, **view.capabilities})
+        """With the leases of others that an issue would end: those of a kind with one slot."""
+        rivals, theirs, plain = [], {}, adapter.capabilities({})
+        own = self.records.name_of(view.subject)
+        for known in self.records.of_slot(slot, ports.MOST_RIVALS):
+            for one in known.leases if known.name != own else ():
+                noted = one.noted
+                can = adapter.capabilities(noted) if noted else plain
+                if can.slots == "One" and one.slot == slot:
+                    rivals.append(Rival(known.subject, one))
+                    theirs[one.attempt_id] = can
+        if not rivals:
+            return view
+        return replace(view, rivals=tuple(rivals), capabilities={**theirs, **view.capabilities})
 
     async def recall(self, seen: View) -> View:
         """What was seen, at the time that it is now: the API server isn't asked.

@@ -226,3 +226,20 @@ def test_metadata_of_no_known_shape_is_borne() -> None:
     kept.event("ADDED", body(3))
     kept.event("ADDED", {**body(4), "spec": deep})
     assert version(kept) is None
+
+
+def test_what_our_own_last_write_left_is_known_as_our_own() -> None:
+    kept = known.Known()
+    listed(kept, 3, body(2))
+    kept.answered(body(5), 2, above=3)
+    assert kept.is_own(body(5))
+    assert not kept.is_own(body(6))
+    kept.event("MODIFIED", body(6))
+    assert not kept.is_own(body(6))
+    kept.answered(body(6), 6, above=6)  # it changed nothing: the version is another's
+    kept.answered(body(7), 6)  # a read
+    assert not kept.is_own(body(6))
+    assert not kept.is_own(body(7))
+    kept.event("MODIFIED", body(8, uid="again"))
+    assert not kept.is_own(body(5))
+    assert not known.Known().is_own(body(5))
