@@ -312,8 +312,9 @@ class Controller:
                 continue
             await self._reached()
             await self._offer_formers(key)
-            self._note(entry, view)
-            decision = rules.decide(view)
+            facts = view.for_decision()  # until the step: that changes memory
+            self._note(entry, facts)
+            decision = rules.decide(facts)
             step = decision.step
             self._runner.progress = view.monotonic
             if left is not None and not isinstance(step, actions.Idle | actions.Discard):

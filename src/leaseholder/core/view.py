@@ -334,6 +334,8 @@ class View:
 
     def for_decision(self) -> "View":
         """The same view, whose facts are answered once each: nothing changes in a decision."""
+        if self._facts is not None:
+            return self
         seen = dataclasses.replace(self)
         object.__setattr__(seen, "_facts", {})
         return seen
