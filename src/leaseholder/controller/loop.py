@@ -166,12 +166,16 @@ class Controller:
     def knows_secret(self, key: Key, version: str) -> bool:
         """Whether a Secret's resourceVersion is one that our own write left, or that we read.
 
-        Of a DynamicLease that goes also that one went (empty): it was to go.
+        Of a DynamicLease that goes also that one went (empty): it was to go. While we write one,
+        that is judged by the answer (``Memory.writing``).
         """
         entry = self._entries.get(key)
-        if entry is None or not version:
-            return entry is not None and entry.going
-        return version in entry.secret_versions
+        if entry is None:
+            return False
+        if entry.memory.writing is not None:
+            entry.memory.writing.add(version)
+            return True
+        return version in entry.secret_versions if version else entry.going
 
     async def doubt_secrets(self, shown: Mapping[Key, Collection[str]]) -> None:
         """Look at every DynamicLease whose Secret isn't as it is known from a look before.

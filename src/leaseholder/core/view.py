@@ -181,6 +181,9 @@ class Memory:
     doubted: bool = False
     """Something told of a change since the Secrets were last asked for, be it while they were read:
     what is known of them holds no longer."""
+    writing: set[str] | None = None
+    """While the target is being written: versions that the watch told of since; ours is among them
+    where it was quicker than the answer."""
     namespace: tuple[float, ports.NamespaceView | None] | None = None
     """The Namespace as it was last read for a deletion, and when (monotonic seconds)."""
     read_for: str = ""

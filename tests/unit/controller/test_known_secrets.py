@@ -253,6 +253,36 @@ async def test_a_change_that_is_told_of_while_the_secret_is_read_is_read_and_hea
         assert world.secret in world.provider.live
 
 
+@pytest.mark.parametrize("edited", [False, True])
+async def test_an_event_that_overtakes_the_answer_to_our_write_is_judged_by_it(
+    edited: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    ledger = Ledger(world.cluster, world.controller, world.observer.records, world.supplies)
+    write = world.cluster.write_secret
+
+    async def slow(*args: Any, dry_run: bool = False) -> ports.SecretView:
+        written = await write(*args, dry_run=dry_run)
+        if not dry_run and world.count("write secret") == 1:
+            world.cluster.events.put_nowait(changed(world))
+            if edited:
+                world.cluster.user_writes_secret(SHOP, NAME, values={"DB_USERNAME": "other"})
+                world.cluster.events.put_nowait(changed(world))
+            for _ in range(20):
+                await asyncio.sleep(0)
+        return written
+
+    monkeypatch.setattr(world.cluster, "write_secret", slow)
+    async with world.running() as controller:
+        following = asyncio.create_task(ledger.follow_secrets())
+        await controller.offer(world.key)
+        await world.passed()
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    assert world.ready == "Ready"
+    assert (world.secret, reads(world) > 0) == ("lease-2" if edited else "lease-1", edited)
+
+
 async def test_a_change_that_is_told_of_after_the_secrets_were_taken_as_known_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
