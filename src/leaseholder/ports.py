@@ -457,7 +457,7 @@ class Cluster(Protocol):
         """
         ...
 
-    def told_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
+    def watched_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
         """Whether the watch told of a DynamicLease while another of its namespace stood.
 
         It still stands, as far as is known: so their Namespace is one and the same.

@@ -34,14 +34,14 @@ class Leases:
     _known: dict[Key, lease.DynamicLease] = field(default_factory=dict)
     _doubted: set[Key] = field(default_factory=set)
     _buried: dict[Key, int] = field(default_factory=dict)
-    _told: set[str] = field(default_factory=set)
+    _watched: set[str] = field(default_factory=set)
     """Uids of those that an event told of."""
 
-    def told_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
+    def watched_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
         """Whether an event told of one while another stood, which stands still."""
         stands = self._known.get((other.namespace, other.name))
         return (
-            dl.metadata.uid in self._told
+            dl.metadata.uid in self._watched
             and stands is not None
             and stands.metadata.uid == other.uid
         )
@@ -62,8 +62,8 @@ class Leases:
         elif self.version(key) <= asked:
             self._known.pop(key, None)
 
-    def shown(self, seen: Seen, *, told: bool = False) -> None:
-        """An event (``told``), or a page of a list."""
+    def shown(self, seen: Seen, *, watched: bool = False) -> None:
+        """An event (``watched``), or a page of a list."""
         key, version = seen.key, seen.version or _version(seen.dl)
         if not seen.gone and not self.shard.serves(seen.dl.metadata.labels):
             self._known.pop(key, None)
@@ -76,7 +76,7 @@ class Leases:
             self._doubted.discard(key)
         else:
             self._known[key] = seen.dl
-            self._told |= {seen.dl.metadata.uid} if told else set()
+            self._watched |= {seen.dl.metadata.uid} if watched else set()
 
     def listed(self, found: list[lease.DynamicLease], version: int) -> None:
         """A whole list: what it doesn't have is gone."""

@@ -197,8 +197,8 @@ class Way:
         known = self.leases.get((namespace, name))
         return known or await self.read_dynamic_lease(namespace, name)
 
-    def told_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
-        return self.leases.told_beside(dl, other)
+    def watched_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
+        return self.leases.watched_beside(dl, other)
 
     async def read_dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
         key = namespace, name

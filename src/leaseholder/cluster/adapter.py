@@ -161,11 +161,11 @@ class KubernetesCluster:
         body = self.known[places.LEASES.plural].get(namespace, name)
         return None if body is None else documents.moment(body, "status", "lease", "expiresAt")
 
-    def told_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
+    def watched_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
         """Whether the watch told of a DynamicLease while another of its namespace stood."""
         meta = dl.metadata
         new, beside = (meta.namespace, meta.name), (other.namespace, other.name)
-        return self.known[places.LEASES.plural].told_beside(new, meta.uid, beside, other.uid)
+        return self.known[places.LEASES.plural].watched_beside(new, meta.uid, beside, other.uid)
 
     async def dynamic_leases(self) -> Sequence[lease.DynamicLease]:
         """All DynamicLeases in the watched namespaces; what can't be read is left out."""

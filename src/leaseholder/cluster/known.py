@@ -48,7 +48,7 @@ class _Kept:
     uid: str
     version: int
     body: bytes
-    told: bool
+    watched: bool
     """By an event of the watch: what had gone before was told of before."""
     own: int = 0
     """The version that our own last write left; 0: we wrote nothing."""
@@ -126,7 +126,7 @@ class Known:
             found = (k[1] for k, o in self._kept.items() if k[0] == namespace and o.uid == uid)
             return next(found, None)
 
-    def told_beside(self, new: Name, uid: str, other: Name, other_uid: str) -> bool:
+    def watched_beside(self, new: Name, uid: str, other: Name, other_uid: str) -> bool:
         """Whether the watch told of an object while another stood, and still stands.
 
         In one namespace a watch tells in the order of what happens: so that namespace wasn't
@@ -136,7 +136,7 @@ class Known:
             one, beside = self._kept.get(new), self._kept.get(other)
         return (
             one is not None
-            and (one.uid, one.told) == (uid, True)
+            and (one.uid, one.watched) == (uid, True)
             and beside is not None
             and beside.uid == other_uid
         )
@@ -201,7 +201,7 @@ class Known:
             if kind == "DELETED":
                 self._bury(body)
             elif kind in ("ADDED", "MODIFIED"):
-                self._keep(body, told=True)
+                self._keep(body, watched=True)
 
     def listing(self, within: str = "") -> "Listing":
         """A list is about to be asked for: of a namespace, or of all where it is empty."""
@@ -246,7 +246,7 @@ class Known:
                 self._buried[key] = kept.version
         return [documents.parse(kept.body)["metadata"] for _, kept in gone]
 
-    def _keep(self, body: Mapping[str, Any], *, told: bool = False, own: int = 0) -> None:
+    def _keep(self, body: Mapping[str, Any], *, watched: bool = False, own: int = 0) -> None:
         key, meta = _name(body), _meta(body)
         version = version_of(meta.get("resourceVersion"))
         before = self._kept.get(key)
@@ -260,9 +260,9 @@ class Known:
             text = json.dumps(compact(body), separators=(",", ":"))
             uid = str(meta.get("uid"))
             same = before if before is not None and before.uid == uid else None
-            told = told or (same is not None and same.told)
+            watched = watched or (same is not None and same.watched)
             own = own or (same.own if same is not None else 0)
-            self._kept[key] = _Kept(uid, version, text.encode(), told, own)
+            self._kept[key] = _Kept(uid, version, text.encode(), watched, own)
 
     def _bury(self, body: Mapping[str, Any]) -> None:
         key, version = _name(body), _version_in(body)

@@ -246,14 +246,14 @@ class Performer:
 
     async def _write(self, view: View, wanted: ports.SecretDraft) -> ports.SecretView:
         """Write the target; what the watch tells of meanwhile, beside that, is read afterwards."""
-        view.memory.writing, own = (told := set[str]()), ""
+        view.memory.writing, own = (shown := set[str]()), ""
         try:
             written = await self.cluster.write_secret(wanted, view.target)
             own = written.resource_version
             return written
         finally:
             view.memory.writing = None
-            view.memory.doubted = view.memory.doubted or bool(told - {own})
+            view.memory.doubted = view.memory.doubted or bool(shown - {own})
 
     @staticmethod
     def _fenced(view: View, record: RecordedLease) -> bool:

@@ -34,26 +34,26 @@ def test_the_watch_tells_of_one_beside_another_that_stands() -> None:
     listed(kept, 3, body(2, "first", "f"))
     kept.event("ADDED", body(4))
     kept.answered(body(5), 4)
-    assert kept.told_beside(NEW, "u", FIRST, "f")
-    assert not kept.told_beside(NEW, "another", FIRST, "f")
-    assert not kept.told_beside(NEW, "u", FIRST, "another")
+    assert kept.watched_beside(NEW, "u", FIRST, "f")
+    assert not kept.watched_beside(NEW, "another", FIRST, "f")
+    assert not kept.watched_beside(NEW, "u", FIRST, "another")
     kept.event("DELETED", body(6, "first", "f"))
-    assert not kept.told_beside(NEW, "u", FIRST, "f")
+    assert not kept.watched_beside(NEW, "u", FIRST, "f")
 
 
 def test_what_a_list_or_an_answer_shows_may_have_come_after_the_others_went() -> None:
     kept = known.Known()
     kept.event("ADDED", body(2, "first", "f"))
     kept.answered(body(4), 0)
-    assert not kept.told_beside(NEW, "u", FIRST, "f")
+    assert not kept.watched_beside(NEW, "u", FIRST, "f")
     listed(kept, 6, body(2, "first", "f"), body(5))
-    assert not kept.told_beside(NEW, "u", FIRST, "f")
+    assert not kept.watched_beside(NEW, "u", FIRST, "f")
     kept.event("MODIFIED", body(7))
-    assert kept.told_beside(NEW, "u", FIRST, "f")
+    assert kept.watched_beside(NEW, "u", FIRST, "f")
     kept.event("MODIFIED", body(8, uid="again"))
-    assert kept.told_beside(NEW, "again", FIRST, "f")
+    assert kept.watched_beside(NEW, "again", FIRST, "f")
     listed(kept, 9, body(2, "first", "f"), body(9, uid="third"))
-    assert not kept.told_beside(NEW, "third", FIRST, "f")
+    assert not kept.watched_beside(NEW, "third", FIRST, "f")
 
 
 def test_what_was_never_shown_is_not_known() -> None:

@@ -179,7 +179,7 @@ class FakeCluster(fakes.Scripted):
     async def read_dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
         return await self.dynamic_lease(namespace, name)
 
-    def told_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
+    def watched_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
         stands = self.leases.get((other.namespace, other.name))
         return stands is not None and stands.metadata.uid == other.uid
 

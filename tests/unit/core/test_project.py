@@ -287,7 +287,7 @@ def test_more_keys_than_status_can_hold_are_left_out() -> None:
     assert len(told.keys) == 256
 
 
-def test_a_missing_right_is_told_beside_what_was_known_before() -> None:
+def test_a_missing_right_is_watched_beside_what_was_known_before() -> None:
     before = views.wanted(views.told(views.holding()))
     told = project.refused(before, PERMANENT, views.at(60))
     assert said(told, ConditionType.READY) == ("False", PERMANENT.reason)
