@@ -26,6 +26,9 @@ PATIENCE: typing.Final = 1800.0
 
 _APPLIERS: typing.Final = 50
 _READS: typing.Final = re.compile(r'leaseholder_cluster_requests_total\{.*verb="(get|list)"')
+_OWN_WRITES: typing.Final = re.compile(
+    r'leaseholder_cluster_requests_total\{.*verb="(create|patch|delete)"'
+)
 _WRITES: typing.Final = re.compile(
     r'apiserver_request_total\{.*code="2\d\d".*resource="([a-z]+)".*'
     r'verb="(POST|PUT|PATCH|APPLY|DELETE)".*\} ([\d.e+]+)'
@@ -44,6 +47,9 @@ class Reading:
     provider: usage.Usage
     reads: float
     writes: float
+    """Of whomever; the operator's are among them."""
+    own_writes: float
+    """The operator's since it started."""
     provider_requests: float
     lateness: dict[float, float]
     """How many due keys were taken up within so many seconds, by bound."""
@@ -111,6 +117,7 @@ class Stage:
             provider=_sum([usage.of(pid) for pid in self.provider_pids]),
             reads=sum(total for key, total in found.items() if _READS.match(key)),
             writes=await self._writes(),
+            own_writes=sum(total for key, total in found.items() if _OWN_WRITES.match(key)),
             provider_requests=sum(
                 total
                 for key, total in found.items()

@@ -458,6 +458,13 @@ class Cluster(Protocol):
         """
         ...
 
+    def watched_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
+        """Whether the watch told of a DynamicLease while another of its namespace stood.
+
+        It still stands, as far as is known: so their Namespace is one and the same.
+        """
+        ...
+
     def shown_end(self, namespace: str, name: str) -> datetime | None:
         """When the lease ends that the status of a DynamicLease shows, as it is known.
 

@@ -7,15 +7,16 @@ ends, controller, queue and memory stay, and the next life lists everything anew
 """
 
 import asyncio
+import collections
 import contextlib
 import functools
 import logging
 import random
 import threading
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import kopf
 
@@ -24,7 +25,7 @@ from leaseholder.api import base
 from leaseholder.cluster import login as logins
 from leaseholder.cluster import places, streams
 from leaseholder.cluster.adapter import KubernetesCluster
-from leaseholder.controller import mishaps
+from leaseholder.controller import mishaps, runner
 from leaseholder.controller.loop import Controller
 from leaseholder.controller.providers import ProviderWatch
 
@@ -45,27 +46,56 @@ _BY_PLURAL: Final[Mapping[str, places.Resource]] = {
     kind.plural: kind for kind in (places.LEASES, places.PROVIDERS, places.CLUSTER_PROVIDERS)
 }
 
+_News = Callable[[], Awaitable[None]]
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Ours:
-    """Hands events over from kopf's thread to our own loop, and waits until they are taken."""
+    """Hands events over from kopf's thread to our own loop, which is woken once for many.
+
+    kopf doesn't wait until they are taken: of each object it holds as much as stands here.
+    """
 
     loop: asyncio.AbstractEventLoop
     controller: Controller
     providers: ProviderWatch
+    _news: "collections.deque[_News]" = field(default_factory=collections.deque)
+    _is_woken: bool = False
+    """Our loop is to look at the news; only what comes after that look has to wake it again."""
+    _taking: asyncio.Task[None] | None = None
 
     async def lease(self, meta: base.ObjectMeta, *, gone: bool) -> None:
         """A DynamicLease was seen, or went."""
-        await self._taken(self.controller.heard(meta, gone=gone))
+        self._put(functools.partial(self.controller.heard, meta, gone=gone))
 
     async def provider(self, kind: str, meta: base.ObjectMeta, *, gone: bool) -> None:
         """A provider object was seen, or went."""
         ref = (kind, meta.namespace, meta.name)
         version = None if gone else (meta.uid, meta.generation)
-        await self._taken(self.providers.offer(ref, version))
+        self._put(functools.partial(self.providers.offer, ref, version))
 
-    async def _taken(self, known: Coroutine[Any, Any, None]) -> None:
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(known, self.loop))
+    def _put(self, news: _News) -> None:
+        self._news.append(news)
+        if not self._is_woken:
+            self._is_woken = True
+            self.loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        self._is_woken = False
+        if self._taking is None or self._taking.done():
+            self._taking = self.loop.create_task(self._take())
+
+    async def _take(self) -> None:
+        """One after the other, in the order in which they came."""
+        async for news in runner.in_slices(self._left()):
+            try:
+                await news()
+            except Exception as error:
+                logger.error("an event isn't taken: %s", mishaps.described(error))
+
+    def _left(self) -> Iterator[_News]:
+        while self._news:
+            yield self._news.popleft()
 
 
 @dataclass(slots=True)

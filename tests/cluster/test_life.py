@@ -355,7 +355,7 @@ async def test_events_tell_deeds_without_spam(site: sites.Site) -> None:
         for e in await site.client.list("Event", site.namespace)
         if e["involvedObject"]["name"] == "eventful"
     ]
-    assert sorted(e["reason"] for e in events) == ["LeaseIssued", "Ready"]
+    assert sorted(e["reason"] for e in events) == ["LeaseIssued"]
 
 
 async def _annotate(site: sites.Site, name: str, **commands: str) -> None:

@@ -6,7 +6,7 @@ Events come late, our own answers at once; of two states the newer counts. It pl
 
 from dataclasses import dataclass, field
 
-from leaseholder.api import lease
+from leaseholder.api import lease, record
 from leaseholder.core import shards
 
 Key = tuple[str, str]
@@ -34,6 +34,17 @@ class Leases:
     _known: dict[Key, lease.DynamicLease] = field(default_factory=dict)
     _doubted: set[Key] = field(default_factory=set)
     _buried: dict[Key, int] = field(default_factory=dict)
+    _watched: set[str] = field(default_factory=set)
+    """Uids of those that an event told of."""
+
+    def watched_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
+        """Whether an event told of one while another stood, which stands still."""
+        stands = self._known.get((other.namespace, other.name))
+        return (
+            dl.metadata.uid in self._watched
+            and stands is not None
+            and stands.metadata.uid == other.uid
+        )
 
     def get(self, key: Key) -> lease.DynamicLease | None:
         """One of them; None: it has to be read live."""
@@ -51,8 +62,8 @@ class Leases:
         elif self.version(key) <= asked:
             self._known.pop(key, None)
 
-    def shown(self, seen: Seen) -> None:
-        """An event, or a page of a list."""
+    def shown(self, seen: Seen, *, watched: bool = False) -> None:
+        """An event (``watched``), or a page of a list."""
         key, version = seen.key, seen.version or _version(seen.dl)
         if not seen.gone and not self.shard.serves(seen.dl.metadata.labels):
             self._known.pop(key, None)
@@ -65,6 +76,7 @@ class Leases:
             self._doubted.discard(key)
         else:
             self._known[key] = seen.dl
+            self._watched |= {seen.dl.metadata.uid} if watched else set()
 
     def listed(self, found: list[lease.DynamicLease], version: int) -> None:
         """A whole list: what it doesn't have is gone."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from leaseholder import errors, ports
-from leaseholder.api import lease, names
+from leaseholder.api import lease, names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.core import shards
 from tests.simulation import caches, gate, server
@@ -205,6 +205,9 @@ class Way:
     async def dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
         known = self.leases.get((namespace, name))
         return known or await self.read_dynamic_lease(namespace, name)
+
+    def watched_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
+        return self.leases.watched_beside(dl, other)
 
     async def read_dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
         key = namespace, name

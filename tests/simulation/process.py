@@ -152,7 +152,7 @@ class Process:
             seen = caches.Seen(seen.dl, gone=True, version=version)
         else:
             return
-        self._way.leases.shown(seen)
+        self._way.leases.shown(seen, watched=True)
         self._spawn(self.controller.heard(seen.dl.metadata, gone=seen.gone))
 
     def crash(self) -> None:

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from datetime import datetime
 from typing import Final, Self
 
+from cachetools import LRUCache
+
 from leaseholder import errors, ports
 from leaseholder.api import base, lease, names, provider, record
 from leaseholder.api.conditions import Reason
@@ -31,6 +33,8 @@ from leaseholder.cluster import (
 )
 
 _OURS: Final = (places.LEASES, places.PROVIDERS, places.CLUSTER_PROVIDERS, places.RECORDS)
+_PARSED: Final = 128
+"""So many objects are kept as they were last parsed: each of several steps needs the same again."""
 _PROVIDERS: Final[Mapping[str, places.Resource]] = {
     provider.LeaseProvider.KIND: places.PROVIDERS,
     provider.ClusterLeaseProvider.KIND: places.CLUSTER_PROVIDERS,
@@ -69,6 +73,8 @@ class KubernetesCluster:
         }
         """What was last seen of each kind that is watched, by the plural of its name."""
         self.known[places.LEASES.plural].watches = watches
+        self._parsed: LRUCache[tuple[str, str, str], tuple[bytes, base.Resource]]
+        self._parsed = LRUCache(_PARSED)
         self._secrets = secrets.Secrets(api)
         self._announcer = announcing.Announcer(api)
         self._workloads = workloads.Workloads(api)
@@ -163,6 +169,12 @@ class KubernetesCluster:
     def known_name(self, namespace: str, uid: str) -> str | None:
         """The name of the DynamicLease of that uid; None: it isn't known."""
         return self.known[places.LEASES.plural].named(namespace, uid)
+
+    def watched_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
+        """Whether the watch told of a DynamicLease while another of its namespace stood."""
+        meta = dl.metadata
+        new, beside = (meta.namespace, meta.name), (other.namespace, other.name)
+        return self.known[places.LEASES.plural].watched_beside(new, meta.uid, beside, other.uid)
 
     async def dynamic_leases(self) -> AsyncIterator[lease.DynamicLease]:
         """All DynamicLeases in the watched namespaces; what can't be read is left out."""
@@ -449,10 +461,15 @@ class KubernetesCluster:
         self, model: type[patches.Kind], kind: places.Resource, namespace: str, name: str
     ) -> patches.Kind | None:
         """An object as it is known; what isn't known, or is in doubt, is read live."""
-        body = self.known[kind.plural].get(namespace, name)
+        body, place = self.known[kind.plural].body(namespace, name), (kind.plural, namespace, name)
         if body is None:
             return await self._read(model, kind, namespace, name)
-        return self._reader.read(model, body)
+        of, last = self._parsed.get(place, (b"", None))
+        if of is body and isinstance(last, model):
+            return last
+        found = self._reader.read(model, documents.parse(body))
+        self._parsed[place] = body, found
+        return found
 
     async def _read(
         self, model: type[patches.Kind], kind: places.Resource, namespace: str, name: str

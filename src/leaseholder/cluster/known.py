@@ -52,6 +52,10 @@ class _Kept:
     uid: str
     version: int
     body: bytes
+    watched: bool
+    """By an event of the watch: what had gone before was told of before."""
+    own: int = 0
+    """The version that our own last write left; 0: we wrote nothing."""
 
 
 def compact(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,16 +117,42 @@ class Known:
 
     def get(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         """An object; None: it has to be read live."""
+        body = self.body(namespace, name)
+        return None if body is None else documents.parse(body)
+
+    def body(self, namespace: str, name: str) -> bytes | None:
+        """Its JSON: the same bytes as long as nothing else is known."""
         with self._lock:
             key = namespace, name
             kept = None if key in self._doubted else self._kept.get(key)
-        return None if kept is None else documents.parse(kept.body)
+        return None if kept is None else kept.body
 
     def named(self, namespace: str, uid: str) -> str | None:
         """The name of the object of that uid in a namespace."""
         with self._lock:
             found = (k[1] for k, o in self._kept.items() if k[0] == namespace and o.uid == uid)
             return next(found, None)
+
+    def watched_beside(self, new: Name, uid: str, other: Name, other_uid: str) -> bool:
+        """Whether the watch told of an object while another stood, and still stands.
+
+        In one namespace a watch tells in the order of what happens: so that namespace wasn't
+        deleted and made again in between.
+        """
+        with self._lock:
+            one, beside = self._kept.get(new), self._kept.get(other)
+        return (
+            one is not None
+            and (one.uid, one.watched) == (uid, True)
+            and beside is not None
+            and beside.uid == other_uid
+        )
+
+    def is_own(self, body: Mapping[str, Any]) -> bool:
+        """Whether an object is as our own last write left it: whoever wrote knows."""
+        with self._lock:
+            kept = self._kept.get(_name(body))
+        return kept is not None and 0 < kept.own == _version_in(body)
 
     # -- what requests of ours find
 
@@ -140,7 +170,7 @@ class Known:
     def answered(self, body: Mapping[str, Any], asked: int, above: int = 0) -> None:
         """An answer shows an object; ``asked`` is what was known as the request was sent.
 
-        ``above``: it answers a write, which changed nothing or came after that version.
+        ``above``: it answers a write, which changed nothing or came after that version; 0: a read.
         """
         shown = _version_in(body)
         is_older = 0 < shown < asked and not self._is_older_one(body)
@@ -152,7 +182,7 @@ class Known:
             if meta.get("deletionTimestamp") and not meta.get("finalizers"):
                 self._bury(body)
             else:
-                self._keep(body)
+                self._keep(body, own=shown if above and asked < shown else 0)
 
     def missing(self, namespace: str, name: str, asked: int) -> None:
         """There is no such object, or it can't be seen; forgotten unless something newer came."""
@@ -178,7 +208,7 @@ class Known:
             if kind == "DELETED":
                 self._bury(body)
             elif kind in ("ADDED", "MODIFIED"):
-                self._keep(body)
+                self._keep(body, watched=True)
 
     def listing(self, within: str = "") -> "Listing":
         """A list is about to be asked for: of a namespace, or of all where it is empty."""
@@ -224,7 +254,7 @@ class Known:
                 self._buried[key] = kept.version
         return [documents.parse(kept.body)["metadata"] for _, kept in gone]
 
-    def _keep(self, body: Mapping[str, Any]) -> None:
+    def _keep(self, body: Mapping[str, Any], *, watched: bool = False, own: int = 0) -> None:
         key, meta = _name(body), _meta(body)
         version = version_of(meta.get("resourceVersion"))
         before = self._kept.get(key)
@@ -240,7 +270,11 @@ class Known:
             if large and self._large + large > _MOST_LARGE:
                 return
             self._large += large
-            self._kept[key] = _Kept(str(meta.get("uid")), version, text)
+            uid = str(meta.get("uid"))
+            same = before if before is not None and before.uid == uid else None
+            watched = watched or (same is not None and same.watched)
+            own = own or (same.own if same is not None else 0)
+            self._kept[key] = _Kept(uid, version, text, watched, own)
 
     def _drop(self, key: Name) -> None:
         before = self._kept.pop(key, None)

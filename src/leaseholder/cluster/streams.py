@@ -109,12 +109,13 @@ class Feed:
         return {**page, "items": [_slim(item) for item in page["items"]]}
 
     def event(self, event: dict[str, Any]) -> dict[str, Any]:
-        """An event of a watch."""
+        """An event of a watch; that of our own write is just a version for kopf, a bookmark."""
         kind, found = event.get("type"), event.get("object")
         if kind == "ERROR" or not isinstance(found, dict):
             return event
+        own = kind == "MODIFIED" and self.kept.is_own(found)
         self.kept.event(str(kind), found)
-        return {**event, "object": _slim(found)}
+        return {"type": "BOOKMARK" if own else kind, "object": _slim(found)}
 
 
 def _slim(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -155,6 +155,8 @@ class Acquirer:
         """
         made_up = contents.rehearsed(dl, view.target)
         await self.cluster.write_secret(draft(dl, None, made_up), view.target, dry_run=True)
+        if view.memory.secrets is not None:
+            view.memory.secrets.supposed = False  # the dry run found none
         return view.target_version
 
     def _planned(

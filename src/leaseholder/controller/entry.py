@@ -30,6 +30,10 @@ class Entry:
     seen: tuple[object, ...] = ()
     holder: record.Holder | None = None
     """Whom the last look showed."""
+    going: bool = False
+    """It was being deleted then."""
+    released: str = ""
+    """Uid of the DynamicLease that went with our finalizer, which we just took off."""
     failures: int = 0
     """Goes in a row that ended in an exception."""
     logged: str = ""
@@ -63,13 +67,17 @@ class Entry:
         On a deletion they went before the leases are revoked.
         """
         going = view.lease is not None and view.lease.deleting
-        if view.proven:
+        seen = self.memory.secrets
+        if seen is not None and seen.supposed:
+            on_known = isinstance(step, actions.ON_SUPPOSED)
+            self.memory.doubted = self.memory.doubted or not on_known
+        elif view.proven:
             on_known = isinstance(step, actions.ON_PROVEN) and not self._needs_more(view, step)
         else:
             on_known = isinstance(step, actions.ON_KNOWN)
         if on_known or (going and isinstance(step, actions.Revoke)):
             return False
-        seen, self.memory.secrets = self.memory.secrets, None
+        self.memory.secrets = None
         return seen is not None and seen.is_old
 
     def _needs_more(self, view: View, step: actions.Action) -> bool:
@@ -87,6 +95,10 @@ class Entry:
                 return len({*ready}) > 1
         return False
 
+    def doubt_secrets(self) -> None:
+        """A write met what isn't known: the Secrets are read at the next look."""
+        self.memory.secrets, self.memory.doubted = None, True
+
     @property
     def secret_versions(self) -> tuple[str, ...]:
         """The resourceVersions of the target that our last write left, and that was read."""
@@ -103,7 +115,8 @@ class Entry:
             ref = view.lease.spec.provider_ref
             namespace = view.holder.namespace if ref.kind == "LeaseProvider" else ""
             self.provider = (ref.kind, namespace, ref.name)
-        wanted = view.lease is not None and not view.lease.deleting
+        self.going = view.lease is not None and view.lease.deleting
+        wanted = view.lease is not None and not self.going
         self.wants = wanted and view.delivered is None
         self.contested, self.shown = view.target_contested, None
         self.last, self.blind_from = blind.keepsake(view), 0.0

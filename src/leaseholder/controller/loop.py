@@ -140,6 +140,8 @@ class Controller:
         """
         key = Key.of(meta)
         entry = self._entries.get(key)
+        if gone and entry is not None and entry.released == meta.uid:
+            return  # by us, a moment ago
         if gone and entry is not None:
             entry.seen = ()
         as_seen = entry is not None and entry.seen == wishes(meta) and not is_unprotected(meta)
@@ -162,9 +164,18 @@ class Controller:
         return seen and reported and names.FINALIZER in meta.finalizers and not dl.deleting
 
     def knows_secret(self, key: Key, version: str) -> bool:
-        """Whether a Secret's resourceVersion is one that our own write left, or that we read."""
+        """Whether a Secret's resourceVersion is one that our own write left, or that we read.
+
+        Of a DynamicLease that goes also that one went (empty): it was to go. While we write one,
+        that is judged by the answer (``Memory.writing``).
+        """
         entry = self._entries.get(key)
-        return entry is not None and version != "" and version in entry.secret_versions
+        if entry is None:
+            return False
+        if entry.memory.writing is not None:
+            entry.memory.writing.add(version)
+            return True
+        return version in entry.secret_versions if version else entry.going
 
     async def doubt_secrets(self, shown: Mapping[Key, Collection[str]]) -> None:
         """Look at every DynamicLease whose Secret isn't as it is known from a look before.
@@ -235,7 +246,7 @@ class Controller:
         try:
             await self._advance(key, entry)
         except Exception as error:
-            entry.memory.secrets = None
+            entry.doubt_secrets()
             if isinstance(error, errors.ClusterUnavailable):
                 self._cluster.failed(number, error)
             if isinstance(error, errors.ClusterError):
@@ -297,18 +308,22 @@ class Controller:
 
     async def _advance(self, key: Key, entry: Entry) -> None:
         """Step by step until there is nothing to do for now."""
-        conflicts = 0
+        conflicts, left = 0, None
         for _ in range(MOST_STEPS):
-            view = await self._observe(key, entry)
+            view = left or await self._observe(key, entry)
             if self.observer.records.lost(view.subject):
                 await self.performer.put_back(view)
                 continue
             await self._reached()
             await self._offer_formers(key)
-            self._note(entry, view)
-            decision = rules.decide(view)
+            facts = view.for_decision()  # until the step: that changes memory
+            self._note(entry, facts)
+            decision = rules.decide(facts)
             step = decision.step
             self._runner.progress = view.monotonic
+            if left is not None and not isinstance(step, actions.Idle | actions.Discard):
+                left = None
+                continue
             if entry.must_read_for(view, step):
                 continue
             if self._runner.stopping and not _must_finish(step):
@@ -318,21 +333,17 @@ class Controller:
                     await self._rest(key, entry, view, until)
                     return
             reporting.decided(key, decision)
+            if isinstance(step, actions.Release):
+                entry.released = view.holder.uid if _left(view, step) is not None else ""
             try:
                 await self._perform(view, step)
             except errors.Conflict:
-                entry.memory.secrets = None
-                conflicts += 1
+                entry.doubt_secrets()
+                conflicts, left, entry.released = conflicts + 1, None, ""
                 if conflicts > 5:
                     raise
                 continue
             left = _left(view, step)
-            if left is not None:
-                self._note(entry, left)
-                match rules.decide(left).step:
-                    case actions.Idle(until):
-                        await self._rest(key, entry, left, until)
-                        return
         entry.memory.secrets = None
         await self.offer(key, poke=False, after=1.0)
 
@@ -402,7 +413,8 @@ class Controller:
 def _left(view: View, step: actions.Action) -> View | None:
     """The view after a step that changed one known thing; None: it has to be gathered anew.
 
-    Where nothing else is to be done it needn't be.
+    Where nothing else is to be done, or the record alone is to go, it needn't be. A DynamicLease
+    that was deleted is gone with its last finalizer.
     """
     match step:
         case actions.Report(status) if view.lease is not None:
@@ -410,6 +422,9 @@ def _left(view: View, step: actions.Action) -> View | None:
             return dataclasses.replace(view, lease=lease)
         case actions.Discard():
             return dataclasses.replace(view, record_version="")
+        case actions.Release() if view.lease is not None:
+            last = {*view.lease.metadata.finalizers} == {names.FINALIZER}
+            return dataclasses.replace(view, lease=None) if last else None
     return None
 
 

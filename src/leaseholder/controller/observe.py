@@ -167,21 +167,30 @@ class Observer:
 
         What an earlier tenant left under the name has no DynamicLease, whoever has one now. While a
         DynamicLease stands its Namespace is the one that it was when it was first seen. It is known
-        first: one of a Namespace that was made again meanwhile isn't taken for the former's.
+        first: one of a Namespace that was made again meanwhile isn't taken for the former's. Nor is
+        the Namespace read for one that came while another stood there.
         """
         dl = named if not key.former else None
         uid, going = self.records.namespaces.get(key.namespace, ""), False
-        same = dl is not None and dl.metadata.uid == memory.uid
+        same = dl is not None and self._is_placed(dl, memory)
         if not uid or dl is None or dl.deleting or not same:
             place = await self._namespace(key.namespace, memory, known=bool(uid) and same)
             uid = place.uid if place is not None else ""
             going = place is None or place.terminating
             self.records.namespaces[key.namespace] = uid
+            if dl is not None:
+                self.records.witnesses[key.namespace] = dl.holder
         wanted = key.former or uid
         subject = Subject(namespace=key.namespace, namespace_uid=wanted, name=key.name)
         if not uid or wanted != uid:
             return None, subject, True
         return dl, subject, going
+
+    def _is_placed(self, dl: DynamicLease, memory: Memory) -> bool:
+        """Whether a DynamicLease stands in the Namespace that is known under its name."""
+        other = self.records.witnesses.get(dl.metadata.namespace)
+        beside = other is not None and self.cluster.watched_beside(dl, other)
+        return beside or dl.metadata.uid == memory.uid
 
     async def _namespace(
         self, name: str, memory: Memory, *, known: bool
@@ -201,23 +210,26 @@ class Observer:
         """
         if view.lease is None or view.supply is None or adapter is None:
             return view
-        if plan.need(view, view.lease) is None:
-            return view
         seen = self._among_rivals(view, view.supply.slot, adapter)
-        if slots.holder_of(seen) is None:
-            return seen
+        if slots.holder_of(seen) is None or plan.need(view, view.lease) is None:
+            return view
         await self.records.read_slot(view.supply.slot)
         return self._among_rivals(view, view.supply.slot, adapter)
 
     def _among_rivals(self, view: View, slot: str, adapter: ports.Provider) -> View:
-        rivals = tuple(
-            Rival(known.subject, one)
-            for known in self.records.of_slot(slot, ports.MOST_RIVALS)
-            for one in known.leases
-            if known.subject != view.subject and one.slot == slot
-        )
-        theirs = {one.lease.attempt_id: adapter.capabilities(one.lease.noted) for one in rivals}
-        return replace(view, rivals=rivals, capabilities={**theirs, **view.capabilities})
+        """With the leases of others that an issue would end: those of a kind with one slot."""
+        rivals, theirs, plain = [], {}, adapter.capabilities({})
+        own = self.records.name_of(view.subject)
+        for known in self.records.of_slot(slot, ports.MOST_RIVALS):
+            for one in known.leases if known.name != own else ():
+                noted = one.noted
+                can = adapter.capabilities(noted) if noted else plain
+                if can.slots == "One" and one.slot == slot:
+                    rivals.append(Rival(known.subject, one))
+                    theirs[one.attempt_id] = can
+        if not rivals:
+            return view
+        return replace(view, rivals=tuple(rivals), capabilities={**theirs, **view.capabilities})
 
     async def recall(self, seen: View) -> View:
         """What was seen, at the time that it is now: the API server isn't asked.

@@ -232,7 +232,7 @@ class Performer:
         news = drift.keys_changed(view, filling.contents)
         before = view.known_contents(view.target, record) if view.target is not None else None
         wanted = acquire.draft(now, record, filling, before)
-        written = await self.cluster.write_secret(wanted, view.target)
+        written = await self._write(view, wanted)
         seen = view.memory.secrets
         view.memory.secrets = seen.written(written) if seen is not None else None
         view.memory.secret_version = written.resource_version
@@ -243,6 +243,17 @@ class Performer:
             view.subject, record, written.name, len(written.keys), view.stated_expiry(record)
         )
         await self.chronicle.note(None, change)
+
+    async def _write(self, view: View, wanted: ports.SecretDraft) -> ports.SecretView:
+        """Write the target; what the watch tells of meanwhile, beside that, is read afterwards."""
+        view.memory.writing, own = (shown := set[str]()), ""
+        try:
+            written = await self.cluster.write_secret(wanted, view.target)
+            own = written.resource_version
+            return written
+        finally:
+            view.memory.writing = None
+            view.memory.doubted = view.memory.doubted or bool(shown - {own})
 
     @staticmethod
     def _fenced(view: View, record: RecordedLease) -> bool:

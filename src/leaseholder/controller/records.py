@@ -8,6 +8,7 @@ process knows.
 """
 
 import asyncio
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,7 +19,14 @@ from cachetools import LRUCache
 from leaseholder import errors, ports
 from leaseholder.api import record
 from leaseholder.api.conditions import Reason
-from leaseholder.api.record import LeaseRecord, RecordedLease, RecordSpec, State, Subject
+from leaseholder.api.record import (
+    Holder,
+    LeaseRecord,
+    RecordedLease,
+    RecordSpec,
+    State,
+    Subject,
+)
 from leaseholder.controller import runner
 from leaseholder.controller.shelf import Shelf
 
@@ -77,6 +85,8 @@ class Records:
     namespaces: "LRUCache[str, str]" = field(default_factory=lambda: LRUCache(MOST_NAMESPACES))
     """Uid of each Namespace as it was last read; empty where it was gone. One that isn't here any
     more is read at the next look: some clusters make a Namespace for each test."""
+    witnesses: "LRUCache[str, Holder]" = field(default_factory=lambda: LRUCache(MOST_NAMESPACES))
+    """A DynamicLease that stood in each Namespace when that was read."""
     at_start: frozenset[str] = frozenset()
     """Attempts that were open when this process started: whoever wrote them is gone. With shards
     nobody knows that."""
@@ -95,9 +105,13 @@ class Records:
         """Up to so many records with a lease of that slot."""
         return self._shelf.of_slot(slot, most)
 
+    def name_of(self, subject: Subject) -> str:
+        """The name of a subject's record."""
+        return _named(self.installation, subject.namespace, subject.namespace_uid, subject.name)
+
     def known(self, subject: Subject) -> LeaseRecord | None:
         """The record of a subject, None where there is none."""
-        return self._shelf.get(record.name_of(self.installation, subject))
+        return self._shelf.get(self.name_of(subject))
 
     def leases(self, subject: Subject) -> tuple[RecordedLease, ...]:
         """The leases on the record of a subject as it is known, oldest first."""
@@ -123,13 +137,13 @@ class Records:
 
     def missing(self, subject: Subject) -> frozenset[str]:
         """Attempt ids of what is to be put back on the record of a subject."""
-        gone = self._lost.get(record.name_of(self.installation, subject), ())
+        gone = self._lost.get(self.name_of(subject), ())
         return frozenset(one.attempt_id for one in gone)
 
     def lost(self, subject: Subject) -> bool:
         """Whether something is to be put back on the record of a subject, and there is room."""
         full = len(self.leases(subject)) >= record.MOST_IN_ALL
-        return record.name_of(self.installation, subject) in self._lost and not full
+        return self.name_of(subject) in self._lost and not full
 
     def lease_ids(self) -> set[str]:
         """Ids of all leases that this process knows to be on record, or to be put back."""
@@ -142,14 +156,14 @@ class Records:
 
     def served(self, subject: Subject) -> bool:
         """Whether this process served a name when it was last looked at."""
-        return record.name_of(self.installation, subject) in self._served
+        return self.name_of(subject) in self._served
 
     def note_served(self, subject: Subject, *, elsewhere: bool) -> None:
         """A look showed whether another shard serves a name."""
         if not self.shared:
             return
         change = self._served.discard if elsewhere else self._served.add
-        change(record.name_of(self.installation, subject))
+        change(self.name_of(subject))
 
     # -- reading
 
@@ -231,7 +245,7 @@ class Records:
         Raises:
             errors.ClusterError: it can't be read.
         """
-        if record.name_of(self.installation, subject) in self._doubted:
+        if self.name_of(subject) in self._doubted:
             return await self.reread(subject)
         return self.known(subject)
 
@@ -241,7 +255,7 @@ class Records:
         Raises:
             errors.ClusterError: it can't be read.
         """
-        name = record.name_of(self.installation, subject)
+        name = self.name_of(subject)
         found = await self.cluster.record_named(name)
         self._doubted.discard(name)
         if found is None:
@@ -382,7 +396,7 @@ class Records:
 
     async def put_back(self, subject: Subject) -> Sequence[RecordedLease]:
         """Put back what is missing and has room, as it was last known; returns what was."""
-        name = record.name_of(self.installation, subject)
+        name = self.name_of(subject)
         missing, there = self._lost.get(name, ()), self.leases(subject)
         ids = {one.attempt_id for one in there}
         missing = tuple(one for one in missing if one.attempt_id not in ids)
@@ -398,7 +412,7 @@ class Records:
 
     def miss(self, subject: Subject, lease: RecordedLease) -> None:
         """A lease isn't on record: it is to be put back as it is here, however often that fails."""
-        name = record.name_of(self.installation, subject)
+        name = self.name_of(subject)
         missing = self._lost.get(name, ())
         others = (one for one in missing if one.attempt_id != lease.attempt_id)
         self._lost[name] = (*others, lease)
@@ -442,11 +456,18 @@ class Records:
             await self.reread(subject)
             raise
         except errors.ClusterError:
-            self._doubted.add(record.name_of(self.installation, subject))
+            self._doubted.add(self.name_of(subject))
             raise
         self._shelf.keep(written)
         self._shelf.forget_trusts()
         return written
+
+
+@functools.lru_cache(maxsize=1024)
+def _named(installation: str, namespace: str, namespace_uid: str, name: str) -> str:
+    """``record.name_of``: a hash, which each step asks for a dozen times."""
+    of = Subject(namespace=namespace, namespace_uid=namespace_uid, name=name)
+    return record.name_of(installation, of)
 
 
 def _back(lease: RecordedLease) -> RecordedLease:

@@ -60,6 +60,9 @@ class SecretFinder:
         """
         theirs = (one.holder_uid for one in leases)
         uids = list(dict.fromkeys([holder.uid, *theirs, *sorted(memory.former_uids)]))
+        if _has_none(dl, leases, memory) and self.cluster.hears_of_secrets(subject.namespace):
+            asked = (*uids, _target_name(dl, holder))
+            memory.secrets = SecretsSeen(asked, (), None, is_old=True, supposed=True)
         labelled, named = await self._secrets(subject, uids, dl, holder, memory)
         memory.former_uids &= {one.labels.get(names.OWNER_UID) for one in labelled}
         target = named if dl is not None else None
@@ -172,6 +175,19 @@ class SecretFinder:
             return False
         wants = owner.secret_name == target.name and not owner.deleting
         return not wants or _age(owner) < _age(dl)
+
+
+def _has_none(dl: DynamicLease | None, leases: Sequence[RecordedLease], memory: Memory) -> bool:
+    """Whether no Secret was ever written for a DynamicLease, as far as is known.
+
+    Our finalizer, which comes before anything else, isn't on yet, and no lease is on record. That
+    holds if the finalizer can be put on (by resourceVersion), and if the dry run of the Secret's
+    POST meets none: before any other step the Secrets are read (``Entry.must_read_for``).
+    """
+    if dl is None or dl.deleting or names.FINALIZER in dl.metadata.finalizers:
+        return False
+    is_known = memory.secrets is not None or memory.doubted or memory.former_uids
+    return not (is_known or leases or dl.status.lease is not None)
 
 
 def _target_name(dl: DynamicLease | None, holder: Holder) -> str:

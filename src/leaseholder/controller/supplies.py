@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pydantic
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
 from leaseholder import errors, ports
 from leaseholder.api import durations, lease, provider, record
@@ -27,6 +27,8 @@ MOST_READS: Final = 500
 """So many provider objects are kept in that time."""
 MOST_SOURCE: Final = 64 * 1024
 """Bytes of a source, which is on record with each lease: free-form fields may have a megabyte."""
+MOST_MADE: Final = 128
+"""So many supplies are kept: each of several steps asks for the same."""
 UNUSED: Final = 600.0
 """Seconds after which an adapter that nobody used, and no record needs, is let go."""
 CLOSE_AFTER: Final = 180.0
@@ -46,6 +48,10 @@ class Supplies:
     clock: ports.Clock
     build: Build
     address: Callable[[provider.ProviderSpec], str]
+    _made: LRUCache[str, tuple[int, provider.AnyProvider, Supply]] = field(
+        default_factory=lambda: LRUCache(MOST_MADE)
+    )
+    """By uid of the DynamicLease: for which generation, and from which provider object."""
     _reads: TTLCache[Ref, _Read] = field(init=False)
     """Also of names under which there is nothing: a DynamicLease may ask for any."""
     _adapters: dict[str, tuple[provider.ProviderSpec, ports.Provider]] = field(default_factory=dict)
@@ -79,11 +85,18 @@ class Supplies:
             )
         if isinstance(known, provider.ClusterLeaseProvider):
             await self._check_allowed(known, namespace)
-        source = _source(dl, known)
+        generation, of, supply = self._made.get(dl.metadata.uid, (0, None, None))
+        if supply is None or generation != dl.metadata.generation or of is not known:
+            supply = self._supply(dl, known)
+            self._made[dl.metadata.uid] = dl.metadata.generation, known, supply
         self._used[known.metadata.uid] = self.clock.monotonic()
+        return supply, self.adapter(known)
+
+    def _supply(self, dl: lease.DynamicLease, known: provider.AnyProvider) -> Supply:
+        """What a DynamicLease asks of a provider object."""
+        source, ref = _source(dl, known), dl.spec.provider_ref
         address = self.address(known.spec)
-        options = provider.options_of(known.spec)
-        supply = Supply(
+        return Supply(
             type=provider.type_of(known.spec) or "",
             kind=ref.kind,
             namespace=known.metadata.namespace,
@@ -92,13 +105,12 @@ class Supplies:
             address=address,
             auth_ref=provider.auth_of(known.spec),
             trust=provider.trust_of(known.spec),
-            options=options,
+            options=provider.options_of(known.spec),
             source=source,
             source_hash=_hash([ref.kind, ref.name, address, source]),
             slot=_hash([address, source]),
             probe_interval=durations.parse(known.spec.probe.interval),
         )
-        return supply, self.adapter(known)
 
     async def for_lease(
         self, known: record.RecordedLease, trusts: Mapping[str, Mapping[str, Any]]
@@ -226,7 +238,7 @@ class Supplies:
     def _adopt(self, access: ports.Access) -> ports.Provider:
         uid = access.of.uid
         cached = self._adapters.get(uid)
-        if cached is not None and cached[0] == access.spec:
+        if cached is not None and (cached[0] is access.spec or cached[0] == access.spec):
             return cached[1]
         adapter = patience.Patient(self.build(access, self.cluster.credentialing(access)))
         self._adapters[uid] = (access.spec, adapter)

@@ -190,6 +190,10 @@ ON_PROVEN: Final = (
 """What may be decided from a Secret as an earlier go left it, although another process may have
 changed it since: it names the version that it is for, or does no harm."""
 
+ON_SUPPOSED: Final = (Protect, Acquire)
+"""What may be decided where no Secret is thought to be there and none was looked for: it meets a
+conflict where one is."""
+
 Action = (
     Idle
     | Protect

@@ -35,6 +35,8 @@ _SILENT: Final = frozenset(
 """Conditions, and reasons of theirs, that make an event and that don't."""
 _GOOD: Final = frozenset({Reason.READY, Reason.SUSPENDED})
 """Reasons of Ready that nobody has to be warned of."""
+_CALM: Final = frozenset({Reason.PENDING, Reason.PROGRESSING})
+"""Reasons of Ready before the first lease, where nothing is wrong; the CRD's default is one."""
 _HALTED: Final = "spec.suspend is true: no lease is issued, replaced or repaired"
 
 
@@ -89,7 +91,7 @@ def notes(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> tuple
         now, before = conditions.find(new.conditions, kind), conditions.find(old.conditions, kind)
         if now is None or (before and (before.status, before.reason) == (now.status, now.reason)):
             continue
-        if now.reason in _SILENT:
+        if now.reason in _SILENT or _is_first(now, before):
             continue
         good = kind is ConditionType.READY and now.reason in _GOOD
         text = now.message or now.reason
@@ -97,6 +99,12 @@ def notes(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> tuple
             ports.Note("Normal" if good else "Warning", conditions.reason_of(now.reason), text)
         )
     return tuple(found)
+
+
+def _is_first(now: Condition, before: Condition | None) -> bool:
+    """Whether a lease was just delivered, and nothing was wrong: its issue was the event."""
+    calm = before is None or before.reason in _CALM
+    return now.type == ConditionType.READY and now.reason == Reason.READY and calm
 
 
 def refused(dl: lease.DynamicLease, failure: Failure, now: datetime) -> lease.DynamicLeaseStatus:

@@ -122,6 +122,8 @@ class SecretsSeen:
     """The one under the wanted name."""
     is_old: bool = False
     """Whether a step was made since."""
+    supposed: bool = False
+    """Nothing was read: there can't be any, as far as is known (``SecretFinder``)."""
     proven: str = ""
     """Attempt id of the lease whose data the target was proven to hold; its values aren't kept."""
 
@@ -179,6 +181,9 @@ class Memory:
     doubted: bool = False
     """Something told of a change since the Secrets were last asked for, be it while they were read:
     what is known of them holds no longer."""
+    writing: set[str] | None = None
+    """While the target is being written: versions that the watch told of since; ours is among them
+    where it was quicker than the answer."""
     namespace: tuple[float, ports.NamespaceView | None] | None = None
     """The Namespace as it was last read for a deletion, and when (monotonic seconds)."""
     read_for: str = ""
@@ -333,6 +338,8 @@ class View:
 
     def for_decision(self) -> "View":
         """The same view, whose facts are answered once each: nothing changes in a decision."""
+        if self._facts is not None:
+            return self
         seen = dataclasses.replace(self)
         object.__setattr__(seen, "_facts", {})
         return seen

@@ -26,6 +26,36 @@ def listed(kept: known.Known, number: int, *items: Mapping[str, Any]) -> list[st
     return [meta["name"] for meta in kept.listing().page(page)]
 
 
+NEW, FIRST = ("shop", "orders"), ("shop", "first")
+
+
+def test_the_watch_tells_of_one_beside_another_that_stands() -> None:
+    kept = known.Known()
+    listed(kept, 3, body(2, "first", "f"))
+    kept.event("ADDED", body(4))
+    kept.answered(body(5), 4)
+    assert kept.watched_beside(NEW, "u", FIRST, "f")
+    assert not kept.watched_beside(NEW, "another", FIRST, "f")
+    assert not kept.watched_beside(NEW, "u", FIRST, "another")
+    kept.event("DELETED", body(6, "first", "f"))
+    assert not kept.watched_beside(NEW, "u", FIRST, "f")
+
+
+def test_what_a_list_or_an_answer_shows_may_have_come_after_the_others_went() -> None:
+    kept = known.Known()
+    kept.event("ADDED", body(2, "first", "f"))
+    kept.answered(body(4), 0)
+    assert not kept.watched_beside(NEW, "u", FIRST, "f")
+    listed(kept, 6, body(2, "first", "f"), body(5))
+    assert not kept.watched_beside(NEW, "u", FIRST, "f")
+    kept.event("MODIFIED", body(7))
+    assert kept.watched_beside(NEW, "u", FIRST, "f")
+    kept.event("MODIFIED", body(8, uid="again"))
+    assert kept.watched_beside(NEW, "again", FIRST, "f")
+    listed(kept, 9, body(2, "first", "f"), body(9, uid="third"))
+    assert not kept.watched_beside(NEW, "third", FIRST, "f")
+
+
 def test_what_was_never_shown_is_not_known() -> None:
     assert known.Known().get("shop", "orders") is None
 
@@ -224,3 +254,20 @@ def test_metadata_of_no_known_shape_is_borne() -> None:
     kept.event("ADDED", body(3))
     kept.event("ADDED", {**body(4), "spec": deep})
     assert version(kept) is None
+
+
+def test_what_our_own_last_write_left_is_known_as_our_own() -> None:
+    kept = known.Known()
+    listed(kept, 3, body(2))
+    kept.answered(body(5), 2, above=3)
+    assert kept.is_own(body(5))
+    assert not kept.is_own(body(6))
+    kept.event("MODIFIED", body(6))
+    assert not kept.is_own(body(6))
+    kept.answered(body(6), 6, above=6)  # it changed nothing: the version is another's
+    kept.answered(body(7), 6)  # a read
+    assert not kept.is_own(body(6))
+    assert not kept.is_own(body(7))
+    kept.event("MODIFIED", body(8, uid="again"))
+    assert not kept.is_own(body(5))
+    assert not known.Known().is_own(body(5))

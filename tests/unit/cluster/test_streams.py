@@ -1,6 +1,9 @@
 """Which watches are open, and how long nothing was heard of one."""
 
-from leaseholder.cluster import streams
+from collections.abc import Mapping
+from typing import Any
+
+from leaseholder.cluster import known, streams
 
 
 def test_a_watch_is_open_from_the_answer_until_it_is_asked_for_again() -> None:
@@ -28,3 +31,24 @@ def test_the_watch_that_was_heard_of_least_counts() -> None:
     known.troubled("/b", "no connection")
     now = 310.0
     assert known.silent_for == 10.0
+
+
+async def test_the_event_of_our_own_write_is_a_version_for_kopf_and_no_more() -> None:
+    kept = known.Known()
+    feed = streams.Feed(kept, "", _nothing)
+    assert feed.event(_event("ADDED", 2))["type"] == "ADDED"
+    kept.answered(_event("", 3)["object"], 2, above=2)
+    told = feed.event(_event("MODIFIED", 3))
+    assert (told["type"], told["object"]["metadata"]["resourceVersion"]) == ("BOOKMARK", "3")
+    assert feed.event(_event("MODIFIED", 4))["type"] == "MODIFIED"
+    kept.answered(_event("", 5)["object"], 4, above=4)
+    assert feed.event(_event("DELETED", 5))["type"] == "DELETED"
+
+
+async def _nothing(meta: Mapping[str, Any]) -> None:
+    return None
+
+
+def _event(kind: str, version: int) -> dict[str, Any]:
+    meta = {"namespace": "shop", "name": "orders", "uid": "u", "resourceVersion": str(version)}
+    return {"type": kind, "object": {"metadata": meta}}

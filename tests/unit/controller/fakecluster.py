@@ -184,6 +184,10 @@ class FakeCluster(fakes.Scripted):
     async def read_dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
         return await self.dynamic_lease(namespace, name)
 
+    def watched_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
+        stands = self.leases.get((other.namespace, other.name))
+        return stands is not None and stands.metadata.uid == other.uid
+
     def shown_end(self, namespace: str, name: str) -> datetime | None:
         dl = self.leases.get((namespace, name))
         return dl.status.lease.expires_at if dl is not None and dl.status.lease else None

@@ -45,6 +45,87 @@ def changed(world: World) -> ports.SecretEvent:
     return ports.SecretEvent(SHOP, NAME, world.holder.uid, version)
 
 
+async def test_for_a_first_lease_no_secret_is_read() -> None:
+    world = World()
+    async with world.running() as controller:
+        await controller.offer(world.key)
+        await world.passed()
+    assert (world.ready, world.secret) == ("Ready", "lease-1")
+    assert (reads(world), world.count("try secret")) == (0, 1)
+    assert "get secret" not in world.trace.calls[: world.trace.calls.index("patch finalizer")]
+
+
+async def test_while_the_watch_is_not_open_it_is_read_for_a_first_lease() -> None:
+    world = World()
+    world.cluster.watches_secrets = False
+    async with world.running() as controller:
+        await controller.offer(world.key)
+        await world.passed()
+    assert (world.ready, reads(world)) == ("Ready", 1)
+
+
+async def test_a_secret_that_nothing_told_of_is_read_before_a_first_lease_is_issued() -> None:
+    world = World()
+    world.cluster.user_writes_secret(SHOP, NAME, values={"MINE": "1"})
+    async with world.running() as controller:
+        await controller.offer(world.key)
+        await world.passed()
+    assert world.ready == "SecretNotOurs"
+    assert world.count("issue") == 0
+    assert world.cluster.values[KEY] == {"MINE": "1"}
+
+
+async def test_what_keeps_a_first_lease_away_is_reported_after_the_secret_was_read() -> None:
+    world = World()
+    world.cluster.providers.clear()
+    async with world.running() as controller:
+        await controller.offer(world.key)
+        await world.passed()
+    assert (world.ready, reads(world)) == ("ProviderMissing", 1)
+
+
+async def test_a_deletion_reads_no_secret_and_nothing_after_it() -> None:
+    async with delivered() as world:
+        secret = changed(world)
+        world.cluster.user_deletes(*KEY)
+        await world.controller.heard(world.dl.metadata, gone=False)
+        await world.passed()
+        world.cluster.events.put_nowait(dataclasses.replace(secret, version=""))
+        await world.passed()
+        assert (world.provider.live, world.cluster.ledger) == ({}, {})
+        assert KEY not in world.cluster.secrets
+        assert world.key not in world.controller
+        calls = world.trace.calls
+        assert reads(world) == 0
+        assert calls[calls.index("get record") :][:3] == [
+            "get record",
+            "patch finalizer",
+            "delete record",
+        ]
+
+
+async def test_with_the_finalizer_of_somebody_else_a_deletion_is_looked_at_again() -> None:
+    async with delivered() as world:
+        held = world.cluster.leases[KEY]
+        theirs = ("others.example/wait", *held.metadata.finalizers)
+        world.cluster._put_lease(held, finalizers=theirs, deletion_timestamp=world.clock.wall())
+        taken = world.cluster.user_strips_finalizer
+
+        def only_ours(namespace: str, name: str) -> None:
+            world.cluster._put_lease(world.dl, finalizers=theirs[:1])
+
+        world.cluster.user_strips_finalizer = only_ours  # type: ignore[method-assign]
+        await world.controller.heard(world.dl.metadata, gone=False)
+        await world.passed()
+        assert not world.provider.live
+        assert world.dl.metadata.finalizers == theirs[:1]
+        gone = world.dl.metadata
+        taken(*KEY)
+        await world.controller.heard(gone, gone=True)
+        await world.passed()
+        assert world.key not in world.controller
+
+
 async def test_a_renewal_reads_no_secret() -> None:
     async with delivered() as world:
         await world.passed(after=HALF + 900)
@@ -170,6 +251,36 @@ async def test_a_change_that_is_told_of_while_the_secret_is_read_is_read_and_hea
         await world.controller.offer(world.key, harmed=True)
         await world.passed()
         assert world.secret in world.provider.live
+
+
+@pytest.mark.parametrize("edited", [False, True])
+async def test_an_event_that_overtakes_the_answer_to_our_write_is_judged_by_it(
+    edited: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    ledger = Ledger(world.cluster, world.controller, world.observer.records, world.supplies)
+    write = world.cluster.write_secret
+
+    async def slow(*args: Any, dry_run: bool = False) -> ports.SecretView:
+        written = await write(*args, dry_run=dry_run)
+        if not dry_run and world.count("write secret") == 1:
+            world.cluster.events.put_nowait(changed(world))
+            if edited:
+                world.cluster.user_writes_secret(SHOP, NAME, values={"DB_USERNAME": "other"})
+                world.cluster.events.put_nowait(changed(world))
+            for _ in range(20):
+                await asyncio.sleep(0)
+        return written
+
+    monkeypatch.setattr(world.cluster, "write_secret", slow)
+    async with world.running() as controller:
+        following = asyncio.create_task(ledger.follow_secrets())
+        await controller.offer(world.key)
+        await world.passed()
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    assert world.ready == "Ready"
+    assert (world.secret, reads(world) > 0) == ("lease-2" if edited else "lease-1", edited)
 
 
 async def test_a_change_that_is_told_of_after_the_secrets_were_taken_as_known_is_read(

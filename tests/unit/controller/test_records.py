@@ -578,6 +578,20 @@ async def test_while_a_dynamic_lease_stands_its_namespace_is_read_once() -> None
     assert world.count("get namespace") > before
 
 
+async def test_for_one_that_came_while_another_stood_the_namespace_is_not_read() -> None:
+    world = World()
+    await world.settle()
+    before, first = world.count("get namespace"), world.holder
+    world.cluster.user_applies(manifest(name="beside"))
+    view = await world.observer.observe(Key(SHOP, "beside"), view_.Memory())
+    assert (view.subject.namespace_uid, world.count("get namespace")) == (SHOP, before)
+    world.cluster.vanish(first.namespace, first.name)
+    made_again(world)
+    world.cluster.user_applies(manifest(name="later"))
+    view = await world.observer.observe(Key(SHOP, "later"), view_.Memory())
+    assert (view.subject.namespace_uid, world.count("get namespace")) == ("another", before + 1)
+
+
 async def test_a_look_under_the_name_makes_what_a_former_tenant_left_due() -> None:
     world = World()
     async with world.running() as controller:

@@ -172,8 +172,8 @@ async def test_another_look_comes_when_the_turn_was_given_back() -> None:
     assert record.name_of(HERE, world.subject) in world.cluster.ledger
 
 
-async def test_of_the_many_that_use_one_source_only_a_few_are_looked_at() -> None:
-    world = World()
+async def beside_a_hundred(world: World) -> None:
+    """A hundred others have a lease from the source, and the one here is to be rotated."""
     await world.settle()
     page = world.page
     for number in range(100):
@@ -184,7 +184,21 @@ async def test_of_the_many_that_use_one_source_only_a_few_are_looked_at() -> Non
         world.cluster.put_record(LeaseRecord(metadata=meta, spec=spec))
     await world.observer.records.compare()
     world.cluster.user_applies(manifest(annotations={names.ROTATE: "now"}))
-    view, _ = await world.upto(actions.Acquire)
+
+
+async def test_of_the_many_that_share_an_account_only_a_few_are_looked_at() -> None:
+    world = World(can=ONE)
+    await beside_a_hundred(world)
+    view, _ = await world.look()
     assert 0 < len(view.rivals) <= 20
+    await world.settle()
+    assert (world.ready, world.secret) == (Reason.SLOT_TAKEN, "lease-1")
+
+
+async def test_leases_that_end_no_other_are_not_looked_at() -> None:
+    world = World()
+    await beside_a_hundred(world)
+    view, _ = await world.upto(actions.Acquire)
+    assert view.rivals == ()
     await world.settle()
     assert world.secret == "lease-2"

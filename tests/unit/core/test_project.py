@@ -261,14 +261,22 @@ def test_a_lease_that_was_given_up_is_told_with_what_to_do() -> None:
 # --------------------------------------------------------------------------------- events
 
 
-def test_an_event_says_when_a_lease_becomes_ready_and_when_it_no_longer_is() -> None:
+def test_an_event_says_when_a_lease_is_no_longer_ready_and_when_it_is_again() -> None:
     waiting, ready = status(views.view()), status(views.holding())
     dead = status(views.later(views.holding(), 3540))
     assert reasons(project.notes(waiting, DynamicLeaseStatus())) == []
-    assert reasons(project.notes(ready, waiting)) == [("Normal", Reason.READY)]
+    assert reasons(project.notes(ready, dead)) == [("Normal", Reason.READY)]
     assert reasons(project.notes(ready, ready)) == []
     assert reasons(project.notes(dead, ready)) == [("Warning", Reason.EXPIRED)]
     assert reasons(project.notes(DynamicLeaseStatus(), ready)) == []
+
+
+def test_that_a_first_lease_is_ready_is_no_event_beside_its_issue() -> None:
+    waiting, ready = status(views.view()), status(views.holding())
+    assert reasons(project.notes(ready, DynamicLeaseStatus())) == []
+    assert reasons(project.notes(ready, waiting)) == []
+    unseen = tuple(one.model_copy(update={"reason": Reason.PENDING}) for one in waiting.conditions)
+    assert reasons(project.notes(ready, waiting.model_copy(update={"conditions": unseen}))) == []
 
 
 def test_more_keys_than_status_can_hold_are_left_out() -> None:
@@ -279,7 +287,7 @@ def test_more_keys_than_status_can_hold_are_left_out() -> None:
     assert len(told.keys) == 256
 
 
-def test_a_missing_right_is_told_beside_what_was_known_before() -> None:
+def test_a_missing_right_is_watched_beside_what_was_known_before() -> None:
     before = views.wanted(views.told(views.holding()))
     told = project.refused(before, PERMANENT, views.at(60))
     assert said(told, ConditionType.READY) == ("False", PERMANENT.reason)
