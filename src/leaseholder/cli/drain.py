@@ -72,7 +72,7 @@ async def _lead_shards(operator: app.Operator, elections: client.Api, home: str)
     """Have the operator lead by the Leases of all shards that led, too."""
     user = session.Session(elections, home)
     candidate = leading.candidate(elections, await leading.shards(user, home))
-    if operator.elector is not None:
+    if isinstance(operator.elector, leader.Elector):
         operator.elector = leader.Several(
             {str(leading.Place(home)): operator.elector, **candidate.electors}
         )
