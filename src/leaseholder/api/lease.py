@@ -137,9 +137,7 @@ _Texts = Annotated[
         max_length=64,
         json_schema_extra=base.rules(
             base.KEYS_RULE,
-            base.bytes_at_most(
-                MOST_TEMPLATE_BYTES, "write at most 64 KiB in all texts together"
-            ),
+            base.bytes_at_most(MOST_TEMPLATE_BYTES, "write at most 64 KiB in all texts together"),
         ),
     ),
 ]

@@ -196,7 +196,7 @@ class Ledger:
             await self.cluster.emit(dl, ports.Note("Warning", reason, sentence))
 
     async def _owner(self, copy: ports.SecretCopy) -> DynamicLease | None:
-        """The DynamicLease of the uid that a Secret names; None: there is none, as far as is known."""
+        """The DynamicLease of the uid that a Secret names; None: none is known."""
         name = copy.owner_name or self.cluster.known_name(copy.namespace, copy.owner_uid)
         try:
             dl = await self.cluster.dynamic_lease(copy.namespace, name) if name else None

@@ -275,9 +275,7 @@ async def test_a_secret_with_our_label_alone_is_told_at_its_dynamiclease_and_now
         for name, uid in (("former", world.holder.uid), (NAME, world.holder.uid), ("b", "nobody")):
             marks = {"owner_name": owner_name, "owner_uid": uid, "original": ""}
             for _ in range(3):
-                world.cluster.events.put_nowait(
-                    dataclasses.replace(_copy(SHOP, name), **marks)
-                )
+                world.cluster.events.put_nowait(dataclasses.replace(_copy(SHOP, name), **marks))
         await world.trace.until(lambda: world.cluster.events.empty())
         await world.passed()
     told = [note.message for _, note in world.cluster.notes if note.reason == "SecretLeftAlone"]

@@ -181,6 +181,7 @@ def test_a_secret_that_cannot_be_deleted_does_not_wedge_the_namespace(
     spec: Mapping[str, Any], terminating: bool, released: bool
 ) -> None:
     held = views.record()
+
     def seen(seconds: float, *, refused: bool) -> View:
         memory = replace(waited(seconds), keeps_secret=refused)
         dl = going(**spec)
