@@ -421,7 +421,7 @@ class Workload:
     total: int = 0
     available: int = 0
     terminating: int = 0
-    """Pods of a Deployment that were told to end and haven't yet; 0 where nobody tells."""
+    """Pods of a Deployment that haven't ended yet; 0 where the API server doesn't count them."""
     restarted: bool = True
     """A Rollout's controller has replaced the pods that were older than ``restartAt``."""
     phase: str = ""

@@ -166,6 +166,7 @@ class Performer:
             await self.cluster.delete_secret(secret)
         except errors.Refused as error:
             if dl is None:
+                view.memory.keeps_secret = True
                 raise
             view.memory.poked = False
             view.memory.failure = failure_of(error)

@@ -31,11 +31,13 @@ REREAD = timedelta(seconds=10)
 
 
 def release_wedged(view: View, lease: DynamicLease) -> Release | None:
-    """The time is over and a Secret is still there: our right to it may be gone for good.
+    """The time is over and a Secret can't be deleted: our right to it may be gone for good.
 
-    In a terminating namespace RoleBindings can go before the finalizer does.
+    In a terminating namespace RoleBindings can go before the finalizer does. Where the time was
+    over before we saw the deletion, it is tried first.
     """
-    stuck = _timed_out(view, lease) and any(not secret.deleting for secret in view.secrets)
+    left = any(not secret.deleting for secret in view.secrets)
+    stuck = left and view.memory.keeps_secret and _timed_out(view, lease)
     let_go = view.terminating or lease.spec.deletion.policy != "Orphan"
     return _release(view) if stuck and let_go and _holds(lease) else None
 

@@ -208,6 +208,8 @@ class Memory:
     deleting_since: float | None = None
     """When the deletion of the DynamicLease began, on our own clock (monotonic seconds): by the API
     server's, read when it was first seen to be on its way out."""
+    keeps_secret: bool = False
+    """The API server refused to delete a Secret of the DynamicLease."""
     vanished_since: float | None = None
     """Since when there has been no DynamicLease (monotonic seconds)."""
     poked: bool = False
@@ -235,6 +237,7 @@ class Memory:
             self.note_former(self.uid)
         self.uid, self.failure, self.renew_handled = uid, None, None
         self.deleting_since, self.repairs, self.repaired_generation = None, 0, None
+        self.keeps_secret = False
 
     def forget(self, name: str) -> None:
         """Drop what is known of a record that is no more."""

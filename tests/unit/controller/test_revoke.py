@@ -172,6 +172,22 @@ async def test_restarts_do_not_begin_the_time_of_a_deletion_anew() -> None:
     assert world.records == [("Revoking", "lease-1")]
 
 
+@pytest.mark.parametrize("timeout", ["15m", "0s"])
+async def test_a_deletion_whose_time_was_over_before_it_was_seen_revokes_all_the_same(
+    timeout: str,
+) -> None:
+    world = World()
+    world.cluster.user_applies(manifest(deletion={"timeout": timeout}))
+    await world.settle()
+    world.cluster.user_deletes(*KEY)
+    world.clock.move(1800 if timeout == "15m" else 0)
+    world.crash()
+    await world.settle()
+    assert (world.records, world.provider.live, world.secret) == ([], {}, None)
+    assert KEY not in world.cluster.leases
+    assert "DeletionTimedOut" not in [note.reason for _, note in world.cluster.notes]
+
+
 async def test_without_a_date_of_the_api_server_a_deletion_is_measured_from_its_first_sight() -> (
     None
 ):

@@ -181,12 +181,15 @@ def test_a_secret_that_cannot_be_deleted_does_not_wedge_the_namespace(
     spec: Mapping[str, Any], terminating: bool, released: bool
 ) -> None:
     held = views.record()
-    seen = views.view(
-        held, shows=held, dl=going(**spec), terminating=terminating, memory=waited(900)
-    )
-    assert isinstance(decide(seen), Release) is released
-    early = replace(seen, memory=waited(899))
-    assert not isinstance(decide(early), Release)
+
+    def seen(seconds: float, *, refused: bool) -> View:
+        memory = replace(waited(seconds), keeps_secret=refused)
+        dl = going(**spec)
+        return views.view(held, shows=held, dl=dl, terminating=terminating, memory=memory)
+
+    assert isinstance(decide(seen(900, refused=True)), Release) is released
+    assert not isinstance(decide(seen(899, refused=True)), Release)
+    assert not isinstance(decide(seen(900, refused=False)), Release)
 
 
 def test_a_terminating_namespace_is_left_at_once_where_revocation_cannot_succeed() -> None:
