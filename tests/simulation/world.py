@@ -24,6 +24,8 @@ SHOP: Final = units.SHOP
 NAME: Final = units.NAME
 KEY: Final = units.KEY
 RIVAL: Final = (SHOP, "billing")
+ALONE: Final = (shards.Shard(),)
+SHARDS: Final = (shards.Shard("default", ("batch",)), shards.Shard("batch", ("default",)))
 ROLLOUT: Final = 30.0
 """Seconds until replaced pods are up."""
 LATE_WRITE: Final = 3.0
@@ -65,7 +67,7 @@ class World:
         self,
         loop: ManualLoop,
         kind: server.Kind,
-        every: Sequence[shards.Shard] = (shards.Shard(),),
+        every: Sequence[shards.Shard] = ALONE,
         **spec: Any,
     ) -> None:
         self.loop, self.kind, self.shards = loop, kind, every
@@ -536,7 +538,7 @@ class World:
     def calm_down(self, seconds: float) -> None:
         """No more faults: everything runs freely, and time passes."""
         for process in [*self.processes]:
-            process.deaf, process.trails = False, 0.0
+            process.deaf, process.trails, process.misses_secrets = False, 0.0, False
             process.gate.release()
             process.lists()
         self.server.state, self.server.lagging, self.server.stubborn = server.State.UP, False, 0

@@ -56,6 +56,10 @@ HINTS: Final = {
     "orphaned": Hint("orphaned"),
     "attempts-reported": Hint("refused"),
     "ready-of-before-taken-back": Hint("awaited"),
+    "handed-over-held": Hint("moved-unrecorded"),
+    "handed-over-claimed": Hint("moved-unanswered"),
+    "handed-over-discarded": Hint("emptied"),
+    "handed-over-delivered": Hint("moved-undelivered"),
 }
 
 
