@@ -131,6 +131,15 @@ def crowd(known: world.World) -> None:
     _must_be_ready(known)
 
 
+def unconfirmed(known: world.World) -> None:
+    """Our right to revoke is gone, for more leases than a record holds."""
+    _held(known)
+    known.forbid_revocations()
+    for _ in range(36):
+        known.wait(120)
+        _must_be_ready(known)
+
+
 def wedged(known: world.World) -> None:
     """The right to delete Secrets is gone, and a DynamicLease goes."""
     _held(known)
@@ -403,6 +412,7 @@ TALES: Final = {
     "crowd": Tale(
         crowd, ("taggable", "owner-and-time", "exclusive"), {"rotation": {"overlap": "2h"}}
     ),
+    "unconfirmed": Tale(unconfirmed, ("taggable",), {**SHORT, "renewal": {"strategy": "Rotate"}}),
     "wedged": Tale(wedged, SEEN),
     "orphaned": Tale(orphaned, spec={"deletion": {"policy": "Orphan"}}),
     "refused": Tale(refused, SEEN),

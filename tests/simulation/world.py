@@ -183,7 +183,8 @@ class World:
     @property
     def calm_for(self) -> float:
         """Seconds since the last disturbance; none while something is out of order."""
-        troubled = self.server.lagging or self.server.stubborn or self.truth.keeps_secrets
+        troubled = self.server.lagging or self.server.stubborn or self.server.forbids
+        troubled = troubled or self.truth.keeps_secrets
         well = self.server.state is server.State.UP and not troubled
         well = well and self.all_serve and all(p.hears_all for p in self.processes)
         if not well:
@@ -495,6 +496,11 @@ class World:
         self.server.stubborn = times
         self.disturbed()
 
+    def forbid_revocations(self) -> None:
+        """Somebody takes our right to revoke; it comes back when all calms down."""
+        self.server.forbids = True
+        self.disturbed()
+
     def replace_provider(self) -> None:
         """The LeaseProvider is deleted and made again: the same provider under another uid."""
         made = units.infisical(uid=f"provider-uid-{next(self._nonces)}")
@@ -542,6 +548,7 @@ class World:
             process.gate.release()
             process.lists()
         self.server.state, self.server.lagging, self.server.stubborn = server.State.UP, False, 0
+        self.server.forbids = False
         self.truth.keeps_secrets = False
         self.stick(stuck=False)
         while not self.all_serve:

@@ -264,7 +264,7 @@ def obstacle(view: View, lease: DynamicLease) -> Failure | None:
         return Failure(reason=Reason.TOO_MANY, sentence=_crowd(live(view)), permanent=False)
     if len(view.records) >= MOST_LEASES:
         full = f"{len(view.records)} leases are on record, and no more fit on it"
-        sentence = f"{full}: the next one is issued when the end of one of them is confirmed"
+        sentence = f"{full}: the next one is issued when one of them is gone, or over for long"
         return Failure(reason=Reason.TOO_MANY, sentence=sentence, permanent=False)
     return crowded(view)
 
