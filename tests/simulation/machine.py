@@ -11,7 +11,6 @@ from hypothesis import stateful
 from hypothesis import strategies as st
 
 from leaseholder.api import names
-from leaseholder.core import shards
 from tests.simulation import gate, server, world
 from tests.simulation.loop import ManualLoop
 
@@ -43,8 +42,6 @@ EFFECTS: Final = st.sampled_from(
 _READS: Final = ("record_named", "read_dynamic_lease", "inspect", "recover")
 READS: Final = st.sampled_from(_READS)
 ONE_IN_FOUR: Final = st.sampled_from([False, False, False, True])
-ALONE: Final = (shards.Shard(),)
-SHARDS: Final = (shards.Shard("default", ("batch",)), shards.Shard("batch", ("default",)))
 FATES: Final = st.sampled_from([fate for fate in gate.Fate if fate is not gate.Fate.PAUSE])
 
 
@@ -69,7 +66,7 @@ class Histories(stateful.RuleBasedStateMachine):
         spec["rotation"] = {k: v for k, v in spec["rotation"].items() if v is not None}
         if data.draw(st.sampled_from([False, False, True]), label="restarts"):
             spec["rotation"]["restartTargets"] = [{"kind": "Deployment", "name": "orders"}]
-        self.world = world.World(self.loop, kind, SHARDS if sharded else ALONE, **spec)
+        self.world = world.World(self.loop, kind, world.SHARDS if sharded else world.ALONE, **spec)
         self.world.figures = self.total
         for _ in range(1 + (two or sharded)):
             self.world.start()
@@ -183,7 +180,7 @@ class Histories(stateful.RuleBasedStateMachine):
     def change_source(self, source: str) -> None:
         self.world.change_source(source)
 
-    @stateful.precondition(lambda self: self.world.shards is SHARDS)
+    @stateful.precondition(lambda self: self.world.shards is world.SHARDS)
     @stateful.rule(label=st.sampled_from(["", "batch", "batch", "nobody"]))
     def change_shard(self, label: str) -> None:
         self.world.change_shard(label)

@@ -56,6 +56,8 @@ class Process:
         """No event reaches it any more: it learns by comparing only."""
         self.trails = 0.0
         """Seconds that events take to reach it; answers to its own requests come at once."""
+        self.misses_secrets = False
+        """No event of a Secret reaches it."""
         self._loop, self._truth = loop, truth
         self._way = cluster.Way(truth, self.gate, shard)
         self.port = cast(ports.Cluster, self._way)
@@ -97,7 +99,7 @@ class Process:
     @property
     def hears_all(self) -> bool:
         """Whether it runs, and hears of everything at once."""
-        return self.runs and not self.deaf and not self.trails
+        return self.runs and not (self.deaf or self.trails or self.misses_secrets)
 
     @property
     def memories(self) -> list[Memory]:
@@ -130,6 +132,8 @@ class Process:
 
     def hears_of_secret(self, event: ports.SecretEvent) -> None:
         """An event about a Secret reaches the process."""
+        if self.misses_secrets:
+            return
         self._arrives(lambda: self._way.events.put_nowait(event))
 
     def _arrives(self, event: Callable[[], None]) -> None:

@@ -164,6 +164,8 @@ class Server:
         """Reads come from a replica that trails as far as it may."""
         self.stubborn = 0
         """So many revocations are answered with a failure."""
+        self.forbids = False
+        """It lets nobody revoke, whatever became of the lease."""
         self.hooks = Hooks()
         self._numbers = itertools.count(1)
 
@@ -235,6 +237,8 @@ class Server:
     def revoke(self, lease: ports.Lease, *, by_us: bool = True) -> ports.Revocation:
         if not self.kind.can.revocable and by_us:
             return ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE)
+        if self.forbids and by_us:
+            raise errors.Denied(Reason.DENIED, "no right to revoke")
         minted = self._seen(lease)
         if by_us:
             for hook in self.hooks.revoking:

@@ -80,9 +80,10 @@ def tell(tale: str, kind: str) -> str:
     """How a tale breaks a promise for a kind of provider; empty where it doesn't."""
     loop = ManualLoop()
     logging.disable(logging.CRITICAL)
-    known = world.World(loop, server.KINDS[kind], **tales.TALES[tale].spec)
+    one = tales.TALES[tale]
+    known = world.World(loop, server.KINDS[kind], one.every, **one.spec)
     try:
-        tales.TALES[tale].play(known)
+        one.play(known)
         known.finish()
     except AssertionError as error:
         return f"{error} ({tale}, {kind})"

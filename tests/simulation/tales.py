@@ -4,13 +4,14 @@ A history counts what may come of its faults, and a sweep stops a process somewh
 lease in vain. A tale forgives nothing. After it the promises are held as after each history.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from leaseholder.api import conditions, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.controller import ledger
+from leaseholder.core import shards
 from tests.simulation import gate, server, world
 from tests.simulation.promises import Broken
 
@@ -29,6 +30,7 @@ class Tale:
     play: Play
     kinds: tuple[str, ...] = tuple(server.KINDS)
     spec: Mapping[str, Any] = field(default_factory=lambda: {"ttl": "1h"})
+    every: Sequence[shards.Shard] = world.ALONE
 
 
 def _held(known: world.World) -> None:
@@ -127,6 +129,15 @@ def crowd(known: world.World) -> None:
     known.delete_secret()
     known.wait(120)
     _must_be_ready(known)
+
+
+def unconfirmed(known: world.World) -> None:
+    """Our right to revoke is gone, for more leases than a record holds."""
+    _held(known)
+    known.forbid_revocations()
+    for _ in range(36):
+        known.wait(120)
+        _must_be_ready(known)
 
 
 def wedged(known: world.World) -> None:
@@ -262,6 +273,146 @@ def slow_turn(known: world.World) -> None:
     _issued_at_most(known, 1)
 
 
+def edited(known: world.World) -> None:
+    """A user changes the data of a Secret that is known, and again before long."""
+    _held(known)
+    for number in (1, 2):
+        known.wait(20)
+        known.edit_secret(number)
+        known.wait(120)
+        values = known.truth.values[known.secret_key]
+        whole = values.get(server.PASSWORD) == f"password of {values.get(server.SHOWS)}"
+        _holds(2, "the edit stays", is_so=whole and known.server.lives(values[server.SHOWS]))
+    _issued_at_most(known, 3)
+
+
+def unreported(known: world.World) -> None:
+    """A Secret goes after a delivery, and before status says that there was one."""
+    _held(known)
+    known.arm(known.processes[0], 0, gate.Fate.REFUSED, world.EFFECTS, "patch_lease_status")
+    known.command(names.ROTATE)
+    shown = known.truth.shows(known.secret_key)
+    known.delete_secret()
+    known.wait(60)
+    _must_be_ready(known)
+    _holds(3, "pods may use a lease that is revoked", is_so=known.server.lives(shown))
+
+
+def missed(known: world.World) -> None:
+    """A user deletes the Secret, and no event of that ever comes."""
+    _held(known)
+    known.wait(20)
+    known.deafen(known.processes[0], True)
+    known.delete_secret()
+    known.deafen(known.processes[0], False)
+    known.wait(2 * ledger.INTERVAL)
+    _holds(2, "nobody noticed", is_so=known.server.lives(known.truth.shows(known.secret_key)))
+    _issued_at_most(known, 2)
+
+
+def unshown(known: world.World) -> None:
+    """A Secret goes whose lease is its owner's to keep, and no event of that ever comes."""
+    _held(known)
+    known.wait(20)
+    known.deafen(known.processes[0], True)
+    known.delete_secret()
+    known.delete()
+    known.deafen(known.processes[0], False)
+    known.wait(300)
+    _holds(1, "a lease is left to nobody", is_so=known.dl is None and not known.server.living())
+
+
+def overtaken(known: world.World) -> None:
+    """Another process replaces the lease; the first one hears of all but the Secret."""
+    _held(known)
+    known.wait(20)
+    first = known.processes[0]
+    known.deafen(first, True)
+    known.start()
+    known.command(names.ROTATE)
+    known.wait(5)
+    first.misses_secrets = True
+    known.deafen(first, False)
+    for _ in range(40):
+        known.wait(10)
+        _must_be_ready(known)
+    _issued_at_most(known, 2)
+
+
+# -- a label moves a name to another shard
+
+
+def _two_shards(known: world.World) -> None:
+    known.start()
+    known.start()
+
+
+def _move(known: world.World) -> None:
+    """The name is another shard's from now on."""
+    known.change_shard("batch")
+
+
+def moved_unrecorded(known: world.World) -> None:
+    """A lease is issued, and the label changes before the answer is on record."""
+    _two_shards(known)
+    known.arm(known.processes[0], 0, gate.Fate.REFUSED, world.EFFECTS, "write_record")
+    known.apply()
+    _move(known)
+    known.wait(60)
+    _must_be_ready(known)
+    _issued_at_most(known, 1)
+
+
+def moved_unanswered(known: world.World) -> None:
+    """The label changes during an issue, whose answer is lost; the other shard hears late."""
+    _two_shards(known)
+    first, second = known.processes
+    known.deafen(second, False, trails=5.0)
+    first.gate.stall("issue")
+    known.apply()
+    _move(known)
+    known.arm(first, 0, gate.Fate.LOST, world.EFFECTS, "issue")
+    first.gate.answer()
+    known.wait(15)
+    _must_be_ready(known)
+    _issued_at_most(known, 2)
+
+
+def moved_undelivered(known: world.World) -> None:
+    """A lease is on record as Held, and the label changes before it is in the Secret."""
+    _two_shards(known)
+    known.arm(known.processes[0], 0, gate.Fate.REFUSED, world.EFFECTS, "write_secret")
+    known.apply()
+    _move(known)
+    known.wait(60)
+    _must_be_ready(known)
+    _issued_at_most(known, 1)
+
+
+def moved_and_back(known: world.World) -> None:
+    """The label changes again and again, and a lease is renewed meanwhile."""
+    _two_shards(known)
+    known.apply()
+    for label in ("batch", "", "batch", ""):
+        known.change_shard(label)
+        known.wait(130)
+        _must_be_ready(known)
+    _issued_at_most(known, 1)
+
+
+def emptied(known: world.World) -> None:
+    """A shard lets a DynamicLease go whose name isn't its own when there is none."""
+    _two_shards(known)
+    _move(known)
+    known.apply()
+    known.wait(1)
+    known.refuse_revocations(1)
+    known.delete()
+    known.wait(120)
+    _holds(5, "the deletion hangs", is_so=known.dl is None)
+    _holds(5, "its record is left", is_so=not known.truth.ledger)
+
+
 _RESTARTS: Final = {"restartTargets": [{"kind": "Deployment", "name": "orders"}]}
 TALES: Final = {
     "short-life": Tale(short_life, RENEWED, {"ttl": "60s"}),
@@ -273,6 +424,7 @@ TALES: Final = {
     "crowd": Tale(
         crowd, ("taggable", "owner-and-time", "exclusive"), {"rotation": {"overlap": "2h"}}
     ),
+    "unconfirmed": Tale(unconfirmed, ("taggable",), {**SHORT, "renewal": {"strategy": "Rotate"}}),
     "wedged": Tale(wedged, SEEN),
     "orphaned": Tale(orphaned, spec={"deletion": {"policy": "Orphan"}}),
     "refused": Tale(refused, SEEN),
@@ -286,4 +438,18 @@ TALES: Final = {
     "slow-turn": Tale(slow_turn),
     "listed": Tale(listed, ("taggable", "owner-and-time", "exclusive", "accessor")),
     "let-go": Tale(let_go, SEEN),
+    "edited": Tale(edited, SEEN),
+    "unreported": Tale(unreported, ("taggable", "owner-and-time", "exclusive")),
+    "missed": Tale(missed),
+    "unshown": Tale(unshown, SEEN, {"deletion": {"policy": "Orphan"}}),
+    "overtaken": Tale(overtaken, ("taggable", "owner-and-time", "exclusive")),
+    "moved-unrecorded": Tale(moved_unrecorded, every=world.SHARDS),
+    "moved-unanswered": Tale(
+        moved_unanswered,
+        ("taggable", "owner-and-time", "exclusive", "accessor"),
+        every=world.SHARDS,
+    ),
+    "moved-undelivered": Tale(moved_undelivered, every=world.SHARDS),
+    "moved-and-back": Tale(moved_and_back, RENEWED, SHORT, world.SHARDS),
+    "emptied": Tale(emptied, SEEN, every=world.SHARDS),
 }

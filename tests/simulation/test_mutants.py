@@ -3,12 +3,12 @@
 import pytest
 
 from tests.simulation import stories, tales
-from tests.simulation.mutants import classic, marked, switched
+from tests.simulation.mutants import classic, known, marked, switched
 from tests.simulation.mutants.registry import MUTANTS, RULES
 
 
 def test_each_group_has_its_mutants() -> None:
-    groups = {module.__name__.rpartition(".")[2] for module in (classic, marked, switched)}
+    groups = {module.__name__.rpartition(".")[2] for module in (classic, known, marked, switched)}
     assert {mutant.group for mutant in MUTANTS.values()} == groups
 
 
@@ -18,8 +18,8 @@ def test_each_rule_of_the_core_has_its_mutant() -> None:
 
 
 def test_a_mutant_names_a_story_or_a_tale_that_is_there() -> None:
-    known = {"", *stories.STORIES, *tales.TALES}
-    assert {mutant.story for mutant in MUTANTS.values()} <= known
+    there = {"", *stories.STORIES, *tales.TALES}
+    assert {mutant.story for mutant in MUTANTS.values()} <= there
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -24,6 +24,8 @@ SHOP: Final = units.SHOP
 NAME: Final = units.NAME
 KEY: Final = units.KEY
 RIVAL: Final = (SHOP, "billing")
+ALONE: Final = (shards.Shard(),)
+SHARDS: Final = (shards.Shard("default", ("batch",)), shards.Shard("batch", ("default",)))
 ROLLOUT: Final = 30.0
 """Seconds until replaced pods are up."""
 LATE_WRITE: Final = 3.0
@@ -65,7 +67,7 @@ class World:
         self,
         loop: ManualLoop,
         kind: server.Kind,
-        every: Sequence[shards.Shard] = (shards.Shard(),),
+        every: Sequence[shards.Shard] = ALONE,
         **spec: Any,
     ) -> None:
         self.loop, self.kind, self.shards = loop, kind, every
@@ -181,7 +183,8 @@ class World:
     @property
     def calm_for(self) -> float:
         """Seconds since the last disturbance; none while something is out of order."""
-        troubled = self.server.lagging or self.server.stubborn or self.truth.keeps_secrets
+        troubled = self.server.lagging or self.server.stubborn or self.server.forbids
+        troubled = troubled or self.truth.keeps_secrets
         well = self.server.state is server.State.UP and not troubled
         well = well and self.all_serve and all(p.hears_all for p in self.processes)
         if not well:
@@ -493,6 +496,11 @@ class World:
         self.server.stubborn = times
         self.disturbed()
 
+    def forbid_revocations(self) -> None:
+        """Somebody takes our right to revoke; it comes back when all calms down."""
+        self.server.forbids = True
+        self.disturbed()
+
     def replace_provider(self) -> None:
         """The LeaseProvider is deleted and made again: the same provider under another uid."""
         made = units.infisical(uid=f"provider-uid-{next(self._nonces)}")
@@ -536,10 +544,11 @@ class World:
     def calm_down(self, seconds: float) -> None:
         """No more faults: everything runs freely, and time passes."""
         for process in [*self.processes]:
-            process.deaf, process.trails = False, 0.0
+            process.deaf, process.trails, process.misses_secrets = False, 0.0, False
             process.gate.release()
             process.lists()
         self.server.state, self.server.lagging, self.server.stubborn = server.State.UP, False, 0
+        self.server.forbids = False
         self.truth.keeps_secrets = False
         self.stick(stuck=False)
         while not self.all_serve:

@@ -368,7 +368,7 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Entry]]] = {
             "Put the Secret, ServiceAccount or ConfigMap back",
         ),
         Reason.ABANDONED: Entry(
-            "Given up a week after the lease's end",
+            "Given up a week after the lease's end; as an event: let go by a full LeaseRecord",
             "1 lease is still to be revoked; given up for 5f0c1c9a2f5d4e0b9a7a3c1d2e4f6a8b: see to the lease at the provider, then say kubectl leaseholder forget 5f0c1c9a2f5d4e0b9a7a3c1d2e4f6a8b",
             "[Runbook](runbook.md#a-lease-is-abandoned)",
         ),

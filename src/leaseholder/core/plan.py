@@ -261,7 +261,9 @@ def obstacle(view: View, lease: DynamicLease) -> Failure | None:
     if len(live(view)) >= MOST_LIVE:
         return Failure(reason=Reason.TOO_MANY, sentence=_crowd(live(view)), permanent=False)
     if len(view.records) >= MOST_LEASES:
-        return Failure(reason=Reason.TOO_MANY, sentence=_full(view), permanent=False)
+        full = f"{len(view.records)} leases are on record, and no more fit on it"
+        sentence = f"{full}: the next one is issued when one of them is gone, or over for long"
+        return Failure(reason=Reason.TOO_MANY, sentence=sentence, permanent=False)
     return crowded(view)
 
 
@@ -287,18 +289,6 @@ def _fixed(view: View, lease: DynamicLease) -> Failure | None:
         sentence=f"Secret {lease.secret_name} {why}: delete it, and it is made again, with a new "
         "lease",
         permanent=True,
-    )
-
-
-def _full(view: View) -> str:
-    """What fills the record, and what to do where nothing of it goes by itself."""
-    given_up = view.in_state(State.ABANDONED)
-    full = f"{len(view.records)} leases are on record, and no more fit on it"
-    if not given_up:
-        return f"{full}: the next one is issued when the end of one of them is confirmed"
-    return (
-        f"{full}; {len(given_up)} of them are given up: see to one at the provider, then say "
-        f"kubectl leaseholder forget {given_up[0].attempt_id}"
     )
 
 

@@ -119,6 +119,12 @@ RULES: Final[Mapping[Case, tuple[Rule, ...]]] = {
             "its time; else a workload waits for as long as a provider refuses revocations.",
         ),
         Rule(
+            "over-let-go",
+            _of_dl(wanted.let_go),
+            "A full record lets go of a lease that is long over, though nobody confirmed its end; "
+            "else a provider that confirms none leaves a workload without credentials.",
+        ),
+        Rule(
             "failure-reported",
             _of_dl(wanted.report_failure),
             "A failure is in status, with its back-off, before the next try; else it is tried "

@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from leaseholder import ports
-from leaseholder.api import conditions, durations, names
+from leaseholder.api import base, conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
-from leaseholder.api.record import RecordedLease, Revocation, State
+from leaseholder.api.record import MOST_LEASES, RecordedLease, Revocation, State
 from leaseholder.core import (
     drift,
+    ends,
     handover,
     plan,
     project,
@@ -27,6 +28,7 @@ from leaseholder.core.actions import (
     Action,
     DeleteSecret,
     Deliver,
+    Drop,
     Found,
     Hold,
     Idle,
@@ -44,6 +46,8 @@ OBSTACLE_AGAIN: Final = timedelta(seconds=60)
 DELIVERED_WITHIN: Final = timedelta(minutes=5)
 """A lease that was held for longer counts as delivered where status is lost: a delivery takes a
 second."""
+LONG_OVER: Final = timedelta(minutes=30)
+"""So long after the last end that was ever asked for a lease is over by any clock."""
 
 
 def drains(view: View) -> Idle | None:
@@ -192,10 +196,27 @@ def make_room(view: View, lease: DynamicLease) -> Action | None:
     return revocations.begin(view, replaced[0], Reason.SUPERSEDED)
 
 
+def let_go(view: View, lease: DynamicLease) -> Drop | None:
+    """On a full record the lease goes whose end is longest past, though nobody confirmed it."""
+    if len(view.records) < MOST_LEASES or plan.need(view, lease) is None:
+        return None
+    unconfirmed = view.in_state(State.REVOKING, State.ABANDONED)
+    ended = [(ends.last_asked(view, record), record) for record in unconfirmed]
+    end, oldest = min(ended, key=lambda one: one[0], default=(view.now, None))
+    if oldest is None or view.now < end + LONG_OVER:
+        return None
+    text = (
+        f"lease {oldest.lease_id or 'of attempt ' + oldest.attempt_id} ended by "
+        f"{base.render_moment(end)}, and the provider didn't confirm that: it goes from the full "
+        "LeaseRecord, so that the next one can be issued"
+    )
+    return Drop(oldest, "Expired", ports.Note("Warning", Reason.ABANDONED, text))
+
+
 def _supersede(view: View, lease: DynamicLease, record: RecordedLease) -> Move:
     not_before = view.now + durations.parse(lease.spec.rotation.overlap)
-    ends = Revocation(reason=Reason.SUPERSEDED, since=view.now, not_before=not_before)
-    return revocations.moved(view, record, State.SUPERSEDED, ends)
+    revocation = Revocation(reason=Reason.SUPERSEDED, since=view.now, not_before=not_before)
+    return revocations.moved(view, record, State.SUPERSEDED, revocation)
 
 
 def report_failure(view: View, lease: DynamicLease) -> Action | None:

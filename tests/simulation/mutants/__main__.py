@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.simulation import explore, sweep, tales
-from tests.simulation.mutants import classic, marked, switched
+from tests.simulation.mutants import classic, known, marked, switched
 from tests.simulation.mutants.registry import CALLED, MUTANTS, Mutant
 
 GROUPS: Final = {
     switched.__name__: "Rules of the core, by id",
     marked.__name__: "Rules marked !",
+    known.__name__: "Secrets that are known",
     classic.__name__: "Classic faults",
 }
 PAGE: Final = pathlib.Path("docs/design/proof.md")

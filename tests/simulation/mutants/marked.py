@@ -183,7 +183,7 @@ def doubted_though_told_and_not_kept() -> list[Patch]:
 @switched_off(
     "… and one that this process saw in its Secret",
     "it counts as undelivered",
-    covered="status tells of it next; the judge asks no overlap for what status doesn't show",
+    story="unreported",
 )
 def doubted_though_seen() -> list[Patch]:
     return _maybe_delivered_but_for(1)

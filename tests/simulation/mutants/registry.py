@@ -126,7 +126,7 @@ def moved_behind(rule: str, other: str, case: rules.Case) -> Patch:
 
 def _noted(name: str, new: Any) -> Any:
     if isinstance(new, property):
-        return property(_noted(name, new.fget))
+        return property(_noted(name, new.fget), new.fset)
     if not callable(new):
         return new
 

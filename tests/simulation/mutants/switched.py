@@ -38,6 +38,7 @@ HINTS: Final = {
         covered="while the back-off holds the delivery back, a due renewal has its turn"
     ),
     "room-made": Hint("crowd"),
+    "over-let-go": Hint("unconfirmed"),
     "failure-reported": Hint("outages"),
     "inspected-first": Hint(
         covered="Ready waits for an inspection, and `inspected` makes it a step later"
@@ -56,6 +57,10 @@ HINTS: Final = {
     "orphaned": Hint("orphaned"),
     "attempts-reported": Hint("refused"),
     "ready-of-before-taken-back": Hint("awaited"),
+    "handed-over-held": Hint("moved-unrecorded"),
+    "handed-over-claimed": Hint("moved-unanswered"),
+    "handed-over-discarded": Hint("emptied"),
+    "handed-over-delivered": Hint("moved-undelivered"),
 }
 
 

@@ -8,12 +8,13 @@ from leaseholder import ports
 from leaseholder.api import conditions, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Retry
-from leaseholder.api.record import State
-from leaseholder.core import contents, revocations
+from leaseholder.api.record import MOST_LEASES, RecordedLease, State
+from leaseholder.core import contents, revocations, wanted
 from leaseholder.core.actions import (
     Acquire,
     DeleteSecret,
     Deliver,
+    Drop,
     Hold,
     Idle,
     Inspect,
@@ -568,3 +569,57 @@ def test_a_lease_in_hand_that_cant_be_delivered_is_looked_at_when_it_ends() -> N
     over = decide(views.later(waiting, 30))
     assert isinstance(over, Move)
     assert over.to.state is State.REVOKING
+
+
+# ------------------------------------------------------------------------- a full record
+
+
+def unconfirmed(many: int, **more: Any) -> tuple[RecordedLease, ...]:
+    """Leases whose revocation failed, past each end that was asked for; the second for longest."""
+    since = [-8000 if number == 2 else -7000 + number for number in range(1, many + 1)]
+    return tuple(
+        views.owed(number, since=views.at(at), expires=at + 60, attempts=3, **more)
+        for number, at in enumerate(since, 1)
+    )
+
+
+def test_a_full_record_lets_go_of_the_lease_whose_end_is_longest_past() -> None:
+    over = unconfirmed(MOST_LEASES)
+    seen = views.view(*over)
+    step = decide(seen)
+    assert isinstance(step, Drop)
+    assert (step.record, step.why) == (over[1], "Expired")
+    assert step.note is not None
+    assert (step.note.type, step.note.reason) == ("Warning", Reason.ABANDONED)
+    assert "lease-2 ended by" in step.note.message
+    step = decide(views.view(over[0], over[1].but(lease_id=""), *over[2:]))
+    assert isinstance(step, Drop)
+    assert step.note is not None
+    assert "of attempt attempt-2 ended by" in step.note.message
+
+
+def test_a_record_with_room_or_without_need_lets_nothing_go() -> None:
+    over = unconfirmed(MOST_LEASES)
+    assert not isinstance(decide(views.view(*over[1:])), Drop)
+    held = views.record(99)
+    holding = views.view(*over[1:], held, shows=held)
+    assert not isinstance(decide(holding), Drop)
+    idle = views.view(*over, dl=views.lease({"suspend": True}))
+    assert not isinstance(decide(idle), Drop)
+
+
+def test_a_full_record_keeps_what_may_live_and_what_is_just_over() -> None:
+    fresh = tuple(views.owed(n, since=views.at(-3500 - n), expires=-1) for n in range(1, 17))
+    seen = views.view(*fresh)
+    first = wanted.LONG_OVER.total_seconds() + 3600 - 3516
+    assert not isinstance(decide(views.later(seen, first - 1)), Drop)
+    assert isinstance(decide(views.later(seen, first)), Drop)
+    in_use = tuple(views.superseded(n) for n in range(1, 17))
+    assert not isinstance(decide(views.view(*in_use)), Drop)
+
+
+def test_what_was_given_up_makes_room_too() -> None:
+    given_up = tuple(one.but(state=State.ABANDONED) for one in unconfirmed(MOST_LEASES))
+    step = decide(views.view(*given_up))
+    assert isinstance(step, Drop)
+    assert step.record == given_up[1]
