@@ -57,7 +57,7 @@ class Provider(typing.Protocol):
         ...
 
     async def renew(self, lease: Issued) -> None:
-        """Extend it."""
+        """Renew it."""
 
     async def revoke(self, lease: Issued) -> None:
         """End it, and see that it is gone."""
@@ -87,7 +87,7 @@ class Infisical:
         return Issued(found["lease"]["id"], found["data"])
 
     async def renew(self, lease: Issued) -> None:
-        """Extend it by an hour."""
+        """Renew it by an hour."""
         body = {**self._place, "ttl": "3600s"}
         await self._call("POST", f"/dynamic-secrets/leases/{lease.id}/renew", body)
 
@@ -126,7 +126,7 @@ class OpenBao:
         return Issued(found["lease_id"], found["data"], token)
 
     async def renew(self, lease: Issued) -> None:
-        """Extend the login and the lease."""
+        """Renew the login and the lease."""
         await self._call("POST", "/auth/token/renew-self", lease.token, {"increment": 3600})
         body = {"lease_id": lease.id, "increment": 3600}
         await self._call("POST", "/sys/leases/renew", lease.token, body)

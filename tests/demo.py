@@ -76,9 +76,9 @@ class Demo:
         lease, values = await self.lease(), await self.values()
         before = await self.end_of(lease)
         self.tell(f"waiting for a renewal; at the provider the lease ends {_clock(before)}")
-        await self.until(lambda: self.lives_beyond(lease, before), "the lease is extended")
+        await self.until(lambda: self.lives_beyond(lease, before), "the lease is renewed")
         after = await self.end_of(lease)
-        self.check(after > before, f"extended at the provider: now it ends {_clock(after)}")
+        self.check(after > before, f"renewed at the provider: now it ends {_clock(after)}")
         self.check(await self.values() == values, "the Secret didn't change")
         self.check(await self.lets_in(values), "the credentials are still let in")
 
@@ -118,7 +118,7 @@ class Demo:
     async def outlive_an_outage(self) -> None:
         """No answer from the provider when a renewal is due: nothing is thrown away."""
         await self.wait(kube.is_ready, "the DynamicLease is Ready")
-        lease, values, minted = await self.lease(), await self.values(), await self.house.minted()
+        lease, values, issued = await self.lease(), await self.values(), await self.house.issued()
         before = await self.end_of(lease)
         self.house.faults.reset()
         self.tell(f"cutting the provider off; the lease ends {_clock(before)}")
@@ -129,14 +129,14 @@ class Demo:
         self.check(await self.lets_in(values), "the credentials are let in meanwhile")
         self.house.faults.clear()
         self.tell("the provider is back")
-        await self.until(lambda: self.lives_beyond(lease, before), "the lease is extended")
+        await self.until(lambda: self.lives_beyond(lease, before), "the lease is renewed")
         after = await self.end_of(lease)
-        self.check(True, f"the same lease is extended: it ends {_clock(after)}")
+        self.check(True, f"the same lease is renewed: it ends {_clock(after)}")
         healed = await self.wait(_is_well, "the trouble is over")
         self.check(healed["status"]["lease"]["id"] == lease, f"Ready, with the same lease {lease}")
         self.check(await self.values() == values, "the Secret didn't change")
-        same = await self.house.minted() == minted
-        self.check(same, "nothing was minted because of the outage")
+        same = await self.house.issued() == issued
+        self.check(same, "nothing was issued because of the outage")
 
     async def revoke(self) -> None:
         """Deletion, and what is left: nothing."""
@@ -146,7 +146,7 @@ class Demo:
         await self.wait(kube.is_gone, "the DynamicLease is gone")
         self.check(not await self.lets_in(values), "the credentials are refused")
         self.check(await self.forgotten(lease), f"the provider has no lease {lease} any more")
-        self.check(not await self.house.living(), "of all that was minted, nothing lives")
+        self.check(not await self.house.living(), "of all that was issued, nothing lives")
         self.check(not await self.records(), "no record is left")
         self.check(not await self.values(), "the Secret is gone")
 
@@ -223,7 +223,7 @@ class Demo:
         return found.ends
 
     async def lives_beyond(self, lease: str, moment: datetime.datetime) -> bool:
-        """Whether a lease was extended."""
+        """Whether a lease was renewed."""
         return await self.end_of(lease) > moment
 
     async def forgotten(self, lease: str) -> bool:

@@ -109,7 +109,7 @@ class Revocation:
     """What the provider answered to a revocation.
 
     ``done``: it says that the lease and its credentials are gone. Otherwise ``reason`` and
-    ``sentence`` say what it met; the lease is still owed.
+    ``sentence`` say what it met; the lease is still to be revoked.
     """
 
     done: bool

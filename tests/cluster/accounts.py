@@ -1,10 +1,10 @@
-"""The account of mints: which need each one met, judged from outside, one by one.
+"""The account of issues: which need each one met, judged from outside, one by one.
 
-A mint was needed when it was the first of its DynamicLease, when it answers a rotate command
+An issue was needed when it was the first of its DynamicLease, when it answers a rotate command
 or another source, when the Secret was deleted or edited since, or when the lease before it
-couldn't be extended and was due. A mint that no Secret ever showed met no need: it has to be
-owed to a crash, to an answer that got lost, or to the deletion of its DynamicLease. What is left
-is beyond need. A need is met once: two mints for one command are one too many.
+couldn't be renewed and was due. An issue that no Secret ever showed met no need: it has to be
+due to a crash, to an answer that got lost, or to the deletion of its DynamicLease. What is left
+is beyond need. A need is met once: two issues for one command are one too many.
 """
 
 import collections
@@ -23,7 +23,7 @@ Moment = float
 
 
 @dataclasses.dataclass(slots=True)
-class Mint:
+class Issue:
     """A lease that the provider made, and what its record told while it stood."""
 
     uid: str
@@ -34,11 +34,11 @@ class Mint:
     nonce: str
     source_hash: str
     started: Moment
-    minted: Moment = 0.0
+    issued: Moment = 0.0
     shown: Moment | None = None
     """When a Secret first named it."""
     ended: Moment | None = None
-    """When it became a debt."""
+    """When it was to be revoked."""
     reason: str = ""
     """Why it did."""
 
@@ -49,7 +49,7 @@ class Wishes:
 
     name: str
     interval: float | None = None
-    """Seconds after which its lease is replaced as planned; None: it is extended instead."""
+    """Seconds after which its lease is replaced as planned; None: it is renewed instead."""
     nonces: set[str] = dataclasses.field(default_factory=set)
     sources: int = 0
     """How often its source was changed."""
@@ -60,10 +60,10 @@ class Wishes:
 
 @dataclasses.dataclass(slots=True)
 class Troubles:
-    """What excuses a mint that nobody got."""
+    """What excuses an issue that nobody got."""
 
     prompt: float = 3.0
-    """Seconds within which a mint is delivered, unless the operator crashes before."""
+    """Seconds within which an issue is delivered, unless the operator crashes before."""
     crashes: list[Moment] = dataclasses.field(default_factory=list)
     losses: list[tuple[Moment, Moment]] = dataclasses.field(default_factory=list)
     """From when to when answers of the provider got lost."""
@@ -74,15 +74,15 @@ class Account:
     """What came out."""
 
     needs: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
-    """Mints that met a need, by the need."""
+    """Issues that met a need, by the need."""
     excused: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
-    """Mints that nobody got, by the excuse."""
+    """Issues that nobody got, by the excuse."""
     beyond: list[str] = dataclasses.field(default_factory=list)
     """The others, in words."""
 
     @property
     def total(self) -> int:
-        """All mints."""
+        """All issues."""
         return self.needs.total() + self.excused.total() + len(self.beyond)
 
     def to_json(self) -> dict[str, typing.Any]:
@@ -96,78 +96,78 @@ class Account:
 
 
 def judge(
-    mints: collections.abc.Iterable[Mint],
+    issues: collections.abc.Iterable[Issue],
     wishes: collections.abc.Mapping[str, Wishes],
     troubles: Troubles,
 ) -> Account:
-    """Judge every mint; ``wishes`` by uid of the DynamicLease."""
+    """Judge every issue; ``wishes`` by uid of the DynamicLease."""
     account = Account()
-    by_uid: dict[str, list[Mint]] = {}
-    for mint in mints:
-        by_uid.setdefault(mint.uid, []).append(mint)
+    by_uid: dict[str, list[Issue]] = {}
+    for issue in issues:
+        by_uid.setdefault(issue.uid, []).append(issue)
     for uid, made in by_uid.items():
         bench = _Bench(wishes[uid], troubles)
-        for mint in sorted(made, key=lambda one: one.number):
-            need = bench.need(mint) if mint.shown is not None else ""
-            excuse = bench.excuse(mint) if mint.shown is None else ""
+        for issue in sorted(made, key=lambda one: one.number):
+            need = bench.need(issue) if issue.shown is not None else ""
+            excuse = bench.excuse(issue) if issue.shown is None else ""
             account.needs.update([need] if need else [])
             account.excused.update([excuse] if excuse else [])
             if not (need or excuse):
-                account.beyond.append(_told(mint, wishes[uid]))
+                account.beyond.append(_told(issue, wishes[uid]))
     return account
 
 
 class _Bench:
-    """The mints of one DynamicLease, judged one after the other."""
+    """The issues of one DynamicLease, judged one after the other."""
 
     def __init__(self, asked: Wishes, troubles: Troubles) -> None:
         self._asked = asked
         self._troubles = troubles
-        self._before: Mint | None = None
+        self._before: Issue | None = None
         self._nonces = set(asked.nonces)
         self._sources = asked.sources
         self._harmed = sorted(asked.harmed)
 
-    def need(self, mint: Mint) -> str:
-        """The need that a mint met, empty where it met none; it meets all that stood then."""
-        before, self._before = self._before, mint
-        changed = before is not None and before.source_hash != mint.source_hash
+    def need(self, issue: Issue) -> str:
+        """The need that an issue met, empty where it met none; it meets all that stood then."""
+        before, self._before = self._before, issue
+        changed = before is not None and before.source_hash != issue.source_hash
         need = ""
         if before is None:
             need = "created"
-        elif mint.nonce in self._nonces:
+        elif issue.nonce in self._nonces:
             need = "rotate command"
         elif changed and self._sources:
             need = "source changed"
-        elif self._harmed and self._harmed[0] <= mint.minted:
+        elif self._harmed and self._harmed[0] <= issue.issued:
             need = "Secret harmed"
             self._harmed.pop(0)
-        elif self._is_due(before, mint):
+        elif self._is_due(before, issue):
             need = "planned"
-        assert mint.shown is not None
-        self._nonces.discard(mint.nonce)
+        assert issue.shown is not None
+        self._nonces.discard(issue.nonce)
         self._sources -= changed
-        self._harmed = [at for at in self._harmed if at > mint.shown - CLOSE]
+        self._harmed = [at for at in self._harmed if at > issue.shown - CLOSE]
         return need
 
-    def excuse(self, mint: Mint) -> str:
-        """Why nobody got a mint; empty where there is no excuse."""
-        end = mint.ended if mint.ended is not None else math.inf
-        late = min(end, mint.minted + self._troubles.prompt)
-        if any(mint.started <= at <= late for at in self._troubles.crashes):
+    def excuse(self, issue: Issue) -> str:
+        """Why nobody got an issue; empty where there is no excuse."""
+        end = issue.ended if issue.ended is not None else math.inf
+        late = min(end, issue.issued + self._troubles.prompt)
+        if any(issue.started <= at <= late for at in self._troubles.crashes):
             return "crash"
         losses = self._troubles.losses
-        if any(mint.started <= until and since <= end for since, until in losses):
+        if any(issue.started <= until and since <= end for since, until in losses):
             return "lost answer"
         deleted = self._asked.deleted
         return "deleted meanwhile" if deleted is not None and deleted <= end else ""
 
-    def _is_due(self, before: Mint, mint: Mint) -> bool:
+    def _is_due(self, before: Issue, issue: Issue) -> bool:
         interval = self._asked.interval
-        return interval is not None and mint.minted >= before.minted + interval - EARLY
+        return interval is not None and issue.issued >= before.issued + interval - EARLY
 
 
-def _told(mint: Mint, asked: Wishes) -> str:
-    shown = "never shown" if mint.shown is None else "shown"
-    why = f", became a debt: {mint.reason}" if mint.reason else ""
-    return f"{asked.name}: mint {mint.number} at {mint.minted:.1f}, {shown}{why}"
+def _told(issue: Issue, asked: Wishes) -> str:
+    shown = "never shown" if issue.shown is None else "shown"
+    why = f", was to be revoked: {issue.reason}" if issue.reason else ""
+    return f"{asked.name}: issue {issue.number} at {issue.issued:.1f}, {shown}{why}"

@@ -19,7 +19,7 @@ LEASE = "orders"
 FAST: dict[str, typing.Any] = {"ttl": "60s", "renewal": {"afterPercent": 3}}
 """Renewed every three seconds."""
 IN_TIME = 25.0
-"""Seconds without an extension, with half a minute to spare."""
+"""Seconds without a renewal, with half a minute to spare."""
 _GROUP = "rbac.authorization.k8s.io"
 _RULES = [
     {
@@ -70,7 +70,7 @@ class Court:
             await self.clean()
 
     async def is_untouched(self) -> None:
-        """The victim's lease is the one that it was, lets in, and is extended in time.
+        """The victim's lease is the one that it was, lets in, and is renewed in time.
 
         Raises:
             AssertionError: it isn't.

@@ -1,6 +1,6 @@
 """A fleet of DynamicLeases of several kinds, and a user who does things to them.
 
-Each act notes what it asks for, so that the account of mints can be drawn up later. Acts go to
+Each act notes what it asks for, so that the account of issues can be drawn up later. Acts go to
 the API server itself, past the fault proxy: they are to happen, whatever the operator meets.
 """
 
@@ -34,7 +34,7 @@ class Kind:
     source: str = ""
     """Its only source; empty: one of the site's, which may be changed."""
     interval: float | None = None
-    """Seconds after which its lease is replaced; None: it is extended."""
+    """Seconds after which its lease is replaced; None: it is renewed."""
 
 
 def kinds(percent: int, *, others: bool = False) -> dict[str, Kind]:
@@ -86,7 +86,7 @@ class Fleet:
         self._nonces = 0
 
     async def grow(self, count: int) -> None:
-        """So many more, of all kinds in turn; every other one can be extended."""
+        """So many more, of all kinds in turn; every other one can be renewed."""
         order = ["renewed", "token", "renewed", "rotated", "renewed", "aged"]
         order = [kind for kind in order if kind in self._kinds]
         first = self._launched
@@ -113,7 +113,7 @@ class Fleet:
         self.acts["deleted"] += 1
 
     async def recreate(self, name: str) -> None:
-        """Delete one and make a namesake, as soon as the name is free."""
+        """Delete one and make another of its name, as soon as the name is free."""
         kind = next(k for k, v in self._kinds.items() if v == self.ships[name].kind)
         await self.delete(name)
         self.acts["created again"] += 1
@@ -141,7 +141,7 @@ class Fleet:
         self.acts["source changed"] += 1
 
     async def change_ttl(self, name: str) -> None:
-        """Another life for a lease that is extended; a replaced one's interval stays known."""
+        """Another life for a lease that is renewed; a replaced one's interval stays known."""
         if self.ships[name].kind.interval is None:
             await self._edit(name, {"ttl": self._chance.choice(["60s", "75s", "90s"])})
             self.acts["ttl changed"] += 1
@@ -250,7 +250,7 @@ class Fleet:
         return found
 
     async def unmet(self) -> list[str]:
-        """Those that show a lease of another source than is wanted, or owe a command an answer."""
+        """Those that show a lease of another source than is wanted, or have a command to answer."""
         sources = await self.site.asked_of()
         found = []
         for ship in self.ships.values():

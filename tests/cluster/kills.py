@@ -3,7 +3,7 @@
 Before each kill some of twenty leases are created, rotated, given another source or deleted;
 all of them are renewed or replaced every few seconds. In the end every lease that lives at the
 provider has to be the one that a Secret shows, none else; every credential has to log in; and
-every mint has to be owed to a need or to a kill. Exit code 1 when something doesn't hold.
+every issue has to be due to a need or to a kill. Exit code 1 when something doesn't hold.
 
     python -m tests.cluster.kills --moments 50 --seed 4711
 """
@@ -28,7 +28,7 @@ FLEET = 20
 PERCENT = 5
 """Share of its life, a minute, after which a lease is renewed: every three seconds."""
 SETTLED = 120.0
-"""Seconds until an unclear mint must have been found: 20 s deadline, 2 s settling, two looks,
+"""Seconds until an unclear issue must have been found: 20 s deadline, 2 s settling, two looks,
 and the back-off of revocations."""
 
 
@@ -50,19 +50,19 @@ class Outcome:
     """Leases that a Secret shows, and the provider has them no more."""
     revocations: int
     """Records of other leases than those that are held."""
-    mints: accounts.Account | None
+    issues: accounts.Account | None
     """None where the provider doesn't tell which attempt made which lease."""
 
     @property
     def holds(self) -> bool:
         """Whether everything is as promised."""
-        unkept = self.refused or self.unmet or (self.mints is not None and self.mints.beyond)
+        unkept = self.refused or self.unmet or (self.issues is not None and self.issues.beyond)
         return not (unkept or self.lost or self.dead or self.revocations)
 
     def to_json(self) -> str:
         """One line."""
         fields = {name: getattr(self, name) for name in self.__slots__}
-        return json.dumps({**fields, "mints": self.mints.to_json() if self.mints else None})
+        return json.dumps({**fields, "issues": self.issues.to_json() if self.issues else None})
 
 
 class Kills:
@@ -116,13 +116,13 @@ class Kills:
             lost=len(living - shown),
             dead=len(shown - living),
             revocations=len(await self.site.records()) - len(held),
-            mints=await self._account(),
+            issues=await self._account(),
         )
 
     async def _account(self) -> accounts.Account | None:
         if self.site.house is not None:
             return None
-        return accounts.judge(await self._witness.mints(), self.fleet.wishes, self._troubles)
+        return accounts.judge(await self._witness.issues(), self.fleet.wishes, self._troubles)
 
     async def _change(self) -> None:
         """Some wishes in a row; the fleet grows to its size, and is kept at it."""
@@ -181,7 +181,7 @@ async def _site(world: worlds.World, provider: str) -> collections.abc.AsyncIter
 
 def report(outcome: Outcome) -> None:
     """The figures, for people and for machines."""
-    mints = outcome.mints
+    issues = outcome.issues
     print(f"kills                     {outcome.kills}")
     print(f"acts of users             {sum(outcome.acts.values())}")
     for name, count in outcome.acts.items():
@@ -189,18 +189,18 @@ def report(outcome: Outcome) -> None:
     print(f"DynamicLeases at the end  {outcome.wanted}, logins refused {len(outcome.refused)}")
     print(f"wishes unmet              {len(outcome.unmet)}")
     print(f"leases lost               {outcome.lost} (in no Secret), {outcome.dead} dead in one")
-    print(f"records of debts          {outcome.revocations}")
-    if mints is not None:
-        _tell_mints(mints)
+    print(f"pending revocations       {outcome.revocations}")
+    if issues is not None:
+        _report_issues(issues)
     print(outcome.to_json())
 
 
-def _tell_mints(mints: accounts.Account) -> None:
-    print(f"mints                     {mints.total}")
-    for kind, count in [*sorted(mints.needs.items()), *sorted(mints.excused.items())]:
+def _report_issues(issues: accounts.Account) -> None:
+    print(f"issues                     {issues.total}")
+    for kind, count in [*sorted(issues.needs.items()), *sorted(issues.excused.items())]:
         print(f"  {kind:<24}{count}")
-    print(f"  beyond need             {len(mints.beyond)}")
-    for line in mints.beyond:
+    print(f"  beyond need             {len(issues.beyond)}")
+    for line in issues.beyond:
         print(f"    {line}")
 
 

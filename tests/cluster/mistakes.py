@@ -479,12 +479,12 @@ async def source_being_deleted(clinic: Clinic, name: str) -> None:
     server, admin = clinic.spoilt[name]
     await admin.seed(seeds.Seed(dynamic_secrets=[leaving]))
     await admin.turn(jobsPaused=True)
-    await mint_by_hand(server, "leaving-db")
+    await issue_by_hand(server, "leaving-db")
     await admin.delete_dynamic_secret("leaving-db")
     await clinic.at_spoilt(name, "leaving-db")
 
 
-async def mint_by_hand(server: worlds.Infisical, source: str) -> None:
+async def issue_by_hand(server: worlds.Infisical, source: str) -> None:
     """Somebody else's lease."""
     login = {"clientId": server.client_id, "clientSecret": server.client_secret}
     async with aiohttp.ClientSession(f"{server.url}/", raise_for_status=True) as session:

@@ -190,7 +190,7 @@ class Site:
         )
 
     async def renewals(self, name: str, count: int, *, timeout: float = 90.0) -> kube.Object:
-        """Wait until a lease was extended at least so often."""
+        """Wait until a lease was renewed at least so often."""
         return await self.until(
             name,
             lambda found: _renewals(found) >= count,
@@ -237,13 +237,13 @@ class Site:
         """A lease as the provider knows it."""
         return next((one for one in await self.admin.leases() if one.id == lease_id), None)
 
-    async def minted(self, name: str) -> list[infisical.Lease]:
-        """Every lease that the provider ever minted for this site's attempts of a source."""
+    async def issued(self, name: str) -> list[infisical.Lease]:
+        """Every lease that the provider ever issued for this site's attempts of a source."""
         found = await self.admin.leases()
         return [one for one in found if self._ours(one.config) and one.dynamic_secret == name]
 
-    async def all_minted(self) -> list[infisical.Lease]:
-        """Every lease that the provider ever minted for this site."""
+    async def all_issued(self) -> list[infisical.Lease]:
+        """Every lease that the provider ever issued for this site."""
         return [one for one in await self.admin.leases() if self._ours(one.config)]
 
     async def works(self, values: collections.abc.Mapping[str, str]) -> bool:
@@ -259,13 +259,13 @@ class Site:
         """The source of every lease that lives, by its id."""
         if self.house is not None:
             return {id_: one.source for id_, one in (await self.house.living()).items()}
-        return {one.id: one.dynamic_secret for one in await self.all_minted() if one.id}
+        return {one.id: one.dynamic_secret for one in await self.all_issued() if one.id}
 
     async def living(self) -> set[str | None]:
         """This site's leases that the provider still has, or whose credentials are let in."""
         if self.house is not None:
             return {*await self.house.living()}
-        return {one.id for one in await self.all_minted() if one.alive or one.row is not None}
+        return {one.id for one in await self.all_issued() if one.alive or one.row is not None}
 
     async def shown(self) -> set[str]:
         """The leases that this site's Secrets name."""

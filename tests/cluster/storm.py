@@ -3,7 +3,7 @@
 Fifty DynamicLeases with a life of a minute are renewed and replaced all the time. Meanwhile the
 operator is killed or stopped at random moments, faults befall its requests on both sides, and
 users edit, command, delete and create. Then all faults end, and when all is quiet the figures
-are drawn up. Goals: no login fails while Ready, no lease is lost, no mint is beyond need and
+are drawn up. Goals: no login fails while Ready, no lease is lost, no issue is beyond need and
 crashes, and with provider and operator up nobody is without credentials for five seconds. Exit
 code 1 when a goal is missed. How each figure is measured: monitor.py, accounts.py.
 
@@ -36,8 +36,8 @@ WITHOUT = 5.0
 """Goal: nobody is without credentials for so many seconds."""
 IN_TIME = f"nobody without credentials for {WITHOUT:g} s"
 FIRST_STRIKE, NEXT_STRIKE = (5.0, 20.0), (15.0, 60.0)
-"""Seconds between kills. An unclear mint is searched for 27 s after it was first seen: who is
-always killed before never pays what earlier ones owed."""
+"""Seconds between kills. An unclear issue is searched for 27 s after it was first seen: who is
+always killed before never revokes what earlier ones left."""
 SETTLED = 180.0
 """Seconds within which all must be quiet after the storm."""
 IMPATIENT = {
@@ -90,9 +90,9 @@ class Outcome:
     """DynamicLeases whose credentials don't log in in the end."""
     unmet: list[str]
     """DynamicLeases whose wishes aren't met in the end."""
-    mints: accounts.Account
+    issues: accounts.Account
     said: list[str]
-    """What the operator said about mints beyond need."""
+    """What the operator said about issues beyond need."""
 
     @property
     def missed(self) -> list[str]:
@@ -101,7 +101,7 @@ class Outcome:
             "no login fails while Ready": not self.seen.failed,
             "no lease is lost": not self.lost,
             "the operator never ends by itself": not self.falls,
-            "no mint beyond need and crashes": not self.mints.beyond,
+            "no issue beyond need and crashes": not self.issues.beyond,
             IN_TIME: self.seen.longest < WITHOUT,
             "all is quiet in the end": not (self.unsettled or math.isinf(self.settled_after)),
             "all wishes are met in the end": not (self.unmet or self.refused),
@@ -114,7 +114,7 @@ class Outcome:
             {
                 **{name: getattr(self, name) for name in self.__slots__},
                 "seen": dataclasses.asdict(self.seen),
-                "mints": self.mints.to_json(),
+                "issues": self.issues.to_json(),
                 "settled_after": None if math.isinf(self.settled_after) else self.settled_after,
                 "missed": self.missed,
             }
@@ -217,7 +217,7 @@ class Storm:
     async def _reckon(self, minutes: float, settled_after: float) -> Outcome:
         self._troubles.losses = self.weather.losses
         living, shown = await self.site.living(), await self.site.shown()
-        mints = accounts.judge(await self._witness.mints(), self.fleet.wishes, self._troubles)
+        issues = accounts.judge(await self._witness.issues(), self.fleet.wishes, self._troubles)
         recorded = {record.get("leaseId") for record in await self.site.records()}
         return Outcome(
             seed=self.seed,
@@ -235,12 +235,12 @@ class Storm:
             settled_after=settled_after,
             refused=await self.fleet.refused(),
             unmet=await self.fleet.unmet(),
-            mints=mints,
-            said=await self._said(mints.beyond),
+            issues=issues,
+            said=await self._said(issues.beyond),
         )
 
     async def _said(self, beyond: list[str]) -> list[str]:
-        """Why the operator minted for those who got one too many, in its own words."""
+        """Why the operator issued for those who got one too many, in its own words."""
         names = {line.partition(":")[0] for line in beyond}
         events = await self.site.client.list("Event", self.site.namespace) if names else []
         told = (
@@ -272,7 +272,7 @@ def report(outcome: Outcome) -> None:
 
 
 def _lines(outcome: Outcome) -> list[tuple[str, object]]:
-    seen, mints = outcome.seen, outcome.mints
+    seen, issues = outcome.seen, outcome.issues
     return [
         ("DynamicLeases", outcome.wanted),
         ("logins done", seen.logins),
@@ -293,11 +293,11 @@ def _lines(outcome: Outcome) -> list[tuple[str, object]]:
         ("logins refused in the end", len(outcome.refused)),
         ("wishes unmet", len(outcome.unmet)),
         *(("    " + line, "") for line in outcome.unmet),
-        ("mints", mints.total),
-        *((f"  {need}", count) for need, count in sorted(mints.needs.items())),
-        *((f"  nobody's: {why}", count) for why, count in sorted(mints.excused.items())),
-        ("  beyond need and crashes", len(mints.beyond)),
-        *(("    " + line, "") for line in (*mints.beyond, *outcome.said)),
+        ("issues", issues.total),
+        *((f"  {need}", count) for need, count in sorted(issues.needs.items())),
+        *((f"  nobody's: {why}", count) for why, count in sorted(issues.excused.items())),
+        ("  beyond need and crashes", len(issues.beyond)),
+        *(("    " + line, "") for line in (*issues.beyond, *outcome.said)),
         ("longest without credentials", f"{seen.longest:.1f} s ({seen.longest_for})"),
         ("  summed across faults", f"{seen.longest_sum:.1f} s"),
     ]

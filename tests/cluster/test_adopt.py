@@ -60,7 +60,7 @@ async def test_another_installation_serves_the_leases_that_it_adopts_and_issues_
 
         assert [await first.credentials(name) for name in NAMES] == values
         assert all([await first.works(one) for one in values])
-        assert {one.id for one in await first.all_minted()} == held
+        assert {one.id for one in await first.all_issued()} == held
         for one in values:
             assert one["DB_PASSWORD"] not in done.out + done.err + going.out + going.err
 
@@ -126,7 +126,7 @@ async def _serves_on(site: sites.Site, held: set[str]) -> None:
     assert {one["leaseId"] for one in await site.records()} == held
     assert {one["state"] for one in await site.records()} == {"Held"}
     assert await site.shown() == held == await _alive(site, held)
-    assert await site.all_minted() == []
+    assert await site.all_issued() == []
 
 
 async def _alive(site: sites.Site, held: set[str]) -> set[str]:

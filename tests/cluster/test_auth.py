@@ -41,7 +41,7 @@ class Mistake:
 
     found: kube.Object
     logins: int
-    minted: int
+    issued: int
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -57,7 +57,7 @@ async def mistake(site: sites.Site) -> Mistake:
     secret = "auth-mistaken"
     await site.auth_secret(secret, clientId=client.client_id, clientSecret="wrong")
     before = await _count(site, LOGIN.format(way="universal"))
-    minted = len(await site.all_minted())
+    issued = len(await site.all_issued())
     await site.provider("mistaken", auth=site.universal_auth(secret))
     await site.lease("mistaken", provider="mistaken", ttl="1h")
     await site.reason("mistaken", "LoginRefused")
@@ -65,13 +65,13 @@ async def mistake(site: sites.Site) -> Mistake:
     seen = Mistake(
         found=found,
         logins=await _count(site, LOGIN.format(way="universal")) - before,
-        minted=len(await site.all_minted()) - minted,
+        issued=len(await site.all_issued()) - issued,
     )
     await site.auth_secret(secret, clientId=client.client_id, clientSecret=client.client_secret)
     return seen
 
 
-async def test_a_wrong_client_secret_is_told_and_neither_tried_often_nor_minted_with(
+async def test_a_wrong_client_secret_is_reported_neither_tried_often_nor_used_for_an_issue(
     mistake: Mistake,
 ) -> None:
     ready = kube.condition(mistake.found, "Ready")
@@ -79,7 +79,7 @@ async def test_a_wrong_client_secret_is_told_and_neither_tried_often_nor_minted_
     assert kube.condition(mistake.found, "Stalled")["status"] == "True"
     assert "client secret" in ready["message"]
     assert mistake.logins == 1
-    assert mistake.minted == 0
+    assert mistake.issued == 0
 
 
 async def test_a_client_id_and_secret_log_in(site: sites.Site) -> None:
@@ -147,12 +147,12 @@ async def test_a_token_revoked_at_the_provider_costs_one_login_and_no_lease(
     await site.lease("revoked", provider="revoked", **FAST)
     before = await site.ready("revoked")
     logins = await _count(site, PUBLISHED)
-    minted = len(await site.all_minted())
+    issued = len(await site.all_issued())
     await site.admin.revoke_all_tokens()
     after = await site.renewals("revoked", 2)
     assert after["status"]["lease"]["id"] == before["status"]["lease"]["id"]
     assert await _count(site, PUBLISHED) - logins == 1
-    assert len(await site.all_minted()) == minted
+    assert len(await site.all_issued()) == issued
     await site.delete("revoked")
 
 
@@ -160,7 +160,7 @@ async def test_a_rotated_client_secret_costs_no_lease(site: sites.Site) -> None:
     identity = await _universal(site, "rotated")
     await site.lease("rotated", provider="rotated", **FAST)
     before = await site.ready("rotated")
-    minted = len(await site.all_minted())
+    issued = len(await site.all_issued())
     assert identity.universal_auth is not None
     client = seeds.UniversalAuth(client_id=identity.universal_auth.client_id)
     renewed = identity.model_copy(update={"universal_auth": client})
@@ -170,7 +170,7 @@ async def test_a_rotated_client_secret_costs_no_lease(site: sites.Site) -> None:
     await site.admin.revoke_all_tokens()
     after = await site.renewals("rotated", 2)
     assert after["status"]["lease"]["id"] == before["status"]["lease"]["id"]
-    assert len(await site.all_minted()) == minted
+    assert len(await site.all_issued()) == issued
     await site.delete("rotated")
 
 
@@ -180,7 +180,7 @@ async def test_an_identity_that_is_locked_out_is_told_and_another_one_keeps_the_
     identity = await _universal(site, "locked")
     await site.lease("locked", provider="locked", **FAST)
     before = await site.ready("locked")
-    values, minted = await site.credentials("locked"), len(await site.all_minted())
+    values, issued = await site.credentials("locked"), len(await site.all_issued())
     await site.lock_out(identity)
     await site.admin.revoke_all_tokens()
     found = await site.reason("locked", "LockedOut")
@@ -192,7 +192,7 @@ async def test_an_identity_that_is_locked_out_is_told_and_another_one_keeps_the_
     await site.provider("locked")
     after = await site.renewals("locked", renewals + 1)
     assert after["status"]["lease"]["id"] == before["status"]["lease"]["id"]
-    assert len(await site.all_minted()) == minted
+    assert len(await site.all_issued()) == issued
     await site.delete("locked")
 
 
@@ -287,7 +287,7 @@ async def test_a_lease_outlives_its_provider_object_and_is_revoked_by_the_cached
 async def test_a_corrected_client_secret_is_found_without_further_ado(
     site: sites.Site, mistake: Mistake
 ) -> None:
-    assert mistake.minted == 0
+    assert mistake.issued == 0
     await site.ready("mistaken", timeout=60)
     assert await site.logs_in("mistaken")
 

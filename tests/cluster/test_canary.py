@@ -1,7 +1,7 @@
 """Canaries: every credential that was in play is searched for wherever it must not be.
 
-The operator runs at DEBUG through good days and bad ones: mints, renewals, rotations, refused
-logins, failing mints and revocations whose error texts carry a planted password. Then all that
+The operator runs at DEBUG through good days and bad ones: issues, renewals, rotations, refused
+logins, failing issues and revocations whose error texts carry a planted password. Then all that
 it wrote but the target Secrets is searched, in plain and in the usual disguises.
 """
 
@@ -56,12 +56,12 @@ async def _bad_days(site: sites.Site) -> None:
     await site.provider("wrong", auth=site.universal_auth("wrong"))
     await site.lease("refused", provider="wrong", ttl="1h")
     await site.admin.turn(createError=f"connect failed: password={PLANTED}")
-    await site.lease("unminted", source="endless-db", ttl="1h")
+    await site.lease("unissued", source="endless-db", ttl="1h")
     await site.reason("refused", "LoginRefused")
     await site.until(
-        "unminted",
+        "unissued",
         lambda found: bool(((found or {}).get("status") or {}).get("retry")),
-        what="the mint failed",
+        what="the issue failed",
     )
     await site.admin.turn(createError=None, revokeError=f"drop failed: password={PLANTED}")
     await site.delete("held-0")

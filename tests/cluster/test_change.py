@@ -1,6 +1,6 @@
-"""Which changes mint: every row of docs/changes.md, each on a DynamicLease of its own.
+"""Which changes issue: every row of docs/changes.md, each on a DynamicLease of its own.
 
-All at the same time: first every lease is minted, then the provider's clock is set ten minutes
+All at the same time: first every lease is issued, then the provider's clock is set ten minutes
 ahead, then every change is made. What happened is judged by the provider's leases and by logins.
 """
 
@@ -30,7 +30,7 @@ DOCUMENT = processes.CHECKOUT / "docs" / "changes.md"
 ROW = re.compile(r"^\| (?P<change>.+?) \| (?P<outcome>[A-Za-z ]+) \| (?:.* )?\|$")
 SPAN = re.compile(r"`([^`]+)`")
 OLD = 600
-"""Seconds from the mints to the changes, on the provider's clock."""
+"""Seconds from the issues to the changes, on the provider's clock."""
 WITHIN = 45.0
 """Seconds for each round of changes, all of them at once on a busy machine."""
 ROUND = 0.25
@@ -110,7 +110,7 @@ class Picture:
         wanted, secrets, leases = await asyncio.gather(
             site.client.list("DynamicLease", site.namespace),
             site.client.list("Secret", site.namespace),
-            site.all_minted(),
+            site.all_issued(),
         )
         return cls(
             {one["metadata"]["name"]: one for one in wanted},
@@ -154,8 +154,8 @@ class Trials:
     refused: set[Row]
     late: set[Row]
     """What the row says didn't happen in time."""
-    minted: int
-    """Leases that the provider minted for all changes together."""
+    issued: int
+    """Leases that the provider issued for all changes together."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -166,14 +166,14 @@ async def trials(world: worlds.World) -> collections.abc.AsyncIterator[Trials]:
         await _gather(_hold(site, row) for row in ROWS)
         await _when(site, ROWS, Picture.is_through)
         before = await _prepared(site)
-        minted = len(await site.all_minted())
+        issued = len(await site.all_issued())
         await site.admin.turn(clockOffsetSeconds=OLD)
         try:
             await site.lease("clock", ttl="1h")  # its answer carries the clock
             await site.ready("clock")
             refused, late = await _changed(site, before)
             after = _all_seen(await Picture.take(site))
-            new = len(await site.all_minted()) - minted - 1
+            new = len(await site.all_issued()) - issued - 1
             yield Trials(site, before, after, refused, late, new)
         finally:
             await site.admin.turn(clockOffsetSeconds=0)
@@ -191,11 +191,11 @@ async def test_a_change_does_what_the_table_says(trials: Trials, row: Row) -> No
         assert _login(after.values) == _login(before.values)
 
 
-async def test_each_row_that_says_so_minted_one_lease_and_no_other_row_did(
+async def test_each_row_that_says_so_issued_one_lease_and_no_other_row_did(
     trials: Trials,
 ) -> None:
     expected = collections.Counter(row.outcome for row in ROWS)
-    assert trials.minted == expected["new lease"]
+    assert trials.issued == expected["new lease"]
     assert set(expected) == {"nothing", "Secret written", "lease renewed", "new lease", "refused"}
 
 

@@ -41,11 +41,11 @@ async def test_two_servers_behind_one_address_whose_clocks_differ_cost_no_reques
     await asyncio.gather(*(site.lease(f"busy-{number}", **FAST) for number in range(2)))
     await asyncio.gather(*(site.ready(name) for name in [*idle, "busy-0", "busy-1"]))
     rule = _proxy(site).date(45, probability=0.5)
-    before, minted = _requests(site), len(await site.all_minted())
+    before, issued = _requests(site), len(await site.all_issued())
     await _answered(site, rule, 8)
     made = _requests(site) - before
     assert made < 10 * 8 + 12 * IDLE, "all were roused once at most"
-    assert len(await site.all_minted()) == minted
+    assert len(await site.all_issued()) == issued
     for name in ("busy-0", "busy-1", "idle-0"):
         await site.ready(name)
         assert await site.logs_in(name)
@@ -59,7 +59,7 @@ async def test_a_proxys_date_that_differs_from_the_leases_moments_costs_no_lease
     name = f"proxied-{ahead}".replace("-", "x").lower()
     _proxy(site).date(ahead)
     await site.provider(name)
-    before = len(await site.all_minted())
+    before = len(await site.all_issued())
     await site.lease(name, provider=name, **FAST)
     found = await site.renewals(name, 2)
     site.operator.kill()
@@ -68,12 +68,12 @@ async def test_a_proxys_date_that_differs_from_the_leases_moments_costs_no_lease
     assert _id(again) == _id(found)
     await site.ready(name)
     assert await site.logs_in(name)
-    assert len(await site.all_minted()) == before + 1
+    assert len(await site.all_issued()) == before + 1
 
 
 async def test_a_proxys_date_that_jumps_costs_no_lease(site: sites.Site) -> None:
     await site.provider("jumping")
-    before = len(await site.all_minted())
+    before = len(await site.all_issued())
     await site.lease("jumping", provider="jumping", **FAST)
     found = await site.renewals("jumping", 1)
     for ahead in (120, -120, 45):
@@ -85,7 +85,7 @@ async def test_a_proxys_date_that_jumps_costs_no_lease(site: sites.Site) -> None
         again = await site.renewals("jumping", known["status"]["lease"]["renewals"] + 1)
         assert _id(again) == _id(found)
         assert await site.logs_in("jumping")
-    assert len(await site.all_minted()) == before + 1
+    assert len(await site.all_issued()) == before + 1
 
 
 async def test_a_lease_is_judged_by_the_clock_of_the_provider_that_made_it(
@@ -135,7 +135,7 @@ async def test_openbaos_own_clock_counts_where_a_proxy_writes_the_date(
         assert _id(again) == _id(found)
         for name in ("ahead", "behind"):
             assert await site.works(await site.credentials(name))
-        assert await house.minted() == 2
+        assert await house.issued() == 2
 
 
 def _id(found: kube.Object | None) -> str:

@@ -1,7 +1,7 @@
 """The operator is killed, stopped and started again; what it left behind is put right.
 
 The first two fixtures leave wreckage that takes half a minute to be searched for, as the deadline
-of a mint wants it. The tests that wait for the end of that search come last, so that the others
+of an issue wants it. The tests that wait for the end of that search come last, so that the others
 run meanwhile, on a site of their own.
 """
 
@@ -28,12 +28,12 @@ UNHEARD = ("unheard-0", "unheard-1")
 UNDELIVERED = ("undelivered-0", "undelivered-1")
 LOST = "lost"
 SEARCHED = 50.0
-"""Seconds within which an unclear mint is found: 20 s deadline, 2 s settling, two looks."""
+"""Seconds within which an unclear issue is found: 20 s deadline, 2 s settling, two looks."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wreck:
-    """A site whose operator was killed amid mints and deliveries, and then started again."""
+    """A site whose operator was killed amid issues and deliveries, and then started again."""
 
     site: sites.Site
     left: frozenset[str | None]
@@ -49,7 +49,7 @@ async def wreck(world: worlds.World) -> collections.abc.AsyncIterator[Wreck]:
         await _until(lambda: _all_held(site), "the leases to deliver are held")
         provider.add(faults.Rule(action=faults.Action.HANG_AFTER, method="POST", path=ISSUE))
         await asyncio.gather(*(site.lease(name, ttl="1h") for name in UNHEARD))
-        await _until(lambda: _has_minted(site, 4), "the provider has minted")
+        await _until(lambda: _has_issued(site, 4), "the provider has issued")
         site.operator.kill()
         left = frozenset(await _alive(site))
         provider.clear()
@@ -90,7 +90,7 @@ async def test_after_a_crash_each_need_is_met_by_one_new_lease(wreck: Wreck) -> 
     shown = await site.shown()
     assert len(shown) == 5
     assert not shown & wreck.left
-    assert len(await site.all_minted()) == 2 * 5
+    assert len(await site.all_issued()) == 2 * 5
     logins = [await site.logs_in(name) for name in (*UNHEARD, *UNDELIVERED, LOST)]
     assert all(logins)
 
@@ -103,13 +103,13 @@ async def test_an_operator_that_is_killed_again_and_again_meets_every_need(
     assert await killed.fleet.refused() == []
 
 
-async def test_a_stop_finishes_and_delivers_the_mint_that_is_under_way(
+async def test_a_stop_finishes_and_delivers_the_issue_that_is_under_way(
     site: sites.Site, world: worlds.World
 ) -> None:
     provider, _ = _faults(world)
     provider.latency(2, method="POST", path=ISSUE, times=1)
     await site.lease("stopped", ttl="1h")
-    await _until(lambda: _has_records(site, "stopped", "Attempt"), "the mint is on record")
+    await _until(lambda: _has_records(site, "stopped", "Attempt"), "the issue is on record")
     stopped = site.operator
     stopped.terminate()
     await _until(lambda: _ended(stopped.process), "the process has ended")
@@ -120,27 +120,27 @@ async def test_a_stop_finishes_and_delivers_the_mint_that_is_under_way(
     assert await _has_records(site, "stopped", "Held")
     await site.restart()
     await site.ready("stopped")
-    assert len(await site.all_minted()) == 1
+    assert len(await site.all_issued()) == 1
 
 
-async def test_a_restart_mints_nothing_and_goes_on_renewing(site: sites.Site) -> None:
+async def test_a_restart_issues_nothing_and_goes_on_renewing(site: sites.Site) -> None:
     await asyncio.gather(site.lease("kept", ttl="1h"), site.lease("renewed", **FAST))
     before = await asyncio.gather(site.ready("kept"), site.ready("renewed"))
-    minted = len(await site.all_minted())
+    issued = len(await site.all_issued())
     site.operator.stop()
     await site.restart()
     after = await asyncio.gather(site.ready("kept"), _renewed_twice(site, "renewed"))
     assert [_id(one) for one in after] == [_id(one) for one in before]
-    assert len(await site.all_minted()) == minted
+    assert len(await site.all_issued()) == issued
     assert await site.logs_in("renewed")
 
 
-async def test_a_status_wiped_while_the_operator_was_away_is_rebuilt_without_a_mint(
+async def test_a_status_wiped_while_the_operator_was_away_is_rebuilt_without_an_issue(
     site: sites.Site,
 ) -> None:
     await site.lease("wiped", **FAST)
     before = await site.ready("wiped")
-    minted = len(await site.all_minted())
+    issued = len(await site.all_issued())
     site.operator.kill()
     await _wipe(site, "wiped")
     await site.restart()
@@ -148,10 +148,10 @@ async def test_a_status_wiped_while_the_operator_was_away_is_rebuilt_without_a_m
     assert kube.is_ready(after)
     assert _id(after) == _id(before)
     assert after["status"]["lease"]["attempt"] == before["status"]["lease"]["attempt"]
-    assert len(await site.all_minted()) == minted
+    assert len(await site.all_issued()) == issued
 
 
-async def test_a_status_wiped_under_a_running_operator_is_rebuilt_without_a_mint(
+async def test_a_status_wiped_under_a_running_operator_is_rebuilt_without_an_issue(
     site: sites.Site,
 ) -> None:
     await site.lease("bare", **FAST)
@@ -169,11 +169,11 @@ async def test_what_a_crash_left_behind_is_found_and_revoked(wreck: Wreck) -> No
     await _until(site.is_settled, "only what Secrets show lives", timeout=SEARCHED)
     assert len(wreck.left) == 4
     assert not await _alive(site) & wreck.left
-    assert len(await site.all_minted()) == 2 * 5
+    assert len(await site.all_issued()) == 2 * 5
 
 
 @pytest.mark.timeout(600)
-async def test_a_mint_whose_answer_was_lost_is_taken_back_and_another_delivered(
+async def test_an_issue_whose_answer_was_lost_is_taken_back_and_another_delivered(
     wreck: Wreck,
 ) -> None:
     site = wreck.site
@@ -224,7 +224,7 @@ async def _renewed_twice(site: sites.Site, name: str) -> kube.Object:
     found = await site.ready(name)
     for _ in range(2):
         longer = functools.partial(_lives_beyond, found["status"]["lease"]["expiresAt"])
-        found = await site.until(name, longer, what="extended")
+        found = await site.until(name, longer, what="renewed")
     return found
 
 
@@ -242,8 +242,8 @@ async def _all_held(site: sites.Site) -> bool:
     return len(held) == len(UNDELIVERED)
 
 
-async def _has_minted(site: sites.Site, count: int) -> bool:
-    return len(await site.all_minted()) == count
+async def _has_issued(site: sites.Site, count: int) -> bool:
+    return len(await site.all_issued()) == count
 
 
 async def _has_records(site: sites.Site, name: str, state: str) -> bool:
@@ -252,4 +252,4 @@ async def _has_records(site: sites.Site, name: str, state: str) -> bool:
 
 async def _alive(site: sites.Site) -> set[str | None]:
     """The leases of the site that would be let in."""
-    return {one.id for one in await site.all_minted() if one.alive}
+    return {one.id for one in await site.all_issued() if one.alive}

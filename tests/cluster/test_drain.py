@@ -40,7 +40,7 @@ async def test_leases_held_while_the_operators_namespace_goes_are_revoked_by_a_d
         assert f"drained: {LEASES + 1} DynamicLeases; leases: {LEASES} revoked" in done.out
         assert not any([await site.works(one) for one in values])
         assert await site.living() == set()
-        assert len(await site.all_minted()) == LEASES
+        assert len(await site.all_issued()) == LEASES
         assert await site.client.list("DynamicLease", site.namespace) == []
         for one in values:
             assert one["DB_PASSWORD"] not in done.out + done.err + listed.out

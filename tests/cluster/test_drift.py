@@ -42,7 +42,7 @@ async def test_edited_data_is_told_before_it_is_healed_and_the_old_login_lasts_t
     site: sites.Site,
 ) -> None:
     old = await _held(site, "edited", rotation=OVERLAP)
-    minted = len(await site.all_minted())
+    issued = len(await site.all_issued())
     slow = _provider(site).latency(5.0, method="POST", path=ISSUE)
     await _edit(site, "edited")
     told = await site.until("edited", _is_not_ready, what="it is told", timeout=NOTICED)
@@ -55,7 +55,7 @@ async def test_edited_data_is_told_before_it_is_healed_and_the_old_login_lasts_t
     assert site.lets_in(old)
     await site.until("edited", lambda _: not site.lets_in(old), what="the old login is dead")
     assert await site.logs_in("edited")
-    assert len(await site.all_minted()) == minted + 1
+    assert len(await site.all_issued()) == issued + 1
 
 
 async def test_a_deleted_secret_is_told_before_it_is_there_again(site: sites.Site) -> None:
@@ -78,18 +78,18 @@ async def test_who_edits_again_gets_no_lease_for_it_until_the_wait_is_over_or_a_
     await _edit(site, "contested")
     await _shows_another(site, "contested", "edited")
     healed = await site.ready("contested")
-    minted = len(await site.all_minted())
+    issued = len(await site.all_issued())
     await _edit(site, "contested")
     found = await site.reason("contested", "SecretContested", timeout=NOTICED)
     assert kube.condition(found, "Ready")["status"] == "False"
     assert "a new lease is acquired at" in kube.condition(found, "Ready")["message"]
     await _looked_again(site, "contested")
-    assert len(await site.all_minted()) == minted
+    assert len(await site.all_issued()) == issued
     assert await _alive(site, healed)
     await _annotate(site, "contested", rotate="now")
     await site.ready("contested")
     assert await site.logs_in("contested")
-    assert len(await site.all_minted()) == minted + 1
+    assert len(await site.all_issued()) == issued + 1
 
 
 async def test_marks_taken_off_keys_put_in_and_a_foreign_owner_are_put_right_at_once(
@@ -99,7 +99,7 @@ async def test_marks_taken_off_keys_put_in_and_a_foreign_owner_are_put_right_at_
     template = {"metadata": {"labels": {"team": "shop"}, "annotations": {"team": "shop"}}}
     await asyncio.gather(*(_held(site, name, target={"template": template}) for name in names))
     before = [await _secret(site, name) for name in names]
-    minted = len(await site.all_minted())
+    issued = len(await site.all_issued())
     strange = await site.client.get("LeaseProvider", "infisical", site.namespace)
     assert strange is not None
     owner = {
@@ -127,14 +127,14 @@ async def test_marks_taken_off_keys_put_in_and_a_foreign_owner_are_put_right_at_
         await _looked_again(site, name)
         assert (await _secret(site, name))["data"] == whole["data"]
         assert kube.is_ready(await site.found(name))
-    assert len(await site.all_minted()) == minted
+    assert len(await site.all_issued()) == issued
 
 
 async def test_a_uid_written_on_a_foreign_secret_costs_nobody_a_lease(site: sites.Site) -> None:
     await _held(site, "impersonated")
     await site.auth_secret("forged", kept="yes")
     found = await site.ready("impersonated")
-    secret, minted = await _secret(site, "impersonated"), len(await site.all_minted())
+    secret, issued = await _secret(site, "impersonated"), len(await site.all_issued())
     marks = {
         "labels": {OWNER_UID: found["metadata"]["uid"]},
         "annotations": {"leaseholder.dev/owner-name": "nobody"},
@@ -144,14 +144,14 @@ async def test_a_uid_written_on_a_foreign_secret_costs_nobody_a_lease(site: site
     assert await site.credentials("forged") == {"kept": "yes"}
     assert await _secret(site, "impersonated") == secret
     assert await _alive(site, found)
-    assert len(await site.all_minted()) == minted
+    assert len(await site.all_issued()) == issued
 
 
-async def test_marks_taken_off_while_the_operator_is_away_are_put_on_without_a_mint(
+async def test_marks_taken_off_while_the_operator_is_away_are_put_on_without_an_issue(
     site: sites.Site,
 ) -> None:
     await _held(site, "away")
-    whole, minted = await _secret(site, "away"), len(await site.all_minted())
+    whole, issued = await _secret(site, "away"), len(await site.all_issued())
     site.operator.kill()
     change = {"metadata": {"labels": None, "annotations": None}}
     await site.client.patch("Secret", "away", site.namespace, change)
@@ -161,25 +161,25 @@ async def test_marks_taken_off_while_the_operator_is_away_are_put_on_without_a_m
     )
     await _looked_again(site, "away")
     assert (await _secret(site, "away"))["data"] == whole["data"]
-    assert len(await site.all_minted()) == minted
+    assert len(await site.all_issued()) == issued
 
 
-async def test_an_operator_that_is_killed_between_edit_and_heal_mints_once(
+async def test_an_operator_that_is_killed_between_edit_and_heal_issues_once(
     site: sites.Site,
 ) -> None:
     old = await _held(site, "killed", rotation=OVERLAP)
-    minted = len(await site.all_minted())
+    issued = len(await site.all_issued())
     _cluster(site).hang(method="PATCH", path="/leaserecords")
     await _edit(site, "killed")
     await site.until("killed", _is_not_ready, what="it is told", timeout=NOTICED)
     site.operator.kill()
     _cluster(site).clear()
-    assert len(await site.all_minted()) == minted
+    assert len(await site.all_issued()) == issued
     await site.restart()
     await site.ready("killed")
     assert await site.logs_in("killed")
     await site.until("killed", lambda _: not site.lets_in(old), what="the old login is dead")
-    assert len(await site.all_minted()) == minted + 1
+    assert len(await site.all_issued()) == issued + 1
 
 
 async def test_a_lease_whose_new_secret_name_is_taken_keeps_the_former_secret(
@@ -191,13 +191,13 @@ async def test_a_lease_whose_new_secret_name_is_taken_keeps_the_former_secret(
     await site.reason("moving", "SecretNotOurs")
     assert await site.credentials("theirs") == {"kept": "yes"}
     assert await site.logs_in("moving")
-    minted = len(await site.all_minted())
+    issued = len(await site.all_issued())
     await site.client.delete("Secret", "theirs", site.namespace)
     await _annotate(site, "moving", renew="look again")
     await site.ready("moving")
     assert await site.logs_in("theirs")
     assert await site.credentials("moving") == {}
-    assert len(await site.all_minted()) == minted
+    assert len(await site.all_issued()) == issued
 
 
 async def test_of_two_that_want_one_secret_the_older_wins_and_the_younger_says_so(
@@ -231,37 +231,37 @@ async def test_of_two_that_want_one_secret_the_older_wins_and_the_younger_says_s
 async def test_a_dynamic_lease_that_is_made_again_takes_lease_and_secret_over(
     site: sites.Site,
 ) -> None:
-    old = await _held(site, "namesake", rotation=OVERLAP)
-    former = await site.found("namesake")
-    minted = len(await site.all_minted())
+    old = await _held(site, "successor", rotation=OVERLAP)
+    former = await site.found("successor")
+    issued = len(await site.all_issued())
     site.operator.kill()
     orphan: kube.Object = {"metadata": {"ownerReferences": None}}  # as with --cascade=orphan
-    await site.client.patch("Secret", "namesake", site.namespace, orphan)
-    await site.delete("namesake")
+    await site.client.patch("Secret", "successor", site.namespace, orphan)
+    await site.delete("successor")
     forced: kube.Object = {"metadata": {"finalizers": None}}
-    await site.client.patch("DynamicLease", "namesake", site.namespace, forced)
-    await site.gone("namesake")
-    await site.lease("namesake", ttl="1h", rotation=OVERLAP)
+    await site.client.patch("DynamicLease", "successor", site.namespace, forced)
+    await site.gone("successor")
+    await site.lease("successor", ttl="1h", rotation=OVERLAP)
     await site.restart()
-    found = await site.ready("namesake")
+    found = await site.ready("successor")
     assert _id(found) == _id(former)
-    assert await site.credentials("namesake") == old
+    assert await site.credentials("successor") == old
     assert site.lets_in(old)
     await site.client.wait(
         "Secret",
-        "namesake",
+        "successor",
         site.namespace,
         lambda one: (
             one is not None and one["metadata"]["labels"][OWNER_UID] == found["metadata"]["uid"]
         ),
         what="the Secret has its new owner",
     )
-    assert len(await site.all_minted()) == minted
-    (lease,) = await site.records("namesake")
+    assert len(await site.all_issued()) == issued
+    (lease,) = await site.records("successor")
     assert (lease["state"], lease["holderUid"]) == ("Held", found["metadata"]["uid"])
-    await _annotate(site, "namesake", rotate="now")
-    await site.until("namesake", lambda _: not site.lets_in(old), what="the old login is dead")
-    assert await site.logs_in("namesake")
+    await _annotate(site, "successor", rotate="now")
+    await site.until("successor", lambda _: not site.lets_in(old), what="the old login is dead")
+    assert await site.logs_in("successor")
 
 
 async def _held(site: sites.Site, name: str, **spec: typing.Any) -> dict[str, str]:

@@ -85,7 +85,7 @@ async def test_the_second_is_ready_and_well_and_works_on_nothing(pair: Pair) -> 
 
 async def test_a_leader_that_is_killed_while_it_renews_is_followed_in_time(pair: Pair) -> None:
     site = pair.site
-    issued = len(await site.all_minted())
+    issued = len(await site.all_issued())
     names = [f"kill-{number}" for number in range(LEASES)]
     for name in names:
         await site.lease(name, ttl="60s", renewal={"afterPercent": 30})
@@ -103,7 +103,7 @@ async def test_a_leader_that_is_killed_while_it_renews_is_followed_in_time(pair:
     assert after == before  # nothing was replaced, so no renewal was missed
     assert all([await site.works(values) for values in after])
     await processes.wait_until_async(site.is_settled, timeout=60, what="no lease is left over")
-    assert len(await site.all_minted()) == issued + LEASES
+    assert len(await site.all_issued()) == issued + LEASES
     await _removed(site, names)
 
 

@@ -59,7 +59,7 @@ async def test_an_outage_of_the_provider_costs_no_lease(
     name = f"outage{break_down.__name__.replace('_', '-')}"
     await site.lease(name, **FAST)
     before = await site.ready(name)
-    values, minted = await site.credentials(name), len(await site.all_minted())
+    values, issued = await site.credentials(name), len(await site.all_issued())
     await break_down(site)
     troubled = await site.until(name, _is_troubled, what="the trouble is told")
     assert kube.is_ready(troubled)
@@ -70,7 +70,7 @@ async def test_an_outage_of_the_provider_costs_no_lease(
     after, _ = await asyncio.gather(site.reason(name, "Ready"), _renewed(site, name))
     assert after["status"]["lease"]["id"] == before["status"]["lease"]["id"]
     assert await site.credentials(name) == values
-    assert len(await site.all_minted()) == minted
+    assert len(await site.all_issued()) == issued
     await site.delete(name)
     await site.gone(name)
 
@@ -132,7 +132,7 @@ async def test_bursts_of_errors_and_broken_watches_dont_keep_it_from_renewing(
 ) -> None:
     await site.lease("stormy", **FAST)
     before = await site.ready("stormy")
-    minted = len(await site.all_minted())
+    issued = len(await site.all_issued())
     cluster = _cluster(site)
     cluster.answer(500, path=r"^(?!.*watch=)", probability=0.3, times=6)
     cluster.answer(409, method="PATCH|POST", probability=0.5, times=4)
@@ -142,7 +142,7 @@ async def test_bursts_of_errors_and_broken_watches_dont_keep_it_from_renewing(
     cluster.drop_watches()
     cluster.clear()
     assert after["status"]["lease"]["id"] == before["status"]["lease"]["id"]
-    assert len(await site.all_minted()) == minted
+    assert len(await site.all_issued()) == issued
     await site.client.delete("Secret", "stormy", site.namespace)
     await _has_secret(site, "stormy")
     await site.lease("after-storm", ttl="1h")
@@ -166,7 +166,7 @@ async def test_a_finalizer_whose_answer_was_lost_keeps_no_lease_waiting(site: si
 async def test_an_api_server_that_is_away_for_a_while_is_outlived(site: sites.Site) -> None:
     await site.lease("outlived", **FAST)
     before = await site.ready("outlived")
-    minted = len(await site.all_minted())
+    issued = len(await site.all_issued())
     _cluster(site).reset()
     _cluster(site).drop_watches()
     back = time.monotonic() + 5
@@ -181,7 +181,7 @@ async def test_an_api_server_that_is_away_for_a_while_is_outlived(site: sites.Si
     _cluster(site).clear()
     after = await _renewed(site, "outlived")
     assert after["status"]["lease"]["id"] == before["status"]["lease"]["id"]
-    assert len(await site.all_minted()) == minted
+    assert len(await site.all_issued()) == issued
     await site.lease("new", ttl="1h")
     await site.ready("new")
     await site.client.delete("Secret", "new", site.namespace)
@@ -264,7 +264,7 @@ async def test_force_gives_up_on_the_target(site: sites.Site) -> None:
     assert seen.row is None
 
 
-async def test_a_deletion_that_takes_too_long_ends_and_its_lease_is_paid_later(
+async def test_a_deletion_that_takes_too_long_ends_and_its_lease_is_revoked_later(
     site: sites.Site,
 ) -> None:
     values = await _refused(site, "overdue", deletion={"timeout": "2s"})
@@ -278,10 +278,10 @@ async def test_a_deletion_that_takes_too_long_ends_and_its_lease_is_paid_later(
     )
     await site.admin.turn(revokeError=None)
 
-    async def is_paid() -> bool:
+    async def is_revoked() -> bool:
         return await site.records("overdue") == []
 
-    await processes.wait_until_async(is_paid, timeout=30, what="the lease is paid")
+    await processes.wait_until_async(is_revoked, timeout=30, what="the lease is revoked")
     assert not site.lets_in(values)
 
 
@@ -345,7 +345,7 @@ async def _renewed(site: sites.Site, name: str, *, times: int = 1) -> kube.Objec
     found = await site.ready(name)
     for _ in range(times):
         longer = functools.partial(_lives_beyond, found["status"]["lease"]["expiresAt"])
-        found = await site.until(name, longer, what="extended")
+        found = await site.until(name, longer, what="renewed")
     return found
 
 
@@ -355,7 +355,7 @@ def _lives_beyond(moment: str, found: kube.Object | None) -> bool:
 
 
 async def _renewals(site: sites.Site, lease_id: str) -> list[datetime.datetime]:
-    """When the emulator extended a lease."""
+    """When the emulator renewed a lease."""
     log = await site.admin.log()
     return [one.time for one in log if one.path.endswith(f"{lease_id}/renew")]
 

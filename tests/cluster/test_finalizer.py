@@ -147,7 +147,7 @@ async def test_a_deletion_that_searches_for_a_lost_issue_says_so_and_is_not_read
     seen = await site.leases(held)
     assert seen is None or not seen.alive
     await site.gone("searching")
-    assert not [one for one in await site.minted("orders-db") if one.alive]
+    assert not [one for one in await site.issued("orders-db") if one.alive]
 
 
 async def _keep(site: sites.Site, name: str, finalizers: list[str]) -> None:

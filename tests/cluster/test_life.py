@@ -45,10 +45,10 @@ async def test_a_lease_becomes_a_secret_that_logs_in(site: sites.Site) -> None:
     assert _lease(found)["expiresAt"] == seen.row.expire_at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-async def test_a_lease_is_minted_once_and_on_record(site: sites.Site) -> None:
+async def test_a_lease_is_issued_once_and_on_record(site: sites.Site) -> None:
     await site.lease("once", source="endless-db", ttl="1h")
     found = await site.ready("once")
-    assert len(await site.minted("endless-db")) == 1
+    assert len(await site.issued("endless-db")) == 1
     (record,) = await site.records("once")
     assert record["holderUid"] == found["metadata"]["uid"]
     assert record["attemptId"] == _lease(found)["attempt"]
@@ -56,7 +56,7 @@ async def test_a_lease_is_minted_once_and_on_record(site: sites.Site) -> None:
     assert record["leaseId"] == _lease(found)["id"]
 
 
-async def test_a_renewal_extends_at_the_provider_and_never_beyond_the_ttl(
+async def test_a_renewal_renews_at_the_provider_and_never_beyond_the_ttl(
     site: sites.Site,
 ) -> None:
     await site.lease("renewed", **FAST)
@@ -160,7 +160,7 @@ async def test_a_command_acts_once_for_each_nonce(site: sites.Site) -> None:
         {"spec": {"infisical": {"path": "/apps"}, "rotation": {"overlap": "1s"}}},
     )
     await site.ready("nonce")
-    assert len(await site.minted("apps-db")) == 1
+    assert len(await site.issued("apps-db")) == 1
     await _annotate(site, "nonce", rotate="new")
     await site.until(
         "nonce",
@@ -170,12 +170,12 @@ async def test_a_command_acts_once_for_each_nonce(site: sites.Site) -> None:
     await site.until(
         "nonce",
         lambda found: kube.condition(found, "RevocationPending").get("status") == "False",
-        what="nothing is owed",
+        what="nothing is pending",
     )
-    assert len(await site.minted("apps-db")) == 2
+    assert len(await site.issued("apps-db")) == 2
 
 
-async def test_settings_that_need_no_new_lease_mint_none(site: sites.Site) -> None:
+async def test_settings_that_need_no_new_lease_issue_none(site: sites.Site) -> None:
     await site.lease("settings", ttl="1h")
     first = await site.ready("settings")
     change = {
@@ -193,7 +193,7 @@ async def test_settings_that_need_no_new_lease_mint_none(site: sites.Site) -> No
     assert _lease(later)["id"] == _lease(first)["id"]
 
 
-async def test_a_suspended_lease_is_not_minted_but_goes_on_being_renewed(
+async def test_a_suspended_lease_is_not_issued_but_goes_on_being_renewed(
     site: sites.Site,
 ) -> None:
     await site.lease("suspended", suspend=True, **FAST)
@@ -248,7 +248,7 @@ async def test_a_foreign_secret_is_never_overwritten(site: sites.Site) -> None:
     await site.ready("foreign")
 
 
-async def test_a_source_that_is_being_deleted_is_not_minted_from(site: sites.Site) -> None:
+async def test_a_source_that_is_being_deleted_is_not_issued_from(site: sites.Site) -> None:
     await site.lease("dying-holder", source="aws-user", ttl="1h")
     await site.ready("dying-holder")
     await site.admin.turn(jobsPaused=True)

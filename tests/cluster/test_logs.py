@@ -75,7 +75,7 @@ async def annotate(site: sites.Site, name: str, command: str, nonce: str) -> Non
 
 
 async def renew(site: sites.Site, name: str) -> None:
-    """Ask until it is late enough: an extension has to add some seconds."""
+    """Ask until it is late enough: a renewal has to add some seconds."""
     for nonce in range(100):
         await annotate(site, name, "renew", str(nonce))
         with contextlib.suppress(TimeoutError):
@@ -125,7 +125,7 @@ async def test_a_leases_life_is_told_line_by_line(site: sites.Site) -> None:
     issued = [one for one in told if one["message"] == "lease issued"]
     assert "why" not in issued[0]
     assert issued[1]["why"] == "leaseholder.dev/rotate says so"
-    known = {one.id for one in await site.all_minted()}
+    known = {one.id for one in await site.all_issued()}
     assert {one["lease"] for one in issued} <= known
     revoked = [one["lease"] for one in told if one["message"] == "lease revoked"]
     assert sorted(revoked) == sorted(one["lease"] for one in issued)

@@ -46,7 +46,7 @@ class Seen:
     found: kube.Object
     events: list[kube.Object]
     asked: int
-    """Mints that reached a server of its own."""
+    """Issues that reached a server of its own."""
     secret: dict[str, str]
     unhealed: str
     """How the DynamicLease stood when mending hadn't been enough in time; empty where it was."""

@@ -75,7 +75,7 @@ async def test_what_a_newer_version_stored_is_served_and_nothing_of_it_is_lost(
     found = await site.until("orders", _is_handled, what="the command was acted on")
     assert kube.is_ready(found)
     assert found["status"]["lease"]["id"] == held
-    assert len(await site.minted("orders-db")) == 1
+    assert len(await site.issued("orders-db")) == 1
     assert await site.credentials("orders") == values
     assert site.lets_in(values)
     for kind, name, namespace in stored:
@@ -107,7 +107,7 @@ async def test_a_status_with_a_value_that_a_newer_version_added_is_written_anew(
 ) -> None:
     await site.lease("valued", ttl="1h")
     lease = (await site.ready("valued"))["status"]["lease"]
-    issued = len(await site.all_minted())
+    issued = len(await site.all_issued())
     await asyncio.to_thread(site.operator.stop)
     newer: kube.Object = {"status": {"lease": {"strategy": CHOICE}}}
     await site.client.patch_status("DynamicLease", "valued", site.namespace, newer)
@@ -115,7 +115,7 @@ async def test_a_status_with_a_value_that_a_newer_version_added_is_written_anew(
     found = await site.until("valued", _is_known, what="a strategy that is known")
     assert kube.is_ready(found)
     assert found["status"]["lease"]["id"] == lease["id"]
-    assert len(await site.all_minted()) == issued
+    assert len(await site.all_issued()) == issued
     assert await site.logs_in("valued")
 
 

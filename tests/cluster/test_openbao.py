@@ -66,7 +66,7 @@ class Place:
         return str(record["handle"]["accessor"])
 
     async def renewed_after(self, name: str, before: kube.Object) -> kube.Object:
-        """Wait until it was extended at least twice more."""
+        """Wait until it was renewed at least twice more."""
         count = before["status"]["lease"].get("renewals", 0)
         return await self.site.renewals(name, count + 2)
 
@@ -240,7 +240,7 @@ async def test_a_lost_answer_leaves_no_lease_but_the_one_in_the_secret(place: Pl
     await _end(place, "lost")
 
 
-async def test_a_missing_right_is_a_condition_before_any_mint(place: Place) -> None:
+async def test_a_missing_right_is_a_condition_before_any_issue(place: Place) -> None:
     await place.lease("denied", path="rabbitmq/creds/denied")
     found = await place.site.reason("denied", "PermissionDenied")
     message = kube.condition(found, "Ready")["message"]

@@ -17,7 +17,7 @@ from tests.world import world as worlds
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 FAST: dict[str, typing.Any] = {"ttl": "60s", "renewal": {"afterPercent": 3}}
-"""Renewed every three seconds: as soon as replicas may show the last extension."""
+"""Renewed every three seconds: as soon as replicas may show the last renewal."""
 IMPATIENT = {
     "LEASEHOLDER_INFISICAL__WRITE_TIMEOUT_SECONDS": "2",
     "LEASEHOLDER_INFISICAL__READ_TIMEOUT_SECONDS": "1",
@@ -70,7 +70,7 @@ async def test_while_the_api_server_is_away_leases_are_renewed_and_nothing_else_
     await site.lease(name, **FAST)
     before = await site.ready(name)
     lease_id, values = _id(before), await site.credentials(name)
-    minted = len(await site.all_minted())
+    issued = len(await site.all_issued())
     cut(_cluster(site))
     _cluster(site).drop_watches()
     for _ in range(2):
@@ -82,7 +82,7 @@ async def test_while_the_api_server_is_away_leases_are_renewed_and_nothing_else_
     moved = functools.partial(_told_beyond, before["status"]["lease"]["expiresAt"])
     after = await site.until(name, moved, what="the new expiry is told")
     assert _id(after) == lease_id
-    assert len(await site.all_minted()) == minted
+    assert len(await site.all_issued()) == issued
     assert await site.credentials(name) == values
     await _end(site, name)
 
@@ -121,7 +121,7 @@ async def test_a_provider_that_is_down_is_asked_seldom_and_every_lease_lives_on(
     names = [f"crowd-{n}" for n in range(MANY)]
     await asyncio.gather(*(site.lease(name, **FAST) for name in names))
     found = await asyncio.gather(*(site.ready(name) for name in names))
-    minted = len(await site.all_minted())
+    issued = len(await site.all_issued())
     values = [await site.credentials(name) for name in names]
     provider = _provider(site)
     provider.reset()
@@ -144,7 +144,7 @@ async def test_a_provider_that_is_down_is_asked_seldom_and_every_lease_lives_on(
         "LeaseProvider", "infisical", site.namespace, kube.is_ready, what="its end is told"
     )
     await asyncio.gather(*(site.reason(name, "Ready") for name in names))
-    assert len(await site.all_minted()) == minted
+    assert len(await site.all_issued()) == issued
     assert [await site.credentials(name) for name in names] == values
     assert all(site.lets_in(one) for one in values)
     await asyncio.gather(*(_end(site, name) for name in names))
@@ -156,14 +156,14 @@ async def test_a_lease_that_ends_in_an_outage_keeps_its_secret_and_is_replaced_o
 ) -> None:
     await site.lease("ended", source="short-db")
     before = await site.ready("ended")
-    values, minted = await site.credentials("ended"), len(await site.all_minted())
+    values, issued = await site.credentials("ended"), len(await site.all_issued())
     _provider(site).reset()
     expired = await site.reason("ended", "LeaseExpired", timeout=100)
     ready = kube.condition(expired, "Ready")
     assert ready["status"] == "False"
     assert "the credentials end at" in ready["message"]
     assert await site.credentials("ended") == values
-    assert len(await site.all_minted()) == minted
+    assert len(await site.all_issued()) == issued
 
     async def over() -> bool:
         return not await site.works(values)
@@ -175,7 +175,7 @@ async def test_a_lease_that_ends_in_an_outage_keeps_its_secret_and_is_replaced_o
     await site.ready("ended")
     assert await site.logs_in("ended")
     assert not site.lets_in(values)
-    assert len(await site.all_minted()) == minted + 1
+    assert len(await site.all_issued()) == issued + 1
     await _end(site, "ended")
 
 
@@ -200,7 +200,9 @@ async def test_a_lease_revoked_outside_is_noticed_and_replaced_ready_being_false
     await _end(site, "outside")
 
 
-async def test_replicas_that_trail_cost_no_lease_and_hide_no_debt(site: sites.Site) -> None:
+async def test_replicas_that_trail_cost_no_lease_and_hide_no_pending_revocation(
+    site: sites.Site,
+) -> None:
     await site.admin.turn(replicaLagSeconds=1.5)
     await site.lease("trailing", **FAST)
     before = await site.ready("trailing")
@@ -231,10 +233,10 @@ async def test_a_providers_clock_ten_minutes_off_changes_nothing(
     await _end(site, name)
 
 
-async def test_a_providers_clock_that_is_set_back_mints_nothing(site: sites.Site) -> None:
+async def test_a_providers_clock_that_is_set_back_issues_nothing(site: sites.Site) -> None:
     await site.lease("clock-set", provider="watched", **FAST)
     before = await site.ready("clock-set")
-    minted = len(await site.all_minted())
+    issued = len(await site.all_issued())
     await site.admin.turn(clockOffsetSeconds=-600)
     await site.lease("witness", provider="watched", ttl="1h")
     await site.ready("witness")
@@ -243,11 +245,11 @@ async def test_a_providers_clock_that_is_set_back_mints_nothing(site: sites.Site
     await site.admin.turn(clockOffsetSeconds=0)
     await _lives_longer(site, _id(before))
     assert _id(await site.ready("clock-set")) == _id(before)
-    assert len(await site.all_minted()) == minted + 1
+    assert len(await site.all_issued()) == issued + 1
     await asyncio.gather(_end(site, "clock-set"), _end(site, "witness"))
 
 
-async def test_a_renew_command_on_a_lease_that_cant_be_extended_is_answered(
+async def test_a_renew_command_on_a_lease_that_cant_be_renewed_is_answered(
     site: sites.Site,
 ) -> None:
     await site.lease("unrenewed", ttl="1h", renewal={"strategy": "Rotate"})
@@ -276,7 +278,7 @@ async def _lives_longer(site: sites.Site, lease_id: str) -> None:
     async def moved() -> bool:
         return await _end_of(site, lease_id) > first
 
-    await processes.wait_until_async(moved, timeout=90, what=f"{lease_id} is extended")
+    await processes.wait_until_async(moved, timeout=90, what=f"{lease_id} is renewed")
 
 
 async def _end_of(site: sites.Site, lease_id: str) -> datetime.datetime:

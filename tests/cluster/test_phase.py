@@ -204,14 +204,14 @@ async def _ten_lives(place: Place, name: str, strategy: str) -> tuple[list[str],
 
 async def test_no_ready_secret_holds_a_dead_key_over_ten_lives(place: Place) -> None:
     await place.admin.turn(workerBusySeconds=0)
-    replaced, extended = await asyncio.gather(
-        _ten_lives(place, "ten-replaced", "Auto"), _ten_lives(place, "ten-extended", "Renew")
+    replaced, renewed = await asyncio.gather(
+        _ten_lives(place, "ten-replaced", "Auto"), _ten_lives(place, "ten-renewed", "Renew")
     )
-    print(f"dead keys, looks at Ready, looks: replaced {replaced}, extended {extended}")
-    assert (replaced[0], extended[0]) == ([], [])
+    print(f"dead keys, looks at Ready, looks: replaced {replaced}, renewed {renewed}")
+    assert (replaced[0], renewed[0]) == ([], [])
     assert replaced[1] == replaced[2], "make before break: never without a good key"
-    assert extended[1] > 0
-    left = [*await place.lives("ten-replaced"), *await place.lives("ten-extended")]
+    assert renewed[1] > 0
+    left = [*await place.lives("ten-replaced"), *await place.lives("ten-renewed")]
     assert [one for one in left if one.alive] == []
 
 

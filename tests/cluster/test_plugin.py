@@ -311,7 +311,7 @@ async def test_plan_says_what_would_become_of_a_manifest_and_changes_nothing(
             )
         )
     )
-    leases = len(await site.all_minted())
+    leases = len(await site.all_issued())
     done = await user.types("plan", "-f", str(path))
     assert done.code == Exit.OK, done.out
     assert "stays: neither provider nor source change" in done.out
@@ -320,7 +320,7 @@ async def test_plan_says_what_would_become_of_a_manifest_and_changes_nothing(
     assert "39m 36s after its issue" in done.out
     assert f"To apply it: kubectl apply -f {path}" in done.err
     assert await site.found("fresh") is None
-    assert len(await site.all_minted()) == leases
+    assert len(await site.all_issued()) == leases
 
     taken = {"target": {"secretName": "infisical-auth"}, "ttl": "10s"}
     wrong = _lease("wrong", provider="nobody", **taken)

@@ -75,7 +75,7 @@ async def test_without_the_right_to_secrets_each_lease_says_which_role_to_bind(
         await site.client.patch("DynamicLease", "before", site.namespace, notes)
         await told(site, "during", sentence=sentence)
         await site.until("before", _answered, what="the command is answered")  # nothing is read
-        assert len(await site.all_minted()) == 1
+        assert len(await site.all_issued()) == 1
     found = await site.ready("before", timeout=60)
     assert found["status"]["lease"]["id"] == held
     await site.ready("during", timeout=60)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ISSUE = "/api/v1/dynamic-secrets/leases$"
 REAL = {"LEASEHOLDER_INFISICAL__MINIMUM_TTL_SECONDS": "60"}
-"""The shortest extension, as real servers have it."""
+"""The shortest renewal, as real servers have it."""
 REPLACED = {"kubernetes": "k8s", "sts": "aws-sts"}
 """DynamicLeases of kinds whose renewal is a no-op, and their dynamic secrets."""
 
@@ -48,18 +48,18 @@ async def _clock(site: sites.Site) -> collections.abc.AsyncIterator[None]:
 
 
 @pytest.mark.usefixtures("_clock")
-async def test_a_lease_is_extended_to_the_maximum_never_beyond_and_replaced_in_time(
+async def test_a_lease_is_renewed_to_the_maximum_never_beyond_and_replaced_in_time(
     site: sites.Site,
 ) -> None:
     await site.lease("bounded", source="brief-db", ttl="2m")
     first = await site.ready("bounded")
     values = await site.credentials("bounded")
     await _turn(site, 110, "bounded")
-    extended = await site.renewals("bounded", 1)
-    assert _id(extended) == _id(first)
+    renewed = await site.renewals("bounded", 1)
+    assert _id(renewed) == _id(first)
     row = await _row(site, first)
     assert (row.expire_at - row.created_at).total_seconds() <= 240
-    assert extended["status"]["lease"]["strategy"] == "Rotate"
+    assert renewed["status"]["lease"]["strategy"] == "Rotate"
     await _turn(site, 195, "bounded")
     second = await site.until(
         "bounded", lambda now: kube.is_ready(now) and _id(now) != _id(first), what="replaced"
@@ -68,7 +68,7 @@ async def test_a_lease_is_extended_to_the_maximum_never_beyond_and_replaced_in_t
     assert await site.logs_in("bounded")
     assert (await _row(site, first)).expire_at == row.expire_at
     assert await _statuses(site, "POST", f"{_id(first)}/renew") == [200]
-    assert len(await site.minted("brief-db")) == 2
+    assert len(await site.issued("brief-db")) == 2
     assert second["status"]["lease"]["strategy"] == "Renew"
 
 
@@ -137,7 +137,7 @@ async def _rotate(site: sites.Site, name: str, nonce: str) -> None:
     await site.client.patch("DynamicLease", name, site.namespace, change)
 
 
-async def test_on_one_slot_the_old_lease_is_gone_and_told_before_the_next_is_minted(
+async def test_on_one_slot_the_old_lease_is_gone_and_told_before_the_next_is_issued(
     site: sites.Site,
 ) -> None:
     await site.lease("shared", source="ldap-static", ttl="1h")
@@ -148,12 +148,12 @@ async def test_on_one_slot_the_old_lease_is_gone_and_told_before_the_next_is_min
     await site.until("shared", lambda now: not kube.is_ready(now), what="Ready is False")
     await _until(lambda: _is_over(site, first), "the old lease is revoked")
     assert not await site.admin.check(old)
-    assert len(await site.minted("ldap-static")) == 1
+    assert len(await site.issued("ldap-static")) == 1
     second = await site.ready("shared")
     _provider(site).remove(slow)
     assert _id(second) != _id(first)
     assert await site.admin.check(await site.credentials("shared"))
-    assert len(await site.minted("ldap-static")) == 2
+    assert len(await site.issued("ldap-static")) == 2
 
 
 async def test_a_second_dynamic_lease_on_one_slot_waits_and_says_who_has_it(
@@ -165,14 +165,14 @@ async def test_a_second_dynamic_lease_on_one_slot_waits_and_says_who_has_it(
     assert "DynamicLease rotation/shared holds it" in kube.condition(found, "Ready")["message"]
     assert await site.admin.check(await site.credentials("shared"))
     assert await site.records("second") == []
-    minted = len(await site.minted("ldap-static"))
+    issued = len(await site.issued("ldap-static"))
     await site.delete("shared")
     await site.gone("shared")
     again = {"spec": {"deletion": {"timeout": "20m"}}}  # or within a minute
     await site.client.patch("DynamicLease", "second", site.namespace, again)
     await site.ready("second")
     assert await site.admin.check(await site.credentials("second"))
-    assert len(await site.minted("ldap-static")) == minted + 1
+    assert len(await site.issued("ldap-static")) == issued + 1
 
 
 async def test_of_two_that_want_one_account_at_once_one_gets_it_and_its_login_works(
@@ -180,7 +180,7 @@ async def test_of_two_that_want_one_account_at_once_one_gets_it_and_its_login_wo
 ) -> None:
     await site.delete("second")
     await site.gone("second")
-    minted = len(await site.minted("ldap-static"))
+    issued = len(await site.issued("ldap-static"))
     slow = _provider(site).latency(
         3.0, method="POST", path=ISSUE
     )  # so that both would be under way
@@ -197,7 +197,7 @@ async def test_of_two_that_want_one_account_at_once_one_gets_it_and_its_login_wo
     await processes.wait_until_async(is_decided, timeout=60, what="one has the account")
     _provider(site).remove(slow)
     assert await site.admin.check(await site.credentials(names[(await reasons()).index("Ready")]))
-    assert len(await site.minted("ldap-static")) == minted + 1
+    assert len(await site.issued("ldap-static")) == issued + 1
 
 
 async def test_a_renew_command_that_comes_too_early_is_answered_and_changes_nothing(

@@ -99,12 +99,12 @@ async def test_each_dynamiclease_is_served_by_the_shard_that_its_label_names(two
     site = two.site
     labelled = {f"of-{shard}-{n}": shard for shard in ("default", "batch") for n in range(3)}
     labelled["of-nobody"] = "no-such-shard"
-    issued = len(await site.all_minted())
+    issued = len(await site.all_issued())
     for name, shard in labelled.items():
         await site.lease(name, labels={} if shard == "default" else {LABEL: shard}, ttl="1h")
     await asyncio.gather(*(site.ready(name) for name in labelled))
     assert all([await site.logs_in(name) for name in labelled])
-    assert len(await site.all_minted()) == issued + len(labelled)
+    assert len(await site.all_issued()) == issued + len(labelled)
     for name, shard in labelled.items():
         await two.served_by(name, "batch" if shard == "batch" else "default")
     leaders = {
@@ -120,7 +120,7 @@ async def test_a_label_that_moves_a_dynamiclease_costs_no_lease(two: Two) -> Non
     site, name = two.site, "moved"
     await site.lease(name, ttl="60s", renewal={"afterPercent": 10})
     lease, values = await two.held(name), await site.credentials(name)
-    issued = len(await site.all_minted())
+    issued = len(await site.all_issued())
     for shard, new, old in (
         ("batch", two.batch, site.operator),
         (None, site.operator, two.batch),
@@ -134,12 +134,12 @@ async def test_a_label_that_moves_a_dynamiclease_costs_no_lease(two: Two) -> Non
         assert _renewed(old, name) == before[1]
         assert (await two.held(name), await site.credentials(name)) == (lease, values)
         assert await site.works(values)
-    assert len(await site.all_minted()) == issued
+    assert len(await site.all_issued()) == issued
 
 
 async def test_a_label_that_is_changed_while_a_lease_is_issued_costs_no_lease(two: Two) -> None:
     site = two.site
-    issued = len(await site.all_minted())
+    issued = len(await site.all_issued())
     names = [f"hurried-{number}" for number in range(8)]
 
     async def hurried(name: str, after: float) -> None:
@@ -152,7 +152,7 @@ async def test_a_label_that_is_changed_while_a_lease_is_issued_costs_no_lease(tw
     for name in names:
         await two.served_by(name, "batch")
     assert all([await site.logs_in(name) for name in names])
-    assert len(await site.all_minted()) == issued + len(names)
+    assert len(await site.all_issued()) == issued + len(names)
 
 
 async def test_what_a_shard_without_a_process_serves_waits_until_the_label_names_another(

@@ -129,6 +129,6 @@ async def test_each_command_of_the_first_ten_minutes_prints_what_the_page_says(
             if one.command.startswith("kubectl leaseholder "):
                 assert alike(printed) == alike(one.printed), one.command
         assert await site.logs_in("orders-db")
-        assert len(await site.all_minted()) == 2  # the first one, and that of the rotation
+        assert len(await site.all_issued()) == 2  # the first one, and that of the rotation
     names = {one.command.split()[2] for one in commands if "leaseholder " in one.command}
     assert {"init", "plan", "list", "show", "doctor", "records"} <= names

@@ -64,7 +64,7 @@ async def _let_out(site: sites.Site, values: dict[str, str], what: str) -> None:
 
 async def _old_enough(site: sites.Site, *lease_ids: str) -> None:
     found = [await site.leases(one) for one in lease_ids]
-    last = max(one.minted_at for one in found if one is not None)
+    last = max(one.issued_at for one in found if one is not None)
 
     async def old() -> bool:
         return datetime.datetime.now(datetime.UTC) > last + UNDER_WAY

@@ -1,7 +1,7 @@
 """Attacks by a tenant who may do everything with leases, providers and Secrets in one namespace.
 
 Each test is one attack. After each, while it still goes on, the other tenant's lease is looked at
-where it lives: it is the same, extended in time, and its credentials log in.
+where it lives: it is the same, renewed in time, and its credentials log in.
 """
 
 import asyncio
@@ -73,10 +73,10 @@ async def test_a_cluster_provider_that_allows_others_gives_nothing(attack: court
     await attack.victim.provider(
         "tenants-central", kind="ClusterLeaseProvider", auth=auth, allowedNamespaces=allowed
     )
-    minted = len(await attack.victim.all_minted())
+    issued = len(await attack.victim.all_issued())
     await attack.tenant.client.apply(_lease(attack, "central", "tenants-central", cluster=True))
     await attack.tenant.reason("central", "NamespaceNotAllowed")
-    assert len(await attack.victim.all_minted()) == minted
+    assert len(await attack.victim.all_issued()) == issued
     assert await attack.tenant.credentials("central") == {}
 
 
@@ -150,7 +150,9 @@ async def test_workloads_of_another_namespace_cannot_be_named(attack: court.Cour
 # -- taking, ending or keeping alive another's lease
 
 
-async def test_a_namesake_in_another_namespace_gets_and_ends_nothing(attack: court.Court) -> None:
+async def test_one_of_the_same_name_in_another_namespace_gets_and_ends_nothing(
+    attack: court.Court,
+) -> None:
     await attack.own_provider("infisical")
     await attack.tenant.lease(court.LEASE, provider="infisical", ttl="1h")
     await attack.tenant.ready(court.LEASE)
@@ -357,7 +359,7 @@ async def test_text_of_a_tenants_server_gets_nowhere(attack: court.Court) -> Non
     attack.server.trick(rogue.ISSUE, refuse)
     await attack.own_provider()
     await attack.tenant.lease("texts", provider="own", ttl="1h")
-    await attack.tenant.until("texts", _has_failed, what="the mint failed")
+    await attack.tenant.until("texts", _has_failed, what="the issue failed")
     attack.server.trick(rogue.LOOK, look)
     await attack.tenant.lease("looks", provider="own", ttl="1h", target={"secretName": "x"})
     await attack.tenant.until("looks", _has_conditions, what="it was looked at")

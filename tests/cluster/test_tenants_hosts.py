@@ -99,7 +99,7 @@ async def test_a_url_cannot_hide_its_host_behind_a_user(trap: Trap) -> None:
         await trap.told("user", f"https://us.infisical.com@localhost:{trap.port}", "")
 
 
-async def test_a_lease_at_such_a_host_says_so_and_nothing_is_minted(trap: Trap) -> None:
+async def test_a_lease_at_such_a_host_says_so_and_nothing_is_issued(trap: Trap) -> None:
     await trap.told("own", f"https://localhost:{trap.port}", "HostNotAllowed")
     await trap.site.lease("orders", provider="own", ttl="1h")
     found = await trap.site.reason("orders", "HostNotAllowed")

@@ -118,8 +118,8 @@ async def _failed(attack: court.Court, name: str, times: int) -> kube.Object:
 async def _pending_revocations(attack: court.Court, name: str) -> None:
     """Wait until the leases of a DynamicLease are on record to be revoked."""
 
-    async def owed() -> bool:
+    async def pending() -> bool:
         found = await attack.victim.records(name)
         return bool(found) and all(r["state"] == "Revoking" for r in found)
 
-    await processes.wait_until_async(owed, timeout=120, what=f"{name} is owed")
+    await processes.wait_until_async(pending, timeout=120, what=f"{name} is pending")

@@ -1,4 +1,4 @@
-"""A tenant who wants the operator for himself: others' leases are extended in time all the same."""
+"""A tenant who wants the operator for himself: others' leases are renewed in time all the same."""
 
 import asyncio
 import collections.abc

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 OURS = "leaseholder.dev"
 WATCHES = r"(?=.*leaseholder\.dev/v1alpha1)(?=.*watch=)"
 OUTAGE = float(os.environ.get("OUTAGE_SECONDS", "10"))
-"""How long no login is accepted; beyond 60 the lease lives by what is extended meanwhile."""
+"""How long no login is accepted; beyond 60 the lease lives by what is renewed meanwhile."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

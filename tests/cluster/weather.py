@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 Rules = collections.abc.Sequence[faults.Rule]
 
 _NO_WATCH = r"^(?!.*[?&]watch=)"
-_MINT = r"/dynamic-secrets/leases$"
+_ISSUE = r"/dynamic-secrets/leases$"
 _LEASES = r"/dynamic-secrets/leases"
 _RETRY = {"Retry-After": "1"}
 
@@ -54,8 +54,8 @@ PROVIDER: dict[str, Rules] = {
     "503": [faults.Rule(action=_ANSWER, status=503, probability=0.5)],
     "hang": [faults.Rule(action=_HANG, path=_LEASES, times=10)],
     "reset": [faults.Rule(action=_RESET)],
-    "mint's answer lost": [
-        faults.Rule(action=_LOST, method="POST", path=_MINT, probability=0.7, times=4)
+    "issue's answer lost": [
+        faults.Rule(action=_LOST, method="POST", path=_ISSUE, probability=0.7, times=4)
     ],
     "renewal's answer lost": [
         faults.Rule(action=_LOST, method="POST", path="/renew$", probability=0.7, times=10)

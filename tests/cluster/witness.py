@@ -1,6 +1,6 @@
 """A witness of a site: what records and Secrets said, each change of them, as a watch tells it.
 
-Records go when their leases do, and Secrets change, so the account of mints can't be read off
+Records go when their leases do, and Secrets change, so the account of issues can't be read off
 the end. The witness listens at the API server itself, past the fault proxy.
 """
 
@@ -22,8 +22,8 @@ class Witness:
 
     def __init__(self, site: sites.Site) -> None:
         self.site = site
-        self._records: dict[str, accounts.Mint] = {}
-        """By the tag that goes along with the mint."""
+        self._records: dict[str, accounts.Issue] = {}
+        """By the tag that goes along with the issue."""
         self._shown: dict[str, accounts.Moment] = {}
         """By lease: when a Secret first named it."""
 
@@ -41,15 +41,15 @@ class Witness:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def mints(self) -> list[accounts.Mint]:
-        """What the provider minted for this site, with what the records told of it."""
+    async def issues(self) -> list[accounts.Issue]:
+        """What the provider issued for this site, with what the records told of it."""
         found = []
-        for lease in await self.site.all_minted():
-            mint = self._records.get(lease.config["leaseholder"]["attempt"])
-            assert mint is not None, f"lease {lease.id} was minted without a record"
-            mint.minted = lease.minted_at.timestamp()
-            mint.shown = self._shown.get(lease.id) if lease.id is not None else None
-            found.append(mint)
+        for lease in await self.site.all_issued():
+            issue = self._records.get(lease.config["leaseholder"]["attempt"])
+            assert issue is not None, f"lease {lease.id} was issued without a record"
+            issue.issued = lease.issued_at.timestamp()
+            issue.shown = self._shown.get(lease.id) if lease.id is not None else None
+            found.append(issue)
         return found
 
     async def _hear_records(self) -> None:
@@ -74,8 +74,8 @@ class Witness:
                 self._shown.setdefault(lease, time.time())
 
 
-def _issue(lease: kube.Object, number: int) -> accounts.Mint:
-    return accounts.Mint(
+def _issue(lease: kube.Object, number: int) -> accounts.Issue:
+    return accounts.Issue(
         uid=lease["holderUid"],
         attempt=lease["attemptId"],
         number=number,

@@ -55,8 +55,8 @@ async def _lived(manifest: dict[str, Any], dl: lease.DynamicLease) -> str:
             step = await world.settle(after=900)
             assert isinstance(step, actions.Idle | actions.Release)
         _sound(world)
-    mints = len(world.provider.tags)
-    assert mints <= 10, "minted again and again"
+    issues = len(world.provider.tags)
+    assert issues <= 10, "issued again and again"
     return world.ready
 
 

@@ -45,21 +45,21 @@ def service_account_token(audience: str) -> str:
 
 
 async def test_a_name_may_be_written_in_any_case(bench: InfisicalBench) -> None:
-    assert await bench.works(await bench.minted(bench.adapter(), source("ORDERS-DB")))
+    assert await bench.works(await bench.issued(bench.adapter(), source("ORDERS-DB")))
 
 
 async def test_a_maximum_that_nobody_noted_is_learned_from_the_refusal(
     bench: InfisicalBench,
 ) -> None:
     adapter = bench.adapter()
-    lease = (await bench.minted(adapter, bench.source(Kind.CAPPED), ttl=60)).lease
+    lease = (await bench.issued(adapter, bench.source(Kind.CAPPED), ttl=60)).lease
     far = lease.expires_at + timedelta(days=1)
-    extended = await adapter.renew(lease, far)
+    renewed = await adapter.renew(lease, far)
     unaware = ports.Lease(
-        id=extended.id,
-        source=extended.source,
-        issued_at=extended.issued_at,
-        expires_at=extended.expires_at,
+        id=renewed.id,
+        source=renewed.source,
+        issued_at=renewed.issued_at,
+        expires_at=renewed.expires_at,
     )
     with pytest.raises(errors.CannotRenew):
         await adapter.renew(unaware, far)
@@ -69,7 +69,7 @@ async def test_a_forced_revocation_makes_infisical_forget_and_nobody_else(
     bench: InfisicalBench,
 ) -> None:
     adapter = bench.adapter()
-    issued = await bench.minted(adapter)
+    issued = await bench.issued(adapter)
     async with bench.revocations_refused():
         assert not (await adapter.revoke(issued.lease)).done
         assert (await adapter.inspect(issued.lease)).handle["status"] == "Failed to delete"
@@ -80,7 +80,7 @@ async def test_a_forced_revocation_makes_infisical_forget_and_nobody_else(
 async def test_a_stale_replica_says_that_the_lease_is_gone(bench: InfisicalBench) -> None:
     await bench.server.admin.turn(replicaLagSeconds=30)
     adapter = bench.adapter()
-    lease = (await bench.minted(adapter)).lease
+    lease = (await bench.issued(adapter)).lease
     with pytest.raises(errors.LeaseGone):
         await adapter.inspect(lease)
 
@@ -100,7 +100,7 @@ async def test_a_locked_identity_is_told_and_left_alone(bench: InfisicalBench) -
 async def test_a_static_token_logs_in(bench: InfisicalBench) -> None:
     bench.values.held["token"] = await bench.server.admin.issue_token()
     adapter = bench.built(auth=TOKEN)
-    assert await bench.works(await bench.minted(adapter))
+    assert await bench.works(await bench.issued(adapter))
     assert bench.line.counted(bench.routes.login) == 0
 
 
@@ -120,7 +120,7 @@ async def test_a_service_account_logs_in_with_a_token_for_its_audience(
     way = {"identityId": known, "serviceAccountRef": {"name": "shop"}, "audience": "infisical"}
     for audience in ("infisical", "other"):
         bench.values.held[f"shop/{audience}"] = service_account_token(audience)
-    assert await bench.works(await bench.minted(bench.built(auth={"oidcAuth": way})))
+    assert await bench.works(await bench.issued(bench.built(auth={"oidcAuth": way})))
     with pytest.raises(errors.Denied):
         await bench.built(auth={"oidcAuth": way | {"audience": "other"}}).check()
 
@@ -128,7 +128,7 @@ async def test_a_service_account_logs_in_with_a_token_for_its_audience(
 async def test_a_project_may_be_given_by_its_id(bench: InfisicalBench) -> None:
     adapter = bench.adapter()
     by_id = source(projectSlug=None, projectId=seeds.DEMO_PROJECT_ID)
-    issued = await bench.minted(adapter, by_id)
+    issued = await bench.issued(adapter, by_id)
     assert (await adapter.revoke(issued.lease)).done
 
 
@@ -159,7 +159,7 @@ async def test_an_identity_that_may_only_lease_can_do_everything(bench: Infisica
         ({}, 86_401, Reason.TTL_TOO_LONG),
     ],
 )
-async def test_what_cannot_be_minted_is_refused_before_and_at_the_mint(
+async def test_what_cannot_be_issued_is_refused_before_and_at_the_issue(
     bench: InfisicalBench, changes: dict[str, str], ttl: int, reason: Reason
 ) -> None:
     adapter = bench.adapter()
@@ -172,7 +172,7 @@ async def test_what_cannot_be_minted_is_refused_before_and_at_the_mint(
 
 
 async def test_a_source_being_deleted_is_noticed(bench: InfisicalBench) -> None:
-    await bench.minted(bench.adapter())
+    await bench.issued(bench.adapter())
     await bench.server.admin.turn(jobsPaused=True)
     await bench.server.admin.delete_dynamic_secret("orders-db")
     with pytest.raises(errors.Invalid) as caught:
@@ -184,7 +184,7 @@ async def test_the_plan_is_told(bench: InfisicalBench) -> None:
     await bench.server.admin.turn(planAllows=False)
     adapter = bench.adapter()
     with pytest.raises(errors.Denied) as caught:
-        await bench.minted(adapter)
+        await bench.issued(adapter)
     assert caught.value.reason is Reason.PLAN
 
 
@@ -192,9 +192,9 @@ async def test_a_server_that_takes_no_config_is_served_without_tag(bench: Infisi
     await bench.server.admin.turn(configRejected=True)
     adapter = bench.adapter()
     with pytest.raises(errors.Unavailable) as caught:
-        await bench.minted(adapter)
+        await bench.issued(adapter)
     assert not caught.value.sent
-    issued = await bench.minted(adapter)
+    issued = await bench.issued(adapter)
     assert await bench.works(issued)
     assert not adapter.capabilities(issued.lease.handle).recoverable
     assert len(await bench.server.admin.leases()) == 1
@@ -204,15 +204,15 @@ async def test_the_rate_limit_is_learned(bench: InfisicalBench) -> None:
     limits = {"enabled": True, "write": 2}
     await bench.server.admin.turn(limits=limits)
     adapter = bench.adapter()
-    await bench.minted(adapter, source("k8s"))
+    await bench.issued(adapter, source("k8s"))
     with pytest.raises(errors.Throttled) as caught:
-        await bench.minted(adapter, source("k8s"))
+        await bench.issued(adapter, source("k8s"))
     assert caught.value.retry_after is not None
     assert 0 < caught.value.retry_after <= 60
-    before = bench.line.counted(bench.routes.mint)
+    before = bench.line.counted(bench.routes.issue)
     with pytest.raises(errors.Throttled):
-        await bench.minted(adapter, source("k8s"))
-    assert bench.line.counted(bench.routes.mint) == before
+        await bench.issued(adapter, source("k8s"))
+    assert bench.line.counted(bench.routes.issue) == before
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ async def test_what_the_adapter_promises_of_a_kind_is_true(
 ) -> None:
     adapter = bench.adapter()
     config = {"principals": ["deploy"]} if name == "ssh" else {}
-    issued = await bench.minted(adapter, source(name, config=config))
+    issued = await bench.issued(adapter, source(name, config=config))
     able = adapter.capabilities(issued.lease.handle)
     assert (able.renewable, able.revocable, able.slots) == (renewable, revocable, slots)
     revocation = await adapter.revoke(issued.lease)
@@ -245,18 +245,18 @@ async def test_what_the_adapter_promises_of_a_kind_is_true(
 async def test_ssh_without_principals_is_told_what_to_write(bench: InfisicalBench) -> None:
     adapter = bench.adapter()
     with pytest.raises(errors.Invalid) as caught:
-        await bench.minted(adapter, source("ssh"))
+        await bench.issued(adapter, source("ssh"))
     assert "write infisical.config: {principals: [name]}" in str(caught.value)
     assert await bench.server.admin.leases() == []
     written = source("ssh", config={"principals": ["deploy"]})
-    assert await bench.works(await bench.minted(adapter, written))
+    assert await bench.works(await bench.issued(adapter, written))
 
 
 async def test_a_certificate_of_ssh_is_for_its_principals_and_ends_with_its_lease(
     bench: InfisicalBench,
 ) -> None:
     written = source("ssh", config={"principals": ["deploy", "audit"]})
-    issued = await bench.minted(bench.adapter(), written)
+    issued = await bench.issued(bench.adapter(), written)
     shown = issued.credentials.reveal()
     certificate = serialization.load_ssh_public_identity(shown["SIGNED_KEY"].encode())
     private = serialization.load_ssh_private_key(shown["PRIVATE_KEY"].encode(), None)
@@ -272,7 +272,7 @@ async def test_a_token_of_github_ends_after_an_hour_whatever_its_lease_says(
     bench: InfisicalBench,
 ) -> None:
     adapter = bench.adapter()
-    issued = await bench.minted(adapter, source("github"), ttl=4 * 3600)
+    issued = await bench.issued(adapter, source("github"), ttl=4 * 3600)
     lease = issued.lease
     hour = timedelta(seconds=3601)
     assert lease.expires_at - lease.issued_at < hour
@@ -289,12 +289,12 @@ async def test_kubernetes_takes_a_namespace_that_it_allows(bench: InfisicalBench
     secret = seeds.DynamicSecret(name="two", type="kubernetes", inputs=inputs)
     await bench.server.admin.seed(seeds.Seed(dynamic_secrets=[secret]))
     adapter = bench.adapter()
-    issued = await bench.minted(adapter, source("two", config={"namespace": "billing"}))
+    issued = await bench.issued(adapter, source("two", config={"namespace": "billing"}))
     assert await bench.works(issued)
     (known,) = await bench.server.admin.leases()
     assert known.config["namespace"] == "billing"
     with pytest.raises(errors.Invalid) as caught:
-        await bench.minted(adapter, source("two", config={"namespace": "kube-system"}))
+        await bench.issued(adapter, source("two", config={"namespace": "kube-system"}))
     assert "write one that it allows in infisical.config: {namespace: name}" in str(caught.value)
     assert (await adapter.revoke(issued.lease)).done
     assert await bench.is_dead(issued)

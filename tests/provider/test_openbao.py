@@ -51,7 +51,7 @@ class Bench(OpenBaoBench):
     ) -> ports.Attempt:
         return self.attempt(adapter, benches.source(path, **source), ttl=ttl)
 
-    async def mint(
+    async def issue(
         self,
         adapter: ports.Provider,
         path: str = ORDERS,
@@ -59,7 +59,7 @@ class Bench(OpenBaoBench):
         ttl: int | None = None,
         **source: Any,
     ) -> ports.Issued:
-        return await self.minted(adapter, benches.source(path, **source), ttl=ttl)
+        return await self.issued(adapter, benches.source(path, **source), ttl=ttl)
 
 
 @pytest.fixture
@@ -83,34 +83,34 @@ def left(adapter: ports.Provider, lease: ports.Lease) -> float:
 # ------------------------------------------------------------------------------- both ends
 
 
-async def test_an_extension_moves_the_lease_and_its_token(bench: Bench) -> None:
+async def test_a_renewal_moves_the_lease_and_its_token(bench: Bench) -> None:
     adapter = bench.built(auth=bench.approle(token_ttl="20m"))
-    lease = (await bench.mint(adapter, ttl=600)).lease
+    lease = (await bench.issue(adapter, ttl=600)).lease
     until, asked = adapter.now() + timedelta(hours=2), time.monotonic()
-    extended = await adapter.renew(lease, until)
+    renewed = await adapter.renew(lease, until)
     # The server counts from when it gets to the request, and moments are whole seconds.
     late = timedelta(seconds=1 + time.monotonic() - asked)
-    assert until - timedelta(seconds=3) <= extended.expires_at <= until
+    assert until - timedelta(seconds=3) <= renewed.expires_at <= until
     seen = bench.server.lease(lease.id)
     token = token_of(bench, lease)
     assert seen is not None
     for end in (seen["expire_time"], token["expire_time"]):
-        assert extended.expires_at <= datetime.fromisoformat(end) <= until + late
+        assert renewed.expires_at <= datetime.fromisoformat(end) <= until + late
 
 
-async def test_a_truncated_extension_teaches_the_maximum(bench: Bench) -> None:
+async def test_a_truncated_renewal_teaches_the_maximum(bench: Bench) -> None:
     adapter = bench.adapter()
     path = bench.server.role("short", ttl="60s", max_ttl="90s")
-    lease = (await bench.mint(adapter, path)).lease
+    lease = (await bench.issue(adapter, path)).lease
     assert lease.latest is None
-    extended = await adapter.renew(lease, adapter.now() + timedelta(hours=1))
-    assert extended.latest == extended.expires_at
+    renewed = await adapter.renew(lease, adapter.now() + timedelta(hours=1))
+    assert renewed.latest == renewed.expires_at
     # Each moment is a whole second, one rounded down and one up.
-    assert 85 <= (extended.expires_at - lease.issued_at).total_seconds() <= 91
+    assert 85 <= (renewed.expires_at - lease.issued_at).total_seconds() <= 91
     with pytest.raises(errors.CannotRenew) as caught:
-        await adapter.renew(extended, adapter.now() + timedelta(hours=1))
-    assert caught.value.latest == extended.expires_at
-    later = (await bench.mint(adapter, path)).lease
+        await adapter.renew(renewed, adapter.now() + timedelta(hours=1))
+    assert caught.value.latest == renewed.expires_at
+    later = (await bench.issue(adapter, path)).lease
     assert later.latest is not None
     assert 80 <= (later.latest - later.issued_at).total_seconds() <= 90
 
@@ -124,7 +124,7 @@ async def test_a_ttl_above_the_maximum_is_refused_and_leaves_nothing(bench: Benc
         await adapter.issue(attempt)
     assert caught.value.reason is Reason.TTL_TOO_LONG
     assert bench.server.leases("database/creds/capped/") == []
-    with pytest.raises(errors.Invalid):  # known by now: no mint
+    with pytest.raises(errors.Invalid):  # known by now: no issue
         await adapter.prepare(bench.wanted(adapter, path, ttl=3600))
     assert len(bench.server.accessors()) <= tokens + 1  # the shared login
 
@@ -135,44 +135,44 @@ async def test_a_ttl_that_is_the_maximum_is_given_again_and_again(
 ) -> None:
     adapter = bench.built(auth=bench.approle(**token))
     path = bench.server.role("equal", ttl="30s", max_ttl="1h" if token else "60s")
-    lease = (await bench.mint(adapter, path, ttl=60)).lease
+    lease = (await bench.issue(adapter, path, ttl=60)).lease
     for pause in (0.0, 0.4, 0.8):
         await asyncio.sleep(pause)  # where in a second it begins matters
         with contextlib.suppress(errors.CannotRenew):
             await adapter.renew(lease, adapter.now() + timedelta(seconds=90))
-        lease = (await bench.mint(adapter, path, ttl=60)).lease
+        lease = (await bench.issue(adapter, path, ttl=60)).lease
     assert left(adapter, lease) > 55
 
 
 async def test_a_lease_ends_with_a_token_that_cannot_live_longer(bench: Bench) -> None:
     adapter = bench.built(auth=bench.approle(token_ttl="30s", token_max_ttl="60s"))
-    lease = (await bench.mint(adapter)).lease
+    lease = (await bench.issue(adapter)).lease
     assert 55 <= left(adapter, lease) <= 60
     assert lease.latest == lease.expires_at
     with pytest.raises(errors.CannotRenew):
         await adapter.renew(lease, adapter.now() + timedelta(hours=1))
-    later = await bench.mint(adapter, ttl=50)
+    later = await bench.issue(adapter, ttl=50)
     assert later.lease.latest is not None
     with pytest.raises(errors.Invalid) as caught:
         await adapter.prepare(bench.wanted(adapter, ttl=600))
     assert caught.value.reason is Reason.TTL_TOO_LONG
 
 
-async def test_a_periodic_token_is_extended_again_and_again(bench: Bench) -> None:
+async def test_a_periodic_token_is_renewed_again_and_again(bench: Bench) -> None:
     adapter = bench.built(auth=bench.approle(token_period="30s"))
-    lease = (await bench.mint(adapter)).lease
+    lease = (await bench.issue(adapter)).lease
     assert left(adapter, lease) <= 30
     assert lease.latest is None
-    extended = await adapter.renew(lease, adapter.now() + timedelta(seconds=60))
-    assert 25 <= left(adapter, extended) <= 30
-    assert extended.latest is None
+    renewed = await adapter.renew(lease, adapter.now() + timedelta(seconds=60))
+    assert 25 <= left(adapter, renewed) <= 30
+    assert renewed.latest is None
     with pytest.raises(errors.Invalid, match="token_period"):
         await adapter.prepare(bench.wanted(adapter, ttl=600))
 
 
 async def test_the_end_of_its_token_is_the_end_of_a_lease(bench: Bench) -> None:
     adapter = bench.adapter()
-    issued = await bench.mint(adapter)
+    issued = await bench.issue(adapter)
     bench.server.revoke_accessor(issued.lease.handle["accessor"])
     with pytest.raises(errors.LeaseGone):
         await adapter.inspect(issued.lease)
@@ -201,7 +201,7 @@ async def test_what_a_lost_answer_left_is_known_by_its_accessor(bench: Bench) ->
 
 async def test_a_login_goes_with_its_lease(bench: Bench) -> None:
     adapter = bench.adapter()
-    lease = (await bench.mint(adapter)).lease
+    lease = (await bench.issue(adapter)).lease
     assert lease.handle["accessor"] in bench.server.accessors()
     assert (await adapter.revoke(lease)).done
     assert lease.handle["accessor"] not in bench.server.accessors()
@@ -212,12 +212,12 @@ async def test_a_login_goes_with_its_lease(bench: Bench) -> None:
 
 async def test_a_database_that_is_down_does_not_make_the_server_look_down(bench: Bench) -> None:
     adapter = bench.adapter()
-    lease = (await bench.mint(adapter)).lease
+    lease = (await bench.issue(adapter)).lease
     bench.server.database.cut()
     try:
         for _ in range(6):
             with pytest.raises(errors.Unavailable):
-                await bench.mint(adapter)
+                await bench.issue(adapter)
         assert (await adapter.inspect(lease)).id == lease.id
     finally:
         bench.server.database.mend()
@@ -225,7 +225,7 @@ async def test_a_database_that_is_down_does_not_make_the_server_look_down(bench:
 
 async def test_a_sealed_server_is_told_and_its_leases_live_on(bench: Bench) -> None:
     adapter = bench.adapter()
-    issued = await bench.mint(adapter)
+    issued = await bench.issue(adapter)
     attempt = await bench.prepared(adapter, benches.source(ORDERS), ttl=None)
     bench.server.seal()
     try:
@@ -242,7 +242,7 @@ async def test_a_sealed_server_is_told_and_its_leases_live_on(bench: Bench) -> N
 
 async def test_a_server_that_was_killed_is_back_with_its_leases(bench: Bench) -> None:
     adapter = bench.adapter()
-    issued = await bench.mint(adapter)
+    issued = await bench.issue(adapter)
     bench.server.kill()
     try:
         with pytest.raises(errors.Unavailable):
@@ -252,8 +252,8 @@ async def test_a_server_that_was_killed_is_back_with_its_leases(bench: Bench) ->
     with pytest.raises(errors.Unavailable, match="sealed"):
         await adapter.check()
     bench.server.unseal()
-    extended = await adapter.renew(issued.lease, adapter.now() + timedelta(hours=3))
-    assert (await adapter.revoke(extended)).done
+    renewed = await adapter.renew(issued.lease, adapter.now() + timedelta(hours=3))
+    assert (await adapter.revoke(renewed)).done
     assert not await bench.works(issued)
 
 
@@ -273,7 +273,9 @@ async def test_health_tells_version_clock_and_what_can_be_done(bench: Bench) -> 
     ("path", "right"),
     [(ORDERS, "read")] + [(right.path, right.capability) for right in (*LEASES, *ACCESSORS)],
 )
-async def test_a_missing_right_is_told_before_the_mint(bench: Bench, path: str, right: str) -> None:
+async def test_a_missing_right_is_told_before_the_issue(
+    bench: Bench, path: str, right: str
+) -> None:
     lines = openbao_mounts.policy().splitlines()
     kept = [one for one in lines if path not in one and "database/creds/+" not in one]
     if path != ORDERS:
@@ -295,7 +297,7 @@ async def test_a_missing_right_is_told_before_the_mint(bench: Bench, path: str, 
 
 async def test_a_right_for_the_other_method_is_told(bench: Bench) -> None:
     with pytest.raises(errors.Denied, match="or write method: GET"):
-        await bench.mint(bench.adapter(), method="POST")
+        await bench.issue(bench.adapter(), method="POST")
 
 
 async def test_batch_tokens_are_refused(bench: Bench) -> None:
@@ -317,11 +319,11 @@ async def test_a_ready_made_token_is_shared_and_finds_nothing_again(bench: Bench
     health = await adapter.check()
     assert health.capabilities == ("Renew", "Inspect", "Revoke")
     assert "all leases share one ready-made token" in health.caveat
-    extended = await adapter.renew(issued.lease, adapter.now() + timedelta(hours=3))
-    assert extended.expires_at == extended.latest
-    assert 7100 <= left(adapter, extended) <= 7200
-    other = await bench.mint(adapter)
-    assert (await adapter.revoke(extended)).done
+    renewed = await adapter.renew(issued.lease, adapter.now() + timedelta(hours=3))
+    assert renewed.expires_at == renewed.latest
+    assert 7100 <= left(adapter, renewed) <= 7200
+    other = await bench.issue(adapter)
+    assert (await adapter.revoke(renewed)).done
     assert not await bench.works(issued)
     assert await bench.works(other)
 
@@ -334,8 +336,8 @@ async def test_leases_of_a_namespace_stay_in_it(bench: Bench) -> None:
     lease = issued.lease
     assert await bench.works(issued)
     assert lease.id in bench.server.leases(namespace="apart")
-    extended = await adapter.renew(lease, adapter.now() + timedelta(hours=3))
-    assert left(adapter, await adapter.inspect(extended)) > 10_000
+    renewed = await adapter.renew(lease, adapter.now() + timedelta(hours=3))
+    assert left(adapter, await adapter.inspect(renewed)) > 10_000
     assert len(await adapter.recover(attempt)) == 1
     assert (await adapter.revoke(lease)).done
     assert not await bench.works(issued)
@@ -358,7 +360,7 @@ async def test_service_accounts_log_in_with_a_token_for_the_audience(
             bench.values.held[f"shop/{audience}"] = (await made.json())["status"]["token"]
     for way in ("kubernetes", "jwt"):
         login = {"role": "leaseholder", "serviceAccountRef": {"name": "shop"}}
-        issued = await bench.mint(bench.built(auth={way: {**login, "audience": "openbao"}}))
+        issued = await bench.issue(bench.built(auth={way: {**login, "audience": "openbao"}}))
         assert await bench.works(issued)
         with pytest.raises(errors.Denied):
             await bench.built(auth={way: {**login, "audience": "other"}}).check()
@@ -395,7 +397,7 @@ async def test_what_gives_no_lease_is_told_and_leaves_nothing(
     await adapter.check()
     tokens, held = bench.server.accessors(), bench.server.leases()
     with pytest.raises(errors.Invalid, match=sentence) as caught:
-        await bench.mint(adapter, **source)
+        await bench.issue(adapter, **source)
     assert caught.value.reason is reason
     assert sorted(bench.server.accessors()) == sorted(tokens)
     assert bench.server.leases() == held
@@ -418,7 +420,7 @@ async def test_paths_of_the_server_itself_are_never_asked(bench: Bench, path: st
 async def test_a_lease_that_cannot_be_renewed_is_held_and_revoked(bench: Bench) -> None:
     adapter = bench.adapter()
     asked = {"ip": "10.0.0.1"}
-    issued = await bench.mint(adapter, "ssh/creds/otp", method="POST", parameters=asked)
+    issued = await bench.issue(adapter, "ssh/creds/otp", method="POST", parameters=asked)
     assert issued.credentials.reveal()["port"] == "22"
     lease = issued.lease
     assert not adapter.capabilities(lease.handle).renewable
@@ -433,7 +435,7 @@ async def test_a_lease_that_cannot_be_renewed_is_held_and_revoked(bench: Bench) 
 async def test_a_certificate_is_leased_with_its_chain(bench: Bench) -> None:
     adapter = bench.adapter()
     parameters = {"common_name": "a.test", "ttl": "10m"}
-    issued = await bench.mint(adapter, "pki/issue/web", method="POST", parameters=parameters)
+    issued = await bench.issue(adapter, "pki/issue/web", method="POST", parameters=parameters)
     values = issued.credentials.reveal()
     assert "BEGIN CERTIFICATE" in values["certificate"]
     assert isinstance(json.loads(values["ca_chain"]), list)
@@ -445,13 +447,13 @@ async def test_static_credentials_are_no_lease(bench: Bench) -> None:
     path = openbao_mounts.static_role(bench.server, bench.postgres, "standing")
     adapter = bench.adapter()
     with pytest.raises(errors.Invalid, match="gives no lease"):
-        await bench.mint(adapter, path)
+        await bench.issue(adapter, path)
 
 
-async def test_a_lease_whose_role_was_deleted_is_replaced_not_extended(bench: Bench) -> None:
+async def test_a_lease_whose_role_was_deleted_is_replaced_not_renewed(bench: Bench) -> None:
     adapter = bench.adapter()
     path = bench.server.role("leaving", ttl="10m", max_ttl="1h")
-    issued = await bench.mint(adapter, path)
+    issued = await bench.issue(adapter, path)
     bench.server.call("DELETE", "database/roles/leaving")
     with pytest.raises(errors.CannotRenew):
         await adapter.renew(issued.lease, adapter.now() + timedelta(minutes=30))
@@ -459,9 +461,9 @@ async def test_a_lease_whose_role_was_deleted_is_replaced_not_extended(bench: Be
     assert not await bench.works(issued)
 
 
-async def test_a_lease_whose_user_was_dropped_is_replaced_not_extended(bench: Bench) -> None:
+async def test_a_lease_whose_user_was_dropped_is_replaced_not_renewed(bench: Bench) -> None:
     adapter = bench.adapter()
-    issued = await bench.mint(adapter)
+    issued = await bench.issue(adapter)
     with psycopg.connect(bench.postgres.dsn) as connection:
         user = sql.Identifier(issued.credentials.reveal()["username"])
         connection.execute(sql.SQL("drop role {}").format(user))

@@ -40,7 +40,7 @@ class Bench(PhaseBench):
         wanted = self.wanted(adapter, **changes)
         return dataclasses.replace(wanted, handle=await adapter.prepare(wanted))
 
-    async def mint(self, adapter: ports.Provider, **changes: Any) -> ports.Issued:
+    async def issue(self, adapter: ports.Provider, **changes: Any) -> ports.Issued:
         return await adapter.issue(await self.ready(adapter, **changes))
 
     async def busy(self) -> bool:
@@ -64,7 +64,7 @@ async def bench(line_files: certificates.ServerFiles) -> AsyncIterator[Bench]:
 
 async def test_the_notes_hold_what_later_looks_need_and_no_credentials(bench: Bench) -> None:
     adapter = bench.plain()
-    issued = await bench.mint(adapter)
+    issued = await bench.issue(adapter)
     handle = dict(issued.lease.handle)
     assert handle["keys"] == sorted(issued.credentials.keys())
     assert (handle["maxTTL"], handle["ttl"]) == (86_400, 600)
@@ -79,7 +79,7 @@ async def test_the_notes_hold_what_later_looks_need_and_no_credentials(bench: Be
 async def test_any_way_to_write_the_url_leads_there(bench: Bench, tail: str) -> None:
     adapter = bench.plain(tail=tail)
     assert (await adapter.check()).capabilities == ("Renew", "Inspect", "Revoke")
-    assert await bench.works(await bench.mint(adapter))
+    assert await bench.works(await bench.issue(adapter))
 
 
 async def test_a_url_that_leads_to_pages_is_told(bench: Bench) -> None:
@@ -97,13 +97,13 @@ async def test_a_url_that_leads_to_pages_is_told(bench: Bench) -> None:
 )
 async def test_any_form_of_the_token_lets_in(bench: Bench, form: str) -> None:
     bench.values.held["ours"] = form.format(bench.values.held["ours"])
-    assert await bench.works(await bench.mint(bench.plain()))
+    assert await bench.works(await bench.issue(bench.plain()))
 
 
 async def test_a_personal_token_leases_and_its_limits_are_said(bench: Bench) -> None:
     adapter = bench.built(auth=benches.token("person"))
     assert (await adapter.check()).capabilities == ("Inspect",)
-    issued = await bench.mint(adapter, ttl=1)
+    issued = await bench.issue(adapter, ttl=1)
     assert not adapter.capabilities(issued.lease.handle).renewable
     with pytest.raises(errors.Denied) as caught:
         await adapter.revoke(issued.lease)
@@ -116,21 +116,21 @@ async def test_a_personal_token_leases_and_its_limits_are_said(bench: Bench) -> 
 
 async def test_a_lease_outlives_the_name_of_its_environment(bench: Bench) -> None:
     adapter = bench.plain()
-    issued = await bench.mint(adapter)
+    issued = await bench.issue(adapter)
     await bench.server.admin.rename_environment("Production", "live")
     with pytest.raises(errors.Invalid):
-        await bench.mint(adapter, source={"name": "aws-short"})
+        await bench.issue(adapter, source={"name": "aws-short"})
     until = issued.lease.expires_at + timedelta(seconds=60)
-    extended = await adapter.renew(issued.lease, until)
-    assert (await adapter.inspect(extended)).expires_at == until
-    assert (await adapter.revoke(extended)).done
+    renewed = await adapter.renew(issued.lease, until)
+    assert (await adapter.inspect(renewed)).expires_at == until
+    assert (await adapter.revoke(renewed)).done
     assert not await bench.works(issued)
 
 
 async def test_one_dynamic_secret_is_leased_of_two_with_the_same_name(bench: Bench) -> None:
     adapter = bench.plain()
-    await bench.mint(adapter, source={"name": "twice"})
-    await bench.mint(adapter, source={"name": "twice", "path": "/backend/"})
+    await bench.issue(adapter, source={"name": "twice"})
+    await bench.issue(adapter, source={"name": "twice", "path": "/backend/"})
     (root, backend) = await bench.server.admin.alive()
     paths = [(await bench.server.admin.secret("twice", path))["id"] for path in ("/", "/backend")]
     assert [root.lease.secret, backend.lease.secret] == paths  # type: ignore[union-attr]
@@ -139,16 +139,16 @@ async def test_one_dynamic_secret_is_leased_of_two_with_the_same_name(bench: Ben
 async def test_an_id_alone_is_enough(bench: Bench) -> None:
     found = await bench.server.admin.secret("aws-backend", "/backend")
     adapter = bench.plain()
-    issued = await bench.mint(adapter, source={"name": None, "id": found["id"]})
+    issued = await bench.issue(adapter, source={"name": None, "id": found["id"]})
     assert await bench.works(issued)
 
 
-async def test_an_ambiguous_name_mints_nothing(bench: Bench) -> None:
+async def test_an_ambiguous_name_issues_nothing(bench: Bench) -> None:
     again = seeds.DynamicSecret(name="aws-deploy")
     await bench.server.admin.seed(seeds.Seed(dynamic_secrets=[again]))
     adapter = bench.plain()
     with pytest.raises(errors.Invalid) as caught:
-        await bench.mint(adapter)
+        await bench.issue(adapter)
     assert "write its id" in caught.value.sentence
     assert await bench.living() == set()
 
@@ -163,25 +163,25 @@ async def test_an_ambiguous_name_mints_nothing(bench: Bench) -> None:
         ({"name": None, "id": "nope"}, "the id nope"),
     ],
 )
-async def test_what_is_not_there_is_told_before_a_mint(
+async def test_what_is_not_there_is_told_before_an_issue(
     bench: Bench, changes: dict[str, Any], part: str
 ) -> None:
     with pytest.raises(errors.Invalid) as caught:
-        await bench.mint(bench.plain(), source=changes)
+        await bench.issue(bench.plain(), source=changes)
     assert caught.value.reason is Reason.SOURCE_MISSING
     assert part in caught.value.sentence
-    assert bench.line.counted(bench.routes.mint) == 0
+    assert bench.line.counted(bench.routes.issue) == 0
 
 
 async def test_a_404_is_not_remembered(bench: Bench) -> None:
     adapter = bench.plain()
     with pytest.raises(errors.Invalid):
-        await bench.mint(adapter, source={"name": "new"})
+        await bench.issue(adapter, source={"name": "new"})
     await bench.server.admin.seed(seeds.Seed(dynamic_secrets=[seeds.DynamicSecret(name="new")]))
-    assert await bench.works(await bench.mint(adapter, source={"name": "new"}))
+    assert await bench.works(await bench.issue(adapter, source={"name": "new"}))
 
 
-async def test_a_dynamic_secret_that_goes_before_the_mint_is_told_and_forgotten(
+async def test_a_dynamic_secret_that_goes_before_the_issue_is_told_and_forgotten(
     bench: Bench,
 ) -> None:
     adapter = bench.plain()
@@ -193,10 +193,10 @@ async def test_a_dynamic_secret_that_goes_before_the_mint_is_told_and_forgotten(
     await bench.server.admin.seed(
         seeds.Seed(dynamic_secrets=[seeds.DynamicSecret(name="aws-deploy")])
     )
-    assert await bench.works(await bench.mint(adapter))
+    assert await bench.works(await bench.issue(adapter))
 
 
-async def test_ttls_out_of_bounds_are_told_before_a_mint(bench: Bench) -> None:
+async def test_ttls_out_of_bounds_are_told_before_an_issue(bench: Bench) -> None:
     adapter = bench.plain()
     for ttl, source, reason, part in (
         (0, {}, Reason.INVALID, "below 1s"),
@@ -207,10 +207,10 @@ async def test_ttls_out_of_bounds_are_told_before_a_mint(bench: Bench) -> None:
             await adapter.prepare(bench.wanted(adapter, ttl=ttl, source=source))
         assert caught.value.reason is reason
         assert part in caught.value.sentence
-    assert bench.line.counted(bench.routes.mint) == 0
+    assert bench.line.counted(bench.routes.issue) == 0
 
 
-async def test_a_maximum_that_shrinks_before_the_mint_is_told(bench: Bench) -> None:
+async def test_a_maximum_that_shrinks_before_the_issue_is_told(bench: Bench) -> None:
     adapter = bench.plain()
     ready = await bench.ready(adapter)
     await bench.server.admin.edit_secret("aws-deploy", maxTtlSeconds=60)
@@ -219,7 +219,7 @@ async def test_a_maximum_that_shrinks_before_the_mint_is_told(bench: Bench) -> N
     assert caught.value.reason is Reason.TTL_TOO_LONG
 
 
-async def test_mints_of_one_dynamic_secret_come_one_after_the_other(bench: Bench) -> None:
+async def test_issues_of_one_dynamic_secret_come_one_after_the_other(bench: Bench) -> None:
     await bench.server.admin.turn(latencyMs=30)
     adapter = bench.plain()
     ready = [await bench.ready(adapter) for _ in range(4)]
@@ -232,26 +232,26 @@ async def test_mints_of_one_dynamic_secret_come_one_after_the_other(bench: Bench
 
 async def test_a_maximum_that_shrank_is_learned_from_the_refusal(bench: Bench) -> None:
     adapter = bench.plain()
-    lease = (await bench.mint(adapter)).lease
+    lease = (await bench.issue(adapter)).lease
     await bench.server.admin.edit_secret("aws-deploy", maxTtlSeconds=630)
-    extended = await adapter.renew(lease, lease.expires_at + timedelta(seconds=100))
-    assert extended.expires_at - lease.expires_at == timedelta(seconds=30)
+    renewed = await adapter.renew(lease, lease.expires_at + timedelta(seconds=100))
+    assert renewed.expires_at - lease.expires_at == timedelta(seconds=30)
     with pytest.raises(errors.CannotRenew):
-        await adapter.renew(extended, extended.expires_at + timedelta(seconds=100))
+        await adapter.renew(renewed, renewed.expires_at + timedelta(seconds=100))
 
 
 async def test_a_renewed_lease_that_ended_at_its_first_expiry_is_gone(bench: Bench) -> None:
     adapter = bench.plain()
-    issued = await bench.mint(adapter, ttl=1)
-    extended = await adapter.renew(issued.lease, issued.lease.expires_at + timedelta(seconds=600))
+    issued = await bench.issue(adapter, ttl=1)
+    renewed = await adapter.renew(issued.lease, issued.lease.expires_at + timedelta(seconds=600))
     assert await bench.works(issued)
     await bench.until_dead(issued)
-    assert adapter.now() < extended.expires_at
+    assert adapter.now() < renewed.expires_at
     with pytest.raises(errors.LeaseGone):
-        await adapter.inspect(extended)
+        await adapter.inspect(renewed)
     with pytest.raises(errors.LeaseGone):
-        await adapter.renew(extended, extended.expires_at + timedelta(seconds=60))
-    assert (await adapter.revoke(extended)).done
+        await adapter.renew(renewed, renewed.expires_at + timedelta(seconds=60))
+    assert (await adapter.revoke(renewed)).done
 
 
 async def test_at_a_mended_server_a_renewed_lease_outlives_its_first_expiry(
@@ -259,17 +259,17 @@ async def test_at_a_mended_server_a_renewed_lease_outlives_its_first_expiry(
 ) -> None:
     await bench.server.admin.turn(renewal="Fixed")
     adapter = bench.plain()
-    issued, other = [await bench.mint(adapter, ttl=1) for _ in range(2)]
-    extended = await adapter.renew(issued.lease, issued.lease.expires_at + timedelta(seconds=600))
+    issued, other = [await bench.issue(adapter, ttl=1) for _ in range(2)]
+    renewed = await adapter.renew(issued.lease, issued.lease.expires_at + timedelta(seconds=600))
     await bench.until_dead(other)
     assert await bench.works(issued)
-    assert (await adapter.inspect(extended)).expires_at == extended.expires_at
+    assert (await adapter.inspect(renewed)).expires_at == renewed.expires_at
 
 
 async def test_a_lease_past_its_end_with_the_worker_down_is_taken_back(bench: Bench) -> None:
     await bench.server.admin.turn(workerDown=True)
     adapter = bench.plain()
-    issued = await bench.mint(adapter, ttl=1)
+    issued = await bench.issue(adapter, ttl=1)
     await bench.server.admin.turn(clockOffsetSeconds=20)
     seen = await adapter.inspect(issued.lease)
     assert seen.expires_at < adapter.now()
@@ -283,7 +283,7 @@ async def test_a_lease_past_its_end_with_the_worker_down_is_taken_back(bench: Be
 async def test_a_renewal_that_undid_a_revocation_is_undone_itself(bench: Bench) -> None:
     bench.settle = 2
     adapter = bench.plain()
-    issued = await bench.mint(adapter)
+    issued = await bench.issue(adapter)
     await bench.server.admin.turn(awsSeconds=0.1, renewalSeconds=1.5)
     later = asyncio.create_task(bench.server.renew({"id": issued.lease.id}))
     await bench.server.until(bench.busy)
@@ -300,27 +300,27 @@ async def test_a_renewal_that_undid_a_revocation_is_undone_itself(bench: Bench) 
     assert not await bench.works(issued)
 
 
-async def test_an_aws_that_is_away_mints_nothing_and_hinders_nobody_else(bench: Bench) -> None:
+async def test_an_aws_that_is_away_issues_nothing_and_hinders_nobody_else(bench: Bench) -> None:
     adapter = bench.plain()
-    held = await bench.mint(adapter)
+    held = await bench.issue(adapter)
     await bench.server.admin.turn(awsDown=True)
     for _ in range(8):
         with pytest.raises(errors.Invalid) as caught:
-            await bench.mint(adapter)
+            await bench.issue(adapter)
         assert caught.value.reason is Reason.BACKEND_FAILED
-    extended = await adapter.renew(held.lease, held.lease.expires_at + timedelta(seconds=60))
-    assert extended.expires_at > held.lease.expires_at, "the server works: no circuit is open"
+    renewed = await adapter.renew(held.lease, held.lease.expires_at + timedelta(seconds=60))
+    assert renewed.expires_at > held.lease.expires_at, "the server works: no circuit is open"
     assert await bench.living() == {held.lease.id}
 
 
-async def test_another_plan_is_told_on_the_way_to_a_lease_and_of_an_extension(
+async def test_another_plan_is_told_on_the_way_to_a_lease_and_of_a_renewal(
     bench: Bench,
 ) -> None:
     adapter = bench.plain()
-    held = await bench.mint(adapter)
+    held = await bench.issue(adapter)
     await bench.server.admin.turn(plan="PR")
     with pytest.raises(errors.Invalid) as invalid:
-        await bench.mint(adapter)
+        await bench.issue(adapter)
     assert "Enterprise" in invalid.value.sentence
     with pytest.raises(errors.Denied) as denied:
         await adapter.renew(held.lease, held.lease.expires_at + timedelta(seconds=60))
@@ -332,24 +332,24 @@ async def test_a_missing_right_is_named(bench: Bench) -> None:
     nothing = seeds.Role(name="Leaseholder", permissions=[])
     await bench.server.admin.seed(seeds.Seed(roles=[nothing]))
     with pytest.raises(errors.Denied) as caught:
-        await bench.mint(bench.plain())
+        await bench.issue(bench.plain())
     assert "Secrets:read" in caught.value.sentence
 
 
 async def test_the_right_that_pr_1024_asks_for_is_named(bench: Bench) -> None:
     await bench.server.admin.turn(pr1024=True)
     adapter = bench.plain()
-    assert await bench.works(await bench.mint(adapter))
+    assert await bench.works(await bench.issue(adapter))
     reader = seeds.Role(name="Leaseholder", permissions=["Secrets:read"])
     await bench.server.admin.seed(seeds.Seed(roles=[reader]))
     with pytest.raises(errors.Denied) as caught:
-        await bench.mint(adapter)
+        await bench.issue(adapter)
     assert "DynamicSecretLeases:create" in caught.value.sentence
 
 
 async def test_a_lease_of_another_account_is_denied(bench: Bench) -> None:
     adapter = bench.plain()
-    held = await bench.mint(adapter)
+    held = await bench.issue(adapter)
     await bench.log_in_as("other-bot")
     other = bench.plain()
     with pytest.raises(errors.Denied) as caught:
@@ -360,7 +360,7 @@ async def test_a_lease_of_another_account_is_denied(bench: Bench) -> None:
 
 async def test_a_throttle_is_waited_for_as_long_as_told(bench: Bench) -> None:
     adapter = bench.plain()
-    held = await bench.mint(adapter)
+    held = await bench.issue(adapter)
     await bench.server.admin.turn(requestsPerMinute=1)
     await adapter.inspect(held.lease)
     with pytest.raises(errors.Throttled) as caught:
@@ -441,7 +441,7 @@ async def test_a_lost_lease_is_found_among_twenty_thousand(bench: Bench) -> None
     await bench.server.admin.turn(rowSeconds=0)
     await bench.server.admin.age("aws-deploy", 20_000)
     adapter = bench.plain(exclusive=True)
-    held, searched = await bench.mint(adapter, attempt_id="kept"), await bench.lost(adapter)
+    held, searched = await bench.issue(adapter, attempt_id="kept"), await bench.lost(adapter)
     begun, _ = await bench.server.admin.lists()
     async with asyncio.timeout(120):
         found: list[ports.Lease] = []
@@ -463,14 +463,14 @@ async def test_an_owner_that_is_not_known_yet_is_waited_for(bench: Bench) -> Non
     with pytest.raises(errors.Unavailable) as caught:
         await adapter.recover(searched)
     assert caught.value.reason is Reason.UNCLEAR
-    kept = await bench.mint(adapter, attempt_id="kept")
+    kept = await bench.issue(adapter, attempt_id="kept")
     (found,) = await adapter.recover(searched)
     assert found.id != kept.lease.id
 
 
 async def test_a_look_at_a_lease_of_ours_tells_who_we_are(bench: Bench) -> None:
     await bench.server.admin.turn(whoami=False)
-    kept = await bench.mint(bench.plain(), attempt_id="kept")
+    kept = await bench.issue(bench.plain(), attempt_id="kept")
     adapter = bench.plain(exclusive=True)
     searched = await bench.lost(adapter)
     await adapter.inspect(kept.lease)

@@ -1,4 +1,4 @@
-"""The judge: hears of every mint, revocation, delivery and deletion as it happens, and counts.
+"""The judge: hears of every issue, revocation, delivery and deletion as it happens, and counts.
 
 What it knows is the servers' truth: the provider's own list of leases, the values in Secrets, the
 ledger. Where a promise has a bound (what a provider can't show, what somebody deleted by hand),
@@ -32,13 +32,13 @@ class Judge:
         """Leases whose owner said Orphan: they live out their time by the owner's will."""
         self._replaced: dict[str, float] = {}
         """When a Secret stopped showing a lease because we put another one there."""
-        self._owed_mints: defaultdict[str, int] = defaultdict(int)
-        """Mints that a DynamicLease may still see, by uid."""
+        self._due_issues: defaultdict[str, int] = defaultdict(int)
+        """Issues that a DynamicLease may still see, by uid."""
         self._in_vain = 0
-        """Mints that may come of crashes, faults and hands on what is ours."""
+        """Issues that may come of crashes, faults and hands on what is ours."""
         self._needs: set[tuple[str, str]] = set()
         self._let_go: set[str] = set()
-        """DynamicLeases that went because nothing was owed."""
+        """DynamicLeases that went because nothing was pending."""
         """Needs that were counted."""
         self._holders: dict[str, str] = {}
         """Uid that each attempt was for."""
@@ -49,9 +49,9 @@ class Judge:
         """Attempts whose record somebody deleted while a process held the lease in hand: as long
         as no process ends, promise 1 stands."""
         self._inherited: set[str] = set()
-        """Leases of a forerunner that the workloads of its namesake use."""
-        self._heir_since: float | None = None
-        """When the namesake first put a lease of its own into its Secret."""
+        """Leases of a predecessor that the workloads of its successor use."""
+        self._successor_since: float | None = None
+        """When the successor first put a lease of its own into its Secret."""
         self._unfound: set[str] = set()
         """Leases that began to be revoked while there was no DynamicLease, and no label of ours on
         the Secret that shows them: nothing leads to that Secret then."""
@@ -64,7 +64,7 @@ class Judge:
         """The lease that the workload's pods use; empty where it isn't known."""
         self._edits = self._strips = self._restores = 0
         """What was done to the Secret and to what is told of it since it got its lease."""
-        world.server.hooks.minted.append(self._minted)
+        world.server.hooks.issued.append(self._issued)
         world.server.hooks.revoking.append(self._revoking)
         world.server.hooks.shortening.append(self._shortening)
         world.truth.hooks.delivered.append(self._delivered)
@@ -78,7 +78,7 @@ class Judge:
         before, after = (old.spec, new.spec) if old is not None else (None, new.spec)
         commanded = old is not None and old.command(names.ROTATE) != new.command(names.ROTATE)
         sources = before is None or before.infisical != after.infisical
-        self._owed_mints[new.metadata.uid] += sources + commanded
+        self._due_issues[new.metadata.uid] += sources + commanded
         if old is not None and old.secret_name != new.secret_name:
             self._renamed(old)
 
@@ -89,7 +89,7 @@ class Judge:
             self._allow()
 
     def tampered(self) -> None:
-        """Somebody changed what is ours: one more mint may be needed."""
+        """Somebody changed what is ours: one more issue may be needed."""
         self._restores += 1
         self.overlaps_lost()
 
@@ -103,7 +103,7 @@ class Judge:
     def inherits(self, shown: str, uid: str) -> None:
         """A DynamicLease came back under another uid: its workloads use what its Secret shows."""
         self._inherited = {shown} if self._holders.get(shown) == uid else set()
-        self._heir_since = None
+        self._successor_since = None
 
     def secret_lost(self, values: Mapping[str, str]) -> None:
         """A user deleted the Secret: its lease lives on until another one is delivered.
@@ -168,7 +168,7 @@ class Judge:
             self._allow()
 
     def faulted(self) -> None:
-        """A call is held up or fails: what comes of it may be a mint in vain."""
+        """A call is held up or fails: what comes of it may be an issue in vain."""
         self._allow()
 
     def _allow(self) -> None:
@@ -185,17 +185,17 @@ class Judge:
         return bool(self._edits and self._strips and self._restores)
 
     def entitled(self, uid: str) -> bool:
-        """Whether a mint is needed, or explained by something that went wrong; counts it.
+        """Whether an issue is needed, or explained by something that went wrong; counts it.
 
-        Two processes at once claim each other's attempts: one need may cost several mints. Unless
+        Two processes at once claim each other's attempts: one need may cost several issues. Unless
         they are of two shards.
         """
-        owed = self._owed_mints[uid] > 0
-        if not owed and not self._in_vain:
+        pending = self._due_issues[uid] > 0
+        if not pending and not self._in_vain:
             return False
         if len(self._world.processes) == 1 or len(self._world.shards) > 1:
-            self._owed_mints[uid] -= owed
-            self._in_vain -= not owed
+            self._due_issues[uid] -= pending
+            self._in_vain -= not pending
         return True
 
     # -- when to look
@@ -237,26 +237,26 @@ class Judge:
                 self._unfound.add(known.lease_id)
 
     def _settle_accounts(self) -> None:
-        """All is well: nobody is entitled to a mint any more."""
+        """All is well: nobody is entitled to an issue any more."""
         dl = self._world.dl
         if dl is not None and self._ready(dl):
-            self._owed_mints[dl.metadata.uid] = self._in_vain = 0
+            self._due_issues[dl.metadata.uid] = self._in_vain = 0
 
     # -- what is
 
-    def living(self) -> Iterator[server.Minted]:
+    def living(self) -> Iterator[server.Issued]:
         """The leases at the provider that we answer for."""
-        for minted in self._world.server.living():
-            if minted.attempt not in self._forgiven and minted.id not in self._orphans:
-                yield minted
+        for issued in self._world.server.living():
+            if issued.attempt not in self._forgiven and issued.id not in self._orphans:
+                yield issued
 
-    def recorded(self, minted: server.Minted) -> bool:
+    def recorded(self, issued: server.Issued) -> bool:
         """Whether a record, or a process about to put it back on record, knows of a lease."""
         ledger = self._world.truth.recorded
-        if any(r.lease_id == minted.id or r.attempt_id == minted.attempt for r in ledger):
+        if any(r.lease_id == issued.id or r.attempt_id == issued.attempt for r in ledger):
             return True
-        recalled = any(process.recalls(minted.attempt) for process in self._world.processes)
-        return minted.attempt in self._taken and recalled
+        recalled = any(process.recalls(issued.attempt) for process in self._world.processes)
+        return issued.attempt in self._taken and recalled
 
     def shown(self) -> set[str]:
         """The leases whose credentials stand in a Secret."""
@@ -288,7 +288,7 @@ class Judge:
         )
 
     def crowded(self, dl: lease.DynamicLease) -> bool:
-        """Whether so many leases are unpaid that promise 2 yields to promise 1."""
+        """Whether so many leases aren't gone that promise 2 yields to promise 1."""
         mine = [
             one
             for known in self._world.truth.ledger.values()
@@ -298,37 +298,37 @@ class Judge:
         ]
         return len(mine) >= MOST_LIVE
 
-    def forced_out(self, minted: server.Minted, dl: lease.DynamicLease) -> bool:
+    def forced_out(self, issued: server.Issued, dl: lease.DynamicLease) -> bool:
         """Whether a lease went, or began to go, because of the limit of live leases."""
         if self.crowded(dl):
-            self._forced_out.add(minted.id)
-        return minted.id in self._forced_out
+            self._forced_out.add(issued.id)
+        return issued.id in self._forced_out
 
     def _ready(self, dl: lease.DynamicLease) -> bool:
         return conditions.is_true(dl.status.conditions, conditions.ConditionType.READY)
 
     # -- what is heard of
 
-    def _minted(self, minted: server.Minted) -> None:
+    def _issued(self, issued: server.Issued) -> None:
         known = self._world.truth.recorded
-        attempt = next((r for r in known if r.attempt_id == minted.attempt), None)
-        if attempt is None and minted.attempt not in self._by_hand:
-            self.broke(1, f"{minted.id} is minted, and no record says so")
-        if any(one.attempt == minted.attempt for one in self._world.server.leases.values()):
-            self.broke(4, f"{minted.id} is minted by a request that was sent twice")
+        attempt = next((r for r in known if r.attempt_id == issued.attempt), None)
+        if attempt is None and issued.attempt not in self._by_hand:
+            self.broke(1, f"{issued.id} is issued, and no record says so")
+        if any(one.attempt == issued.attempt for one in self._world.server.leases.values()):
+            self.broke(4, f"{issued.id} is issued by a request that was sent twice")
         if attempt is not None:
-            self._holders[minted.id] = attempt.holder_uid
-            promises.never_twice(self, minted, attempt.holder_uid)
-        self._world.figures.mints += 1
+            self._holders[issued.id] = attempt.holder_uid
+            promises.never_twice(self, issued, attempt.holder_uid)
+        self._world.figures.issues += 1
 
-    def _revoking(self, minted: server.Minted) -> None:
-        promises.make_before_break(self, minted)
-        promises.namesake_moves_first(self, minted)
-        promises.secrets_go_first(self, minted)
+    def _revoking(self, issued: server.Issued) -> None:
+        promises.make_before_break(self, issued)
+        promises.successor_moves_first(self, issued)
+        promises.secrets_go_first(self, issued)
         self._world.figures.revocations += 1
 
-    def _shortening(self, minted: server.Minted) -> None:
-        self.broke(2, f"our own extension makes {minted.id} end earlier")
+    def _shortening(self, issued: server.Issued) -> None:
+        self.broke(2, f"our own renewal makes {issued.id} end earlier")
 
     def _delivered(self, key: tuple[str, str], before: str, after: str) -> None:
         self._world.figures.deliveries += 1
@@ -337,7 +337,7 @@ class Judge:
             self._edits = self._strips = self._restores = 0
         loser = self._holders.get(before, "")
         if before and loser != self._holders.get(after, ""):
-            self._owed_mints[loser] += 1  # an older one took its Secret, and with it the values
+            self._due_issues[loser] += 1  # an older one took its Secret, and with it the values
         for lost, at in self._replaced.items():
             if math.isinf(at) and lost != after:
                 self._replaced[lost] = self._world.clock.seconds
@@ -345,19 +345,19 @@ class Judge:
             self._replaced[before] = self._world.clock.seconds
         dl = self._world.dl
         mine = dl is not None and self._holders.get(after) == dl.metadata.uid
-        if mine and key == self._world.secret_key and self._heir_since is None:
-            self._heir_since = self._world.clock.seconds
-        minted = self._world.server.leases.get(after)
-        if minted is None or minted.attempt in self._forgiven:
+        if mine and key == self._world.secret_key and self._successor_since is None:
+            self._successor_since = self._world.clock.seconds
+        issued = self._world.server.leases.get(after)
+        if issued is None or issued.attempt in self._forgiven:
             return
         if not before and self._world.posts_late:
-            self._posted_late.add(minted.id)
+            self._posted_late.add(issued.id)
             return  # DESIGN's known rest: a former leader just before its POST
-        if before == after and minted.id in self._posted_late:
+        if before == after and issued.id in self._posted_late:
             return  # its marks are mended, until a look shows that it is gone
         # A lease of the slot whose record somebody deleted may be revoked after a newer one came.
-        killed = minted.killed and before and not self._by_hand
-        if minted.by_us or killed:
+        killed = issued.killed and before and not self._by_hand
+        if issued.by_us or killed:
             self.broke(2, f"{after} is put into a Secret, and we had revoked it")
 
     def _deleting_secret(self, gone: ports.SecretView) -> None:

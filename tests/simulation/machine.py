@@ -46,7 +46,7 @@ FATES: Final = st.sampled_from([fate for fate in gate.Fate if fate is not gate.F
 
 
 class Histories(stateful.RuleBasedStateMachine):
-    """Histories of one DynamicLease and its namesakes."""
+    """Histories of one DynamicLease and its successors."""
 
     loop: ManualLoop
     kinds: tuple[str, ...]

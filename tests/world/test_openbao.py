@@ -46,17 +46,17 @@ def test_a_lease_dies_with_the_token_that_made_it(
 def test_a_read_that_is_under_way_when_its_login_ends_leases_all_the_same(
     bao: openbao.OpenBao, postgres: postgres_server.Postgres
 ) -> None:
-    """Why an unclear mint is left alone until the server must have ended its request."""
+    """Why an unclear issue is left alone until the server must have ended its request."""
     path = bao.role("slow", creation_statements=openbao_mounts.SLOWLY)
     token = bao.token(ttl="1h")
     accessor = bao.call("GET", "auth/token/lookup-self", token=token)["data"]["accessor"]
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        minting = pool.submit(read, bao, path, token=token)
+        issuing = pool.submit(read, bao, path, token=token)
         processes.wait_until(
-            lambda: bool(postgres.busy("pg_sleep")), timeout=10, what="the mint is under way"
+            lambda: bool(postgres.busy("pg_sleep")), timeout=10, what="the issue is under way"
         )
         bao.revoke_accessor(accessor)
-        answer = minting.result()
+        answer = issuing.result()
     assert accessor not in bao.accessors()
     assert logs_in(postgres, answer)
     assert bao.leases(f"{path}/") == [answer["lease_id"]]

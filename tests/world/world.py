@@ -46,7 +46,7 @@ class Infisical(processes.Stoppable):
         arguments: collections.abc.Sequence[str] = (),
         name: str = "infisical",
     ) -> "Infisical":
-        """Start an emulator that mints roles in PostgreSQL; `arguments` go to its command line."""
+        """Start an emulator that makes roles in PostgreSQL; `arguments` go to its command line."""
         identity, secret = secrets.token_hex(16), secrets.token_hex(32)
         options = [f"--client-id={identity}", f"--client-secret={secret}"]
         options.append(f"--postgres-dsn={postgres_dsn}")
@@ -65,7 +65,7 @@ class Infisical(processes.Stoppable):
         return cls(url=url, client_id=identity, client_secret=secret, process=process)
 
     def stop(self) -> None:
-        """Stop the emulator; what it remembers goes, the roles that it minted stay."""
+        """Stop the emulator; what it remembers goes, the roles that it made stay."""
         self.process.stop()
 
 

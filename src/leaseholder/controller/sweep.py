@@ -4,7 +4,7 @@ They are what a restore of etcd under a stopped operator leaves, and what a requ
 about after its attempt was given up. Flows in: what ``survey`` found at the providers with
 ``spec.sweep``. Flows out: the condition UnrecordedLeases, a metric, an event. With ``Revoke`` also
 entries in state Revoking on the record of a DynamicLease that names the source; from there they go
-the way of all revocations (``core.debts``, ``pay``).
+the way of all revocations (``core.revocations``, ``revoke``).
 
 What was found is the word of a server that may be anybody's. So nothing gets on record for it that
 isn't at its own address, and only a few leases for each DynamicLease at a time.

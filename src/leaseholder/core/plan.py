@@ -135,7 +135,7 @@ def _fits(
 def least_renewal(can: ports.Capabilities) -> int:
     """Seconds that a renewal must add.
 
-    A provider adds to the end that its replica shows (providers/infisical.md: reads trail): an
+    A provider adds to the end that its replica shows (providers/infisical.md: reads trail): a
     renewal soon after the last one would add to the end before that, and may even shorten the
     lease. Moments are whole seconds, hence one more.
     """

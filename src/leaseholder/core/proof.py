@@ -21,7 +21,7 @@ _SOON: Final = timedelta(seconds=1)
 
 
 def first_end(view: View, record: RecordedLease) -> datetime | None:
-    """When an renewed lease would have ended but for its renewals; None: nothing to prove."""
+    """When a renewed lease would have ended but for its renewals; None: nothing to prove."""
     can, end = view.capabilities.get(record.attempt_id), record.expires_at
     if can is None or can.proven_after is None or not can.verifiable or end is None:
         return None

@@ -52,7 +52,7 @@ class _Families(Collector):
 
 
 def _of_leases(snapshot: Snapshot) -> Iterator[Metric]:
-    # By name: a namesake may be seen before the one before it is forgotten.
+    # By name: one made again may be seen before the one before it is forgotten.
     named = {
         (holder.namespace, holder.name): seen
         for holder, seen in snapshot.leases.items()

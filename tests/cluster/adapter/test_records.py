@@ -88,12 +88,12 @@ async def test_a_recreated_record_is_neither_written_nor_deleted_for_the_old_one
 ) -> None:
     known = await cluster.create_record(objects.page(place))
     await cluster.delete_record(known)
-    namesake = await cluster.create_record(objects.page(place))
+    successor = await cluster.create_record(objects.page(place))
     with pytest.raises(errors.Conflict):
         await cluster.write_record(known, objects.page(place, objects.held(place)))
     with pytest.raises(errors.Conflict):
         await cluster.delete_record(known)
-    assert [*await cluster.records()] == [namesake]
+    assert [*await cluster.records()] == [successor]
 
 
 async def test_a_changed_record_is_not_deleted(

@@ -101,13 +101,13 @@ async def test_a_recreated_secret_is_not_taken_for_the_one_that_was_read(
     owner = await objects.owner_of(user, place)
     made = await cluster.write_secret(objects.draft(place, owner), None)
     await cluster.delete_secret(made)
-    namesake = await cluster.write_secret(objects.draft(place, owner), None)
-    stale_uid = dataclasses.replace(namesake, uid=made.uid)
+    successor = await cluster.write_secret(objects.draft(place, owner), None)
+    stale_uid = dataclasses.replace(successor, uid=made.uid)
     for known in (made, stale_uid):
         for write in _writes(cluster, objects.draft(place, owner), known):
             with pytest.raises(errors.Conflict):
                 await write()
-    assert await cluster.secret(place.shop, "orders-db") == namesake
+    assert await cluster.secret(place.shop, "orders-db") == successor
 
 
 async def test_two_writers_of_a_secret_never_both_win(

@@ -190,11 +190,11 @@ class Bench(abc.ABC):
         )
 
     async def prepared(self, adapter: ports.Provider, *args: Any, **kwargs: Any) -> ports.Attempt:
-        """As the controller does: what ``prepare`` notes is on record before the mint."""
+        """As the controller does: what ``prepare`` notes is on record before the issue."""
         attempt = self.attempt(adapter, *args, **kwargs)
         return dataclasses.replace(attempt, handle=recorded(await adapter.prepare(attempt)))
 
-    async def minted(self, adapter: ports.Provider, *args: Any, **kwargs: Any) -> ports.Issued:
+    async def issued(self, adapter: ports.Provider, *args: Any, **kwargs: Any) -> ports.Issued:
         ready = await self.prepared(adapter, *args, **kwargs)
         issued = await adapter.issue(ready)
         if ready.installation == INSTALLATION:
@@ -204,7 +204,7 @@ class Bench(abc.ABC):
     async def lost(self, adapter: ports.Provider, *args: Any, **kwargs: Any) -> ports.Attempt:
         """An attempt whose lease was made, and whose answer was lost."""
         ready = await self.prepared(adapter, *args, **kwargs)
-        self.line.lose_answer(self.routes.mint)
+        self.line.lose_answer(self.routes.issue)
         with pytest.raises(errors.Unavailable) as caught:
             await adapter.issue(ready)
         assert caught.value.sent
@@ -272,7 +272,7 @@ class Bench(abc.ABC):
 
     @abc.abstractmethod
     async def unrenewable(self) -> tuple[ports.Provider, Mapping[str, Any]]:
-        """An adapter and a source whose leases can't be extended."""
+        """An adapter and a source whose leases can't be renewed."""
 
     @abc.abstractmethod
     async def living(self) -> set[str]:
@@ -332,4 +332,4 @@ class Bench(abc.ABC):
 
     @abc.abstractmethod
     def _credentials_in(self, body: bytes) -> Mapping[str, str]:
-        """The credentials in an answer to a mint; none where it is a refusal."""
+        """The credentials in an answer to an issue; none where it is a refusal."""

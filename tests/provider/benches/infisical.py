@@ -1,4 +1,4 @@
-"""Infisical: the emulator, which mints real PostgreSQL roles through a relay that can be cut."""
+"""Infisical: the emulator, which makes real PostgreSQL roles through a relay that can be cut."""
 
 import contextlib
 import dataclasses
@@ -39,8 +39,8 @@ class InfisicalBench(base.Bench):
     least_ttl = 2
     right = "permission 'lease'"
     routes = lines.Routes(
-        mint=lines.Route("POST", "/dynamic-secrets/leases$"),
-        extend=lines.Route("POST", "/leases/[^/]+/renew"),
+        issue=lines.Route("POST", "/dynamic-secrets/leases$"),
+        renew=lines.Route("POST", "/leases/[^/]+/renew"),
         look=lines.Route("GET", "/dynamic-secrets/leases/"),
         revoke=lines.Route("DELETE", "/dynamic-secrets/leases/"),
         login=lines.Route("POST", "/auth/universal-auth/login"),

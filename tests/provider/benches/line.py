@@ -30,8 +30,8 @@ class Route:
 class Routes:
     """What a provider's adapter sends."""
 
-    mint: Route
-    extend: Route
+    issue: Route
+    renew: Route
     look: Route
     """By which a lease is inspected."""
     revoke: Route

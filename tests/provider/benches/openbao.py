@@ -1,4 +1,4 @@
-"""OpenBao: the real server, which mints real PostgreSQL roles through a relay that can be cut.
+"""OpenBao: the real server, which makes real PostgreSQL roles through a relay that can be cut.
 
 The server is shared, so each bench has database roles, logins and a policy of its own.
 """
@@ -33,8 +33,8 @@ class OpenBaoBench(base.Bench):
     least_ttl = 2
     right = r'capabilities = \["'
     routes = lines.Routes(
-        mint=lines.Route("GET", "/v1/database/creds/"),
-        extend=lines.Route("POST", "/v1/sys/leases/renew"),
+        issue=lines.Route("GET", "/v1/database/creds/"),
+        renew=lines.Route("POST", "/v1/sys/leases/renew"),
         look=lines.Route("POST", "/v1/sys/leases/lookup"),
         revoke=lines.Route("POST", "/v1/sys/leases/revoke"),
         login=lines.Route("POST", "/v1/auth/approle/login"),

@@ -36,8 +36,8 @@ class PhaseBench(base.Bench):
     shortened = 60
     right = "environment production"
     routes = lines.Routes(
-        mint=lines.Route("GET", r"/v1/secrets/dynamic/\?.*lease=true"),
-        extend=lines.Route("PUT", "/v1/secrets/dynamic/leases/"),
+        issue=lines.Route("GET", r"/v1/secrets/dynamic/\?.*lease=true"),
+        renew=lines.Route("PUT", "/v1/secrets/dynamic/leases/"),
         look=lines.Route("GET", "/v1/secrets/dynamic/leases/"),
         revoke=lines.Route("DELETE", "/v1/secrets/dynamic/leases/"),
         login=lines.Route("GET", "/v1/apps/"),

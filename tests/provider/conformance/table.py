@@ -11,7 +11,7 @@ import pytest
 PROVIDERS: Final = ("infisical", "phase", "openbao")
 CHAPTERS: Final = (
     "issuing",
-    "extending",
+    "renewing",
     "inspecting",
     "revoking",
     "logging_in",

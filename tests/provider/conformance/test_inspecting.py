@@ -20,7 +20,7 @@ async def is_gone(adapter: ports.Provider, lease: ports.Lease) -> bool:
 
 async def test_a_lease_that_lives_is_shown_as_it_is(bench: Bench) -> None:
     adapter = bench.adapter()
-    issued = await bench.minted(adapter)
+    issued = await bench.issued(adapter)
     lease = issued.lease
     for looking in (adapter, bench.adapter()):
         seen = await looking.inspect(lease)
@@ -31,21 +31,21 @@ async def test_a_lease_that_lives_is_shown_as_it_is(bench: Bench) -> None:
 
 
 async def test_what_a_record_keeps_of_a_lease_is_enough_for_a_new_process(bench: Bench) -> None:
-    issued = await bench.minted(bench.adapter())
+    issued = await bench.issued(bench.adapter())
     kept = dataclasses.replace(issued.lease, latest=None, handle=base.recorded(issued.lease.handle))
     assert bench.adapter().capabilities(kept.handle).renewable
     seen = await bench.adapter().inspect(kept)
     assert abs(seen.expires_at - kept.expires_at) <= timedelta(seconds=2)
     until = kept.expires_at + timedelta(seconds=300)
-    extended = await bench.adapter().renew(kept, until)
-    assert timedelta(0) <= until - extended.expires_at <= timedelta(seconds=3)
+    renewed = await bench.adapter().renew(kept, until)
+    assert timedelta(0) <= until - renewed.expires_at <= timedelta(seconds=3)
     assert (await bench.adapter().revoke(kept)).done
     assert not await bench.works(issued)
 
 
 async def test_a_lease_ends_by_itself_and_is_gone(bench: Bench) -> None:
     adapter = bench.adapter()
-    issued = await bench.minted(adapter, ttl=bench.least_ttl)
+    issued = await bench.issued(adapter, ttl=bench.least_ttl)
     lease = issued.lease
     assert await bench.works(issued)
     await bench.until(lambda: is_gone(adapter, lease), "the lease is gone")
@@ -58,7 +58,7 @@ async def test_a_lease_ends_by_itself_and_is_gone(bench: Bench) -> None:
 
 async def test_a_lease_revoked_outside_is_gone(bench: Bench) -> None:
     adapter = bench.adapter()
-    issued = await bench.minted(adapter)
+    issued = await bench.issued(adapter)
     await bench.revoke_outside(issued.lease)
     with pytest.raises(errors.LeaseGone):
         await adapter.inspect(issued.lease)
@@ -69,7 +69,7 @@ async def test_a_lease_revoked_outside_is_gone(bench: Bench) -> None:
 
 async def test_a_look_changes_nothing(bench: Bench) -> None:
     adapter = bench.adapter()
-    issued = await bench.minted(adapter)
+    issued = await bench.issued(adapter)
     before = await bench.ends_at(issued.lease)
     for _ in range(3):
         await adapter.inspect(issued.lease)

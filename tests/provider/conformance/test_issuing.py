@@ -1,4 +1,4 @@
-"""Minting: what is asked for is what comes, or nothing comes."""
+"""Issuing: what is asked for is what comes, or nothing comes."""
 
 import asyncio
 import dataclasses
@@ -24,7 +24,7 @@ async def test_a_look_tells_clock_and_abilities_and_leaves_nothing(bench: Bench)
 async def test_the_credentials_of_a_lease_let_in(bench: Bench) -> None:
     adapter = bench.adapter()
     before = adapter.now()
-    issued = await bench.minted(adapter)
+    issued = await bench.issued(adapter)
     lease = issued.lease
     assert await bench.works(issued)
     assert await bench.living() == {lease.id}
@@ -44,14 +44,14 @@ async def test_credentials_show_in_no_note_and_no_repr(bench: Bench) -> None:
 async def test_the_ttl_that_is_asked_for_is_given(bench: Bench) -> None:
     adapter = bench.adapter()
     for ttl in (600, 7200):
-        lease = (await bench.minted(adapter, ttl=ttl)).lease
+        lease = (await bench.issued(adapter, ttl=ttl)).lease
         told = (lease.expires_at - lease.issued_at).total_seconds()
         assert ttl - bench.shortened - 2 <= told <= ttl
         assert abs(await bench.ends_at(lease) - lease.expires_at) <= timedelta(seconds=3)
 
 
 async def test_without_a_ttl_the_default_is_given(bench: Bench) -> None:
-    lease = (await bench.minted(bench.adapter(), ttl=None)).lease
+    lease = (await bench.issued(bench.adapter(), ttl=None)).lease
     told = (lease.expires_at - lease.issued_at).total_seconds()
     assert base.DEFAULT_TTL - bench.shortened - 2 <= told <= base.DEFAULT_TTL
     assert abs(await bench.ends_at(lease) - lease.expires_at) <= timedelta(seconds=3)
@@ -61,16 +61,16 @@ async def test_a_ttl_above_the_maximum_is_refused_and_leaves_nothing(bench: Benc
     adapter = bench.adapter()
     for _ in range(2):
         with pytest.raises(errors.Invalid) as caught:
-            await bench.minted(adapter, ttl=base.TOO_LONG)
+            await bench.issued(adapter, ttl=base.TOO_LONG)
         assert caught.value.reason is Reason.TTL_TOO_LONG
     assert await bench.living() == set()
-    assert await bench.works(await bench.minted(adapter))
+    assert await bench.works(await bench.issued(adapter))
 
 
 async def test_what_is_not_there_is_told_and_leaves_nothing(bench: Bench) -> None:
     adapter = bench.adapter()
     with pytest.raises(errors.Invalid) as caught:
-        await bench.minted(adapter, bench.source(Kind.MISSING))
+        await bench.issued(adapter, bench.source(Kind.MISSING))
     assert caught.value.reason is Reason.SOURCE_MISSING
     assert await bench.living() == set()
 
@@ -82,44 +82,44 @@ async def test_preparing_makes_no_lease(bench: Bench) -> None:
     assert await bench.living() == set()
 
 
-async def test_a_mint_past_its_deadline_is_not_sent(bench: Bench) -> None:
+async def test_an_issue_past_its_deadline_is_not_sent(bench: Bench) -> None:
     adapter = bench.adapter()
     ready = await bench.prepared(adapter)
     late = dataclasses.replace(ready, deadline=adapter.now())
     with pytest.raises(errors.Unavailable) as caught:
         await adapter.issue(late)
     assert not caught.value.sent
-    assert bench.line.counted(bench.routes.mint) == 0
+    assert bench.line.counted(bench.routes.issue) == 0
 
 
-async def test_leases_that_are_minted_at_once_are_all_different(bench: Bench) -> None:
+async def test_leases_that_are_issued_at_once_are_all_different(bench: Bench) -> None:
     adapter = bench.adapter()
-    minted = await asyncio.gather(*(bench.minted(adapter) for _ in range(4)))
-    await bench.until_living(*(one.lease for one in minted))
-    assert len({one.lease.id for one in minted}) == 4
-    for one in minted:
+    issued = await asyncio.gather(*(bench.issued(adapter) for _ in range(4)))
+    await bench.until_living(*(one.lease for one in issued))
+    assert len({one.lease.id for one in issued}) == 4
+    for one in issued:
         assert await bench.works(one)
 
 
-async def test_a_mint_is_sent_once(bench: Bench) -> None:
+async def test_an_issue_is_sent_once(bench: Bench) -> None:
     adapter = bench.adapter()
     await bench.lost(adapter)
-    assert bench.line.counted(bench.routes.mint) == 1
+    assert bench.line.counted(bench.routes.issue) == 1
     assert len(await bench.living()) == 1
 
 
 async def test_a_slow_answer_is_waited_for(bench: Bench) -> None:
     adapter = bench.adapter()
     ready = await bench.prepared(adapter)
-    bench.line.slow(bench.routes.mint, 0.4)
+    bench.line.slow(bench.routes.issue, 0.4)
     issued = await adapter.issue(ready)
     assert await bench.works(issued)
     assert await bench.living() == {issued.lease.id}
 
 
-async def test_a_mint_while_the_backend_is_down_leaves_nothing(bench: Bench) -> None:
+async def test_an_issue_while_the_backend_is_down_leaves_nothing(bench: Bench) -> None:
     adapter = bench.adapter()
-    held = await bench.minted(adapter)
+    held = await bench.issued(adapter)
     ready = await bench.prepared(adapter)
     async with bench.backend_down():
         with pytest.raises((errors.Unavailable, errors.Invalid)) as caught:
@@ -128,4 +128,4 @@ async def test_a_mint_while_the_backend_is_down_leaves_nothing(bench: Bench) -> 
         assert not getattr(caught.value, "sent", False)
         assert (await adapter.inspect(held.lease)).id == held.lease.id, "the server itself is up"
     assert await bench.living() == {held.lease.id}
-    assert await bench.works(await bench.minted(adapter))
+    assert await bench.works(await bench.issued(adapter))

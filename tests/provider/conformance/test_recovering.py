@@ -24,7 +24,7 @@ async def test_a_lease_whose_answer_was_lost_is_found_and_taken_back(bench: Benc
 async def test_an_attempt_that_left_nothing_ends_with_nothing(bench: Bench) -> None:
     adapter = bench.adapter()
     ready = await bench.prepared(adapter)
-    bench.line.reset(bench.routes.mint)
+    bench.line.reset(bench.routes.issue)
     with pytest.raises(errors.Unavailable):
         await adapter.issue(ready)
     bench.line.clear()
@@ -37,7 +37,7 @@ async def test_an_attempt_that_left_nothing_ends_with_nothing(bench: Bench) -> N
 async def test_two_leases_of_one_attempt_are_both_taken_back(bench: Bench) -> None:
     adapter = bench.adapter()
     ready = await bench.prepared(adapter)
-    bench.line.double(bench.routes.mint)
+    bench.line.double(bench.routes.issue)
     with pytest.raises(errors.Unavailable):
         await adapter.issue(ready)
     assert len(await bench.living()) == 2
@@ -52,7 +52,7 @@ async def test_two_leases_of_one_attempt_are_both_taken_back(bench: Bench) -> No
 async def test_a_late_commit_is_found_once_it_has_come(bench: Bench) -> None:
     adapter = bench.adapter(patience=HASTY)
     ready = await bench.prepared(adapter)
-    bench.line.hold_back(bench.routes.mint, LATE)
+    bench.line.hold_back(bench.routes.issue, LATE)
     with pytest.raises(errors.Unavailable) as caught:
         await adapter.issue(ready)
     assert caught.value.sent
@@ -66,7 +66,7 @@ async def test_a_late_commit_is_found_once_it_has_come(bench: Bench) -> None:
 async def test_a_late_commit_after_a_search_is_found_by_the_next(bench: Bench) -> None:
     adapter = bench.adapter(patience=HASTY)
     ready = await bench.prepared(adapter)
-    bench.line.hold_back(bench.routes.mint, LATE)
+    bench.line.hold_back(bench.routes.issue, LATE)
     with pytest.raises(errors.Unavailable):
         await adapter.issue(ready)
     restarted = bench.adapter()
@@ -82,7 +82,7 @@ async def test_a_late_commit_after_a_search_is_found_by_the_next(bench: Bench) -
 async def test_leases_of_other_holders_are_never_touched(bench: Bench) -> None:
     adapter = bench.adapter()
     # Where ttls tell attempts apart, those of these ids differ; of others they may not.
-    kept = [await bench.minted(adapter, attempt_id=f"kept-{n}") for n in range(3)]
+    kept = [await bench.issued(adapter, attempt_id=f"kept-{n}") for n in range(3)]
     lost = await bench.lost(adapter, attempt_id="lost")
     found = await bench.adapter().recover(lost)
     assert not {one.id for one in found} & {one.lease.id for one in kept}
@@ -95,7 +95,7 @@ async def test_leases_of_other_holders_are_never_touched(bench: Bench) -> None:
 
 async def test_leases_of_another_installation_are_never_touched(bench: Bench) -> None:
     foreign = {"attempt_id": "lost", "installation": base.ANOTHER_INSTALLATION}
-    kept = await bench.minted(bench.adapter(Login.ANOTHER), **foreign)
+    kept = await bench.issued(bench.adapter(Login.ANOTHER), **foreign)
     adapter = bench.adapter()
     nothing = await bench.prepared(adapter, attempt_id="lost")
     await bench.taken_back(bench.adapter(), nothing)
@@ -111,9 +111,9 @@ async def test_a_sweep_shows_what_is_on_no_record_and_no_lease_of_others(bench: 
     bench.need("Sweep")
     adapter, source = bench.adapter(), bench.source(Kind.PLAIN)
     assert adapter.capabilities({}).sweepable
-    kept = await bench.minted(adapter, attempt_id="a" * 32)
+    kept = await bench.issued(adapter, attempt_id="a" * 32)
     foreign = {"attempt_id": "b" * 32, "installation": base.ANOTHER_INSTALLATION}
-    others = await bench.minted(bench.adapter(Login.ANOTHER), **foreign)
+    others = await bench.issued(bench.adapter(Login.ANOTHER), **foreign)
     await bench.lost(adapter, attempt_id="c" * 32)
     restarted = bench.adapter()
     (found,) = await restarted.sweep(base.INSTALLATION, source, {kept.lease.id})

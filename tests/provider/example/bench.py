@@ -60,8 +60,8 @@ class KeyhouseBench(base.Bench):
     least_ttl = 2
     right = "right keys:"
     routes = lines.Routes(
-        mint=lines.Route("POST", "/keys$"),
-        extend=lines.Route("POST", "/keys/[^/]+/extend"),
+        issue=lines.Route("POST", "/keys$"),
+        renew=lines.Route("POST", "/keys/[^/]+/extend"),
         look=lines.Route("GET", "/keys/"),
         revoke=lines.Route("DELETE", "/keys/"),
         login=lines.Route("POST", "/login"),

@@ -18,7 +18,7 @@ CLASSES: Final = {
     "cellar": (60, 600, True),
     "guest": (HOUR, 24 * HOUR, False),
 }
-"""By class its default and longest life in seconds, and whether its keys can be extended."""
+"""By class its default and longest life in seconds, and whether its keys can be renewed."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -122,7 +122,7 @@ class House:
             case "GET", [key_id]:
                 return {"key": self._living(key_id).shown()}
             case "POST", [key_id, "extend"]:
-                return self._extended(self._living(key_id), await request.json())
+                return self._renewed(self._living(key_id), await request.json())
             case "DELETE", [key_id]:
                 key = self._living(key_id)
                 self._ask_locks()
@@ -154,7 +154,7 @@ class House:
         self.keys[key.id] = key
         return {"key": key.shown(), "secret": {"name": key.id, "password": key.password}}
 
-    def _extended(self, key: Key, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _renewed(self, key: Key, asked: Mapping[str, Any]) -> Mapping[str, Any]:
         self._ask_locks()
         _, longest, _ = CLASSES[key.key_class]
         until = min(

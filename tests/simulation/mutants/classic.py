@@ -21,10 +21,10 @@ from tests.simulation.mutants.registry import (
 
 
 @switched_off(
-    "write order: the record before the mint",
-    "the mint before the record",
+    "write order: the record before the issue",
+    "the issue before the record",
 )
-def minted_before_the_record() -> list[Patch]:
+def issued_before_the_record() -> list[Patch]:
     async def acquired(
         self: acquire.Acquirer, view: View, dl: lease.DynamicLease, step: actions.Acquire
     ) -> None:
@@ -74,7 +74,7 @@ def before_the_finalizer() -> list[Patch]:
     "no look",
     story="creation",
 )
-def minted_for_what_goes() -> list[Patch]:
+def issued_for_what_goes() -> list[Patch]:
     async def is_wanted(self: acquire.Acquirer, view: View) -> bool:
         return True
 
@@ -83,10 +83,10 @@ def minted_for_what_goes() -> list[Patch]:
 
 @switched_off(
     "never retried blindly",
-    "a mint without an answer is sent again",
+    "an issue without an answer is sent again",
     story="late",
 )
-def mint_retried() -> list[Patch]:
+def issue_retried() -> list[Patch]:
     honest = acquire.Acquirer._issue
 
     async def issue(
@@ -107,7 +107,7 @@ def mint_retried() -> list[Patch]:
 
 @switched_off(
     "a 404 counts when the lease is old enough, seen twice",
-    "the first 404 pays a debt",
+    "the first 404 confirms a revocation",
     kinds=LAGGING,
     story="young",
 )
@@ -138,12 +138,12 @@ def gone_at_first_sight() -> list[Patch]:
 
 
 @switched_off(
-    "an extension is made when replicas show the last one",
+    "a renewal is made when replicas show the last one",
     "as soon as the provider takes it",
     kinds=LAGGING,
     story="swallowed",
 )
-def extended_too_soon() -> list[Patch]:
+def renewed_too_soon() -> list[Patch]:
     return [swap(plan, "least_renewal", lambda can: can.minimum_renewal)]
 
 

@@ -101,12 +101,12 @@ def _not_for(kind: type[object]) -> Callable[[entry.Entry, View, actions.Action]
 
 
 @switched_off(
-    "a look just after an extension may show the end before it: then the later one counts",
+    "a look just after a renewal may show the end before it: then the later one counts",
     "what is shown counts",
     kinds=LAGGING,
-    covered="the next extension waits until replicas show the last one",
+    covered="the next renewal waits until replicas show the last one",
 )
-def extension_forgotten() -> list[Patch]:
+def renewal_forgotten() -> list[Patch]:
     return [swap(prolong, "_trails", lambda view, known, asked: False)]
 
 
@@ -140,14 +140,14 @@ def turn_taken() -> list[Patch]:
 @switched_off(
     "an older lease never replaces a newer one in the Secret",
     "their order isn't looked at",
-    covered="a lease that nobody delivers is a debt before the next is minted",
+    covered="a lease that nobody delivers is to be revoked before the next is issued",
 )
 def lower_over_higher() -> list[Patch]:
     return [swap(View, "shown", property(lambda view: -1))]
 
 
 @switched_off(
-    "the rule above, and an undelivered lease is a debt",
+    "the rule above, and an undelivered lease is to be revoked",
     "neither",
     story="rotation",
 )
@@ -273,8 +273,8 @@ def nonce_by_status_alone() -> list[Patch]:
 
 
 @switched_off(
-    "every other record of the slot is gone before the mint",
-    "the next lease is minted beside the others",
+    "every other record of the slot is gone before the issue",
+    "the next lease is issued beside the others",
     kinds=ONE_SLOT,
 )
 def slot_not_vacated() -> list[Patch]:
@@ -290,8 +290,8 @@ def superseded_left_on_the_slot() -> list[Patch]:
     honest = slots.one_slot
 
     def one_slot(view: View, known: record.RecordedLease) -> bool:
-        owing = known.state in (record.State.SUPERSEDED, record.State.REVOKING)
-        return honest(view, known) and not owing
+        pending = known.state in (record.State.SUPERSEDED, record.State.REVOKING)
+        return honest(view, known) and not pending
 
     return [swap(slots, "one_slot", one_slot)]
 

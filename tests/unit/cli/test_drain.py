@@ -67,7 +67,7 @@ def test_each_dynamiclease_is_listed_with_what_workloads_lose(
 
 
 def test_what_is_left_is_reported_with_its_reason() -> None:
-    given_up = views.owed().but(state=State.ABANDONED, attempt_id="a1", lease_id="L1")
+    given_up = views.pending().but(state=State.ABANDONED, attempt_id="a1", lease_id="L1")
     done = work(draining.Remains(None, [given_up]))
     done.seen, done.trouble = {NAME, draining.Name("shop", "gone")}, "the API server is away"
     assert [*drain.reported(done)] == [

@@ -32,9 +32,9 @@ def page(*leases: RecordedLease, name: str = "orders") -> LeaseRecord:
         (views.attempt(), "asked for 1m 0s ago, not answered yet"),
         (views.superseded(until=120), "replaced; lives for 2m 0s more at least"),
         (views.superseded(until=-1), "replaced; it waits until workloads have moved"),
-        (views.owed(since=views.at(-240)), "to be revoked since 4m 0s (Superseded)"),
+        (views.pending(since=views.at(-240)), "to be revoked since 4m 0s (Superseded)"),
         (
-            views.owed(
+            views.pending(
                 reason=Reason.DELETING,
                 attempts=3,
                 last_reason=Reason.AUTH_GONE,
@@ -76,7 +76,7 @@ def test_the_last_line_counts_leases_by_their_state() -> None:
 
 
 def test_programs_get_no_seal_key_and_no_notes_of_an_adapter() -> None:
-    noted = views.owed(since=NOW - timedelta(minutes=1)).but(
+    noted = views.pending(since=NOW - timedelta(minutes=1)).but(
         notes={"user": "v-orders"}, handle={"accessor": "acc"}
     )
     (lease,) = records.values_of(page(noted))["leases"]

@@ -197,7 +197,7 @@ def test_a_write_that_was_done_after_what_was_seen_has_a_higher_version_or_etcd_
         assert told == ["restored"]
 
 
-def test_a_late_answer_about_the_forerunner_of_a_namesake_restores_nothing() -> None:
+def test_a_late_answer_about_the_one_before_restores_nothing_where_one_was_made_again() -> None:
     told = list[str]()
     kept = known.Known(lambda: told.append("restored"))
     kept.event("ADDED", body(9, uid="again"))

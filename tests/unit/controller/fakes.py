@@ -1,6 +1,6 @@
 """The ports in memory: a provider, a clock and a meter; the API server is in ``fakecluster``.
 
-The provider keeps what a real one promises: it shows credentials once, adds extensions up,
+The provider keeps what a real one promises: it shows credentials once, adds renewals up,
 forgets what has ended, and finds a lease by its attempt's tag.
 
 ``before`` and ``after`` script what happens at the next calls of an operation: an exception is
@@ -174,7 +174,7 @@ class FakeProvider(Scripted):
         """The leases that aren't revoked, by id."""
         self.tags: dict[str, tuple[str, str]] = {}
         """Installation and attempt id of each lease's issue."""
-        """The attempt that each lease ever minted was for, by id."""
+        """The attempt that each lease ever issued was for, by id."""
         self.default_ttl = 3600
         self.date_ahead = 0.0
         """Seconds that its ``Date`` is ahead of its own clock: a proxy writes it."""
@@ -190,9 +190,9 @@ class FakeProvider(Scripted):
         self.notes: dict[str, Any] = {}
         """What ``prepare`` notes."""
         self.attempts: list[ports.Attempt] = []
-        """What was asked to be minted."""
+        """What was asked to be issued."""
         self.adds = True
-        """Extensions take effect."""
+        """Renewals take effect."""
         self.grants: timedelta | None = None
         """What a renewal adds, whatever is asked for."""
         self.latest: datetime | None = None
@@ -229,10 +229,10 @@ class FakeProvider(Scripted):
             if self.now() > attempt.deadline:
                 late = "the deadline is over"
                 raise errors.Unavailable(Reason.UNAVAILABLE, late, sent=False)
-            return self.mint(attempt)
+            return self.make(attempt)
 
-    def mint(self, attempt: ports.Attempt) -> ports.Issued:
-        """What the server does when a mint reaches it."""
+    def make(self, attempt: ports.Attempt) -> ports.Issued:
+        """What the server does when an issue reaches it."""
         asked = attempt.ttl_seconds
         life = timedelta(seconds=self.default_ttl if asked is None else asked)
         made = ports.Lease(
@@ -254,7 +254,7 @@ class FakeProvider(Scripted):
             known = self._known(lease)
             added = until - lease.expires_at
             if added < timedelta(seconds=self.can.minimum_renewal):
-                raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, "too short an extension")
+                raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, "too short a renewal")
             given = added * self.adds if self.grants is None else self.grants
             longer = replace(known, expires_at=known.expires_at + given)
             if known.latest is not None and longer.expires_at > known.latest:

@@ -1,4 +1,4 @@
-"""Acquire: on record before it is minted, minted once, never without a record."""
+"""Acquire: on record before it is issued, issued once, never without a record."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -17,7 +17,7 @@ from tests.unit.controller.world import HERE, KEY, World, away, cluster_away, de
 CALLS = ("try secret", "prepare", "create record", "issue", "patch record", "write secret")
 
 
-async def test_a_lease_is_on_record_before_it_is_minted_and_held_before_it_is_delivered() -> None:
+async def test_a_lease_is_on_record_before_it_is_issued_and_held_before_it_is_delivered() -> None:
     world = World()
     await world.settle()
     assert [call for call in world.trace.calls if call in CALLS] == [*CALLS]
@@ -72,7 +72,7 @@ async def test_an_attempt_of_another_process_is_waited_for_and_claimed_after_its
     assert (world.records, world.secret) == ([("Revoking", ""), ("Held", "lease-1")], "lease-1")
 
 
-async def test_nothing_is_minted_for_a_dynamiclease_that_is_deleted_before_its_record_stands() -> (
+async def test_nothing_is_issued_for_a_dynamiclease_that_is_deleted_before_its_record_stands() -> (
     None
 ):
     world = World()
@@ -93,7 +93,7 @@ async def test_an_attempt_that_was_not_sent_goes_again_where_nothing_can_be_seen
     assert (world.records, world.count("issue")) == ([], 0)
 
 
-async def test_what_would_refuse_the_secret_refuses_before_the_mint() -> None:
+async def test_what_would_refuse_the_secret_refuses_before_the_issue() -> None:
     world = World()
     world.cluster.before("try secret", errors.Refused(Reason.WRITE_REFUSED, "over quota"))
     await world.settle()
@@ -103,7 +103,7 @@ async def test_what_would_refuse_the_secret_refuses_before_the_mint() -> None:
 
 
 @pytest.mark.parametrize("refusal", [denied(), away(sent=False)])
-async def test_a_mint_that_was_not_done_leaves_no_record(refusal: errors.ProviderError) -> None:
+async def test_an_issue_that_was_not_done_leaves_no_record(refusal: errors.ProviderError) -> None:
     world = World()
     world.provider.before("issue", refusal)
     await world.settle()
@@ -112,7 +112,7 @@ async def test_a_mint_that_was_not_done_leaves_no_record(refusal: errors.Provide
     assert world.meter.issues == [refusal.outcome]
 
 
-async def test_a_mint_is_not_sent_after_its_deadline() -> None:
+async def test_an_issue_is_not_sent_after_its_deadline() -> None:
     world = World()
     view, step = await world.upto(actions.Acquire)
     world.cluster.after("create record", lambda: world.clock.move(30))
@@ -121,7 +121,7 @@ async def test_a_mint_is_not_sent_after_its_deadline() -> None:
     assert world.provider.live == {}
 
 
-async def test_a_mint_whose_answer_is_lost_is_claimed_found_and_revoked() -> None:
+async def test_an_issue_whose_answer_is_lost_is_claimed_found_and_revoked() -> None:
     world = World()
     view, step = await world.upto(actions.Acquire)
     world.provider.after("issue", away(sent=True))
@@ -155,7 +155,7 @@ async def test_the_lease_of_an_adopted_attempt_is_found_by_the_tag_of_who_issued
     world = World()
     adopted = world.rival(1, installation="cluster/old")
     asked = world.performer.acquirer.attempt_of(adopted)
-    world.provider.mint(replace(asked, installation="cluster/old"))
+    world.provider.make(replace(asked, installation="cluster/old"))
     for _ in range(4):
         await world.settle(after=60)
     assert [*world.provider.live] == ["lease-2"]
@@ -173,19 +173,19 @@ async def test_a_search_that_fails_is_tried_again_later() -> None:
     assert [*world.provider.live] == ["lease-2"]
 
 
-async def test_an_attempt_that_left_two_leases_makes_two_debts() -> None:
+async def test_an_attempt_that_left_two_leases_makes_two_pending_revocations() -> None:
     world = World()
     view, step = await world.upto(actions.Acquire)
     world.provider.after("issue", away(sent=True))
     await world.performer.perform(view, step)
     known = world.recorded
-    world.provider.mint(world.performer.acquirer.attempt_of(known))
+    world.provider.make(world.performer.acquirer.attempt_of(known))
     await world.settle()
     world.clock.move(50)
     view, step = await world.upto(actions.Search)
     await world.performer.perform(view, step)
-    owed = [lease_id for state, lease_id in world.records if state == "Revoking"]
-    assert sorted(owed) == ["lease-1", "lease-2"]
+    pending = [lease_id for state, lease_id in world.records if state == "Revoking"]
+    assert sorted(pending) == ["lease-1", "lease-2"]
     await world.settle()
     assert [*world.provider.live] == ["lease-3"]
 
@@ -214,15 +214,15 @@ def _known(world: World) -> list[LeaseRecord]:
     return [*world.cluster.ledger.values()]
 
 
-async def test_a_lease_whose_record_is_gone_is_put_back_as_a_debt() -> None:
+async def test_a_lease_whose_record_is_gone_is_put_back_to_be_revoked() -> None:
     world = World()
     view, step = await world.upto(actions.Acquire)
     world.provider.after("issue", world.cluster.ledger.clear)
     await world.performer.perform(view, step)
-    owed = world.recorded
+    pending = world.recorded
     assert world.records == [("Revoking", "lease-1")]
-    assert owed.revoke is not None
-    assert owed.revoke.reason == Reason.UNDELIVERED
+    assert pending.revoke is not None
+    assert pending.revoke.reason == Reason.UNDELIVERED
     assert world.memory.credentials == {}
 
 
@@ -248,7 +248,7 @@ async def test_a_lease_without_a_record_is_put_back_when_the_ledger_takes_it_aga
     assert world.secret == "lease-2"
 
 
-async def test_a_mint_that_the_ledger_did_not_take_is_held_by_the_same_process() -> None:
+async def test_an_issue_that_the_ledger_did_not_take_is_held_by_the_same_process() -> None:
     world = World()
     world.cluster.before("patch record", cluster_away())
     view, step = await world.upto(actions.Acquire)
@@ -277,7 +277,7 @@ async def test_a_claimed_attempt_gets_its_lease_id_also_where_the_first_write_fa
     assert [*world.provider.live] == ["lease-2"]
 
 
-async def test_a_ledger_that_refuses_a_minted_lease_is_asked_again_and_nothing_is_minted() -> None:
+async def test_a_ledger_that_refuses_an_issued_lease_is_asked_again_and_nothing_is_issued() -> None:
     world = World()
     view, step = await world.upto(actions.Acquire)
     refusal = errors.Refused(Reason.WRITE_REFUSED, "no right")
@@ -303,7 +303,7 @@ async def test_an_attempt_of_a_process_that_crashed_is_never_completed() -> None
     assert world.secret == "lease-2"
 
 
-async def test_what_the_provider_notes_is_on_record_before_the_mint() -> None:
+async def test_what_the_provider_notes_is_on_record_before_the_issue() -> None:
     world = World()
     world.provider.notes = {"accessor": "a-1"}
     view, step = await world.upto(actions.Acquire)
@@ -351,7 +351,7 @@ async def _left_behind(world: World, leases: int) -> tuple[View, actions.Search]
     await world.performer.perform(view, step)
     known = world.recorded
     for _ in range(leases - 1):
-        world.provider.mint(world.performer.acquirer.attempt_of(known))
+        world.provider.make(world.performer.acquirer.attempt_of(known))
     await world.settle()
     world.clock.move(50)
     view, found = await world.upto(actions.Search)

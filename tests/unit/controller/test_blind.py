@@ -37,7 +37,7 @@ def _reached(world: World, taken: int) -> bool:
 
 
 @pytest.mark.parametrize("trouble", [cluster_away(), REFUSED])
-async def test_a_lease_is_extended_and_nothing_else_is_done(trouble: Exception) -> None:
+async def test_a_lease_is_renewed_and_nothing_else_is_done(trouble: Exception) -> None:
     world = World()
     async with world.running():
         await held(world)
@@ -57,7 +57,7 @@ async def test_a_lease_is_extended_and_nothing_else_is_done(trouble: Exception) 
     assert (world.count("issue"), world.ready) == (1, "Ready")
 
 
-async def test_an_extension_never_goes_beyond_the_life_that_was_asked_for() -> None:
+async def test_a_renewal_never_goes_beyond_the_life_that_was_asked_for() -> None:
     world = World()
     async with world.running():
         await held(world)
@@ -78,7 +78,7 @@ async def test_after_a_day_leases_are_left_to_their_end() -> None:
     assert ends(world) > blind.LONGEST.total_seconds()
 
 
-async def test_a_failed_extension_is_tried_again_and_told_when_that_is_possible() -> None:
+async def test_a_failed_renewal_is_tried_again_and_told_when_that_is_possible() -> None:
     world = World()
     async with world.running():
         await held(world)

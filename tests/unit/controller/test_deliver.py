@@ -157,7 +157,7 @@ async def test_a_secret_whose_owner_is_gone_is_taken_over_and_a_living_owners_is
     assert (world.ready, world.secret) == ("Ready", "lease-1")
 
 
-async def test_marks_that_were_taken_off_come_back_without_a_mint() -> None:
+async def test_marks_that_were_taken_off_come_back_without_an_issue() -> None:
     world = World()
     await world.settle()
     world.cluster.user_writes_secret(SHOP, NAME, labels={"team": "shop"})

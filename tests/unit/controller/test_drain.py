@@ -168,7 +168,7 @@ def _left(leases: Iterable[RecordedLease]) -> drain.Remains:
 
 
 async def test_a_lease_that_was_given_up_is_named_and_not_waited_for() -> None:
-    given_up = views.owed().but(state=State.ABANDONED, attempt_id="a1", lease_id="L1")
+    given_up = views.pending().but(state=State.ABANDONED, attempt_id="a1", lease_id="L1")
     remains = _left([given_up])
     assert remains.given_up
     assert remains.why == "lease L1 is given up (kubectl leaseholder forget a1)"
@@ -176,7 +176,7 @@ async def test_a_lease_that_was_given_up_is_named_and_not_waited_for() -> None:
 
 async def test_a_pending_revocation_says_what_its_last_try_met_and_when_the_next_one_is() -> None:
     met = Revocation(attempts=3, last_reason=Reason.AUTH_GONE, next_at=views.NOW)
-    pending = views.owed().but(revoke=met, lease_id="L1")
+    pending = views.pending().but(revoke=met, lease_id="L1")
     told = _left([pending]).why
     assert told.startswith("lease L1 is to be revoked: 3 tries, the last try met AuthGone, the ")
     unclear = _left([pending.but(lease_id="", revoke=None, attempt_id="a1")]).why

@@ -89,7 +89,7 @@ async def test_after_a_quiet_time_the_count_of_edits_begins_anew() -> None:
         await world.settle(after=700)
 
 
-async def test_a_lease_whose_secret_is_contested_is_still_extended() -> None:
+async def test_a_lease_whose_secret_is_contested_is_still_renewed() -> None:
     world = await held(ttl="2m")
     write(world, DB_PASSWORD="edited")
     await world.settle()
@@ -127,7 +127,7 @@ STRIPPED = [
 
 @pytest.mark.parametrize("restarted", [False, True])
 @pytest.mark.parametrize("taken", STRIPPED)
-async def test_marks_that_were_taken_off_come_back_without_a_mint(
+async def test_marks_that_were_taken_off_come_back_without_an_issue(
     taken: dict[str, Any], restarted: bool
 ) -> None:
     world = await held()
@@ -147,7 +147,9 @@ async def test_marks_that_were_taken_off_come_back_without_a_mint(
 
 
 @pytest.mark.parametrize("name", [NAME, "stranger"])
-async def test_a_secret_that_got_a_strangers_marks_is_taken_back_without_a_mint(name: str) -> None:
+async def test_a_secret_that_got_a_strangers_marks_is_taken_back_without_an_issue(
+    name: str,
+) -> None:
     world = await held()
     notes = {**world.cluster.secrets[KEY].annotations, names.OWNER_NAME: name}
     world.cluster.user_writes_secret(
@@ -279,7 +281,7 @@ async def test_of_many_secrets_with_our_marks_few_are_read() -> None:
     assert len(view.secrets) <= ports.MOST_OWNED + 1
 
 
-async def test_foreign_keys_go_without_a_mint() -> None:
+async def test_foreign_keys_go_without_an_issue() -> None:
     world = await held()
     before = dict(world.cluster.values[KEY])
     write(world, THEIRS="x")
@@ -303,7 +305,7 @@ async def test_who_keeps_taking_marks_off_is_answered_more_slowly_each_time() ->
     assert names.MANAGED_BY in world.cluster.secrets[KEY].labels
 
 
-async def test_a_renamed_secret_is_copied_not_minted() -> None:
+async def test_a_renamed_secret_is_copied_not_issued() -> None:
     world = await held()
     values = dict(world.cluster.values[KEY])
     world.cluster.user_applies(manifest(target={"secretName": "other"}))
@@ -338,7 +340,7 @@ async def test_an_edited_secret_is_not_copied() -> None:
     assert world.count("issue") == 2
 
 
-async def test_a_changed_template_is_rendered_anew_without_a_mint() -> None:
+async def test_a_changed_template_is_rendered_anew_without_an_issue() -> None:
     world = await held()
     world.cluster.user_applies(templated(**URL))
     await world.settle()
@@ -386,7 +388,7 @@ async def test_a_template_that_fails_leaves_the_secret_and_its_lease_alone(text:
     assert (world.ready, world.count("issue")) == ("Ready", 1)
 
 
-async def test_nothing_is_minted_for_a_template_that_can_not_be_read() -> None:
+async def test_nothing_is_issued_for_a_template_that_can_not_be_read() -> None:
     world = World()
     world.cluster.user_applies(templated(data={"URL": "{{ 1 + 1 }}"}))
     await world.settle()
@@ -455,7 +457,7 @@ FORGED = [
 
 
 @pytest.mark.parametrize("forged", FORGED)
-async def test_forged_marks_neither_mint_nor_stop_anything(forged: dict[str, str]) -> None:
+async def test_forged_marks_neither_issue_nor_stop_anything(forged: dict[str, str]) -> None:
     world = await held()
     notes = dict(world.cluster.secrets[KEY].annotations)
     world.cluster.user_writes_secret(SHOP, NAME, annotations={**notes, **forged})
@@ -549,7 +551,7 @@ async def test_the_lease_of_a_secret_that_lost_its_notes_lives_out_its_overlap_a
     assert world.records == [("Superseded", "lease-1"), ("Held", "lease-2")]
 
 
-async def test_one_made_again_goes_on_with_a_lease_that_was_extended_past_its_record() -> None:
+async def test_one_made_again_goes_on_with_a_lease_that_was_renewed_past_its_record() -> None:
     world = await held()
     for _ in range(3):
         await world.settle(after=2400)

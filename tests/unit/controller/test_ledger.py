@@ -48,7 +48,7 @@ async def test_a_dynamiclease_that_no_event_told_of_is_found() -> None:
     assert world.secret == "lease-2"
 
 
-async def test_a_record_whose_dynamiclease_is_gone_is_paid() -> None:
+async def test_a_record_whose_dynamiclease_is_gone_has_its_lease_revoked() -> None:
     world = World()
     await world.settle()
     world.cluster.vanish(*KEY)

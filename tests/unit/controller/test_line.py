@@ -117,23 +117,23 @@ def test_a_lone_worker_works(workers: int) -> None:
 def test_all_that_is_due_has_its_turn_and_none_is_held_twice(
     workers: int, acts: list[tuple[str, int, bool]]
 ) -> None:
-    known, held, owed = line(workers), set[Holder](), set[Holder]()
+    known, held, pending = line(workers), set[Holder](), set[Holder]()
     for namespace, number, finish in acts:
         offered = key(namespace, number)
         known.offer(offered, 1.0)
-        owed.add(offered)
+        pending.add(offered)
         if len(held) < workers and (due := known.take(10.0)) is not None:
             assert due[0] not in held
             held.add(due[0])
-            owed.discard(due[0])
+            pending.discard(due[0])
         if finish and held:
             known.done(held.pop(), 10.0)
-    for _ in range(len(owed) + 1):
+    for _ in range(len(pending) + 1):
         for one in list(held):
             known.done(one, 10.0)
         held = set(taken(known))
-        owed -= held
-    assert not owed
+        pending -= held
+    assert not pending
 
 
 def test_each_further_namespace_gets_a_worker_while_one_is_free() -> None:
@@ -182,17 +182,17 @@ def test_turns_and_places_are_never_lost_or_given_twice(
     turns: int, most: int, acts: list[tuple[str, str, int]]
 ) -> None:
     known = Line[Holder](turns, operator.attrgetter("namespace"), most=most)
-    working, elsewhere, returning, owed = [set[Holder]() for _ in range(4)]
+    working, elsewhere, returning, pending = [set[Holder]() for _ in range(4)]
     for act, namespace, number in acts:
         one = key(namespace, number)
         match act:
             case "offer":
                 known.offer(one, 1.0)
-                owed.add(one)
+                pending.add(one)
             case "take" if (due := known.take(10.0)) is not None:
                 assert due[0] not in working
                 assert due[0] not in elsewhere
-                owed -= {due[0]} - returning
+                pending -= {due[0]} - returning
                 returning.discard(due[0])
                 working.add(due[0])
             case "lend" if one in working:
@@ -214,7 +214,7 @@ def test_turns_and_places_are_never_lost_or_given_twice(
         for one in working | elsewhere:
             known.done(one, 10.0)
         working, elsewhere = set(taken(known)), set()
-        owed -= working - returning
+        pending -= working - returning
         returning -= working
-    assert not owed
+    assert not pending
     assert known.under_way == 0

@@ -40,7 +40,7 @@ async def test_what_is_offered_is_driven_to_the_end() -> None:
     assert controller.keys == (world.key,)
 
 
-async def test_a_stop_finishes_a_mint_that_is_under_way_and_delivers_it() -> None:
+async def test_a_stop_finishes_an_issue_that_is_under_way_and_delivers_it() -> None:
     world = World()
     answer = asyncio.Event()
     world.provider.before("issue", answer.wait)
@@ -406,7 +406,7 @@ def _reason(dl: lease.DynamicLease) -> str:
     return next(c.reason for c in dl.status.conditions if c.type == "Ready")
 
 
-async def test_retirement_lasts_until_nothing_is_owed() -> None:
+async def test_retirement_lasts_until_nothing_is_pending() -> None:
     world = World()
     async with world.running() as controller:
         await controller.offer(world.key)
@@ -424,7 +424,9 @@ async def test_retirement_lasts_until_nothing_is_owed() -> None:
         assert world.holder in world.meter.forgotten
 
 
-async def test_retirement_ends_when_the_dynamiclease_is_gone_although_something_is_owed() -> None:
+async def test_retirement_ends_when_the_dynamiclease_is_gone_although_something_is_pending() -> (
+    None
+):
     world = World()
     async with world.running() as controller:
         await controller.offer(world.key)

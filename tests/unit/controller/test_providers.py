@@ -254,7 +254,7 @@ async def test_a_provider_is_checked_once_at_a_time() -> None:
         await world.trace.until(lambda: world.count("check") == 2)
 
 
-async def test_a_provider_that_went_is_forgotten_and_its_namesake_is_new() -> None:
+async def test_a_provider_that_went_is_forgotten_and_one_made_again_is_new() -> None:
     world = World()
     async with watching(world) as watch:
         await watch.offer(REF, FIRST)

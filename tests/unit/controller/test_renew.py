@@ -1,4 +1,4 @@
-"""Renew: extended in time, looked at where that is unclear, replaced when it is gone."""
+"""Renew: renewed in time, looked at where that is unclear, replaced when it is gone."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -22,7 +22,7 @@ def ends(world: World, lease_id: str = "lease-1") -> float:
     return (world.provider.live[lease_id].expires_at - NOW).total_seconds()
 
 
-async def test_a_lease_is_extended_to_its_whole_life_without_another_look() -> None:
+async def test_a_lease_is_renewed_to_its_whole_life_without_another_look() -> None:
     world = World()
     await world.settle()
     await world.settle(after=DUE)
@@ -49,7 +49,7 @@ async def test_an_earlier_end_is_believed_when_no_replica_trails_any_more(
     assert (known.expires_at == former.expires_at) == believed
 
 
-async def test_after_an_extension_that_failed_the_lease_is_looked_at_first() -> None:
+async def test_after_a_renewal_that_failed_the_lease_is_looked_at_first() -> None:
     world = World()
     await world.settle()
     world.provider.before("renew", away(sent=True))
@@ -63,7 +63,7 @@ async def test_after_an_extension_that_failed_the_lease_is_looked_at_first() -> 
     assert world.ready == "Ready"
 
 
-async def test_an_extension_whose_answer_was_lost_is_not_made_again() -> None:
+async def test_a_renewal_whose_answer_was_lost_is_not_made_again() -> None:
     world = World()
     await world.settle()
     world.provider.after("renew", away(sent=True))
@@ -74,7 +74,7 @@ async def test_an_extension_whose_answer_was_lost_is_not_made_again() -> None:
     assert world.ready == "Ready"
 
 
-async def test_after_a_restart_the_lease_is_looked_at_before_it_is_extended() -> None:
+async def test_after_a_restart_the_lease_is_looked_at_before_it_is_renewed() -> None:
     world = World()
     await world.settle()
     world.crash()
@@ -95,7 +95,7 @@ async def test_a_change_while_the_lease_is_gone_makes_one_more_look_and_no_more(
     assert world.count("inspect") + world.count("renew") == looks + 1
 
 
-async def test_a_lease_that_is_gone_when_it_is_extended_is_believed_at_the_second_look() -> None:
+async def test_a_lease_that_is_gone_when_it_is_renewed_is_believed_at_the_second_look() -> None:
     world = World()
     await world.settle()
     world.provider.live.clear()
@@ -144,7 +144,7 @@ async def test_a_lease_that_a_stale_replica_does_not_show_is_kept() -> None:
     assert world.ready == "Ready"
 
 
-async def test_the_probe_finds_a_revoked_lease_between_two_extensions() -> None:
+async def test_the_probe_finds_a_revoked_lease_between_two_renewals() -> None:
     world = World()
     await world.settle()
     world.provider.live.clear()
@@ -162,7 +162,7 @@ async def test_a_probe_that_fails_changes_nothing() -> None:
     assert (world.ready, world.records) == ("Ready", [("Held", "lease-1")])
 
 
-async def test_a_lease_that_can_not_be_extended_is_replaced() -> None:
+async def test_a_lease_that_can_not_be_renewed_is_replaced() -> None:
     world = World()
     world.provider.latest = NOW + timedelta(seconds=3600)
     await world.settle()
@@ -182,7 +182,7 @@ async def test_a_provider_that_says_so_only_when_asked_is_believed() -> None:
     assert world.meter.renewals == ["refused"] * 2
 
 
-async def test_a_lease_that_another_process_just_extended_to_its_end_is_not_replaced() -> None:
+async def test_a_lease_that_another_process_just_renewed_to_its_end_is_not_replaced() -> None:
     world = World()
     await world.settle()
     end = errors.CannotRenew(Reason.CANNOT_RENEW, "it would live too long")
@@ -192,9 +192,7 @@ async def test_a_lease_that_another_process_just_extended_to_its_end_is_not_repl
     assert world.ready == "Ready"
 
 
-async def test_a_renew_command_at_full_life_does_not_count_as_an_extension_that_adds_nothing() -> (
-    None
-):
+async def test_a_renew_command_at_full_life_does_not_count_as_a_renewal_that_adds_nothing() -> None:
     world = World(can=replace(fakes.CAN, minimum_renewal=0, replica_lag=0))
     await world.settle()
     await world.settle()
@@ -205,7 +203,7 @@ async def test_a_renew_command_at_full_life_does_not_count_as_an_extension_that_
     assert (world.secret, ends(world)) == ("lease-1", DUE + 3600)
 
 
-async def test_an_extension_that_adds_nothing_makes_the_lease_be_replaced() -> None:
+async def test_a_renewal_that_adds_nothing_makes_the_lease_be_replaced() -> None:
     world = World()
     await world.settle()
     world.provider.adds = False
@@ -231,7 +229,7 @@ async def test_a_provider_that_renews_by_less_than_is_asked_for_is_not_asked_wit
     assert world.ready == "Ready"
 
 
-async def test_an_extension_waits_until_every_replica_shows_the_last_one() -> None:
+async def test_a_renewal_waits_until_every_replica_shows_the_last_one() -> None:
     world = World(can=replace(fakes.CAN, minimum_renewal=1, replica_lag=60))
     await world.settle()
     await world.settle(after=60)
@@ -244,10 +242,10 @@ async def test_an_extension_waits_until_every_replica_shows_the_last_one() -> No
     assert world.count("renew") == 1
 
 
-async def test_an_extension_that_comes_too_soon_waits() -> None:
+async def test_a_renewal_that_comes_too_soon_waits() -> None:
     world = World()
     await world.settle()
-    soon = errors.CannotRenew(Reason.RENEWAL_TOO_SOON, "too short an extension")
+    soon = errors.CannotRenew(Reason.RENEWAL_TOO_SOON, "too short a renewal")
     world.provider.before("renew", soon)
     await world.settle(after=DUE)
     assert world.secret == "lease-1"
@@ -263,7 +261,7 @@ async def test_a_renew_command_acts_once_and_says_when_it_can_not(works: bool) -
     world.cluster.user_applies(manifest(annotations={names.RENEW: "1"}))
     if not works:
         reason = Reason.RENEWAL_TOO_SOON
-        world.provider.before("renew", errors.CannotRenew(reason, "too short an extension"))
+        world.provider.before("renew", errors.CannotRenew(reason, "too short a renewal"))
     await world.settle(after=600)
     assert world.count("renew") == 1
     assert world.dl.status.handled is not None

@@ -1,4 +1,4 @@
-"""Pay: a lease is off the ledger when the provider says so and a look agrees, not before."""
+"""Revoke: a lease is off the ledger when the provider says so and a look agrees, not before."""
 
 import dataclasses
 from typing import Any
@@ -32,7 +32,7 @@ async def deleted() -> World:
     return world
 
 
-def debt(world: World) -> Revocation:
+def pending(world: World) -> Revocation:
     known = world.recorded
     assert known.revoke is not None
     return known.revoke
@@ -54,8 +54,8 @@ async def test_a_lease_that_still_shows_is_looked_at_again_before_its_record_goe
     kept = world.provider.live["lease-1"]
     world.provider.after("revoke", lambda: world.provider.live.update({kept.id: kept}))
     await world.settle()
-    assert debt(world).last_reason == Reason.NOT_CONFIRMED
-    assert debt(world).answered_at is not None
+    assert pending(world).last_reason == Reason.NOT_CONFIRMED
+    assert pending(world).answered_at is not None
     world.provider.live.clear()
     assert await world.settle(after=10) == actions.Release()
     assert world.count("revoke") == 1
@@ -66,7 +66,7 @@ async def test_a_lease_that_is_gone_before_its_revocation_is_believed_when_said_
     world.provider.live.clear()
     world.clock.move(120)
     assert await world.settle() != actions.Release()
-    assert debt(world).answered_at is not None
+    assert pending(world).answered_at is not None
     assert await world.settle(after=6) == actions.Release()
 
 
@@ -74,7 +74,7 @@ async def test_a_young_lease_that_a_stale_replica_does_not_show_is_revoked_later
     world = await deleted()
     world.provider.before("revoke", errors.LeaseGone(Reason.GONE, "no such lease"))
     await world.settle()
-    assert debt(world).answered_at is None
+    assert pending(world).answered_at is None
     assert await world.settle(after=61) == actions.Release()
     assert world.provider.live == {}
 
@@ -86,8 +86,8 @@ async def test_a_revocation_that_did_not_succeed_is_on_record_and_waits_longer_e
         no = ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence="it failed")
         world.provider.answers.append(no)
         await world.settle()
-        assert (debt(world).attempts, debt(world).last_reason) == (attempts, "FailedToDelete")
-        next_at = debt(world).next_at
+        assert (pending(world).attempts, pending(world).last_reason) == (attempts, "FailedToDelete")
+        next_at = pending(world).next_at
         assert next_at is not None
         waits.append((next_at - world.provider.now()).total_seconds())
         before = world.count("revoke")
@@ -107,13 +107,13 @@ async def test_a_revocation_that_did_not_succeed_is_on_record_and_waits_longer_e
         (denied(Reason.AUTH_MISSING), Reason.AUTH_GONE),
     ],
 )
-async def test_a_provider_that_does_not_answer_keeps_the_debt(
+async def test_a_provider_that_does_not_answer_keeps_the_pending_revocation(
     failure: errors.ProviderError, reason: Reason
 ) -> None:
     world = await deleted()
     world.provider.before("revoke", failure)
     assert await world.settle() != actions.Release()
-    assert (debt(world).attempts, debt(world).last_reason) == (1, reason)
+    assert (pending(world).attempts, pending(world).last_reason) == (1, reason)
     assert await world.settle(after=5) == actions.Release()
 
 
@@ -134,12 +134,12 @@ async def test_a_login_that_failed_is_tried_as_soon_as_something_changes(
     await world.settle()
     world.memory.poked = True
     await world.settle()
-    assert debt(world).attempts == (2 if at_once else 1), "once for each change"
+    assert pending(world).attempts == (2 if at_once else 1), "once for each change"
     world.memory.poked = True
     assert (await world.settle() == actions.Release()) is at_once
 
 
-async def test_a_debt_outlives_its_dynamiclease() -> None:
+async def test_a_pending_revocation_outlives_its_dynamiclease() -> None:
     world = await deleted()
     world.provider.before("revoke", away())
     await world.settle()
@@ -148,7 +148,7 @@ async def test_a_debt_outlives_its_dynamiclease() -> None:
     assert (world.records, world.provider.live) == ([], {})
 
 
-async def test_the_finalizer_goes_when_the_time_is_over_and_the_debt_stays() -> None:
+async def test_the_finalizer_goes_when_the_time_is_over_and_the_pending_revocation_stays() -> None:
     world = await deleted()
     world.provider.before("revoke", *[away()] * 9)
     await world.settle()
@@ -224,11 +224,11 @@ async def test_a_force_command_is_passed_on_once() -> None:
 
 
 async def undelivered(**secret: Any) -> tuple[World, actions.Revoke]:
-    """A held lease that another process minted and never delivered, about to be revoked."""
+    """A held lease that another process issued and never delivered, about to be revoked."""
     world = World()
     await world.settle()
     world.crash()
-    minted = world.provider.mint(
+    issued = world.provider.make(
         ports.Attempt(
             installation="i",
             attempt_id="rival-2",
@@ -238,7 +238,7 @@ async def undelivered(**secret: Any) -> tuple[World, actions.Revoke]:
             deadline=world.provider.now(),
         )
     )
-    ends = minted.lease.expires_at
+    ends = issued.lease.expires_at
     world.rival(2, state="Held", leaseId="lease-2", issuedAt=ends, expiresAt=ends)
     _, step = await world.upto(actions.Revoke)
     return world, step
@@ -294,7 +294,7 @@ async def test_a_late_delivery_that_meets_the_fence_conflicts() -> None:
     assert "lease-2" in world.provider.live
 
 
-async def test_one_slot_is_vacated_before_the_next_mint() -> None:
+async def test_one_slot_is_vacated_before_the_next_issue() -> None:
     world = World(can=dataclasses.replace(fakes.CAN, slots="One"))
     await world.settle()
     world.cluster.user_applies(manifest(annotations={names.ROTATE: "1"}))
@@ -328,7 +328,7 @@ BY_TIME = dataclasses.replace(fakes.CAN, found_by="OwnerAndTime", settle=20, rep
 
 
 async def unclear() -> World:
-    """A world in which a mint's answer was lost, at a provider that keeps no tag."""
+    """A world in which an issue's answer was lost, at a provider that keeps no tag."""
     world = World(can=BY_TIME)
     view, step = await world.upto(actions.Acquire)
     world.provider.after("issue", away(sent=True))
@@ -435,7 +435,7 @@ async def test_the_last_resort_is_asked_for_a_login_that_is_gone_and_at_its_own_
     await world.settle()
     assert world.provider.live
     assert other not in [made for _, made in world.built]
-    assert debt(world).last_reason == met
+    assert pending(world).last_reason == met
 
 
 async def test_a_lease_that_the_last_resort_does_not_see_is_kept_while_it_may_live() -> None:
@@ -444,7 +444,7 @@ async def test_a_lease_that_the_last_resort_does_not_see_is_kept_while_it_may_li
     world.provider.down = denied(Reason.AUTH_GONE)
     for _ in range(4):
         await world.settle(after=120)
-    assert debt(world).last_reason == Reason.AUTH_GONE
+    assert pending(world).last_reason == Reason.AUTH_GONE
     assert world.provider.live
     for _ in range(3):
         await world.settle(after=3700)
@@ -466,12 +466,12 @@ async def test_an_attempt_that_the_last_resort_does_not_find_is_kept_while_it_ma
     assert world.records == []
 
 
-async def test_the_last_resorts_own_failure_keeps_the_debt() -> None:
+async def test_the_last_resorts_own_failure_keeps_the_pending_revocation() -> None:
     world = await deleted()
     last_resort(world).down = denied()
     world.provider.down = denied(Reason.AUTH_GONE)
     await world.settle()
-    assert debt(world).last_reason == Reason.LOGIN_REFUSED
+    assert pending(world).last_reason == Reason.LOGIN_REFUSED
 
 
 async def test_a_clusterleaseprovider_that_cannot_be_read_keeps_no_other_from_revoking() -> None:
@@ -491,7 +491,7 @@ async def test_a_provider_that_is_told_no_more_revokes_for_nobody() -> None:
     del world.cluster.providers["ClusterLeaseProvider", "", "revoker"]
     world.provider.down = denied(Reason.AUTH_GONE)
     await world.settle()
-    assert debt(world).last_reason == Reason.AUTH_GONE
+    assert pending(world).last_reason == Reason.AUTH_GONE
     world.supplies.note_revoker("revoker", None)
     calls = world.count("get provider")
     await world.settle(after=600)

@@ -516,14 +516,14 @@ async def test_a_refused_restart_is_told_and_tried_again_later() -> None:
 
 
 async def _old_is_due(world: World) -> None:
-    """A rotation whose rollout isn't complete when the old lease is to be extended."""
+    """A rotation whose rollout isn't complete when the old lease is to be renewed."""
     await delivered(world)
     await world.settle(after=1000)
     await restarted(world)
     world.clock.move(1400)
 
 
-async def test_a_replaced_lease_is_extended_when_due_and_its_record_says_so() -> None:
+async def test_a_replaced_lease_is_renewed_when_due_and_its_record_says_so() -> None:
     world = World()
     await _old_is_due(world)
     await world.settle()
@@ -534,7 +534,7 @@ async def test_a_replaced_lease_is_extended_when_due_and_its_record_says_so() ->
     assert world.meter.renewals == ["ok"]
 
 
-async def test_an_outage_at_the_old_leases_extension_is_no_trouble_of_the_new_one() -> None:
+async def test_an_outage_at_the_old_leases_renewal_is_no_trouble_of_the_new_one() -> None:
     world = World()
     await _old_is_due(world)
     world.provider.before("renew", away(sent=True))
@@ -545,7 +545,7 @@ async def test_an_outage_at_the_old_leases_extension_is_no_trouble_of_the_new_on
     assert world.meter.renewals == ["unclear", "ok"]
 
 
-async def test_an_extension_of_an_old_lease_whose_answer_was_lost_is_not_made_again() -> None:
+async def test_a_renewal_of_an_old_lease_whose_answer_was_lost_is_not_made_again() -> None:
     world = World()
     await _old_is_due(world)
     world.provider.after("renew", away(sent=True))
@@ -555,7 +555,9 @@ async def test_an_extension_of_an_old_lease_whose_answer_was_lost_is_not_made_ag
     assert world.meter.renewals == ["unclear", "ok"]
 
 
-async def test_in_an_outage_past_its_end_an_old_lease_is_tried_seldom_and_then_a_debt() -> None:
+async def test_in_an_outage_past_its_end_an_old_lease_is_tried_seldom_and_then_to_be_revoked() -> (
+    None
+):
     world = World()
     await _old_is_due(world)
     world.crash()
@@ -566,7 +568,7 @@ async def test_in_an_outage_past_its_end_an_old_lease_is_tried_seldom_and_then_a
     assert world.records[0] == ("Revoking", "lease-1")
 
 
-async def test_an_old_lease_that_is_gone_at_the_provider_is_a_debt_and_then_paid() -> None:
+async def test_an_old_lease_that_is_gone_at_the_provider_is_pending_and_then_confirmed() -> None:
     world = World()
     await _old_is_due(world)
     del world.provider.live["lease-1"]
@@ -579,7 +581,7 @@ async def test_an_old_lease_that_is_gone_at_the_provider_is_a_debt_and_then_paid
     assert world.ready == "Ready"
 
 
-async def test_an_old_lease_that_cant_be_extended_goes_when_it_ends() -> None:
+async def test_an_old_lease_that_cant_be_renewed_goes_when_it_ends() -> None:
     world = World()
     await _old_is_due(world)
     world.provider.before("renew", errors.CannotRenew(Reason.CANNOT_RENEW, "at its end"))
@@ -590,7 +592,7 @@ async def test_an_old_lease_that_cant_be_extended_goes_when_it_ends() -> None:
     assert world.records == [("Held", "lease-2")]
 
 
-async def test_an_old_lease_whose_extension_does_nothing_goes_when_it_ends() -> None:
+async def test_an_old_lease_whose_renewal_does_nothing_goes_when_it_ends() -> None:
     world = World()
     await _old_is_due(world)
     world.provider.adds = False

@@ -218,7 +218,7 @@ async def test_after_a_restart_an_adapter_is_built_from_the_object_or_from_the_r
     assert from_object.namespace == from_record.namespace == SHOP
 
 
-async def test_a_namesake_of_the_provider_is_not_taken_for_it() -> None:
+async def test_another_provider_of_the_same_name_is_not_taken_for_it() -> None:
     world = World()
     known = world.rival(1)
     url = {"url": "https://another.example", "auth": AUTH}

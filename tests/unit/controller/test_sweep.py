@@ -54,7 +54,7 @@ class Bench:
     async def lost(self, number: int = 1) -> list[str]:
         """Leases of the source that a lost history had issued; their ids."""
         attempt = self._attempt()
-        ids = [self.world.provider.mint(attempt).lease.id for _ in range(number)]
+        ids = [self.world.provider.make(attempt).lease.id for _ in range(number)]
         self.world.clock.move(OLD)
         return ids
 

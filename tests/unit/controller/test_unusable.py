@@ -109,14 +109,14 @@ async def test_an_answer_too_big_for_the_record_is_an_unclear_attempt() -> None:
 
 
 def test_pending_revocations_are_counted_by_namespace_and_forgotten_with_their_holder() -> None:
-    known, seen = pending.Pending(), views.view(views.owed(1), views.record(2))
+    known, seen = pending.Pending(), views.view(views.pending(1), views.record(2))
     other = views.SUBJECT.model_copy(update={"name": "other"})
     known.note(seen)
     assert known.beside(other) == Others(leases=1, pending=1)
     assert known.beside(views.SUBJECT) == Others()
     known.note(views.view(vanished=True))
     assert known.beside(other) == Others()
-    known.note(views.view(views.owed(1), vanished=True))
+    known.note(views.view(views.pending(1), vanished=True))
     assert known.beside(other) == Others(leases=0, pending=1)
     for _ in range(2):
         known.note(views.view(vanished=True))

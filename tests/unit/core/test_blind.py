@@ -1,4 +1,4 @@
-"""What is done for a lease while the API server is away: an extension in time, nothing else."""
+"""What is done for a lease while the API server is away: a renewal in time, nothing else."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def fresh() -> Memory:
 
 
 @given(after=st.integers(0, 2 * 24 * 3600))
-def test_it_is_extended_when_due_never_beyond_its_life_and_not_for_ever(after: int) -> None:
+def test_it_is_renewed_when_due_never_beyond_its_life_and_not_for_ever(after: int) -> None:
     before = seen(memory=fresh())
     now = views.later(before, after)
     step = blind.decide(before, now)
@@ -47,7 +47,7 @@ def test_it_is_extended_when_due_never_beyond_its_life_and_not_for_ever(after: i
         assert now.now < step.until <= views.at(DUE)
 
 
-def test_a_lease_whose_expiry_is_known_first_hand_is_extended_at_once() -> None:
+def test_a_lease_whose_expiry_is_known_first_hand_is_renewed_at_once() -> None:
     before = seen(memory=fresh())
     step = blind.decide(before, views.later(before, DUE))
     assert isinstance(step, Renew)
@@ -70,7 +70,7 @@ def test_after_anything_unclear_it_is_looked_at_first(memory: Memory, retry: Ret
     assert step.inspect_first
 
 
-def test_a_suspended_lease_is_extended_too() -> None:
+def test_a_suspended_lease_is_renewed_too() -> None:
     before = seen(dl=views.lease({"suspend": True}))
     assert isinstance(blind.decide(before, views.later(before, DUE)), Renew)
 
@@ -104,7 +104,7 @@ def test_a_lease_that_can_only_be_replaced_waits_for_the_api_server() -> None:
         views.holding(can=replace(views.CAN, verifiable=False)),
     ],
 )
-def test_nothing_is_kept_in_mind_of_what_must_not_be_extended_unseen(view: View) -> None:
+def test_nothing_is_kept_in_mind_of_what_must_not_be_renewed_unseen(view: View) -> None:
     assert blind.keepsake(view) is None
 
 

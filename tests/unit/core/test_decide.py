@@ -76,7 +76,7 @@ def records(draw: st.DrawFn) -> tuple[RecordedLease, ...]:
     for number in draw(st.lists(st.integers(1, 9), unique=True, max_size=7).map(sorted)):
         state = draw(st.sampled_from(State))
         lost = state is State.ATTEMPT or (state is State.REVOKING and draw(FLAGS))
-        owing = state in (State.SUPERSEDED, State.REVOKING, State.ABANDONED)
+        pending = state in (State.SUPERSEDED, State.REVOKING, State.ABANDONED)
         life = draw(st.sampled_from([60, 3600, 86400]))
         issued = draw(st.integers(-7200, 0))
         found.append(
@@ -91,7 +91,7 @@ def records(draw: st.DrawFn) -> tuple[RecordedLease, ...]:
                 rotate_nonce=draw(st.sampled_from(["", "a"])),
                 restarts=draw(FLAGS),
                 rolled=draw(st.sampled_from([None, None, 0])),
-                revoke=draw(REVOCATIONS) if owing else None,
+                revoke=draw(REVOCATIONS) if pending else None,
                 holder=draw(st.sampled_from([views.UID, views.UID, "former"])),
             )
         )
@@ -140,15 +140,15 @@ def memories(draw: st.DrawFn, known: tuple[RecordedLease, ...]) -> Memory:
     def some(of: st.SearchStrategy[Any]) -> dict[str, Any]:
         return {r.attempt_id: draw(of) for r in known if draw(FLAGS)}
 
-    minted = [r for r in known if r.state in (State.ATTEMPT, State.HELD) and draw(FLAGS)]
+    issued = [r for r in known if r.state in (State.ATTEMPT, State.HELD) and draw(FLAGS)]
     return Memory(
         leases={
             r.attempt_id: views.known(
                 r, draw(st.integers(-100, 7200)), latest=draw(st.none() | st.just(7200))
             )
-            for r in minted
+            for r in issued
         },
-        credentials={r.attempt_id: Credentials({}) for r in minted if draw(FLAGS)},
+        credentials={r.attempt_id: Credentials({}) for r in issued if draw(FLAGS)},
         failure=draw(st.none() | FAILURES),
         gone_since=some(MOMENTS),
         unrenewable=set(some(st.none())),
@@ -352,7 +352,7 @@ def test_what_was_told_is_not_told_again(seen: View) -> None:
 
 
 @given(seen=ANY)
-def test_nothing_is_minted_where_it_must_not_be(seen: View) -> None:
+def test_nothing_is_issued_where_it_must_not_be(seen: View) -> None:
     if not isinstance(decide(seen), actions.Acquire):
         return
     dl = views.wanted(seen)
@@ -391,16 +391,16 @@ def test_on_deletion_secrets_are_gone_before_any_revocation(seen: View) -> None:
 
 
 @given(seen=GOING)
-def test_the_finalizer_goes_only_when_nothing_is_owed_or_the_time_is_over(seen: View) -> None:
+def test_the_finalizer_goes_only_when_nothing_is_pending_or_the_time_is_over(seen: View) -> None:
     if not isinstance(decide(seen), actions.Release):
         return
     dl = views.wanted(seen)
-    owing = [r for r in seen.records if r.state is not State.ABANDONED]
+    pending = [r for r in seen.records if r.state is not State.ABANDONED]
     begun, limit = seen.memory.deleting_since, dl.spec.deletion.timeout
     waited = seen.monotonic - begun if begun is not None else 0
     over = waited >= (0 if limit == "0s" else 900)
-    tried = all(r.revoke and r.revoke.attempts for r in owing)
-    assert not owing or over or (seen.terminating and tried)
+    tried = all(r.revoke and r.revoke.attempts for r in pending)
+    assert not pending or over or (seen.terminating and tried)
 
 
 @given(seen=ANY)

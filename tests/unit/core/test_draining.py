@@ -18,7 +18,7 @@ def draining(seen: View) -> View:
 
 
 @pytest.mark.parametrize(
-    "records", [(), (views.record(),), (views.attempt(),), (views.owed(), views.record(2))]
+    "records", [(), (views.record(),), (views.attempt(),), (views.pending(), views.record(2))]
 )
 def test_nothing_is_done_for_a_dynamiclease_that_is_not_being_deleted(
     records: tuple[RecordedLease, ...],

@@ -210,11 +210,11 @@ def test_while_a_secret_lost_its_notes_it_is_thought_to_hold_the_newest_lease(na
     assert isinstance(step, Renew)
 
 
-@pytest.mark.parametrize(("seconds", "owed"), [(300, False), (3540, True)])
+@pytest.mark.parametrize(("seconds", "pending"), [(300, False), (3540, True)])
 def test_a_replaced_lease_that_a_secret_without_notes_may_hold_lives_on(
-    seconds: float, owed: bool
+    seconds: float, pending: bool
 ) -> None:
     replaced, target = views.superseded(), replace(views.secret(), annotations={})
     seen = views.later(views.view(replaced, secrets=(target,), target=target), seconds)
     step = revocations.pending(seen)
-    assert isinstance(step, Move) is owed
+    assert isinstance(step, Move) is pending

@@ -22,16 +22,16 @@ def test_a_lease_to_be_revoked_counts_for_as_long_as_was_asked_and_no_longer(
     held = views.record(issued=0, expires=said, ttl=asked)
     dl = views.lease({"ttl": f"{wanted // 60}m" if wanted is not None else None})
     seen = views.view(held, dl=dl)
-    owed = revocations.begin(seen, held, Reason.GONE).to
-    after = views.view(owed, dl=dl)
-    last = (ends.last_asked(after, owed) - views.NOW).total_seconds()
+    pending = revocations.begin(seen, held, Reason.GONE).to
+    after = views.view(pending, dl=dl)
+    last = (ends.last_asked(after, pending) - views.NOW).total_seconds()
     wanted = wanted // 60 * 60 if wanted is not None else None
     known = [one for one in (asked, wanted) if one is not None]
     given_ = min(said, LONGEST) if said is not None and said > 0 else LONGEST
     assert last <= max(known if asked is not None else [*known, given_])
     assert last >= (asked if asked is not None else min(0, given_))
-    assert ends.may_live(after, owed) == (last > 0)
-    assert not ends.may_live(views.later(after, last), owed)
+    assert ends.may_live(after, pending) == (last > 0)
+    assert not ends.may_live(views.later(after, last), pending)
 
 
 def test_an_unclear_attempt_counts_for_the_life_that_was_asked_for() -> None:

@@ -35,14 +35,14 @@ def test_a_renewal_from_memory_shows_although_status_stands_still() -> None:
 
 
 def test_a_pending_revocation_is_told_with_the_time_of_its_condition() -> None:
-    held, other = views.record(2), views.owed(1)
+    held, other = views.record(2), views.pending(1)
     seen = views.told(views.view(held, other, shows=held))
     assert figures.figures(seen).pending_since == views.NOW
     assert figures.figures(views.told(views.holding())).pending_since is None
 
 
 def test_of_a_dynamic_lease_that_is_gone_only_its_leases_are_left() -> None:
-    seen = replace(views.view(views.owed(1)), lease=None)
+    seen = replace(views.view(views.pending(1)), lease=None)
     shown = figures.figures(seen)
     assert (shown.ready, shown.expires_at) == (None, None)
     assert [state for _, state, _ in shown.leases] == [State.REVOKING]

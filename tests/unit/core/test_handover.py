@@ -65,8 +65,8 @@ def test_credentials_that_nobody_can_use_are_left_to_be_revoked(why: str) -> Non
 
 def test_whatever_another_process_can_do_is_left_to_it() -> None:
     theirs = views.attempt(1, issued=-3600)
-    held, owed = views.record(2), views.owed(3)
-    seen = leaving(theirs, held, owed, shows=held)
+    held, pending = views.record(2), views.pending(3)
+    seen = leaving(theirs, held, pending, shows=held)
     assert decide(seen) == actions.Idle(None)
     assert decide(replace(seen, lease=None)) == actions.Idle(None)
     assert decide(replace(seen, lease=views.lease(deleted_at=views.NOW))) == actions.Idle(None)

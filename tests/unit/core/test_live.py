@@ -48,7 +48,7 @@ def with_retry(seen: View, *, failures: int, next_at: float) -> View:
 
 @pytest.mark.parametrize("failures", range(1, 7))
 @pytest.mark.parametrize("away", [1, 3000, 4000, 10**6])
-def test_an_outage_however_long_ends_in_a_look_and_never_in_a_mint(
+def test_an_outage_however_long_ends_in_a_look_and_never_in_an_issue(
     failures: int, away: int
 ) -> None:
     seen = views.later(with_retry(views.holding(), failures=failures, next_at=0), away)
@@ -62,15 +62,15 @@ def test_an_outage_however_long_ends_in_a_look_and_never_in_a_mint(
 # ------------------------------------------------------------------------------- acquire
 
 
-def test_nothing_is_minted_before_the_finalizer_is_on() -> None:
+def test_nothing_is_issued_before_the_finalizer_is_on() -> None:
     assert decide(views.view(dl=views.lease(finalizers=()))) == Protect()
 
 
-def test_a_first_lease_is_minted() -> None:
+def test_a_first_lease_is_issued() -> None:
     assert decide(views.view()) == Acquire()
 
 
-def test_nothing_is_minted_while_the_back_off_lasts() -> None:
+def test_nothing_is_issued_while_the_back_off_lasts() -> None:
     seen = with_retry(views.view(), failures=2, next_at=30)
     assert decide(seen) == Idle(views.at(30))
     assert decide(views.later(seen, 30)) == Acquire()
@@ -83,7 +83,7 @@ def test_a_failure_is_told_before_the_next_try() -> None:
     assert step.status.retry.failures == 1
 
 
-def test_nothing_is_minted_into_a_contested_secret() -> None:
+def test_nothing_is_issued_into_a_contested_secret() -> None:
     target = views.secret(owner=None)
     seen, step = views.after_reports(views.view(target=target, target_contested=True))
     assert step == Idle(views.at(60))
@@ -91,19 +91,19 @@ def test_nothing_is_minted_into_a_contested_secret() -> None:
     assert conditions.is_true(seen.lease.status.conditions, ConditionType.STALLED)
 
 
-def test_nothing_is_minted_without_a_provider_and_it_is_looked_for_again() -> None:
+def test_nothing_is_issued_without_a_provider_and_it_is_looked_for_again() -> None:
     _, step = views.after_reports(views.view(supply=None, supply_failure=views.FAILURE))
     assert step == Idle(views.at(60))
 
 
-def test_nothing_is_minted_while_suspended() -> None:
+def test_nothing_is_issued_while_suspended() -> None:
     _, step = views.after_reports(views.view(dl=views.lease({"suspend": True})))
     assert step == Idle(None)
 
 
 def test_ready_goes_false_before_a_dead_credential_is_replaced() -> None:
     seen = views.told(views.holding())
-    gone = replace(seen, records=(views.owed(reason=Reason.GONE),))
+    gone = replace(seen, records=(views.pending(reason=Reason.GONE),))
     step = decide(gone)
     assert isinstance(step, Report)
     assert not conditions.is_true(step.status.conditions, ConditionType.READY)
@@ -124,8 +124,8 @@ def test_a_rotate_command_goes_on_record_with_the_lease_that_answers_it() -> Non
 def test_an_acquisition_that_is_done_does_not_wait_for_the_back_off_of_earlier_ones() -> None:
     blocked = with_retry(views.view(), failures=5, next_at=300)
     fresh = views.record()
-    minted = replace(blocked, records=(fresh,), memory=views.in_hand(fresh))
-    assert decide(minted) == Deliver(fresh)
+    issued = replace(blocked, records=(fresh,), memory=views.in_hand(fresh))
+    assert decide(issued) == Deliver(fresh)
 
 
 # ------------------------------------------------------------------------------- unclear
@@ -159,8 +159,8 @@ def test_nothing_else_waits_for_an_attempt_of_another_process() -> None:
     assert isinstance(decide(views.view(held, posted, shows=held)), Report)
     overdue = due(records=(*due().records, posted))
     assert isinstance(decide(overdue), Renew)
-    owed = views.told(views.view(views.owed(1), posted))
-    assert decide(owed) == Revoke(owed.records[0])
+    pending = views.told(views.view(views.pending(1), posted))
+    assert decide(pending) == Revoke(pending.records[0])
 
 
 def test_an_attempt_whose_answer_is_ours_is_completed() -> None:
@@ -219,8 +219,8 @@ def test_a_lower_number_never_replaces_a_higher() -> None:
     assert (step.record, step.to.state) == (old, State.SUPERSEDED)
 
 
-def test_an_overtaken_lease_is_owed_not_delivered() -> None:
-    old, newer = views.record(1), views.owed(2, Reason.GONE)
+def test_an_overtaken_lease_is_pending_not_delivered() -> None:
+    old, newer = views.record(1), views.pending(2, Reason.GONE)
     seen = views.view(old, newer, shows=newer, memory=views.in_hand(old))
     assert decide(seen) == revocations.begin(seen, old, Reason.UNDELIVERED)
 
@@ -231,7 +231,7 @@ def test_a_lease_that_died_before_its_delivery_is_never_delivered() -> None:
     assert decide(seen) == revocations.begin(seen, dead, Reason.UNDELIVERED)
 
 
-def test_a_held_lease_whose_credentials_are_lost_is_owed() -> None:
+def test_a_held_lease_whose_credentials_are_lost_is_pending() -> None:
     held = views.record()
     seen = views.view(held)
     assert decide(seen) == revocations.begin(seen, held, Reason.UNDELIVERED)
@@ -309,7 +309,7 @@ def test_at_the_limit_with_nothing_delivered_the_oldest_replaced_lease_goes() ->
     replaced = tuple(views.superseded(n, until=9999) for n in range(1, 6))
     seen = views.view(*replaced)
     assert decide(seen) == revocations.begin(seen, replaced[0], Reason.SUPERSEDED)
-    waiting = (views.owed(1, next_at=views.at(60)), *replaced[1:])
+    waiting = (views.pending(1, next_at=views.at(60)), *replaced[1:])
     _, step = views.after_reports(views.view(*waiting))
     assert step == Idle(views.at(60))
 
@@ -324,35 +324,35 @@ def test_at_the_limit_with_a_delivered_lease_overlaps_are_kept() -> None:
 # ------------------------------------------------------------------------------- one slot
 
 
-def test_with_one_slot_every_lease_is_gone_before_the_next_is_minted() -> None:
+def test_with_one_slot_every_lease_is_gone_before_the_next_is_issued() -> None:
     held = views.record(1, issued=-3599, expires=1)
     seen = views.told(views.holding(held=held, can=ONE_SLOT))
     move = decide(seen)
     assert move == revocations.begin(seen, held, Reason.ROTATING)
     assert isinstance(move, Move)
-    owed = move.to
-    seen = replace(seen, records=(owed,))
+    pending = move.to
+    seen = replace(seen, records=(pending,))
     step = decide(seen)
     assert isinstance(step, Report)
     assert not conditions.is_true(step.status.conditions, ConditionType.READY)
     seen = views.tell(seen, step.status)
-    assert decide(seen) == Revoke(owed)
+    assert decide(seen) == Revoke(pending)
     assert decide(replace(seen, records=())) == Acquire()
 
 
-def test_with_one_slot_a_superseded_lease_does_not_outlive_the_mint() -> None:
+def test_with_one_slot_a_superseded_lease_does_not_outlive_the_issue() -> None:
     old = views.superseded()
     seen = views.view(old, can=ONE_SLOT)
     assert decide(seen) == revocations.begin(seen, old, Reason.ROTATING)
 
 
-def test_with_one_slot_a_waiting_debt_holds_the_mint() -> None:
-    owed = views.owed(next_at=views.at(30))
-    _, step = views.after_reports(views.view(owed, can=ONE_SLOT))
+def test_with_one_slot_a_waiting_pending_revocation_holds_the_issue() -> None:
+    pending = views.pending(next_at=views.at(30))
+    _, step = views.after_reports(views.view(pending, can=ONE_SLOT))
     assert step == Idle(views.at(30))
 
 
-def test_with_one_slot_an_abandoned_lease_does_not_hold_the_mint() -> None:
+def test_with_one_slot_an_abandoned_lease_does_not_hold_the_issue() -> None:
     given_up = views.record(1, State.ABANDONED)
     assert decide(views.view(given_up, can=ONE_SLOT)) == Acquire()
 
@@ -367,17 +367,17 @@ def due(dl: DynamicLease | None = None, **more: Any) -> View:
     return views.holding(dl, held, **{"memory": memory, **more})
 
 
-def test_a_lease_is_extended_to_the_life_that_is_asked_for() -> None:
+def test_a_lease_is_renewed_to_the_life_that_is_asked_for() -> None:
     seen = due()
     assert decide(seen) == Renew(held_by(seen), views.at(3600), inspect_first=False)
 
 
-def test_a_lease_not_known_first_hand_is_looked_at_before_it_is_extended() -> None:
+def test_a_lease_not_known_first_hand_is_looked_at_before_it_is_renewed() -> None:
     seen = due(memory=Memory())
     assert decide(seen) == Renew(held_by(seen), views.at(3600), inspect_first=True)
 
 
-def test_after_an_unclear_extension_the_lease_is_looked_at_first() -> None:
+def test_after_an_unclear_renewal_the_lease_is_looked_at_first() -> None:
     seen = with_retry(due(), failures=1, next_at=10)
     assert isinstance(decide(seen), Idle)
     step = decide(views.later(seen, 10))
@@ -385,7 +385,7 @@ def test_after_an_unclear_extension_the_lease_is_looked_at_first() -> None:
     assert step.inspect_first
 
 
-def test_a_renew_command_extends_at_once() -> None:
+def test_a_renew_command_renews_at_once() -> None:
     dl = views.lease(annotations={names.RENEW: "now"})
     step = decide(views.holding(dl))
     assert isinstance(step, Renew)
@@ -409,7 +409,7 @@ def test_renewals_go_on_while_suspended_past_the_greatest_age() -> None:
     assert isinstance(decide(due(dl)), Renew)
 
 
-def test_a_lease_is_extended_while_its_replacement_fails() -> None:
+def test_a_lease_is_renewed_while_its_replacement_fails() -> None:
     seen = due(supply=views.supply("broken"))
     assert isinstance(decide(seen), Renew)
     tried = with_retry(seen, failures=1, next_at=0)
@@ -417,7 +417,7 @@ def test_a_lease_is_extended_while_its_replacement_fails() -> None:
     assert isinstance(decide(with_retry(seen, failures=2, next_at=0)), Renew)
 
 
-def test_a_lease_that_cannot_be_extended_is_replaced_when_it_is_due() -> None:
+def test_a_lease_that_cannot_be_renewed_is_replaced_when_it_is_due() -> None:
     seen = due(can=UNRENEWABLE)
     assert decide(views.told(seen)) == Acquire(reason=Reason.ROTATING)
     assert isinstance(decide(views.told(views.holding(can=UNRENEWABLE))), Idle)
@@ -464,11 +464,11 @@ def test_what_cannot_be_looked_at_is_not(more: dict[str, Any]) -> None:
 # ------------------------------------------------------------------------------- tell, wake
 
 
-def test_debts_are_paid_after_the_news_is_told() -> None:
-    owed, held = views.owed(1), views.record(2)
-    seen = views.view(owed, held, shows=held)
+def test_pending_revocations_are_tried_after_the_news_is_told() -> None:
+    pending, held = views.pending(1), views.record(2)
+    seen = views.view(pending, held, shows=held)
     assert isinstance(decide(seen), Report)
-    assert decide(views.told(seen)) == Revoke(owed)
+    assert decide(views.told(seen)) == Revoke(pending)
 
 
 def test_a_lease_at_rest_wakes_when_its_renewal_is_due() -> None:
@@ -482,12 +482,12 @@ def test_a_lease_at_rest_wakes_at_its_end_where_nothing_may_replace_it() -> None
     assert decide(views.told(views.later(seen, 537))) == Idle(views.at(3540))
 
 
-def test_a_lease_at_rest_wakes_for_its_debts() -> None:
+def test_a_lease_at_rest_wakes_for_its_pending_revocations() -> None:
     old, held = views.superseded(1, until=120), views.record(2)
     assert decide(views.told(views.view(old, held, shows=held))) == Idle(views.at(120))
 
 
-def test_an_extension_due_after_the_greatest_age_wakes_a_suspended_lease() -> None:
+def test_a_renewal_due_after_the_greatest_age_wakes_a_suspended_lease() -> None:
     dl = views.lease({"suspend": True, "rotation": {"maxAge": "60s"}})
     assert decide(views.told(views.holding(dl))) == Idle(views.at(3540 - 1224))
 
@@ -525,7 +525,7 @@ def test_capabilities_default_to_what_is_known_of_most_providers() -> None:
         {"annotations": {}},
     ],
 )
-def test_marks_that_were_taken_off_are_repaired_without_a_mint(taken: dict[str, Any]) -> None:
+def test_marks_that_were_taken_off_are_repaired_without_an_issue(taken: dict[str, Any]) -> None:
     held = views.record()
     before = views.told(views.holding(held=held))
     secret = replace(views.secret(held), **taken)
@@ -533,7 +533,7 @@ def test_marks_that_were_taken_off_are_repaired_without_a_mint(taken: dict[str, 
     assert decide(seen) == Deliver(held)
 
 
-def test_a_label_that_is_wanted_now_is_put_on_without_a_mint() -> None:
+def test_a_label_that_is_wanted_now_is_put_on_without_an_issue() -> None:
     held = views.record()
     metadata = {"labels": {"team": "shop"}, "annotations": {}}
     wanted = views.lease(spec={"target": {"template": {"metadata": metadata}}})
@@ -549,7 +549,7 @@ def test_nothing_is_repaired_while_suspended() -> None:
     assert isinstance(decide(seen), Idle)
 
 
-def test_an_extension_that_just_failed_is_told_before_it_is_tried_again() -> None:
+def test_a_renewal_that_just_failed_is_told_before_it_is_tried_again() -> None:
     """Found by the simulation: with a Secret that is refused it was tried without end."""
     seen = due()
     refused = Retry(failures=1, next_at=views.at(10**6), reason="SecretWriteRefused")
@@ -578,7 +578,7 @@ def unconfirmed(many: int, **more: Any) -> tuple[RecordedLease, ...]:
     """Leases whose revocation failed, past each end that was asked for; the second for longest."""
     since = [-8000 if number == 2 else -7000 + number for number in range(1, many + 1)]
     return tuple(
-        views.owed(number, since=views.at(at), expires=at + 60, attempts=3, **more)
+        views.pending(number, since=views.at(at), expires=at + 60, attempts=3, **more)
         for number, at in enumerate(since, 1)
     )
 
@@ -609,7 +609,7 @@ def test_a_record_with_room_or_without_need_lets_nothing_go() -> None:
 
 
 def test_a_full_record_keeps_what_may_live_and_what_is_just_over() -> None:
-    fresh = tuple(views.owed(n, since=views.at(-3500 - n), expires=-1) for n in range(1, 17))
+    fresh = tuple(views.pending(n, since=views.at(-3500 - n), expires=-1) for n in range(1, 17))
     seen = views.view(*fresh)
     first = wanted.LONG_OVER.total_seconds() + 3600 - 3516
     assert not isinstance(decide(views.later(seen, first - 1)), Drop)

@@ -26,19 +26,19 @@ def need(seen: View) -> Need | None:
     return plan.need(seen, views.wanted(seen))
 
 
-def test_a_lease_that_can_be_extended_is_extended_after_two_thirds() -> None:
+def test_a_lease_that_can_be_renewed_is_renewed_after_two_thirds() -> None:
     assert planned(views.holding()) == Plan("Renew", views.at(3540 - 1224))
 
 
-def test_a_lease_of_an_unknown_provider_is_thought_extendable() -> None:
+def test_a_lease_of_an_unknown_provider_is_thought_renewable() -> None:
     assert planned(views.holding(can=None)).strategy == "Renew"
 
 
-def test_a_lease_that_cannot_be_extended_is_replaced() -> None:
+def test_a_lease_that_cannot_be_renewed_is_replaced() -> None:
     assert planned(views.holding(can=UNRENEWABLE)) == Plan("Rotate", views.at(3540 - 1224))
 
 
-def test_a_lease_that_the_provider_would_not_extend_is_replaced() -> None:
+def test_a_lease_that_the_provider_would_not_renew_is_replaced() -> None:
     held = views.record()
     seen = views.holding(held=held, memory=Memory(unrenewable={held.attempt_id}))
     assert planned(seen).strategy == "Rotate"
@@ -50,7 +50,7 @@ def test_a_lease_at_its_latest_end_is_replaced() -> None:
     assert planned(views.holding(held=held, memory=bound)).strategy == "Rotate"
 
 
-def test_the_strategy_rotate_never_extends() -> None:
+def test_the_strategy_rotate_never_renews() -> None:
     assert planned(views.holding(views.lease({"renewal": {"strategy": "Rotate"}}))) == Plan(
         "Rotate", views.at(3540 - 1224)
     )
@@ -61,12 +61,12 @@ def test_the_strategy_renew_replaces_nothing_before_its_end() -> None:
     assert planned(views.holding(dl, can=UNRENEWABLE)) == Plan("Rotate", views.at(3540))
 
 
-def test_an_extension_under_the_minimum_of_the_provider_waits() -> None:
+def test_a_renewal_under_the_minimum_of_the_provider_waits() -> None:
     can = replace(views.CAN, minimum_renewal=3000)
     assert planned(views.holding(can=can)) == Plan("Renew", views.at(3540 - 600))
 
 
-def test_a_longer_ttl_makes_an_extension_due_at_once() -> None:
+def test_a_longer_ttl_makes_a_renewal_due_at_once() -> None:
     """The lease was given an hour; two thirds of twelve are more than it has left."""
     found = planned(views.holding(views.lease({"ttl": "12h"})))
     assert found.strategy == "Renew"
@@ -74,7 +74,7 @@ def test_a_longer_ttl_makes_an_extension_due_at_once() -> None:
 
 
 @pytest.mark.parametrize("ttl", ["60s", "62s", "64s"])
-def test_the_shortest_leases_of_phase_are_extended_though_no_lease_is_shorter(ttl: str) -> None:
+def test_the_shortest_leases_of_phase_are_renewed_though_no_lease_is_shorter(ttl: str) -> None:
     """Phase issues none under a minute, and adds any number of seconds to one."""
     adapter = phasebench.bench().adapter
     dl = views.lease({"ttl": ttl, "renewal": {"strategy": "Renew"}})
@@ -83,7 +83,7 @@ def test_the_shortest_leases_of_phase_are_extended_though_no_lease_is_shorter(tt
     assert views.at(3540 - 30) < found.at < views.at(3540 - 10)
 
 
-def test_a_lease_is_replaced_at_its_greatest_age_even_where_it_can_be_extended() -> None:
+def test_a_lease_is_replaced_at_its_greatest_age_even_where_it_can_be_renewed() -> None:
     dl = views.lease({"rotation": {"maxAge": "30m"}})
     seen = views.holding(dl)
     assert planned(seen) == Plan("Rotate", views.at(1740))
@@ -91,7 +91,7 @@ def test_a_lease_is_replaced_at_its_greatest_age_even_where_it_can_be_extended()
     assert need(views.later(seen, 1740)) == Need(Reason.ROTATING)
 
 
-def test_a_lease_past_its_greatest_age_is_still_extended() -> None:
+def test_a_lease_past_its_greatest_age_is_still_renewed() -> None:
     dl = views.lease({"rotation": {"maxAge": "30m"}, "suspend": True})
     seen = views.later(views.holding(dl), 3540 - 1224)
     assert seen.delivered is not None
@@ -103,7 +103,7 @@ def test_a_lease_of_unknown_issue_has_no_age() -> None:
     assert planned(views.holding(dl, views.record(issued=None))).strategy == "Renew"
 
 
-def test_a_longer_ttl_never_mints() -> None:
+def test_a_longer_ttl_never_issues_another_lease() -> None:
     dl = views.lease({"ttl": "48h"})
     assert need(views.holding(dl, can=UNRENEWABLE)) is None
 
@@ -124,8 +124,8 @@ def test_with_a_lease_in_hand_no_other_is_needed() -> None:
     assert need(views.view(held, fresh, shows=held, memory=views.in_hand(fresh))) is None
 
 
-def test_an_overtaken_lease_in_memory_never_blocks_the_next_mint() -> None:
-    old, newer = views.record(1), views.owed(2)
+def test_an_overtaken_lease_in_memory_never_blocks_the_next_issue() -> None:
+    old, newer = views.record(1), views.pending(2)
     seen = views.view(old, newer, shows=newer, memory=views.in_hand(old))
     assert need(seen) == Need(Reason.PROGRESSING)
 
@@ -266,7 +266,7 @@ def test_a_provider_that_is_not_there_stands_in_the_way() -> None:
 
 
 def test_five_live_leases_stand_in_the_way() -> None:
-    four = tuple(views.owed(n) for n in range(1, 5))
+    four = tuple(views.pending(n) for n in range(1, 5))
     assert plan.obstacle(views.view(*four), views.lease()) is None
     failure = plan.obstacle(views.view(*four, views.record(5)), views.lease())
     assert failure is not None
@@ -277,22 +277,24 @@ def test_five_live_leases_stand_in_the_way() -> None:
 def test_abandoned_leases_and_those_past_the_last_end_that_was_asked_for_do_not_count() -> None:
     given_up = tuple(views.record(n, State.ABANDONED, expires=-1) for n in range(1, 9))
     assert plan.obstacle(views.view(*given_up), views.lease()) is None
-    owed = tuple(views.owed(n, since=views.at(-100), expires=-90) for n in range(1, 6))
-    seen = views.view(*owed)
+    pending = tuple(views.pending(n, since=views.at(-100), expires=-90) for n in range(1, 6))
+    seen = views.view(*pending)
     assert plan.obstacle(seen, views.lease()) is not None
     assert plan.obstacle(views.later(seen, 3499), views.lease()) is not None
     assert plan.obstacle(views.later(seen, 3500), views.lease()) is None
 
 
 def test_pending_revocations_of_a_namespace_are_bounded() -> None:
-    owed = tuple(views.owed(n, since=views.at(-9999), expires=-90) for n in range(1, 9))
+    pending = tuple(views.pending(n, since=views.at(-9999), expires=-90) for n in range(1, 9))
     few, many = Others(leases=1, pending=15), Others(leases=1, pending=16)
-    assert plan.obstacle(views.view(*owed, others=few), views.lease()) is None
-    met = plan.obstacle(views.view(*owed, others=many), views.lease())
+    assert plan.obstacle(views.view(*pending, others=few), views.lease()) is None
+    met = plan.obstacle(views.view(*pending, others=many), views.lease())
     assert met is not None
     assert met.reason == Reason.TOO_MANY
     assert "24 leases of this namespace are still to be revoked" in met.sentence
-    assert plan.obstacle(views.view(*owed, others=replace(many, leases=2)), views.lease()) is None
+    assert (
+        plan.obstacle(views.view(*pending, others=replace(many, leases=2)), views.lease()) is None
+    )
 
 
 def test_the_back_off_holds_tries_back_until_its_end() -> None:
@@ -342,14 +344,16 @@ def test_a_changed_spec_makes_a_try_that_costs_at_once() -> None:
     assert project.status(seen, dl).retry is None
 
 
-def test_a_lease_is_extended_while_its_replacement_waits_for_hours() -> None:
+def test_a_lease_is_renewed_while_its_replacement_waits_for_hours() -> None:
     dl = refused_by_the_backend()
     assert plan.blocked_until(views.holding(dl), dl) is not None
     assert plan.renewal_blocked_until(views.holding(dl), dl) is None
 
 
 def test_a_record_that_is_full_takes_no_further_lease() -> None:
-    over = [views.owed(number, expires=-9999, since=views.at(-99_999)) for number in range(1, 17)]
+    over = [
+        views.pending(number, expires=-9999, since=views.at(-99_999)) for number in range(1, 17)
+    ]
     seen = views.view(*over)
     assert plan.live(seen) == ()
     found = plan.obstacle(seen, views.wanted(seen))
@@ -389,8 +393,8 @@ def test_a_shared_account_is_free_again_when_its_lease_is_over() -> None:
         return plan.obstacle(views.later(seen, after), views.wanted(seen)) is not None
 
     assert blocked(views.record(9))
-    assert blocked(views.owed(9))
-    assert not blocked(views.owed(9), after=3600)
+    assert blocked(views.pending(9))
+    assert not blocked(views.pending(9), after=3600)
 
 
 @pytest.mark.parametrize(

@@ -176,14 +176,14 @@ def test_tries_that_cost_come_after_a_minute_and_later_after_hours_also_near_an_
     assert said(status(seen), ConditionType.STALLED) == ("True", Reason.BACKEND_FAILED)
 
 
-def test_an_extension_is_counted_once() -> None:
+def test_a_renewal_is_counted_once() -> None:
     held = views.record()
     seen = views.told(views.holding(held=held))
-    extended = replace(seen, memory=Memory(leases={held.attempt_id: views.known(held, 7200)}))
-    told = status(extended)
+    renewed = replace(seen, memory=Memory(leases={held.attempt_id: views.known(held, 7200)}))
+    told = status(renewed)
     assert told.lease is not None
     assert (told.lease.renewals, told.lease.expires_at) == (1, views.at(7200))
-    assert status(views.tell(extended, told)) == told
+    assert status(views.tell(renewed, told)) == told
 
 
 def test_another_lease_starts_its_own_count() -> None:
@@ -221,28 +221,28 @@ def test_a_renew_command_is_handled_when_it_was_acted_on() -> None:
     assert status(acted).handled == Handled(renew="now")
 
 
-def test_a_force_command_is_handled_when_every_debt_was_tried_for_it() -> None:
+def test_a_force_command_is_handled_when_every_pending_revocation_was_tried_for_it() -> None:
     dl = views.lease(annotations={names.FORCE: "now"})
-    tried, waiting = views.owed(1, forced_nonce="now"), views.owed(2)
+    tried, waiting = views.pending(1, forced_nonce="now"), views.pending(2)
     bare = views.record(3, State.REVOKING)
     assert status(views.view(tried, dl=dl)).handled == Handled(force="now")
     assert status(views.view(tried, waiting, dl=dl)).handled == Handled()
     assert status(views.view(tried, bare, dl=dl)).handled == Handled()
 
 
-# ---------------------------------------------------------------------------------- debts
+# -------------------------------------------------------------------- pending revocations
 
 
-def test_what_is_owed_is_told_with_what_the_last_try_met() -> None:
-    untried = status(views.view(views.owed(1)))
+def test_what_is_pending_is_told_with_what_the_last_try_met() -> None:
+    untried = status(views.view(views.pending(1)))
     assert said(untried, ConditionType.REVOCATION_PENDING) == ("True", Reason.REVOCATION_PENDING)
-    tried = views.owed(2, attempts=1, last_reason="AuthGone")
-    told = condition(status(views.view(views.owed(1), tried)), ConditionType.REVOCATION_PENDING)
+    tried = views.pending(2, attempts=1, last_reason="AuthGone")
+    told = condition(status(views.view(views.pending(1), tried)), ConditionType.REVOCATION_PENDING)
     assert told.reason == Reason.AUTH_GONE
     assert told.message == "2 leases are still to be revoked"
 
 
-def test_a_lease_in_its_overlap_is_not_owed() -> None:
+def test_a_lease_in_its_overlap_is_not_pending() -> None:
     told = status(views.view(views.superseded()))
     assert said(told, ConditionType.REVOCATION_PENDING) == ("False", Reason.NONE_PENDING)
 
@@ -250,7 +250,7 @@ def test_a_lease_in_its_overlap_is_not_owed() -> None:
 def test_a_lease_that_was_given_up_is_told_with_what_to_do() -> None:
     revocation = Revocation(attempts=99, last_reason="AuthGone")
     given_up = views.record(1, State.ABANDONED, revoke=revocation)
-    before = status(views.view(views.owed(1, attempts=98, last_reason="AuthGone")))
+    before = status(views.view(views.pending(1, attempts=98, last_reason="AuthGone")))
     now = status(views.view(given_up))
     told = condition(now, ConditionType.REVOCATION_PENDING)
     assert told.reason == Reason.ABANDONED

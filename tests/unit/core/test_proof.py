@@ -16,8 +16,8 @@ UNPROVEN = replace(views.CAN, minimum_renewal=1, proven_after=120)
 RENEW: dict[str, Any] = {"renewal": {"strategy": "Renew"}}
 
 
-def extended(now: float, *, shown: float | None = None, **more: Any) -> View:
-    """A lease that first ended in 100 seconds and was extended to an hour, seen later."""
+def renewed(now: float, *, shown: float | None = None, **more: Any) -> View:
+    """A lease that first ended in 100 seconds and was renewed to an hour, seen later."""
     held = views.record(issued=-3500, expires=100)
     memory = Memory(inspected_at={held.attempt_id: views.at(-10)})
     memory.leases[held.attempt_id] = views.known(held, 3500)
@@ -52,14 +52,14 @@ def ready(view: View) -> tuple[str, str]:
 def test_ready_is_false_from_just_before_the_first_expiry_until_no_expiry_can_be_late(
     now: float, shown: float | None, expected: tuple[str, str]
 ) -> None:
-    assert ready(extended(now, shown=shown)) == expected
+    assert ready(renewed(now, shown=shown)) == expected
 
 
 def test_a_reliable_renewal_needs_no_proof() -> None:
-    assert ready(extended(101, can=views.CAN)) == ("True", Reason.READY)
+    assert ready(renewed(101, can=views.CAN)) == ("True", Reason.READY)
 
 
-def test_a_lease_that_was_not_extended_needs_no_proof() -> None:
+def test_a_lease_that_was_not_renewed_needs_no_proof() -> None:
     held = views.record(issued=-3500, expires=100)
     seen = views.holding(held=held, can=UNPROVEN)
     assert proof.doubted_at(seen, held) is None
@@ -67,7 +67,7 @@ def test_a_lease_that_was_not_extended_needs_no_proof() -> None:
 
 
 def test_ready_goes_false_in_time_while_a_step_is_under_way() -> None:
-    seen = extended(0)
+    seen = renewed(0)
     (held,) = seen.records
     assert project.unready_at(seen, held) == views.at(97)
     assert seen.lease is not None
@@ -77,26 +77,26 @@ def test_ready_goes_false_in_time_while_a_step_is_under_way() -> None:
 
 
 def test_a_process_that_comes_later_looks_before_it_believes() -> None:
-    assert isinstance(decide(extended(200)), Inspect)
+    assert isinstance(decide(renewed(200)), Inspect)
 
 
 def test_it_is_inspected_soon_after_the_first_expiry_and_then_ever_more_seldom() -> None:
-    assert decide(extended(0)) == Idle(views.at(97))
-    assert decide(extended(98)) == Idle(views.at(101))
-    assert isinstance(decide(extended(101)), Inspect)
-    assert decide(extended(102, shown=102)) == Idle(views.at(107))
-    assert isinstance(decide(extended(107, shown=102)), Inspect)
-    assert decide(extended(140, shown=140)) == Idle(views.at(160))
+    assert decide(renewed(0)) == Idle(views.at(97))
+    assert decide(renewed(98)) == Idle(views.at(101))
+    assert isinstance(decide(renewed(101)), Inspect)
+    assert decide(renewed(102, shown=102)) == Idle(views.at(107))
+    assert isinstance(decide(renewed(107, shown=102)), Inspect)
+    assert decide(renewed(140, shown=140)) == Idle(views.at(160))
 
 
 def test_the_last_inspection_comes_when_no_expiry_can_be_late_any_more() -> None:
-    assert decide(extended(200, shown=200)) == Idle(views.at(220))
-    assert isinstance(decide(extended(220, shown=200)), Inspect)
-    assert not isinstance(decide(extended(221, shown=220)), Inspect)
+    assert decide(renewed(200, shown=200)) == Idle(views.at(220))
+    assert isinstance(decide(renewed(220, shown=200)), Inspect)
+    assert not isinstance(decide(renewed(221, shown=220)), Inspect)
 
 
 def test_a_provider_that_says_when_to_ask_again_is_not_asked_before() -> None:
-    seen = extended(101)
+    seen = renewed(101)
     seen.memory.inspect_from[seen.records[0].attempt_id] = views.at(130)
     assert decide(views.told(seen)) == Idle(views.at(130))
     assert isinstance(decide(views.later(seen, 29)), Inspect)
@@ -108,13 +108,13 @@ def test_with_auto_an_unproven_renewal_is_not_tried() -> None:
     assert decide(views.told(seen)) == Acquire(reason=Reason.ROTATING)
 
 
-def test_what_is_gone_although_it_was_extended_is_said() -> None:
-    (held,) = extended(0).records
-    assert proof.failed(extended(50), held) is None
-    note = proof.failed(extended(101), held)
+def test_what_is_gone_although_it_was_renewed_is_said() -> None:
+    (held,) = renewed(0).records
+    assert proof.failed(renewed(50), held) is None
+    note = proof.failed(renewed(101), held)
     assert note is not None
     assert "ended the lease at its first expiry" in note.message
-    assert proof.failed(extended(101, can=views.CAN), held) is None
+    assert proof.failed(renewed(101, can=views.CAN), held) is None
 
 
 def test_a_renew_command_that_auto_does_not_obey_says_why() -> None:

@@ -70,7 +70,7 @@ def test_of_the_due_keys_the_one_with_the_least_time_goes_first(
 
 def test_who_loses_nothing_by_waiting_is_passed_by_for_a_minute_at_most() -> None:
     queue: DueQueue[str] = DueQueue()
-    queue.offer("a lease to be minted", 0)
+    queue.offer("a lease to be issued", 0)
     queue.offer("a lease that ends soon", 1, by=30)
     queue.offer("a lease that ends later", 0, by=PATIENCE + 1)
     assert queue.next_due() == 0

@@ -34,8 +34,8 @@ def waited(seconds: float) -> Memory:
 
 
 def test_on_deletion_the_secrets_go_before_any_lease() -> None:
-    held, owed = views.record(2), views.owed(1)
-    seen = views.view(owed, held, shows=held, dl=going())
+    held, left = views.record(2), views.pending(1)
+    seen = views.view(left, held, shows=held, dl=going())
     assert decide(seen) == DeleteSecret(views.secret(held))
 
 
@@ -47,23 +47,23 @@ def test_a_secret_that_is_already_going_is_not_deleted_again() -> None:
 
 
 @pytest.mark.parametrize("record", [views.record(), views.superseded()])
-def test_on_deletion_every_lease_becomes_a_debt(record: Any) -> None:
+def test_on_deletion_every_lease_is_to_be_revoked(record: Any) -> None:
     seen = views.view(record, dl=going())
     assert decide(seen) == revocations.begin(seen, record, Reason.DELETING)
 
 
-def test_on_deletion_debts_are_paid() -> None:
-    owed = views.owed(reason=Reason.DELETING)
-    assert decide(views.view(owed, dl=going())) == Revoke(owed)
+def test_on_deletion_pending_revocations_are_tried() -> None:
+    left = views.pending(reason=Reason.DELETING)
+    assert decide(views.view(left, dl=going())) == Revoke(left)
 
 
-def test_on_deletion_a_mint_whose_answer_is_ours_is_put_on_record_first() -> None:
+def test_on_deletion_an_issue_whose_answer_is_ours_is_put_on_record_first() -> None:
     posted = views.attempt()
     memory = Memory(leases={posted.attempt_id: views.known(posted, 3600)})
     assert decide(views.view(posted, dl=going(), memory=memory)) == Hold(posted)
 
 
-def test_the_finalizer_goes_when_nothing_is_owed() -> None:
+def test_the_finalizer_goes_when_nothing_is_pending() -> None:
     assert decide(views.view(dl=going())) == Release()
 
 
@@ -71,18 +71,18 @@ def test_an_abandoned_lease_does_not_hold_the_finalizer() -> None:
     assert decide(views.view(views.record(state=State.ABANDONED), dl=going())) == Release()
 
 
-def test_a_deletion_waits_for_its_debts_and_looks_often() -> None:
-    owed = views.owed(reason=Reason.DELETING, next_at=views.at(300))
-    assert decide(views.view(owed, dl=going())) == Idle(views.at(10))
-    soon = views.owed(reason=Reason.DELETING, next_at=views.at(3))
+def test_a_deletion_waits_for_its_pending_revocations_and_looks_often() -> None:
+    left = views.pending(reason=Reason.DELETING, next_at=views.at(300))
+    assert decide(views.view(left, dl=going())) == Idle(views.at(10))
+    soon = views.pending(reason=Reason.DELETING, next_at=views.at(3))
     assert decide(views.view(soon, dl=going())) == Idle(views.at(3))
 
 
 def test_a_revocation_that_did_not_succeed_at_once_is_told_once() -> None:
-    owed = views.owed(
+    left = views.pending(
         reason=Reason.DELETING, attempts=1, next_at=views.at(9), last_reason="AuthGone"
     )
-    seen = views.view(owed, dl=going())
+    seen = views.view(left, dl=going())
     step = decide(seen)
     assert isinstance(step, Report)
     ready = step.status.conditions[0]
@@ -135,37 +135,37 @@ def test_a_dynamiclease_that_others_keep_is_not_ready_once_its_secret_and_leases
 def test_a_secret_that_can_not_go_yet_makes_nothing_ready_that_is_being_deleted() -> None:
     held = views.record()
     secret = views.secret(held, deleting=True)
-    owed = views.owed(reason=Reason.DELETING, attempts=1, next_at=views.at(9))
-    seen = views.view(owed, target=secret, secrets=(secret,), dl=going())
+    left = views.pending(reason=Reason.DELETING, attempts=1, next_at=views.at(9))
+    seen = views.view(left, target=secret, secrets=(secret,), dl=going())
     step = decide(seen)
     assert isinstance(step, Report)
     assert step.status.conditions[0].status == "False"
 
 
 def test_who_no_longer_holds_a_deletion_up_does_not_say_that_it_waits() -> None:
-    owed = views.owed(reason=Reason.DELETING, next_at=views.at(300))
+    left = views.pending(reason=Reason.DELETING, next_at=views.at(300))
     dl = views.lease(deleted_at=views.NOW, status=READY, finalizers=("example.com/other",))
-    step = decide(views.view(owed, dl=dl))
+    step = decide(views.view(left, dl=dl))
     assert isinstance(step, Report)
     pending = find(step.status.conditions, ConditionType.REVOCATION_PENDING)
     assert pending is not None
     assert pending.message == "1 lease is still to be revoked"
 
 
-def test_the_finalizer_goes_when_the_time_is_over_and_says_what_is_owed() -> None:
-    owed = views.owed(reason=Reason.DELETING, next_at=views.at(300))
-    seen = views.view(owed, dl=going(), memory=waited(900))
+def test_the_finalizer_goes_when_the_time_is_over_and_says_what_is_pending() -> None:
+    left = views.pending(reason=Reason.DELETING, next_at=views.at(300))
+    seen = views.view(left, dl=going(), memory=waited(900))
     step = decide(seen)
     assert isinstance(step, Release)
     assert step.note is not None
     assert (step.note.type, step.note.reason) == ("Warning", Reason.TIMED_OUT)
-    assert isinstance(decide(views.view(owed, dl=going(), memory=waited(899))), Idle)
+    assert isinstance(decide(views.view(left, dl=going(), memory=waited(899))), Idle)
 
 
 def test_the_wall_clock_does_not_end_the_wait_for_a_deletion() -> None:
-    owed = views.owed(reason=Reason.DELETING, next_at=views.at(300))
+    left = views.pending(reason=Reason.DELETING, next_at=views.at(300))
     long_ago = views.lease(deleted_at=views.at(-86_400))
-    assert isinstance(decide(views.view(owed, dl=long_ago)), Idle)
+    assert isinstance(decide(views.view(left, dl=long_ago)), Idle)
 
 
 @pytest.mark.parametrize(
@@ -193,8 +193,8 @@ def test_a_secret_that_cannot_be_deleted_does_not_wedge_the_namespace(
 
 
 def test_a_terminating_namespace_is_left_at_once_where_revocation_cannot_succeed() -> None:
-    tried = views.owed(reason=Reason.DELETING, attempts=1, next_at=views.at(300))
-    untried = views.owed(2, reason=Reason.DELETING, next_at=views.at(300))
+    tried = views.pending(reason=Reason.DELETING, attempts=1, next_at=views.at(300))
+    untried = views.pending(2, reason=Reason.DELETING, next_at=views.at(300))
     seen = views.told(views.view(tried, dl=going(), terminating=True))
     assert isinstance(decide(seen), Release)
     assert isinstance(decide(replace(seen, terminating=False)), Idle)
@@ -258,7 +258,7 @@ def test_what_an_orphan_does_not_show_is_revoked() -> None:
     assert decide(seen) == revocations.begin(seen, old, Reason.DELETING)
 
 
-def test_without_our_finalizer_the_debts_are_paid_all_the_same() -> None:
+def test_without_our_finalizer_pending_revocations_are_tried_all_the_same() -> None:
     dl = views.lease(finalizers=(), deleted_at=views.NOW)
     held = views.record()
     seen = views.view(held, dl=dl)
@@ -301,14 +301,14 @@ def test_where_the_namespace_goes_nothing_waits_for_one_of_its_name(since: float
 
 
 def test_what_is_pending_anyway_goes_on_while_one_of_its_name_is_waited_for() -> None:
-    held, owed = views.record(1), views.owed(2)
-    assert decide(gone(held, owed, since=0)) == Revoke(owed)
+    held, left = views.record(1), views.pending(2)
+    assert decide(gone(held, left, since=0)) == Revoke(left)
     lost = views.attempt(2)
     seen = gone(held, lost, since=0)
     assert decide(seen) == revocations.begin(seen, lost, Reason.UNCLEAR)
-    later = views.owed(2, next_at=views.at(7))
+    later = views.pending(2, next_at=views.at(7))
     assert decide(gone(held, later, since=0)) == Idle(views.at(7))
-    assert decide(gone(held, views.owed(2, next_at=views.at(99)), since=0)) == Idle(views.at(60))
+    assert decide(gone(held, views.pending(2, next_at=views.at(99)), since=0)) == Idle(views.at(60))
 
 
 def test_an_overlap_that_ends_while_one_of_its_name_is_waited_for_ends_the_lease() -> None:
@@ -317,10 +317,10 @@ def test_an_overlap_that_ends_while_one_of_its_name_is_waited_for_ends_the_lease
     assert decide(seen) == revocations.begin(seen, old, Reason.SUPERSEDED)
 
 
-def test_a_vanished_resource_with_no_debts_needs_nothing() -> None:
+def test_a_vanished_resource_with_no_pending_revocations_needs_nothing() -> None:
     assert decide(gone()) == Idle(None)
-    owed = views.owed(next_at=views.at(7))
-    assert decide(gone(owed)) == Idle(views.at(7))
+    left = views.pending(next_at=views.at(7))
+    assert decide(gone(left)) == Idle(views.at(7))
 
 
 @pytest.mark.parametrize("since", [0, 60])

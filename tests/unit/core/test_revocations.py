@@ -23,7 +23,7 @@ def revocation(after: RecordedLease | None) -> Revocation:
     return after.revoke
 
 
-def test_a_debt_keeps_the_best_known_expiry() -> None:
+def test_a_lease_to_be_revoked_keeps_the_best_known_expiry() -> None:
     held = views.record(expires=10)
     seen = views.view(held, memory=Memory(leases={held.attempt_id: views.known(held, 99)}))
     move = revocations.begin(seen, held, Reason.GONE)
@@ -66,7 +66,7 @@ def test_a_shorter_overlap_counts_at_once_and_a_longer_one_does_not(
     )
 
 
-def test_a_superseded_lease_of_no_known_overlap_is_owed_at_once() -> None:
+def test_a_superseded_lease_of_no_known_overlap_is_pending_at_once() -> None:
     old = views.record(state=State.SUPERSEDED)
     assert isinstance(revocations.pending(views.view(old)), Move)
 
@@ -184,26 +184,26 @@ def test_an_attempt_of_unknown_ttl_is_thought_to_live_for_32_days() -> None:
 # --------------------------------------------------------------------------- revocations
 
 
-def test_a_debt_is_revoked_at_once() -> None:
-    owed = views.owed()
-    assert revocations.pending(views.view(owed)) == Revoke(owed)
+def test_what_is_to_be_revoked_is_revoked_at_once() -> None:
+    pending = views.pending()
+    assert revocations.pending(views.view(pending)) == Revoke(pending)
 
 
-def test_a_debt_whose_next_try_is_later_waits() -> None:
-    seen = views.view(views.owed(next_at=views.at(30)))
+def test_a_pending_revocation_whose_next_try_is_later_waits() -> None:
+    seen = views.view(views.pending(next_at=views.at(30)))
     assert isinstance(revocations.pending(seen), Later)
     assert revocations.pending(seen) == Later(views.at(30))
 
 
-def test_a_waiting_debt_does_not_keep_another_from_its_turn() -> None:
-    waiting, due = views.owed(1, next_at=views.at(30)), views.owed(2)
+def test_a_waiting_pending_revocation_does_not_keep_another_from_its_turn() -> None:
+    waiting, due = views.pending(1, next_at=views.at(30)), views.pending(2)
     assert revocations.pending(views.view(waiting, due)) == Revoke(due)
 
 
 @pytest.mark.parametrize("reason", [Reason.SUPERSEDED, Reason.UNDELIVERED, Reason.UNCLEAR])
 def test_a_lease_that_the_secret_names_after_all_is_held_again(reason: Reason) -> None:
-    owed = views.owed(reason=reason)
-    step = revocations.held_again(views.view(owed, shows=owed))
+    pending = views.pending(reason=reason)
+    step = revocations.held_again(views.view(pending, shows=pending))
     assert isinstance(step, Move)
     assert step.to.state == State.HELD
     assert step.to.revoke is None
@@ -213,44 +213,44 @@ def test_a_lease_that_the_secret_names_after_all_is_held_again(reason: Reason) -
 def test_a_lease_that_is_gone_or_must_go_is_revoked_whatever_the_secret_names(
     reason: Reason,
 ) -> None:
-    owed = views.owed(reason=reason)
-    assert revocations.pending(views.view(owed, shows=owed)) == Revoke(owed)
+    pending = views.pending(reason=reason)
+    assert revocations.pending(views.view(pending, shows=pending)) == Revoke(pending)
 
 
 def test_a_lease_that_nobody_wants_is_revoked_whatever_the_secret_names() -> None:
-    owed = views.owed()
+    pending = views.pending()
     for dl in (None, views.lease(deleted_at=views.NOW)):
-        seen = views.view(owed, shows=owed, dl=dl, vanished=dl is None)
-        assert revocations.pending(seen) == Revoke(owed)
+        seen = views.view(pending, shows=pending, dl=dl, vanished=dl is None)
+        assert revocations.pending(seen) == Revoke(pending)
 
 
 def test_an_undelivered_lease_is_fenced_before_its_first_revocation() -> None:
-    held, owed = views.record(1), views.owed(2, reason=Reason.UNDELIVERED)
-    seen = views.view(held, owed, shows=held)
-    assert revocations.pending(seen) == Revoke(owed, fence=seen.target)
-    tried = views.owed(2, reason=Reason.UNDELIVERED, attempts=1)
+    held, pending = views.record(1), views.pending(2, reason=Reason.UNDELIVERED)
+    seen = views.view(held, pending, shows=held)
+    assert revocations.pending(seen) == Revoke(pending, fence=seen.target)
+    tried = views.pending(2, reason=Reason.UNDELIVERED, attempts=1)
     assert revocations.pending(views.view(held, tried, shows=held)) == Revoke(tried)
 
 
 def test_the_secret_of_somebody_else_is_never_written_as_a_fence() -> None:
-    owed = views.owed(reason=Reason.UNDELIVERED)
+    pending = views.pending(reason=Reason.UNDELIVERED)
     target = views.secret(owner=None)
-    assert revocations.pending(views.view(owed, target=target, target_contested=True)) == Revoke(
-        owed
+    assert revocations.pending(views.view(pending, target=target, target_contested=True)) == Revoke(
+        pending
     )
 
 
-def test_expiry_pays_for_a_lease_that_can_be_neither_looked_at_nor_revoked() -> None:
-    owed = views.owed()
+def test_expiry_confirms_the_end_of_a_lease_that_can_be_neither_inspected_nor_revoked() -> None:
+    pending = views.pending()
     blind = replace(views.CAN, verifiable=False, revocable=False)
-    seen = views.view(owed, can=blind)
+    seen = views.view(pending, can=blind)
     assert revocations.pending(seen) == Later(views.at(3540 + 60))
-    assert revocations.pending(views.later(seen, 3600)) == Drop(owed, "Expired")
+    assert revocations.pending(views.later(seen, 3600)) == Drop(pending, "Expired")
 
 
 def test_a_force_command_does_not_wait_for_the_back_off() -> None:
-    owed = views.owed(next_at=views.at(30))
-    assert revocations.pending(views.view(owed, dl=FORCED)) == Revoke(owed, force=True)
+    pending = views.pending(next_at=views.at(30))
+    assert revocations.pending(views.view(pending, dl=FORCED)) == Revoke(pending, force=True)
 
 
 def test_a_force_command_at_first_sight_counts_as_handled() -> None:
@@ -266,15 +266,15 @@ def test_a_force_command_at_first_sight_counts_as_handled() -> None:
 Outcome = Callable[[View, RecordedLease], RecordedLease | None]
 
 
-def failed(seen: View, owed: RecordedLease) -> RecordedLease:
-    return revocations.after_failure(seen, owed, Reason.UNAVAILABLE)
+def failed(seen: View, pending: RecordedLease) -> RecordedLease:
+    return revocations.after_failure(seen, pending, Reason.UNAVAILABLE)
 
 
 @pytest.mark.parametrize("outcome", [revocations.after_answer, revocations.after_gone, failed])
 @pytest.mark.parametrize("issued", [-60, 0])
 def test_a_force_command_is_tried_once_whatever_the_outcome(outcome: Outcome, issued: int) -> None:
-    owed = views.owed().but(issued_at=views.at(issued))
-    after = outcome(views.view(owed, dl=FORCED), owed)
+    pending = views.pending().but(issued_at=views.at(issued))
+    after = outcome(views.view(pending, dl=FORCED), pending)
     assert revocation(after).forced_nonce == "now"
     assert after is not None
     assert isinstance(revocations.pending(views.view(after, dl=FORCED)), Later)
@@ -284,26 +284,26 @@ def test_a_force_command_is_tried_once_whatever_the_outcome(outcome: Outcome, is
 
 
 def test_a_revocation_that_the_provider_still_shows_is_looked_at_again_soon() -> None:
-    owed = views.owed()
-    after = revocation(revocations.after_answer(views.view(owed), owed))
+    pending = views.pending()
+    after = revocation(revocations.after_answer(views.view(pending), pending))
     assert after.answered_at == views.NOW
     assert after.next_at == views.at(5)
     assert (after.attempts, after.last_reason) == (1, Reason.NOT_CONFIRMED)
 
 
 def test_a_revocation_that_is_never_confirmed_is_tried_ever_more_slowly_and_given_up() -> None:
-    owed = views.owed(attempts=12, answered_at=views.at(-99))
-    status = revocations.after_answer(views.view(owed), owed)
+    pending = views.pending(attempts=12, answered_at=views.at(-99))
+    status = revocations.after_answer(views.view(pending), pending)
     assert revocation(status).answered_at == views.at(-99)
     assert revocation(status).next_at > views.at(300)  # type: ignore[operator]
-    late = revocations.after_answer(views.later(views.view(owed), 3540 + 7 * 86400), owed)
+    late = revocations.after_answer(views.later(views.view(pending), 3540 + 7 * 86400), pending)
     assert late.state == State.ABANDONED
 
 
 def test_a_lease_that_is_gone_is_believed_when_it_was_said_twice() -> None:
-    owed = views.owed()
-    seen = views.view(owed)
-    first = revocations.after_gone(seen, owed)
+    pending = views.pending()
+    seen = views.view(pending)
+    first = revocations.after_gone(seen, pending)
     assert revocation(first).answered_at == views.NOW
     assert revocation(first).next_at == views.at(5)
     assert first is not None
@@ -311,7 +311,7 @@ def test_a_lease_that_is_gone_is_believed_when_it_was_said_twice() -> None:
 
 
 def test_a_young_lease_that_seems_gone_is_looked_at_when_replicas_have_caught_up() -> None:
-    young = views.owed().but(issued_at=views.at(-10))
+    young = views.pending().but(issued_at=views.at(-10))
     after = revocation(revocations.after_gone(views.view(young), young))
     assert after.answered_at is None
     assert after.next_at == views.at(50)
@@ -320,8 +320,10 @@ def test_a_young_lease_that_seems_gone_is_looked_at_when_replicas_have_caught_up
 
 
 def test_a_failed_revocation_is_tried_again_later() -> None:
-    owed = views.owed()
-    status = revocations.after_failure(views.view(owed), owed, Reason.THROTTLED, retry_after=90)
+    pending = views.pending()
+    status = revocations.after_failure(
+        views.view(pending), pending, Reason.THROTTLED, retry_after=90
+    )
     assert status.state == State.REVOKING
     after = revocation(status)
     assert (after.attempts, after.last_reason) == (1, Reason.THROTTLED)
@@ -330,14 +332,14 @@ def test_a_failed_revocation_is_tried_again_later() -> None:
 
 
 def test_past_expiry_tries_are_hourly_at_most_and_end_after_a_week() -> None:
-    owed = views.owed(attempts=20)
-    dead = views.later(views.view(owed), 3540)
-    status = revocations.after_failure(dead, owed, Reason.UNAVAILABLE)
+    pending = views.pending(attempts=20)
+    dead = views.later(views.view(pending), 3540)
+    status = revocations.after_failure(dead, pending, Reason.UNAVAILABLE)
     assert status.state == State.REVOKING
     wait = revocation(status).next_at - dead.now  # type: ignore[operator]
     assert timedelta(minutes=45) <= wait <= timedelta(hours=1)
     week = views.later(dead, 7 * 86400)
-    assert revocations.after_failure(week, owed, Reason.UNAVAILABLE).state == State.ABANDONED
+    assert revocations.after_failure(week, pending, Reason.UNAVAILABLE).state == State.ABANDONED
 
 
 def test_a_search_that_never_succeeds_is_given_up_a_week_after_the_lease_would_be_over() -> None:
@@ -352,8 +354,8 @@ def test_a_search_that_never_succeeds_is_given_up_a_week_after_the_lease_would_b
 
 
 def test_a_try_that_was_held_back_does_not_count() -> None:
-    owed = views.owed(attempts=3)
-    held = revocations.held_back(views.view(owed), owed, Reason.UNAVAILABLE, 2.5)
+    pending = views.pending(attempts=3)
+    held = revocations.held_back(views.view(pending), pending, Reason.UNAVAILABLE, 2.5)
     assert held.revoke is not None
     assert (held.revoke.attempts, held.revoke.next_at) == (3, views.at(3))
 

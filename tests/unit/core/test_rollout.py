@@ -153,7 +153,7 @@ def test_a_complete_rollout_is_put_on_record_and_only_then_the_old_lease_goes() 
     assert last == revocations.begin(after, seen.records[0], Reason.SUPERSEDED)
 
 
-def test_a_replaced_lease_is_extended_even_where_leases_are_replaced_by_choice() -> None:
+def test_a_replaced_lease_is_renewed_even_where_leases_are_replaced_by_choice() -> None:
     dl = views.lease({"rotation": {"restartTargets": TARGETS}, "renewal": {"strategy": "Rotate"}})
     old = views.superseded().model_copy()
     life = {"issued_at": views.at(60 - 3600), "expires_at": views.at(60)}
@@ -163,7 +163,7 @@ def test_a_replaced_lease_is_extended_even_where_leases_are_replaced_by_choice()
     assert step == Sustain(near, views.at(3600))
 
 
-def test_a_replaced_lease_that_cant_be_extended_is_kept_to_its_end_and_no_longer() -> None:
+def test_a_replaced_lease_that_cant_be_renewed_is_kept_to_its_end_and_no_longer() -> None:
     seen = moving(target(NEW, observed=False), can=ELSEWHERE)
     old, new = seen.records
     assert rollout.keeps(seen, old)
@@ -172,7 +172,9 @@ def test_a_replaced_lease_that_cant_be_extended_is_kept_to_its_end_and_no_longer
     assert not rollout.keeps(ended, old)
 
 
-def test_a_replaced_lease_that_cant_be_asked_about_is_a_debt_some_time_after_its_end() -> None:
+def test_a_replaced_lease_that_cant_be_asked_about_is_to_be_revoked_some_time_after_its_end() -> (
+    None
+):
     seen = moving(target(NEW, observed=False))
     old, new = seen.records
     alive = new.but(expires_at=views.at(9999))
@@ -280,11 +282,11 @@ def test_at_the_limit_a_lease_that_is_about_to_end_makes_room_and_one_that_isnt_
     assert not plan.needs_room(seen, views.wanted(seen))
 
 
-def test_at_the_limit_a_debt_that_was_tried_in_vain_is_not_waited_for() -> None:
+def test_at_the_limit_a_pending_revocation_that_was_tried_in_vain_is_not_waited_for() -> None:
     replaced = tuple(views.superseded(n, until=9999) for n in range(1, 5))
     for attempts in (0, 1):
-        owed = views.owed(5, attempts=attempts, next_at=views.at(60))
-        seen = views.view(*replaced, owed)
+        pending = views.pending(5, attempts=attempts, next_at=views.at(60))
+        seen = views.view(*replaced, pending)
         assert plan.needs_room(seen, views.wanted(seen)) == bool(attempts)
 
 

@@ -76,7 +76,7 @@ def test_a_lease_of_unknown_life_is_due_at_its_end() -> None:
     minimum=st.integers(min_value=0, max_value=3600),
     latest=st.none() | st.integers(min_value=-100, max_value=10**7),
 )
-def test_an_extension_that_fits_never_leaves_more_life_than_asked_for(
+def test_a_renewal_that_fits_never_leaves_more_life_than_asked_for(
     life: timedelta, minimum: int, latest: int | None
 ) -> None:
     bound = views.at(latest) if latest is not None else None
@@ -89,13 +89,13 @@ def test_an_extension_that_fits_never_leaves_more_life_than_asked_for(
     assert bound is None or views.NOW + shortest <= bound
 
 
-def test_an_extension_beyond_the_latest_end_never_fits() -> None:
+def test_a_renewal_beyond_the_latest_end_never_fits() -> None:
     life = timedelta(hours=1)
     assert schedule.renewal_fits(views.NOW, life, 60, views.at(59)) is None
     assert schedule.renewal_fits(views.NOW, life, 60, views.at(60)) is not None
 
 
-def test_an_extension_of_at_least_the_whole_life_never_fits() -> None:
+def test_a_renewal_of_at_least_the_whole_life_never_fits() -> None:
     assert schedule.renewal_fits(views.NOW, timedelta(seconds=60), 60, None) is None
 
 

@@ -98,13 +98,13 @@ def test_a_lease_of_another_source_lives_until_the_new_one_is_delivered() -> Non
     _, step = views.after_reports(seen)
     assert step == Acquire(reason=Reason.SOURCE_CHANGED)
     new = views.record(2, source_hash="another")
-    minted = replace(
+    issued = replace(
         seen,
         records=(old, new),
         memory=views.in_hand(new),
         capabilities={new.attempt_id: views.CAN},
     )
-    assert decide(minted) == Deliver(new)
+    assert decide(issued) == Deliver(new)
     delivered = views.view(old, new, shows=new, supply=views.supply("another"))
     step = decide(delivered)
     assert isinstance(step, Move)
@@ -175,7 +175,7 @@ def test_after_a_lost_status_the_lease_is_inspected_and_nothing_is_issued() -> N
     gone = replace(lost, memory=Memory(gone_since={held.attempt_id: views.NOW}))
     assert decide(gone) == Inspect(held)
     assert ready(gone)[0] == "False"
-    revoked = replace(lost, records=(views.owed(reason=Reason.GONE),))
+    revoked = replace(lost, records=(views.pending(reason=Reason.GONE),))
     _, step = views.after_reports(revoked)
     assert step == Acquire()
 

@@ -30,8 +30,8 @@ def test_a_secret_that_names_another_lease_of_the_same_record_delivers_nothing()
 
 
 def test_a_lease_on_its_way_out_is_not_delivered() -> None:
-    owed = views.owed()
-    assert views.view(owed, shows=owed).delivered is None
+    pending = views.pending()
+    assert views.view(pending, shows=pending).delivered is None
 
 
 def test_the_newest_lease_in_memory_is_in_hand() -> None:
@@ -40,7 +40,7 @@ def test_the_newest_lease_in_memory_is_in_hand() -> None:
 
 
 def test_a_lease_that_the_secret_has_overtaken_is_not_in_hand() -> None:
-    old, newer = views.record(1), views.owed(2)
+    old, newer = views.record(1), views.pending(2)
     assert views.view(old, newer, shows=newer, memory=views.in_hand(old)).in_hand is None
 
 
@@ -156,7 +156,7 @@ def test_what_is_known_of_a_record_is_forgotten_with_it() -> None:
 
 
 def test_records_are_found_by_state_oldest_first() -> None:
-    records = (views.record(1), views.owed(2), views.superseded(3))
+    records = (views.record(1), views.pending(2), views.superseded(3))
     found = views.view(*records).in_state(State.HELD, State.SUPERSEDED)
     assert [r.attempt_id for r in found] == ["attempt-1", "attempt-3"]
 

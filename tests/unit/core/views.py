@@ -123,12 +123,12 @@ def record(
 
 
 def attempt(number: int = 1, state: State = State.ATTEMPT, **more: Any) -> RecordedLease:
-    """A mint whose answer isn't on record."""
+    """An issue whose answer isn't on record."""
     blank: dict[str, Any] = {"lease_id": "", "expires": None, **more}
     return record(number, state, **blank)
 
 
-def owed(
+def pending(
     number: int = 1, reason: Reason = Reason.SUPERSEDED, *, expires: float = 3540, **more: Any
 ) -> RecordedLease:
     """A lease to be revoked."""
@@ -237,7 +237,7 @@ def known(held: RecordedLease, expires: float, latest: float | None = None) -> p
 
 
 def in_hand(*held: RecordedLease) -> Memory:
-    """The memory of a process that minted these leases and hasn't delivered them."""
+    """The memory of a process that issued these leases and hasn't delivered them."""
     return Memory(credentials={r.attempt_id: Credentials({"DB_PASSWORD": "x"}) for r in held})
 
 

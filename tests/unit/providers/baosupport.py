@@ -140,11 +140,11 @@ class Bench:
         notes = await self.adapter.prepare(attempt)
         return support.attempt(**({"source": SOURCE, "ttl_seconds": None} | changes), handle=notes)
 
-    async def minted(self, **changes: Any) -> ports.Issued:
+    async def issued(self, **changes: Any) -> ports.Issued:
         return await self.adapter.issue(await self.prepared(**changes))
 
     async def lease(self, **changes: Any) -> ports.Lease:
-        return (await self.minted(**changes)).lease
+        return (await self.issued(**changes)).lease
 
 
 def bench(

@@ -139,7 +139,7 @@ class Server(support.Server):
                 self.replies["GET", DYNAMIC] = with_lease
         return await super().__call__(request)
 
-    def mints(self) -> list[httpx2.Request]:
+    def issues(self) -> list[httpx2.Request]:
         return [one for one in self.requests if "lease" in one.url.params]
 
     def looks(self) -> list[httpx2.Request]:

@@ -50,7 +50,7 @@ def shown(error: BaseException) -> str:
         httpx2.DecodingError(CANARY),
     ],
 )
-async def test_no_failure_of_a_mint_shows_a_secret(
+async def test_no_failure_of_an_issue_shows_a_secret(
     reply: support.Reply, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -95,7 +95,7 @@ def test_answers_do_not_show_what_they_carry() -> None:
 
 @pytest.fixture
 async def talkative_server() -> AsyncIterator[str]:
-    """A real socket: logs in, with a cookie, then mints, then breaks off."""
+    """A real socket: logs in, with a cookie, then issues, then breaks off."""
     replies = [support.logged_in(), support.created(), None]
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Mint, extend, look, take back, find again: what is asked, and what answers mean."""
+"""Issue, renew, look, take back, find again: what is asked, and what answers mean."""
 
 import asyncio
 import dataclasses
@@ -47,7 +47,7 @@ async def issue(bench: support.Bench, reply: support.Reply, **changes: Any) -> p
     return await bench.adapter.issue(support.attempt(**changes))
 
 
-async def test_a_mint_asks_in_the_servers_words_and_carries_the_tag() -> None:
+async def test_an_issue_asks_in_the_servers_words_and_carries_the_tag() -> None:
     bench = support.bench()
     issued = await issue(bench, support.created())
     sent = support.body(bench.server.asked(support.LEASES)[0])
@@ -238,7 +238,7 @@ async def test_what_the_source_shows_is_remembered_for_its_leases(
         (httpx2.ConnectError("x"), errors.Unavailable, Reason.UNREACHABLE, False),
     ],
 )
-async def test_each_failed_mint_has_its_type(
+async def test_each_failed_issue_has_its_type(
     reply: support.Reply, kind: type[errors.ProviderError], reason: Reason, sent: bool | None
 ) -> None:
     bench = support.bench()
@@ -358,7 +358,7 @@ async def test_a_config_that_is_wrong_by_itself_is_told_and_does_not_cost_the_ta
     assert (await noted(bench, source=mended)).handle == {"tagged": True}
 
 
-async def test_no_mint_is_sent_at_or_after_its_deadline() -> None:
+async def test_no_issue_is_sent_at_or_after_its_deadline() -> None:
     bench = support.bench()
     bench.clock.move(30)
     with pytest.raises(errors.Unavailable) as caught:
@@ -398,7 +398,7 @@ async def test_a_source_that_is_being_deleted_is_refused() -> None:
     assert caught.value.reason is Reason.SOURCE_DELETED
 
 
-async def test_a_ttl_above_the_maximum_is_refused_before_the_mint() -> None:
+async def test_a_ttl_above_the_maximum_is_refused_before_the_issue() -> None:
     bench = support.bench()
     bench.server.say("GET", SECRET, support.ok(dynamicSecret=support.wire_secret(maxTTL="2h")))
     with pytest.raises(errors.Invalid) as caught:
@@ -414,7 +414,7 @@ async def test_a_ttl_below_the_minimum_is_refused_without_asking() -> None:
     assert bench.server.requests == []
 
 
-async def test_a_forbidden_look_is_remembered_and_the_mint_goes_on() -> None:
+async def test_a_forbidden_look_is_remembered_and_the_issue_goes_on() -> None:
     bench = support.bench()
     bench.server.say("GET", SECRET, support.refused(403, "x", "PermissionDenied"))
     await bench.adapter.prepare(support.attempt())
@@ -560,7 +560,7 @@ async def test_a_project_that_keeps_its_slug_is_not_asked_for_twice() -> None:
         (httpx2.ReadTimeout("x"), errors.Unavailable, "ProviderUnavailable"),
     ],
 )
-async def test_a_project_that_cannot_be_resolved_mints_nothing(
+async def test_a_project_that_cannot_be_resolved_issues_nothing(
     reply: support.Reply, kind: type[errors.ProviderError], reason: str
 ) -> None:
     bench = support.bench()
@@ -578,24 +578,24 @@ async def test_a_project_id_that_is_no_id_never_gets_into_a_url() -> None:
         await bench.adapter.issue(support.attempt(source=BY_ID | {"projectId": "../x"}))
 
 
-# ----------------------------------------------------------------------------- extend
+# ------------------------------------------------------------------------------ renew
 
 
 async def renew(bench: support.Bench, until: float, **changes: Any) -> ports.Lease:
     return await bench.adapter.renew(lease(**changes), after(until))
 
 
-async def test_an_extension_asks_for_what_is_to_be_added() -> None:
+async def test_a_renewal_asks_for_what_is_to_be_added() -> None:
     bench = support.bench()
     bench.server.say("POST", RENEWAL, support.ok(lease=support.wire_lease(expires=5000.9)))
-    extended = await renew(bench, 5000)
+    renewed = await renew(bench, 5000)
     assert support.body(bench.server.asked(RENEWAL)[0]) == {"ttl": "1400s", **ADDRESS}
-    assert extended.expires_at == after(5000)
-    assert extended.latest == after(86_400)
-    assert extended.handle["renewable"] is True
+    assert renewed.expires_at == after(5000)
+    assert renewed.latest == after(86_400)
+    assert renewed.handle["renewable"] is True
 
 
-async def test_an_extension_stays_below_the_longest_life() -> None:
+async def test_a_renewal_stays_below_the_longest_life() -> None:
     bench = support.bench()
     bench.server.say("POST", RENEWAL, support.ok(lease=support.wire_lease(expires=3700)))
     await renew(bench, 9000, latest=after(3702))
@@ -613,7 +613,7 @@ async def test_an_extension_stays_below_the_longest_life() -> None:
         (9000, {"handle": {"renewable": False}}, Reason.CANNOT_RENEW, 3600),
     ],
 )
-async def test_an_extension_that_makes_no_sense_is_not_asked_for(
+async def test_a_renewal_that_makes_no_sense_is_not_asked_for(
     until: float, changes: dict[str, Any], reason: Reason, latest: float | None
 ) -> None:
     bench = support.bench()
@@ -639,7 +639,7 @@ async def test_an_extension_that_makes_no_sense_is_not_asked_for(
         (support.ok(lease=support.wire_lease(id="b")), errors.Unavailable, Reason.BAD_ANSWER),
     ],
 )
-async def test_each_failed_extension_has_its_type(
+async def test_each_failed_renewal_has_its_type(
     reply: support.Reply, kind: type[errors.ProviderError], reason: Reason
 ) -> None:
     bench = support.bench()
@@ -720,7 +720,7 @@ async def test_a_200_whose_lease_failed_to_delete_is_not_done() -> None:
     assert support.CANARY not in revocation.sentence
 
 
-async def test_a_lost_mint_is_found_by_its_tag_alone() -> None:
+async def test_a_lost_issue_is_found_by_its_tag_alone() -> None:
     bench = support.bench()
     other = {"leaseholder": {"installation": "kube-2/leaseholder", "attempt": "attempt-1"}}
     listed = [
@@ -842,7 +842,9 @@ async def test_the_administrators_bound_on_requests_is_kept() -> None:
     assert bench.server.count(support.LEASES) == 0
 
 
-async def test_near_the_end_of_the_budget_revocations_wait_first_then_mints_then_the_rest() -> None:
+async def test_near_the_end_of_the_budget_revocations_wait_first_then_issues_then_the_rest() -> (
+    None
+):
     bench = support.bench(limits=provider.Limits(requests_per_minute=8))
     bench.server.say("POST", RENEWAL, support.ok(lease=support.wire_lease(expires=7200)))
     bench.server.say("DELETE", ONE, support.ok(lease=support.wire_lease()))

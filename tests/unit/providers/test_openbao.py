@@ -20,7 +20,7 @@ from tests.unit.providers import baosupport as fake
 HOUR = timedelta(hours=1)
 
 
-# -------------------------------------------------------------------------------- minting
+# -------------------------------------------------------------------------------- issuing
 
 
 async def test_a_login_is_made_for_the_lease_and_its_accessor_noted_before_the_read() -> None:
@@ -69,7 +69,7 @@ async def test_values_that_are_no_text_become_json_and_nulls_nothing() -> None:
     bench = fake.bench()
     data = {"text": "a", "number": 22, "list": ["b"], "flag": False, "nothing": None}
     bench.server.say("GET", fake.READ, fake.leased(data=data))
-    values = (await bench.minted()).credentials.reveal()
+    values = (await bench.issued()).credentials.reveal()
     assert values == {"text": "a", "number": "22", "list": '["b"]', "flag": "false"}
 
 
@@ -117,7 +117,7 @@ async def test_the_read_is_never_tried_twice() -> None:
         (httpx2.Response(404, text="<html>"), errors.Unavailable, Reason.BAD_ANSWER),
     ],
 )
-async def test_a_mint_that_made_nothing_says_so_and_ends_its_login(
+async def test_an_issue_that_made_nothing_says_so_and_ends_its_login(
     reply: fake.Reply, kind: type[errors.ProviderError], reason: Reason
 ) -> None:
     bench = fake.bench()
@@ -162,7 +162,7 @@ async def test_a_leases_own_login_that_is_refused_once_is_asked_once_more() -> N
     assert bench.server.count(fake.LOOKUP_SELF) == before + 2
 
 
-async def test_logins_whose_mints_never_came_are_ended() -> None:
+async def test_logins_whose_issues_never_came_are_ended() -> None:
     bench = fake.bench()
     await bench.prepared(attempt_id="one")
     bench.clock.move(60)
@@ -171,7 +171,7 @@ async def test_logins_whose_mints_never_came_are_ended() -> None:
     assert bench.server.count(fake.REVOKE_SELF) == 1
 
 
-async def test_after_its_deadline_a_mint_is_not_sent() -> None:
+async def test_after_its_deadline_an_issue_is_not_sent() -> None:
     bench = fake.bench()
     attempt = await bench.prepared()
     bench.clock.move(31)
@@ -235,7 +235,7 @@ async def test_a_maximum_that_was_learned_is_believed_for_a_while_only() -> None
     bench.server.say("POST", fake.LOOKUP, fake.refused(400, "invalid lease"))
     bench.server.say("POST", fake.LOOKUP_TOKEN, fake.refused(400, "invalid accessor"))
     with pytest.raises(errors.Invalid) as caught:
-        await bench.minted(ttl_seconds=7200)
+        await bench.issued(ttl_seconds=7200)
     assert caught.value.reason is Reason.TTL_TOO_LONG
     assert bench.server.count(fake.REVOKE) == bench.server.count(fake.REVOKE_TOKEN) == 1
     with pytest.raises(errors.Invalid):
@@ -265,22 +265,22 @@ async def test_a_lease_that_is_too_short_and_cannot_be_taken_back_is_unclear(
     bench.server.say("POST", fake.REVOKE, reply)
     bench.server.say("GET", fake.LOOKUP_SELF, fake.token(90_000))
     with pytest.raises(errors.Unavailable) as caught:
-        await bench.minted(ttl_seconds=7200)
+        await bench.issued(ttl_seconds=7200)
     assert caught.value.sent
 
 
-async def test_an_extension_never_shortens_and_never_outlives_the_token() -> None:
+async def test_a_renewal_never_shortens_and_never_outlives_the_token() -> None:
     bench = fake.bench()
     lease = await bench.lease()
     bench.server.say("POST", fake.RENEW_TOKEN, fake.auth(lease_duration=5400))
     bench.server.say("POST", fake.RENEW, lambda r: fake.renewed(fake.body(r)["increment"]))
-    extended = await bench.adapter.renew(lease, fake.in_seconds(7200))
+    renewed = await bench.adapter.renew(lease, fake.in_seconds(7200))
     [renewal] = bench.server.asked(fake.RENEW)
     assert 5390 <= fake.body(renewal)["increment"] <= 5400
-    assert extended.expires_at == extended.latest
+    assert renewed.expires_at == renewed.latest
     bench.server.requests.clear()
     with pytest.raises(errors.CannotRenew) as caught:
-        await bench.adapter.renew(extended, fake.in_seconds(600))
+        await bench.adapter.renew(renewed, fake.in_seconds(600))
     assert caught.value.reason is Reason.RENEWAL_TOO_SOON
     assert bench.server.requests == []
 
@@ -290,8 +290,8 @@ async def test_a_token_that_lives_long_enough_is_left_alone() -> None:
     bench.server.say("GET", fake.LOOKUP_SELF, fake.token(None))
     lease = await bench.lease()
     bench.server.say("POST", fake.RENEW, lambda r: fake.renewed(fake.body(r)["increment"]))
-    extended = await bench.adapter.renew(lease, fake.in_seconds(7200))
-    assert extended.expires_at >= fake.in_seconds(7198)
+    renewed = await bench.adapter.renew(lease, fake.in_seconds(7200))
+    assert renewed.expires_at >= fake.in_seconds(7198)
     assert bench.server.count(fake.RENEW_TOKEN) == 0
 
 
@@ -350,7 +350,7 @@ async def test_a_renewal_that_fails_is_classified_and_confirmed(
         (httpx2.Response(200, text="<html>"), errors.Unavailable),
     ],
 )
-async def test_a_token_that_is_not_extended_ends_or_keeps_the_lease(
+async def test_a_token_that_is_not_renewed_ends_or_keeps_the_lease(
     reply: fake.Reply, kind: type[errors.ProviderError]
 ) -> None:
     bench = fake.bench()
@@ -360,12 +360,12 @@ async def test_a_token_that_is_not_extended_ends_or_keeps_the_lease(
         await bench.adapter.renew(lease, fake.in_seconds(7200))
 
 
-async def test_a_token_that_cannot_be_extended_is_the_end_of_the_lease() -> None:
+async def test_a_token_that_cannot_be_renewed_is_the_end_of_the_lease() -> None:
     bench = fake.bench()
     lease = await bench.lease()
     bench.server.say("POST", fake.RENEW_TOKEN, fake.refused(400, "lease is not renewable"))
-    extended = await bench.adapter.renew(lease, fake.in_seconds(7200))
-    assert extended.expires_at == extended.latest == fake.in_seconds(3600)
+    renewed = await bench.adapter.renew(lease, fake.in_seconds(7200))
+    assert renewed.expires_at == renewed.latest == fake.in_seconds(3600)
 
 
 async def test_what_is_known_of_a_lease_survives_a_restart() -> None:
@@ -373,24 +373,24 @@ async def test_what_is_known_of_a_lease_survives_a_restart() -> None:
     before.server.say("GET", fake.LOOKUP_SELF, fake.token(90_000))
     before.server.say("POST", fake.RENEW, fake.renewed(5400))
     lease = await before.lease()
-    extended = await before.adapter.renew(lease, fake.in_seconds(7200))
-    notes = noted.Notes.read(extended.handle)
-    assert notes.latest(extended.issued_at) == extended.latest
+    renewed = await before.adapter.renew(lease, fake.in_seconds(7200))
+    notes = noted.Notes.read(renewed.handle)
+    assert notes.latest(renewed.issued_at) == renewed.latest
     after = fake.bench()
     with pytest.raises(errors.CannotRenew):
-        await after.adapter.renew(extended, fake.in_seconds(7200))
+        await after.adapter.renew(renewed, fake.in_seconds(7200))
     assert after.server.requests == []
 
 
-async def test_with_the_notes_of_before_the_mint_a_lease_is_still_extended_right() -> None:
+async def test_with_the_notes_of_before_the_issue_a_lease_is_still_renewed_right() -> None:
     bench = fake.bench()
     bench.server.say("GET", fake.LOOKUP_SELF, fake.token(90_000))
     attempt = await bench.prepared()
     lease = (await bench.adapter.issue(attempt)).lease
     restored = dataclasses.replace(lease, handle=attempt.handle, latest=None)
     bench.server.say("POST", fake.RENEW, lambda r: fake.renewed(fake.body(r)["increment"]))
-    extended = await bench.adapter.renew(restored, fake.in_seconds(7200))
-    assert fake.in_seconds(7198) <= extended.expires_at <= fake.in_seconds(7200)
+    renewed = await bench.adapter.renew(restored, fake.in_seconds(7200))
+    assert fake.in_seconds(7198) <= renewed.expires_at <= fake.in_seconds(7200)
     assert bench.server.count(fake.RENEW) == 1
 
 
@@ -717,7 +717,7 @@ async def test_no_failure_shows_a_secret(reply: fake.Reply) -> None:
     bench = fake.bench()
     bench.server.say("GET", fake.READ, reply)
     with pytest.raises(errors.ProviderError) as caught:
-        await bench.minted()
+        await bench.issued()
     shown = f"{caught.value!r} {caught.value.sentence} {vars(caught.value)}"
     assert fake.CANARY not in shown
     assert caught.value.__cause__ is None

@@ -47,10 +47,10 @@ def seconds(number: float) -> timedelta:
     return timedelta(seconds=number)
 
 
-# ------------------------------------------------------------------------------ minting
+# ------------------------------------------------------------------------------ issuing
 
 
-async def test_a_mint_is_one_get_for_one_id_with_token_and_name() -> None:
+async def test_an_issue_is_one_get_for_one_id_with_token_and_name() -> None:
     it = bench()
     issued = await it.adapter.issue(attempt())
     (asked,) = it.server.requests
@@ -78,28 +78,28 @@ async def test_a_mint_is_one_get_for_one_id_with_token_and_name() -> None:
     }
 
 
-async def test_a_mint_without_notes_finds_the_dynamic_secret_first() -> None:
+async def test_an_issue_without_notes_finds_the_dynamic_secret_first() -> None:
     it = bench()
     await it.adapter.issue(attempt(handle={}))
-    look, mint = it.server.requests
+    look, issue = it.server.requests
     assert "lease" not in look.url.params
-    assert mint.url.params["id"] == SECRET_ID
+    assert issue.url.params["id"] == SECRET_ID
 
 
 @pytest.mark.parametrize(
     "failure",
     [httpx2.ReadTimeout("x"), httpx2.ReadError("x"), httpx2.RemoteProtocolError("x")],
 )
-async def test_a_mint_whose_answer_is_lost_is_never_sent_again(failure: Exception) -> None:
+async def test_an_issue_whose_answer_is_lost_is_never_sent_again(failure: Exception) -> None:
     it = bench()
     it.server.say(ISSUE, DYNAMIC, failure)
     with pytest.raises(errors.Unavailable) as caught:
         await it.adapter.issue(attempt())
     assert caught.value.sent
-    assert len(it.server.mints()) == 1
+    assert len(it.server.issues()) == 1
 
 
-async def test_a_mint_that_could_not_connect_was_not_sent() -> None:
+async def test_an_issue_that_could_not_connect_was_not_sent() -> None:
     it = bench()
     it.server.say(ISSUE, DYNAMIC, httpx2.ConnectError("x"))
     with pytest.raises(errors.Unavailable) as caught:
@@ -107,7 +107,7 @@ async def test_a_mint_that_could_not_connect_was_not_sent() -> None:
     assert not caught.value.sent
 
 
-async def test_a_mint_after_its_deadline_is_not_sent() -> None:
+async def test_an_issue_after_its_deadline_is_not_sent() -> None:
     it = bench()
     with pytest.raises(errors.Unavailable) as caught:
         await it.adapter.issue(attempt(deadline=NOW))
@@ -137,13 +137,13 @@ OTHER = {"key": "A", "value": "b"}
         httpx2.Response(204),
     ],
 )
-async def test_a_mint_that_is_answered_wrongly_may_have_happened(reply: httpx2.Response) -> None:
+async def test_an_issue_that_is_answered_wrongly_may_have_happened(reply: httpx2.Response) -> None:
     it = bench()
     it.server.say(ISSUE, DYNAMIC, reply)
     with pytest.raises(errors.Unavailable) as caught:
         await it.adapter.issue(attempt())
     assert (caught.value.reason, caught.value.sent) == (Reason.BAD_ANSWER, True)
-    assert len(it.server.mints()) == 1
+    assert len(it.server.issues()) == 1
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ REFUSALS: list[tuple[int, str, Kind, Reason, str]] = [
 
 
 @pytest.mark.parametrize(("status", "text", "kind", "reason", "part"), REFUSALS)
-async def test_a_refused_mint_left_nothing_and_says_what_to_do(
+async def test_a_refused_issue_left_nothing_and_says_what_to_do(
     status: int, text: str, kind: Kind, reason: Reason, part: str
 ) -> None:
     it = bench()
@@ -206,13 +206,13 @@ async def test_a_refused_mint_left_nothing_and_says_what_to_do(
     assert caught.value.reason is reason
     assert part in caught.value.sentence
     assert f"Phase answered {status}" in caught.value.sentence
-    assert len(it.server.mints()) == 1
+    assert len(it.server.issues()) == 1
 
 
 @pytest.mark.parametrize(
     "reply", [refused(500, "Internal server error."), page(502), page(503), page(504)]
 )
-async def test_a_server_in_trouble_may_have_minted(reply: httpx2.Response) -> None:
+async def test_a_server_in_trouble_may_have_issued(reply: httpx2.Response) -> None:
     it = bench()
     it.server.say(ISSUE, DYNAMIC, reply)
     with pytest.raises(errors.Unavailable) as caught:
@@ -226,12 +226,12 @@ async def test_a_backend_that_fails_opens_no_circuit_and_a_proxy_does() -> None:
     for _ in range(8):
         with pytest.raises(errors.Invalid):
             await it.adapter.issue(attempt())
-    assert len(it.server.mints()) == 8
+    assert len(it.server.issues()) == 8
     it.server.say(ISSUE, DYNAMIC, page(502))
     for _ in range(8):
         with pytest.raises(errors.Unavailable):
             await it.adapter.issue(attempt())
-    assert len(it.server.mints()) == 8 + 5
+    assert len(it.server.issues()) == 8 + 5
 
 
 async def test_throttling_names_its_wait_with_and_without_header() -> None:
@@ -245,7 +245,7 @@ async def test_throttling_names_its_wait_with_and_without_header() -> None:
 
 
 @pytest.mark.parametrize("exclusive", [True, False])
-async def test_a_failed_mint_is_looked_after_where_its_lease_can_be_told(exclusive: bool) -> None:
+async def test_a_failed_issue_is_looked_after_where_its_lease_can_be_told(exclusive: bool) -> None:
     it = bench(exclusive=exclusive)
     it.server.say(ISSUE, DYNAMIC, refused(500, INTERNAL.format("creating")))
     it.server.say("GET", LEASES, answer([wire_lease()]))
@@ -255,7 +255,7 @@ async def test_a_failed_mint_is_looked_after_where_its_lease_can_be_told(exclusi
     assert unclear is exclusive
 
 
-async def test_a_failed_mint_that_cannot_be_looked_after_is_unclear() -> None:
+async def test_a_failed_issue_that_cannot_be_looked_after_is_unclear() -> None:
     it = bench(exclusive=True)
     it.server.say(ISSUE, DYNAMIC, refused(500, INTERNAL.format("creating")))
     it.server.say("GET", LEASES, page(502))
@@ -305,7 +305,7 @@ async def test_a_refused_look_is_made_again() -> None:
     assert (await it.adapter.prepare(attempt(handle={})))["secretId"] == SECRET_ID
 
 
-async def test_a_mint_that_finds_nothing_forgets_the_look() -> None:
+async def test_an_issue_that_finds_nothing_forgets_the_look() -> None:
     it = bench()
     await it.adapter.prepare(attempt(handle={}))
     it.server.say(ISSUE, DYNAMIC, refused(404, "No dynamic secrets found"))
@@ -358,7 +358,7 @@ async def test_where_the_account_is_ours_alone_the_ttl_carries_a_fingerprint() -
     assert 3540 <= notes["ttl"] < 3600
     assert notes["owner"] == ACCOUNT
     await it.adapter.issue(attempt(handle=notes))
-    assert it.server.mints()[0].url.params["ttl"] == str(notes["ttl"])
+    assert it.server.issues()[0].url.params["ttl"] == str(notes["ttl"])
 
 
 # ------------------------------------------------------------------------------ the token
@@ -396,7 +396,7 @@ async def test_a_missing_secret_is_told() -> None:
 GONE = refused(401, "Token expired or deleted")
 
 
-async def test_a_replaced_token_mints_once() -> None:
+async def test_a_replaced_token_issues_once() -> None:
     it = bench()
 
     def replace(_: httpx2.Request) -> httpx2.Response:
@@ -405,7 +405,7 @@ async def test_a_replaced_token_mints_once() -> None:
 
     it.server.say(ISSUE, DYNAMIC, replace, leased())
     await it.adapter.issue(attempt())
-    assert [one.headers["Authorization"][-2:] for one in it.server.mints()] == [HEX[-2:], "ab"]
+    assert [one.headers["Authorization"][-2:] for one in it.server.issues()] == [HEX[-2:], "ab"]
 
 
 async def test_a_refused_token_is_tried_ever_more_seldom_and_a_new_one_at_once() -> None:
@@ -487,7 +487,7 @@ async def test_a_personal_token_has_limits() -> None:
     assert it.adapter.capabilities({"personal": True}).revocable
 
 
-# ---------------------------------------------------------------------------- extending
+# ----------------------------------------------------------------------------- renewing
 
 
 def renewed(moment: str) -> httpx2.Response:
@@ -503,10 +503,10 @@ def renewed(moment: str) -> httpx2.Response:
         "2026-11-21 13:10:00",
     ],
 )
-async def test_an_extension_adds_the_difference_and_reads_the_new_end(moment: str) -> None:
+async def test_a_renewal_adds_the_difference_and_reads_the_new_end(moment: str) -> None:
     it = bench()
     it.server.say("PUT", LEASES, renewed(moment))
-    extended = await it.adapter.renew(held(), NOW + seconds(4200))
+    longer = await it.adapter.renew(held(), NOW + seconds(4200))
     (asked,) = it.server.requests
     assert support.body(asked) == {"lease_id": LEASE_ID, "ttl": 600}
     assert dict(asked.url.params) == {
@@ -514,20 +514,20 @@ async def test_an_extension_adds_the_difference_and_reads_the_new_end(moment: st
         "env": "production",
         "secret_id": SECRET_ID,
     }
-    assert extended.expires_at == NOW + seconds(4200)
-    assert extended.latest == NOW + seconds(86_400)
-    assert extended.handle == NOTES
+    assert longer.expires_at == NOW + seconds(4200)
+    assert longer.latest == NOW + seconds(86_400)
+    assert longer.handle == NOTES
 
 
-async def test_an_extension_that_does_not_tell_its_end_is_looked_at() -> None:
+async def test_a_renewal_that_does_not_tell_its_end_is_looked_at() -> None:
     it = bench()
     it.server.say("PUT", LEASES, answer({"message": "Lease renewed successfully."}))
     it.server.say("GET", LEASES, answer([wire_lease(expires=4200.25, ttl="01:10:00")]))
-    extended = await it.adapter.renew(held(), NOW + seconds(4200))
-    assert extended.expires_at == NOW + seconds(4200)
+    longer = await it.adapter.renew(held(), NOW + seconds(4200))
+    assert longer.expires_at == NOW + seconds(4200)
 
 
-async def test_an_extension_is_cut_to_what_the_notes_and_the_server_allow() -> None:
+async def test_a_renewal_is_cut_to_what_the_notes_and_the_server_allow() -> None:
     it = bench()
     past = "The renewal TTL would exceed the maximum TTL for this dynamic secret. "
     left = refused(400, f"{past}Maximum remaining renewal time: 90 seconds")
@@ -571,7 +571,7 @@ async def test_a_lease_of_a_personal_token_is_not_asked_to_live_longer() -> None
     assert it.server.requests == []
 
 
-EXTENSIONS: list[tuple[httpx2.Response, Kind, Reason]] = [
+RENEWALS: list[tuple[httpx2.Response, Kind, Reason]] = [
     (refused(400, "This lease has expired and cannot be renewed"),
      errors.CannotRenew, Reason.CANNOT_RENEW),
     (refused(400, "Lease has already been revoked at 2026-11-21 12:00:00+00:00"),
@@ -585,8 +585,8 @@ EXTENSIONS: list[tuple[httpx2.Response, Kind, Reason]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("reply", "kind", "reason"), EXTENSIONS)
-async def test_a_refused_extension_says_why(
+@pytest.mark.parametrize(("reply", "kind", "reason"), RENEWALS)
+async def test_a_refused_renewal_says_why(
     reply: httpx2.Response, kind: Kind, reason: Reason
 ) -> None:
     it = bench()
@@ -600,7 +600,7 @@ async def test_a_refused_extension_says_why(
     "reply",
     [httpx2.ReadTimeout("x"), refused(500, INTERNAL.format("renewing")), page(502), page()],
 )
-async def test_an_unclear_extension_is_not_sent_again(reply: support.Reply) -> None:
+async def test_an_unclear_renewal_is_not_sent_again(reply: support.Reply) -> None:
     it = bench()
     it.server.say("PUT", LEASES, reply)
     with pytest.raises(errors.Unavailable) as caught:
@@ -939,7 +939,7 @@ async def test_what_another_accounts_token_is_not_shown_is_not_taken_for_gone() 
         await it.adapter.inspect(own)
 
 
-async def test_the_owner_that_was_noted_before_the_mint_counts() -> None:
+async def test_the_owner_that_was_noted_before_the_issue_counts() -> None:
     """The token may have been replaced by another account's since."""
     it = bench(exclusive=True)
     await it.adapter.issue(attempt())
@@ -1006,7 +1006,7 @@ async def test_capabilities_say_what_cannot_be_relied_upon(exclusive: bool) -> N
         httpx2.ConnectError(CANARY),
     ],
 )
-async def test_no_failure_of_a_mint_shows_a_secret(
+async def test_no_failure_of_an_issue_shows_a_secret(
     reply: support.Reply, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -101,7 +101,7 @@ def test_a_dynamic_lease_that_is_forgotten_leaves_nothing() -> None:
     assert set(series(metrics)) == before
 
 
-def test_a_namesake_has_one_series_and_not_two() -> None:
+def test_one_made_again_has_one_series_and_not_two() -> None:
     metrics = Metrics()
     metrics.observed(holder(uid="old"), figures(State.REVOKING, ready=None))
     metrics.observed(holder(uid="new"), figures(State.HELD, State.REVOKING))

@@ -11,7 +11,7 @@ from tests.world.infisical import reviews, seeds, server
 
 def parse() -> argparse.Namespace:
     parser = command.parser("infisical")
-    parser.add_argument("--postgres-dsn", help="superuser of the PostgreSQL that mints roles")
+    parser.add_argument("--postgres-dsn", help="superuser of the PostgreSQL that makes roles")
     parser.add_argument("--postgres-connections", type=int, default=4)
     parser.add_argument("--kubernetes-url", help="API server for TokenReview and JWKS")
     parser.add_argument("--kubernetes-ca", type=pathlib.Path, help="its CA, as a PEM file")

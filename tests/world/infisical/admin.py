@@ -40,15 +40,15 @@ class Admin(admin.Admin):
 
     async def do_leases(self, body: Any) -> object:
         """Every credential ever made: its row if there is one, and whether it is alive."""
-        alive = await provider.living(self.world, self.world.minted)
-        return {"leases": [self._shown(one, alive) for one in self.world.minted]}
+        alive = await provider.living(self.world, self.world.issued)
+        return {"leases": [self._shown(one, alive) for one in self.world.issued]}
 
     async def do_kill(self, body: Any) -> object:
         """The credential goes at the target; the server doesn't know."""
         wanted = body["leaseId"]
-        found = (one for one in self.world.minted if one.lease_id == wanted)
-        minted = models.first(found, f"credential of lease {wanted}")
-        await self.world.kinds[minted.type].kill(minted)
+        found = (one for one in self.world.issued if one.lease_id == wanted)
+        issued = models.first(found, f"credential of lease {wanted}")
+        await self.world.kinds[issued.type].kill(issued)
         return {}
 
     async def do_revoke_tokens(self, body: Any) -> object:
@@ -82,15 +82,15 @@ class Admin(admin.Admin):
         values = [one for one in body.values() if isinstance(one, str)]
         return {"alive": any(self.world.book.good(one) for one in values)}
 
-    def _shown(self, minted: state.Minted, alive: set[str]) -> dict[str, object]:
-        row = self.world.leases.get(minted.lease_id) if minted.lease_id else None
+    def _shown(self, issued: state.Issued, alive: set[str]) -> dict[str, object]:
+        row = self.world.leases.get(issued.lease_id) if issued.lease_id else None
         return {
-            "id": minted.lease_id,
-            "entityId": minted.entity_id,
-            "dynamicSecret": minted.secret_name,
-            "type": minted.type,
-            "config": minted.config,
-            "mintedAt": clocks.iso(minted.created_at),
-            "alive": minted.witness in alive,
+            "id": issued.lease_id,
+            "entityId": issued.entity_id,
+            "dynamicSecret": issued.secret_name,
+            "type": issued.type,
+            "config": issued.config,
+            "issuedAt": clocks.iso(issued.created_at),
+            "alive": issued.witness in alive,
             "row": None if row is None else views.lease(row),
         }

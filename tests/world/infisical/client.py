@@ -36,7 +36,7 @@ class Lease(models.Model):
     dynamic_secret: str
     type: str
     config: Any = None
-    minted_at: pydantic.AwareDatetime
+    issued_at: pydantic.AwareDatetime
     alive: bool
     row: Row | None
 
@@ -53,7 +53,7 @@ class InfisicalAdmin(client.Admin[switches.Switches, seeds.Seed]):
         return seeds.Identity.model_validate(found)
 
     async def leases(self) -> list[Lease]:
-        """Everything that was ever minted, oldest first."""
+        """Everything that was ever issued, oldest first."""
         answer = await self.act("leases")
         return [Lease.model_validate(one) for one in answer["leases"]]
 

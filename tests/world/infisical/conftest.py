@@ -18,6 +18,6 @@ async def bench() -> AsyncIterator[benches.Bench]:
 
 @pytest.fixture
 async def sql_bench(postgres: servers.Postgres) -> AsyncIterator[benches.Bench]:
-    """Roles are minted in a real PostgreSQL."""
+    """Roles are made in a real PostgreSQL."""
     async with benches.open_bench(emulators.Settings(postgres_dsn=postgres.dsn)) as opened:
         yield opened

@@ -41,7 +41,7 @@ class Emulator(states.World[clocks.Clock, switches.Switches, seeds.Seed]):
         self.secret_uses: dict[str, int] = {}
         self.secret_born: dict[str, float] = {}
         self.revoked_secrets: set[str] = set()
-        self.minted: list[state.Minted] = []
+        self.issued: list[state.Issued] = []
         self.book = base.Book(self.clock)
         dsn = settings.postgres_dsn
         self.pool = pool.Pool(dsn, settings.connections) if dsn else None

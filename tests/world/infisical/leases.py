@@ -71,10 +71,10 @@ class Leases:
         _check_limits(call, secret, None if typed else config)
         started = call.world.clock.now()
         lifetime = _lifetime(secret, ttl)
-        minted, data = await provider.create(
+        issued, data = await provider.create(
             call.world, secret, expire_at=started + lifetime, config=config
         )
-        lease = self._insert(call, secret, minted, started=started, lifetime=lifetime)
+        lease = self._insert(call, secret, issued, started=started, lifetime=lifetime)
         if call.world.switches.lose_answers > 0:
             call.world.switches.lose_answers -= 1
             raise LostAnswerError
@@ -85,7 +85,7 @@ class Leases:
         self,
         call: calls.Call,
         secret: state.DynamicSecret,
-        minted: state.Minted,
+        issued: state.Issued,
         *,
         started: float,
         lifetime: float,
@@ -96,15 +96,15 @@ class Leases:
             raise errors.database("Create")
         now = max(call.world.clock.now(), started + 1)
         lease = state.Lease(
-            external_entity_id=minted.entity_id,
+            external_entity_id=issued.entity_id,
             expire_at=expire_at,
             dynamic_secret_id=secret.id,
             created_at=now,
             updated_at=now,
-            config=minted.config,
+            config=issued.config,
         )
         call.world.leases.put(lease)
-        minted.lease_id = lease.id
+        issued.lease_id = lease.id
         self.jobs.schedule(lease.id, expire_at)
         return lease
 

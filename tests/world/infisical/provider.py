@@ -13,7 +13,7 @@ from tests.world.infisical.kinds import aws, base
 
 async def create(
     world: emulators.Emulator, secret: state.DynamicSecret, *, expire_at: float, config: object
-) -> tuple[state.Minted, dict[str, object]]:
+) -> tuple[state.Issued, dict[str, object]]:
     """Make the credential; its data is returned once and kept nowhere."""
     if world.switches.create_error is not None:
         raise errors.bad_request(f"{_create_prefix(secret)}: {world.switches.create_error}")
@@ -25,7 +25,7 @@ async def create(
         config=config,
     )
     outcome = await world.kind_of(secret).create(order)
-    minted = state.Minted(
+    issued = state.Issued(
         entity_id=outcome.entity_id,
         witness=outcome.witness,
         secret_id=secret.id,
@@ -34,8 +34,8 @@ async def create(
         created_at=world.clock.now(),
         config=config,
     )
-    world.minted.append(minted)
-    return minted, outcome.data
+    world.issued.append(issued)
+    return issued, outcome.data
 
 
 async def renew(
@@ -45,7 +45,7 @@ async def renew(
     *,
     expire_at: float,
 ) -> None:
-    await world.kind_of(secret).renew(_debt(secret, lease), expire_at)
+    await world.kind_of(secret).renew(_subject(secret, lease), expire_at)
 
 
 async def revoke(
@@ -55,14 +55,14 @@ async def revoke(
     concerned = not turned.revoke_error_names or secret.name in turned.revoke_error_names
     if turned.revoke_error is not None and concerned:
         raise errors.bad_request(turned.revoke_error)
-    await world.kind_of(secret).revoke(_debt(secret, lease))
+    await world.kind_of(secret).revoke(_subject(secret, lease))
 
 
-async def living(world: emulators.Emulator, minted: Sequence[state.Minted]) -> set[str]:
+async def living(world: emulators.Emulator, issued: Sequence[state.Issued]) -> set[str]:
     """The witnesses of those that the targets would let in now."""
     found: set[str] = set()
     for name, kind in world.kinds.items():
-        of_kind = [one for one in minted if one.type == name]
+        of_kind = [one for one in issued if one.type == name]
         if of_kind:
             found |= await kind.living(of_kind)
     return found
@@ -76,5 +76,7 @@ def _create_prefix(secret: state.DynamicSecret) -> str:
     return "Failed to create lease from provider"
 
 
-def _debt(secret: state.DynamicSecret, lease: state.Lease) -> base.Debt:
-    return base.Debt(secret_id=secret.id, inputs=secret.inputs, entity_id=lease.external_entity_id)
+def _subject(secret: state.DynamicSecret, lease: state.Lease) -> base.Subject:
+    return base.Subject(
+        secret_id=secret.id, inputs=secret.inputs, entity_id=lease.external_entity_id
+    )

@@ -80,7 +80,7 @@ class Lease:
 
 
 @dataclasses.dataclass(slots=True)
-class Minted:
+class Issued:
     """The emulator's own note of every credential ever made: no server keeps this."""
 
     entity_id: str

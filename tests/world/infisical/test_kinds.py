@@ -1,4 +1,4 @@
-"""What an extension and a revocation mean, kind by kind."""
+"""What a renewal and a revocation mean, kind by kind."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ async def test_a_role_is_dropped_when_its_lease_expires(
     assert not postgres.role_exists(created["data"]["DB_USERNAME"])
 
 
-async def test_an_extended_role_outlives_its_first_expiry(
+async def test_a_renewed_role_outlives_its_first_expiry(
     sql_bench: benches.Bench, postgres: servers.Postgres
 ) -> None:
     created = await sql_bench.created(ttl="1h")
@@ -81,7 +81,7 @@ async def test_a_bad_statement_is_the_providers_400(sql_bench: benches.Bench) ->
 
 
 @pytest.mark.parametrize("name", ["k8s", "aws-sts"])
-async def test_some_extensions_say_200_and_change_nothing(bench: benches.Bench, name: str) -> None:
+async def test_some_renewals_say_200_and_change_nothing(bench: benches.Bench, name: str) -> None:
     created = await bench.created(name, ttl="1h")
     assert (await bench.renew(created["lease"]["id"], ttl="2h")).status == 200
     assert await bench.admin.check(created["data"])
@@ -119,7 +119,7 @@ async def test_the_shared_account_has_one_password(bench: benches.Bench) -> None
     assert not await bench.admin.check(second["data"])
 
 
-async def test_github_can_not_be_extended(bench: benches.Bench) -> None:
+async def test_github_can_not_be_renewed(bench: benches.Bench) -> None:
     created = await bench.created("github")
     refused = await bench.renew(created["lease"]["id"])
     assert refused.status == 400

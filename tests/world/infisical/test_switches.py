@@ -166,11 +166,11 @@ async def test_an_unknown_switch_is_refused(bench: benches.Bench) -> None:
         await bench.admin.turn(nonsense=1)
 
 
-async def test_revoking_at_once_is_paid_once(sql_bench: benches.Bench) -> None:
+async def test_revoking_at_once_is_done_once(sql_bench: benches.Bench) -> None:
     lease_id = (await sql_bench.created())["lease"]["id"]
     replies = await asyncio.gather(*(sql_bench.revoke(lease_id) for _ in range(4)))
-    paid = [r for r in replies if r.status == 200 and r.body["lease"]["status"] is None]
-    assert len(paid) == 1
+    confirmed = [r for r in replies if r.status == 200 and r.body["lease"]["status"] is None]
+    assert len(confirmed) == 1
     assert {reply.status for reply in replies} <= {200, 404}
     assert (await sql_bench.get(lease_id)).status == 404
 

@@ -39,7 +39,7 @@ class Admin(admin.Admin):
 
     async def do_keys(self, body: Any) -> object:
         """Every key ever made: whether it is alive, whether anybody was told, and its lease."""
-        return {"keys": [self._shown(one) for one in self.world.minted]}
+        return {"keys": [self._shown(one) for one in self.world.issued]}
 
     async def do_age(self, body: Any) -> object:
         """As many leases that ended long ago as a dynamic secret gets in years."""
@@ -125,13 +125,13 @@ class Admin(admin.Admin):
         secret.updated_at = self.world.clock.now()
         return views.secret(secret)
 
-    def _shown(self, note: emulators.Minted) -> dict[str, Any]:
+    def _shown(self, note: emulators.Issued) -> dict[str, Any]:
         lease = note.lease
         return {
             "username": note.username,
             "accessKeyId": note.access_key_id,
             "secret": note.secret_name,
-            "mintedAt": clocks.iso(note.minted_at),
+            "issuedAt": clocks.iso(note.issued_at),
             "alive": self.world.aws.alive(note.username),
             "answered": note.answered,
             "leaseId": lease.id if lease else None,

@@ -35,7 +35,7 @@ class Key(models.Model):
     username: str
     access_key_id: str
     secret: str
-    minted_at: pydantic.AwareDatetime
+    issued_at: pydantic.AwareDatetime
     alive: bool
     answered: bool
     lease_id: str | None
@@ -59,7 +59,7 @@ class PhaseAdmin(client.Admin[switches.Switches, seeds.Seed]):
         return next(one for one in known if (one["name"], one["path"]) == (name, path))
 
     async def keys(self) -> list[Key]:
-        """Everything that was ever minted, oldest first."""
+        """Everything that was ever issued, oldest first."""
         return [Key.model_validate(one) for one in (await self.act("keys"))["keys"]]
 
     async def alive(self) -> list[Key]:

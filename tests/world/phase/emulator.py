@@ -17,14 +17,14 @@ KEY_DIES: Final = 1
 
 
 @dataclasses.dataclass(slots=True)
-class Minted:
+class Issued:
     """The emulator's own note of every user ever made: no server keeps this."""
 
     username: str
     access_key_id: str
     secret_id: str
     secret_name: str
-    minted_at: datetime.datetime
+    issued_at: datetime.datetime
     lease: state.Lease | None = None
     answered: bool = False
 
@@ -44,7 +44,7 @@ class Emulator(states.World[clocks.Clock, switches.Switches, seeds.Seed]):
         self.secrets: dict[str, state.DynamicSecret] = {}
         self.static: list[state.StaticSecret] = []
         self.leases: dict[str, state.Lease] = {}
-        self.minted: list[Minted] = []
+        self.issued: list[Issued] = []
         self.lists_begun = self.lists_under_way = 0
         """Lists of leases, since the start and now."""
         self.plant(seed or seeds.default())

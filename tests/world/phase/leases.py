@@ -57,7 +57,7 @@ class Leases:
         if call.world.switches.plan != "EN":
             raise errors.ApiError(403, errors.PLAN)
         try:
-            more = _extension(body)
+            more = _renewal(body)
             ttl, expires_at = lease.ttl + more, lease.expires_at + more
         except (OverflowError, TypeError, ValueError) as failure:
             raise errors.ApiError(500, errors.RENEWING) from failure
@@ -134,7 +134,7 @@ def _check_holder(call: calls.Call, lease: state.Lease, verb: str) -> None:
         raise errors.ApiError(403, OTHERS.format(verb=verb))
 
 
-def _extension(body: dict[str, Any]) -> datetime.timedelta:
+def _renewal(body: dict[str, Any]) -> datetime.timedelta:
     """How much is added: any number, negative ones too."""
     ttl = body.get("ttl", UNSTATED_SECONDS)
     if isinstance(ttl, bool):

@@ -127,10 +127,10 @@ class Secrets:
         """A user at AWS, then a row, then the job of its end."""
         expires_at = world.clock.now() + ttl
         user = world.aws.create()
-        note = emulators.Minted(
+        note = emulators.Issued(
             user.name, user.access_key_id, secret.id, secret.name, world.clock.now()
         )
-        world.minted.append(note)
+        world.issued.append(note)
         created_at = expires_at - ttl + datetime.timedelta(microseconds=random.randint(300, 1300))
         lease = state.Lease(
             secret=secret,
@@ -156,7 +156,7 @@ class Secrets:
         self, call: calls.Call, made: tuple[state.Lease, list[dict[str, str]]]
     ) -> dict[str, Any]:
         lease, credentials = made
-        for note in call.world.minted:
+        for note in call.world.issued:
             note.answered |= note.lease is lease
         return views.secret(lease.secret, views.lease(lease, credentials))
 

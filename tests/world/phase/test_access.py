@@ -145,7 +145,7 @@ async def test_an_app_without_server_side_encryption_is_refused(bench: benches.B
 
 
 @pytest.mark.parametrize("method", ["PATCH", "OPTIONS", "HEAD"])
-async def test_methods_that_are_not_supported_mint_nothing(
+async def test_methods_that_are_not_supported_issue_nothing(
     bench: benches.Bench, method: str
 ) -> None:
     reply = await bench.call(method, benches.DYNAMIC, benches.WHERE | {"lease": "true"})

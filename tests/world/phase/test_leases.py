@@ -55,13 +55,13 @@ async def test_a_lease_is_created_a_little_after_its_ttl_began(bench: benches.Be
 
 
 @pytest.mark.parametrize("said", ["true", "", "0", "no", "False ", "lease"])
-async def test_any_lease_but_false_mints(bench: benches.Bench, said: str) -> None:
+async def test_any_lease_but_false_issues_one(bench: benches.Bench, said: str) -> None:
     found = await bench.admin.secret()
     assert (await bench.dynamic(id=found["id"], lease=said)).body[0]["lease"]
 
 
 @pytest.mark.parametrize("said", ["false", "FALSE"])
-async def test_lease_false_mints_nothing(bench: benches.Bench, said: str) -> None:
+async def test_lease_false_issues_nothing(bench: benches.Bench, said: str) -> None:
     assert {one["lease"] for one in (await bench.dynamic(lease=said)).body} == {None}
 
 
@@ -283,7 +283,7 @@ async def test_renewals_add_up_to_the_maximum_and_tell_what_is_left(
     assert (await bench.renew(lease, 1)).error == leases.PAST_MAXIMUM.format(left=0)
 
 
-async def test_any_number_is_an_extension_and_anything_else_a_500(bench: benches.Bench) -> None:
+async def test_any_number_is_a_renewal_and_anything_else_a_500(bench: benches.Bench) -> None:
     lease = await bench.leased(ttl="600")
     for ttl in (0, 1.5, -30):
         assert (await bench.renew(lease, ttl)).status == 200
@@ -544,7 +544,7 @@ async def test_a_lease_can_come_after_its_connection_is_gone(bench: benches.Benc
     await bench.until(there)
 
 
-async def test_requests_are_counted_and_minting_gets_apart(bench: benches.Bench) -> None:
+async def test_requests_are_counted_and_issuing_gets_apart(bench: benches.Bench) -> None:
     await bench.leased()
     await bench.dynamic()
     counted = (await bench.admin.counters()).by_route

@@ -22,7 +22,7 @@ from leaseholder.providers.kit.network import dialing, transport
 from leaseholder.providers.kit.requests import Take
 
 _KEEP_ALIVE: Final = 4.0
-"""Shorter than servers' usual 5 s: a mint on a connection that the server is just closing would
+"""Shorter than servers' usual 5 s: an issue on a connection that the server is just closing would
 be an unclear one."""
 _IDLE: Final = 5.0
 """Seconds after which an unused pool goes: it holds memory, and no connection any more."""

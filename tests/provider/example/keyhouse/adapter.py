@@ -1,4 +1,4 @@
-"""Keyhouse as a provider: keys are issued, extended, looked at and taken back by its API.
+"""Keyhouse as a provider: keys are issued, renewed, looked at and taken back by its API.
 
 A key is told once, so it is asked for once and carries a label by which it is found again.
 """
@@ -51,7 +51,7 @@ class Keyhouse(Adapter):
     async def renew(self, lease: ports.Lease, until: datetime) -> ports.Lease:
         latest = lease.issued_at + timedelta(seconds=lease.handle["longest"])
         if not self.capabilities(lease.handle).renewable:
-            sentence = "keys of this class can't be extended, only replaced"
+            sentence = "keys of this class can't be renewed, only replaced"
             raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
         if lease.expires_at >= latest:
             sentence = "the key is at the end of the longest life that Keyhouse gives it"

@@ -31,7 +31,7 @@ class Key(answers.Wire):
 
 
 class KeyAnswer(answers.Wire):
-    """A look at a key, or its extension."""
+    """A look at a key, or its renewal."""
 
     key: Key
 

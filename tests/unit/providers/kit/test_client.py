@@ -235,7 +235,7 @@ async def test_trouble_on_the_way_to_a_request_is_none_of_the_servers() -> None:
     assert world.news == []
 
 
-async def test_a_mint_is_never_the_trial() -> None:
+async def test_an_issue_is_never_the_trial() -> None:
     world = World()
     await down(world, httpx2.Response(503))
     world.clock.move(circuit.LONGEST)

@@ -1,7 +1,7 @@
 """aws-iam: temporary STS credentials, or an IAM user.
 
 The two look alike from outside but for SESSION_TOKEN, and differ in everything that matters: STS
-credentials can be neither extended nor revoked, an IAM user lives until it is deleted.
+credentials can be neither renewed nor revoked, an IAM user lives until it is deleted.
 """
 
 from tests.world.infisical.kinds import base
@@ -26,9 +26,9 @@ class Aws(base.Booked):
         data["USERNAME"] = entity
         return base.Outcome(entity_id=entity, data=data, witness=secret)
 
-    async def renew(self, debt: base.Debt, expire_at: float) -> None:
+    async def renew(self, subject: base.Subject, expire_at: float) -> None:
         return None
 
-    async def revoke(self, debt: base.Debt) -> None:
-        if debt.inputs.get("credentialType", TEMPORARY) != TEMPORARY:
-            self.remove(debt, what=f"The user with name {debt.entity_id}")
+    async def revoke(self, subject: base.Subject) -> None:
+        if subject.inputs.get("credentialType", TEMPORARY) != TEMPORARY:
+            self.remove(subject, what=f"The user with name {subject.entity_id}")

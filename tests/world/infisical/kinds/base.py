@@ -34,7 +34,7 @@ class Outcome:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Debt:
+class Subject:
     """What a renewal or a revocation hands to the provider."""
 
     secret_id: str
@@ -47,15 +47,15 @@ class Kind(Protocol):
 
     async def create(self, order: Order) -> Outcome: ...
 
-    async def renew(self, debt: Debt, expire_at: float) -> None: ...
+    async def renew(self, subject: Subject, expire_at: float) -> None: ...
 
-    async def revoke(self, debt: Debt) -> None: ...
+    async def revoke(self, subject: Subject) -> None: ...
 
-    async def living(self, minted: Collection[state.Minted]) -> set[str]:
+    async def living(self, issued: Collection[state.Issued]) -> set[str]:
         """The witnesses among these that the target would let in now."""
         ...
 
-    async def kill(self, minted: state.Minted) -> None:
+    async def kill(self, issued: state.Issued) -> None:
         """Somebody removes the credential at the target, behind the server's back."""
         ...
 
@@ -109,8 +109,8 @@ class Book:
         # NB: a NaN expiry, from a ttl that didn't parse, never comes.
         return entry.dies_at is None or not entry.dies_at <= self.clock.now()
 
-    def living(self, minted: Iterable[state.Minted]) -> set[str]:
-        return {one.witness for one in minted if self.good(one.witness)}
+    def living(self, issued: Iterable[state.Issued]) -> set[str]:
+        return {one.witness for one in issued if self.good(one.witness)}
 
 
 class Booked:
@@ -120,17 +120,17 @@ class Booked:
         self.clock = clock
         self.book = book
 
-    async def living(self, minted: Collection[state.Minted]) -> set[str]:
-        return self.book.living(minted)
+    async def living(self, issued: Collection[state.Issued]) -> set[str]:
+        return self.book.living(issued)
 
-    async def kill(self, minted: state.Minted) -> None:
-        self.book.drop(minted.witness)
+    async def kill(self, issued: state.Issued) -> None:
+        self.book.drop(issued.witness)
 
     async def clock_moved(self) -> None:
         return None
 
-    def remove(self, debt: Debt, *, what: str) -> None:
+    def remove(self, subject: Subject, *, what: str) -> None:
         """Take an entity away; a target that has lost it says so."""
-        if not self.book.drop_entity(debt.entity_id):
+        if not self.book.drop_entity(subject.entity_id):
             told = f"Failed to revoke lease from provider: {what} not found"
             raise errors.bad_request(told)

@@ -1,6 +1,6 @@
 """github: an installation token of one hour, whatever the lease says.
 
-It can't be extended (400) and isn't revoked (200, and nothing happens); PERMISSIONS is an object.
+It can't be renewed (400) and isn't revoked (200, and nothing happens); PERMISSIONS is an object.
 """
 
 from tests.world.infisical import clock as clocks
@@ -26,8 +26,8 @@ class Github(base.Booked):
         }
         return base.Outcome(entity_id=entity, data=data, witness=token)
 
-    async def renew(self, debt: base.Debt, expire_at: float) -> None:
+    async def renew(self, subject: base.Subject, expire_at: float) -> None:
         raise errors.bad_request(NO_RENEWAL)
 
-    async def revoke(self, debt: base.Debt) -> None:
+    async def revoke(self, subject: base.Subject) -> None:
         return None

@@ -1,6 +1,6 @@
 """kubernetes: a ServiceAccount token.
 
-An extension says 200 and does nothing: the token was signed with its expiry and dies then. In
+A renewal says 200 and does nothing: the token was signed with its expiry and dies then. In
 ``dynamic`` mode a revocation deletes the ServiceAccount and with it the token; in ``static`` mode
 it does nothing either.
 """
@@ -21,12 +21,12 @@ class Kubernetes(base.Booked):
         self.book.add(token, entity, dies_at=order.expire_at)
         return base.Outcome(entity_id=entity, data={"TOKEN": token}, witness=token)
 
-    async def renew(self, debt: base.Debt, expire_at: float) -> None:
+    async def renew(self, subject: base.Subject, expire_at: float) -> None:
         return None
 
-    async def revoke(self, debt: base.Debt) -> None:
-        if debt.inputs.get("credentialType", "dynamic") == "dynamic":
-            self.remove(debt, what=f'serviceaccounts "{debt.entity_id}"')
+    async def revoke(self, subject: base.Subject) -> None:
+        if subject.inputs.get("credentialType", "dynamic") == "dynamic":
+            self.remove(subject, what=f'serviceaccounts "{subject.entity_id}"')
 
 
 def _check_namespace(inputs: Mapping[str, object], config: object) -> None:

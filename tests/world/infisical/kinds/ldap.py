@@ -27,12 +27,12 @@ class Ldap(base.Booked):
         }
         return base.Outcome(entity_id=name, data=data, witness=password)
 
-    async def renew(self, debt: base.Debt, expire_at: float) -> None:
+    async def renew(self, subject: base.Subject, expire_at: float) -> None:
         return None
 
-    async def revoke(self, debt: base.Debt) -> None:
-        if debt.inputs.get("credentialType", "dynamic") == "static":
-            self.book.drop_entity(debt.entity_id)
-            self.book.add(base.random_text(44), debt.entity_id)
+    async def revoke(self, subject: base.Subject) -> None:
+        if subject.inputs.get("credentialType", "dynamic") == "static":
+            self.book.drop_entity(subject.entity_id)
+            self.book.add(base.random_text(44), subject.entity_id)
             return
-        self.remove(debt, what="No Such Object: entry")
+        self.remove(subject, what="No Such Object: entry")

@@ -1,8 +1,8 @@
 """sql-database: real PostgreSQL roles.
 
 The administrator's statements are templates, as in the real server. With the default ones a role
-is created with VALID UNTIL, an extension moves it, a revocation drops the role. An empty
-``renewStatement`` is a legal configuration, and a trap: the lease is extended, and PostgreSQL
+is created with VALID UNTIL, a renewal moves it, a revocation drops the role. An empty
+``renewStatement`` is a legal configuration, and a trap: the lease is renewed, and PostgreSQL
 refuses new logins after the first expiry all the same.
 """
 
@@ -51,32 +51,32 @@ class Sql:
         data: dict[str, object] = {"DB_USERNAME": username, "DB_PASSWORD": password}
         return base.Outcome(entity_id=username, data=data, witness=username)
 
-    async def renew(self, debt: base.Debt, expire_at: float) -> None:
-        statement = _statement(debt.inputs, "renewStatement", RENEWAL)
+    async def renew(self, subject: base.Subject, expire_at: float) -> None:
+        statement = _statement(subject.inputs, "renewStatement", RENEWAL)
         if not statement:
             return
         expiry = base.checked_expiry(expire_at, verb="renew")
-        filled = _filled(statement, debt.entity_id, self._expiration(expiry))
-        await self._run(filled, verb="renew", hide=(debt.entity_id,))
-        self._expiries[debt.entity_id] = expiry
+        filled = _filled(statement, subject.entity_id, self._expiration(expiry))
+        await self._run(filled, verb="renew", hide=(subject.entity_id,))
+        self._expiries[subject.entity_id] = expiry
 
-    async def revoke(self, debt: base.Debt) -> None:
-        statement = _statement(debt.inputs, "revocationStatement", REVOCATION)
-        filled = _filled(statement, debt.entity_id, "")
-        await self._run(filled, verb="revoke", hide=(debt.entity_id,))
-        self._expiries.pop(debt.entity_id, None)
+    async def revoke(self, subject: base.Subject) -> None:
+        statement = _statement(subject.inputs, "revocationStatement", REVOCATION)
+        filled = _filled(statement, subject.entity_id, "")
+        await self._run(filled, verb="revoke", hide=(subject.entity_id,))
+        self._expiries.pop(subject.entity_id, None)
 
-    async def living(self, minted: Collection[state.Minted]) -> set[str]:
+    async def living(self, issued: Collection[state.Issued]) -> set[str]:
         if self.connections is None:
             return set()
         return await self.connections.names(
             "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)"
             " AND (rolvaliduntil IS NULL OR rolvaliduntil > now())",
-            [one.witness for one in minted],
+            [one.witness for one in issued],
         )
 
-    async def kill(self, minted: state.Minted) -> None:
-        dropped = _filled(REVOCATION, minted.entity_id, "")
+    async def kill(self, issued: state.Issued) -> None:
+        dropped = _filled(REVOCATION, issued.entity_id, "")
         await self._run(dropped, verb="revoke", hide=())
 
     async def clock_moved(self) -> None:

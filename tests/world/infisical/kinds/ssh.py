@@ -1,6 +1,6 @@
 """ssh: a key and a certificate for it, signed until the lease's first end.
 
-The names that it lets in stand in the lease's config; without one there is no lease. An extension
+The names that it lets in stand in the lease's config; without one there is no lease. A renewal
 and a revocation say 200 and do nothing: a signed certificate can't be called back.
 """
 
@@ -48,10 +48,10 @@ class Ssh(base.Booked):
         self.book.add(witness, entity, dies_at=order.expire_at)
         return base.Outcome(entity_id=entity, data=data, witness=witness)
 
-    async def renew(self, debt: base.Debt, expire_at: float) -> None:
+    async def renew(self, subject: base.Subject, expire_at: float) -> None:
         return None
 
-    async def revoke(self, debt: base.Debt) -> None:
+    async def revoke(self, subject: base.Subject) -> None:
         return None
 
 

@@ -124,7 +124,9 @@ def http_over(names: Names, network: Network) -> client.Client:
 async def test_a_forbidden_address_is_told_and_nothing_of_httpx_with_it() -> None:
     network = Network()
     client = http_over(Names(["169.254.169.254"]), network)
-    request = requests.Request(operation="mint", method="POST", path="/x", timeout=5.0, effect=True)
+    request = requests.Request(
+        operation="issue", method="POST", path="/x", timeout=5.0, effect=True
+    )
     with pytest.raises(errors.Invalid) as caught:
         await client.send(request)
     await client.aclose()

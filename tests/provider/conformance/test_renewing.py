@@ -1,4 +1,4 @@
-"""Extending: up to what was asked for and never further; what is unclear, a look clears."""
+"""Renewing: up to what was asked for and never further; what is unclear, a look clears."""
 
 from datetime import timedelta
 
@@ -12,9 +12,9 @@ from tests.provider.benches.base import Bench, Kind
 TICK = timedelta(seconds=3)
 
 
-async def test_an_extension_ends_where_it_was_asked_to(bench: Bench) -> None:
+async def test_a_renewal_ends_where_it_was_asked_to(bench: Bench) -> None:
     adapter = bench.adapter()
-    issued = await bench.minted(adapter)
+    issued = await bench.issued(adapter)
     lease = issued.lease
     for seconds in (250, 300):
         until = lease.expires_at + timedelta(seconds=seconds)
@@ -26,19 +26,19 @@ async def test_an_extension_ends_where_it_was_asked_to(bench: Bench) -> None:
     assert await bench.living() == {lease.id}
 
 
-async def test_an_extended_credential_outlives_its_first_expiry(bench: Bench) -> None:
+async def test_a_renewed_credential_outlives_its_first_expiry(bench: Bench) -> None:
     bench.need("renewal")
     adapter = bench.adapter()
-    issued = await bench.minted(adapter, ttl=bench.least_ttl)
-    extended = await adapter.renew(issued.lease, issued.lease.expires_at + timedelta(seconds=600))
-    await bench.until_dead(await bench.minted(adapter, ttl=bench.least_ttl))
+    issued = await bench.issued(adapter, ttl=bench.least_ttl)
+    renewed = await adapter.renew(issued.lease, issued.lease.expires_at + timedelta(seconds=600))
+    await bench.until_dead(await bench.issued(adapter, ttl=bench.least_ttl))
     assert await bench.works(issued)
-    assert (await adapter.inspect(extended)).id == extended.id
+    assert (await adapter.inspect(renewed)).id == renewed.id
 
 
 async def test_a_lease_is_never_shortened(bench: Bench) -> None:
     adapter = bench.adapter()
-    lease = (await bench.minted(adapter)).lease
+    lease = (await bench.issued(adapter)).lease
     before = await bench.ends_at(lease)
     for until in (lease.expires_at, lease.expires_at - timedelta(seconds=300)):
         with pytest.raises(errors.CannotRenew) as caught:
@@ -47,35 +47,35 @@ async def test_a_lease_is_never_shortened(bench: Bench) -> None:
     assert await bench.ends_at(lease) == before
 
 
-async def test_an_extension_is_cut_to_the_cap(bench: Bench) -> None:
+async def test_a_renewal_is_cut_to_the_cap(bench: Bench) -> None:
     adapter = bench.adapter()
-    issued = await bench.minted(adapter, bench.source(Kind.CAPPED), ttl=None)
+    issued = await bench.issued(adapter, bench.source(Kind.CAPPED), ttl=None)
     lease = issued.lease
-    extended = await adapter.renew(lease, lease.expires_at + timedelta(days=1))
+    renewed = await adapter.renew(lease, lease.expires_at + timedelta(days=1))
     cap = lease.issued_at + timedelta(seconds=base.CAP)
-    assert cap - 2 * TICK <= extended.expires_at <= cap + timedelta(seconds=1)
-    assert extended.latest is not None
-    assert abs(extended.latest - extended.expires_at) <= TICK
+    assert cap - 2 * TICK <= renewed.expires_at <= cap + timedelta(seconds=1)
+    assert renewed.latest is not None
+    assert abs(renewed.latest - renewed.expires_at) <= TICK
     assert await bench.works(issued)
 
 
-async def test_past_the_cap_an_extension_is_impossible(bench: Bench) -> None:
+async def test_past_the_cap_a_renewal_is_impossible(bench: Bench) -> None:
     adapter = bench.adapter()
-    issued = await bench.minted(adapter, bench.source(Kind.CAPPED), ttl=None)
+    issued = await bench.issued(adapter, bench.source(Kind.CAPPED), ttl=None)
     far = issued.lease.expires_at + timedelta(days=1)
-    extended = await adapter.renew(issued.lease, far)
-    for known in (extended, await adapter.inspect(extended)):
+    renewed = await adapter.renew(issued.lease, far)
+    for known in (renewed, await adapter.inspect(renewed)):
         with pytest.raises(errors.CannotRenew) as caught:
             await adapter.renew(known, far)
         assert caught.value.latest == known.expires_at
     assert await bench.works(issued)
 
 
-async def test_an_extension_whose_answer_is_lost_is_cleared_by_a_look(bench: Bench) -> None:
+async def test_a_renewal_whose_answer_is_lost_is_cleared_by_a_look(bench: Bench) -> None:
     adapter = bench.adapter()
-    issued = await bench.minted(adapter)
+    issued = await bench.issued(adapter)
     lease = issued.lease
-    bench.line.lose_answer(bench.routes.extend)
+    bench.line.lose_answer(bench.routes.renew)
     with pytest.raises(errors.Unavailable) as caught:
         await adapter.renew(lease, lease.expires_at + timedelta(seconds=300))
     assert caught.value.sent
@@ -84,36 +84,36 @@ async def test_an_extension_whose_answer_is_lost_is_cleared_by_a_look(bench: Ben
     assert await bench.works(issued)
 
 
-async def test_an_extension_that_never_got_there_is_cleared_by_a_look(bench: Bench) -> None:
+async def test_a_renewal_that_never_got_there_is_cleared_by_a_look(bench: Bench) -> None:
     adapter = bench.adapter()
-    lease = (await bench.minted(adapter)).lease
-    bench.line.reset(bench.routes.extend)
+    lease = (await bench.issued(adapter)).lease
+    bench.line.reset(bench.routes.renew)
     with pytest.raises(errors.Unavailable):
         await adapter.renew(lease, lease.expires_at + timedelta(seconds=300))
     bench.line.clear()
     seen = await adapter.inspect(lease)
     assert abs(seen.expires_at - lease.expires_at) <= TICK
-    extended = await adapter.renew(seen, seen.expires_at + timedelta(seconds=300))
-    assert extended.expires_at > seen.expires_at
+    renewed = await adapter.renew(seen, seen.expires_at + timedelta(seconds=300))
+    assert renewed.expires_at > seen.expires_at
 
 
-async def test_what_cannot_be_extended_says_so_and_stays_as_it_is(bench: Bench) -> None:
+async def test_what_cannot_be_renewed_says_so_and_stays_as_it_is(bench: Bench) -> None:
     adapter, source = await bench.unrenewable()
-    issued = await bench.minted(adapter, source, ttl=None)
+    issued = await bench.issued(adapter, source, ttl=None)
     lease = issued.lease
     assert not adapter.capabilities(lease.handle).renewable
     with pytest.raises(errors.CannotRenew) as caught:
         await adapter.renew(lease, lease.expires_at + timedelta(seconds=300))
     assert caught.value.reason is Reason.CANNOT_RENEW
     assert caught.value.latest == lease.expires_at
-    assert bench.line.counted(bench.routes.extend) == 0
+    assert bench.line.counted(bench.routes.renew) == 0
     assert (await adapter.inspect(lease)).expires_at >= lease.expires_at
     assert await bench.works(issued)
 
 
-async def test_an_extension_while_the_backend_is_down_ends_nothing(bench: Bench) -> None:
+async def test_a_renewal_while_the_backend_is_down_ends_nothing(bench: Bench) -> None:
     adapter = bench.adapter()
-    issued = await bench.minted(adapter)
+    issued = await bench.issued(adapter)
     until = issued.lease.expires_at + timedelta(seconds=300)
     async with bench.backend_down():
         try:
