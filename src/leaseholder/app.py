@@ -17,7 +17,7 @@ from importlib import metadata
 from typing import Final
 
 import leaseholder
-from leaseholder import errors, ports, watches
+from leaseholder import errors, watches
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.provider import LeaseProvider
 from leaseholder.clock import SystemClock
@@ -37,6 +37,7 @@ from leaseholder.controller import (
 )
 from leaseholder.controller.supplies import Supplies
 from leaseholder.core import election, shards
+from leaseholder.ports.journal import Journal as JournalPort
 from leaseholder.providers import registry
 from leaseholder.providers.kit.context import News
 from leaseholder.settings import Settings
@@ -189,7 +190,7 @@ class Operator:
 async def composed(
     settings: Settings,
     *,
-    draining: ports.Journal | None = None,
+    draining: JournalPort | None = None,
     choice: logins.Choice = _USUAL,
 ) -> AsyncIterator[Operator]:
     """An operator, put together; its connections close with the context.

@@ -9,7 +9,7 @@ _BOOTTIME: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class SystemClock:
-    """``ports.Clock`` on the system's clocks."""
+    """``Clock`` on the system's clocks."""
 
     def monotonic(self) -> float:
         """Seconds that never jump."""

@@ -15,9 +15,10 @@ from typing import Any, Final
 
 import httpx2
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import provider, record
 from leaseholder.controller import acquire
+from leaseholder.ports.provider import Health, Lease, Provider
 from tests.fuzz import answers
 from tests.unit.clocks import NOW, FakeClock
 from tests.unit.providers import baosupport, phasebench, support
@@ -84,9 +85,9 @@ class Life:
 
     clock: FakeClock
     server: support.Server
-    adapter: ports.Provider
+    adapter: Provider
     source: Mapping[str, Any]
-    held: ports.Lease
+    held: Lease
     failures: list[errors.EdgeError] = field(default_factory=list)
 
     async def run(self) -> None:
@@ -129,7 +130,7 @@ class Life:
         return result
 
 
-def _fits_status(health: ports.Health) -> None:
+def _fits_status(health: Health) -> None:
     provider.ProviderStatus(
         capabilities=health.capabilities,
         server_version=health.server_version,
@@ -144,7 +145,7 @@ def _fit_to_be_told(error: errors.EdgeError) -> errors.EdgeError:
     return error
 
 
-def _sound(lease: ports.Lease) -> ports.Lease:
+def _sound(lease: Lease) -> Lease:
     """A lease that a record can keep; no credential stands in it."""
     held = acquire.with_answer(_ATTEMPT, lease, record.State.HELD)
     text = json.dumps(held.dump(), allow_nan=False)
@@ -184,7 +185,7 @@ def infisical(mess: answers.Mess, first: int, count: int) -> Life:
     say("GET", f"{_SECRET}/leases", support.ok(leases=[support.wire_lease(config=tag)]))
     source = {**support.SOURCE, "projectId": "b0e5"}
     del source["projectSlug"]
-    held = ports.Lease(
+    held = Lease(
         id=support.LEASE_ID,
         source=source,
         issued_at=NOW,
@@ -214,7 +215,7 @@ def openbao(mess: answers.Mess, first: int, count: int) -> Life:
     say("POST", baosupport.RENEW_TOKEN, baosupport.auth(lease_duration=5400))
     say("POST", baosupport.REVOKE, httpx2.Response(204))
     say("POST", baosupport.REVOKE_TOKEN, httpx2.Response(204))
-    held = ports.Lease(
+    held = Lease(
         id=baosupport.LEASE_ID,
         source=baosupport.SOURCE,
         issued_at=NOW,
@@ -225,7 +226,7 @@ def openbao(mess: answers.Mess, first: int, count: int) -> Life:
 
 
 def _life(
-    bench: Any, source: Mapping[str, Any], held: ports.Lease, mess: answers.Mess, *when: int
+    bench: Any, source: Mapping[str, Any], held: Lease, mess: answers.Mess, *when: int
 ) -> Life:
     first, count = when
     bench.server.spoil = Spoiling(bench.server, mess, first, count)

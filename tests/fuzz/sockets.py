@@ -23,8 +23,10 @@ import time
 import typing
 
 from leaseholder import clock as clocks
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import provider
+from leaseholder.ports.credentials import Access
+from leaseholder.ports.provider import Lease, Provider
 from leaseholder.providers import registry
 from leaseholder.providers import settings as provider_settings
 from leaseholder.providers.kit.network import hosts
@@ -68,7 +70,7 @@ def served(name: str, directory: pathlib.Path) -> collections.abc.Iterator[int]:
             process.kill()
 
 
-def adapter(made: registry.Registry, url: str, number: int, bundle: str | None) -> ports.Provider:
+def adapter(made: registry.Registry, url: str, number: int, bundle: str | None) -> Provider:
     """A provider object's adapter."""
     auth = {
         "universalAuth": {
@@ -77,7 +79,7 @@ def adapter(made: registry.Registry, url: str, number: int, bundle: str | None) 
         }
     }
     spec = provider.ProviderSpec.model_validate({"infisical": {"url": url, "auth": auth}})
-    access = ports.Access(spec=spec, of=support.PROVIDER)
+    access = Access(spec=spec, of=support.PROVIDER)
     return made.build(access, support.FakeCredentialing(bundle=bundle))
 
 
@@ -119,7 +121,7 @@ async def played(
     return seen
 
 
-async def _ask(one: ports.Provider, number: int, seen: Seen) -> None:
+async def _ask(one: Provider, number: int, seen: Seen) -> None:
     attempt = support.attempt(deadline=datetime.datetime.now(datetime.UTC) + datetime.timedelta(1))
     calls: list[collections.abc.Callable[[], typing.Any]] = [
         lambda: one.recover(attempt),
@@ -139,7 +141,7 @@ async def _ask(one: ports.Provider, number: int, seen: Seen) -> None:
         await asyncio.sleep(PAUSE)
 
 
-async def _look(good: ports.Provider, seen: Seen) -> None:
+async def _look(good: Provider, seen: Seen) -> None:
     last = time.monotonic()
     while True:
         await good.inspect(_lease())
@@ -156,9 +158,9 @@ async def _beat(seen: Seen) -> None:
         seen.late.append(time.monotonic() - wall - BEAT)
 
 
-def _lease() -> ports.Lease:
+def _lease() -> Lease:
     now = datetime.datetime.now(datetime.UTC)
-    return ports.Lease(
+    return Lease(
         id=support.LEASE_ID,
         source=support.SOURCE,
         issued_at=now,

@@ -11,8 +11,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.provider import Attempt, Lease
 from tests.provider.benches import base
 from tests.provider.benches import infisical as benches
 from tests.provider.benches.base import Kind
@@ -55,7 +56,7 @@ async def test_a_maximum_that_nobody_noted_is_learned_from_the_refusal(
     lease = (await bench.issued(adapter, bench.source(Kind.CAPPED), ttl=60)).lease
     far = lease.expires_at + timedelta(days=1)
     renewed = await adapter.renew(lease, far)
-    unaware = ports.Lease(
+    unaware = Lease(
         id=renewed.id,
         source=renewed.source,
         issued_at=renewed.issued_at,
@@ -164,7 +165,7 @@ async def test_what_cannot_be_issued_is_refused_before_and_at_the_issue(
 ) -> None:
     adapter = bench.adapter()
     wanted = bench.attempt(adapter, {**source(), **changes}, ttl=ttl)
-    calls: tuple[Callable[[ports.Attempt], Any], ...] = (adapter.prepare, adapter.issue)
+    calls: tuple[Callable[[Attempt], Any], ...] = (adapter.prepare, adapter.issue)
     for call in calls:
         with pytest.raises(errors.Invalid) as caught:
             await call(wanted)

@@ -14,8 +14,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.provider import Attempt, Issued, Lease, Provider
 from leaseholder.providers.openbao.api import ACCESSORS, LEASES
 from tests.provider.benches import base
 from tests.provider.benches import openbao as benches
@@ -43,22 +44,22 @@ class Bench(OpenBaoBench):
 
     def wanted(
         self,
-        adapter: ports.Provider,
+        adapter: Provider,
         path: str = ORDERS,
         *,
         ttl: int | None = None,
         **source: Any,
-    ) -> ports.Attempt:
+    ) -> Attempt:
         return self.attempt(adapter, benches.source(path, **source), ttl=ttl)
 
     async def issue(
         self,
-        adapter: ports.Provider,
+        adapter: Provider,
         path: str = ORDERS,
         *,
         ttl: int | None = None,
         **source: Any,
-    ) -> ports.Issued:
+    ) -> Issued:
         return await self.issued(adapter, benches.source(path, **source), ttl=ttl)
 
 
@@ -70,13 +71,13 @@ async def bench(
         yield opened
 
 
-def token_of(bench: Bench, lease: ports.Lease) -> dict[str, Any]:
+def token_of(bench: Bench, lease: Lease) -> dict[str, Any]:
     body = {"accessor": lease.handle["accessor"]}
     found = bench.server.call("POST", "auth/token/lookup-accessor", body)["data"]
     return dict(found)
 
 
-def left(adapter: ports.Provider, lease: ports.Lease) -> float:
+def left(adapter: Provider, lease: Lease) -> float:
     return (lease.expires_at - adapter.now()).total_seconds()
 
 

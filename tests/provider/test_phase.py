@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.provider import Attempt, Issued, Lease, Provider
 from tests.provider.benches import phase as benches
 from tests.provider.benches.phase import PhaseBench
 from tests.world import certificates
@@ -20,34 +21,34 @@ from tests.world.phase import seeds
 class Bench(PhaseBench):
     """With an account that isn't ours alone, unless said otherwise."""
 
-    def plain(self, *, tail: str = "", exclusive: bool = False) -> ports.Provider:
+    def plain(self, *, tail: str = "", exclusive: bool = False) -> Provider:
         url = f"{self.line.url}{tail}"
         return self.built(url=url, auth=benches.token("ours"), exclusive=exclusive)
 
     def wanted(
         self,
-        adapter: ports.Provider,
+        adapter: Provider,
         *,
         source: dict[str, Any] | None = None,
         ttl: int | None = 600,
         attempt_id: str = "attempt-1",
-    ) -> ports.Attempt:
+    ) -> Attempt:
         named = {**benches.SOURCE, "name": "aws-deploy", **(source or {})}
         meant = {key: value for key, value in named.items() if value is not None}
         return self.attempt(adapter, meant, ttl=ttl, attempt_id=attempt_id)
 
-    async def ready(self, adapter: ports.Provider, **changes: Any) -> ports.Attempt:
+    async def ready(self, adapter: Provider, **changes: Any) -> Attempt:
         wanted = self.wanted(adapter, **changes)
         return dataclasses.replace(wanted, handle=await adapter.prepare(wanted))
 
-    async def issue(self, adapter: ports.Provider, **changes: Any) -> ports.Issued:
+    async def issue(self, adapter: Provider, **changes: Any) -> Issued:
         return await adapter.issue(await self.ready(adapter, **changes))
 
     async def busy(self) -> bool:
         """Whether the server has a request in work."""
         return self.server.server.world.traffic.in_flight > 0
 
-    async def status(self, lease: ports.Lease) -> str:
+    async def status(self, lease: Lease) -> str:
         """What the server's own row says."""
         known = await self.server.admin.keys()
         return next(one.lease.status for one in known if one.lease and one.lease_id == lease.id)
@@ -375,7 +376,7 @@ async def test_a_throttle_is_waited_for_as_long_as_told(bench: Bench) -> None:
 # ---------------------------------------------------------------- leases of lost answers
 
 
-async def lost(bench: Bench, adapter: ports.Provider, **changes: Any) -> ports.Attempt:
+async def lost(bench: Bench, adapter: Provider, **changes: Any) -> Attempt:
     """An attempt whose lease was made and never answered."""
     await bench.server.admin.turn(loseLeases=1)
     ready = await bench.ready(adapter, **changes)
@@ -444,7 +445,7 @@ async def test_a_lost_lease_is_found_among_twenty_thousand(bench: Bench) -> None
     held, searched = await bench.issue(adapter, attempt_id="kept"), await bench.lost(adapter)
     begun, _ = await bench.server.admin.lists()
     async with asyncio.timeout(120):
-        found: list[ports.Lease] = []
+        found: list[Lease] = []
         while not found:
             with contextlib.suppress(errors.Unavailable):
                 found = [*await adapter.recover(searched)]

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import lease, names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.core import shards
+from leaseholder.ports.secrets import SecretDraft, SecretEvent, SecretView
+from leaseholder.ports.workloads import Workload
 from tests.simulation import caches, gate, server
 from tests.unit import clocks
 from tests.unit.controller import fakecluster, fakes
@@ -54,11 +56,11 @@ class Hooks:
 
     delivered: list[Callable[[tuple[str, str], str, str], None]] = field(default_factory=list)
     """A Secret's key, the lease that it showed, the lease that it shows now (empty: none)."""
-    deleting: list[Callable[[ports.SecretView], None]] = field(default_factory=list)
+    deleting: list[Callable[[SecretView], None]] = field(default_factory=list)
     """We delete a Secret."""
-    secrets: list[Callable[[ports.SecretEvent], None]] = field(default_factory=list)
+    secrets: list[Callable[[SecretEvent], None]] = field(default_factory=list)
     """A Secret of ours changed."""
-    restarting: list[Callable[[ports.Workload, str, str], None]] = field(default_factory=list)
+    restarting: list[Callable[[Workload, str, str], None]] = field(default_factory=list)
     """A workload's pods are to be replaced; the stamp's key and value."""
     released: list[Callable[[lease.DynamicLease], None]] = field(default_factory=list)
     """A DynamicLease loses our finalizer and is gone."""
@@ -87,11 +89,11 @@ class Truth(fakecluster.FakeCluster):
 
     async def write_secret(
         self,
-        draft: ports.SecretDraft,
-        current: ports.SecretView | None,
+        draft: SecretDraft,
+        current: SecretView | None,
         *,
         dry_run: bool = False,
-    ) -> ports.SecretView:
+    ) -> SecretView:
         key = draft.namespace, draft.name
         if current is None and draft.namespace in self.shut:
             raise errors.Refused(Reason.WRITE_REFUSED, "the namespace is terminating")
@@ -104,13 +106,13 @@ class Truth(fakecluster.FakeCluster):
         return written
 
     async def stamp_workload(
-        self, current: ports.Workload, key: str, value: str, *, restart_at: datetime
+        self, current: Workload, key: str, value: str, *, restart_at: datetime
     ) -> None:
         await super().stamp_workload(current, key, value, restart_at=restart_at)
         for hook in self.hooks.restarting:
             hook(current, key, value)
 
-    async def delete_secret(self, current: ports.SecretView) -> None:
+    async def delete_secret(self, current: SecretView) -> None:
         if self.keeps_secrets:
             raise errors.Refused(Reason.WRITE_REFUSED, "deleting Secrets is forbidden")
         known = self.secrets.get((current.namespace, current.name))
@@ -155,29 +157,29 @@ class Truth(fakecluster.FakeCluster):
         """A resourceVersion after all that was written so far."""
         return int(self._version())
 
-    def user_changed(self, view: ports.SecretView | None, *, gone: bool = False) -> None:
+    def user_changed(self, view: SecretView | None, *, gone: bool = False) -> None:
         """A user wrote or deleted a Secret: whoever watches hears of it."""
         if view is not None:
             self._tell(view, gone=gone)
 
-    def marked(self) -> list[ports.SecretEvent]:
+    def marked(self) -> list[SecretEvent]:
         """An event for each Secret of ours, as a watch begins with them."""
         found = (_event(view) for view in self.secrets.values())
         return [event for event in found if event is not None]
 
-    def _tell(self, view: ports.SecretView, *, gone: bool = False) -> None:
+    def _tell(self, view: SecretView, *, gone: bool = False) -> None:
         event = _event(view, gone=gone)
         if event is not None:
             for hook in self.hooks.secrets:
                 hook(event)
 
 
-def _event(view: ports.SecretView, *, gone: bool = False) -> ports.SecretEvent | None:
+def _event(view: SecretView, *, gone: bool = False) -> SecretEvent | None:
     uid = view.labels.get(names.OWNER_UID, "")
     name = view.annotations.get(names.OWNER_NAME, "")
     if not uid or not name:
         return None
-    return ports.SecretEvent(view.namespace, name, uid, "" if gone else view.resource_version)
+    return SecretEvent(view.namespace, name, uid, "" if gone else view.resource_version)
 
 
 class _Silent(fakes.Trace):
@@ -188,17 +190,17 @@ class _Silent(fakes.Trace):
 
 
 class Way:
-    """``ports.Cluster``: one process's way to the API server.
+    """``Cluster``: one process's way to the API server.
 
-    Use ``cast(ports.Cluster, way)``: its methods are those of the truth, held up at the gate.
+    Use ``cast(Cluster, way)``: its methods are those of the truth, held up at the gate.
     """
 
     def __init__(self, truth: Truth, gate_: gate.Gate, shard: shards.Shard) -> None:
         self._truth, self._gate = truth, gate_
         self.leases = caches.Leases(shard)
-        self.events: asyncio.Queue[ports.SecretEvent] = asyncio.Queue()
+        self.events: asyncio.Queue[SecretEvent] = asyncio.Queue()
 
-    async def secret_events(self) -> AsyncIterator[ports.SecretEvent]:
+    async def secret_events(self) -> AsyncIterator[SecretEvent]:
         while True:
             yield await self.events.get()
 

@@ -10,9 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from leaseholder import ports
 from leaseholder.api import conditions, durations, lease, names, record
 from leaseholder.core.plan import MOST_LIVE
+from leaseholder.ports.secrets import SecretView
+from leaseholder.ports.workloads import Workload
 from tests.simulation import promises, server
 from tests.simulation.process import Process
 from tests.simulation.promises import CALM, Broken
@@ -128,7 +129,7 @@ class Judge:
         self._strips += 1
         self._pods = ""
 
-    def restarting(self, known: ports.Workload, key: str, value: str) -> None:
+    def restarting(self, known: Workload, key: str, value: str) -> None:
         """We replace a workload's pods."""
         if known.stamps.get(key) == value:
             self.broke(3, f"{known.name} is restarted twice for {value}")
@@ -360,7 +361,7 @@ class Judge:
         if issued.by_us or killed:
             self.broke(2, f"{after} is put into a Secret, and we had revoked it")
 
-    def _deleting_secret(self, gone: ports.SecretView) -> None:
+    def _deleting_secret(self, gone: SecretView) -> None:
         dl = self._world.dl
         if dl is None or dl.deleting or gone.name != dl.secret_name:
             return

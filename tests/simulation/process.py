@@ -9,11 +9,12 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from leaseholder import ports
 from leaseholder.api import provider
 from leaseholder.controller import assembly, ledger, supplies
 from leaseholder.core import shards
-from leaseholder.core.view import Memory
+from leaseholder.core.memory import Memory
+from leaseholder.ports.cluster import Cluster
+from leaseholder.ports.secrets import SecretEvent
 from tests.simulation import caches, cluster, gate, server
 from tests.simulation.loop import ManualLoop
 from tests.unit import clocks
@@ -60,7 +61,7 @@ class Process:
         """No event of a Secret reaches it."""
         self._loop, self._truth = loop, truth
         self._way = cluster.Way(truth, self.gate, shard)
-        self.port = cast(ports.Cluster, self._way)
+        self.port = cast(Cluster, self._way)
         adapter = server.Adapter(behind, self.gate)
         self.supplies = supplies.Supplies(
             self.port, self.clock, lambda access, credentials: adapter, _address
@@ -130,7 +131,7 @@ class Process:
         """An event about a DynamicLease reaches the process, as late as events do."""
         self._arrives(lambda: self._heard(seen))
 
-    def hears_of_secret(self, event: ports.SecretEvent) -> None:
+    def hears_of_secret(self, event: SecretEvent) -> None:
         """An event about a Secret reaches the process."""
         if self.misses_secrets:
             return

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.provider import Attempt, Capabilities, Health, Lease, Marked, Revocation
+from leaseholder.ports.provider import Issued as IssuedLease
 from leaseholder.secrecy import Credentials
 from tests.simulation import gate
 from tests.unit import clocks
@@ -30,7 +32,7 @@ class Kind:
     """A class of provider."""
 
     name: str
-    can: ports.Capabilities
+    can: Capabilities
     commits_late: int = 0
     """A lost issue can take effect so many seconds after it was sent."""
     notes: bool = False
@@ -44,7 +46,7 @@ KINDS: Final = {
     for kind in (
         Kind(
             name="taggable",
-            can=ports.Capabilities(
+            can=Capabilities(
                 renewable=True,
                 revocable=True,
                 verifiable=True,
@@ -57,7 +59,7 @@ KINDS: Final = {
         ),
         Kind(
             name="owner-and-time",
-            can=ports.Capabilities(
+            can=Capabilities(
                 renewable=True,
                 revocable=True,
                 verifiable=True,
@@ -69,7 +71,7 @@ KINDS: Final = {
         ),
         Kind(
             name="exclusive",
-            can=ports.Capabilities(
+            can=Capabilities(
                 renewable=True,
                 revocable=True,
                 verifiable=True,
@@ -82,22 +84,20 @@ KINDS: Final = {
         ),
         Kind(
             name="accessor",
-            can=ports.Capabilities(
-                renewable=True, revocable=True, verifiable=True, recoverable=True
-            ),
+            can=Capabilities(renewable=True, revocable=True, verifiable=True, recoverable=True),
             notes=True,
             longest=7200,
         ),
         Kind(
             name="blind",
-            can=ports.Capabilities(
+            can=Capabilities(
                 renewable=False, revocable=False, verifiable=False, recoverable=False, settle=10
             ),
             commits_late=10,
         ),
         Kind(
             name="one-slot",
-            can=ports.Capabilities(
+            can=Capabilities(
                 renewable=True,
                 revocable=True,
                 verifiable=True,
@@ -116,7 +116,7 @@ KINDS: Final = {
 class Issued:
     """One lease that was ever issued, as its server knows it."""
 
-    lease: ports.Lease
+    lease: Lease
     attempt: str
     slot: str
     granted: float
@@ -189,11 +189,11 @@ class Server:
 
     # -- what requests do
 
-    def issue(self, attempt: ports.Attempt) -> ports.Issued:
+    def issue(self, attempt: Attempt) -> IssuedLease:
         life = timedelta(seconds=attempt.ttl_seconds or DEFAULT_TTL)
         now, longest = self.now(), self.kind.longest
         latest = now + timedelta(seconds=longest) if longest is not None else None
-        made = ports.Lease(
+        made = Lease(
             id=f"lease-{next(self._numbers)}",
             source=attempt.source,
             issued_at=now,
@@ -208,9 +208,9 @@ class Server:
         if self.kind.can.slots == "One":
             self._kill_others(slot)
         self.leases[made.id] = issued
-        return ports.Issued(made, Credentials({SHOWS: made.id, PASSWORD: f"password of {made.id}"}))
+        return IssuedLease(made, Credentials({SHOWS: made.id, PASSWORD: f"password of {made.id}"}))
 
-    def renew(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+    def renew(self, lease: Lease, until: datetime) -> Lease:
         issued = self._seen(lease)
         if not self.kind.can.renewable:
             raise errors.CannotRenew(Reason.CANNOT_RENEW, "its kind can't be renewed")
@@ -230,13 +230,13 @@ class Server:
         issued.lease = _ending(issued.lease, longer)
         return issued.lease
 
-    def inspect(self, lease: ports.Lease) -> ports.Lease:
+    def inspect(self, lease: Lease) -> Lease:
         issued = self._seen(lease, reads=True)
         return _ending(issued.lease, self._end(issued))
 
-    def revoke(self, lease: ports.Lease, *, by_us: bool = True) -> ports.Revocation:
+    def revoke(self, lease: Lease, *, by_us: bool = True) -> Revocation:
         if not self.kind.can.revocable and by_us:
-            return ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE)
+            return Revocation(done=False, reason=Reason.FAILED_TO_DELETE)
         if self.forbids and by_us:
             raise errors.Denied(Reason.DENIED, "no right to revoke")
         issued = self._seen(lease)
@@ -245,17 +245,17 @@ class Server:
                 hook(issued)
         if self.stubborn and by_us:
             self.stubborn -= 1
-            return ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE)
+            return Revocation(done=False, reason=Reason.FAILED_TO_DELETE)
         issued.revoked_at, issued.by_us = self.now(), by_us
         if self.kind.can.slots == "One":
             self._kill_others(issued.slot)
-        return ports.Revocation(done=True)
+        return Revocation(done=True)
 
-    def recover(self, attempt: ports.Attempt) -> Sequence[ports.Lease]:
+    def recover(self, attempt: Attempt) -> Sequence[Lease]:
         shown = (issued for issued in self.living() if not self._too_young(issued))
         return [issued.lease for issued in shown if self._fits(issued, attempt)]
 
-    def _fits(self, issued: Issued, attempt: ports.Attempt) -> bool:
+    def _fits(self, issued: Issued, attempt: Attempt) -> bool:
         """Whether a lease looks as if the attempt had made it, as far as this class can tell."""
         if self.kind.notes:
             return attempt.handle == notes(issued.attempt)
@@ -266,7 +266,7 @@ class Server:
 
     # -- how it trails
 
-    def _seen(self, lease: ports.Lease, *, reads: bool = False) -> Issued:
+    def _seen(self, lease: Lease, *, reads: bool = False) -> Issued:
         """The lease as this request finds it: a replica may miss its issue or its end."""
         issued = self.leases.get(lease.id)
         if issued is not None and self._too_young(issued):
@@ -303,8 +303,8 @@ def notes(attempt_id: str) -> Mapping[str, Any]:
     return {"accessor": f"accessor of {attempt_id}"}
 
 
-def _ending(lease: ports.Lease, at: datetime) -> ports.Lease:
-    return ports.Lease(
+def _ending(lease: Lease, at: datetime) -> Lease:
+    return Lease(
         id=lease.id,
         source=lease.source,
         issued_at=lease.issued_at,
@@ -315,7 +315,7 @@ def _ending(lease: ports.Lease, at: datetime) -> ports.Lease:
 
 
 class Adapter:
-    """``ports.Provider``: one process's way to the server."""
+    """``Provider``: one process's way to the server."""
 
     def __init__(self, server: Server, way: gate.Gate) -> None:
         self._server, self._gate = server, way
@@ -327,35 +327,35 @@ class Adapter:
     def has_time(self) -> bool:
         return True
 
-    async def check(self) -> ports.Health:
-        health = ports.Health(server_version="1", clock_skew=0, capabilities=())
+    async def check(self) -> Health:
+        health = Health(server_version="1", clock_skew=0, capabilities=())
         return await self._call("check", lambda: health)
 
-    async def prepare(self, attempt: ports.Attempt) -> Mapping[str, Any]:
+    async def prepare(self, attempt: Attempt) -> Mapping[str, Any]:
         noted = notes(attempt.attempt_id) if self._server.kind.notes else {}
         return await self._call("prepare", lambda: noted)
 
-    async def issue(self, attempt: ports.Attempt) -> ports.Issued:
+    async def issue(self, attempt: Attempt) -> IssuedLease:
         return await self._call("issue", lambda: self._server.issue(attempt), attempt.deadline)
 
-    async def renew(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+    async def renew(self, lease: Lease, until: datetime) -> Lease:
         return await self._call("renew", lambda: self._server.renew(lease, until))
 
-    async def inspect(self, lease: ports.Lease) -> ports.Lease:
+    async def inspect(self, lease: Lease) -> Lease:
         return await self._call("inspect", lambda: self._server.inspect(lease))
 
-    async def revoke(self, lease: ports.Lease, *, force: bool = False) -> ports.Revocation:
+    async def revoke(self, lease: Lease, *, force: bool = False) -> Revocation:
         return await self._call("revoke", lambda: self._server.revoke(lease))
 
     async def sweep(
         self, installation: str, source: Mapping[str, Any], known: Container[str]
-    ) -> Sequence[ports.Marked]:
+    ) -> Sequence[Marked]:
         return ()  # nobody sweeps here
 
-    async def recover(self, attempt: ports.Attempt) -> Sequence[ports.Lease]:
+    async def recover(self, attempt: Attempt) -> Sequence[Lease]:
         return await self._call("recover", lambda: self._server.recover(attempt))
 
-    def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
+    def capabilities(self, handle: Mapping[str, Any]) -> Capabilities:
         return self._server.kind.can
 
     async def aclose(self) -> None:

@@ -11,9 +11,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import conditions, durations, lease, names, record
 from leaseholder.core import shards
+from leaseholder.ports.namespaces import NamespaceView
+from leaseholder.ports.secrets import SecretEvent
+from leaseholder.ports.workloads import Workload
 from tests.simulation import caches, cluster, gate, judge, promises, server
 from tests.simulation.loop import ManualLoop
 from tests.simulation.process import Process
@@ -468,7 +471,7 @@ class World:
         self.disturbed()
         self.settle()
 
-    def _restarting(self, known: ports.Workload, key: str, value: str) -> None:
+    def _restarting(self, known: Workload, key: str, value: str) -> None:
         self.judge.restarting(known, key, value)
         self.loop.call_later(ROLLOUT, self._rolled_out)
 
@@ -524,7 +527,7 @@ class World:
     def shut_namespace(self) -> None:
         """The namespace is deleted: everything in it is told to go, and nothing new gets in."""
         self.truth.shut.add(SHOP)
-        self.truth.namespaces[SHOP] = ports.NamespaceView(
+        self.truth.namespaces[SHOP] = NamespaceView(
             name=SHOP, labels={}, terminating=True, uid=SHOP
         )
         self.delete()
@@ -535,7 +538,7 @@ class World:
             self.truth.user_changed(gone, gone=True)
         self._changed()
 
-    def _secret_changed(self, event: ports.SecretEvent) -> None:
+    def _secret_changed(self, event: SecretEvent) -> None:
         for process in self.processes:
             process.hears_of_secret(event)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from leaseholder.ports import Issued
+from leaseholder.ports.provider import Issued
 from leaseholder.secrecy import Credentials, Hidden
 from tests.unit.core import views
 

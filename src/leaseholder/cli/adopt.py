@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import click
 
-from leaseholder import ports
 from leaseholder.api import base
 from leaseholder.cli import leading, session, tables
 from leaseholder.cli.exits import Exit, Failed, printable
@@ -21,6 +20,7 @@ from leaseholder.cluster import client
 from leaseholder.cluster import login as logins
 from leaseholder.cluster.adapter import KubernetesCluster
 from leaseholder.controller import adopt as adopting
+from leaseholder.ports.clock import Clock
 
 _SEAT: Final = ("list", "get", "create", "patch")
 """What whoever leads does with its Lease, and to find those of shards."""
@@ -79,7 +79,7 @@ async def adopt(
 
 
 async def _adoption(
-    api: client.Api, homes: Homes, clock: ports.Clock, say: Callable[[str], None]
+    api: client.Api, homes: Homes, clock: Clock, say: Callable[[str], None]
 ) -> adopting.Adoption:
     source = KubernetesCluster(api, operator_namespace=homes.source)
     target = KubernetesCluster(api, operator_namespace=homes.target)

@@ -1,4 +1,4 @@
-"""``ports.Cluster`` on a real API server.
+"""``Cluster`` on a real API server.
 
 Resources of ours are here: DynamicLeases, providers, records. Secrets, their watch, workloads,
 events and credentials have modules of their own.
@@ -11,7 +11,7 @@ from typing import Final, Self
 
 from cachetools import LRUCache
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import base, lease, names, provider, record
 from leaseholder.api.conditions import Reason
 from leaseholder.cluster import (
@@ -31,6 +31,12 @@ from leaseholder.cluster import (
     watching,
     workloads,
 )
+from leaseholder.ports.credentials import Access, Credentialing
+from leaseholder.ports.events import Note
+from leaseholder.ports.namespaces import NamespaceView
+from leaseholder.ports.records import MOST_RIVALS
+from leaseholder.ports.secrets import SecretCopy, SecretDraft, SecretEvent, SecretView
+from leaseholder.ports.workloads import Workload
 
 _OURS: Final = (places.LEASES, places.PROVIDERS, places.CLUSTER_PROVIDERS, places.RECORDS)
 _PARSED: Final = 128
@@ -221,7 +227,7 @@ class KubernetesCluster:
     async def records_of_slot(self, slot: str) -> Sequence[record.LeaseRecord]:
         """Up to ``MOST_RIVALS`` records with that slot."""
         place = places.RECORDS.at(self._home)
-        found = await self._list(place, f"{names.SLOT}/{slot}", most=ports.MOST_RIVALS)
+        found = await self._list(place, f"{names.SLOT}/{slot}", most=MOST_RIVALS)
         return self._reader.readable(record.LeaseRecord, found)
 
     async def create_record(self, spec: record.RecordSpec) -> record.LeaseRecord:
@@ -278,11 +284,11 @@ class KubernetesCluster:
 
     # -- Secrets
 
-    async def secret(self, namespace: str, name: str) -> ports.SecretView | None:
+    async def secret(self, namespace: str, name: str) -> SecretView | None:
         """A Secret, None where there is none."""
         return await self._secrets.get(namespace, name)
 
-    async def secrets_of(self, namespace: str, uid: str) -> Sequence[ports.SecretView]:
+    async def secrets_of(self, namespace: str, uid: str) -> Sequence[SecretView]:
         """The Secrets in a namespace that carry our owner label with that uid."""
         return await self._secrets.owned(namespace, uid)
 
@@ -292,30 +298,30 @@ class KubernetesCluster:
 
     async def write_secret(
         self,
-        draft: ports.SecretDraft,
-        current: ports.SecretView | None,
+        draft: SecretDraft,
+        current: SecretView | None,
         *,
         dry_run: bool = False,
-    ) -> ports.SecretView:
+    ) -> SecretView:
         """Create the Secret, or make ``current`` as drafted in one write."""
         written = await self._secrets.write(draft, current, dry_run=dry_run)
         if not dry_run:
             self._watch.wrote(written)
         return written
 
-    async def touch_secret(self, current: ports.SecretView) -> None:
+    async def touch_secret(self, current: SecretView) -> None:
         """One write that moves the Secret's resourceVersion."""
         await self._secrets.touch(current)
 
-    async def disown_secret(self, current: ports.SecretView, owner: record.Holder) -> None:
+    async def disown_secret(self, current: SecretView, owner: record.Holder) -> None:
         """Take our labels and the owner off a Secret; its data stays."""
         await self._secrets.disown(current, owner.uid)
 
-    async def delete_secret(self, current: ports.SecretView) -> None:
+    async def delete_secret(self, current: SecretView) -> None:
         """Delete the Secret as it was read; it is fine if it is gone already."""
         await self._secrets.delete(current)
 
-    def secret_events(self) -> AsyncIterator[ports.SecretEvent | ports.SecretCopy]:
+    def secret_events(self) -> AsyncIterator[SecretEvent | SecretCopy]:
         """Each change of a Secret with our owner label, for ever."""
         return self._watch.events()
 
@@ -325,7 +331,7 @@ class KubernetesCluster:
             self._api.streams.is_open(places.SECRETS.at(within).path) for within in (namespace, "")
         )
 
-    async def secret_owners(self) -> Sequence[ports.SecretEvent]:
+    async def secret_owners(self) -> Sequence[SecretEvent]:
         """The last event of each Secret with our owner label, as the watch has shown it."""
         return self._watch.owners
 
@@ -333,18 +339,18 @@ class KubernetesCluster:
 
     async def workload(
         self, kind: lease.WorkloadKind, namespace: str, name: str
-    ) -> ports.Workload | None:
+    ) -> Workload | None:
         """A workload; None where there is none, or its kind isn't known."""
         return await self._workloads.get(kind, namespace, name)
 
     async def workloads(
         self, kind: lease.WorkloadKind, namespace: str, labels: Mapping[str, str]
-    ) -> Sequence[ports.Workload]:
+    ) -> Sequence[Workload]:
         """The workloads that carry all these labels; none where the kind isn't known."""
         return await self._workloads.labelled(kind, namespace, labels)
 
     async def stamp_workload(
-        self, current: ports.Workload, key: str, value: str, *, restart_at: datetime
+        self, current: Workload, key: str, value: str, *, restart_at: datetime
     ) -> None:
         """Replace a workload's pods by ones with a stamp, in one write."""
         await self._workloads.stamp(current, key, value, restart_at=restart_at)
@@ -368,26 +374,24 @@ class KubernetesCluster:
         meta = known.metadata
         await self._patch_status(_PROVIDERS[known.KIND], meta, known.status, status)
 
-    async def namespace(self, name: str) -> ports.NamespaceView | None:
+    async def namespace(self, name: str) -> NamespaceView | None:
         """A namespace, None where there is none."""
         found = await self._get(places.NAMESPACES.at("", name))
         if found is None:
             return None
         meta = found["metadata"]
-        return ports.NamespaceView(
+        return NamespaceView(
             name=meta["name"],
             labels=meta.get("labels") or {},
             terminating="deletionTimestamp" in meta,
             uid=meta["uid"],
         )
 
-    async def emit(
-        self, about: lease.DynamicLease | provider.AnyProvider, note: ports.Note
-    ) -> None:
+    async def emit(self, about: lease.DynamicLease | provider.AnyProvider, note: Note) -> None:
         """Post an event about a resource; failures are swallowed."""
         await self._announcer.emit(about.KIND, about.metadata, note)
 
-    def credentialing(self, access: ports.Access) -> ports.Credentialing:
+    def credentialing(self, access: Access) -> Credentialing:
         """Where an adapter for ``access`` gets what it logs in with."""
         return credentialing.LiveCredentialing(
             self._api, access, require_label=self._require_auth_label

@@ -17,7 +17,7 @@ from cachetools import TTLCache
 from leaseholder import errors
 from leaseholder.api import base, names
 from leaseholder.cluster import client, patches, places, refusals
-from leaseholder.ports import Note
+from leaseholder.ports.events import Note
 
 _WINDOW: Final = 600.0
 _REMEMBERED: Final = 1000

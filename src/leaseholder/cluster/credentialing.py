@@ -15,10 +15,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import names, refs
 from leaseholder.api.conditions import Reason
 from leaseholder.cluster import client, places, refusals
+from leaseholder.ports.credentials import Access
 from leaseholder.secrecy import Hidden
 
 _LIFETIME: Final = 600
@@ -35,11 +36,9 @@ _API_SERVERS: Final = frozenset(
 
 
 class LiveCredentialing:
-    """``ports.Credentialing`` for one provider."""
+    """``Credentialing`` for one provider."""
 
-    def __init__(
-        self, api: client.Api, access: ports.Access, *, require_label: bool = False
-    ) -> None:
+    def __init__(self, api: client.Api, access: Access, *, require_label: bool = False) -> None:
         """``require_label``: Secrets without the label ``leaseholder.dev/auth`` aren't used."""
         self._api = api
         self._access = access

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 from leaseholder import errors
 from leaseholder.cluster import client, patches, places, refusals
 from leaseholder.cluster import login as logins
-from leaseholder.ports import Seat
+from leaseholder.ports.seats import Seat
 
 LEASE: Final = "leaseholder-operator"
 """Name of the Lease, in the operator's namespace; other shards than the default one add theirs."""

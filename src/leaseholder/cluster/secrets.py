@@ -10,10 +10,11 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import lease, names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.cluster import client, documents, patches, places, refusals
+from leaseholder.ports.secrets import MOST_OWNED, SecretDraft, SecretView
 from leaseholder.secrecy import Credentials
 
 FENCE: Final = f"{names.GROUP}/fence"
@@ -28,19 +29,19 @@ class Secrets:
     def __init__(self, api: client.Api) -> None:
         self._api = api
 
-    async def get(self, namespace: str, name: str) -> ports.SecretView | None:
+    async def get(self, namespace: str, name: str) -> SecretView | None:
         """A Secret, None where there is none."""
         try:
             return view(await self._api.request("GET", places.SECRETS.at(namespace, name)))
         except refusals.NotFound:
             return None
 
-    async def owned(self, namespace: str, uid: str) -> Sequence[ports.SecretView]:
+    async def owned(self, namespace: str, uid: str) -> Sequence[SecretView]:
         """The first Secrets that carry our owner label with that uid, without their data."""
         found = await self._api.request(
             "GET",
             places.SECRETS.at(namespace),
-            query={"labelSelector": f"{names.OWNER_UID}={uid}", "limit": str(ports.MOST_OWNED)},
+            query={"labelSelector": f"{names.OWNER_UID}={uid}", "limit": str(MOST_OWNED)},
             accept=documents.METADATA_LIST,
         )
         return [view(item, is_read=False) for item in found.get("items") or ()]
@@ -60,8 +61,8 @@ class Secrets:
         return frozenset(found)
 
     async def write(
-        self, draft: ports.SecretDraft, current: ports.SecretView | None, *, dry_run: bool
-    ) -> ports.SecretView:
+        self, draft: SecretDraft, current: SecretView | None, *, dry_run: bool
+    ) -> SecretView:
         """Create the Secret, or make ``current`` as drafted."""
         if current is not None:
             return view(await self._patch(current, replacing(draft, current), dry_run=dry_run))
@@ -74,16 +75,16 @@ class Secrets:
             )
         )
 
-    async def touch(self, current: ports.SecretView) -> None:
+    async def touch(self, current: SecretView) -> None:
         """Move the Secret's resourceVersion."""
         stamp = {FENCE: secrets.token_hex(8)}
         await self._patch(current, {"metadata": {"annotations": stamp}})
 
-    async def disown(self, current: ports.SecretView, owner: str) -> None:
+    async def disown(self, current: SecretView, owner: str) -> None:
         """Take labels and annotations of ours and the owner of that uid off the Secret."""
         await self._patch(current, disowning(current, owner), content_type=client.STRATEGIC_PATCH)
 
-    async def delete(self, current: ports.SecretView) -> None:
+    async def delete(self, current: SecretView) -> None:
         """Delete the Secret; it is fine if it is gone already."""
         try:
             await self._api.request(
@@ -96,7 +97,7 @@ class Secrets:
 
     async def _patch(
         self,
-        current: ports.SecretView,
+        current: SecretView,
         body: client.Body,
         *,
         dry_run: bool = False,
@@ -122,10 +123,10 @@ def _leases_named(items: Iterable[Mapping[str, Any]]) -> Iterator[str]:
             yield lease_id
 
 
-def view(body: Mapping[str, Any], *, is_read: bool = True) -> ports.SecretView:
+def view(body: Mapping[str, Any], *, is_read: bool = True) -> SecretView:
     """A Secret as it was read; ``is_read`` False: its metadata alone."""
     meta = body["metadata"]
-    return ports.SecretView(
+    return SecretView(
         namespace=meta["namespace"],
         name=meta["name"],
         uid=meta["uid"],
@@ -142,7 +143,7 @@ def view(body: Mapping[str, Any], *, is_read: bool = True) -> ports.SecretView:
     )
 
 
-def creating(draft: ports.SecretDraft) -> client.Body:
+def creating(draft: SecretDraft) -> client.Body:
     """The body that creates the Secret."""
     metadata = {
         **_drafted(draft),
@@ -158,7 +159,7 @@ def creating(draft: ports.SecretDraft) -> client.Body:
     }
 
 
-def replacing(draft: ports.SecretDraft, current: ports.SecretView) -> client.Body:
+def replacing(draft: SecretDraft, current: SecretView) -> client.Body:
     """The merge patch that makes ``current`` as drafted: data whole, others' labels kept."""
     gone = dict.fromkeys(current.keys)
     return {
@@ -168,7 +169,7 @@ def replacing(draft: ports.SecretDraft, current: ports.SecretView) -> client.Bod
     }
 
 
-def disowning(current: ports.SecretView, owner: str) -> client.Body:
+def disowning(current: SecretView, owner: str) -> client.Body:
     """The strategic patch that takes what is ours off; owners beside us stay."""
     labels = [names.OWNER_UID]
     if current.labels.get(names.MANAGED_BY) == names.MANAGER:
@@ -190,7 +191,7 @@ def _texts(data: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield key, base64.b64decode(value).decode()
 
 
-def _drafted(draft: ports.SecretDraft) -> client.Body:
+def _drafted(draft: SecretDraft) -> client.Body:
     return {
         "labels": dict(draft.labels),
         "annotations": dict(draft.annotations),
@@ -209,6 +210,6 @@ def _owner(holder: record.Holder) -> client.Body:
     }
 
 
-def _data(draft: ports.SecretDraft) -> dict[str, str]:
+def _data(draft: SecretDraft) -> dict[str, str]:
     values = draft.credentials.reveal()
     return {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}

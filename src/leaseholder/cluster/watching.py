@@ -21,7 +21,7 @@ from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.cluster import client, documents, known, places, secret_marks, unreadable
 from leaseholder.cluster.secret_marks import Marks
-from leaseholder.ports import SecretCopy, SecretEvent, SecretView
+from leaseholder.ports.secrets import SecretCopy, SecretEvent, SecretView
 
 _SECONDS: Final = 300
 _AGAIN: Final = 600.0

@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import base, lease, names
 from leaseholder.api.conditions import Reason
 from leaseholder.cluster import client, patches, places, refusals
+from leaseholder.ports.workloads import Workload
 
 _PLACES: Final[Mapping[lease.WorkloadKind, places.Resource]] = {
     "Deployment": places.DEPLOYMENTS,
@@ -35,9 +36,7 @@ class Workloads:
     def __init__(self, api: client.Api) -> None:
         self._api = api
 
-    async def get(
-        self, kind: lease.WorkloadKind, namespace: str, name: str
-    ) -> ports.Workload | None:
+    async def get(self, kind: lease.WorkloadKind, namespace: str, name: str) -> Workload | None:
         """A workload; None where there is none, or its kind isn't known."""
         try:
             return view(kind, await self._api.request("GET", _PLACES[kind].at(namespace, name)))
@@ -46,7 +45,7 @@ class Workloads:
 
     async def labelled(
         self, kind: lease.WorkloadKind, namespace: str, labels: Mapping[str, str]
-    ) -> Sequence[ports.Workload]:
+    ) -> Sequence[Workload]:
         """The workloads that carry all these labels; none where the kind isn't known."""
         selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
         place = _PLACES[kind].at(namespace)
@@ -56,9 +55,7 @@ class Workloads:
             return ()
         return [view(kind, item) for item in found.get("items") or ()]
 
-    async def stamp(
-        self, current: ports.Workload, key: str, value: str, *, restart_at: datetime
-    ) -> None:
+    async def stamp(self, current: Workload, key: str, value: str, *, restart_at: datetime) -> None:
         """Restart a workload as it was read, and put a stamp on its pods."""
         place = _PLACES[current.kind].at(current.namespace, current.name)
         try:
@@ -73,7 +70,7 @@ class Workloads:
             raise errors.Conflict(Reason.CONFLICT, gone.sentence) from None
 
 
-def stamping(current: ports.Workload, key: str, value: str, restart_at: datetime) -> client.Body:
+def stamping(current: Workload, key: str, value: str, restart_at: datetime) -> client.Body:
     """The merge patch that restarts a workload and stamps its pods."""
     guard = patches.guard(current.uid, current.resource_version)
     if current.kind == "Rollout":
@@ -84,11 +81,11 @@ def stamping(current: ports.Workload, key: str, value: str, restart_at: datetime
     return {"metadata": guard, "spec": {"template": {"metadata": stamp}}}
 
 
-def view(kind: lease.WorkloadKind, body: Mapping[str, Any]) -> ports.Workload:
+def view(kind: lease.WorkloadKind, body: Mapping[str, Any]) -> Workload:
     """What matters of a workload, as the API server has it."""
     meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
     update = spec.get("updateStrategy" if kind != "Deployment" else "strategy") or {}
-    return ports.Workload(
+    return Workload(
         kind=kind,
         namespace=meta["namespace"],
         name=meta["name"],

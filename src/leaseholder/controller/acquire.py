@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from leaseholder import changes, errors, ports, server_clock
+from leaseholder import changes, errors, server_clock
 from leaseholder.api import durations, names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
@@ -19,7 +19,14 @@ from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.records import Records
 from leaseholder.core import arrival, contents, ends, marks, shards, slots
 from leaseholder.core.actions import Acquire
-from leaseholder.core.view import Failure, Supply, View
+from leaseholder.core.memory import Failure
+from leaseholder.core.observation import Supply
+from leaseholder.core.view import View
+from leaseholder.ports.cluster import Cluster
+from leaseholder.ports.meter import Meter
+from leaseholder.ports.provider import Attempt, Issued, Lease, Provider
+from leaseholder.ports.records import MOST_RIVALS
+from leaseholder.ports.secrets import SecretDraft
 
 SEND_WITHIN: Final = timedelta(seconds=20)
 """An issue that isn't sent so soon after it was planned isn't sent at all."""
@@ -43,10 +50,10 @@ _BECAUSE: Final = {
 class Acquirer:
     """Issues leases."""
 
-    cluster: ports.Cluster
+    cluster: Cluster
     records: Records
     supplies: supplies.Supplies
-    meter: ports.Meter
+    meter: Meter
     chronicle: Chronicle
     shard: shards.Shard = field(default_factory=shards.Shard)
 
@@ -95,7 +102,7 @@ class Acquirer:
         await self._hold(view, attempt, adapter, Reason.PROGRESSING)
 
     async def _hold(
-        self, view: View, attempt: RecordedLease, adapter: ports.Provider, why: Reason
+        self, view: View, attempt: RecordedLease, adapter: Provider, why: Reason
     ) -> None:
         """Attempt becomes Held, with the lease's id and expiry, in one write.
 
@@ -124,7 +131,7 @@ class Acquirer:
         self,
         view: View,
         attempt: RecordedLease,
-        issued: ports.Lease,
+        issued: Lease,
         ahead: int,
         wrong: Failure | None,
     ) -> RecordedLease:
@@ -160,7 +167,7 @@ class Acquirer:
         return view.target_version
 
     def _planned(
-        self, view: View, dl: DynamicLease, supply: Supply, adapter: ports.Provider, step: Acquire
+        self, view: View, dl: DynamicLease, supply: Supply, adapter: Provider, step: Acquire
     ) -> RecordedLease:
         now, ttl = adapter.now(), dl.spec.ttl
         return RecordedLease(
@@ -179,9 +186,9 @@ class Acquirer:
             deadline=now + SEND_WITHIN,
         )
 
-    def attempt_of(self, lease: RecordedLease) -> ports.Attempt:
+    def attempt_of(self, lease: RecordedLease) -> Attempt:
         """What a lease's issue asks the provider for, with the adapter's notes about it."""
-        return ports.Attempt(
+        return Attempt(
             installation=lease.installation or self.records.installation,
             attempt_id=lease.attempt_id,
             source=lease.source,
@@ -192,7 +199,7 @@ class Acquirer:
         )
 
     async def _may_send(
-        self, view: View, supply: Supply, adapter: ports.Provider, attempt: RecordedLease
+        self, view: View, supply: Supply, adapter: Provider, attempt: RecordedLease
     ) -> bool:
         """Whether what was observed still holds, now that the attempt is on record; else it goes.
 
@@ -239,7 +246,7 @@ class Acquirer:
         if read is None:
             raise errors.Unavailable(
                 Reason.SLOT_TAKEN,
-                f"the source is one shared account, and {ports.MOST_RIVALS} records or more have "
+                f"the source is one shared account, and {MOST_RIVALS} records or more have "
                 "leases of it: delete DynamicLeases with that source, and let those go that are "
                 "Abandoned",
                 sent=False,
@@ -259,8 +266,8 @@ class Acquirer:
         return not taking
 
     async def _issue(
-        self, view: View, adapter: ports.Provider, attempt: RecordedLease, *, replaces: bool
-    ) -> ports.Issued:
+        self, view: View, adapter: Provider, attempt: RecordedLease, *, replaces: bool
+    ) -> Issued:
         by = attempt.provider.ref
         try:
             issued = _checked(await adapter.issue(self.attempt_of(attempt)))
@@ -276,14 +283,14 @@ class Acquirer:
         await self.records.end(view.subject, attempt.attempt_id, "NotIssued", view.now)
 
 
-def _is_shared(view: View, adapter: ports.Provider, attempt: RecordedLease) -> bool:
+def _is_shared(view: View, adapter: Provider, attempt: RecordedLease) -> bool:
     """Whether a lease would kill others of its slot; some kinds are only known by their leases."""
     same = (one for one in view.records if one.slot == attempt.slot)
     kind = adapter.capabilities(attempt.noted)
     return kind.slots == "One" or any(slots.one_slot(view, one) for one in same)
 
 
-def _checked(issued: ports.Issued) -> ports.Issued:
+def _checked(issued: Issued) -> Issued:
     """A new lease, if it fits on the record.
 
     Raises:
@@ -299,7 +306,7 @@ def _checked(issued: ports.Issued) -> ports.Issued:
 
 
 def _arrived(
-    view: View, lease: RecordedLease, issued: ports.Lease, ahead: int, wrong: Failure | None
+    view: View, lease: RecordedLease, issued: Lease, ahead: int, wrong: Failure | None
 ) -> RecordedLease:
     """What the answer makes of a lease on record; ``wrong``: why it can't be used."""
     if lease.state is not State.ATTEMPT:
@@ -311,7 +318,7 @@ def _arrived(
 
 
 def with_answer(
-    lease: RecordedLease, answer: ports.Lease, state: State, ahead: int | None = None
+    lease: RecordedLease, answer: Lease, state: State, ahead: int | None = None
 ) -> RecordedLease:
     """A recorded lease with what the provider said of it.
 
@@ -339,7 +346,7 @@ def draft(
     lease: RecordedLease | None,
     filling: contents.Filling,
     before: contents.Contents | None = None,
-) -> ports.SecretDraft:
+) -> SecretDraft:
     """The Secret as ``dl`` wants it for a lease; ``before``: what it holds of ours now.
 
     Without a lease it is the rehearsal: it has the template's annotations and none of ours.
@@ -347,7 +354,7 @@ def draft(
     notes: dict[str, str | None] = dict(dl.spec.target.template.metadata.annotations)
     if lease is not None:
         notes = marks.annotations(dl, lease, filling.contents, before)
-    return ports.SecretDraft(
+    return SecretDraft(
         namespace=dl.metadata.namespace,
         name=dl.secret_name,
         type=dl.spec.target.type,

@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import base, names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord, RecordSpec
 from leaseholder.core import adoption
+from leaseholder.ports.clock import Clock
 
 AGAIN: Final = 1.0
 """Seconds between two tries of what met a conflict, or an API server that was away."""
@@ -63,7 +64,7 @@ class Adoption:
     source_installation: str
     target: Ledger
     target_installation: str
-    clock: ports.Clock
+    clock: Clock
     say: Callable[[str], None]
     again: float = AGAIN
     found: list[LeaseRecord] = field(default_factory=list)

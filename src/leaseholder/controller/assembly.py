@@ -1,6 +1,5 @@
 """The controller's parts, put together over the ports."""
 
-from leaseholder import ports
 from leaseholder.controller import (
     acquire,
     chronicle,
@@ -14,15 +13,19 @@ from leaseholder.controller import (
 )
 from leaseholder.controller.supplies import Supplies
 from leaseholder.core import shards
+from leaseholder.ports.clock import Clock
+from leaseholder.ports.cluster import Cluster
+from leaseholder.ports.journal import Journal
+from leaseholder.ports.meter import Meter
 
 
 def assemble(
-    cluster: ports.Cluster,
+    cluster: Cluster,
     supplies: Supplies,
     *,
-    clock: ports.Clock,
-    meter: ports.Meter,
-    journal: ports.Journal,
+    clock: Clock,
+    meter: Meter,
+    journal: Journal,
     installation: str,
     workers: int,
     shard: shards.Shard = shards.Shard(),  # noqa: B008 - it is frozen

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from typing import Final
 
-from leaseholder import ports
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.changes import Change, Kind
+from leaseholder.ports.cluster import Cluster
+from leaseholder.ports.events import Note
+from leaseholder.ports.journal import Journal
 
 _EVENTS: Final = {
     Kind.ISSUED: (Reason.ISSUED, "issued lease {lease}", "Reconcile"),
@@ -32,8 +34,8 @@ _ANSWERS: Final = frozenset({Kind.RENEWED})
 class Chronicle:
     """Tells changes."""
 
-    cluster: ports.Cluster
-    journal: ports.Journal
+    cluster: Cluster
+    journal: Journal
 
     async def note(self, dl: DynamicLease | None, change: Change | None) -> None:
         """Tell a change, at the DynamicLease where there is one; failures are swallowed."""
@@ -45,7 +47,7 @@ class Chronicle:
             await self.cluster.emit(dl, note)
 
 
-def _note(change: Change) -> ports.Note | None:
+def _note(change: Change) -> Note | None:
     if change.kind not in _EVENTS or (change.kind in _ANSWERS and not change.why):
         return None
     reason, text, action = _EVENTS[change.kind]
@@ -53,4 +55,4 @@ def _note(change: Change) -> ports.Note | None:
     workload = change.workload.replace("/", " ")
     text = text.format(lease=change.lease, workload=workload, expires=expires)
     why = f": {change.why}" if change.why else ""
-    return ports.Note("Normal", reason, text + why, action=action)
+    return Note("Normal", reason, text + why, action=action)

@@ -11,11 +11,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
-from leaseholder import changes, errors, ports
+from leaseholder import changes, errors
 from leaseholder.api import base, conditions, names
 from leaseholder.api.conditions import ConditionType
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import LeaseRecord, RecordedLease, State
+from leaseholder.ports.clock import Clock
+from leaseholder.ports.journal import Journal
 
 AGAIN: Final = 1.0
 """Seconds between two looks at what is left."""
@@ -102,7 +104,7 @@ def _pending(one: RecordedLease) -> str:
 class Tally:
     """A journal that counts how leases ended, beside the one that writes it down."""
 
-    journal: ports.Journal
+    journal: Journal
     ends: defaultdict[Name, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     """How many leases of a name ended in which way."""
 
@@ -134,7 +136,7 @@ class Drain:
 
     cluster: Cluster
     installation: str
-    clock: ports.Clock
+    clock: Clock
     tally: Tally
     say: Callable[[str], None]
     again: float = AGAIN

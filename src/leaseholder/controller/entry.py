@@ -4,13 +4,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from leaseholder import ports
 from leaseholder.api import base, conditions, names, record
 from leaseholder.controller.records import Key
 from leaseholder.controller.supplies import Ref
 from leaseholder.core import actions, blind, schedule
+from leaseholder.core.memory import Memory
 from leaseholder.core.queue import PATIENCE
-from leaseholder.core.view import Memory, View
+from leaseholder.core.view import View
+from leaseholder.ports.clock import Clock
 
 HUNGRY: Final = 10.0
 """Who has no credentials counts as if a lease of its own ended so many seconds later: leases that
@@ -55,7 +56,7 @@ class Entry:
     """Until then nothing is renewed from memory: a try failed (our own clock)."""
 
     @classmethod
-    def unseen(cls, end: datetime | None, clock: ports.Clock) -> "Entry":
+    def unseen(cls, end: datetime | None, clock: Clock) -> "Entry":
         """One that wasn't looked at yet; ``end``: of the lease that status shows."""
         if end is None:
             return cls()

@@ -15,9 +15,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.controller import mishaps
 from leaseholder.core.election import DEADLINE, Election, Standing
+from leaseholder.ports.clock import Clock
+from leaseholder.ports.seats import Seats
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +38,8 @@ def identity() -> str:
 class Elector:
     """This process as a candidate."""
 
-    seats: ports.Seats
-    clock: ports.Clock
+    seats: Seats
+    clock: Clock
     election: Election
     elected: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once this process leads for the first time."""

@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
@@ -27,6 +27,9 @@ from leaseholder.controller.loop import Controller
 from leaseholder.controller.records import Key, Records
 from leaseholder.controller.supplies import Supplies
 from leaseholder.core import schedule, shards
+from leaseholder.ports.cluster import Cluster
+from leaseholder.ports.events import Note
+from leaseholder.ports.secrets import SecretCopy, SecretEvent
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +47,7 @@ MOST_COPIES: Final = 20
 class Ledger:
     """Makes due what events missed."""
 
-    cluster: ports.Cluster
+    cluster: Cluster
     controller: Controller
     records: Records
     supplies: Supplies
@@ -147,17 +150,17 @@ class Ledger:
                 logger.error("following Secrets: %s", mishaps.described(error))
             await asyncio.sleep(RETRY)
 
-    async def _heed(self, event: ports.SecretEvent | ports.SecretCopy) -> None:
+    async def _heed(self, event: SecretEvent | SecretCopy) -> None:
         """One event; whatever it holds, the next one is taken."""
         try:
-            if isinstance(event, ports.SecretCopy):
+            if isinstance(event, SecretCopy):
                 await self._report_copy(event)
             else:
                 await self._changed(event)
         except Exception as error:
             logger.error("an event of a Secret: %s", mishaps.described(error))
 
-    async def _changed(self, event: ports.SecretEvent) -> None:
+    async def _changed(self, event: SecretEvent) -> None:
         key = Key.of(event.holder)
         known = key in self.controller
         if known and event.version:
@@ -177,7 +180,7 @@ class Ledger:
             self._vanished[key.namespace] += 1
             await self.controller.offer(key, poke=False)
 
-    async def _report_copy(self, copy: ports.SecretCopy) -> None:
+    async def _report_copy(self, copy: SecretCopy) -> None:
         """Say once that a Secret is left alone: at the DynamicLease, elsewhere in the log.
 
         Each shard sees all of them; the one that serves the DynamicLease says it, or that has its
@@ -201,9 +204,9 @@ class Ledger:
         if dl is None:
             logger.warning("%s", sentence)
         else:
-            await self.cluster.emit(dl, ports.Note("Warning", reason, sentence))
+            await self.cluster.emit(dl, Note("Warning", reason, sentence))
 
-    async def _owner(self, copy: ports.SecretCopy) -> DynamicLease | None:
+    async def _owner(self, copy: SecretCopy) -> DynamicLease | None:
         """The DynamicLease of the uid that a Secret names; None: none is known."""
         name = copy.owner_name or self.cluster.known_name(copy.namespace, copy.owner_uid)
         try:
@@ -213,7 +216,7 @@ class Ledger:
         return dl if dl is not None and dl.metadata.uid == copy.owner_uid else None
 
 
-def _left_alone(copy: ports.SecretCopy) -> tuple[Reason, str]:
+def _left_alone(copy: SecretCopy) -> tuple[Reason, str]:
     """Why a Secret with our label is left alone, and what to do, in a sentence."""
     secret = f"Secret {copy.namespace}/{copy.name}"
     if copy.original:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import base, lease, names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import away, line, reporting, runner
@@ -28,6 +28,8 @@ from leaseholder.controller.records import Key
 from leaseholder.controller.supplies import Ref
 from leaseholder.core import actions, contents, figures, rules, schedule
 from leaseholder.core.view import View
+from leaseholder.ports.clock import Clock
+from leaseholder.ports.meter import Meter
 
 MOST_STEPS: Final = 40
 """Steps in one go; whoever needs more waits a little, so that no key starves the others."""
@@ -51,8 +53,8 @@ class Controller:
 
     observer: Observer
     performer: Performer
-    clock: ports.Clock
-    meter: ports.Meter
+    clock: Clock
+    meter: Meter
     workers: int = 16
     """So many keys are at work at once; whoever waits for a provider doesn't count."""
     _line: line.Line[Key] = field(init=False)

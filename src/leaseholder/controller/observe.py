@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import base, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, RestartTarget
@@ -20,15 +20,14 @@ from leaseholder.controller.pending import Pending
 from leaseholder.controller.records import Key, Records
 from leaseholder.controller.secret_finder import NOTHING, SecretFinder
 from leaseholder.core import lease_clock, plan, rollout, shards, slots
-from leaseholder.core.view import (
-    Failure,
-    Memory,
-    Restarted,
-    Rival,
-    Supply,
-    TargetView,
-    View,
-)
+from leaseholder.core.memory import Failure, Memory
+from leaseholder.core.observation import Restarted, Rival, Supply, TargetView
+from leaseholder.core.view import View
+from leaseholder.ports.clock import Clock
+from leaseholder.ports.cluster import Cluster
+from leaseholder.ports.namespaces import NamespaceView
+from leaseholder.ports.provider import Provider
+from leaseholder.ports.records import MOST_RIVALS
 
 _PASSING: Final = frozenset({Reason.UNAVAILABLE, Reason.LOCKED_OUT, Reason.TOO_MANY})
 """Refusals that pass by themselves: nobody has to change anything."""
@@ -54,9 +53,9 @@ def failure_of(error: errors.EdgeError) -> Failure:
 class Observer:
     """Gathers views."""
 
-    cluster: ports.Cluster
+    cluster: Cluster
     records: Records
-    clock: ports.Clock
+    clock: Clock
     supplies: supplies.Supplies
     rolled: Mapping[str, Restarted]
     """How this process last restarted a workload, by its uid."""
@@ -192,9 +191,7 @@ class Observer:
         beside = other is not None and self.cluster.watched_beside(dl, other)
         return beside or dl.metadata.uid == memory.uid
 
-    async def _namespace(
-        self, name: str, memory: Memory, *, known: bool
-    ) -> ports.NamespaceView | None:
+    async def _namespace(self, name: str, memory: Memory, *, known: bool) -> NamespaceView | None:
         """A Namespace; ``known``: the DynamicLease stands in it, so as it was a moment ago."""
         now, read = self.clock.monotonic(), memory.namespace
         if known and read is not None and now < read[0] + NAMESPACE_FOR:
@@ -203,7 +200,7 @@ class Observer:
         memory.namespace = (now, found)
         return found
 
-    async def _with_rivals(self, view: View, adapter: ports.Provider | None) -> View:
+    async def _with_rivals(self, view: View, adapter: Provider | None) -> View:
         """What others hold of the source, where a lease is to be issued from it.
 
         Where nobody is known to hold it, nothing is read (``Acquirer`` does, where it matters).
@@ -216,11 +213,11 @@ class Observer:
         await self.records.read_slot(view.supply.slot)
         return self._among_rivals(view, view.supply.slot, adapter)
 
-    def _among_rivals(self, view: View, slot: str, adapter: ports.Provider) -> View:
+    def _among_rivals(self, view: View, slot: str, adapter: Provider) -> View:
         """With the leases of others that an issue would end: those of a kind with one slot."""
         rivals, theirs, plain = [], {}, adapter.capabilities({})
         own = self.records.name_of(view.subject)
-        for known in self.records.of_slot(slot, ports.MOST_RIVALS):
+        for known in self.records.of_slot(slot, MOST_RIVALS):
             for one in known.leases if known.name != own else ():
                 noted = one.noted
                 can = adapter.capabilities(noted) if noted else plain
@@ -245,7 +242,7 @@ class Observer:
 
     async def _supply(
         self, dl: DynamicLease | None
-    ) -> tuple[Supply | None, Failure | None, ports.Provider | None]:
+    ) -> tuple[Supply | None, Failure | None, Provider | None]:
         if dl is None:
             return None, None, None
         try:
@@ -256,7 +253,7 @@ class Observer:
 
     async def _adapters(
         self, leases: Sequence[RecordedLease], trusts: Mapping[str, Mapping[str, Any]]
-    ) -> dict[str, ports.Provider]:
+    ) -> dict[str, Provider]:
         found = {}
         for one in leases:
             try:
@@ -290,7 +287,7 @@ class Observer:
         self,
         memory: Memory,
         leases: Sequence[RecordedLease],
-        adapters: Mapping[str, ports.Provider],
+        adapters: Mapping[str, Provider],
         now: datetime,
     ) -> dict[str, timedelta]:
         """What brings each lease's own moments to the clock of the view.

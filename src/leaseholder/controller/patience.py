@@ -5,15 +5,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from leaseholder import ports
 from leaseholder.controller import runner
+from leaseholder.ports.provider import (
+    Attempt,
+    Capabilities,
+    Health,
+    Issued,
+    Lease,
+    Marked,
+    Provider,
+    Revocation,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Patient:
-    """``ports.Provider`` over an adapter."""
+    """``Provider`` over an adapter."""
 
-    adapter: ports.Provider
+    adapter: Provider
 
     def now(self) -> datetime:
         """The provider's clock."""
@@ -24,49 +33,49 @@ class Patient:
         """Whether an answer told the time."""
         return self.adapter.has_time
 
-    async def check(self) -> ports.Health:
-        """See ``ports.Provider``, as for all of these."""
+    async def check(self) -> Health:
+        """See ``Provider``, as for all of these."""
         async with runner.elsewhere():
             return await self.adapter.check()
 
-    async def prepare(self, attempt: ports.Attempt) -> Mapping[str, Any]:
+    async def prepare(self, attempt: Attempt) -> Mapping[str, Any]:
         """Get ready for an issue."""
         async with runner.elsewhere():
             return await self.adapter.prepare(attempt)
 
-    async def issue(self, attempt: ports.Attempt) -> ports.Issued:
+    async def issue(self, attempt: Attempt) -> Issued:
         """Issue one lease."""
         async with runner.elsewhere():
             return await self.adapter.issue(attempt)
 
-    async def renew(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+    async def renew(self, lease: Lease, until: datetime) -> Lease:
         """Renew a lease."""
         async with runner.elsewhere():
             return await self.adapter.renew(lease, until)
 
-    async def inspect(self, lease: ports.Lease) -> ports.Lease:
+    async def inspect(self, lease: Lease) -> Lease:
         """Look at a lease."""
         async with runner.elsewhere():
             return await self.adapter.inspect(lease)
 
-    async def revoke(self, lease: ports.Lease, *, force: bool = False) -> ports.Revocation:
+    async def revoke(self, lease: Lease, *, force: bool = False) -> Revocation:
         """Take a lease back."""
         async with runner.elsewhere():
             return await self.adapter.revoke(lease, force=force)
 
-    async def recover(self, attempt: ports.Attempt) -> Sequence[ports.Lease]:
+    async def recover(self, attempt: Attempt) -> Sequence[Lease]:
         """The live leases of an attempt."""
         async with runner.elsewhere():
             return await self.adapter.recover(attempt)
 
     async def sweep(
         self, installation: str, source: Mapping[str, Any], known: Container[str]
-    ) -> Sequence[ports.Marked]:
+    ) -> Sequence[Marked]:
         """The live leases of a source that an installation had issued."""
         async with runner.elsewhere():
             return await self.adapter.sweep(installation, source, known)
 
-    def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
+    def capabilities(self, handle: Mapping[str, Any]) -> Capabilities:
         """What can be done for a lease with these notes."""
         return self.adapter.capabilities(handle)
 

@@ -8,7 +8,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from leaseholder.api.record import State, Subject
-from leaseholder.core.view import Others, View
+from leaseholder.core.observation import Others
+from leaseholder.core.view import View
 
 
 @dataclass(slots=True)

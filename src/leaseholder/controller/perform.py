@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
-from leaseholder import changes, errors, ports
+from leaseholder import changes, errors
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus
 from leaseholder.api.record import RecordedLease, State
@@ -20,18 +20,23 @@ from leaseholder.controller.observe import failure_of
 from leaseholder.controller.prolong import inspected, prolong
 from leaseholder.controller.records import Records
 from leaseholder.core import actions, contents, drift, plan, proof, revocations
+from leaseholder.core.memory import Failure
 from leaseholder.core.schedule import INSPECT_AGAIN
-from leaseholder.core.view import Failure, View
+from leaseholder.core.view import View
+from leaseholder.ports.cluster import Cluster
+from leaseholder.ports.events import Note
+from leaseholder.ports.meter import Meter
+from leaseholder.ports.secrets import SecretDraft, SecretView
 
 
 @dataclass(frozen=True, slots=True)
 class Performer:
     """Performs steps."""
 
-    cluster: ports.Cluster
+    cluster: Cluster
     records: Records
     supplies: supplies.Supplies
-    meter: ports.Meter
+    meter: Meter
     chronicle: Chronicle
     acquirer: acquire.Acquirer
     revoker: revoke.Revoker
@@ -157,7 +162,7 @@ class Performer:
             view.memory.poked = False
             view.memory.failure = failure_of(error)
 
-    async def _delete(self, view: View, secret: ports.SecretView) -> None:
+    async def _delete(self, view: View, secret: SecretView) -> None:
         """Delete a Secret; a refusal is told where somebody is there to be told."""
         dl = view.lease if view.lease is not None and not view.lease.deleting else None
         if await self._is_wanted(view, secret):
@@ -177,7 +182,7 @@ class Performer:
             change = changes.of_dl(changes.Kind.SECRET_DELETED, view.lease, secret=secret.name)
             await self.chronicle.note(None, change)
 
-    async def _is_wanted(self, view: View, secret: ports.SecretView) -> bool:
+    async def _is_wanted(self, view: View, secret: SecretView) -> bool:
         """Whether a DynamicLease of the name wants the Secret by now.
 
         It may have another secretName again, or was made again and took the Secret over before it
@@ -198,7 +203,7 @@ class Performer:
         view.memory.failure = None
 
     async def report(
-        self, dl: DynamicLease, status: DynamicLeaseStatus, notes: Sequence[ports.Note]
+        self, dl: DynamicLease, status: DynamicLeaseStatus, notes: Sequence[Note]
     ) -> None:
         """Write a status, log what changed with it, and post the events that go with it.
 
@@ -211,7 +216,7 @@ class Performer:
         for note in notes:
             await self._emit(dl, note)
 
-    async def _emit(self, dl: DynamicLease | None, note: ports.Note | None) -> None:
+    async def _emit(self, dl: DynamicLease | None, note: Note | None) -> None:
         if dl is not None and note is not None:
             await self.cluster.emit(dl, note)
 
@@ -245,7 +250,7 @@ class Performer:
         )
         await self.chronicle.note(None, change)
 
-    async def _write(self, view: View, wanted: ports.SecretDraft) -> ports.SecretView:
+    async def _write(self, view: View, wanted: SecretDraft) -> SecretView:
         """Write the target; what the watch tells of meanwhile, beside that, is read afterwards."""
         view.memory.writing, own = (shown := set[str]()), ""
         try:
@@ -336,7 +341,7 @@ class Performer:
         if step.nonce:
             view.memory.renew_handled = step.nonce
             instead = f"; {plan.INSTEAD}" if error.reason == Reason.CANNOT_RENEW else ""
-            note = ports.Note("Warning", error.reason, error.sentence + instead)
+            note = Note("Warning", error.reason, error.sentence + instead)
             await self.cluster.emit(dl, note)
         elif error.reason == Reason.RENEWAL_TOO_SOON:
             raise error

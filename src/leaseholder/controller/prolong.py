@@ -3,7 +3,7 @@
 import dataclasses
 from datetime import datetime, timedelta
 
-from leaseholder import changes, errors, ports
+from leaseholder import changes, errors
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import RecordedLease
@@ -11,9 +11,10 @@ from leaseholder.controller import revoke
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.core import plan
 from leaseholder.core.view import View
+from leaseholder.ports.provider import Lease, Provider
 
 
-async def inspected(adapter: ports.Provider, view: View, record: RecordedLease) -> ports.Lease:
+async def inspected(adapter: Provider, view: View, record: RecordedLease) -> Lease:
     """Inspect a lease; memory keeps what the provider shows, and when it was asked.
 
     Just after a renewal a replica may show the end before it: then the later one counts. The
@@ -45,7 +46,7 @@ def _trails(view: View, record: RecordedLease, asked: datetime) -> bool:
 
 
 async def prolong(
-    adapter: ports.Provider,
+    adapter: Provider,
     view: View,
     record: RecordedLease,
     until: datetime,
@@ -53,7 +54,7 @@ async def prolong(
     chronicle: Chronicle,
     inspect_first: bool,
     commanded: bool = False,
-) -> ports.Lease:
+) -> Lease:
     """Renew a lease to ``until``, after a look where one is needed; memory keeps what it says.
 
     Args:

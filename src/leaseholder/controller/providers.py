@@ -8,7 +8,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Final
 
-from leaseholder import changes, errors, ports
+from leaseholder import changes, errors
 from leaseholder.api import base, conditions, durations, lease, provider
 from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.controller import mishaps
@@ -17,6 +17,11 @@ from leaseholder.controller.loop import Controller
 from leaseholder.controller.runner import NAP
 from leaseholder.controller.supplies import Ref, Supplies
 from leaseholder.core import schedule
+from leaseholder.ports.clock import Clock
+from leaseholder.ports.cluster import Cluster
+from leaseholder.ports.events import Note
+from leaseholder.ports.journal import Journal
+from leaseholder.ports.provider import Health
 
 logger = logging.getLogger(__name__)
 
@@ -40,11 +45,11 @@ Version = tuple[str, int]
 class ProviderWatch:
     """Keeps the status of LeaseProviders and ClusterLeaseProviders true."""
 
-    cluster: ports.Cluster
-    clock: ports.Clock
+    cluster: Cluster
+    clock: Clock
     supplies: Supplies
     controller: Controller
-    journal: ports.Journal
+    journal: Journal
     reports: bool = True
     """Whether it writes status; of several shards one does."""
     _line: Line[Ref] = field(default_factory=lambda: Line(CHECKS, _namespace))
@@ -179,7 +184,7 @@ class ProviderWatch:
 
     async def _health(
         self, ref: Ref, known: provider.AnyProvider
-    ) -> tuple[ports.Health | None, errors.EdgeError | None]:
+    ) -> tuple[Health | None, errors.EdgeError | None]:
         try:
             self._addresses[ref] = self.supplies.address(known.spec)
             return await self.supplies.adapter(known).check(), None
@@ -198,7 +203,7 @@ class ProviderWatch:
             return
         self.journal.enter(changes.of_provider(known, now))
         good = now.status == "True"
-        note = ports.Note("Normal" if good else "Warning", Reason(now.reason), now.message)
+        note = Note("Normal" if good else "Warning", Reason(now.reason), now.message)
         await self.cluster.emit(known, note)
         if good:
             await self.controller.offer_users_of(ref)
@@ -229,9 +234,9 @@ def _again(failures: int, known: provider.AnyProvider, failure: errors.EdgeError
 def _status(
     known: provider.AnyProvider,
     address: str | None,
-    health: ports.Health | None,
+    health: Health | None,
     failure: errors.EdgeError | None,
-    clock: ports.Clock,
+    clock: Clock,
 ) -> provider.ProviderStatus:
     """What a look makes of the status; what was learned before is kept through an outage."""
     now = base.whole_second(clock.wall())
@@ -270,6 +275,6 @@ def _swept(known: provider.AnyProvider) -> list[Condition]:
     return [last] if last is not None and known.spec.sweep is not None else []
 
 
-def _found_well(health: ports.Health | None) -> str:
+def _found_well(health: Health | None) -> str:
     well = "the provider answers and the login works"
     return f"{well}; {health.caveat}" if health is not None and health.caveat else well

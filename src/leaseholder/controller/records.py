@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from cachetools import LRUCache
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import record
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import (
@@ -29,6 +29,8 @@ from leaseholder.api.record import (
 )
 from leaseholder.controller import runner
 from leaseholder.controller.shelf import Shelf
+from leaseholder.ports.cluster import Cluster
+from leaseholder.ports.records import MOST_RIVALS
 
 MOST_NAMESPACES: Final = 10_000
 FULL: Final = (
@@ -72,7 +74,7 @@ class Key(NamedTuple):
 class Records:
     """The ledger of one installation."""
 
-    cluster: ports.Cluster
+    cluster: Cluster
     installation: str
     """Records of another installation, restored here with a backup, are left alone."""
     shared: bool = False
@@ -203,7 +205,7 @@ class Records:
         found = await self._ours(listed)
         await self._take_listed(before, found)
         await self._reread_absent(before, [one.name for one in self._shelf.of_slot(slot)], found)
-        return found if len(listed) < ports.MOST_RIVALS else None
+        return found if len(listed) < MOST_RIVALS else None
 
     async def _reread_absent(
         self,

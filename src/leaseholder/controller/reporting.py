@@ -9,7 +9,7 @@ import contextlib
 import logging
 from dataclasses import dataclass, field, replace
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import base, conditions, lease
 from leaseholder.api.conditions import ConditionType
 from leaseholder.controller import mishaps
@@ -19,6 +19,7 @@ from leaseholder.controller.perform import Performer
 from leaseholder.controller.records import Key
 from leaseholder.core import project, rules
 from leaseholder.core.view import View
+from leaseholder.ports.clock import Clock
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class Reporter:
     """Writes status outside of a step."""
 
     performer: Performer
-    clock: ports.Clock
+    clock: Clock
     at_once: int
     """So many are written at once: the leases of a whole installation may end together."""
     _room: asyncio.Semaphore = field(init=False)

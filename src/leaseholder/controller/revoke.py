@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from leaseholder import changes, errors, ports
+from leaseholder import changes, errors
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import MOST_LEASES, RecordedLease, State
@@ -14,6 +14,10 @@ from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.records import Records
 from leaseholder.core import actions, arrival, revocations
 from leaseholder.core.view import View
+from leaseholder.ports.cluster import Cluster
+from leaseholder.ports.meter import Meter
+from leaseholder.ports.provider import Attempt, Lease, Provider
+from leaseholder.ports.secrets import SecretView
 
 OTHERS_AGAIN: Final = 10.0
 """Seconds after which a search that met other open attempts is tried again."""
@@ -27,11 +31,11 @@ Answer = TypeVar("Answer")
 class Revoker:
     """Brings pending revocations to their end."""
 
-    cluster: ports.Cluster
+    cluster: Cluster
     records: Records
     supplies: supplies.Supplies
     acquirer: acquire.Acquirer
-    meter: ports.Meter
+    meter: Meter
     chronicle: Chronicle
 
     async def search(self, view: View, record: RecordedLease) -> None:
@@ -66,7 +70,7 @@ class Revoker:
         )
         await self.chronicle.note(None, change)
 
-    async def _found(self, view: View, record: RecordedLease, found: Sequence[ports.Lease]) -> None:
+    async def _found(self, view: View, record: RecordedLease, found: Sequence[Lease]) -> None:
         """Leases that an unclear attempt left behind: on record, to be revoked, by one write.
 
         An attempt that has a lease isn't searched for again. So where there isn't room for all, it
@@ -90,8 +94,8 @@ class Revoker:
             await self.chronicle.note(None, change)
 
     async def _unexplained(
-        self, record: RecordedLease, found: Sequence[ports.Lease]
-    ) -> Sequence[ports.Lease] | None:
+        self, record: RecordedLease, found: Sequence[Lease]
+    ) -> Sequence[Lease] | None:
         """What no record and no Secret explains of the leases that look like the attempt's.
 
         The ledger is read after the provider: what was issued meanwhile is on it, or its attempt
@@ -128,7 +132,7 @@ class Revoker:
         self,
         view: View,
         record: RecordedLease,
-        ask: Callable[[ports.Provider], Awaitable[Answer]],
+        ask: Callable[[Provider], Awaitable[Answer]],
     ) -> Answer:
         """Ask where a lease was issued; with the last resort's login where its own is gone.
 
@@ -161,7 +165,7 @@ class Revoker:
         await self.chronicle.note(view.lease, changes.moved(view.subject, record, to))
 
     async def _revoked(
-        self, view: View, step: actions.Revoke, adapter: ports.Provider
+        self, view: View, step: actions.Revoke, adapter: Provider
     ) -> RecordedLease | None:
         """What an attempt to revoke makes of the record; None: the lease is gone.
 
@@ -184,7 +188,7 @@ class Revoker:
         return revocations.after_answer(view, record)
 
     async def _delivered_after_all(
-        self, view: View, fence: ports.SecretView, record: RecordedLease
+        self, view: View, fence: SecretView, record: RecordedLease
     ) -> bool:
         """Move the Secret's resourceVersion, then see whether it names the lease."""
         await self.cluster.touch_secret(fence)
@@ -225,7 +229,7 @@ class _NothingFound(errors.LeaseGone):
     """No lease of an unclear attempt is there."""
 
 
-async def _found_by(adapter: ports.Provider, attempt: ports.Attempt) -> Sequence[ports.Lease]:
+async def _found_by(adapter: Provider, attempt: Attempt) -> Sequence[Lease]:
     """The leases of an unclear attempt.
 
     Raises:
@@ -237,7 +241,7 @@ async def _found_by(adapter: ports.Provider, attempt: ports.Attempt) -> Sequence
     return found
 
 
-def _storable(found: Sequence[ports.Lease]) -> Sequence[ports.Lease]:
+def _storable(found: Sequence[Lease]) -> Sequence[Lease]:
     """What a search found, if it fits on records.
 
     Raises:
@@ -249,13 +253,13 @@ def _storable(found: Sequence[ports.Lease]) -> Sequence[ports.Lease]:
     raise errors.Unavailable(Reason.BAD_ANSWER, sentence, sent=False)
 
 
-def lease_of(view: View, record: RecordedLease) -> ports.Lease:
+def lease_of(view: View, record: RecordedLease) -> Lease:
     """The lease as its record knows it."""
     fresh = view.memory.leases.get(record.attempt_id)
     if fresh is not None:
         return fresh
     issued = record.issued_at or record.started_at
-    return ports.Lease(
+    return Lease(
         id=record.lease_id,
         source=record.source,
         issued_at=issued,

@@ -10,14 +10,20 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from leaseholder import changes, errors, ports
+from leaseholder import changes, errors
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import supplies
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.prolong import prolong
 from leaseholder.controller.records import Records
 from leaseholder.core import actions, rollout, schedule
-from leaseholder.core.view import Refusal, Restarted, View
+from leaseholder.core.memory import Refusal
+from leaseholder.core.observation import Restarted
+from leaseholder.core.view import View
+from leaseholder.ports.clock import Clock
+from leaseholder.ports.cluster import Cluster
+from leaseholder.ports.meter import Meter
+from leaseholder.ports.workloads import Workload
 
 SUSTAIN_AGAIN: Final = 60.0
 """Most seconds between two tries to renew a replaced lease."""
@@ -29,11 +35,11 @@ REMEMBERED: Final = 86_400.0
 class Mover:
     """Moves workloads to new leases."""
 
-    cluster: ports.Cluster
+    cluster: Cluster
     records: Records
-    clock: ports.Clock
+    clock: Clock
     supplies: supplies.Supplies
-    meter: ports.Meter
+    meter: Meter
     chronicle: Chronicle
     rolled: dict[str, Restarted] = field(default_factory=dict)
     """How a workload was last restarted, by its uid."""
@@ -104,13 +110,13 @@ class Mover:
         memory.leases.pop(record.attempt_id, None)
         memory.sustain_at[record.attempt_id] = view.now + timedelta(seconds=wait)
 
-    def _remember(self, workload: ports.Workload, sent: Restarted) -> None:
+    def _remember(self, workload: Workload, sent: Restarted) -> None:
         old = sent.at - REMEMBERED
         for uid in [uid for uid, last in self.rolled.items() if last.at < old]:
             del self.rolled[uid]
         self.rolled[workload.uid] = sent
 
-    async def _report(self, view: View, workload: ports.Workload) -> None:
+    async def _report(self, view: View, workload: Workload) -> None:
         if view.lease is not None:
             named = f"{workload.kind}/{workload.name}"
             change = changes.of_dl(changes.Kind.RESTARTED, view.lease, workload=named)

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import Holder, RecordedLease, State, Subject
 from leaseholder.controller.records import Records
 from leaseholder.core import contents
-from leaseholder.core.view import Memory, SecretsSeen
+from leaseholder.core.memory import Memory, SecretsSeen
+from leaseholder.ports.cluster import Cluster
+from leaseholder.ports.secrets import SecretView
 
 MOST_READ: Final = 2
 """So many Secrets under former names are read with their data."""
@@ -25,11 +26,11 @@ MOST_READ: Final = 2
 class Found:
     """The Secrets of one look."""
 
-    target: ports.SecretView | None
+    target: SecretView | None
     """The one under the wanted name, whosever it is; None where none is wanted."""
     contested: bool
     """The target belongs to somebody else."""
-    ours: tuple[ports.SecretView, ...]
+    ours: tuple[SecretView, ...]
     proven: str
     """As ``View.proven``."""
 
@@ -42,7 +43,7 @@ NOTHING: Final = Found(None, False, (), "")
 class SecretFinder:
     """Reads Secrets."""
 
-    cluster: ports.Cluster
+    cluster: Cluster
     records: Records
 
     async def find(
@@ -80,7 +81,7 @@ class SecretFinder:
         dl: DynamicLease | None,
         holder: Holder,
         memory: Memory,
-    ) -> tuple[Sequence[ports.SecretView], ports.SecretView | None]:
+    ) -> tuple[Sequence[SecretView], SecretView | None]:
         """Secrets with our label, and the one under the wanted name.
 
         Those of a Namespace that was made again went with it: what is there now is another's.
@@ -108,13 +109,13 @@ class SecretFinder:
         memory.secrets = seen
         return seen.labelled, seen.target
 
-    async def _labelled(self, namespace: str, uids: Sequence[str]) -> list[ports.SecretView]:
+    async def _labelled(self, namespace: str, uids: Sequence[str]) -> list[SecretView]:
         found = (self.cluster.secrets_of(namespace, uid) for uid in uids if uid)
         return [secret for some in await asyncio.gather(*found) for secret in some]
 
     async def _former(
-        self, holder: Holder, labelled: Sequence[ports.SecretView], records: Sequence[RecordedLease]
-    ) -> list[ports.SecretView]:
+        self, holder: Holder, labelled: Sequence[SecretView], records: Sequence[RecordedLease]
+    ) -> list[SecretView]:
         """Secrets of ours under other names than the wanted one; a few with their data.
 
         A lease may have to be copied from one. Which, their annotations tell: those that show a
@@ -135,7 +136,7 @@ class SecretFinder:
     def _shown_by_others(
         self,
         namespace: str,
-        labelled: Sequence[ports.SecretView],
+        labelled: Sequence[SecretView],
         records: Sequence[RecordedLease],
     ) -> frozenset[str]:
         """The attempts named by Secrets with our label that are on another's record.
@@ -152,7 +153,7 @@ class SecretFinder:
     async def _contested(
         self,
         dl: DynamicLease | None,
-        target: ports.SecretView | None,
+        target: SecretView | None,
         uids: Sequence[str],
         records: Sequence[RecordedLease],
     ) -> bool:
@@ -201,9 +202,9 @@ def _target_name(dl: DynamicLease | None, holder: Holder) -> str:
 def _ours(
     name: str,
     uids: Sequence[str],
-    target: ports.SecretView | None,
+    target: SecretView | None,
     records: Sequence[RecordedLease],
-) -> list[ports.SecretView]:
+) -> list[SecretView]:
     """The Secret under the wanted name where it is ours, also if our label was taken off."""
     if target is None:
         return []
@@ -211,13 +212,13 @@ def _ours(
     return [target] if ours or _sealed(target, records) else []
 
 
-def _is_marked(secret: ports.SecretView, name: str) -> bool:
+def _is_marked(secret: SecretView, name: str) -> bool:
     """Whether its marks say that we wrote it for a DynamicLease of that name, of whichever uid."""
     named = secret.annotations.get(names.OWNER_NAME) == name
     return named and secret.written_here and names.OWNER_UID in secret.labels
 
 
-def _is_former(secret: ports.SecretView, holder: Holder) -> bool:
+def _is_former(secret: SecretView, holder: Holder) -> bool:
     """Whether we wrote a Secret with the holder's label for the holder, under another name.
 
     Our label alone says little, and on a copy all marks are ours: its note names another Secret.
@@ -228,7 +229,7 @@ def _is_former(secret: ports.SecretView, holder: Holder) -> bool:
     return secret.written_here or bare
 
 
-def _sealed(secret: ports.SecretView, records: Sequence[RecordedLease]) -> bool:
+def _sealed(secret: SecretView, records: Sequence[RecordedLease]) -> bool:
     """Whether a Secret's data proves that we wrote it for one of these records."""
     known = contents.noted(secret)
     held = (r for r in records if r.state is State.HELD)

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
+from leaseholder.ports.cluster import Cluster
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ AGAIN: Final = 60.0
 class Served:
     """The namespaces that an administrator named."""
 
-    cluster: ports.Cluster
+    cluster: Cluster
     wanted: Sequence[str]
     again: float = AGAIN
 

@@ -15,11 +15,15 @@ from typing import Any, Final
 import pydantic
 from cachetools import LRUCache, TTLCache
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import durations, lease, provider, record
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import patience
-from leaseholder.core.view import Supply
+from leaseholder.core.observation import Supply
+from leaseholder.ports.clock import Clock
+from leaseholder.ports.cluster import Cluster
+from leaseholder.ports.credentials import Access, Credentialing
+from leaseholder.ports.provider import Provider, ProviderName, ProviderObject
 
 CACHED_FOR: Final = 5.0
 """Seconds for which a provider object that was read isn't read again."""
@@ -34,8 +38,8 @@ UNUSED: Final = 600.0
 CLOSE_AFTER: Final = 180.0
 """Seconds after which a replaced adapter's last request must be over."""
 
-Build = Callable[[ports.Access, ports.Credentialing], ports.Provider]
-Ref = ports.ProviderName
+Build = Callable[[Access, Credentialing], Provider]
+Ref = ProviderName
 _Read = asyncio.Task[provider.AnyProvider | None]
 """A provider object that was read, or is being read."""
 
@@ -44,8 +48,8 @@ _Read = asyncio.Task[provider.AnyProvider | None]
 class Supplies:
     """Adapters by provider object; safe to share between workers of one event loop."""
 
-    cluster: ports.Cluster
-    clock: ports.Clock
+    cluster: Cluster
+    clock: Clock
     build: Build
     address: Callable[[provider.ProviderSpec], str]
     _made: LRUCache[str, tuple[int, provider.AnyProvider, Supply]] = field(
@@ -54,7 +58,7 @@ class Supplies:
     """By uid of the DynamicLease: for which generation, and from which provider object."""
     _reads: TTLCache[Ref, _Read] = field(init=False)
     """Also of names under which there is nothing: a DynamicLease may ask for any."""
-    _adapters: dict[str, tuple[provider.ProviderSpec, ports.Provider]] = field(default_factory=dict)
+    _adapters: dict[str, tuple[provider.ProviderSpec, Provider]] = field(default_factory=dict)
     _used: dict[str, float] = field(default_factory=dict)
     """When each adapter was last asked for on behalf of a lease (monotonic), by provider's uid."""
     _gone: set[str] = field(default_factory=set)
@@ -63,13 +67,13 @@ class Supplies:
     """The uid that each provider object had when it was last read."""
     _revokers: set[str] = field(default_factory=set)
     """Names of the ClusterLeaseProviders that revoke for others, as they were last seen."""
-    _retired: dict[ports.Provider, asyncio.TimerHandle] = field(default_factory=dict)
+    _retired: dict[Provider, asyncio.TimerHandle] = field(default_factory=dict)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._reads = TTLCache(MOST_READS, CACHED_FOR, timer=self.clock.monotonic)
 
-    async def wanted(self, dl: lease.DynamicLease) -> tuple[Supply, ports.Provider]:
+    async def wanted(self, dl: lease.DynamicLease) -> tuple[Supply, Provider]:
         """The provider that ``dl`` means, if it may use it.
 
         Raises:
@@ -114,7 +118,7 @@ class Supplies:
 
     async def for_lease(
         self, known: record.RecordedLease, trusts: Mapping[str, Mapping[str, Any]]
-    ) -> ports.Provider:
+    ) -> Provider:
         """An adapter for the provider where a lease was issued, at the record's own address.
 
         A provider object that was made again serves, too, where it names that very address itself.
@@ -145,8 +149,8 @@ class Supplies:
             return self.adapter(found)
         if cached is not None:
             return cached[1]
-        of = ports.ProviderObject(issuer.kind, issuer.namespace, issuer.name, issuer.uid)
-        return self._adopt(ports.Access(spec=_rebuilt(issuer, trusts.get(issuer.trust, {})), of=of))
+        of = ProviderObject(issuer.kind, issuer.namespace, issuer.name, issuer.uid)
+        return self._adopt(Access(spec=_rebuilt(issuer, trusts.get(issuer.trust, {})), of=of))
 
     def note_revoker(self, name: str, known: provider.AnyProvider | None) -> None:
         """Take note of a ClusterLeaseProvider as it was just read; None: there is none."""
@@ -154,7 +158,7 @@ class Supplies:
         if known is not None and _revokes_for_others(known):
             self._revokers.add(name)
 
-    async def last_resort(self, issuer: record.RecordProvider) -> ports.Provider | None:
+    async def last_resort(self, issuer: record.RecordProvider) -> Provider | None:
         """An adapter that may revoke a lease whose own login is gone; None: there is none.
 
         It is a ClusterLeaseProvider's, which names the lease's very address itself: it goes there
@@ -187,11 +191,11 @@ class Supplies:
         same = provider.type_of(found.spec) == issuer.type and address == issuer.address
         return same and provider.options_of(found.spec) == dict(issuer.options)
 
-    def adapter(self, known: provider.AnyProvider) -> ports.Provider:
+    def adapter(self, known: provider.AnyProvider) -> Provider:
         """The adapter of a provider object; a changed spec makes a new one."""
         meta = known.metadata
-        of = ports.ProviderObject(known.KIND, meta.namespace, meta.name, meta.uid)
-        return self._adopt(ports.Access(spec=known.spec, of=of))
+        of = ProviderObject(known.KIND, meta.namespace, meta.name, meta.uid)
+        return self._adopt(Access(spec=known.spec, of=of))
 
     def invalidate(self, ref: Ref) -> None:
         """Read the provider object again at the next use: it changed."""
@@ -235,7 +239,7 @@ class Supplies:
             await adapter.aclose()
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    def _adopt(self, access: ports.Access) -> ports.Provider:
+    def _adopt(self, access: Access) -> Provider:
         uid = access.of.uid
         cached = self._adapters.get(uid)
         if cached is not None and (cached[0] is access.spec or cached[0] == access.spec):
@@ -246,7 +250,7 @@ class Supplies:
             self._retire(cached[1])
         return adapter
 
-    def _retire(self, adapter: ports.Provider) -> None:
+    def _retire(self, adapter: Provider) -> None:
         """Close a replaced adapter later.
 
         By a timer, not by a task that sleeps: kopf waits for such a task when it stops.
@@ -254,7 +258,7 @@ class Supplies:
         loop = asyncio.get_running_loop()
         self._retired[adapter] = loop.call_later(CLOSE_AFTER, self._close, adapter)
 
-    def _close(self, adapter: ports.Provider) -> None:
+    def _close(self, adapter: Provider) -> None:
         self._retired.pop(adapter, None)
         task = asyncio.create_task(adapter.aclose())
         self._closing.add(task)

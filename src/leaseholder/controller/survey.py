@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import lease, provider
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord
@@ -25,7 +25,9 @@ from leaseholder.controller import acquire, mishaps, runner, supplies
 from leaseholder.controller.records import Records
 from leaseholder.controller.supplies import Ref, Supplies
 from leaseholder.core import unrecorded
-from leaseholder.core.view import Supply
+from leaseholder.core.observation import Supply
+from leaseholder.ports.cluster import Cluster
+from leaseholder.ports.provider import MOST_MARKED, Lease, Marked, Provider
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ class Place:
     """A source that DynamicLeases name at a provider."""
 
     supply: Supply
-    adapter: ports.Provider
+    adapter: Provider
     users: list[lease.DynamicLease]
     """Those who name it."""
 
@@ -62,7 +64,7 @@ class Lost:
     """A lease that was found and that nothing in the cluster knows."""
 
     place: Place
-    lease: ports.Lease
+    lease: Lease
     shared: bool = False
     """Its revocation would end the lease in use, because they share an account."""
 
@@ -79,7 +81,7 @@ class Swept:
     known: provider.AnyProvider
     sweepable: bool = True
     """Its leases can be distinguished from others'."""
-    marked: list[tuple[Place, ports.Marked]] = field(default_factory=list)
+    marked: list[tuple[Place, Marked]] = field(default_factory=list)
     """What lives there of this installation and wasn't known before."""
     lost: list[Lost] = field(default_factory=list)
     """What of it isn't known afterwards, either."""
@@ -119,7 +121,7 @@ class Swept:
 class Survey:
     """Looks at providers."""
 
-    cluster: ports.Cluster
+    cluster: Cluster
     records: Records
     supplies: Supplies
 
@@ -215,7 +217,7 @@ class Survey:
             errors.EdgeError: the provider can't be asked.
         """
         for place in await self._places(users):
-            room = ports.MOST_MARKED - len(swept.marked)
+            room = MOST_MARKED - len(swept.marked)
             if not room:
                 return
             if not place.adapter.capabilities({}).sweepable:
@@ -230,7 +232,7 @@ class Survey:
                 continue
             swept.marked += [(place, one) for one in found[:room]]
 
-    async def _listed(self, place: Place, known: set[str]) -> Sequence[ports.Marked]:
+    async def _listed(self, place: Place, known: set[str]) -> Sequence[Marked]:
         source, installation = place.supply.source, self.records.installation
         for _ in range(TRIES - 1):
             try:
@@ -297,11 +299,11 @@ def _chosen(refs: Sequence[Ref]) -> list[Ref]:
     return chosen
 
 
-def _shown(place: Place, found: ports.Marked) -> unrecorded.Shown:
+def _shown(place: Place, found: Marked) -> unrecorded.Shown:
     can, now = place.adapter.capabilities({}), place.adapter.now()
     return unrecorded.Shown(marked=found, address=place.supply.address, now=now, can=can)
 
 
-def _is_shared(place: Place, found: ports.Lease, known: unrecorded.Known) -> bool:
+def _is_shared(place: Place, found: Lease, known: unrecorded.Known) -> bool:
     notes = (found.handle, *known.noted.get(place.supply.slot, ()))
     return any(place.adapter.capabilities(one).slots == "One" for one in notes)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from leaseholder import changes, errors, ports
+from leaseholder import changes, errors
 from leaseholder.api import base, conditions, lease, provider
 from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.api.record import RecordedLease, Revocation, State, Subject
@@ -28,6 +28,11 @@ from leaseholder.controller import acquire, mishaps
 from leaseholder.controller.records import Key, Records
 from leaseholder.controller.supplies import Ref, issuer
 from leaseholder.controller.survey import Lost, Place, Survey, Swept
+from leaseholder.ports.clock import Clock
+from leaseholder.ports.cluster import Cluster
+from leaseholder.ports.events import Note
+from leaseholder.ports.journal import Journal
+from leaseholder.ports.meter import Meter
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +51,12 @@ _TRIES: Final = 3
 class Sweeper:
     """Sweeps providers."""
 
-    cluster: ports.Cluster
+    cluster: Cluster
     records: Records
     survey: Survey
-    clock: ports.Clock
-    meter: ports.Meter
-    journal: ports.Journal
+    clock: Clock
+    meter: Meter
+    journal: Journal
     offer: Callable[[Key], Awaitable[None]]
     """Makes a DynamicLease due whose record was written."""
     first: float = FIRST
@@ -195,7 +200,7 @@ class Sweeper:
         found = now.status == "True"
         if found or (before is not None and before.status == "True"):
             self.journal.enter(changes.swept(known, now))
-            note = ports.Note("Warning" if found else "Normal", Reason(now.reason), now.message)
+            note = Note("Warning" if found else "Normal", Reason(now.reason), now.message)
             await self.cluster.emit(known, note)
 
     def _condition(self, swept: Swept, known: provider.AnyProvider) -> Condition:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from leaseholder import ports
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLeaseStatus
 from leaseholder.api.record import RecordedLease, Why
+from leaseholder.ports.events import Note
+from leaseholder.ports.secrets import SecretView
+from leaseholder.ports.workloads import Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Revoke:
 
     record: RecordedLease
     force: bool = False
-    fence: ports.SecretView | None = None
+    fence: SecretView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Drop:
 
     record: RecordedLease
     why: Why
-    note: ports.Note | None = None
+    note: Note | None = None
     until: datetime | None = None
     """So long it may live all the same."""
 
@@ -114,7 +116,7 @@ class Restart:
     Either way it gets the stamp ``key: value``. ``since`` is in monotonic seconds.
     """
 
-    workload: ports.Workload
+    workload: Workload
     key: str
     value: str
     since: float
@@ -132,14 +134,14 @@ class Sustain:
 class DeleteSecret:
     """Delete a Secret of ours."""
 
-    secret: ports.SecretView
+    secret: SecretView
 
 
 @dataclass(frozen=True, slots=True)
 class Disown:
     """Take our marks off a Secret and leave it."""
 
-    secret: ports.SecretView
+    secret: SecretView
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +149,14 @@ class Report:
     """Tell in status what is; each note becomes an event."""
 
     status: DynamicLeaseStatus
-    notes: tuple[ports.Note, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
     """Take the finalizer off; ``note`` says what is still to be revoked."""
 
-    note: ports.Note | None = None
+    note: Note | None = None
 
 
 ON_KNOWN: Final = (

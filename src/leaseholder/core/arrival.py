@@ -12,17 +12,17 @@ import json
 from datetime import datetime, timedelta
 from typing import Final
 
-from leaseholder import ports
 from leaseholder.api import base, record
 from leaseholder.api.conditions import Reason
 from leaseholder.core import ends, schedule
-from leaseholder.core.view import Failure
+from leaseholder.core.memory import Failure
+from leaseholder.ports.provider import Lease
 
 LEAST_LEFT: Final = schedule.MARGIN
 """A lease with less left is replaced as soon as it is delivered."""
 
 
-def fault(lease: ports.Lease, now: datetime, clock_ahead: int) -> Failure | None:
+def fault(lease: Lease, now: datetime, clock_ahead: int) -> Failure | None:
     """Why a lease that was just issued can't be used; None where it can.
 
     Args:
@@ -51,7 +51,7 @@ def fault(lease: ports.Lease, now: datetime, clock_ahead: int) -> Failure | None
     )
 
 
-def fits_on_record(lease: ports.Lease) -> bool:
+def fits_on_record(lease: Lease) -> bool:
     """Whether what a provider wants to be put on record is of a size that a lease can need."""
     handle = json.dumps(dict(lease.handle), separators=(",", ":"))
     short = len(lease.id.encode(errors="replace")) <= record.MOST_LEASE_ID

@@ -15,13 +15,13 @@ import dataclasses
 from datetime import timedelta
 from typing import Final
 
-from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease
 from leaseholder.core import plan
 from leaseholder.core.actions import Idle, Renew
 from leaseholder.core.view import View
+from leaseholder.ports.secrets import SecretView
 from leaseholder.secrecy import Credentials
 
 LONGEST: Final = timedelta(hours=24)
@@ -37,7 +37,7 @@ def keepsake(view: View) -> View | None:
     return dataclasses.replace(view, secrets=(), target=_marked(view, target, held), _held={})
 
 
-def _marked(view: View, target: ports.SecretView, held: RecordedLease) -> ports.SecretView:
+def _marked(view: View, target: SecretView, held: RecordedLease) -> SecretView:
     """The target without its data, which would be kept for each lease; it is known what it shows.
 
     So its marks say it, whatever stood there.

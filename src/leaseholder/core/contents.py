@@ -16,12 +16,13 @@ from typing import Annotated, Final
 import pydantic
 from pydantic import Field
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import base, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, MergePolicy
 from leaseholder.api.record import RecordedLease
 from leaseholder.core import caches, secret_data, templates
+from leaseholder.ports.secrets import SecretView
 from leaseholder.secrecy import Credentials
 
 _SEAL_LENGTH: Final = 32
@@ -82,7 +83,7 @@ class Filling:
     contents: Contents
 
 
-def noted(secret: ports.SecretView) -> Contents | None:
+def noted(secret: SecretView) -> Contents | None:
     """The note on a Secret; None where there is none that can be read."""
     text = secret.annotations.get(names.CONTENTS)
     return None if text is None else _read(text)
@@ -109,7 +110,7 @@ class _Read:
 _notes: Final = caches.ByteCache[str, _Read](_MOST_NOTES)
 
 
-def holds(secret: ports.SecretView, record: RecordedLease, contents: Contents) -> bool:
+def holds(secret: SecretView, record: RecordedLease, contents: Contents) -> bool:
     """Whether the Secret's data is what we wrote for the record."""
     values = secret.values.reveal()
     if not values.keys() >= {*contents.keys}:
@@ -132,7 +133,7 @@ def filled(dl: DynamicLease, record: RecordedLease, values: Mapping[str, str]) -
 
 
 def refilled(
-    dl: DynamicLease, record: RecordedLease, secret: ports.SecretView, contents: Contents
+    dl: DynamicLease, record: RecordedLease, secret: SecretView, contents: Contents
 ) -> Filling:
     """What the Secret is to hold, made from the Secret's own data (see ``refillable``).
 
@@ -166,14 +167,14 @@ def is_wanted(dl: DynamicLease, known: Contents) -> bool:
     return _unsealed(dl, known.keys, known.provided) == unsealed
 
 
-def assumed(dl: DynamicLease, record: RecordedLease, secret: ports.SecretView) -> Contents:
+def assumed(dl: DynamicLease, record: RecordedLease, secret: SecretView) -> Contents:
     """A note for a Secret that lost it: what is there is taken for what was written."""
     values = secret.values.reveal()
     provided = values.keys() - dl.spec.target.template.data.keys()
     return _filling(dl, record, values, provided=provided).contents
 
 
-def rehearsed(dl: DynamicLease, target: ports.SecretView | None) -> Filling:
+def rehearsed(dl: DynamicLease, target: SecretView | None) -> Filling:
     """Made-up data with the keys that the Secret will have, as far as they are known."""
     keys = {*dl.spec.target.template.data}
     known = noted(target) if target is not None else None

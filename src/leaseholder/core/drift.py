@@ -8,12 +8,15 @@ right without one.
 from datetime import datetime, timedelta
 from typing import Final
 
-from leaseholder import pauses, ports
+from leaseholder import pauses
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import Drift, DynamicLease
 from leaseholder.api.record import RecordedLease, State
 from leaseholder.core import contents, marks
-from leaseholder.core.view import View, fact
+from leaseholder.core.facts import fact
+from leaseholder.core.view import View
+from leaseholder.ports.events import Note
+from leaseholder.ports.secrets import SecretView
 
 WAIT_FIRST: Final = timedelta(minutes=1)
 WAIT_MOST: Final = timedelta(hours=1)
@@ -83,7 +86,7 @@ def counted(view: View, lease: DynamicLease) -> Drift | None:
     return Drift(attempt=harmed.attempt_id, times=times, at=view.now)
 
 
-def former(view: View, lease: DynamicLease) -> tuple[ports.SecretView, ...]:
+def former(view: View, lease: DynamicLease) -> tuple[SecretView, ...]:
     """Secrets of ours under names that aren't wanted any more."""
     return tuple(s for s in view.secrets if s.name != lease.secret_name and not s.deleting)
 
@@ -99,7 +102,7 @@ def misfit(view: View, lease: DynamicLease) -> RecordedLease | None:
 
 
 def _fits(
-    lease: DynamicLease, held: RecordedLease, secret: ports.SecretView, known: contents.Contents
+    lease: DynamicLease, held: RecordedLease, secret: SecretView, known: contents.Contents
 ) -> bool:
     labels = marks.labels(lease, known)
     notes = marks.annotations(lease, held, known, known)
@@ -112,7 +115,7 @@ def _fits(
     )
 
 
-def keys_changed(view: View, wanted: contents.Contents) -> ports.Note | None:
+def keys_changed(view: View, wanted: contents.Contents) -> Note | None:
     """What to say where the provider gives other keys than the last time."""
     before = contents.noted(view.target) if view.target is not None else None
     if before is None or before.provided == wanted.provided:
@@ -123,7 +126,7 @@ def keys_changed(view: View, wanted: contents.Contents) -> ports.Note | None:
         [f"new: {', '.join(new)}"] if new else []
     )
     text = f"the provider gives other keys than before ({'; '.join(parts)}): do workloads know?"
-    return ports.Note("Warning", Reason.KEYS_CHANGED, text)
+    return Note("Warning", Reason.KEYS_CHANGED, text)
 
 
 def repair_at(view: View, lease: DynamicLease) -> float:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
 
-from leaseholder.ports import Seat
+from leaseholder.ports.seats import Seat
 
 DURATION: Final = 15.0
 """Seconds for which others leave a Lease alone that isn't written."""

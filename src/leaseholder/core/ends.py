@@ -8,10 +8,10 @@ for, and a lease whose end isn't confirmed counts until then, whatever the provi
 from datetime import datetime, timedelta
 from typing import Final
 
-from leaseholder import ports
 from leaseholder.api import durations
 from leaseholder.api.record import RecordedLease, State
 from leaseholder.core.view import View
+from leaseholder.ports.provider import Lease
 
 UNKNOWN_LIFE: Final = timedelta(days=32)
 """The longest life of a lease for which none was asked: Vault's default maximum."""
@@ -34,7 +34,7 @@ def asked_life(view: View, record: RecordedLease) -> timedelta:
     return max(asked, default=without)
 
 
-def latest(record: RecordedLease, lease: ports.Lease) -> datetime:
+def latest(record: RecordedLease, lease: Lease) -> datetime:
     """The latest end of a lease that was never renewed: as it says, if that was asked for.
 
     Its own clock may be off by as much as may be made up for.

@@ -4,22 +4,22 @@ They come from what was observed, not from status: a lease that is renewed while
 away shows its new end. Only what conditions say is read in status.
 """
 
-from leaseholder import ports
 from leaseholder.api import conditions
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.core import plan
 from leaseholder.core.view import View
+from leaseholder.ports.meter import Figures
 
 
-def figures(view: View) -> ports.Figures:
+def figures(view: View) -> Figures:
     """The figures of a look."""
     dl, held = view.lease, view.delivered
     leases = tuple((one.attempt_id, one.state, one.provider.ref) for one in view.records)
     if dl is None:
-        return ports.Figures(now=view.now, ready=None, reason=Reason.DELETING, leases=leases)
+        return Figures(now=view.now, ready=None, reason=Reason.DELETING, leases=leases)
     ready = conditions.find(dl.status.conditions, ConditionType.READY)
     pending = conditions.find(dl.status.conditions, ConditionType.REVOCATION_PENDING)
-    return ports.Figures(
+    return Figures(
         now=view.own_now(held) if held is not None else view.now,
         ready=ready is not None and ready.status == "True",
         reason=conditions.reason_of(ready.reason) if ready is not None else Reason.PENDING,

@@ -6,7 +6,6 @@ finalizer goes stays on record and is revoked later. ``rules`` has the order, wi
 
 from datetime import datetime, timedelta
 
-from leaseholder import ports
 from leaseholder.api import base, conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
@@ -23,6 +22,7 @@ from leaseholder.core.actions import (
     Release,
 )
 from leaseholder.core.view import View
+from leaseholder.ports.events import Note
 
 MADE_AGAIN = timedelta(seconds=60)
 """So long the leases of a DynamicLease that is gone wait for one of its name."""
@@ -98,7 +98,7 @@ def orphan(view: View, lease: DynamicLease) -> Action | None:
         until = view.stated_expiry(held)
         end = base.render_moment(until) if until is not None else "an unknown moment"
         text = f"lease {held.lease_id} stays alive until {end}: nobody holds it any more"
-        return Drop(held, "Orphaned", ports.Note("Warning", Reason.ORPHANED, text), until)
+        return Drop(held, "Orphaned", Note("Warning", Reason.ORPHANED, text), until)
     return Disown(view.secrets[0]) if view.secrets else None
 
 
@@ -155,4 +155,4 @@ def _release(view: View) -> Release:
         f"{len(pending)} lease(s) couldn't be revoked yet; they stay on record and are revoked "
         "later"
     )
-    return Release(ports.Note("Warning", Reason.TIMED_OUT, text))
+    return Release(Note("Warning", Reason.TIMED_OUT, text))

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from leaseholder import ports
 from leaseholder.api import durations, names, reserved
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, Retry
 from leaseholder.api.record import MOST_LEASES, RecordedLease, State
 from leaseholder.core import contents, drift, ends, schedule, slots
-from leaseholder.core.view import Failure, Rival, View, fact
+from leaseholder.core.facts import fact
+from leaseholder.core.memory import Failure
+from leaseholder.core.observation import Rival
+from leaseholder.core.view import View
+from leaseholder.ports.events import Note
+from leaseholder.ports.provider import Capabilities
 
 MOST_LIVE: Final = 5
 """With so many leases of one DynamicLease that may live, no further one is issued."""
@@ -132,7 +136,7 @@ def _fits(
     return schedule.renewal_fits(expiry, life, least_renewal(can), latest)
 
 
-def least_renewal(can: ports.Capabilities) -> int:
+def least_renewal(can: Capabilities) -> int:
     """Seconds that a renewal must add.
 
     A provider adds to the end that its replica shows (providers/infisical.md: reads trail): a
@@ -198,7 +202,7 @@ def renew_nonce(view: View, lease: DynamicLease) -> str:
     return "" if nonce == view.memory.renew_handled else nonce
 
 
-def renew_refused(view: View, lease: DynamicLease) -> ports.Note | None:
+def renew_refused(view: View, lease: DynamicLease) -> Note | None:
     """The answer to a renew command that can't be obeyed; None where there is none to refuse."""
     held = view.delivered
     if held is None or not renew_nonce(view, lease):
@@ -210,7 +214,7 @@ def renew_refused(view: View, lease: DynamicLease) -> ports.Note | None:
     if strategy == "Auto" and can is not None and can.proven_after is not None:
         why = "the provider may end it at its first expiry all the same"
     text = f"the lease isn't renewed: {why}; {INSTEAD}"
-    return ports.Note("Warning", Reason.CANNOT_RENEW, text)
+    return Note("Warning", Reason.CANNOT_RENEW, text)
 
 
 def _unhandled(lease: DynamicLease, annotation: str, handled: str | None) -> str:

@@ -7,7 +7,7 @@ somebody has replaced them, and pods that take long to end are waited for.
 from dataclasses import dataclass
 from typing import Literal
 
-from leaseholder import ports
+from leaseholder.ports.workloads import Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Progress:
     text: str = ""
 
 
-def judge(workload: ports.Workload) -> Progress:
+def judge(workload: Workload) -> Progress:
     """Whether a workload that was restarted runs on its new pods only."""
     if not workload.observed:
         return Progress("Waiting", "its controller hasn't seen the restart yet")
@@ -40,7 +40,7 @@ def judge(workload: ports.Workload) -> Progress:
     return Progress("Waiting", f"{paused}{_counts(workload)}")
 
 
-def _judge_terminating(workload: ports.Workload) -> Progress:
+def _judge_terminating(workload: Workload) -> Progress:
     """Pods that end count nowhere else, and use their credentials until they are gone."""
     number = workload.terminating
     if not number:
@@ -49,7 +49,7 @@ def _judge_terminating(workload: ports.Workload) -> Progress:
     return Progress("Waiting", f"{word} ended yet")
 
 
-def _judge_argo(workload: ports.Workload) -> Progress:
+def _judge_argo(workload: Workload) -> Progress:
     if workload.phase == "Degraded":
         return Progress("Failed", "its phase is Degraded")
     if not workload.restarted:
@@ -59,7 +59,7 @@ def _judge_argo(workload: ports.Workload) -> Progress:
     return Progress("Waiting", f"its phase is {workload.phase or 'unknown'}")
 
 
-def _counts(workload: ports.Workload) -> str:
+def _counts(workload: Workload) -> str:
     old = max(0, workload.total - workload.updated)
     text = f"{workload.updated} of {workload.wanted} pods are updated"
     text += f", {workload.available} available"

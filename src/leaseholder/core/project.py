@@ -9,13 +9,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from leaseholder import ports
 from leaseholder.api import base, conditions, lease, names
 from leaseholder.api.conditions import Condition, ConditionType, Reason, Verdict
 from leaseholder.api.record import RecordedLease, State
 from leaseholder.core import drift, plan, proof, revocations, rollout, schedule
 from leaseholder.core.actions import Report
-from leaseholder.core.view import Failure, View, fact
+from leaseholder.core.facts import fact
+from leaseholder.core.memory import Failure
+from leaseholder.core.view import View
+from leaseholder.ports.events import Note
 
 _REPORTED: Final = (
     ConditionType.READY,
@@ -84,7 +86,7 @@ def report(view: View, dl: lease.DynamicLease) -> Report | None:
     return Report(new, (*notes(new, dl.status), *(one for one in answers if one is not None)))
 
 
-def notes(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> tuple[ports.Note, ...]:
+def notes(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> tuple[Note, ...]:
     """An event for each condition worth one whose status or reason changed."""
     found = []
     for kind in _REPORTED:
@@ -95,9 +97,7 @@ def notes(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> tuple
             continue
         good = kind is ConditionType.READY and now.reason in _GOOD
         text = now.message or now.reason
-        found.append(
-            ports.Note("Normal" if good else "Warning", conditions.reason_of(now.reason), text)
-        )
+        found.append(Note("Normal" if good else "Warning", conditions.reason_of(now.reason), text))
     return tuple(found)
 
 
@@ -128,7 +128,7 @@ def refused(dl: lease.DynamicLease, failure: Failure, now: datetime) -> lease.Dy
     return dl.status.model_copy(update=changes)
 
 
-def _forced(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> ports.Note | None:
+def _forced(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> Note | None:
     """The answer to a force command that was acted on; None where there was none."""
     if new.handled is None or old.handled is None or new.handled.force == old.handled.force:
         return None
@@ -136,7 +136,7 @@ def _forced(new: lease.DynamicLeaseStatus, old: lease.DynamicLeaseStatus) -> por
     left = (
         pending.message if pending is not None and pending.message else "no lease is to be revoked"
     )
-    return ports.Note("Normal", Reason.FORCED, f"{names.FORCE} is acted on: {left}")
+    return Note("Normal", Reason.FORCED, f"{names.FORCE} is acted on: {left}")
 
 
 def _lease(view: View, dl: lease.DynamicLease, held: RecordedLease) -> lease.LeaseStatus:

@@ -10,11 +10,11 @@ replaced at once: until then the lease is inspected again and again, at first so
 from datetime import datetime, timedelta
 from typing import Final
 
-from leaseholder import ports
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import RecordedLease
 from leaseholder.core import schedule
 from leaseholder.core.view import View
+from leaseholder.ports.events import Note
 
 _SOON: Final = timedelta(seconds=1)
 """So long after the first expiry a provider that is in time has ended the lease."""
@@ -60,7 +60,7 @@ def inspection_due(view: View, record: RecordedLease) -> datetime | None:
     return min(shown + pause, max(proven, shown + _SOON))
 
 
-def failed(view: View, record: RecordedLease) -> ports.Note | None:
+def failed(view: View, record: RecordedLease) -> Note | None:
     """What to say of a lease that is gone although it was renewed; None where it wasn't."""
     end = first_end(view, record)
     if end is None or view.now < end:
@@ -69,7 +69,7 @@ def failed(view: View, record: RecordedLease) -> ports.Note | None:
         "the provider ended the lease at its first expiry, although it had renewed it: with "
         "renewal.strategy Auto it is replaced before"
     )
-    return ports.Note("Warning", Reason.RENEWAL_UNPROVEN, text)
+    return Note("Warning", Reason.RENEWAL_UNPROVEN, text)
 
 
 def _outlived(view: View, record: RecordedLease, end: datetime) -> bool:

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import durations, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import RecordedLease, Revocation, State
 from leaseholder.core import ends, rollout, schedule
 from leaseholder.core.actions import Action, Drop, Found, Move, Revoke, Search, soonest
 from leaseholder.core.view import View
+from leaseholder.ports.provider import Capabilities
 
 REVERSIBLE: Final = frozenset({Reason.SUPERSEDED, Reason.UNDELIVERED, Reason.UNCLEAR})
 """Reasons that a Secret which names the lease after all proves wrong."""
@@ -115,7 +116,7 @@ def _search(view: View, record: RecordedLease) -> Action | datetime:
     return due if view.now < due else _when_due(view, record) or Search(record)
 
 
-def _search_at(view: View, record: RecordedLease, can: ports.Capabilities) -> datetime:
+def _search_at(view: View, record: RecordedLease, can: Capabilities) -> datetime:
     """When an unclear attempt is searched for; all moments are on record, for restarts.
 
     They are the lease's own: it is its provider that takes so long to show it.

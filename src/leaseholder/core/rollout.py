@@ -15,14 +15,15 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from leaseholder import ports
 from leaseholder.api import conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease, State
 from leaseholder.core import drift, plan, progress
 from leaseholder.core.actions import Found, Later, Move, Restart, Sustain, soonest
-from leaseholder.core.view import Restarted, View
+from leaseholder.core.observation import Restarted
+from leaseholder.core.view import View
+from leaseholder.ports.workloads import Workload
 
 GATHER: Final = 5.0
 """Seconds for which a restart waits for other leases of the same workload."""
@@ -53,7 +54,7 @@ def stamp_key(lease: DynamicLease) -> str:
     return f"{names.RESTART}/{name}"
 
 
-def served(rolled: Mapping[str, Restarted], workload: ports.Workload, since: float) -> bool:
+def served(rolled: Mapping[str, Restarted], workload: Workload, since: float) -> bool:
     """Whether this process restarted a workload since then (monotonic), and its pods show it."""
     last = rolled.get(workload.uid)
     return last is not None and last.at >= since and workload.stamps.get(last.key) == last.value
@@ -164,15 +165,13 @@ def sustain(view: View, lease: DynamicLease) -> Found:
     return soonest(view.now, *moments)
 
 
-def _is_moving(
-    view: View, lease: DynamicLease, held: RecordedLease, workload: ports.Workload
-) -> bool:
+def _is_moving(view: View, lease: DynamicLease, held: RecordedLease, workload: Workload) -> bool:
     """Whether a workload's pods are, or will be, younger than the delivery of the lease."""
     stamped_for = workload.stamps.get(stamp_key(lease))
     return stamped_for == held.attempt_id or served(view.rolled, workload, _shown_since(view, held))
 
 
-def _restart_at(view: View, workload: ports.Workload, since: float) -> float:
+def _restart_at(view: View, workload: Workload, since: float) -> float:
     """When a workload is to be restarted (monotonic seconds)."""
     refused, last = view.memory.refused.get(workload.uid), view.rolled.get(workload.uid)
     again = refused.at + REFUSED_AGAIN if refused is not None else since
@@ -194,7 +193,7 @@ def _shown_since(view: View, held: RecordedLease) -> float:
     return view.memory.shown_since.get(held.attempt_id, view.monotonic)
 
 
-def _workloads(view: View) -> Iterator[ports.Workload]:
+def _workloads(view: View) -> Iterator[Workload]:
     for target in view.targets:
         yield from target.workloads
 

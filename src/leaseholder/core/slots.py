@@ -5,7 +5,8 @@ replaced in place), and for whoever is about to issue.
 """
 
 from leaseholder.api.record import RecordedLease, State
-from leaseholder.core.view import Rival, View
+from leaseholder.core.observation import Rival
+from leaseholder.core.view import View
 
 
 def one_slot(view: View, lease: RecordedLease) -> bool:

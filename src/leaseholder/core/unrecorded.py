@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api.conditions import Reason, Verdict
 from leaseholder.api.record import LeaseRecord
 from leaseholder.core import arrival
+from leaseholder.ports.provider import MOST_MARKED, Capabilities, Marked
+from leaseholder.ports.records import MOST_RIVALS
 
 OVER: Final = timedelta(days=1)
 """A lease so long past its end is left to its provider."""
@@ -24,12 +26,12 @@ OVER: Final = timedelta(days=1)
 class Shown:
     """A lease that a provider shows as this installation's."""
 
-    marked: ports.Marked
+    marked: Marked
     address: str
     """Of the provider."""
     now: datetime
     """By the provider's clock."""
-    can: ports.Capabilities
+    can: Capabilities
     """What can be done for leases there."""
 
 
@@ -55,7 +57,7 @@ class Known:
         opened = [one for one in leases if not one.lease_id]
         noted = defaultdict[str, list[Mapping[str, Any]]](list)
         for one in leases:
-            if len(noted[one.slot]) < ports.MOST_RIVALS:
+            if len(noted[one.slot]) < MOST_RIVALS:
                 noted[one.slot].append(one.noted)
         return cls(
             frozenset({*ids, *let_go, *(one.lease_id for one in leases)} - {""}),
@@ -107,7 +109,7 @@ class Found:
         if not self.number:
             sentence = "the last sweep found no lease of this installation that is on no record"
             return "False", Reason.ALL_RECORDED, sentence
-        many = f"{self.number}{' or more' if self.number >= ports.MOST_MARKED else ''} leases"
+        many = f"{self.number}{' or more' if self.number >= MOST_MARKED else ''} leases"
         what, are = ("1 lease", "is") if self.number == 1 else (many, "are")
         sentence = f"{what} of this installation {are} on no record: {self._next()}"
         return "True", Reason.UNRECORDED, sentence

@@ -6,7 +6,6 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from leaseholder import ports
 from leaseholder.api import base, conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
@@ -39,7 +38,10 @@ from leaseholder.core.actions import (
     Renew,
     soonest,
 )
-from leaseholder.core.view import Supply, View
+from leaseholder.core.observation import Supply
+from leaseholder.core.view import View
+from leaseholder.ports.events import Note
+from leaseholder.ports.provider import Capabilities
 
 OBSTACLE_AGAIN: Final = timedelta(seconds=60)
 """An obstacle that no event announces the end of is looked at this often."""
@@ -210,7 +212,7 @@ def let_go(view: View, lease: DynamicLease) -> Drop | None:
         f"{base.render_moment(end)}, and the provider didn't confirm that: it goes from the full "
         "LeaseRecord, so that the next one can be issued"
     )
-    return Drop(oldest, "Expired", ports.Note("Warning", Reason.ABANDONED, text))
+    return Drop(oldest, "Expired", Note("Warning", Reason.ABANDONED, text))
 
 
 def _supersede(view: View, lease: DynamicLease, record: RecordedLease) -> Move:
@@ -355,7 +357,7 @@ def _inspection_due(view: View, held: RecordedLease) -> datetime | None:
     return max(due, view.memory.inspect_from.get(held.attempt_id, due))
 
 
-def _probe_due(supply: Supply, can: ports.Capabilities, inspected_at: datetime) -> datetime:
+def _probe_due(supply: Supply, can: Capabilities, inspected_at: datetime) -> datetime:
     """The next probe: by the provider's interval, sooner where it costs little."""
     due = inspected_at + supply.probe_interval
     if can.probe_seconds is None:

@@ -11,9 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.clock import Clock
+from leaseholder.ports.credentials import Access, Credentialing
+from leaseholder.ports.provider import Provider, ProviderName, Reading
 from leaseholder.providers import infisical, openbao, phase
 from leaseholder.providers import settings as known
 from leaseholder.providers.kit import accounts, context, gate, memory
@@ -29,14 +32,12 @@ class RequestMeter(Protocol):
     """Where figures of providers go."""
 
     def provider_request(
-        self, by: ports.ProviderName, operation: str, outcome: str, seconds: float, /
+        self, by: ProviderName, operation: str, outcome: str, seconds: float, /
     ) -> None:
         """A request ended; ``outcome`` is one of ``failures.RequestOutcome``."""
         ...
 
-    def provider_connected(
-        self, by: ports.ProviderName, read: Callable[[], ports.Reading], /
-    ) -> None:
+    def provider_connected(self, by: ProviderName, read: Callable[[], Reading], /) -> None:
         """There are new connections, which ``read`` reads."""
         ...
 
@@ -48,7 +49,7 @@ class Registry:
     Adapters of one registry share their logins where they log in alike.
     """
 
-    clock: ports.Clock
+    clock: Clock
     settings: known.ProviderSettings
     meter: RequestMeter | None = None
     on_news: context.OnNews | None = None
@@ -69,7 +70,7 @@ class Registry:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_accounts", accounts.Accounts(self.clock.monotonic))
 
-    def build(self, access: ports.Access, credentialing: ports.Credentialing) -> ports.Provider:
+    def build(self, access: Access, credentialing: Credentialing) -> Provider:
         """The provider that ``access`` describes; nothing is sent yet.
 
         Raises:

@@ -50,7 +50,7 @@ class _Outage:
 
 
 class Journal:
-    """``ports.Journal`` in the process's log."""
+    """``Journal`` in the process's log."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic

@@ -14,9 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import Holder
+from leaseholder.ports.meter import Figures
+from leaseholder.ports.provider import ProviderName, Reading
 from leaseholder.telemetry import catalogue
 from leaseholder.telemetry.catalogue import Family, Labels
 
@@ -27,7 +29,7 @@ OTHERS: Final = ("*", "*", "*")
 SAME_CLOCK: Final = 5.0
 """Clocks that are so many seconds apart count as the same: moments are in whole seconds, and a
 figure that moves with each look shows nothing."""
-Read = Callable[[], ports.Reading]
+Read = Callable[[], Reading]
 
 
 @dataclass(slots=True)
@@ -69,7 +71,7 @@ class Provider:
 class Seen:
     """What the last look at one DynamicLease showed."""
 
-    figures: ports.Figures
+    figures: Figures
     ahead: float
     """How far the provider's clock is ahead of ours, in seconds; 0 where it is about the same."""
     pending: Mapping[str, float]
@@ -81,15 +83,15 @@ class Snapshot:
     """All figures at one moment; nothing in it changes any more."""
 
     leases: Mapping[Holder, Seen]
-    providers: Mapping[ports.ProviderName, Provider]
-    readings: Mapping[ports.ProviderName, ports.Reading]
+    providers: Mapping[ProviderName, Provider]
+    readings: Mapping[ProviderName, Reading]
     lateness: Histogram
     values: Mapping[Family, Mapping[Labels, float]]
     """Everything that is one number."""
 
 
 class Metrics:
-    """``ports.Meter``, and what the adapters tell."""
+    """``Meter``, and what the adapters tell."""
 
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
         """Nothing is known yet.
@@ -99,7 +101,7 @@ class Metrics:
         """
         self._wall = wall
         self._leases: dict[Holder, Seen] = {}
-        self._providers: dict[ports.ProviderName, Provider] = {OTHERS: Provider()}
+        self._providers: dict[ProviderName, Provider] = {OTHERS: Provider()}
         self._own = collections.Counter[str]()
         """How many providers of a namespace have series of their own."""
         self._lateness = Histogram()
@@ -109,21 +111,21 @@ class Metrics:
 
     # ------------------------------------------------------------------------ ports.Meter
 
-    def issued(self, by: ports.ProviderName, outcome: errors.Outcome, *, replaces: bool) -> None:
+    def issued(self, by: ProviderName, outcome: errors.Outcome, *, replaces: bool) -> None:
         """An issue ended; ``replaces``: the lease takes another one's place."""
         self._count(by, catalogue.ISSUES, outcome)
         if replaces:
             self._count(by, catalogue.ROTATIONS, outcome)
 
-    def renewed(self, by: ports.ProviderName, outcome: errors.Outcome) -> None:
+    def renewed(self, by: ProviderName, outcome: errors.Outcome) -> None:
         """A renewal ended."""
         self._count(by, catalogue.RENEWALS, outcome)
 
-    def revoked(self, by: ports.ProviderName, outcome: errors.Outcome) -> None:
+    def revoked(self, by: ProviderName, outcome: errors.Outcome) -> None:
         """A revocation ended."""
         self._count(by, catalogue.REVOCATIONS, outcome)
 
-    def observed(self, holder: Holder, figures: ports.Figures) -> None:
+    def observed(self, holder: Holder, figures: Figures) -> None:
         """A DynamicLease was looked at; ``forget`` takes it out again."""
         before, now = self._leases.get(holder), self._wall()
         ahead = figures.now.timestamp() - now
@@ -137,21 +139,19 @@ class Metrics:
         """A DynamicLease is gone, and nothing of it is left on record."""
         self._leases.pop(holder, None)
 
-    def provider_observed(
-        self, ref: ports.ProviderName, ready: bool | None, reason: Reason
-    ) -> None:
+    def provider_observed(self, ref: ProviderName, ready: bool | None, reason: Reason) -> None:
         """A provider was looked at, or seen for the first time (None)."""
         known = self._providers.get(ref) or self._admit(ref)
         if known is not None and (ready is not None or known.ready is None):
             known.ready, known.reason = ready, reason
 
-    def swept(self, ref: ports.ProviderName, unrecorded: int | None) -> None:
+    def swept(self, ref: ProviderName, unrecorded: int | None) -> None:
         """A sweep found so many leases on no record; None: it isn't swept."""
         known = self._providers.get(ref)
         if known is not None:
             known.unrecorded = unrecorded
 
-    def forget_provider(self, ref: ports.ProviderName) -> None:
+    def forget_provider(self, ref: ProviderName) -> None:
         """A provider is gone, and so are its series."""
         if self._providers.pop(ref, None) is not None:
             self._own[ref[1]] -= 1
@@ -164,14 +164,14 @@ class Metrics:
     # --------------------------------------------------------------- what adapters tell
 
     def provider_request(
-        self, by: ports.ProviderName, operation: str, outcome: str, seconds: float
+        self, by: ProviderName, operation: str, outcome: str, seconds: float
     ) -> None:
         """A request to a provider ended; operation and outcome are words of the adapter's."""
         known = self._providers.get(by) or self._providers[OTHERS]
         known.counts[catalogue.REQUESTS, outcome] += 1
         known.latency.setdefault(operation, Histogram()).observe(seconds)
 
-    def provider_connected(self, by: ports.ProviderName, read: Read) -> None:
+    def provider_connected(self, by: ProviderName, read: Read) -> None:
         """There are new connections to a provider, which a bound method reads."""
         known = self._providers.get(by) or self._admit(by)
         if known is not None:
@@ -216,11 +216,11 @@ class Metrics:
         }
         return Snapshot(self._leases.copy(), copies, readings, self._lateness.copy(), values)
 
-    def _count(self, by: ports.ProviderName, family: Family, outcome: errors.Outcome) -> None:
+    def _count(self, by: ProviderName, family: Family, outcome: errors.Outcome) -> None:
         known = self._providers.get(by) or self._providers[OTHERS]
         known.counts[family, outcome] += 1
 
-    def _admit(self, ref: ports.ProviderName) -> Provider | None:
+    def _admit(self, ref: ProviderName) -> Provider | None:
         """Give a provider series of its own, if its namespace may have more of them."""
         namespace = ref[1]
         if namespace and self._own[namespace] >= MOST_OF_NAMESPACE:

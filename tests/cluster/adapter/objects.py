@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
-from leaseholder import ports
 from leaseholder.api import names, provider, record
 from leaseholder.cluster import adapter, client
+from leaseholder.ports.credentials import Access
+from leaseholder.ports.provider import ProviderObject
+from leaseholder.ports.secrets import SecretDraft
 from leaseholder.secrecy import Credentials
 from tests.world import kube, kubernetes
 
@@ -109,12 +111,12 @@ def provider_spec(**fields: Any) -> provider.ProviderSpec:
     return provider.ProviderSpec.model_validate({**infisical_spec(), **fields})
 
 
-async def access(user: kube.Kube, place: Place, **fields: Any) -> ports.Access:
+async def access(user: kube.Kube, place: Place, **fields: Any) -> Access:
     """How to log in at a LeaseProvider that is there."""
     made = await user.apply(infisical(place))
     uid = made["metadata"]["uid"]
-    of = ports.ProviderObject("LeaseProvider", place.shop, "infisical", uid)
-    return ports.Access(spec=provider_spec(**fields), of=of)
+    of = ProviderObject("LeaseProvider", place.shop, "infisical", uid)
+    return Access(spec=provider_spec(**fields), of=of)
 
 
 def holder(place: Place, uid: str = "11111111-1111-1111-1111-111111111111") -> record.Holder:
@@ -164,10 +166,10 @@ def held(place: Place) -> record.RecordedLease:
     )
 
 
-def draft(place: Place, owner: record.Holder | None = None, **values: str) -> ports.SecretDraft:
+def draft(place: Place, owner: record.Holder | None = None, **values: str) -> SecretDraft:
     """The Secret as the controller wants it."""
     owner = owner or holder(place)
-    return ports.SecretDraft(
+    return SecretDraft(
         namespace=place.shop,
         name="orders-db",
         type="Opaque",

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import conditions, refs
 from leaseholder.cluster import adapter
+from leaseholder.ports.credentials import Access
+from leaseholder.ports.provider import ProviderObject
 from tests.cluster.adapter import objects
 from tests.world import faults, kube, kubernetes
 
@@ -39,10 +41,10 @@ async def test_references_of_a_leaseprovider_stay_at_home_and_a_shared_ones_name
     away = refs.SecretKeyRef(name="auth", key="k", namespace=place.home)
     none = refs.SecretKeyRef(name="auth", key="k")
     spec = objects.provider_spec()
-    its = ports.ProviderObject("LeaseProvider", place.shop, "infisical", "uid")
-    own = cluster.credentialing(ports.Access(spec=spec, of=its))
-    its = ports.ProviderObject("ClusterLeaseProvider", "", "shared", "uid")
-    shared = cluster.credentialing(ports.Access(spec=spec, of=its))
+    its = ProviderObject("LeaseProvider", place.shop, "infisical", "uid")
+    own = cluster.credentialing(Access(spec=spec, of=its))
+    its = ProviderObject("ClusterLeaseProvider", "", "shared", "uid")
+    shared = cluster.credentialing(Access(spec=spec, of=its))
     with pytest.raises(errors.Denied, match="stay in its own namespace"):
         await own.secret_value(away)
     with pytest.raises(errors.Denied, match="names its namespace"):
@@ -116,8 +118,8 @@ async def test_an_api_server_that_is_away_keeps_a_login_waiting(
 ) -> None:
     proxy.faults.answer(503, path=f"{place.shop}/secrets/auth", times=1)
     async with objects.connected(through_proxy, place) as proxied:
-        its = ports.ProviderObject("LeaseProvider", place.shop, "infisical", "uid")
-        credentials = proxied.credentialing(ports.Access(spec=objects.provider_spec(), of=its))
+        its = ProviderObject("LeaseProvider", place.shop, "infisical", "uid")
+        credentials = proxied.credentialing(Access(spec=objects.provider_spec(), of=its))
         with pytest.raises(errors.Unavailable) as away:
             await credentials.secret_value(refs.SecretKeyRef(name="auth", key="k"))
     assert not away.value.sent

@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from leaseholder import ports
 from leaseholder.api import base, conditions, lease, provider
 from leaseholder.cluster import adapter, patches
+from leaseholder.ports.events import Note
 from tests.cluster.adapter import objects
 from tests.world import kube, kubernetes
 
@@ -15,7 +15,7 @@ async def test_repeated_events_are_counted_and_others_posted(
     await user.apply(objects.orders(place))
     about = await cluster.dynamic_lease(place.shop, "orders")
     assert about is not None
-    note = ports.Note("Warning", conditions.Reason.THROTTLED, "later")
+    note = Note("Warning", conditions.Reason.THROTTLED, "later")
     for _ in range(3):
         await cluster.emit(about, note)
     await cluster.emit(about, dataclasses.replace(note, message="still later"))
@@ -37,7 +37,7 @@ async def test_an_event_about_a_shared_provider_is_posted_in_default(
         objects.infisical_spec(tokenAuth=objects.token_of("b"))
     )
     about = provider.ClusterLeaseProvider(metadata=meta, spec=spec)
-    await cluster.emit(about, ports.Note("Normal", conditions.Reason.READY, "fine"))
+    await cluster.emit(about, Note("Normal", conditions.Reason.READY, "fine"))
     found = await user.list("Event", "default")
     ours = [e for e in found if e["involvedObject"].get("name") == meta.name]
     assert [e["message"] for e in ours] == ["fine"]
@@ -51,4 +51,4 @@ async def test_events_that_can_not_be_posted_are_swallowed(
     assert found is not None
     about = patches.read(lease.DynamicLease, found)
     async with objects.connected(control_plane.kubeconfig_for("wrong"), place) as stranger:
-        await stranger.emit(about, ports.Note("Normal", conditions.Reason.READY, "fine"))
+        await stranger.emit(about, Note("Normal", conditions.Reason.READY, "fine"))

@@ -5,16 +5,17 @@ from datetime import timedelta
 
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import lease
 from leaseholder.cluster import adapter, client
+from leaseholder.ports.cluster import Cluster
 from tests.cluster.adapter import objects
 from tests.world import kube
 
 
 def test_the_adapter_is_what_the_controller_needs() -> None:
     # That it is a Cluster is for mypy to see.
-    adapted: type[ports.Cluster] = adapter.KubernetesCluster
+    adapted: type[Cluster] = adapter.KubernetesCluster
     assert callable(adapted.secret_events)
 
 

@@ -6,15 +6,15 @@ import json
 import pathlib
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from leaseholder import ports
 from leaseholder.cluster import adapter, client, documents, places, watching
+from leaseholder.ports.secrets import SecretCopy, SecretEvent
 from tests.cluster.adapter import objects
 from tests.world import faults, kube, kubernetes, processes
 
 
 async def upcoming(
-    stream: AsyncIterator[ports.SecretEvent | ports.SecretCopy],
-) -> ports.SecretEvent | ports.SecretCopy:
+    stream: AsyncIterator[SecretEvent | SecretCopy],
+) -> SecretEvent | SecretCopy:
     return await asyncio.wait_for(anext(stream), 20)
 
 
@@ -22,7 +22,7 @@ async def test_the_watch_sees_what_is_there_created_changed_and_deleted_without_
     cluster: adapter.KubernetesCluster, user: kube.Kube, place: objects.Place
 ) -> None:
     owner = await objects.owner_of(user, place)
-    expected = ports.SecretEvent(place.shop, owner.name, owner.uid)
+    expected = SecretEvent(place.shop, owner.name, owner.uid)
     made = await cluster.write_secret(objects.draft(place, owner), None)
     async with contextlib.aclosing(_generator(cluster.secret_events())) as stream:
         assert await upcoming(stream) == expected
@@ -37,8 +37,8 @@ async def test_the_watch_sees_what_is_there_created_changed_and_deleted_without_
 
 
 def _generator(
-    stream: AsyncIterator[ports.SecretEvent | ports.SecretCopy],
-) -> AsyncGenerator[ports.SecretEvent | ports.SecretCopy, None]:
+    stream: AsyncIterator[SecretEvent | SecretCopy],
+) -> AsyncGenerator[SecretEvent | SecretCopy, None]:
     assert isinstance(stream, AsyncGenerator)
     return stream
 
@@ -75,7 +75,7 @@ async def test_the_watch_survives_cut_connections_expiry_and_errors_and_misses_n
     through_proxy: pathlib.Path,
 ) -> None:
     owner = await objects.owner_of(user, place)
-    expected = ports.SecretEvent(place.shop, owner.name, owner.uid)
+    expected = SecretEvent(place.shop, owner.name, owner.uid)
     await cluster.write_secret(objects.draft(place, owner), None)
     async with (
         objects.connected(through_proxy, place) as proxied,

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import refs
 from leaseholder.cluster import adapter
+from leaseholder.ports.secrets import SecretDraft, SecretView
 from leaseholder.secrecy import Credentials
 from tests.cluster.adapter import objects
 from tests.world import kube, processes
@@ -85,7 +86,7 @@ async def test_a_secret_that_exists_changed_or_is_gone_is_a_conflict(
 
 
 def _writes(
-    cluster: adapter.KubernetesCluster, wanted: ports.SecretDraft, known: ports.SecretView
+    cluster: adapter.KubernetesCluster, wanted: SecretDraft, known: SecretView
 ) -> list[Callable[[], Any]]:
     return [
         lambda: cluster.write_secret(wanted, known),

@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.cluster import adapter
+from leaseholder.ports.workloads import Workload
 from tests.cluster import workloads
 from tests.cluster.adapter import objects
 from tests.world import kube, kubernetes
@@ -18,7 +19,7 @@ WHEN = datetime(2026, 11, 21, 8, tzinfo=UTC)
 
 async def _orders(
     cluster: adapter.KubernetesCluster, user: kube.Kube, place: objects.Place
-) -> ports.Workload:
+) -> Workload:
     """A Deployment as the adapter reads it."""
     await user.apply(workloads.manifest("Deployment", "orders", place.shop, team="shop"))
     found = await cluster.workload("Deployment", place.shop, "orders")

@@ -17,8 +17,10 @@ from typing import Any, ClassVar, Final
 
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import provider, refs
+from leaseholder.ports.credentials import Access
+from leaseholder.ports.provider import Attempt, Issued, Lease, Provider, ProviderObject
 from leaseholder.providers import registry
 from leaseholder.providers.kit.adapter import Registration
 from leaseholder.providers.kit.network import hosts
@@ -31,7 +33,7 @@ INSTALLATION: Final = "kube-1/leaseholder"
 ANOTHER_INSTALLATION: Final = "kube-2/leaseholder"
 PATIENCE: Final = 15.0
 
-PROVIDER: Final = ports.ProviderObject("LeaseProvider", "shop", "provider", "provider-uid")
+PROVIDER: Final = ProviderObject("LeaseProvider", "shop", "provider", "provider-uid")
 
 
 class Login(enum.StrEnum):
@@ -110,7 +112,7 @@ class Adapters:
 
     def build(
         self, server: Mapping[str, Any], settings: ProviderSettings, *, ahead: int = 0
-    ) -> ports.Provider:
+    ) -> Provider:
         """An adapter for ``server`` as in a spec; its clock is ``ahead`` seconds ahead."""
         known = registry.Registry(
             clock=MachineClock(timedelta(seconds=ahead)),
@@ -119,7 +121,7 @@ class Adapters:
             adapters=self.registered,
         )
         spec = self.spec.model_validate({self._type: server})
-        built = known.build(ports.Access(spec=spec, of=PROVIDER), self.values)
+        built = known.build(Access(spec=spec, of=PROVIDER), self.values)
         self._stack.push_async_callback(built.aclose)
         return built
 
@@ -155,7 +157,7 @@ class Bench(abc.ABC):
 
     def adapter(
         self, login: Login = Login.OURS, *, ahead: int = 0, patience: float = PATIENCE
-    ) -> ports.Provider:
+    ) -> Provider:
         """An adapter as a new process would build it.
 
         Args:
@@ -166,21 +168,21 @@ class Bench(abc.ABC):
         server = {"url": self.line.url, **self._server(login)}
         return self.adapters.build(server, self._settings(patience), ahead=ahead)
 
-    def built(self, **server: Any) -> ports.Provider:
+    def built(self, **server: Any) -> Provider:
         """An adapter for a spec of one's own; the url is the line's where there is none."""
         return self.adapters.build({"url": self.line.url, **server}, self._settings(PATIENCE))
 
     def attempt(
         self,
-        adapter: ports.Provider,
+        adapter: Provider,
         source: Mapping[str, Any] | None = None,
         *,
         ttl: int | None = 600,
         attempt_id: str | None = None,
         installation: str = INSTALLATION,
-    ) -> ports.Attempt:
+    ) -> Attempt:
         now = adapter.now()
-        return ports.Attempt(
+        return Attempt(
             installation=installation,
             attempt_id=attempt_id or f"attempt-{next(self._numbers)}",
             source=self.source(Kind.PLAIN) if source is None else source,
@@ -189,19 +191,19 @@ class Bench(abc.ABC):
             deadline=now + timedelta(seconds=20),
         )
 
-    async def prepared(self, adapter: ports.Provider, *args: Any, **kwargs: Any) -> ports.Attempt:
+    async def prepared(self, adapter: Provider, *args: Any, **kwargs: Any) -> Attempt:
         """As the controller does: what ``prepare`` notes is on record before the issue."""
         attempt = self.attempt(adapter, *args, **kwargs)
         return dataclasses.replace(attempt, handle=recorded(await adapter.prepare(attempt)))
 
-    async def issued(self, adapter: ports.Provider, *args: Any, **kwargs: Any) -> ports.Issued:
+    async def issued(self, adapter: Provider, *args: Any, **kwargs: Any) -> Issued:
         ready = await self.prepared(adapter, *args, **kwargs)
         issued = await adapter.issue(ready)
         if ready.installation == INSTALLATION:
             self._ledger.add(issued.lease.id)
         return issued
 
-    async def lost(self, adapter: ports.Provider, *args: Any, **kwargs: Any) -> ports.Attempt:
+    async def lost(self, adapter: Provider, *args: Any, **kwargs: Any) -> Attempt:
         """An attempt whose lease was made, and whose answer was lost."""
         ready = await self.prepared(adapter, *args, **kwargs)
         self.line.lose_answer(self.routes.issue)
@@ -210,7 +212,7 @@ class Bench(abc.ABC):
         assert caught.value.sent
         return ready
 
-    async def taken_back(self, adapter: ports.Provider, attempt: ports.Attempt) -> int:
+    async def taken_back(self, adapter: Provider, attempt: Attempt) -> int:
         """Revoke what an attempt left behind; how much that was.
 
         As the controller does it: where leases are found by owner and time, those that are on the
@@ -230,11 +232,11 @@ class Bench(abc.ABC):
 
     # ------------------------------------------------------------------ what is and was
 
-    async def works(self, issued: ports.Issued) -> bool:
+    async def works(self, issued: Issued) -> bool:
         """Whether a lease's credentials let in, tried at what they are for."""
         return await self._lets_in(issued.credentials.reveal())
 
-    async def is_dead(self, issued: ports.Issued) -> bool:
+    async def is_dead(self, issued: Issued) -> bool:
         return not await self.works(issued)
 
     async def lost_ones_let_in(self) -> list[bool]:
@@ -246,10 +248,10 @@ class Bench(abc.ABC):
         """Wait for a condition, not for time."""
         await processes.wait_until_async(condition, timeout=PATIENCE, what=what, interval=0.02)
 
-    async def until_dead(self, issued: ports.Issued) -> None:
+    async def until_dead(self, issued: Issued) -> None:
         await self.until(lambda: self.is_dead(issued), "the credential is dead")
 
-    async def until_living(self, *leases: ports.Lease) -> None:
+    async def until_living(self, *leases: Lease) -> None:
         """Wait until these leases live at the server, and no others."""
         wanted = {one.id for one in leases}
 
@@ -258,7 +260,7 @@ class Bench(abc.ABC):
 
         await self.until(so, f"{len(wanted)} leases live, and no others")
 
-    async def logged_in(self, login: Login = Login.OURS) -> ports.Provider:
+    async def logged_in(self, login: Login = Login.OURS) -> Provider:
         """An adapter that has logged in."""
         adapter = self.adapter(login)
         await adapter.check()
@@ -271,7 +273,7 @@ class Bench(abc.ABC):
         """What to ask for, as in a DynamicLease."""
 
     @abc.abstractmethod
-    async def unrenewable(self) -> tuple[ports.Provider, Mapping[str, Any]]:
+    async def unrenewable(self) -> tuple[Provider, Mapping[str, Any]]:
         """An adapter and a source whose leases can't be renewed."""
 
     @abc.abstractmethod
@@ -279,11 +281,11 @@ class Bench(abc.ABC):
         """The leases of this bench that live, by the server or by what it makes leases at."""
 
     @abc.abstractmethod
-    async def ends_at(self, lease: ports.Lease) -> datetime:
+    async def ends_at(self, lease: Lease) -> datetime:
         """When a lease ends, as the server has it."""
 
     @abc.abstractmethod
-    async def revoke_outside(self, lease: ports.Lease) -> None:
+    async def revoke_outside(self, lease: Lease) -> None:
         """Somebody else revokes a lease."""
 
     @abc.abstractmethod

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from leaseholder import ports
+from leaseholder.ports.provider import Lease, Provider
 from leaseholder.providers.settings import InfisicalSettings, ProviderSettings
 from tests.provider.benches import base
 from tests.provider.benches import line as lines
@@ -79,20 +79,20 @@ class InfisicalBench(base.Bench):
     def source(self, kind: base.Kind) -> Mapping[str, Any]:
         return SOURCE | {"dynamicSecretName": _NAMES[kind]}
 
-    async def unrenewable(self) -> tuple[ports.Provider, Mapping[str, Any]]:
+    async def unrenewable(self) -> tuple[Provider, Mapping[str, Any]]:
         return self.adapter(), SOURCE | {"dynamicSecretName": "k8s"}
 
     async def living(self) -> set[str]:
         known = await self.server.admin.leases()
         return {one.id or one.entity_id for one in known if one.alive or one.row is not None}
 
-    async def ends_at(self, lease: ports.Lease) -> datetime:
+    async def ends_at(self, lease: Lease) -> datetime:
         known = await self.server.admin.leases()
         row = next(one.row for one in known if one.id == lease.id)
         assert row is not None
         return row.expire_at
 
-    async def revoke_outside(self, lease: ports.Lease) -> None:
+    async def revoke_outside(self, lease: Lease) -> None:
         assert (await self.server.revoke(lease.id)).status == 200
 
     async def end_login(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
-from leaseholder import ports
+from leaseholder.ports.provider import Lease, Provider
 from leaseholder.providers.settings import OpenBaoSettings, ProviderSettings
 from tests.provider.benches import base
 from tests.provider.benches import line as lines
@@ -65,24 +65,24 @@ class OpenBaoBench(base.Bench):
     def source(self, kind: base.Kind) -> Mapping[str, Any]:
         return source(f"database/creds/{self._name}-{kind.name.lower()}")
 
-    async def unrenewable(self) -> tuple[ports.Provider, Mapping[str, Any]]:
+    async def unrenewable(self) -> tuple[Provider, Mapping[str, Any]]:
         return self.adapter(), source(_OTP, method="POST", parameters={"ip": "10.0.0.1"})
 
     async def living(self) -> set[str]:
         paths = [self.source(kind)["path"] for kind in (base.Kind.PLAIN, base.Kind.CAPPED)]
         return {one for path in paths for one in self.server.leases(f"{path}/")}
 
-    async def ends_at(self, lease: ports.Lease) -> datetime:
+    async def ends_at(self, lease: Lease) -> datetime:
         seen = self.server.lease(lease.id)
         body = {"accessor": lease.handle["accessor"]}
         token = self.server.call("POST", "auth/token/lookup-accessor", body)["data"]
         assert seen is not None
         return min(datetime.fromisoformat(one["expire_time"]) for one in (seen, token))
 
-    async def revoke_outside(self, lease: ports.Lease) -> None:
+    async def revoke_outside(self, lease: Lease) -> None:
         self.server.revoke_lease(lease.id)
 
-    async def logged_in(self, login: base.Login = base.Login.OURS) -> ports.Provider:
+    async def logged_in(self, login: base.Login = base.Login.OURS) -> Provider:
         before = set(self.server.accessors())
         adapter = await super().logged_in(login)
         [self._login] = set(self.server.accessors()) - before

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
-from leaseholder import ports
+from leaseholder.ports.provider import Lease, Provider
 from leaseholder.providers.settings import PhaseSettings, ProviderSettings
 from tests.provider.benches import base
 from tests.provider.benches import line as lines
@@ -68,20 +68,20 @@ class PhaseBench(base.Bench):
     def source(self, kind: base.Kind) -> Mapping[str, Any]:
         return SOURCE | {"name": _NAMES[kind]}
 
-    async def unrenewable(self) -> tuple[ports.Provider, Mapping[str, Any]]:
+    async def unrenewable(self) -> tuple[Provider, Mapping[str, Any]]:
         """Leases of a person can't be renewed by that person."""
         return self.built(auth=token("person")), self.source(base.Kind.PLAIN)
 
     async def living(self) -> set[str]:
         return {one.lease_id or one.username for one in await self.server.admin.alive()}
 
-    async def ends_at(self, lease: ports.Lease) -> datetime:
+    async def ends_at(self, lease: Lease) -> datetime:
         known = await self.server.admin.keys()
         row = next(one.lease for one in known if one.lease_id == lease.id)
         assert row is not None
         return row.expires_at
 
-    async def revoke_outside(self, lease: ports.Lease) -> None:
+    async def revoke_outside(self, lease: Lease) -> None:
         await self.server.act_as("owner")
         assert (await self.server.revoke({"id": lease.id})).status == 200
 

@@ -5,12 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
+from leaseholder.ports.provider import Lease, Provider
 from tests.provider.benches import base
 from tests.provider.benches.base import Bench
 
 
-async def is_gone(adapter: ports.Provider, lease: ports.Lease) -> bool:
+async def is_gone(adapter: Provider, lease: Lease) -> bool:
     try:
         await adapter.inspect(lease)
     except errors.LeaseGone:

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.provider import Attempt, Issued, Provider
 from tests.provider.benches.base import Bench
 
 HASTY = 0.7
@@ -83,9 +84,7 @@ async def test_what_is_reset_is_told(bench: Bench) -> None:
     await falls_through(bench, adapter, issued, ready)
 
 
-async def falls_through(
-    bench: Bench, adapter: ports.Provider, issued: ports.Issued, ready: ports.Attempt
-) -> None:
+async def falls_through(bench: Bench, adapter: Provider, issued: Issued, ready: Attempt) -> None:
     """Each call fails in our words; nothing was done, and all is well once the line is."""
     with pytest.raises(errors.Unavailable) as caught:
         await adapter.inspect(issued.lease)

@@ -2,12 +2,13 @@
 
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.provider import Lease, Provider
 from tests.provider.benches.base import Bench
 
 
-async def is_over(adapter: ports.Provider, lease: ports.Lease) -> bool:
+async def is_over(adapter: Provider, lease: Lease) -> bool:
     """Whether a revocation says that nothing is pending any more."""
     try:
         return (await adapter.revoke(lease)).done

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, cast
 
-from leaseholder import ports
 from leaseholder.api import base as models
 from leaseholder.api import provider, refs
+from leaseholder.ports.provider import Lease, Provider
 from leaseholder.providers import registry
 from leaseholder.providers.settings import ProviderSettings
 from tests.provider.benches import base
@@ -78,16 +78,16 @@ class KeyhouseBench(base.Bench):
     def source(self, kind: base.Kind) -> Mapping[str, Any]:
         return {"keyClass": _CLASSES[kind]}
 
-    async def unrenewable(self) -> tuple[ports.Provider, Mapping[str, Any]]:
+    async def unrenewable(self) -> tuple[Provider, Mapping[str, Any]]:
         return self.adapter(), {"keyClass": "guest"}
 
     async def living(self) -> set[str]:
         return {key.id for key in self.house.living()}
 
-    async def ends_at(self, lease: ports.Lease) -> datetime:
+    async def ends_at(self, lease: Lease) -> datetime:
         return self.house.keys[lease.id].ends_at
 
-    async def revoke_outside(self, lease: ports.Lease) -> None:
+    async def revoke_outside(self, lease: Lease) -> None:
         self.house.revoke(lease.id)
 
     async def end_login(self) -> None:

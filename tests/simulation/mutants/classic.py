@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import lease, record
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import acquire, perform, records
 from leaseholder.core import actions, plan, revocations, schedule, wanted
 from leaseholder.core.view import View
+from leaseholder.ports.provider import Capabilities, Issued, Lease, Provider
 from tests.simulation.mutants.registry import (
     FOUND_BY_TAG,
     LAGGING,
@@ -92,11 +93,11 @@ def issue_retried() -> list[Patch]:
     async def issue(
         self: acquire.Acquirer,
         view: View,
-        adapter: ports.Provider,
+        adapter: Provider,
         attempt: record.RecordedLease,
         *,
         replaces: bool,
-    ) -> ports.Issued:
+    ) -> Issued:
         try:
             return await adapter.issue(self.attempt_of(attempt))
         except errors.Unavailable:
@@ -166,7 +167,7 @@ def searched_once() -> list[Patch]:
 def searched_too_early() -> list[Patch]:
     honest = revocations._search_at
 
-    def search_at(view: View, known: record.RecordedLease, can: ports.Capabilities) -> datetime:
+    def search_at(view: View, known: record.RecordedLease, can: Capabilities) -> datetime:
         searched = known.revocation.searched_at is not None
         return honest(view, known, can) if searched else view.now
 
@@ -196,7 +197,7 @@ def claim_ignored() -> list[Patch]:
     honest = acquire._arrived
 
     def arrived(
-        view: View, known: record.RecordedLease, issued: ports.Lease, ahead: int, wrong: Any
+        view: View, known: record.RecordedLease, issued: Lease, ahead: int, wrong: Any
     ) -> record.RecordedLease:
         if known.state is record.State.REVOKING:
             return acquire.with_answer(known, issued, record.State.HELD, ahead)

@@ -6,7 +6,8 @@ from typing import Any
 
 from leaseholder.controller import entry, loop, records
 from leaseholder.core import actions
-from leaseholder.core.view import Memory, SecretsSeen, View
+from leaseholder.core.memory import Memory, SecretsSeen
+from leaseholder.core.view import View
 from leaseholder.secrecy import Credentials
 from tests.simulation.mutants.registry import Patch, swap, switched_off
 

@@ -4,12 +4,13 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from leaseholder import ports
 from leaseholder.api import base, lease, names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import acquire, entry, observe, perform, prolong, records, revoke
 from leaseholder.core import actions, drift, going, plan, slots, wanted
-from leaseholder.core.view import Supply, View
+from leaseholder.core.observation import Supply
+from leaseholder.core.view import View
+from leaseholder.ports.secrets import SecretView
 from tests.simulation.mutants import classic
 from tests.simulation.mutants.registry import (
     LAGGING,
@@ -306,7 +307,7 @@ def superseded_left_on_the_slot() -> list[Patch]:
 )
 def revoked_although_shown() -> list[Patch]:
     async def delivered(
-        self: revoke.Revoker, view: View, fence: ports.SecretView, known: record.RecordedLease
+        self: revoke.Revoker, view: View, fence: SecretView, known: record.RecordedLease
     ) -> bool:
         return False
 
@@ -323,7 +324,7 @@ def revoked_although_shown() -> list[Patch]:
 )
 def no_fence() -> list[Patch]:
     async def delivered(
-        self: revoke.Revoker, view: View, fence: ports.SecretView, known: record.RecordedLease
+        self: revoke.Revoker, view: View, fence: SecretView, known: record.RecordedLease
     ) -> bool:
         now = await self.cluster.secret(fence.namespace, fence.name)
         return now is not None and now.annotations.get(names.ATTEMPT) == known.attempt_id
@@ -391,7 +392,7 @@ def stray_secret_left() -> list[Patch]:
     story="deletion",
 )
 def deleted_though_wanted() -> list[Patch]:
-    async def is_wanted(self: perform.Performer, view: View, secret: ports.SecretView) -> bool:
+    async def is_wanted(self: perform.Performer, view: View, secret: SecretView) -> bool:
         return False
 
     return [swap(perform.Performer, "_is_wanted", is_wanted)]

@@ -5,7 +5,7 @@ import pytest
 from leaseholder.api import base, names
 from leaseholder.api.conditions import Reason
 from leaseholder.cluster import announcing
-from leaseholder.ports import Note
+from leaseholder.ports.events import Note
 
 NOW = datetime(2026, 11, 21, 3, 4, 5, tzinfo=UTC)
 NOTE = Note("Warning", Reason.THROTTLED, "x" * 2000)

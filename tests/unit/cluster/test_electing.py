@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from leaseholder import errors
 from leaseholder.cluster import client, electing
 from leaseholder.core.election import DEADLINE, DURATION, Election, Standing
-from leaseholder.ports import Seat
+from leaseholder.ports.seats import Seat
 
 HOME = "home"
 NAMESPACE = f"/api/v1/namespaces/{HOME}"

@@ -1,15 +1,15 @@
 import base64
 
-from leaseholder import ports
 from leaseholder.api import names, record
 from leaseholder.cluster import secrets
+from leaseholder.ports.secrets import SecretDraft, SecretView
 from leaseholder.secrecy import Credentials
 
 CANARY = "hunter2-canary"
 
 
-def draft(**values: str) -> ports.SecretDraft:
-    return ports.SecretDraft(
+def draft(**values: str) -> SecretDraft:
+    return SecretDraft(
         namespace="shop",
         name="orders-db",
         type="Opaque",
@@ -20,7 +20,7 @@ def draft(**values: str) -> ports.SecretDraft:
     )
 
 
-def current(**changes: object) -> ports.SecretView:
+def current(**changes: object) -> SecretView:
     body = {
         "metadata": {
             "namespace": "shop",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from leaseholder.api import names
 from leaseholder.cluster import secret_marks, unreadable, watching
-from leaseholder.ports import SecretCopy, SecretEvent
+from leaseholder.ports.secrets import SecretCopy, SecretEvent
 
 ORDERS = SecretEvent("shop", "orders", "u-1")
 BILLING = SecretEvent("shop", "billing", "u-2")

@@ -1,4 +1,4 @@
-"""``ports.Cluster`` in memory.
+"""``Cluster`` in memory.
 
 It keeps what the API server promises: a write names uid and resourceVersion of what was read
 and meets ``Conflict`` when that is stale, labels select, a status is replaced whole, a
@@ -12,38 +12,44 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import base, lease, names, provider, record
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.clock import Clock
+from leaseholder.ports.credentials import Access, Credentialing
+from leaseholder.ports.events import Note
+from leaseholder.ports.namespaces import NamespaceView
+from leaseholder.ports.secrets import MOST_OWNED, SecretCopy, SecretDraft, SecretEvent, SecretView
+from leaseholder.ports.workloads import Workload
 from leaseholder.secrecy import Credentials
 from tests.unit.controller import fakes, wire
 
 
 class FakeCluster(fakes.Scripted):
-    """``ports.Cluster`` over dictionaries. Tests read them, and act as users by ``user_…``."""
+    """``Cluster`` over dictionaries. Tests read them, and act as users by ``user_…``."""
 
-    def __init__(self, trace: fakes.Trace, clock: ports.Clock) -> None:
+    def __init__(self, trace: fakes.Trace, clock: Clock) -> None:
         super().__init__(trace)
         self.clock = clock
         self.leases: dict[tuple[str, str], lease.DynamicLease] = {}
         self.ledger: dict[str, record.LeaseRecord] = {}
-        self.secrets: dict[tuple[str, str], ports.SecretView] = {}
+        self.secrets: dict[tuple[str, str], SecretView] = {}
         self.values: dict[tuple[str, str], dict[str, str]] = {}
         self.providers: dict[tuple[str, str, str], provider.AnyProvider] = {}
         self.workload_labels: dict[tuple[str, str, str], dict[str, str]] = {}
-        self.running: dict[tuple[str, str, str], ports.Workload] = {}
+        self.running: dict[tuple[str, str, str], Workload] = {}
         self.restarts: list[str] = []
         """The workloads that were restarted, in order."""
-        self.namespaces: dict[str, ports.NamespaceView | None] = {}
+        self.namespaces: dict[str, NamespaceView | None] = {}
         """Those that aren't as made: there, without labels. None: it isn't there."""
         self.unread: dict[str, tuple[str, ...]] = {}
         """What of each kind can't be read."""
-        self.notes: list[tuple[str, ports.Note]] = []
+        self.notes: list[tuple[str, Note]] = []
         self.tells_time = True
         """Answers have a ``Date``."""
         self.watches_secrets = True
         """Whether the watch on Secrets is open."""
-        self.events: asyncio.Queue[ports.SecretEvent | ports.SecretCopy] = asyncio.Queue()
+        self.events: asyncio.Queue[SecretEvent | SecretCopy] = asyncio.Queue()
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
 
@@ -94,14 +100,14 @@ class FakeCluster(fakes.Scripted):
 
     def labels(self, namespace: str, **labels: str) -> None:
         """A namespace with labels."""
-        self.namespaces[namespace] = ports.NamespaceView(
+        self.namespaces[namespace] = NamespaceView(
             name=namespace, labels=labels, terminating=False, uid=namespace
         )
 
-    def user_writes_secret(self, namespace: str, name: str, **changes: Any) -> ports.SecretView:
+    def user_writes_secret(self, namespace: str, name: str, **changes: Any) -> SecretView:
         """Create a Secret, or change its labels, annotations or values."""
         key = namespace, name
-        known = self.secrets.get(key) or ports.SecretView(
+        known = self.secrets.get(key) or SecretView(
             namespace=namespace,
             name=name,
             uid=self._uid("secret"),
@@ -120,10 +126,10 @@ class FakeCluster(fakes.Scripted):
         kind: lease.WorkloadKind = "Deployment",
         namespace: str = "shop",
         **labels: str,
-    ) -> ports.Workload:
+    ) -> Workload:
         """A workload of one pod, which is up."""
         self.workload_labels[kind, namespace, name] = labels
-        made = ports.Workload(
+        made = Workload(
             kind=kind,
             namespace=namespace,
             name=name,
@@ -135,15 +141,15 @@ class FakeCluster(fakes.Scripted):
         )
         return self.rolls_out(made)
 
-    def rolls_out(self, known: ports.Workload, **counts: Any) -> ports.Workload:
+    def rolls_out(self, known: Workload, **counts: Any) -> Workload:
         """A workload's controller has come to an end; by default its pod is up."""
         done = {"observed": True, "updated": 1, "total": 1, "available": 1, "phase": "Healthy"}
         return self._put_workload(self._running(known), **{**done, **counts})
 
-    def _running(self, known: ports.Workload) -> ports.Workload:
+    def _running(self, known: Workload) -> Workload:
         return self.running.get((known.kind, known.namespace, known.name), known)
 
-    def _put_workload(self, known: ports.Workload, **changes: Any) -> ports.Workload:
+    def _put_workload(self, known: Workload, **changes: Any) -> Workload:
         key = known.kind, known.namespace, known.name
         self.running[key] = replace(known, resource_version=self._version(), **changes)
         return self.running[key]
@@ -154,7 +160,7 @@ class FakeCluster(fakes.Scripted):
             update={"metadata": known.metadata.model_copy(update=stamped)}
         )
 
-    def _put_secret(self, known: ports.SecretView, **changes: Any) -> ports.SecretView:
+    def _put_secret(self, known: SecretView, **changes: Any) -> SecretView:
         key = known.namespace, known.name
         keys = tuple(sorted(self.values[key]))
         self.secrets[key] = replace(
@@ -286,23 +292,23 @@ class FakeCluster(fakes.Scripted):
 
     # -- Secrets
 
-    async def secret(self, namespace: str, name: str) -> ports.SecretView | None:
+    async def secret(self, namespace: str, name: str) -> SecretView | None:
         async with self._call("get secret"):
             return self.secrets.get((namespace, name))
 
-    async def secrets_of(self, namespace: str, uid: str) -> Sequence[ports.SecretView]:
+    async def secrets_of(self, namespace: str, uid: str) -> Sequence[SecretView]:
         async with self._call("list secrets"):
             here = [s for s in self.secrets.values() if s.namespace == namespace]
             mine = [s for s in here if s.labels.get(names.OWNER_UID) == uid]
-            return [_unread(s) for s in mine[: ports.MOST_OWNED]]
+            return [_unread(s) for s in mine[:MOST_OWNED]]
 
     def hears_of_secrets(self, namespace: str) -> bool:
         return self.watches_secrets
 
-    async def secret_owners(self) -> Sequence[ports.SecretEvent]:
+    async def secret_owners(self) -> Sequence[SecretEvent]:
         marks = ((s, s.annotations.get(names.OWNER_NAME)) for s in self.secrets.values())
         return [
-            ports.SecretEvent(s.namespace, name, s.labels[names.OWNER_UID], s.resource_version)
+            SecretEvent(s.namespace, name, s.labels[names.OWNER_UID], s.resource_version)
             for s, name in marks
             if name is not None and names.OWNER_UID in s.labels
         ]
@@ -314,11 +320,11 @@ class FakeCluster(fakes.Scripted):
 
     async def write_secret(
         self,
-        draft: ports.SecretDraft,
-        current: ports.SecretView | None,
+        draft: SecretDraft,
+        current: SecretView | None,
         *,
         dry_run: bool = False,
-    ) -> ports.SecretView:
+    ) -> SecretView:
         async with self._call("try secret" if dry_run else "write secret"):
             key = draft.namespace, draft.name
             known = self._as_read(key, current)
@@ -335,11 +341,11 @@ class FakeCluster(fakes.Scripted):
                 owner_uids=(draft.owner.uid,),
             )
 
-    async def touch_secret(self, current: ports.SecretView) -> None:
+    async def touch_secret(self, current: SecretView) -> None:
         async with self._call("touch secret"):
             self._put_secret(self._read(current))
 
-    async def disown_secret(self, current: ports.SecretView, owner: record.Holder) -> None:
+    async def disown_secret(self, current: SecretView, owner: record.Holder) -> None:
         async with self._call("disown secret"):
             known = self._read(current)
             ours = (names.MANAGED_BY, names.OWNER_UID)
@@ -352,23 +358,21 @@ class FakeCluster(fakes.Scripted):
                 owner_uids=tuple(uid for uid in known.owner_uids if uid != owner.uid),
             )
 
-    async def delete_secret(self, current: ports.SecretView) -> None:
+    async def delete_secret(self, current: SecretView) -> None:
         async with self._call("delete secret"):
             key = current.namespace, current.name
             if key in self.secrets:
                 self._read(current)
                 del self.secrets[key], self.values[key]
 
-    def _as_read(
-        self, key: tuple[str, str], current: ports.SecretView | None
-    ) -> ports.SecretView | None:
+    def _as_read(self, key: tuple[str, str], current: SecretView | None) -> SecretView | None:
         if current is not None:
             return self._read(current)
         if key in self.secrets:
             raise errors.Conflict(Reason.CONFLICT, f"{key[1]} exists already")
         return None
 
-    def _read(self, current: ports.SecretView) -> ports.SecretView:
+    def _read(self, current: SecretView) -> SecretView:
         """The Secret as it is, which must be as it was read."""
         known = self.secrets.get((current.namespace, current.name))
         seen = current.uid, current.resource_version
@@ -376,7 +380,7 @@ class FakeCluster(fakes.Scripted):
             raise wire.conflict()
         return known
 
-    async def secret_events(self) -> AsyncIterator[ports.SecretEvent | ports.SecretCopy]:
+    async def secret_events(self) -> AsyncIterator[SecretEvent | SecretCopy]:
         while True:
             yield await self.events.get()
 
@@ -384,13 +388,13 @@ class FakeCluster(fakes.Scripted):
 
     async def workload(
         self, kind: lease.WorkloadKind, namespace: str, name: str
-    ) -> ports.Workload | None:
+    ) -> Workload | None:
         async with self._call("get workload"):
             return self.running.get((kind, namespace, name))
 
     async def workloads(
         self, kind: lease.WorkloadKind, namespace: str, labels: Mapping[str, str]
-    ) -> Sequence[ports.Workload]:
+    ) -> Sequence[Workload]:
         async with self._call("list workloads"):
             return [
                 found
@@ -400,7 +404,7 @@ class FakeCluster(fakes.Scripted):
             ]
 
     async def stamp_workload(
-        self, current: ports.Workload, key: str, value: str, *, restart_at: datetime
+        self, current: Workload, key: str, value: str, *, restart_at: datetime
     ) -> None:
         async with self._call("stamp workload"):
             known = self._running(current)
@@ -435,21 +439,19 @@ class FakeCluster(fakes.Scripted):
         self.providers[key] = known.model_copy(update={"metadata": meta})
         return self.providers[key]
 
-    async def namespace(self, name: str) -> ports.NamespaceView | None:
+    async def namespace(self, name: str) -> NamespaceView | None:
         async with self._call("get namespace"):
-            made = ports.NamespaceView(name=name, labels={}, terminating=False, uid=name)
+            made = NamespaceView(name=name, labels={}, terminating=False, uid=name)
             return self.namespaces.get(name, made)
 
-    async def emit(
-        self, about: lease.DynamicLease | provider.AnyProvider, note: ports.Note
-    ) -> None:
+    async def emit(self, about: lease.DynamicLease | provider.AnyProvider, note: Note) -> None:
         self.notes.append((about.metadata.name, note))
 
-    def credentialing(self, access: ports.Access) -> ports.Credentialing:
+    def credentialing(self, access: Access) -> Credentialing:
         return wire.NoCredentials()
 
 
-def _unread(known: ports.SecretView) -> ports.SecretView:
+def _unread(known: SecretView) -> SecretView:
     """A Secret's metadata."""
     return replace(known, keys=(), values=Credentials({}), is_read=False)
 
@@ -459,8 +461,8 @@ def _merged(known: Mapping[str, str], wanted: Mapping[str, str | None]) -> dict[
     return {k: v for k, v in {**known, **wanted}.items() if v is not None}
 
 
-def _created(draft: ports.SecretDraft, uid: str) -> ports.SecretView:
-    return ports.SecretView(
+def _created(draft: SecretDraft, uid: str) -> SecretView:
+    return SecretView(
         namespace=draft.namespace,
         name=draft.name,
         uid=uid,

@@ -16,13 +16,25 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from leaseholder import changes, errors, ports
+from leaseholder import changes, errors
 from leaseholder.api import base, record
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.clock import Clock
+from leaseholder.ports.meter import Figures
+from leaseholder.ports.provider import (
+    Attempt,
+    Capabilities,
+    Health,
+    Issued,
+    Lease,
+    Marked,
+    ProviderName,
+    Revocation,
+)
 from leaseholder.secrecy import Credentials
 
 Reaction = BaseException | Callable[[], object] | None
-CAN = ports.Capabilities(
+CAN = Capabilities(
     renewable=True,
     revocable=True,
     verifiable=True,
@@ -47,20 +59,20 @@ class FakeMeter:
     seen: dict[record.Holder, bool] = field(default_factory=dict)
     forgotten: list[record.Holder] = field(default_factory=list)
     lateness: list[float] = field(default_factory=list)
-    providers: dict[ports.ProviderName, bool | None] = field(default_factory=dict)
-    unrecorded: dict[ports.ProviderName, int | None] = field(default_factory=dict)
+    providers: dict[ProviderName, bool | None] = field(default_factory=dict)
+    unrecorded: dict[ProviderName, int | None] = field(default_factory=dict)
 
-    def issued(self, by: ports.ProviderName, outcome: errors.Outcome, *, replaces: bool) -> None:
+    def issued(self, by: ProviderName, outcome: errors.Outcome, *, replaces: bool) -> None:
         self.issues.append(outcome)
         self.rotations += [outcome] if replaces else []
 
-    def renewed(self, by: ports.ProviderName, outcome: errors.Outcome) -> None:
+    def renewed(self, by: ProviderName, outcome: errors.Outcome) -> None:
         self.renewals.append(outcome)
 
-    def revoked(self, by: ports.ProviderName, outcome: errors.Outcome) -> None:
+    def revoked(self, by: ProviderName, outcome: errors.Outcome) -> None:
         self.revocations.append(outcome)
 
-    def observed(self, holder: record.Holder, figures: ports.Figures) -> None:
+    def observed(self, holder: record.Holder, figures: Figures) -> None:
         self.looks.append(holder)
         self.seen[holder] = figures.ready is True
 
@@ -69,15 +81,13 @@ class FakeMeter:
         self.forgotten.append(holder)
         self.trace.add("forget")
 
-    def provider_observed(
-        self, ref: ports.ProviderName, ready: bool | None, reason: Reason
-    ) -> None:
+    def provider_observed(self, ref: ProviderName, ready: bool | None, reason: Reason) -> None:
         self.providers[ref] = ready
 
-    def swept(self, ref: ports.ProviderName, unrecorded: int | None) -> None:
+    def swept(self, ref: ProviderName, unrecorded: int | None) -> None:
         self.unrecorded[ref] = unrecorded
 
-    def forget_provider(self, ref: ports.ProviderName) -> None:
+    def forget_provider(self, ref: ProviderName) -> None:
         self.providers.pop(ref, None)
 
     def late(self, seconds: float) -> None:
@@ -164,13 +174,13 @@ async def _react(script: deque[Reaction]) -> None:
 
 
 class FakeProvider(Scripted):
-    """``ports.Provider``: an adapter and the server behind it."""
+    """``Provider``: an adapter and the server behind it."""
 
-    def __init__(self, trace: Trace, clock: ports.Clock, can: ports.Capabilities = CAN) -> None:
+    def __init__(self, trace: Trace, clock: Clock, can: Capabilities = CAN) -> None:
         super().__init__(trace)
         self.clock = clock
         self.can = can
-        self.live: dict[str, ports.Lease] = {}
+        self.live: dict[str, Lease] = {}
         """The leases that aren't revoked, by id."""
         self.tags: dict[str, tuple[str, str]] = {}
         """Installation and attempt id of each lease's issue."""
@@ -189,14 +199,14 @@ class FakeProvider(Scripted):
         self.caveat = ""
         self.notes: dict[str, Any] = {}
         """What ``prepare`` notes."""
-        self.attempts: list[ports.Attempt] = []
+        self.attempts: list[Attempt] = []
         """What was asked to be issued."""
         self.adds = True
         """Renewals take effect."""
         self.grants: timedelta | None = None
         """What a renewal adds, whatever is asked for."""
         self.latest: datetime | None = None
-        self.answers: deque[ports.Revocation] = deque()
+        self.answers: deque[Revocation] = deque()
         """What the next revocations are answered, with nothing done."""
         self.forced: list[str] = []
         self.closed = False
@@ -213,17 +223,17 @@ class FakeProvider(Scripted):
         """By its own clock."""
         return base.whole_second(self.clock.wall())
 
-    async def check(self) -> ports.Health:
+    async def check(self) -> Health:
         async with self._call("check"):
-            return ports.Health(
+            return Health(
                 server_version="1", clock_skew=0, capabilities=("Revoke",), caveat=self.caveat
             )
 
-    async def prepare(self, attempt: ports.Attempt) -> Mapping[str, Any]:
+    async def prepare(self, attempt: Attempt) -> Mapping[str, Any]:
         async with self._call("prepare"):
             return dict(self.notes)
 
-    async def issue(self, attempt: ports.Attempt) -> ports.Issued:
+    async def issue(self, attempt: Attempt) -> Issued:
         self.attempts.append(attempt)
         async with self._call("issue"):
             if self.now() > attempt.deadline:
@@ -231,11 +241,11 @@ class FakeProvider(Scripted):
                 raise errors.Unavailable(Reason.UNAVAILABLE, late, sent=False)
             return self.make(attempt)
 
-    def make(self, attempt: ports.Attempt) -> ports.Issued:
+    def make(self, attempt: Attempt) -> Issued:
         """What the server does when an issue reaches it."""
         asked = attempt.ttl_seconds
         life = timedelta(seconds=self.default_ttl if asked is None else asked)
-        made = ports.Lease(
+        made = Lease(
             id=f"lease-{next(self._numbers)}",
             source=attempt.source,
             issued_at=self.own_now() + self.dated,
@@ -245,11 +255,9 @@ class FakeProvider(Scripted):
         )
         self.live[made.id] = made
         self.tags[made.id] = (attempt.installation, attempt.attempt_id)
-        return ports.Issued(
-            made, Credentials({"DB_USERNAME": made.id, "DB_PASSWORD": self.password})
-        )
+        return Issued(made, Credentials({"DB_USERNAME": made.id, "DB_PASSWORD": self.password}))
 
-    async def renew(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+    async def renew(self, lease: Lease, until: datetime) -> Lease:
         async with self._call("renew"):
             known = self._known(lease)
             added = until - lease.expires_at
@@ -263,20 +271,20 @@ class FakeProvider(Scripted):
             self.live[lease.id] = longer
             return longer
 
-    async def inspect(self, lease: ports.Lease) -> ports.Lease:
+    async def inspect(self, lease: Lease) -> Lease:
         async with self._call("inspect"):
             return self._known(lease)
 
-    async def revoke(self, lease: ports.Lease, *, force: bool = False) -> ports.Revocation:
+    async def revoke(self, lease: Lease, *, force: bool = False) -> Revocation:
         async with self._call("revoke"):
             self._known(lease)
             if self.answers:
                 return self.answers.popleft()
             del self.live[lease.id]
             self.forced += [lease.id] if force else []
-            return ports.Revocation(done=True)
+            return Revocation(done=True)
 
-    async def recover(self, attempt: ports.Attempt) -> Sequence[ports.Lease]:
+    async def recover(self, attempt: Attempt) -> Sequence[Lease]:
         async with self._call("recover"):
             if self.can.found_by == "OwnerAndTime":
                 return [*self.live.values()]
@@ -285,23 +293,23 @@ class FakeProvider(Scripted):
 
     async def sweep(
         self, installation: str, source: Mapping[str, Any], known: Container[str]
-    ) -> Sequence[ports.Marked]:
+    ) -> Sequence[Marked]:
         async with self._call("sweep"):
             here = [one for one in self.live.values() if one.source == source]
             tagged = ((one, *self.tags.get(one.id, (installation, ""))) for one in here)
             return [
-                ports.Marked(one, attempt)
+                Marked(one, attempt)
                 for one, by, attempt in tagged
                 if by == installation and one.id not in known
             ]
 
-    def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
+    def capabilities(self, handle: Mapping[str, Any]) -> Capabilities:
         return self.can
 
     async def aclose(self) -> None:
         self.closed = True
 
-    def _known(self, lease: ports.Lease) -> ports.Lease:
+    def _known(self, lease: Lease) -> Lease:
         found = self.live.get(lease.id)
         if found is None or found.expires_at <= self.own_now():
             raise errors.LeaseGone(Reason.GONE, "no such lease")

@@ -5,12 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import base, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import MOST_LEASES, LeaseRecord
 from leaseholder.core import actions
 from leaseholder.core.view import View
+from leaseholder.ports.provider import Attempt, Issued
 from tests.unit.controller import fakes
 from tests.unit.controller.world import HERE, KEY, World, away, cluster_away, denied, manifest
 
@@ -332,7 +333,7 @@ async def test_a_claim_that_a_list_showed_meanwhile_is_not_written_over(
     view, step = await world.upto(actions.Acquire)
     issue = world.provider.issue
 
-    async def issued(attempt: ports.Attempt) -> ports.Issued:
+    async def issued(attempt: Attempt) -> Issued:
         answer = await issue(attempt)
         world.claim()
         await world.observer.records.compare()

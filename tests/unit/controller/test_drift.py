@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLeaseStatus
 from leaseholder.api.record import Holder, State
 from leaseholder.core import actions
+from leaseholder.ports.secrets import MOST_OWNED
 from tests.unit.controller.world import KEY, NAME, SHOP, World, manifest
 
 OTHER = (SHOP, "other")
@@ -278,7 +279,7 @@ async def test_of_many_secrets_with_our_marks_few_are_read() -> None:
     view, _ = await world.look()
     assert world.count("get secret") - read <= 3
     assert sum(secret.is_read for secret in view.secrets) <= 3
-    assert len(view.secrets) <= ports.MOST_OWNED + 1
+    assert len(view.secrets) <= MOST_OWNED + 1
 
 
 async def test_foreign_keys_go_without_an_issue() -> None:

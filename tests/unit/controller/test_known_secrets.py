@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.api.lease import DynamicLease
 from leaseholder.controller.ledger import Ledger
+from leaseholder.ports.secrets import SecretEvent, SecretView
 from tests.unit.controller.world import KEY, NAME, SHOP, World, manifest
 
 HALF = 1800.0
@@ -39,10 +39,10 @@ def reads(world: World) -> int:
     return world.count("list secrets")
 
 
-def changed(world: World) -> ports.SecretEvent:
+def changed(world: World) -> SecretEvent:
     """The watch's event of the Secret as it is now."""
     version = world.cluster.secrets[KEY].resource_version
-    return ports.SecretEvent(SHOP, NAME, world.holder.uid, version)
+    return SecretEvent(SHOP, NAME, world.holder.uid, version)
 
 
 async def test_for_a_first_lease_no_secret_is_read() -> None:
@@ -238,7 +238,7 @@ async def test_a_change_that_is_told_of_while_the_secret_is_read_is_read_and_hea
     async with delivered() as world:
         read, changes = world.cluster.secret, iter([{"DB_USERNAME": "other"}])
 
-        async def slow(namespace: str, name: str) -> ports.SecretView | None:
+        async def slow(namespace: str, name: str) -> SecretView | None:
             found = await read(namespace, name)
             for values in changes:
                 world.cluster.user_writes_secret(SHOP, NAME, values=values)
@@ -261,7 +261,7 @@ async def test_an_event_that_overtakes_the_answer_to_our_write_is_judged_by_it(
     ledger = Ledger(world.cluster, world.controller, world.observer.records, world.supplies)
     write = world.cluster.write_secret
 
-    async def slow(*args: Any, dry_run: bool = False) -> ports.SecretView:
+    async def slow(*args: Any, dry_run: bool = False) -> SecretView:
         written = await write(*args, dry_run=dry_run)
         if not dry_run and world.count("write secret") == 1:
             world.cluster.events.put_nowait(changed(world))

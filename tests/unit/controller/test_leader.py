@@ -12,7 +12,7 @@ from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.controller.leader import Elector, Several
 from leaseholder.core.election import DEADLINE, Election
-from leaseholder.ports import Seat
+from leaseholder.ports.seats import Seat
 from tests.unit.clocks import FakeClock
 
 pytestmark = pytest.mark.asyncio

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import lease, names
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import entry, runner
 from leaseholder.controller import ledger as ledger_
 from leaseholder.controller.ledger import Ledger
 from leaseholder.core.going import MADE_AGAIN
+from leaseholder.ports.secrets import SecretCopy, SecretEvent
 from tests.unit.controller.world import KEY, NAME, SHOP, World, key_of, manifest
 
 
@@ -104,7 +105,7 @@ async def test_a_secret_that_somebody_else_changed_makes_its_owner_due_and_ours_
         taken = len(world.meter.lateness)
         ours = world.cluster.secrets[KEY].resource_version
         for version in (ours, "999"):
-            event = ports.SecretEvent(SHOP, NAME, world.holder.uid, version)
+            event = SecretEvent(SHOP, NAME, world.holder.uid, version)
             world.cluster.events.put_nowait(event)
         await world.trace.until(lambda: len(world.meter.lateness) > taken)
         await world.passed()
@@ -118,7 +119,7 @@ async def test_a_secret_that_somebody_deletes_is_replaced_by_a_new_lease() -> No
         await controller.offer(world.key)
         await world.passed()
         del world.cluster.secrets[KEY], world.cluster.values[KEY]
-        world.cluster.events.put_nowait(ports.SecretEvent(SHOP, NAME, world.holder.uid))
+        world.cluster.events.put_nowait(SecretEvent(SHOP, NAME, world.holder.uid))
         await world.trace.until(lambda: world.secret == "lease-2")
 
 
@@ -136,7 +137,7 @@ async def test_who_waits_for_a_secret_is_due_as_soon_as_its_owner_lets_go() -> N
         await world.trace.until(lambda: world.dl.status.conditions and world.ready != "Progressing")
         assert world.ready == "SecretNotOurs"
         del world.cluster.secrets[KEY], world.cluster.values[KEY]
-        world.cluster.events.put_nowait(ports.SecretEvent(SHOP, "other", other.metadata.uid))
+        world.cluster.events.put_nowait(SecretEvent(SHOP, "other", other.metadata.uid))
         await world.trace.until(lambda: KEY in world.cluster.secrets)
 
 
@@ -190,7 +191,7 @@ async def test_an_event_that_can_not_be_taken_ends_nothing(
         world.cluster.before("get dynamiclease", RuntimeError("hunter2-canary"))
         world.cluster.events.put_nowait(_copy(SHOP))
         del world.cluster.secrets[KEY], world.cluster.values[KEY]
-        world.cluster.events.put_nowait(ports.SecretEvent(SHOP, NAME, world.holder.uid))
+        world.cluster.events.put_nowait(SecretEvent(SHOP, NAME, world.holder.uid))
         await world.trace.until(lambda: world.secret == "lease-2")
     assert "an event of a Secret: unexpected RuntimeError" in caplog.text
     assert "canary" not in caplog.text
@@ -203,9 +204,9 @@ async def test_a_dynamiclease_that_only_a_secret_names_gets_no_key_and_no_reques
         await world.passed()
         taken, read = len(world.meter.lateness), world.count("list records")
         for number in range(300):
-            event = ports.SecretEvent(SHOP, f"nobody-{number}", "strange", "7")
+            event = SecretEvent(SHOP, f"nobody-{number}", "strange", "7")
             world.cluster.events.put_nowait(event)
-        known = ports.SecretEvent(SHOP, NAME, world.holder.uid, "999")
+        known = SecretEvent(SHOP, NAME, world.holder.uid, "999")
         world.cluster.events.put_nowait(known)
         await world.trace.until(lambda: len(world.meter.lateness) > taken)
         await world.passed()
@@ -236,9 +237,9 @@ async def test_of_those_that_only_secrets_name_a_few_are_looked_at_and_none_is_k
         assert {*controller.keys} == {world.key}
 
 
-def _copy(namespace: str, name: str = "copy", **owner: str) -> ports.SecretCopy:
+def _copy(namespace: str, name: str = "copy", **owner: str) -> SecretCopy:
     marks = {"owner_name": NAME, "owner_uid": "nobody", **owner}
-    return ports.SecretCopy(namespace=namespace, name=name, original=f"{SHOP}/{NAME}", **marks)
+    return SecretCopy(namespace=namespace, name=name, original=f"{SHOP}/{NAME}", **marks)
 
 
 async def test_a_copy_is_told_once_at_its_dynamiclease_and_elsewhere_in_the_log(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import Ended, LeaseRecord, RecordedLease, Revocation, State, Subject
@@ -14,7 +14,8 @@ from leaseholder.controller import records as records_
 from leaseholder.controller.ledger import Ledger
 from leaseholder.controller.records import Key, Records
 from leaseholder.core import actions
-from leaseholder.core import view as view_
+from leaseholder.core.memory import MOST_FORMER, Memory
+from leaseholder.ports.namespaces import NamespaceView
 from tests.unit.controller.world import HERE, KEY, NAME, SHOP, World, cluster_away, manifest
 from tests.unit.core.views import decide
 
@@ -505,9 +506,7 @@ async def test_of_what_is_to_be_put_back_so_many_as_have_room_and_the_rest_later
 
 
 def made_again(world: World, uid: str = "another") -> None:
-    world.cluster.namespaces[SHOP] = ports.NamespaceView(
-        name=SHOP, labels={}, terminating=False, uid=uid
-    )
+    world.cluster.namespaces[SHOP] = NamespaceView(name=SHOP, labels={}, terminating=False, uid=uid)
 
 
 async def test_a_namespace_that_was_made_again_has_a_record_of_its_own() -> None:
@@ -583,12 +582,12 @@ async def test_for_one_that_came_while_another_stood_the_namespace_is_not_read()
     await world.settle()
     before, first = world.count("get namespace"), world.holder
     world.cluster.user_applies(manifest(name="beside"))
-    view = await world.observer.observe(Key(SHOP, "beside"), view_.Memory())
+    view = await world.observer.observe(Key(SHOP, "beside"), Memory())
     assert (view.subject.namespace_uid, world.count("get namespace")) == (SHOP, before)
     world.cluster.vanish(first.namespace, first.name)
     made_again(world)
     world.cluster.user_applies(manifest(name="later"))
-    view = await world.observer.observe(Key(SHOP, "later"), view_.Memory())
+    view = await world.observer.observe(Key(SHOP, "later"), Memory())
     assert (view.subject.namespace_uid, world.count("get namespace")) == ("another", before + 1)
 
 
@@ -669,14 +668,14 @@ async def test_who_makes_a_name_again_and_again_makes_no_look_longer() -> None:
     """Each earlier owner that Secrets still name costs a list; the tenant writes such marks."""
     world = World()
     await world.settle()
-    for number in range(3 * view_.MOST_FORMER):
+    for number in range(3 * MOST_FORMER):
         marks = {names.OWNER_UID: world.holder.uid}
         world.cluster.user_writes_secret(SHOP, f"left-{number}", labels=marks)
         world.cluster.vanish(*KEY)
         world.holder = world.cluster.user_applies(manifest()).holder
         world.trace.calls.clear()
         await world.look()
-    assert world.count("list secrets") <= view_.MOST_FORMER + 2
+    assert world.count("list secrets") <= MOST_FORMER + 2
 
 
 async def test_a_namespace_that_was_let_go_among_thousands_is_read_again() -> None:

@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import base, names, provider
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord, RecordSpec, Revocation, State
 from leaseholder.core import actions, contents, marks
+from leaseholder.ports.namespaces import NamespaceView
+from leaseholder.ports.provider import Attempt
+from leaseholder.ports.provider import Revocation as RevocationAnswer
 from tests.unit.controller import fakes
 from tests.unit.controller.world import (
     AUTH,
@@ -83,7 +86,7 @@ async def test_a_revocation_that_did_not_succeed_is_on_record_and_waits_longer_e
     world = await deleted()
     waits = []
     for attempts in (1, 2, 3):
-        no = ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence="it failed")
+        no = RevocationAnswer(done=False, reason=Reason.FAILED_TO_DELETE, sentence="it failed")
         world.provider.answers.append(no)
         await world.settle()
         assert (pending(world).attempts, pending(world).last_reason) == (attempts, "FailedToDelete")
@@ -203,7 +206,7 @@ async def test_without_a_date_of_the_api_server_a_deletion_is_measured_from_its_
 
 async def test_a_terminating_namespace_is_not_held_up() -> None:
     world = await deleted()
-    view = ports.NamespaceView(name=SHOP, labels={}, terminating=True, uid=SHOP)
+    view = NamespaceView(name=SHOP, labels={}, terminating=True, uid=SHOP)
     world.cluster.namespaces[SHOP] = view
     world.provider.before("revoke", away())
     assert isinstance(await world.settle(after=5), actions.Release)
@@ -229,7 +232,7 @@ async def undelivered(**secret: Any) -> tuple[World, actions.Revoke]:
     await world.settle()
     world.crash()
     issued = world.provider.make(
-        ports.Attempt(
+        Attempt(
             installation="i",
             attempt_id="rival-2",
             source={},

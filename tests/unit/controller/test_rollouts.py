@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import conditions, names, record
 from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.api.lease import DynamicLeaseStatus
 from leaseholder.core import actions, rollout
-from leaseholder.core.view import Memory
+from leaseholder.core.memory import Memory
+from leaseholder.ports.workloads import Workload
 from tests.unit.controller.world import KEY, SHOP, World, away, cluster_away, key_of, manifest
 
 BY_NAME = [{"kind": "Deployment", "name": "orders"}]
@@ -22,7 +23,7 @@ def rotation(*targets: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"restartTargets": list(targets or BY_NAME), **more}
 
 
-async def delivered(world: World, **more: Any) -> ports.Workload:
+async def delivered(world: World, **more: Any) -> Workload:
     """A Deployment, and the first lease of a DynamicLease that restarts it."""
     workload = world.cluster.user_runs("orders", app="orders")
     world.cluster.user_applies(manifest(rotation=rotation(**more)))

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 
-from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord
@@ -13,6 +12,7 @@ from leaseholder.controller.ledger import MOST_NAMED, Ledger
 from leaseholder.controller.records import Key
 from leaseholder.core import actions, handover, shards
 from leaseholder.core.going import MADE_AGAIN
+from leaseholder.ports.secrets import SecretCopy, SecretEvent
 from tests.unit.controller.world import NAME, SHOP, World, manifest
 
 BATCH = {names.SHARD: "batch"}
@@ -206,7 +206,7 @@ async def test_what_a_vanished_dynamiclease_leaves_is_revoked_by_the_shard_that_
         if by == "comparison":
             await ledger_of(after).compare()
         else:
-            await ledger_of(after)._heed(ports.SecretEvent(SHOP, name, holder.uid))
+            await ledger_of(after)._heed(SecretEvent(SHOP, name, holder.uid))
         await after.passed()
         assert {*after.provider.live} == {"lease-1"}
         await after.passed(after=MADE_AGAIN.total_seconds())
@@ -259,7 +259,7 @@ async def test_who_stops_serving_a_record_puts_back_first_what_is_missing_there(
 
 async def test_a_secret_that_goes_makes_nobody_due_that_another_shard_inherits() -> None:
     _, after = two()
-    await ledger_of(after)._heed(ports.SecretEvent(SHOP, inherited_by(HERE), "uid"))
+    await ledger_of(after)._heed(SecretEvent(SHOP, inherited_by(HERE), "uid"))
     assert not after.controller.keys
 
 
@@ -267,7 +267,7 @@ async def test_of_the_names_of_secrets_that_go_a_few_are_looked_at() -> None:
     _, after = two()
     ledger = ledger_of(after)
     for number in range(300):
-        await ledger._heed(ports.SecretEvent(SHOP, f"nobody-{number}", "uid"))
+        await ledger._heed(SecretEvent(SHOP, f"nobody-{number}", "uid"))
     assert len(after.controller.keys) == MOST_NAMED
 
 
@@ -293,9 +293,9 @@ async def test_a_copied_secret_is_reported_by_one_shard_whatever_the_label_says(
     assert sorted(text.split("/")[0] for text in logged) == [f"Secret {one}" for one in elsewhere]
 
 
-def copied(namespace: str, owner_uid: str) -> ports.SecretCopy:
+def copied(namespace: str, owner_uid: str) -> SecretCopy:
     """A Secret that somebody made of the DynamicLease's one."""
-    return ports.SecretCopy(
+    return SecretCopy(
         namespace=namespace,
         name="copy",
         original=f"{SHOP}/{NAME}",

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from leaseholder import ports
 from leaseholder.api import conditions, names, record
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.record import LeaseRecord, RecordSpec, State
 from leaseholder.core import actions
+from leaseholder.ports.records import MOST_RIVALS
 from tests.unit.controller import fakes
 from tests.unit.controller.world import HERE, SHOP, World, manifest
 
@@ -104,7 +104,7 @@ async def test_where_more_records_name_a_shared_account_than_are_read_nothing_is
 
     async def many() -> None:
         theirs = world.recorded.but(state=State.ABANDONED)
-        for number in range(ports.MOST_RIVALS - 1):
+        for number in range(MOST_RIVALS - 1):
             subject = world.subject.model_copy(update={"name": f"given-up-{number}"})
             spec = RecordSpec(for_=subject, installation=HERE, leases=(theirs,))
             await world.cluster.create_record(spec)

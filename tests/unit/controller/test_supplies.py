@@ -5,17 +5,18 @@ from typing import Any
 
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import patience, supplies
+from leaseholder.ports.provider import Provider
 from tests.unit.controller import fakes
 from tests.unit.controller.world import AUTH, SHOP, World, cluster_away, infisical, manifest, shared
 
 REF = ("LeaseProvider", SHOP, "infisical")
 
 
-def bare(adapter: ports.Provider) -> ports.Provider:
+def bare(adapter: Provider) -> Provider:
     """The adapter itself."""
     assert isinstance(adapter, patience.Patient)
     return adapter.adapter

@@ -6,10 +6,12 @@ import functools
 
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import conditions
 from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.controller import providers, records, survey, sweep
+from leaseholder.ports.namespaces import NamespaceView
+from leaseholder.ports.provider import MOST_MARKED, Attempt, Capabilities, Marked, Revocation
 from tests.unit.controller import fakes
 from tests.unit.controller.world import (
     HERE,
@@ -33,7 +35,7 @@ OLD = 120.0
 class Bench:
     """A world whose provider is swept, and a sweeper."""
 
-    def __init__(self, say: str | None = "Revoke", can: ports.Capabilities = CAN) -> None:
+    def __init__(self, say: str | None = "Revoke", can: Capabilities = CAN) -> None:
         self.world = World(can=can)
         self.world.cluster.put_provider(infisical(sweep=say))
         self.offered: list[records.Key] = []
@@ -58,9 +60,9 @@ class Bench:
         self.world.clock.move(OLD)
         return ids
 
-    def _attempt(self) -> ports.Attempt:
+    def _attempt(self) -> Attempt:
         now = self.world.clock.wall()
-        return ports.Attempt(
+        return Attempt(
             installation=HERE,
             attempt_id="f" * 32,
             source=self.world.dl.source,
@@ -76,7 +78,7 @@ class Bench:
         return conditions.find(found, ConditionType.UNRECORDED_LEASES)
 
 
-async def held(say: str | None = "Revoke", can: ports.Capabilities = CAN) -> Bench:
+async def held(say: str | None = "Revoke", can: Capabilities = CAN) -> Bench:
     """A bench whose DynamicLease holds lease-1."""
     bench = Bench(say, can)
     await bench.world.settle()
@@ -205,7 +207,7 @@ async def test_a_server_that_lists_thousands_gets_few_on_record_and_issues_go_on
     bench = await held()
     await bench.lost(3000)
     swept = await bench.sweeper.survey.find()
-    assert len(swept[0].lost) == ports.MOST_MARKED
+    assert len(swept[0].lost) == MOST_MARKED
     assert await bench.sweeper.put_on_record(swept[0].lost) == sweep.MOST_BESIDE - 1
     bench.world.provider.answers.extend([_refused()] * 5)
     await bench.world.settle()
@@ -249,8 +251,8 @@ async def test_ids_and_tags_that_a_server_makes_up_end_nothing_elsewhere() -> No
     assert {*world.provider.live} == {"lease-1", unknown}, "the victim's server wasn't asked"
 
 
-def _refused() -> ports.Revocation:
-    return ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence="it failed")
+def _refused() -> Revocation:
+    return Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence="it failed")
 
 
 async def test_leases_of_one_source_are_spread_over_those_who_name_it() -> None:
@@ -296,7 +298,7 @@ def _by_another(world: World, number: int) -> None:
 async def test_nothing_is_put_on_record_for_a_namespace_that_goes(terminating: bool) -> None:
     bench = await held()
     await bench.lost()
-    going = ports.NamespaceView(name=SHOP, labels={}, terminating=True, uid=SHOP)
+    going = NamespaceView(name=SHOP, labels={}, terminating=True, uid=SHOP)
     bench.world.cluster.namespaces[SHOP] = going if terminating else None
     assert await bench.sweeper.round() == {REF}, "it is tried again"
     assert bench.world.records == [("Held", "lease-1")]
@@ -397,9 +399,9 @@ async def test_a_shared_account_is_known_by_any_source_that_names_it_and_counted
     provider, own = bench.world.provider, bench.world.dl.source
     bench.world.cluster.user_applies(manifest("alias", infisical={**own, "config": {"a": "b"}}))
 
-    async def sweep_(*asked: object) -> list[ports.Marked]:
+    async def sweep_(*asked: object) -> list[Marked]:
         notes = {"slots": "One"} if asked[1] == own else {}
-        return [ports.Marked(dataclasses.replace(provider.live[lost], handle=notes), "f" * 32)]
+        return [Marked(dataclasses.replace(provider.live[lost], handle=notes), "f" * 32)]
 
     provider.sweep = sweep_  # type: ignore[method-assign,assignment]
     provider.capabilities = lambda handle: (  # type: ignore[method-assign]

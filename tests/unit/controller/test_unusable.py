@@ -4,15 +4,15 @@ from datetime import timedelta
 
 import pytest
 
-from leaseholder import ports
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import pending
 from leaseholder.core import plan
-from leaseholder.core.view import Others
+from leaseholder.core.observation import Others
+from leaseholder.ports.provider import Revocation
 from tests.unit.controller.world import World, cluster_away, manifest
 from tests.unit.core import views
 
-REFUSED = ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE)
+REFUSED = Revocation(done=False, reason=Reason.FAILED_TO_DELETE)
 
 
 def stalled(world: World) -> tuple[str, str]:

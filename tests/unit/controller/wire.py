@@ -35,7 +35,7 @@ def same(known: base.Resource | None, read: base.Resource) -> None:
 
 
 class NoCredentials:
-    """``ports.Credentialing`` for the fake provider, which doesn't log in."""
+    """``Credentialing`` for the fake provider, which doesn't log in."""
 
     async def secret_value(self, ref: refs.SecretKeyRef) -> Hidden:
         raise NotImplementedError

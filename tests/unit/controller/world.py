@@ -11,13 +11,17 @@ import functools
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import base, lease, provider, record
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import assembly, loop, records
 from leaseholder.controller import supplies as supplies_
 from leaseholder.core import actions, shards
-from leaseholder.core.view import Memory, View
+from leaseholder.core.memory import Memory
+from leaseholder.core.view import View
+from leaseholder.ports.credentials import Access, Credentialing
+from leaseholder.ports.journal import Journal
+from leaseholder.ports.provider import Capabilities, Provider
 from tests.unit import clocks
 from tests.unit.controller import fakecluster, fakes
 from tests.unit.core.views import decide
@@ -88,14 +92,14 @@ def key_of(holder: record.Holder) -> records.Key:
 class World:
     """Everything, in memory."""
 
-    def __init__(self, *, can: ports.Capabilities = fakes.CAN, workers: int = 1) -> None:
+    def __init__(self, *, can: Capabilities = fakes.CAN, workers: int = 1) -> None:
         self.trace = fakes.Trace()
         self.clock = clocks.FakeClock()
         self.meter = fakes.FakeMeter(self.trace)
         self.journal = fakes.FakeJournal()
         self.cluster = fakecluster.FakeCluster(self.trace, self.clock)
         self.provider = fakes.FakeProvider(self.trace, self.clock, can)
-        self.built: list[tuple[ports.Access, fakes.FakeProvider]] = []
+        self.built: list[tuple[Access, fakes.FakeProvider]] = []
         self.build: Callable[[], fakes.FakeProvider] = lambda: self.provider
         self.supplies = supplies_.Supplies(self.cluster, self.clock, self._build, _address)
         self.workers = workers
@@ -111,7 +115,7 @@ class World:
         *,
         shard: shards.Shard | None = None,
         draining: bool = False,
-        journal: ports.Journal | None = None,
+        journal: Journal | None = None,
     ) -> loop.Controller:
         """A controller as a process has it; another one is another process, or a restart."""
         return assembly.assemble(
@@ -133,7 +137,7 @@ class World:
         other.crash()
         return other
 
-    def _build(self, access: ports.Access, _: ports.Credentialing) -> ports.Provider:
+    def _build(self, access: Access, _: Credentialing) -> Provider:
         made = self.build()
         self.built.append((access, made))
         return made

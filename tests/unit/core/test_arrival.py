@@ -6,19 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaseholder import ports, server_clock
+from leaseholder import server_clock
 from leaseholder.api import record
 from leaseholder.api.conditions import Reason
 from leaseholder.core import arrival, ends
+from leaseholder.ports.provider import Lease
 from tests.unit.core import views
 
 MOMENTS = st.integers(-100_000, 100_000)
 WAITS = st.integers(0, 100)
 
 
-def lease(issued: float, expires: float, **more: object) -> ports.Lease:
+def lease(issued: float, expires: float, **more: object) -> Lease:
     known = {"id": "lease-1", "handle": {}, **more}
-    return ports.Lease(
+    return Lease(
         id=str(known["id"]),
         source={},
         issued_at=views.at(issued),

@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLeaseStatus, Handled, Retry
 from leaseholder.api.record import State
 from leaseholder.core import blind
 from leaseholder.core.actions import Idle, Renew
-from leaseholder.core.view import Memory, View
+from leaseholder.core.memory import Memory
+from leaseholder.core.view import View
+from leaseholder.ports.provider import Capabilities
 from tests.unit.core import views
 
 DUE = 2400
@@ -111,7 +112,7 @@ def test_nothing_is_kept_in_mind_of_what_must_not_be_renewed_unseen(view: View) 
 def test_a_view_without_a_lease_leads_to_nothing() -> None:
     empty = views.view(vanished=True)
     assert blind.decide(empty, empty) == Idle(None)
-    assert isinstance(views.CAN, ports.Capabilities)
+    assert isinstance(views.CAN, Capabilities)
 
 
 def test_nothing_that_a_tenant_wrote_on_the_secret_and_no_value_of_it_is_kept() -> None:

@@ -7,10 +7,10 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.core import contents, templates
 from leaseholder.core.caches import ByteCache
+from leaseholder.ports.secrets import SecretView
 from tests.unit.core import views
 
 MIB = 2**20
@@ -89,5 +89,5 @@ def test_notes_of_any_length_take_a_bounded_part_of_memory() -> None:
     assert peak < 16 * MIB
 
 
-def _noting(secret: ports.SecretView, note: str) -> ports.SecretView:
+def _noting(secret: SecretView, note: str) -> SecretView:
     return replace(secret, annotations={**secret.annotations, names.CONTENTS: note})

@@ -7,13 +7,17 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leaseholder import ports
 from leaseholder.api import conditions, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, RestartTarget, Retry
 from leaseholder.api.record import RecordedLease, Revocation, State
 from leaseholder.core import actions, handover, plan, project, revocations, rollout
-from leaseholder.core.view import Failure, Memory, Refusal, Restarted, TargetView, View
+from leaseholder.core.memory import Failure, Memory, Refusal
+from leaseholder.core.observation import Restarted, TargetView
+from leaseholder.core.view import View
+from leaseholder.ports.provider import Capabilities
+from leaseholder.ports.secrets import SecretView
+from leaseholder.ports.workloads import Workload
 from leaseholder.secrecy import Credentials
 from tests.unit.core import views
 from tests.unit.core.views import decide
@@ -26,7 +30,7 @@ WHY = st.sampled_from(
     [Reason.SUPERSEDED, Reason.UNDELIVERED, Reason.UNCLEAR, Reason.GONE, Reason.ROTATING]
 )
 CAPABILITIES = st.builds(
-    ports.Capabilities,
+    Capabilities,
     renewable=FLAGS,
     revocable=FLAGS,
     verifiable=FLAGS,
@@ -233,12 +237,12 @@ def moved(seen: View, record: RecordedLease, to: RecordedLease) -> View:
     return replace(seen, records=tuple(to if r == record else r for r in seen.records))
 
 
-def without(seen: View, secret: ports.SecretView) -> View:
+def without(seen: View, secret: SecretView) -> View:
     left = tuple(s for s in seen.secrets if s != secret)
     return replace(seen, secrets=left, target=None if seen.target == secret else seen.target)
 
 
-def with_workload(seen: View, old: ports.Workload, new: ports.Workload) -> View:
+def with_workload(seen: View, old: Workload, new: Workload) -> View:
     def swapped(target: TargetView) -> TargetView:
         found = tuple(new if one == old else one for one in target.workloads)
         return replace(target, workloads=found)

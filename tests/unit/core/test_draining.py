@@ -8,7 +8,8 @@ from leaseholder.api.conditions import Reason
 from leaseholder.api.record import RecordedLease
 from leaseholder.core import revocations
 from leaseholder.core.actions import Idle, Release
-from leaseholder.core.view import Memory, View
+from leaseholder.core.memory import Memory
+from leaseholder.core.view import View
 from tests.unit.core import views
 from tests.unit.core.views import decide
 

@@ -13,7 +13,7 @@ from leaseholder.api.lease import Drift, Retry
 from leaseholder.api.record import State
 from leaseholder.core import contents, drift, project, revocations
 from leaseholder.core.actions import Acquire, Deliver, Idle, Move, Renew
-from leaseholder.core.view import Memory
+from leaseholder.core.memory import Memory
 from leaseholder.secrecy import Credentials
 from tests.unit.core import views
 from tests.unit.core.views import decide

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leaseholder.core.election import DEADLINE, DURATION, LONGEST, RETRY, Election, Standing
-from leaseholder.ports import Seat
+from leaseholder.ports.seats import Seat
 
 
 @dataclass

@@ -9,7 +9,8 @@ import pytest
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import RecordedLease, State
 from leaseholder.core import actions, handover
-from leaseholder.core.view import Memory, View
+from leaseholder.core.memory import Memory
+from leaseholder.core.view import View
 from tests.unit.core import views
 from tests.unit.core.views import decide
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from leaseholder import ports
 from leaseholder.api import conditions, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Retry
@@ -24,7 +23,9 @@ from leaseholder.core.actions import (
     Report,
     Revoke,
 )
-from leaseholder.core.view import Memory, View
+from leaseholder.core.memory import Memory
+from leaseholder.core.view import View
+from leaseholder.ports.provider import Capabilities
 from tests.unit.core import views
 from tests.unit.core.views import decide
 
@@ -514,7 +515,7 @@ def test_a_probe_interval_longer_than_the_life_does_not_delay_the_renewal() -> N
 
 
 def test_capabilities_default_to_what_is_known_of_most_providers() -> None:
-    plain = ports.Capabilities(renewable=True, revocable=True, verifiable=True, recoverable=True)
+    plain = Capabilities(renewable=True, revocable=True, verifiable=True, recoverable=True)
     assert isinstance(decide(due(can=plain)), Renew)
 
 

@@ -3,14 +3,16 @@ from typing import Any
 
 import pytest
 
-from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, Retry
 from leaseholder.api.record import RecordedLease, State, Subject
 from leaseholder.core import plan, project
+from leaseholder.core.memory import Memory
+from leaseholder.core.observation import Others, Rival
 from leaseholder.core.plan import Need, Plan
-from leaseholder.core.view import Memory, Others, Rival, View
+from leaseholder.core.view import View
+from leaseholder.ports.provider import Capabilities
 from tests.unit.core import views
 from tests.unit.providers import phasebench
 
@@ -171,7 +173,7 @@ def test_a_renew_command_is_handled_when_it_was_acted_on() -> None:
     ],
 )
 def test_a_renew_command_that_cant_be_obeyed_is_answered(
-    spec: dict[str, Any], can: ports.Capabilities, why: str
+    spec: dict[str, Any], can: Capabilities, why: str
 ) -> None:
     dl = views.lease(spec, annotations={names.RENEW: "now"})
     refused = plan.renew_refused(views.holding(dl, can=can), dl)

@@ -4,13 +4,14 @@ from datetime import timedelta
 
 import pytest
 
-from leaseholder import ports
 from leaseholder.api import conditions, names
 from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.api.lease import DynamicLeaseStatus, Handled
 from leaseholder.api.record import Revocation, State
 from leaseholder.core import project
-from leaseholder.core.view import Memory, View
+from leaseholder.core.memory import Memory
+from leaseholder.core.view import View
+from leaseholder.ports.events import Note
 from tests.unit.core import views
 
 PERMANENT = replace(views.FAILURE, reason=Reason.LOGIN_REFUSED, permanent=True)
@@ -31,7 +32,7 @@ def said(of: DynamicLeaseStatus, kind: ConditionType) -> tuple[str, str]:
     return found.status, found.reason
 
 
-def reasons(notes: Sequence[ports.Note]) -> list[tuple[str, Reason]]:
+def reasons(notes: Sequence[Note]) -> list[tuple[str, Reason]]:
     return [(note.type, note.reason) for note in notes]
 
 

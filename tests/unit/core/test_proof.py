@@ -8,7 +8,8 @@ import pytest
 from leaseholder.api.conditions import ConditionType, Reason, find
 from leaseholder.core import project, proof
 from leaseholder.core.actions import Acquire, Idle, Inspect
-from leaseholder.core.view import Memory, View
+from leaseholder.core.memory import Memory
+from leaseholder.core.view import View
 from tests.unit.core import views
 from tests.unit.core.views import decide
 

@@ -19,7 +19,8 @@ from leaseholder.core.actions import (
     Report,
     Revoke,
 )
-from leaseholder.core.view import Memory, View
+from leaseholder.core.memory import Memory
+from leaseholder.core.view import View
 from tests.unit.core import views
 from tests.unit.core.views import decide
 

@@ -4,14 +4,15 @@ from datetime import timedelta
 
 import pytest
 
-from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLeaseStatus, Handled
 from leaseholder.api.record import RecordedLease, Revocation, State
 from leaseholder.core import lease_clock, revocations
 from leaseholder.core.actions import Drop, Later, Move, Revoke, Search
-from leaseholder.core.view import Memory, View
+from leaseholder.core.memory import Memory
+from leaseholder.core.view import View
+from leaseholder.ports.provider import Capabilities
 from tests.unit.core import views
 
 FORCED = views.lease(annotations={names.FORCE: "now"})
@@ -75,7 +76,7 @@ def test_a_superseded_lease_of_no_known_overlap_is_pending_at_once() -> None:
 
 
 def searching(
-    can: ports.Capabilities | None = views.CAN,
+    can: Capabilities | None = views.CAN,
     *,
     seen: float | None = 0,
     searched: float | None = None,

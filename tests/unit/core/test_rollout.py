@@ -14,7 +14,9 @@ from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, RestartTarge
 from leaseholder.api.record import RecordedLease, State
 from leaseholder.core import plan, revocations, rollout
 from leaseholder.core.actions import Acquire, Idle, Later, Move, Restart, Sustain
-from leaseholder.core.view import Memory, Refusal, Restarted, TargetView, View
+from leaseholder.core.memory import Memory, Refusal
+from leaseholder.core.observation import Restarted, TargetView
+from leaseholder.core.view import View
 from tests.unit.core import views
 from tests.unit.core.views import decide
 

@@ -7,7 +7,8 @@ from leaseholder.api.conditions import ConditionType, Reason, find
 from leaseholder.api.record import RecordedLease, State
 from leaseholder.core import plan, project, revocations
 from leaseholder.core.actions import Acquire, Deliver, Idle, Inspect, Move, Report
-from leaseholder.core.view import Memory, View
+from leaseholder.core.memory import Memory
+from leaseholder.core.view import View
 from tests.unit.core import views
 from tests.unit.core.views import decide
 

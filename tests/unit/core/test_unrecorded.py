@@ -5,15 +5,17 @@ from typing import Any
 
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import Ended, LeaseRecord, RecordedLease, RecordSpec, State
 from leaseholder.core import unrecorded
+from leaseholder.ports.provider import Capabilities, Lease, Marked
+from leaseholder.ports.records import MOST_RIVALS
 from tests.unit.core import views
 
 SEND_WITHIN = timedelta(seconds=20)
-CAN = ports.Capabilities(
+CAN = Capabilities(
     renewable=True,
     revocable=True,
     verifiable=True,
@@ -22,7 +24,7 @@ CAN = ports.Capabilities(
     settle=30,
     replica_lag=10,
 )
-BY_OWNER = ports.Capabilities(
+BY_OWNER = Capabilities(
     renewable=True,
     revocable=True,
     verifiable=True,
@@ -39,18 +41,18 @@ def shown(
     issued: int = -60,
     expires: int = 3600,
     attempt: str = "lost",
-    can: ports.Capabilities = CAN,
+    can: Capabilities = CAN,
     handle: dict[str, Any] | None = None,
 ) -> unrecorded.Shown:
     """A lease as a provider shows it; moments in seconds from now."""
-    lease = ports.Lease(
+    lease = Lease(
         id=lease_id,
         source={},
         issued_at=views.at(issued),
         expires_at=views.at(expires),
         handle=handle or {},
     )
-    marked = ports.Marked(lease, attempt)
+    marked = Marked(lease, attempt)
     return unrecorded.Shown(marked=marked, address=ADDRESS, now=views.NOW, can=can)
 
 
@@ -117,7 +119,7 @@ def test_a_lease_that_fits_on_no_record_is_left_alone() -> None:
 
 def test_of_each_slot_only_some_notes_are_kept() -> None:
     many = [views.record(n).but(slot="slot", notes={"n": n}) for n in range(22)]
-    assert len(known(*many).noted["slot"]) == ports.MOST_RIVALS
+    assert len(known(*many).noted["slot"]) == MOST_RIVALS
 
 
 @pytest.mark.parametrize(

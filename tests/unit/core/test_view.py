@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.api.lease import DynamicLeaseStatus, Handled, LeaseStatus
 from leaseholder.api.record import State
-from leaseholder.core.view import Memory, SecretsSeen, View
+from leaseholder.core.memory import Memory, SecretsSeen
+from leaseholder.core.view import View
+from leaseholder.ports.secrets import SecretView
 from leaseholder.secrecy import Credentials
 from tests.unit.core import views
 
@@ -227,7 +228,7 @@ def test_nothing_is_kept_of_secrets_that_something_told_a_change_of_meanwhile() 
     assert view.secrets_to_keep is None
 
 
-def _with(target: ports.SecretView, view: View) -> tuple[View, SecretsSeen]:
+def _with(target: SecretView, view: View) -> tuple[View, SecretsSeen]:
     made = replace(view, target=target, secrets=(target,), _held={})
     return made, _seen(made)
 

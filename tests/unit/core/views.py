@@ -5,14 +5,18 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from leaseholder import ports
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, WorkloadKind
 from leaseholder.api.record import Holder, RecordedLease, Revocation, State, Subject
 from leaseholder.core import contents, marks, project, rules
 from leaseholder.core.actions import Action, Report
-from leaseholder.core.view import Failure, Memory, Supply, View
+from leaseholder.core.memory import Failure, Memory
+from leaseholder.core.observation import Supply
+from leaseholder.core.view import View
+from leaseholder.ports.provider import Capabilities, Lease
+from leaseholder.ports.secrets import SecretView
+from leaseholder.ports.workloads import Workload
 from leaseholder.secrecy import Credentials
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -21,7 +25,7 @@ HOLDER = Holder(namespace="shop", name="orders", uid=UID)
 SUBJECT = Subject(namespace="shop", namespace_uid="shop-uid", name="orders")
 HASH = "hash-of-the-source"
 SLOT = "hash-of-address-and-source"
-CAN = ports.Capabilities(
+CAN = Capabilities(
     renewable=True,
     revocable=True,
     verifiable=True,
@@ -141,9 +145,7 @@ def superseded(number: int = 1, *, until: float = 120) -> RecordedLease:
     return record(number, State.SUPERSEDED, revoke=revocation)
 
 
-def workload(
-    name: str = "orders", kind: WorkloadKind = "Deployment", **more: Any
-) -> ports.Workload:
+def workload(name: str = "orders", kind: WorkloadKind = "Deployment", **more: Any) -> Workload:
     """A workload of two pods, which are up."""
     settings: dict[str, Any] = {
         "kind": kind,
@@ -161,7 +163,7 @@ def workload(
         "phase": "Healthy",
         **more,
     }
-    return ports.Workload(**settings)
+    return Workload(**settings)
 
 
 def secret(
@@ -172,7 +174,7 @@ def secret(
     deleting: bool = False,
     keys: Sequence[str] = ("DB_PASSWORD", "DB_USERNAME"),
     dl: DynamicLease | None = None,
-) -> ports.SecretView:
+) -> SecretView:
     """A Secret as we write it for ``dl``; ``shows`` is the record that it was delivered for."""
     wanted = dl or lease({"target": {"secretName": name}})
     values = Credentials(dict.fromkeys(keys, "x"))
@@ -182,7 +184,7 @@ def secret(
         notes = marks.annotations(wanted, shows, filling.contents)
         values = filling.values
     labels = marks.labels(wanted)
-    return ports.SecretView(
+    return SecretView(
         namespace=HOLDER.namespace,
         name=name,
         uid=f"secret-{name}",
@@ -197,7 +199,7 @@ def secret(
     )
 
 
-def changed(secret: ports.SecretView, **values: str) -> ports.SecretView:
+def changed(secret: SecretView, **values: str) -> SecretView:
     """A Secret in which somebody wrote values of their own."""
     data = {**secret.values.reveal(), **values}
     return replace(secret, values=Credentials(data), keys=tuple(sorted(data)), resource_version="2")
@@ -225,9 +227,9 @@ def supply(source_hash: str = HASH, probe_interval: float = 300) -> Supply:
     )
 
 
-def known(held: RecordedLease, expires: float, latest: float | None = None) -> ports.Lease:
+def known(held: RecordedLease, expires: float, latest: float | None = None) -> Lease:
     """What the provider itself said of a lease."""
-    return ports.Lease(
+    return Lease(
         id=held.lease_id,
         source={},
         issued_at=held.issued_at or NOW,
@@ -246,7 +248,7 @@ def view(
     shows: RecordedLease | None = None,
     dl: DynamicLease | None = None,
     vanished: bool = False,
-    can: ports.Capabilities | None = CAN,
+    can: Capabilities | None = CAN,
     memory: Memory | None = None,
     **more: Any,
 ) -> View:

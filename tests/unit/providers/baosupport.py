@@ -9,8 +9,9 @@ from typing import Any
 
 import httpx2
 
-from leaseholder import ports
 from leaseholder.api import provider
+from leaseholder.ports.credentials import Access
+from leaseholder.ports.provider import Attempt, Issued, Lease
 from leaseholder.providers import openbao, registry
 from leaseholder.providers.kit.context import Context
 from leaseholder.providers.settings import OpenBaoSettings
@@ -135,15 +136,15 @@ class Bench:
     adapter: openbao.OpenBaoAdapter
     observed: list[tuple[str, str]] = field(default_factory=list)
 
-    async def prepared(self, **changes: Any) -> ports.Attempt:
+    async def prepared(self, **changes: Any) -> Attempt:
         attempt = support.attempt(**({"source": SOURCE, "ttl_seconds": None} | changes))
         notes = await self.adapter.prepare(attempt)
         return support.attempt(**({"source": SOURCE, "ttl_seconds": None} | changes), handle=notes)
 
-    async def issued(self, **changes: Any) -> ports.Issued:
+    async def issued(self, **changes: Any) -> Issued:
         return await self.adapter.issue(await self.prepared(**changes))
 
-    async def lease(self, **changes: Any) -> ports.Lease:
+    async def lease(self, **changes: Any) -> Lease:
         return (await self.issued(**changes)).lease
 
 
@@ -162,7 +163,7 @@ def bench(
     spec = provider.ProviderSpec.model_validate({"openbao": spoken})
     observed: list[tuple[str, str]] = []
     context = Context(
-        access=ports.Access(spec=spec, of=support.PROVIDER),
+        access=Access(spec=spec, of=support.PROVIDER),
         credentialing=credentialing,
         base_url=registry.address(spec),
         clock=clock,

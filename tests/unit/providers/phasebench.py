@@ -8,8 +8,9 @@ from typing import Any
 
 import httpx2
 
-from leaseholder import ports
 from leaseholder.api import provider
+from leaseholder.ports.credentials import Access
+from leaseholder.ports.provider import Attempt, Lease
 from leaseholder.providers import phase, registry
 from leaseholder.providers.kit.context import Context
 from leaseholder.providers.settings import PhaseSettings
@@ -97,11 +98,11 @@ def leased(**more: Any) -> httpx2.Response:
     return answer([wire_secret(lease=wire_lease(credentials=credentials, **more))])
 
 
-def attempt(**changes: Any) -> ports.Attempt:
+def attempt(**changes: Any) -> Attempt:
     return support.attempt(**({"source": SOURCE, "handle": NOTES} | changes))
 
 
-def held(**changes: Any) -> ports.Lease:
+def held(**changes: Any) -> Lease:
     values: dict[str, Any] = {
         "id": LEASE_ID,
         "source": SOURCE,
@@ -109,7 +110,7 @@ def held(**changes: Any) -> ports.Lease:
         "expires_at": support.NOW + timedelta(seconds=3600),
         "handle": NOTES,
     }
-    return ports.Lease(**(values | changes))
+    return Lease(**(values | changes))
 
 
 class Server(support.Server):
@@ -174,7 +175,7 @@ def bench(
     )
     observed: list[tuple[str, str]] = []
     context = Context(
-        access=ports.Access(spec=spec, of=support.PROVIDER),
+        access=Access(spec=spec, of=support.PROVIDER),
         credentialing=credentialing,
         base_url=registry.address(spec),
         clock=clock,

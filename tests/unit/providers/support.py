@@ -10,9 +10,11 @@ from typing import Any
 
 import httpx2
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import provider, refs
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.credentials import Access
+from leaseholder.ports.provider import Attempt, ProviderObject
 from leaseholder.providers import infisical, registry
 from leaseholder.providers.kit import accounts
 from leaseholder.providers.kit.context import Context
@@ -35,7 +37,7 @@ LOGIN = "/api/v1/auth/universal-auth/login"
 LEASES = "/api/v1/dynamic-secrets/leases"
 LEASE_ID = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
 CANARY = "canary-8f1d"
-PROVIDER = ports.ProviderObject("LeaseProvider", "shop", "provider", "provider-uid")
+PROVIDER = ProviderObject("LeaseProvider", "shop", "provider", "provider-uid")
 UNIVERSAL: dict[str, Any] = {
     "universalAuth": {
         "clientId": "client",
@@ -131,7 +133,7 @@ def created(kind: str = "sql-database", **data: Any) -> httpx2.Response:
     return ok(lease=wire_lease(), dynamicSecret=wire_secret(kind), data=values)
 
 
-def attempt(**changes: Any) -> ports.Attempt:
+def attempt(**changes: Any) -> Attempt:
     values: dict[str, Any] = {
         "installation": "kube-1/leaseholder",
         "attempt_id": "attempt-1",
@@ -140,7 +142,7 @@ def attempt(**changes: Any) -> ports.Attempt:
         "started_at": NOW,
         "deadline": NOW + timedelta(seconds=30),
     }
-    return ports.Attempt(**(values | changes))
+    return Attempt(**(values | changes))
 
 
 class Server:
@@ -199,7 +201,7 @@ def way_to(
     """What a client of some server is made of."""
     spec = provider.ProviderSpec(limits=limits or provider.Limits())
     return Context(
-        access=ports.Access(spec=spec, of=PROVIDER),
+        access=Access(spec=spec, of=PROVIDER),
         credentialing=credentialing or FakeCredentialing(),
         base_url=url,
         clock=clock or FakeClock(),
@@ -247,7 +249,7 @@ def bench(
         observed.append((operation, outcome))
 
     context = Context(
-        access=ports.Access(spec=spec, of=PROVIDER),
+        access=Access(spec=spec, of=PROVIDER),
         credentialing=credentialing,
         base_url=registry.address(spec),
         clock=clock,

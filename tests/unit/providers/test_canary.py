@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Iterator
 import httpx2
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import provider
+from leaseholder.ports.credentials import Access
 from leaseholder.providers import infisical
 from leaseholder.providers.infisical import api
 from leaseholder.providers.kit.context import Context
@@ -130,7 +131,7 @@ async def test_the_http_librarys_own_logs_show_nothing_even_at_debug(
     auth = support.UNIVERSAL
     spec = {"infisical": {"url": talkative_server, "auth": auth}}
     context = Context(
-        access=ports.Access(spec=provider.ProviderSpec.model_validate(spec), of=support.PROVIDER),
+        access=Access(spec=provider.ProviderSpec.model_validate(spec), of=support.PROVIDER),
         credentialing=support.FakeCredentialing(),
         base_url=talkative_server,
         clock=support.FakeClock(),

@@ -9,9 +9,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.provider import MOST_MARKED, Attempt, Issued, Lease
 from leaseholder.providers.kit import cache
 from leaseholder.providers.settings import InfisicalSettings
 from tests import pages
@@ -30,7 +31,7 @@ def after(seconds: float) -> Any:
     return NOW + timedelta(seconds=seconds)
 
 
-def lease(**changes: Any) -> ports.Lease:
+def lease(**changes: Any) -> Lease:
     values: dict[str, Any] = {
         "id": support.LEASE_ID,
         "source": support.SOURCE,
@@ -39,10 +40,10 @@ def lease(**changes: Any) -> ports.Lease:
         "latest": after(86_400),
         "handle": {"type": "sql-database", "renewable": True, "maxTTL": 86_400},
     }
-    return ports.Lease(**(values | changes))
+    return Lease(**(values | changes))
 
 
-async def issue(bench: support.Bench, reply: support.Reply, **changes: Any) -> ports.Issued:
+async def issue(bench: support.Bench, reply: support.Reply, **changes: Any) -> Issued:
     bench.server.say("POST", support.LEASES, reply)
     return await bench.adapter.issue(support.attempt(**changes))
 
@@ -295,7 +296,7 @@ async def test_a_ttl_above_the_maximum_names_the_maximum_where_it_is_known() -> 
 NO_CONFIG = support.refused(400, "This provider does not accept a lease config")
 
 
-async def noted(bench: support.Bench, **changes: Any) -> ports.Attempt:
+async def noted(bench: support.Bench, **changes: Any) -> Attempt:
     """An attempt with what ``prepare`` notes for it."""
     planned = support.attempt(**changes)
     secret = SECRET.replace("orders-db", planned.source["dynamicSecretName"].lower())
@@ -581,7 +582,7 @@ async def test_a_project_id_that_is_no_id_never_gets_into_a_url() -> None:
 # ------------------------------------------------------------------------------ renew
 
 
-async def renew(bench: support.Bench, until: float, **changes: Any) -> ports.Lease:
+async def renew(bench: support.Bench, until: float, **changes: Any) -> Lease:
     return await bench.adapter.renew(lease(**changes), after(until))
 
 
@@ -781,10 +782,10 @@ async def test_a_sweep_shows_this_installations_leases_that_are_not_known_and_no
 
 async def test_a_sweep_of_a_long_list_takes_no_more_than_it_tells() -> None:
     bench = support.bench()
-    listed = [tagged(f"lease-{number}") for number in range(ports.MOST_MARKED + 50)]
+    listed = [tagged(f"lease-{number}") for number in range(MOST_MARKED + 50)]
     bench.server.say("GET", LIST, support.ok(leases=listed))
     found = await bench.adapter.sweep(HERE, support.SOURCE, set())
-    assert len(found) == ports.MOST_MARKED
+    assert len(found) == MOST_MARKED
 
 
 async def test_a_sweep_shows_that_a_lease_is_of_a_shared_account() -> None:

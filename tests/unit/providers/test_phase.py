@@ -9,8 +9,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.provider import MOST_MARKED, Capabilities, Lease
 from leaseholder.providers.phase import api
 from tests.unit.providers import phasebench, support
 from tests.unit.providers.phasebench import (
@@ -668,7 +669,7 @@ async def test_looks_at_one_list_that_come_together_are_one() -> None:
 
 async def test_a_list_is_never_older_than_the_question() -> None:
     it = bench()
-    later: list[asyncio.Task[ports.Lease]] = []
+    later: list[asyncio.Task[Lease]] = []
 
     def first(_: httpx2.Request) -> httpx2.Response:
         later.append(asyncio.create_task(it.adapter.inspect(held())))
@@ -858,7 +859,7 @@ async def test_a_sweep_of_a_long_list_takes_no_more_than_it_tells() -> None:
     it = bench(exclusive=True)
     await it.adapter.issue(attempt())
     it.server.say("GET", LEASES, answer([wire_lease(id=f"lease-{n}") for n in range(150)]))
-    assert len(await it.adapter.sweep("here", SOURCE, set())) == ports.MOST_MARKED
+    assert len(await it.adapter.sweep("here", SOURCE, set())) == MOST_MARKED
 
 
 async def test_a_sweep_of_an_account_that_others_use_or_nobody_knows_shows_nothing() -> None:
@@ -973,7 +974,7 @@ async def test_who_we_are_is_asked_seldom_where_it_is_not_told(reply: support.Re
 @pytest.mark.parametrize("exclusive", [True, False])
 async def test_capabilities_say_what_cannot_be_relied_upon(exclusive: bool) -> None:
     can = bench(exclusive=exclusive).adapter.capabilities({})
-    assert can == ports.Capabilities(
+    assert can == Capabilities(
         renewable=True,
         revocable=True,
         verifiable=True,

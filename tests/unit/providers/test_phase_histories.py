@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from leaseholder import circuit, errors, ports
+from leaseholder import circuit, errors
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.provider import Lease
 from leaseholder.providers.kit import answers, memory, requests
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import histories
@@ -69,7 +70,7 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-async def answered(look: Callable[[], Awaitable[ports.Lease]]) -> ports.Lease:
+async def answered(look: Callable[[], Awaitable[Lease]]) -> Lease:
     """What a look shows, asked for until the list is there."""
     async with asyncio.timeout(120):
         while True:
@@ -200,7 +201,7 @@ async def test_of_twenty_thousand_rows_only_what_may_be_looked_for_is_kept() -> 
     assert turns >= len(content) / 2048
     attempt = phasebench.attempt(handle=phasebench.NOTES | {"owner": phasebench.ACCOUNT})
 
-    async def found() -> ports.Lease:
+    async def found() -> Lease:
         (lease,) = await it.adapter.recover(attempt)
         return lease
 

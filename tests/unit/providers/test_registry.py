@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import provider, refs
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.credentials import Access
+from leaseholder.ports.provider import Provider, ProviderObject
 from leaseholder.providers import infisical, openbao, phase, registry
 from leaseholder.providers.kit import context
 from leaseholder.providers.settings import (
@@ -91,9 +93,9 @@ def test_a_spec_without_provider_is_refused() -> None:
     assert caught.value.reason is Reason.PROVIDER_MISMATCH
 
 
-def build(known: provider.ProviderSpec) -> ports.Provider:
+def build(known: provider.ProviderSpec) -> Provider:
     builder = registry.Registry(clock=support.FakeClock(), settings=ProviderSettings())
-    access = ports.Access(spec=known, of=support.PROVIDER)
+    access = Access(spec=known, of=support.PROVIDER)
     return builder.build(access, support.FakeCredentialing())
 
 
@@ -121,7 +123,7 @@ def test_each_kind_of_provider_that_a_spec_can_name_has_its_adapter_and_settings
 def test_the_lease_providers_of_one_namespace_share_their_turns_and_no_others_do() -> None:
     built: list[context.Context] = []
 
-    def capture(way: context.Context, server: Any, settings: Any) -> ports.Provider:
+    def capture(way: context.Context, server: Any, settings: Any) -> Provider:
         built.append(way)
         return infisical.ADAPTER.build(way, server, settings)
 
@@ -135,9 +137,9 @@ def test_the_lease_providers_of_one_namespace_share_their_turns_and_no_others_do
         ("LeaseProvider", "bank"),
         ("ClusterLeaseProvider", ""),
     ):
-        access = ports.Access(
+        access = Access(
             spec=spec("https://x.test"),
-            of=ports.ProviderObject(kind, namespace, "infisical", "uid"),
+            of=ProviderObject(kind, namespace, "infisical", "uid"),
         )
         builder.build(access, support.FakeCredentialing())
     one, other, bank, cluster = (way.turns for way in built)

@@ -11,9 +11,11 @@ import pytest
 from prometheus_client import parser
 from prometheus_client.openmetrics import parser as open_parser
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import Holder, State
+from leaseholder.ports.meter import Figures
+from leaseholder.ports.provider import Reading
 from leaseholder.providers.kit import failures
 from leaseholder.telemetry import catalogue, exposition
 from leaseholder.telemetry.metrics import MOST_OF_NAMESPACE, Metrics
@@ -27,10 +29,10 @@ def holder(name: str = "orders", uid: str = "uid") -> Holder:
     return Holder(namespace="shop", name=name, uid=uid)
 
 
-def figures(*states: State, ready: bool | None = True, **more: object) -> ports.Figures:
+def figures(*states: State, ready: bool | None = True, **more: object) -> Figures:
     leases = tuple((f"record-{n}", state, INFISICAL) for n, state in enumerate(states))
     known = {"now": NOON, "expires_at": NOON, "renews_at": NOON, "issued_at": NOON, **more}
-    return ports.Figures(ready=ready, reason=Reason.READY, leases=leases, **known)  # type: ignore[arg-type]
+    return Figures(ready=ready, reason=Reason.READY, leases=leases, **known)  # type: ignore[arg-type]
 
 
 def text(metrics: Metrics, kind: str = exposition.TEXT) -> str:
@@ -57,9 +59,9 @@ class Connections:
     """What an adapter has; it lives as long as the test holds it."""
 
     def __init__(self, circuit_open: bool, budget_used: float | None = None) -> None:
-        self.now = ports.Reading(circuit_open, budget_used, -7)
+        self.now = Reading(circuit_open, budget_used, -7)
 
-    def reading(self) -> ports.Reading:
+    def reading(self) -> Reading:
         return self.now
 
 
@@ -214,7 +216,7 @@ def test_connections_show_circuit_budget_and_clock_as_long_as_they_are_there() -
     assert found[f"leaseholder_provider_circuit_open{{{LABELS}}}"] == 1
     assert found[f"leaseholder_provider_clock_skew_seconds{{{LABELS}}}"] == -7
     assert of(metrics, "budget_used_ratio") == []
-    connections.now = ports.Reading(False, 0.25, 0)
+    connections.now = Reading(False, 0.25, 0)
     found = series(metrics)
     assert found[f"leaseholder_provider_circuit_open{{{LABELS}}}"] == 0
     assert found[f"leaseholder_provider_budget_used_ratio{{{LABELS}}}"] == 0.25

@@ -15,9 +15,19 @@ from typing import Any, Final
 
 from cachetools import TTLCache
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import infisical
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.provider import (
+    MOST_MARKED,
+    Attempt,
+    Capabilities,
+    Health,
+    Issued,
+    Lease,
+    Marked,
+    Revocation,
+)
 from leaseholder.providers import settings
 from leaseholder.providers.infisical import (
     api,
@@ -43,7 +53,7 @@ _CAPABILITIES: Final = ("Renew", "Inspect", "Revoke", "ForceRevoke")
 
 
 class InfisicalAdapter(Adapter):
-    """One login at one Infisical server; see ``ports.Provider``."""
+    """One login at one Infisical server; see ``Provider``."""
 
     def __init__(
         self,
@@ -70,7 +80,7 @@ class InfisicalAdapter(Adapter):
         )
         """Dynamic secrets, with the lease's own config, for which the tag was refused."""
 
-    async def check(self) -> ports.Health:
+    async def check(self) -> Health:
         """Log in if need be and look whether the provider answers."""
         await self._login.token()
         request = self._read(operation="status", path=api.STATUS, rank=Rank.CHECK)
@@ -78,7 +88,7 @@ class InfisicalAdapter(Adapter):
         if answer.status == 429 or answer.status >= 500:
             raise refusals.refusal(answer, {}, effect=False)
         status = answer.parse(api.Status) if answer.status == 200 else None
-        return ports.Health(
+        return Health(
             server_version=status.version if status else None,
             clock_skew=self._http.clock.skew,
             capabilities=(
@@ -87,7 +97,7 @@ class InfisicalAdapter(Adapter):
             ),
         )
 
-    async def prepare(self, attempt: ports.Attempt) -> Mapping[str, Any]:
+    async def prepare(self, attempt: Attempt) -> Mapping[str, Any]:
         """Refuse what can't be issued before it is tried, as far as the identity may look.
 
         Returns:
@@ -102,7 +112,7 @@ class InfisicalAdapter(Adapter):
         shared = {"slots": "One"} if self._sources.is_shared(attempt.source) else {}
         return {"tagged": self._tags(attempt.source), **shared}
 
-    async def issue(self, attempt: ports.Attempt) -> ports.Issued:
+    async def issue(self, attempt: Attempt) -> Issued:
         """Issue one lease, with the tag or without, as ``prepare`` noted it.
 
         A server that doesn't take the tag says so before it issues anything (400, 422). The next
@@ -130,7 +140,7 @@ class InfisicalAdapter(Adapter):
         credential_type = self._sources.credential_type(source)
         return leases.issued(created, source=source, credential_type=credential_type, tagged=tagged)
 
-    async def renew(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+    async def renew(self, lease: Lease, until: datetime) -> Lease:
         """Renew ``lease`` so that it ends at ``until`` or its latest, never later."""
         length = self._renewal(lease, until)
         answer = await self._projects.ask(
@@ -148,7 +158,7 @@ class InfisicalAdapter(Adapter):
         found = self._lease_in(answer, lease, effect=True)
         return leases.seen(found, None, source=lease.source, handle=lease.handle)
 
-    async def inspect(self, lease: ports.Lease) -> ports.Lease:
+    async def inspect(self, lease: Lease) -> Lease:
         """Look at a lease: its expiry, its maximum and status as they are now."""
         answer = await self._projects.ask(
             lease.source,
@@ -162,7 +172,7 @@ class InfisicalAdapter(Adapter):
         found = self._lease_in(answer, lease, effect=False)
         return leases.seen(found, found.dynamic_secret, source=lease.source, handle=lease.handle)
 
-    async def revoke(self, lease: ports.Lease, *, force: bool = False) -> ports.Revocation:
+    async def revoke(self, lease: Lease, *, force: bool = False) -> Revocation:
         """Take a lease back; a 200 alone doesn't say that it is gone."""
         forced = {"isForced": True} if force else {}
         answer = await self._projects.ask(
@@ -177,14 +187,14 @@ class InfisicalAdapter(Adapter):
         )
         found = self._lease_in(answer, lease, effect=True)
         if found.status is None:
-            return ports.Revocation(done=True)
+            return Revocation(done=True)
         sentence = (
             f"{refusals.ERRORS.stated(answer)}, but the system behind the dynamic secret didn't "
             "take the credentials back: look at the lease at Infisical"
         )
-        return ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence)
+        return Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence)
 
-    async def recover(self, attempt: ports.Attempt) -> Sequence[ports.Lease]:
+    async def recover(self, attempt: Attempt) -> Sequence[Lease]:
         """The leases of the dynamic secret that carry the attempt's tag."""
         source = attempt.source
         answer = await self._list("recover", source, Rank.REVOCATION)
@@ -198,7 +208,7 @@ class InfisicalAdapter(Adapter):
 
     async def sweep(
         self, installation: str, source: Mapping[str, Any], known: Container[str]
-    ) -> Sequence[ports.Marked]:
+    ) -> Sequence[Marked]:
         """The leases of the dynamic secret that carry an installation's tag."""
         marks: dict[str, str] = {}
 
@@ -211,11 +221,11 @@ class InfisicalAdapter(Adapter):
 
         answer = await self._list("sweep", source, Rank.CHECK)
         found = await refusals.ERRORS.listed(
-            answer, api.Lease, under="leases", wanted=wanted, most=ports.MOST_MARKED
+            answer, api.Lease, under="leases", wanted=wanted, most=MOST_MARKED
         )
         shared = {"slots": "One"} if self._sources.is_shared(source) else {}
         return [
-            ports.Marked(leases.seen(one, None, source=source, handle=shared), marks[one.id])
+            Marked(leases.seen(one, None, source=source, handle=shared), marks[one.id])
             for one in found
         ]
 
@@ -239,14 +249,14 @@ class InfisicalAdapter(Adapter):
             raise refusals.refusal(answer, source, effect=False)
         return answer
 
-    def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
+    def capabilities(self, handle: Mapping[str, Any]) -> Capabilities:
         """What can be done for a lease with these notes; empty notes: for one not yet issued."""
         return kinds.capabilities(handle, self._settings)
 
     def _tags(self, source: Mapping[str, Any]) -> bool:
         return self._settings.tag_in_config and _tagged_like(source) not in self._tagless
 
-    async def _issue(self, attempt: ports.Attempt, *, tagged: bool) -> answers.Answer:
+    async def _issue(self, attempt: Attempt, *, tagged: bool) -> answers.Answer:
         source = attempt.source
         config = {
             **source.get("config", {}),
@@ -269,7 +279,7 @@ class InfisicalAdapter(Adapter):
             ),
         )
 
-    def _renewal(self, lease: ports.Lease, until: datetime) -> int:
+    def _renewal(self, lease: Lease, until: datetime) -> int:
         """Seconds to add to the lease's expiry.
 
         Raises:
@@ -292,7 +302,7 @@ class InfisicalAdapter(Adapter):
             raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, sentence, latest=latest)
         return min(wanted, room)
 
-    def _lease_in(self, answer: answers.Answer, lease: ports.Lease, *, effect: bool) -> api.Lease:
+    def _lease_in(self, answer: answers.Answer, lease: Lease, *, effect: bool) -> api.Lease:
         if answer.status != 200:
             raise refusals.refusal(answer, lease.source, effect=effect)
         found = answer.parse(api.LeaseAnswer)
@@ -314,7 +324,7 @@ def _seconds(length: timedelta) -> int:
     return int(length.total_seconds())
 
 
-def _not_renewed(answer: answers.Answer, lease: ports.Lease) -> errors.ProviderError:
+def _not_renewed(answer: answers.Answer, lease: Lease) -> errors.ProviderError:
     """A 400 means that the lease can't live longer, unless it is the plan that ended."""
     error = refusals.refusal(answer, lease.source, effect=True)
     if error.reason is Reason.PLAN:

@@ -8,7 +8,7 @@ outlive their revocation. What isn't known is judged by its worse case.
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from leaseholder import ports
+from leaseholder.ports.provider import Capabilities
 from leaseholder.providers import settings
 
 _RENEWAL_MEANS_NOTHING: Final = frozenset(
@@ -49,15 +49,13 @@ def notes(kind: str, *, credential_type: str | None, keys: Collection[str]) -> d
     }
 
 
-def capabilities(
-    handle: Mapping[str, Any], known: settings.InfisicalSettings
-) -> ports.Capabilities:
+def capabilities(handle: Mapping[str, Any], known: settings.InfisicalSettings) -> Capabilities:
     """What can be done for a lease with these notes; for one not yet issued without any.
 
     Whether an attempt can be found its own notes say, not what was learned of others since.
     """
     tagged = handle.get("tagged", known.tag_in_config)
-    return ports.Capabilities(
+    return Capabilities(
         renewable=handle.get("renewable", True) is True,
         revocable=handle.get("revocable", True) is True,
         verifiable=True,

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from leaseholder import ports
 from leaseholder.api import base
+from leaseholder.ports.provider import Attempt, Issued, Lease
 from leaseholder.providers.infisical import api, kinds, ttl
 from leaseholder.providers.kit import answers
 from leaseholder.secrecy import Credentials
@@ -22,12 +22,12 @@ _UNBOUNDED: Final = 100 * 366 * 86_400
 """A maximum of more than a century is none."""
 
 
-def tag(attempt: ports.Attempt) -> dict[str, str]:
+def tag(attempt: Attempt) -> dict[str, str]:
     """What marks a lease as that attempt's; plain text for everybody who may list leases."""
     return {"installation": attempt.installation, "attempt": attempt.attempt_id}
 
 
-def carries(row: Mapping[str, Any], attempt: ports.Attempt) -> bool:
+def carries(row: Mapping[str, Any], attempt: Attempt) -> bool:
     """Whether a row of a list of leases has that attempt's mark."""
     config = row.get("config")
     return isinstance(config, dict) and config.get(TAG) == tag(attempt)
@@ -59,7 +59,7 @@ def issued(
     source: Mapping[str, Any],
     credential_type: str | None,
     tagged: bool,
-) -> ports.Issued:
+) -> Issued:
     """A new lease with its notes and credentials."""
     values = answers.values(answer.data)
     notes = kinds.notes(answer.dynamic_secret.type, credential_type=credential_type, keys=values)
@@ -69,7 +69,7 @@ def issued(
     if own_end and own_end > answer.lease.created_at and not notes["renewable"]:
         handle["credentialsEnd"] = base.render_moment(own_end)
     lease = seen(answer.lease, answer.dynamic_secret, source=source, handle=handle)
-    return ports.Issued(lease=lease, credentials=Credentials(values))
+    return Issued(lease=lease, credentials=Credentials(values))
 
 
 def seen(
@@ -78,7 +78,7 @@ def seen(
     *,
     source: Mapping[str, Any],
     handle: Mapping[str, Any],
-) -> ports.Lease:
+) -> Lease:
     """A lease as it is now; without ``secret`` the bound in ``handle`` stands."""
     bound = maximum(secret) if secret else handle.get("maxTTL")
     notes = {name: value for name, value in handle.items() if name != "status"}
@@ -87,7 +87,7 @@ def seen(
     notes |= {"createdAt": base.render_moment(lease.created_at), "maxTTL": bound}
     if lease.status is not None:
         notes["status"] = FAILED_TO_DELETE
-    return ports.Lease(
+    return Lease(
         id=lease.id,
         source=source,
         issued_at=base.whole_second(lease.created_at),
@@ -97,7 +97,7 @@ def seen(
     )
 
 
-def latest(lease: ports.Lease) -> datetime | None:
+def latest(lease: Lease) -> datetime | None:
     """The end of the lease's longest life; from its notes where a record brought it back."""
     if lease.latest is not None:
         return lease.latest

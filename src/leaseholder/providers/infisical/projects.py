@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from cachetools import TTLCache
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.clock import Clock
 from leaseholder.providers.infisical import api, refusals
 from leaseholder.providers.kit import answers, requests
 
@@ -23,7 +24,7 @@ Send = Callable[[requests.Request], Awaitable[answers.Answer]]
 class Projects:
     """Knows the slugs of projects."""
 
-    def __init__(self, send: Send, clock: ports.Clock, timeout: float) -> None:
+    def __init__(self, send: Send, clock: Clock, timeout: float) -> None:
         self._send = send
         self._timeout = timeout
         self._known: TTLCache[str, str] = TTLCache(_MOST, _KEEP_SECONDS, timer=clock.monotonic)

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from cachetools import LRUCache
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.clock import Clock
 from leaseholder.providers.infisical import (
     api,
     kinds,
@@ -60,7 +61,7 @@ _NOTHING: Final = _Seen()
 class Sources:
     """Looks at dynamic secrets, seldom."""
 
-    def __init__(self, known: projects.Projects, clock: ports.Clock, timeout: float) -> None:
+    def __init__(self, known: projects.Projects, clock: Clock, timeout: float) -> None:
         self._projects = known
         self._timeout = timeout
         self._checks: cache.Checks[_Check] = cache.Checks(

@@ -1,6 +1,6 @@
 """What an adapter begins with, and what the registry has to know of it.
 
-An adapter is an ``Adapter`` with the port's other methods (``ports.Provider``): it makes
+An adapter is an ``Adapter`` with the port's other methods (``Provider``): it makes
 ``requests.Request`` of them, sends these with its ``Login``, and reads what comes back with
 ``answers``.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from leaseholder import ports
+from leaseholder.ports.provider import Marked, Provider
 from leaseholder.providers.kit import answers, client, login
 from leaseholder.providers.kit.context import Context
 
@@ -21,7 +21,7 @@ class Registration:
 
     name: str
     """Its field in a provider's spec, and in the settings."""
-    build: Callable[[Context, Any, Any], ports.Provider]
+    build: Callable[[Context, Any, Any], Provider]
     """Makes its adapter, by what stands in that field of the spec and of the settings."""
     tails: tuple[str, ...] = ()
     """How people end a server's url, though it makes no other server of it."""
@@ -60,7 +60,7 @@ class Adapter:
 
     async def sweep(
         self, installation: str, source: Mapping[str, Any], known: Container[str]
-    ) -> Sequence[ports.Marked]:
+    ) -> Sequence[Marked]:
         """None: where nothing marks leases as ours, an adapter leaves this as it is."""
         return ()
 

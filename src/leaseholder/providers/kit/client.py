@@ -14,8 +14,9 @@ from typing import Final
 import httpx2
 
 import leaseholder
-from leaseholder import errors, ports, server_clock
+from leaseholder import errors, server_clock
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.provider import Reading
 from leaseholder.providers.kit import answers, connections, failures, gate, memory
 from leaseholder.providers.kit.context import Context, News
 from leaseholder.providers.kit.network import bounds, dialing, hosts
@@ -98,9 +99,9 @@ class Client:
         async with self._connections.current() as pool:
             return await self._exchange(pool, request, bearer, number)
 
-    def reading(self) -> ports.Reading:
+    def reading(self) -> Reading:
         """What metrics show of the connections now."""
-        return ports.Reading(self._gate.is_open, self._gate.pace.used(), self.clock.skew)
+        return Reading(self._gate.is_open, self._gate.pace.used(), self.clock.skew)
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 import httpx2
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.credentials import Credentialing
 from leaseholder.providers.kit import documents, memory
 from leaseholder.providers.kit.network import dialing, transport
 from leaseholder.providers.kit.requests import Take
@@ -133,7 +134,7 @@ class Pools:
 
     def __init__(
         self,
-        credentialing: ports.Credentialing,
+        credentialing: Credentialing,
         dialer: dialing.Dialer,
         network: httpx2.AsyncBaseTransport | None = None,
         *,

@@ -10,7 +10,9 @@ from enum import StrEnum
 
 import httpx2
 
-from leaseholder import ports
+from leaseholder.ports.clock import Clock
+from leaseholder.ports.credentials import Access, Credentialing
+from leaseholder.ports.provider import Reading
 from leaseholder.providers.kit import gate, memory
 from leaseholder.providers.kit.accounts import Accounts
 from leaseholder.providers.kit.network import dialing
@@ -40,19 +42,19 @@ OnNews = Callable[[str, News], None]
 class Context:
     """One provider object's way to its server."""
 
-    access: ports.Access
+    access: Access
     """What its spec says."""
-    credentialing: ports.Credentialing
+    credentialing: Credentialing
     """Where it gets what it logs in with, and the CA certificates to trust."""
     base_url: str
     """Where requests go, in one spelling."""
-    clock: ports.Clock
+    clock: Clock
     """This machine's."""
     observe: Observe
     """Told of each request."""
     on_news: OnNews | None = None
     """Told what happens to the provider."""
-    connected: Callable[[Callable[[], ports.Reading]], None] = lambda read: None
+    connected: Callable[[Callable[[], Reading]], None] = lambda read: None
     """Told what reads the connections."""
     dialer: dialing.Dialer | None = None
     """Makes the connections; by default to every name."""

@@ -34,9 +34,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from leaseholder import circuit, errors, ports
+from leaseholder import circuit, errors
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.clock import Clock
 from leaseholder.providers.kit import failures
 from leaseholder.providers.kit.requests import Category, Rank, Request
 
@@ -69,7 +70,7 @@ class Gate:
 
     def __init__(
         self,
-        clock: ports.Clock,
+        clock: Clock,
         limits: provider.Limits,
         now: Callable[[], datetime],
         changed: Callable[[bool], None],
@@ -180,7 +181,7 @@ class Gate:
 class Pace:
     """Knows how long a request of a category has to wait."""
 
-    def __init__(self, clock: ports.Clock, per_minute: int | None) -> None:
+    def __init__(self, clock: Clock, per_minute: int | None) -> None:
         self._clock = clock
         self._per_minute = per_minute
         self._sent: deque[float] = deque()

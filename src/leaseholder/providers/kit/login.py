@@ -17,8 +17,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.clock import Clock
+from leaseholder.ports.credentials import Credentialing
 from leaseholder.providers.kit import answers, client, failures
 from leaseholder.providers.kit.accounts import ENDLESS, Account, Accounts, Held, LoginBackoff
 from leaseholder.providers.kit.requests import Rank, Request
@@ -61,8 +63,8 @@ class Method(abc.ABC):
     def __init__(
         self,
         connection: client.Client,
-        credentialing: ports.Credentialing,
-        clock: ports.Clock,
+        credentialing: Credentialing,
+        clock: Clock,
         timeout: float,
     ) -> None:
         """Nothing is sent yet.
@@ -130,7 +132,7 @@ class Login:
         self,
         method: Method,
         connection: client.Client,
-        clock: ports.Clock,
+        clock: Clock,
         accounts: Accounts | None = None,
     ) -> None:
         """Nobody is logged in yet.

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import base, openbao
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.provider import Attempt, Capabilities, Health, Issued, Lease, Revocation
 from leaseholder.providers import settings
 from leaseholder.providers.kit.adapter import Adapter
 from leaseholder.providers.kit.context import Context
@@ -39,7 +40,7 @@ _SHARED: Final = (
 
 
 class OpenBaoAdapter(Adapter):
-    """One server, and whoever logs in there; see ``ports.Provider``."""
+    """One server, and whoever logs in there; see ``Provider``."""
 
     def __init__(
         self, context: Context, server: openbao.OpenBao, settings: settings.OpenBaoSettings
@@ -56,21 +57,21 @@ class OpenBaoAdapter(Adapter):
         self._keeping = keeping.Keeping(self._ask, limits, own.now)
         self._issuing = issuing.Issuing(self._ask, self._login, limits, own, self.revoke)
 
-    async def check(self) -> ports.Health:
+    async def check(self) -> Health:
         """Look whether the server serves, log in if need be, and whether rights are missing."""
         health = await self._ask.health()
         missing = await self._ask.lacking(self._issuing.rights)
         if missing:
             self._login.doubt()
             raise refusals.lacking(missing)
-        return ports.Health(
+        return Health(
             server_version=health.version or None,
             clock_skew=self._http.clock.skew,
             capabilities=(*_CAPABILITIES, *(() if self._login.is_ready_made else ("Recover",))),
             caveat=_SHARED if self._login.is_ready_made else "",
         )
 
-    async def prepare(self, attempt: ports.Attempt) -> Mapping[str, Any]:
+    async def prepare(self, attempt: Attempt) -> Mapping[str, Any]:
         """Log in for this lease alone, and see whether the login may do all that it takes.
 
         Returns:
@@ -78,11 +79,11 @@ class OpenBaoAdapter(Adapter):
         """
         return (await self._issuing.prepare(attempt)).dump()
 
-    async def issue(self, attempt: ports.Attempt) -> ports.Issued:
+    async def issue(self, attempt: Attempt) -> Issued:
         """Read once, with the login that was prepared, then see to both ends of the lease."""
         return await self._issuing.issue(attempt)
 
-    async def renew(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+    async def renew(self, lease: Lease, until: datetime) -> Lease:
         """Move the ends of token and lease to ``until`` or the latest, never later."""
         notes = Notes.read(lease.handle)
         latest = _earliest(lease.latest, notes.latest(lease.issued_at))
@@ -101,7 +102,7 @@ class OpenBaoAdapter(Adapter):
         notes = await self._kept(lease, api.source(lease.source), notes, target)
         return notes.lease(lease.id, lease.source, lease.issued_at)
 
-    async def inspect(self, lease: ports.Lease) -> ports.Lease:
+    async def inspect(self, lease: Lease) -> Lease:
         """Look at a lease and at its token; it lives as long as both do."""
         notes = Notes.read(lease.handle)
         if lease.id.startswith(BY_ACCESSOR):
@@ -122,7 +123,7 @@ class OpenBaoAdapter(Adapter):
         issued_at = base.whole_second(seen.issue_time)
         return notes.lease(lease.id, lease.source, issued_at)
 
-    async def revoke(self, lease: ports.Lease, *, force: bool = False) -> ports.Revocation:
+    async def revoke(self, lease: Lease, *, force: bool = False) -> Revocation:
         """Take a lease back, see that it is gone, then end the token that made it.
 
         Nothing can be forced: only an administrator may give up on the system behind an engine.
@@ -136,9 +137,9 @@ class OpenBaoAdapter(Adapter):
             await self._ask.revoke_token(notes.accessor)
             if await self._ask.token(notes.accessor, rank=Rank.REVOCATION) is not None:
                 return _not_confirmed("the token that made the lease")
-        return ports.Revocation(done=True)
+        return Revocation(done=True)
 
-    async def recover(self, attempt: ports.Attempt) -> Sequence[ports.Lease]:
+    async def recover(self, attempt: Attempt) -> Sequence[Lease]:
         """What the attempt's own token may have made: known by the token, not by its id."""
         notes = Notes.read(attempt.handle)
         if notes.shared or not notes.accessor:
@@ -150,11 +151,11 @@ class OpenBaoAdapter(Adapter):
         issued_at = notes.token_issued_at or attempt.started_at
         return (notes.lease(BY_ACCESSOR + notes.accessor, attempt.source, issued_at),)
 
-    def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
+    def capabilities(self, handle: Mapping[str, Any]) -> Capabilities:
         """What can be done for a lease with these notes; empty notes: for one not yet issued."""
         notes = Notes.read(handle)
         own_token = bool(notes.accessor) and not notes.shared
-        return ports.Capabilities(
+        return Capabilities(
             renewable=notes.renewable,
             revocable=True,
             verifiable=True,
@@ -164,7 +165,7 @@ class OpenBaoAdapter(Adapter):
         )
 
     async def _kept(
-        self, lease: ports.Lease, source: api.Source, notes: Notes, target: datetime
+        self, lease: Lease, source: api.Source, notes: Notes, target: datetime
     ) -> Notes:
         notes = await self._keeping.token_until(notes, target)
         if notes.token_ends_at is not None:
@@ -174,13 +175,13 @@ class OpenBaoAdapter(Adapter):
             notes = await self._keeping.lease_until(lease, source.path, notes, target)
         return notes
 
-    async def _seen_by_token(self, lease: ports.Lease, notes: Notes) -> ports.Lease:
+    async def _seen_by_token(self, lease: Lease, notes: Notes) -> Lease:
         token = await self._ask.token(lease.id.removeprefix(BY_ACCESSOR))
         if token is None:
             raise errors.LeaseGone(Reason.GONE, "the token that made the lease is gone")
         return notes.of_token(token).lease(lease.id, lease.source, lease.issued_at)
 
-    async def _revoked(self, lease_id: str) -> ports.Revocation | None:
+    async def _revoked(self, lease_id: str) -> Revocation | None:
         """None once the lease is gone; success alone proves nothing."""
         answer = await self._ask.revoke_lease(lease_id)
         if answer.status >= 300:
@@ -189,9 +190,7 @@ class OpenBaoAdapter(Adapter):
                     f"{refusals.ERRORS.stated(answer)}: the system behind the engine didn't take "
                     "the credentials back: check it there"
                 )
-                return ports.Revocation(
-                    done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence
-                )
+                return Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence)
             raise refusals.ERRORS.error(answer, effect=True)
         if await self._ask.lease(lease_id, rank=Rank.REVOCATION) is not None:
             return _not_confirmed("the lease")
@@ -207,6 +206,6 @@ def _earliest(*moments: datetime | None) -> datetime | None:
     return min((one for one in moments if one is not None), default=None)
 
 
-def _not_confirmed(what: str) -> ports.Revocation:
+def _not_confirmed(what: str) -> Revocation:
     sentence = f"OpenBao took the revocation, but still has {what}: look at it there"
-    return ports.Revocation(done=False, reason=Reason.NOT_CONFIRMED, sentence=sentence)
+    return Revocation(done=False, reason=Reason.NOT_CONFIRMED, sentence=sentence)

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
+from leaseholder.ports.provider import Attempt
 from leaseholder.providers import settings
 from leaseholder.providers.kit import answers, client, login, requests
 from leaseholder.providers.kit.requests import Rank
@@ -94,9 +95,7 @@ class Calls:
         answer = await self._asked_again(request, token)
         return self._dated(refusals.ERRORS.parsed(answer, api.TokenAnswer).data)
 
-    async def issue(
-        self, attempt: ports.Attempt, source: api.Source, token: Hidden
-    ) -> answers.Answer:
+    async def issue(self, attempt: Attempt, source: api.Source, token: Hidden) -> answers.Answer:
         """Whatever comes back from the one try to get a lease."""
         request = self._write(
             operation="issue",

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.provider import Attempt, Issued, Lease, Revocation
 from leaseholder.providers.kit import answers, login
 from leaseholder.providers.openbao import (
     api,
@@ -44,7 +45,7 @@ class Issuing:
         shared: login.Login,
         limits: learned.Maxima,
         clock: learned.OwnClock,
-        revoke: Callable[[ports.Lease], Awaitable[ports.Revocation]],
+        revoke: Callable[[Lease], Awaitable[Revocation]],
     ) -> None:
         self._ask = ask
         self._login = shared
@@ -61,7 +62,7 @@ class Issuing:
             return (*api.LEASES, *api.ACCESSORS)
         return (*api.LEASES, *api.ACCESSORS[:2])  # its own token is never revoked
 
-    async def prepare(self, attempt: ports.Attempt) -> Notes:
+    async def prepare(self, attempt: Attempt) -> Notes:
         """Log in for this lease alone, and see whether the login may do all that it takes.
 
         Raises:
@@ -84,7 +85,7 @@ class Issuing:
         self._prepared[attempt.attempt_id] = _Prepared(token, notes, attempt.deadline)
         return notes
 
-    async def issue(self, attempt: ports.Attempt) -> ports.Issued:
+    async def issue(self, attempt: Attempt) -> Issued:
         """Read once, then see to both ends of the lease."""
         source = api.source(attempt.source)
         prepared = self._prepared.pop(attempt.attempt_id, None)
@@ -108,7 +109,7 @@ class Issuing:
         lease = notes.lease(leased.lease_id, attempt.source, issued_at)
         lease = await self._settled(lease, source, attempt.ttl_seconds)
         await self._take_back_too_short(lease, attempt.ttl_seconds)
-        return ports.Issued(lease=lease, credentials=Credentials(answers.values(leased.data or {})))
+        return Issued(lease=lease, credentials=Credentials(answers.values(leased.data or {})))
 
     # ------------------------------------------------------------------------ before the read
 
@@ -133,7 +134,7 @@ class Issuing:
 
     # ------------------------------------------------------------------ the read, and after it
 
-    async def _read(self, attempt: ports.Attempt, source: api.Source, token: Hidden) -> api.Leased:
+    async def _read(self, attempt: Attempt, source: api.Source, token: Hidden) -> api.Leased:
         answer = await self._ask.issue(attempt, source, token)
         if await self._login.is_ended(answer, token):
             sentence = "the login for this lease has ended already; the next try makes another"
@@ -158,9 +159,7 @@ class Issuing:
             return None
         return base.whole_second(seen.issue_time) if seen is not None else None
 
-    async def _settled(
-        self, lease: ports.Lease, source: api.Source, ttl: int | None
-    ) -> ports.Lease:
+    async def _settled(self, lease: Lease, source: api.Source, ttl: int | None) -> Lease:
         """The new lease with the life that was asked for, as far as the server gives it.
 
         The read can't ask for a length, a renewal can, also for a shorter one. What fails here
@@ -179,7 +178,7 @@ class Issuing:
             notes = notes.but(lease_ends_at=min(end, wanted))
         return notes.lease(lease.id, lease.source, lease.issued_at)
 
-    async def _take_back_too_short(self, lease: ports.Lease, ttl: int | None) -> None:
+    async def _take_back_too_short(self, lease: Lease, ttl: int | None) -> None:
         """Refuse a lease that can never live as long as was asked: it would be replaced at once.
 
         Raises:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.provider import Lease
 from leaseholder.providers.kit import answers
 from leaseholder.providers.openbao import api, calls, learned, refusals
 from leaseholder.providers.openbao.notes import Notes
@@ -82,9 +83,7 @@ class Keeping:
             self._limits.learn(TOKENS, token_max)
         return moved.but(token_max=token_max)
 
-    async def lease_until(
-        self, lease: ports.Lease, path: str, notes: Notes, until: datetime
-    ) -> Notes:
+    async def lease_until(self, lease: Lease, path: str, notes: Notes, until: datetime) -> Notes:
         """The notes with the lease's own end at ``until``, or as late as it can be.
 
         Raises:
@@ -120,9 +119,7 @@ class Keeping:
             return notes.but(token_max=life)
         raise refusals.ERRORS.error(answer)
 
-    async def _not_renewed(
-        self, answer: answers.Answer, lease: ports.Lease
-    ) -> errors.ProviderError:
+    async def _not_renewed(self, answer: answers.Answer, lease: Lease) -> errors.ProviderError:
         """Why a lease wasn't renewed; where the message leaves a doubt, a look decides."""
         about = refusals.ERRORS.about(answer)
         unclear = (Meaning.GONE, Meaning.OTHER, Meaning.MISSING)

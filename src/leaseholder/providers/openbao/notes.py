@@ -11,8 +11,8 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from leaseholder import ports
 from leaseholder.api import base
+from leaseholder.ports.provider import Lease
 from leaseholder.providers.openbao import api
 
 ENDLESS: Final = timedelta(days=36_500)
@@ -76,9 +76,9 @@ class Notes(BaseModel):
             token_max=int((ends - issued).total_seconds()) if ends and final else self.token_max,
         )
 
-    def lease(self, lease_id: str, source: Mapping[str, Any], issued_at: datetime) -> ports.Lease:
+    def lease(self, lease_id: str, source: Mapping[str, Any], issued_at: datetime) -> Lease:
         """The lease that these notes are about."""
-        return ports.Lease(
+        return Lease(
             id=lease_id,
             source=source,
             issued_at=issued_at,

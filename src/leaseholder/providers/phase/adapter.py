@@ -15,9 +15,19 @@ from collections.abc import Container, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from leaseholder import errors, ports, server_clock
+from leaseholder import errors, server_clock
 from leaseholder.api import durations, phase
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.provider import (
+    MOST_MARKED,
+    Attempt,
+    Capabilities,
+    Health,
+    Issued,
+    Lease,
+    Marked,
+    Revocation,
+)
 from leaseholder.providers import settings
 from leaseholder.providers.kit import answers, requests
 from leaseholder.providers.kit.adapter import Adapter
@@ -39,7 +49,7 @@ _HOLDERS: Final = ("Renew", "Inspect", "Revoke")
 
 
 class PhaseAdapter(Adapter):
-    """One account at one Phase server; see ``ports.Provider``."""
+    """One account at one Phase server; see ``Provider``."""
 
     def __init__(
         self, context: Context, server: phase.Phase, settings: settings.PhaseSettings
@@ -69,17 +79,17 @@ class PhaseAdapter(Adapter):
             weakref.WeakValueDictionary()
         )
 
-    async def check(self) -> ports.Health:
+    async def check(self) -> Health:
         """Look whether the provider answers and takes the token."""
         await owners.let_in(self._login, self._settings.read_timeout_seconds)
         known = _ALWAYS if self._is_personal else _HOLDERS
-        return ports.Health(
+        return Health(
             server_version=None,
             clock_skew=self._http.clock.skew,
             capabilities=(*known, *(("Recover", "Sweep") if self._exclusive else ())),
         )
 
-    async def prepare(self, attempt: ports.Attempt) -> Mapping[str, Any]:
+    async def prepare(self, attempt: Attempt) -> Mapping[str, Any]:
         """Find the one dynamic secret that is meant; refuse a ttl that it doesn't give.
 
         Returns:
@@ -111,7 +121,7 @@ class PhaseAdapter(Adapter):
             **({"owner": owner} if owner is not None else {}),
         }
 
-    async def issue(self, attempt: ports.Attempt) -> ports.Issued:
+    async def issue(self, attempt: Attempt) -> Issued:
         """Issue one lease on the dynamic secret that ``prepare`` found."""
         notes = attempt.handle or await self.prepare(attempt)
         secret_id = str(notes["secretId"])
@@ -132,7 +142,7 @@ class PhaseAdapter(Adapter):
         self._ahead = server_clock.ahead(fresh.created_at, asked, self.now())
         return leases.issued(fresh, source=attempt.source, notes=notes)
 
-    async def renew(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+    async def renew(self, lease: Lease, until: datetime) -> Lease:
         """Renew ``lease`` so that it ends at ``until`` or its latest, never later."""
         if not self.capabilities(lease.handle).renewable:
             sentence = "Phase lets nobody renew a lease of a personal token, only replace it"
@@ -150,11 +160,11 @@ class PhaseAdapter(Adapter):
             return await self.inspect(lease)
         return leases.renewed(lease, expires_at)
 
-    async def inspect(self, lease: ports.Lease) -> ports.Lease:
+    async def inspect(self, lease: Lease) -> Lease:
         """Look at a lease in its dynamic secret's list, which is the only way to see one alive."""
         return await self._inspect(lease, learns=True)
 
-    async def _inspect(self, lease: ports.Lease, *, learns: bool) -> ports.Lease:
+    async def _inspect(self, lease: Lease, *, learns: bool) -> Lease:
         """``learns``: where nobody knows which account is ours, it may be the lease's owner."""
         if lease.id in self._revoked:
             await self._confirm(lease)
@@ -174,7 +184,7 @@ class PhaseAdapter(Adapter):
         seen = leases.seen(found, source=lease.source, handle=lease.handle)
         return dataclasses.replace(seen, seen_at=listed.sent_at)
 
-    async def revoke(self, lease: ports.Lease, *, force: bool = False) -> ports.Revocation:
+    async def revoke(self, lease: Lease, *, force: bool = False) -> Revocation:
         """Take a lease back; said again, or after its end, it is done as well."""
         answer = await self._login.send(
             self._write(
@@ -192,7 +202,7 @@ class PhaseAdapter(Adapter):
                 f"{refusals.ERRORS.stated(answer)}: AWS didn't take the credentials back: check at "
                 "Phase that its AWS credentials still work"
             )
-            return ports.Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence)
+            return Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence)
         if refusals.not_holder(answer):
             # Who may not revoke it may see that it is gone; it is another account's.
             await self._inspect(lease, learns=False)
@@ -200,9 +210,9 @@ class PhaseAdapter(Adapter):
             await self._check_account(lease.handle)
         self._parsed(answer, api.Message, lease.source, effect=True)
         self._revoked.add(lease.id)
-        return ports.Revocation(done=True)
+        return Revocation(done=True)
 
-    async def recover(self, attempt: ports.Attempt) -> Sequence[ports.Lease]:
+    async def recover(self, attempt: Attempt) -> Sequence[Lease]:
         """The live leases that can be the attempt's: its owner's, of its time and ttl.
 
         Raises:
@@ -229,7 +239,7 @@ class PhaseAdapter(Adapter):
 
     async def sweep(
         self, installation: str, source: Mapping[str, Any], known: Container[str]
-    ) -> Sequence[ports.Marked]:
+    ) -> Sequence[Marked]:
         """The active leases of the dynamic secret that are this account's, where it is ours alone.
 
         Raises:
@@ -245,15 +255,15 @@ class PhaseAdapter(Adapter):
         found = await histories.active(
             listed,
             lambda one: one.id not in known and leases.owned(one, owner),
-            most=ports.MOST_MARKED,
+            most=MOST_MARKED,
         )
         notes = {"secretId": secret_id}
-        return [ports.Marked(leases.seen(one, source=source, handle=notes)) for one in found]
+        return [Marked(leases.seen(one, source=source, handle=notes)) for one in found]
 
-    def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
+    def capabilities(self, handle: Mapping[str, Any]) -> Capabilities:
         """What can be done for a lease with these notes; empty notes: for one not yet issued."""
         personal = handle.get("personal", self._is_personal) is True
-        return ports.Capabilities(
+        return Capabilities(
             renewable=not personal,
             revocable=True,
             verifiable=True,
@@ -294,7 +304,7 @@ class PhaseAdapter(Adapter):
             )
             raise errors.Denied(Reason.DENIED, sentence)
 
-    async def _left_behind(self, attempt: ports.Attempt) -> bool:
+    async def _left_behind(self, attempt: Attempt) -> bool:
         """Whether a lease may be there that the server says it couldn't make.
 
         It says so too where all that failed is what comes after: the job of the lease's end.
@@ -306,7 +316,7 @@ class PhaseAdapter(Adapter):
         except errors.ProviderError:
             return True
 
-    def _issue(self, attempt: ports.Attempt, notes: Mapping[str, Any]) -> requests.Request:
+    def _issue(self, attempt: Attempt, notes: Mapping[str, Any]) -> requests.Request:
         return self._write(
             operation="issue",
             method="GET",
@@ -321,7 +331,7 @@ class PhaseAdapter(Adapter):
             rank=Rank.ISSUE,
         )
 
-    async def _renew(self, lease: ports.Lease, more: int) -> answers.Answer:
+    async def _renew(self, lease: Lease, more: int) -> answers.Answer:
         return await self._login.send(
             self._write(
                 operation="renew",
@@ -333,7 +343,7 @@ class PhaseAdapter(Adapter):
             )
         )
 
-    async def _confirm(self, lease: ports.Lease) -> None:
+    async def _confirm(self, lease: Lease) -> None:
         """See that a lease is gone by revoking it again: cheaper than the whole list.
 
         Raises:
@@ -344,7 +354,7 @@ class PhaseAdapter(Adapter):
             self._afterwards.plan(lease)
             raise errors.LeaseGone(Reason.GONE, "Phase has revoked the lease")
 
-    async def _again(self, lease: ports.Lease) -> ports.Revocation:
+    async def _again(self, lease: Lease) -> Revocation:
         """Revoke a lease that was revoked before."""
         try:
             return await self.revoke(lease)

@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
+from leaseholder.ports.provider import Lease, Revocation
 
 MOST: Final = 4096
 """So many leases are remembered; of more the oldest are let go."""
@@ -23,7 +24,7 @@ TRIES: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    lease: ports.Lease
+    lease: Lease
     at: float
     """When it is due, by the event loop's clock in seconds."""
     left: int
@@ -33,16 +34,14 @@ class _Planned:
 class Afterwards:
     """Revokes leases once more, one after the other."""
 
-    def __init__(
-        self, revoke: Callable[[ports.Lease], Awaitable[ports.Revocation]], wait: float
-    ) -> None:
+    def __init__(self, revoke: Callable[[Lease], Awaitable[Revocation]], wait: float) -> None:
         self._revoke = revoke
         self._wait = wait
         self._planned: dict[str, _Planned] = {}
         """By the lease's id, in the order in which they are due."""
         self._task: asyncio.Task[None] | None = None
 
-    def plan(self, lease: ports.Lease) -> None:
+    def plan(self, lease: Lease) -> None:
         """Revoke a lease again when the wait is over."""
         self._put(lease, TRIES)
         if self._task is None or self._task.done():
@@ -55,7 +54,7 @@ class Afterwards:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    def _put(self, lease: ports.Lease, left: int) -> None:
+    def _put(self, lease: Lease, left: int) -> None:
         self._planned.pop(lease.id, None)
         while len(self._planned) >= MOST:
             del self._planned[next(iter(self._planned))]
@@ -73,7 +72,7 @@ class Afterwards:
             if not await self._done(first.lease) and first.left > 1:
                 self._put(first.lease, first.left - 1)
 
-    async def _done(self, lease: ports.Lease) -> bool:
+    async def _done(self, lease: Lease) -> bool:
         try:
             return (await self._revoke(lease)).done
         except errors.LeaseGone:

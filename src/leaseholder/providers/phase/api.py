@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, ConfigDict, FailFast, Field, RootModel
 
-from leaseholder import ports
+from leaseholder.ports.provider import Lease as ProviderLease
 from leaseholder.providers.kit import answers
 
 DYNAMIC: Final = "/v1/secrets/dynamic/"
@@ -50,7 +50,7 @@ def address(source: Mapping[str, Any]) -> dict[str, str]:
     return {"app_id": str(source.get("appId", "")), "env": str(source.get("env", ""))}
 
 
-def whereabouts(lease: ports.Lease) -> dict[str, str]:
+def whereabouts(lease: ProviderLease) -> dict[str, str]:
     """Where the server looks a lease up: beside its dynamic secret, wherever that is by now.
 
     The dynamic secret's id counts for more than the environment's name, which may change.

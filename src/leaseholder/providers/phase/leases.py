@@ -15,9 +15,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.provider import Attempt, Issued, Lease
 from leaseholder.providers.kit import answers
 from leaseholder.providers.phase import api, refusals
 from leaseholder.secrecy import Credentials
@@ -49,14 +50,14 @@ def ended(lease: api.Lease) -> bool:
     return lease.status.lower() in _ENDED or lease.revoked_at is not None
 
 
-def shifted(attempt: ports.Attempt, ahead: int) -> ports.Attempt:
+def shifted(attempt: Attempt, ahead: int) -> Attempt:
     """An attempt with its moments by the clock of its leases, which is ahead of ``Date``."""
     more = timedelta(seconds=ahead)
     began, deadline = attempt.started_at + more, attempt.deadline + more
     return dataclasses.replace(attempt, started_at=began, deadline=deadline)
 
 
-def fits(lease: api.Lease, attempt: ports.Attempt, settle: int) -> bool:
+def fits(lease: api.Lease, attempt: Attempt, settle: int) -> bool:
     """Whether time and ttl of a live lease are those of an attempt."""
     asked = attempt.handle.get("ttl", attempt.ttl_seconds)
     first, last = attempt.started_at - _BEFORE, attempt.deadline + timedelta(seconds=settle)
@@ -72,9 +73,7 @@ def owned(lease: api.Lease, owner: str) -> bool:
     return lease.owner is not None and lease.owner.data.id == owner
 
 
-def issued(
-    fresh: api.FreshLease, *, source: Mapping[str, Any], notes: Mapping[str, Any]
-) -> ports.Issued:
+def issued(fresh: api.FreshLease, *, source: Mapping[str, Any], notes: Mapping[str, Any]) -> Issued:
     """A new lease with its notes and credentials."""
     values = {one.key: one.value for one in fresh.credentials}
     handle = {
@@ -83,10 +82,10 @@ def issued(
         "firstExpiresAt": base.render_moment(fresh.expires_at),
     }
     lease = seen(fresh, source=source, handle=handle)
-    return ports.Issued(lease=lease, credentials=Credentials(values))
+    return Issued(lease=lease, credentials=Credentials(values))
 
 
-def seen(lease: api.Lease, *, source: Mapping[str, Any], handle: Mapping[str, Any]) -> ports.Lease:
+def seen(lease: api.Lease, *, source: Mapping[str, Any], handle: Mapping[str, Any]) -> Lease:
     """A lease as it is now."""
     notes = dict(handle)
     if lease.owner is not None:
@@ -96,7 +95,7 @@ def seen(lease: api.Lease, *, source: Mapping[str, Any], handle: Mapping[str, An
     latest = None
     if isinstance(maximum, int):
         latest = base.whole_second(lease.expires_at - lease.ttl + timedelta(seconds=maximum))
-    return ports.Lease(
+    return Lease(
         id=lease.id,
         source=source,
         issued_at=base.whole_second(lease.created_at),
@@ -106,7 +105,7 @@ def seen(lease: api.Lease, *, source: Mapping[str, Any], handle: Mapping[str, An
     )
 
 
-def latest(lease: ports.Lease) -> datetime | None:
+def latest(lease: Lease) -> datetime | None:
     """The end of the lease's longest life; from its notes where a record brought it back."""
     maximum = lease.handle.get("maxTTL")
     if lease.latest is not None or not isinstance(maximum, int):
@@ -114,7 +113,7 @@ def latest(lease: ports.Lease) -> datetime | None:
     return lease.issued_at + timedelta(seconds=maximum)
 
 
-def renewal(lease: ports.Lease, until: datetime) -> int:
+def renewal(lease: Lease, until: datetime) -> int:
     """Seconds to add so that ``lease`` ends at ``until`` or its latest.
 
     Raises:
@@ -129,7 +128,7 @@ def renewal(lease: ports.Lease, until: datetime) -> int:
     return wanted if bound is None else min(wanted, _seconds(bound - lease.expires_at))
 
 
-def not_renewed(answer: answers.Answer, lease: ports.Lease) -> errors.ProviderError:
+def not_renewed(answer: answers.Answer, lease: Lease) -> errors.ProviderError:
     """What a 400 says: at its maximum, past its end, or revoked."""
     text = refusals.text_of(answer) or ""
     who = refusals.ERRORS.stated(answer)
@@ -153,13 +152,13 @@ def expiry_in(answer: api.Message) -> datetime | None:
     return moment.replace(tzinfo=moment.tzinfo or UTC) if moment is not None else None
 
 
-def renewed(lease: ports.Lease, expires_at: datetime) -> ports.Lease:
+def renewed(lease: Lease, expires_at: datetime) -> Lease:
     """``lease`` with its new end."""
     end = base.whole_second(expires_at)
     return dataclasses.replace(lease, expires_at=end, latest=latest(lease), seen_at=None)
 
 
-def _at_its_end(lease: ports.Lease) -> errors.CannotRenew:
+def _at_its_end(lease: Lease) -> errors.CannotRenew:
     sentence = "the lease is at the end of the longest life that Phase gives it"
     return errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
 

@@ -6,7 +6,8 @@ that token only: another one may be another account's.
 
 from typing import Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
+from leaseholder.ports.clock import Clock
 from leaseholder.providers.kit import login, requests
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import api, refusals
@@ -18,9 +19,7 @@ _ASK_AGAIN_SECONDS: Final = 300.0
 class Owners:
     """Knows the account behind the token, or finds out."""
 
-    def __init__(
-        self, account: login.Login, base_url: str, clock: ports.Clock, timeout: float
-    ) -> None:
+    def __init__(self, account: login.Login, base_url: str, clock: Clock, timeout: float) -> None:
         self._login = account
         self._path = api.tokens(base_url)
         self._now = clock.monotonic

@@ -9,8 +9,9 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.clock import Clock
 from leaseholder.providers.kit import answers, cache, requests
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import api, refusals
@@ -23,7 +24,7 @@ Send = Callable[[requests.Request], Awaitable[answers.Answer]]
 class Sources:
     """Finds dynamic secrets."""
 
-    def __init__(self, send: Send, clock: ports.Clock, timeout: float) -> None:
+    def __init__(self, send: Send, clock: Clock, timeout: float) -> None:
         self._send = send
         self._timeout = timeout
         self._checks: cache.Checks[api.DynamicSecret] = cache.Checks(

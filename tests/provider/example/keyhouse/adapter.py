@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from leaseholder import errors, ports
+from leaseholder import errors
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.provider import Attempt, Capabilities, Health, Issued, Lease, Revocation
 from leaseholder.providers.kit.adapter import Adapter
 from leaseholder.providers.kit.answers import Answer, values
 from leaseholder.providers.kit.context import Context
@@ -19,7 +20,7 @@ from tests.provider.example.keyhouse import api, login
 
 
 class Keyhouse(Adapter):
-    """One login at one server; see ``ports.Provider``."""
+    """One login at one server; see ``Provider``."""
 
     def __init__(self, context: Context, server: Any, settings: float) -> None:
         super().__init__(
@@ -29,26 +30,26 @@ class Keyhouse(Adapter):
         )
         self._timeout = settings
 
-    async def check(self) -> ports.Health:
+    async def check(self) -> Health:
         answer = await self._ask("status", "GET", api.KEYS, params={"label": "-"}, rank=Rank.CHECK)
         if answer.status != 200:
             raise api.ERRORS.error(answer, words={"wanted": "list"})
         can, skew = ("Renew", "Inspect", "Revoke", "Recover"), self._http.clock.skew
-        return ports.Health(server_version=None, clock_skew=skew, capabilities=can)
+        return Health(server_version=None, clock_skew=skew, capabilities=can)
 
-    async def prepare(self, attempt: ports.Attempt) -> Mapping[str, Any]:
+    async def prepare(self, attempt: Attempt) -> Mapping[str, Any]:
         return {}
 
-    async def issue(self, attempt: ports.Attempt) -> ports.Issued:
+    async def issue(self, attempt: Attempt) -> Issued:
         source, label = attempt.source, _label(attempt)
         body = {"class": source.get("keyClass"), "ttl": attempt.ttl_seconds, "label": label}
         answer = await self._ask(
             "issue", "POST", api.KEYS, body=body, rank=Rank.ISSUE, deadline=attempt.deadline
         )
         made = api.ERRORS.parsed(answer, api.MadeAnswer, effect=True, words=_words(source))
-        return ports.Issued(_lease(made.key, source), Credentials(values(made.secret)))
+        return Issued(_lease(made.key, source), Credentials(values(made.secret)))
 
-    async def renew(self, lease: ports.Lease, until: datetime) -> ports.Lease:
+    async def renew(self, lease: Lease, until: datetime) -> Lease:
         latest = lease.issued_at + timedelta(seconds=lease.handle["longest"])
         if not self.capabilities(lease.handle).renewable:
             sentence = "keys of this class can't be renewed, only replaced"
@@ -64,20 +65,20 @@ class Keyhouse(Adapter):
         answer = await self._ask("renew", "POST", path, body=body, expires=expires)
         return self._seen(answer, lease, effect=True)
 
-    async def inspect(self, lease: ports.Lease) -> ports.Lease:
+    async def inspect(self, lease: Lease) -> Lease:
         path, expires = f"{api.KEYS}/{lease.id}", lease.expires_at
         return self._seen(await self._ask("inspect", "GET", path, expires=expires), lease)
 
-    async def revoke(self, lease: ports.Lease, *, force: bool = False) -> ports.Revocation:
+    async def revoke(self, lease: Lease, *, force: bool = False) -> Revocation:
         answer = await self._ask("revoke", "DELETE", f"{api.KEYS}/{lease.id}", rank=Rank.REVOCATION)
         if api.ERRORS.about(answer) == api.BACKEND:
             sentence = f"{api.ERRORS.stated(answer)}: the house's locks still take the key"
-            return ports.Revocation(False, Reason.FAILED_TO_DELETE, sentence)
+            return Revocation(False, Reason.FAILED_TO_DELETE, sentence)
         if answer.status != 200:
             raise api.ERRORS.error(answer, effect=True, words=_words(lease.source))
-        return ports.Revocation(done=True)
+        return Revocation(done=True)
 
-    async def recover(self, attempt: ports.Attempt) -> Sequence[ports.Lease]:
+    async def recover(self, attempt: Attempt) -> Sequence[Lease]:
         label, words = _label(attempt), _words(attempt.source)
         answer = await self._ask(
             "recover", "GET", api.KEYS, params={"label": label}, rank=Rank.REVOCATION, lists=True
@@ -87,13 +88,13 @@ class Keyhouse(Adapter):
         )
         return tuple(_lease(one, attempt.source) for one in found)
 
-    def capabilities(self, handle: Mapping[str, Any]) -> ports.Capabilities:
+    def capabilities(self, handle: Mapping[str, Any]) -> Capabilities:
         renewable = handle.get("renewable", True) is True
-        return ports.Capabilities(
+        return Capabilities(
             renewable=renewable, revocable=True, verifiable=True, recoverable=True, settle=30
         )
 
-    def _seen(self, answer: Answer, lease: ports.Lease, effect: bool = False) -> ports.Lease:
+    def _seen(self, answer: Answer, lease: Lease, effect: bool = False) -> Lease:
         words = _words(lease.source)
         found = api.ERRORS.parsed(answer, api.KeyAnswer, effect=effect, words=words).key
         if found.id != lease.id:
@@ -111,13 +112,13 @@ def _words(source: Mapping[str, Any]) -> Mapping[str, object]:
     return {"wanted": source.get("keyClass")}
 
 
-def _label(attempt: ports.Attempt) -> str:
+def _label(attempt: Attempt) -> str:
     return f"{attempt.installation} {attempt.attempt_id}"
 
 
-def _lease(found: api.Key, source: Mapping[str, Any]) -> ports.Lease:
+def _lease(found: api.Key, source: Mapping[str, Any]) -> Lease:
     issued_at = base.whole_second(found.made_at)
-    return ports.Lease(
+    return Lease(
         id=found.id,
         source=source,
         issued_at=issued_at,

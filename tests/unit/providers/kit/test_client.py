@@ -11,9 +11,10 @@ import httpx2
 import pytest
 
 import leaseholder
-from leaseholder import circuit, errors, ports
+from leaseholder import circuit, errors
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.provider import Reading
 from leaseholder.providers.kit import client, connections, gate, requests
 from leaseholder.providers.kit.network import dialing
 from tests.unit.providers import support
@@ -275,7 +276,7 @@ async def test_who_waited_for_a_turn_is_told_at_once_when_the_circuit_opens() ->
 
 async def test_what_connections_show_is_their_circuit_and_their_clock() -> None:
     world = World()
-    assert world.http.reading() == ports.Reading(False, None, 0)
+    assert world.http.reading() == Reading(False, None, 0)
     await down(world, httpx2.Response(503))
     assert world.http.reading().circuit_open
 

@@ -1,0 +1,188 @@
+"""What this process knows first-hand of one DynamicLease, and loses in a crash.
+
+The controller writes it while it performs a step; a decision reads it beside what was observed.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from leaseholder.api.conditions import Reason
+from leaseholder.core.contents import Contents
+from leaseholder.core.lease_clock import LeaseClock
+from leaseholder.ports.namespaces import NamespaceView
+from leaseholder.ports.provider import Lease
+from leaseholder.ports.secrets import SecretView
+from leaseholder.secrecy import Credentials
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What the last step met, not yet told in status."""
+
+    reason: Reason
+    sentence: str
+    permanent: bool
+    """Somebody has to change something; waiting alone doesn't help."""
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A restart that the API server refused, and when (monotonic seconds)."""
+
+    sentence: str
+    at: float
+
+
+MOST_FORMER: Final = 5
+"""So many earlier owners of Secrets of one name are looked for at once, by a request each: anybody
+may write marks, and make a DynamicLease again and again."""
+
+
+@dataclass(slots=True)
+class SecretsSeen:
+    """The Secrets of a DynamicLease as they were read once: each of several steps needn't again."""
+
+    asked: tuple[object, ...]
+    """What was looked for."""
+    labelled: tuple[SecretView, ...]
+    """Those with our label."""
+    target: SecretView | None
+    """The one under the wanted name."""
+    is_old: bool = False
+    """Whether a step was made since."""
+    supposed: bool = False
+    """Nothing was read: there can't be any, as far as is known (``SecretFinder``)."""
+    proven: str = ""
+    """Attempt id of the lease whose data the target was proven to hold; its values aren't kept."""
+
+    def written(self, secret: SecretView) -> "SecretsSeen":
+        """What is there after our own write of the target."""
+        others = (one for one in self.labelled if one.uid != secret.uid)
+        return SecretsSeen(self.asked, (*others, secret), secret, is_old=True)
+
+    def deleted(self, secret: SecretView) -> "SecretsSeen":
+        """What is there after our own deletion of one."""
+        others = tuple(one for one in self.labelled if one.uid != secret.uid)
+        target = self.target
+        left = None if target is not None and target.uid == secret.uid else target
+        proven = self.proven if left is not None else ""
+        return SecretsSeen(self.asked, others, left, is_old=True, proven=proven)
+
+
+@dataclass(slots=True)
+class Memory:
+    """What this process knows first-hand about one DynamicLease; lost in a crash.
+
+    The controller writes it, decisions read it. Keys are attempt ids.
+    """
+
+    leases: dict[str, Lease] = field(default_factory=dict)
+    credentials: dict[str, Credentials] = field(default_factory=dict)
+    """Issued and not yet delivered."""
+    ahead: dict[str, int] = field(default_factory=dict)
+    """Seconds that the moments of a lease which was issued here are ahead of the provider's
+    ``Date``."""
+    fences: dict[str, str] = field(default_factory=dict)
+    """The target's uid and resourceVersion that were known before a lease was put on record as
+    Held: with that very Secret nobody can have come between. Until the first try to deliver it."""
+    ours: set[str] = field(default_factory=set)
+    """Attempts that this process wrote, or found when it started: no other works on them."""
+    failure: Failure | None = None
+    gone_since: dict[str, datetime] = field(default_factory=dict)
+    """When the provider first said that it has no such lease, where it hasn't shown it since."""
+    unrenewable: set[str] = field(default_factory=set)
+    renewed_at: dict[str, datetime] = field(default_factory=dict)
+    """When this process last renewed a lease: a replica may show its former end for a while."""
+    clocks: dict[str, LeaseClock] = field(default_factory=dict)
+    """The clock of each lease whose provider told the time."""
+    inspected_at: dict[str, datetime] = field(default_factory=dict)
+    status_doubted: bool = False
+    """Etcd was restored: a lease isn't taken as inspected because status shows it, until one was
+    inspected."""
+    shown_at: dict[str, datetime] = field(default_factory=dict)
+    """When the provider was asked what last showed a lease: its answer may come much later."""
+    inspect_from: dict[str, datetime] = field(default_factory=dict)
+    """Before that a lease isn't inspected again: the provider said so when it was last tried."""
+    secrets: SecretsSeen | None = None
+    """In the midst of several steps, and from one go to the next where the watch tells of any
+    change (``View.secrets_to_keep``). What is written says which version it was for."""
+    doubted: bool = False
+    """Something told of a change since the Secrets were last asked for, be it while they were read:
+    what is known of them holds no longer."""
+    writing: set[str] | None = None
+    """While the target is being written: versions that the watch told of since; ours is among them
+    where it was quicker than the answer."""
+    namespace: tuple[float, NamespaceView | None] | None = None
+    """The Namespace as it was last read for a deletion, and when (monotonic seconds)."""
+    read_for: str = ""
+    """The sign of what wasn't known, for which the record was read last."""
+    secret_version: str = ""
+    """resourceVersion of the target Secret as we last wrote it."""
+    contents: dict[str, Contents] = field(default_factory=dict)
+    """What the target Secret was last seen to hold for a record; a note on it can be taken off."""
+    repairs: int = 0
+    """Repairs of the target Secret in a row."""
+    repaired_generation: int | None = None
+    """The generation of the spec that the last one was for."""
+    repaired: float = 0.0
+    """When the last one was (monotonic seconds)."""
+    renew_handled: str | None = None
+    shown_since: dict[str, float] = field(default_factory=dict)
+    """By when (monotonic seconds) the Secret showed a lease that workloads are to move to."""
+    refused: dict[str, Refusal] = field(default_factory=dict)
+    """Restarts that were refused, by the workload's uid."""
+    sustain_at: dict[str, datetime] = field(default_factory=dict)
+    """When the next try to renew a replaced lease is due, where the last one failed."""
+    deleting_since: float | None = None
+    """When the deletion of the DynamicLease began, on our own clock (monotonic seconds): by the API
+    server's, read when it was first seen to be on its way out."""
+    keeps_secret: bool = False
+    """The API server refused to delete a Secret of the DynamicLease."""
+    vanished_since: float | None = None
+    """Since when there has been no DynamicLease (monotonic seconds)."""
+    poked: bool = False
+    """Something changed from outside: don't wait for the back-off."""
+    uid: str = ""
+    """Of the DynamicLease that was seen last."""
+    former_uids: set[str] = field(default_factory=set)
+    """Of earlier ones of its name, as far as Secrets of ours still name them as their owner."""
+
+    def note_former(self, uid: str) -> bool:
+        """Secrets of that earlier owner are looked for; whether that is news, and there is room.
+
+        Who is left out here comes later: a comparison names all that Secrets name.
+        """
+        if uid in self.former_uids or len(self.former_uids) >= MOST_FORMER:
+            return False
+        self.former_uids.add(uid)
+        return True
+
+    def meet(self, uid: str) -> None:
+        """Another DynamicLease has the name: what was tried and told was about the one before."""
+        if uid == self.uid:
+            return
+        if self.uid:
+            self.note_former(self.uid)
+        self.uid, self.failure, self.renew_handled = uid, None, None
+        self.deleting_since, self.repairs, self.repaired_generation = None, 0, None
+        self.keeps_secret = False
+
+    def forget(self, name: str) -> None:
+        """Drop what is known of a record that is no more."""
+        for known in (self.leases, self.credentials, self.ahead, self.contents, self.fences):
+            known.pop(name, None)
+        self.clocks.pop(name, None)
+        for moments in (
+            self.gone_since,
+            self.inspected_at,
+            self.shown_at,
+            self.inspect_from,
+            self.renewed_at,
+        ):
+            moments.pop(name, None)
+        self.shown_since.pop(name, None)
+        self.sustain_at.pop(name, None)
+        self.unrenewable.discard(name)
+        self.ours.discard(name)

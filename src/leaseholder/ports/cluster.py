@@ -1,0 +1,50 @@
+"""The API server: all of its ports, as the controller has them together.
+
+Adapters under ``cluster/`` implement it; a test brings its own.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from leaseholder.api import lease, record
+from leaseholder.ports.events import Events
+from leaseholder.ports.leases import DynamicLeases
+from leaseholder.ports.namespaces import Namespaces
+from leaseholder.ports.objects import ProviderObjects
+from leaseholder.ports.records import LeaseRecords
+from leaseholder.ports.secrets import Secrets
+from leaseholder.ports.workloads import Workloads
+
+
+class Cluster(
+    DynamicLeases, LeaseRecords, Secrets, Workloads, ProviderObjects, Namespaces, Events, Protocol
+):
+    """The API server.
+
+    What is *known* comes from watches, lists and answers to our own writes, and may be old; what
+    isn't known, or met a conflict, is read live even there. A ``read_…`` is always live: it stands
+    where no precondition of a write protects.
+
+    Every method may raise ``ClusterUnavailable``; every write ``Conflict`` and ``Refused``.
+    Writes to what exists carry uid and resourceVersion.
+    """
+
+    def watched_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
+        """Whether the watch told of a DynamicLease while another of its namespace stood.
+
+        It still stands, as far as is known: so their Namespace is one and the same.
+        """
+        ...
+
+    def known_name(self, namespace: str, uid: str) -> str | None:
+        """The name of the DynamicLease of that uid; None: it isn't known. Nothing is read."""
+        ...
+
+    def now(self) -> datetime | None:
+        """The API server's clock (UTC), which dates what users do; None: it never told the time."""
+        ...
+
+    def unreadable(self, kind: str) -> Sequence[str]:
+        """Namespace and name of the objects of a kind that couldn't be read."""
+        ...

@@ -1,0 +1,24 @@
+"""Events that are posted about a resource."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from leaseholder.api import conditions, lease, provider
+
+
+class Events(Protocol):
+    """Posts events."""
+
+    async def emit(self, about: lease.DynamicLease | provider.AnyProvider, note: "Note") -> None:
+        """Post an event about a resource; failures are swallowed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """An event's text."""
+
+    type: Literal["Normal", "Warning"]
+    reason: conditions.Reason
+    message: str
+    action: str = "Reconcile"

@@ -1,0 +1,48 @@
+"""DynamicLeases as they are known and as they are read live, and the writes of them."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Protocol
+
+from leaseholder.api import lease
+
+
+class DynamicLeases(Protocol):
+    """Reads and writes DynamicLeases."""
+
+    async def dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
+        """A DynamicLease as it is known; None: there is none, as was read live.
+
+        Each write of it carries its version, and before anything is asked of a provider that can't
+        be taken back it is read live.
+        """
+        ...
+
+    async def read_dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
+        """A DynamicLease, read live; None where there is none.
+
+        For what a write of the DynamicLease itself doesn't protect: a lease is issued or revoked,
+        a Secret is written or deleted for it.
+        """
+        ...
+
+    def shown_end(self, namespace: str, name: str) -> datetime | None:
+        """When the lease ends that the status of a DynamicLease shows, as it is known.
+
+        Nothing is read; None: it shows none, or isn't known.
+        """
+        ...
+
+    def dynamic_leases(self) -> AsyncIterator[lease.DynamicLease]:
+        """All DynamicLeases in the watched namespaces, page by page: each may have a megabyte."""
+        ...
+
+    async def patch_lease_status(
+        self, dl: lease.DynamicLease, status: lease.DynamicLeaseStatus
+    ) -> None:
+        """Make ``status`` the status of ``dl`` as it was read (resourceVersion)."""
+        ...
+
+    async def patch_finalizer(self, dl: lease.DynamicLease, *, on: bool) -> None:
+        """Put our finalizer on ``dl`` as it was read, or take it off; gone: ``Conflict``."""
+        ...

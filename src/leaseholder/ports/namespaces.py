@@ -1,0 +1,23 @@
+"""Namespaces: whether one goes, and whether it is the one that it was."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Namespaces(Protocol):
+    """Reads Namespaces."""
+
+    async def namespace(self, name: str) -> "NamespaceView | None":
+        """A namespace, None where there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceView:
+    """What matters of a namespace."""
+
+    name: str
+    labels: Mapping[str, str]
+    terminating: bool
+    uid: str
