@@ -23,7 +23,7 @@ SIDE_BY_SIDE ?= --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 # compiles all of its code anew, and pytest every test module: a minute of processor time and more.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup world-built test conformance lint simulate fuzz hostile mutants crds chart demo kills storm \
+.PHONY: help setup world-built test conformance lint simulate fuzz hostile mutants crds chart demo demo-all kills storm \
   soak world run bench bench-full bench-plots dashboard docs version image image-pushed dist kind cluster-kind \
   kind-checked test-kind clean lock
 
@@ -87,8 +87,11 @@ crds: $(READY) ## Write crds/ and the generated pages of docs/ from the code
 chart: $(READY) ## Bring the chart's copies, its table of values and deploy/install.yaml in step
 	@$(BIN)/python -m tools.chart
 
-demo: world-built ## Show a lease's life, with facts from outside
+demo: world-built ## A lease's life at each provider: what you type, what you see, facts from outside
 	@$(BIN)/python -m tests.demo
+
+demo-all: world-built ## The same at all providers side by side, in half a minute
+	@$(BIN)/python -m tests.demo --at-once
 
 kills: world-built ## kill -9 at 50 random moments (5 minutes); PROVIDER=, MOMENTS=, SEED=
 	@$(BIN)/python -m tests.cluster.kills --moments $(MOMENTS) --provider $(PROVIDER) \
@@ -100,8 +103,8 @@ storm: world-built ## Faults, kills and edits for 10 minutes, with a monitor; MI
 soak: world-built ## 20,000 DynamicLeases come and go in 10 minutes; does memory come back? MINUTES=, SEED=
 	@$(BIN)/python -m tests.cluster.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-world: world-built ## Start the test world and stay up, for you to play with
-	@$(BIN)/python -m tests.world
+world: world-built ## Start the test world and stay up, for you to play with; PROVIDERS=all or some
+	@$(BIN)/python -m tests.world $(if $(PROVIDERS),--providers $(PROVIDERS))
 
 run: $(READY) ## Run the operator against the current KUBECONFIG
 	@LEASEHOLDER_METRICS_ADDRESS=$${LEASEHOLDER_METRICS_ADDRESS:-127.0.0.1:8080} $(BIN)/leaseholder run

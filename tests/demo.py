@@ -1,12 +1,17 @@
-"""``make demo``: the life of a lease, told with facts from outside, at three providers at once.
+"""``make demo``: the life of a lease at one provider after the other, with facts from outside.
 
 The world is started, the CRDs and the manifests of deploy/examples are applied as a user would.
 At each provider a lease is acquired, renewed, rotated, healed after its Secret was deleted,
 carried through an outage of the provider, and revoked. Everything that is told is looked up at
-what the credentials open, at the provider and at the API server. ``DEMO_PROVIDERS`` chooses among
-infisical, phase and openbao. Ends with ``demo: passed`` (exit code 0), or ``demo: failed: …`` (1).
+what the credentials open, at the provider and at the API server. Beside the facts stands what a
+user types, and what kubectl prints: by the columns that the API server gives, without kubectl.
+
+``DEMO_PROVIDERS`` chooses among infisical, phase and openbao. ``make demo-all`` (``--at-once``)
+tells of all three side by side, without manifests. Ends with ``demo: passed`` (exit code 0), or
+``demo: failed: …`` (1).
 """
 
+import argparse
 import asyncio
 import contextlib
 import datetime
@@ -22,6 +27,8 @@ EXAMPLES = processes.CHECKOUT / "deploy" / "examples"
 NAMESPACE = "shop"
 OVERLAP = 5
 """Seconds that a replaced lease lives on."""
+HIDDEN = "(not shown)"
+"""What stands in the place of a login."""
 
 
 class Missed(Exception):
@@ -32,14 +39,35 @@ class Demo:
     """One telling, at one provider."""
 
     def __init__(
-        self, house: houses.House, trusts: str | None, client: kube.Kube, started: float
+        self,
+        house: houses.House,
+        trusts: str | None,
+        client: kube.Kube,
+        started: float,
+        *,
+        alone: bool,
     ) -> None:
         self.house, self.trusts, self.client, self.started = house, trusts, client, started
+        self.alone = alone
         self.name = ""
 
     def tell(self, text: str) -> None:
         """One line, with the seconds since the start."""
         print(f"[{time.monotonic() - self.started:5.1f} s] {self.house.type:<10}{text}", flush=True)
+
+    def typed(self, words: str) -> None:
+        """A command as a user would type it; what it does is done by the caller."""
+        self.tell(f"$ kubectl -n {NAMESPACE} {words}")
+
+    def printed(self, text: str) -> None:
+        """What a command prints, or reads: too much of it where several tell at once."""
+        if self.alone:
+            print("\n".join(f"           {line}" for line in text.splitlines()), flush=True)
+
+    async def listed(self) -> None:
+        """The DynamicLease as kubectl lists it."""
+        self.typed(f"get dynamiclease {self.name}")
+        self.printed(await self.client.table("DynamicLease", self.name, NAMESPACE))
 
     def check(self, holds: bool, text: str) -> None:
         """A fact: told when it holds, the end when it doesn't."""
@@ -58,13 +86,16 @@ class Demo:
 
     async def acquire(self) -> None:
         """From manifests to a login."""
-        provider, lease = f"{self.house.type}-provider.yaml", f"{self.house.type}-lease.yaml"
-        self.tell(f"applying {provider} and {lease} of deploy/examples")
-        for document in (*kube.documents(EXAMPLES / provider), *kube.documents(EXAMPLES / lease)):
-            await self.client.apply(self.fitted(document))
+        for name in (f"{self.house.type}-provider.yaml", f"{self.house.type}-lease.yaml"):
+            self.tell(f"$ kubectl apply -f deploy/examples/{name}")
+            fitted = [self.fitted(document) for document in kube.documents(EXAMPLES / name)]
+            self.printed(_manifest(fitted))
+            for document in fitted:
+                await self.client.apply(document)
         applied = time.monotonic()
         found = await self.wait(kube.is_ready, "the DynamicLease is Ready")
         self.check(True, f"Ready after {time.monotonic() - applied:.1f} s: {_columns(found)}")
+        await self.listed()
         values = await self.values()
         self.check(bool(values), f"Secret {self.name} holds {', '.join(sorted(values))}")
         self.check(await self.lets_in(values), "these credentials are let in")
@@ -85,7 +116,8 @@ class Demo:
     async def rotate(self) -> None:
         """Make before break: the old login works until the overlap is over."""
         lease, old = await self.lease(), await self.values()
-        self.tell(f"annotating leaseholder.dev/rotate; the overlap is {OVERLAP} s")
+        self.typed(f"annotate dynamiclease {self.name} leaseholder.dev/rotate=demo")
+        self.tell(f"the overlap is {OVERLAP} s: so long the old login works on")
         change = {"metadata": {"annotations": {"leaseholder.dev/rotate": "demo"}}}
         await self.client.patch("DynamicLease", self.name, NAMESPACE, change)
         await self.until(lambda: self.differ(old), "the Secret holds other credentials")
@@ -103,7 +135,7 @@ class Demo:
         """Credentials are in the Secret and nowhere else: who deletes it gets others."""
         await self.wait(kube.is_ready, "the DynamicLease is Ready")
         lease, old = await self.lease(), await self.values()
-        self.tell(f"deleting the Secret {self.name}")
+        self.typed(f"delete secret {self.name}")
         await self.client.delete("Secret", self.name, NAMESPACE)
         deleted = time.monotonic()
         await self.until(self.values, "the Secret is there again")
@@ -126,6 +158,7 @@ class Demo:
         ready = kube.condition(troubled, "Ready")
         told = f"Ready={ready['status']}, {ready['reason']}: {ready['message']}"
         self.check(ready["status"] == "True", told)
+        await self.listed()
         self.check(await self.lets_in(values), "the credentials are let in meanwhile")
         self.house.faults.clear()
         self.tell("the provider is back")
@@ -141,7 +174,7 @@ class Demo:
     async def revoke(self) -> None:
         """Deletion, and what is left: nothing."""
         lease, values = await self.lease(), await self.values()
-        self.tell("deleting the DynamicLease")
+        self.typed(f"delete dynamiclease {self.name}")
         await self.client.delete("DynamicLease", self.name, NAMESPACE)
         await self.wait(kube.is_gone, "the DynamicLease is gone")
         self.check(not await self.lets_in(values), "the credentials are refused")
@@ -235,6 +268,18 @@ class Demo:
         return await self.house.lets_in(values)
 
 
+def _manifest(documents: list[kube.Object]) -> str:
+    """What is applied, as YAML; nothing that one could log in with."""
+    shown = [
+        {
+            field: dict.fromkeys(value, HIDDEN) if field == "stringData" else value
+            for field, value in document.items()
+        }
+        for document in documents
+    ]
+    return worlds.written(shown)
+
+
 def _columns(found: kube.Object) -> str:
     status = found["status"]
     return f"expires {status['lease']['expiresAt']}, renews {status['lease']['renewAt']}"
@@ -262,7 +307,7 @@ def _chosen() -> list[str]:
     return named
 
 
-async def _tell() -> None:
+async def _tell(*, at_once: bool) -> None:
     chosen = _chosen()
     print(f"starting Kubernetes, PostgreSQL, {', '.join(chosen)} (about 10 s) …", flush=True)
     world = await asyncio.to_thread(lambda: worlds.World.start(provider_faults=True, min_ttl=2))
@@ -282,15 +327,30 @@ async def _tell() -> None:
             stack.callback(running.stop)
             namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
             await client.apply(namespace)
-            async with asyncio.TaskGroup() as group:
-                for house, trusts in opened:
-                    group.create_task(Demo(house, trusts, client, started).run())
+            told = [
+                Demo(house, trusts, client, started, alone=not at_once) for house, trusts in opened
+            ]
+            await (_side_by_side(told) if at_once else _one_after_the_other(told))
+
+
+async def _side_by_side(told: list[Demo]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for one in told:
+            group.create_task(one.run())
+
+
+async def _one_after_the_other(told: list[Demo]) -> None:
+    for one in told:
+        await one.run()
 
 
 def main() -> int:
     """Tell, and say how it went."""
+    parser = argparse.ArgumentParser(prog="python -m tests.demo")
+    parser.add_argument("--at-once", action="store_true", help="all providers side by side")
+    options = parser.parse_args()
     try:
-        asyncio.run(_tell())
+        asyncio.run(_tell(at_once=options.at_once))
     except Exception as error:
         first = error
         while isinstance(first, ExceptionGroup):

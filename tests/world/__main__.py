@@ -2,12 +2,15 @@
 
 import argparse
 import asyncio
+import collections.abc
+import contextlib
 import pathlib
 import signal
 import sys
-import threading
 
-from tests.world import kube, operator, world
+from tests.world import houses, kube, operator, world
+
+NAMESPACE = "shop"
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -16,12 +19,19 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--directory", type=pathlib.Path, help="keep logs and kubeconfig here")
     parser.add_argument("--min-ttl", type=float, help="shortest ttl in seconds; Infisical says 60")
     parser.add_argument("--seed", type=pathlib.Path, help="what the Infisical emulator holds")
+    parser.add_argument(
+        "--providers",
+        nargs="+",
+        choices=["all", *houses.NAMES],
+        default=["infisical"],
+        help="which servers to start, each with a manifest for a first lease",
+    )
     parser.add_argument("--kubernetes-faults", action="store_true", help="with a fault proxy")
     parser.add_argument("--provider-faults", action="store_true", help="with a fault proxy")
     return parser.parse_args(arguments)
 
 
-def describe(running: world.World) -> str:
+def describe(running: world.World, manifests: list[pathlib.Path]) -> str:
     """What a person needs to use the world."""
     lines = [
         f"kubeconfig   {running.control_plane.kubeconfig}",
@@ -42,41 +52,92 @@ def describe(running: world.World) -> str:
         f"  LEASEHOLDER_PROVIDER_HOSTS={operator.HOSTS} "
         f"KUBECONFIG={running.control_plane.kubeconfig} make run",
         "and in another terminal ask for a first lease:",
-        f"  kubectl --kubeconfig {running.control_plane.kubeconfig} apply -f "
-        f"{running.directory / 'manifest.yaml'}",
-        "",
-        "The world is up; Ctrl-C ends it.",
     ]
-    return "\n".join(lines)
+    apply = f"  kubectl --kubeconfig {running.control_plane.kubeconfig} apply -f "
+    lines += [f"{apply}{path}" for path in manifests]
+    return "\n".join([*lines, "", "The world is up; Ctrl-C ends it."])
 
 
-async def _install(running: world.World) -> None:
+def _chosen(providers: list[str]) -> list[str]:
+    return [*houses.NAMES] if "all" in providers else list(dict.fromkeys(providers))
+
+
+@contextlib.asynccontextmanager
+async def _manifests(
+    running: world.World, providers: list[str]
+) -> collections.abc.AsyncIterator[list[str]]:
+    """Start what doesn't run yet, and say for each what to apply for a first lease."""
+    async with contextlib.AsyncExitStack() as stack:
+        texts = []
+        for one in providers:
+            if one == "infisical":
+                texts.append(world.manifest(running))
+                continue
+            house, trusts = await stack.enter_async_context(houses.opened(running, one))
+            texts.append(world.written(_first_lease(house, trusts)))
+        yield texts
+
+
+def _first_lease(house: houses.House, trusts: str | None) -> list[kube.Object]:
+    """A namespace, what lets in, and a lease."""
+    source = house.sources[0]
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        *houses.manifests(house, NAMESPACE, house.type, trusts),
+        {
+            "apiVersion": "leaseholder.dev/v1alpha1",
+            "kind": "DynamicLease",
+            "metadata": {"name": f"{house.type}-{source}", "namespace": NAMESPACE},
+            "spec": {
+                "providerRef": {"name": house.type},
+                house.type: house.source(source),
+                "ttl": "2m",
+            },
+        },
+    ]
+
+
+async def _serve(running: world.World, providers: list[str], ended: asyncio.Event) -> None:
     async with kube.Kube(running.control_plane) as client:
         await operator.install(client)
+    async with _manifests(running, providers) as texts:
+        paths = [running.directory / f"{one}.yaml" for one in providers]
+        for path, text in zip(paths, texts, strict=True):
+            await asyncio.to_thread(path.write_text, text, encoding="utf-8")
+        print(*texts, describe(running, paths), sep="\n", flush=True)
+        await ended.wait()
+
+
+async def _until_told(running: world.World, providers: list[str]) -> None:
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    await _serve(running, providers, ended)
 
 
 def main(arguments: list[str]) -> None:
     """Start, describe, wait."""
     options = parse(arguments)
-    ended = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    signal.signal(signal.SIGINT, lambda *_: ended.set())
+    signal.signal(signal.SIGTERM, _end)
     if options.directory is not None:
         options.directory.mkdir(parents=True, exist_ok=True)
     print("Starting the world.", flush=True)
-    with world.World.start(
-        directory=options.directory and options.directory.resolve(),
-        kubernetes_faults=options.kubernetes_faults,
-        provider_faults=options.provider_faults,
-        min_ttl=options.min_ttl,
-        seed=options.seed,
-    ) as running:
-        asyncio.run(_install(running))
-        manifest = world.manifest(running)
-        (running.directory / "manifest.yaml").write_text(manifest, encoding="utf-8")
-        print(manifest, describe(running), sep="\n", flush=True)
-        ended.wait()
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        world.World.start(
+            directory=options.directory and options.directory.resolve(),
+            kubernetes_faults=options.kubernetes_faults,
+            provider_faults=options.provider_faults,
+            min_ttl=options.min_ttl,
+            seed=options.seed,
+        ) as running,
+    ):
+        asyncio.run(_until_told(running, _chosen(options.providers)))
     print("The world is gone.", flush=True)
+
+
+def _end(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ Object = dict[str, typing.Any]
 Namespaced = bool
 
 _THROTTLED = 10.0
+_TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 """Seconds for which a 429 is patiently met: the storage of a new CRD takes a moment."""
 
 _PLACES: dict[str, tuple[str, str, Namespaced]] = {
@@ -132,6 +133,17 @@ class Kube:
                 return None
             raise
 
+    async def table(self, kind: str, name: str, namespace: str = "") -> str:
+        """An object as ``kubectl get`` prints it, by the columns that the API server gives."""
+        found = await self._call("GET", _path(kind, namespace, name), accept=_TABLE)
+        shown = [not one["priority"] for one in found["columnDefinitions"]]
+        heads = [str(one["name"]).upper() for one in found["columnDefinitions"]]
+        rows = [heads, *([str(cell) for cell in row["cells"]] for row in found["rows"])]
+        kept = [[cell for cell, show in zip(row, shown, strict=True) if show] for row in rows]
+        widths = [max(map(len, column)) + 3 for column in zip(*kept, strict=True)]
+        lines = (zip(row, widths, strict=True) for row in kept)
+        return "\n".join("".join(c.ljust(w) for c, w in line).rstrip() for line in lines)
+
     async def list(self, kind: str, namespace: str = "", *, labels: str = "") -> list[Object]:
         """All objects of a kind, in one namespace or everywhere."""
         query = f"?labelSelector={labels}" if labels else ""
@@ -228,10 +240,11 @@ class Kube:
         body: Object | None = None,
         *,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> Object:
         """Send a request; like every Kubernetes client, again after a 429."""
         assert self._session is not None, "use it as a context manager"
-        headers = {"Content-Type": content_type}
+        headers = {"Content-Type": content_type, "Accept": accept}
         deadline = time.monotonic() + _THROTTLED
         while True:
             async with self._session.request(method, path, json=body, headers=headers) as answer:

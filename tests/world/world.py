@@ -18,7 +18,7 @@ import typing
 
 import yaml
 
-from tests.world import faults, kubernetes, processes
+from tests.world import faults, kube, kubernetes, processes
 from tests.world import postgres as postgres_server
 from tests.world.emulation import part
 
@@ -180,13 +180,18 @@ def manifest(world: World) -> str:
         "clientId": world.infisical.client_id,
         "clientSecret": world.infisical.client_secret,
     }
-    documents = [
+    documents: list[kube.Object] = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _NAMESPACE}},
         _document("v1", "Secret", "infisical-auth", stringData=credentials),
         _document("leaseholder.dev/v1alpha1", "LeaseProvider", "infisical", spec=provider),
         _document("leaseholder.dev/v1alpha1", "DynamicLease", "orders-db", spec=lease),
     ]
-    return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False)
+    return written(documents)
+
+
+def written(documents: collections.abc.Sequence[kube.Object]) -> str:
+    """Manifests in YAML, as a person would write them."""
+    return str(yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False))
 
 
 class _Dumper(yaml.SafeDumper):
