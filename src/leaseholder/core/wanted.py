@@ -173,10 +173,11 @@ def _maybe_delivered(view: View, lease: DynamicLease, record: RecordedLease) -> 
 def _outlived_status(view: View, lease: DynamicLease, record: RecordedLease) -> bool:
     """Whether status is lost, and the lease older than one is whose delivery a crash stopped.
 
-    What this process issued itself it knows whether it delivered.
+    What this process issued itself it knows whether it delivered. The CRD's default for a status is
+    one that says nothing of any generation.
     """
     known = record.attempt_id in view.memory.leases
-    if known or lease.status.conditions or record.issued_at is None:
+    if known or lease.status.observed_generation or record.issued_at is None:
         return False
     return view.own_now(record) >= record.issued_at + DELIVERED_WITHIN
 

@@ -240,8 +240,10 @@ def test_a_held_lease_whose_credentials_are_lost_is_pending() -> None:
 
 def test_a_lease_that_outlived_a_lost_status_may_have_been_delivered() -> None:
     old = views.record(issued=-300)
-    lost = views.lease(status=DynamicLeaseStatus())
-    move = decide(views.view(old, dl=views.lease()))
+    unseen = {"type": "Ready", "status": "Unknown", "reason": "Pending", "message": ""}
+    default = {"conditions": [{**unseen, "lastTransitionTime": "1970-01-01T00:00:00Z"}]}
+    lost = views.lease(status=DynamicLeaseStatus.model_validate(default))  # the CRD fills it in
+    move = decide(views.view(old, dl=lost))
     assert isinstance(move, Move)
     assert (move.to.state, move.to.revocation.reason) == (State.SUPERSEDED, Reason.SUPERSEDED)
     told = views.wanted(views.told(views.view(dl=lost))).status
