@@ -173,7 +173,7 @@ class Observer:
         uid, going = self.records.namespaces.get(key.namespace, ""), False
         same = dl is not None and self._is_placed(dl, memory)
         if not uid or dl is None or dl.deleting or not same:
-            place = await self._namespace(key.namespace, memory, known=bool(uid) and same)
+            place = await self._namespace(key.namespace, memory, known=uid if same else "")
             uid = place.uid if place is not None else ""
             going = place is None or place.terminating
             self.records.namespaces[key.namespace] = uid
@@ -191,11 +191,15 @@ class Observer:
         beside = other is not None and self.cluster.watched_beside(dl, other)
         return beside or dl.metadata.uid == memory.uid
 
-    async def _namespace(self, name: str, memory: Memory, *, known: bool) -> NamespaceView | None:
-        """A Namespace; ``known``: the DynamicLease stands in it, so as it was a moment ago."""
+    async def _namespace(self, name: str, memory: Memory, *, known: str) -> NamespaceView | None:
+        """A Namespace; ``known``: uid of that in which the DynamicLease stands, or empty.
+
+        That one is as it was a moment ago; what was read before it was made is another.
+        """
         now, read = self.clock.monotonic(), memory.namespace
-        if known and read is not None and now < read[0] + NAMESPACE_FOR:
-            return read[1]
+        recent = read[1] if read is not None and now < read[0] + NAMESPACE_FOR else None
+        if recent is not None and recent.uid == known:
+            return recent
         found = await self.cluster.namespace(name)
         memory.namespace = (now, found)
         return found
