@@ -106,6 +106,8 @@ class Observation:
     that somebody made. Of others than the target only a few are read, the rest is metadata."""
     target: SecretView | None = None
     """The Secret under the wanted name, whoever owns it."""
+    unread: bool = False
+    """The Secrets may not be read any more, so nothing is known of them (``going``)."""
     target_contested: bool = False
     """The target belongs to somebody else who is alive."""
     proven: str = ""
