@@ -109,6 +109,7 @@ class Observer:
         self._remember(memory, dl, leases, self.records.missing(subject), now)
         view = View(
             now=now,
+            has_time=bool(clocks) and clocks[0].has_time,
             monotonic=self.clock.monotonic(),
             subject=subject,
             holder=holder,

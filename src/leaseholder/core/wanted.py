@@ -201,7 +201,7 @@ def make_room(view: View, lease: DynamicLease) -> Action | None:
 
 def let_go(view: View, lease: DynamicLease) -> Drop | None:
     """On a full record the lease goes whose end is longest past, though nobody confirmed it."""
-    if len(view.records) < MOST_LEASES or plan.need(view, lease) is None:
+    if len(view.records) < MOST_LEASES or plan.need(view, lease) is None or not view.has_time:
         return None
     unconfirmed = view.in_state(State.REVOKING, State.ABANDONED)
     ended = [(ends.last_asked(view, record), record) for record in unconfirmed]

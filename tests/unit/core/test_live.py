@@ -611,6 +611,13 @@ def test_a_record_with_room_or_without_need_lets_nothing_go() -> None:
     assert not isinstance(decide(idle), Drop)
 
 
+def test_a_full_record_lets_nothing_go_by_a_wall_clock_that_may_be_wrong() -> None:
+    over = unconfirmed(MOST_LEASES)
+    seen = views.view(*over, has_time=False)
+    assert isinstance(decide(replace(seen, has_time=True)), Drop)
+    assert not isinstance(decide(seen), Drop)
+
+
 def test_a_full_record_keeps_what_may_live_and_what_is_just_over() -> None:
     fresh = tuple(views.pending(n, since=views.at(-3500 - n), expires=-1) for n in range(1, 17))
     seen = views.view(*fresh)
