@@ -41,6 +41,9 @@ MOST_NAMED: Final = 20
 as many until the next one."""
 MOST_COPIES: Final = 20
 """So many Secrets of one namespace that are left alone are reported in ``INTERVAL``."""
+MOST_SOUGHT: Final = 100
+"""And for so many events of such Secrets the DynamicLease that they name is asked for: it may have
+to be read, and anybody may write such marks."""
 
 
 @dataclass(slots=True)
@@ -57,6 +60,8 @@ class Ledger:
     _restored: asyncio.Event = field(default_factory=asyncio.Event)
     _copies: dict[str, set[str]] = field(default_factory=dict)
     """Names of copies that were reported since the last comparison, by namespace."""
+    _sought: collections.Counter[str] = field(default_factory=collections.Counter)
+    """For how many Secrets of a namespace a DynamicLease was asked for since then."""
     _vanished: collections.Counter[str] = field(default_factory=collections.Counter)
     """How many of a namespace are looked at since then because a Secret that names them went."""
 
@@ -104,6 +109,7 @@ class Ledger:
             await self.controller.offer(key, poke=False)
         await self._offer_named({*before, *standing, *on_record})
         self._copies.clear()
+        self._sought.clear()
         self._vanished.clear()
 
     def _serves(self, key: Key, standing: Mapping[Key, bool]) -> bool:
@@ -188,6 +194,9 @@ class Ledger:
         """
         named = self._copies.setdefault(copy.namespace, set())
         if copy.name in named or len(named) >= MOST_COPIES:
+            return
+        self._sought[copy.namespace] += 1
+        if self._sought[copy.namespace] > MOST_SOUGHT:
             return
         dl = await self._owner(copy)
         name, labels = copy.owner_name, None

@@ -315,6 +315,7 @@ class Controller:
             view = left or await self._observe(key, entry)
             if self.observer.records.lost(view.subject):
                 await self.performer.put_back(view)
+                left = None
                 continue
             await self._reached()
             await self._offer_formers(key)

@@ -19,7 +19,7 @@ from leaseholder.controller import supplies
 from leaseholder.controller.pending import Pending
 from leaseholder.controller.records import Key, Records
 from leaseholder.controller.secret_finder import NOTHING, SecretFinder
-from leaseholder.core import lease_clock, plan, rollout, shards, slots
+from leaseholder.core import going, lease_clock, plan, rollout, shards, slots
 from leaseholder.core.memory import Failure, Memory
 from leaseholder.core.observation import Restarted, Rival, Supply, TargetView
 from leaseholder.core.view import View
@@ -94,9 +94,14 @@ class Observer:
         leases = page.leases if page is not None else ()
         trusts = page.spec.trusts if page is not None else {}
         holder = _holder(dl, subject, leases)
-        found = NOTHING
+        found, unread = NOTHING, None
         if memory.credentials or not elsewhere:
-            found = await self.secrets.find(subject, holder, dl, leases, memory)
+            try:
+                found = await self.secrets.find(subject, holder, dl, leases, memory)
+            except errors.Refused as error:
+                if elsewhere or dl is None or not dl.deleting:
+                    raise
+                unread = error
         supply, failure, adapter = await self._supply(dl)
         adapters = await self._adapters(leases, trusts)
         clocks = [adapter, *adapters.values()] if adapter is not None else [*adapters.values()]
@@ -104,6 +109,7 @@ class Observer:
         self._remember(memory, dl, leases, self.records.missing(subject), now)
         view = View(
             now=now,
+            has_time=bool(clocks) and clocks[0].has_time,
             monotonic=self.clock.monotonic(),
             subject=subject,
             holder=holder,
@@ -120,6 +126,7 @@ class Observer:
             shifts=self._shifts(memory, leases, adapters, now),
             secrets=found.ours,
             target=found.target,
+            unread=unread is not None,
             target_contested=found.contested,
             proven=found.proven,
             others=self.pending.beside(subject),
@@ -132,6 +139,8 @@ class Observer:
             memory=memory,
             rolled=self.rolled,
         )
+        if unread is not None and not (dl is not None and going.may_be_wedged(view, dl)):
+            raise unread
         self.pending.note(view)
         nothing = dl is None and page is None
         self.records.note_served(subject, elsewhere=elsewhere or nothing)
@@ -170,12 +179,12 @@ class Observer:
         the Namespace read for one that came while another stood there.
         """
         dl = named if not key.former else None
-        uid, going = self.records.namespaces.get(key.namespace, ""), False
+        uid, ends = self.records.namespaces.get(key.namespace, ""), False
         same = dl is not None and self._is_placed(dl, memory)
         if not uid or dl is None or dl.deleting or not same:
-            place = await self._namespace(key.namespace, memory, known=bool(uid) and same)
+            place = await self._namespace(key.namespace, memory, known=uid if same else "")
             uid = place.uid if place is not None else ""
-            going = place is None or place.terminating
+            ends = place is None or place.terminating
             self.records.namespaces[key.namespace] = uid
             if dl is not None:
                 self.records.witnesses[key.namespace] = dl.holder
@@ -183,7 +192,7 @@ class Observer:
         subject = Subject(namespace=key.namespace, namespace_uid=wanted, name=key.name)
         if not uid or wanted != uid:
             return None, subject, True
-        return dl, subject, going
+        return dl, subject, ends
 
     def _is_placed(self, dl: DynamicLease, memory: Memory) -> bool:
         """Whether a DynamicLease stands in the Namespace that is known under its name."""
@@ -191,11 +200,15 @@ class Observer:
         beside = other is not None and self.cluster.watched_beside(dl, other)
         return beside or dl.metadata.uid == memory.uid
 
-    async def _namespace(self, name: str, memory: Memory, *, known: bool) -> NamespaceView | None:
-        """A Namespace; ``known``: the DynamicLease stands in it, so as it was a moment ago."""
+    async def _namespace(self, name: str, memory: Memory, *, known: str) -> NamespaceView | None:
+        """A Namespace; ``known``: uid of that in which the DynamicLease stands, or empty.
+
+        That one is as it was a moment ago; what was read before it was made is another.
+        """
         now, read = self.clock.monotonic(), memory.namespace
-        if known and read is not None and now < read[0] + NAMESPACE_FOR:
-            return read[1]
+        recent = read[1] if read is not None and now < read[0] + NAMESPACE_FOR else None
+        if recent is not None and recent.uid == known:
+            return recent
         found = await self.cluster.namespace(name)
         memory.namespace = (now, found)
         return found

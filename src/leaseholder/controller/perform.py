@@ -169,6 +169,10 @@ class Performer:
             return
         try:
             await self.cluster.delete_secret(secret)
+        except errors.ClusterUnavailable:
+            if dl is None:
+                view.memory.note_undeleted()
+            raise
         except errors.Refused as error:
             if dl is None:
                 view.memory.keeps_secret = True
@@ -176,7 +180,7 @@ class Performer:
             view.memory.poked = False
             view.memory.failure = failure_of(error)
             return
-        seen = view.memory.secrets
+        seen, view.memory.undeleted = view.memory.secrets, 0
         view.memory.secrets = seen.deleted(secret) if seen is not None else None
         if view.lease is not None:
             change = changes.of_dl(changes.Kind.SECRET_DELETED, view.lease, secret=secret.name)
@@ -252,14 +256,16 @@ class Performer:
 
     async def _write(self, view: View, wanted: SecretDraft) -> SecretView:
         """Write the target; what the watch tells of meanwhile, beside that, is read afterwards."""
-        view.memory.writing, own = (shown := set[str]()), ""
+        shown, own = set[str](), ""
+        view.memory.writing = shown
         try:
             written = await self.cluster.write_secret(wanted, view.target)
             own = written.resource_version
             return written
         finally:
             view.memory.writing = None
-            view.memory.doubted = view.memory.doubted or bool(shown - {own})
+            others = shown - {own} if own else shown  # one that went has no version
+            view.memory.doubted = view.memory.doubted or bool(others)
 
     @staticmethod
     def _fenced(view: View, record: RecordedLease) -> bool:

@@ -34,12 +34,18 @@ def release_wedged(view: View, lease: DynamicLease) -> Release | None:
     """The time is over and a Secret can't be deleted: our right to it may be gone for good.
 
     In a terminating namespace RoleBindings can go before the finalizer does. Where the time was
-    over before we saw the deletion, it is tried first.
+    over before we saw the deletion, it is tried first. Who may delete none may read none, either.
     """
     left = any(not secret.deleting for secret in view.secrets)
-    stuck = left and view.memory.keeps_secret and _timed_out(view, lease)
+    stuck = view.unread or (left and view.memory.keeps_secret)
+    let_go = stuck and may_be_wedged(view, lease)
+    return _release(view) if let_go else None
+
+
+def may_be_wedged(view: View, lease: DynamicLease) -> bool:
+    """Whether a deletion doesn't wait for its Secrets any longer."""
     let_go = view.terminating or lease.spec.deletion.policy != "Orphan"
-    return _release(view) if stuck and let_go and _holds(lease) else None
+    return lease.deleting and let_go and _holds(lease) and _timed_out(view, lease)
 
 
 def delete_secrets(view: View) -> Found:

@@ -40,6 +40,10 @@ MOST_FORMER: Final = 5
 may write marks, and make a DynamicLease again and again."""
 
 
+MOST_UNDELETED: Final = 3
+"""So often a Secret couldn't be deleted before that counts as a refusal."""
+
+
 @dataclass(slots=True)
 class SecretsSeen:
     """The Secrets of a DynamicLease as they were read once: each of several steps needn't again."""
@@ -139,7 +143,9 @@ class Memory:
     """When the deletion of the DynamicLease began, on our own clock (monotonic seconds): by the API
     server's, read when it was first seen to be on its way out."""
     keeps_secret: bool = False
-    """The API server refused to delete a Secret of the DynamicLease."""
+    """The API server refused to delete a Secret of the DynamicLease, or failed at it alone."""
+    undeleted: int = 0
+    """Deletions of a Secret in a row at which the API server failed, after it had shown it."""
     vanished_since: float | None = None
     """Since when there has been no DynamicLease (monotonic seconds)."""
     poked: bool = False
@@ -167,7 +173,15 @@ class Memory:
             self.note_former(self.uid)
         self.uid, self.failure, self.renew_handled = uid, None, None
         self.deleting_since, self.repairs, self.repaired_generation = None, 0, None
-        self.keeps_secret = False
+        self.keeps_secret, self.undeleted = False, 0
+
+    def note_undeleted(self) -> None:
+        """A Secret wasn't deleted, by the fault of the API server or of a webhook that is down.
+
+        Where that happens again and again, and all else is answered, it is as good as refused.
+        """
+        self.undeleted += 1
+        self.keeps_secret = self.keeps_secret or self.undeleted >= MOST_UNDELETED
 
     def forget(self, name: str) -> None:
         """Drop what is known of a record that is no more."""

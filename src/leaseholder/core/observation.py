@@ -101,11 +101,15 @@ class Observation:
     """By attempt id."""
     shifts: Mapping[str, timedelta] = field(default_factory=dict)
     """By attempt id: what brings a lease's own moments to the clock of ``now``."""
+    has_time: bool = True
+    """A provider told what time it is ``now``; else our wall clock did, which may be wrong."""
     secrets: tuple[SecretView, ...] = ()
     """Secrets that belong to this DynamicLease: by label, by owner, or by their seal; no copies
     that somebody made. Of others than the target only a few are read, the rest is metadata."""
     target: SecretView | None = None
     """The Secret under the wanted name, whoever owns it."""
+    unread: bool = False
+    """The Secrets may not be read any more, so nothing is known of them (``going``)."""
     target_contested: bool = False
     """The target belongs to somebody else who is alive."""
     proven: str = ""

@@ -173,10 +173,11 @@ def _maybe_delivered(view: View, lease: DynamicLease, record: RecordedLease) -> 
 def _outlived_status(view: View, lease: DynamicLease, record: RecordedLease) -> bool:
     """Whether status is lost, and the lease older than one is whose delivery a crash stopped.
 
-    What this process issued itself it knows whether it delivered.
+    What this process issued itself it knows whether it delivered. The CRD's default for a status is
+    one that says nothing of any generation.
     """
     known = record.attempt_id in view.memory.leases
-    if known or lease.status.conditions or record.issued_at is None:
+    if known or lease.status.observed_generation or record.issued_at is None:
         return False
     return view.own_now(record) >= record.issued_at + DELIVERED_WITHIN
 
@@ -200,7 +201,7 @@ def make_room(view: View, lease: DynamicLease) -> Action | None:
 
 def let_go(view: View, lease: DynamicLease) -> Drop | None:
     """On a full record the lease goes whose end is longest past, though nobody confirmed it."""
-    if len(view.records) < MOST_LEASES or plan.need(view, lease) is None:
+    if len(view.records) < MOST_LEASES or plan.need(view, lease) is None or not view.has_time:
         return None
     unconfirmed = view.in_state(State.REVOKING, State.ABANDONED)
     ended = [(ends.last_asked(view, record), record) for record in unconfirmed]

@@ -8,9 +8,14 @@ from typing import Any
 
 import pytest
 
+from leaseholder import errors
 from leaseholder.api import names
+from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
+from leaseholder.controller import acquire
 from leaseholder.controller.ledger import Ledger
+from leaseholder.core import contents
+from leaseholder.core.memory import Memory
 from leaseholder.ports.secrets import SecretEvent, SecretView
 from tests.unit.controller.world import KEY, NAME, SHOP, World, manifest
 
@@ -307,3 +312,20 @@ async def test_a_change_that_is_told_of_after_the_secrets_were_taken_as_known_is
         await world.controller.heard(world.dl.metadata, gone=False)
         await world.passed()
         assert not world.provider.live
+
+
+async def test_a_deletion_that_is_told_of_while_a_write_is_refused_is_read() -> None:
+    async with delivered() as world:
+        view = await world.observer.observe(world.key, Memory())
+        assert view.memory.doubted is False
+
+        def goes() -> None:
+            assert view.memory.writing is not None
+            view.memory.writing.add("")
+            raise errors.Refused(Reason.WRITE_REFUSED, "an admission webhook refuses it")
+
+        world.cluster.before("write secret", goes)
+        made = acquire.draft(world.dl, None, contents.rehearsed(world.dl, view.target))
+        with pytest.raises(errors.Refused):
+            await world.performer._write(view, made)
+        assert view.memory.doubted

@@ -284,6 +284,16 @@ async def test_a_secret_with_our_label_alone_is_told_at_its_dynamiclease_and_now
     assert [text for text in caplog.messages if "left alone" in text] == []
 
 
+async def test_forged_labels_make_few_reads() -> None:
+    world = World()
+    async with following(world):
+        for number in range(1000):
+            copy = _copy(SHOP, f"forged-{number}", owner_name=f"nobody-{number}")
+            world.cluster.events.put_nowait(dataclasses.replace(copy, original=""))
+        await world.trace.until(lambda: world.cluster.events.empty())
+        assert world.count("get dynamiclease") <= ledger_.MOST_SOUGHT
+
+
 async def test_a_comparison_of_thousands_leaves_turns_to_all_others() -> None:
     world = World()
     for number in range(3000):

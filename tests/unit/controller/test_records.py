@@ -16,7 +16,7 @@ from leaseholder.controller.records import Key, Records
 from leaseholder.core import actions
 from leaseholder.core.memory import MOST_FORMER, Memory
 from leaseholder.ports.namespaces import NamespaceView
-from tests.unit.controller.world import HERE, KEY, NAME, SHOP, World, cluster_away, manifest
+from tests.unit.controller.world import HERE, KEY, NAME, SHOP, World, away, cluster_away, manifest
 from tests.unit.core.views import decide
 
 SUBJECT = Subject(namespace=SHOP, namespace_uid=SHOP, name=NAME)
@@ -591,6 +591,24 @@ async def test_for_one_that_came_while_another_stood_the_namespace_is_not_read()
     assert (view.subject.namespace_uid, world.count("get namespace")) == ("another", before + 1)
 
 
+async def test_what_was_read_of_a_namespace_before_it_was_made_again_says_nothing_of_it() -> None:
+    world = World()
+    await world.settle()
+    world.provider.before("revoke", *[away()] * 9)
+    world.cluster.user_deletes(*KEY)
+    await world.settle()
+    world.cluster.vanish(*KEY)
+    made_again(world)
+    world.cluster.user_applies(manifest(name="beside"))
+    await world.observer.observe(Key(SHOP, "beside"), Memory())
+    dl = world.cluster.user_applies(manifest())
+    world.cluster._put_lease(dl, finalizers=(names.FINALIZER,))
+    world.cluster.user_deletes(*KEY)
+    view = await world.observer.observe(world.key, world.memory)
+    assert (view.subject.namespace_uid, view.terminating) == ("another", False)
+    assert world.observer.records.namespaces[SHOP] == "another"
+
+
 async def test_a_look_under_the_name_makes_what_a_former_tenant_left_due() -> None:
     world = World()
     async with world.running() as controller:
@@ -603,6 +621,27 @@ async def test_a_look_under_the_name_makes_what_a_former_tenant_left_due() -> No
         await world.trace.until(lambda: "lease-1" not in world.provider.live)
         await world.passed()
     assert [*world.provider.live] == ["lease-2"]
+
+
+async def test_what_is_missed_while_status_is_told_is_put_back_and_revoked() -> None:
+    world = World()
+    records = world.observer.records
+
+    def misses() -> None:
+        lost = world.recorded.but(
+            attempt_id="b" * 32,
+            lease_id="lost",
+            state=State.REVOKING,
+            revoke=Revocation(reason=Reason.UNCLEAR),
+        )
+        records.miss(world.subject, lost)
+
+    world.cluster.after("patch dynamiclease", misses)
+    async with world.running() as controller:
+        await controller.offer(world.key)
+        await world.passed()
+        assert world.ready == "Ready"
+        assert world.count("revoke") == 1
 
 
 async def test_what_is_left_of_a_namespace_that_is_gone_is_revoked() -> None:

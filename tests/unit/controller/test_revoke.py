@@ -22,6 +22,7 @@ from tests.unit.controller.world import (
     SHOP,
     World,
     away,
+    cluster_away,
     denied,
     manifest,
 )
@@ -189,6 +190,37 @@ async def test_a_deletion_whose_time_was_over_before_it_was_seen_revokes_all_the
     assert (world.records, world.provider.live, world.secret) == ([], {}, None)
     assert KEY not in world.cluster.leases
     assert "DeletionTimedOut" not in [note.reason for _, note in world.cluster.notes]
+
+
+async def test_a_secret_at_whose_deletion_the_api_server_always_fails_wedges_nothing() -> None:
+    world = await deleted()
+    world.cluster.before("delete secret", *[cluster_away()] * 9)  # a webhook of others is down
+    for _ in range(3):
+        with pytest.raises(errors.ClusterUnavailable):
+            await world.settle()
+    assert isinstance(await world.settle(after=900), actions.Release)
+    assert KEY not in world.cluster.leases
+    assert world.records == [("Held", "lease-1")]
+
+
+async def test_who_may_not_read_secrets_any_more_wedges_nothing() -> None:
+    world = await deleted()
+    no_right = errors.Refused(Reason.DENIED, "the operator has no right to get secrets")
+    world.cluster.before("get secret", *[no_right] * 9)  # the namespace's RoleBinding went first
+    with pytest.raises(errors.Refused):
+        await world.settle(after=890)
+    assert isinstance(await world.settle(after=10), actions.Release)
+    assert KEY not in world.cluster.leases
+    assert world.records == [("Held", "lease-1")]
+
+
+async def test_an_outage_while_a_secret_is_deleted_is_no_refusal() -> None:
+    world = await deleted()
+    world.cluster.before("delete secret", cluster_away())
+    with pytest.raises(errors.ClusterUnavailable):
+        await world.settle()
+    await world.settle(after=900)
+    assert (world.records, world.provider.live, world.secret) == ([], {}, None)
 
 
 async def test_without_a_date_of_the_api_server_a_deletion_is_measured_from_its_first_sight() -> (

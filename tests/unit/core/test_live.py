@@ -240,8 +240,10 @@ def test_a_held_lease_whose_credentials_are_lost_is_pending() -> None:
 
 def test_a_lease_that_outlived_a_lost_status_may_have_been_delivered() -> None:
     old = views.record(issued=-300)
-    lost = views.lease(status=DynamicLeaseStatus())
-    move = decide(views.view(old, dl=views.lease()))
+    unseen = {"type": "Ready", "status": "Unknown", "reason": "Pending", "message": ""}
+    default = {"conditions": [{**unseen, "lastTransitionTime": "1970-01-01T00:00:00Z"}]}
+    lost = views.lease(status=DynamicLeaseStatus.model_validate(default))  # the CRD fills it in
+    move = decide(views.view(old, dl=lost))
     assert isinstance(move, Move)
     assert (move.to.state, move.to.revocation.reason) == (State.SUPERSEDED, Reason.SUPERSEDED)
     told = views.wanted(views.told(views.view(dl=lost))).status
@@ -607,6 +609,13 @@ def test_a_record_with_room_or_without_need_lets_nothing_go() -> None:
     assert not isinstance(decide(holding), Drop)
     idle = views.view(*over, dl=views.lease({"suspend": True}))
     assert not isinstance(decide(idle), Drop)
+
+
+def test_a_full_record_lets_nothing_go_by_a_wall_clock_that_may_be_wrong() -> None:
+    over = unconfirmed(MOST_LEASES)
+    seen = views.view(*over, has_time=False)
+    assert isinstance(decide(replace(seen, has_time=True)), Drop)
+    assert not isinstance(decide(seen), Drop)
 
 
 def test_a_full_record_keeps_what_may_live_and_what_is_just_over() -> None:
