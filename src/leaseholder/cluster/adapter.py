@@ -472,7 +472,8 @@ class KubernetesCluster:
         if of is body and isinstance(last, model):
             return last
         found = self._reader.read(model, documents.parse(body))
-        self._parsed[place] = body, found
+        if len(body) <= known.LARGE:  # of large ones a tenant could fill these places, 1.5 MB each
+            self._parsed[place] = body, found
         return found
 
     async def _read(

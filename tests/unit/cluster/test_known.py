@@ -234,6 +234,17 @@ def test_large_objects_are_known_as_far_as_there_is_room_and_read_live_else() ->
     assert sum(version(kept, f"large-{n}") is not None for n in range(201, 301)) == 15
 
 
+def test_an_answer_older_than_a_large_object_for_which_there_is_no_room_is_not_kept() -> None:
+    kept = known.Known()
+    for number in range(1, 17):
+        kept.event("ADDED", {**body(number, f"large-{number}"), "spec": {"x": "x" * 2**20}})
+    kept.event("MODIFIED", {**body(30), "spec": {"x": "x" * 2**20}})
+    kept.answered(body(29), 0)
+    assert version(kept) is None
+    kept.answered(body(30), 0)
+    assert version(kept) == 30
+
+
 def test_labels_of_others_are_not_kept() -> None:
     kept = known.Known()
     many = {f"a{number}": "" for number in range(9_000)}
