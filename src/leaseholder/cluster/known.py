@@ -249,9 +249,9 @@ class Known:
                 for key, kept in self._kept.items()
                 if within in ("", key[0]) and key not in there and kept.version <= version
             ]
-            for key, kept in gone:
+            for key, _ in gone:
                 self._drop(key)
-                self._buried[key] = kept.version
+                self._buried[key] = version
         return [documents.parse(kept.body)["metadata"] for _, kept in gone]
 
     def _keep(self, body: Mapping[str, Any], *, watched: bool = False, own: int = 0) -> None:

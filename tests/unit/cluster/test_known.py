@@ -139,6 +139,17 @@ def test_a_whole_list_tells_what_went_unseen_and_spares_what_is_newer_than_it() 
     assert [version(kept, name) for name in ("old", "next", "younger")] == [3, 5, 12]
 
 
+def test_what_a_list_misses_is_not_brought_back_by_an_answer_from_before_it() -> None:
+    """Its last write was missed, too: the answer is newer than what was known."""
+    kept = known.Known()
+    kept.event("ADDED", body(3))
+    assert listed(kept, 9) == ["orders"]
+    kept.answered(body(5), 3)
+    assert version(kept) is None
+    kept.event("ADDED", body(11, uid="again"))
+    assert version(kept) == 11
+
+
 def test_a_list_of_one_namespace_says_nothing_of_others() -> None:
     kept = known.Known()
     kept.event("ADDED", body(3))
