@@ -211,6 +211,7 @@ async def composed(
         require_auth_label=settings.require_auth_label,
         crds_may_go=draining is not None,
         watches=shard.serves,
+        monotonic=clock.monotonic,
     )
 
     def on_news(address: str, news: News) -> None:

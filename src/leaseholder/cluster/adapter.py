@@ -5,6 +5,7 @@ events and credentials have modules of their own.
 """
 
 import pathlib
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Self
@@ -100,6 +101,7 @@ class KubernetesCluster:
         require_auth_label: bool = False,
         crds_may_go: bool = False,
         watches: Callable[[Mapping[str, str]], bool] = lambda labels: True,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> Self:
         """Connect by ``kubeconfig``, else by what kubectl would read, else as the pod that we are.
 
@@ -107,10 +109,13 @@ class KubernetesCluster:
         verb and resource of each request; ``unread`` is told of objects that can't be read;
         ``require_auth_label``: Secrets without the label are no logins;
         ``crds_may_go``: a kind whose CRD was deleted has no objects, which is no error;
-        ``watches``: whether DynamicLeases with these labels are watched.
+        ``watches``: whether DynamicLeases with these labels are watched;
+        ``monotonic``: what carries the API server's clock on between its answers.
         """
         return cls(
-            await client.Api.connect(kubeconfig, context=context, observe=observe),
+            await client.Api.connect(
+                kubeconfig, context=context, observe=observe, monotonic=monotonic
+            ),
             operator_namespace=operator_namespace,
             namespaces=namespaces,
             unread=unread,
@@ -472,7 +477,8 @@ class KubernetesCluster:
         if of is body and isinstance(last, model):
             return last
         found = self._reader.read(model, documents.parse(body))
-        self._parsed[place] = body, found
+        if len(body) <= known.LARGE:  # of large ones a tenant could fill these places, 1.5 MB each
+            self._parsed[place] = body, found
         return found
 
     async def _read(

@@ -37,7 +37,7 @@ _META: Final = (
     "finalizers",
 )
 """Metadata that is kept whole; of labels and annotations ours are, of managed fields nothing is."""
-_LARGE: Final = 16 * 1024
+LARGE: Final = 16 * 1024
 """Bytes of an object of ours beyond which there are few: one with a long template."""
 _MOST_LARGE: Final = 16 * 2**20
 """Bytes that all of those take. The rest of them is read live, each time: whoever may write one
@@ -249,9 +249,9 @@ class Known:
                 for key, kept in self._kept.items()
                 if within in ("", key[0]) and key not in there and kept.version <= version
             ]
-            for key, kept in gone:
+            for key, _ in gone:
                 self._drop(key)
-                self._buried[key] = kept.version
+                self._buried[key] = version
         return [documents.parse(kept.body)["metadata"] for _, kept in gone]
 
     def _keep(self, body: Mapping[str, Any], *, watched: bool = False, own: int = 0) -> None:
@@ -266,8 +266,9 @@ class Known:
             return
         with contextlib.suppress(RecursionError):  # then it is read live, and reported there
             text = json.dumps(compact(body), separators=(",", ":")).encode()
-            large = len(text) if len(text) > _LARGE else 0
+            large = len(text) if len(text) > LARGE else 0
             if large and self._large + large > _MOST_LARGE:
+                self._buried[key] = version - 1  # an answer under way may be older, and small
                 return
             self._large += large
             uid = str(meta.get("uid"))
@@ -278,7 +279,7 @@ class Known:
 
     def _drop(self, key: Name) -> None:
         before = self._kept.pop(key, None)
-        if before is not None and len(before.body) > _LARGE:
+        if before is not None and len(before.body) > LARGE:
             self._large -= len(before.body)
 
     def _bury(self, body: Mapping[str, Any]) -> None:

@@ -139,6 +139,17 @@ def test_a_whole_list_tells_what_went_unseen_and_spares_what_is_newer_than_it() 
     assert [version(kept, name) for name in ("old", "next", "younger")] == [3, 5, 12]
 
 
+def test_what_a_list_misses_is_not_brought_back_by_an_answer_from_before_it() -> None:
+    """Its last write was missed, too: the answer is newer than what was known."""
+    kept = known.Known()
+    kept.event("ADDED", body(3))
+    assert listed(kept, 9) == ["orders"]
+    kept.answered(body(5), 3)
+    assert version(kept) is None
+    kept.event("ADDED", body(11, uid="again"))
+    assert version(kept) == 11
+
+
 def test_a_list_of_one_namespace_says_nothing_of_others() -> None:
     kept = known.Known()
     kept.event("ADDED", body(3))
@@ -232,6 +243,17 @@ def test_large_objects_are_known_as_far_as_there_is_room_and_read_live_else() ->
     for number in range(201, 301):
         kept.event("ADDED", large(number))
     assert sum(version(kept, f"large-{n}") is not None for n in range(201, 301)) == 15
+
+
+def test_an_answer_older_than_a_large_object_for_which_there_is_no_room_is_not_kept() -> None:
+    kept = known.Known()
+    for number in range(1, 17):
+        kept.event("ADDED", {**body(number, f"large-{number}"), "spec": {"x": "x" * 2**20}})
+    kept.event("MODIFIED", {**body(30), "spec": {"x": "x" * 2**20}})
+    kept.answered(body(29), 0)
+    assert version(kept) is None
+    kept.answered(body(30), 0)
+    assert version(kept) == 30
 
 
 def test_labels_of_others_are_not_kept() -> None:

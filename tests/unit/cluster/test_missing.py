@@ -10,7 +10,7 @@ from aiohttp import test_utils, web
 from leaseholder import errors
 from leaseholder.cluster import adapter, client, places
 
-LEASE = {
+LEASE: dict[str, Any] = {
     "metadata": {"name": "orders", "namespace": "shop", "uid": "1", "resourceVersion": "7"},
     "spec": {"providerRef": {"name": "phase"}, "phase": {"appId": "a", "env": "e", "name": "n"}},
 }
@@ -83,3 +83,23 @@ async def test_a_404_that_names_the_object_is_believed(
     assert await cluster.read_dynamic_lease("shop", "orders") is None
     assert await cluster.record_named("shop.orders.0") is None
     assert await cluster.namespace("shop") is None
+
+
+async def test_large_objects_are_not_kept_as_they_were_parsed(
+    server: tuple[Answers, adapter.KubernetesCluster],
+) -> None:
+    _, cluster = server
+    kept = cluster.known[places.LEASES.plural]
+    meta = LEASE["metadata"]
+    for number in range(1, 65):
+        annotations = {"leaseholder.dev/x": "x" * 2**18}
+        one = {**LEASE, "metadata": {**meta, "annotations": annotations, "name": f"l{number}"}}
+        kept.event("ADDED", one)
+        assert await cluster.dynamic_lease("shop", f"l{number}") is not None
+        kept.event("DELETED", one)
+    kept.event("ADDED", LEASE)
+    assert await cluster.dynamic_lease("shop", "orders") is await cluster.dynamic_lease(
+        "shop", "orders"
+    )
+    held = [body for body, _ in cluster._parsed.values()]
+    assert sum(map(len, held)) < 2**20

@@ -940,6 +940,36 @@ async def test_what_another_accounts_token_is_not_shown_is_not_taken_for_gone() 
         await it.adapter.inspect(own)
 
 
+async def test_whose_token_it_is_is_asked_at_once_where_the_token_is_another() -> None:
+    """Else a lease of the former account would count as gone for five minutes."""
+    it = bench(exclusive=True)
+    it.server.say("GET", WHOAMI, answer({"account_id": "former"}))
+    notes = await it.adapter.prepare(attempt(handle={}))
+    assert notes["owner"] == "former"
+    it.credentialing.values["token"] = HEX[::-1]
+    it.server.say("GET", LEASES, GONE, answer([]))
+    it.server.say("GET", WHOAMI, answer({"account_id": ACCOUNT}))
+    with pytest.raises(errors.Denied, match="another account's"):
+        await it.adapter.inspect(held(handle=NOTES | {"owner": "former"}))
+
+
+@pytest.mark.parametrize("reply", [httpx2.ReadError("x"), refused(429, "slow down")])
+async def test_while_nobody_tells_whose_token_it_is_no_lease_is_taken_for_gone(
+    reply: support.Reply,
+) -> None:
+    it = bench(exclusive=True)
+    former = held(handle=NOTES | {"owner": "former"})
+    it.server.say("GET", WHOAMI, reply)
+    await it.adapter.prepare(attempt(handle={}))
+    it.server.say("GET", LEASES, answer([]), answer([]))
+    with pytest.raises((errors.Unavailable, errors.Throttled)):
+        await it.adapter.inspect(former)
+    it.clock.move(61)
+    it.server.say("GET", WHOAMI, answer({"account_id": ACCOUNT}))
+    with pytest.raises(errors.Denied, match="another account's"):
+        await it.adapter.inspect(former)
+
+
 async def test_the_owner_that_was_noted_before_the_issue_counts() -> None:
     """The token may have been replaced by another account's since."""
     it = bench(exclusive=True)

@@ -89,10 +89,9 @@ class Gate:
         self._circuit = circuit.Circuit(clock.monotonic, changed)
         self._trouble: errors.Unavailable | None = None
         self.pace = Pace(clock, limits.requests_per_minute)
-        self._turns = Turns(limits.concurrency)
+        self._turns = Turns(limits.concurrency, shared)
         # P2: lists that took a minute opened the circuit, and a deletion waited behind them.
-        self._lists = Turns(LISTS)
-        self._shared = shared
+        self._lists = Turns(LISTS, shared)
 
     @property
     def is_open(self) -> bool:
@@ -109,10 +108,7 @@ class Gate:
         """
         self._check(request)  # rather than wait for a turn to be told the same
         waiting = self._lists if request.is_long else self._turns
-        async with (
-            waiting.turn(request.rank, self._left(request)),
-            self._turn_beside_others(request),
-        ):
+        async with waiting.turn(request.rank, self._left(request)):
             self._check(request)
             self.pace.sent()
             number = self._circuit.begin()
@@ -120,11 +116,6 @@ class Gate:
                 yield number
             finally:
                 self._circuit.ended(number)
-
-    def _turn_beside_others(self, request: Request) -> contextlib.AbstractAsyncContextManager[None]:
-        if self._shared is None:
-            return contextlib.nullcontext()
-        return self._shared.turn(request.rank, self._left(request))
 
     def is_late(self, request: Request) -> bool:
         """Whether a request isn't to be sent any more."""
@@ -252,12 +243,22 @@ class Pace:
 
 
 class Turns:
-    """Bounds how many requests are under way; a semaphore whose queue has an order."""
+    """Bounds how many requests are under way; a semaphore whose queue has an order.
 
-    def __init__(self, most: int) -> None:
+    Who needs a turn of others beside its own (``shared``) takes both at once, or neither: who held
+    one while it waits for the other would let the most urgent wait behind itself.
+    """
+
+    def __init__(self, most: int, shared: "Turns | None" = None) -> None:
+        """All turns are free.
+
+        Args:
+            most: how many there are.
+            shared: turns of which one is taken with each; None: there are none.
+        """
         self._free = most
-        self._waiting: list[tuple[Rank, float, int, asyncio.Future[None]]] = []
-        self._count = itertools.count()
+        self._shared = shared
+        self._waiting: list[_Waiting] = []
 
     @contextlib.asynccontextmanager
     async def turn(self, rank: Rank, left: float | None = None) -> AsyncIterator[None]:
@@ -274,11 +275,14 @@ class Turns:
             self._give()
 
     async def _take(self, rank: Rank, left: float) -> None:
-        if self._free:
-            self._free -= 1
+        if self._free and (self._shared is None or self._shared._free):
+            self._begin()
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (rank, left, next(self._count), turn))
+        waiting = rank, left, next(_ARRIVALS), turn, self
+        heapq.heappush(self._waiting, waiting)
+        if self._shared is not None:
+            heapq.heappush(self._shared._waiting, waiting)
         try:
             await turn
         except asyncio.CancelledError:
@@ -286,13 +290,41 @@ class Turns:
                 self._give()
             raise
 
+    def _begin(self) -> None:
+        self._free -= 1
+        if self._shared is not None:
+            self._shared._free -= 1
+
     def _give(self) -> None:
-        while self._waiting:
-            *_, turn = heapq.heappop(self._waiting)
-            if not turn.done():
-                turn.set_result(None)
-                return
         self._free += 1
+        if self._shared is None:
+            self._call()
+        else:
+            self._shared._free += 1
+            self._remind(self._shared)
+            self._shared._call()
+
+    def _remind(self, shared: "Turns") -> None:
+        """Put the first of those who wait here in line there: it was passed over, maybe."""
+        while self._waiting and self._waiting[0][3].done():
+            heapq.heappop(self._waiting)
+        if self._free and self._waiting:
+            heapq.heappush(shared._waiting, self._waiting[0])
+
+    def _call(self) -> None:
+        """Give what is free to who waits for it; who has no turn of its own is passed over."""
+        while self._free and self._waiting:
+            *_, turn, own = heapq.heappop(self._waiting)
+            if turn.done() or not own._free:
+                continue
+            own._begin()
+            turn.set_result(None)
+            if own is not self:
+                own._remind(self)
+
+
+_Waiting = tuple[Rank, float, int, asyncio.Future[None], Turns]
+_ARRIVALS: Final = itertools.count()
 
 
 def _number(text: str | None) -> float | None:

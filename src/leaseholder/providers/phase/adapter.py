@@ -292,11 +292,12 @@ class PhaseAdapter(Adapter):
 
         Raises:
             Denied: the token is another account's than the one that took the lease.
+            Unavailable, Throttled: whose it is wasn't answered.
         """
         owner = notes.get("owner")
         if owner is None or notes.get("personal") is True or self._is_personal:
             return  # a member has one id as an owner and another one as a user
-        mine = await self._owners.known()
+        mine = await self._owners.certain()
         if mine is not None and mine != owner:
             sentence = (
                 "Phase shows no such lease, but the token is another account's than the one that "

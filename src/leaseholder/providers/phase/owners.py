@@ -4,6 +4,7 @@ A lease's own answer says it, and at most servers the token can be asked. What w
 that token only: another one may be another account's.
 """
 
+import contextlib
 from typing import Final
 
 from leaseholder import errors
@@ -26,6 +27,9 @@ class Owners:
         self._timeout = timeout
         self._learned: tuple[Hidden, str] | None = None
         self._ask_from = 0.0
+        self._asked: Hidden | None = None
+        """The token that was last asked about."""
+        self._unanswered = False
 
     def learn(self, lease: api.Lease, *, ours: bool) -> None:
         """Take note of a lease's owner.
@@ -40,13 +44,35 @@ class Owners:
 
     async def known(self) -> str | None:
         """The account's id; None where nothing told it yet."""
-        if self._known() is None and self._now() >= self._ask_from:
-            self._ask_from = self._now() + _ASK_AGAIN_SECONDS
+        if self._is_due:
+            with contextlib.suppress(errors.Unavailable, errors.Throttled):
+                await self._ask()
+        return self._known()
+
+    async def certain(self) -> str | None:
+        """The same, but None only where the server doesn't tell.
+
+        Raises:
+            Unavailable, Throttled: it wasn't answered; the next one to ask may be.
+        """
+        if self._is_due or (self._unanswered and self._known() is None):
             await self._ask()
         return self._known()
 
+    @property
+    def _is_due(self) -> bool:
+        """Whether it is time to ask: seldom, unless it is another token."""
+        is_time = self._now() >= self._ask_from or self._login.held != self._asked
+        return is_time and self._known() is None
+
     async def _ask(self) -> None:
-        """Ask whose token it is; where that isn't answered, leases will tell."""
+        """Ask whose token it is; where the server doesn't tell, leases will.
+
+        Raises:
+            Unavailable, Throttled: there was no answer.
+        """
+        self._ask_from = self._now() + _ASK_AGAIN_SECONDS
+        self._asked, self._unanswered = self._login.held, True
         request = requests.Request(
             operation="whoami",
             method="GET",
@@ -54,10 +80,11 @@ class Owners:
             timeout=self._timeout,
             rank=Rank.ISSUE,
         )
-        try:
-            answer = await self._login.send(request)
-        except (errors.Unavailable, errors.Throttled):
-            return
+        answer = await self._login.send(request)
+        self._asked = self._login.held
+        if answer.status == 429:
+            raise refusals.refusal(answer, {}, effect=False)
+        self._unanswered = False
         found = answer.parse(api.Whoami) if answer.status == 200 else None
         account = (found.account_id or found.user_id) if found is not None else None
         if account is not None:

@@ -1,6 +1,7 @@
 """Whose turn it is: a bound, an order, and nobody lost on the way."""
 
 import asyncio
+import contextlib
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,3 +113,76 @@ async def test_a_tenant_whose_servers_hang_takes_no_more_turns_than_its_namespac
 async def _beside(gate: Gate, asked: Request) -> None:
     async with gate.turn(asked):
         await asyncio.sleep(0)
+
+
+async def test_a_renewal_goes_before_issues_that_wait_for_the_turns_of_the_namespace() -> None:
+    clock, shared = clocks.FakeClock(), Turns(1)
+    limits = provider.Limits(concurrency=2)
+    hung, ours = (Gate(clock, limits, clock.wall, lambda _: None, shared) for _ in range(2))
+    served: list[str] = []
+    answered = asyncio.Event()
+
+    async def ask(gate: Gate, name: str, rank: Rank, until: asyncio.Event | None = None) -> None:
+        asked = Request(operation=name, method="GET", path="/", timeout=1.0, rank=rank)
+        async with gate.turn(asked):
+            served.append(name)
+            if until is not None:
+                await until.wait()
+
+    tasks = [asyncio.create_task(ask(hung, "hung", Rank.CHECK, answered))]
+    tasks += [asyncio.create_task(ask(ours, f"issue {n}", Rank.ISSUE)) for n in range(3)]
+    await asyncio.sleep(0)
+    tasks += [asyncio.create_task(ask(ours, "renewal", Rank.KEEP))]
+    await asyncio.sleep(0)
+    answered.set()
+    await asyncio.gather(*tasks)
+    assert served == ["hung", "renewal", "issue 0", "issue 1", "issue 2"]
+
+
+@given(
+    wants=st.lists(st.tuples(st.integers(0, 3), st.sampled_from(Rank)), max_size=30),
+    most=st.integers(1, 4),
+    given_up=st.sets(st.integers(0, 29), max_size=10),
+)
+def test_shared_turns_are_all_used_and_never_more(
+    wants: list[tuple[int, Rank]], most: int, given_up: set[int]
+) -> None:
+    asyncio.run(_sharing(wants, most, given_up))
+
+
+async def _sharing(wants: list[tuple[int, Rank]], most: int, given_up: set[int]) -> None:
+    shared = Turns(most)
+    owners = [Turns(2, shared) for _ in range(4)]
+    under_way, waiting, served = [0] * 4, [0] * 4, set[int]()
+
+    async def take(number: int, of: int, rank: Rank) -> None:
+        waiting[of] += 1
+        try:
+            async with owners[of].turn(rank):
+                waiting[of] -= 1
+                under_way[of] += 1
+                served.add(number)
+                for _ in range(2 + number % 3):
+                    await asyncio.sleep(0)
+                    assert under_way[of] <= 2
+                    assert sum(under_way) <= most
+                under_way[of] -= 1
+        finally:
+            if number not in served:
+                waiting[of] -= 1
+
+    tasks = [asyncio.create_task(take(n, *want)) for n, want in enumerate(wants)]
+    await asyncio.sleep(0)
+    for number in given_up:
+        if number < len(tasks) and number not in served:
+            tasks[number].cancel()
+    async with asyncio.timeout(5):
+        await asyncio.gather(*tasks, return_exceptions=True)
+    assert set(range(len(wants))) - given_up <= served
+    for one in owners:  # nobody took a turn along
+        async with (
+            asyncio.timeout(1),
+            one.turn(Rank.CHECK),
+            one.turn(Rank.CHECK) if most > 1 else (contextlib.nullcontext()),
+        ):
+            pass
