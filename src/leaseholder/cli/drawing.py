@@ -34,7 +34,8 @@ def picture(
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {bottom + 40}" '
-            f'role="img"><style>{_STYLE}</style>',
+            f'role="img" aria-labelledby="title"><title id="title">{_escaped(title)}: its '
+            f"leases, one below the other, from issue to end</title><style>{_STYLE}</style>",
             _text(_LEFT, 22, title, "name"),
             *rows,
             *lines,
@@ -90,6 +91,10 @@ def _clock(moment: datetime) -> str:
 
 
 def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:
-    shown = saxutils.escape(exits.printable(text))
+    shown = _escaped(text)
     named = f' class="{kind}"' if kind else ""
     return f'<text x="{x}" y="{y}" text-anchor="{anchor}"{named}>{shown}</text>'
+
+
+def _escaped(text: str) -> str:
+    return saxutils.escape(exits.printable(text))
