@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from leaseholder import errors
+from leaseholder.api.lease import DynamicLeaseStatus
 from leaseholder.cluster import adapter, client, places
 from tests.cluster.adapter import objects
 from tests.world import faults, kube, kubernetes
@@ -86,24 +87,40 @@ async def test_an_unreadable_object_hides_no_other_and_is_refused_by_itself(
     place: objects.Place,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    await cluster.create_record(objects.page(place, objects.attempt(place)))
+    made = await cluster.create_record(objects.page(place, objects.attempt(place), name="odd"))
+    (lease,) = (await _body(user, made.name, place))["spec"]["leases"]
+    change = {"spec": {"leases": [{**lease, "startedAt": _YEAR_0}]}}
+    await user.patch("LeaseRecord", made.name, place.home, change)
+    assert [one.spec.for_.name for one in await cluster.records()] == ["orders"]
+    assert f"LeaseRecord {place.home}/{made.name} can't be read" in caplog.text
+    with pytest.raises(errors.Refused, match=r"see spec\.leases\.0\.startedAt"):
+        await cluster.record_named(made.name)
+
+
+async def test_a_status_that_can_not_be_read_counts_as_lost(
+    cluster: adapter.KubernetesCluster, user: kube.Kube, place: objects.Place
+) -> None:
     await user.apply(objects.orders(place))
-    odd = objects.orders(place, rotation={"overlap": f"{'9' * 5}h"})
-    odd["metadata"]["name"] = "odd"
-    await user.apply(odd)
     status = {"status": {"target": {"secretName": "x"}, "conditions": [_ODD_CONDITION]}}
-    await user.patch("DynamicLease", "odd/status", place.shop, status)
-    assert [dl.metadata.name async for dl in cluster.dynamic_leases()] == ["orders"]
-    assert f"DynamicLease {place.shop}/odd can't be read" in caplog.text
-    with pytest.raises(errors.Refused, match=r"see status\.conditions\.0\.lastTransitionTime"):
-        await cluster.dynamic_lease(place.shop, "odd")
+    await user.patch("DynamicLease", "orders/status", place.shop, status)
+    (dl,) = [one async for one in cluster.dynamic_leases()]
+    assert dl.status == DynamicLeaseStatus()
 
 
-# The API server takes the year 0, datetime doesn't.
+async def _body(user: kube.Kube, name: str, place: objects.Place) -> kube.Object:
+    found = await user.get("LeaseRecord", name, place.home)
+    assert found is not None
+    return found
+
+
+_YEAR_0 = "0000-01-01T00:00:00Z"
+"""The API server takes it, datetime doesn't."""
 _ODD_CONDITION = {
     "type": "Ready",
     "status": "True",
     "reason": "Ready",
-    "lastTransitionTime": "0000-01-01T00:00:00Z",
+    "lastTransitionTime": _YEAR_0,
 }
 
 
