@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from leaseholder.api import lease, record
 from leaseholder.ports.events import Events
 from leaseholder.ports.leases import DynamicLeases
 from leaseholder.ports.namespaces import Namespaces
@@ -29,17 +28,6 @@ class Cluster(
     Every method may raise ``ClusterUnavailable``; every write ``Conflict`` and ``Refused``.
     Writes to what exists carry uid and resourceVersion.
     """
-
-    def watched_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
-        """Whether the watch told of a DynamicLease while another of its namespace stood.
-
-        It still stands, as far as is known: so their Namespace is one and the same.
-        """
-        ...
-
-    def known_name(self, namespace: str, uid: str) -> str | None:
-        """The name of the DynamicLease of that uid; None: it isn't known. Nothing is read."""
-        ...
 
     def now(self) -> datetime | None:
         """The API server's clock (UTC), which dates what users do; None: it never told the time."""

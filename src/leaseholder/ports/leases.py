@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Protocol
 
-from leaseholder.api import lease
+from leaseholder.api import lease, record
 
 
 class DynamicLeases(Protocol):
@@ -45,4 +45,15 @@ class DynamicLeases(Protocol):
 
     async def patch_finalizer(self, dl: lease.DynamicLease, *, on: bool) -> None:
         """Put our finalizer on ``dl`` as it was read, or take it off; gone: ``Conflict``."""
+        ...
+
+    def watched_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
+        """Whether the watch told of a DynamicLease while another of its namespace stood.
+
+        It still stands, as far as is known: so their Namespace is one and the same.
+        """
+        ...
+
+    def known_name(self, namespace: str, uid: str) -> str | None:
+        """The name of the DynamicLease of that uid; None: it isn't known. Nothing is read."""
         ...
