@@ -64,11 +64,14 @@ class Clinic:
         """The lease goes to the site's provider, where all is well."""
         await self.site.lease(name, ttl="1h")
 
-    async def identity(self, name: str, **facts: typing.Any) -> seeds.Identity:
-        """An identity of its own, with the Secret to log in as it and a provider."""
+    async def identity(self, name: str, *, secret: str = "", **facts: typing.Any) -> seeds.Identity:
+        """An identity of its own, with the Secret to log in as it, or a wrong one, and a provider.
+
+        The operator looks at the provider at once, and would hold the token of a right Secret.
+        """
         made = seeds.Identity(name=f"mistake-{name}", universal_auth=seeds.UniversalAuth(), **facts)
         await self.site.admin.seed(seeds.Seed(identities=[made]))
-        await self.knows(name, made)
+        await self.knows(name, made, secret=secret)
         await self.site.provider(name, auth=self.site.universal_auth(f"{name}-auth"))
         return made
 
@@ -239,8 +242,7 @@ async def right_secret_written(clinic: Clinic, name: str) -> None:
     right_secret_written,
 )
 async def login_refused(clinic: Clinic, name: str) -> None:
-    identity = await clinic.identity(name)
-    await clinic.knows(name, identity, secret="mistyped")
+    await clinic.identity(name, secret="mistyped")
     await clinic.site.lease(name, provider=name, ttl="1h")
 
 

@@ -74,12 +74,7 @@ def renewal_at(view: View, lease: DynamicLease, record: RecordedLease) -> dateti
         return None
     # A longer ttl counts at once; only ``before`` is a length of its own, held against the life.
     measure = life if lease.spec.renewal.before is None else given_life(view, record)
-    due = max(fits, schedule.due(lease.spec.renewal, measure, expiry))
-    renewed = view.memory.renewed_at.get(record.attempt_id)
-    if renewed is None:
-        return due
-    again = schedule.again(lease.spec.renewal, view.by_date(record, renewed), expiry)
-    return None if again is None else max(due, again)
+    return max(fits, schedule.due(lease.spec.renewal, measure, expiry))
 
 
 def to_renew(view: View, lease: DynamicLease) -> RecordedLease | None:

@@ -15,10 +15,6 @@ from leaseholder.api import durations
 from leaseholder.api.lease import Renewal
 
 DEFAULT_PERCENT: Final = 66
-LEAST_PERCENT: Final = 5
-"""So much of what a renewal left passes before the next one, unless the user asks for less."""
-LEAST_PAUSE: Final = 5.0
-"""And so many seconds, unless the lease is shorter than four times that."""
 MARGIN: Final = timedelta(seconds=5)
 """A lease that must wait longer than this close to its end to be renewed is replaced, and
 nothing is planned later."""
@@ -56,20 +52,6 @@ def due(renewal: Renewal, life: timedelta, expiry: datetime) -> datetime:
     ahead = max(ahead, MARGIN)
     seconds = min(math.ceil(ahead.total_seconds()), int(life.total_seconds()) - 1)
     return expiry - timedelta(seconds=max(0, seconds))
-
-
-def again(renewal: Renewal, renewed: datetime, expiry: datetime) -> datetime | None:
-    """The first moment at which a lease that was renewed is renewed again; None: it is replaced.
-
-    A provider may give less than was asked for each time, a second say: such a lease is due as soon
-    as it was renewed. So a part of what is left has to pass, and where no time is left for that, a
-    renewal is of no use.
-    """
-    share = min(renewal.after_percent or DEFAULT_PERCENT, LEAST_PERCENT)
-    left = (expiry - renewed).total_seconds()
-    pause = math.floor(max(left * share / 100, min(LEAST_PAUSE, left / 4), 1))
-    moment = renewed + timedelta(seconds=pause)
-    return moment if moment <= expiry - MARGIN else None
 
 
 def before_is_cut(renewal: Renewal, life: timedelta) -> bool:

@@ -210,26 +210,6 @@ async def test_a_renewal_that_adds_nothing_makes_the_lease_be_replaced() -> None
     await world.settle(after=DUE)
     assert world.secret == "lease-2"
 
-
-@pytest.mark.parametrize(("added", "renewals"), [(1, 80), (10, 150), (60, 60), (0, 1), (-60, 1)])
-async def test_a_provider_that_renews_by_less_than_is_asked_for_is_not_asked_without_end(
-    added: int, renewals: int
-) -> None:
-    world = World(can=replace(fakes.CAN, minimum_renewal=1, replica_lag=0))
-    await world.settle()
-    world.provider.grants = timedelta(seconds=added)
-    end = world.clock.monotonic() + 3600
-    while world.clock.monotonic() < end:
-        rest = await world.settle()
-        assert isinstance(rest, actions.Idle)
-        assert rest.until is not None
-        world.clock.move(max(0.2, (rest.until - world.clock.wall()).total_seconds()))
-    assert 1 <= world.count("renew") <= renewals
-    assert world.count("issue") <= 3
-    assert world.ready == "Ready"
-
-
-async def test_a_renewal_waits_until_every_replica_shows_the_last_one() -> None:
     world = World(can=replace(fakes.CAN, minimum_renewal=1, replica_lag=60))
     await world.settle()
     await world.settle(after=60)
