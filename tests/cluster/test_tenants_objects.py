@@ -233,6 +233,8 @@ async def test_a_status_that_can_not_be_read_is_made_anew_and_concerns_nobody_el
     # The API server takes the year 0, datetime doesn't.
     odd = [{**one, "lastTransitionTime": YEAR_0} for one in _conditions(found)]
     await _tell(attack, "odd", odd)
+    change = {"spec": {"rotation": {"overlap": "1s"}}}
+    await attack.tenant.client.patch("DynamicLease", "odd", attack.tenant.namespace, change)
 
     def is_anew(seen: kube.Object | None) -> bool:
         return seen is not None and YEAR_0 not in str(_conditions(seen))
