@@ -41,9 +41,6 @@ MOST_NAMED: Final = 20
 as many until the next one."""
 MOST_COPIES: Final = 20
 """So many Secrets of one namespace that are left alone are reported in ``INTERVAL``."""
-MOST_SOUGHT: Final = 100
-"""And for so many events of such Secrets the DynamicLease that they name is asked for: it may have
-to be read, and anybody may write such marks."""
 
 
 @dataclass(slots=True)
@@ -60,8 +57,6 @@ class Ledger:
     _restored: asyncio.Event = field(default_factory=asyncio.Event)
     _copies: dict[str, set[str]] = field(default_factory=dict)
     """Names of copies that were reported since the last comparison, by namespace."""
-    _sought: collections.Counter[str] = field(default_factory=collections.Counter)
-    """For how many Secrets of a namespace a DynamicLease was asked for since then."""
     _vanished: collections.Counter[str] = field(default_factory=collections.Counter)
     """How many of a namespace are looked at since then because a Secret that names them went."""
 
@@ -109,7 +104,6 @@ class Ledger:
             await self.controller.offer(key, poke=False)
         await self._offer_named({*before, *standing, *on_record})
         self._copies.clear()
-        self._sought.clear()
         self._vanished.clear()
 
     def _serves(self, key: Key, standing: Mapping[Key, bool]) -> bool:
@@ -195,9 +189,6 @@ class Ledger:
         named = self._copies.setdefault(copy.namespace, set())
         if copy.name in named or len(named) >= MOST_COPIES:
             return
-        self._sought[copy.namespace] += 1
-        if self._sought[copy.namespace] > MOST_SOUGHT:
-            return
         dl = await self._owner(copy)
         name, labels = copy.owner_name, None
         if dl is not None:
@@ -216,8 +207,11 @@ class Ledger:
             await self.cluster.emit(dl, Note("Warning", reason, sentence))
 
     async def _owner(self, copy: SecretCopy) -> DynamicLease | None:
-        """The DynamicLease of the uid that a Secret names; None: none is known."""
-        name = copy.owner_name or self.cluster.known_name(copy.namespace, copy.owner_uid)
+        """The DynamicLease of the uid that a Secret names; None: none is known.
+
+        By the uid, not by the name: anybody may write marks, and what isn't known would be read.
+        """
+        name = self.cluster.known_name(copy.namespace, copy.owner_uid)
         try:
             dl = await self.cluster.dynamic_lease(copy.namespace, name) if name else None
         except errors.ClusterError:
