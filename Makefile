@@ -19,6 +19,9 @@ MINUTES ?= 10
 # One process more than two cores: cluster tests wait for a third of their time. conftest.py says
 # in which order modules are dealt out.
 SIDE_BY_SIDE ?= --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+# Where Python may not keep what it compiled, each of some hundred operators that the tests start
+# compiles all of its code anew, and pytest every test module: a minute of processor time and more.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup world-built test conformance lint simulate fuzz hostile mutants crds chart demo kills storm \
   soak world run bench bench-full bench-plots dashboard docs version image image-pushed dist kind cluster-kind \
