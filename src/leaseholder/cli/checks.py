@@ -265,12 +265,12 @@ def summary(found: Sequence[Finding]) -> str:
     """How it ends, in a line."""
     levels = [one.level for one in found]
     counts = [
-        (levels.count(level), what)
-        for level, what in (
-            (Level.FAIL, "failure{}"),
-            (Level.WARN, "warning{}"),
-            (Level.UNSEEN, "check{} that you have no right to"),
+        (levels.count(level), what, more)
+        for level, what, more in (
+            (Level.FAIL, "failure", ""),
+            (Level.WARN, "warning", ""),
+            (Level.UNSEEN, "check", " that you have no right to"),
         )
     ]
-    parts = [f"{n} {what.format('s' if n != 1 else '')}" for n, what in counts if n]
+    parts = [f"{base.counted(n, what)}{more}" for n, what, more in counts if n]
     return f"doctor: {', '.join(parts) or 'all is well'}"

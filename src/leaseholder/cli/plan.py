@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 import pydantic
 
-from leaseholder.api import crds, lease, names, provider
+from leaseholder.api import base, crds, lease, names, provider
 from leaseholder.cli import exits, manifests, planned, rights, session, tables
 from leaseholder.cli.exits import Failed
 from leaseholder.cli.manifests import Manifest
@@ -65,9 +65,7 @@ async def show(login: dict[str, Any], path: str) -> bool:
         faults = [("FAIL", text) for text in report.faults]
         tables.details((f"  {label}", text) for label, text in (*faults, *report.lines))
     wrong = sum(len(report.faults) for report in reports)
-    sentence = (
-        f"{wrong} fault{'s' if wrong != 1 else ''}: mend them first" if wrong else _well(path)
-    )
+    sentence = f"{base.counted(wrong, 'fault')}: mend them first" if wrong else _well(path)
     click.echo(exits.printable(f"Nothing was issued or changed. {sentence}"), err=True)
     return not wrong
 
