@@ -96,9 +96,6 @@ SecretSynced       True    SecretSynced    15s ago
 RevocationPending  False   NothingPending  15s ago
 Stalled            False   NotStalled      15s ago
 
-LAST     TYPE    REASON  COUNT  MESSAGE
-15s ago  Normal  Ready   1      the Secret holds credentials that live
-
 $ kubectl leaseholder plan -f orders.yaml
 DynamicLease shop/orders
   provider  LeaseProvider infisical answers, and the login works, version v0.154.0

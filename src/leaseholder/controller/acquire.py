@@ -159,11 +159,20 @@ class Acquirer:
 
         Returns:
             Uid and version of the Secret that was known before.
+
+        Raises:
+            errors.Conflict: what is refused was only supposed: the Secrets are to be read first, so
+                that of two refusals always the same one is said.
         """
-        made_up = contents.rehearsed(dl, view.target)
-        await self.cluster.write_secret(draft(dl, None, made_up), view.target, dry_run=True)
-        if view.memory.secrets is not None:
-            view.memory.secrets.supposed = False  # the dry run found none
+        made_up, seen = contents.rehearsed(dl, view.target), view.memory.secrets
+        try:
+            await self.cluster.write_secret(draft(dl, None, made_up), view.target, dry_run=True)
+        except errors.Refused as refusal:
+            if seen is not None and seen.supposed:
+                raise errors.Conflict(Reason.CONFLICT, "no Secret was read yet") from refusal
+            raise
+        if seen is not None:
+            seen.supposed = False  # the dry run found none
         return view.target_version
 
     def _planned(

@@ -383,6 +383,7 @@ class FakeCluster(fakes.Scripted):
     async def secret_events(self) -> AsyncIterator[SecretEvent | SecretCopy]:
         while True:
             yield await self.events.get()
+            self.events.task_done()
 
     # -- workloads
 

@@ -80,6 +80,22 @@ async def test_a_secret_that_nothing_told_of_is_read_before_a_first_lease_is_iss
     assert world.cluster.values[KEY] == {"MINE": "1"}
 
 
+async def test_what_refuses_a_supposed_secret_is_said_after_the_secret_was_read() -> None:
+    world = World()
+    no_list = errors.Refused(Reason.DENIED, "no right to list secrets")
+    no_create = errors.Refused(Reason.WRITE_REFUSED, "no right to create secrets")
+    world.cluster.before("list secrets", no_list)
+    world.cluster.before("try secret", no_create)
+    async with world.running() as controller:
+        await controller.offer(world.key)
+        await world.passed()
+        assert world.ready == Reason.DENIED
+        await world.passed(60)
+    assert (world.ready, world.secret) == ("Ready", "lease-1")
+    told = [note.message for _, note in world.cluster.notes if "no right" in note.message]
+    assert told == ["no right to list secrets"]
+
+
 async def test_what_keeps_a_first_lease_away_is_reported_after_the_secret_was_read() -> None:
     world = World()
     world.cluster.providers.clear()
