@@ -9,7 +9,9 @@ import pytest
 from leaseholder import errors
 from leaseholder.api import conditions, names
 from leaseholder.api.conditions import ConditionType, Reason
+from leaseholder.api.record import State
 from leaseholder.core import actions
+from leaseholder.ports.provider import Revocation
 from tests.unit.clocks import NOW
 from tests.unit.controller import fakes
 from tests.unit.controller.world import World, away, manifest
@@ -382,3 +384,34 @@ async def test_a_rotate_command_replaces_the_lease_and_revokes_the_old_one_after
     await world.settle(after=121)
     assert [*world.provider.live] == ["lease-2"]
     assert world.records == [("Held", "lease-2")]
+
+
+async def test_a_ttl_that_was_raised_asked_for_and_lowered_counts_until_the_lease_is_revoked() -> (
+    None
+):
+    """By a full record above all, which lets go of what is over by all that was asked for."""
+    world = World()
+    await world.settle()
+    for ttl in ("48h", "1h"):
+        world.cluster.user_applies(manifest(ttl=ttl))
+        await world.settle(after=1)
+    lives_until = world.provider.live["lease-1"].expires_at
+    assert lives_until > NOW + timedelta(hours=47)
+    world.crash()
+    refused = Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence="it failed")
+    world.provider.answers.extend([refused] * 20)
+    world.cluster.user_applies(manifest(ttl="1h", annotations={names.ROTATE: "1"}))
+    await world.settle()
+    await world.settle(after=121)
+    view, _ = await world.look()
+    (pending,) = view.in_state(State.REVOKING)
+    assert (pending.lease_id, pending.expires_at) == ("lease-1", lives_until)
+
+
+async def test_a_longer_ttl_is_on_record_before_it_is_asked_for() -> None:
+    world = World()
+    await world.settle()
+    world.cluster.user_applies(manifest(ttl="48h"))
+    world.provider.before("renew", away(sent=True))
+    await world.settle(after=1)
+    assert world.recorded.ttl_seconds == 48 * 3600
