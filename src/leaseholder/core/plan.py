@@ -373,13 +373,22 @@ def live(view: View) -> tuple[RecordedLease, ...]:
     return tuple(record for record in view.records if ends.may_live(view, record))
 
 
-def crowded(view: View) -> Failure | None:
-    """Why the namespace gets no further lease: too many of its leases are still to be revoked.
+def counted(view: View) -> int:
+    """How many leases count as still to be revoked in the namespace.
 
-    Also those past their end, which nobody has confirmed: a provider that refuses revocations and
-    says that its leases are over would fill the API server.
+    Where the DynamicLease is gone, also those past their end, which nobody has confirmed: a
+    provider that confirms none would fill the API server. While it stands its record has few places
+    for them (``over-let-go``), and what is over keeps nobody from credentials that live.
     """
-    pending = len(view.in_state(State.REVOKING)) + view.others.pending
+    pending = view.in_state(State.REVOKING)
+    if view.lease is None or view.lease.deleting:
+        return len(pending)
+    return sum(ends.may_live(view, one) for one in pending)
+
+
+def crowded(view: View) -> Failure | None:
+    """Why the namespace gets no further lease: too many of its leases are still to be revoked."""
+    pending = counted(view) + view.others.pending
     most = PENDING_MOST + PENDING_EACH * (1 + view.others.leases)
     if pending < most:
         return None
