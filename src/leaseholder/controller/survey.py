@@ -13,7 +13,7 @@ import asyncio
 import logging
 import random
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -51,6 +51,8 @@ _UNREADABLE: Final = (
 
 _Users = dict[tuple[str, str], list[Holder]]
 """Who names a source at a provider, by namespace and digest of the source."""
+_Ids = Mapping[str, Collection[str]]
+"""Of leases that are known, by the address of their provider."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +73,15 @@ class Lost:
     lease: Lease
     shared: bool = False
     """Its revocation would end the lease in use, because they share an account."""
+    is_named: bool = False
+    """A Secret of ours names it, or a lease on record at another address has its id. It may be in
+    use, where its record was lost, or where one server has two addresses. Anybody may have a Secret
+    or a server say so: that hides no lease."""
+
+    @property
+    def stays(self) -> bool:
+        """Whether it is reported, and not revoked."""
+        return self.shared or self.is_named
 
     @property
     def named(self) -> tuple[str, str]:
@@ -115,6 +126,7 @@ class Swept:
         return unrecorded.Found(
             number=len(self.lost),
             shared=sum(one.shared for one in self.lost),
+            named=sum(one.is_named and not one.shared for one in self.lost),
             revokes=self.revokes,
             sweepable=self.sweepable,
             failure=self.failure,
@@ -170,8 +182,10 @@ class Survey:
         pages = await self.cluster.records()
         if self.cluster.unreadable(LeaseRecord.KIND):
             raise errors.Refused(Reason.INTERNAL, _UNREADABLE)
-        known = unrecorded.Known.of(pages, await self.cluster.leases_shown())
-        return [one for one in found if one.lease.id not in known.ids]
+        known = unrecorded.Known.of(pages)
+        named = known.anywhere | await self.cluster.leases_shown()
+        lost = [one for one in found if not known.names(*one.named)]
+        return [replace(one, is_named=one.lease.id in named) for one in lost]
 
     async def _users(self) -> dict[Ref, _Users]:
         """The DynamicLeases that name each provider; no more is kept of them than who they are."""
@@ -182,9 +196,7 @@ class Survey:
                 users[_ref_of(dl)][source].append(dl.holder)
         return users
 
-    async def _ask(
-        self, ref: Ref, users: _Users, known: set[str], *, unasked: bool
-    ) -> Swept | None:
+    async def _ask(self, ref: Ref, users: _Users, known: _Ids, *, unasked: bool) -> Swept | None:
         """Ask a provider about the sources that these name; None: it isn't to be swept."""
         kind, namespace, name = ref
         named = lease.ProviderRef.model_validate({"kind": kind, "name": name})
@@ -208,7 +220,7 @@ class Survey:
             swept.failure = errors.Unavailable(Reason.INTERNAL, "see the log", sent=False)
         return swept
 
-    async def _gather(self, swept: Swept, users: _Users, known: set[str]) -> None:
+    async def _gather(self, swept: Swept, users: _Users, known: _Ids) -> None:
         """What each source shows that isn't known.
 
         Whoever names a source that isn't there, or that nobody may list, keeps no other from being
@@ -233,17 +245,18 @@ class Survey:
                 continue
             swept.marked += [(place, one) for one in found[:room]]
 
-    async def _listed(self, place: Place, known: set[str]) -> Sequence[Marked]:
+    async def _listed(self, place: Place, known: _Ids) -> Sequence[Marked]:
         source, installation = place.supply.source, self.records.installation
+        here = known.get(place.supply.address, ())
         for _ in range(TRIES - 1):
             try:
-                return await place.adapter.sweep(installation, source, known)
+                return await place.adapter.sweep(installation, source, here)
             except (errors.Unavailable, errors.Throttled) as error:
                 if error.retry_after is None:
                     raise
                 later = min(error.retry_after, LATER)
             await asyncio.sleep(later)
-        return await place.adapter.sweep(installation, source, known)
+        return await place.adapter.sweep(installation, source, here)
 
     async def _places(self, ref: Ref, users: _Users) -> list[Place]:
         """The sources that DynamicLeases may use, some of them where there are many."""
@@ -280,14 +293,13 @@ class Survey:
             for one in swept:
                 one.failure = errors.Refused(Reason.INTERNAL, _UNREADABLE)
             return
-        ids = self.records.lease_ids() | await self.cluster.leases_shown()
-        known = unrecorded.Known.of(pages, ids)
-        shared = set[tuple[str, str]]()
+        known = unrecorded.Known.of(pages, self.records.lease_ids())
+        named, shared = known.anywhere | await self.cluster.leases_shown(), set[tuple[str, str]]()
         for one in swept:
             lost: dict[str, Lost] = {}
             async for place, found in runner.in_slices(one.marked):
                 if known.lacks(_shown(place, found), acquire.SEND_WITHIN):
-                    each = Lost(place, found.lease)
+                    each = Lost(place, found.lease, is_named=found.lease.id in named)
                     lost.setdefault(each.lease.id, each)
                     if _is_shared(place, found.lease, known):
                         shared.add(each.named)

@@ -96,7 +96,7 @@ class Sweeper:
         """
         again, swept = set(), await self.survey.find(only=only)
         for one in swept:
-            if one.revokes and not all(lost.shared for lost in one.lost):
+            if one.revokes and not all(lost.stays for lost in one.lost):
                 await self.put_on_record(one.lost)
                 again.add(one.ref)
             try:
@@ -116,14 +116,14 @@ class Sweeper:
     async def put_on_record(self, found: Iterable[Lost]) -> int:
         """Put leases on record to be revoked, as far as there is room; returns how many.
 
-        One of a shared account isn't: its revocation would end the lease in use.
+        One that may be in use isn't, nor one of a shared account: that would end the one in use.
 
         Raises:
             errors.ClusterError: the API server is away.
         """
         written, rooms = 0, dict[Place, Iterator[Holder]]()
         for one in found:
-            if one.shared:
+            if one.stays:
                 continue
             room = rooms.setdefault(one.place, self._with_room(one.place.users))
             for holder in room:
