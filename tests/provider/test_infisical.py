@@ -66,6 +66,38 @@ async def test_a_maximum_that_nobody_noted_is_learned_from_the_refusal(
         await adapter.renew(unaware, far)
 
 
+async def test_what_another_organization_doesnt_show_lives(bench: InfisicalBench) -> None:
+    """It has a project, a folder and a dynamic secret of the same names."""
+    adapter, admin = bench.adapter(), bench.server.admin
+    attempt = bench.attempt(adapter)
+    attempt = dataclasses.replace(attempt, handle=await adapter.prepare(attempt))
+    issued = await adapter.issue(attempt)
+    project = seeds.Project(slug="elsewhere", organization="other")
+    secret = seeds.DynamicSecret(name="orders-db", type="sql-database", project=project.slug)
+    member = (await admin.identity()).model_copy(update={"sub_organizations": ["other"]})
+    known: dict[str, Any] = {
+        "projects": [project],
+        "dynamic_secrets": [secret],
+        "identities": [member],
+    }
+    await admin.seed(seeds.Seed(sub_organizations=["other"], **known))
+    await admin.seed(seeds.Seed(projects=[project.model_copy(update={"slug": "demo"})]))
+    login = benches.universal_auth(base.Login.OURS)["universalAuth"]
+    elsewhere = bench.built(auth={"universalAuth": {**login, "organizationSlug": "other"}})
+    for ask in (
+        elsewhere.inspect(issued.lease),
+        elsewhere.revoke(issued.lease),
+        elsewhere.recover(attempt),
+    ):
+        with pytest.raises(errors.Denied, match="another one asked for it"):
+            await ask
+    assert await bench.works(issued)
+    assert [one.id for one in await adapter.recover(attempt)] == [issued.lease.id]
+    assert (await adapter.revoke(issued.lease)).done
+    with pytest.raises(errors.LeaseGone):
+        await adapter.inspect(issued.lease)
+
+
 async def test_a_forced_revocation_makes_infisical_forget_and_nobody_else(
     bench: InfisicalBench,
 ) -> None:

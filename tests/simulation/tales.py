@@ -150,6 +150,23 @@ def wedged(known: world.World) -> None:
     known.delete_secret()
 
 
+def made_again(known: world.World) -> None:
+    """The Namespace goes while no revocation succeeds, and another tenant's comes under its name."""
+    _held(known)
+    former = known.truth.shows(known.secret_key)
+    known.refuse_revocations(7)
+    known.shut_namespace()
+    known.wait(60)
+    _holds(5, "the namespace hangs", is_so=known.dl is None and known.server.lives(former))
+    known.open_namespace()
+    known.apply()
+    known.wait(60)
+    _must_be_ready(known)
+    known.wait(600)
+    _holds(5, "the former tenant's lease lives on", is_so=not known.server.lives(former))
+    _issued_at_most(known, 2)
+
+
 def orphaned(known: world.World) -> None:
     """Lease and Secret are its owner's to keep."""
     _held(known)
@@ -426,6 +443,7 @@ TALES: Final = {
     ),
     "unconfirmed": Tale(unconfirmed, ("taggable",), {**SHORT, "renewal": {"strategy": "Rotate"}}),
     "wedged": Tale(wedged, SEEN),
+    "made-again": Tale(made_again, ("taggable", "owner-and-time", "exclusive", "accessor")),
     "orphaned": Tale(orphaned, spec={"deletion": {"policy": "Orphan"}}),
     "refused": Tale(refused, SEEN),
     "killed": Tale(killed, SEEN, {"deletion": {"timeout": "4m"}}),

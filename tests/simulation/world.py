@@ -323,7 +323,9 @@ class World:
         """The namespace is gone, and made anew under its name."""
         if not self.truth.leases and not any(key[0] == SHOP for key in self.truth.secrets):
             self.truth.shut.discard(SHOP)
-            self.truth.namespaces.pop(SHOP, None)
+            self.truth.namespaces[SHOP] = NamespaceView(
+                name=SHOP, labels={}, terminating=False, uid=f"{SHOP}-{next(self._nonces)}"
+            )
 
     def deafen(self, process: Process, deaf: bool, trails: float = 0.0) -> None:
         """No event reaches a process any more, or its watches are back and list everything.
@@ -527,9 +529,9 @@ class World:
     def shut_namespace(self) -> None:
         """The namespace is deleted: everything in it is told to go, and nothing new gets in."""
         self.truth.shut.add(SHOP)
-        self.truth.namespaces[SHOP] = NamespaceView(
-            name=SHOP, labels={}, terminating=True, uid=SHOP
-        )
+        known = self.truth.namespaces.get(SHOP)
+        uid = known.uid if known is not None else SHOP
+        self.truth.namespaces[SHOP] = NamespaceView(name=SHOP, labels={}, terminating=True, uid=uid)
         self.delete()
         self.delete_rival()
         for key in [key for key in self.truth.secrets if key[0] == SHOP]:

@@ -224,6 +224,8 @@ class Ended(_Kept):
     lease_id: _Text | None = None
     """The provider's id of an orphaned or a forgotten lease: somebody let it go, so no sweep finds
     it lost."""
+    address: Annotated[str, Field(max_length=64)] | None = None
+    """Hash of the address of that lease's provider: only there the id names it."""
 
 
 def _any_order(found: Any) -> Any:
@@ -349,13 +351,20 @@ def without(
     """
     leases = tuple(one for one in spec.leases if one.attempt_id != attempt_id)
     used = {one.provider.trust for one in leases}
-    ids = (one.lease_id for one in spec.leases if one.attempt_id == attempt_id)
-    lives = next(ids, None) if until is not None or why == "Forgotten" else None
-    over = Ended(attempt_id=attempt_id, at=now, why=why, until=until, lease_id=lives)
+    over = Ended(attempt_id=attempt_id, at=now, why=why, until=until)
+    let_go = [one for one in spec.leases if one.attempt_id == attempt_id]
+    if let_go and (until is not None or why == "Forgotten"):
+        at = address_key(let_go[0].provider.address)
+        over = over.model_copy(update={"lease_id": let_go[0].lease_id, "address": at})
     ended = (*spec.ended, over)
     ended = tuple(sorted(ended, key=lambda one: one.until or one.at)[-MOST_ENDED:])
     trusts = {key: trust for key, trust in spec.trusts.items() if key in used}
     return spec.model_copy(update={"leases": leases, "ended": ended, "trusts": trusts})
+
+
+def address_key(address: str) -> str:
+    """The hash of an address by which leases that went are told from another server's."""
+    return hashlib.sha256(address.encode(errors="replace")).hexdigest()[:16]
 
 
 def trust_key(trust: dict[str, Any]) -> str:

@@ -44,7 +44,7 @@ async def sweep(settings: Settings, *, ask: bool, dry_run: bool) -> Exit:
             _say(line)
         lost = [one for each in swept for one in each.lost]
         written = 0
-        if any(not one.shared for one in lost) and not dry_run:
+        if any(not one.stays for one in lost) and not dry_run:
             if ask:
                 click.confirm("Put them on record, to be revoked?", abort=True, err=True)
                 lost = await sweeper.survey.still_lost(lost)  # hours later, maybe
@@ -67,7 +67,11 @@ def listed(swept: Sequence[Swept]) -> Iterator[str]:
         elif not one.lost:
             yield f"{one.name}: nothing"
         for lost in one.lost:
-            lease, kept = lost.lease, "; stays: a shared account" if lost.shared else ""
+            lease, kept = lost.lease, ""
+            if lost.shared:
+                kept = "; stays: a shared account"
+            elif lost.is_named:
+                kept = "; stays: a Secret, or a lease at another address, names it"
             ends = base.render_moment(lease.expires_at)
             yield f"{one.name}: lease {lease.id} is on no record, ends {ends}{kept}"
 

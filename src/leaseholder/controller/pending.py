@@ -7,7 +7,8 @@ before each issue. After a start it is whole as soon as each record was looked a
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from leaseholder.api.record import State, Subject
+from leaseholder.api.record import Subject
+from leaseholder.core import plan
 from leaseholder.core.observation import Others
 from leaseholder.core.view import View
 
@@ -35,7 +36,7 @@ class Pending:
 
     def note(self, view: View) -> None:
         """Count what a look showed; another shard's isn't counted here."""
-        leases, pending = int(view.lease is not None), len(view.in_state(State.REVOKING))
+        leases, pending = int(view.lease is not None), plan.counted(view)
         self._put(view.subject, Others() if view.elsewhere else Others(leases, pending))
 
     def _put(self, subject: Subject, one: Others) -> None:

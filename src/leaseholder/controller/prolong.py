@@ -10,6 +10,7 @@ from leaseholder.api.record import RecordedLease
 from leaseholder.controller import revoke
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.core import plan
+from leaseholder.core.memory import Shortfall
 from leaseholder.core.view import View
 from leaseholder.ports.provider import Lease, Provider
 
@@ -45,6 +46,20 @@ def _trails(view: View, record: RecordedLease, asked: datetime) -> bool:
     return asked <= renewed + timedelta(seconds=can.replica_lag)
 
 
+def _due(view: View, record: RecordedLease) -> bool:
+    """Whether a lease is to be renewed all the same, by the end that was just seen."""
+    at = plan.renewal_at(view, view.lease, record) if view.lease is not None else None
+    return at is not None and view.now >= at
+
+
+def _measure(view: View, record: RecordedLease, until: datetime, given: datetime) -> None:
+    """Remember by what a renewal fell short. No clock is asked: both ends are the lease's own."""
+    now, shortfalls = view.own_now(record), view.memory.shortfalls
+    shortfalls.pop(record.attempt_id, None)
+    if given < until:
+        shortfalls[record.attempt_id] = Shortfall(asked=until - now, left=given - now)
+
+
 async def prolong(
     adapter: Provider,
     view: View,
@@ -74,7 +89,7 @@ async def prolong(
     memory, lease, known = view.memory, revoke.lease_of(view, record), view.stated_expiry(record)
     if inspect_first:
         lease = await inspected(adapter, view, record)
-        if known is not None and lease.expires_at > known and not commanded:
+        if known is not None and lease.expires_at > known and not (commanded or _due(view, record)):
             return lease
     least = plan.least_renewal(adapter.capabilities(lease.handle))
     if until < lease.expires_at + timedelta(seconds=least):
@@ -82,6 +97,7 @@ async def prolong(
         raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, sentence, latest=lease.latest)
     renewed = memory.leases[record.attempt_id] = await adapter.renew(lease, until)
     memory.renewed_at[record.attempt_id] = adapter.now()
+    _measure(view, record, until, renewed.expires_at)
     if renewed.expires_at <= lease.expires_at < until:
         memory.unrenewable.add(record.attempt_id)
     if renewed.expires_at > lease.expires_at:

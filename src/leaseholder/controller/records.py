@@ -9,6 +9,8 @@ process knows.
 
 import asyncio
 import functools
+import itertools
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -147,11 +149,18 @@ class Records:
         full = len(self.leases(subject)) >= record.MOST_IN_ALL
         return self.name_of(subject) in self._lost and not full
 
-    def lease_ids(self) -> set[str]:
-        """Ids of all leases that this process knows to be on record, or to be put back."""
+    def lease_ids(self) -> dict[str, set[str]]:
+        """Ids of all leases that this process knows to be on record, or to be put back.
+
+        By the address of their provider: a server calls its own leases what it likes.
+        """
         there = (one for known in self for one in known.leases)
         gone = (one for leases in self._lost.values() for one in leases)
-        return {one.lease_id for leases in (there, gone) for one in leases if one.lease_id}
+        ids = defaultdict[str, set[str]](set)
+        for one in itertools.chain(there, gone):
+            if one.lease_id:
+                ids[one.provider.address].add(one.lease_id)
+        return ids
 
     def __iter__(self) -> Iterator[LeaseRecord]:
         return iter(self._shelf)

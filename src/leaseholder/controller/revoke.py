@@ -99,15 +99,20 @@ class Revoker:
         """What no record and no Secret explains of the leases that look like the attempt's.
 
         The ledger is read after the provider: what was issued meanwhile is on it, or its attempt
-        is still open. None: an attempt is open there, and any of these may be its lease.
+        is still open. None: an attempt is open there, and any of these may be its lease; or Secrets
+        or leases at another address name all that are left. Anybody may have one say so: the search
+        goes on while they live.
         """
         every = [one for known in await self.cluster.records() for one in known.leases]
         others = [one for one in every if one.attempt_id != record.attempt_id]
         address = record.provider.address
         if any(o.state is State.ATTEMPT and o.provider.address == address for o in others):
             return None
-        known = {one.lease_id for one in others} | await self.cluster.leases_shown()
-        return [lease for lease in found if lease.id not in known]
+        known = {one.lease_id for one in others if one.provider.address == address}
+        left = [lease for lease in found if lease.id not in known]
+        named = {one.lease_id for one in others} | await self.cluster.leases_shown()
+        free = [lease for lease in left if lease.id not in named]
+        return free if free or not left else None
 
     async def revoke(self, view: View, step: actions.Revoke) -> None:
         """Revoke a lease and look whether it is gone."""

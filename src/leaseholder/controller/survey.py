@@ -13,14 +13,14 @@ import asyncio
 import logging
 import random
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from leaseholder import errors
 from leaseholder.api import lease, provider
 from leaseholder.api.conditions import Reason
-from leaseholder.api.record import LeaseRecord
+from leaseholder.api.record import Holder, LeaseRecord
 from leaseholder.controller import acquire, mishaps, runner, supplies
 from leaseholder.controller.records import Records
 from leaseholder.controller.supplies import Ref, Supplies
@@ -49,13 +49,19 @@ _UNREADABLE: Final = (
 )
 
 
+_Users = dict[tuple[str, str], list[Holder]]
+"""Who names a source at a provider, by namespace and digest of the source."""
+_Ids = Mapping[str, Collection[str]]
+"""Of leases that are known, by the address of their provider."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Place:
     """A source that DynamicLeases name at a provider."""
 
     supply: Supply
     adapter: Provider
-    users: list[lease.DynamicLease]
+    users: list[Holder]
     """Those who name it."""
 
 
@@ -67,6 +73,15 @@ class Lost:
     lease: Lease
     shared: bool = False
     """Its revocation would end the lease in use, because they share an account."""
+    is_named: bool = False
+    """A Secret of ours names it, or a lease on record at another address has its id. It may be in
+    use, where its record was lost, or where one server has two addresses. Anybody may have a Secret
+    or a server say so: that hides no lease."""
+
+    @property
+    def stays(self) -> bool:
+        """Whether it is reported, and not revoked."""
+        return self.shared or self.is_named
 
     @property
     def named(self) -> tuple[str, str]:
@@ -111,6 +126,7 @@ class Swept:
         return unrecorded.Found(
             number=len(self.lost),
             shared=sum(one.shared for one in self.lost),
+            named=sum(one.is_named and not one.shared for one in self.lost),
             revokes=self.revokes,
             sweepable=self.sweepable,
             failure=self.failure,
@@ -140,13 +156,13 @@ class Survey:
         await self.records.load()
         known, turns = self.records.lease_ids(), asyncio.Semaphore(AT_ONCE)
 
-        async def ask(users: Sequence[lease.DynamicLease]) -> Swept | None:
+        async def ask(ref: Ref, users: _Users) -> Swept | None:
             async with turns:
-                return await self._ask(users, known, unasked=unasked)
+                return await self._ask(ref, users, known, unasked=unasked)
 
         wanted = await self._users()
         chosen = _chosen([ref for ref in wanted if only is None or ref in only])
-        tasks = [asyncio.create_task(ask(wanted[ref])) for ref in chosen]
+        tasks = [asyncio.create_task(ask(ref, wanted[ref])) for ref in chosen]
         asked = await asyncio.gather(*tasks, return_exceptions=True)
         swept = []
         for one in asked:
@@ -166,27 +182,26 @@ class Survey:
         pages = await self.cluster.records()
         if self.cluster.unreadable(LeaseRecord.KIND):
             raise errors.Refused(Reason.INTERNAL, _UNREADABLE)
-        known = unrecorded.Known.of(pages, await self.cluster.leases_shown())
-        return [one for one in found if one.lease.id not in known.ids]
+        known = unrecorded.Known.of(pages)
+        named = known.anywhere | await self.cluster.leases_shown()
+        lost = [one for one in found if not known.names(*one.named)]
+        return [replace(one, is_named=one.lease.id in named) for one in lost]
 
-    async def _users(self) -> dict[Ref, list[lease.DynamicLease]]:
-        """The DynamicLeases that name each provider."""
-        users = defaultdict[Ref, list[lease.DynamicLease]](list)
+    async def _users(self) -> dict[Ref, _Users]:
+        """The DynamicLeases that name each provider; no more is kept of them than who they are."""
+        users = defaultdict[Ref, _Users](lambda: defaultdict(list))
         async for dl in self.cluster.dynamic_leases():
-            ref, shared = dl.spec.provider_ref, provider.ClusterLeaseProvider.KIND
-            namespace = "" if ref.kind == shared else dl.metadata.namespace
             if not dl.deleting and supplies.fits_on_record(dl):
-                users[ref.kind, namespace, ref.name].append(dl)
+                source = dl.metadata.namespace, supplies.digest(dl.source)
+                users[_ref_of(dl)][source].append(dl.holder)
         return users
 
-    async def _ask(
-        self, users: Sequence[lease.DynamicLease], known: set[str], *, unasked: bool
-    ) -> Swept | None:
+    async def _ask(self, ref: Ref, users: _Users, known: _Ids, *, unasked: bool) -> Swept | None:
         """Ask a provider about the sources that these name; None: it isn't to be swept."""
-        first = users[0]
-        ref, namespace = first.spec.provider_ref, first.metadata.namespace
+        kind, namespace, name = ref
+        named = lease.ProviderRef.model_validate({"kind": kind, "name": name})
         try:
-            found = await self.cluster.provider_of(ref, namespace)
+            found = await self.cluster.provider_of(named, namespace)
         except errors.Unreadable:
             return None  # a tenant wrote it, and keeps nobody else from being swept
         if found is None or (found.spec.sweep is None and not unasked):
@@ -205,9 +220,7 @@ class Survey:
             swept.failure = errors.Unavailable(Reason.INTERNAL, "see the log", sent=False)
         return swept
 
-    async def _gather(
-        self, swept: Swept, users: Sequence[lease.DynamicLease], known: set[str]
-    ) -> None:
+    async def _gather(self, swept: Swept, users: _Users, known: _Ids) -> None:
         """What each source shows that isn't known.
 
         Whoever names a source that isn't there, or that nobody may list, keeps no other from being
@@ -216,7 +229,7 @@ class Survey:
         Raises:
             errors.EdgeError: the provider can't be asked.
         """
-        for place in await self._places(users):
+        for place in await self._places(swept.ref, users):
             room = MOST_MARKED - len(swept.marked)
             if not room:
                 return
@@ -232,31 +245,40 @@ class Survey:
                 continue
             swept.marked += [(place, one) for one in found[:room]]
 
-    async def _listed(self, place: Place, known: set[str]) -> Sequence[Marked]:
+    async def _listed(self, place: Place, known: _Ids) -> Sequence[Marked]:
         source, installation = place.supply.source, self.records.installation
+        here = known.get(place.supply.address, ())
         for _ in range(TRIES - 1):
             try:
-                return await place.adapter.sweep(installation, source, known)
+                return await place.adapter.sweep(installation, source, here)
             except (errors.Unavailable, errors.Throttled) as error:
                 if error.retry_after is None:
                     raise
                 later = min(error.retry_after, LATER)
             await asyncio.sleep(later)
-        return await place.adapter.sweep(installation, source, known)
+        return await place.adapter.sweep(installation, source, here)
 
-    async def _places(self, users: Sequence[lease.DynamicLease]) -> list[Place]:
+    async def _places(self, ref: Ref, users: _Users) -> list[Place]:
         """The sources that DynamicLeases may use, some of them where there are many."""
         places: dict[str, Place] = {}
-        async for dl in runner.in_slices(random.sample(users, len(users))):
-            try:
-                supply, adapter = await self.supplies.wanted(dl)
-            except errors.ProviderError:
-                continue  # its own status says why
-            if supply.slot not in places and len(places) < MOST_SOURCES:
-                places[supply.slot] = Place(supply, adapter, [])
-            if supply.slot in places:
-                places[supply.slot].users.append(dl)
+        for source in random.sample(list(users), min(len(users), MOST_SOURCES)):
+            found = await self._place(ref, source[1], users[source])
+            if found is not None:
+                before = places.get(found.supply.slot)
+                others = before.users if before is not None else []
+                places[found.supply.slot] = replace(found, users=[*others, *users[source]])
         return [*places.values()]
+
+    async def _place(self, ref: Ref, source: str, users: Sequence[Holder]) -> Place | None:
+        """The place of a source, by one of those who name it, as it is now; None: it may not."""
+        one = random.choice(users)  # noqa: S311 - any of them will do
+        try:
+            dl = await self.cluster.read_dynamic_lease(one.namespace, one.name)
+            if dl is None or _ref_of(dl) != ref or supplies.digest(dl.source) != source:
+                return None  # it changed, and its source is asked about in the next round
+            return Place(*await self.supplies.wanted(dl), [])
+        except (errors.ProviderError, errors.Unreadable):
+            return None  # its own status says why
 
     async def _judge(self, swept: Iterable[Swept]) -> None:
         """See which leases are on no record, by the ledger and the Secrets as they are now.
@@ -271,14 +293,13 @@ class Survey:
             for one in swept:
                 one.failure = errors.Refused(Reason.INTERNAL, _UNREADABLE)
             return
-        ids = self.records.lease_ids() | await self.cluster.leases_shown()
-        known = unrecorded.Known.of(pages, ids)
-        shared = set[tuple[str, str]]()
+        known = unrecorded.Known.of(pages, self.records.lease_ids())
+        named, shared = known.anywhere | await self.cluster.leases_shown(), set[tuple[str, str]]()
         for one in swept:
             lost: dict[str, Lost] = {}
             async for place, found in runner.in_slices(one.marked):
                 if known.lacks(_shown(place, found), acquire.SEND_WITHIN):
-                    each = Lost(place, found.lease)
+                    each = Lost(place, found.lease, is_named=found.lease.id in named)
                     lost.setdefault(each.lease.id, each)
                     if _is_shared(place, found.lease, known):
                         shared.add(each.named)
@@ -286,6 +307,11 @@ class Survey:
             one.marked.clear()
         for one in swept:
             one.lost = [replace(each, shared=each.named in shared) for each in one.lost]
+
+
+def _ref_of(dl: lease.DynamicLease) -> Ref:
+    ref, shared = dl.spec.provider_ref, provider.ClusterLeaseProvider.KIND
+    return ref.kind, "" if ref.kind == shared else dl.metadata.namespace, ref.name
 
 
 def _chosen(refs: Sequence[Ref]) -> list[Ref]:

@@ -23,7 +23,7 @@ from typing import Final
 from leaseholder import changes, errors
 from leaseholder.api import base, conditions, lease, provider
 from leaseholder.api.conditions import Condition, ConditionType, Reason
-from leaseholder.api.record import RecordedLease, Revocation, State, Subject
+from leaseholder.api.record import Holder, RecordedLease, Revocation, State, Subject
 from leaseholder.controller import acquire, mishaps
 from leaseholder.controller.records import Key, Records
 from leaseholder.controller.supplies import Ref, issuer
@@ -96,7 +96,7 @@ class Sweeper:
         """
         again, swept = set(), await self.survey.find(only=only)
         for one in swept:
-            if one.revokes and not all(lost.shared for lost in one.lost):
+            if one.revokes and not all(lost.stays for lost in one.lost):
                 await self.put_on_record(one.lost)
                 again.add(one.ref)
             try:
@@ -116,42 +116,41 @@ class Sweeper:
     async def put_on_record(self, found: Iterable[Lost]) -> int:
         """Put leases on record to be revoked, as far as there is room; returns how many.
 
-        One of a shared account isn't: its revocation would end the lease in use.
+        One that may be in use isn't, nor one of a shared account: that would end the one in use.
 
         Raises:
             errors.ClusterError: the API server is away.
         """
-        written, rooms = 0, dict[Place, Iterator[lease.DynamicLease]]()
+        written, rooms = 0, dict[Place, Iterator[Holder]]()
         for one in found:
-            if one.shared:
+            if one.stays:
                 continue
             room = rooms.setdefault(one.place, self._with_room(one.place.users))
-            for dl in room:
-                if await self._on_record_of(dl, one):
+            for holder in room:
+                if await self._on_record_of(holder, one):
                     written += 1
                     break
         return written
 
-    def _with_room(self, users: Iterable[lease.DynamicLease]) -> Iterator[lease.DynamicLease]:
+    def _with_room(self, users: Iterable[Holder]) -> Iterator[Holder]:
         """Those on whose record there is room, by name: each once, then each once more."""
 
         def has_room(key: Key) -> bool:
             pages = self.records.of(key.namespace, key.name)
             return sum(len(page.leases) for page in pages) < MOST_BESIDE
 
-        known = {Key.of(dl.metadata): dl for dl in users}
+        known = {Key.of(one): one for one in users}
         for key in itertools.chain(sorted(known), sorted(known)):
             if has_room(key):
                 yield known[key]
 
-    async def _on_record_of(self, dl: lease.DynamicLease, found: Lost) -> bool:
+    async def _on_record_of(self, holder: Holder, found: Lost) -> bool:
         """Put a lease on the record of a DynamicLease's name; whether there was room."""
-        meta = dl.metadata
-        space = await self.cluster.namespace(meta.namespace)
+        space = await self.cluster.namespace(holder.namespace)
         if space is None or space.terminating:
             return False
-        subject = Subject(namespace=space.name, namespace_uid=space.uid, name=meta.name)
-        entry = _entry(dl, found, base.whole_second(self.clock.wall()))
+        subject = Subject(namespace=space.name, namespace_uid=space.uid, name=holder.name)
+        entry = _entry(holder, found, base.whole_second(self.clock.wall()))
         for _ in range(_TRIES):
             if len(self.records.leases(subject)) >= MOST_BESIDE:
                 return False
@@ -163,7 +162,7 @@ class Sweeper:
                 return False
             kind, reason = changes.Kind.FOUND, Reason.UNRECORDED
             self.journal.enter(changes.of_lease(kind, subject, entry, reason=reason))
-            await self.offer(Key.of(meta))
+            await self.offer(Key.of(holder))
             return True
         return False
 
@@ -215,7 +214,7 @@ class Sweeper:
         )
 
 
-def _entry(dl: lease.DynamicLease, found: Lost, now: datetime) -> RecordedLease:
+def _entry(holder: Holder, found: Lost, now: datetime) -> RecordedLease:
     """What goes on record of a lease that was found: to be revoked, and nothing else.
 
     Its attempt id is a fresh one: what a tag says may be anybody's word.
@@ -223,7 +222,7 @@ def _entry(dl: lease.DynamicLease, found: Lost, now: datetime) -> RecordedLease:
     supply = found.place.supply
     blank = RecordedLease(
         attempt_id=secrets.token_hex(16),
-        holder_uid=dl.metadata.uid,
+        holder_uid=holder.uid,
         state=State.REVOKING,
         provider=issuer(supply),
         source=dict(supply.source),

@@ -18,7 +18,7 @@ from typing import Final
 from leaseholder.api import names
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease
-from leaseholder.core import plan
+from leaseholder.core import ends, plan
 from leaseholder.core.actions import Idle, Renew
 from leaseholder.core.view import View
 from leaseholder.ports.secrets import SecretView
@@ -63,7 +63,9 @@ def decide(seen: View, now: View) -> Renew | Idle:
         return Idle(at)
     sure = held.attempt_id in now.memory.leases and now.memory.failure is None
     fresh = sure and lease.status.retry is None
-    return Renew(held, now.own_now(held) + now.life(held), inspect_first=not fresh)
+    # A longer ttl that isn't on record yet has to wait: nothing can be put there.
+    life = min(now.life(held), ends.asked_life(now, held))
+    return Renew(held, now.own_now(held) + life, inspect_first=not fresh)
 
 
 def _wanted(lease: DynamicLease | None) -> bool:

@@ -20,18 +20,22 @@ MOST_AHEAD: Final = timedelta(minutes=30)
 
 
 def asked_life(view: View, record: RecordedLease) -> timedelta:
-    """The longest life that was asked for; where none was, what the provider gave.
-
-    While a lease may still be renewed, the spec as it is counts, too.
-    """
-    dl, asked = view.lease, []
+    """The longest life that was asked for, as on record; where none was, what the provider gave."""
     if record.ttl_seconds is not None:
-        asked.append(timedelta(seconds=record.ttl_seconds))
-    if dl is not None and dl.spec.ttl is not None and record.state is not State.REVOKING:
-        asked.append(durations.parse(dl.spec.ttl))
+        return timedelta(seconds=record.ttl_seconds)
     given = view.granted(record)
-    without = min(given, UNKNOWN_LIFE) if given > timedelta(0) else UNKNOWN_LIFE
-    return max(asked, default=without)
+    return min(given, UNKNOWN_LIFE) if given > timedelta(0) else UNKNOWN_LIFE
+
+
+def before_renewal(view: View, record: RecordedLease) -> RecordedLease | None:
+    """The entry that has to be on record before a renewal asks for a longer life; None: it is.
+
+    The ttl may be lowered again, and status lost: the lease lives to the end that was asked for.
+    """
+    ttl = view.lease.spec.ttl if view.lease is not None else None
+    if ttl is None or durations.parse(ttl) <= asked_life(view, record):
+        return None
+    return record.but(ttl_seconds=int(durations.parse(ttl).total_seconds()))
 
 
 def latest(record: RecordedLease, lease: Lease) -> datetime:

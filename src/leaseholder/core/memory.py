@@ -4,7 +4,7 @@ The controller writes it while it performs a step; a decision reads it beside wh
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from leaseholder.api.conditions import Reason
@@ -33,6 +33,16 @@ class Refusal:
 
     sentence: str
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """A renewal that gave less than was asked for: lengths, by the lease's own moments."""
+
+    asked: timedelta
+    """What the lease was to have left after it."""
+    left: timedelta
+    """What it had left."""
 
 
 MOST_FORMER: Final = 5
@@ -97,6 +107,8 @@ class Memory:
     gone_since: dict[str, datetime] = field(default_factory=dict)
     """When the provider first said that it has no such lease, where it hasn't shown it since."""
     unrenewable: set[str] = field(default_factory=set)
+    shortfalls: dict[str, Shortfall] = field(default_factory=dict)
+    """The last renewal, where it gave less than was asked for."""
     renewed_at: dict[str, datetime] = field(default_factory=dict)
     """When this process last renewed a lease: a replica may show its former end for a while."""
     clocks: dict[str, LeaseClock] = field(default_factory=dict)
@@ -199,4 +211,5 @@ class Memory:
         self.shown_since.pop(name, None)
         self.sustain_at.pop(name, None)
         self.unrenewable.discard(name)
+        self.shortfalls.pop(name, None)
         self.ours.discard(name)

@@ -11,7 +11,7 @@ from leaseholder.api.lease import DynamicLease, Retry
 from leaseholder.api.record import MOST_LEASES, RecordedLease, State
 from leaseholder.core import contents, drift, ends, schedule, slots
 from leaseholder.core.facts import fact
-from leaseholder.core.memory import Failure
+from leaseholder.core.memory import Failure, Shortfall
 from leaseholder.core.observation import Rival
 from leaseholder.core.view import View
 from leaseholder.ports.events import Note
@@ -57,7 +57,8 @@ def plan(view: View, lease: DynamicLease, record: RecordedLease) -> Plan:
     """When and how a held lease is kept alive."""
     renewal = renewal_at(view, lease, record)
     replacement = _replacement_at(view, lease, record)
-    planned = Plan("Rotate", replacement) if renewal is None else Plan("Renew", renewal)
+    wanes = lease.spec.renewal.strategy != "Renew" and dwindling(view, record) is not None
+    planned = Plan("Rotate", replacement) if renewal is None or wanes else Plan("Renew", renewal)
     aged = _aged(view, lease, record)
     return Plan("Rotate", aged) if aged is not None and aged < planned.at else planned
 
@@ -74,7 +75,12 @@ def renewal_at(view: View, lease: DynamicLease, record: RecordedLease) -> dateti
         return None
     # A longer ttl counts at once; only ``before`` is a length of its own, held against the life.
     measure = life if lease.spec.renewal.before is None else given_life(view, record)
-    return max(fits, schedule.due(lease.spec.renewal, measure, expiry))
+    due = max(fits, schedule.due(lease.spec.renewal, measure, expiry))
+    short = _shortfall(view, record)
+    if short is None:
+        return due
+    again = schedule.again(lease.spec.renewal, expiry, asked=short.asked, left=short.left)
+    return max(due, again) if again is not None else None
 
 
 def to_renew(view: View, lease: DynamicLease) -> RecordedLease | None:
@@ -146,6 +152,18 @@ def _aged(view: View, lease: DynamicLease, record: RecordedLease) -> datetime | 
     if age is None or issued is None:
         return None
     return view.here(record, issued) + durations.parse(age)
+
+
+def _shortfall(view: View, record: RecordedLease) -> Shortfall | None:
+    """By what the last renewal fell short; one to another ttl says nothing of the next one."""
+    short = view.memory.shortfalls.get(record.attempt_id)
+    return short if short is not None and short.asked == view.life(record) else None
+
+
+def dwindling(view: View, record: RecordedLease) -> Shortfall | None:
+    """The last renewal, where it left less than half of a lease's life: others help no more."""
+    short = _shortfall(view, record)
+    return short if short is not None and short.left < given_life(view, record) / 2 else None
 
 
 @fact
@@ -355,13 +373,22 @@ def live(view: View) -> tuple[RecordedLease, ...]:
     return tuple(record for record in view.records if ends.may_live(view, record))
 
 
-def crowded(view: View) -> Failure | None:
-    """Why the namespace gets no further lease: too many of its leases are still to be revoked.
+def counted(view: View) -> int:
+    """How many leases count as still to be revoked in the namespace.
 
-    Also those past their end, which nobody has confirmed: a provider that refuses revocations and
-    says that its leases are over would fill the API server.
+    Where the DynamicLease is gone, also those past their end, which nobody has confirmed: a
+    provider that confirms none would fill the API server. While it stands its record has few places
+    for them (``over-let-go``), and what is over keeps nobody from credentials that live.
     """
-    pending = len(view.in_state(State.REVOKING)) + view.others.pending
+    pending = view.in_state(State.REVOKING)
+    if view.lease is None or view.lease.deleting:
+        return len(pending)
+    return sum(ends.may_live(view, one) for one in pending)
+
+
+def crowded(view: View) -> Failure | None:
+    """Why the namespace gets no further lease: too many of its leases are still to be revoked."""
+    pending = counted(view) + view.others.pending
     most = PENDING_MOST + PENDING_EACH * (1 + view.others.leases)
     if pending < most:
         return None

@@ -303,6 +303,15 @@ def _bounds(view: View, dl: lease.DynamicLease, held: RecordedLease | None) -> s
             f"renewal.before {dl.spec.renewal.before} is more than half of the life that the "
             f"provider gave ({int(life.total_seconds())} s): half of it counts; write a shorter one"
         )
+    short = plan.dwindling(view, held)
+    if short is not None:
+        ends = "ends, as renewal.strategy is Renew"
+        after = ends if dl.spec.renewal.strategy == "Renew" else "is replaced before its end"
+        limits.append(
+            f"the last renewal left {int(short.left.total_seconds())} s of the "
+            f"{int(short.asked.total_seconds())} s that were asked for: the lease {after}; find "
+            "out what bounds renewals at the provider"
+        )
     if can.slots == "One":
         limits.append("the source is one shared account: its lease is replaced in place")
     if not can.revocable:

@@ -19,7 +19,7 @@ from leaseholder.api import conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease, State
-from leaseholder.core import drift, plan, progress
+from leaseholder.core import drift, ends, plan, progress
 from leaseholder.core.actions import Found, Later, Move, Restart, Sustain, soonest
 from leaseholder.core.observation import Restarted
 from leaseholder.core.view import View
@@ -160,6 +160,9 @@ def sustain(view: View, lease: DynamicLease) -> Found:
     for record in view.in_state(State.SUPERSEDED):
         at = _sustain_at(view, lease, record)
         if at is not None and view.now >= at:
+            longer = ends.before_renewal(view, record)
+            if longer is not None:
+                return Move(record, longer)
             return Sustain(record, view.own_now(record) + view.life(record))
         moments.append(at)
     return soonest(view.now, *moments)

@@ -54,6 +54,25 @@ def due(renewal: Renewal, life: timedelta, expiry: datetime) -> datetime:
     return expiry - timedelta(seconds=max(0, seconds))
 
 
+def again(
+    renewal: Renewal, expiry: datetime, *, asked: timedelta, left: timedelta
+) -> datetime | None:
+    """When a lease is renewed again whose last renewal fell short of what was asked; None: never.
+
+    A provider may give a second each time. So as much time passes as it fell short by, half of what
+    it left at most; where there is no time for that, a renewal is of no use.
+
+    Args:
+        renewal: how the lease is kept alive.
+        expiry: when it ends now.
+        asked: what it was to have left after its last renewal.
+        left: what it had left then.
+    """
+    pause = min(asked - left, left / 2)
+    moment = max(due(renewal, left, expiry), expiry - left + pause)
+    return moment if moment <= expiry - MARGIN else None
+
+
 def before_is_cut(renewal: Renewal, life: timedelta) -> bool:
     """Whether ``renewal.before`` is more than half of the life, so that half of it counts."""
     return renewal.before is not None and durations.parse(renewal.before) > life / 2

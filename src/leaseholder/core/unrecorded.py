@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason, Verdict
-from leaseholder.api.record import LeaseRecord
+from leaseholder.api.record import LeaseRecord, address_key
 from leaseholder.core import arrival
 from leaseholder.ports.provider import MOST_MARKED, Capabilities, Marked
 from leaseholder.ports.records import MOST_RIVALS
@@ -39,8 +39,9 @@ class Shown:
 class Known:
     """What is known of leases."""
 
-    ids: frozenset[str]
-    """Of leases that are on record or in a Secret of ours, or that were let go alive."""
+    ids: frozenset[tuple[str, str]]
+    """Hash of the address, and id, of leases that are on record or were let go alive: what a server
+    calls its own leases says nothing of another's."""
     attempts: frozenset[str]
     """Attempts whose lease isn't known yet."""
     open_at: frozenset[str]
@@ -49,22 +50,37 @@ class Known:
     """What adapters noted of the leases on record, by slot; of each ``MOST_RIVALS`` at most."""
 
     @classmethod
-    def of(cls, pages: Iterable[LeaseRecord], ids: Collection[str]) -> "Known":
-        """What the whole ledger says, and ``ids`` of leases that are known elsewhere."""
+    def of(
+        cls, pages: Iterable[LeaseRecord], ids: Mapping[str, Collection[str]] | None = None
+    ) -> "Known":
+        """What the whole ledger says, and ``ids`` of leases known elsewhere, by their address."""
         pages = [*pages]
         leases = [one for page in pages for one in page.leases]
-        let_go = [one.lease_id or "" for page in pages for one in page.spec.ended]
+        here = [(address_key(one.provider.address), one.lease_id) for one in leases]
+        let_go = [
+            (one.address or "", one.lease_id or "") for page in pages for one in page.spec.ended
+        ]
+        elsewhere = [(address_key(at), one) for at, some in (ids or {}).items() for one in some]
         opened = [one for one in leases if not one.lease_id]
         noted = defaultdict[str, list[Mapping[str, Any]]](list)
         for one in leases:
             if len(noted[one.slot]) < MOST_RIVALS:
                 noted[one.slot].append(one.noted)
         return cls(
-            frozenset({*ids, *let_go, *(one.lease_id for one in leases)} - {""}),
+            frozenset((at, one) for at, one in (*here, *let_go, *elsewhere) if one),
             frozenset(one.attempt_id for one in opened),
             frozenset(one.provider.address for one in opened),
             noted,
         )
+
+    def names(self, address: str, lease_id: str) -> bool:
+        """Whether the lease of that id at that address is on record, or was let go."""
+        return (address_key(address), lease_id) in self.ids
+
+    @property
+    def anywhere(self) -> frozenset[str]:
+        """The ids of these leases, at whichever address: one server may have two of them."""
+        return frozenset(lease_id for _, lease_id in self.ids)
 
     def lacks(self, shown: Shown, send_within: timedelta) -> bool:
         """Whether a lease was lost.
@@ -74,7 +90,7 @@ class Known:
             send_within: how long after its begin an attempt may still be sent.
         """
         lease, can = shown.marked.lease, shown.can
-        if lease.id in self.ids or shown.marked.attempt_id in self.attempts:
+        if self.names(shown.address, lease.id) or shown.marked.attempt_id in self.attempts:
             return False
         if can.found_by == "OwnerAndTime" and shown.address in self.open_at:
             return False  # it may be that attempt's
@@ -91,6 +107,9 @@ class Found:
     """Leases on no record."""
     shared: int = 0
     """Those of them whose revocation would end the lease in use, because they share an account."""
+    named: int = 0
+    """Those of them that a Secret of ours or a lease at another address names: they may be in use,
+    or somebody made it say so."""
     revokes: bool = False
     """``spec.sweep`` says Revoke."""
     sweepable: bool = True
@@ -117,6 +136,8 @@ class Found:
     def _next(self) -> str:
         if not self.revokes:
             return "check them there, or write sweep: Revoke"
-        if self.shared:
-            return f"{self.shared} of a shared account stay, any others are revoked"
+        kept = [f"{self.shared} of a shared account"] if self.shared else []
+        kept += [f"{self.named} that Secrets or other addresses name"] if self.named else []
+        if kept:
+            return f"{' and '.join(kept)} stay, any others are revoked"
         return "put on record, some at a time, and revoked"

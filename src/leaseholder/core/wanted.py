@@ -310,6 +310,9 @@ def _renew(view: View, lease: DynamicLease) -> Found:
     blocked = plan.renewal_blocked_until(view, lease)
     if blocked is not None:
         return Later(blocked)
+    longer = ends.before_renewal(view, held)
+    if longer is not None:
+        return Move(held, longer)
     nonce = plan.renew_nonce(view, lease) if held == drift.kept(view, lease) else ""
     fresh = held.attempt_id in view.memory.leases and lease.status.retry is None
     until = view.own_now(held) + view.life(held)

@@ -203,6 +203,8 @@ class FakeProvider(Scripted):
         """What was asked to be issued."""
         self.adds = True
         """Renewals take effect."""
+        self.grants: timedelta | None = None
+        """What a renewal adds, whatever is asked for."""
         self.latest: datetime | None = None
         self.answers: deque[Revocation] = deque()
         """What the next revocations are answered, with nothing done."""
@@ -261,7 +263,8 @@ class FakeProvider(Scripted):
             added = until - lease.expires_at
             if added < timedelta(seconds=self.can.minimum_renewal):
                 raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, "too short a renewal")
-            longer = replace(known, expires_at=known.expires_at + added * self.adds)
+            given = added * self.adds if self.grants is None else min(added, self.grants)
+            longer = replace(known, expires_at=known.expires_at + given)
             if known.latest is not None and longer.expires_at > known.latest:
                 reason = Reason.CANNOT_RENEW
                 raise errors.CannotRenew(reason, "it is at its end", latest=known.latest)

@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from leaseholder import errors
-from leaseholder.api import names
-from leaseholder.api.conditions import Reason
+from leaseholder.api import conditions, names
+from leaseholder.api.conditions import ConditionType, Reason
+from leaseholder.api.record import State
 from leaseholder.core import actions
+from leaseholder.ports.provider import Revocation
 from tests.unit.clocks import NOW
 from tests.unit.controller import fakes
 from tests.unit.controller.world import World, away, manifest
@@ -20,6 +23,18 @@ DUE = 2400.0
 def ends(world: World, lease_id: str = "lease-1") -> float:
     """When a lease ends, in seconds after the start."""
     return (world.provider.live[lease_id].expires_at - NOW).total_seconds()
+
+
+async def live(world: World, seconds: float) -> None:
+    """Time passes, and all that falls due in it is done."""
+    end = world.clock.monotonic() + seconds
+    while (now := world.clock.monotonic()) < end:
+        rest = await world.settle()
+        assert isinstance(rest, actions.Idle)
+        assert rest.until is not None
+        wait = (rest.until - world.provider.now()).total_seconds()
+        world.clock.move(min(max(0.2, wait), end - now))
+    await world.settle()
 
 
 async def test_a_lease_is_renewed_to_its_whole_life_without_another_look() -> None:
@@ -210,6 +225,85 @@ async def test_a_renewal_that_adds_nothing_makes_the_lease_be_replaced() -> None
     await world.settle(after=DUE)
     assert world.secret == "lease-2"
 
+
+@pytest.mark.parametrize("strategy", ["Auto", "Renew"])
+@pytest.mark.parametrize("spec", [{}, {"afterPercent": 3}, {"before": "30m"}])
+@pytest.mark.parametrize(("added", "renewals"), [(1, 40), (10, 90), (60, 60), (0, 0)])
+async def test_a_provider_that_renews_by_less_than_is_asked_for_is_not_asked_without_end(
+    added: int, renewals: int, spec: dict[str, Any], strategy: str
+) -> None:
+    world = World(can=replace(fakes.CAN, minimum_renewal=1, replica_lag=0))
+    world.provider.grants = timedelta(seconds=added)
+    world.cluster.user_applies(manifest(renewal={"strategy": strategy, **spec}))
+    await live(world, 3600)
+    assert 1 <= world.count("renew") <= renewals + world.count("issue")
+    assert world.count("issue") <= (40 if spec == {"afterPercent": 3} else 3)
+    assert world.ready == "Ready"
+
+
+async def test_a_lease_whose_renewals_get_nowhere_is_replaced_before_its_end_and_says_so() -> None:
+    world = World(can=replace(fakes.CAN, minimum_renewal=1, replica_lag=0))
+    await world.settle()
+    world.provider.grants = timedelta(seconds=1)
+    world.provider.before("issue", away(sent=False))
+    await world.settle(after=DUE)
+    said = conditions.find(world.dl.status.conditions, ConditionType.LEASE_HELD)
+    assert said is not None
+    assert said.message == (
+        "the last renewal left 1201 s of the 3600 s that were asked for: the lease is replaced "
+        "before its end; find out what bounds renewals at the provider"
+    )
+    await live(world, 60)
+    assert world.secret == "lease-2"
+    assert ends(world) == 3601
+
+
+async def test_refused_renewals_are_not_made_on_while_each_look_shows_a_later_end() -> None:
+    world = World(can=replace(fakes.CAN, minimum_renewal=1, replica_lag=0))
+    await world.settle()
+
+    def refuse() -> None:
+        known = world.provider.live["lease-1"]
+        longer = known.expires_at + timedelta(seconds=1)
+        world.provider.live["lease-1"] = replace(known, expires_at=longer)
+        raise errors.CannotRenew(Reason.CANNOT_RENEW, "not now")
+
+    world.provider.before("renew", *[refuse] * 100)
+    await world.settle(after=DUE)
+    assert world.count("renew") <= 2
+    assert world.secret == "lease-2"
+
+
+@pytest.mark.parametrize("ahead", [120, -120])
+async def test_a_date_that_jumps_puts_no_renewal_off_and_replaces_no_lease(ahead: int) -> None:
+    """A proxy writes it; the lease's own clock goes on, or forward with it."""
+    world = World(can=replace(fakes.CAN, minimum_renewal=1, replica_lag=0))
+    world.cluster.user_applies(manifest(ttl="60s", renewal={"afterPercent": 3}))
+    await world.settle()
+
+    def jump() -> None:
+        world.provider.date_ahead += ahead
+
+    for _ in range(3):
+        world.provider.after("renew", jump)
+        await live(world, 30)
+    assert world.count("issue") == 1
+    assert (world.secret, world.ready) == ("lease-1", "Ready")
+    assert world.count("renew") > 20
+
+
+async def test_a_longer_ttl_is_asked_for_at_once_whatever_the_last_renewal_gave() -> None:
+    world = World(can=replace(fakes.CAN, minimum_renewal=1, replica_lag=0))
+    await world.settle()
+    world.provider.grants = timedelta(seconds=600)
+    await world.settle(after=DUE)
+    world.provider.grants = None
+    world.cluster.user_applies(manifest(ttl="12h"))
+    await world.settle(after=1)
+    assert ends(world) == DUE + 1 + 12 * 3600
+
+
+async def test_a_renewal_waits_until_every_replica_shows_the_last_one() -> None:
     world = World(can=replace(fakes.CAN, minimum_renewal=1, replica_lag=60))
     await world.settle()
     await world.settle(after=60)
@@ -290,3 +384,34 @@ async def test_a_rotate_command_replaces_the_lease_and_revokes_the_old_one_after
     await world.settle(after=121)
     assert [*world.provider.live] == ["lease-2"]
     assert world.records == [("Held", "lease-2")]
+
+
+async def test_a_ttl_that_was_raised_asked_for_and_lowered_counts_until_the_lease_is_revoked() -> (
+    None
+):
+    """By a full record above all, which lets go of what is over by all that was asked for."""
+    world = World()
+    await world.settle()
+    for ttl in ("48h", "1h"):
+        world.cluster.user_applies(manifest(ttl=ttl))
+        await world.settle(after=1)
+    lives_until = world.provider.live["lease-1"].expires_at
+    assert lives_until > NOW + timedelta(hours=47)
+    world.crash()
+    refused = Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence="it failed")
+    world.provider.answers.extend([refused] * 20)
+    world.cluster.user_applies(manifest(ttl="1h", annotations={names.ROTATE: "1"}))
+    await world.settle()
+    await world.settle(after=121)
+    view, _ = await world.look()
+    (pending,) = view.in_state(State.REVOKING)
+    assert (pending.lease_id, pending.expires_at) == ("lease-1", lives_until)
+
+
+async def test_a_longer_ttl_is_on_record_before_it_is_asked_for() -> None:
+    world = World()
+    await world.settle()
+    world.cluster.user_applies(manifest(ttl="48h"))
+    world.provider.before("renew", away(sent=True))
+    await world.settle(after=1)
+    assert world.recorded.ttl_seconds == 48 * 3600

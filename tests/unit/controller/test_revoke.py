@@ -403,6 +403,32 @@ async def test_leases_on_record_or_in_a_secret_are_never_taken_for_the_attempts(
     assert {*world.provider.live} == {"lease-2", "on-record", "in-a-secret"}
 
 
+@pytest.mark.parametrize("by", ["a Secret", "another server"])
+async def test_a_search_goes_on_while_somebody_says_that_the_lease_is_anothers(by: str) -> None:
+    """Who sees its id writes it on a Secret, or has a server give it out."""
+    world = await unclear()
+    posted = None
+    if by == "a Secret":
+        shown = world.cluster.secrets[KEY]
+        marked = {**shown.annotations, names.LEASE_ID: "lease-1"}
+        forged = dataclasses.replace(shown, name="forged", uid="forged", annotations=marked)
+        world.cluster.secrets[SHOP, "forged"] = forged
+    else:
+        (attempt,) = (one for one in world.cluster.recorded if not one.lease_id)
+        at = attempt.provider.model_copy(update={"address": "https://evil.example"})
+        posted = await neighbour(world, state=State.HELD, lease_id="lease-1", provider=at)
+    for _ in range(5):
+        await world.settle(after=50)
+    assert [*world.provider.live] == ["lease-1", "lease-2"]
+    assert world.records[0] == ("Revoking", "")
+    if posted is None:
+        del world.cluster.secrets[SHOP, "forged"]
+    else:
+        world.cluster.user_takes_record(posted.name)
+    await world.settle(after=11)
+    assert [*world.provider.live] == ["lease-2"]
+
+
 async def test_a_search_waits_while_another_attempt_is_open_at_that_provider() -> None:
     world = await unclear()
     posted = await neighbour(world, state=State.ATTEMPT)

@@ -140,11 +140,11 @@ async def test_a_healed_secret_restarts_too() -> None:
     assert world.cluster.restarts == ["orders"]
 
 
-@pytest.mark.parametrize("is_there", [True, False])
-async def test_a_restore_without_status_and_marks_restarts_too(is_there: bool) -> None:
+@pytest.mark.parametrize(("is_there", "age"), [(True, 600), (True, 1), (False, 600)])
+async def test_a_restore_without_status_and_marks_restarts_too(is_there: bool, age: int) -> None:
     world = World()
     await delivered(world)
-    world.clock.move(600)
+    world.clock.move(age)
     if is_there:
         world.cluster.user_writes_secret(*KEY, labels={}, annotations={})
     else:

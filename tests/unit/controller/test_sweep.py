@@ -9,6 +9,7 @@ import pytest
 from leaseholder import errors
 from leaseholder.api import conditions
 from leaseholder.api.conditions import Condition, ConditionType, Reason
+from leaseholder.api.record import Holder
 from leaseholder.controller import providers, records, survey, sweep
 from leaseholder.ports.namespaces import NamespaceView
 from leaseholder.ports.provider import MOST_MARKED, Attempt, Capabilities, Marked, Revocation
@@ -142,12 +143,52 @@ async def test_what_was_issued_while_the_provider_was_asked_is_on_record_by_then
     assert ("Revoking", lost.id) not in bench.world.records
 
 
-async def test_a_lease_in_a_secret_of_ours_is_not_lost() -> None:
+async def test_a_lease_that_a_secret_of_ours_names_is_reported_and_not_revoked() -> None:
+    """It may be in use, where its record was lost; or somebody wrote that there, to hide it."""
     bench = await held()
     bench.world.others_write()
     bench.world.clock.move(OLD)
-    await bench.restarted().round()
+    assert await bench.restarted().round() == frozenset()
     assert bench.world.records == []
+    assert bench.condition is not None
+    assert bench.condition.message == (
+        "1 lease of this installation is on no record: 1 that Secrets or other addresses name "
+        "stay, any others are revoked"
+    )
+
+
+async def test_no_more_is_kept_of_who_names_a_source_than_who_they_are() -> None:
+    """A DynamicLease may have 64 KiB, and a sweep looks at all there are."""
+    bench = await held()
+    bench.world.cluster.user_applies(manifest("other"))
+    bench.world.cluster.user_applies(manifest("another", providerRef={"name": "nobody"}))
+    (lost,) = await bench.lost()
+    (swept,) = await bench.sweeper.survey.find()
+    assert [one.lease.id for one in swept.lost] == [lost]
+    assert {user.name for user in swept.lost[0].place.users} == {NAME, "other"}
+    assert {type(user) for user in swept.lost[0].place.users} == {Holder}
+
+
+@pytest.mark.parametrize("change", ["gone", "another source", "another provider", "unreadable"])
+async def test_a_source_that_nobody_names_any_more_is_not_asked_about(change: str) -> None:
+    bench = await held()
+    cluster = bench.world.cluster
+
+    def changed() -> None:
+        if change == "gone":
+            cluster.vanish(*KEY)
+        elif change == "another source":
+            elsewhere = {**bench.world.dl.source, "dynamicSecretName": "other"}
+            cluster.user_applies(manifest(infisical=elsewhere))
+        elif change == "another provider":
+            cluster.user_applies(manifest(providerRef={"name": "other"}))
+        else:
+            raise errors.Unreadable(Reason.INVALID, "of no form that is known")
+
+    cluster.before("get dynamiclease", changed)
+    (swept,) = await bench.sweeper.survey.find()
+    assert swept.lost == []
+    assert bench.world.count("sweep") == 0
 
 
 async def test_what_this_process_is_to_put_back_is_not_lost() -> None:

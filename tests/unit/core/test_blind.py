@@ -48,6 +48,13 @@ def test_it_is_renewed_when_due_never_beyond_its_life_and_not_for_ever(after: in
         assert now.now < step.until <= views.at(DUE)
 
 
+def test_a_ttl_that_was_raised_and_isnt_on_record_yet_is_not_asked_for() -> None:
+    before = seen(memory=fresh(), dl=views.lease({"ttl": "48h"}))
+    step = blind.decide(before, views.later(before, 60))
+    assert isinstance(step, Renew)
+    assert step.until == views.at(60 + 3600)
+
+
 def test_a_lease_whose_expiry_is_known_first_hand_is_renewed_at_once() -> None:
     before = seen(memory=fresh())
     step = blind.decide(before, views.later(before, DUE))

@@ -286,9 +286,18 @@ def test_abandoned_leases_and_those_past_the_last_end_that_was_asked_for_do_not_
     assert plan.obstacle(views.later(seen, 3500), views.lease()) is None
 
 
+def test_a_lease_that_is_over_counts_in_its_namespace_once_its_dynamiclease_is_gone() -> None:
+    """Revocations that nobody confirms keep no other DynamicLease from credentials that live."""
+    over = tuple(views.pending(n, since=views.at(-9999), expires=-90) for n in range(1, 9))
+    lives = views.pending(9, since=views.at(-100))
+    assert plan.counted(views.view(*over, lives)) == 1
+    assert plan.counted(views.view(*over, lives, vanished=True)) == 9
+    assert plan.counted(views.view(*over, dl=views.lease(deleted_at=views.NOW))) == 8
+
+
 def test_pending_revocations_of_a_namespace_are_bounded() -> None:
-    pending = tuple(views.pending(n, since=views.at(-9999), expires=-90) for n in range(1, 9))
-    few, many = Others(leases=1, pending=15), Others(leases=1, pending=16)
+    pending = tuple(views.pending(n, since=views.at(-100)) for n in range(1, 5))
+    few, many = Others(leases=1, pending=19), Others(leases=1, pending=20)
     assert plan.obstacle(views.view(*pending, others=few), views.lease()) is None
     met = plan.obstacle(views.view(*pending, others=many), views.lease())
     assert met is not None

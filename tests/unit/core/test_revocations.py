@@ -38,8 +38,8 @@ def test_what_goes_on_record_ends_no_later_than_was_asked_for() -> None:
     assert revocations.begin(views.view(endless), endless, Reason.GONE).to.expires_at == views.at(
         3600
     )
-    longer = views.lease({"ttl": "2h"})
-    move = revocations.begin(views.view(endless, dl=longer), endless, Reason.GONE)
+    longer = endless.but(ttl_seconds=7200)
+    move = revocations.begin(views.view(longer), longer, Reason.GONE)
     assert move.to.expires_at == views.at(7200)
 
 

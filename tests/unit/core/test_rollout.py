@@ -165,6 +165,15 @@ def test_a_replaced_lease_is_renewed_even_where_leases_are_replaced_by_choice() 
     assert step == Sustain(near, views.at(3600))
 
 
+def test_a_longer_ttl_is_on_record_before_a_replaced_lease_is_renewed_by_it() -> None:
+    dl = views.lease({"rotation": {"restartTargets": TARGETS}, "ttl": "48h"})
+    seen = moving(target(NEW, observed=False), dl=dl)
+    old, new = seen.records
+    kept = new.but(ttl_seconds=48 * 3600, expires_at=views.at(48 * 3600))
+    _, step = views.after_reports(replace(seen, records=(old, kept)))
+    assert step == Move(old, old.but(ttl_seconds=48 * 3600))
+
+
 def test_a_replaced_lease_that_cant_be_renewed_is_kept_to_its_end_and_no_longer() -> None:
     seen = moving(target(NEW, observed=False), can=ELSEWHERE)
     old, new = seen.records

@@ -29,6 +29,31 @@ def test_renewal_is_due_after_the_issue_and_before_the_expiry(
     assert views.NOW < schedule.due(renewal, life, expiry) < expiry
 
 
+@given(
+    renewal=RENEWALS,
+    asked=st.integers(min_value=1, max_value=10**7),
+    left=st.integers(min_value=-(10**9), max_value=10**7),
+)
+def test_after_a_renewal_that_fell_short_as_much_time_passes_or_half_of_what_is_left(
+    renewal: Renewal, asked: int, left: int
+) -> None:
+    left = min(asked, left)
+    lengths = {"asked": timedelta(seconds=asked), "left": timedelta(seconds=left)}
+    again = schedule.again(renewal, views.at(left), **lengths)
+    if again is None:
+        assert left < 2 * schedule.MARGIN.total_seconds()
+        return
+    passed = (again - views.NOW).total_seconds()
+    assert min(asked - left, left / 2) <= passed <= left - schedule.MARGIN.total_seconds()
+
+
+@given(renewal=RENEWALS, life=st.integers(min_value=10, max_value=10**7))
+def test_a_renewal_that_gave_what_was_asked_for_puts_none_off(renewal: Renewal, life: int) -> None:
+    length, expiry = timedelta(seconds=life), views.at(life)
+    again = schedule.again(renewal, expiry, asked=length, left=length)
+    assert again == schedule.due(renewal, length, expiry)
+
+
 def test_renewal_is_due_after_two_thirds_by_default() -> None:
     life = timedelta(seconds=1000)
     assert schedule.due(Renewal(), life, views.at(1000)) == views.at(660)

@@ -8,7 +8,15 @@ import pytest
 from leaseholder import errors
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
-from leaseholder.api.record import Ended, LeaseRecord, RecordedLease, RecordSpec, State
+from leaseholder.api.record import (
+    Ended,
+    LeaseRecord,
+    RecordedLease,
+    RecordSpec,
+    State,
+    address_key,
+    without,
+)
 from leaseholder.core import unrecorded
 from leaseholder.ports.provider import Capabilities, Lease, Marked
 from leaseholder.ports.records import MOST_RIVALS
@@ -33,6 +41,7 @@ BY_OWNER = Capabilities(
     found_by="OwnerAndTime",
 )
 ADDRESS = views.record().provider.address
+HASHED = address_key(ADDRESS)
 
 
 def shown(
@@ -56,12 +65,18 @@ def shown(
     return unrecorded.Shown(marked=marked, address=ADDRESS, now=views.NOW, can=can)
 
 
-def known(*leases: RecordedLease, ids: set[str] | None = None, **spec: Any) -> unrecorded.Known:
+def known(
+    *leases: RecordedLease, ids: dict[str, set[str]] | None = None, **spec: Any
+) -> unrecorded.Known:
     page = LeaseRecord(
         metadata=base.ObjectMeta(name="page"),
         spec=RecordSpec(for_=views.SUBJECT, installation="here", leases=leases, **spec),
     )
-    return unrecorded.Known.of([page], ids or set())
+    return unrecorded.Known.of([page], ids)
+
+
+def known_spec(*leases: RecordedLease) -> RecordSpec:
+    return RecordSpec(for_=views.SUBJECT, installation="here", leases=leases)
 
 
 def lacks(seen: unrecorded.Known, one: unrecorded.Shown) -> bool:
@@ -72,12 +87,25 @@ def test_a_lease_that_nothing_knows_was_lost() -> None:
     assert lacks(known(views.record()), shown())
 
 
-def test_a_lease_on_record_in_a_secret_or_let_go_was_not() -> None:
+def test_a_lease_on_record_or_let_go_was_not() -> None:
     held = views.record()
     assert not lacks(known(held), shown(held.lease_id))
-    assert not lacks(known(ids={"found"}), shown())
+    assert not lacks(known(ids={ADDRESS: {"found"}}), shown())
     over = Ended(attempt_id="x", at=views.NOW, why="Orphaned", lease_id="found")
-    assert not lacks(known(ended=(over,)), shown())
+    assert not lacks(known(ended=(over.model_copy(update={"address": HASHED}),)), shown())
+
+
+def test_what_another_server_calls_its_leases_hides_none() -> None:
+    """A tenant who sees the ids has a server of its own give them out."""
+    held = views.record()
+    elsewhere = held.provider.model_copy(update={"address": "https://evil.example"})
+    theirs = held.but(provider=elsewhere, lease_id="found")
+    assert lacks(known(theirs), shown())
+    assert known(theirs).anywhere == {"found"}
+    assert lacks(known(ids={"https://evil.example": {"found"}}), shown())
+    gone = without(known_spec(theirs), theirs.attempt_id, "Forgotten", views.NOW)
+    assert gone.ended[-1].lease_id == "found"
+    assert lacks(known(ended=gone.ended), shown())
 
 
 def test_a_second_lease_of_an_attempt_that_has_one_was_lost() -> None:
@@ -131,6 +159,11 @@ def test_of_each_slot_only_some_notes_are_kept() -> None:
         ({"number": 100}, "True", "100 or more leases of this installation"),
         ({"number": 2, "revokes": True}, "True", "put on record, some at a time, and revoked"),
         ({"number": 2, "shared": 1, "revokes": True}, "True", "1 of a shared account stay"),
+        (
+            {"number": 9, "shared": 1, "named": 2, "revokes": True},
+            "True",
+            "1 of a shared account and 2 that Secrets or other addresses name stay, any others",
+        ),
         ({"sweepable": False}, "Unknown", "leases there have no mark of whose they are"),
     ],
 )

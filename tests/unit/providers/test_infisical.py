@@ -695,6 +695,87 @@ async def test_only_a_missing_lease_is_a_gone_one(
             await call(lease())
 
 
+MISSING = support.refused(404, "Dynamic secret lease with ID 'x' not found", "NotFound")
+GONE_TO_ANOTHER = "shows no such lease to this identity"
+
+
+def logged_in_as(bench: support.Bench, identity: str) -> None:
+    """Logins make that identity's tokens from now on; the one that is held is over."""
+    stamp = bench.clock.wall().timestamp()
+    token = support.jwt(identityId=identity, iat=stamp, exp=stamp + 600)
+    bench.server.say("POST", support.LOGIN, support.logged_in(token, expires_in=600))
+
+
+async def test_a_lease_that_another_identity_is_not_shown_may_live_to_its_end() -> None:
+    """Somebody writes credentials of another organization into the Secret, in which a project has
+    the same slug."""
+    bench = support.bench()
+    logged_in_as(bench, "first")
+    issued = (await issue(bench, support.created())).lease
+    for method, path in (("GET", ONE), ("DELETE", ONE), ("POST", RENEWAL)):
+        bench.server.say(method, path, MISSING)
+    with pytest.raises(errors.LeaseGone):
+        await bench.adapter.inspect(issued)
+    bench.clock.move(601)
+    logged_in_as(bench, "second")
+    for ask in (
+        bench.adapter.inspect(issued),
+        bench.adapter.revoke(issued),
+        bench.adapter.renew(issued, after(7200)),
+    ):
+        with pytest.raises(errors.Denied, match=GONE_TO_ANOTHER):
+            await ask
+    bench.clock.move(3600)
+    logged_in_as(bench, "second")
+    with pytest.raises(errors.LeaseGone):
+        await bench.adapter.inspect(issued)
+
+
+async def test_another_identity_that_was_shown_a_lease_is_believed_that_it_is_gone() -> None:
+    """Credentials are replaced in place within one project, too."""
+    bench = support.bench()
+    logged_in_as(bench, "first")
+    issued = (await issue(bench, support.created())).lease
+    bench.clock.move(601)
+    logged_in_as(bench, "second")
+    bench.server.say("DELETE", ONE, support.ok(lease=support.wire_lease()))
+    assert (await bench.adapter.revoke(issued)).done
+    bench.server.say("GET", ONE, MISSING)
+    with pytest.raises(errors.LeaseGone):
+        await bench.adapter.inspect(issued)
+
+
+@pytest.mark.parametrize("slug", ["sub", None])
+async def test_the_organization_that_a_provider_names_tells_logins_of_one_identity_apart(
+    slug: str | None,
+) -> None:
+    bench = support.bench()
+    logged_in_as(bench, "first")
+    issued = (await issue(bench, support.created())).lease
+    named = {**support.UNIVERSAL["universalAuth"], "organizationSlug": slug}
+    other = support.bench({"universalAuth": named})
+    logged_in_as(other, "first")
+    other.server.say("GET", ONE, MISSING)
+    with pytest.raises(errors.LeaseGone if slug else errors.Denied):
+        await other.adapter.inspect(issued)
+
+
+async def test_an_attempt_of_another_identity_that_is_not_found_may_have_a_lease() -> None:
+    bench = support.bench()
+    logged_in_as(bench, "first")
+    bench.server.say("GET", SECRET, support.refused(403, "no", "PermissionDenied"))
+    noted = await bench.adapter.prepare(support.attempt())
+    bench.server.say("GET", LIST, support.ok(leases=[]))
+    assert await bench.adapter.recover(support.attempt(handle=noted)) == ()
+    bench.clock.move(601)
+    logged_in_as(bench, "second")
+    with pytest.raises(errors.Denied, match=GONE_TO_ANOTHER):
+        await bench.adapter.recover(support.attempt(handle=noted))
+    bench.clock.move(3600)
+    logged_in_as(bench, "second")
+    assert await bench.adapter.recover(support.attempt(handle=noted)) == ()
+
+
 async def test_an_ingress_that_knows_no_route_makes_no_lease_gone() -> None:
     bench = support.bench()
     bench.server.say("GET", ONE, httpx2.Response(404, text="default backend - 404"))

@@ -13,7 +13,7 @@ from collections.abc import Container, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
 from leaseholder import errors
 from leaseholder.api import infisical
@@ -44,6 +44,7 @@ from leaseholder.providers.kit.adapter import Adapter
 from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank
 
+_IDENTITY: Final = "identity"
 _REMEMBERED: Final = 1024
 _TAGLESS_SECONDS: Final = 6 * 3600.0
 """So long a refused tag isn't tried again: the server may be another version by then."""
@@ -79,6 +80,9 @@ class InfisicalAdapter(Adapter):
             _REMEMBERED, _TAGLESS_SECONDS, timer=clock.monotonic
         )
         """Dynamic secrets, with the lease's own config, for which the tag was refused."""
+        self._auth = server.auth
+        self._shown: LRUCache[str, str] = LRUCache(_REMEMBERED)
+        """To which identity leases were shown last, by their id."""
 
     async def check(self) -> Health:
         """Log in if need be and look whether the provider answers."""
@@ -101,8 +105,8 @@ class InfisicalAdapter(Adapter):
         """Refuse what can't be issued before it is tried, as far as the identity may look.
 
         Returns:
-            Whether the lease will carry the tag by which it can be found again, and whether the
-            source is a shared account, as far as the identity may look.
+            Whether the lease will carry the tag by which it can be found again, whether the source
+            is a shared account, as far as the identity may look, and which identity that is.
         """
         least = self._settings.minimum_ttl_seconds
         if attempt.ttl_seconds is not None and attempt.ttl_seconds < least:
@@ -110,7 +114,8 @@ class InfisicalAdapter(Adapter):
             raise errors.Invalid(Reason.INVALID, sentence)
         await self._sources.check(attempt.source, attempt.ttl_seconds)
         shared = {"slots": "One"} if self._sources.is_shared(attempt.source) else {}
-        return {"tagged": self._tags(attempt.source), **shared}
+        await self._login.token()
+        return {"tagged": self._tags(attempt.source), **shared, **self._identity()}
 
     async def issue(self, attempt: Attempt) -> Issued:
         """Issue one lease, with the tag or without, as ``prepare`` noted it.
@@ -138,7 +143,13 @@ class InfisicalAdapter(Adapter):
             raise refusals.ERRORS.bad(answer, sent=True)
         self._sources.note(source, created.dynamic_secret)
         credential_type = self._sources.credential_type(source)
-        return leases.issued(created, source=source, credential_type=credential_type, tagged=tagged)
+        return leases.issued(
+            created,
+            source=source,
+            credential_type=credential_type,
+            tagged=tagged,
+            identity=self._identity(),
+        )
 
     async def renew(self, lease: Lease, until: datetime) -> Lease:
         """Renew ``lease`` so that it ends at ``until`` or its latest, never later."""
@@ -195,12 +206,19 @@ class InfisicalAdapter(Adapter):
         return Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence)
 
     async def recover(self, attempt: Attempt) -> Sequence[Lease]:
-        """The leases of the dynamic secret that carry the attempt's tag."""
-        source = attempt.source
+        """The leases of the dynamic secret that carry the attempt's tag.
+
+        Raises:
+            Denied: none is shown, and another identity asked for it.
+        """
+        source, life = attempt.source, timedelta(seconds=attempt.ttl_seconds or 0)
         answer = await self._list("recover", source, Rank.REVOCATION)
         tagged = await refusals.ERRORS.listed(
             answer, api.Lease, under="leases", wanted=lambda row: leases.carries(row, attempt)
         )
+        may_live = attempt.ttl_seconds is None or self.now() < attempt.deadline + life
+        if not tagged and may_live and self._is_others(attempt.handle):
+            raise _not_shown()
         return tuple(
             leases.seen(found, None, source=source, handle={"recoverable": True})
             for found in tagged
@@ -224,8 +242,9 @@ class InfisicalAdapter(Adapter):
             answer, api.Lease, under="leases", wanted=wanted, most=MOST_MARKED
         )
         shared = {"slots": "One"} if self._sources.is_shared(source) else {}
+        handle = {**shared, **self._identity()}
         return [
-            Marked(leases.seen(one, None, source=source, handle=shared), marks[one.id])
+            Marked(leases.seen(one, None, source=source, handle=handle), marks[one.id])
             for one in found
         ]
 
@@ -304,11 +323,29 @@ class InfisicalAdapter(Adapter):
 
     def _lease_in(self, answer: answers.Answer, lease: Lease, *, effect: bool) -> api.Lease:
         if answer.status != 200:
-            raise refusals.refusal(answer, lease.source, effect=effect)
+            error = refusals.refusal(answer, lease.source, effect=effect)
+            raise _not_shown() if self._proves_nothing(error, lease) else error
         found = answer.parse(api.LeaseAnswer)
         if found is None or found.lease.id != lease.id:
             raise refusals.ERRORS.bad(answer, sent=effect)
+        self._shown[lease.id] = self._identity().get(_IDENTITY, "")
         return found.lease
+
+    def _identity(self) -> dict[str, str]:
+        """The note of the identity that is logged in; none where its token doesn't say."""
+        identity = login.identity(self._login.held, self._auth)
+        return {_IDENTITY: identity} if identity else {}
+
+    def _is_others(self, noted: Mapping[str, Any]) -> bool:
+        """Whether notes are of another identity, or for another organization, than is logged in."""
+        by = noted.get(_IDENTITY)
+        return by is not None and by != self._identity().get(_IDENTITY)
+
+    def _proves_nothing(self, error: errors.ProviderError, lease: Lease) -> bool:
+        """Whether a lease that isn't shown may live all the same, where another had it issued."""
+        is_gone = isinstance(error, errors.LeaseGone) and self._is_others(lease.handle)
+        was_shown = self._shown.get(lease.id) == self._identity().get(_IDENTITY, "")
+        return is_gone and not was_shown and self.now() < lease.expires_at
 
 
 def _tagged_like(source: Mapping[str, Any]) -> str:
@@ -318,6 +355,14 @@ def _tagged_like(source: Mapping[str, Any]) -> str:
     """
     text = f"{sources.key(source)} {json.dumps(source.get('config', {}), sort_keys=True)}"
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _not_shown() -> errors.Denied:
+    sentence = (
+        "Infisical shows no such lease to this identity, but another one asked for it, or one of "
+        "another organization: log in as that one, or wait for the lease's end"
+    )
+    return errors.Denied(Reason.DENIED, sentence)
 
 
 def _seconds(length: timedelta) -> int:

@@ -91,6 +91,14 @@ class Claims(answers.Wire):
     iat: _Stamp | None = None
 
 
+class Bearer(answers.Wire):
+    """Whose an access token is, as it says itself."""
+
+    identity_id: str = ""
+    user_id: str = ""
+    organization_id: str = ""
+
+
 class DynamicSecret(answers.Wire):
     """A dynamic secret; ``inputs`` are there only for those who may read the root credential."""
 

@@ -59,11 +59,12 @@ def issued(
     source: Mapping[str, Any],
     credential_type: str | None,
     tagged: bool,
+    identity: Mapping[str, str],
 ) -> Issued:
-    """A new lease with its notes and credentials."""
+    """A new lease with its notes and credentials; ``identity``: the note of who asked for it."""
     values = answers.values(answer.data)
     notes = kinds.notes(answer.dynamic_secret.type, credential_type=credential_type, keys=values)
-    handle = {**notes, "recoverable": tagged}
+    handle = {**notes, "recoverable": tagged, **identity}
     own_end = _moment(answer.data.get(_OWN_END))
     # One before the lease began is no moment: an OAuth server may give seconds there.
     if own_end and own_end > answer.lease.created_at and not notes["renewable"]:
