@@ -9,6 +9,7 @@ process knows.
 
 import asyncio
 import functools
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -147,11 +148,16 @@ class Records:
         full = len(self.leases(subject)) >= record.MOST_IN_ALL
         return self.name_of(subject) in self._lost and not full
 
+    @property
+    def to_put_back(self) -> Iterator[RecordedLease]:
+        """What isn't on record any more and is to be put back, of all subjects."""
+        return itertools.chain.from_iterable(tuple(self._lost.values()))
+
     def lease_ids(self) -> set[str]:
         """Ids of all leases that this process knows to be on record, or to be put back."""
         there = (one for known in self for one in known.leases)
-        gone = (one for leases in self._lost.values() for one in leases)
-        return {one.lease_id for leases in (there, gone) for one in leases if one.lease_id}
+        known = itertools.chain(there, self.to_put_back)
+        return {one.lease_id for one in known if one.lease_id}
 
     def __iter__(self) -> Iterator[LeaseRecord]:
         return iter(self._shelf)
