@@ -115,6 +115,7 @@ class Operator:
             asyncio.create_task(self.providers.run(), name="providers"),
             asyncio.create_task(self.ledger.run(), name="ledger"),
             asyncio.create_task(self.ledger.follow_secrets(), name="secrets"),
+            asyncio.create_task(self.ledger.forget_adapters(), name="adapters"),
             asyncio.create_task(self.served.run(), name="namespaces"),
             asyncio.create_task(self.watches.run(), name="watches"),
         ]

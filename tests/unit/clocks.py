@@ -11,12 +11,14 @@ class FakeClock:
 
     def __init__(self) -> None:
         self.seconds = 1000.0
+        self.ahead = 0.0
+        """Seconds that somebody set the wall clock ahead."""
 
     def monotonic(self) -> float:
         return self.seconds
 
     def wall(self) -> datetime:
-        return NOW + timedelta(seconds=self.seconds - 1000.0)
+        return NOW + timedelta(seconds=self.seconds - 1000.0 + self.ahead)
 
     def move(self, seconds: float) -> None:
         self.seconds += seconds

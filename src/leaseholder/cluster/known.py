@@ -42,7 +42,7 @@ LARGE: Final = 16 * 1024
 _MOST_LARGE: Final = 16 * 2**20
 """Bytes that all of those take. The rest of them is read live, each time: whoever may write one
 could make each a megabyte."""
-_BURIED_FOR: Final = 300.0
+_BURIED_FOR: Final = 60.0
 """Seconds for which a deletion is remembered: no answer is under way for so long."""
 _MOST_BURIED: Final = 20_000
 

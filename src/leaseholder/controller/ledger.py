@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 INTERVAL: Final = 600.0
 """Seconds between two comparisons."""
 RETRY: Final = 5.0
+FORGET_EVERY: Final = 10.0
+"""Seconds after which adapters are let go whose provider objects went: a tenant may make and delete
+thousands between two comparisons."""
 MOST_NAMED: Final = 20
 """So many DynamicLeases of one namespace that only Secrets name are looked at in a comparison, and
 as many until the next one."""
@@ -54,6 +57,7 @@ class Ledger:
     shard: shards.Shard = field(default_factory=shards.Shard)
     compared: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a comparison succeeded for the first time."""
+    forget_every: float = FORGET_EVERY
     _restored: asyncio.Event = field(default_factory=asyncio.Event)
     _copies: dict[str, set[str]] = field(default_factory=dict)
     """Names of copies that were reported since the last comparison, by namespace."""
@@ -133,9 +137,25 @@ class Ledger:
     async def _compare_records(self) -> list[Key]:
         await self.records.load()
         changed = await self.records.compare()
-        leases = (one for page in self.records for one in page.leases)
-        self.supplies.forget_unused({one.provider.uid for one in leases})
+        await self._forget_adapters()
         return changed
+
+    async def forget_adapters(self) -> None:
+        """Let adapters of provider objects that are gone go, for ever.
+
+        What is on record isn't known before the first comparison.
+        """
+        await self.compared.wait()
+        while True:
+            await asyncio.sleep(self.forget_every)
+            if self.supplies.keeps_gone:
+                await self._forget_adapters()
+
+    async def _forget_adapters(self) -> None:
+        pending = {one.provider.uid for one in self.records.to_put_back}
+        async for page in runner.in_slices(self.records):
+            pending.update(one.provider.uid for one in page.leases)
+        self.supplies.forget_unused(pending)
 
     async def follow_secrets(self) -> None:
         """Make the owner of each Secret due that somebody else changed, for ever.

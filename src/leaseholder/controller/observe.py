@@ -105,7 +105,7 @@ class Observer:
         supply, failure, adapter = await self._supply(dl)
         adapters = await self._adapters(leases, trusts)
         clocks = [adapter, *adapters.values()] if adapter is not None else [*adapters.values()]
-        now = clocks[0].now() if clocks else base.whole_second(self.clock.wall())
+        now = clocks[0].now() if clocks else base.whole_second(self._cluster_time())
         self._remember(memory, dl, leases, self.records.missing(subject), now)
         view = View(
             now=now,
@@ -323,6 +323,13 @@ class Observer:
             if adapter.has_time:
                 memory.clocks[name] = clock
         return shifts
+
+    def _cluster_time(self) -> datetime:
+        """The time where no provider tells it: of this machine's clock only if nobody else does.
+
+        An Orphan's record is kept by it: a clock that is ahead would let a sweep revoke its lease.
+        """
+        return self.cluster.now() or self.clock.wall()
 
     def _deleting_for(self, dl: DynamicLease) -> float:
         """Seconds since a deletion began, by the clock that dates it, the API server's.

@@ -149,15 +149,19 @@ class Records:
         full = len(self.leases(subject)) >= record.MOST_IN_ALL
         return self.name_of(subject) in self._lost and not full
 
+    @property
+    def to_put_back(self) -> Iterator[RecordedLease]:
+        """What isn't on record any more and is to be put back, of all subjects."""
+        return itertools.chain.from_iterable(tuple(self._lost.values()))
+
     def lease_ids(self) -> dict[str, set[str]]:
         """Ids of all leases that this process knows to be on record, or to be put back.
 
         By the address of their provider: a server calls its own leases what it likes.
         """
         there = (one for known in self for one in known.leases)
-        gone = (one for leases in self._lost.values() for one in leases)
         ids = defaultdict[str, set[str]](set)
-        for one in itertools.chain(there, gone):
+        for one in itertools.chain(there, self.to_put_back):
             if one.lease_id:
                 ids[one.provider.address].add(one.lease_id)
         return ids

@@ -35,8 +35,12 @@ MOST_MADE: Final = 128
 """So many supplies are kept: each of several steps asks for the same."""
 UNUSED: Final = 600.0
 """Seconds after which an adapter that nobody used, and no record needs, is let go."""
+UNUSED_GONE: Final = 30.0
+"""The same of a provider object that is gone: by then an attempt of it is on record."""
 CLOSE_AFTER: Final = 180.0
 """Seconds after which a replaced adapter's last request must be over."""
+LOOK_EVERY: Final = 5.0
+"""Seconds after which it is seen whether it is over."""
 
 Build = Callable[[Access, Credentialing], Provider]
 Ref = ProviderName
@@ -58,7 +62,9 @@ class Supplies:
     """By uid of the DynamicLease: for which generation, and from which provider object."""
     _reads: TTLCache[Ref, _Read] = field(init=False)
     """Also of names under which there is nothing: a DynamicLease may ask for any."""
-    _adapters: dict[str, tuple[provider.ProviderSpec, Provider]] = field(default_factory=dict)
+    _adapters: dict[str, tuple[provider.ProviderSpec, patience.Patient]] = field(
+        default_factory=dict
+    )
     _used: dict[str, float] = field(default_factory=dict)
     """When each adapter was last asked for on behalf of a lease (monotonic), by provider's uid."""
     _gone: set[str] = field(default_factory=set)
@@ -67,7 +73,7 @@ class Supplies:
     """The uid that each provider object had when it was last read."""
     _revokers: set[str] = field(default_factory=set)
     """Names of the ClusterLeaseProviders that revoke for others, as they were last seen."""
-    _retired: dict[Provider, asyncio.TimerHandle] = field(default_factory=dict)
+    _retired: dict[patience.Patient, asyncio.TimerHandle] = field(default_factory=dict)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -201,6 +207,11 @@ class Supplies:
         """Read the provider object again at the next use: it changed."""
         self._reads.pop(ref, None)
 
+    def absent(self, ref: Ref) -> None:
+        """Take note that there is no provider object any more, also of one that no event showed."""
+        self.invalidate(ref)
+        self._note_uid(ref, None)
+
     def gone(self, uid: str) -> None:
         """Let the adapter of a provider object that is gone go, if no lease ever asked for it.
 
@@ -220,10 +231,16 @@ class Supplies:
         """
         now = self.clock.monotonic()
         for uid, used in list(self._used.items()):
-            if uid not in pending and (now - used > UNUSED or uid in self._gone):
+            most = UNUSED_GONE if uid in self._gone else UNUSED
+            if uid not in pending and now - used > most:
                 del self._used[uid]
                 self._drop(uid)
         self._gone &= self._used.keys()
+
+    @property
+    def keeps_gone(self) -> bool:
+        """Whether adapters of provider objects that are gone are kept."""
+        return bool(self._gone)
 
     def _drop(self, uid: str) -> None:
         self._gone.discard(uid)
@@ -250,15 +267,24 @@ class Supplies:
             self._retire(cached[1])
         return adapter
 
-    def _retire(self, adapter: Provider) -> None:
-        """Close a replaced adapter later.
+    def _retire(self, adapter: patience.Patient, left: float = CLOSE_AFTER) -> None:
+        """Close a replaced adapter; later, where an answer is waited for.
 
-        By a timer, not by a task that sleeps: kopf waits for such a task when it stops.
+        By a timer, not by a task that sleeps: kopf waits for such a task when it stops. Whoever has
+        an idle one in hand may use it all the same: it connects anew, for that request.
+
+        Args:
+            adapter: what nobody will be given any more.
+            left: seconds for which it may still be busy.
         """
+        if left <= 0 or not adapter.under_way:
+            self._close(adapter)
+            return
         loop = asyncio.get_running_loop()
-        self._retired[adapter] = loop.call_later(CLOSE_AFTER, self._close, adapter)
+        later = loop.call_later(LOOK_EVERY, self._retire, adapter, left - LOOK_EVERY)
+        self._retired[adapter] = later
 
-    def _close(self, adapter: Provider) -> None:
+    def _close(self, adapter: patience.Patient) -> None:
         self._retired.pop(adapter, None)
         task = asyncio.create_task(adapter.aclose())
         self._closing.add(task)

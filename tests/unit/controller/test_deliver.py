@@ -9,6 +9,7 @@ from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import Ended, State
 from leaseholder.core import actions
+from tests.unit import clocks
 from tests.unit.controller.world import KEY, NAME, SHOP, World, cluster_away, manifest
 
 
@@ -204,3 +205,18 @@ async def test_an_orphans_lease_and_secret_stay() -> None:
     ]
     await world.settle(after=3600)
     assert world.cluster.ledger == {}, "the lease is over, and so is what was kept of it"
+
+
+@pytest.mark.parametrize("off", [-2 * 86400.0, 2 * 86400.0], ids=["behind", "ahead"])
+async def test_an_orphans_record_is_kept_by_the_clusters_clock(off: float) -> None:
+    world = World()
+    world.cluster.user_applies(manifest(deletion={"policy": "Orphan"}))
+    await world.settle()
+    world.cluster.user_deletes(*KEY)
+    await world.settle()
+    right = world.cluster.clock = clocks.FakeClock()
+    world.clock.ahead = off
+    for passed, there in ((61, True), (3600, False)):
+        right.move(passed)
+        await world.settle(after=passed)
+        assert bool(world.cluster.ledger) is there

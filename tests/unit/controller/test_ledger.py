@@ -10,12 +10,12 @@ import pytest
 from leaseholder import errors
 from leaseholder.api import lease, names
 from leaseholder.api.conditions import Reason
-from leaseholder.controller import entry, runner
+from leaseholder.controller import entry, runner, supplies
 from leaseholder.controller import ledger as ledger_
 from leaseholder.controller.ledger import Ledger
 from leaseholder.core.going import MADE_AGAIN
 from leaseholder.ports.secrets import SecretCopy, SecretEvent
-from tests.unit.controller.world import KEY, NAME, SHOP, World, key_of, manifest
+from tests.unit.controller.world import KEY, NAME, SHOP, World, infisical, key_of, manifest
 
 
 def ledger_of(world: World) -> Ledger:
@@ -343,3 +343,32 @@ async def _turns() -> AsyncIterator[list[None]]:
         yield seen
     finally:
         task.cancel()
+
+
+async def test_adapters_of_provider_objects_that_went_go_before_the_next_comparison() -> None:
+    world = World()
+    ledger = ledger_of(world)
+    ledger.forget_every = 0
+    async with world.running():
+        forgetting = asyncio.create_task(ledger.forget_adapters())
+        await ledger.compare()
+        ledger.compared.set()
+        await world.passed()
+        ((_, adapter),) = world.built
+        world.cluster.providers.clear()
+        world.supplies.gone(infisical().metadata.uid)
+        world.clock.move(supplies.UNUSED_GONE + 1)
+        await _turns_pass()
+        assert [one.closed for _, one in world.built] == [False]  # its lease is on record
+        world.cluster.user_deletes(SHOP, NAME)
+        await world.controller.offer(world.key)
+        await world.passed()
+        world.clock.move(supplies.UNUSED_GONE + 1)
+        await _turns_pass()
+        assert adapter.closed
+        forgetting.cancel()
+
+
+async def _turns_pass() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)

@@ -10,7 +10,7 @@ import pytest
 from leaseholder import errors
 from leaseholder.api import conditions, provider
 from leaseholder.api.conditions import ConditionType, Reason
-from leaseholder.controller import providers
+from leaseholder.controller import providers, supplies
 from leaseholder.controller.providers import WHILE_DOWN, ProviderWatch
 from leaseholder.telemetry import logs
 from tests.unit.controller.world import SHOP, World, away, cluster_away, denied, infisical, shared
@@ -252,6 +252,18 @@ async def test_a_provider_is_checked_once_at_a_time() -> None:
         await world.trace.until(lambda: ready(world))
         await moved(world, watch, 2)
         await world.trace.until(lambda: world.count("check") == 2)
+
+
+async def test_the_adapter_of_a_provider_whose_only_event_was_that_it_went_is_let_go() -> None:
+    world = World()
+    await world.supplies.wanted(world.dl)
+    async with watching(world) as watch:
+        await watch.offer(REF, None)
+    assert world.supplies.keeps_gone
+    world.clock.move(supplies.UNUSED_GONE + 1)
+    world.supplies.forget_unused(())
+    await asyncio.sleep(0)  # the turn in which it is closed
+    assert world.provider.closed
 
 
 async def test_a_provider_that_went_is_forgotten_and_one_made_again_is_new() -> None:

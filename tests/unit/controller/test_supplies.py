@@ -152,6 +152,27 @@ async def test_a_changed_spec_makes_another_adapter_and_the_old_one_is_closed_at
     assert [adapter.closed for _, adapter in world.built] == [True, True]
 
 
+async def test_a_replaced_adapter_is_closed_at_once_unless_an_answer_is_waited_for() -> None:
+    world = World()
+    fresh(world)
+    answer = asyncio.Event()
+    _, busy = await world.supplies.wanted(world.dl)
+    _, adapter = world.built[0]
+    adapter.before("check", answer.wait)
+    checking = asyncio.create_task(busy.check())
+    await world.trace.until(lambda: world.count("check"))
+    for concurrency in (1, 2):
+        world.cluster.put_provider(infisical(limits={"concurrency": concurrency}))
+        world.supplies.invalidate(REF)
+        await world.supplies.wanted(world.dl)
+    await asyncio.sleep(0)  # the turn in which the idle one is closed
+    assert [adapter.closed for _, adapter in world.built] == [False, True, False]
+    answer.set()
+    await checking
+    await world.supplies.aclose()
+    assert [adapter.closed for _, adapter in world.built] == [True, True, True]
+
+
 async def test_the_adapter_is_kept_when_the_provider_object_is_gone() -> None:
     world = World()
     await world.settle()
@@ -196,6 +217,10 @@ async def test_an_adapter_whose_provider_object_is_gone_goes_with_its_last_recor
     await world.supplies.wanted(world.dl)
     uid = infisical().metadata.uid
     world.supplies.gone(uid)
+    world.supplies.forget_unused(())
+    world.supplies.adapter(infisical())
+    assert len(world.built) == 1  # an attempt may be on its way to the record
+    world.clock.move(supplies.UNUSED_GONE + 1)
     world.supplies.forget_unused({uid})
     world.supplies.adapter(infisical())
     assert len(world.built) == 1
