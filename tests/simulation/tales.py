@@ -151,7 +151,7 @@ def wedged(known: world.World) -> None:
 
 
 def made_again(known: world.World) -> None:
-    """The Namespace goes while no revocation succeeds, and another tenant's comes under its name."""
+    """The Namespace goes while no revocation succeeds, and another one comes under its name."""
     _held(known)
     former = known.truth.shows(known.secret_key)
     known.refuse_revocations(7)
