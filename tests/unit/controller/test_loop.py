@@ -186,7 +186,7 @@ async def test_a_deletion_does_not_wait_for_all_that_come_later_and_want_a_lease
         await controller.offer(world.key)
         await world.passed()
         entry, now = controller._entries[world.key], world.clock.monotonic()
-        assert entry.by(now, now) == entry.expires
+        assert entry.by(now, now) == entry.unready
         world.cluster.user_deletes(*KEY)
         await controller.offer(world.key)
         assert entry.by(now, now) == now + queue.PATIENCE
