@@ -51,8 +51,8 @@ class Entry:
     wants: bool = True
     """It may have no credentials, as far as is known, and is to have some."""
     shown: float | None = None
-    """Before the first look: when the lease ends that status shows, on our own clock. Only the
-    order hangs on it, because the wall clock that tells it may be wrong."""
+    """Before the first look: when the lease ends of which status says Ready, on our own clock. Only
+    the order hangs on it, because the wall clock that tells it may be wrong."""
     last: View | None = None
     """The last good look, where the lease can be renewed by it."""
     blind_from: float = 0.0
@@ -60,7 +60,7 @@ class Entry:
 
     @classmethod
     def unseen(cls, end: datetime | None, clock: Clock) -> "Entry":
-        """One that wasn't looked at yet; ``end``: of the lease that status shows."""
+        """One that wasn't looked at yet; ``end``: of the lease of which status says Ready."""
         if end is None:
             return cls()
         return cls(shown=clock.monotonic() + (end - clock.wall()).total_seconds())
