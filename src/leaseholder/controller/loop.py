@@ -256,7 +256,7 @@ class Controller:
                 await self._keep_blindly(key, entry)
             await self._stumble(key, entry, error)
         else:
-            entry.failures, entry.logged = 0, ""
+            entry.failures, entry.logged, entry.cut_off = 0, "", False
         finally:
             self._cluster.ended(number)
 
