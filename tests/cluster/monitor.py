@@ -21,6 +21,7 @@ import base64
 import collections.abc
 import dataclasses
 import logging
+import math
 import time
 
 import psycopg
@@ -63,6 +64,8 @@ class Figures:
     """With the credentials of Secrets whose DynamicLease was Ready."""
     failed: list[str] = dataclasses.field(default_factory=list)
     """Those that were refused while Ready, in words."""
+    unattended: int = 0
+    """Of these, those while no operator was ready: nobody could have taken Ready back."""
     overtaken: int = 0
     spoiled: int = 0
     """Refused, but the credentials were a user's edit, which wasn't noticed yet."""
@@ -74,17 +77,25 @@ class Figures:
     longest_sum: float = 0.0
     """The same across several calms."""
     slowest_round: float = 0.0
+    """Seconds of one round; well over one the machine had no time for it, and what is measured may
+    be too long by as much."""
 
 
 class Monitor:
     """Eyes on one fleet."""
 
-    def __init__(self, ships: fleet.Fleet, calm_since: collections.abc.Callable[[], float]) -> None:
-        """``calm_since``: monotonic seconds; infinite while it isn't calm."""
+    def __init__(
+        self,
+        ships: fleet.Fleet,
+        calm_since: collections.abc.Callable[[], float],
+        up_since: collections.abc.Callable[[], float],
+    ) -> None:
+        """Monotonic seconds: since when it is calm, and the operator ready; infinite: it isn't."""
         self.figures = Figures()
         self._fleet = ships
         self._site = ships.site
         self._calm_since = calm_since
+        self._up_since = up_since
         self._before = time.monotonic()
         self._without: dict[str, tuple[float, float]] = {}
         """Calm seconds since the last login that worked, in this calm and in all, by uid."""
@@ -167,8 +178,12 @@ class Monitor:
             self.figures.overtaken += 1
             return
         assert lease is not None
-        told = lease["status"]["lease"]
+        told, up = lease["status"]["lease"], time.monotonic() - self._up_since()
+        self.figures.unattended += up < 0
+        who = f"the operator was ready for {up:.1f} s" if up >= 0 else "no operator was ready"
+        faults = ", faults in force" if up >= 0 and math.isinf(self._calm_since()) else ""
         text = f"{seen.name} at {time.time():.1f}: lease {told['id']}, ends {told['expiresAt']}"
+        text += f"; {who}{faults}"
         self.figures.failed.append(text)
         logger.warning("refused while Ready: %s", text)
 

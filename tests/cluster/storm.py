@@ -134,7 +134,7 @@ class Storm:
         self._troubles = accounts.Troubles(prompt=15.0)
         self._up_since = time.monotonic()
         self._ended: collections.Counter[str] = collections.Counter()
-        self._monitor = monitor.Monitor(self.fleet, self._calm_since)
+        self._monitor = monitor.Monitor(self.fleet, self._calm_since, lambda: self._up_since)
         self._witness = witness.Witness(site)
 
     async def run(self, minutes: float) -> Outcome:
@@ -278,6 +278,7 @@ def _lines(outcome: Outcome) -> list[tuple[str, object]]:
         ("logins done", seen.logins),
         ("  failed while Ready", len(seen.failed)),
         *(("    " + line, "") for line in seen.failed),
+        ("    while no operator was ready", seen.unattended),
         ("  overtaken by a change", seen.overtaken),
         ("  edited by a user", seen.spoiled),
         ("  target not reached", seen.unclear),
@@ -300,6 +301,7 @@ def _lines(outcome: Outcome) -> list[tuple[str, object]]:
         *(("    " + line, "") for line in (*issues.beyond, *outcome.said)),
         ("longest without credentials", f"{seen.longest:.1f} s ({seen.longest_for})"),
         ("  summed across faults", f"{seen.longest_sum:.1f} s"),
+        ("slowest round of the monitor", f"{seen.slowest_round:.1f} s"),
     ]
 
 

@@ -5,6 +5,9 @@ Time-outs are those of the installation, longer than the leases live.
 
 import asyncio
 import collections.abc
+import contextlib
+import os
+import signal
 import time
 
 import pytest
@@ -82,6 +85,33 @@ async def _lies(site: sites.Site, living: dict[str, dict[str, str]]) -> list[str
 
 async def _reason(site: sites.Site, name: str) -> str:
     return str(kube.condition(await site.found(name), "Ready").get("reason"))
+
+
+async def test_an_operator_that_was_stopped_takes_ready_back_of_what_ended_meanwhile(
+    site: sites.Site, provider: faults.Faults
+) -> None:
+    names = [f"stopped-{number}" for number in range(MANY)]
+    await asyncio.gather(*(site.lease(name, source=SHORT) for name in names))
+    await asyncio.gather(*(site.ready(name) for name in names))
+    with _stopped(site):
+        living = {name: await site.credentials(name) for name in names}
+        while living:
+            await _lies(site, living)
+        provider.hang()
+    # Also of those whose renewal was under way; tests/unit has the order of all others.
+    await asyncio.gather(*(site.reason(name, "LeaseExpired", timeout=20) for name in names))
+    provider.clear()
+    await asyncio.gather(*(site.delete(name) for name in names))
+
+
+@contextlib.contextmanager
+def _stopped(site: sites.Site) -> collections.abc.Iterator[None]:
+    """The operator gets no processor time."""
+    os.kill(site.operator.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(site.operator.process.pid, signal.SIGCONT)
 
 
 async def test_after_a_start_leases_that_ended_meanwhile_say_so_though_every_request_hangs(

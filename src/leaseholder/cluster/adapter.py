@@ -173,9 +173,10 @@ class KubernetesCluster:
         return await self._read(lease.DynamicLease, places.LEASES, namespace, name)
 
     def shown_end(self, namespace: str, name: str) -> datetime | None:
-        """When the lease ends that the status of a DynamicLease shows, as it is known."""
+        """When the lease ends of which the status of a DynamicLease says Ready, as it is known."""
         body = self.known[places.LEASES.plural].get(namespace, name)
-        return None if body is None else documents.moment(body, "status", "lease", "expiresAt")
+        shown = body if documents.says_ready(body) else None
+        return documents.moment(shown, "status", "lease", "expiresAt")
 
     def known_name(self, namespace: str, uid: str) -> str | None:
         """The name of the DynamicLease of that uid; None: it isn't known."""

@@ -74,6 +74,14 @@ def moment(document: Any, *path: str) -> datetime | None:
         return None
 
 
+def says_ready(document: Any) -> bool:
+    """Whether the status of a document has the condition Ready with True."""
+    status = document.get("status") if isinstance(document, Mapping) else None
+    listed = status.get("conditions") if isinstance(status, Mapping) else None
+    found = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+    return any((one.get("type"), one.get("status")) == ("Ready", "True") for one in found)
+
+
 @dataclass(slots=True)
 class PageSize:
     """How many objects of a list are asked for at once: fewer where they are large."""

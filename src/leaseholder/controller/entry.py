@@ -45,11 +45,14 @@ class Entry:
     """The last go ended because the API server didn't answer."""
     expires: float | None = None
     """When the delivered lease ends, on our own clock."""
+    unready: float | None = None
+    """By when Ready, which is True, is to be taken back unless the lease is kept alive (our own
+    clock); None: it isn't True."""
     wants: bool = True
     """It may have no credentials, as far as is known, and is to have some."""
     shown: float | None = None
-    """Before the first look: when the lease ends that status shows, on our own clock. Only the
-    order hangs on it, because the wall clock that tells it may be wrong."""
+    """Before the first look: when the lease ends of which status says Ready, on our own clock. Only
+    the order hangs on it, because the wall clock that tells it may be wrong."""
     last: View | None = None
     """The last good look, where the lease can be renewed by it."""
     blind_from: float = 0.0
@@ -57,7 +60,7 @@ class Entry:
 
     @classmethod
     def unseen(cls, end: datetime | None, clock: Clock) -> "Entry":
-        """One that wasn't looked at yet; ``end``: of the lease that status shows."""
+        """One that wasn't looked at yet; ``end``: of the lease of which status says Ready."""
         if end is None:
             return cls()
         return cls(shown=clock.monotonic() + (end - clock.wall()).total_seconds())
@@ -85,15 +88,15 @@ class Entry:
         """Whether a step needs more than a Secret that was proven in an earlier go.
 
         What is copied needs its values. And that Ready changes isn't said by what may be old:
-        another process may just have replaced the lease.
+        another process may just have replaced the lease. Only that a lease is over can't wait.
         """
         match step:
             case actions.Deliver(lease):
                 return lease.attempt_id not in self.memory.credentials
             case actions.Report(status) if view.lease is not None:
-                before = view.lease.status.conditions
+                before, held = view.lease.status.conditions, view.delivered
                 ready = (conditions.is_true(one, _READY) for one in (status.conditions, before))
-                return len({*ready}) > 1
+                return len({*ready}) > 1 and not (held is not None and view.ending(held))
         return False
 
     def doubt_secrets(self) -> None:
@@ -122,12 +125,17 @@ class Entry:
         self.contested, self.shown = view.target_contested, None
         self.last, self.blind_from = blind.keepsake(view), 0.0
 
-    def measure(self, view: View) -> None:
-        """Remember how long the delivered lease lives."""
+    def measure(self, view: View, good_for: float | None) -> None:
+        """Remember how long the delivered lease lives, and for how long Ready may stay True."""
         held = view.delivered
         expiry = view.expiry(held) if held is not None else None
         left = (expiry - view.now).total_seconds() if expiry is not None else None
         self.expires = view.monotonic + left if left is not None else None
+        self.unready = view.monotonic + good_for if good_for is not None else None
+
+    def good_for(self, now: float) -> float | None:
+        """Seconds for which Ready may stay True, below 0 when they are over; None: it isn't."""
+        return self.unready - now if self.unready is not None else None
 
     def left(self, now: float) -> timedelta | None:
         """How long the delivered lease still lives; None where none does."""
@@ -139,9 +147,13 @@ class Entry:
 
         None: nothing is.
         """
-        alive = self.expires if self.left(now) is not None else self.shown
-        hungry = (self.wants and self.shown is None) or (alive is None and self.expires is not None)
-        moments = [alive, due + HUNGRY if hungry else None]
+        over = self.expires is not None and self.left(now) is None
+        known = self.unready, None if over else self.expires, self.shown
+        alive = next((at for at in known if at is not None), None)
+        hungry = (self.wants and self.shown is None) or (alive is None and over)
+        # Whose status says that its credentials are dead has time for those whose doesn't yet.
+        since = max(due, now) if over else due
+        moments = [alive, since + HUNGRY if hungry else None]
         # What a user changed, a deletion above all, doesn't wait for the end of a lease that has
         # days to live while others come and are given theirs.
         moments.append(due + PATIENCE if self.poked and alive is not None else None)

@@ -242,6 +242,7 @@ class Controller:
         if self._cluster.is_troubled:
             await self._keep_blindly(key, entry)  # first: a look may hang for long
         if held_back > 0:
+            entry.cut_off = True
             await self.offer(key, poke=False, after=held_back)
             return
         number = self._cluster.begin()
@@ -255,7 +256,7 @@ class Controller:
                 await self._keep_blindly(key, entry)
             await self._stumble(key, entry, error)
         else:
-            entry.failures, entry.logged = 0, ""
+            entry.failures, entry.logged, entry.cut_off = 0, "", False
         finally:
             self._cluster.ended(number)
 
@@ -305,8 +306,10 @@ class Controller:
         async for key, entry in runner.in_slices(list(self._entries.items())):
             if entry.cut_off and (was_open or entry.failures < FEW):
                 entry.cut_off = False
-                most = APART * len(self._entries)
-                await self.offer(key, poke=False, after=1.0 + schedule.spread(str(key), most))
+                left = entry.good_for(self.clock.monotonic())
+                apart = schedule.spread(str(key), APART * len(self._entries))
+                is_over = left is not None and left <= 0
+                await self.offer(key, poke=False, after=0.0 if is_over else 1.0 + apart)
 
     async def _advance(self, key: Key, entry: Entry) -> None:
         """Step by step until there is nothing to do for now."""
@@ -347,6 +350,9 @@ class Controller:
                     raise
                 continue
             left = _left(view, step)
+            if reporting.takes_back(view, step):
+                entry.unready, left = None, None
+                await runner.give_way()
         entry.memory.secrets = None
         await self.offer(key, poke=False, after=1.0)
 
@@ -366,6 +372,7 @@ class Controller:
         if left is None:
             await self.performer.perform(view, step)
             return
+        left = reporting.PATIENCE if reporting.takes_back(view, step) else max(0.0, left)
         work = asyncio.ensure_future(self.performer.perform(view, step))
         try:
             done, _ = await asyncio.wait([work], timeout=left)
@@ -393,7 +400,7 @@ class Controller:
         self._measure(entry, view)
 
     def _measure(self, entry: Entry, view: View) -> None:
-        entry.measure(view)
+        entry.measure(view, reporting.good_for(view))
         self.meter.observed(view.holder, figures.figures(view))
 
     async def _rest(self, key: Key, entry: Entry, view: View, until: datetime | None) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from leaseholder import errors
 from leaseholder.api import base, conditions, lease
@@ -17,11 +18,15 @@ from leaseholder.controller.entry import Entry
 from leaseholder.controller.observe import failure_of
 from leaseholder.controller.perform import Performer
 from leaseholder.controller.records import Key
-from leaseholder.core import project, rules
+from leaseholder.core import actions, project, rules
 from leaseholder.core.view import View
 from leaseholder.ports.clock import Clock
 
 logger = logging.getLogger(__name__)
+
+PATIENCE: Final = 10.0
+"""Seconds for which a write is waited for that takes Ready back; then another one is sent."""
+_READY: Final = ConditionType.READY
 
 
 @dataclass(slots=True)
@@ -32,6 +37,7 @@ class Reporter:
     clock: Clock
     at_once: int
     """So many are written at once: the leases of a whole installation may end together."""
+    patience: float = PATIENCE
     _room: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,21 +70,30 @@ class Reporter:
         if status == dl.status:
             return True
         async with self._room:
-            with contextlib.suppress(errors.ClusterError):
-                await self.performer.report(dl, status, project.notes(status, dl.status))
+            with contextlib.suppress(errors.ClusterError, TimeoutError):
+                async with asyncio.timeout(self.patience):
+                    await self.performer.report(dl, status, project.notes(status, dl.status))
                 return True
         return False
 
 
 def good_for(view: View) -> float | None:
-    """Seconds for which Ready may stay True while a step is under way; None: it isn't True."""
+    """Seconds for which Ready may stay True, below 0 when they are over; None: it isn't True."""
     held, dl = view.delivered, view.lease
     if held is None or dl is None:
         return None
-    if not conditions.is_true(dl.status.conditions, ConditionType.READY):
+    if not conditions.is_true(dl.status.conditions, _READY):
         return None
     until = project.unready_at(view, held)
-    return None if until is None else max(0.0, (until - view.now).total_seconds())
+    return None if until is None else (until - view.now).total_seconds()
+
+
+def takes_back(view: View, step: actions.Action) -> bool:
+    """Whether a step takes Ready back."""
+    if view.lease is None or not isinstance(step, actions.Report):
+        return False
+    before, now = view.lease.status.conditions, step.status.conditions
+    return conditions.is_true(before, _READY) and not conditions.is_true(now, _READY)
 
 
 def decided(key: Key, decision: rules.Decision) -> None:

@@ -57,6 +57,12 @@ async def elsewhere() -> AsyncIterator[None]:
         await turn.back()
 
 
+async def give_way() -> None:
+    """Whoever is more urgent goes on first."""
+    async with elsewhere():
+        pass
+
+
 @dataclass(slots=True)
 class Runner(Generic[K]):
     """Gives turns in the line's order; ``work`` does one key, and raises nothing."""

@@ -131,6 +131,12 @@ RULES: Final[Mapping[Case, tuple[Rule, ...]]] = {
             "without end, and nobody knows why.",
         ),
         Rule(
+            "ready-taken-back",
+            _of_dl(wanted.retract),
+            "Ready goes False before dead credentials are renewed or replaced, or it says True for "
+            "as long as the provider takes.",
+        ),
+        Rule(
             "inspected-first",
             wanted.inspect_first,
             "A lease that this process knows from a Secret alone is inspected before Ready: it may "
@@ -146,12 +152,6 @@ RULES: Final[Mapping[Case, tuple[Rule, ...]]] = {
             _of_dl(wanted.vacate),
             "A shared account has room for one lease: the others are gone before the next is "
             "issued, or the revocation of an old one ends the new one.",
-        ),
-        Rule(
-            "ready-taken-back",
-            _of_dl(wanted.retract),
-            "Ready goes False before dead credentials are replaced, or it says True for as long as "
-            "the provider takes.",
         ),
         Rule(
             "issued",

@@ -252,9 +252,15 @@ def vacate(view: View, lease: DynamicLease) -> Found:
 
 
 def retract(view: View, lease: DynamicLease) -> Action | None:
-    """Ready goes False before a dead credential is replaced."""
+    """Ready goes False before dead credentials are replaced, or asked for again.
+
+    All leases of an installation may be over at once: by that each of them says so, before the
+    provider is asked for any. One that is about to end is renewed first: it can't wait for a write.
+    """
     ready = conditions.is_true(lease.status.conditions, ConditionType.READY)
-    step = project.report(view, lease) if ready and _may_issue(view, lease) else None
+    held = view.delivered
+    over = held is not None and view.expired(held)
+    step = project.report(view, lease) if ready and (over or _may_issue(view, lease)) else None
     if step is None or conditions.is_true(step.status.conditions, ConditionType.READY):
         return None
     return step

@@ -27,9 +27,9 @@ class DynamicLeases(Protocol):
         ...
 
     def shown_end(self, namespace: str, name: str) -> datetime | None:
-        """When the lease ends that the status of a DynamicLease shows, as it is known.
+        """When the lease ends of which the status of a DynamicLease says Ready, as it is known.
 
-        Nothing is read; None: it shows none, or isn't known.
+        Nothing is read; None: it says that of none, or isn't known.
         """
         ...
 

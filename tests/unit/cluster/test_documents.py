@@ -65,3 +65,19 @@ def test_a_document_that_is_not_too_deep_is_read_as_it_is(value: Any) -> None:
 def test_a_moment_is_found_at_its_place_or_not_at_all(document: Any, found: str | None) -> None:
     moment = documents.moment(document, "status", "end")
     assert (None if moment is None else base.render_moment(moment)) == found
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ({"conditions": [{"type": "Stalled", "status": "False"}, {"type": "Ready"}]}, False),
+        ({"conditions": [{"type": "Ready", "status": "True"}]}, True),
+        ({"conditions": [{"type": "Ready", "status": "False"}]}, False),
+        ({"conditions": [1, None]}, False),
+        ({"conditions": {"type": "Ready", "status": "True"}}, False),
+        ("Ready", False),
+    ],
+)
+def test_whether_a_status_says_ready_is_read_whatever_it_holds(status: Any, says: bool) -> None:
+    assert documents.says_ready({"status": status}) is says
+    assert not documents.says_ready(None)

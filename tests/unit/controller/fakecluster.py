@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Any
 
 from leaseholder import errors
-from leaseholder.api import base, lease, names, provider, record
-from leaseholder.api.conditions import Reason
+from leaseholder.api import base, conditions, lease, names, provider, record
+from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.ports.clock import Clock
 from leaseholder.ports.credentials import Access, Credentialing
 from leaseholder.ports.events import Note
@@ -196,7 +196,9 @@ class FakeCluster(fakes.Scripted):
 
     def shown_end(self, namespace: str, name: str) -> datetime | None:
         dl = self.leases.get((namespace, name))
-        return dl.status.lease.expires_at if dl is not None and dl.status.lease else None
+        if dl is None or not conditions.is_true(dl.status.conditions, ConditionType.READY):
+            return None
+        return dl.status.lease.expires_at if dl.status.lease else None
 
     def known_name(self, namespace: str, uid: str) -> str | None:
         found = (d.metadata for d in self.leases.values() if d.metadata.uid == uid)

@@ -50,6 +50,14 @@ def changed(world: World) -> SecretEvent:
     return SecretEvent(SHOP, NAME, world.holder.uid, version)
 
 
+async def test_that_a_lease_is_over_is_said_without_reading_its_secret() -> None:
+    async with delivered() as world:
+        world.clock.move(3600)
+        await world.controller.offer(world.key, poke=False)
+        await world.trace.until(lambda: world.ready == "LeaseExpired")
+        assert reads(world) == 0
+
+
 async def test_for_a_first_lease_no_secret_is_read() -> None:
     world = World()
     async with world.running() as controller:

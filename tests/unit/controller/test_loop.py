@@ -6,12 +6,13 @@ import logging
 import pytest
 
 from leaseholder import errors
-from leaseholder.api import conditions, lease, names
+from leaseholder.api import base, conditions, lease, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.record import Holder
 from leaseholder.controller import loop
 from leaseholder.controller.records import Key
-from leaseholder.core import queue
+from leaseholder.core import project, queue
+from leaseholder.core.memory import Failure
 from leaseholder.telemetry import logs
 from tests.unit.controller.fakes import background
 from tests.unit.controller.world import (
@@ -180,13 +181,37 @@ async def test_after_a_start_the_lease_that_ends_first_is_looked_at_first_the_de
     assert looks == ["dead", "new", "sooner", "later", NAME]
 
 
+async def test_after_a_start_of_dead_leases_that_go_first_of_which_status_says_ready() -> None:
+    world = World()
+    keys = {name: (SHOP, name) for name in ("told", "untold")}
+    for name in keys:
+        world.cluster.user_applies(manifest(name=name, ttl="10m"))
+    async with world.running() as controller:
+        for dl in world.cluster.leases.values():
+            await controller.offer(key_of(dl.holder))
+        await world.passed()
+    world.clock.move(700)
+    dl = world.cluster.leases[keys["told"]]
+    expired = Failure(reason=Reason.EXPIRED, sentence="it is over", permanent=False)
+    status = project.refused(dl, expired, base.whole_second(world.clock.wall()))
+    world.cluster.leases[keys["told"]] = dl.model_copy(update={"status": status})
+    world.meter.looks.clear()
+    again = world.controller = world.process()
+    for key in keys.values():
+        await again.heard(world.cluster.leases[key].metadata, gone=False)
+    async with world.running():
+        await world.passed()
+    looks = list(dict.fromkeys(one.name for one in world.meter.looks if one.name in keys))
+    assert looks == ["untold", "told"]
+
+
 async def test_a_deletion_does_not_wait_for_all_that_come_later_and_want_a_lease() -> None:
     world = World()
     async with world.running() as controller:
         await controller.offer(world.key)
         await world.passed()
         entry, now = controller._entries[world.key], world.clock.monotonic()
-        assert entry.by(now, now) == entry.expires
+        assert entry.by(now, now) == entry.unready
         world.cluster.user_deletes(*KEY)
         await controller.offer(world.key)
         assert entry.by(now, now) == now + queue.PATIENCE

@@ -204,10 +204,11 @@ class World:
             await self.controller.offer(records.Key(SHOP, name), poke=False)
             await self.trace.until(functools.partial(self.meter.forgotten.__contains__, gone))
             async with asyncio.timeout(60):
-                while not self._is_at_rest():  # noqa: ASYNC110 - fakes wait for nothing real
+                while not self.is_at_rest():  # noqa: ASYNC110 - fakes wait for nothing real
                     await asyncio.sleep(0)
 
-    def _is_at_rest(self) -> bool:
+    def is_at_rest(self) -> bool:
+        """Whether nobody is at work or due."""
         line = self.controller._line
         return not line.under_way and not line.waiting(self.clock.monotonic())
 

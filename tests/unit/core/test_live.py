@@ -111,6 +111,18 @@ def test_ready_goes_false_before_a_dead_credential_is_replaced() -> None:
     assert decide(views.tell(gone, step.status)) == Acquire()
 
 
+def test_of_a_lease_that_is_over_ready_is_taken_back_before_the_provider_is_asked() -> None:
+    over = views.later(views.told(views.holding()), 3600)
+    step = decide(over)
+    assert isinstance(step, Report)
+    assert not conditions.is_true(step.status.conditions, ConditionType.READY)
+    assert isinstance(decide(views.tell(over, step.status)), Renew)
+
+
+def test_a_lease_that_is_about_to_end_is_renewed_before_status_is_written() -> None:
+    assert isinstance(decide(views.later(views.told(views.holding()), 3539)), Renew)
+
+
 def test_ready_stays_true_while_a_living_credential_is_replaced() -> None:
     seen = views.told(views.holding())
     moved = replace(seen, supply=views.supply("another"))

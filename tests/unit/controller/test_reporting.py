@@ -1,0 +1,74 @@
+"""Ready is taken back of leases that are over: before all else, and whatever hangs."""
+
+import asyncio
+
+from leaseholder.controller.reporting import Reporter
+from tests.unit.controller.world import KEY, NAME, World, cluster_away, key_of, manifest
+
+FIRST = 600
+"""Seconds that the shortest life has; each next one has ten more."""
+
+
+async def ready(world: World, count: int) -> list[str]:
+    """So many more DynamicLeases, Ready; their names, the first to end first."""
+    names = [f"lease-{number}" for number in range(count)]
+    for number, name in enumerate(names):
+        world.cluster.user_applies(manifest(name=name, ttl=f"{FIRST + 10 * number}s"))
+    for dl in world.cluster.leases.values():
+        await world.controller.offer(key_of(dl.holder))
+    await world.passed()
+    world.trace.calls.clear()
+    return names
+
+
+def told(world: World) -> list[str]:
+    """Who said that its lease is over, in order."""
+    return [name for name, note in world.cluster.notes if note.reason == "LeaseExpired"]
+
+
+async def test_all_that_are_over_say_so_in_their_order_before_the_provider_is_asked() -> None:
+    world = World(workers=2)
+    async with world.running():
+        names = await ready(world, 40)
+        world.clock.move(2 * 3600)  # the process was stopped for so long
+        await world.passed()
+    assert told(world) == [*names, NAME]
+    asked = [one for one in world.trace.calls if one in ("patch dynamiclease", "inspect", "renew")]
+    assert asked[:41] == ["patch dynamiclease"] * 41
+    assert "renew" in asked
+
+
+async def test_a_write_that_takes_ready_back_and_hangs_is_sent_anew() -> None:
+    world = World()
+    await world.settle()
+    view, _ = await world.look()
+    world.clock.move(3600)
+    world.cluster.before("patch dynamiclease", asyncio.Event().wait)
+    reporter = Reporter(world.performer, world.clock, at_once=1, patience=0.01)
+    assert await reporter.ended(view)
+    assert world.ready == "LeaseExpired"
+    assert KEY in world.cluster.leases
+
+
+async def test_after_an_outage_of_the_api_server_those_that_are_over_say_so_at_once() -> None:
+    world = World()
+    async with world.running() as controller:
+        names = await ready(world, 40)
+        world.cluster.down = cluster_away()
+        await rested(world, after=2 * 3600)
+        assert not controller.reaches_cluster
+        assert told(world) == []
+        world.cluster.down = None
+        await rested(world, after=1)
+    assert {*told(world)} == {*names, NAME}
+
+
+async def rested(world: World, after: float) -> None:
+    """Wait until what is due by then was tried."""
+    taken = len(world.meter.lateness)
+    world.clock.move(after)
+    await world.controller.offer(world.key, poke=False)
+    await world.trace.until(lambda: len(world.meter.lateness) > taken)
+    async with asyncio.timeout(60):
+        while not world.is_at_rest():  # noqa: ASYNC110 - fakes wait for nothing real
+            await asyncio.sleep(0)
