@@ -39,6 +39,7 @@ MOST_AT_ONCE: Final = 4
 MOST_PER_SECOND: Final = 10
 """Of these, so many reviews begin in a second."""
 GOOD_FOR: Final = 3600.0
+"""Seconds for which a token that was good is reviewed whatever else is under way."""
 _MOST_GOOD: Final = 64
 _BEARER: Final = re.compile(r"bearer +([a-z0-9._~+/-]+=*) *", re.ASCII | re.IGNORECASE)
 """RFC 6750, section 2.1."""
