@@ -61,7 +61,13 @@ async def lived() -> promql.History:
             worlds.World.start, directory=pathlib.Path(folder), provider_faults=True, min_ttl=2
         )
         try:
-            async with sites.site(world, "shop", LEASEHOLDER_LEADER_ELECTION="true") as site:
+            async with sites.site(
+                world,
+                "shop",
+                LEASEHOLDER_LEADER_ELECTION="true",
+                LEASEHOLDER_SWEEP_INTERVAL_SECONDS="20",
+            ) as site:
+                await site.provider(sweep="Report")
                 return await _recorded(site)
         finally:
             await asyncio.to_thread(world.stop)

@@ -21,7 +21,7 @@ from leaseholder import errors, watches
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.provider import LeaseProvider
 from leaseholder.clock import SystemClock
-from leaseholder.cluster import electing, unreadable
+from leaseholder.cluster import electing, reviewing, unreadable
 from leaseholder.cluster import login as logins
 from leaseholder.cluster.adapter import KubernetesCluster
 from leaseholder.controller import (
@@ -41,7 +41,7 @@ from leaseholder.ports.journal import Journal as JournalPort
 from leaseholder.providers import registry
 from leaseholder.providers.kit.context import News
 from leaseholder.settings import Settings
-from leaseholder.telemetry import catalogue, exposition, logs, server
+from leaseholder.telemetry import auth, catalogue, exposition, logs, server
 from leaseholder.telemetry.journal import Journal
 from leaseholder.telemetry.metrics import Metrics
 
@@ -159,13 +159,19 @@ class Operator:
 
     @contextlib.asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
-        address = self.settings.metrics_address
-        async with server.serving(
-            address,
-            metrics=self._metrics,
-            healthy=self._unhealthy,
-            ready=self._unready,
-        ) as port:
+        async with contextlib.AsyncExitStack() as opened:
+            authorize = None
+            if self.settings.metrics_auth:
+                reviews = reviewing.opened(self.metrics.cluster_request)
+                authorize = auth.TokenAuth(await opened.enter_async_context(reviews)).answer
+            serving = server.serving(
+                self.settings.metrics_address,
+                metrics=self._metrics,
+                healthy=self._unhealthy,
+                ready=self._unready,
+                authorize=authorize,
+            )
+            port = await opened.enter_async_context(serving)
             logger.info("serving /metrics, /healthz and /readyz on port %d", port)
             yield
 

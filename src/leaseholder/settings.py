@@ -169,6 +169,9 @@ class Settings(ProviderSettings, BaseSettings):
     when `leaseholder sweep` says so."""
     metrics_address: Annotated[str, AfterValidator(_checked_address)] = "0.0.0.0:8080"
     """Where /metrics, /healthz and /readyz are served."""
+    metrics_auth: bool = False
+    """Whether /metrics wants a bearer token of somebody who may get the nonResourceURL /metrics, by
+    TokenReview and SubjectAccessReview."""
     log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = "text"
     """Lines for people, or for machines."""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING"], BeforeValidator(_upper)] = "INFO"

@@ -130,9 +130,15 @@ async def test_a_dry_run_by_the_server_takes_every_object_of_the_chart(
     powers = {power: {"enabled": True} for power in ("tokens", "workloads", "configmaps")}
     told = await installed.helm_run(
         *("upgrade", charts.RELEASE, str(charts.CHART), "--dry-run=server"),
-        values={**VALUES, "rights": powers, "networkPolicy": {"egress": [{}]}},
+        values={
+            **VALUES,
+            "rights": powers,
+            "networkPolicy": {"egress": [{}]},
+            "metricsAuth": True,
+        },
     )
     assert "leaseholder-workloads" in told
+    assert "leaseholder-metrics-reader" in told
 
 
 async def test_what_is_installed_is_what_the_chart_says_field_by_field(

@@ -226,6 +226,16 @@ CASES: typing.Final[list[tuple[str, typing.Any, dict[str, typing.Any], Check]]] 
         {"podDisruptionBudget": {"enabled": True}},
         lambda a: one(a, "PodDisruptionBudget")["spec"]["maxUnavailable"] == "50%",
     ),
+    (
+        "metricsAuth",
+        True,
+        {},
+        lambda a: (
+            setting("METRICS_AUTH", "true")(a)
+            and "tokenreviews" in str(of_kind(a, "ClusterRole"))
+            and "ClusterRole/leaseholder-metrics-reader" in names(a)
+        ),
+    ),
     ("networkPolicy.enabled", False, {}, lambda a: not of_kind(a, "NetworkPolicy")),
     (
         "networkPolicy.from",
@@ -248,6 +258,15 @@ CASES: typing.Final[list[tuple[str, typing.Any, dict[str, typing.Any], Check]]] 
         "1m",
         {"monitoring": {"serviceMonitor": {"enabled": True}}},
         lambda a: one(a, "ServiceMonitor")["spec"]["endpoints"][0]["interval"] == "1m",
+    ),
+    (
+        "monitoring.serviceMonitor.tokenSecret",
+        "prometheus-token",
+        {"metricsAuth": True, "monitoring": {"serviceMonitor": {"enabled": True}}},
+        lambda a: (
+            one(a, "ServiceMonitor")["spec"]["endpoints"][0]["authorization"]
+            == {"credentials": {"name": "prometheus-token", "key": "token"}}
+        ),
     ),
     (
         "monitoring.serviceMonitor.labels",
@@ -309,6 +328,25 @@ def test_by_default_only_secrets_are_bound_beside_what_the_operator_cant_do_with
         ("leaseholder-ledger", "leaseholder"),
         ("leaseholder-secrets", "*"),
     }
+
+
+def test_prometheus_sends_a_token_only_where_it_is_asked_for_and_then_its_own() -> None:
+    def scrape(**changes: typing.Any) -> kube.Object:
+        found = render({"monitoring": {"serviceMonitor": {"enabled": True}}, **changes})
+        (endpoint,) = one(found, "ServiceMonitor")["spec"]["endpoints"]
+        return typing.cast("kube.Object", endpoint)
+
+    usual = {"port": "http", "path": "/metrics", "interval": "30s", "honorLabels": True}
+    assert scrape() == usual
+    token = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+    assert scrape(metricsAuth=True) == {**usual, "bearerTokenFile": token}
+
+
+def test_without_metrics_auth_the_operator_reviews_nobody() -> None:
+    found = render({})
+    assert setting("METRICS_AUTH", "false")(found)
+    roles = str(of_kind(found, "ClusterRole"))
+    assert not any(one in roles for one in ("tokenreviews", "accessreviews", "metrics-reader"))
 
 
 def test_several_replicas_roll_over_and_are_not_drained_together() -> None:

@@ -9,6 +9,7 @@ import contextlib
 import re
 import typing
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -20,6 +21,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)
 
 Right = tuple[str, str, str]
 """Group, resource with subresource, verb."""
+RBAC: typing.Final = "rbac.authorization.k8s.io"
 ARGO: typing.Final = "rollouts.argoproj.io"
 KINDS: typing.Final = ("Deployment", "StatefulSet", "DaemonSet", "Rollout")
 UNASKED: typing.Final = {
@@ -37,7 +39,8 @@ PLACE: typing.Final = re.compile(
 async def site(world: worlds.World) -> collections.abc.AsyncIterator[sites.Site]:
     assert world.kubernetes_faults is not None
     world.kubernetes_faults.faults.reset_counters()
-    async with sites.site(world, "granted", LEASEHOLDER_LEADER_ELECTION="true") as opened:
+    switches = ("LEASEHOLDER_LEADER_ELECTION", "LEASEHOLDER_METRICS_AUTH")
+    async with sites.site(world, "granted", **dict.fromkeys(switches, "true")) as opened:
         await opened.client.apply(workloads.ARGO)
         try:
             yield opened
@@ -46,7 +49,7 @@ async def site(world: worlds.World) -> collections.abc.AsyncIterator[sites.Site]
 
 
 async def test_what_the_chart_grants_is_what_the_operator_asks_for(site: sites.Site) -> None:
-    await asyncio.gather(_restarted(site), _logged_in(site), _told_twice(site))
+    await asyncio.gather(_restarted(site), _logged_in(site), _told_twice(site), _scraped(site))
     granted = _granted()
 
     async def all_asked() -> bool:
@@ -57,6 +60,86 @@ async def test_what_the_chart_grants_is_what_the_operator_asks_for(site: sites.S
     assert granted - _asked(site) - UNASKED == set(), "granted, and never asked for"
     assert _asked(site) - granted == set(), "asked for, and not granted"
     assert _counters(site).answers.get("403", 0) == 0
+
+
+async def test_metrics_are_for_who_may_get_them_by_rbac(site: sites.Site) -> None:
+    reader = await _scraped(site)
+    other = await _token(site, "other")
+    signature = reader.rpartition(".")[2]
+    forged = f"{reader.removesuffix(signature)}{signature[::-1]}"
+    for token, status, sentence in (
+        (reader, 200, "leaseholder_build_info{"),
+        (None, 401, "send a token of a ServiceAccount that may get /metrics"),
+        (forged, 401, "the API server doesn't take this token"),
+        (other, 403, "'system:serviceaccount:granted:other' has no right to get /metrics"),
+    ):
+        found, text = await _metrics(site, token)
+        assert (found, sentence in text) == (status, True), text[:200]
+    assert site.operator.answers("/healthz")
+    before = _reviews(site)
+    told = await asyncio.gather(*(_metrics(site, reader) for _ in range(30)))
+    assert {status for status, _ in told} == {200}
+    assert _reviews(site) - before <= 1
+    log = await asyncio.to_thread(site.operator.log.read_text, encoding="utf-8")
+    assert not [one for one in (reader, other, forged) if one in log]
+
+
+async def test_without_the_api_server_nobody_new_reads_metrics(site: sites.Site) -> None:
+    assert site.world.kubernetes_faults is not None
+    faults = site.world.kubernetes_faults.faults
+    reader = await _scraped(site)
+    rule = faults.answer(503, path="tokenreviews")
+    try:
+        status, text = await _metrics(site, await _token(site, "late"))
+        assert status == 503
+        assert "the API server couldn't create tokenreviews now: it answered 503" in text
+        assert (await _metrics(site, reader))[0] == 200
+    finally:
+        faults.remove(rule)
+    assert "metrics are refused: " in await asyncio.to_thread(site.operator.log.read_text)
+
+
+async def _scraped(site: sites.Site) -> str:
+    """The token of a ServiceAccount that reads metrics by the chart's role."""
+    token = await _token(site, "reader")
+    role = {"apiGroup": RBAC, "kind": "ClusterRole", "name": "leaseholder-metrics-reader"}
+    subject = {"kind": "ServiceAccount", "name": "reader", "namespace": site.namespace}
+    await site.client.apply(
+        {
+            "apiVersion": f"{RBAC}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": "granted-reads-metrics"},
+            "roleRef": role,
+            "subjects": [subject],
+        }
+    )
+
+    async def is_let_in() -> bool:
+        return (await _metrics(site, token))[0] == 200
+
+    await processes.wait_until_async(is_let_in, timeout=60, what="the binding is known")
+    return token
+
+
+async def _token(site: sites.Site, name: str) -> str:
+    place = {"name": name, "namespace": site.namespace}
+    await site.client.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": place})
+    return await site.client.service_account_token(name, site.namespace)
+
+
+async def _metrics(site: sites.Site, token: str | None) -> tuple[int, str]:
+    headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+    async with (
+        aiohttp.ClientSession(site.operator.metrics_url, headers=headers) as session,
+        session.get("/metrics") as answer,
+    ):
+        return answer.status, await answer.text()
+
+
+def _reviews(site: sites.Site) -> int:
+    """How many tokens were reviewed."""
+    asked = _counters(site).requests
+    return sum(number for request, number in asked.items() if request.endswith("/tokenreviews"))
 
 
 async def _restarted(site: sites.Site) -> None:
@@ -123,7 +206,7 @@ async def _told_twice(site: sites.Site) -> None:
 
 def _granted() -> set[Right]:
     """What the roles allow that the chart binds for the operator, with all powers."""
-    objects = charts.rendered(charts.rights(*operator.OPTIONS))
+    objects = charts.rendered(operator.rights(*operator.OPTIONS))
     bound = {one["roleRef"]["name"] for one in objects if one["kind"].endswith("RoleBinding")}
     roles = (one for one in objects if one["kind"] in ("ClusterRole", "Role"))
     return {

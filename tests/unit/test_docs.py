@@ -386,6 +386,7 @@ CORE: typing.Final = frozenset(
         "namespace",
         "secret",
         "pods",
+        "clusterrole",
         "clusterrolebinding",
         "rolebinding",
         "event",

@@ -34,6 +34,11 @@ OPTIONS = ("tokens", "workloads", "configmaps")
 """The rights that an administrator binds where they are wanted."""
 
 
+def rights(*options: str, shards: typing.Sequence[str] = ()) -> charts.Values:
+    """Values that bind these rights, cluster-wide, and that for reviews of tokens."""
+    return {**charts.rights(*options, shards=shards), "metricsAuth": True}
+
+
 async def install(
     client: kube.Kube,
     namespace: str = _HOME,
@@ -45,8 +50,7 @@ async def install(
     crds = await asyncio.to_thread(sorted, _CRDS.glob("*.yaml"))
     for path in crds:
         await client.apply_file(path)
-    rights = charts.rights(*options, shards=shards)
-    rendered = await asyncio.to_thread(charts.rendered, rights)
+    rendered = await asyncio.to_thread(charts.rendered, rights(*options, shards=shards))
     home = kube.documents(processes.CHECKOUT / "deploy" / "namespace.yaml")
     for document in [*home, *(one for one in rendered if one["kind"] in charts.ROLES)]:
         await client.apply(_moved(document, namespace))

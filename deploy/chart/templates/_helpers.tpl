@@ -77,6 +77,8 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 - name: LEASEHOLDER_SHARD
   value: {{ . | quote }}
 {{- end }}
+- name: LEASEHOLDER_METRICS_AUTH
+  value: {{ .Values.metricsAuth | quote }}
 - name: LEASEHOLDER_WORKERS
   value: {{ .Values.workers | quote }}
 - name: LEASEHOLDER_LOG_FORMAT

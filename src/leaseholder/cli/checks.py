@@ -13,7 +13,7 @@ import leaseholder
 from leaseholder.api import base, conditions, crds, lease, names, provider, reasons
 from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.cli import views
-from leaseholder.cli.session import moment
+from leaseholder.cli.event import moment
 
 _MOST: Final = 10
 """So many objects are named in each check."""

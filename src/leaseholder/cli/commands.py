@@ -15,8 +15,9 @@ from typing import Final, Literal
 from leaseholder.api import base, conditions, lease, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.cli import exits, tables
+from leaseholder.cli.event import Event
 from leaseholder.cli.exits import Exit, Failed
-from leaseholder.cli.session import Event, Session
+from leaseholder.cli.session import Session
 
 Verb = Literal["rotate", "renew", "force"]
 ANNOTATIONS: Final[dict[Verb, str]] = {

@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from leaseholder.api import base, crds, lease, names, provider
-from leaseholder.cli import checks, exits, rights, session, tables
+from leaseholder.cli import checks, exits, refused, rights, session, tables
 from leaseholder.cli.checks import Finding, Level
 
 COLUMNS: Final = ("LEVEL", "CHECK", "MESSAGE")
@@ -67,7 +67,7 @@ async def _findings(user: session.Session, home: str, account: str) -> list[Find
 async def _seen(check: str, work: Awaitable[list[Finding]]) -> list[Finding]:
     try:
         return await work
-    except (session.Forbidden, session.Missing) as failure:
+    except (refused.Forbidden, refused.Missing) as failure:
         return [Finding(Level.UNSEEN, check, failure.message)]
 
 
@@ -77,7 +77,7 @@ async def _listed(
     """What could be read, and a finding for each object that couldn't."""
     try:
         found, broken = await ask()
-    except (session.Forbidden, session.Missing) as failure:
+    except (refused.Forbidden, refused.Missing) as failure:
         return [], [Finding(Level.UNSEEN, check, failure.message)]
     return found, [Finding(Level.FAIL, check, sentence) for sentence in broken]
 
@@ -91,7 +91,7 @@ async def _operator(user: session.Session, home: str, now: datetime) -> list[Fin
     found = [checks.of_operator(await user.election(home), f"namespace {home}", now)]
     try:
         shards = await user.shards(home)
-    except session.Forbidden:
+    except refused.Forbidden:
         return found  # an administrator sees them; the default one is there all the same
     for shard in shards:
         where = f"namespace {home} for shard {shard}"

@@ -13,7 +13,7 @@ import click
 import pydantic
 
 from leaseholder.api import base, crds, lease, names, provider
-from leaseholder.cli import exits, manifests, planned, rights, session, tables
+from leaseholder.cli import exits, manifests, planned, refused, rights, session, tables
 from leaseholder.cli.exits import Failed
 from leaseholder.cli.manifests import Manifest
 from leaseholder.cluster import places
@@ -148,7 +148,7 @@ async def _provider(
     where = f"{provider.type_of(read.spec)} at {server.url}" if server is not None else "?"
     try:
         before = await user.provider(read.KIND, meta.namespace, meta.name)
-    except session.Forbidden as failure:
+    except refused.Forbidden as failure:
         report.say("unknown", f"{where}; whether it is there isn't known: {failure.message}")
         return
     if before is None:
@@ -168,7 +168,7 @@ async def _logins(
     for place in sorted({(str(ref.get("namespace") or home), str(ref["name"])) for ref in refs}):
         try:
             meta = beside.secrets.get(place) or await user.secret_metadata(*place)
-        except session.Forbidden as failure:
+        except refused.Forbidden as failure:
             unknown = f"whether Secret {'/'.join(place)} is there isn't known: {failure.message}"
             report.say("login", unknown)
         else:
@@ -184,9 +184,9 @@ async def _lease(
     now, meta, ref = datetime.now(UTC), dl.metadata, dl.spec.provider_ref
     try:
         before = await user.dynamic_lease(meta.name, meta.namespace)
-    except session.Missing:
+    except refused.Missing:
         before = None
-    except session.Forbidden as failure:
+    except refused.Forbidden as failure:
         before = None
         why = "whether it is there isn't known, and what follows is for a new one: "
         report.say("unknown", why + failure.message)
@@ -194,7 +194,7 @@ async def _lease(
     new = beside.providers.get((ref.kind, home, ref.name))
     try:
         stored = await user.provider(ref.kind, home, ref.name)
-    except session.Forbidden as failure:
+    except refused.Forbidden as failure:
         stored, hidden = None, failure.message
     else:
         hidden = ""
@@ -207,7 +207,7 @@ async def _lease(
     planned.times(report, dl, before, now)
     try:
         planned.secret(report, dl, await user.secret_metadata(meta.namespace, dl.secret_name))
-    except session.Forbidden as failure:
+    except refused.Forbidden as failure:
         report.say(
             "Secret", f"{dl.secret_name}: whether it is there isn't known: {failure.message}"
         )
@@ -225,6 +225,6 @@ async def _labels(user: session.Session, dl: lease.DynamicLease) -> Mapping[str,
         return ""
     try:
         labels = await user.namespace_labels(dl.metadata.namespace)
-    except session.Forbidden as failure:
+    except refused.Forbidden as failure:
         return failure.message
     return "there is no such namespace yet" if labels is None else labels

@@ -6,61 +6,21 @@ reach a terminal (``exits.printable``), and an object that can't be read hides n
 
 import contextlib
 import pathlib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from leaseholder import errors
-from leaseholder.api import base, lease, names, provider, record
-from leaseholder.api.conditions import Reason
+from leaseholder.api import lease, names, provider, record
+from leaseholder.cli import event, refused
 from leaseholder.cli.exits import Failed
-from leaseholder.cluster import (
-    announcing,
-    client,
-    documents,
-    electing,
-    pages,
-    patches,
-    places,
-    refusals,
-)
+from leaseholder.cluster import client, documents, electing, pages, patches, places
 from leaseholder.cluster import login as logins
 
 _MANAGER: Final = "kubectl-leaseholder"
 _APPLY: Final = "application/apply-patch+yaml"
-_AUTHORIZATION: Final = "/apis/authorization.k8s.io/v1"
-_REVIEW: Final = places.Resource(_AUTHORIZATION, "subjectaccessreviews")
-_REVIEW_SELF: Final = places.Resource(_AUTHORIZATION, "selfsubjectaccessreviews")
-_OWN_TOKEN: Final = "the operator's own token"  # noqa: S105 - words of a sentence
-_KINDS: Final = {
-    places.LEASES.plural: lease.DynamicLease.KIND,
-    places.PROVIDERS.plural: provider.LeaseProvider.KIND,
-    places.CLUSTER_PROVIDERS.plural: provider.ClusterLeaseProvider.KIND,
-    places.RECORDS.plural: record.LeaseRecord.KIND,
-}
-"""What one of a resource is called in sentences."""
 Found: TypeAlias = tuple[list[patches.Kind], list[str]]
 """What could be read, and a sentence for each object that couldn't."""
-
-
-class Missing(Failed):
-    """What was asked for isn't there."""
-
-
-class Forbidden(Failed):
-    """The user has no right to it: whether it is there isn't known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event about a DynamicLease."""
-
-    type: str
-    reason: str
-    message: str
-    count: int
-    last: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +35,7 @@ class Session:
         """A DynamicLease by its name, in the session's namespace if no other is given.
 
         Raises:
-            Failed: it isn't there (``Missing``), or can't be read.
+            Failed: it isn't there (``refused.Missing``), or can't be read.
         """
         place = places.LEASES.at(namespace or self.namespace, name)
         return _read(lease.DynamicLease, await self._ask("GET", place))
@@ -107,11 +67,11 @@ class Session:
         body = pages.written(known, spec)
         await self._ask("PATCH", place, body=body, content_type=client.MERGE_PATCH)
 
-    async def events(self, dl: lease.DynamicLease) -> list[Event]:
+    async def events(self, dl: lease.DynamicLease) -> list[event.Event]:
         """The events about a DynamicLease, the oldest first."""
         chosen = {"fieldSelector": f"involvedObject.uid={dl.metadata.uid}"}
         place = places.EVENTS.at(dl.metadata.namespace)
-        found = [_event(one) for one in await self._items(place, chosen)]
+        found = [event.read(one) for one in await self._items(place, chosen)]
         return sorted(found, key=lambda one: one.last.timestamp() if one.last else 0.0)
 
     async def annotate(self, dl: lease.DynamicLease, annotation: str, value: str) -> None:
@@ -151,11 +111,11 @@ class Session:
             "force": "true",
             "fieldValidation": "Strict",
         }
-        with _translated(place):
+        with refused.translated(place):
             code, body = await self.api.answered(
                 "PATCH", place, query=query, body=manifest, content_type=_APPLY
             )
-        return code, [] if code < 300 else _complaints(body)
+        return code, [] if code < 300 else refused.complaints(body)
 
     async def provider(self, kind: str, namespace: str, name: str) -> provider.AnyProvider | None:
         """A LeaseProvider or ClusterLeaseProvider; None where there is none."""
@@ -190,7 +150,7 @@ class Session:
     async def foreign(self, versions: Sequence[places.Place]) -> list[dict[str, Any]]:
         """All objects of another operator's kind, by the first version that is served; or none."""
         for place in versions:
-            with contextlib.suppress(Missing):
+            with contextlib.suppress(refused.Missing):
                 return [_typed(one, place) for one in await self._items(place)]
         return []
 
@@ -226,7 +186,7 @@ class Session:
             Failed: no right to ask for others.
         """
         review: dict[str, Any] = {"resourceAttributes": dict(attributes)}
-        place = _REVIEW if account else _REVIEW_SELF
+        place = places.ACCESS_REVIEWS if account else places.OWN_ACCESS_REVIEWS
         if account:
             home = account.partition(":")[0]
             groups = ["system:serviceaccounts", f"system:serviceaccounts:{home}"]
@@ -238,7 +198,7 @@ class Session:
     async def _found(self, place: places.Place, **more: Any) -> dict[str, Any] | None:
         try:
             return await self._ask("GET", place, **more)
-        except Missing:
+        except refused.Missing:
             return None
 
     async def _listed(self, model: type[patches.Kind], place: places.Place) -> Found[patches.Kind]:
@@ -254,12 +214,12 @@ class Session:
     async def _items(
         self, place: places.Place, query: Mapping[str, str] | None = None
     ) -> list[dict[str, Any]]:
-        with _translated(place):
+        with refused.translated(place):
             pages = self.api.pages(place, query=query or {})
             return [item async for page in pages for item in page.get("items") or ()]
 
     async def _ask(self, method: str, place: places.Place, **more: Any) -> dict[str, Any]:
-        with _translated(place):
+        with refused.translated(place):
             return await self.api.request(method, place, **more)
 
 
@@ -305,81 +265,9 @@ def _typed(item: Mapping[str, Any], place: places.Place) -> dict[str, Any]:
     return {"apiVersion": group, **item}
 
 
-def _complaints(status: Mapping[str, Any]) -> list[str]:
-    """What the API server finds wrong with a manifest: each field with its sentence."""
-    details = status.get("details")
-    causes = details.get("causes") if isinstance(details, Mapping) else None
-    found = [
-        f"{one['field']}: {one.get('message')}"
-        for one in causes or ()
-        if isinstance(one, Mapping) and one.get("field")
-    ]
-    return found or [str(status.get("message") or "it is refused without a word")]
-
-
 def _read(model: type[patches.Kind], body: Mapping[str, Any]) -> patches.Kind:
     try:
         return patches.read(model, body)
     except errors.Unreadable as error:
         sentence = error.sentence
     raise Failed(sentence)
-
-
-@contextlib.contextmanager
-def _translated(place: places.Place) -> Iterator[None]:
-    """What the API server refuses, as a sentence for its user.
-
-    Raises:
-        Failed: instead of what was raised.
-    """
-    where = f" in namespace {place.namespace}" if place.namespace else ""
-    sentence = missing = forbidden = ""
-    try:
-        yield
-    except refusals.NotFound:
-        named = f" {place.name}" if place.name else ""
-        known = f"is the CRD of {names.GROUP} installed?" if not place.name else "mind -n"
-        what = _KINDS.get(place.resource, place.resource) if place.name else place.resource
-        missing = f"there is no {what}{named}{where}: {known}"
-    except errors.Refused as error:
-        sentence = error.sentence
-        if error.reason == Reason.DENIED:
-            forbidden = f"you have no right to {place.resource}{where} (docs/cli.md, Rights)"
-    except errors.Conflict:
-        sentence = f"{place} was changed or made again meanwhile: try again"
-    except errors.ClusterUnavailable as error:
-        sentence = error.sentence.replace(_OWN_TOKEN, "your login")
-    else:
-        return
-    if missing:
-        raise Missing(missing)
-    if forbidden:
-        raise Forbidden(forbidden)
-    raise Failed(sentence)
-
-
-def _event(body: Mapping[str, Any]) -> Event:
-    """An event, no longer than the operator's: others may be a megabyte, on a terminal, too."""
-    series = body.get("series") if isinstance(body.get("series"), Mapping) else {}
-    seen = (series or {}).get("lastObservedTime") or body.get("lastTimestamp")
-    said = seen or body.get("eventTime") or (body.get("metadata") or {}).get("creationTimestamp")
-    count = (series or {}).get("count") or body.get("count") or 1
-    kind, reason, message = (
-        str(body.get(key) or "")[: announcing.LONGEST] for key in ("type", "reason", "message")
-    )
-    return Event(
-        type=kind,
-        reason=reason,
-        message=message,
-        count=count if isinstance(count, int) else 1,
-        last=moment(said),
-    )
-
-
-def moment(text: object) -> datetime | None:
-    """A moment that the API server tells, in whole seconds; None where it is none."""
-    try:
-        found = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return base.whole_second(found) if found.tzinfo is not None else None

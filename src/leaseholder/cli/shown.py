@@ -11,6 +11,7 @@ import click
 from leaseholder.api import provider
 from leaseholder.api.lease import DynamicLease
 from leaseholder.cli import drawing, exits, session, story, tables, views
+from leaseholder.cli.event import Event
 from leaseholder.cli.exits import Failed
 
 _LIFE: Final = 60
@@ -68,7 +69,7 @@ async def lease(login: dict[str, Any], name: str, output: str, *, svg: str | Non
     return views.is_ready(dl)
 
 
-def _story(dl: DynamicLease, events: Sequence[session.Event], now: datetime) -> None:
+def _story(dl: DynamicLease, events: Sequence[Event], now: datetime) -> None:
     """Print all that is known of one DynamicLease."""
     tables.details(views.details_of(dl, now))
     known, held = story.spans(dl, events, now), dl.status.lease
@@ -92,7 +93,7 @@ def _story(dl: DynamicLease, events: Sequence[session.Event], now: datetime) -> 
         tables.table(views.EVENT_COLUMNS, [views.row_of_event(one, now) for one in others])
 
 
-def _draw(dl: DynamicLease, events: Sequence[session.Event], now: datetime, path: str) -> None:
+def _draw(dl: DynamicLease, events: Sequence[Event], now: datetime, path: str) -> None:
     title = f"DynamicLease {dl.metadata.namespace}/{dl.metadata.name}"
     marks, known = story.marks(dl, events, now), story.spans(dl, events, now)
     try:

@@ -13,7 +13,7 @@ from typing import Final
 
 from leaseholder.api import base, conditions, durations, lease
 from leaseholder.api.conditions import ConditionType, Reason
-from leaseholder.cli.session import Event
+from leaseholder.cli.event import Event
 
 _WORDS: Final = {
     Reason.ISSUED: "issued",

@@ -12,7 +12,7 @@ from typing import Any, Final
 from leaseholder.api import base, conditions, lease, names, provider, reasons
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.cli import story
-from leaseholder.cli.session import Event
+from leaseholder.cli.event import Event
 
 Values = dict[str, Any]
 Row = Sequence[str]

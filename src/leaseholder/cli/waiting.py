@@ -14,7 +14,7 @@ import click
 
 from leaseholder.api import conditions, lease
 from leaseholder.api.conditions import ConditionType
-from leaseholder.cli import exits, session, tables
+from leaseholder.cli import exits, refused, session, tables
 from leaseholder.cli.exits import Exit, Failed
 
 EVERY: Final = 0.5
@@ -103,7 +103,7 @@ async def _wait(user: session.Session, name: str, wanted: Goal, timeout: float) 
 async def _found(user: session.Session, name: str, wanted: Goal) -> lease.DynamicLease | None:
     try:
         return await user.dynamic_lease(name)
-    except session.Missing:
+    except refused.Missing:
         if wanted.verdict:
             raise
         return None

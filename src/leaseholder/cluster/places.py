@@ -47,6 +47,7 @@ class Resource:
 _CORE: Final = "/api/v1"
 _APPS: Final = "/apis/apps/v1"
 _ARGO: Final = "/apis/argoproj.io/v1alpha1"
+_AUTHORIZATION: Final = "/apis/authorization.k8s.io/v1"
 _OURS: Final = f"/apis/{names.API_VERSION}"
 
 KINDS: Final = Place(_OURS, "the kinds of leaseholder.dev", "", "", kinds=True)
@@ -62,6 +63,9 @@ STATEFUL_SETS: Final = Resource(_APPS, "statefulsets")
 DAEMON_SETS: Final = Resource(_APPS, "daemonsets")
 ROLLOUTS: Final = Resource(_ARGO, "rollouts")
 WORKLOADS: Final = (DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS, ROLLOUTS)
+TOKEN_REVIEWS: Final = Resource("/apis/authentication.k8s.io/v1", "tokenreviews")
+ACCESS_REVIEWS: Final = Resource(_AUTHORIZATION, "subjectaccessreviews")
+OWN_ACCESS_REVIEWS: Final = Resource(_AUTHORIZATION, "selfsubjectaccessreviews")
 ELECTIONS: Final = Resource("/apis/coordination.k8s.io/v1", "leases")
 CRDS: Final = Resource("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions")
 LEASES: Final = Resource(_OURS, "dynamicleases")

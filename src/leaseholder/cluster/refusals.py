@@ -31,6 +31,11 @@ def _power(name: str) -> str:
     return f"the ClusterRole leaseholder-{name} there (in the chart's values: rights.{name})"
 
 
+_REVIEWS: Final = (
+    "the ClusterRole system:auth-delegator, cluster-wide (in the chart's values: metricsAuth)"
+)
+"""A role of Kubernetes' own, so that it is there without the chart, too."""
+
 ROLES: Final[Mapping[str, str]] = {
     places.SECRETS.plural: _power("secrets"),
     f"{places.SERVICE_ACCOUNTS.plural}/token": _power("tokens"),
@@ -38,6 +43,8 @@ ROLES: Final[Mapping[str, str]] = {
     places.RECORDS.plural: "the Role leaseholder-ledger there",
     places.ELECTIONS.plural: "the Role leaseholder-ledger there",
     **{kind.plural: _power("workloads") for kind in places.WORKLOADS},
+    places.TOKEN_REVIEWS.plural: _REVIEWS,
+    places.ACCESS_REVIEWS.plural: _REVIEWS,
 }
 """What to bind for a right that is missing, by resource: in a release of another name than
 `leaseholder` the roles have its name before theirs."""

@@ -242,6 +242,7 @@ _INTRODUCTION: Final = """\
 At `/metrics` of the Service `leaseholder`, port 8080: in the Prometheus text format, or as OpenMetrics where
 the request's `Accept` asks for it. [Alerts and a dashboard](operations.md#metrics) are made of them.
 
+- Whoever reaches the port reads them, unless [a token is wanted](install.md#who-reaches-its-port).
 - Scrape with `honorLabels: true`: `namespace` and `name` are those of DynamicLeases, not of the pod.
 - Timestamps are seconds since the epoch by the operator's clock, so that `time()` fits. `status` has the moments
   of the provider's clock; `leaseholder_provider_clock_skew_seconds` is the difference.

@@ -16,7 +16,7 @@ from typing import Final
 
 from aiohttp import web
 
-from leaseholder.telemetry import exposition
+from leaseholder.telemetry import auth, exposition
 
 MOST: Final = 64
 """Connections at once."""
@@ -33,6 +33,8 @@ Gather = Callable[[], Callable[[str], bytes]]
 """Called in the event loop; what it gives is called in a thread, with the content type wanted."""
 Check = Callable[[], str | None]
 """None when well, else what is wrong."""
+Authorize = Callable[[str | None], Awaitable[auth.Answer]]
+"""Called with the header ``Authorization`` of who asks for metrics."""
 
 
 class CannotListen(Exception):
@@ -46,6 +48,7 @@ async def serving(
     metrics: Gather,
     healthy: Check,
     ready: Check,
+    authorize: Authorize | None = None,
     lifetime: float = LIFETIME,
 ) -> AsyncIterator[int]:
     """Serve while the context is open.
@@ -55,6 +58,7 @@ async def serving(
         metrics: what makes the metrics.
         healthy: whether the process works, or should be restarted.
         ready: whether the process does its work.
+        authorize: who may have metrics; None: whoever reaches the port.
         lifetime: seconds after which a connection is closed, whatever it is doing.
 
     Yields:
@@ -64,7 +68,8 @@ async def serving(
         CannotListen: the address is taken, or not ours.
     """
     app = web.Application()
-    app.router.add_get("/metrics", _metrics(metrics))
+    shown = _metrics(metrics)
+    app.router.add_get(auth.PATH, shown if authorize is None else _guarded(shown, authorize))
     app.router.add_get("/healthz", _verdict(healthy))
     app.router.add_get("/readyz", _verdict(ready))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -158,6 +163,17 @@ def _metrics(gather: Gather) -> Handler:
         for at in range(0, len(content), _PIECE):
             await response.write(content[at : at + _PIECE])
         return response
+
+    return answer
+
+
+def _guarded(handler: Handler, authorize: Authorize) -> Handler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        verdict = await authorize(request.headers.get("Authorization"))
+        if verdict.status == 200:
+            return await handler(request)
+        text = f"{verdict.sentence}\n"
+        return web.Response(text=text, status=verdict.status, headers=verdict.headers)
 
     return answer
 

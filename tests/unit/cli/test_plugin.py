@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from leaseholder.api import lease, provider
 from leaseholder.api.conditions import Reason
 from leaseholder.cli import exits, page, plugin, tables, views
-from leaseholder.cli.session import Event
+from leaseholder.cli.event import Event
 
 CHECKOUT = pathlib.Path(__file__).parents[3]
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

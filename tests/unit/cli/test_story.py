@@ -9,7 +9,7 @@ import pytest
 
 from leaseholder.api import lease
 from leaseholder.cli import drawing, session, story
-from leaseholder.cli.session import Event
+from leaseholder.cli.event import Event
 from leaseholder.cluster import client
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

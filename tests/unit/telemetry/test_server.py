@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 import aiohttp
 import pytest
 
-from leaseholder.telemetry import exposition, server
+from leaseholder.telemetry import auth, exposition, server
 
 
 def well() -> str | None:
@@ -212,3 +212,32 @@ async def test_who_asks_without_end_in_all_formats_has_metrics_made_for_a_part_o
         lasted = time.monotonic() - began
     assert len(spans) <= 2 * (1 + lasted / 2.7)
     assert all(end <= later for (_, end), (later, _) in itertools.pairwise(sorted(spans)))
+
+
+async def test_metrics_are_for_who_is_authorized_and_probes_for_everybody() -> None:
+    heard: list[str | None] = []
+
+    async def authorize(header: str | None) -> auth.Answer:
+        heard.append(header)
+        if header == "Bearer good":
+            return auth.Answer(200)
+        return auth.Answer(401, "send a token", {"WWW-Authenticate": "Bearer"})
+
+    async with (
+        server.serving(
+            "127.0.0.1:0", metrics=some, healthy=well, ready=well, authorize=authorize
+        ) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+    ):
+        for path in ("/healthz", "/readyz"):
+            async with session.get(path) as answer:
+                assert answer.status == 200
+        assert heard == []
+        for method in ("GET", "HEAD"):
+            async with session.request(method, "/metrics") as answer:
+                assert answer.status == 401
+                assert answer.headers["WWW-Authenticate"] == "Bearer"
+                assert await answer.text() == ("send a token\n" if method == "GET" else "")
+        async with session.get("/metrics", headers={"Authorization": "Bearer good"}) as answer:
+            assert (answer.status, await answer.text()) == (200, "m 1\n")
+    assert heard == [None, None, "Bearer good"]
