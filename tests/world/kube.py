@@ -25,6 +25,7 @@ Namespaced = bool
 _THROTTLED = 10.0
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 """Seconds for which a 429 is patiently met: the storage of a new CRD takes a moment."""
+_Loader: typing.Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _PLACES: dict[str, tuple[str, str, Namespaced]] = {
     "Namespace": ("api/v1", "namespaces", False),
@@ -258,7 +259,7 @@ class Kube:
 
 def documents(path: pathlib.Path) -> list[Object]:
     """The documents of a manifest."""
-    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    return list(yaml.load_all(path.read_text(encoding="utf-8"), _Loader))
 
 
 def _path(kind: str, namespace: str, name: str) -> str:
