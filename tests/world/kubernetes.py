@@ -98,7 +98,7 @@ class ControlPlane(processes.Stoppable):
         bearer = token or self.admin_token
         return aiohttp.ClientSession(
             base_url=self.url,
-            connector=aiohttp.TCPConnector(ssl=context),
+            connector=aiohttp.TCPConnector(ssl=context, limit=0),  # watches hold theirs
             headers={"Authorization": f"Bearer {bearer}"} if bearer else {},
         )
 
