@@ -27,6 +27,8 @@ FAST = {
 """Settings for the emulator with ``--min-ttl 2`` and no replicas."""
 IMAGE = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072"}
 """What deploy/Dockerfile sets: the operator runs as in its image."""
+UNTRACED = {processes.COVERAGE: ""}
+"""For one that is killed again and again: what was traced by then is never written down."""
 HOSTS = f"http://{processes.LOOPBACK}"
 """Where the world's providers are; an administrator has to allow it."""
 
