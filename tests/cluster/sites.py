@@ -317,10 +317,15 @@ async def site(
 
 @contextlib.asynccontextmanager
 async def site_of(
-    house: houses.House, world: worlds.World, name: str, *, trusts: str | None
+    house: houses.House,
+    world: worlds.World,
+    name: str,
+    *,
+    trusts: str | None,
+    **settings: str,
 ) -> collections.abc.AsyncIterator[Site]:
     """Open a site whose provider goes by the house's type and is trusted by ``trusts`` (PEM)."""
-    async with _bare(world, name, house.settings) as opened:
+    async with _bare(world, name, {**house.settings, **settings}) as opened:
         opened.house = house
         for document in houses.manifests(house, name, house.type, trusts):
             await opened.client.apply(document)

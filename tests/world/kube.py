@@ -7,6 +7,7 @@ that is tested.
 import asyncio
 import base64
 import collections.abc
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -23,8 +24,15 @@ Object = dict[str, typing.Any]
 Namespaced = bool
 
 _THROTTLED = 10.0
-_TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 """Seconds for which a 429 is patiently met: the storage of a new CRD takes a moment."""
+_LARGEST = 2**21
+"""Bytes: more than an object may have, which a watch tells in one line."""
+_AGAIN = 0.25
+"""Seconds after which a condition is looked at again: it may hang on more than its object."""
+_ABSENT = 0.05
+"""Seconds after which it is looked again for an object that isn't there, or isn't watched."""
+_TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+_Loader: typing.Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _PLACES: dict[str, tuple[str, str, Namespaced]] = {
     "Namespace": ("api/v1", "namespaces", False),
@@ -156,21 +164,28 @@ class Kube:
 
         Yields each object as it was when it changed; one that goes carries ``gone: True``.
         """
-        assert self._session is not None, "use it as a context manager"
-        path = _path(kind, namespace, "")
         while True:
-            listed = await self._call("GET", path)
+            listed = await self._call("GET", _path(kind, namespace, ""))
             for item in listed["items"]:
                 yield item
             version = listed["metadata"]["resourceVersion"]
-            query = f"?watch=true&resourceVersion={version}"
-            limit = aiohttp.ClientTimeout(total=None)
-            async with self._session.get(path + query, timeout=limit) as answer:
-                async for line in answer.content:
-                    event = json.loads(line)
-                    if event["type"] == "ERROR":
-                        break
-                    yield {**event["object"], "gone": event["type"] == "DELETED"}
+            async for changed in self._changes(kind, namespace, version):
+                yield changed
+
+    async def _changes(
+        self, kind: str, namespace: str, since: str, *, name: str = ""
+    ) -> collections.abc.AsyncIterator[Object]:
+        """The changes after a version, of one object or all, until the API server ends them."""
+        assert self._session is not None, "use it as a context manager"
+        query = f"?watch=true&resourceVersion={since}"
+        query += f"&fieldSelector=metadata.name={name}" if name else ""
+        url, limit = _path(kind, namespace, "") + query, aiohttp.ClientTimeout(total=None)
+        async with self._session.get(url, timeout=limit, read_bufsize=_LARGEST) as answer:
+            async for line in answer.content:
+                event = json.loads(line)
+                if event.get("type", "ERROR") == "ERROR":
+                    break
+                yield {**event["object"], "gone": event["type"] == "DELETED"}
 
     async def patch(self, kind: str, name: str, namespace: str, change: Object) -> Object:
         """A merge patch."""
@@ -219,19 +234,49 @@ class Kube:
     ) -> Object | None:
         """Look until a condition holds; the object as it was then.
 
+        It is watched: each look of its own would take the API server some milliseconds.
+
         Raises:
             AssertionError: it didn't within ``timeout`` seconds; says how it stood last.
         """
         deadline = time.monotonic() + timeout
+        found = await self.get(kind, name, namespace)
+        if until(found):
+            return found
+        states: asyncio.Queue[Object | None] = asyncio.Queue()
+        following = asyncio.create_task(self._follow(kind, name, namespace, found, states))
+        try:
+            while not until(found):
+                if following.done():
+                    following.result()
+                if time.monotonic() > deadline:
+                    raise AssertionError(
+                        f"{kind} {name}: not within {timeout:g} s: {what}; {_outline(found)}"
+                    )
+                with contextlib.suppress(TimeoutError):
+                    found = await asyncio.wait_for(states.get(), _AGAIN)
+            return found
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    async def _follow(
+        self,
+        kind: str,
+        name: str,
+        namespace: str,
+        found: Object | None,
+        states: asyncio.Queue[Object | None],
+    ) -> None:
+        """Tell how an object stands whenever it changes, None where there is none, for ever."""
         while True:
+            if found is not None:
+                version = found["metadata"]["resourceVersion"]
+                async for changed in self._changes(kind, namespace, version, name=name):
+                    states.put_nowait(None if changed.pop("gone") else changed)
+            await asyncio.sleep(_ABSENT)
             found = await self.get(kind, name, namespace)
-            if until(found):
-                return found
-            if time.monotonic() > deadline:
-                raise AssertionError(
-                    f"{kind} {name}: not within {timeout:g} s: {what}; {_outline(found)}"
-                )
-            await asyncio.sleep(0.05)
+            states.put_nowait(found)
 
     async def _call(
         self,
@@ -258,7 +303,7 @@ class Kube:
 
 def documents(path: pathlib.Path) -> list[Object]:
     """The documents of a manifest."""
-    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    return list(yaml.load_all(path.read_text(encoding="utf-8"), _Loader))
 
 
 def _path(kind: str, namespace: str, name: str) -> str:

@@ -28,7 +28,7 @@ LOOPBACK = "127.0.0.1"
 # so that no client takes a port between its choice here and its use by a server.
 _PORTS = range(20_000, 32_000)
 _STOP_TIMEOUT = guard.GRACE + 5
-_COVERAGE = "COVERAGE_PROCESS_CONFIG"
+COVERAGE = "COVERAGE_PROCESS_CONFIG"
 """By it coverage's ``patch = subprocess`` makes Python trace itself."""
 
 
@@ -161,7 +161,7 @@ class Process(Stoppable):
 
 
 def _environment(*, covered: bool) -> dict[str, str]:
-    return {k: v for k, v in os.environ.items() if covered or k != _COVERAGE}
+    return {k: v for k, v in os.environ.items() if covered or k != COVERAGE}
 
 
 def python(module: str, *arguments: str) -> list[str]:
