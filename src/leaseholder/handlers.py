@@ -11,9 +11,11 @@ import random
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from typing import Any, Final, Protocol
 
-import kopf
-
 from leaseholder.api import base, names
+from leaseholder.cluster import lean
+
+with lean.without("kubernetes.client"):
+    import kopf
 
 LEASES: Final = "dynamicleases"
 PROVIDERS: Final = {

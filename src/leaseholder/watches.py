@@ -18,16 +18,17 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from dataclasses import dataclass, field
 from typing import Final
 
-import kopf
-
 from leaseholder import errors, handlers
 from leaseholder.api import base
+from leaseholder.cluster import lean, places, streams
 from leaseholder.cluster import login as logins
-from leaseholder.cluster import places, streams
 from leaseholder.cluster.adapter import KubernetesCluster
 from leaseholder.controller import mishaps, runner
 from leaseholder.controller.loop import Controller
 from leaseholder.controller.providers import ProviderWatch
+
+with lean.without("kubernetes.client"):
+    import kopf
 
 logger = logging.getLogger(__name__)
 

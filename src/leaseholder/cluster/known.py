@@ -11,6 +11,7 @@ thread may call: kopf's does.
 """
 
 import contextlib
+import dataclasses
 import json
 import threading
 import time
@@ -261,6 +262,11 @@ class Known:
         older = before is not None and version < before.version
         if older or version <= self._buried.get(key, -1):
             return
+        uid = str(meta.get("uid"))
+        same = before if before is not None and before.uid == uid else None
+        if watched and same is not None and 0 < same.version == version:
+            self._kept[key] = dataclasses.replace(same, watched=True)
+            return  # our own write once more, as its answer showed it
         self._drop(key)
         if not self.watches(meta.get("labels") or {}):
             return
@@ -271,8 +277,6 @@ class Known:
                 self._buried[key] = version - 1  # an answer under way may be older, and small
                 return
             self._large += large
-            uid = str(meta.get("uid"))
-            same = before if before is not None and before.uid == uid else None
             watched = watched or (same is not None and same.watched)
             own = own or (same.own if same is not None else 0)
             self._kept[key] = _Kept(uid, version, text, watched, own)

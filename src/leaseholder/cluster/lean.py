@@ -2,7 +2,11 @@
 
 The package imports its synchronous client along, and with it requests, oauthlib and urllib3: a
 quarter of the time in which a command starts; and by dateutil ctypes, for clocks of Windows. Those
-modules are put off here: they are there, and load when somebody uses them.
+modules are put off here: they are there, and load when somebody uses them. A look at what they are
+is no use: pydantic takes one at all modules for each model with docstrings, and with
+``importlib.util.LazyLoader`` that loaded them all.
+
+kopf, too, imports that client where it is there, for objects that nobody here gives it.
 """
 
 import contextlib
@@ -12,7 +16,7 @@ import importlib.util
 import sys
 import types
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 _SYNCHRONOUS: Final = (
     *("client", "config", "dynamic", "informer", "leaderelection", "stream", "utils", "watch"),
@@ -28,6 +32,32 @@ PUT_OFF: Final = frozenset(
 """Modules that load when an attribute of theirs is asked for."""
 
 
+class _PutOff(types.ModuleType):
+    """A module that loads when something is asked for that only loading brings."""
+
+    def __getattr__(self, name: str) -> Any:
+        """What isn't there yet."""
+        if name.startswith("__") or self.__spec__ is None or self.__spec__.loader is None:
+            raise AttributeError(name)
+        self.__class__ = types.ModuleType  # type: ignore[assignment]  # from now on it is one
+        self.__spec__.loader.exec_module(self)
+        return getattr(self, name)
+
+
+class _Loader(importlib.abc.Loader):
+    def __init__(self, real: importlib.abc.Loader) -> None:
+        self._real = real
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        """A module that is empty for now."""
+        return _PutOff(spec.name)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Nothing; whoever loads it later finds the loader that can."""
+        assert module.__spec__ is not None  # noqa: S101 - it was just imported
+        module.__spec__.loader = module.__loader__ = self._real
+
+
 class _Later(importlib.abc.MetaPathFinder):
     def find_spec(
         self,
@@ -40,7 +70,7 @@ class _Later(importlib.abc.MetaPathFinder):
             return None
         found = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if found is not None and found.loader is not None:
-            found.loader = importlib.util.LazyLoader(found.loader)
+            found.loader = _Loader(found.loader)
         return found
 
 
@@ -53,3 +83,16 @@ def importing() -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(finder)
+
+
+@contextlib.contextmanager
+def without(name: str) -> Iterator[None]:
+    """What is imported within finds no module of that name."""
+    before = sys.modules.get(name)
+    sys.modules[name] = None  # type: ignore[assignment]  # as Python has it: there is none
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before

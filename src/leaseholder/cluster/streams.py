@@ -115,7 +115,10 @@ class Feed:
             return event
         own = kind == "MODIFIED" and self.kept.is_own(found)
         self.kept.event(str(kind), found)
-        return {"type": "BOOKMARK" if own else kind, "object": _slim(found)}
+        if own:
+            version = found["metadata"]["resourceVersion"]
+            return {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version}}}
+        return {"type": kind, "object": _slim(found)}
 
 
 def _slim(body: Mapping[str, Any]) -> dict[str, Any]:

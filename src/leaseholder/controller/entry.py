@@ -53,8 +53,10 @@ class Entry:
     shown: float | None = None
     """Before the first look: when the lease ends of which status says Ready, on our own clock. Only
     the order hangs on it, because the wall clock that tells it may be wrong."""
-    last: View | None = None
-    """The last good look, where the lease can be renewed by it."""
+    last: blind.Keepsake | None = None
+    """What is kept of the last good look of a go, where the lease can be renewed by it."""
+    noted: View | None = None
+    """The last good look of the go that is under way."""
     blind_from: float = 0.0
     """Until then nothing is renewed from memory: a try failed (our own clock)."""
 
@@ -123,7 +125,12 @@ class Entry:
         wanted = view.lease is not None and not self.going
         self.wants = wanted and view.delivered is None
         self.contested, self.shown = view.target_contested, None
-        self.last, self.blind_from = blind.keepsake(view), 0.0
+        self.noted, self.blind_from = view, 0.0
+
+    def keep(self) -> None:
+        """A go is over: of its last look that is kept which a renewal is decided from."""
+        if self.noted is not None:
+            self.last, self.noted = blind.keepsake(self.noted), None
 
     def measure(self, view: View, good_for: float | None) -> None:
         """Remember how long the delivered lease lives, and for how long Ready may stay True."""

@@ -247,7 +247,7 @@ class Controller:
             return
         number = self._cluster.begin()
         try:
-            await self._advance(key, entry)
+            await self._go(key, entry)
         except Exception as error:
             entry.doubt_secrets()
             if isinstance(error, errors.ClusterUnavailable):
@@ -266,7 +266,7 @@ class Controller:
         if entry.last is None or self._runner.stopping or now < entry.blind_from:
             return
         try:
-            view, after = await self._keeper.keep(entry.last)
+            view, after = await self._keeper.keep(entry.last.view)
         except Exception as error:  # outside of what a go catches: it mustn't end the worker
             reporting.log(key, entry, error)
             return
@@ -310,6 +310,12 @@ class Controller:
                 apart = schedule.spread(str(key), APART * len(self._entries))
                 is_over = left is not None and left <= 0
                 await self.offer(key, poke=False, after=0.0 if is_over else 1.0 + apart)
+
+    async def _go(self, key: Key, entry: Entry) -> None:
+        try:
+            await self._advance(key, entry)
+        finally:
+            entry.keep()
 
     async def _advance(self, key: Key, entry: Entry) -> None:
         """Step by step until there is nothing to do for now."""

@@ -12,8 +12,10 @@ provider confirms are renewed (the others' records go by their expiry), and only
 """
 
 import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from leaseholder.api import names
 from leaseholder.api.lease import DynamicLease
@@ -26,15 +28,39 @@ from leaseholder.secrecy import Credentials
 
 LONGEST: Final = timedelta(hours=24)
 """So long after the last good look leases are left to their end."""
+_LEFT_OUT: Final[Mapping[str, Any]] = {
+    "spec": {"infisical": True, "phase": True, "openbao": True, "target": {"template": True}}
+}
+"""What of a DynamicLease no renewal is decided from: it may be long, and as deep as one likes."""
 
 
-def keepsake(view: View) -> View | None:
-    """The part of a view that a renewal is decided from; None where there is none to come."""
-    held, target = view.delivered, view.target
-    if held is None or target is None or not (_wanted(view.lease) and _may_be_renewed(view, held)):
+@dataclass(frozen=True, slots=True)
+class Keepsake:
+    """The part of a view that a renewal is decided from.
+
+    Thousands are kept, so the DynamicLease is text: its model takes 19 KiB.
+    """
+
+    _seen: View
+    _dl: str
+
+    @property
+    def view(self) -> View:
+        """The view, with that part of the DynamicLease."""
+        return dataclasses.replace(self._seen, lease=DynamicLease.model_validate_json(self._dl))
+
+
+def keepsake(view: View) -> Keepsake | None:
+    """What to keep of a view; None where no renewal is to come."""
+    dl, held, target = view.lease, view.delivered, view.target
+    if dl is None or held is None or target is None:
+        return None
+    if not (_wanted(dl) and _may_be_renewed(view, held)):
         return None
     # What was reckoned from the data goes, too: it holds on to the values.
-    return dataclasses.replace(view, secrets=(), target=_marked(view, target, held), _held={})
+    marked = _marked(view, target, held)
+    seen = dataclasses.replace(view, lease=None, secrets=(), target=marked, _held={})
+    return Keepsake(seen, dl.model_dump_json(exclude=_LEFT_OUT, exclude_defaults=True))
 
 
 def _marked(view: View, target: SecretView, held: RecordedLease) -> SecretView:
@@ -68,8 +94,8 @@ def decide(seen: View, now: View) -> Renew | Idle:
     return Renew(held, now.own_now(held) + life, inspect_first=not fresh)
 
 
-def _wanted(lease: DynamicLease | None) -> bool:
-    return lease is not None and not lease.deleting and names.FINALIZER in lease.metadata.finalizers
+def _wanted(lease: DynamicLease) -> bool:
+    return not lease.deleting and names.FINALIZER in lease.metadata.finalizers
 
 
 def _may_be_renewed(view: View, held: RecordedLease) -> bool:

@@ -64,6 +64,13 @@ import kubernetes
 print(kubernetes.config.load_kube_config.__module__, kubernetes.client.Configuration.__module__)
 print(*lean.PUT_OFF - sys.modules.keys())
 """
+OPERATOR = """
+import sys
+import leaseholder.app
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+import kubernetes
+print(kubernetes.client.Configuration.__module__)
+"""
 LISTING = """
 import sys
 from leaseholder.cli import plugin
@@ -93,6 +100,16 @@ def test_a_login_imports_nothing_of_the_synchronous_client_until_somebody_uses_i
     assert not {*packages.split()} & {"requests", "oauthlib", "urllib3", "requests_oauthlib"}
     assert used == "kubernetes.config.kube_config kubernetes.client.configuration"
     assert unknown == "", "the library has no such modules any more: mend lean.py"
+
+
+def test_the_operator_imports_nothing_of_the_synchronous_client() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", OPERATOR], capture_output=True, text=True, check=True
+    )
+    packages, used = done.stdout.splitlines()
+    assert {"kopf", "kubernetes"} <= {*packages.split()}
+    assert not {*packages.split()} & {"requests", "oauthlib", "urllib3", "websocket"}
+    assert used == "kubernetes.client.configuration"
 
 
 ENCODINGS = [

@@ -293,3 +293,28 @@ def test_what_our_own_last_write_left_is_known_as_our_own() -> None:
     kept.event("MODIFIED", body(8, uid="again"))
     assert not kept.is_own(body(5))
     assert not known.Known().is_own(body(5))
+
+
+def test_the_event_of_our_own_write_says_only_that_the_watch_told_of_it() -> None:
+    kept = known.Known()
+    listed(kept, 3, body(2, "first", "f"), body(2))
+    kept.answered(body(5), 2, above=3)
+    before = kept.body("shop", "orders")
+    assert not kept.watched_beside(NEW, "u", FIRST, "f")
+    kept.event("MODIFIED", body(5))
+    assert kept.body("shop", "orders") is before
+    assert kept.watched_beside(NEW, "u", FIRST, "f")
+    assert kept.is_own(body(5))
+    kept.event("ADDED", body(5, uid="again"))
+    assert kept.watched_beside(NEW, "again", FIRST, "f")
+    assert not kept.is_own(body(5))
+
+
+def test_an_event_without_a_version_is_never_taken_for_the_one_before() -> None:
+    kept = known.Known()
+    kept.event("ADDED", {"metadata": {"namespace": "shop", "name": "orders"}})
+    kept.event("MODIFIED", {"metadata": {"namespace": "shop", "name": "orders"}, "spec": {}})
+    assert kept.get("shop", "orders") == {
+        "metadata": {"namespace": "shop", "name": "orders"},
+        "spec": {},
+    }

@@ -39,7 +39,7 @@ async def test_the_event_of_our_own_write_is_a_version_for_kopf_and_no_more() ->
     assert feed.event(_event("ADDED", 2))["type"] == "ADDED"
     kept.answered(_event("", 3)["object"], 2, above=2)
     told = feed.event(_event("MODIFIED", 3))
-    assert (told["type"], told["object"]["metadata"]["resourceVersion"]) == ("BOOKMARK", "3")
+    assert told == {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "3"}}}
     assert feed.event(_event("MODIFIED", 4))["type"] == "MODIFIED"
     kept.answered(_event("", 5)["object"], 4, above=4)
     assert feed.event(_event("DELETED", 5))["type"] == "DELETED"

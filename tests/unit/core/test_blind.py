@@ -23,7 +23,7 @@ DUE = 2400
 def seen(**more: object) -> View:
     found = blind.keepsake(views.holding(**more))  # type: ignore[arg-type]
     assert found is not None
-    return found
+    return found.view
 
 
 def fresh() -> Memory:
@@ -126,11 +126,24 @@ def test_nothing_that_a_tenant_wrote_on_the_secret_and_no_value_of_it_is_kept() 
     view = views.holding()
     assert views.decide(view) is not None
     assert view._held, "the seal was reckoned"
-    kept = blind.keepsake(view)
-    assert kept is not None
+    keepsake = blind.keepsake(view)
+    assert keepsake is not None
+    kept = keepsake.view
     assert kept.target is not None
     assert not kept._held
     assert not kept.target.values.reveal()
     assert (kept.target.labels, kept.target.keys) == ({}, ())
     assert kept.target.annotations.keys() == {names.ATTEMPT, names.LEASE_ID}
     assert kept.delivered == view.delivered
+
+
+def test_of_the_dynamiclease_neither_source_nor_template_is_kept_and_all_else_is() -> None:
+    template = {"data": {"URL": "{{ DB_USERNAME }}"}}
+    dl = views.lease({"target": {"secretName": "orders", "template": template}, "suspend": True})
+    kept = seen(dl=dl).lease
+    assert kept is not None
+    assert (kept.spec.infisical, kept.spec.target.template.data) == (None, {})
+    assert dl.spec.infisical is not None
+    target = dl.spec.target.model_copy(update={"template": kept.spec.target.template})
+    spec = dl.spec.model_copy(update={"infisical": None, "target": target})
+    assert kept == dl.model_copy(update={"spec": spec})
