@@ -39,7 +39,7 @@ UNUSED_GONE: Final = 30.0
 """The same of a provider object that is gone: by then an attempt of it is on record."""
 CLOSE_AFTER: Final = 180.0
 """Seconds after which a replaced adapter's last request must be over."""
-BUSY_FOR: Final = 5.0
+SEEN_EVERY: Final = 5.0
 """Seconds after which it is seen whether it is over."""
 
 Build = Callable[[Access, Credentialing], Provider]
@@ -281,7 +281,7 @@ class Supplies:
             self._close(adapter)
             return
         loop = asyncio.get_running_loop()
-        later = loop.call_later(BUSY_FOR, self._retire, adapter, left - BUSY_FOR)
+        later = loop.call_later(SEEN_EVERY, self._retire, adapter, left - SEEN_EVERY)
         self._retired[adapter] = later
 
     def _close(self, adapter: patience.Patient) -> None:
