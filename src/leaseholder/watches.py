@@ -208,7 +208,7 @@ class Watches:
     async def run(self) -> None:
         """Watch until cancelled."""
         failures, missing = 0, None
-        self.cluster.on_restored = self._note_restored
+        self.cluster.objects.on_restored = self._note_restored
         while True:
             missing = await self._known_kinds(missing)
             began = time.monotonic()
@@ -234,7 +234,7 @@ class Watches:
             RESTORED,
         )
         self.restores += 1
-        for known in self.cluster.known.values():
+        for known in self.cluster.objects.known.values():
             known.forget()
         self._is_restored = False
         await self.on_restored()
@@ -283,7 +283,7 @@ class Watches:
     ) -> Iterator[tuple[str, streams.Feed]]:
         """Where the objects of each collection go that is watched, by its path."""
         for plural in kinds:
-            known = self.cluster.known[plural]
+            known = self.cluster.objects.known[plural]
             gone = functools.partial(handlers.hear, ours, plural, gone=True)
             is_wide = plural == places.CLUSTER_PROVIDERS.plural
             for within in ("",) if is_wide else self.namespaces or ("",):

@@ -20,9 +20,9 @@ from leaseholder.cluster import (
     client,
     documents,
     electing,
-    pages,
     patches,
     places,
+    records,
     refusals,
 )
 from leaseholder.cluster import login as logins
@@ -104,7 +104,7 @@ class Session:
             Failed: no right, or it isn't.
         """
         place = places.RECORDS.at(known.metadata.namespace, known.name)
-        body = pages.written(known, spec)
+        body = records.changed(known, spec)
         await self._ask("PATCH", place, body=body, content_type=client.MERGE_PATCH)
 
     async def events(self, dl: lease.DynamicLease) -> list[Event]:

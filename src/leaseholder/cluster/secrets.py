@@ -23,7 +23,7 @@ _LONGEST_ID: Final = 1024
 """As the ledger takes them: what is longer is no lease of ours."""
 
 
-class Secrets:
+class KubernetesSecrets:
     """The Secrets that we write."""
 
     def __init__(self, api: client.Api) -> None:

@@ -30,7 +30,7 @@ _SINCE: Final = "@"
 _TIMED_OUT: Final = "ProgressDeadlineExceeded"
 
 
-class Workloads:
+class KubernetesWorkloads:
     """The workloads that use our leases."""
 
     def __init__(self, api: client.Api) -> None:
