@@ -1,8 +1,8 @@
 """Objects of ours at the API server: got, listed, patched, and known from what was seen last.
 
-Flows in: a place and a model. Flows out: objects read with the model (``reading``), and one error of
-ours where there is none. What isn't known, or is in doubt, is read live, and each answer moves on what
-is known (``known``). ``adapter`` and ``records`` say what is asked for.
+Flows in: a place and a model. Flows out: objects read with the model (``reading``), and one error
+of ours where there is none. What isn't known, or is in doubt, is read live, and each answer moves
+on what is known (``known``). ``adapter`` and ``records`` say what is asked for.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping

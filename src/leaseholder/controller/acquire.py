@@ -14,10 +14,10 @@ from leaseholder.api import durations, names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease, Revocation, State
-from leaseholder.controller import supplies
+from leaseholder.controller import deliver, supplies
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.records import Records
-from leaseholder.core import arrival, contents, ends, marks, shards, slots
+from leaseholder.core import arrival, contents, ends, issuers, shards, slots
 from leaseholder.core.actions import Acquire
 from leaseholder.core.memory import Failure
 from leaseholder.core.observation import Supply
@@ -26,7 +26,6 @@ from leaseholder.ports.cluster import Cluster
 from leaseholder.ports.meter import Meter
 from leaseholder.ports.provider import Attempt, Issued, Lease, Provider
 from leaseholder.ports.records import MOST_RIVALS
-from leaseholder.ports.secrets import SecretDraft
 
 SEND_WITHIN: Final = timedelta(seconds=20)
 """An issue that isn't sent so soon after it was planned isn't sent at all."""
@@ -166,7 +165,9 @@ class Acquirer:
         """
         made_up, seen = contents.rehearsed(dl, view.target), view.memory.secrets
         try:
-            await self.cluster.write_secret(draft(dl, None, made_up), view.target, dry_run=True)
+            await self.cluster.write_secret(
+                deliver.draft(dl, None, made_up), view.target, dry_run=True
+            )
         except errors.Refused as refusal:
             if seen is not None and seen.supposed:
                 raise errors.Conflict(Reason.CONFLICT, "no Secret was read yet") from refusal
@@ -184,7 +185,7 @@ class Acquirer:
             seal_key=secrets.token_hex(16),
             holder_uid=view.holder.uid,
             state=State.ATTEMPT,
-            provider=supplies.issuer(supply),
+            provider=issuers.recorded(supply),
             source=dict(supply.source),
             source_hash=supply.source_hash,
             slot=supply.slot,
@@ -347,28 +348,4 @@ def with_answer(
         issued_at=answer.issued_at,
         expires_at=ends.latest(lease, answer) if revoking else answer.expires_at,
         clock_ahead=lease.clock_ahead if ahead is None else ahead,
-    )
-
-
-def draft(
-    dl: DynamicLease,
-    lease: RecordedLease | None,
-    filling: contents.Filling,
-    before: contents.Contents | None = None,
-) -> SecretDraft:
-    """The Secret as ``dl`` wants it for a lease; ``before``: what it holds of ours now.
-
-    Without a lease it is the rehearsal: it has the template's annotations and none of ours.
-    """
-    notes: dict[str, str | None] = dict(dl.spec.target.template.metadata.annotations)
-    if lease is not None:
-        notes = marks.annotations(dl, lease, filling.contents, before)
-    return SecretDraft(
-        namespace=dl.metadata.namespace,
-        name=dl.secret_name,
-        type=dl.spec.target.type,
-        labels=marks.labels(dl, before),
-        annotations=notes,
-        owner=dl.holder,
-        credentials=filling.values,
     )

@@ -42,7 +42,10 @@ class Chronicle:
         if change is None:
             return
         self.journal.enter(change)
-        note = _note(change)
+        await self.emit(dl, _note(change))
+
+    async def emit(self, dl: DynamicLease | None, note: Note | None) -> None:
+        """Post an event, where there is one and a DynamicLease that it is about."""
         if dl is not None and note is not None:
             await self.cluster.emit(dl, note)
 

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from leaseholder.api import base, conditions, names, record
-from leaseholder.controller.records import Key
+from leaseholder.controller.keys import Key
 from leaseholder.controller.supplies import Ref
-from leaseholder.core import actions, blind, schedule
+from leaseholder.core import actions, offline, schedule
 from leaseholder.core.memory import Memory
 from leaseholder.core.queue import PATIENCE
 from leaseholder.core.view import View
@@ -52,7 +52,7 @@ class Entry:
     order hangs on it, because the wall clock that tells it may be wrong."""
     last: View | None = None
     """The last good look, where the lease can be renewed by it."""
-    blind_from: float = 0.0
+    offline_from: float = 0.0
     """Until then nothing is renewed from memory: a try failed (our own clock)."""
 
     @classmethod
@@ -120,7 +120,7 @@ class Entry:
         wanted = view.lease is not None and not self.going
         self.wants = wanted and view.delivered is None
         self.contested, self.shown = view.target_contested, None
-        self.last, self.blind_from = blind.keepsake(view), 0.0
+        self.last, self.offline_from = offline.keepsake(view), 0.0
 
     def measure(self, view: View) -> None:
         """Remember how long the delivered lease lives."""

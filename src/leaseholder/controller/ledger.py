@@ -23,8 +23,9 @@ from leaseholder.api import names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.controller import mishaps, runner
+from leaseholder.controller.keys import Key
 from leaseholder.controller.loop import Controller
-from leaseholder.controller.records import Key, Records
+from leaseholder.controller.records import Records
 from leaseholder.controller.supplies import Supplies
 from leaseholder.core import schedule, shards
 from leaseholder.ports.cluster import Cluster

@@ -8,45 +8,25 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from leaseholder import errors
 from leaseholder.api import base, names
-from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, RestartTarget
 from leaseholder.api.record import Holder, LeaseRecord, RecordedLease, State, Subject
 from leaseholder.controller import supplies
-from leaseholder.controller.pending import Pending
-from leaseholder.controller.records import Key, Records
+from leaseholder.controller.keys import Key
+from leaseholder.controller.records import Records
 from leaseholder.controller.secret_finder import NOTHING, SecretFinder
+from leaseholder.controller.tenants import Pending, Tenants
 from leaseholder.core import going, lease_clock, plan, rollout, shards, slots
-from leaseholder.core.memory import Failure, Memory
+from leaseholder.core.memory import Failure, Memory, failure_of
 from leaseholder.core.observation import Restarted, Rival, Supply, TargetView
 from leaseholder.core.view import View
 from leaseholder.ports.clock import Clock
 from leaseholder.ports.cluster import Cluster
-from leaseholder.ports.namespaces import NamespaceView
 from leaseholder.ports.provider import Provider
 from leaseholder.ports.records import MOST_RIVALS
-
-_PASSING: Final = frozenset({Reason.UNAVAILABLE, Reason.LOCKED_OUT, Reason.TOO_MANY})
-"""Refusals that pass by themselves: nobody has to change anything."""
-_STAYING: Final = frozenset({Reason.BACKEND_FAILED})
-"""Failures that somebody has to see to, also where it isn't clear what they left."""
-NAMESPACE_FOR: Final = 5.0
-"""Seconds for which a Namespace isn't read again while a DynamicLease in it goes."""
-
-
-def failure_of(error: errors.EdgeError) -> Failure:
-    """An edge's error as decisions see it."""
-    stays = isinstance(error, errors.Denied | errors.Invalid | errors.Refused)
-    permanent = error.reason in _STAYING or (stays and error.reason not in _PASSING)
-    return Failure(
-        reason=error.reason,
-        sentence=error.sentence,
-        permanent=permanent,
-        retry_after=error.retry_after,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +39,7 @@ class Observer:
     supplies: supplies.Supplies
     rolled: Mapping[str, Restarted]
     """How this process last restarted a workload, by its uid."""
+    tenants: Tenants
     secrets: SecretFinder
     shard: shards.Shard = field(default_factory=shards.Shard)
     """What this process serves."""
@@ -89,7 +70,7 @@ class Observer:
         named = await self.cluster.dynamic_lease(key.namespace, key.name)
         labels = named.metadata.labels if named is not None else None
         elsewhere = not self.shard.has(key.namespace, key.name, labels)
-        dl, subject, terminating = await self._standing(key, named, memory)
+        dl, subject, terminating = await self.tenants.standing(key, named, memory)
         page = await self._page(subject, dl, memory, elsewhere=elsewhere)
         leases = page.leases if page is not None else ()
         trusts = page.spec.trusts if page is not None else {}
@@ -167,51 +148,6 @@ class Observer:
         if served if elsewhere else comes:
             return await self.records.reread(subject)
         return await self.records.current(subject)
-
-    async def _standing(
-        self, key: Key, named: DynamicLease | None, memory: Memory
-    ) -> tuple[DynamicLease | None, Subject, bool]:
-        """The DynamicLease, whose name it is, and whether its Namespace goes or has gone.
-
-        What an earlier tenant left under the name has no DynamicLease, whoever has one now. While a
-        DynamicLease stands its Namespace is the one that it was when it was first seen. It is known
-        first: one of a Namespace that was made again meanwhile isn't taken for the former's. Nor is
-        the Namespace read for one that came while another stood there.
-        """
-        dl = named if not key.former else None
-        uid, ends = self.records.namespaces.get(key.namespace, ""), False
-        same = dl is not None and self._is_placed(dl, memory)
-        if not uid or dl is None or dl.deleting or not same:
-            place = await self._namespace(key.namespace, memory, known=uid if same else "")
-            uid = place.uid if place is not None else ""
-            ends = place is None or place.terminating
-            self.records.namespaces[key.namespace] = uid
-            if dl is not None:
-                self.records.witnesses[key.namespace] = dl.holder
-        wanted = key.former or uid
-        subject = Subject(namespace=key.namespace, namespace_uid=wanted, name=key.name)
-        if not uid or wanted != uid:
-            return None, subject, True
-        return dl, subject, ends
-
-    def _is_placed(self, dl: DynamicLease, memory: Memory) -> bool:
-        """Whether a DynamicLease stands in the Namespace that is known under its name."""
-        other = self.records.witnesses.get(dl.metadata.namespace)
-        beside = other is not None and self.cluster.watched_beside(dl, other)
-        return beside or dl.metadata.uid == memory.uid
-
-    async def _namespace(self, name: str, memory: Memory, *, known: str) -> NamespaceView | None:
-        """A Namespace; ``known``: uid of that in which the DynamicLease stands, or empty.
-
-        That one is as it was a moment ago; what was read before it was made is another.
-        """
-        now, read = self.clock.monotonic(), memory.namespace
-        recent = read[1] if read is not None and now < read[0] + NAMESPACE_FOR else None
-        if recent is not None and recent.uid == known:
-            return recent
-        found = await self.cluster.namespace(name)
-        memory.namespace = (now, found)
-        return found
 
     async def _with_rivals(self, view: View, adapter: Provider | None) -> View:
         """What others hold of the source, where a lease is to be issued from it.

@@ -12,9 +12,8 @@ from typing import Final
 
 from leaseholder import changes, errors
 from leaseholder.api.conditions import Reason
-from leaseholder.controller import supplies
+from leaseholder.controller import renew, supplies
 from leaseholder.controller.chronicle import Chronicle
-from leaseholder.controller.prolong import prolong
 from leaseholder.controller.records import Records
 from leaseholder.core import actions, rollout, schedule
 from leaseholder.core.memory import Refusal
@@ -83,7 +82,7 @@ class Mover:
                 await self.supplies.for_lease(record, view.trusts),
                 record.attempt_id in memory.leases,
             )
-            lease = await prolong(
+            lease = await renew.prolong(
                 adapter, view, record, step.until, chronicle=self.chronicle, inspect_first=not sure
             )
         except errors.LeaseGone:

@@ -21,10 +21,10 @@ from leaseholder import errors
 from leaseholder.api import lease, provider
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord
-from leaseholder.controller import acquire, mishaps, runner, supplies
+from leaseholder.controller import acquire, mishaps, runner
 from leaseholder.controller.records import Records
 from leaseholder.controller.supplies import Ref, Supplies
-from leaseholder.core import unrecorded
+from leaseholder.core import issuers, unrecorded
 from leaseholder.core.observation import Supply
 from leaseholder.ports.cluster import Cluster
 from leaseholder.ports.provider import MOST_MARKED, Lease, Marked, Provider
@@ -175,7 +175,7 @@ class Survey:
         async for dl in self.cluster.dynamic_leases():
             ref, shared = dl.spec.provider_ref, provider.ClusterLeaseProvider.KIND
             namespace = "" if ref.kind == shared else dl.metadata.namespace
-            if not dl.deleting and supplies.fits_on_record(dl):
+            if not dl.deleting and issuers.fits_on_record(dl):
                 users[ref.kind, namespace, ref.name].append(dl)
         return users
 

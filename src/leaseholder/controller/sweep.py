@@ -25,9 +25,11 @@ from leaseholder.api import base, conditions, lease, provider
 from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.api.record import RecordedLease, Revocation, State, Subject
 from leaseholder.controller import acquire, mishaps
-from leaseholder.controller.records import Key, Records
-from leaseholder.controller.supplies import Ref, issuer
+from leaseholder.controller.keys import Key
+from leaseholder.controller.records import Records
+from leaseholder.controller.supplies import Ref
 from leaseholder.controller.survey import Lost, Place, Survey, Swept
+from leaseholder.core import issuers
 from leaseholder.ports.clock import Clock
 from leaseholder.ports.cluster import Cluster
 from leaseholder.ports.events import Note
@@ -225,7 +227,7 @@ def _entry(dl: lease.DynamicLease, found: Lost, now: datetime) -> RecordedLease:
         attempt_id=secrets.token_hex(16),
         holder_uid=dl.metadata.uid,
         state=State.REVOKING,
-        provider=issuer(supply),
+        provider=issuers.recorded(supply),
         source=dict(supply.source),
         source_hash=supply.source_hash,
         started_at=found.lease.issued_at,

@@ -9,11 +9,13 @@ another clock, so the moment of the issue, which the fresh lease tells, is held 
 """
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from leaseholder.api import base, record
 from leaseholder.api.conditions import Reason
+from leaseholder.api.record import RecordedLease, RecordSpec
 from leaseholder.core import ends, schedule
 from leaseholder.core.memory import Failure
 from leaseholder.ports.provider import Lease
@@ -56,6 +58,34 @@ def fits_on_record(lease: Lease) -> bool:
     handle = json.dumps(dict(lease.handle), separators=(",", ":"))
     short = len(lease.id.encode(errors="replace")) <= record.MOST_LEASE_ID
     return short and len(handle.encode()) <= record.MOST_HANDLE
+
+
+def has_room(spec: RecordSpec) -> bool:
+    """Whether there is room for a record, and for what its leases may still grow by."""
+    said = spec.dump()
+    short = len(spec.leases) <= record.MOST_LEASES and _stored(said["trusts"]) <= record.MOST_TRUSTS
+    return short and _stored(said) <= record.MOST_BYTES
+
+
+def room_for(spec: RecordSpec, leases: Sequence[RecordedLease]) -> int:
+    """How many of these leases, from the first, a record that ``has_room`` takes.
+
+    Each is measured once, and none after the first that has no room: a provider says how many there
+    are, and a tenant how large.
+    """
+    fitting = leases[: max(0, record.MOST_LEASES - len(spec.leases))]
+    left = record.MOST_BYTES - _stored(spec.dump())
+    for number, lease in enumerate(fitting):
+        left -= _stored(lease.dump()) + len(",")
+        if left < 0:
+            return number
+    return len(fitting)
+
+
+def _stored(value: Any) -> int:
+    """Bytes that the API server stores for a value: its JSON writes some characters as six."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return len(text.encode(errors="replace")) + 5 * sum(map(text.count, "<>&"))
 
 
 def _unusable(sentence: str) -> Failure:

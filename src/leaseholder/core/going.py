@@ -10,7 +10,7 @@ from leaseholder.api import base, conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease, State
-from leaseholder.core import project, revocations
+from leaseholder.core import revocations, status
 from leaseholder.core.actions import (
     Action,
     DeleteSecret,
@@ -111,7 +111,7 @@ def orphan(view: View, lease: DynamicLease) -> Action | None:
 def report_attempts(view: View, lease: DynamicLease) -> Action | None:
     """A revocation that didn't succeed at once is told."""
     tried = _holds(lease) and any(r.revocation.attempts for r in view.records)
-    return project.report(view, lease) if tried else None
+    return status.report(view, lease) if tried else None
 
 
 def release(view: View, lease: DynamicLease) -> Found:
@@ -134,7 +134,7 @@ def retract(view: View, lease: DynamicLease) -> Action | None:
     ready = conditions.find(lease.status.conditions, ConditionType.READY)
     if ready is None or ready.reason == Reason.DELETING:
         return None
-    return project.report(view, lease)
+    return status.report(view, lease)
 
 
 def _holds(lease: DynamicLease) -> bool:

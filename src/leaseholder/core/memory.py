@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.core.contents import Contents
 from leaseholder.core.lease_clock import LeaseClock
@@ -14,6 +15,11 @@ from leaseholder.ports.namespaces import NamespaceView
 from leaseholder.ports.provider import Lease
 from leaseholder.ports.secrets import SecretView
 from leaseholder.secrecy import Credentials
+
+_PASSING: Final = frozenset({Reason.UNAVAILABLE, Reason.LOCKED_OUT, Reason.TOO_MANY})
+"""Refusals that pass by themselves: nobody has to change anything."""
+_STAYING: Final = frozenset({Reason.BACKEND_FAILED})
+"""Failures that somebody has to see to, also where it isn't clear what they left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +31,18 @@ class Failure:
     permanent: bool
     """Somebody has to change something; waiting alone doesn't help."""
     retry_after: float | None = None
+
+
+def failure_of(error: errors.EdgeError) -> Failure:
+    """An edge's error as decisions see it."""
+    stays = isinstance(error, errors.Denied | errors.Invalid | errors.Refused)
+    permanent = error.reason in _STAYING or (stays and error.reason not in _PASSING)
+    return Failure(
+        reason=error.reason,
+        sentence=error.sentence,
+        permanent=permanent,
+        retry_after=error.retry_after,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from leaseholder.api import conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease, State
-from leaseholder.core import drift, plan, progress
+from leaseholder.core import drift, obstacles, plan, progress
 from leaseholder.core.actions import Found, Later, Move, Restart, Sustain, soonest
 from leaseholder.core.observation import Restarted
 from leaseholder.core.view import View
@@ -94,7 +94,7 @@ def matters(view: View) -> bool:
     lease = view.lease
     if lease is None or lease.deleting or not lease.spec.rotation.restart_targets:
         return False
-    return pending(view) is not None or plan.needs_room(view, lease)
+    return pending(view) is not None or obstacles.needs_room(view, lease)
 
 
 def keeps(view: View, record: RecordedLease) -> bool:

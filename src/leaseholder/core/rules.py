@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from leaseholder.api.lease import DynamicLease
-from leaseholder.core import going, handover, revocations, rollout, wanted
+from leaseholder.core import going, handover, replaced, revocations, rollout, wanted
 from leaseholder.core.actions import Action, Found, Idle, Later
 from leaseholder.core.view import View
 
@@ -108,19 +108,19 @@ RULES: Final[Mapping[Case, tuple[Rule, ...]]] = {
         ),
         Rule(
             "replaced-or-undelivered",
-            _of_dl(wanted.rank),
+            _of_dl(replaced.rank),
             "A Held lease that no Secret shows was replaced and gets its overlap, or never got "
             "there and is revoked; else nobody would end it.",
         ),
         Rule(
             "room-made",
-            _of_dl(wanted.make_room),
+            _of_dl(replaced.make_room),
             "At the limit, without credentials that live, the oldest replaced lease goes before "
             "its time; else a workload waits for as long as a provider refuses revocations.",
         ),
         Rule(
             "over-let-go",
-            _of_dl(wanted.let_go),
+            _of_dl(replaced.let_go),
             "A full record lets go of a lease that is long over, though nobody confirmed its end; "
             "else a provider that confirms none leaves a workload without credentials.",
         ),

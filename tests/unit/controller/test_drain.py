@@ -10,7 +10,7 @@ from leaseholder import changes, errors
 from leaseholder.api import lease
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord, RecordedLease, Revocation, State
-from leaseholder.controller import drain, records
+from leaseholder.controller import drain, keys
 from tests.unit.controller import fakes
 from tests.unit.controller import world as worlds
 from tests.unit.core import views
@@ -48,7 +48,7 @@ class Users:
             self.remade.remove(meta.name)
             if (meta.namespace, meta.name) not in self.world.cluster.leases:
                 self.world.cluster.user_applies(worlds.manifest(meta.name))
-        await self.controller.offer(records.Key(meta.namespace, meta.name))
+        await self.controller.offer(keys.Key(meta.namespace, meta.name))
 
     async def records(self) -> list[LeaseRecord]:
         return [*self.world.cluster.ledger.values()]

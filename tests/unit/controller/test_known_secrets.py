@@ -12,7 +12,7 @@ from leaseholder import errors
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
-from leaseholder.controller import acquire
+from leaseholder.controller import deliver
 from leaseholder.controller.ledger import Ledger
 from leaseholder.core import contents
 from leaseholder.core.memory import Memory
@@ -341,7 +341,7 @@ async def test_a_deletion_that_is_told_of_while_a_write_is_refused_is_read() -> 
             raise errors.Refused(Reason.WRITE_REFUSED, "an admission webhook refuses it")
 
         world.cluster.before("write secret", goes)
-        made = acquire.draft(world.dl, None, contents.rehearsed(world.dl, view.target))
+        made = deliver.draft(world.dl, None, contents.rehearsed(world.dl, view.target))
         with pytest.raises(errors.Refused):
-            await world.performer._write(view, made)
+            await world.performer.deliverer._write(view, made)
         assert view.memory.doubted

@@ -9,8 +9,8 @@ from leaseholder import errors
 from leaseholder.api import conditions, lease, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.record import Holder
-from leaseholder.controller import loop
-from leaseholder.controller.records import Key
+from leaseholder.controller import hints
+from leaseholder.controller.keys import Key
 from leaseholder.core import queue
 from leaseholder.telemetry import logs
 from tests.unit.controller.fakes import background
@@ -235,7 +235,7 @@ async def test_many_that_use_a_provider_are_woken_one_after_another() -> None:
             name=f"user-{n}",
             uid=world.cluster.user_applies(manifest(name=f"user-{n}")).metadata.uid,
         )
-        for n in range(loop.AT_ONCE + 100)
+        for n in range(hints.AT_ONCE + 100)
     ]
     async with world.running() as controller:
         for holder in many:
@@ -245,7 +245,7 @@ async def test_many_that_use_a_provider_are_woken_one_after_another() -> None:
         await controller.offer_users_of(("LeaseProvider", SHOP, "infisical"))
         await world.passed()
         assert len(world.meter.lateness) - taken < len(many) / 2
-        await world.passed(after=100 * loop.APART)
+        await world.passed(after=100 * hints.APART)
         assert len(world.meter.lateness) - taken >= len(many)
 
 

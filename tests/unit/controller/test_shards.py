@@ -8,8 +8,8 @@ import pytest
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord
+from leaseholder.controller.keys import Key
 from leaseholder.controller.ledger import MOST_NAMED, Ledger
-from leaseholder.controller.records import Key
 from leaseholder.core import actions, handover, shards
 from leaseholder.core.going import MADE_AGAIN
 from leaseholder.ports.secrets import SecretCopy, SecretEvent

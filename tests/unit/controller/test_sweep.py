@@ -9,7 +9,7 @@ import pytest
 from leaseholder import errors
 from leaseholder.api import conditions
 from leaseholder.api.conditions import Condition, ConditionType, Reason
-from leaseholder.controller import providers, records, survey, sweep
+from leaseholder.controller import keys, providers, survey, sweep
 from leaseholder.ports.namespaces import NamespaceView
 from leaseholder.ports.provider import MOST_MARKED, Attempt, Capabilities, Marked, Revocation
 from tests.unit.controller import fakes
@@ -38,7 +38,7 @@ class Bench:
     def __init__(self, say: str | None = "Revoke", can: Capabilities = CAN) -> None:
         self.world = World(can=can)
         self.world.cluster.put_provider(infisical(sweep=say))
-        self.offered: list[records.Key] = []
+        self.offered: list[keys.Key] = []
         self.sweeper = self.restarted()
 
     def restarted(self) -> sweep.Sweeper:
@@ -50,7 +50,7 @@ class Bench:
         parts = world.clock, world.meter, world.journal
         return sweep.Sweeper(world.cluster, known, eyes, *parts, self._offer)
 
-    async def _offer(self, key: records.Key) -> None:
+    async def _offer(self, key: keys.Key) -> None:
         self.offered.append(key)
 
     async def lost(self, number: int = 1) -> list[str]:
@@ -90,7 +90,7 @@ async def test_a_lease_of_a_lost_history_is_revoked_and_the_one_on_record_lives(
     (lost,) = await bench.lost()
     sweeper = bench.restarted()
     assert await sweeper.round() == {REF}
-    assert bench.offered == [records.Key(*KEY)]
+    assert bench.offered == [keys.Key(*KEY)]
     assert bench.world.records == [("Held", "lease-1"), ("Revoking", lost)]
     assert bench.world.cluster.recorded[1].revocation.reason == Reason.UNRECORDED
     await bench.world.settle()

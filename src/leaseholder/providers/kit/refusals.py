@@ -1,8 +1,9 @@
 """What a provider's refusals mean: one ladder for all providers, a table for each.
 
-Flows in: an ``Answer`` other than 2xx. Flows out: one of our errors, whose sentence says what to do;
-an answer's own text is matched and never passed on. An adapter writes the lines of its table and asks
-its ``Refusals`` for the error, or for the content of an answer that is none (``parsed``, ``listed``).
+Flows in: an ``Answer`` other than 2xx. Flows out: one of our errors, whose sentence says what to
+do; an answer's own text is matched and never passed on. An adapter writes the lines of its table
+and asks its ``Refusals`` for the error, or for the content of an answer that is none (``parsed``,
+``listed``).
 """
 
 import re
