@@ -105,7 +105,7 @@ class Life:
     kinds: Collection[str]
     namespaces: Sequence[str]
     listener: handlers.Listener
-    feeds: Mapping[str, streams.Feed]
+    feeds: Mapping[str, streams.KnownFeed]
     streams: streams.Streams
     choice: logins.Choice
     selector: str = ""
@@ -143,7 +143,7 @@ class Life:
         ``kopf.operator`` would wait for all parts then, and some wait for others that are gone: for
         the login that nobody renews any more, and then for ever.
         """
-        login = await logins.Login.read(self.choice.kubeconfig, context=self.choice.context)
+        login = await logins.ClusterLogin.read(self.choice.kubeconfig, context=self.choice.context)
 
         async def logged_in() -> kopf.AiohttpSession:
             session = streams.session(login, self.streams, self.feeds)
@@ -280,7 +280,7 @@ class Watches:
 
     def _feeds(
         self, kinds: Collection[str], ours: handlers.Listener
-    ) -> Iterator[tuple[str, streams.Feed]]:
+    ) -> Iterator[tuple[str, streams.KnownFeed]]:
         """Where the objects of each collection go that is watched, by its path."""
         for plural in kinds:
             known = self.cluster.objects.known[plural]
@@ -288,7 +288,7 @@ class Watches:
             is_wide = plural == places.CLUSTER_PROVIDERS.plural
             for within in ("",) if is_wide else self.namespaces or ("",):
                 path = _BY_PLURAL[plural].at(within).path
-                yield path, streams.Feed(known, within, gone)
+                yield path, streams.KnownFeed(known, within, gone)
 
     async def _watched(self, ended: "asyncio.Future[BaseException | None]") -> tuple[str, bool]:
         """Until this life is over, or there is a reason to end it."""

@@ -255,7 +255,7 @@ class RecordSpec(_Kept):
     """The leases that may live, oldest first."""
 
 
-class LeaseRecord(base.Resource):
+class LeaseRecord(base.CustomResource):
     """The ledger's page for one DynamicLease name."""
 
     KIND: ClassVar[str] = "LeaseRecord"

@@ -52,14 +52,14 @@ class KubernetesCluster:
         *,
         operator_namespace: str,
         namespaces: Sequence[str] = (),
-        unread: unreadable.Unreadable | None = None,
+        unread: unreadable.UnreadableObjects | None = None,
         require_auth_label: bool = False,
         crds_may_go: bool = False,
         watches: Callable[[Mapping[str, str]], bool] = lambda labels: True,
     ) -> None:
         self._api = api
         self._require_auth_label = require_auth_label
-        unread = unread or unreadable.Unreadable()
+        unread = unread or unreadable.UnreadableObjects()
         self._home = operator_namespace
         self._namespaces = tuple(namespaces) or ("",)
         self.objects: Final = objects.Objects(api, unread, crds_may_go=crds_may_go)
@@ -82,7 +82,7 @@ class KubernetesCluster:
         kubeconfig: pathlib.Path | None = None,
         context: str = "",
         observe: client.Observe | None = None,
-        unread: unreadable.Unreadable | None = None,
+        unread: unreadable.UnreadableObjects | None = None,
         require_auth_label: bool = False,
         crds_may_go: bool = False,
         watches: Callable[[Mapping[str, str]], bool] = lambda labels: True,
@@ -138,12 +138,12 @@ class KubernetesCluster:
         known = {item["name"] for item in (found or {}).get("resources") or ()}
         return sorted({kind.plural for kind in objects.OURS} - known)
 
-    def now(self) -> datetime | None:
+    def server_now(self) -> datetime | None:
         """The API server's clock; None before an answer told the time."""
         clock = self._api.clock
         return clock.now() if clock.heard else None
 
-    def unreadable(self, kind: str) -> Sequence[str]:
+    def unreadable_objects(self, kind: str) -> Sequence[str]:
         """Namespace and name of the objects of a kind that can't be read, as far as was seen."""
         return self.objects.reader.unread.named(kind)
 

@@ -55,7 +55,7 @@ class Api:
 
     def __init__(
         self,
-        login: logins.Login,
+        login: logins.ClusterLogin,
         observe: Observe,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -83,7 +83,7 @@ class Api:
         Raises:
             ClusterUnavailable: there is no usable configuration.
         """
-        login = await logins.Login.read(kubeconfig, context=context, monotonic=monotonic)
+        login = await logins.ClusterLogin.read(kubeconfig, context=context, monotonic=monotonic)
         return cls(login, observe or _unobserved, monotonic)
 
     async def request(

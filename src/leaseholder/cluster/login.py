@@ -67,7 +67,7 @@ class Choice:
     """Empty: the one that is current."""
 
 
-class Login:
+class ClusterLogin:
     """Address, trust and login, for one event loop."""
 
     def __init__(

@@ -33,7 +33,7 @@ class Objects:
     """Reads and patches the objects of our kinds."""
 
     def __init__(
-        self, api: client.Api, unread: unreadable.Unreadable, *, crds_may_go: bool = False
+        self, api: client.Api, unread: unreadable.UnreadableObjects, *, crds_may_go: bool = False
     ) -> None:
         self._api = api
         self._crds_may_go = crds_may_go
@@ -45,7 +45,7 @@ class Objects:
             for kind in (places.LEASES, places.PROVIDERS, places.CLUSTER_PROVIDERS)
         }
         """What was last seen of each kind that is watched, by the plural of its name."""
-        self._parsed: LRUCache[tuple[str, str, str], tuple[bytes, base.Resource]]
+        self._parsed: LRUCache[tuple[str, str, str], tuple[bytes, base.CustomResource]]
         self._parsed = LRUCache(_PARSED)
 
     async def get(self, place: places.Place, *, stood: bool = True) -> client.Body | None:

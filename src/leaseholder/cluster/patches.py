@@ -15,7 +15,7 @@ from leaseholder import errors
 from leaseholder.api import base, names
 from leaseholder.api.conditions import Reason
 
-Kind = TypeVar("Kind", bound=base.Resource)
+Kind = TypeVar("Kind", bound=base.CustomResource)
 _MOST_PLACES: Final = 10
 _LONGEST_PLACE: Final = 200
 

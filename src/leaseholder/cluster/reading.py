@@ -17,7 +17,7 @@ from leaseholder.cluster import patches, unreadable
 class Reader:
     """Reads objects, and says what can't be read."""
 
-    unread: unreadable.Unreadable
+    unread: unreadable.UnreadableObjects
 
     def read(self, model: type[patches.Kind], body: Mapping[str, Any]) -> patches.Kind:
         """An object that is there.

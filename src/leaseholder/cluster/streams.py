@@ -85,7 +85,7 @@ class Streams:
 
 
 @dataclass(slots=True)
-class Feed:
+class KnownFeed:
     """Keeps the objects of one collection that kopf lists and watches, and gives it metadata."""
 
     kept: known.Known
@@ -131,9 +131,9 @@ class Attendant:
     give up, although a 401 is often a restart behind a load balancer, or a token that rotates.
     """
 
-    login: logins.Login
+    login: logins.ClusterLogin
     streams: Streams
-    feeds: Mapping[str, Feed]
+    feeds: Mapping[str, KnownFeed]
     """By path of the collection."""
     trusted: ssl.SSLContext
     """What the session was made with."""
@@ -208,7 +208,7 @@ class Attendant:
         return None
 
 
-def _sized(request: aiohttp.ClientRequest, feed: Feed | None) -> documents.PageSize | None:
+def _sized(request: aiohttp.ClientRequest, feed: KnownFeed | None) -> documents.PageSize | None:
     """How many objects a page of a list is asked for; None: it is no list in pages."""
     query = request.url.query
     if feed is None or "watch" in query or "limit" not in query:
@@ -219,7 +219,7 @@ def _sized(request: aiohttp.ClientRequest, feed: Feed | None) -> documents.PageS
 
 
 def session(
-    login: logins.Login, streams: Streams, feeds: Mapping[str, Feed]
+    login: logins.ClusterLogin, streams: Streams, feeds: Mapping[str, KnownFeed]
 ) -> aiohttp.ClientSession:
     """A session for kopf."""
     attendant = Attendant(login, streams, feeds, login.tls)

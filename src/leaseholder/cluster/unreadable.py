@@ -17,7 +17,7 @@ Count = Callable[[str, int], None]
 _log = logging.getLogger(__name__)
 
 
-class Unreadable:
+class UnreadableObjects:
     """The objects that can't be read, as far as they were named."""
 
     def __init__(self, count: Count = lambda kind, number: None) -> None:

@@ -30,8 +30,8 @@ _OUTCOMES: Final = {
 """What may have become of a lease that isn't on record any more."""
 
 
-class Cluster(Protocol):
-    """What a drain does at the API server."""
+class Drained(Protocol):
+    """The API server, as far as a drain needs it; ``ports.cluster.Cluster`` is more than that."""
 
     def dynamic_leases(self) -> AsyncIterator[DynamicLease]:
         """All that the installation serves."""
@@ -45,7 +45,7 @@ class Cluster(Protocol):
         """The whole ledger."""
         ...
 
-    def unreadable(self, kind: str) -> Sequence[str]:
+    def unreadable_objects(self, kind: str) -> Sequence[str]:
         """Namespace and name of the objects of a kind that couldn't be read."""
         ...
 
@@ -124,7 +124,7 @@ class Tally:
         return sum(self.ends.values(), Counter[str]())
 
 
-def counted(ends: Counter[str]) -> str:
+def outcomes_in(ends: Counter[str]) -> str:
     """``2 leases revoked, 1 left alive``, in words."""
     parts = [f"{ends[one]} {one}" for one in _OUTCOMES.values() if ends[one]]
     return f"leases: {', '.join(parts)}" if parts else "no lease was held"
@@ -134,7 +134,7 @@ def counted(ends: Counter[str]) -> str:
 class Drain:
     """One drain."""
 
-    cluster: Cluster
+    cluster: Drained
     installation: str
     clock: Clock
     tally: Tally
@@ -170,7 +170,7 @@ class Drain:
     def unreadable(self) -> list[str]:
         """What this version can't read, so that nobody knows what it holds."""
         kinds = (DynamicLease.KIND, LeaseRecord.KIND)
-        return [f"{kind} {one}" for kind in kinds for one in self.cluster.unreadable(kind)]
+        return [f"{kind} {one}" for kind in kinds for one in self.cluster.unreadable_objects(kind)]
 
     @property
     def is_over(self) -> bool:
@@ -188,7 +188,7 @@ class Drain:
         while True:
             await self._round()
             for name in sorted(before - self.left.keys()):
-                self.say(f"{name} is done: {counted(self.tally.ends[name])}")
+                self.say(f"{name} is done: {outcomes_in(self.tally.ends[name])}")
             before = {*self.left}
             if self.is_over or self.clock.monotonic() >= until:
                 return

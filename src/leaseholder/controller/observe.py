@@ -265,7 +265,7 @@ class Observer:
 
         A process that sees it first, after a restart, doesn't begin ``deletion.timeout`` anew.
         """
-        began, now = dl.metadata.deletion_timestamp, self.cluster.now()
+        began, now = dl.metadata.deletion_timestamp, self.cluster.server_now()
         if began is None or now is None:
             return 0.0
         return max(0.0, (now - began).total_seconds())

@@ -14,7 +14,7 @@ from leaseholder.ports.provider import (
     Lease,
     Marked,
     Provider,
-    Revocation,
+    RevocationAnswer,
 )
 
 
@@ -58,7 +58,7 @@ class Patient:
         async with runner.elsewhere():
             return await self.adapter.inspect(lease)
 
-    async def revoke(self, lease: Lease, *, force: bool = False) -> Revocation:
+    async def revoke(self, lease: Lease, *, force: bool = False) -> RevocationAnswer:
         """Take a lease back."""
         async with runner.elsewhere():
             return await self.adapter.revoke(lease, force=force)

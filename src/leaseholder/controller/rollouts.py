@@ -16,7 +16,7 @@ from leaseholder.controller import renew, supplies
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.records import Records
 from leaseholder.core import actions, rollout, schedule
-from leaseholder.core.memory import Refusal
+from leaseholder.core.memory import RefusedRestart
 from leaseholder.core.observation import Restarted
 from leaseholder.core.view import View
 from leaseholder.ports.clock import Clock
@@ -63,7 +63,7 @@ class Mover:
                     workload, step.key, step.value, restart_at=self.clock.wall()
                 )
             except errors.Refused as error:
-                view.memory.refused[workload.uid] = Refusal(error.sentence, view.monotonic)
+                view.memory.refused[workload.uid] = RefusedRestart(error.sentence, view.monotonic)
                 return
             view.memory.refused.pop(workload.uid, None)
             self._remember(workload, sent)

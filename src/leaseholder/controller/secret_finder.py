@@ -23,7 +23,7 @@ MOST_READ: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundSecrets:
     """The Secrets of one look."""
 
     target: SecretView | None
@@ -35,7 +35,7 @@ class Found:
     """As ``View.proven``."""
 
 
-NOTHING: Final = Found(None, False, (), "")
+NOTHING: Final = FoundSecrets(None, False, (), "")
 """No Secret was looked for."""
 
 
@@ -53,7 +53,7 @@ class SecretFinder:
         dl: DynamicLease | None,
         leases: Sequence[RecordedLease],
         memory: Memory,
-    ) -> Found:
+    ) -> FoundSecrets:
         """The Secrets as they are, or as they were read some steps ago (``Memory.secrets``).
 
         Raises:
@@ -72,7 +72,7 @@ class SecretFinder:
         former = await self._former(holder, others, leases)
         proven = memory.secrets.proven if memory.secrets is not None else ""
         ours = (*_ours(subject.name, uids, named, leases), *former)
-        return Found(target, contested, ours, proven)
+        return FoundSecrets(target, contested, ours, proven)
 
     async def _secrets(
         self,

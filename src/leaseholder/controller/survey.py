@@ -50,7 +50,7 @@ _UNREADABLE: Final = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Place:
+class SweptSource:
     """A source that DynamicLeases name at a provider."""
 
     supply: Supply
@@ -63,7 +63,7 @@ class Place:
 class Lost:
     """A lease that was found and that nothing in the cluster knows."""
 
-    place: Place
+    place: SweptSource
     lease: Lease
     shared: bool = False
     """Its revocation would end the lease in use, because they share an account."""
@@ -81,7 +81,7 @@ class Swept:
     known: provider.AnyProvider
     sweepable: bool = True
     """Its leases can be distinguished from others'."""
-    marked: list[tuple[Place, Marked]] = field(default_factory=list)
+    marked: list[tuple[SweptSource, Marked]] = field(default_factory=list)
     """What lives there of this installation and wasn't known before."""
     lost: list[Lost] = field(default_factory=list)
     """What of it isn't known afterwards, either."""
@@ -106,9 +106,9 @@ class Swept:
         return self.known.spec.sweep == "Revoke"
 
     @property
-    def found(self) -> unrecorded.Found:
+    def found(self) -> unrecorded.SweepResult:
         """What is to be reported of it."""
-        return unrecorded.Found(
+        return unrecorded.SweepResult(
             number=len(self.lost),
             shared=sum(one.shared for one in self.lost),
             revokes=self.revokes,
@@ -164,9 +164,9 @@ class Survey:
             errors.ClusterError: the ledger and the Secrets can't be read.
         """
         pages = await self.cluster.records()
-        if self.cluster.unreadable(LeaseRecord.KIND):
+        if self.cluster.unreadable_objects(LeaseRecord.KIND):
             raise errors.Refused(Reason.INTERNAL, _UNREADABLE)
-        known = unrecorded.Known.of(pages, await self.cluster.leases_shown())
+        known = unrecorded.KnownLeases.of(pages, await self.cluster.leases_shown())
         return [one for one in found if one.lease.id not in known.ids]
 
     async def _users(self) -> dict[Ref, list[lease.DynamicLease]]:
@@ -232,7 +232,7 @@ class Survey:
                 continue
             swept.marked += [(place, one) for one in found[:room]]
 
-    async def _listed(self, place: Place, known: set[str]) -> Sequence[Marked]:
+    async def _listed(self, place: SweptSource, known: set[str]) -> Sequence[Marked]:
         source, installation = place.supply.source, self.records.installation
         for _ in range(TRIES - 1):
             try:
@@ -244,16 +244,16 @@ class Survey:
             await asyncio.sleep(later)
         return await place.adapter.sweep(installation, source, known)
 
-    async def _places(self, users: Sequence[lease.DynamicLease]) -> list[Place]:
+    async def _places(self, users: Sequence[lease.DynamicLease]) -> list[SweptSource]:
         """The sources that DynamicLeases may use, some of them where there are many."""
-        places: dict[str, Place] = {}
+        places: dict[str, SweptSource] = {}
         async for dl in runner.in_slices(random.sample(users, len(users))):
             try:
                 supply, adapter = await self.supplies.wanted(dl)
             except errors.ProviderError:
                 continue  # its own status says why
             if supply.slot not in places and len(places) < MOST_SOURCES:
-                places[supply.slot] = Place(supply, adapter, [])
+                places[supply.slot] = SweptSource(supply, adapter, [])
             if supply.slot in places:
                 places[supply.slot].users.append(dl)
         return [*places.values()]
@@ -267,12 +267,12 @@ class Survey:
             errors.ClusterError: they can't be read.
         """
         pages = await self.cluster.records()
-        if self.cluster.unreadable(LeaseRecord.KIND):
+        if self.cluster.unreadable_objects(LeaseRecord.KIND):
             for one in swept:
                 one.failure = errors.Refused(Reason.INTERNAL, _UNREADABLE)
             return
         ids = self.records.lease_ids() | await self.cluster.leases_shown()
-        known = unrecorded.Known.of(pages, ids)
+        known = unrecorded.KnownLeases.of(pages, ids)
         shared = set[tuple[str, str]]()
         for one in swept:
             lost: dict[str, Lost] = {}
@@ -299,11 +299,11 @@ def _chosen(refs: Sequence[Ref]) -> list[Ref]:
     return chosen
 
 
-def _shown(place: Place, found: Marked) -> unrecorded.Shown:
+def _shown(place: SweptSource, found: Marked) -> unrecorded.Shown:
     can, now = place.adapter.capabilities({}), place.adapter.now()
     return unrecorded.Shown(marked=found, address=place.supply.address, now=now, can=can)
 
 
-def _is_shared(place: Place, found: Lease, known: unrecorded.Known) -> bool:
+def _is_shared(place: SweptSource, found: Lease, known: unrecorded.KnownLeases) -> bool:
     notes = (found.handle, *known.noted.get(place.supply.slot, ()))
     return any(place.adapter.capabilities(one).slots == "One" for one in notes)

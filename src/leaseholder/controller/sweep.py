@@ -28,7 +28,7 @@ from leaseholder.controller import acquire, mishaps
 from leaseholder.controller.keys import Key
 from leaseholder.controller.records import Records
 from leaseholder.controller.supplies import Ref
-from leaseholder.controller.survey import Lost, Place, Survey, Swept
+from leaseholder.controller.survey import Lost, Survey, Swept, SweptSource
 from leaseholder.core import issuers
 from leaseholder.ports.clock import Clock
 from leaseholder.ports.cluster import Cluster
@@ -123,7 +123,7 @@ class Sweeper:
         Raises:
             errors.ClusterError: the API server is away.
         """
-        written, rooms = 0, dict[Place, Iterator[lease.DynamicLease]]()
+        written, rooms = 0, dict[SweptSource, Iterator[lease.DynamicLease]]()
         for one in found:
             if one.shared:
                 continue

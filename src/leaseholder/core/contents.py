@@ -213,7 +213,7 @@ def forget(uid: str) -> None:
     _templates.forget(uid)
 
 
-def _compiled(dl: DynamicLease) -> templates.Template:
+def _compiled(dl: DynamicLease) -> templates.CompiledTemplate:
     """The template of a DynamicLease: compiled once, and in place of the one that it had before.
 
     Raises:
@@ -235,7 +235,7 @@ class _Compiled:
 
     texts: Mapping[str, str]
     policy: MergePolicy
-    template: templates.Template | None
+    template: templates.CompiledTemplate | None
     complaint: str
 
     @classmethod

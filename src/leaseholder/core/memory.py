@@ -46,7 +46,7 @@ def failure_of(error: errors.EdgeError) -> Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedRestart:
     """A restart that the API server refused, and when (monotonic seconds)."""
 
     sentence: str
@@ -153,7 +153,7 @@ class Memory:
     renew_handled: str | None = None
     shown_since: dict[str, float] = field(default_factory=dict)
     """By when (monotonic seconds) the Secret showed a lease that workloads are to move to."""
-    refused: dict[str, Refusal] = field(default_factory=dict)
+    refused: dict[str, RefusedRestart] = field(default_factory=dict)
     """Restarts that were refused, by the workload's uid."""
     sustain_at: dict[str, datetime] = field(default_factory=dict)
     """When the next try to renew a replaced lease is due, where the last one failed."""

@@ -36,7 +36,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownLeases:
     """What is known of leases."""
 
     ids: frozenset[str]
@@ -49,7 +49,7 @@ class Known:
     """What adapters noted of the leases on record, by slot; of each ``MOST_RIVALS`` at most."""
 
     @classmethod
-    def of(cls, pages: Iterable[LeaseRecord], ids: Collection[str]) -> "Known":
+    def of(cls, pages: Iterable[LeaseRecord], ids: Collection[str]) -> "KnownLeases":
         """What the whole ledger says, and ``ids`` of leases that are known elsewhere."""
         pages = [*pages]
         leases = [one for page in pages for one in page.leases]
@@ -84,7 +84,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class SweepResult:
     """What a sweep of a provider came to."""
 
     number: int = 0

@@ -29,10 +29,10 @@ class Cluster(
     Writes to what exists carry uid and resourceVersion.
     """
 
-    def now(self) -> datetime | None:
+    def server_now(self) -> datetime | None:
         """The API server's clock (UTC), which dates what users do; None: it never told the time."""
         ...
 
-    def unreadable(self, kind: str) -> Sequence[str]:
+    def unreadable_objects(self, kind: str) -> Sequence[str]:
         """Namespace and name of the objects of a kind that couldn't be read."""
         ...

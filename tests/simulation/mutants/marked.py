@@ -34,7 +34,7 @@ from tests.unit.controller import wire
 def records_unguarded() -> list[Patch]:
     guarded = wire.same
 
-    def same(known: base.Resource | None, read: base.Resource) -> None:
+    def same(known: base.CustomResource | None, read: base.CustomResource) -> None:
         if not isinstance(read, record.LeaseRecord):
             guarded(known, read)
 

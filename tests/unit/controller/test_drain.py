@@ -53,7 +53,7 @@ class Users:
     async def records(self) -> list[LeaseRecord]:
         return [*self.world.cluster.ledger.values()]
 
-    def unreadable(self, kind: str) -> list[str]:
+    def unreadable_objects(self, kind: str) -> list[str]:
         return self.unread if kind == lease.DynamicLease.KIND else []
 
 
@@ -188,10 +188,10 @@ async def test_a_dynamiclease_without_leases_says_what_its_deletion_waits_for() 
 
 
 async def test_ends_are_counted_in_words() -> None:
-    assert drain.counted(collections.Counter()) == "no lease was held"
+    assert drain.outcomes_in(collections.Counter()) == "no lease was held"
     tally = drain.Tally(fakes.FakeJournal())
     for kind in (changes.Kind.REVOKED, changes.Kind.ORPHANED, changes.Kind.READY):
         change = changes.Change(kind=kind, namespace="shop", name="orders", uid="u")
         tally.enter(change)
     tally.forget("u")
-    assert drain.counted(tally.all) == "leases: 1 revoked, 1 left alive"
+    assert drain.outcomes_in(tally.all) == "leases: 1 revoked, 1 left alive"

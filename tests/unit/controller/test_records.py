@@ -11,8 +11,8 @@ from leaseholder.api import names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import Ended, LeaseRecord, RecordedLease, Revocation, State, Subject
 from leaseholder.controller import known_records
+from leaseholder.controller.compare import Comparison
 from leaseholder.controller.keys import Key
-from leaseholder.controller.ledger import Ledger
 from leaseholder.controller.records import Records
 from leaseholder.core import actions
 from leaseholder.core.memory import MOST_FORMER, Memory
@@ -668,8 +668,8 @@ async def test_a_comparison_makes_what_a_former_tenant_left_due() -> None:
         world.holder = world.cluster.user_applies(manifest()).holder
         await controller.offer(world.key)
         await world.passed()
-        ledger = Ledger(world.cluster, controller, world.observer.records, world.supplies)
-        await ledger.compare()
+        comparison = Comparison(world.cluster, controller, world.observer.records, world.supplies)
+        await comparison.compare()
         await world.trace.until(lambda: "lease-1" not in world.provider.live)
         await world.passed()
     assert [*world.provider.live] == ["lease-2"]

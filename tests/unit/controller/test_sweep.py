@@ -11,7 +11,7 @@ from leaseholder.api import conditions
 from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.controller import keys, providers, survey, sweep
 from leaseholder.ports.namespaces import NamespaceView
-from leaseholder.ports.provider import MOST_MARKED, Attempt, Capabilities, Marked, Revocation
+from leaseholder.ports.provider import MOST_MARKED, Attempt, Capabilities, Marked, RevocationAnswer
 from tests.unit.controller import fakes
 from tests.unit.controller.world import (
     HERE,
@@ -251,8 +251,8 @@ async def test_ids_and_tags_that_a_server_makes_up_end_nothing_elsewhere() -> No
     assert {*world.provider.live} == {"lease-1", unknown}, "the victim's server wasn't asked"
 
 
-def _refused() -> Revocation:
-    return Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence="it failed")
+def _refused() -> RevocationAnswer:
+    return RevocationAnswer(done=False, reason=Reason.FAILED_TO_DELETE, sentence="it failed")
 
 
 async def test_leases_of_one_source_are_spread_over_those_who_name_it() -> None:

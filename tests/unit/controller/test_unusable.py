@@ -8,11 +8,11 @@ from leaseholder.api.conditions import Reason
 from leaseholder.controller import tenants
 from leaseholder.core import obstacles
 from leaseholder.core.observation import Others
-from leaseholder.ports.provider import Revocation
+from leaseholder.ports.provider import RevocationAnswer
 from tests.unit.controller.world import World, cluster_away, manifest
 from tests.unit.core import views
 
-REFUSED = Revocation(done=False, reason=Reason.FAILED_TO_DELETE)
+REFUSED = RevocationAnswer(done=False, reason=Reason.FAILED_TO_DELETE)
 
 
 def stalled(world: World) -> tuple[str, str]:

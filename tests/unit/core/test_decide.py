@@ -12,7 +12,7 @@ from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, RestartTarget, Retry
 from leaseholder.api.record import RecordedLease, Revocation, State
 from leaseholder.core import actions, handover, obstacles, plan, revocations, rollout, status
-from leaseholder.core.memory import Failure, Memory, Refusal
+from leaseholder.core.memory import Failure, Memory, RefusedRestart
 from leaseholder.core.observation import Restarted, TargetView
 from leaseholder.core.view import View
 from leaseholder.ports.provider import Capabilities
@@ -160,7 +160,7 @@ def memories(draw: st.DrawFn, known: tuple[RecordedLease, ...]) -> Memory:
         inspected_at=some(MOMENTS),
         shown_at=some(MOMENTS),
         shown_since=some(st.floats(900, 1000)),
-        refused=draw(st.sampled_from([{}, {"Deployment-orders": Refusal("no", 980.0)}])),
+        refused=draw(st.sampled_from([{}, {"Deployment-orders": RefusedRestart("no", 980.0)}])),
         sustain_at=some(MOMENTS),
         deleting_since=draw(st.none() | st.floats(0, 1000)),
         vanished_since=draw(st.none() | st.floats(900, 1000)),

@@ -14,7 +14,7 @@ from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, RestartTarge
 from leaseholder.api.record import RecordedLease, State
 from leaseholder.core import obstacles, revocations, rollout
 from leaseholder.core.actions import Acquire, Idle, Later, Move, Restart, Sustain
-from leaseholder.core.memory import Memory, Refusal
+from leaseholder.core.memory import Memory, RefusedRestart
 from leaseholder.core.observation import Restarted, TargetView
 from leaseholder.core.view import View
 from tests.unit.core import views
@@ -137,7 +137,7 @@ def test_a_restart_that_was_taken_back_proves_nothing_and_is_made_again_ever_lat
 
 
 def test_a_refused_restart_rests_for_a_minute() -> None:
-    refused = {"Deployment-orders": Refusal("no", 960)}
+    refused = {"Deployment-orders": RefusedRestart("no", 960)}
     memory = replace(shown(900), refused=refused)
     assert not isinstance(decide(moving(target(), memory=memory)), Restart)
     assert isinstance(decide(views.later(moving(target(), memory=memory), 20)), Restart)
@@ -233,7 +233,7 @@ def test_many_troubles_are_told_in_short() -> None:
 
 
 def test_a_refused_restart_is_told_until_it_succeeds() -> None:
-    memory = Memory(refused={"Deployment-orders": Refusal("no right", 1)})
+    memory = Memory(refused={"Deployment-orders": RefusedRestart("no right", 1)})
     assert told(moving(target(), memory=memory)) == (False, Reason.RESTART_REFUSED, "no right")
     assert told(moving(target(NEW), memory=memory)) == (True, Reason.ROLLED_OUT, "")
 

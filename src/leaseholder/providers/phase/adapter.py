@@ -26,7 +26,7 @@ from leaseholder.ports.provider import (
     Issued,
     Lease,
     Marked,
-    Revocation,
+    RevocationAnswer,
 )
 from leaseholder.providers import settings
 from leaseholder.providers.kit import answers, requests
@@ -174,7 +174,7 @@ class PhaseAdapter(Adapter):
         seen = leases.seen(found, source=lease.source, handle=lease.handle)
         return dataclasses.replace(seen, seen_at=listed.sent_at)
 
-    async def revoke(self, lease: Lease, *, force: bool = False) -> Revocation:
+    async def revoke(self, lease: Lease, *, force: bool = False) -> RevocationAnswer:
         """Take a lease back; said again, or after its end, it is done as well."""
         answer = await self._login.send(
             self._write(
@@ -192,7 +192,7 @@ class PhaseAdapter(Adapter):
                 f"{refusals.ERRORS.stated(answer)}: AWS didn't take the credentials back: check at "
                 "Phase that its AWS credentials still work"
             )
-            return Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence)
+            return RevocationAnswer(done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence)
         if refusals.not_holder(answer):
             # Who may not revoke it may see that it is gone; it is another account's.
             await self._inspect(lease, learns=False)
@@ -200,7 +200,7 @@ class PhaseAdapter(Adapter):
             await self._owners.check(lease.handle)
         self._parsed(answer, api.Message, lease.source, effect=True)
         self._revoked.add(lease.id)
-        return Revocation(done=True)
+        return RevocationAnswer(done=True)
 
     async def recover(self, attempt: Attempt) -> Sequence[Lease]:
         """The live leases that can be the attempt's: its owner's, of its time and ttl.
@@ -327,7 +327,7 @@ class PhaseAdapter(Adapter):
             self._afterwards.plan(lease)
             raise errors.LeaseGone(Reason.GONE, "Phase has revoked the lease")
 
-    async def _again(self, lease: Lease) -> Revocation:
+    async def _again(self, lease: Lease) -> RevocationAnswer:
         """Revoke a lease that was revoked before."""
         try:
             return await self.revoke(lease)

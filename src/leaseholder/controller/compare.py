@@ -45,7 +45,7 @@ MOST_COPIES: Final = 20
 
 
 @dataclass(slots=True)
-class Ledger:
+class Comparison:
     """Makes due what events missed."""
 
     cluster: Cluster
