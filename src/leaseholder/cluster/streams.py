@@ -1,10 +1,13 @@
 """What is known of watches: which are open, and when each was last asked for.
 
-kopf says neither. But it asks with a session of ours, and each of its requests comes by
-``Attendant``: a watch is open from the answer's 200 until its collection is listed or watched
-again, which kopf does as soon as a watch ends, and where none of its events or bookmarks came for
-70 seconds. Whole objects stay with us (``known``); kopf gets their metadata, which is all that our
-handlers need: it would log bodies at DEBUG, and keep those of a whole list until each is handled.
+Flows in: kopf's lists and watches, which go by ``Attendant``. Flows out: whole objects to
+``known``, their metadata to kopf, and whether each watch is open, for ``watches`` and readiness.
+
+kopf doesn't say which watches are open. But it asks with a session of ours: a watch is open from
+the answer's 200 until its collection is listed or watched again, which kopf does as soon as a watch
+ends, and where none of its events or bookmarks came for 70 seconds. kopf gets metadata alone, which
+is all that our handlers need: it would log bodies at DEBUG, and keep those of a whole list until
+each is handled.
 """
 
 import asyncio

@@ -1,7 +1,9 @@
 """Objects that can't be read: each is reported once, by namespace and name, and counted.
 
-Whoever may write in one namespace can make any number of them, so only so many of a namespace and
-kind are named and counted. One that can be read again, or is gone, is forgotten.
+Flows in: what ``reading`` and ``watching`` couldn't read. Flows out: a warning, a number for
+metrics, and names for whoever must not decide without them. Whoever may write in one namespace can
+make any number of them, so only so many of a namespace and kind are named and counted. One that can
+be read again, or is gone, is forgotten.
 """
 
 import logging

@@ -1,5 +1,8 @@
 """The watch on our Secrets: metadata only, for ever, with no gap left open.
 
+Flows in: lists and watches of Secrets with our label. Flows out: an event for each change, which
+``controller.compare`` follows, and whose each Secret is (``secret_marks``).
+
 The API server is asked for ``PartialObjectMetadata``, so data of Secrets never crosses the wire
 (kopf, which would watch whole objects, logs bodies at DEBUG). Each namespace is listed, then
 watched from there. A watch that ends in its time goes on where it was; after anything else

@@ -1,7 +1,12 @@
 """Acquire: from a need to a Held record with its credentials in hand.
 
-The order is the protocol's: nothing is issued that isn't on record, no issue is sent twice, and
-one whose answer is lost is left for a search (docs/design/0001, 0006).
+Flows in: a view and the step Acquire, or Hold for an answer that couldn't be put on record. Flows
+out: the lease on record as Held, its credentials in memory, or an attempt that nobody may finish
+any more. ``deliver`` comes next; an attempt whose answer is lost is left to ``revoke``, which
+searches.
+
+The order is the protocol's: nothing is issued that isn't on record, and no issue is sent twice
+(docs/design/0001, 0006).
 """
 
 import secrets
@@ -17,7 +22,7 @@ from leaseholder.api.record import RecordedLease, Revocation, State
 from leaseholder.controller import deliver, supplies
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.records import Records
-from leaseholder.core import arrival, contents, ends, issuers, shards, slots
+from leaseholder.core import arrival, contents, issuers, shards, slots
 from leaseholder.core.actions import Acquire
 from leaseholder.core.memory import Failure
 from leaseholder.core.observation import Supply
@@ -139,7 +144,7 @@ class Acquirer:
         view.memory.fences.pop(attempt.attempt_id, None)
         if current is None:  # gone from the record: back on it, to be revoked
             view.memory.credentials.pop(attempt.attempt_id, None)
-            lost = with_answer(attempt, issued, State.REVOKING, ahead)
+            lost = arrival.with_answer(attempt, issued, State.REVOKING, ahead)
             lost = lost.but(revoke=Revocation(reason=Reason.UNDELIVERED))
             self.records.miss(view.subject, lost)
             await self.records.put_back(view.subject)
@@ -320,32 +325,8 @@ def _arrived(
 ) -> RecordedLease:
     """What the answer makes of a lease on record; ``wrong``: why it can't be used."""
     if lease.state is not State.ATTEMPT:
-        return with_answer(lease, issued, lease.state, ahead)
+        return arrival.with_answer(lease, issued, lease.state, ahead)
     if wrong is None:
-        return with_answer(lease, issued, State.HELD, ahead)
+        return arrival.with_answer(lease, issued, State.HELD, ahead)
     over = Revocation(reason=wrong.reason, since=view.now)
-    return with_answer(lease, issued, State.REVOKING, ahead).but(revoke=over)
-
-
-def with_answer(
-    lease: RecordedLease, answer: Lease, state: State, ahead: int | None = None
-) -> RecordedLease:
-    """A recorded lease with what the provider said of it.
-
-    One that is to be revoked ends no later there than was asked for.
-
-    Args:
-        lease: as it is on record.
-        answer: the lease, as the provider gave or showed it.
-        state: where it stands now.
-        ahead: seconds that its moments are ahead of the provider's ``Date``; None: as recorded.
-    """
-    revoking = state is State.REVOKING
-    return lease.but(
-        state=state,
-        lease_id=answer.id,
-        handle=dict(answer.handle),
-        issued_at=answer.issued_at,
-        expires_at=ends.latest(lease, answer) if revoking else answer.expires_at,
-        clock_ahead=lease.clock_ahead if ahead is None else ahead,
-    )
+    return arrival.with_answer(lease, issued, State.REVOKING, ahead).but(revoke=over)

@@ -1,8 +1,9 @@
 """Records move to another installation: each is written there, read back, and then deleted here.
 
-Both operators are away meanwhile. Nothing is asked of a provider, no Secret and no DynamicLease is
-touched: keys of seals and what is known of each lease stand on the record. A crash between two
-writes leaves a record in both places; the next run joins them (``core.adoption``) and goes on.
+Flows in: the records in two operators' namespaces. Flows out: those of the first in the second, as
+``core.adoption`` joins them. Both operators are away meanwhile. Nothing is asked of a provider, no
+Secret and no DynamicLease is touched: keys of seals and what is known of each lease stand on the
+record. A crash between two writes leaves a record in both places; the next run goes on.
 """
 
 import asyncio

@@ -1,4 +1,8 @@
-"""The controller's parts, put together over the ports."""
+"""The controller's parts, put together over the ports.
+
+Flows in: the ports, as ``app`` has them of real adapters and tests of fakes. Flows out: the
+controller, ready to run.
+"""
 
 from leaseholder.controller import (
     acquire,

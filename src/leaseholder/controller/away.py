@@ -1,9 +1,9 @@
 """While the API server is away: how that is noticed, and how leases are kept alive meanwhile.
 
 Flows in: what each try to reach it met, and the last good look at a lease. Flows out: how long keys
-wait before the next try, and renewals, which ``core.offline`` decides on and ``renew`` makes.
-Nothing in the cluster is read or written here. However many keys meet an outage, the log has one
-line when it begins and one when it is over.
+wait before the next try (``loop``), and renewals, which ``core.offline`` decides on and ``renew``
+makes. Nothing in the cluster is read or written here. However many keys meet an outage, the log has
+one line when it begins and one when it is over.
 """
 
 import logging

@@ -1,4 +1,8 @@
-"""The one place where a change is told: a line of the log and, for some, an event."""
+"""The one place where a change is told: a line of the log and, for some, an event.
+
+Flows in: changes that a verb made. Flows out: the journal's line, and an event at the DynamicLease.
+Changes that a condition tells make no event here (``core.status`` makes those).
+"""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,9 +1,10 @@
-"""The ledger compared with the world: what no event told us.
+"""Compare: what is known is held against the world, for what no event told us.
 
-At the start and every ten minutes all DynamicLeases and all records are listed; whatever the
-controller hasn't seen in that version, or doesn't know at all, is made due, and so is what it
-keeps although neither list has it. The lists are a hint: whether a DynamicLease is really gone
-is judged from a live GET. What other shards serve is left to them.
+Flows in: at the start and every ten minutes, all DynamicLeases and all records; all the time,
+events of Secrets. Flows out: keys that are due (``hints``): whatever the controller hasn't seen in
+that version, or doesn't know at all, and what it keeps although neither list has it. The lists are
+a hint: whether a DynamicLease is really gone is judged from a live GET. What other shards serve is
+left to them.
 
 Secrets name their owners, and anybody may write such marks. So an event of a Secret only makes
 due whom the controller knows anyway; whom only Secrets name is looked at by the comparison, a

@@ -1,8 +1,11 @@
 """An installation goes: its DynamicLeases are deleted, and this waits until no lease is left.
 
-The controller beside it, which was assembled for draining, revokes what they held, as it does for
-any deletion. What somebody makes again meanwhile, a GitOps tool say, is deleted again; nothing is
-issued for it. Nothing is created here, so it works in namespaces and with CRDs that are going.
+Flows in: what the installation serves and has on record. Flows out: deletions, and what is still
+left, which the command reports. The controller beside it, which was assembled for draining, revokes
+what they held, as it does for any deletion.
+
+What somebody makes again meanwhile, a GitOps tool say, is deleted again; nothing is issued for it.
+Nothing is created here, so it works in namespaces and with CRDs that are going.
 """
 
 import asyncio

@@ -1,4 +1,9 @@
-"""What the controller keeps of one DynamicLease between two looks; lost in a crash."""
+"""What the controller keeps of one key between two looks; lost in a crash.
+
+Flows in: what each look showed, and hints that came meanwhile. Flows out: how urgent the key is,
+for ``line``; whether Secrets have to be read before a step, and how long to wait after a failure,
+for ``loop``. What decisions may see of it is in ``core.memory``.
+"""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta

@@ -1,7 +1,11 @@
-"""Gathering a view: what is known of DynamicLease and record, and the Secrets as they were read.
+"""Observe: a view is gathered from what is known and what has to be read.
+
+Flows in: a key, and what this process remembers of it. Flows out: one ``View`` of the DynamicLease,
+its record, Secrets, provider and workloads, which ``core.rules`` decides from. ``tenants`` says
+whose the name is, ``records`` and ``secret_finder`` what there is, ``supplies`` which provider.
 
 Nothing here is certain: each write says which version it is for, and where that isn't enough
-whoever acts reads once more (``acquire``, ``perform``, ``revoke``).
+whoever acts reads once more (``acquire``, ``deliver``, ``revoke``).
 """
 
 import asyncio

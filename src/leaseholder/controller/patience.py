@@ -1,4 +1,8 @@
-"""A provider's adapter that nobody keeps a turn for: each wait for an answer is one elsewhere."""
+"""A provider's adapter that nobody keeps a turn for: each wait for an answer is one elsewhere.
+
+Flows in: a call of a verb. Flows out: the same call to the adapter, within ``runner.elsewhere``, so
+that the key's turn is lent to others meanwhile. ``supplies`` puts it around every adapter.
+"""
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass

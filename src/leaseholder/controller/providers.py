@@ -1,6 +1,8 @@
 """LeaseProviders: looked at now and then, and told in their status.
 
-A provider that becomes Ready, or whose spec changed, makes the DynamicLeases that use it due.
+Flows in: events of provider objects, and news from their adapters. Flows out: their status and
+metrics; a provider that becomes Ready, or whose spec changed, makes the DynamicLeases that use it
+due (``hints``). ``supplies`` has the adapters.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
-"""Trouble, told: in the log, and in status where that can't wait for the next step.
+"""Trouble, reported: in the log, and in status where that can't wait for the next step.
 
-A lease ends while a step hangs, or nothing can be seen: both are written on the word of what was
-seen last; the next look reports whatever is wrong by then.
+Flows in: what ended a go of a key (``loop``), or the end of a lease that comes while a step hangs.
+Flows out: a line of the log, or a status that is written on the word of what was seen last; the
+next look reports whatever is wrong by then.
 """
 
 import asyncio

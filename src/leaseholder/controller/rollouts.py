@@ -1,4 +1,7 @@
-"""Workloads on their way to a new lease: restarted once, the replaced lease kept alive meanwhile.
+"""Rollouts: workloads on their way to a new lease.
+
+Flows in: a view and the step Restart or Sustain, which ``core.rollout`` found due. Flows out: a
+workload is restarted once, and a replaced lease is renewed meanwhile (``renew``).
 
 What this process restarted, and when, is known to all DynamicLeases: those whose Secrets were
 switched before a restart need none of their own. After a crash that is forgotten, and a workload

@@ -1,7 +1,11 @@
 """Which Secrets there are for a DynamicLease, and which of them are ours.
 
-``observe`` asks, and ``core.view`` has what was found. Our marks on a Secret prove nothing, because
-anybody in the namespace may write them: they lead to a Secret, and its data or its note decides.
+Flows in: a DynamicLease with its leases on record. Flows out: the Secret under the wanted name,
+those that are ours, and whether another one has the wanted one. ``observe`` asks, and
+``core.secret_facts`` says what they hold.
+
+Our marks on a Secret prove nothing, because anybody in the namespace may write them: they lead to a
+Secret, and its data or its note decides.
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""Providers by the objects that describe them: one adapter, and so one login, for each.
+"""Supplies: providers by the objects that describe them, one adapter and so one login for each.
+
+Flows in: a DynamicLease, or a lease on record. Flows out: the adapter to ask, with the ``Supply``
+that ``core.issuers`` makes of the provider object. ``observe`` and every verb ask here.
 
 An adapter lives on when its LeaseProvider is deleted, as long as a lease that it made is on record:
 it is revoked through its login. Nobody's adapters are kept for longer, because tenants may make and

@@ -24,12 +24,12 @@ from leaseholder import changes, errors
 from leaseholder.api import base, conditions, lease, provider
 from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.api.record import RecordedLease, Revocation, State, Subject
-from leaseholder.controller import acquire, mishaps
+from leaseholder.controller import mishaps
 from leaseholder.controller.keys import Key
 from leaseholder.controller.records import Records
 from leaseholder.controller.supplies import Ref
 from leaseholder.controller.survey import Lost, Survey, Swept, SweptSource
-from leaseholder.core import issuers
+from leaseholder.core import arrival, issuers
 from leaseholder.ports.clock import Clock
 from leaseholder.ports.cluster import Cluster
 from leaseholder.ports.events import Note
@@ -234,4 +234,4 @@ def _entry(dl: lease.DynamicLease, found: Lost, now: datetime) -> RecordedLease:
         deadline=found.lease.issued_at,
         revoke=Revocation(reason=Reason.UNRECORDED, since=now),
     )
-    return acquire.with_answer(blank, found.lease, State.REVOKING)
+    return arrival.with_answer(blank, found.lease, State.REVOKING)

@@ -98,9 +98,9 @@ class _Namespace:
 class Pending:
     """Pending revocations by namespace, as this process last saw its DynamicLeases.
 
-    A bound that hostile tenants meet, so a count of what was seen is enough: the ledger isn't listed
-    before each issue. After a start it is whole as soon as each record was looked at once. Nothing is
-    kept of a DynamicLease that is gone with its leases.
+    A bound that hostile tenants meet, so a count of what was seen is enough: the ledger isn't
+    listed before each issue. After a start it is whole as soon as each record was looked at once.
+    Nothing is kept of a DynamicLease that is gone with its leases.
     """
 
     _known: dict[str, _Namespace] = field(default_factory=lambda: defaultdict(_Namespace))

@@ -1,11 +1,13 @@
 """A lease on its arrival: can it be used, by what clock does it end, does it fit on the record.
 
+Flows in: what a provider answered to an issue, and the record that it is to be put on. Flows out: a
+failure where the lease can't be used, and whether there is room. ``controller.acquire`` asks about
+leases, ``controller.records`` about room.
+
 A provider may answer anything. A lease that is over when it comes, or nearly, would be replaced at
 once, and so would the next one. So such an issue counts as failed: the lease is revoked, and the
-next try waits for the back-off.
-
-What a lease's moments mean, its own server's clock says. ``Date`` may come from a proxy with
-another clock, so the moment of the issue, which the fresh lease tells, is held against it.
+next try waits for the back-off. What a lease's moments mean, its own server's clock says: ``Date``
+may come from a proxy with another clock, so the moment of the issue is held against it.
 """
 
 import json
@@ -15,7 +17,7 @@ from typing import Any, Final
 
 from leaseholder.api import base, record
 from leaseholder.api.conditions import Reason
-from leaseholder.api.record import RecordedLease, RecordSpec
+from leaseholder.api.record import RecordedLease, RecordSpec, State
 from leaseholder.core import ends, schedule
 from leaseholder.core.memory import Failure
 from leaseholder.ports.provider import Lease
@@ -86,6 +88,30 @@ def _stored(value: Any) -> int:
     """Bytes that the API server stores for a value: its JSON writes some characters as six."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return len(text.encode(errors="replace")) + 5 * sum(map(text.count, "<>&"))
+
+
+def with_answer(
+    lease: RecordedLease, answer: Lease, state: State, ahead: int | None = None
+) -> RecordedLease:
+    """A recorded lease with what the provider said of it.
+
+    One that is to be revoked ends no later there than was asked for.
+
+    Args:
+        lease: as it is on record.
+        answer: the lease, as the provider gave or showed it.
+        state: where it stands now.
+        ahead: seconds that its moments are ahead of the provider's ``Date``; None: as recorded.
+    """
+    revoking = state is State.REVOKING
+    return lease.but(
+        state=state,
+        lease_id=answer.id,
+        handle=dict(answer.handle),
+        issued_at=answer.issued_at,
+        expires_at=ends.latest(lease, answer) if revoking else answer.expires_at,
+        clock_ahead=lease.clock_ahead if ahead is None else ahead,
+    )
 
 
 def _unusable(sentence: str) -> Failure:

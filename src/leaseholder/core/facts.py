@@ -1,4 +1,10 @@
-"""Facts: questions about an observation that are answered once in a decision."""
+"""Facts: each question about an observation is answered once in a decision.
+
+Flows in: a question, which is a function of a view, and what it is about. Flows out: the answer;
+for a second time it comes from the view's own memory. ``lease_facts``, ``secret_facts``, ``view``
+and the modules of rules mark their questions with ``fact``; ``View.for_decision`` begins a
+decision.
+"""
 
 import functools
 from collections.abc import Callable

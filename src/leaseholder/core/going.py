@@ -1,7 +1,8 @@
-"""What each rule about a DynamicLease that goes or is gone finds.
+"""What each rule about a DynamicLease that goes, or is gone, finds.
 
-The Secrets go first, then the leases, then the finalizer. What is still to be revoked when the
-finalizer goes stays on record and is revoked later. ``rules`` has the order, with the reasons.
+Flows in: a view. Flows out: the step that one rule finds due: the Secrets go first, then the
+leases, then the finalizer. What is still to be revoked when the finalizer goes stays on record and
+is revoked later (``revocations``). ``rules`` has the order, with the reasons.
 """
 
 from datetime import datetime, timedelta

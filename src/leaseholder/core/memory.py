@@ -1,6 +1,8 @@
 """What this process knows first-hand of one DynamicLease, and loses in a crash.
 
-The controller writes it while it performs a step; a decision reads it beside what was observed.
+Flows in: what the controller's verbs met while they performed a step. Flows out: a decision reads
+it beside what was observed (``observation`` has it). Nothing here is believed where record, Secret
+or provider say otherwise.
 """
 
 from dataclasses import dataclass, field

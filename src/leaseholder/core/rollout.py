@@ -1,5 +1,9 @@
 """Workloads move to a new lease: each is restarted once, and the replaced lease waits for them.
 
+Flows in: a view with its restart targets. Flows out: the next restart, the renewal of a replaced
+lease, and how far the move has come. ``controller.rollouts`` performs them; ``progress`` reads a
+workload's own rollout; ``revocations`` asks how long a replaced lease is kept.
+
 A lease that takes the place of a delivered one is *pending* until all its targets run on it; then
 its record says so (``rolledOutAt``). Whether a workload was restarted for a lease is written where
 its pods are made from: an annotation of the pod template with the record's name. The restart for

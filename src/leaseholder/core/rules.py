@@ -1,9 +1,9 @@
 """The decision: from one observation to the one thing to do next.
 
-``RULES`` reads top to bottom: the first rule that finds something to do decides, and the earliest
-moment at which one may find something is the wake-up. Each has a name, which the log says, and the
-history that it closes; ``wanted``, ``going``, ``revocations``, ``rollout`` and ``handover`` have
-what it looks at.
+Flows in: a view of one name. Flows out: the step of the first rule that finds something to do, or
+the earliest moment at which one may. ``RULES`` reads top to bottom; each rule has an id, which the
+log says, and the history that it closes. What it looks at is in ``wanted``, ``replaced``,
+``going``, ``revocations``, ``rollout`` and ``handover``; ``controller.perform`` does the step.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,6 +1,9 @@
 """Templates of the target Secret's data: compiled once, rendered in bounded time.
 
-Compiling needs no values and tells every mistake of the text; rendering fills the places. All
+Flows in: the texts of a template, then a provider's values. Flows out: the data of the Secret, for
+``contents``. ``template_texts`` reads a text, ``filters`` has what may be done with a value.
+
+Compiling needs no values and tells every mistake of the text; rendering fills the blanks. All
 text that is made on the way is counted, so that the work of a rendering is bounded whatever
 values and filters do.
 

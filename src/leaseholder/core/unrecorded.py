@@ -1,8 +1,9 @@
 """Which of the leases that a provider shows were lost: pure judgement for ``controller.sweep``.
 
-A lease was lost if this installation had it issued, nothing in the cluster knows it, and it is too
-old for its issue to be still under way. What the ledger and the Secrets say must have been read
-after the provider answered: then the attempt of a lease that was issued meanwhile is there.
+Flows in: leases that a provider shows as ours (``controller.survey``), and what ledger and Secrets
+say, read after the provider answered: then the attempt of a lease that was issued meanwhile is
+there. Flows out: those that were lost. A lease was lost if this installation had it issued, nothing
+in the cluster knows it, and it is too old for its issue to be still under way.
 """
 
 from collections import defaultdict

@@ -1,6 +1,8 @@
 """What each rule about a DynamicLease that is wanted finds.
 
-``rules`` has them in their order, with the reason for each.
+Flows in: a view. Flows out: the step that one rule finds due, or when it may be. ``rules`` has them
+in their order, with the reason for each. ``plan``, ``obstacles``, ``drift`` and ``proof`` answer
+what they ask; what becomes of the leases beside the current one is in ``replaced``.
 """
 
 from datetime import datetime, timedelta

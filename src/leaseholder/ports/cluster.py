@@ -1,6 +1,8 @@
 """The API server: all of its ports, as the controller has them together.
 
-Adapters under ``cluster/`` implement it; a test brings its own.
+Flows in: the controller's calls. Flows out: objects as they are known or read, and one of
+``leaseholder.errors`` where there is no answer. ``cluster.adapter`` implements it; a test brings
+its own. Who needs less asks for one of the small ports.
 """
 
 from collections.abc import Sequence

@@ -7,7 +7,7 @@ from leaseholder import errors
 from leaseholder.api import lease, record
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import acquire, deliver, records, renew
-from leaseholder.core import actions, plan, replaced, revocations, schedule
+from leaseholder.core import actions, arrival, plan, replaced, revocations, schedule
 from leaseholder.core.view import View
 from leaseholder.ports.provider import Capabilities, Issued, Lease, Provider
 from tests.simulation.mutants.registry import (
@@ -200,7 +200,7 @@ def claim_ignored() -> list[Patch]:
         view: View, known: record.RecordedLease, issued: Lease, ahead: int, wrong: Any
     ) -> record.RecordedLease:
         if known.state is record.State.REVOKING:
-            return acquire.with_answer(known, issued, record.State.HELD, ahead)
+            return arrival.with_answer(known, issued, record.State.HELD, ahead)
         return honest(view, known, issued, ahead, wrong)
 
     return [swap(acquire, "_arrived", arrived)]
