@@ -34,9 +34,11 @@ MOST_STEPS: Final = 40
 UNDER_WAY: Final = 16_384
 """So many keys are under way at once, most of them waiting for a provider."""
 REPORT_AGAIN: Final = 2.0
-"""Seconds until the end of a lease is told once more, where the API server didn't take it."""
+"""Seconds until the end of a lease is reported once more, where the API server didn't take it."""
 LEAST_PATIENCE: Final = 3.0
 """So many seconds a look may take, even near the end of a lease."""
+MOST_CONFLICTS: Final = 5
+"""Steps of one go that may meet what was not known; then the key waits as after any failure."""
 FEW: Final = 5
 """Failures in a row after which a key's trouble may be its own."""
 
@@ -171,46 +173,62 @@ class Controller(Hints):
                 await self.offer(key, poke=False, after=1.0 + schedule.spread(str(key), most))
 
     async def _advance(self, key: Key, entry: Entry) -> None:
-        """Step by step until there is nothing to do for now."""
-        conflicts, left = 0, None
+        """One go: step by step until there is nothing to do for now."""
+        conflicts, known = 0, None  # ``known``: the view after a step, without another look
         for _ in range(MOST_STEPS):
-            view = left or await self._observe(key, entry)
+            view = known or await self._observe(key, entry)
             if self.observer.records.lost(view.subject):
                 await self.performer.put_back(view)
-                left = None
+                known = None
                 continue
-            await self._reached()
-            await self._offer_formers(key)
-            facts = view.for_decision()  # until the step: that changes memory
-            self._note(entry, facts)
-            decision = rules.decide(facts)
+            decision = await self._decide(key, entry, view)
             step = decision.step
-            self._runner.progress = view.monotonic
-            if left is not None and not isinstance(step, actions.Idle | actions.Discard):
-                left = None
+            if known is not None and not isinstance(step, actions.Idle | actions.Discard):
+                known = None
                 continue
             if entry.must_read_for(view, step):
                 continue
             if self._runner.stopping and not _must_finish(step):
                 return
-            match step:
-                case actions.Idle(until):
-                    await self._rest(key, entry, view, until)
-                    return
+            if isinstance(step, actions.Idle):
+                await self._rest(key, entry, view, step.until)
+                return
             reporting.decided(key, decision)
-            if isinstance(step, actions.Release):
-                entry.released = view.holder.uid if _left(view, step) is not None else ""
             try:
-                await self._perform(view, step)
+                known = await self._do(entry, view, step)
             except errors.Conflict:
-                entry.doubt_secrets()
-                conflicts, left, entry.released = conflicts + 1, None, ""
-                if conflicts > 5:
+                conflicts, known = conflicts + 1, None
+                if conflicts > MOST_CONFLICTS:
                     raise
-                continue
-            left = _left(view, step)
         entry.memory.secrets = None
         await self.offer(key, poke=False, after=1.0)
+
+    async def _decide(self, key: Key, entry: Entry, view: View) -> rules.Decision:
+        """What the rules say of a look, which the entry remembers."""
+        await self._reached()
+        await self._offer_formers(key)
+        facts = view.for_decision()  # until the step: that changes memory
+        self._note(entry, facts)
+        decision = rules.decide(facts)
+        self._runner.progress = view.monotonic
+        return decision
+
+    async def _do(self, entry: Entry, view: View, step: actions.Action) -> View | None:
+        """Do a step; returns the view after it, where that is known without another look.
+
+        Raises:
+            errors.Conflict: what was known isn't so any more.
+        """
+        after = _after(view, step)
+        if isinstance(step, actions.Release):
+            entry.released = view.holder.uid if after is not None else ""
+        try:
+            await self._perform(view, step)
+        except errors.Conflict:
+            entry.doubt_secrets()
+            entry.released = ""
+            raise
+        return after
 
     async def _offer_formers(self, key: Key) -> None:
         """What earlier tenants left under the name is looked at for itself."""
@@ -275,7 +293,7 @@ class Controller(Hints):
         contents.forget(holder.uid)
 
 
-def _left(view: View, step: actions.Action) -> View | None:
+def _after(view: View, step: actions.Action) -> View | None:
     """The view after a step that changed one known thing; None: it has to be gathered anew.
 
     Where nothing else is to be done, or the record alone is to go, it needn't be. A DynamicLease

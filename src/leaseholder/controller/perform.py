@@ -60,25 +60,20 @@ class Performer:
             errors.ClusterError: the API server didn't take a write that isn't about a lease.
         """
         match step:
-            case actions.Move(record, to):
-                if to.revocation.reason == Reason.UNDELIVERED:
-                    await self._check_status(view)
-                await self.revoker.write(view, record, to)
-                if to.state is not State.HELD:
-                    view.memory.credentials.pop(record.attempt_id, None)
+            case actions.Move():
+                await self._move(view, step)
             case actions.Search(record):
                 await self.revoker.search(view, record)
             case actions.Revoke():
                 await self.revoker.revoke(view, step)
-            case actions.Drop(record, why, note, until):
-                name = record.attempt_id
-                await self.records.end(view.subject, name, why, view.now, was=record, until=until)
-                await self.chronicle.emit(view.lease, note)
-                await self.chronicle.note(None, changes.dropped(view.subject, record))
+            case actions.Drop():
+                await self._drop(view, step)
             case actions.Discard():
                 await self.records.discard(view.subject)
-            case actions.Restart() | actions.Sustain():
-                await self._towards_rollout(view, step)
+            case actions.Restart():
+                await self.mover.restart(view, step)
+            case actions.Sustain():
+                await self._sustain(view, step)
             case actions.DeleteSecret(secret):
                 await self.deliverer.delete(view, secret)
             case actions.Disown(secret):
@@ -99,6 +94,20 @@ class Performer:
                 await self._towards_lease(view, step)
             case _:
                 assert_never(step)
+
+    async def _move(self, view: View, step: actions.Move) -> None:
+        record, to = step.record, step.to
+        if to.revocation.reason == Reason.UNDELIVERED:
+            await self._check_status(view)
+        await self.revoker.write(view, record, to)
+        if to.state is not State.HELD:
+            view.memory.credentials.pop(record.attempt_id, None)
+
+    async def _drop(self, view: View, step: actions.Drop) -> None:
+        record, name = step.record, step.record.attempt_id
+        await self.records.end(view.subject, name, step.why, view.now, was=record, until=step.until)
+        await self.chronicle.emit(view.lease, step.note)
+        await self.chronicle.note(None, changes.dropped(view.subject, record))
 
     async def _change_finalizer(self, view: View, step: actions.Protect | actions.Release) -> None:
         if view.lease is None:
@@ -179,12 +188,8 @@ class Performer:
         for note in notes:
             await self.chronicle.emit(dl, note)
 
-    async def _towards_rollout(self, view: View, step: actions.Restart | actions.Sustain) -> None:
-        match step:
-            case actions.Restart():
-                await self.mover.restart(view, step)
-            case actions.Sustain(record):
-                try:
-                    await self.mover.sustain(view, step)
-                except errors.LeaseGone as error:
-                    await self.renewer.gone(view, record, report=False, certain=error.certain)
+    async def _sustain(self, view: View, step: actions.Sustain) -> None:
+        try:
+            await self.mover.sustain(view, step)
+        except errors.LeaseGone as error:
+            await self.renewer.gone(view, step.record, report=False, certain=error.certain)

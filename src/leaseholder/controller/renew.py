@@ -56,6 +56,12 @@ class Renewer:
                 memory.unrenewable.add(name)
 
     async def renew(self, view: View, dl: DynamicLease, step: actions.Renew) -> None:
+        """Renew a lease; one that is gone, or can't be renewed, is told by the way of each.
+
+        Raises:
+            errors.ProviderError: it isn't renewed, and that is all that is known.
+            errors.ClusterError: what became of it couldn't be written.
+        """
         try:
             await self._prolong(view, step)
         except errors.LeaseGone as error:
@@ -100,6 +106,7 @@ class Renewer:
             view.memory.leases.pop(step.record.attempt_id, None)
 
     async def inspect(self, view: View, record: RecordedLease) -> None:
+        """See whether a lease lives; where the provider doesn't say, it is asked again later."""
         adapter = await self.supplies.for_lease(record, view.trusts)
         view.memory.inspected_at[record.attempt_id] = view.now
         view.memory.inspect_from.pop(record.attempt_id, None)

@@ -24,13 +24,16 @@ def fact(
 
     @functools.wraps(ask)
     def once(view: Seen, *args: *Args) -> Answer:
-        known = view._facts
-        if known is None:
-            return ask(view, *args)
+        answers = view._facts
+        if answers is None:
+            return ask(
+                view, *args
+            )  # no decision is made: memory may change until the next question
         key = ask, *map(id, args)
-        if key not in known:
-            known[key] = args, ask(view, *args)  # who holds the objects keeps their ids
-        answer: Answer = known[key][1]
+        if key not in answers:
+            # With the answer its arguments are kept, so that no other object gets one of these ids.
+            answers[key] = args, ask(view, *args)
+        answer: Answer = answers[key][1]
         return answer
 
     return once

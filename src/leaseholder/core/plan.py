@@ -102,18 +102,20 @@ def given_life(view: View, record: RecordedLease) -> timedelta:
 def _fits(
     view: View, lease: DynamicLease, record: RecordedLease, expiry: datetime, life: timedelta
 ) -> datetime | None:
+    """From when on a renewal adds what it must; None: none can, or the lease is to be replaced."""
     can, strategy = view.capabilities.get(record.attempt_id), lease.spec.renewal.strategy
     unproven = can is not None and can.proven_after is not None
-    replaces = strategy == "Rotate" or (strategy == "Auto" and unproven)
-    replace = replaces and record.state is not State.SUPERSEDED
-    if replace or record.attempt_id in view.memory.unrenewable:
+    is_replaced = strategy == "Rotate" or (strategy == "Auto" and unproven)
+    if is_replaced and record.state is not State.SUPERSEDED:
+        return None
+    if record.attempt_id in view.memory.unrenewable:
         return None
     if can is None:
         return schedule.renewal_fits(expiry, life, 1, None)
     if not can.renewable:
         return None
-    fresh = view.memory.leases.get(record.attempt_id)
-    stated = fresh.latest if fresh is not None else None
+    last_shown = view.memory.leases.get(record.attempt_id)
+    stated = last_shown.latest if last_shown is not None else None
     latest = view.here(record, stated) if stated is not None else None
     return schedule.renewal_fits(expiry, life, least_renewal(can), latest)
 
@@ -129,6 +131,7 @@ def least_renewal(can: Capabilities) -> int:
 
 
 def _aged(view: View, lease: DynamicLease, record: RecordedLease) -> datetime | None:
+    """When a lease is as old as ``rotation.maxAge`` allows; None: it may grow older."""
     age, issued = lease.spec.rotation.max_age, record.issued_at
     if age is None or issued is None:
         return None

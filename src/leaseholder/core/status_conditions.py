@@ -22,55 +22,50 @@ _HALTED: Final = "spec.suspend is true: no lease is issued, replaced or repaired
 
 
 def derived(view: View, dl: lease.DynamicLease, retry: lease.Retry | None) -> tuple[Condition, ...]:
-    def condition(
-        kind: ConditionType, verdict: bool, reason: Reason, message: str = ""
-    ) -> Condition:
-        word: Verdict = "True" if verdict else "False"
-        return Condition(
-            type=kind,
-            status=word,
-            reason=reason,
-            message=message,
-            last_transition_time=view.now,
-            observed_generation=dl.metadata.generation,
-        )
-
+    """The conditions as they are now; ``retry``: the back-off that stands, or stood."""
     trouble = _trouble(view, dl, retry)
-    held, fresh = view.delivered, view.in_hand
-    waiting, why = _waiting(view, dl, trouble)
+    held, current = view.delivered, drift.kept(view, dl)
+    waiting = (False, *_waiting(view, dl, trouble))
     synced = held is not None and not view.edited(held)
-    ready, ready_reason, ready_message = (
-        _readiness(view, held, trouble)
-        if held is not None and synced and not dl.deleting
-        else (False, waiting, why)
+    ready = held is not None and synced and not dl.deleting
+    has_lease = view.in_hand is not None or current is not None
+    verdicts: dict[ConditionType, rollout.Verdict | None] = {
+        ConditionType.READY: _readiness(view, held, trouble) if ready and held else waiting,
+        ConditionType.LEASE_HELD: (
+            (True, Reason.HELD, _bounds(view, dl, current)) if has_lease else waiting
+        ),
+        ConditionType.SECRET_SYNCED: (True, Reason.DELIVERED, "") if synced else waiting,
+        ConditionType.ROLLOUT_COMPLETE: _rollout(view, dl),
+        ConditionType.REVOCATION_PENDING: _pending_revocations(view),
+        ConditionType.STALLED: _stalled(trouble),
+    }
+    return tuple(
+        _condition(view, dl, kind, verdict)
+        for kind, verdict in verdicts.items()
+        if verdict is not None
     )
-    pending, pending_reason, pending_message = _pending_revocations(view)
-    stalled = trouble is not None and trouble.permanent
-    has = fresh is not None or drift.kept(view, dl) is not None
-    rolled = _rollout(view, dl)
-    return (
-        condition(ConditionType.READY, ready, ready_reason, ready_message),
-        condition(
-            ConditionType.LEASE_HELD,
-            has,
-            Reason.HELD if has else waiting,
-            _bounds(view, dl, drift.kept(view, dl)) if has else why,
-        ),
-        condition(
-            ConditionType.SECRET_SYNCED,
-            synced,
-            Reason.DELIVERED if synced else waiting,
-            "" if synced else why,
-        ),
-        *([condition(ConditionType.ROLLOUT_COMPLETE, *rolled)] if rolled is not None else []),
-        condition(ConditionType.REVOCATION_PENDING, pending, pending_reason, pending_message),
-        condition(
-            ConditionType.STALLED,
-            stalled,
-            trouble.reason if trouble is not None else Reason.NOT_STALLED,
-            trouble.sentence if trouble is not None else "",
-        ),
+
+
+def _condition(
+    view: View, dl: lease.DynamicLease, kind: ConditionType, verdict: rollout.Verdict
+) -> Condition:
+    is_true, reason, message = verdict
+    word: Verdict = "True" if is_true else "False"
+    return Condition(
+        type=kind,
+        status=word,
+        reason=reason,
+        message=message,
+        last_transition_time=view.now,
+        observed_generation=dl.metadata.generation,
     )
+
+
+def _stalled(trouble: Failure | None) -> rollout.Verdict:
+    """Whether somebody has to do something."""
+    if trouble is None:
+        return False, Reason.NOT_STALLED, ""
+    return trouble.permanent, trouble.reason, trouble.sentence
 
 
 def _trouble(view: View, dl: lease.DynamicLease, retry: lease.Retry | None) -> Failure | None:

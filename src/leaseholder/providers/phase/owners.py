@@ -149,6 +149,7 @@ async def let_in(account: login.Login, timeout: float) -> None:
 
 
 def unknown(what: str) -> errors.Unavailable:
+    """What an adapter can't tell as long as nobody knows whose leases are ours."""
     sentence = (
         f"{what}, but Phase hasn't said yet which leases are this account's: the next lease that "
         "it makes will tell"
