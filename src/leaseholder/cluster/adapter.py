@@ -280,9 +280,8 @@ class KubernetesCluster:
 
     def hears_of_secrets(self, namespace: str) -> bool:
         """Whether the watch on our Secrets in a namespace is open, as far as is known."""
-        return any(
-            self._api.streams.is_open(places.SECRETS.at(within).path) for within in (namespace, "")
-        )
+        is_open, at = self._api.streams.is_open, places.SECRETS.at
+        return any(is_open(at(within).path) for within in (namespace, ""))
 
     async def secret_owners(self) -> Sequence[SecretEvent]:
         """The last event of each Secret with our owner label, as the watch has shown it."""

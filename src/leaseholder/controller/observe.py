@@ -21,7 +21,7 @@ from leaseholder.api.record import Holder, LeaseRecord, RecordedLease, State, Su
 from leaseholder.controller import supplies
 from leaseholder.controller.keys import Key
 from leaseholder.controller.records import Records
-from leaseholder.controller.secret_finder import NOTHING, SecretFinder
+from leaseholder.controller.secret_finder import NOTHING, FoundSecrets, SecretFinder
 from leaseholder.controller.tenants import Pending, Tenants
 from leaseholder.core import going, lease_clock, plan, rollout, shards, slots
 from leaseholder.core.memory import Failure, Memory, failure_of
@@ -29,7 +29,7 @@ from leaseholder.core.observation import Restarted, Rival, Supply, TargetView
 from leaseholder.core.view import View
 from leaseholder.ports.clock import Clock
 from leaseholder.ports.cluster import Cluster
-from leaseholder.ports.provider import Provider
+from leaseholder.ports.provider import Capabilities, Provider
 from leaseholder.ports.records import MOST_RIVALS
 
 
@@ -79,14 +79,7 @@ class Observer:
         leases = page.leases if page is not None else ()
         trusts = page.spec.trusts if page is not None else {}
         holder = _holder(dl, subject, leases)
-        found, unread = NOTHING, None
-        if memory.credentials or not elsewhere:
-            try:
-                found = await self.secrets.find(subject, holder, dl, leases, memory)
-            except errors.Refused as error:
-                if elsewhere or dl is None or not dl.deleting:
-                    raise
-                unread = error
+        found, unread = await self._find_secrets(subject, holder, dl, leases, memory, elsewhere)
         supply, failure, adapter = await self._supply(dl)
         adapters = await self._adapters(leases, trusts)
         clocks = [adapter, *adapters.values()] if adapter is not None else [*adapters.values()]
@@ -103,11 +96,7 @@ class Observer:
             record_version=page.version if page is not None else "",
             kept_until=page.kept_until if page is not None else None,
             trusts=trusts,
-            capabilities={
-                name: adapters[name].capabilities(one.noted)
-                for one in leases
-                if (name := one.attempt_id) in adapters
-            },
+            capabilities=_capabilities(leases, adapters),
             shifts=self._shifts(memory, leases, adapters, now),
             secrets=found.ours,
             target=found.target,
@@ -134,6 +123,25 @@ class Observer:
         if rollout.matters(view):
             view = replace(view, targets=await self._targets(view))
         return await self._with_rivals(view, adapter)
+
+    async def _find_secrets(
+        self,
+        subject: Subject,
+        holder: Holder,
+        dl: DynamicLease | None,
+        leases: Sequence[RecordedLease],
+        memory: Memory,
+        elsewhere: bool,
+    ) -> tuple[FoundSecrets, errors.Refused | None]:
+        """The Secrets, and why they can't be read where a deletion may go on without them."""
+        if elsewhere and not memory.credentials:
+            return NOTHING, None
+        try:
+            return await self.secrets.find(subject, holder, dl, leases, memory), None
+        except errors.Refused as refusal:
+            if elsewhere or dl is None or not dl.deleting:
+                raise
+            return NOTHING, refusal
 
     async def _page(
         self, subject: Subject, dl: DynamicLease | None, memory: Memory, *, elsewhere: bool
@@ -304,6 +312,14 @@ class Observer:
                 memory.ours.discard(one.attempt_id)
             if one.attempt_id == shown and one.state is State.HELD and not memory.status_doubted:
                 memory.inspected_at.setdefault(shown, now)
+
+
+def _capabilities(
+    leases: Sequence[RecordedLease], adapters: Mapping[str, Provider]
+) -> dict[str, Capabilities]:
+    """What can be done for each lease whose provider is known, by attempt id."""
+    known = [one for one in leases if one.attempt_id in adapters]
+    return {one.attempt_id: adapters[one.attempt_id].capabilities(one.noted) for one in known}
 
 
 def _holder(dl: DynamicLease | None, subject: Subject, leases: Sequence[RecordedLease]) -> Holder:

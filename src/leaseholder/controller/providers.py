@@ -242,13 +242,13 @@ def _status(
 ) -> provider.ProviderStatus:
     """What a look makes of the status; what was learned before is kept through an outage."""
     now = base.whole_second(clock.wall())
-    ready = Condition(
-        type=ConditionType.READY,
-        status="True" if failure is None else "False",
-        reason=Reason.READY if failure is None else failure.reason,
-        message=_found_well(health) if failure is None else failure.sentence,
-        last_transition_time=now,
-        observed_generation=known.metadata.generation,
+    ready = conditions.made(
+        ConditionType.READY,
+        "True" if failure is None else "False",
+        Reason.READY if failure is None else failure.reason,
+        _found_well(health) if failure is None else failure.sentence,
+        of=known.metadata,
+        at=now,
     )
     before = known.status
     learned = (

@@ -207,14 +207,8 @@ class Sweeper:
 
     def _condition(self, swept: Swept, known: provider.AnyProvider) -> Condition:
         status, reason, message = swept.found.condition()
-        return Condition(
-            type=ConditionType.UNRECORDED_LEASES,
-            status=status,
-            reason=reason,
-            message=message,
-            last_transition_time=base.whole_second(self.clock.wall()),
-            observed_generation=known.metadata.generation,
-        )
+        kind, now = ConditionType.UNRECORDED_LEASES, base.whole_second(self.clock.wall())
+        return conditions.made(kind, status, reason, message, of=known.metadata, at=now)
 
 
 def _entry(dl: lease.DynamicLease, found: Lost, now: datetime) -> RecordedLease:

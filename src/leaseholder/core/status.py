@@ -5,12 +5,13 @@ each condition that changed. ``status_conditions`` derives the conditions, the r
 ``wanted`` and ``going`` say when a status is written.
 """
 
+import functools
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from leaseholder.api import conditions, lease, names
-from leaseholder.api.conditions import Condition, ConditionType, Reason, Verdict
+from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.api.record import RecordedLease, State
 from leaseholder.core import drift, obstacles, plan, proof, revocations, schedule, status_conditions
 from leaseholder.core.actions import Report
@@ -109,19 +110,10 @@ def _is_first(now: Condition, before: Condition | None) -> bool:
 
 def refused(dl: lease.DynamicLease, failure: Failure, now: datetime) -> lease.DynamicLeaseStatus:
     """What status should say where the API server lets us see neither records nor Secrets."""
-
-    def condition(kind: ConditionType, verdict: Verdict) -> Condition:
-        return Condition(
-            type=kind,
-            status=verdict,
-            reason=failure.reason,
-            message=failure.sentence,
-            last_transition_time=now,
-            observed_generation=dl.metadata.generation,
-        )
-
-    bad = (condition(ConditionType.READY, "False"), condition(ConditionType.STALLED, "True"))
-    fresh = conditions.carry(bad, dl.status.conditions)
+    wrong = functools.partial(conditions.made, of=dl.metadata, at=now)
+    ready = wrong(ConditionType.READY, "False", failure.reason, failure.sentence)
+    stalled = wrong(ConditionType.STALLED, "True", failure.reason, failure.sentence)
+    fresh = conditions.carry((ready, stalled), dl.status.conditions)
     kinds = {one.type for one in fresh}
     others = tuple(one for one in dl.status.conditions if one.type not in kinds)
     changes = {"conditions": (*fresh, *others), "observed_generation": dl.metadata.generation}

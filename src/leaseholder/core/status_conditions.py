@@ -51,14 +51,7 @@ def _condition(
 ) -> Condition:
     is_true, reason, message = verdict
     word: Verdict = "True" if is_true else "False"
-    return Condition(
-        type=kind,
-        status=word,
-        reason=reason,
-        message=message,
-        last_transition_time=view.now,
-        observed_generation=dl.metadata.generation,
-    )
+    return conditions.made(kind, word, reason, message, of=dl.metadata, at=view.now)
 
 
 def _stalled(trouble: Failure | None) -> rollout.Verdict:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from leaseholder.api.conditions import Reason
-from leaseholder.controller import pending
+from leaseholder.controller import tenants
 from leaseholder.core import obstacles
 from leaseholder.core.observation import Others
 from leaseholder.ports.provider import RevocationAnswer
@@ -109,7 +109,7 @@ async def test_an_answer_too_big_for_the_record_is_an_unclear_attempt() -> None:
 
 
 def test_pending_revocations_are_counted_by_namespace_and_forgotten_with_their_holder() -> None:
-    known, seen = pending.Pending(), views.view(views.pending(1), views.record(2))
+    known, seen = tenants.Pending(), views.view(views.pending(1), views.record(2))
     other = views.SUBJECT.model_copy(update={"name": "other"})
     known.note(seen)
     assert known.beside(other) == Others(leases=1, pending=1)

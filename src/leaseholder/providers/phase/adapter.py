@@ -101,9 +101,7 @@ class PhaseAdapter(Adapter):
         asked = leases.ttl_of(attempt, secret, least)
         if self._exclusive:
             asked = leases.fingerprinted(attempt.attempt_id, asked, least)
-            owner = await self._owners.known()
-        else:
-            owner = None
+        owner = await self._owners.known() if self._exclusive else None
         return {
             "secretId": secret.id,
             "maxTTL": int(secret.max_ttl.total_seconds()),
