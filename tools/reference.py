@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from leaseholder.api import base, crds, durations, names
-from leaseholder.api.crds import Kind, Schema
+from leaseholder.api.crds import Crd, Schema
 
 _INTRODUCTION: Final = f"""\
 <!-- Generated from leaseholder.api by `make crds`. -->
@@ -35,7 +35,7 @@ def rendered() -> str:
     return f"{_INTRODUCTION}\n{contents}\n\n{sections}"
 
 
-def _section(kind: Kind) -> str:
+def _section(kind: Crd) -> str:
     root = crds.schema(kind)
     scope = "Namespaced" if kind.namespaced else "Cluster-scoped"
     parts = [

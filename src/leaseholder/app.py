@@ -26,8 +26,8 @@ from leaseholder.cluster import login as logins
 from leaseholder.cluster.adapter import KubernetesCluster
 from leaseholder.controller import (
     assembly,
+    compare,
     leader,
-    ledger,
     loop,
     mishaps,
     providers,
@@ -56,7 +56,7 @@ AGAIN: Final = 1.0
 _USUAL: Final = logins.Choice()
 
 
-class Failed(Exception):
+class OperatorEnded(Exception):
     """The operator ended although nobody asked it to."""
 
 
@@ -69,7 +69,7 @@ class Operator:
     cluster: KubernetesCluster
     controller: loop.Controller
     providers: providers.ProviderWatch
-    ledger: ledger.Ledger
+    comparison: compare.Comparison
     served: served.Served
     watches: watches.Watches
     sweeper: sweep.Sweeper
@@ -81,7 +81,7 @@ class Operator:
         """Lead until SIGTERM or SIGINT; returns when all that was under way is finished.
 
         Raises:
-            Failed: a part ended by itself, or another process leads.
+            OperatorEnded: a part ended by itself, or another process leads.
         """
         loop_ = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -113,14 +113,16 @@ class Operator:
         work = asyncio.create_task(self.controller.run(), name="controller")
         others = [
             asyncio.create_task(self.providers.run(), name="providers"),
-            asyncio.create_task(self.ledger.run(), name="ledger"),
-            asyncio.create_task(self.ledger.follow_secrets(), name="secrets"),
-            asyncio.create_task(self.ledger.forget_adapters(), name="adapters"),
+            asyncio.create_task(self.comparison.run(), name="comparison"),
+            asyncio.create_task(self.comparison.follow_secrets(), name="secrets"),
+            asyncio.create_task(self.comparison.forget_adapters(), name="adapters"),
             asyncio.create_task(self.served.run(), name="namespaces"),
             asyncio.create_task(self.watches.run(), name="watches"),
         ]
         if self.settings.sweep_interval_seconds and self.settings.share.is_default:
-            sweeping = self.sweeper.run(self.ledger.compared, self.settings.sweep_interval_seconds)
+            sweeping = self.sweeper.run(
+                self.comparison.compared, self.settings.sweep_interval_seconds
+            )
             others.append(asyncio.create_task(sweeping, name="sweeps"))
         ended = await self._until_stopped([work, *others, *candidacy])
         if ended in candidacy:
@@ -135,7 +137,7 @@ class Operator:
         if ended is not None:
             error = None if ended.cancelled() else ended.exception()
             why = mishaps.described(error) if error is not None else "without an error"
-            raise Failed(f"{ended.get_name()} ended: {why}")
+            raise OperatorEnded(f"{ended.get_name()} ended: {why}")
 
     async def _until_stopped(self, parts: list[asyncio.Task[None]]) -> asyncio.Task[None] | None:
         """Wait for a signal (None) or for a part that ends by itself."""
@@ -214,7 +216,7 @@ async def composed(
         kubeconfig=choice.kubeconfig,
         context=choice.context,
         observe=metrics.cluster_request,
-        unread=unreadable.Unreadable(metrics.unreadable),
+        unread=unreadable.UnreadableObjects(metrics.unreadable),
         require_auth_label=settings.require_auth_label,
         crds_may_go=draining is not None,
         watches=shard.serves,
@@ -255,8 +257,8 @@ async def composed(
         )
         reports = shard.is_default
         checks = providers.ProviderWatch(cluster, clock, supplies, controller, journal, reports)
-        compared = ledger.Ledger(cluster, controller, controller.observer.records, supplies, shard)
         records = controller.observer.records
+        compared = compare.Comparison(cluster, controller, records, supplies, shard)
         found = survey.Survey(cluster, records, supplies)
         due = functools.partial(controller.offer, poke=False)
         sweeper = sweep.Sweeper(cluster, records, found, clock, metrics, journal, due)
@@ -283,7 +285,7 @@ async def composed(
             cluster=cluster,
             controller=controller,
             providers=checks,
-            ledger=compared,
+            comparison=compared,
             served=served.Served(cluster, settings.watched),
             watches=watching,
             sweeper=sweeper,
@@ -345,14 +347,14 @@ def run(settings: Settings) -> None:
     """Run the operator in this process until it is told to stop.
 
     Raises:
-        Failed: it couldn't start, or a part ended by itself.
+        OperatorEnded: it couldn't start, or a part ended by itself.
     """
     logs.configure(settings.log_level, settings.log_format)
     allow_files()
     try:
         asyncio.run(_main(settings))
     except server.CannotListen as error:
-        raise Failed(str(error)) from error
+        raise OperatorEnded(str(error)) from error
 
 
 def allow_files() -> None:

@@ -106,7 +106,7 @@ class Life:
     kinds: Collection[str]
     namespaces: Sequence[str]
     listener: handlers.Listener
-    feeds: Mapping[str, streams.Feed]
+    feeds: Mapping[str, streams.KnownFeed]
     streams: streams.Streams
     choice: logins.Choice
     selector: str = ""
@@ -144,7 +144,7 @@ class Life:
         ``kopf.operator`` would wait for all parts then, and some wait for others that are gone: for
         the login that nobody renews any more, and then for ever.
         """
-        login = await logins.Login.read(self.choice.kubeconfig, context=self.choice.context)
+        login = await logins.ClusterLogin.read(self.choice.kubeconfig, context=self.choice.context)
 
         async def logged_in() -> kopf.AiohttpSession:
             session = streams.session(login, self.streams, self.feeds)
@@ -209,7 +209,7 @@ class Watches:
     async def run(self) -> None:
         """Watch until cancelled."""
         failures, missing = 0, None
-        self.cluster.on_restored = self._note_restored
+        self.cluster.objects.on_restored = self._note_restored
         while True:
             missing = await self._known_kinds(missing)
             began = time.monotonic()
@@ -235,7 +235,7 @@ class Watches:
             RESTORED,
         )
         self.restores += 1
-        for known in self.cluster.known.values():
+        for known in self.cluster.objects.known.values():
             known.forget()
         self._is_restored = False
         await self.on_restored()
@@ -281,15 +281,15 @@ class Watches:
 
     def _feeds(
         self, kinds: Collection[str], ours: handlers.Listener
-    ) -> Iterator[tuple[str, streams.Feed]]:
+    ) -> Iterator[tuple[str, streams.KnownFeed]]:
         """Where the objects of each collection go that is watched, by its path."""
         for plural in kinds:
-            known = self.cluster.known[plural]
+            known = self.cluster.objects.known[plural]
             gone = functools.partial(handlers.hear, ours, plural, gone=True)
             is_wide = plural == places.CLUSTER_PROVIDERS.plural
             for within in ("",) if is_wide else self.namespaces or ("",):
                 path = _BY_PLURAL[plural].at(within).path
-                yield path, streams.Feed(known, within, gone)
+                yield path, streams.KnownFeed(known, within, gone)
 
     async def _watched(self, ended: "asyncio.Future[BaseException | None]") -> tuple[str, bool]:
         """Until this life is over, or there is a reason to end it."""

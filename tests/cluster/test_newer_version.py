@@ -168,7 +168,7 @@ def _schema(kind: str, part: str) -> kube.Object:
     return found
 
 
-def _newer(kind: crds.Kind) -> kube.Object:
+def _newer(kind: crds.Crd) -> kube.Object:
     """The CRD of a version that added a field to each object."""
     manifest = copy.deepcopy(crds.manifest(kind))
     (version,) = manifest["spec"]["versions"]

@@ -11,7 +11,7 @@ import typing
 import pytest
 import pytest_asyncio
 
-from leaseholder.controller import ledger
+from leaseholder.controller import compare
 from tests.cluster import sites
 from tests.world import processes
 from tests.world import world as worlds
@@ -35,7 +35,7 @@ async def site(world: worlds.World) -> collections.abc.AsyncIterator[sites.Site]
     async with sites.site(world, "requests") as opened:
         await opened.lease("first", ttl="1h")
         await opened.ready("first")
-        await _quiet(opened, seconds=ledger.RETRY + 1)  # the first comparison may be refused
+        await _quiet(opened, seconds=compare.RETRY + 1)  # the first comparison may be refused
         yield opened
 
 

@@ -17,7 +17,7 @@ import httpx2
 
 from leaseholder import errors
 from leaseholder.api import provider, record
-from leaseholder.controller import acquire
+from leaseholder.core import arrival
 from leaseholder.ports.provider import Health, Lease, Provider
 from tests.fuzz import answers
 from tests.unit.clocks import NOW, FakeClock
@@ -147,7 +147,7 @@ def _fit_to_be_told(error: errors.EdgeError) -> errors.EdgeError:
 
 def _sound(lease: Lease) -> Lease:
     """A lease that a record can keep; no credential stands in it."""
-    held = acquire.with_answer(_ATTEMPT, lease, record.State.HELD)
+    held = arrival.with_answer(_ATTEMPT, lease, record.State.HELD)
     text = json.dumps(held.dump(), allow_nan=False)
     assert record.RecordedLease.model_validate_json(text).lease_id == lease.id
     assert 0 < len(lease.id) <= LONGEST_ID

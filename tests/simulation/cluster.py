@@ -41,7 +41,7 @@ _FREE: Final = frozenset(
         "emit",
         "hears_of_secrets",
         "known_name",
-        "now",
+        "server_now",
         "secret_events",
         "secret_owners",
         "shown_end",

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from leaseholder.api import conditions, durations, lease, names, record
-from leaseholder.core.plan import MOST_LIVE
+from leaseholder.core.obstacles import MOST_LIVE
 from leaseholder.ports.secrets import SecretView
 from leaseholder.ports.workloads import Workload
 from tests.simulation import promises, server

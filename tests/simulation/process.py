@@ -1,4 +1,4 @@
-"""One operator process: controller and ledger, and the events that kopf hands on.
+"""One operator process: controller and comparison, and the events that kopf hands on.
 
 Each change of a DynamicLease is told, be it late, and what is there when the process starts is told
 again.
@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from leaseholder.api import provider
-from leaseholder.controller import assembly, ledger, supplies
+from leaseholder.controller import assembly, compare, supplies
 from leaseholder.core import shards
 from leaseholder.core.memory import Memory
 from leaseholder.ports.cluster import Cluster
@@ -78,12 +78,14 @@ class Process:
             draining=draining,
         )
         records = self.controller.observer.records
-        self.ledger = ledger.Ledger(self.port, self.controller, records, self.supplies, shard)
+        self.comparison = compare.Comparison(
+            self.port, self.controller, records, self.supplies, shard
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._parts = [
             self._spawn(self.controller.run()),
-            self._spawn(self.ledger.run()),
-            self._spawn(self.ledger.follow_secrets()),
+            self._spawn(self.comparison.run()),
+            self._spawn(self.comparison.follow_secrets()),
         ]
         self.lists()
 

@@ -15,7 +15,14 @@ from typing import Any, Final
 from leaseholder import errors
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
-from leaseholder.ports.provider import Attempt, Capabilities, Health, Lease, Marked, Revocation
+from leaseholder.ports.provider import (
+    Attempt,
+    Capabilities,
+    Health,
+    Lease,
+    Marked,
+    RevocationAnswer,
+)
 from leaseholder.ports.provider import Issued as IssuedLease
 from leaseholder.secrecy import Credentials
 from tests.simulation import gate
@@ -234,9 +241,9 @@ class Server:
         issued = self._seen(lease, reads=True)
         return _ending(issued.lease, self._end(issued))
 
-    def revoke(self, lease: Lease, *, by_us: bool = True) -> Revocation:
+    def revoke(self, lease: Lease, *, by_us: bool = True) -> RevocationAnswer:
         if not self.kind.can.revocable and by_us:
-            return Revocation(done=False, reason=Reason.FAILED_TO_DELETE)
+            return RevocationAnswer(done=False, reason=Reason.FAILED_TO_DELETE)
         if self.forbids and by_us:
             raise errors.Denied(Reason.DENIED, "no right to revoke")
         issued = self._seen(lease)
@@ -245,11 +252,11 @@ class Server:
                 hook(issued)
         if self.stubborn and by_us:
             self.stubborn -= 1
-            return Revocation(done=False, reason=Reason.FAILED_TO_DELETE)
+            return RevocationAnswer(done=False, reason=Reason.FAILED_TO_DELETE)
         issued.revoked_at, issued.by_us = self.now(), by_us
         if self.kind.can.slots == "One":
             self._kill_others(issued.slot)
-        return Revocation(done=True)
+        return RevocationAnswer(done=True)
 
     def recover(self, attempt: Attempt) -> Sequence[Lease]:
         shown = (issued for issued in self.living() if not self._too_young(issued))
@@ -344,7 +351,7 @@ class Adapter:
     async def inspect(self, lease: Lease) -> Lease:
         return await self._call("inspect", lambda: self._server.inspect(lease))
 
-    async def revoke(self, lease: Lease, *, force: bool = False) -> Revocation:
+    async def revoke(self, lease: Lease, *, force: bool = False) -> RevocationAnswer:
         return await self._call("revoke", lambda: self._server.revoke(lease))
 
     async def sweep(

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from leaseholder.api import conditions, names
 from leaseholder.api.conditions import ConditionType, Reason
-from leaseholder.controller import ledger
+from leaseholder.controller import compare
 from leaseholder.core import shards
 from tests.simulation import gate, server, world
 from tests.simulation.promises import Broken
@@ -279,7 +279,7 @@ def slow_turn(known: world.World) -> None:
     """A process waits at the provider, another one acquires the lease, the first one compares."""
     known.start()
     first = known.processes[0]
-    known.wait(ledger.INTERVAL - 5)
+    known.wait(compare.INTERVAL - 5)
     first.gate.stall("prepare")
     known.apply()
     known.start()
@@ -322,7 +322,7 @@ def missed(known: world.World) -> None:
     known.deafen(known.processes[0], True)
     known.delete_secret()
     known.deafen(known.processes[0], False)
-    known.wait(2 * ledger.INTERVAL)
+    known.wait(2 * compare.INTERVAL)
     _holds(2, "nobody noticed", is_so=known.server.lives(known.truth.shows(known.secret_key)))
     _issued_at_most(known, 2)
 

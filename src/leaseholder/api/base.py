@@ -259,7 +259,7 @@ DERIVED: Final = WrapValidator(_read_or_lost)
 can't read counts as lost, or a rollback would keep its resource from being served."""
 
 
-class Resource(BaseModel):
+class CustomResource(BaseModel):
     """Base of the kinds: metadata beside spec and status; unknown top-level fields ignored."""
 
     model_config = ConfigDict(**_WIRE, extra="ignore")

@@ -5,6 +5,7 @@ condition's status does.
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -146,6 +147,26 @@ class Condition(base.Model):
     """When the status last changed (UTC)."""
     observed_generation: int = 0
     """The generation of the spec that was looked at."""
+
+
+def made(
+    kind: ConditionType,
+    status: Verdict,
+    reason: str,
+    message: str,
+    *,
+    of: base.ObjectMeta,
+    at: datetime,
+) -> Condition:
+    """A condition of a resource as it is at that moment; ``carry`` keeps an earlier one."""
+    return Condition(
+        type=kind,
+        status=status,
+        reason=reason,
+        message=message,
+        last_transition_time=at,
+        observed_generation=of.generation,
+    )
 
 
 def find(conditions: Iterable[Condition], kind: ConditionType) -> Condition | None:

@@ -43,10 +43,10 @@ _UNSEEN: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class Crd:
     """What a CRD says beside its schema."""
 
-    model: type[base.Resource]
+    model: type[base.CustomResource]
     kind: str
     plural: str
     short: str
@@ -75,7 +75,7 @@ _PROVIDER_WIDE = (
     _MESSAGE,
 )
 KINDS = (
-    Kind(
+    Crd(
         model=lease.DynamicLease,
         kind="DynamicLease",
         plural="dynamicleases",
@@ -95,7 +95,7 @@ KINDS = (
             _MESSAGE,
         ),
     ),
-    Kind(
+    Crd(
         model=provider.LeaseProvider,
         kind="LeaseProvider",
         plural="leaseproviders",
@@ -103,7 +103,7 @@ KINDS = (
         columns=(("Type", "string", ".status.type"), *_PROVIDER_COLUMNS),
         wide=_PROVIDER_WIDE,
     ),
-    Kind(
+    Crd(
         model=provider.ClusterLeaseProvider,
         kind="ClusterLeaseProvider",
         plural="clusterleaseproviders",
@@ -112,7 +112,7 @@ KINDS = (
         columns=(("Type", "string", ".status.type"), *_PROVIDER_COLUMNS),
         wide=_PROVIDER_WIDE,
     ),
-    Kind(
+    Crd(
         model=record.LeaseRecord,
         kind="LeaseRecord",
         plural="leaserecords",
@@ -193,7 +193,7 @@ def _strip_closed(node: Any) -> Any:
     }
 
 
-def schema(kind: Kind) -> Schema:
+def schema(kind: Crd) -> Schema:
     """The schema of ``kind`` as its CRD has it."""
     full = kind.model.model_json_schema(by_alias=True, mode="validation")
     definitions = full.pop("$defs", {})
@@ -211,7 +211,7 @@ def schema(kind: Kind) -> Schema:
     return root
 
 
-def manifest(kind: Kind) -> Schema:
+def manifest(kind: Crd) -> Schema:
     """The CRD of ``kind``, ready to apply."""
     columns = [
         {"name": name, "type": type_, "jsonPath": path, **priority}

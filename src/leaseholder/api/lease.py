@@ -315,7 +315,7 @@ class DynamicLeaseStatus(base.Model):
     """The Secret that was written."""
 
 
-class DynamicLease(base.Resource):
+class DynamicLease(base.CustomResource):
     """A dynamic-secret lease that is held for workloads."""
 
     KIND: ClassVar[str] = "DynamicLease"

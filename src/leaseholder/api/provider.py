@@ -224,7 +224,7 @@ class ProviderStatus(base.Model):
     """Provider's clock minus the operator's, in seconds."""
 
 
-class LeaseProvider(base.Resource):
+class LeaseProvider(base.CustomResource):
     """Where DynamicLeases of this namespace get their leases."""
 
     KIND: ClassVar[str] = "LeaseProvider"
@@ -234,7 +234,7 @@ class LeaseProvider(base.Resource):
     """What was seen of the provider."""
 
 
-class ClusterLeaseProvider(base.Resource):
+class ClusterLeaseProvider(base.CustomResource):
     """Where DynamicLeases of the allowed namespaces get their leases."""
 
     KIND: ClassVar[str] = "ClusterLeaseProvider"

@@ -257,7 +257,7 @@ class RecordSpec(_Kept):
     """The leases that may live, oldest first."""
 
 
-class LeaseRecord(base.Resource):
+class LeaseRecord(base.CustomResource):
     """The ledger's page for one DynamicLease name."""
 
     KIND: ClassVar[str] = "LeaseRecord"
@@ -312,34 +312,6 @@ def name_of(installation: str, subject: Subject) -> str:
     digest = hashlib.sha256(named.encode()).hexdigest()[:_HASHED]
     text = f"{subject.namespace}.{subject.name}"[:_MOST_NAME].rstrip(".-")
     return f"{text}.{digest}"
-
-
-def fits(spec: RecordSpec) -> bool:
-    """Whether there is room for a record, and for what its leases may still grow by."""
-    said = spec.dump()
-    short = len(spec.leases) <= MOST_LEASES and _stored(said["trusts"]) <= MOST_TRUSTS
-    return short and _stored(said) <= MOST_BYTES
-
-
-def room_for(spec: RecordSpec, leases: Sequence[RecordedLease]) -> int:
-    """How many of these leases, from the first, a record that ``fits`` has room for.
-
-    Each is measured once, and none after the first that has no room: a provider says how many there
-    are, and a tenant how large.
-    """
-    fitting = leases[: max(0, MOST_LEASES - len(spec.leases))]
-    left = MOST_BYTES - _stored(spec.dump())
-    for number, lease in enumerate(fitting):
-        left -= _stored(lease.dump()) + len(",")
-        if left < 0:
-            return number
-    return len(fitting)
-
-
-def _stored(value: Any) -> int:
-    """Bytes that the API server stores for a value: its JSON writes some characters as six."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return len(text.encode(errors="replace")) + 5 * sum(map(text.count, "<>&"))
 
 
 def without(

@@ -143,7 +143,7 @@ async def _pods_wanted(user: session.Session, homes: Homes) -> list[str]:
 async def _leading(
     api: client.Api,
     elections: client.Api,
-    led: Iterable[leading.Place],
+    led: Iterable[leading.Leadership],
     say: Callable[[str], None],
     until: float,
 ) -> AsyncIterator[None]:
@@ -166,11 +166,11 @@ async def _leading(
         await candidate.release()
 
 
-async def places(user: session.Session, homes: Homes) -> list[leading.Place]:
+async def places(user: session.Session, homes: Homes) -> list[leading.Leadership]:
     """Where an operator may lead."""
     both = (homes.source, homes.target)
     found = [one for home in both for one in await leading.shards(user, home)]
-    return [*map(leading.Place, both), *found]
+    return [*map(leading.Leadership, both), *found]
 
 
 def listed(work: adopting.Adoption, homes: Homes) -> Iterator[str]:

@@ -37,7 +37,7 @@ async def drain(
     Raises:
         click.Abort: the answer is no.
         errors.ClusterError: the API server can't be read.
-        app.Failed: a part of the operator ended.
+        app.OperatorEnded: a part of the operator ended.
     """
     # What is left is reported at the end; the operator's own warnings are about a long life.
     level = settings.log_level if "log_level" in settings.model_fields_set else "ERROR"
@@ -50,7 +50,7 @@ async def drain(
     }
     settings_ = settings.model_copy(update=own)
     async with app.composed(settings_, draining=tally, choice=choice) as operator:
-        installation, clock = operator.ledger.records.installation, operator.controller.clock
+        installation, clock = operator.comparison.records.installation, operator.controller.clock
         work = draining.Drain(operator.cluster, installation, clock, tally, _say)
         await work.check()
         for line in listed(work, settings):
@@ -74,7 +74,7 @@ async def _lead_shards(operator: app.Operator, elections: client.Api, home: str)
     candidate = leading.candidate(elections, await leading.shards(user, home))
     if isinstance(operator.elector, leader.Elector):
         operator.elector = leader.Several(
-            {str(leading.Place(home)): operator.elector, **candidate.electors}
+            {str(leading.Leadership(home)): operator.elector, **candidate.electors}
         )
 
 
@@ -136,7 +136,7 @@ def _lost(one: draining.Remains) -> str:
 def reported(work: draining.Drain) -> Iterator[str]:
     """How it ended."""
     gone = len(work.seen - work.left.keys())
-    yield f"drained: {base.counted(gone, 'DynamicLease')}; {draining.counted(work.tally.all)}"
+    yield f"drained: {base.counted(gone, 'DynamicLease')}; {draining.outcomes_in(work.tally.all)}"
     for name, one in work.left.items():
         yield f"{name} is left: {one.why}"
     for unread in work.unreadable:

@@ -20,7 +20,7 @@ from leaseholder.cli.exits import Exit, Failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Selection:
     """Which leases, and how fast."""
 
     provider: str
@@ -33,7 +33,7 @@ class Choice:
 
 
 def chosen(
-    known: Sequence[lease.DynamicLease], choice: Choice
+    known: Sequence[lease.DynamicLease], choice: Selection
 ) -> tuple[list[lease.DynamicLease], list[str]]:
     """Those to rotate, and a sentence for each of the provider's that can't be."""
     kind, _, name = choice.provider.rpartition("/")
@@ -61,7 +61,7 @@ def _obstacle(dl: lease.DynamicLease) -> str:
     return "it holds no lease" if dl.status.lease is None else ""
 
 
-async def rotate(login: dict[str, Any], choice: Choice, *, ask: bool) -> None:
+async def rotate(login: dict[str, Any], choice: Selection, *, ask: bool) -> None:
     """Rotate them all, with a line for each.
 
     Raises:
@@ -87,7 +87,7 @@ async def rotate(login: dict[str, Any], choice: Choice, *, ask: bool) -> None:
         )
 
 
-def _question(found: Sequence[lease.DynamicLease], choice: Choice) -> str:
+def _question(found: Sequence[lease.DynamicLease], choice: Selection) -> str:
     namespaces = len({dl.metadata.namespace for dl in found})
     leases, within = base.counted(len(found), "lease"), base.counted(namespaces, "namespace")
     return (
@@ -96,7 +96,9 @@ def _question(found: Sequence[lease.DynamicLease], choice: Choice) -> str:
     )
 
 
-async def _all(user: session.Session, found: Sequence[lease.DynamicLease], choice: Choice) -> int:
+async def _all(
+    user: session.Session, found: Sequence[lease.DynamicLease], choice: Selection
+) -> int:
     """Rotate them, so many at once.
 
     Returns:

@@ -16,7 +16,7 @@ from leaseholder.core import election
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Leadership:
     """Where an operator leads."""
 
     home: str
@@ -42,12 +42,12 @@ async def connected(choice: logins.Choice) -> AsyncIterator[client.Api]:
         await api.aclose()
 
 
-async def shards(user: session.Session, home: str) -> list[Place]:
+async def shards(user: session.Session, home: str) -> list[Leadership]:
     """Those beside the default one; a pod may run on that its Deployment doesn't want any more."""
-    return [Place(home, shard) for shard in await user.shards(home)]
+    return [Leadership(home, shard) for shard in await user.shards(home)]
 
 
-def candidate(elections: client.Api, places: Iterable[Place]) -> leader.Several:
+def candidate(elections: client.Api, places: Iterable[Leadership]) -> leader.Several:
     """This process as a candidate in all places."""
     electors = {
         str(one): leader.Elector(

@@ -19,7 +19,7 @@ def _translated() -> Iterator[None]:
 
     try:
         yield
-    except (settings.Unusable, app.Failed) as error:
+    except (settings.Unusable, app.OperatorEnded) as error:
         sys.exit(f"leaseholder: {error}")
     except errors.EdgeError as error:
         sys.exit(f"leaseholder: {error.reason}: {error.sentence}")

@@ -187,7 +187,7 @@ def rotate(
     from leaseholder.cli import fleet
 
     before = issued_before.replace(tzinfo=UTC) if issued_before is not None else None
-    choice = fleet.Choice(provider=provider, before=before, at_once=at_once, timeout=timeout)
+    choice = fleet.Selection(provider=provider, before=before, at_once=at_once, timeout=timeout)
     asyncio.run(fleet.rotate(login, choice, ask=not yes))
 
 

@@ -14,7 +14,7 @@ from leaseholder import errors
 from leaseholder.api import lease, names, provider, record
 from leaseholder.cli import event, refused
 from leaseholder.cli.exits import Failed
-from leaseholder.cluster import client, documents, electing, pages, patches, places
+from leaseholder.cluster import client, documents, electing, patches, places, records
 from leaseholder.cluster import login as logins
 
 _MANAGER: Final = "kubectl-leaseholder"
@@ -64,7 +64,7 @@ class Session:
             Failed: no right, or it isn't.
         """
         place = places.RECORDS.at(known.metadata.namespace, known.name)
-        body = pages.written(known, spec)
+        body = records.changed(known, spec)
         await self._ask("PATCH", place, body=body, content_type=client.MERGE_PATCH)
 
     async def events(self, dl: lease.DynamicLease) -> list[event.Event]:

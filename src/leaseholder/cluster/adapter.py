@@ -1,7 +1,8 @@
-"""``Cluster`` on a real API server.
+"""``Cluster`` on a real API server: all of its ports in one object.
 
-Resources of ours are here: DynamicLeases, providers, records. Secrets, their watch, workloads,
-events and credentials have modules of their own.
+Flows in: the controller's calls. Flows out: requests, by the module that has the port: ``records``,
+``secrets``, ``watching``, ``workloads``, ``announcing`` and ``credentialing``; DynamicLeases and
+provider objects are a few lines over ``objects`` here. ``client`` sends all of them.
 """
 
 import pathlib
@@ -10,21 +11,16 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from datetime import datetime
 from typing import Final, Self
 
-from cachetools import LRUCache
-
-from leaseholder import errors
-from leaseholder.api import base, lease, names, provider, record
-from leaseholder.api.conditions import Reason
+from leaseholder.api import lease, names, provider, record
 from leaseholder.cluster import (
     announcing,
     client,
     credentialing,
     documents,
-    known,
-    pages,
+    objects,
     patches,
     places,
-    reading,
+    records,
     refusals,
     secrets,
     streams,
@@ -35,13 +31,9 @@ from leaseholder.cluster import (
 from leaseholder.ports.credentials import Access, Credentialing
 from leaseholder.ports.events import Note
 from leaseholder.ports.namespaces import NamespaceView
-from leaseholder.ports.records import MOST_RIVALS
 from leaseholder.ports.secrets import SecretCopy, SecretDraft, SecretEvent, SecretView
 from leaseholder.ports.workloads import Workload
 
-_OURS: Final = (places.LEASES, places.PROVIDERS, places.CLUSTER_PROVIDERS, places.RECORDS)
-_PARSED: Final = 128
-"""So many objects are kept as they were last parsed: each of several steps needs the same again."""
 _PROVIDERS: Final[Mapping[str, places.Resource]] = {
     provider.LeaseProvider.KIND: places.PROVIDERS,
     provider.ClusterLeaseProvider.KIND: places.CLUSTER_PROVIDERS,
@@ -60,31 +52,24 @@ class KubernetesCluster:
         *,
         operator_namespace: str,
         namespaces: Sequence[str] = (),
-        unread: unreadable.Unreadable | None = None,
+        unread: unreadable.UnreadableObjects | None = None,
         require_auth_label: bool = False,
         crds_may_go: bool = False,
         watches: Callable[[Mapping[str, str]], bool] = lambda labels: True,
     ) -> None:
         self._api = api
-        self._crds_may_go = crds_may_go
         self._require_auth_label = require_auth_label
-        unread = unread or unreadable.Unreadable()
-        self._reader = reading.Reader(unread)
+        unread = unread or unreadable.UnreadableObjects()
         self._home = operator_namespace
         self._namespaces = tuple(namespaces) or ("",)
-        self.on_restored: Callable[[], None] = lambda: None
-        """Called, in any thread, where the API server shows an older state than before."""
-        self.known: Final[Mapping[str, known.Known]] = {
-            kind.plural: known.Known(lambda: self.on_restored())
-            for kind in (places.LEASES, places.PROVIDERS, places.CLUSTER_PROVIDERS)
-        }
-        """What was last seen of each kind that is watched, by the plural of its name."""
-        self.known[places.LEASES.plural].watches = watches
-        self._parsed: LRUCache[tuple[str, str, str], tuple[bytes, base.Resource]]
-        self._parsed = LRUCache(_PARSED)
-        self._secrets = secrets.Secrets(api)
+        self.objects: Final = objects.Objects(api, unread, crds_may_go=crds_may_go)
+        """Our objects, with what was last seen of them."""
+        self._known_leases = self.objects.known[places.LEASES.plural]
+        self._known_leases.watches = watches
+        self._records = records.KubernetesRecords(api, self.objects, operator_namespace)
+        self._secrets = secrets.KubernetesSecrets(api)
         self._announcer = announcing.Announcer(api)
-        self._workloads = workloads.Workloads(api)
+        self._workloads = workloads.KubernetesWorkloads(api)
         self._watch = watching.SecretWatch(api, namespaces, unread=unread)
         api.streams.expect(places.SECRETS.at(namespace).path for namespace in self._namespaces)
 
@@ -97,7 +82,7 @@ class KubernetesCluster:
         kubeconfig: pathlib.Path | None = None,
         context: str = "",
         observe: client.Observe | None = None,
-        unread: unreadable.Unreadable | None = None,
+        unread: unreadable.UnreadableObjects | None = None,
         require_auth_label: bool = False,
         crds_may_go: bool = False,
         watches: Callable[[Mapping[str, str]], bool] = lambda labels: True,
@@ -149,49 +134,49 @@ class KubernetesCluster:
 
     async def missing_kinds(self) -> Collection[str]:
         """Those of our resources that the API server doesn't know; new CRDs take it a moment."""
-        found = await self._get(places.KINDS)
+        found = await self.objects.get(places.KINDS)
         known = {item["name"] for item in (found or {}).get("resources") or ()}
-        return sorted({kind.plural for kind in _OURS} - known)
+        return sorted({kind.plural for kind in objects.OURS} - known)
 
-    def now(self) -> datetime | None:
+    def server_now(self) -> datetime | None:
         """The API server's clock; None before an answer told the time."""
         clock = self._api.clock
         return clock.now() if clock.heard else None
 
-    def unreadable(self, kind: str) -> Sequence[str]:
+    def unreadable_objects(self, kind: str) -> Sequence[str]:
         """Namespace and name of the objects of a kind that can't be read, as far as was seen."""
-        return self._reader.unread.named(kind)
+        return self.objects.reader.unread.named(kind)
 
     # -- DynamicLeases
 
     async def dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
         """A DynamicLease as it is known."""
-        return await self._known(lease.DynamicLease, places.LEASES, namespace, name)
+        return await self.objects.as_known(lease.DynamicLease, places.LEASES, namespace, name)
 
     async def read_dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
         """A DynamicLease, read live."""
-        return await self._read(lease.DynamicLease, places.LEASES, namespace, name)
+        return await self.objects.read(lease.DynamicLease, places.LEASES, namespace, name)
 
     def shown_end(self, namespace: str, name: str) -> datetime | None:
         """When the lease ends of which the status of a DynamicLease says Ready, as it is known."""
-        body = self.known[places.LEASES.plural].get(namespace, name)
+        body = self._known_leases.get(namespace, name)
         shown = body if documents.says_ready(body) else None
         return documents.moment(shown, "status", "lease", "expiresAt")
 
     def known_name(self, namespace: str, uid: str) -> str | None:
         """The name of the DynamicLease of that uid; None: it isn't known."""
-        return self.known[places.LEASES.plural].named(namespace, uid)
+        return self._known_leases.named(namespace, uid)
 
     def watched_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
         """Whether the watch told of a DynamicLease while another of its namespace stood."""
         meta = dl.metadata
         new, beside = (meta.namespace, meta.name), (other.namespace, other.name)
-        return self.known[places.LEASES.plural].watched_beside(new, meta.uid, beside, other.uid)
+        return self._known_leases.watched_beside(new, meta.uid, beside, other.uid)
 
     async def dynamic_leases(self) -> AsyncIterator[lease.DynamicLease]:
         """All DynamicLeases in the watched namespaces; what can't be read is left out."""
         for namespace in self._namespaces:
-            async for found in self._each(lease.DynamicLease, places.LEASES, namespace):
+            async for found in self.objects.each(lease.DynamicLease, places.LEASES, namespace):
                 yield found
 
     async def delete_dynamic_lease(self, dl: lease.DynamicLease) -> None:
@@ -208,7 +193,7 @@ class KubernetesCluster:
         self, dl: lease.DynamicLease, status: lease.DynamicLeaseStatus
     ) -> None:
         """Make ``status`` the status of ``dl`` as it was read."""
-        await self._patch_status(places.LEASES, dl.metadata, dl.status, status)
+        await self.objects.patch_status(places.LEASES, dl.metadata, dl.status, status)
 
     async def patch_finalizer(self, dl: lease.DynamicLease, *, on: bool) -> None:
         """Put our finalizer on ``dl`` as it was read, or take it off."""
@@ -217,76 +202,39 @@ class KubernetesCluster:
         wanted = [*others, names.FINALIZER] if on else others
         guard = patches.guard(meta.uid, meta.resource_version)
         body = {"metadata": {**guard, "finalizers": wanted}}
-        await self._patch_known(places.LEASES, meta, body)
+        await self.objects.patch_known(places.LEASES, meta, body)
 
     # -- records
 
     async def record_named(self, name: str) -> record.LeaseRecord | None:
         """A record, None where there is none."""
-        found = await self._get(places.RECORDS.at(self._home, name))
-        return self._reader.found(record.LeaseRecord, found, self._home, name)
+        return await self._records.named(name)
 
     async def records(self) -> Sequence[record.LeaseRecord]:
         """The whole ledger; what can't be read is left out."""
-        return [one async for one in self._each(record.LeaseRecord, places.RECORDS, self._home)]
+        return await self._records.all()
 
     async def records_of_slot(self, slot: str) -> Sequence[record.LeaseRecord]:
         """Up to ``MOST_RIVALS`` records with that slot."""
-        place = places.RECORDS.at(self._home)
-        found = await self._list(place, f"{names.SLOT}/{slot}", most=MOST_RIVALS)
-        return self._reader.readable(record.LeaseRecord, found)
+        return await self._records.of_slot(slot)
 
     async def create_record(self, spec: record.RecordSpec) -> record.LeaseRecord:
         """Put a record on the ledger."""
-        body = {
-            "apiVersion": names.API_VERSION,
-            "kind": record.LeaseRecord.KIND,
-            "metadata": {
-                "namespace": self._home,
-                "name": record.name_of(spec.installation, spec.for_),
-                "labels": record.slot_labels(spec.leases),
-                "finalizers": pages.finalizers((), spec),
-            },
-            "spec": spec.dump(),
-        }
-        place = places.RECORDS.at(self._home)
-        made = await self._api.request("POST", place, query=patches.writing(), body=body)
-        return patches.read(record.LeaseRecord, made)
+        return await self._records.create(spec)
 
     async def write_record(
         self, known: record.LeaseRecord, spec: record.RecordSpec
     ) -> record.LeaseRecord:
         """Make ``spec`` the record's, as it was read; gone: ``Conflict``."""
-        body = pages.written(known, spec)
-        place = places.RECORDS.at(self._home, known.name)
-        try:
-            written = await self._patch(place, body)
-        except refusals.NotFound as gone:
-            raise errors.Conflict(Reason.CONFLICT, gone.sentence) from None
-        return patches.read(record.LeaseRecord, written)
+        return await self._records.write(known, spec)
 
     async def delete_record(self, known: record.LeaseRecord) -> None:
         """Take a record off the ledger; it is fine if it is gone already."""
-        meta = known.metadata
-        body = patches.preconditions(meta.uid, meta.resource_version)
-        try:
-            await self._api.request("DELETE", places.RECORDS.at(self._home, meta.name), body=body)
-        except refusals.NotFound:
-            return
+        await self._records.delete(known)
 
     async def give_up_record(self, known: record.LeaseRecord) -> None:
-        """Take a record off the ledger as it was read, leases and all: another one has them.
-
-        Its finalizer goes first, by uid and resourceVersion; where it is being deleted it is gone
-        with that.
-        """
-        place = places.RECORDS.at(self._home, known.name)
-        try:
-            meta = (await self._patch(place, pages.released(known)))["metadata"]
-            body = patches.preconditions(meta["uid"], meta["resourceVersion"])
-            await self._api.request("DELETE", place, body=body)
-        except refusals.NotFound:
-            return
+        """Take a record off the ledger as it was read, leases and all: another one has them."""
+        await self._records.give_up(known)
 
     # -- Secrets
 
@@ -333,9 +281,8 @@ class KubernetesCluster:
 
     def hears_of_secrets(self, namespace: str) -> bool:
         """Whether the watch on our Secrets in a namespace is open, as far as is known."""
-        return any(
-            self._api.streams.is_open(places.SECRETS.at(within).path) for within in (namespace, "")
-        )
+        is_open, at = self._api.streams.is_open, places.SECRETS.at
+        return any(is_open(at(within).path) for within in (namespace, ""))
 
     async def secret_owners(self) -> Sequence[SecretEvent]:
         """The last event of each Secret with our owner label, as the watch has shown it."""
@@ -369,20 +316,20 @@ class KubernetesCluster:
         """The provider that a DynamicLease of ``namespace`` means, as it is known."""
         if ref.kind == provider.LeaseProvider.KIND:
             kind = places.PROVIDERS
-            return await self._known(provider.LeaseProvider, kind, namespace, ref.name)
+            return await self.objects.as_known(provider.LeaseProvider, kind, namespace, ref.name)
         kind = places.CLUSTER_PROVIDERS
-        return await self._known(provider.ClusterLeaseProvider, kind, "", ref.name)
+        return await self.objects.as_known(provider.ClusterLeaseProvider, kind, "", ref.name)
 
     async def patch_provider_status(
         self, known: provider.AnyProvider, status: provider.ProviderStatus
     ) -> None:
         """Make ``status`` the provider's status."""
         meta = known.metadata
-        await self._patch_status(_PROVIDERS[known.KIND], meta, known.status, status)
+        await self.objects.patch_status(_PROVIDERS[known.KIND], meta, known.status, status)
 
     async def namespace(self, name: str) -> NamespaceView | None:
         """A namespace, None where there is none."""
-        found = await self._get(places.NAMESPACES.at("", name))
+        found = await self.objects.get(places.NAMESPACES.at("", name))
         if found is None:
             return None
         meta = found["metadata"]
@@ -402,123 +349,3 @@ class KubernetesCluster:
         return credentialing.LiveCredentialing(
             self._api, access, require_label=self._require_auth_label
         )
-
-    # -- requests
-
-    async def _get(self, place: places.Place, *, stood: bool = True) -> client.Body | None:
-        """What is there, None where there is nothing.
-
-        Args:
-            place: where.
-            stood: it was there before, or its kind is always served: a 404 that doesn't name it
-                doesn't say that it is gone.
-        """
-        try:
-            return await self._api.request("GET", place)
-        except refusals.NotFound as gone:
-            if gone.names_object or not place.name or not stood:
-                return None
-        if await self._crd_went(place):
-            return None
-        sentence = f"the API server doesn't serve {place.resource} now: 404 for whatever is asked"
-        raise errors.ClusterUnavailable(Reason.CLUSTER, sentence)
-
-    async def _list(
-        self, place: places.Place, selector: str = "", *, most: int | None = None
-    ) -> list[client.Body]:
-        # Without resourceVersion: the most recent state, not the API server's cache.
-        query = {"labelSelector": selector} if selector else {}
-        if most is not None:
-            query["limit"] = str(most)
-        found = await self._api.request("GET", place, query=query)
-        return found.get("items") or []
-
-    async def _each(
-        self, model: type[patches.Kind], kind: places.Resource, namespace: str
-    ) -> AsyncIterator[patches.Kind]:
-        """All of a collection that can be read."""
-        pages = self._api.pages(kind.at(namespace), query={})
-        try:
-            async for found in self._reader.whole(model, pages, within=namespace):
-                yield found
-        except refusals.NotFound:
-            if not await self._crd_went(kind.at(namespace)):
-                raise
-
-    async def _crd_went(self, place: places.Place) -> bool:
-        """Whether a kind of ours was deleted, where that may be: then its objects are gone, too.
-
-        An API server that starts answers 404 for them all the same: the CRD itself tells.
-        """
-        if not self._crds_may_go or place.resource not in {kind.plural for kind in _OURS}:
-            return False
-        try:
-            await self._api.request("GET", places.CRDS.at("", f"{place.resource}.{names.GROUP}"))
-        except refusals.NotFound as gone:
-            return gone.names_object
-        return False
-
-    async def _patch(self, place: places.Place, body: client.Body) -> client.Body:
-        return await self._api.request(
-            "PATCH",
-            place,
-            query=patches.writing(),
-            body=body,
-            content_type=client.MERGE_PATCH,
-        )
-
-    async def _known(
-        self, model: type[patches.Kind], kind: places.Resource, namespace: str, name: str
-    ) -> patches.Kind | None:
-        """An object as it is known; what isn't known, or is in doubt, is read live."""
-        body, place = self.known[kind.plural].body(namespace, name), (kind.plural, namespace, name)
-        if body is None:
-            return await self._read(model, kind, namespace, name)
-        of, last = self._parsed.get(place, (b"", None))
-        if of is body and isinstance(last, model):
-            return last
-        found = self._reader.read(model, documents.parse(body))
-        if len(body) <= known.LARGE:  # of large ones a tenant could fill these places, 1.5 MB each
-            self._parsed[place] = body, found
-        return found
-
-    async def _read(
-        self, model: type[patches.Kind], kind: places.Resource, namespace: str, name: str
-    ) -> patches.Kind | None:
-        """An object, read live; what is known moves on."""
-        kept = self.known[kind.plural]
-        asked = kept.asked(namespace, name)
-        body = await self._get(kind.at(namespace, name), stood=asked > 0)
-        if body is None:
-            kept.missing(namespace, name, asked)
-        else:
-            kept.answered(body, asked)
-        return self._reader.found(model, body, namespace, name)
-
-    async def _patch_status(
-        self, kind: places.Resource, meta: base.ObjectMeta, old: base.Model, new: base.Model
-    ) -> None:
-        stored = self.known[kind.plural].get(meta.namespace, meta.name) or {}
-        body = {
-            "metadata": patches.guard(meta.uid, meta.resource_version),
-            "status": patches.replace(old.dump(), new.dump(), stored.get("status")),
-        }
-        await self._patch_known(kind, meta, body, "status")
-
-    async def _patch_known(
-        self, kind: places.Resource, meta: base.ObjectMeta, body: client.Body, sub: str = ""
-    ) -> None:
-        """Patch an object as it is known; that it is gone is a conflict, too.
-
-        After anything but a clear answer it is read live.
-        """
-        kept = self.known[kind.plural]
-        asked, above = kept.asked(meta.namespace, meta.name), kept.highest
-        try:
-            answer = await self._patch(kind.at(meta.namespace, meta.name, sub), body)
-        except errors.ClusterError as error:
-            kept.doubt(meta.namespace, meta.name)
-            if isinstance(error, refusals.NotFound):
-                raise errors.Conflict(Reason.CONFLICT, error.sentence) from None
-            raise
-        kept.answered(answer, asked, above)

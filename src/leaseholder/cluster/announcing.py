@@ -1,7 +1,8 @@
 """Events about our resources: posted, repeated ones counted, failures swallowed.
 
-The same event about the same resource within ten minutes counts the one made before, so that a
-retry that meets the same answer again doesn't fill the namespace with events.
+Flows in: notes, from the controller. Flows out: Events of Kubernetes. The same event about the same
+resource within ten minutes counts the one made before, so that a retry that meets the same answer
+again doesn't fill the namespace with events.
 """
 
 import dataclasses

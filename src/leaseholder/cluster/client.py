@@ -1,9 +1,12 @@
 """One connection to the API server, dicts in and out.
 
+Flows in: a place (``places``) and a body. Flows out: the answer's body, or one of
+``leaseholder.errors`` on the spot (``refusals``). All modules here send by it; ``documents`` reads
+what comes back.
+
 Of ``kubernetes.aio`` only the configuration is used (``login``). Its client's models and its
-exceptions, whose text holds the answer's body, aren't: an answer is read here, and what isn't 2xx
-becomes one of ``leaseholder.errors`` on the spot. Certificates go with each request: new ones are
-used for the next connection, and what is under way on an old one ends as it would.
+exceptions, whose text holds the answer's body, aren't. Certificates go with each request: new ones
+are used for the next connection, and what is under way on an old one ends as it would.
 """
 
 import contextlib
@@ -55,7 +58,7 @@ class Api:
 
     def __init__(
         self,
-        login: logins.Login,
+        login: logins.ClusterLogin,
         observe: Observe,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -83,7 +86,7 @@ class Api:
         Raises:
             ClusterUnavailable: there is no usable configuration.
         """
-        login = await logins.Login.read(kubeconfig, context=context, monotonic=monotonic)
+        login = await logins.ClusterLogin.read(kubeconfig, context=context, monotonic=monotonic)
         return cls(login, observe or _unobserved, monotonic)
 
     async def request(

@@ -1,5 +1,8 @@
 """What an adapter logs in with at its provider, read live each time.
 
+Flows in: the references of a provider object. Flows out: the text of a Secret's key, a token of a
+ServiceAccount, a CA bundle. The adapters' logins (``providers.kit.login``) ask.
+
 References stay in the provider's namespace; only a ClusterLeaseProvider names another. A token
 for the API server's own audience would let the provider act in this cluster as the
 ServiceAccount, so none is made.

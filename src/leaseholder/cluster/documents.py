@@ -1,5 +1,8 @@
 """JSON from the API server, however deep somebody made it.
 
+Flows in: the text of an answer or of a watch. Flows out: dicts that are no deeper than what we
+read, for ``client``, ``streams`` and ``watching``.
+
 Whoever may create an object may give it ``metadata.managedFields`` that are thousands of levels
 deep: no CRD bounds those, and Python's parser gives up on them (CPython 3.11: at about 1,000).
 One such object would hide all others of a list, and end the watch that meets it. So what is too

@@ -1,6 +1,7 @@
 """The Lease that the leader leads by, on a connection of its own.
 
-So nothing that the rest of the process sends, or may not send, keeps it from being written.
+Flows in: the Lease as ``controller.leader`` wants it. Flows out: the Lease as it is. Nothing that
+the rest of the process sends, or may not send, keeps it from being written.
 """
 
 from dataclasses import replace

@@ -1,5 +1,8 @@
 """Objects of one kind as they were last seen: by the watch, by a list, or in answers to us.
 
+Flows in: events (``streams``), and answers to our own reads and writes (``objects``). Flows out:
+the object as it is known; None where it has to be read live.
+
 Events come late, and not in step with our own answers: of two states of one object the one with
 the higher resourceVersion counts, and none that is older than its deletion. That an object isn't
 known says nothing: a watch may miss anything, so what isn't known is read live. So is what a write

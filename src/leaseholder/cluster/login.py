@@ -1,5 +1,8 @@
 """How the API server is reached: by kubectl's own rules, and read again when it changes.
 
+Flows in: kubeconfig files, else what a pod has. Flows out: address, trust and token, for ``client``
+and for kopf's connection (``streams``).
+
 ``KUBECONFIG`` (one file or several), else ``~/.kube/config``, else the ServiceAccount of the pod
 that we run in. Token, authority and client certificate are read again every minute, and soon after
 the API server refused us or a connection broke: they rotate. ``kubernetes.aio`` reads the files;
@@ -67,7 +70,7 @@ class Choice:
     """Empty: the one that is current."""
 
 
-class Login:
+class ClusterLogin:
     """Address, trust and login, for one event loop."""
 
     def __init__(

@@ -1,7 +1,9 @@
 """JSON merge patches (RFC 7386) that replace what they name, and objects read with the models.
 
-A merge patch leaves alone what it doesn't mention, so what is to go has to be named with null.
+Flows in: an object as it was read, and as it is to be. Flows out: the patch between the two, with
+uid and resourceVersion, for ``objects``, ``records`` and ``secrets``.
 
+A merge patch leaves alone what it doesn't mention, so what is to go has to be named with null.
 What is stored may be a newer version's, which was rolled back: fields that this one doesn't know
 are left alone, wherever they stand. Users are refused unknown fields by the schema.
 """
@@ -15,7 +17,7 @@ from leaseholder import errors
 from leaseholder.api import base, names
 from leaseholder.api.conditions import Reason
 
-Kind = TypeVar("Kind", bound=base.Resource)
+Kind = TypeVar("Kind", bound=base.CustomResource)
 _MOST_PLACES: Final = 10
 _LONGEST_PLACE: Final = 200
 

@@ -1,4 +1,8 @@
-"""Where things are in the API: paths, and what to call the resource there in a sentence."""
+"""Where things are in the API: paths, and what to call the resource there in a sentence.
+
+Flows in: a kind, a namespace, a name. Flows out: a ``Place``, which ``client`` sends to and
+``refusals`` names.
+"""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,7 +1,8 @@
 """Objects of ours, read with the models: one that can't be read hides no other.
 
-A tenant writes DynamicLeases and LeaseProviders, and another version of ours may have written
-anything. What can't be read is reported by its name once, counted, and left out of lists.
+Flows in: bodies of objects. Flows out: models of those that can be read; the others are reported by
+their name once, counted (``unreadable``), and left out of lists. ``objects`` asks. A tenant writes
+DynamicLeases and LeaseProviders, and another version of ours may have written anything.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from leaseholder.cluster import patches, unreadable
 class Reader:
     """Reads objects, and says what can't be read."""
 
-    unread: unreadable.Unreadable
+    unread: unreadable.UnreadableObjects
 
     def read(self, model: type[patches.Kind], body: Mapping[str, Any]) -> patches.Kind:
         """An object that is there.

@@ -1,8 +1,9 @@
 """What the API server's refusals mean, in sentences of our own.
 
-An answer's message may quote what was sent, Secret data included, and admission webhooks write
-there what they like. So the message is looked at to tell cases apart and never passed on; of the
-rest only field paths are, cut at the first key.
+Flows in: an answer other than 2xx, as ``client`` read it. Flows out: one of our errors. An answer's
+message may quote what was sent, Secret data included, and admission webhooks write there what they
+like. So the message is looked at to tell cases apart and never passed on; of the rest only field
+paths are, cut at the first key.
 """
 
 import re

@@ -1,8 +1,10 @@
 """What the metadata of a Secret says of whose it is, and whether it says so in earnest.
 
-Anybody who may write Secrets in a served namespace writes what stands here, and a Secret is read
-before it is known whose it is. So nothing here raises, whatever the metadata holds, and only names
-and uids get further: no text of any other form, or of any length.
+Flows in: metadata from the watch (``watching``) or of a list. Flows out: the owner that the marks
+name, or that the Secret is somebody's copy. Anybody who may write Secrets in a served namespace
+writes what stands here, and a Secret is read before it is known whose it is. So nothing here
+raises, whatever the metadata holds, and only names and uids get further: no text of any other form,
+or of any length.
 """
 
 from collections.abc import Iterator, Mapping

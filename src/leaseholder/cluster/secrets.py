@@ -1,5 +1,8 @@
 """Secrets: read without their values, written whole and only as they were read.
 
+Flows in: a draft, and the Secret as it was read. Flows out: one write, and the Secret as it is
+then. The watch on them is in ``watching``.
+
 An update is a JSON merge patch, not server-side apply: after the POST that made the Secret, keys
 stay co-owned by that Update, so an apply would leave those that went; and a patch never creates.
 """
@@ -23,7 +26,7 @@ _LONGEST_ID: Final = 1024
 """As the ledger takes them: what is longer is no lease of ours."""
 
 
-class Secrets:
+class KubernetesSecrets:
     """The Secrets that we write."""
 
     def __init__(self, api: client.Api) -> None:

@@ -1,10 +1,13 @@
 """What is known of watches: which are open, and when each was last asked for.
 
-kopf says neither. But it asks with a session of ours, and each of its requests comes by
-``Attendant``: a watch is open from the answer's 200 until its collection is listed or watched
-again, which kopf does as soon as a watch ends, and where none of its events or bookmarks came for
-70 seconds. Whole objects stay with us (``known``); kopf gets their metadata, which is all that our
-handlers need: it would log bodies at DEBUG, and keep those of a whole list until each is handled.
+Flows in: kopf's lists and watches, which go by ``Attendant``. Flows out: whole objects to
+``known``, their metadata to kopf, and whether each watch is open, for ``watches`` and readiness.
+
+kopf doesn't say which watches are open. But it asks with a session of ours: a watch is open from
+the answer's 200 until its collection is listed or watched again, which kopf does as soon as a watch
+ends, and where none of its events or bookmarks came for 70 seconds. kopf gets metadata alone, which
+is all that our handlers need: it would log bodies at DEBUG, and keep those of a whole list until
+each is handled.
 """
 
 import asyncio
@@ -85,7 +88,7 @@ class Streams:
 
 
 @dataclass(slots=True)
-class Feed:
+class KnownFeed:
     """Keeps the objects of one collection that kopf lists and watches, and gives it metadata."""
 
     kept: known.Known
@@ -134,9 +137,9 @@ class Attendant:
     give up, although a 401 is often a restart behind a load balancer, or a token that rotates.
     """
 
-    login: logins.Login
+    login: logins.ClusterLogin
     streams: Streams
-    feeds: Mapping[str, Feed]
+    feeds: Mapping[str, KnownFeed]
     """By path of the collection."""
     trusted: ssl.SSLContext
     """What the session was made with."""
@@ -211,7 +214,7 @@ class Attendant:
         return None
 
 
-def _sized(request: aiohttp.ClientRequest, feed: Feed | None) -> documents.PageSize | None:
+def _sized(request: aiohttp.ClientRequest, feed: KnownFeed | None) -> documents.PageSize | None:
     """How many objects a page of a list is asked for; None: it is no list in pages."""
     query = request.url.query
     if feed is None or "watch" in query or "limit" not in query:
@@ -222,7 +225,7 @@ def _sized(request: aiohttp.ClientRequest, feed: Feed | None) -> documents.PageS
 
 
 def session(
-    login: logins.Login, streams: Streams, feeds: Mapping[str, Feed]
+    login: logins.ClusterLogin, streams: Streams, feeds: Mapping[str, KnownFeed]
 ) -> aiohttp.ClientSession:
     """A session for kopf."""
     attendant = Attendant(login, streams, feeds, login.tls)

@@ -1,7 +1,9 @@
 """Objects that can't be read: each is reported once, by namespace and name, and counted.
 
-Whoever may write in one namespace can make any number of them, so only so many of a namespace and
-kind are named and counted. One that can be read again, or is gone, is forgotten.
+Flows in: what ``reading`` and ``watching`` couldn't read. Flows out: a warning, a number for
+metrics, and names for whoever must not decide without them. Whoever may write in one namespace can
+make any number of them, so only so many of a namespace and kind are named and counted. One that can
+be read again, or is gone, is forgotten.
 """
 
 import logging
@@ -17,7 +19,7 @@ Count = Callable[[str, int], None]
 _log = logging.getLogger(__name__)
 
 
-class Unreadable:
+class UnreadableObjects:
     """The objects that can't be read, as far as they were named."""
 
     def __init__(self, count: Count = lambda kind, number: None) -> None:

@@ -1,5 +1,8 @@
 """The watch on our Secrets: metadata only, for ever, with no gap left open.
 
+Flows in: lists and watches of Secrets with our label. Flows out: an event for each change, which
+``controller.compare`` follows, and whose each Secret is (``secret_marks``).
+
 The API server is asked for ``PartialObjectMetadata``, so data of Secrets never crosses the wire
 (kopf, which would watch whole objects, logs bodies at DEBUG). Each namespace is listed, then
 watched from there. A watch that ends in its time goes on where it was; after anything else
@@ -59,12 +62,12 @@ class SecretWatch:
         api: client.Api,
         namespaces: Sequence[str],
         *,
-        unread: unreadable.Unreadable | None = None,
+        unread: unreadable.UnreadableObjects | None = None,
         seconds: int = _SECONDS,
     ) -> None:
         self._api = api
-        unread = unread or unreadable.Unreadable()
-        self._known = {within: Known(unread, within) for within in namespaces or ("",)}
+        unread = unread or unreadable.UnreadableObjects()
+        self._known = {within: KnownSecrets(unread, within) for within in namespaces or ("",)}
         self._seconds = seconds
 
     def wrote(self, secret: SecretView) -> None:
@@ -97,13 +100,13 @@ class SecretWatch:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class Known:
+class KnownSecrets:
     """The Secrets seen so far in one namespace, by uid, and whose they are.
 
     A Secret whose marks can't be ours is reported by its own name, and left alone.
     """
 
-    def __init__(self, unread: unreadable.Unreadable, within: str = "") -> None:
+    def __init__(self, unread: unreadable.UnreadableObjects, within: str = "") -> None:
         self._unread = unread
         self._within = within
         self._owners: dict[str, SecretEvent] = {}
@@ -207,7 +210,7 @@ class _Follower:
         namespace: str,
         queue: _Queue,
         seconds: int,
-        seen: Known,
+        seen: KnownSecrets,
     ) -> None:
         self._api = api
         self._place = places.SECRETS.at(namespace)

@@ -1,5 +1,8 @@
 """Workloads: how far their rollouts have come, and the one write that restarts them.
 
+Flows in: a restart target, or a workload with the stamp that it is to get. Flows out: what matters
+of a workload, for ``core.progress``, and the restart.
+
 Deployments, StatefulSets and DaemonSets are restarted by an annotation of the pod template, as
 ``kubectl rollout restart`` does it. An Argo Rollout is restarted by ``spec.restartAt``, as Argo
 prescribes: a changed template would start a whole canary or blue-green update.
@@ -30,7 +33,7 @@ _SINCE: Final = "@"
 _TIMED_OUT: Final = "ProgressDeadlineExceeded"
 
 
-class Workloads:
+class KubernetesWorkloads:
     """The workloads that use our leases."""
 
     def __init__(self, api: client.Api) -> None:

@@ -1,7 +1,12 @@
 """Acquire: from a need to a Held record with its credentials in hand.
 
-The order is the protocol's: nothing is issued that isn't on record, no issue is sent twice, and
-one whose answer is lost is left for a search (docs/design/0001, 0006).
+Flows in: a view and the step Acquire, or Hold for an answer that couldn't be put on record. Flows
+out: the lease on record as Held, its credentials in memory, or an attempt that nobody may finish
+any more. ``deliver`` comes next; an attempt whose answer is lost is left to ``revoke``, which
+searches.
+
+The order is the protocol's: nothing is issued that isn't on record, and no issue is sent twice
+(docs/design/0001, 0006).
 """
 
 import secrets
@@ -14,10 +19,10 @@ from leaseholder.api import durations, names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease, Revocation, State
-from leaseholder.controller import supplies
+from leaseholder.controller import deliver, supplies
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.records import Records
-from leaseholder.core import arrival, contents, ends, marks, shards, slots
+from leaseholder.core import arrival, contents, issuers, shards, slots
 from leaseholder.core.actions import Acquire
 from leaseholder.core.memory import Failure
 from leaseholder.core.observation import Supply
@@ -26,7 +31,6 @@ from leaseholder.ports.cluster import Cluster
 from leaseholder.ports.meter import Meter
 from leaseholder.ports.provider import Attempt, Issued, Lease, Provider
 from leaseholder.ports.records import MOST_RIVALS
-from leaseholder.ports.secrets import SecretDraft
 
 SEND_WITHIN: Final = timedelta(seconds=20)
 """An issue that isn't sent so soon after it was planned isn't sent at all."""
@@ -34,7 +38,13 @@ SLOT_AGAIN: Final = 2.0
 """Seconds until one of two that asked for the same account at once asks again, the other later."""
 SLOT_FULL_AGAIN: Final = 60.0
 """Seconds until an account is looked at again that more records name than are read."""
-
+_SLOT_CROWDED: Final = (
+    f"the source is one shared account, and {MOST_RIVALS} records or more have leases of it: "
+    "delete DynamicLeases with that source, and let those go that are Abandoned"
+)
+_SLOT_ASKED: Final = (
+    "the source is one shared account, and somebody else asks for it at this moment"
+)
 
 _BECAUSE: Final = {
     Reason.SOURCE_CHANGED: "the provider or the source was changed",
@@ -65,21 +75,23 @@ class Acquirer:
             errors.ClusterError: the ledger couldn't be written.
         """
         supply, adapter = await self.supplies.wanted(dl)
-        before = await self._preflight(view, dl)
+        known_before = await self._preflight(view, dl)
         planned = self._planned(view, dl, supply, adapter, step)
         notes = dict(await adapter.prepare(self.attempt_of(planned)))
         view.memory.ours.add(planned.attempt_id)
         attempt = await self._post(view, planned.but(notes=notes), supply)
         if not await self._may_send(view, supply, adapter, attempt):
             return
-        asked = adapter.now()
+        asked_at = adapter.now()
         issued = await self._issue(view, adapter, attempt, replaces=step.reason in _BECAUSE)
-        memory, name = view.memory, attempt.attempt_id
-        memory.leases[name] = issued.lease
-        memory.credentials[name] = issued.credentials
-        memory.inspected_at[name] = view.now
-        memory.fences[name] = before
-        memory.ahead[name] = server_clock.ahead(issued.lease.issued_at, asked, adapter.now())
+        memory, attempt_id = view.memory, attempt.attempt_id
+        memory.leases[attempt_id] = issued.lease
+        memory.credentials[attempt_id] = issued.credentials
+        memory.inspected_at[attempt_id] = view.now
+        memory.fences[attempt_id] = known_before
+        memory.ahead[attempt_id] = server_clock.ahead(
+            issued.lease.issued_at, asked_at, adapter.now()
+        )
         await self._hold(view, attempt, adapter, step.reason)
 
     async def _post(self, view: View, attempt: RecordedLease, supply: Supply) -> RecordedLease:
@@ -110,17 +122,17 @@ class Acquirer:
         another wrote the record meanwhile, it is written again on what was read. One that was
         claimed keeps its state, and its credentials are dropped.
         """
-        memory, name = view.memory, attempt.attempt_id
-        issued, ahead = memory.leases[name], memory.ahead[name]
+        memory, attempt_id = view.memory, attempt.attempt_id
+        issued, ahead = memory.leases[attempt_id], memory.ahead[attempt_id]
         wrong = arrival.fault(issued, adapter.now() + timedelta(seconds=ahead), ahead)
         held = _arrived(view, attempt, issued, ahead, wrong)
         try:
             await self.records.replace(view.subject, held, was=attempt)
         except errors.Conflict:
             held = await self._hold_anyway(view, attempt, issued, ahead, wrong)
-        memory.ours.discard(name)
+        memory.ours.discard(attempt_id)
         if held.state is not State.HELD:
-            memory.credentials.pop(name, None)
+            memory.credentials.pop(attempt_id, None)
         because = _BECAUSE.get(why, "")
         change = changes.of_lease(changes.Kind.ISSUED, view.subject, held, why=because)
         await self.chronicle.note(view.lease, change)
@@ -140,7 +152,7 @@ class Acquirer:
         view.memory.fences.pop(attempt.attempt_id, None)
         if current is None:  # gone from the record: back on it, to be revoked
             view.memory.credentials.pop(attempt.attempt_id, None)
-            lost = with_answer(attempt, issued, State.REVOKING, ahead)
+            lost = arrival.with_answer(attempt, issued, State.REVOKING, ahead)
             lost = lost.but(revoke=Revocation(reason=Reason.UNDELIVERED))
             self.records.miss(view.subject, lost)
             await self.records.put_back(view.subject)
@@ -164,9 +176,10 @@ class Acquirer:
             errors.Conflict: what is refused was only supposed: the Secrets are to be read first, so
                 that of two refusals always the same one is said.
         """
-        made_up, seen = contents.rehearsed(dl, view.target), view.memory.secrets
+        rehearsed, seen = contents.rehearsed(dl, view.target), view.memory.secrets
         try:
-            await self.cluster.write_secret(draft(dl, None, made_up), view.target, dry_run=True)
+            draft = deliver.draft(dl, None, rehearsed)
+            await self.cluster.write_secret(draft, view.target, dry_run=True)
         except errors.Refused as refusal:
             if seen is not None and seen.supposed:
                 raise errors.Conflict(Reason.CONFLICT, "no Secret was read yet") from refusal
@@ -184,7 +197,7 @@ class Acquirer:
             seal_key=secrets.token_hex(16),
             holder_uid=view.holder.uid,
             state=State.ATTEMPT,
-            provider=supplies.issuer(supply),
+            provider=issuers.recorded(supply),
             source=dict(supply.source),
             source_hash=supply.source_hash,
             slot=supply.slot,
@@ -233,13 +246,13 @@ class Acquirer:
         Who released it before saw no attempt; who sees it go from now on sees this one.
         """
         holder, seen = view.holder, view.lease
-        now = await self.cluster.read_dynamic_lease(holder.namespace, holder.name)
-        if now is None or seen is None or now.metadata.uid != holder.uid or now.deleting:
+        dl = await self.cluster.read_dynamic_lease(holder.namespace, holder.name)
+        if dl is None or seen is None or dl.metadata.uid != holder.uid or dl.deleting:
             return False
-        if not self.shard.serves(now.metadata.labels):
+        if not self.shard.serves(dl.metadata.labels):
             return False  # another shard may have seen it, and no attempt
-        same = now.metadata.generation == seen.metadata.generation
-        return same and names.FINALIZER in now.metadata.finalizers
+        same = dl.metadata.generation == seen.metadata.generation
+        return same and names.FINALIZER in dl.metadata.finalizers
 
     async def _has_turn(self, view: View, supply: Supply, attempt: RecordedLease) -> bool:
         """Whether a shared account is free, looked at while our attempt is on record.
@@ -253,43 +266,36 @@ class Acquirer:
         own = record.name_of(self.records.installation, view.subject)
         read = await self.records.read_slot(supply.slot)
         if read is None:
-            raise errors.Unavailable(
-                Reason.SLOT_TAKEN,
-                f"the source is one shared account, and {MOST_RIVALS} records or more have "
-                "leases of it: delete DynamicLeases with that source, and let those go that are "
-                "Abandoned",
-                sent=False,
-                retry_after=SLOT_FULL_AGAIN,
-            )
-        found = [one for one in read if one.name != own]
-        rivals = [one for other in found for one in other.leases if one.slot == supply.slot]
+            raise _unavailable(_SLOT_CROWDED, retry_after=SLOT_FULL_AGAIN)
+        others = [one for one in read if one.name != own]
+        rivals = [one for other in others for one in other.leases if one.slot == supply.slot]
         taking = [one for one in rivals if slots.takes_slot(view, one)]
         if any(one.state is State.ATTEMPT for one in taking):
-            first = own < min(other.name for other in found)
-            raise errors.Unavailable(
-                Reason.SLOT_TAKEN,
-                "the source is one shared account, and somebody else asks for it at this moment",
-                sent=False,
-                retry_after=SLOT_AGAIN if first else 3 * SLOT_AGAIN,
-            )
+            is_first = own < min(other.name for other in others)
+            raise _unavailable(_SLOT_ASKED, retry_after=SLOT_AGAIN * (1 if is_first else 3))
         return not taking
 
     async def _issue(
         self, view: View, adapter: Provider, attempt: RecordedLease, *, replaces: bool
     ) -> Issued:
-        by = attempt.provider.ref
+        provider = attempt.provider.ref
         try:
             issued = _checked(await adapter.issue(self.attempt_of(attempt)))
         except errors.ProviderError as error:
-            self.meter.issued(by, error.outcome, replaces=replaces)
+            self.meter.issued(provider, error.outcome, replaces=replaces)
             if error.outcome is not errors.Outcome.UNCLEAR:
                 await self._unsent(view, attempt)
             raise
-        self.meter.issued(by, errors.Outcome.OK, replaces=replaces)
+        self.meter.issued(provider, errors.Outcome.OK, replaces=replaces)
         return issued
 
     async def _unsent(self, view: View, attempt: RecordedLease) -> None:
         await self.records.end(view.subject, attempt.attempt_id, "NotIssued", view.now)
+
+
+def _unavailable(sentence: str, *, retry_after: float) -> errors.Unavailable:
+    """A shared account can't be had now; nothing was sent."""
+    return errors.Unavailable(Reason.SLOT_TAKEN, sentence, sent=False, retry_after=retry_after)
 
 
 def _is_shared(view: View, adapter: Provider, attempt: RecordedLease) -> bool:
@@ -319,56 +325,8 @@ def _arrived(
 ) -> RecordedLease:
     """What the answer makes of a lease on record; ``wrong``: why it can't be used."""
     if lease.state is not State.ATTEMPT:
-        return with_answer(lease, issued, lease.state, ahead)
+        return arrival.with_answer(lease, issued, lease.state, ahead)
     if wrong is None:
-        return with_answer(lease, issued, State.HELD, ahead)
+        return arrival.with_answer(lease, issued, State.HELD, ahead)
     over = Revocation(reason=wrong.reason, since=view.now)
-    return with_answer(lease, issued, State.REVOKING, ahead).but(revoke=over)
-
-
-def with_answer(
-    lease: RecordedLease, answer: Lease, state: State, ahead: int | None = None
-) -> RecordedLease:
-    """A recorded lease with what the provider said of it.
-
-    One that is to be revoked ends no later there than was asked for.
-
-    Args:
-        lease: as it is on record.
-        answer: the lease, as the provider gave or showed it.
-        state: where it stands now.
-        ahead: seconds that its moments are ahead of the provider's ``Date``; None: as recorded.
-    """
-    revoking = state is State.REVOKING
-    return lease.but(
-        state=state,
-        lease_id=answer.id,
-        handle=dict(answer.handle),
-        issued_at=answer.issued_at,
-        expires_at=ends.latest(lease, answer) if revoking else answer.expires_at,
-        clock_ahead=lease.clock_ahead if ahead is None else ahead,
-    )
-
-
-def draft(
-    dl: DynamicLease,
-    lease: RecordedLease | None,
-    filling: contents.Filling,
-    before: contents.Contents | None = None,
-) -> SecretDraft:
-    """The Secret as ``dl`` wants it for a lease; ``before``: what it holds of ours now.
-
-    Without a lease it is the rehearsal: it has the template's annotations and none of ours.
-    """
-    notes: dict[str, str | None] = dict(dl.spec.target.template.metadata.annotations)
-    if lease is not None:
-        notes = marks.annotations(dl, lease, filling.contents, before)
-    return SecretDraft(
-        namespace=dl.metadata.namespace,
-        name=dl.secret_name,
-        type=dl.spec.target.type,
-        labels=marks.labels(dl, before),
-        annotations=notes,
-        owner=dl.holder,
-        credentials=filling.values,
-    )
+    return arrival.with_answer(lease, issued, State.REVOKING, ahead).but(revoke=over)

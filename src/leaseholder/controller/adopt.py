@@ -1,8 +1,9 @@
 """Records move to another installation: each is written there, read back, and then deleted here.
 
-Both operators are away meanwhile. Nothing is asked of a provider, no Secret and no DynamicLease is
-touched: keys of seals and what is known of each lease stand on the record. A crash between two
-writes leaves a record in both places; the next run joins them (``core.adoption``) and goes on.
+Flows in: the records in two operators' namespaces. Flows out: those of the first in the second, as
+``core.adoption`` joins them. Both operators are away meanwhile. Nothing is asked of a provider, no
+Secret and no DynamicLease is touched: keys of seals and what is known of each lease stand on the
+record. A crash between two writes leaves a record in both places; the next run goes on.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ _CROWDED: Final = (
 )
 
 
-class Ledger(Protocol):
+class HomeRecords(Protocol):
     """The records in one operator's namespace."""
 
     async def records(self) -> Sequence[LeaseRecord]:
@@ -51,7 +52,7 @@ class Ledger(Protocol):
         """Take a record off the ledger as it was read, leases and all."""
         ...
 
-    def unreadable(self, kind: str) -> Sequence[str]:
+    def unreadable_objects(self, kind: str) -> Sequence[str]:
         """Namespace and name of the objects of a kind that couldn't be read."""
         ...
 
@@ -60,9 +61,9 @@ class Ledger(Protocol):
 class Adoption:
     """One installation takes over what another one has on record."""
 
-    source: Ledger
+    source: HomeRecords
     source_installation: str
-    target: Ledger
+    target: HomeRecords
     target_installation: str
     clock: Clock
     say: Callable[[str], None]
@@ -95,7 +96,7 @@ class Adoption:
     @property
     def unreadable(self) -> Sequence[str]:
         """Namespace and name of the records that this version can't read."""
-        return self.source.unreadable(LeaseRecord.KIND)
+        return self.source.unreadable_objects(LeaseRecord.KIND)
 
     @property
     def is_clean(self) -> bool:

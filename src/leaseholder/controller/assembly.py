@@ -1,15 +1,22 @@
-"""The controller's parts, put together over the ports."""
+"""The controller's parts, put together over the ports.
+
+Flows in: the ports, as ``app`` has them of real adapters and tests of fakes. Flows out: the
+controller, ready to run.
+"""
 
 from leaseholder.controller import (
     acquire,
     chronicle,
+    deliver,
     loop,
     observe,
     perform,
     records,
+    renew,
     revoke,
     rollouts,
     secret_finder,
+    tenants,
 )
 from leaseholder.controller.supplies import Supplies
 from leaseholder.core import shards
@@ -37,13 +44,20 @@ def assemble(
     ``draining``: it ends what there is, and does nothing for a DynamicLease that isn't deleted.
     """
     notes = chronicle.Chronicle(cluster, journal)
-    ledger = records.Records(cluster, installation, bool(shard.others))
+    ledger = records.Records(installation, bool(shard.others), cluster=cluster)
     acquirer = acquire.Acquirer(cluster, ledger, supplies, meter, notes, shard)
     revoker = revoke.Revoker(cluster, ledger, supplies, acquirer, meter, notes)
     mover = rollouts.Mover(cluster, ledger, clock, supplies, meter, notes)
     finder = secret_finder.SecretFinder(cluster, ledger)
+    tenant = tenants.Tenants(cluster, ledger, clock)
     observer = observe.Observer(
-        cluster, ledger, clock, supplies, mover.rolled, finder, shard, draining
+        cluster, ledger, clock, supplies, mover.rolled, tenant, finder, shard, draining
     )
-    performer = perform.Performer(cluster, ledger, supplies, meter, notes, acquirer, revoker, mover)
-    return loop.Controller(observer, performer, clock, meter, workers)
+    deliverer = deliver.Deliverer(cluster, ledger, notes)
+    renewer = renew.Renewer(supplies, meter, notes, revoker)
+    performer = perform.Performer(
+        cluster, ledger, notes, acquirer, deliverer, renewer, revoker, mover
+    )
+    return loop.Controller(
+        observer=observer, performer=performer, clock=clock, meter=meter, workers=workers
+    )

@@ -1,6 +1,9 @@
-"""Whether the API server answers: a circuit breaker over it, and two lines for an outage.
+"""While the API server is away: how that is noticed, and how leases are kept alive meanwhile.
 
-However many keys meet an outage, the log has one line when it begins and one when it is over.
+Flows in: what each try to reach it met, and the last good look at a lease. Flows out: how long keys
+wait before the next try (``loop``), and renewals, which ``core.offline`` decides on and ``renew``
+makes. Nothing in the cluster is read or written here. However many keys meet an outage, the log has
+one line when it begins and one when it is over.
 """
 
 import logging
@@ -9,6 +12,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from leaseholder import circuit, errors
+from leaseholder.controller import renew
+from leaseholder.controller.observe import Observer
+from leaseholder.core import actions, offline
+from leaseholder.core.view import View
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +24,7 @@ PAUSE: Final = 10.0
 
 
 @dataclass(slots=True)
-class Cluster:
+class ApiServer:
     """The API server, as far as it answers."""
 
     monotonic: Callable[[], float]
@@ -70,3 +77,31 @@ class Cluster:
             lasted = round(self.monotonic() - self._since)
             self._since = None
             logger.info("API server answers again", extra={"fields": {"lasted": f"{lasted}s"}})
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Renews leases; reads and writes nothing in the cluster."""
+
+    observer: Observer
+    renewer: renew.Renewer
+
+    async def keep(self, seen: View) -> tuple[View, float | None]:
+        """Renew the delivered lease if that is due.
+
+        Returns:
+            What was seen, at the time that it is now, and the seconds until the next renewal
+            is due; None where none is to come, or one failed, as ``memory.failure`` says.
+
+        Raises:
+            errors.EdgeError: the provider isn't known any more.
+        """
+        now = await self.observer.recall(seen)
+        step = offline.decide(seen, now)
+        if isinstance(step, actions.Renew):
+            await self.renewer.renew_offline(now, step)
+            now = await self.observer.recall(seen)
+            step = offline.decide(seen, now)
+        if isinstance(step, actions.Renew) or step.until is None:
+            return now, None
+        return now, (step.until - now.now).total_seconds()

@@ -1,4 +1,8 @@
-"""The one place where a change is told: a line of the log and, for some, an event."""
+"""The one place where a change is told: a line of the log and, for some, an event.
+
+Flows in: changes that a verb made. Flows out: the journal's line, and an event at the DynamicLease.
+Changes that a condition tells make no event here (``core.status`` makes those).
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -42,7 +46,10 @@ class Chronicle:
         if change is None:
             return
         self.journal.enter(change)
-        note = _note(change)
+        await self.emit(dl, _note(change))
+
+    async def emit(self, dl: DynamicLease | None, note: Note | None) -> None:
+        """Post an event, where there is one and a DynamicLease that it is about."""
         if dl is not None and note is not None:
             await self.cluster.emit(dl, note)
 

@@ -1,8 +1,11 @@
 """An installation goes: its DynamicLeases are deleted, and this waits until no lease is left.
 
-The controller beside it, which was assembled for draining, revokes what they held, as it does for
-any deletion. What somebody makes again meanwhile, a GitOps tool say, is deleted again; nothing is
-issued for it. Nothing is created here, so it works in namespaces and with CRDs that are going.
+Flows in: what the installation serves and has on record. Flows out: deletions, and what is still
+left, which the command reports. The controller beside it, which was assembled for draining, revokes
+what they held, as it does for any deletion.
+
+What somebody makes again meanwhile, a GitOps tool say, is deleted again; nothing is issued for it.
+Nothing is created here, so it works in namespaces and with CRDs that are going.
 """
 
 import asyncio
@@ -30,8 +33,8 @@ _OUTCOMES: Final = {
 """What may have become of a lease that isn't on record any more."""
 
 
-class Cluster(Protocol):
-    """What a drain does at the API server."""
+class Drained(Protocol):
+    """The API server, as far as a drain needs it; ``ports.cluster.Cluster`` is more than that."""
 
     def dynamic_leases(self) -> AsyncIterator[DynamicLease]:
         """All that the installation serves."""
@@ -45,7 +48,7 @@ class Cluster(Protocol):
         """The whole ledger."""
         ...
 
-    def unreadable(self, kind: str) -> Sequence[str]:
+    def unreadable_objects(self, kind: str) -> Sequence[str]:
         """Namespace and name of the objects of a kind that couldn't be read."""
         ...
 
@@ -124,7 +127,7 @@ class Tally:
         return sum(self.ends.values(), Counter[str]())
 
 
-def counted(ends: Counter[str]) -> str:
+def outcomes_in(ends: Counter[str]) -> str:
     """``2 leases revoked, 1 left alive``, in words."""
     parts = [f"{ends[one]} {one}" for one in _OUTCOMES.values() if ends[one]]
     return f"leases: {', '.join(parts)}" if parts else "no lease was held"
@@ -134,7 +137,7 @@ def counted(ends: Counter[str]) -> str:
 class Drain:
     """One drain."""
 
-    cluster: Cluster
+    cluster: Drained
     installation: str
     clock: Clock
     tally: Tally
@@ -170,7 +173,7 @@ class Drain:
     def unreadable(self) -> list[str]:
         """What this version can't read, so that nobody knows what it holds."""
         kinds = (DynamicLease.KIND, LeaseRecord.KIND)
-        return [f"{kind} {one}" for kind in kinds for one in self.cluster.unreadable(kind)]
+        return [f"{kind} {one}" for kind in kinds for one in self.cluster.unreadable_objects(kind)]
 
     @property
     def is_over(self) -> bool:
@@ -188,7 +191,7 @@ class Drain:
         while True:
             await self._round()
             for name in sorted(before - self.left.keys()):
-                self.say(f"{name} is done: {counted(self.tally.ends[name])}")
+                self.say(f"{name} is done: {outcomes_in(self.tally.ends[name])}")
             before = {*self.left}
             if self.is_over or self.clock.monotonic() >= until:
                 return

@@ -1,13 +1,18 @@
-"""What the controller keeps of one DynamicLease between two looks; lost in a crash."""
+"""What the controller keeps of one key between two looks; lost in a crash.
+
+Flows in: what each look showed, and hints that came meanwhile. Flows out: how urgent the key is,
+for ``line``; whether Secrets have to be read before a step, and how long to wait after a failure,
+for ``loop``. What decisions may see of it is in ``core.memory``.
+"""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 from leaseholder.api import base, conditions, names, record
-from leaseholder.controller.records import Key
+from leaseholder.controller.keys import Key
 from leaseholder.controller.supplies import Ref
-from leaseholder.core import actions, blind, schedule
+from leaseholder.core import actions, offline, schedule
 from leaseholder.core.memory import Memory
 from leaseholder.core.queue import PATIENCE
 from leaseholder.core.view import View
@@ -53,11 +58,11 @@ class Entry:
     shown: float | None = None
     """Before the first look: when the lease ends of which status says Ready, on our own clock. Only
     the order hangs on it, because the wall clock that tells it may be wrong."""
-    last: blind.Keepsake | None = None
+    last: offline.Keepsake | None = None
     """What is kept of the last good look of a go, where the lease can be renewed by it."""
     noted: View | None = None
     """The last good look of the go that is under way."""
-    blind_from: float = 0.0
+    offline_from: float = 0.0
     """Until then nothing is renewed from memory: a try failed (our own clock)."""
 
     @classmethod
@@ -125,12 +130,12 @@ class Entry:
         wanted = view.lease is not None and not self.going
         self.wants = wanted and view.delivered is None
         self.contested, self.shown = view.target_contested, None
-        self.noted, self.blind_from = view, 0.0
+        self.noted, self.offline_from = view, 0.0
 
     def keep(self) -> None:
         """A go is over: of its last look that is kept which a renewal is decided from."""
         if self.noted is not None:
-            self.last, self.noted = blind.keepsake(self.noted), None
+            self.last, self.noted = offline.keepsake(self.noted), None
 
     def measure(self, view: View, good_for: float | None) -> None:
         """Remember how long the delivered lease lives, and for how long Ready may stay True."""

@@ -1,10 +1,12 @@
 """Leads, or waits to: ``core.election`` at work on a real Lease.
 
+Flows in: the Lease as ``ports.seats`` reads it. Flows out: writes of it, and ``leads``, which the
+cluster adapter asks before it sends anything.
+
 While somebody else leads, nothing of this process works but its port. Whoever loses the Lease ends,
 as everything it knows may be old. Whoever can't write it in time, because the API server is away,
-stays: it may write nothing to the API server then (``leads`` is asked there), so it does what it
-does in any outage, which is to renew leases from memory; and it goes on if the Lease is still its
-own afterwards.
+stays: it may write nothing to the API server then, so it does what it does in any outage, which is
+to renew leases from memory; and it goes on if the Lease is still its own afterwards.
 """
 
 import asyncio

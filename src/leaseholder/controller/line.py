@@ -1,5 +1,8 @@
 """Who is next: by due time and urgency, and no namespace takes everything.
 
+Flows in: keys that are due, and who is done. Flows out: the key that is taken next, for ``runner``.
+DynamicLeases stand in one line, providers in another; ``core.queue`` orders them.
+
 Whoever is taken is *under way* until it is done, and has a *turn*: it may ask the API server and
 take the processor's time. Few have one at once. Who waits for a provider lends its turn meanwhile
 and lines up for another one afterwards, as urgent as before; thousands may be under way.
@@ -7,8 +10,6 @@ and lines up for another one afterwards, as urgent as before; thousands may be u
 A tenant may have a provider that never answers, and any number of leases there. So a namespace
 gets three quarters of what others leave, at most, of turns as of places under way, and always one
 if one is free; who is due beyond that is parked, and the others go first.
-
-DynamicLeases stand in one line, providers in another.
 """
 
 import collections

@@ -1,34 +1,32 @@
-"""The controller: due DynamicLeases, one step at a time each.
+"""The controller: observe, decide, perform one step, observe again, until nothing is left to do.
 
-Each key that is due is a task of its own (``runner``), and ``line`` says whose turn is next. Hints
-(events, pokes) only make a key due; what is to be done comes from a look. Stopping lets steps that
-are under way finish and delivers what was issued; the rest is found again after the restart.
+Flows in: keys that are due (``hints`` makes them so, ``line`` says whose turn is next, and
+``runner`` gives each a task of its own). One *go* of a key takes views from ``observe``, has
+``core.rules`` decide, and hands each step to ``perform``. Flows out: the moment at which the key is
+due again.
 
-While the API server is away (``away``) it is asked by one key at a time, now and then; leases are
-kept alive from memory meanwhile (``blind``).
+A stop lets steps that are under way finish and delivers what was issued; the rest is found again
+after the restart. While the API server is away it is asked by one key at a time, now and then, and
+leases are kept alive from memory (``away``).
 """
 
 import asyncio
 import dataclasses
 import operator
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from leaseholder import errors
-from leaseholder.api import base, lease, names, record
+from leaseholder.api import names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import away, line, reporting, runner
-from leaseholder.controller.blind import Keeper
-from leaseholder.controller.entry import Entry, is_unprotected, wishes
-from leaseholder.controller.observe import Observer
+from leaseholder.controller.entry import Entry
+from leaseholder.controller.hints import APART, Hints
+from leaseholder.controller.keys import Key
 from leaseholder.controller.perform import Performer
-from leaseholder.controller.records import Key
-from leaseholder.controller.supplies import Ref
-from leaseholder.core import actions, contents, figures, rules, schedule
+from leaseholder.core import actions, contents, rules, schedule, status
 from leaseholder.core.view import View
-from leaseholder.ports.clock import Clock
 from leaseholder.ports.meter import Meter
 
 MOST_STEPS: Final = 40
@@ -36,32 +34,26 @@ MOST_STEPS: Final = 40
 UNDER_WAY: Final = 16_384
 """So many keys are under way at once, most of them waiting for a provider."""
 REPORT_AGAIN: Final = 2.0
-"""Seconds until the end of a lease is told once more, where the API server didn't take it."""
+"""Seconds until the end of a lease is reported once more, where the API server didn't take it."""
 LEAST_PATIENCE: Final = 3.0
 """So many seconds a look may take, even near the end of a lease."""
-AT_ONCE: Final = 50
-"""So many keys are woken together; more are spread, so that what is urgent gets through."""
+MOST_CONFLICTS: Final = 5
+"""Steps of one go that may meet what was not known; then the key waits as after any failure."""
 FEW: Final = 5
 """Failures in a row after which a key's trouble may be its own."""
-APART: Final = 0.02
-"""Seconds between two keys that are woken one by one."""
 
 
-@dataclass(slots=True)
-class Controller:
+@dataclass(slots=True, kw_only=True)
+class Controller(Hints):
     """Drives DynamicLeases and their records towards what is wanted."""
 
-    observer: Observer
     performer: Performer
-    clock: Clock
     meter: Meter
     workers: int = 16
     """So many keys are at work at once; whoever waits for a provider doesn't count."""
     _line: line.Line[Key] = field(init=False)
-    _runner: runner.Runner[Key] = field(init=False)
-    _entries: dict[Key, Entry] = field(default_factory=dict)
-    _cluster: away.Cluster = field(init=False)
-    _keeper: Keeper = field(init=False)
+    _cluster: away.ApiServer = field(init=False)
+    _keeper: away.Keeper = field(init=False)
     _reporter: reporting.Reporter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,137 +61,9 @@ class Controller:
         self._line = line.Line(self.workers, namespace, self._urgency, UNDER_WAY)
         now, late = self.clock.monotonic, self.meter.late
         self._runner = runner.Runner(self._line, self._work, now, late)
-        self._cluster = away.Cluster(now)
-        self._keeper = Keeper(self.observer, self.performer)
+        self._cluster = away.ApiServer(now)
+        self._keeper = away.Keeper(self.observer, self.performer.renewer)
         self._reporter = reporting.Reporter(self.performer, self.clock, self.workers)
-
-    async def offer(
-        self,
-        key: Key,
-        *,
-        poke: bool = True,
-        harmed: bool = False,
-        after: float = 0.0,
-    ) -> None:
-        """Look at a DynamicLease soon.
-
-        Args:
-            key: which.
-            poke: something changed, so don't wait for back-off.
-            harmed: its Secret changed under us, so its credentials may be gone.
-            after: seconds to wait.
-        """
-        entry = self._entries.get(key) or self._begin(key)
-        entry.poked, entry.wants = entry.poked or poke, entry.wants or harmed
-        entry.memory.doubted = entry.memory.doubted or harmed
-        self._runner.offer(key, self.clock.monotonic() + after)
-
-    def _begin(self, key: Key) -> Entry:
-        """What is kept of a DynamicLease that wasn't looked at yet.
-
-        After a start there may be thousands: whose lease ends first is looked at first.
-        """
-        end = self.observer.cluster.shown_end(key.namespace, key.name)
-        entry = self._entries[key] = Entry.unseen(end, self.clock)
-        return entry
-
-    async def offer_users_of(self, ref: Ref, *, poke: bool = True) -> None:
-        """Look at every DynamicLease that uses a provider: the provider changed, or its clock.
-
-        Args:
-            ref: the provider.
-            poke: back-off doesn't count any more.
-        """
-        users = [key for key, entry in self._entries.items() if entry.provider == ref]
-        await self._offer_spread(users, poke=poke)
-
-    async def restored(self) -> None:
-        """Etcd was restored: nothing that is known holds, so look at every DynamicLease anew."""
-        keys = {*self.keys, *self.observer.records.doubt_all()}
-        for entry in self._entries.values():
-            entry.memory.inspected_at.clear()
-            entry.memory.doubted = entry.memory.status_doubted = True
-            entry.memory.secret_version = ""
-        await self._offer_spread(keys, poke=True)
-
-    async def _offer_spread(self, keys: Collection[Key], *, poke: bool) -> None:
-        """Look at many: some together, the others one by one, so that others get their turn."""
-        most = APART * max(0, len(keys) - AT_ONCE)
-        async for key in runner.in_slices(keys):
-            await self.offer(key, poke=poke, after=schedule.spread(str(key), most))
-
-    async def offer_contested(self, namespace: str) -> None:
-        """Look at who waits for a Secret in a namespace: one went, or changed hands."""
-        async for key, entry in runner.in_slices(list(self._entries.items())):
-            if entry.contested and key.namespace == namespace:
-                entry.memory.doubted = True
-                await self.offer(key)
-
-    async def heard(self, meta: base.ObjectMeta, *, gone: bool) -> None:
-        """An event tells of a DynamicLease; what our own writes changed is no news.
-
-        One that went may be back before a look is over that saw it gone, or another shard's.
-        """
-        key = Key.of(meta)
-        entry = self._entries.get(key)
-        if gone and entry is not None and entry.released == meta.uid:
-            return  # by us, a moment ago
-        if gone and entry is not None:
-            entry.seen = ()
-        as_seen = entry is not None and entry.seen == wishes(meta) and not is_unprotected(meta)
-        if not (entry is None if gone else as_seen):
-            await self.offer(key)
-
-    @property
-    def keys(self) -> tuple[Key, ...]:
-        """Every DynamicLease that the controller keeps something of."""
-        return tuple(self._entries)
-
-    def knows(self, dl: lease.DynamicLease) -> bool:
-        """Whether a DynamicLease was looked at as its owner left it, and nothing is to be done.
-
-        What it shows counts beside what is remembered: its finalizer, its status, its deletion.
-        """
-        entry, meta = self._entries.get(Key.of(dl.metadata)), dl.metadata
-        seen = entry is not None and entry.seen == wishes(meta)
-        reported = dl.status.observed_generation == meta.generation
-        return seen and reported and names.FINALIZER in meta.finalizers and not dl.deleting
-
-    def knows_secret(self, key: Key, version: str) -> bool:
-        """Whether a Secret's resourceVersion is one that our own write left, or that we read.
-
-        Of a DynamicLease that goes also that one went (empty): it was to go. While we write one,
-        that is judged by the answer (``Memory.writing``).
-        """
-        entry = self._entries.get(key)
-        if entry is None:
-            return False
-        if entry.memory.writing is not None:
-            entry.memory.writing.add(version)
-            return True
-        return version in entry.secret_versions if version else entry.going
-
-    async def doubt_secrets(self, shown: Mapping[Key, Collection[str]]) -> None:
-        """Look at every DynamicLease whose Secret isn't as it is known from a look before.
-
-        Args:
-            shown: the resourceVersions of the Secrets with our label, by whom they name.
-        """
-        async for key, entry in runner.in_slices(list(self._entries.items())):
-            kept = entry.memory.secrets
-            target = kept.target if kept is not None and kept.proven else None
-            if target is not None and {*shown.get(key, ())} != {target.resource_version}:
-                await self.offer(key, poke=False, harmed=True)
-
-    def note_owner(self, key: Key, uid: str) -> bool:
-        """A Secret of ours names that uid as its owner's; whether that is news."""
-        entry = self._entries.get(key)
-        if entry is None or (entry.holder is not None and entry.holder.uid == uid):
-            return False
-        return entry.memory.note_former(uid)
-
-    def __contains__(self, key: Key) -> bool:
-        return key in self._entries
 
     @property
     def stuck_for(self) -> float:
@@ -240,7 +104,7 @@ class Controller:
         entry.memory.poked, entry.poked = entry.memory.poked or entry.poked, False
         held_back = self._cluster.wait()
         if self._cluster.is_troubled:
-            await self._keep_blindly(key, entry)  # first: a look may hang for long
+            await self._keep_offline(key, entry)  # first: a look may hang for long
         if held_back > 0:
             entry.cut_off = True
             await self.offer(key, poke=False, after=held_back)
@@ -253,17 +117,17 @@ class Controller:
             if isinstance(error, errors.ClusterUnavailable):
                 self._cluster.failed(number, error)
             if isinstance(error, errors.ClusterError):
-                await self._keep_blindly(key, entry)
+                await self._keep_offline(key, entry)
             await self._stumble(key, entry, error)
         else:
             entry.failures, entry.logged, entry.cut_off = 0, "", False
         finally:
             self._cluster.ended(number)
 
-    async def _keep_blindly(self, key: Key, entry: Entry) -> None:
+    async def _keep_offline(self, key: Key, entry: Entry) -> None:
         """The API server is away, or refuses us: renew from memory what is due."""
         now = self.clock.monotonic()
-        if entry.last is None or self._runner.stopping or now < entry.blind_from:
+        if entry.last is None or self._runner.stopping or now < entry.offline_from:
             return
         try:
             view, after = await self._keeper.keep(entry.last.view)
@@ -277,7 +141,7 @@ class Controller:
         elif failure is not None:
             entry.failures += 1
             wait = entry.backoff(key, now, schedule.RETRY_MOST, failure.retry_after)
-            entry.blind_from = now + wait
+            entry.offline_from = now + wait
             await self.offer(key, poke=False, after=wait)
 
     async def _stumble(self, key: Key, entry: Entry, error: Exception) -> None:
@@ -318,49 +182,66 @@ class Controller:
             entry.keep()
 
     async def _advance(self, key: Key, entry: Entry) -> None:
-        """Step by step until there is nothing to do for now."""
-        conflicts, left = 0, None
+        """One go: step by step until there is nothing to do for now."""
+        conflicts, known = 0, None  # ``known``: the view after a step, without another look
         for _ in range(MOST_STEPS):
-            view = left or await self._observe(key, entry)
+            view = known or await self._observe(key, entry)
             if self.observer.records.lost(view.subject):
                 await self.performer.put_back(view)
-                left = None
+                known = None
                 continue
-            await self._reached()
-            await self._offer_formers(key)
-            facts = view.for_decision()  # until the step: that changes memory
-            self._note(entry, facts)
-            decision = rules.decide(facts)
+            decision = await self._decide(key, entry, view)
             step = decision.step
-            self._runner.progress = view.monotonic
-            if left is not None and not isinstance(step, actions.Idle | actions.Discard):
-                left = None
+            if known is not None and not isinstance(step, actions.Idle | actions.Discard):
+                known = None
                 continue
             if entry.must_read_for(view, step):
                 continue
             if self._runner.stopping and not _must_finish(step):
                 return
-            match step:
-                case actions.Idle(until):
-                    await self._rest(key, entry, view, until)
-                    return
+            if isinstance(step, actions.Idle):
+                await self._rest(key, entry, view, step.until)
+                return
             reporting.decided(key, decision)
-            if isinstance(step, actions.Release):
-                entry.released = view.holder.uid if _left(view, step) is not None else ""
             try:
-                await self._perform(view, step)
+                known = await self._do(entry, view, step)
             except errors.Conflict:
-                entry.doubt_secrets()
-                conflicts, left, entry.released = conflicts + 1, None, ""
-                if conflicts > 5:
+                conflicts, known = conflicts + 1, None
+                if conflicts > MOST_CONFLICTS:
                     raise
-                continue
-            left = _left(view, step)
-            if reporting.takes_back(view, step):
-                entry.unready, left = None, None
-                await runner.give_way()
         entry.memory.secrets = None
         await self.offer(key, poke=False, after=1.0)
+
+    async def _decide(self, key: Key, entry: Entry, view: View) -> rules.Decision:
+        """What the rules say of a look, which the entry remembers."""
+        await self._reached()
+        await self._offer_formers(key)
+        facts = view.for_decision()  # until the step: that changes memory
+        self._note(entry, facts)
+        decision = rules.decide(facts)
+        self._runner.progress = view.monotonic
+        return decision
+
+    async def _do(self, entry: Entry, view: View, step: actions.Action) -> View | None:
+        """Do a step; returns the view after it, where that is known without another look.
+
+        Raises:
+            errors.Conflict: what was known isn't so any more.
+        """
+        after = _after(view, step)
+        if isinstance(step, actions.Release):
+            entry.released = view.holder.uid if after is not None else ""
+        try:
+            await self._perform(view, step)
+        except errors.Conflict:
+            entry.doubt_secrets()
+            entry.released = ""
+            raise
+        if reporting.takes_back(view, step):
+            entry.unready = None
+            await runner.give_way()
+            return None
+        return after
 
     async def _offer_formers(self, key: Key) -> None:
         """What earlier tenants left under the name is looked at for itself."""
@@ -407,7 +288,7 @@ class Controller:
 
     def _measure(self, entry: Entry, view: View) -> None:
         entry.measure(view, reporting.good_for(view))
-        self.meter.observed(view.holder, figures.figures(view))
+        self.meter.observed(view.holder, status.figures(view))
 
     async def _rest(self, key: Key, entry: Entry, view: View, until: datetime | None) -> None:
         entry.memory.poked = False
@@ -426,15 +307,15 @@ class Controller:
         contents.forget(holder.uid)
 
 
-def _left(view: View, step: actions.Action) -> View | None:
+def _after(view: View, step: actions.Action) -> View | None:
     """The view after a step that changed one known thing; None: it has to be gathered anew.
 
     Where nothing else is to be done, or the record alone is to go, it needn't be. A DynamicLease
     that was deleted is gone with its last finalizer.
     """
     match step:
-        case actions.Report(status) if view.lease is not None:
-            lease = view.lease.model_copy(update={"status": status})
+        case actions.Report(reported) if view.lease is not None:
+            lease = view.lease.model_copy(update={"status": reported})
             return dataclasses.replace(view, lease=lease)
         case actions.Discard():
             return dataclasses.replace(view, record_version="")

@@ -1,52 +1,36 @@
-"""Gathering a view: what is known of DynamicLease and record, and the Secrets as they were read.
+"""Observe: a view is gathered from what is known and what has to be read.
+
+Flows in: a key, and what this process remembers of it. Flows out: one ``View`` of the DynamicLease,
+its record, Secrets, provider and workloads, which ``core.rules`` decides from. ``tenants`` says
+whose the name is, ``records`` and ``secret_finder`` what there is, ``supplies`` which provider.
 
 Nothing here is certain: each write says which version it is for, and where that isn't enough
-whoever acts reads once more (``acquire``, ``perform``, ``revoke``).
+whoever acts reads once more (``acquire``, ``deliver``, ``revoke``).
 """
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from leaseholder import errors
 from leaseholder.api import base, names
-from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, RestartTarget
 from leaseholder.api.record import Holder, LeaseRecord, RecordedLease, State, Subject
 from leaseholder.controller import supplies
-from leaseholder.controller.pending import Pending
-from leaseholder.controller.records import Key, Records
-from leaseholder.controller.secret_finder import NOTHING, SecretFinder
+from leaseholder.controller.keys import Key
+from leaseholder.controller.records import Records
+from leaseholder.controller.secret_finder import NOTHING, FoundSecrets, SecretFinder
+from leaseholder.controller.tenants import Pending, Tenants
 from leaseholder.core import going, lease_clock, plan, rollout, shards, slots
-from leaseholder.core.memory import Failure, Memory
+from leaseholder.core.memory import Failure, Memory, failure_of
 from leaseholder.core.observation import Restarted, Rival, Supply, TargetView
 from leaseholder.core.view import View
 from leaseholder.ports.clock import Clock
 from leaseholder.ports.cluster import Cluster
-from leaseholder.ports.namespaces import NamespaceView
-from leaseholder.ports.provider import Provider
+from leaseholder.ports.provider import Capabilities, Provider
 from leaseholder.ports.records import MOST_RIVALS
-
-_PASSING: Final = frozenset({Reason.UNAVAILABLE, Reason.LOCKED_OUT, Reason.TOO_MANY})
-"""Refusals that pass by themselves: nobody has to change anything."""
-_STAYING: Final = frozenset({Reason.BACKEND_FAILED})
-"""Failures that somebody has to see to, also where it isn't clear what they left."""
-NAMESPACE_FOR: Final = 5.0
-"""Seconds for which a Namespace isn't read again while a DynamicLease in it goes."""
-
-
-def failure_of(error: errors.EdgeError) -> Failure:
-    """An edge's error as decisions see it."""
-    stays = isinstance(error, errors.Denied | errors.Invalid | errors.Refused)
-    permanent = error.reason in _STAYING or (stays and error.reason not in _PASSING)
-    return Failure(
-        reason=error.reason,
-        sentence=error.sentence,
-        permanent=permanent,
-        retry_after=error.retry_after,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +43,7 @@ class Observer:
     supplies: supplies.Supplies
     rolled: Mapping[str, Restarted]
     """How this process last restarted a workload, by its uid."""
+    tenants: Tenants
     secrets: SecretFinder
     shard: shards.Shard = field(default_factory=shards.Shard)
     """What this process serves."""
@@ -89,19 +74,12 @@ class Observer:
         named = await self.cluster.dynamic_lease(key.namespace, key.name)
         labels = named.metadata.labels if named is not None else None
         elsewhere = not self.shard.has(key.namespace, key.name, labels)
-        dl, subject, terminating = await self._standing(key, named, memory)
+        dl, subject, terminating = await self.tenants.standing(key, named, memory)
         page = await self._page(subject, dl, memory, elsewhere=elsewhere)
         leases = page.leases if page is not None else ()
         trusts = page.spec.trusts if page is not None else {}
         holder = _holder(dl, subject, leases)
-        found, unread = NOTHING, None
-        if memory.credentials or not elsewhere:
-            try:
-                found = await self.secrets.find(subject, holder, dl, leases, memory)
-            except errors.Refused as error:
-                if elsewhere or dl is None or not dl.deleting:
-                    raise
-                unread = error
+        found, unread = await self._find_secrets(subject, holder, dl, leases, memory, elsewhere)
         supply, failure, adapter = await self._supply(dl)
         adapters = await self._adapters(leases, trusts)
         clocks = [adapter, *adapters.values()] if adapter is not None else [*adapters.values()]
@@ -118,11 +96,7 @@ class Observer:
             record_version=page.version if page is not None else "",
             kept_until=page.kept_until if page is not None else None,
             trusts=trusts,
-            capabilities={
-                name: adapters[name].capabilities(one.noted)
-                for one in leases
-                if (name := one.attempt_id) in adapters
-            },
+            capabilities=_capabilities(leases, adapters),
             shifts=self._shifts(memory, leases, adapters, now),
             secrets=found.ours,
             target=found.target,
@@ -150,6 +124,25 @@ class Observer:
             view = replace(view, targets=await self._targets(view))
         return await self._with_rivals(view, adapter)
 
+    async def _find_secrets(
+        self,
+        subject: Subject,
+        holder: Holder,
+        dl: DynamicLease | None,
+        leases: Sequence[RecordedLease],
+        memory: Memory,
+        elsewhere: bool,
+    ) -> tuple[FoundSecrets, errors.Refused | None]:
+        """The Secrets, and why they can't be read where a deletion may go on without them."""
+        if elsewhere and not memory.credentials:
+            return NOTHING, None
+        try:
+            return await self.secrets.find(subject, holder, dl, leases, memory), None
+        except errors.Refused as refusal:
+            if elsewhere or dl is None or not dl.deleting:
+                raise
+            return NOTHING, refusal
+
     async def _page(
         self, subject: Subject, dl: DynamicLease | None, memory: Memory, *, elsewhere: bool
     ) -> LeaseRecord | None:
@@ -167,51 +160,6 @@ class Observer:
         if served if elsewhere else comes:
             return await self.records.reread(subject)
         return await self.records.current(subject)
-
-    async def _standing(
-        self, key: Key, named: DynamicLease | None, memory: Memory
-    ) -> tuple[DynamicLease | None, Subject, bool]:
-        """The DynamicLease, whose name it is, and whether its Namespace goes or has gone.
-
-        What an earlier tenant left under the name has no DynamicLease, whoever has one now. While a
-        DynamicLease stands its Namespace is the one that it was when it was first seen. It is known
-        first: one of a Namespace that was made again meanwhile isn't taken for the former's. Nor is
-        the Namespace read for one that came while another stood there.
-        """
-        dl = named if not key.former else None
-        uid, ends = self.records.namespaces.get(key.namespace, ""), False
-        same = dl is not None and self._is_placed(dl, memory)
-        if not uid or dl is None or dl.deleting or not same:
-            place = await self._namespace(key.namespace, memory, known=uid if same else "")
-            uid = place.uid if place is not None else ""
-            ends = place is None or place.terminating
-            self.records.namespaces[key.namespace] = uid
-            if dl is not None:
-                self.records.witnesses[key.namespace] = dl.holder
-        wanted = key.former or uid
-        subject = Subject(namespace=key.namespace, namespace_uid=wanted, name=key.name)
-        if not uid or wanted != uid:
-            return None, subject, True
-        return dl, subject, ends
-
-    def _is_placed(self, dl: DynamicLease, memory: Memory) -> bool:
-        """Whether a DynamicLease stands in the Namespace that is known under its name."""
-        other = self.records.witnesses.get(dl.metadata.namespace)
-        beside = other is not None and self.cluster.watched_beside(dl, other)
-        return beside or dl.metadata.uid == memory.uid
-
-    async def _namespace(self, name: str, memory: Memory, *, known: str) -> NamespaceView | None:
-        """A Namespace; ``known``: uid of that in which the DynamicLease stands, or empty.
-
-        That one is as it was a moment ago; what was read before it was made is another.
-        """
-        now, read = self.clock.monotonic(), memory.namespace
-        recent = read[1] if read is not None and now < read[0] + NAMESPACE_FOR else None
-        if recent is not None and recent.uid == known:
-            return recent
-        found = await self.cluster.namespace(name)
-        memory.namespace = (now, found)
-        return found
 
     async def _with_rivals(self, view: View, adapter: Provider | None) -> View:
         """What others hold of the source, where a lease is to be issued from it.
@@ -336,7 +284,7 @@ class Observer:
 
         A process that sees it first, after a restart, doesn't begin ``deletion.timeout`` anew.
         """
-        began, now = dl.metadata.deletion_timestamp, self.cluster.now()
+        began, now = dl.metadata.deletion_timestamp, self.cluster.server_now()
         if began is None or now is None:
             return 0.0
         return max(0.0, (now - began).total_seconds())
@@ -371,6 +319,14 @@ class Observer:
                 memory.ours.discard(one.attempt_id)
             if one.attempt_id == shown and one.state is State.HELD and not memory.status_doubted:
                 memory.inspected_at.setdefault(shown, now)
+
+
+def _capabilities(
+    leases: Sequence[RecordedLease], adapters: Mapping[str, Provider]
+) -> dict[str, Capabilities]:
+    """What can be done for each lease whose provider is known, by attempt id."""
+    known = [one for one in leases if one.attempt_id in adapters]
+    return {one.attempt_id: adapters[one.attempt_id].capabilities(one.noted) for one in known}
 
 
 def _holder(dl: DynamicLease | None, subject: Subject, leases: Sequence[RecordedLease]) -> Holder:

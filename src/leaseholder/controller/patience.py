@@ -1,4 +1,8 @@
-"""A provider's adapter that nobody keeps a turn for: each wait for an answer is one elsewhere."""
+"""A provider's adapter that nobody keeps a turn for: each wait for an answer is one elsewhere.
+
+Flows in: a call of a verb. Flows out: the same call to the adapter, within ``runner.elsewhere``, so
+that the key's turn is lent to others meanwhile. ``supplies`` puts it around every adapter.
+"""
 
 import contextlib
 from collections.abc import AsyncIterator, Container, Mapping, Sequence
@@ -15,7 +19,7 @@ from leaseholder.ports.provider import (
     Lease,
     Marked,
     Provider,
-    Revocation,
+    RevocationAnswer,
 )
 
 
@@ -70,7 +74,7 @@ class Patient:
         async with self._asking():
             return await self.adapter.inspect(lease)
 
-    async def revoke(self, lease: Lease, *, force: bool = False) -> Revocation:
+    async def revoke(self, lease: Lease, *, force: bool = False) -> RevocationAnswer:
         """Take a lease back."""
         async with self._asking():
             return await self.adapter.revoke(lease, force=force)

@@ -1,6 +1,8 @@
 """LeaseProviders: looked at now and then, and told in their status.
 
-A provider that becomes Ready, or whose spec changed, makes the DynamicLeases that use it due.
+Flows in: events of provider objects, and news from their adapters. Flows out: their status and
+metrics; a provider that becomes Ready, or whose spec changed, makes the DynamicLeases that use it
+due (``hints``). ``supplies`` has the adapters.
 """
 
 import asyncio
@@ -241,13 +243,13 @@ def _status(
 ) -> provider.ProviderStatus:
     """What a look makes of the status; what was learned before is kept through an outage."""
     now = base.whole_second(clock.wall())
-    ready = Condition(
-        type=ConditionType.READY,
-        status="True" if failure is None else "False",
-        reason=Reason.READY if failure is None else failure.reason,
-        message=_found_well(health) if failure is None else failure.sentence,
-        last_transition_time=now,
-        observed_generation=known.metadata.generation,
+    ready = conditions.made(
+        ConditionType.READY,
+        "True" if failure is None else "False",
+        Reason.READY if failure is None else failure.reason,
+        _found_well(health) if failure is None else failure.sentence,
+        of=known.metadata,
+        at=now,
     )
     before = known.status
     learned = (

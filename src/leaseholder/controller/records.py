@@ -1,184 +1,42 @@
-"""The ledger as this process knows it: the one way to read and write LeaseRecords.
+"""The ledger: the one way to read and write LeaseRecords.
 
+Flows in: what is to be on record. Flows out: writes, each a compare-and-swap on what is known.
 All records are listed once, at the start; from then on a record is known as its own last write left
-it, and each write is a compare-and-swap on what is known. A write that meets another's reads the
-record and leaves it to the caller to judge again. What another's write, a restore or somebody's
-hand took off a record without saying so (``ended``) is put back: no lease is lost that this
-process knows.
+it (``known_records``). A write that meets another's reads the record and leaves it to the caller to
+judge again. What another's write, a restore or somebody's hand took off a record without saying so
+(``ended``) is put back.
 """
 
 import asyncio
-import functools
-import itertools
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, NamedTuple, Protocol
-
-from cachetools import LRUCache
+from typing import Any, Final
 
 from leaseholder import errors
 from leaseholder.api import record
 from leaseholder.api.conditions import Reason
-from leaseholder.api.record import (
-    Holder,
-    LeaseRecord,
-    RecordedLease,
-    RecordSpec,
-    State,
-    Subject,
-)
+from leaseholder.api.record import LeaseRecord, RecordedLease, RecordSpec, State, Subject
 from leaseholder.controller import runner
-from leaseholder.controller.shelf import Shelf
+from leaseholder.controller.keys import Key
+from leaseholder.controller.known_records import KnownRecords
+from leaseholder.core import arrival
 from leaseholder.ports.cluster import Cluster
 from leaseholder.ports.records import MOST_RIVALS
 
-MOST_NAMESPACES: Final = 10_000
 FULL: Final = (
     "no room is left on the LeaseRecord: the next lease is issued when the end of another one is "
     "confirmed; caBundles and parameters of leases that aren't gone yet take room, too"
 )
 
 
-class Named(Protocol):
-    """What has a namespace and a name."""
-
-    @property
-    def namespace(self) -> str:
-        """Its namespace."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        ...
-
-
-class Key(NamedTuple):
-    """What a look is about: the DynamicLease of a name, or what an earlier tenant left under it."""
-
-    namespace: str
-    name: str
-    former: str = ""
-    """Uid of a Namespace that is gone, or was made again since; empty: the one that stands."""
-
-    @classmethod
-    def of(cls, dl: Named) -> "Key":
-        """The DynamicLease of that namespace and name, as its metadata, record or holder has it."""
-        return cls(dl.namespace, dl.name)
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
-
-
 @dataclass(slots=True)
-class Records:
+class Records(KnownRecords):
     """The ledger of one installation."""
 
-    cluster: Cluster
-    installation: str
-    """Records of another installation, restored here with a backup, are left alone."""
-    shared: bool = False
-    """Other shards write records, too: only what this one serves is as it left it."""
-    _shelf: Shelf = field(default_factory=Shelf)
-    _doubted: set[str] = field(default_factory=set)
-    """Names of records of which a write's answer was lost."""
-    _lost: dict[str, tuple[RecordedLease, ...]] = field(default_factory=dict)
-    """What is to be put back, by the record's name."""
-    namespaces: "LRUCache[str, str]" = field(default_factory=lambda: LRUCache(MOST_NAMESPACES))
-    """Uid of each Namespace as it was last read; empty where it was gone. One that isn't here any
-    more is read at the next look: some clusters make a Namespace for each test."""
-    witnesses: "LRUCache[str, Holder]" = field(default_factory=lambda: LRUCache(MOST_NAMESPACES))
-    """A DynamicLease that stood in each Namespace when that was read."""
-    at_start: frozenset[str] = frozenset()
-    """Attempts that were open when this process started: whoever wrote them is gone. With shards
-    nobody knows that."""
-    _served: set[str] = field(default_factory=set)
-    """Names of records that this process serves, where others are served elsewhere."""
+    cluster: Cluster = field(kw_only=True)
     _loaded: bool = False
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    # -- what is known
-
-    def of(self, namespace: str, name: str) -> Sequence[LeaseRecord]:
-        """The records for a name: more than one where its Namespace was made again."""
-        return self._shelf.of(namespace, name)
-
-    def of_slot(self, slot: str, most: int) -> Sequence[LeaseRecord]:
-        """Up to so many records with a lease of that slot."""
-        return self._shelf.of_slot(slot, most)
-
-    def name_of(self, subject: Subject) -> str:
-        """The name of a subject's record."""
-        return _named(self.installation, subject.namespace, subject.namespace_uid, subject.name)
-
-    def known(self, subject: Subject) -> LeaseRecord | None:
-        """The record of a subject, None where there is none."""
-        return self._shelf.get(self.name_of(subject))
-
-    def leases(self, subject: Subject) -> tuple[RecordedLease, ...]:
-        """The leases on the record of a subject as it is known, oldest first."""
-        known = self.known(subject)
-        return known.leases if known is not None else ()
-
-    def lease(self, subject: Subject, attempt_id: str) -> RecordedLease | None:
-        """A lease on the record of a subject as it is known; None where it isn't on it."""
-        known = self.known(subject)
-        return known.lease(attempt_id) if known is not None else None
-
-    def is_former(self, subject: Subject) -> bool:
-        """Whether a subject's Namespace is known to be gone, or another by now."""
-        return (
-            self.namespaces.get(subject.namespace, subject.namespace_uid) != subject.namespace_uid
-        )
-
-    def formers(self, namespace: str, name: str) -> Sequence[Key]:
-        """What earlier tenants of a Namespace's name left on record under a name."""
-        subjects = (page.subject for page in self.of(namespace, name))
-        gone = (one for one in subjects if self.is_former(one))
-        return [Key(namespace, name, one.namespace_uid) for one in gone]
-
-    def missing(self, subject: Subject) -> frozenset[str]:
-        """Attempt ids of what is to be put back on the record of a subject."""
-        gone = self._lost.get(self.name_of(subject), ())
-        return frozenset(one.attempt_id for one in gone)
-
-    def lost(self, subject: Subject) -> bool:
-        """Whether something is to be put back on the record of a subject, and there is room."""
-        full = len(self.leases(subject)) >= record.MOST_IN_ALL
-        return self.name_of(subject) in self._lost and not full
-
-    @property
-    def to_put_back(self) -> Iterator[RecordedLease]:
-        """What isn't on record any more and is to be put back, of all subjects."""
-        return itertools.chain.from_iterable(tuple(self._lost.values()))
-
-    def lease_ids(self) -> dict[str, set[str]]:
-        """Ids of all leases that this process knows to be on record, or to be put back.
-
-        By the address of their provider: a server calls its own leases what it likes.
-        """
-        there = (one for known in self for one in known.leases)
-        ids = defaultdict[str, set[str]](set)
-        for one in itertools.chain(there, self.to_put_back):
-            if one.lease_id:
-                ids[one.provider.address].add(one.lease_id)
-        return ids
-
-    def __iter__(self) -> Iterator[LeaseRecord]:
-        return iter(self._shelf)
-
-    def served(self, subject: Subject) -> bool:
-        """Whether this process served a name when it was last looked at."""
-        return self.name_of(subject) in self._served
-
-    def note_served(self, subject: Subject, *, elsewhere: bool) -> None:
-        """A look showed whether another shard serves a name."""
-        if not self.shared:
-            return
-        change = self._served.discard if elsewhere else self._served.add
-        change(self.name_of(subject))
 
     # -- reading
 
@@ -284,35 +142,6 @@ class Records:
     async def _ours(self, listed: Iterable[LeaseRecord]) -> list[LeaseRecord]:
         return [one async for one in runner.in_slices(listed) if self._is_ours(one)]
 
-    def _is_ours(self, found: LeaseRecord) -> bool:
-        spec = found.spec
-        named = found.name == record.name_of(spec.installation, spec.for_)
-        return spec.installation == self.installation and named
-
-    def _take(self, found: LeaseRecord) -> None:
-        known = self._shelf.get(found.name)
-        there = {one.attempt_id for one in found.leases}
-        missing = [
-            one
-            for one in (known.leases if known is not None else ())
-            if one.attempt_id not in there and not found.names_ended(one.attempt_id)
-        ]
-        self._note_missing(found.name, missing)
-        self._shelf.keep(found)
-
-    def _note_missing(self, name: str, leases: Iterable[RecordedLease]) -> None:
-        """What isn't there any more, and was, is to be put back, once each.
-
-        Of a record that another shard serves nobody here knows how it was.
-        """
-        if self.shared and name not in self._served:
-            return
-        already = self._lost.get(name, ())
-        ids = {one.attempt_id for one in already}
-        more = tuple(one for one in leases if one.attempt_id not in ids)
-        if already or more:
-            self._lost[name] = (*already, *more)
-
     # -- writing; each raises ClusterError where nothing, or nobody knows what, was written
 
     async def add(
@@ -337,7 +166,7 @@ class Records:
         if trust:
             self._shelf.trusts[lease.provider.trust] = trust
         spec = self._spec(subject, tuple(leases))
-        if not record.fits(spec):
+        if not arrival.has_room(spec):
             raise errors.Refused(Reason.TOO_MANY, FULL)
         return await self._write(subject, spec)
 
@@ -357,7 +186,7 @@ class Records:
 
         They are of providers whose trusts are on it.
         """
-        return record.room_for(self._spec(subject, self.leases(subject)), leases)
+        return arrival.room_for(self._spec(subject, self.leases(subject)), leases)
 
     async def replace(
         self,
@@ -425,13 +254,6 @@ class Records:
             self._lost[name] = missing[most:]
         return back
 
-    def miss(self, subject: Subject, lease: RecordedLease) -> None:
-        """A lease isn't on record: it is to be put back as it is here, however often that fails."""
-        name = self.name_of(subject)
-        missing = self._lost.get(name, ())
-        others = (one for one in missing if one.attempt_id != lease.attempt_id)
-        self._lost[name] = (*others, lease)
-
     async def discard(self, subject: Subject) -> None:
         """Delete a record without leases; fine if it is gone."""
         known = self.known(subject)
@@ -455,11 +277,6 @@ class Records:
     def _blank(self, subject: Subject) -> RecordSpec:
         return RecordSpec(for_=subject, installation=self.installation)
 
-    def version(self, subject: Subject) -> str:
-        """Uid and resourceVersion of a record as it is known; empty where there is none."""
-        known = self.known(subject)
-        return known.version if known is not None else ""
-
     async def _write(self, subject: Subject, spec: RecordSpec) -> LeaseRecord:
         known = self.known(subject)
         try:
@@ -476,13 +293,6 @@ class Records:
         self._shelf.keep(written)
         self._shelf.forget_trusts()
         return written
-
-
-@functools.lru_cache(maxsize=1024)
-def _named(installation: str, namespace: str, namespace_uid: str, name: str) -> str:
-    """``record.name_of``: a hash, which each step asks for a dozen times."""
-    of = Subject(namespace=namespace, namespace_uid=namespace_uid, name=name)
-    return record.name_of(installation, of)
 
 
 def _back(lease: RecordedLease) -> RecordedLease:

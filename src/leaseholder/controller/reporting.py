@@ -1,7 +1,8 @@
-"""Trouble, told: in the log, and in status where that can't wait for the next step.
+"""Trouble, reported: in the log, and in status where that can't wait for the next step.
 
-A lease ends while a step hangs, or nothing can be seen: both are written on the word of what was
-seen last; the next look reports whatever is wrong by then.
+Flows in: what ended a go of a key (``loop``), or the end of a lease that comes while a step hangs.
+Flows out: a line of the log, or a status that is written on the word of what was seen last; the
+next look reports whatever is wrong by then.
 """
 
 import asyncio
@@ -15,10 +16,10 @@ from leaseholder.api import base, conditions, lease
 from leaseholder.api.conditions import ConditionType
 from leaseholder.controller import mishaps
 from leaseholder.controller.entry import Entry
-from leaseholder.controller.observe import failure_of
+from leaseholder.controller.keys import Key
 from leaseholder.controller.perform import Performer
-from leaseholder.controller.records import Key
-from leaseholder.core import actions, project, rules
+from leaseholder.core import actions, rules, status
+from leaseholder.core.memory import failure_of
 from leaseholder.core.view import View
 from leaseholder.ports.clock import Clock
 
@@ -46,7 +47,7 @@ class Reporter:
     async def ended(self, view: View) -> bool:
         """Say that the lease in the Secret is over; False: it has to be said again."""
         dl = view.lease
-        if dl is None or await self._report(dl, project.ended(view, dl)):
+        if dl is None or await self._report(dl, status.ended(view, dl)):
             return True
         with contextlib.suppress(errors.ClusterError):
             now = await self.performer.cluster.dynamic_lease(
@@ -54,7 +55,7 @@ class Reporter:
             )
             if now is None or now.holder != dl.holder:
                 return True
-            return await self._report(now, project.ended(replace(view, lease=now), now))
+            return await self._report(now, status.ended(replace(view, lease=now), now))
         return False
 
     async def refused(self, key: Key, error: errors.Refused) -> None:
@@ -63,16 +64,16 @@ class Reporter:
             dl = await self.performer.cluster.dynamic_lease(key.namespace, key.name)
             if dl is not None and not key.former and not dl.deleting:
                 now = base.whole_second(self.clock.wall())
-                await self._report(dl, project.refused(dl, failure_of(error), now))
+                await self._report(dl, status.refused(dl, failure_of(error), now))
 
-    async def _report(self, dl: lease.DynamicLease, status: lease.DynamicLeaseStatus) -> bool:
+    async def _report(self, dl: lease.DynamicLease, new: lease.DynamicLeaseStatus) -> bool:
         """Write a status with its events; False: the API server didn't take it."""
-        if status == dl.status:
+        if new == dl.status:
             return True
         async with self._room:
             with contextlib.suppress(errors.ClusterError, TimeoutError):
                 async with asyncio.timeout(self.patience):
-                    await self.performer.report(dl, status, project.notes(status, dl.status))
+                    await self.performer.report(dl, new, status.notes(new, dl.status))
                 return True
         return False
 
@@ -84,7 +85,7 @@ def good_for(view: View) -> float | None:
         return None
     if not conditions.is_true(dl.status.conditions, _READY):
         return None
-    until = project.unready_at(view, held)
+    until = status.unready_at(view, held)
     return None if until is None else (until - view.now).total_seconds()
 
 

@@ -1,4 +1,9 @@
-"""Pending revocations: search for the lease of an unclear attempt, revoke, see it gone."""
+"""Revoke: pending revocations are brought to their end.
+
+Flows in: a view and the step Search or Revoke, which ``core.revocations`` found due. Flows out: the
+record says how far it came: a lease that was found, a try that failed, or no entry any more,
+because the provider confirms that the lease is gone. What is due next is decided from there.
+"""
 
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
@@ -78,11 +83,11 @@ class Revoker:
         """
         first, *others = found
         beside = [
-            acquire.with_answer(record, other, State.REVOKING).but(attempt_id=secrets.token_hex(16))
+            arrival.with_answer(record, other, State.REVOKING).but(attempt_id=secrets.token_hex(16))
             for other in others[:MOST_LEASES]
         ]
         fitting = beside[: self.records.room_for(view.subject, beside)]
-        after = acquire.with_answer(record, first, State.REVOKING)
+        after = arrival.with_answer(record, first, State.REVOKING)
         if len(fitting) < len(others):
             after = revocations.held_back(view, record, Reason.UNCLEAR, OTHERS_AGAIN)
         await self.records.replace(view.subject, after, *fitting, was=record)

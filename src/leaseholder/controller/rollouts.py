@@ -1,4 +1,7 @@
-"""Workloads on their way to a new lease: restarted once, the replaced lease kept alive meanwhile.
+"""Rollouts: workloads on their way to a new lease.
+
+Flows in: a view and the step Restart or Sustain, which ``core.rollout`` found due. Flows out: a
+workload is restarted once, and a replaced lease is renewed meanwhile (``renew``).
 
 What this process restarted, and when, is known to all DynamicLeases: those whose Secrets were
 switched before a restart need none of their own. After a crash that is forgotten, and a workload
@@ -12,12 +15,11 @@ from typing import Final
 
 from leaseholder import changes, errors
 from leaseholder.api.conditions import Reason
-from leaseholder.controller import supplies
+from leaseholder.controller import renew, supplies
 from leaseholder.controller.chronicle import Chronicle
-from leaseholder.controller.prolong import prolong
 from leaseholder.controller.records import Records
 from leaseholder.core import actions, rollout, schedule
-from leaseholder.core.memory import Refusal
+from leaseholder.core.memory import RefusedRestart
 from leaseholder.core.observation import Restarted
 from leaseholder.core.view import View
 from leaseholder.ports.clock import Clock
@@ -64,7 +66,7 @@ class Mover:
                     workload, step.key, step.value, restart_at=self.clock.wall()
                 )
             except errors.Refused as error:
-                view.memory.refused[workload.uid] = Refusal(error.sentence, view.monotonic)
+                view.memory.refused[workload.uid] = RefusedRestart(error.sentence, view.monotonic)
                 return
             view.memory.refused.pop(workload.uid, None)
             self._remember(workload, sent)
@@ -83,7 +85,7 @@ class Mover:
                 await self.supplies.for_lease(record, view.trusts),
                 record.attempt_id in memory.leases,
             )
-            lease = await prolong(
+            lease = await renew.prolong(
                 adapter, view, record, step.until, chronicle=self.chronicle, inspect_first=not sure
             )
         except errors.LeaseGone:

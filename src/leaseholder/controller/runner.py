@@ -1,7 +1,8 @@
 """Runs what is due: a task for each key, and a turn for those that are at work.
 
-``line`` says who is next. Turns are few, so that the API server isn't asked by thousands at once
-and what is urgent isn't stuck behind them. A provider may answer after half a minute, or never, so
+Flows in: keys with the moment at which they are due. Flows out: a task of the loop for each that
+``line`` says is next. Turns are few, so that the API server isn't asked by thousands at once and
+what is urgent isn't stuck behind them. A provider may answer after half a minute, or never, so
 nobody keeps a turn while waiting for one: ``elsewhere`` lends it, ``patience`` says where.
 
 Stopping begins nothing new; who is under way goes on to its end, and needs no turn for that.

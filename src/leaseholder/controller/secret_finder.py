@@ -1,7 +1,11 @@
 """Which Secrets there are for a DynamicLease, and which of them are ours.
 
-``observe`` asks, and ``core.view`` has what was found. Our marks on a Secret prove nothing, because
-anybody in the namespace may write them: they lead to a Secret, and its data or its note decides.
+Flows in: a DynamicLease with its leases on record. Flows out: the Secret under the wanted name,
+those that are ours, and whether another one has the wanted one. ``observe`` asks, and
+``core.secret_facts`` says what they hold.
+
+Our marks on a Secret prove nothing, because anybody in the namespace may write them: they lead to a
+Secret, and its data or its note decides.
 """
 
 import asyncio
@@ -23,7 +27,7 @@ MOST_READ: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundSecrets:
     """The Secrets of one look."""
 
     target: SecretView | None
@@ -35,7 +39,7 @@ class Found:
     """As ``View.proven``."""
 
 
-NOTHING: Final = Found(None, False, (), "")
+NOTHING: Final = FoundSecrets(None, False, (), "")
 """No Secret was looked for."""
 
 
@@ -53,7 +57,7 @@ class SecretFinder:
         dl: DynamicLease | None,
         leases: Sequence[RecordedLease],
         memory: Memory,
-    ) -> Found:
+    ) -> FoundSecrets:
         """The Secrets as they are, or as they were read some steps ago (``Memory.secrets``).
 
         Raises:
@@ -72,7 +76,7 @@ class SecretFinder:
         former = await self._former(holder, others, leases)
         proven = memory.secrets.proven if memory.secrets is not None else ""
         ours = (*_ours(subject.name, uids, named, leases), *former)
-        return Found(target, contested, ours, proven)
+        return FoundSecrets(target, contested, ours, proven)
 
     async def _secrets(
         self,

@@ -1,7 +1,8 @@
 """Namespaces to serve that aren't there: warned of, and told when they are.
 
-Watches of a namespace that isn't there are open all the same, so it is served from when it is made:
-a name may be mistyped, or come before its namespace. Readiness doesn't depend on it.
+Flows in: the names that an administrator gave. Flows out: lines of the log. Watches of a namespace
+that isn't there are open all the same, so it is served from when it is made: a name may be
+mistyped, or come before its namespace. Readiness doesn't depend on it.
 """
 
 import asyncio

@@ -1,4 +1,8 @@
-"""LeaseRecords in memory, found by their name, by whom they are for, and by the slots of leases."""
+"""LeaseRecords in memory, found by their name, by whom they are for, and by the slots of leases.
+
+Flows in: records as ``records`` read or wrote them. Flows out: the same, by each of the three.
+``known_records`` is built on it and says what they mean.
+"""
 
 import itertools
 from collections import defaultdict

@@ -1,4 +1,7 @@
-"""Providers by the objects that describe them: one adapter, and so one login, for each.
+"""Supplies: providers by the objects that describe them, one adapter and so one login for each.
+
+Flows in: a DynamicLease, or a lease on record. Flows out: the adapter to ask, with the ``Supply``
+that ``core.issuers`` makes of the provider object. ``observe`` and every verb ask here.
 
 An adapter lives on when its LeaseProvider is deleted, as long as a lease that it made is on record:
 it is revoked through its login. Nobody's adapters are kept for longer, because tenants may make and
@@ -6,19 +9,17 @@ delete any number of LeaseProviders.
 """
 
 import asyncio
-import hashlib
-import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import pydantic
 from cachetools import LRUCache, TTLCache
 
 from leaseholder import errors
-from leaseholder.api import durations, lease, provider, record
+from leaseholder.api import lease, provider, record
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import patience
+from leaseholder.core import issuers
 from leaseholder.core.observation import Supply
 from leaseholder.ports.clock import Clock
 from leaseholder.ports.cluster import Cluster
@@ -29,8 +30,6 @@ CACHED_FOR: Final = 5.0
 """Seconds for which a provider object that was read isn't read again."""
 MOST_READS: Final = 500
 """So many provider objects are kept in that time."""
-MOST_SOURCE: Final = 64 * 1024
-"""Bytes of a source, which is on record with each lease: free-form fields may have a megabyte."""
 MOST_MADE: Final = 128
 """So many supplies are kept: each of several steps asks for the same."""
 UNUSED: Final = 600.0
@@ -97,30 +96,10 @@ class Supplies:
             await self._check_allowed(known, namespace)
         generation, of, supply = self._made.get(dl.metadata.uid, (0, None, None))
         if supply is None or generation != dl.metadata.generation or of is not known:
-            supply = self._supply(dl, known)
+            supply = issuers.supply(dl, known, self.address)
             self._made[dl.metadata.uid] = dl.metadata.generation, known, supply
         self._used[known.metadata.uid] = self.clock.monotonic()
         return supply, self.adapter(known)
-
-    def _supply(self, dl: lease.DynamicLease, known: provider.AnyProvider) -> Supply:
-        """What a DynamicLease asks of a provider object."""
-        source, ref = _source(dl, known), dl.spec.provider_ref
-        address = self.address(known.spec)
-        return Supply(
-            type=provider.type_of(known.spec) or "",
-            kind=ref.kind,
-            namespace=known.metadata.namespace,
-            name=ref.name,
-            uid=known.metadata.uid,
-            address=address,
-            auth_ref=provider.auth_of(known.spec),
-            trust=provider.trust_of(known.spec),
-            options=provider.options_of(known.spec),
-            source=source,
-            source_hash=_hash([ref.kind, ref.name, address, source]),
-            slot=_hash([address, source]),
-            probe_interval=durations.parse(known.spec.probe.interval),
-        )
 
     async def for_lease(
         self, known: record.RecordedLease, trusts: Mapping[str, Mapping[str, Any]]
@@ -156,7 +135,9 @@ class Supplies:
         if cached is not None:
             return cached[1]
         of = ProviderObject(issuer.kind, issuer.namespace, issuer.name, issuer.uid)
-        return self._adopt(Access(spec=_rebuilt(issuer, trusts.get(issuer.trust, {})), of=of))
+        return self._adopt(
+            Access(spec=issuers.rebuilt(issuer, trusts.get(issuer.trust, {})), of=of)
+        )
 
     def note_revoker(self, name: str, known: provider.AnyProvider | None) -> None:
         """Take note of a ClusterLeaseProvider as it was just read; None: there is none."""
@@ -321,21 +302,6 @@ class Supplies:
         )
 
 
-def issuer(supply: Supply) -> record.RecordProvider:
-    """The provider of a lease, as a record has it."""
-    return record.RecordProvider(
-        type=supply.type,
-        kind=supply.kind,
-        namespace=supply.namespace,
-        name=supply.name,
-        uid=supply.uid,
-        address=supply.address,
-        auth_ref=dict(supply.auth_ref),
-        trust=record.trust_key(dict(supply.trust)),
-        options=dict(supply.options),
-    )
-
-
 def _revokes_for_others(known: provider.AnyProvider) -> bool:
     if not isinstance(known, provider.ClusterLeaseProvider):
         return False
@@ -344,55 +310,3 @@ def _revokes_for_others(known: provider.AnyProvider) -> bool:
 
 def _failed(task: _Read) -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
-
-
-def _source(dl: lease.DynamicLease, known: provider.AnyProvider) -> dict[str, Any]:
-    wanted = provider.type_of(known.spec)
-    if wanted is None or getattr(dl.spec, wanted) is None:
-        name = f"{known.KIND} {known.metadata.name}"
-        raise errors.Invalid(
-            Reason.PROVIDER_MISMATCH,
-            f"{name} is of the kind {wanted}: write the source under spec.{wanted}, or mend "
-            "spec.providerRef",
-        )
-    if not fits_on_record(dl):
-        raise errors.Invalid(
-            Reason.INVALID,
-            f"spec.{wanted} has {_size(dl.source)} bytes, and {MOST_SOURCE} fit on record: write "
-            "less there",
-        )
-    return dl.source
-
-
-def fits_on_record(dl: lease.DynamicLease) -> bool:
-    """Whether its source isn't too long to be on record with each of its leases."""
-    return _size(dl.source) <= MOST_SOURCE
-
-
-def _size(source: Mapping[str, Any]) -> int:
-    return len(json.dumps(source, ensure_ascii=False).encode(errors="replace"))
-
-
-def digest(source: Mapping[str, Any]) -> str:
-    """What tells one source from another."""
-    return _hash([source])
-
-
-def _rebuilt(issuer: record.RecordProvider, trust: Mapping[str, Any]) -> provider.LeaseProviderSpec:
-    """A provider's spec from what the record kept of it.
-
-    Raises:
-        errors.Invalid: another version of ours, or somebody else, wrote what can't be read.
-    """
-    server = {"url": issuer.address, "auth": issuer.auth_ref, **issuer.options}
-    kept = {issuer.type: server, **trust}
-    try:
-        return provider.LeaseProviderSpec.model_validate(kept)
-    except pydantic.ValidationError:
-        sentence = f"what the record kept of {issuer.kind} {issuer.name} can't be read"
-    raise errors.Invalid(Reason.PROVIDER_MISMATCH, sentence)
-
-
-def _hash(parts: list[Any]) -> str:
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -21,10 +21,10 @@ from leaseholder import errors
 from leaseholder.api import lease, provider
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import Holder, LeaseRecord
-from leaseholder.controller import acquire, mishaps, runner, supplies
+from leaseholder.controller import acquire, mishaps, runner
 from leaseholder.controller.records import Records
 from leaseholder.controller.supplies import Ref, Supplies
-from leaseholder.core import unrecorded
+from leaseholder.core import issuers, unrecorded
 from leaseholder.core.observation import Supply
 from leaseholder.ports.cluster import Cluster
 from leaseholder.ports.provider import MOST_MARKED, Lease, Marked, Provider
@@ -56,7 +56,7 @@ _Ids = Mapping[str, Collection[str]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Place:
+class SweptSource:
     """A source that DynamicLeases name at a provider."""
 
     supply: Supply
@@ -69,7 +69,7 @@ class Place:
 class Lost:
     """A lease that was found and that nothing in the cluster knows."""
 
-    place: Place
+    place: SweptSource
     lease: Lease
     shared: bool = False
     """Its revocation would end the lease in use, because they share an account."""
@@ -96,7 +96,7 @@ class Swept:
     known: provider.AnyProvider
     sweepable: bool = True
     """Its leases can be distinguished from others'."""
-    marked: list[tuple[Place, Marked]] = field(default_factory=list)
+    marked: list[tuple[SweptSource, Marked]] = field(default_factory=list)
     """What lives there of this installation and wasn't known before."""
     lost: list[Lost] = field(default_factory=list)
     """What of it isn't known afterwards, either."""
@@ -121,9 +121,9 @@ class Swept:
         return self.known.spec.sweep == "Revoke"
 
     @property
-    def found(self) -> unrecorded.Found:
+    def found(self) -> unrecorded.SweepResult:
         """What is to be reported of it."""
-        return unrecorded.Found(
+        return unrecorded.SweepResult(
             number=len(self.lost),
             shared=sum(one.shared for one in self.lost),
             named=sum(one.is_named and not one.shared for one in self.lost),
@@ -180,9 +180,9 @@ class Survey:
             errors.ClusterError: the ledger and the Secrets can't be read.
         """
         pages = await self.cluster.records()
-        if self.cluster.unreadable(LeaseRecord.KIND):
+        if self.cluster.unreadable_objects(LeaseRecord.KIND):
             raise errors.Refused(Reason.INTERNAL, _UNREADABLE)
-        known = unrecorded.Known.of(pages)
+        known = unrecorded.KnownLeases.of(pages)
         named = known.anywhere | await self.cluster.leases_shown()
         lost = [one for one in found if not known.names(*one.named)]
         return [replace(one, is_named=one.lease.id in named) for one in lost]
@@ -191,8 +191,8 @@ class Survey:
         """The DynamicLeases that name each provider; no more is kept of them than who they are."""
         users = defaultdict[Ref, _Users](lambda: defaultdict(list))
         async for dl in self.cluster.dynamic_leases():
-            if not dl.deleting and supplies.fits_on_record(dl):
-                source = dl.metadata.namespace, supplies.digest(dl.source)
+            if not dl.deleting and issuers.fits_on_record(dl):
+                source = dl.metadata.namespace, issuers.digest(dl.source)
                 users[_ref_of(dl)][source].append(dl.holder)
         return users
 
@@ -245,7 +245,7 @@ class Survey:
                 continue
             swept.marked += [(place, one) for one in found[:room]]
 
-    async def _listed(self, place: Place, known: _Ids) -> Sequence[Marked]:
+    async def _listed(self, place: SweptSource, known: _Ids) -> Sequence[Marked]:
         source, installation = place.supply.source, self.records.installation
         here = known.get(place.supply.address, ())
         for _ in range(TRIES - 1):
@@ -258,9 +258,9 @@ class Survey:
             await asyncio.sleep(later)
         return await place.adapter.sweep(installation, source, here)
 
-    async def _places(self, ref: Ref, users: _Users) -> list[Place]:
+    async def _places(self, ref: Ref, users: _Users) -> list[SweptSource]:
         """The sources that DynamicLeases may use, some of them where there are many."""
-        places: dict[str, Place] = {}
+        places: dict[str, SweptSource] = {}
         for source in random.sample(list(users), min(len(users), MOST_SOURCES)):
             found = await self._place(ref, source[1], users[source])
             if found is not None:
@@ -269,14 +269,14 @@ class Survey:
                 places[found.supply.slot] = replace(found, users=[*others, *users[source]])
         return [*places.values()]
 
-    async def _place(self, ref: Ref, source: str, users: Sequence[Holder]) -> Place | None:
+    async def _place(self, ref: Ref, source: str, users: Sequence[Holder]) -> SweptSource | None:
         """The place of a source, by one of those who name it, as it is now; None: it may not."""
         one = random.choice(users)  # noqa: S311 - any of them will do
         try:
             dl = await self.cluster.read_dynamic_lease(one.namespace, one.name)
-            if dl is None or _ref_of(dl) != ref or supplies.digest(dl.source) != source:
+            if dl is None or _ref_of(dl) != ref or issuers.digest(dl.source) != source:
                 return None  # it changed, and its source is asked about in the next round
-            return Place(*await self.supplies.wanted(dl), [])
+            return SweptSource(*await self.supplies.wanted(dl), [])
         except (errors.ProviderError, errors.Unreadable):
             return None  # its own status says why
 
@@ -289,11 +289,11 @@ class Survey:
             errors.ClusterError: they can't be read.
         """
         pages = await self.cluster.records()
-        if self.cluster.unreadable(LeaseRecord.KIND):
+        if self.cluster.unreadable_objects(LeaseRecord.KIND):
             for one in swept:
                 one.failure = errors.Refused(Reason.INTERNAL, _UNREADABLE)
             return
-        known = unrecorded.Known.of(pages, self.records.lease_ids())
+        known = unrecorded.KnownLeases.of(pages, self.records.lease_ids())
         named, shared = known.anywhere | await self.cluster.leases_shown(), set[tuple[str, str]]()
         for one in swept:
             lost: dict[str, Lost] = {}
@@ -325,11 +325,11 @@ def _chosen(refs: Sequence[Ref]) -> list[Ref]:
     return chosen
 
 
-def _shown(place: Place, found: Marked) -> unrecorded.Shown:
+def _shown(place: SweptSource, found: Marked) -> unrecorded.Shown:
     can, now = place.adapter.capabilities({}), place.adapter.now()
     return unrecorded.Shown(marked=found, address=place.supply.address, now=now, can=can)
 
 
-def _is_shared(place: Place, found: Lease, known: unrecorded.Known) -> bool:
+def _is_shared(place: SweptSource, found: Lease, known: unrecorded.KnownLeases) -> bool:
     notes = (found.handle, *known.noted.get(place.supply.slot, ()))
     return any(place.adapter.capabilities(one).slots == "One" for one in notes)

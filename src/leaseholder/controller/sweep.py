@@ -24,10 +24,12 @@ from leaseholder import changes, errors
 from leaseholder.api import base, conditions, lease, provider
 from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.api.record import Holder, RecordedLease, Revocation, State, Subject
-from leaseholder.controller import acquire, mishaps
-from leaseholder.controller.records import Key, Records
-from leaseholder.controller.supplies import Ref, issuer
-from leaseholder.controller.survey import Lost, Place, Survey, Swept
+from leaseholder.controller import mishaps
+from leaseholder.controller.keys import Key
+from leaseholder.controller.records import Records
+from leaseholder.controller.supplies import Ref
+from leaseholder.controller.survey import Lost, Survey, Swept, SweptSource
+from leaseholder.core import arrival, issuers
 from leaseholder.ports.clock import Clock
 from leaseholder.ports.cluster import Cluster
 from leaseholder.ports.events import Note
@@ -121,7 +123,7 @@ class Sweeper:
         Raises:
             errors.ClusterError: the API server is away.
         """
-        written, rooms = 0, dict[Place, Iterator[Holder]]()
+        written, rooms = 0, dict[SweptSource, Iterator[Holder]]()
         for one in found:
             if one.stays:
                 continue
@@ -204,14 +206,8 @@ class Sweeper:
 
     def _condition(self, swept: Swept, known: provider.AnyProvider) -> Condition:
         status, reason, message = swept.found.condition()
-        return Condition(
-            type=ConditionType.UNRECORDED_LEASES,
-            status=status,
-            reason=reason,
-            message=message,
-            last_transition_time=base.whole_second(self.clock.wall()),
-            observed_generation=known.metadata.generation,
-        )
+        kind, now = ConditionType.UNRECORDED_LEASES, base.whole_second(self.clock.wall())
+        return conditions.made(kind, status, reason, message, of=known.metadata, at=now)
 
 
 def _entry(holder: Holder, found: Lost, now: datetime) -> RecordedLease:
@@ -224,11 +220,11 @@ def _entry(holder: Holder, found: Lost, now: datetime) -> RecordedLease:
         attempt_id=secrets.token_hex(16),
         holder_uid=holder.uid,
         state=State.REVOKING,
-        provider=issuer(supply),
+        provider=issuers.recorded(supply),
         source=dict(supply.source),
         source_hash=supply.source_hash,
         started_at=found.lease.issued_at,
         deadline=found.lease.issued_at,
         revoke=Revocation(reason=Reason.UNRECORDED, since=now),
     )
-    return acquire.with_answer(blank, found.lease, State.REVOKING)
+    return arrival.with_answer(blank, found.lease, State.REVOKING)

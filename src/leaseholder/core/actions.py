@@ -1,6 +1,7 @@
 """What a rule can find: the one thing to do next, or when there may be something.
 
-Each step is small enough that the world is looked at again before the next one.
+Flows in: nothing; these are values. ``rules`` finds one, and ``controller.perform`` does it. Each
+step is small enough that the world is looked at again before the next one.
 """
 
 from dataclasses import dataclass

@@ -1,5 +1,8 @@
 """What becomes of a record when another installation takes it over: a join of two records.
 
+Flows in: the record as the old installation has it, and as the new one has it by now. Flows out:
+what the new one has to have on record; ``controller.adopt`` writes it.
+
 The copy is written before the record that it was made of goes, so a crash leaves both, and either
 operator may have gone on with its own meanwhile. So nothing depends on which of the two is newer:
 of each lease the one that came further counts, and what either saw end has ended. The same two

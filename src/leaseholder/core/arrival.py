@@ -1,19 +1,23 @@
 """A lease on its arrival: can it be used, by what clock does it end, does it fit on the record.
 
+Flows in: what a provider answered to an issue, and the record that it is to be put on. Flows out: a
+failure where the lease can't be used, and whether there is room. ``controller.acquire`` asks about
+leases, ``controller.records`` about room.
+
 A provider may answer anything. A lease that is over when it comes, or nearly, would be replaced at
 once, and so would the next one. So such an issue counts as failed: the lease is revoked, and the
-next try waits for the back-off.
-
-What a lease's moments mean, its own server's clock says. ``Date`` may come from a proxy with
-another clock, so the moment of the issue, which the fresh lease tells, is held against it.
+next try waits for the back-off. What a lease's moments mean, its own server's clock says: ``Date``
+may come from a proxy with another clock, so the moment of the issue is held against it.
 """
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from leaseholder.api import base, record
 from leaseholder.api.conditions import Reason
+from leaseholder.api.record import RecordedLease, RecordSpec, State
 from leaseholder.core import ends, schedule
 from leaseholder.core.memory import Failure
 from leaseholder.ports.provider import Lease
@@ -56,6 +60,58 @@ def fits_on_record(lease: Lease) -> bool:
     handle = json.dumps(dict(lease.handle), separators=(",", ":"))
     short = len(lease.id.encode(errors="replace")) <= record.MOST_LEASE_ID
     return short and len(handle.encode()) <= record.MOST_HANDLE
+
+
+def has_room(spec: RecordSpec) -> bool:
+    """Whether there is room for a record, and for what its leases may still grow by."""
+    said = spec.dump()
+    short = len(spec.leases) <= record.MOST_LEASES and _stored(said["trusts"]) <= record.MOST_TRUSTS
+    return short and _stored(said) <= record.MOST_BYTES
+
+
+def room_for(spec: RecordSpec, leases: Sequence[RecordedLease]) -> int:
+    """How many of these leases, from the first, a record that ``has_room`` takes.
+
+    Each is measured once, and none after the first that has no room: a provider says how many there
+    are, and a tenant how large.
+    """
+    fitting = leases[: max(0, record.MOST_LEASES - len(spec.leases))]
+    left = record.MOST_BYTES - _stored(spec.dump())
+    for number, lease in enumerate(fitting):
+        left -= _stored(lease.dump()) + len(",")
+        if left < 0:
+            return number
+    return len(fitting)
+
+
+def _stored(value: Any) -> int:
+    """Bytes that the API server stores for a value: its JSON writes some characters as six."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return len(text.encode(errors="replace")) + 5 * sum(map(text.count, "<>&"))
+
+
+def with_answer(
+    lease: RecordedLease, answer: Lease, state: State, ahead: int | None = None
+) -> RecordedLease:
+    """A recorded lease with what the provider said of it.
+
+    One that is to be revoked ends no later there than was asked for.
+
+    Args:
+        lease: as it is on record.
+        answer: the lease, as the provider gave or showed it.
+        state: where it stands now.
+        ahead: seconds that its moments are ahead of the provider's ``Date``; None: as recorded.
+    """
+    revoking = state is State.REVOKING
+    return lease.but(
+        state=state,
+        lease_id=answer.id,
+        handle=dict(answer.handle),
+        issued_at=answer.issued_at,
+        expires_at=ends.latest(lease, answer) if revoking else answer.expires_at,
+        clock_ahead=lease.clock_ahead if ahead is None else ahead,
+    )
 
 
 def _unusable(sentence: str) -> Failure:

@@ -1,6 +1,8 @@
 """What was reckoned once and may be asked for again: bounded in bytes, the least used goes first.
 
-Tenants choose how much there is to remember, so a number of entries is no bound.
+Flows in: values with their size; flows out: the same, as long as there is room. Tenants choose how
+much there is to remember, so a number of entries is no bound. ``contents`` keeps notes and compiled
+templates here.
 """
 
 from collections.abc import Hashable

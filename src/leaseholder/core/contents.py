@@ -1,9 +1,13 @@
 """What a Secret of ours is to hold, and whether it still does.
 
-A note on the Secret says which keys we wrote and carries their seal: an HMAC under the lease's
-seal key, which only the ledger knows. So a changed value shows without a copy of it
-anywhere, and data proves whose it is when annotations were taken off. Namespace and name of the
-Secret are under the seal: what somebody copied elsewhere proves nothing there.
+Flows in: a DynamicLease, a lease's values or a Secret that has them. Flows out: the data to write
+with a note on it, for ``controller.deliver``; or whether data and note fit, for ``secret_facts``.
+``templates`` renders, ``secret_data`` says what a Secret can hold.
+
+The note says which keys we wrote and carries their seal: an HMAC under the lease's seal key, which
+only the record knows. So a changed value shows without a copy of it anywhere, and data proves whose
+it is when annotations were taken off. Namespace and name of the Secret are under the seal: what
+somebody copied elsewhere proves nothing there.
 """
 
 import hashlib
@@ -213,7 +217,7 @@ def forget(uid: str) -> None:
     _templates.forget(uid)
 
 
-def _compiled(dl: DynamicLease) -> templates.Template:
+def _compiled(dl: DynamicLease) -> templates.CompiledTemplate:
     """The template of a DynamicLease: compiled once, and in place of the one that it had before.
 
     Raises:
@@ -235,7 +239,7 @@ class _Compiled:
 
     texts: Mapping[str, str]
     policy: MergePolicy
-    template: templates.Template | None
+    template: templates.CompiledTemplate | None
     complaint: str
 
     @classmethod

@@ -1,5 +1,8 @@
 """Drift: the Secret isn't as we left it.
 
+Flows in: a view whose facts say that. Flows out: what is to be repaired by a write, and what needs
+a new lease, with the moment from which it may be issued. ``plan`` makes a need of the latter.
+
 Changed or deleted data costs a new lease, because values are kept nowhere else. The first time
 at once; whoever keeps at it waits longer each time. Labels, annotations and foreign keys are put
 right without one.

@@ -1,5 +1,9 @@
 """When a lease ends by itself, and until when it counts: bounded by what was ever asked for.
 
+Flows in: a view and a lease, or a provider's answer. Flows out: the end that goes on record, and
+the one until which a lease may live. ``obstacles`` counts leases by it, ``revocations`` gives up by
+it.
+
 A provider may say that a lease ends in a thousand years, or that it is over. Neither decides what
 is kept: the end that goes on record when a lease is to be revoked isn't later than what we asked
 for, and a lease whose end isn't confirmed counts until then, whatever the provider says.

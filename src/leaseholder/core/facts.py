@@ -1,4 +1,10 @@
-"""Facts: questions about an observation that are answered once in a decision."""
+"""Facts: each question about an observation is answered once in a decision.
+
+Flows in: a question, which is a function of a view, and what it is about. Flows out: the answer;
+for a second time it comes from the view's own memory. ``lease_facts``, ``secret_facts``, ``view``
+and the modules of rules mark their questions with ``fact``; ``View.for_decision`` begins a
+decision.
+"""
 
 import functools
 from collections.abc import Callable
@@ -18,13 +24,16 @@ def fact(
 
     @functools.wraps(ask)
     def once(view: Seen, *args: *Args) -> Answer:
-        known = view._facts
-        if known is None:
-            return ask(view, *args)
+        answers = view._facts
+        if answers is None:
+            return ask(
+                view, *args
+            )  # no decision is made: memory may change until the next question
         key = ask, *map(id, args)
-        if key not in known:
-            known[key] = args, ask(view, *args)  # who holds the objects keeps their ids
-        answer: Answer = known[key][1]
+        if key not in answers:
+            # With the answer its arguments are kept, so that no other object gets one of these ids.
+            answers[key] = args, ask(view, *args)
+        answer: Answer = answers[key][1]
         return answer
 
     return once

@@ -1,7 +1,8 @@
-"""What each rule about a DynamicLease that goes or is gone finds.
+"""What each rule about a DynamicLease that goes, or is gone, finds.
 
-The Secrets go first, then the leases, then the finalizer. What is still to be revoked when the
-finalizer goes stays on record and is revoked later. ``rules`` has the order, with the reasons.
+Flows in: a view. Flows out: the step that one rule finds due: the Secrets go first, then the
+leases, then the finalizer. What is still to be revoked when the finalizer goes stays on record and
+is revoked later (``revocations``). ``rules`` has the order, with the reasons.
 """
 
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from leaseholder.api import base, conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease, State
-from leaseholder.core import project, revocations
+from leaseholder.core import revocations, status
 from leaseholder.core.actions import (
     Action,
     DeleteSecret,
@@ -111,7 +112,7 @@ def orphan(view: View, lease: DynamicLease) -> Action | None:
 def report_attempts(view: View, lease: DynamicLease) -> Action | None:
     """A revocation that didn't succeed at once is told."""
     tried = _holds(lease) and any(r.revocation.attempts for r in view.records)
-    return project.report(view, lease) if tried else None
+    return status.report(view, lease) if tried else None
 
 
 def release(view: View, lease: DynamicLease) -> Found:
@@ -134,7 +135,7 @@ def retract(view: View, lease: DynamicLease) -> Action | None:
     ready = conditions.find(lease.status.conditions, ConditionType.READY)
     if ready is None or ready.reason == Reason.DELETING:
         return None
-    return project.report(view, lease)
+    return status.report(view, lease)
 
 
 def _holds(lease: DynamicLease) -> bool:

@@ -1,10 +1,13 @@
 """A name goes from one shard to another, because somebody changed the label of its DynamicLease.
 
-The shard that served it ends what nobody else can: the answer to an issue is in its memory alone,
-and so are credentials that aren't delivered yet. It does nothing else any more, and then forgets
-the name. The other shard leaves such leases alone meanwhile: an attempt until its deadline (as it
-does with any attempt that isn't its own), and a lease that isn't in the Secret for a moment longer.
-Where the first shard isn't there any more to end them, they are revoked then, as after any crash.
+Flows in: a view. Flows out, at the shard that served the name: the steps that end what nobody else
+can, as the answer to an issue is in its memory alone, and so are credentials that aren't delivered
+yet. It does nothing else any more, and then forgets the name (``rules``, ``elsewhere``).
+
+Flows out, at the other shard: until when it leaves such leases alone (``wanted``): an attempt until
+its deadline, as with any attempt that isn't its own, and a lease that isn't in the Secret for a
+moment longer. Where the first shard isn't there any more to end them, they are revoked then, as
+after any crash.
 """
 
 from datetime import datetime, timedelta

@@ -1,13 +1,13 @@
-"""The clock that a lease's moments are of, carried on; and how they compare with those of a view.
+"""The clock of one lease: what its server's clock says, carried on from the first look.
 
-Its server sets a lease's moments. What is known of that server's clock is ``Date``, which a proxy
-may write, and what the issue showed: ``ahead``, the lease's own moment of issue against ``Date``.
-From the first look on the clock is carried on by one of ours that never jumps. It goes forward
-where ``Date`` does, and never back: a lease that has a minute to live has a minute to live,
-whatever a proxy says later.
+Flows in: ``Date`` of the provider, and ``ahead``, by which the fresh lease's own moment of issue
+was later. Flows out: ``shift``, what to add to the lease's moments to have them on the clock of a
+view. ``controller.observe`` keeps one for each lease in memory.
 
-A view has leases of several providers, whose clocks may be half an hour apart. So all moments in it
-are on one clock, that of its ``now``; ``shift`` brings a lease's own there.
+``Date`` may come from a proxy. So the clock is carried on by one of ours that never jumps; it goes
+forward where ``Date`` does, and never back: a lease that has a minute to live has a minute to live,
+whatever a proxy says later. A view has leases of several providers, whose clocks may be half an
+hour apart, so all moments in it are on one clock, that of its ``now``.
 """
 
 from dataclasses import dataclass, replace

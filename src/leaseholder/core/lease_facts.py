@@ -1,4 +1,9 @@
-"""Facts about one lease: whose clock its moments are of, when it ends, how long it lives."""
+"""Facts about one lease: whose clock its moments are of, when it ends, how long it lives.
+
+Flows in: an observation. Flows out: moments by the clock of ``now``, for decisions, and by the
+lease's own clock, for records and status. ``secret_facts`` builds on it; ``plan`` and ``ends`` ask
+most.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,6 +1,8 @@
 """The labels and annotations of the target Secret: what the user wants, and ours over it.
 
-A value of None means: off with it, because the template had it when we last wrote.
+Flows in: a DynamicLease, the lease that the Secret is to hold, and what was written last. Flows
+out: labels and annotations for ``controller.deliver``, and for ``drift``, which holds the Secret
+against them. A value of None means: off with it, because the template had it when we last wrote.
 """
 
 from leaseholder.api import names

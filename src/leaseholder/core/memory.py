@@ -1,12 +1,15 @@
 """What this process knows first-hand of one DynamicLease, and loses in a crash.
 
-The controller writes it while it performs a step; a decision reads it beside what was observed.
+Flows in: what the controller's verbs met while they performed a step. Flows out: a decision reads
+it beside what was observed (``observation`` has it). Nothing here is believed where record, Secret
+or provider say otherwise.
 """
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.core.contents import Contents
 from leaseholder.core.lease_clock import LeaseClock
@@ -14,6 +17,11 @@ from leaseholder.ports.namespaces import NamespaceView
 from leaseholder.ports.provider import Lease
 from leaseholder.ports.secrets import SecretView
 from leaseholder.secrecy import Credentials
+
+_PASSING: Final = frozenset({Reason.UNAVAILABLE, Reason.LOCKED_OUT, Reason.TOO_MANY})
+"""Refusals that pass by themselves: nobody has to change anything."""
+_STAYING: Final = frozenset({Reason.BACKEND_FAILED})
+"""Failures that somebody has to see to, also where it isn't clear what they left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +35,20 @@ class Failure:
     retry_after: float | None = None
 
 
+def failure_of(error: errors.EdgeError) -> Failure:
+    """An edge's error as decisions see it."""
+    stays = isinstance(error, errors.Denied | errors.Invalid | errors.Refused)
+    permanent = error.reason in _STAYING or (stays and error.reason not in _PASSING)
+    return Failure(
+        reason=error.reason,
+        sentence=error.sentence,
+        permanent=permanent,
+        retry_after=error.retry_after,
+    )
+
+
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedRestart:
     """A restart that the API server refused, and when (monotonic seconds)."""
 
     sentence: str
@@ -147,7 +167,7 @@ class Memory:
     renew_handled: str | None = None
     shown_since: dict[str, float] = field(default_factory=dict)
     """By when (monotonic seconds) the Secret showed a lease that workloads are to move to."""
-    refused: dict[str, Refusal] = field(default_factory=dict)
+    refused: dict[str, RefusedRestart] = field(default_factory=dict)
     """Restarts that were refused, by the workload's uid."""
     sustain_at: dict[str, datetime] = field(default_factory=dict)
     """When the next try to renew a replaced lease is due, where the last one failed."""

@@ -1,9 +1,11 @@
 """What was read of one DynamicLease: its record, Secrets, provider and workloads.
 
-An observation is gathered afresh before each step; nothing outside it enters a decision. ``now`` is
-the clock of the provider that is wanted, and ``shifts`` bring other leases' moments there;
-``monotonic`` measures how long this process has known something. ``lease_facts``, ``secret_facts``
-and ``view`` answer questions about it, ``rules`` decides by the answers.
+Flows in: what ``controller.observe`` gathered, anew before each step. Flows out: nothing but this
+enters a decision. ``lease_facts``, ``secret_facts`` and ``view`` answer questions about it, in this
+order; ``rules`` decides by the answers.
+
+``now`` is the clock of the provider that is wanted, and ``shifts`` bring other leases' moments
+there; ``monotonic`` measures how long this process has known something.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,9 @@
 """How far a workload's rollout has come, as ``kubectl rollout status`` sees it.
 
-Stricter where kubectl lets old pods be: with OnDelete or a partition a rollout is complete when
-somebody has replaced them, and pods that take long to end are waited for.
+Flows in: a workload as it was read. Flows out: whether its rollout is complete, waits or has
+failed, and for what it waits; ``rollout`` asks. Stricter where kubectl lets old pods be: with
+OnDelete or a partition a rollout is complete when somebody has replaced them, and pods that take
+long to end are waited for.
 """
 
 from dataclasses import dataclass

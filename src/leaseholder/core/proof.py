@@ -1,5 +1,8 @@
 """Renewals that aren't proven: the provider says a later end, and may end the lease at its first.
 
+Flows in: a view and a lease that was renewed. Flows out: whether it counts, when it is inspected,
+and until when Ready may stay True. ``wanted`` inspects by it, ``status_conditions`` reports by it.
+
 The strategy Auto replaces such leases in time. With the strategy Renew they are renewed all the
 same, and around their first expiry nothing is promised: the provider may be late to end the lease,
 and show it as alive meanwhile over credentials that are dead. So Ready is False until the lease is

@@ -1,8 +1,11 @@
 """Due times by key: what is to be looked at when, each key once.
 
-A heap with lazily discarded entries, as in cert-manager's scheduler. Moments are whatever
-the caller counts in (monotonic seconds). Of the keys that are due, the one goes first that has
-the least time: after an outage many are due at once, and some of their leases end soon.
+Flows in: keys with the moment at which they are due. Flows out: the key that goes next; of those
+that are due it is the one with the least time, because after an outage many are due at once, and
+some of their leases end soon. ``controller.line`` adds fairness between namespaces.
+
+A heap with lazily discarded entries, as in cert-manager's scheduler. Moments are whatever the
+caller counts in (monotonic seconds).
 """
 
 import heapq

@@ -1,8 +1,11 @@
 """Pending revocations: each lease in Revoking is one that the provider must confirm to be gone.
 
-One without a lease id is an unclear attempt: it is searched for first. One with an id is revoked
-and then inspected. ``pending`` says what is due; the ``after_…`` functions say what an outcome
-makes of the entry (None: confirmed, it may go).
+Flows in: a view. Flows out: ``pending`` says which step is due; the ``after_…`` functions say
+what an outcome of it makes of the entry (None: confirmed, it may go). ``controller.revoke``
+performs them.
+
+A lease without an id is an unclear attempt: it is searched for first. One with an id is revoked
+and then inspected.
 """
 
 import math

@@ -1,5 +1,9 @@
 """Workloads move to a new lease: each is restarted once, and the replaced lease waits for them.
 
+Flows in: a view with its restart targets. Flows out: the next restart, the renewal of a replaced
+lease, and how far the move has come. ``controller.rollouts`` performs them; ``progress`` reads a
+workload's own rollout; ``revocations`` asks how long a replaced lease is kept.
+
 A lease that takes the place of a delivered one is *pending* until all its targets run on it; then
 its record says so (``rolledOutAt``). Whether a workload was restarted for a lease is written where
 its pods are made from: an annotation of the pod template with the record's name. The restart for
@@ -19,7 +23,7 @@ from leaseholder.api import conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease, State
-from leaseholder.core import drift, ends, plan, progress
+from leaseholder.core import drift, ends, obstacles, plan, progress
 from leaseholder.core.actions import Found, Later, Move, Restart, Sustain, soonest
 from leaseholder.core.observation import Restarted
 from leaseholder.core.view import View
@@ -94,7 +98,7 @@ def matters(view: View) -> bool:
     lease = view.lease
     if lease is None or lease.deleting or not lease.spec.rotation.restart_targets:
         return False
-    return pending(view) is not None or plan.needs_room(view, lease)
+    return pending(view) is not None or obstacles.needs_room(view, lease)
 
 
 def keeps(view: View, record: RecordedLease) -> bool:

@@ -1,9 +1,9 @@
 """The decision: from one observation to the one thing to do next.
 
-``RULES`` reads top to bottom: the first rule that finds something to do decides, and the earliest
-moment at which one may find something is the wake-up. Each has a name, which the log says, and the
-history that it closes; ``wanted``, ``going``, ``revocations``, ``rollout`` and ``handover`` have
-what it looks at.
+Flows in: a view of one name. Flows out: the step of the first rule that finds something to do, or
+the earliest moment at which one may. ``RULES`` reads top to bottom; each rule has an id, which the
+log says, and the history that it closes. What it looks at is in ``wanted``, ``replaced``,
+``going``, ``revocations``, ``rollout`` and ``handover``; ``controller.perform`` does the step.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from leaseholder.api.lease import DynamicLease
-from leaseholder.core import going, handover, revocations, rollout, wanted
+from leaseholder.core import going, handover, replaced, revocations, rollout, wanted
 from leaseholder.core.actions import Action, Found, Idle, Later
 from leaseholder.core.view import View
 
@@ -108,19 +108,19 @@ RULES: Final[Mapping[Case, tuple[Rule, ...]]] = {
         ),
         Rule(
             "replaced-or-undelivered",
-            _of_dl(wanted.rank),
+            _of_dl(replaced.rank),
             "A Held lease that no Secret shows was replaced and gets its overlap, or never got "
             "there and is revoked; else nobody would end it.",
         ),
         Rule(
             "room-made",
-            _of_dl(wanted.make_room),
+            _of_dl(replaced.make_room),
             "At the limit, without credentials that live, the oldest replaced lease goes before "
             "its time; else a workload waits for as long as a provider refuses revocations.",
         ),
         Rule(
             "over-let-go",
-            _of_dl(wanted.let_go),
+            _of_dl(replaced.let_go),
             "A full record lets go of a lease that is long over, though nobody confirmed its end; "
             "else a provider that confirms none leaves a workload without credentials.",
         ),

@@ -1,5 +1,8 @@
 """When: renewal, retries, revocation tries. Arithmetic only; moments are UTC, whole seconds.
 
+Flows in: lengths and moments of one lease or one failure. Flows out: when something is due;
+``plan``, ``status`` and ``revocations`` ask.
+
 Renewal is planned back from the expiry (``expiry - (1 - share) * life``), so it needs no
 memory of when the lease was last renewed; cert-manager plans its renewals alike
 (pkg/util/pki/renewaltime.go).

@@ -1,7 +1,8 @@
 """What data a Secret can hold: names of keys, and what its type asks for.
 
-The API server checks the same, but its answer may quote values, so that we can't pass it on. What
-can be said with a sentence of our own is found here, before the write.
+Flows in: keys and values that are to be written. Flows out: what is wrong with them, in a sentence
+of our own, before the write; ``contents`` asks. The API server checks the same, but its answer may
+quote values, so that we can't pass it on.
 """
 
 import json

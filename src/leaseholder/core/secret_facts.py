@@ -1,6 +1,7 @@
 """Facts about Secrets: which lease a Secret of ours holds, and whether its data is as we wrote it.
 
-Of a lease on record, a Secret of ours says one of these::
+Flows in: an observation, whose Secrets ``controller.secret_finder`` found to be ours. Flows out:
+one answer for each lease on record::
 
     its data has the seal of the lease ................. it holds it       ``names``, ``intact``
     its data has the seal of another one ............... it holds the other
@@ -10,7 +11,7 @@ Of a lease on record, a Secret of ours says one of these::
     nothing fits, and it has data ...................... any of them       ``mute``
 
 A seal proves; marks that anybody may write only lead here. ``delivered`` is the Held lease that the
-target names, ``sound`` a Secret from which it can be copied.
+target names, ``sound`` a Secret from which it can be copied. ``view`` builds on it.
 """
 
 import dataclasses

@@ -1,5 +1,8 @@
 """Which process serves a name, where the work of an installation is divided into shards.
 
+Flows in: the label of a DynamicLease, or a name that has none. Flows out: the shard that serves it.
+``controller.observe`` asks at each look; ``handover`` says what to do where the answer changed.
+
 A shard is a name that an administrator gave. The label ``leaseholder.dev/shard`` says which shard
 serves a DynamicLease; without the label, or where it says what is no shard, the default one does: a
 word that nobody knows mustn't leave a lease to nobody. What is left under a name that no

@@ -1,7 +1,8 @@
 """A shared account has room for one lease: whoever issues the next one ends the last.
 
-Here is which leases share one with a view's source, for ``plan`` (who waits), ``live`` (who is
-replaced in place), and for whoever is about to issue.
+Flows in: a view, and leases of this record or of others. Flows out: which of them share an account
+with what the DynamicLease wants. ``obstacles`` asks who holds it, ``wanted`` what to vacate, and
+``controller.acquire`` once more, with the attempt on record.
 """
 
 from leaseholder.api.record import RecordedLease, State

@@ -60,7 +60,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Blank:
     """A place to fill: with a name's value or a constant, and what the filters make of it."""
 
     line: int
@@ -74,7 +74,7 @@ class Place:
         return "{{ " + " | ".join([head, *map(str, self.steps)]) + " }}"
 
 
-Parts = tuple[str | Place, ...]
+Parts = tuple[str | Blank, ...]
 """Constant text and places to fill, in their order."""
 
 
@@ -100,7 +100,7 @@ def size(parts: Parts) -> int:
     return sum(map(_size, parts))
 
 
-def _size(part: str | Place) -> int:
+def _size(part: str | Blank) -> int:
     if isinstance(part, str):
         return _FOR_TEXT + len(part)
     arguments = sum(_FOR_TEXT + len(one) for step in part.steps for one in step.arguments)
@@ -138,7 +138,7 @@ def _tree(text: str) -> nodes.Template:
     raise Unread(f"{why}: {_ONLY}")
 
 
-def _parts(tree: nodes.Template) -> Iterator[str | Place]:
+def _parts(tree: nodes.Template) -> Iterator[str | Blank]:
     for output in tree.body:
         if not isinstance(output, nodes.Output):
             raise _forbidden(output)
@@ -149,14 +149,14 @@ def _parts(tree: nodes.Template) -> Iterator[str | Place]:
                 yield _place(node)
 
 
-def _place(node: nodes.Expr) -> Place:
+def _place(node: nodes.Expr) -> Blank:
     line, steps = node.lineno, list[Step]()
     while isinstance(node, nodes.Filter) and node.node is not None:
         steps.insert(0, _step(node))
         node = node.node
     if isinstance(node, nodes.Name):
-        return Place(line, node.name, "", tuple(steps))
-    return Place(line, None, _constant(node), tuple(steps))
+        return Blank(line, node.name, "", tuple(steps))
+    return Blank(line, None, _constant(node), tuple(steps))
 
 
 def _step(node: nodes.Filter) -> Step:

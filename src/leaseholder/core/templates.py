@@ -1,6 +1,9 @@
 """Templates of the target Secret's data: compiled once, rendered in bounded time.
 
-Compiling needs no values and tells every mistake of the text; rendering fills the places. All
+Flows in: the texts of a template, then a provider's values. Flows out: the data of the Secret, for
+``contents``. ``template_texts`` reads a text, ``filters`` has what may be done with a value.
+
+Compiling needs no values and tells every mistake of the text; rendering fills the blanks. All
 text that is made on the way is counted, so that the work of a rendering is bounded whatever
 values and filters do.
 
@@ -19,7 +22,7 @@ from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import MOST_TEMPLATE_BYTES, MergePolicy
 from leaseholder.core import filters, template_texts
-from leaseholder.core.template_texts import Parts, Place
+from leaseholder.core.template_texts import Blank, Parts
 
 _MOST_WORK: Final = 4 * filters.MOST
 """So many characters may be made on the way, by all places and filters together."""
@@ -30,14 +33,14 @@ _MOST_LIST: Final = 200
 class _Unfilled(Exception):
     """A place can't be filled; ``why`` says the reason, without any value."""
 
-    def __init__(self, why: str, place: Place) -> None:
+    def __init__(self, why: str, place: Blank) -> None:
         super().__init__(why)
         self.why = why
         self.place = place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Template:
+class CompiledTemplate:
     """What makes the data of a Secret from a provider's values."""
 
     merge_policy: MergePolicy
@@ -105,7 +108,7 @@ class Template:
                 notes = {
                     part: template_texts.short(f"missing {part.name}")
                     for part in parts
-                    if isinstance(part, Place) and part.name in missing
+                    if isinstance(part, Blank) and part.name in missing
                 }
                 return (
                     f"template.data.{key}: there is no {_list(missing)}, only {_list(names)}; "
@@ -114,7 +117,7 @@ class Template:
         return ""
 
 
-def compiled(texts: Mapping[str, str], merge_policy: MergePolicy = "Merge") -> Template:
+def compiled(texts: Mapping[str, str], merge_policy: MergePolicy = "Merge") -> CompiledTemplate:
     """The template of ``target.template``: its ``data`` and ``mergePolicy``.
 
     Raises:
@@ -127,7 +130,7 @@ def compiled(texts: Mapping[str, str], merge_policy: MergePolicy = "Merge") -> T
             f"template.data: {size} bytes are too many: write at most {MOST_TEMPLATE_BYTES}"
         )
     written = json.dumps([merge_policy, sorted(texts.items())])
-    return Template(
+    return CompiledTemplate(
         merge_policy=merge_policy,
         digest=hashlib.sha256(written.encode()).hexdigest()[:16],
         _texts={key: _read(key, texts[key]) for key in sorted(texts)},
@@ -149,7 +152,7 @@ class _Work:
         self._values = values
         self._left = _MOST_WORK
 
-    def filled(self, part: str | Place) -> str:
+    def filled(self, part: str | Blank) -> str:
         """The text of a part of the template."""
         if isinstance(part, str):
             return part
@@ -166,7 +169,7 @@ class _Work:
             self._count(text, part)
         return text
 
-    def _count(self, text: str, place: Place) -> None:
+    def _count(self, text: str, place: Blank) -> None:
         self._left -= len(text)
         if self._left < 0 or len(text) > filters.MOST:
             raise _Unfilled("too much text comes of it", place)
@@ -177,15 +180,15 @@ def _bytes(texts: Mapping[str, str]) -> int:
 
 
 def _names(parts: Parts) -> frozenset[str]:
-    places = (part for part in parts if isinstance(part, Place))
+    places = (part for part in parts if isinstance(part, Blank))
     return frozenset(place.name for place in places if place.name is not None)
 
 
-def _preview(parts: Parts, notes: Mapping[Place, str]) -> str:
+def _preview(parts: Parts, notes: Mapping[Blank, str]) -> str:
     """The text around the first of the noted places, each place as it was written or noted."""
     text, first = "", -1
     for part in parts:
-        if isinstance(part, Place) and part in notes:
+        if isinstance(part, Blank) and part in notes:
             first = len(text) if first < 0 else first
             text += f"‹{notes[part]}›"
         else:

@@ -1,8 +1,9 @@
 """Which of the leases that a provider shows were lost: pure judgement for ``controller.sweep``.
 
-A lease was lost if this installation had it issued, nothing in the cluster knows it, and it is too
-old for its issue to be still under way. What the ledger and the Secrets say must have been read
-after the provider answered: then the attempt of a lease that was issued meanwhile is there.
+Flows in: leases that a provider shows as ours (``controller.survey``), and what ledger and Secrets
+say, read after the provider answered: then the attempt of a lease that was issued meanwhile is
+there. Flows out: those that were lost. A lease was lost if this installation had it issued, nothing
+in the cluster knows it, and it is too old for its issue to be still under way.
 """
 
 from collections import defaultdict
@@ -36,7 +37,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownLeases:
     """What is known of leases."""
 
     ids: frozenset[tuple[str, str]]
@@ -52,7 +53,7 @@ class Known:
     @classmethod
     def of(
         cls, pages: Iterable[LeaseRecord], ids: Mapping[str, Collection[str]] | None = None
-    ) -> "Known":
+    ) -> "KnownLeases":
         """What the whole ledger says, and ``ids`` of leases known elsewhere, by their address."""
         pages = [*pages]
         leases = [one for page in pages for one in page.leases]
@@ -100,7 +101,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class SweepResult:
     """What a sweep of a provider came to."""
 
     number: int = 0

@@ -1,4 +1,9 @@
-"""What a decision may see: an observation, with all facts about it."""
+"""What a decision may see: an observation, with all facts about it.
+
+Flows in: an observation of ``controller.observe``. Flows out: what the rules ask. ``in_hand`` is
+the one fact that needs leases and Secrets together: a lease that was issued and isn't delivered
+yet.
+"""
 
 import dataclasses
 from dataclasses import dataclass

@@ -1,33 +1,35 @@
 """What each rule about a DynamicLease that is wanted finds.
 
-``rules`` has them in their order, with the reason for each.
+Flows in: a view. Flows out: the step that one rule finds due, or when it may be. ``rules`` has them
+in their order, with the reason for each. ``plan``, ``obstacles``, ``drift`` and ``proof`` answer
+what they ask; what becomes of the leases beside the current one is in ``replaced``.
 """
 
 from datetime import datetime, timedelta
 from typing import Final
 
-from leaseholder.api import base, conditions, durations, names
+from leaseholder.api import conditions, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
-from leaseholder.api.record import MOST_LEASES, RecordedLease, Revocation, State
+from leaseholder.api.record import RecordedLease, State
 from leaseholder.core import (
     drift,
     ends,
     handover,
+    obstacles,
     plan,
-    project,
     proof,
     revocations,
     rollout,
     schedule,
     slots,
+    status,
 )
 from leaseholder.core.actions import (
     Acquire,
     Action,
     DeleteSecret,
     Deliver,
-    Drop,
     Found,
     Hold,
     Idle,
@@ -40,16 +42,10 @@ from leaseholder.core.actions import (
 )
 from leaseholder.core.observation import Supply
 from leaseholder.core.view import View
-from leaseholder.ports.events import Note
 from leaseholder.ports.provider import Capabilities
 
 OBSTACLE_AGAIN: Final = timedelta(seconds=60)
 """An obstacle that no event announces the end of is looked at this often."""
-DELIVERED_WITHIN: Final = timedelta(minutes=5)
-"""A lease that was held for longer counts as delivered where status is lost: a delivery takes a
-second."""
-LONG_OVER: Final = timedelta(minutes=30)
-"""So long after the last end that was ever asked for a lease is over by any clock."""
 
 
 def drains(view: View) -> Idle | None:
@@ -101,7 +97,7 @@ def renew_before_delivery(view: View, lease: DynamicLease) -> Found:
     Unless it just failed: that is told first, or it would be tried without end.
     """
     retry = lease.status.retry
-    if retry is None or not plan.about_secret(retry) or view.memory.failure is not None:
+    if retry is None or not obstacles.about_secret(retry) or view.memory.failure is not None:
         return None
     return _renew(view, lease)
 
@@ -121,7 +117,7 @@ def _delivery_blocked_until(view: View, lease: DynamicLease) -> datetime | None:
     """The end of a back-off; one that was told before there was a lease doesn't count."""
     shown = conditions.find(lease.status.conditions, ConditionType.LEASE_HELD)
     before_issue = shown is not None and shown.status == "False"
-    return None if before_issue else plan.blocked_until(view, lease)
+    return None if before_issue else obstacles.blocked_until(view, lease)
 
 
 def delete_former(view: View, lease: DynamicLease) -> Found:
@@ -129,102 +125,13 @@ def delete_former(view: View, lease: DynamicLease) -> Found:
     former = drift.former(view, lease)
     if view.delivered is None or not former:
         return None
-    blocked = plan.blocked_until(view, lease)
+    blocked = obstacles.blocked_until(view, lease)
     return Later(blocked) if blocked is not None else DeleteSecret(former[0])
-
-
-def rank(view: View, lease: DynamicLease) -> Action | None:
-    """A Held lease that no Secret of ours shows was replaced, or never got there."""
-    held, fresh, kept = view.delivered, view.in_hand, drift.kept(view, lease)
-    for record in view.in_state(State.HELD):
-        if view.named_in(record, drift.former(view, lease)):
-            continue
-        if held is not None and view.place(record) < view.place(held):
-            return _supersede(view, lease, record)
-        if view.inherited(record):
-            continue  # workloads may use it: it lives until the one that takes its place is there
-        if handover.awaited_until(view, record) is not None:
-            continue
-        if record not in (held, fresh, kept) and not view.named_anywhere(record):
-            return (
-                _supersede(view, lease, record)
-                if _maybe_delivered(view, lease, record)
-                else revocations.begin(view, record, Reason.UNDELIVERED)
-            )
-    return None
-
-
-def _maybe_delivered(view: View, lease: DynamicLease, record: RecordedLease) -> bool:
-    """Whether workloads may use a lease that no Secret of ours shows.
-
-    Status says so, or this process saw it there: status may trail. Or the Secret says nothing; or
-    somebody else has it, who may have written it over ours before status told of that. Where a
-    backup was restored without status and Secret, the record tells: workloads moved to the lease,
-    or it is older than a delivery takes.
-    """
-    shown = lease.status.lease
-    was_there = shown is not None and shown.attempt == record.attempt_id
-    if was_there or record.attempt_id in view.memory.contents or view.mute:
-        return True
-    moved_to = record.rolled_out_at is not None
-    return moved_to or view.target_contested or _outlived_status(view, lease, record)
-
-
-def _outlived_status(view: View, lease: DynamicLease, record: RecordedLease) -> bool:
-    """Whether status is lost, and the lease older than one is whose delivery a crash stopped.
-
-    What this process issued itself it knows whether it delivered. The CRD's default for a status is
-    one that says nothing of any generation.
-    """
-    known = record.attempt_id in view.memory.leases
-    if known or lease.status.observed_generation or record.issued_at is None:
-        return False
-    return view.own_now(record) >= record.issued_at + DELIVERED_WITHIN
-
-
-def make_room(view: View, lease: DynamicLease) -> Action | None:
-    """At the limit with nothing delivered, the oldest replaced lease goes before its time.
-
-    Not one that a workload was restarted for: its pods may well run.
-    """
-    replaced = [
-        record
-        for record in view.in_state(State.HELD, State.SUPERSEDED)
-        if (record.state is State.SUPERSEDED or view.inherited(record))
-        and not view.named_anywhere(record)
-        and not rollout.stamped(view, record)
-    ]
-    if not replaced or not plan.needs_room(view, lease):
-        return None
-    return revocations.begin(view, replaced[0], Reason.SUPERSEDED)
-
-
-def let_go(view: View, lease: DynamicLease) -> Drop | None:
-    """On a full record the lease goes whose end is longest past, though nobody confirmed it."""
-    if len(view.records) < MOST_LEASES or plan.need(view, lease) is None or not view.has_time:
-        return None
-    unconfirmed = view.in_state(State.REVOKING, State.ABANDONED)
-    ended = [(ends.last_asked(view, record), record) for record in unconfirmed]
-    end, oldest = min(ended, key=lambda one: one[0], default=(view.now, None))
-    if oldest is None or view.now < end + LONG_OVER:
-        return None
-    text = (
-        f"lease {oldest.lease_id or 'of attempt ' + oldest.attempt_id} ended by "
-        f"{base.render_moment(end)}, and the provider didn't confirm that: it goes from the full "
-        "LeaseRecord, so that the next one can be issued"
-    )
-    return Drop(oldest, "Expired", Note("Warning", Reason.ABANDONED, text))
-
-
-def _supersede(view: View, lease: DynamicLease, record: RecordedLease) -> Move:
-    not_before = view.now + durations.parse(lease.spec.rotation.overlap)
-    revocation = Revocation(reason=Reason.SUPERSEDED, since=view.now, not_before=not_before)
-    return revocations.moved(view, record, State.SUPERSEDED, revocation)
 
 
 def report_failure(view: View, lease: DynamicLease) -> Action | None:
     """What the last step met is told before it is tried again."""
-    return project.report(view, lease) if view.memory.failure is not None else None
+    return status.report(view, lease) if view.memory.failure is not None else None
 
 
 def renew_first(view: View, lease: DynamicLease) -> Found:
@@ -248,7 +155,7 @@ def vacate(view: View, lease: DynamicLease) -> Found:
     for record in shared:
         if record.state in (State.HELD, State.SUPERSEDED):
             return revocations.begin(view, record, Reason.ROTATING)
-    return (project.report(view, lease) or revocations.pending(view)) if shared else None
+    return (status.report(view, lease) or revocations.pending(view)) if shared else None
 
 
 def retract(view: View, lease: DynamicLease) -> Action | None:
@@ -260,7 +167,7 @@ def retract(view: View, lease: DynamicLease) -> Action | None:
     ready = conditions.is_true(lease.status.conditions, ConditionType.READY)
     held = view.delivered
     over = held is not None and view.expired(held)
-    step = project.report(view, lease) if ready and (over or _may_issue(view, lease)) else None
+    step = status.report(view, lease) if ready and (over or _may_issue(view, lease)) else None
     if step is None or conditions.is_true(step.status.conditions, ConditionType.READY):
         return None
     return step
@@ -284,16 +191,16 @@ def _may_issue(view: View, lease: DynamicLease) -> plan.Need | None:
 def _due(view: View, lease: DynamicLease) -> plan.Need | None:
     """The need for a lease that only others of its slot, or an Attempt, may keep waiting."""
     need = plan.need(view, lease)
-    if need is None or view.supply is None or plan.obstacle(view, lease) is not None:
+    if need is None or view.supply is None or obstacles.obstacle(view, lease) is not None:
         return None
-    waits = plan.blocked_until(view, lease) is not None or handover.awaited(view) is not None
+    waits = obstacles.blocked_until(view, lease) is not None or handover.awaited(view) is not None
     return None if waits else need
 
 
 def _issue_later(view: View, lease: DynamicLease) -> Later | None:
     """When there may be a need: at the end of a back-off or a hand-over, of a lease, as planned."""
     held, fresh = drift.kept(view, lease), view.in_hand
-    moments = [plan.blocked_until(view, lease), handover.awaited(view)]
+    moments = [obstacles.blocked_until(view, lease), handover.awaited(view)]
     if drift.waits(view, lease) and lease.status.drift is not None:
         moments.append(drift.until(lease.status.drift))
     if held is not None:
@@ -313,7 +220,7 @@ def _renew(view: View, lease: DynamicLease) -> Found:
     held = plan.to_renew(view, lease)
     if held is None:
         return soonest(view.now, *plan.renewal_moments(view, lease))
-    blocked = plan.renewal_blocked_until(view, lease)
+    blocked = obstacles.renewal_blocked_until(view, lease)
     if blocked is not None:
         return Later(blocked)
     longer = ends.before_renewal(view, held)
@@ -327,7 +234,7 @@ def _renew(view: View, lease: DynamicLease) -> Found:
 
 def repair(view: View, lease: DynamicLease) -> Found:
     """Marks taken off, keys put in, a template that changed: written again, never an issue."""
-    if lease.spec.suspend or plan.template_fault(view, lease) is not None:
+    if lease.spec.suspend or obstacles.template_fault(view, lease) is not None:
         return None
     held = drift.misfit(view, lease)
     if held is None:
@@ -378,12 +285,12 @@ def _probe_due(supply: Supply, can: Capabilities, inspected_at: datetime) -> dat
 
 def report(view: View, lease: DynamicLease) -> Found:
     """Status says what is. What it says changes when a lease ends, and with what is in the way."""
-    step = project.report(view, lease)
+    step = status.report(view, lease)
     if step is not None:
         return step
     held = drift.kept(view, lease)
-    moments = [project.unready_at(view, held) if held is not None else None]
+    moments = [status.unready_at(view, held) if held is not None else None]
     moments += [view.expiry(record) for record in view.in_state(State.HELD)]
-    if plan.obstacle(view, lease) is not None:
+    if obstacles.obstacle(view, lease) is not None:
         moments.append(view.now + OBSTACLE_AGAIN)
     return soonest(view.now, *moments)

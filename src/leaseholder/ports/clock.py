@@ -1,4 +1,4 @@
-"""Time on this machine."""
+"""Time on this machine. ``leaseholder.clock`` has it; tests turn their own."""
 
 from datetime import datetime
 from typing import Protocol

@@ -1,6 +1,8 @@
 """The API server: all of its ports, as the controller has them together.
 
-Adapters under ``cluster/`` implement it; a test brings its own.
+Flows in: the controller's calls. Flows out: objects as they are known or read, and one of
+``leaseholder.errors`` where there is no answer. ``cluster.adapter`` implements it; a test brings
+its own. Who needs less asks for one of the small ports.
 """
 
 from collections.abc import Sequence
@@ -29,10 +31,10 @@ class Cluster(
     Writes to what exists carry uid and resourceVersion.
     """
 
-    def now(self) -> datetime | None:
+    def server_now(self) -> datetime | None:
         """The API server's clock (UTC), which dates what users do; None: it never told the time."""
         ...
 
-    def unreadable(self, kind: str) -> Sequence[str]:
+    def unreadable_objects(self, kind: str) -> Sequence[str]:
         """Namespace and name of the objects of a kind that couldn't be read."""
         ...

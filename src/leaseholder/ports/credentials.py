@@ -1,4 +1,8 @@
-"""What an adapter logs in with: ``Access`` says where, ``Credentialing`` reads it afresh."""
+"""What an adapter logs in with: ``Access`` says where, ``Credentialing`` reads it afresh.
+
+``controller.supplies`` gives both to the adapter that it builds; ``cluster.credentialing``
+implements it over Secrets and ServiceAccounts.
+"""
 
 from dataclasses import dataclass
 from typing import Protocol

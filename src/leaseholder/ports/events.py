@@ -1,4 +1,7 @@
-"""Events that are posted about a resource."""
+"""Events that are posted about a resource; ``cluster.announcing`` posts them.
+
+A ``Note`` comes from ``core.status`` with a status, or from ``controller.chronicle`` with a change.
+"""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol

@@ -1,4 +1,7 @@
-"""Changes of leases, written down for people to read."""
+"""Changes of leases, written down for people to read; ``telemetry.journal`` makes lines of a log.
+
+``controller.chronicle`` enters them, and ``controller.providers`` those of providers.
+"""
 
 from typing import Protocol
 

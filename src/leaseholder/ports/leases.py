@@ -1,4 +1,8 @@
-"""DynamicLeases as they are known and as they are read live, and the writes of them."""
+"""DynamicLeases as they are known and as they are read live, and the writes of them.
+
+Flows in: names, and what is to be written. Flows out: models. Leases of a provider aren't meant
+here: those are in ``provider``.
+"""
 
 from collections.abc import AsyncIterator
 from datetime import datetime

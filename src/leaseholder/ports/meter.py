@@ -1,4 +1,8 @@
-"""Figures for metrics."""
+"""Figures for metrics: what the controller counts, and what each look at a DynamicLease showed.
+
+Flows in: outcomes of requests, and ``Figures``, which ``core.status`` makes of a view. Flows out:
+nothing to the controller; ``telemetry.metrics`` keeps them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,8 @@
-"""Namespaces: whether one goes, and whether it is the one that it was."""
+"""Namespaces: whether one goes, and whether it is the one that it was.
+
+``controller.tenants`` asks before a record is taken for a tenant's, ``controller.supplies`` for the
+labels that a ClusterLeaseProvider allows.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""Provider objects: LeaseProviders and ClusterLeaseProviders."""
+"""Provider objects: LeaseProviders and ClusterLeaseProviders.
+
+``controller.supplies`` reads them, ``controller.providers`` writes their status.
+"""
 
 from typing import Protocol
 

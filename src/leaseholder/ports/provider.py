@@ -103,7 +103,7 @@ class Issued:
 
 
 @dataclass(frozen=True, slots=True)
-class Revocation:
+class RevocationAnswer:
     """What the provider answered to a revocation.
 
     ``done``: it says that the lease and its credentials are gone. Otherwise ``reason`` and
@@ -184,7 +184,7 @@ class Provider(Protocol):
         """
         ...
 
-    async def revoke(self, lease: Lease, *, force: bool = False) -> Revocation:
+    async def revoke(self, lease: Lease, *, force: bool = False) -> RevocationAnswer:
         """Take a lease back; ``force`` also gives up on the system behind the provider.
 
         Raises:

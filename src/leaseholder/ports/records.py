@@ -1,4 +1,8 @@
-"""LeaseRecords: the ledger of what was issued."""
+"""LeaseRecords: the ledger of what was issued.
+
+Flows in: what is to be on record. Flows out: records as they are by then. ``controller.records`` is
+the only one who writes them; ``cluster.records`` implements it.
+"""
 
 from collections.abc import Sequence
 from typing import Final, Protocol

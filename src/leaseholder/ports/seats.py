@@ -1,4 +1,8 @@
-"""The Lease of coordination.k8s.io that says who leads."""
+"""The Lease of coordination.k8s.io that says who leads.
+
+``core.election`` decides what is written into it, ``controller.leader`` writes;
+``cluster.electing`` implements it.
+"""
 
 from dataclasses import dataclass, field
 from typing import Protocol

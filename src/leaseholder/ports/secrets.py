@@ -1,4 +1,8 @@
-"""Secrets: the target of a DynamicLease, what of it is read, and what its watch shows."""
+"""Secrets: the target of a DynamicLease, what of it is read, and what its watch shows.
+
+Flows in: drafts, from ``controller.deliver``. Flows out: views of Secrets whose values don't show,
+for ``controller.secret_finder``, and events, for ``controller.compare``.
+"""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,8 @@
-"""Workloads that are restarted for a new lease."""
+"""Workloads that are restarted for a new lease.
+
+Flows in: restart targets. Flows out: how far each workload's rollout has come (``core.progress``
+reads it); ``controller.rollouts`` restarts.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

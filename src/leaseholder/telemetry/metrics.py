@@ -51,7 +51,7 @@ class Histogram:
 
 
 @dataclass(slots=True)
-class Provider:
+class ProviderSeries:
     """What is known of one provider object, or of all that have no series of their own."""
 
     ready: bool | None = None
@@ -83,7 +83,7 @@ class Snapshot:
     """All figures at one moment; nothing in it changes any more."""
 
     leases: Mapping[Holder, Seen]
-    providers: Mapping[ProviderName, Provider]
+    providers: Mapping[ProviderName, ProviderSeries]
     readings: Mapping[ProviderName, Reading]
     lateness: Histogram
     values: Mapping[Family, Mapping[Labels, float]]
@@ -101,7 +101,7 @@ class Metrics:
         """
         self._wall = wall
         self._leases: dict[Holder, Seen] = {}
-        self._providers: dict[ProviderName, Provider] = {OTHERS: Provider()}
+        self._providers: dict[ProviderName, ProviderSeries] = {OTHERS: ProviderSeries()}
         self._own = collections.Counter[str]()
         """How many providers of a namespace have series of their own."""
         self._lateness = Histogram()
@@ -200,7 +200,7 @@ class Metrics:
         for (family, labels), read in self._read.items():
             values.setdefault(family, {})[labels] = read()
         copies = {
-            ref: Provider(
+            ref: ProviderSeries(
                 known.ready,
                 known.reason,
                 known.counts.copy(),
@@ -220,11 +220,11 @@ class Metrics:
         known = self._providers.get(by) or self._providers[OTHERS]
         known.counts[family, outcome] += 1
 
-    def _admit(self, ref: ProviderName) -> Provider | None:
+    def _admit(self, ref: ProviderName) -> ProviderSeries | None:
         """Give a provider series of its own, if its namespace may have more of them."""
         namespace = ref[1]
         if namespace and self._own[namespace] >= MOST_OF_NAMESPACE:
             return None
         self._own[namespace] += 1
-        self._providers[ref] = Provider()
+        self._providers[ref] = ProviderSeries()
         return self._providers[ref]

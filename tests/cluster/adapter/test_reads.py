@@ -44,13 +44,13 @@ async def test_a_dynamiclease_is_read_live_one_and_all(
 async def test_a_deletion_is_dated_by_the_clock_that_the_answers_tell(
     cluster: adapter.KubernetesCluster, user: kube.Kube, place: objects.Place
 ) -> None:
-    assert cluster.now() is None
+    assert cluster.server_now() is None
     made = objects.orders(place)
     made["metadata"]["finalizers"] = ["tests/hold"]
     await user.apply(made)
     await user.delete("DynamicLease", "orders", place.shop)
     found = await cluster.read_dynamic_lease(place.shop, "orders")
-    now = cluster.now()
+    now = cluster.server_now()
     assert found is not None
     assert now is not None
     assert found.metadata.deletion_timestamp is not None

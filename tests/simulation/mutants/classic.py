@@ -6,8 +6,8 @@ from typing import Any
 from leaseholder import errors
 from leaseholder.api import lease, record
 from leaseholder.api.conditions import Reason
-from leaseholder.controller import acquire, perform, records
-from leaseholder.core import actions, plan, revocations, schedule, wanted
+from leaseholder.controller import acquire, deliver, records, renew
+from leaseholder.core import actions, arrival, plan, replaced, revocations, schedule
 from leaseholder.core.view import View
 from leaseholder.ports.provider import Capabilities, Issued, Lease, Provider
 from tests.simulation.mutants.registry import (
@@ -123,10 +123,10 @@ def forgotten_on_404() -> list[Patch]:
     story="young",
 )
 def gone_at_first_sight() -> list[Patch]:
-    honest = perform.Performer._gone
+    honest = renew.Renewer.gone
 
     async def gone(
-        self: perform.Performer,
+        self: renew.Renewer,
         view: View,
         known: record.RecordedLease,
         *,
@@ -135,7 +135,7 @@ def gone_at_first_sight() -> list[Patch]:
     ) -> None:
         await honest(self, view, known, report=report, certain=True)
 
-    return [swap(perform.Performer, "_gone", gone)]
+    return [swap(renew.Renewer, "gone", gone)]
 
 
 @switched_off(
@@ -181,11 +181,11 @@ def searched_too_early() -> list[Patch]:
 )
 def delivered_unseen() -> list[Patch]:
     async def still(
-        self: perform.Performer, view: View, dl: lease.DynamicLease, known: record.RecordedLease
+        self: deliver.Deliverer, view: View, dl: lease.DynamicLease, known: record.RecordedLease
     ) -> lease.DynamicLease | None:
         return dl
 
-    return [swap(perform.Performer, "_still", still)]
+    return [swap(deliver.Deliverer, "_still", still)]
 
 
 @switched_off(
@@ -200,7 +200,7 @@ def claim_ignored() -> list[Patch]:
         view: View, known: record.RecordedLease, issued: Lease, ahead: int, wrong: Any
     ) -> record.RecordedLease:
         if known.state is record.State.REVOKING:
-            return acquire.with_answer(known, issued, record.State.HELD, ahead)
+            return arrival.with_answer(known, issued, record.State.HELD, ahead)
         return honest(view, known, issued, ahead, wrong)
 
     return [swap(acquire, "_arrived", arrived)]
@@ -259,7 +259,7 @@ def no_overlap() -> list[Patch]:
     def supersede(view: View, dl: lease.DynamicLease, known: record.RecordedLease) -> actions.Move:
         return revocations.begin(view, known, Reason.SUPERSEDED)
 
-    return [swap(wanted, "_supersede", supersede)]
+    return [swap(replaced, "_supersede", supersede)]
 
 
 @switched_off(

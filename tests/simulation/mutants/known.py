@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from leaseholder.controller import entry, loop, records
+from leaseholder.controller import entry, keys, loop
 from leaseholder.core import actions
 from leaseholder.core.memory import Memory, SecretsSeen
 from leaseholder.core.view import View
@@ -107,7 +107,7 @@ def copied_from_what_is_known() -> list[Patch]:
     story="missed",
 )
 def secrets_not_compared() -> list[Patch]:
-    async def doubt(self: loop.Controller, shown: Mapping[records.Key, Collection[str]]) -> None:
+    async def doubt(self: loop.Controller, shown: Mapping[keys.Key, Collection[str]]) -> None:
         return None
 
     return [swap(loop.Controller, "doubt_secrets", doubt)]

@@ -6,8 +6,8 @@ from typing import Any
 
 from leaseholder.api import base, lease, names, record
 from leaseholder.api.conditions import Reason
-from leaseholder.controller import acquire, entry, observe, perform, prolong, records, revoke
-from leaseholder.core import actions, drift, going, plan, slots, wanted
+from leaseholder.controller import acquire, deliver, entry, keys, observe, records, renew, revoke
+from leaseholder.core import actions, drift, going, plan, replaced, slots
 from leaseholder.core.observation import Supply
 from leaseholder.core.view import View
 from leaseholder.ports.secrets import SecretView
@@ -34,7 +34,7 @@ from tests.unit.controller import wire
 def records_unguarded() -> list[Patch]:
     guarded = wire.same
 
-    def same(known: base.Resource | None, read: base.Resource) -> None:
+    def same(known: base.CustomResource | None, read: base.CustomResource) -> None:
         if not isinstance(read, record.LeaseRecord):
             guarded(known, read)
 
@@ -108,7 +108,7 @@ def _not_for(kind: type[object]) -> Callable[[entry.Entry, View, actions.Action]
     covered="the next renewal waits until replicas show the last one",
 )
 def renewal_forgotten() -> list[Patch]:
-    return [swap(prolong, "_trails", lambda view, known, asked: False)]
+    return [swap(renew, "_trails", lambda view, known, asked: False)]
 
 
 @switched_off(
@@ -218,7 +218,7 @@ def doubted_though_contested() -> list[Patch]:
 
 
 def _maybe_delivered_but_for(number: int) -> list[Patch]:
-    """One reason of ``wanted._maybe_delivered`` doesn't count."""
+    """One reason of ``replaced._maybe_delivered`` doesn't count."""
 
     def maybe_delivered(view: View, dl: lease.DynamicLease, known: record.RecordedLease) -> bool:
         told = dl.status.lease
@@ -230,9 +230,9 @@ def _maybe_delivered_but_for(number: int) -> list[Patch]:
         ]
         del reasons[number]
         moved_to = known.rolled_out_at is not None
-        return any(reasons) or moved_to or wanted._outlived_status(view, dl, known)
+        return any(reasons) or moved_to or replaced._outlived_status(view, dl, known)
 
-    return [swap(wanted, "_maybe_delivered", maybe_delivered)]
+    return [swap(replaced, "_maybe_delivered", maybe_delivered)]
 
 
 # -- unclear attempts
@@ -353,7 +353,7 @@ def gone_by_a_list() -> list[Patch]:
     lists: dict[int, tuple[float, frozenset[str]]] = {}
     since: dict[tuple[int, str], float] = {}
 
-    async def seen(self: observe.Observer, key: records.Key, memory: Any) -> View:
+    async def seen(self: observe.Observer, key: keys.Key, memory: Any) -> View:
         now, who = self.clock.monotonic(), id(self)
         if who not in lists or now - lists[who][0] > 600:
             listed = [dl.metadata.name async for dl in self.cluster.dynamic_leases()]
@@ -392,10 +392,10 @@ def stray_secret_left() -> list[Patch]:
     story="deletion",
 )
 def deleted_though_wanted() -> list[Patch]:
-    async def is_wanted(self: perform.Performer, view: View, secret: SecretView) -> bool:
+    async def is_wanted(self: deliver.Deliverer, view: View, secret: SecretView) -> bool:
         return False
 
-    return [swap(perform.Performer, "_is_wanted", is_wanted)]
+    return [swap(deliver.Deliverer, "_is_wanted", is_wanted)]
 
 
 @switched_off(
@@ -418,7 +418,7 @@ def deletion_begun_anew() -> list[Patch]:
 def former_secret_by_status() -> list[Patch]:
     honest = observe.Observer.observe
 
-    async def seen(self: observe.Observer, key: records.Key, memory: Any) -> View:
+    async def seen(self: observe.Observer, key: keys.Key, memory: Any) -> View:
         view = await honest(self, key, memory)
         if view.lease is None:
             return view
@@ -458,7 +458,7 @@ def superseded_before_former_goes() -> list[Patch]:
 def by_the_wall_clock() -> list[Patch]:
     honest = observe.Observer.observe
 
-    async def seen(self: observe.Observer, key: records.Key, memory: Any) -> View:
+    async def seen(self: observe.Observer, key: keys.Key, memory: Any) -> View:
         view = await honest(self, key, memory)
         return dataclasses.replace(view, now=base.whole_second(self.clock.wall()))
 

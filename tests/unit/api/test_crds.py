@@ -10,7 +10,7 @@ FOLDER = pathlib.Path(__file__).parents[3] / "crds"
 Node = dict[str, Any]
 
 
-def schema(kind: crds.Kind) -> Node:
+def schema(kind: crds.Crd) -> Node:
     (version,) = crds.manifest(kind)["spec"]["versions"]
     found: Node = version["schema"]["openAPIV3Schema"]
     return found
@@ -69,7 +69,7 @@ def test_every_rule_says_what_to_write_in_a_sentence_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("kind", crds.KINDS, ids=lambda kind: kind.kind)
-def test_a_definition_is_structural(kind: crds.Kind) -> None:
+def test_a_definition_is_structural(kind: crds.Crd) -> None:
     forbidden = {"$ref", "anyOf", "title", "const", "$defs"}
     for path, node in nodes(schema(kind), kind.kind):
         assert not forbidden & set(node), path

@@ -23,7 +23,9 @@ def test_every_reason_has_one_row() -> None:
 
 
 @pytest.mark.parametrize(("reason", "entry"), ENTRIES)
-def test_a_row_says_what_it_means_and_what_to_do(reason: Reason, entry: reasons.Entry) -> None:
+def test_a_row_says_what_it_means_and_what_to_do(
+    reason: Reason, entry: reasons.Explanation
+) -> None:
     (row,) = [line for line in table.rendered().splitlines() if f"| `{reason}` |" in line]
     assert entry.meaning in row
     assert entry.remedy in row

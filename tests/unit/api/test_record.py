@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from leaseholder.api import base, names, record
 from leaseholder.api.record import LeaseRecord, RecordedLease, State, Subject
+from leaseholder.core import arrival
 
 SUBJECT = Subject(namespace="shop", namespace_uid="uid-of-shop", name="orders")
 
@@ -187,10 +188,10 @@ def test_so_many_leases_have_room_as_the_record_fits_with(there: int, sizes: lis
     known = tuple(sized(number, 0) for number in range(there))
     more = [sized(100 + number, texts) for number, texts in enumerate(sizes)]
     spec = LeaseRecord.model_validate(body()).spec.model_copy(update={"leases": known})
-    found = record.room_for(spec, more)
+    found = arrival.room_for(spec, more)
 
     def fits(number: int) -> bool:
-        return record.fits(spec.model_copy(update={"leases": (*known, *more[:number])}))
+        return arrival.has_room(spec.model_copy(update={"leases": (*known, *more[:number])}))
 
     assert fits(found)
     assert found == len(more) or not fits(found + 1)

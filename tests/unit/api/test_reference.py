@@ -18,7 +18,7 @@ def test_the_reference_is_in_step_with_the_models() -> None:
 
 
 @pytest.mark.parametrize("kind", crds.KINDS, ids=lambda kind: kind.kind)
-def test_every_field_stands_in_its_objects_table_with_its_description(kind: crds.Kind) -> None:
+def test_every_field_stands_in_its_objects_table_with_its_description(kind: crds.Crd) -> None:
     tables = _tables(reference.rendered())
     for path, node in _objects(kind):
         for name, field in node["properties"].items():
@@ -27,7 +27,7 @@ def test_every_field_stands_in_its_objects_table_with_its_description(kind: crds
 
 
 @pytest.mark.parametrize("kind", crds.KINDS, ids=lambda kind: kind.kind)
-def test_every_rule_stands_there_in_its_own_words(kind: crds.Kind) -> None:
+def test_every_rule_stands_there_in_its_own_words(kind: crds.Crd) -> None:
     text = html.unescape(reference.rendered())
     messages = list(_messages(crds.schema(kind)["properties"]))
     assert all(message in text for message in messages)
@@ -52,7 +52,7 @@ def _tables(text: str) -> dict[str, list[str]]:
     return found
 
 
-def _objects(kind: crds.Kind) -> Iterator[tuple[str, crds.Schema]]:
+def _objects(kind: crds.Crd) -> Iterator[tuple[str, crds.Schema]]:
     properties = crds.schema(kind)["properties"]
     for name in ("spec", "status") if kind.status_subresource else ("spec",):
         yield from _below(f"{kind.kind}.{name}", properties[name])

@@ -81,8 +81,8 @@ def test_a_condition_counts_only_when_it_is_about_the_spec_as_it_is() -> None:
     assert not waiting.goal("Stalled").is_met(dl())
 
 
-def choice(provider: str = "infisical", before: datetime | None = None) -> fleet.Choice:
-    return fleet.Choice(provider=provider, before=before, at_once=5, timeout=1)
+def choice(provider: str = "infisical", before: datetime | None = None) -> fleet.Selection:
+    return fleet.Selection(provider=provider, before=before, at_once=5, timeout=1)
 
 
 def test_all_leases_of_the_provider_are_taken_and_those_that_cannot_be_are_named() -> None:

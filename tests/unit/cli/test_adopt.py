@@ -41,7 +41,7 @@ class Nothing:
     async def give_up_record(self, known: LeaseRecord) -> None:
         raise AssertionError(known)
 
-    def unreadable(self, kind: str) -> tuple[str, ...]:
+    def unreadable_objects(self, kind: str) -> tuple[str, ...]:
         return self.unread
 
 

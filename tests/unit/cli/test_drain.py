@@ -30,7 +30,7 @@ class Nobody:
     async def records(self) -> list[Any]:
         return []
 
-    def unreadable(self, kind: str) -> list[str]:
+    def unreadable_objects(self, kind: str) -> list[str]:
         return ["shop/odd"] if kind == lease.DynamicLease.KIND else []
 
 

@@ -14,7 +14,7 @@ from leaseholder.cli import sweep
 from leaseholder.cli.exits import Exit
 from leaseholder.controller import survey
 from leaseholder.controller import sweep as controller
-from leaseholder.controller.survey import Lost, Place, Swept
+from leaseholder.controller.survey import Lost, Swept, SweptSource
 from leaseholder.settings import Settings
 from tests.unit import clocks
 from tests.unit.controller import fakes
@@ -24,7 +24,7 @@ from tests.unit.core import views
 
 def swept(*, shared: tuple[bool, ...] = (), **more: Any) -> Swept:
     """A provider with so many lost leases."""
-    place = Place(views.supply(), fakes.FakeProvider(fakes.Trace(), clocks.FakeClock()), [])
+    place = SweptSource(views.supply(), fakes.FakeProvider(fakes.Trace(), clocks.FakeClock()), [])
     lost = [Lost(place, views.known(views.record(n), 3540), one) for n, one in enumerate(shared, 1)]
     return Swept(infisical(), lost=lost, **more)
 

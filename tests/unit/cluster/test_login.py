@@ -39,20 +39,20 @@ def home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Pat
 
 async def test_without_kubeconfig_and_pod_a_sentence_says_what_to_do() -> None:
     with pytest.raises(errors.ClusterUnavailable, match=r"set KUBECONFIG, write ~/\.kube/config"):
-        await login.Login.read()
+        await login.ClusterLogin.read()
 
 
 async def test_the_file_in_the_home_directory_is_read_as_kubectl_does(
     home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / ".kube" / "config").write_text(config("https://home.example"))
-    assert (await login.Login.read()).server == "https://home.example"
+    assert (await login.ClusterLogin.read()).server == "https://home.example"
     other = home / "other"
     other.write_text(config("https://other.example"))
     monkeypatch.setenv("KUBECONFIG", str(other))
-    assert (await login.Login.read()).server == "https://other.example"
+    assert (await login.ClusterLogin.read()).server == "https://other.example"
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    assert (await login.Login.read()).server == "https://other.example"
+    assert (await login.ClusterLogin.read()).server == "https://other.example"
 
 
 async def test_of_several_files_the_first_that_chooses_a_context_wins(
@@ -65,7 +65,7 @@ async def test_of_several_files_the_first_that_chooses_a_context_wins(
     (home / "empty").touch()
     files = [home / "nowhere", home / "empty", second, third]
     monkeypatch.setenv("KUBECONFIG", ":".join(map(str, files)))
-    assert (await login.Login.read()).server == "https://second.example"
+    assert (await login.ClusterLogin.read()).server == "https://second.example"
 
 
 async def test_a_file_that_cannot_be_read_is_named_and_its_text_is_not_told(
@@ -75,7 +75,7 @@ async def test_a_file_that_cannot_be_read_is_named_and_its_text_is_not_told(
     broken.write_text("users: [{name: u, user: {token: hunter2-canary")
     monkeypatch.setenv("KUBECONFIG", str(broken))
     with pytest.raises(errors.ClusterUnavailable, match=str(broken)) as told:
-        await login.Login.read()
+        await login.ClusterLogin.read()
     assert "canary" not in repr(told.value)
     assert told.value.__context__ is None
 
@@ -99,7 +99,7 @@ async def test_proxies_are_kubeconfigs_or_the_environments(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     (home / ".kube" / "config").write_text(config("https://api.example:6443", cluster=cluster))
-    assert (await login.Login.read()).proxy == proxy
+    assert (await login.ClusterLogin.read()).proxy == proxy
 
 
 class Server:
@@ -210,7 +210,7 @@ async def test_kopfs_session_waits_out_a_401_and_asks_for_another_after_a_renewa
         (home / "token").write_text("rotated")
         known = streams.Streams()
         known.expect([watch])
-        used = await login.Login.read(monotonic=lambda: now)
+        used = await login.ClusterLogin.read(monotonic=lambda: now)
         async with streams.session(used, known, {}) as session:
             url = f"https://127.0.0.1:{port}{watch}"
             asking = asyncio.create_task(session.get(url, params={"watch": "true"}))
@@ -235,9 +235,9 @@ async def test_a_context_can_be_chosen_and_has_a_namespace(home: pathlib.Path) -
     path = home / ".kube" / "config"
     named = config("https://one.example", context="one")
     path.write_text(named.replace("user: one}", "user: one, namespace: shop}"))
-    assert (await login.Login.read()).namespace == "shop"
-    assert (await login.Login.read(context="one")).server == "https://one.example"
+    assert (await login.ClusterLogin.read()).namespace == "shop"
+    assert (await login.ClusterLogin.read(context="one")).server == "https://one.example"
     path.write_text(named)
-    assert (await login.Login.read()).namespace == "default"
+    assert (await login.ClusterLogin.read()).namespace == "default"
     with pytest.raises(errors.ClusterUnavailable, match="no kubeconfig has a context 'two'"):
-        await login.Login.read(context="two")
+        await login.ClusterLogin.read(context="two")

@@ -55,7 +55,7 @@ async def test_a_404_for_everything_takes_no_dynamic_lease_for_gone(
 ) -> None:
     answers, cluster = server
     answers.body = body
-    cluster.known[places.LEASES.plural].event("ADDED", LEASE)
+    cluster.objects.known[places.LEASES.plural].event("ADDED", LEASE)
     with pytest.raises(errors.ClusterUnavailable, match="doesn't serve dynamicleases"):
         await cluster.read_dynamic_lease("shop", "orders")
     assert await cluster.dynamic_lease("shop", "orders") is not None
@@ -79,7 +79,7 @@ async def test_a_404_that_names_the_object_is_believed(
 ) -> None:
     answers, cluster = server
     answers.body = NAMED
-    cluster.known[places.LEASES.plural].event("ADDED", LEASE)
+    cluster.objects.known[places.LEASES.plural].event("ADDED", LEASE)
     assert await cluster.read_dynamic_lease("shop", "orders") is None
     assert await cluster.record_named("shop.orders.0") is None
     assert await cluster.namespace("shop") is None
@@ -89,7 +89,7 @@ async def test_large_objects_are_not_kept_as_they_were_parsed(
     server: tuple[Answers, adapter.KubernetesCluster],
 ) -> None:
     _, cluster = server
-    kept = cluster.known[places.LEASES.plural]
+    kept = cluster.objects.known[places.LEASES.plural]
     meta = LEASE["metadata"]
     for number in range(1, 65):
         annotations = {"leaseholder.dev/x": "x" * 2**18}
@@ -101,5 +101,5 @@ async def test_large_objects_are_not_kept_as_they_were_parsed(
     assert await cluster.dynamic_lease("shop", "orders") is await cluster.dynamic_lease(
         "shop", "orders"
     )
-    held = [body for body, _ in cluster._parsed.values()]
+    held = [body for body, _ in cluster.objects._parsed.values()]
     assert sum(map(len, held)) < 2**20

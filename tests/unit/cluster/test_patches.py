@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from leaseholder import errors
 from leaseholder.api import lease, names, record
-from leaseholder.cluster import pages, patches
+from leaseholder.cluster import patches, records
 
 CANARY = "hunter2-canary"
 
@@ -217,7 +217,7 @@ def test_what_a_newer_version_wrote_on_a_record_survives_our_write(data: st.Data
     known = _record(stored)
     held = known.leases[1].but(state=record.State.HELD)
     wanted = known.spec.model_copy(update={"leases": (known.leases[0], held)})
-    written = _merged(stored, pages.written(known, wanted)["spec"])
+    written = _merged(stored, records.changed(known, wanted)["spec"])
     first, second = stored["leases"]
     assert written == {**stored, "leases": [first, {**second, "state": "Held"}]}
 
@@ -247,5 +247,5 @@ def test_a_finalizer_is_put_on_no_record_that_is_being_deleted(
             "deletion_timestamp": datetime(2026, 1, 1, tzinfo=UTC) if going else None,
         }
     )
-    body = pages.written(known.model_copy(update={"metadata": meta}), known.spec)
+    body = records.changed(known.model_copy(update={"metadata": meta}), known.spec)
     assert body["metadata"]["finalizers"] == wanted

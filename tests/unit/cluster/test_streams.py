@@ -35,7 +35,7 @@ def test_the_watch_that_was_heard_of_least_counts() -> None:
 
 async def test_the_event_of_our_own_write_is_a_version_for_kopf_and_no_more() -> None:
     kept = known.Known()
-    feed = streams.Feed(kept, "", _nothing)
+    feed = streams.KnownFeed(kept, "", _nothing)
     assert feed.event(_event("ADDED", 2))["type"] == "ADDED"
     kept.answered(_event("", 3)["object"], 2, above=2)
     told = feed.event(_event("MODIFIED", 3))

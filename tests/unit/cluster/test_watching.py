@@ -23,7 +23,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
-        self.known = watching.Known(unreadable.Unreadable(self.counts.__setitem__))
+        self.known = watching.KnownSecrets(unreadable.UnreadableObjects(self.counts.__setitem__))
 
     def listed(self, items: Iterable[Any]) -> list[object]:
         marks = (secret_marks.read(item["metadata"]) for item in items)

@@ -178,7 +178,7 @@ class FakeCluster(fakes.Scripted):
     def _uid(self, what: str) -> str:
         return f"{what}-uid{next(self._uids)}"
 
-    def now(self) -> datetime | None:
+    def server_now(self) -> datetime | None:
         return self.clock.wall() if self.tells_time else None
 
     # -- DynamicLeases
@@ -239,7 +239,7 @@ class FakeCluster(fakes.Scripted):
         async with self._call("list records"):
             return tuple(self.ledger.values())
 
-    def unreadable(self, kind: str) -> Sequence[str]:
+    def unreadable_objects(self, kind: str) -> Sequence[str]:
         return self.unread.get(kind, ())
 
     async def records_of_slot(self, slot: str) -> Sequence[record.LeaseRecord]:

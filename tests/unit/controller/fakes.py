@@ -29,7 +29,7 @@ from leaseholder.ports.provider import (
     Lease,
     Marked,
     ProviderName,
-    Revocation,
+    RevocationAnswer,
 )
 from leaseholder.secrecy import Credentials
 
@@ -206,7 +206,7 @@ class FakeProvider(Scripted):
         self.grants: timedelta | None = None
         """What a renewal adds, whatever is asked for."""
         self.latest: datetime | None = None
-        self.answers: deque[Revocation] = deque()
+        self.answers: deque[RevocationAnswer] = deque()
         """What the next revocations are answered, with nothing done."""
         self.forced: list[str] = []
         self.closed = False
@@ -275,14 +275,14 @@ class FakeProvider(Scripted):
         async with self._call("inspect"):
             return self._known(lease)
 
-    async def revoke(self, lease: Lease, *, force: bool = False) -> Revocation:
+    async def revoke(self, lease: Lease, *, force: bool = False) -> RevocationAnswer:
         async with self._call("revoke"):
             self._known(lease)
             if self.answers:
                 return self.answers.popleft()
             del self.live[lease.id]
             self.forced += [lease.id] if force else []
-            return Revocation(done=True)
+            return RevocationAnswer(done=True)
 
     async def recover(self, attempt: Attempt) -> Sequence[Lease]:
         async with self._call("recover"):

@@ -122,7 +122,7 @@ class Ledger:
         if now is None or now.version != known.version:
             raise errors.Conflict(Reason.CONFLICT, "it was changed meanwhile")
 
-    def unreadable(self, kind: str) -> list[str]:
+    def unreadable_objects(self, kind: str) -> list[str]:
         assert kind == LeaseRecord.KIND
         return self.unread
 

@@ -10,7 +10,7 @@ from leaseholder import changes, errors
 from leaseholder.api import lease
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord, RecordedLease, Revocation, State
-from leaseholder.controller import drain, records
+from leaseholder.controller import drain, keys
 from tests.unit.controller import fakes
 from tests.unit.controller import world as worlds
 from tests.unit.core import views
@@ -48,12 +48,12 @@ class Users:
             self.remade.remove(meta.name)
             if (meta.namespace, meta.name) not in self.world.cluster.leases:
                 self.world.cluster.user_applies(worlds.manifest(meta.name))
-        await self.controller.offer(records.Key(meta.namespace, meta.name))
+        await self.controller.offer(keys.Key(meta.namespace, meta.name))
 
     async def records(self) -> list[LeaseRecord]:
         return [*self.world.cluster.ledger.values()]
 
-    def unreadable(self, kind: str) -> list[str]:
+    def unreadable_objects(self, kind: str) -> list[str]:
         return self.unread if kind == lease.DynamicLease.KIND else []
 
 
@@ -188,10 +188,10 @@ async def test_a_dynamiclease_without_leases_says_what_its_deletion_waits_for() 
 
 
 async def test_ends_are_counted_in_words() -> None:
-    assert drain.counted(collections.Counter()) == "no lease was held"
+    assert drain.outcomes_in(collections.Counter()) == "no lease was held"
     tally = drain.Tally(fakes.FakeJournal())
     for kind in (changes.Kind.REVOKED, changes.Kind.ORPHANED, changes.Kind.READY):
         change = changes.Change(kind=kind, namespace="shop", name="orders", uid="u")
         tally.enter(change)
     tally.forget("u")
-    assert drain.counted(tally.all) == "leases: 1 revoked, 1 left alive"
+    assert drain.outcomes_in(tally.all) == "leases: 1 revoked, 1 left alive"

@@ -12,8 +12,8 @@ from leaseholder import errors
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
-from leaseholder.controller import acquire
-from leaseholder.controller.ledger import Ledger
+from leaseholder.controller import deliver
+from leaseholder.controller.compare import Comparison
 from leaseholder.core import contents
 from leaseholder.core.memory import Memory
 from leaseholder.ports.secrets import SecretEvent, SecretView
@@ -27,9 +27,9 @@ HALF = 1800.0
 async def delivered() -> AsyncIterator[World]:
     """A DynamicLease that is Ready, and from now on nothing was read."""
     world = World()
-    ledger = Ledger(world.cluster, world.controller, world.observer.records, world.supplies)
+    comparison = Comparison(world.cluster, world.controller, world.observer.records, world.supplies)
     async with world.running() as controller:
-        following = asyncio.create_task(ledger.follow_secrets())
+        following = asyncio.create_task(comparison.follow_secrets())
         await controller.offer(world.key)
         await world.passed()
         assert world.ready == "Ready"
@@ -211,8 +211,10 @@ async def test_what_the_watch_shows_is_read_and_healed(change: dict[str, Any]) -
 async def test_a_change_that_no_event_told_of_is_found_by_the_comparison() -> None:
     async with delivered() as world:
         del world.cluster.secrets[KEY], world.cluster.values[KEY]
-        ledger = Ledger(world.cluster, world.controller, world.observer.records, world.supplies)
-        await ledger.compare()
+        comparison = Comparison(
+            world.cluster, world.controller, world.observer.records, world.supplies
+        )
+        await comparison.compare()
         await world.passed()
         assert world.secret in world.provider.live
 
@@ -287,7 +289,7 @@ async def test_an_event_that_overtakes_the_answer_to_our_write_is_judged_by_it(
     edited: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = World()
-    ledger = Ledger(world.cluster, world.controller, world.observer.records, world.supplies)
+    comparison = Comparison(world.cluster, world.controller, world.observer.records, world.supplies)
     write = world.cluster.write_secret
 
     async def slow(*args: Any, dry_run: bool = False) -> SecretView:
@@ -303,7 +305,7 @@ async def test_an_event_that_overtakes_the_answer_to_our_write_is_judged_by_it(
 
     monkeypatch.setattr(world.cluster, "write_secret", slow)
     async with world.running() as controller:
-        following = asyncio.create_task(ledger.follow_secrets())
+        following = asyncio.create_task(comparison.follow_secrets())
         await controller.offer(world.key)
         await world.passed()
         following.cancel()
@@ -349,7 +351,7 @@ async def test_a_deletion_that_is_told_of_while_a_write_is_refused_is_read() -> 
             raise errors.Refused(Reason.WRITE_REFUSED, "an admission webhook refuses it")
 
         world.cluster.before("write secret", goes)
-        made = acquire.draft(world.dl, None, contents.rehearsed(world.dl, view.target))
+        made = deliver.draft(world.dl, None, contents.rehearsed(world.dl, view.target))
         with pytest.raises(errors.Refused):
-            await world.performer._write(view, made)
+            await world.performer.deliverer._write(view, made)
         assert view.memory.doubted

@@ -9,9 +9,9 @@ from leaseholder import errors
 from leaseholder.api import base, conditions, lease, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.record import Holder
-from leaseholder.controller import loop
-from leaseholder.controller.records import Key
-from leaseholder.core import project, queue
+from leaseholder.controller import hints
+from leaseholder.controller.keys import Key
+from leaseholder.core import queue, status
 from leaseholder.core.memory import Failure
 from leaseholder.telemetry import logs
 from tests.unit.controller.fakes import background
@@ -193,8 +193,8 @@ async def test_after_a_start_of_dead_leases_that_go_first_of_which_status_says_r
     world.clock.move(700)
     dl = world.cluster.leases[keys["told"]]
     expired = Failure(reason=Reason.EXPIRED, sentence="it is over", permanent=False)
-    status = project.refused(dl, expired, base.whole_second(world.clock.wall()))
-    world.cluster.leases[keys["told"]] = dl.model_copy(update={"status": status})
+    new = status.refused(dl, expired, base.whole_second(world.clock.wall()))
+    world.cluster.leases[keys["told"]] = dl.model_copy(update={"status": new})
     world.meter.looks.clear()
     again = world.controller = world.process()
     for key in keys.values():
@@ -260,7 +260,7 @@ async def test_many_that_use_a_provider_are_woken_one_after_another() -> None:
             name=f"user-{n}",
             uid=world.cluster.user_applies(manifest(name=f"user-{n}")).metadata.uid,
         )
-        for n in range(loop.AT_ONCE + 100)
+        for n in range(hints.AT_ONCE + 100)
     ]
     async with world.running() as controller:
         for holder in many:
@@ -270,7 +270,7 @@ async def test_many_that_use_a_provider_are_woken_one_after_another() -> None:
         await controller.offer_users_of(("LeaseProvider", SHOP, "infisical"))
         await world.passed()
         assert len(world.meter.lateness) - taken < len(many) / 2
-        await world.passed(after=100 * loop.APART)
+        await world.passed(after=100 * hints.APART)
         assert len(world.meter.lateness) - taken >= len(many)
 
 

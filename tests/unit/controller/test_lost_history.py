@@ -6,7 +6,7 @@ import pytest
 
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
-from leaseholder.controller.ledger import Ledger
+from leaseholder.controller.compare import Comparison
 from tests.unit.controller.world import KEY, World, cluster_away, manifest
 
 pytestmark = pytest.mark.asyncio
@@ -68,14 +68,14 @@ async def test_after_a_restore_a_lease_is_inspected_and_status_is_no_longer_doub
 
 async def test_after_a_restore_everything_is_compared_at_once() -> None:
     world = World()
-    ledger = Ledger(world.cluster, world.controller, world.observer.records, world.supplies)
-    comparing = asyncio.create_task(ledger.run())
+    comparison = Comparison(world.cluster, world.controller, world.observer.records, world.supplies)
+    comparing = asyncio.create_task(comparison.run())
     try:
         async with world.running() as controller:
             await controller.offer(world.key)
             await world.trace.until(lambda: world.secret == "lease-1")
             before = world.count("list records")
-            await ledger.restored()
+            await comparison.restored()
             await world.trace.until(lambda: world.count("list records") > before)
     finally:
         comparing.cancel()

@@ -10,9 +10,10 @@ from leaseholder import errors
 from leaseholder.api import names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import Ended, LeaseRecord, RecordedLease, Revocation, State, Subject
-from leaseholder.controller import records as records_
-from leaseholder.controller.ledger import Ledger
-from leaseholder.controller.records import Key, Records
+from leaseholder.controller import known_records
+from leaseholder.controller.compare import Comparison
+from leaseholder.controller.keys import Key
+from leaseholder.controller.records import Records
 from leaseholder.core import actions
 from leaseholder.core.memory import MOST_FORMER, Memory
 from leaseholder.ports.namespaces import NamespaceView
@@ -32,7 +33,7 @@ def lease(world: World, number: int = 1, **fields: Any) -> RecordedLease:
 
 def another(world: World) -> Records:
     """The ledger as another process knows it."""
-    return Records(world.cluster, HERE)
+    return Records(HERE, cluster=world.cluster)
 
 
 def attempts(page: LeaseRecord | None) -> list[str]:
@@ -667,8 +668,8 @@ async def test_a_comparison_makes_what_a_former_tenant_left_due() -> None:
         world.holder = world.cluster.user_applies(manifest()).holder
         await controller.offer(world.key)
         await world.passed()
-        ledger = Ledger(world.cluster, controller, world.observer.records, world.supplies)
-        await ledger.compare()
+        comparison = Comparison(world.cluster, controller, world.observer.records, world.supplies)
+        await comparison.compare()
         await world.trace.until(lambda: "lease-1" not in world.provider.live)
         await world.passed()
     assert [*world.provider.live] == ["lease-2"]
@@ -721,10 +722,10 @@ async def test_a_namespace_that_was_let_go_among_thousands_is_read_again() -> No
     world = World()
     await world.settle()
     known = world.observer.records.namespaces
-    for number in range(records_.MOST_NAMESPACES):
+    for number in range(known_records.MOST_NAMESPACES):
         known[f"preview-{number}"] = "uid"
     assert SHOP not in known
     assert isinstance(await world.settle(), actions.Idle)
     assert known[SHOP] == SHOP
-    assert len(known) == records_.MOST_NAMESPACES
+    assert len(known) == known_records.MOST_NAMESPACES
     assert world.records == [("Held", "lease-1")]

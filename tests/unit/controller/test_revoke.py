@@ -11,8 +11,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord, RecordSpec, Revocation, State
 from leaseholder.core import actions, contents, marks
 from leaseholder.ports.namespaces import NamespaceView
-from leaseholder.ports.provider import Attempt
-from leaseholder.ports.provider import Revocation as RevocationAnswer
+from leaseholder.ports.provider import Attempt, RevocationAnswer
 from tests.unit.controller import fakes
 from tests.unit.controller.world import (
     AUTH,

@@ -8,8 +8,8 @@ import pytest
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import LeaseRecord
-from leaseholder.controller.ledger import MOST_NAMED, Ledger
-from leaseholder.controller.records import Key
+from leaseholder.controller.compare import MOST_NAMED, Comparison
+from leaseholder.controller.keys import Key
 from leaseholder.core import actions, handover, shards
 from leaseholder.core.going import MADE_AGAIN
 from leaseholder.ports.secrets import SecretCopy, SecretEvent
@@ -30,9 +30,9 @@ def inherited_by(shard: shards.Shard) -> str:
     return next(name for number in range(99) if shard.inherits(SHOP, name := f"orders-{number}"))
 
 
-def ledger_of(world: World) -> Ledger:
+def comparison_of(world: World) -> Comparison:
     records = world.observer.records
-    return Ledger(world.cluster, world.controller, records, world.supplies, world.shard)
+    return Comparison(world.cluster, world.controller, records, world.supplies, world.shard)
 
 
 async def test_a_held_lease_goes_on_in_the_other_shard_without_a_word_to_the_provider() -> None:
@@ -171,19 +171,19 @@ async def test_a_comparison_leaves_alone_what_another_shard_serves_and_drops_wha
     before, after = two()
     before.cluster.user_applies(manifest("theirs", labels=BATCH))
     async with before.running() as controller:
-        await ledger_of(before).compare()
+        await comparison_of(before).compare()
         await before.passed()
         assert {*controller.keys} == {before.key}
         before.cluster.user_applies(manifest(labels=BATCH))
         read = before.count("list secrets")
-        await ledger_of(before).compare()
+        await comparison_of(before).compare()
         await before.passed()
-        await ledger_of(before).compare()
+        await comparison_of(before).compare()
         await before.passed()
         assert not controller.keys
         assert before.count("list secrets") == read
     async with after.running() as controller:
-        await ledger_of(after).compare()
+        await comparison_of(after).compare()
         await after.passed()
         assert {one.name for one in controller.keys} == {NAME, "theirs"}
     assert before.count("issue") == 2
@@ -204,9 +204,9 @@ async def test_what_a_vanished_dynamiclease_leaves_is_revoked_by_the_shard_that_
     assert (await before.look())[1] == actions.Idle(None)
     async with after.running():
         if by == "comparison":
-            await ledger_of(after).compare()
+            await comparison_of(after).compare()
         else:
-            await ledger_of(after)._heed(SecretEvent(SHOP, name, holder.uid))
+            await comparison_of(after)._heed(SecretEvent(SHOP, name, holder.uid))
         await after.passed()
         assert {*after.provider.live} == {"lease-1"}
         await after.passed(after=MADE_AGAIN.total_seconds())
@@ -226,7 +226,7 @@ async def test_a_deletion_leaves_nothing_to_the_shard_that_its_name_gives() -> N
     assert (before.cluster.ledger, before.provider.live) == ({}, {})
     asked = len(before.trace.calls)
     async with after.running() as controller:
-        await ledger_of(after).compare()
+        await comparison_of(after).compare()
         await after.passed()
         assert not controller.keys
     assert {"create record", "revoke"}.isdisjoint(before.trace.calls[asked:])
@@ -259,15 +259,15 @@ async def test_who_stops_serving_a_record_puts_back_first_what_is_missing_there(
 
 async def test_a_secret_that_goes_makes_nobody_due_that_another_shard_inherits() -> None:
     _, after = two()
-    await ledger_of(after)._heed(SecretEvent(SHOP, inherited_by(HERE), "uid"))
+    await comparison_of(after)._heed(SecretEvent(SHOP, inherited_by(HERE), "uid"))
     assert not after.controller.keys
 
 
 async def test_of_the_names_of_secrets_that_go_a_few_are_looked_at() -> None:
     _, after = two()
-    ledger = ledger_of(after)
+    comparison = comparison_of(after)
     for number in range(300):
-        await ledger._heed(SecretEvent(SHOP, f"nobody-{number}", "uid"))
+        await comparison._heed(SecretEvent(SHOP, f"nobody-{number}", "uid"))
     assert len(after.controller.keys) == MOST_NAMED
 
 
@@ -283,7 +283,7 @@ async def test_a_copied_secret_is_reported_by_one_shard_whatever_the_label_says(
             world.cluster.events.put_nowait(copied(SHOP, world.holder.uid))
             for namespace in elsewhere:
                 world.cluster.events.put_nowait(copied(namespace, "nobody"))
-        following = asyncio.create_task(ledger_of(world).follow_secrets())
+        following = asyncio.create_task(comparison_of(world).follow_secrets())
         await world.trace.until(world.cluster.events.empty)
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)

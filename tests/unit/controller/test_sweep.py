@@ -10,9 +10,9 @@ from leaseholder import errors
 from leaseholder.api import conditions
 from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.api.record import Holder
-from leaseholder.controller import providers, records, survey, sweep
+from leaseholder.controller import keys, providers, survey, sweep
 from leaseholder.ports.namespaces import NamespaceView
-from leaseholder.ports.provider import MOST_MARKED, Attempt, Capabilities, Marked, Revocation
+from leaseholder.ports.provider import MOST_MARKED, Attempt, Capabilities, Marked, RevocationAnswer
 from tests.unit.controller import fakes
 from tests.unit.controller.world import (
     HERE,
@@ -39,7 +39,7 @@ class Bench:
     def __init__(self, say: str | None = "Revoke", can: Capabilities = CAN) -> None:
         self.world = World(can=can)
         self.world.cluster.put_provider(infisical(sweep=say))
-        self.offered: list[records.Key] = []
+        self.offered: list[keys.Key] = []
         self.sweeper = self.restarted()
 
     def restarted(self) -> sweep.Sweeper:
@@ -51,7 +51,7 @@ class Bench:
         parts = world.clock, world.meter, world.journal
         return sweep.Sweeper(world.cluster, known, eyes, *parts, self._offer)
 
-    async def _offer(self, key: records.Key) -> None:
+    async def _offer(self, key: keys.Key) -> None:
         self.offered.append(key)
 
     async def lost(self, number: int = 1) -> list[str]:
@@ -91,7 +91,7 @@ async def test_a_lease_of_a_lost_history_is_revoked_and_the_one_on_record_lives(
     (lost,) = await bench.lost()
     sweeper = bench.restarted()
     assert await sweeper.round() == {REF}
-    assert bench.offered == [records.Key(*KEY)]
+    assert bench.offered == [keys.Key(*KEY)]
     assert bench.world.records == [("Held", "lease-1"), ("Revoking", lost)]
     assert bench.world.cluster.recorded[1].revocation.reason == Reason.UNRECORDED
     await bench.world.settle()
@@ -292,8 +292,8 @@ async def test_ids_and_tags_that_a_server_makes_up_end_nothing_elsewhere() -> No
     assert {*world.provider.live} == {"lease-1", unknown}, "the victim's server wasn't asked"
 
 
-def _refused() -> Revocation:
-    return Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence="it failed")
+def _refused() -> RevocationAnswer:
+    return RevocationAnswer(done=False, reason=Reason.FAILED_TO_DELETE, sentence="it failed")
 
 
 async def test_leases_of_one_source_are_spread_over_those_who_name_it() -> None:

@@ -5,14 +5,14 @@ from datetime import timedelta
 import pytest
 
 from leaseholder.api.conditions import Reason
-from leaseholder.controller import pending
-from leaseholder.core import plan
+from leaseholder.controller import tenants
+from leaseholder.core import obstacles
 from leaseholder.core.observation import Others
-from leaseholder.ports.provider import Revocation
+from leaseholder.ports.provider import RevocationAnswer
 from tests.unit.controller.world import World, cluster_away, manifest
 from tests.unit.core import views
 
-REFUSED = Revocation(done=False, reason=Reason.FAILED_TO_DELETE)
+REFUSED = RevocationAnswer(done=False, reason=Reason.FAILED_TO_DELETE)
 
 
 def stalled(world: World) -> tuple[str, str]:
@@ -48,7 +48,7 @@ async def test_moments_far_from_the_providers_date_are_an_issue_that_failed() ->
     world.provider.answers.extend([REFUSED] * 1000)
     for _ in range(90):
         await world.settle(1)
-    assert world.count("issue") == plan.MOST_LIVE
+    assert world.count("issue") == obstacles.MOST_LIVE
     assert world.ready == "TooManyLeases"
     assert {state for state, _ in world.records} == {"Revoking"}
 
@@ -109,7 +109,7 @@ async def test_an_answer_too_big_for_the_record_is_an_unclear_attempt() -> None:
 
 
 def test_pending_revocations_are_counted_by_namespace_and_forgotten_with_their_holder() -> None:
-    known, seen = pending.Pending(), views.view(views.pending(1), views.record(2))
+    known, seen = tenants.Pending(), views.view(views.pending(1), views.record(2))
     other = views.SUBJECT.model_copy(update={"name": "other"})
     known.note(seen)
     assert known.beside(other) == Others(leases=1, pending=1)

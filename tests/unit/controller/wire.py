@@ -7,7 +7,7 @@ from leaseholder.api import base, refs
 from leaseholder.api.conditions import Reason
 from leaseholder.secrecy import Hidden
 
-AnyResource = TypeVar("AnyResource", bound=base.Resource)
+AnyResource = TypeVar("AnyResource", bound=base.CustomResource)
 
 
 def conflict() -> errors.Conflict:
@@ -25,7 +25,7 @@ def written(kept: AnyResource, **fields: object) -> AnyResource:
     return type(kept).model_validate(body)
 
 
-def same(known: base.Resource | None, read: base.Resource) -> None:
+def same(known: base.CustomResource | None, read: base.CustomResource) -> None:
     """What is written must be as it was read."""
     if known is None:
         raise conflict()

@@ -14,7 +14,7 @@ from typing import Any
 from leaseholder import errors
 from leaseholder.api import base, lease, provider, record
 from leaseholder.api.conditions import Reason
-from leaseholder.controller import assembly, loop, records
+from leaseholder.controller import assembly, keys, loop
 from leaseholder.controller import supplies as supplies_
 from leaseholder.core import actions, shards
 from leaseholder.core.memory import Memory
@@ -84,9 +84,9 @@ def cluster_away() -> errors.ClusterUnavailable:
     return errors.ClusterUnavailable(Reason.CLUSTER, "the API server is away")
 
 
-def key_of(holder: record.Holder) -> records.Key:
+def key_of(holder: record.Holder) -> keys.Key:
     """What the controller calls a DynamicLease."""
-    return records.Key(holder.namespace, holder.name)
+    return keys.Key(holder.namespace, holder.name)
 
 
 class World:
@@ -201,7 +201,7 @@ class World:
             self._sentinels += 1
             name = f"sentinel-{self._sentinels}"
             gone = record.Holder(namespace=SHOP, name=name, uid="")
-            await self.controller.offer(records.Key(SHOP, name), poke=False)
+            await self.controller.offer(keys.Key(SHOP, name), poke=False)
             await self.trace.until(functools.partial(self.meter.forgotten.__contains__, gone))
             async with asyncio.timeout(60):
                 while not self.is_at_rest():  # noqa: ASYNC110 - fakes wait for nothing real
@@ -215,7 +215,7 @@ class World:
     # -- what is
 
     @property
-    def key(self) -> records.Key:
+    def key(self) -> keys.Key:
         """What the controller calls the DynamicLease that is looked at."""
         return key_of(self.holder)
 

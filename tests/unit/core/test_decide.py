@@ -11,8 +11,8 @@ from leaseholder.api import conditions, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, RestartTarget, Retry
 from leaseholder.api.record import RecordedLease, Revocation, State
-from leaseholder.core import actions, handover, plan, project, revocations, rollout
-from leaseholder.core.memory import Failure, Memory, Refusal
+from leaseholder.core import actions, handover, obstacles, plan, revocations, rollout, status
+from leaseholder.core.memory import Failure, Memory, RefusedRestart
 from leaseholder.core.observation import Restarted, TargetView
 from leaseholder.core.view import View
 from leaseholder.ports.provider import Capabilities
@@ -160,7 +160,7 @@ def memories(draw: st.DrawFn, known: tuple[RecordedLease, ...]) -> Memory:
         inspected_at=some(MOMENTS),
         shown_at=some(MOMENTS),
         shown_since=some(st.floats(900, 1000)),
-        refused=draw(st.sampled_from([{}, {"Deployment-orders": Refusal("no", 980.0)}])),
+        refused=draw(st.sampled_from([{}, {"Deployment-orders": RefusedRestart("no", 980.0)}])),
         sustain_at=some(MOMENTS),
         deleting_since=draw(st.none() | st.floats(0, 1000)),
         vanished_since=draw(st.none() | st.floats(900, 1000)),
@@ -352,7 +352,7 @@ def _before(start: datetime, end: datetime, share: float) -> float:
 def test_what_was_told_is_not_told_again(seen: View) -> None:
     told = views.told(seen)
     once = views.told(told)
-    assert project.status(once, views.wanted(once)) == views.wanted(once).status
+    assert status.status(once, views.wanted(once)) == views.wanted(once).status
 
 
 @given(seen=ANY)
@@ -365,7 +365,7 @@ def test_nothing_is_issued_where_it_must_not_be(seen: View) -> None:
     assert not dl.spec.suspend
     assert not seen.target_contested
     assert not seen.in_state(State.ATTEMPT)
-    assert len(plan.live(seen)) < plan.MOST_LIVE
+    assert len(obstacles.live(seen)) < obstacles.MOST_LIVE
     assert seen.memory.failure is None
     for record in seen.records:
         can = seen.capabilities.get(record.attempt_id)
@@ -472,6 +472,6 @@ def test_a_record_goes_only_when_nothing_is_on_it_and_nobody_stands(seen: View) 
 @given(seen=LIVE)
 def test_ready_is_never_true_of_a_lease_that_nobody_saw_live(seen: View) -> None:
     dl, held = views.wanted(seen), seen.delivered
-    ready = conditions.is_true(project.status(seen, dl).conditions, ConditionType.READY)
+    ready = conditions.is_true(status.status(seen, dl).conditions, ConditionType.READY)
     if held is not None and plan.unseen(seen, held):
         assert not ready

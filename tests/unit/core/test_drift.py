@@ -11,7 +11,7 @@ from leaseholder.api import names
 from leaseholder.api.conditions import ConditionType, Reason, find
 from leaseholder.api.lease import Drift, Retry
 from leaseholder.api.record import State
-from leaseholder.core import contents, drift, project, revocations
+from leaseholder.core import contents, drift, revocations, status
 from leaseholder.core.actions import Acquire, Deliver, Idle, Move, Renew
 from leaseholder.core.memory import Memory
 from leaseholder.secrecy import Credentials
@@ -122,11 +122,11 @@ def test_a_repair_that_is_refused_is_told_until_it_is_done() -> None:
     seen = replace(views.told(views.holding()), lease=dl)
     refused = replace(seen, memory=Memory(failure=views.FAILURE, repairs=1, repaired=1000.0))
     told = views.told(refused)
-    again = project.status(told, views.wanted(told))
+    again = status.status(told, views.wanted(told))
     assert again.retry is not None
     target = views.secret(RECORD, dl=dl)
     done = replace(told, target=target, secrets=(target,))
-    assert project.status(done, views.wanted(done)).retry is None
+    assert status.status(done, views.wanted(done)).retry is None
 
 
 def test_a_damage_is_told_before_it_is_healed_and_a_second_one_waits() -> None:

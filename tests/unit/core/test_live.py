@@ -8,7 +8,7 @@ from leaseholder.api import conditions, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Retry
 from leaseholder.api.record import MOST_LEASES, RecordedLease, State
-from leaseholder.core import contents, revocations, wanted
+from leaseholder.core import contents, replaced, revocations
 from leaseholder.core.actions import (
     Acquire,
     DeleteSecret,
@@ -633,7 +633,7 @@ def test_a_full_record_lets_nothing_go_by_a_wall_clock_that_may_be_wrong() -> No
 def test_a_full_record_keeps_what_may_live_and_what_is_just_over() -> None:
     fresh = tuple(views.pending(n, since=views.at(-3500 - n), expires=-1) for n in range(1, 17))
     seen = views.view(*fresh)
-    first = wanted.LONG_OVER.total_seconds() + 3600 - 3516
+    first = replaced.LONG_OVER.total_seconds() + 3600 - 3516
     assert not isinstance(decide(views.later(seen, first - 1)), Drop)
     assert isinstance(decide(views.later(seen, first)), Drop)
     in_use = tuple(views.superseded(n) for n in range(1, 17))

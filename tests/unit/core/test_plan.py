@@ -7,7 +7,7 @@ from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, Retry
 from leaseholder.api.record import RecordedLease, State, Subject
-from leaseholder.core import plan, project
+from leaseholder.core import obstacles, plan, status
 from leaseholder.core.memory import Memory
 from leaseholder.core.observation import Others, Rival
 from leaseholder.core.plan import Need, Plan
@@ -181,7 +181,7 @@ def test_a_renew_command_that_cant_be_obeyed_is_answered(
     assert (refused.type, refused.reason) == ("Warning", Reason.CANNOT_RENEW)
     assert why in refused.message
     assert names.ROTATE in refused.message
-    said = project.report(views.holding(dl, can=can), dl)
+    said = status.report(views.holding(dl, can=can), dl)
     assert said is not None
     assert refused in said.notes
     assert said.status.handled is not None
@@ -211,7 +211,7 @@ def test_an_immutable_secret_stands_in_the_way_and_is_told_while_its_lease_lives
     seen = views.holding()
     assert seen.target is not None
     frozen = replace(seen, target=replace(seen.target, immutable=True))
-    failure = plan.obstacle(frozen, views.lease())
+    failure = obstacles.obstacle(frozen, views.lease())
     assert failure is not None
     assert (failure.reason, failure.permanent) == (Reason.WRITE_REFUSED, True)
     assert "delete it, and it is made again, with a new lease" in failure.sentence
@@ -221,7 +221,7 @@ def test_a_secret_of_another_type_stands_in_the_way_and_its_type_is_nobodys_text
     seen = views.holding()
     assert seen.target is not None
     other = replace(seen, target=replace(seen.target, type="forged\nReady " * 10_000))
-    failure = plan.obstacle(other, views.lease())
+    failure = obstacles.obstacle(other, views.lease())
     assert failure is not None
     assert (failure.reason, failure.permanent) == (Reason.WRITE_REFUSED, True)
     assert failure.sentence == (
@@ -231,7 +231,7 @@ def test_a_secret_of_another_type_stands_in_the_way_and_its_type_is_nobodys_text
 
 
 def test_a_contested_secret_stands_in_the_way() -> None:
-    failure = plan.obstacle(views.view(target_contested=True), views.lease())
+    failure = obstacles.obstacle(views.view(target_contested=True), views.lease())
     assert failure is not None
     assert (failure.reason, failure.permanent) == (Reason.NOT_OURS, True)
     assert failure.sentence == (
@@ -255,7 +255,7 @@ def test_of_another_dynamicleases_secret_it_is_said_whose_it_is(
     if named is None:
         del notes[names.OWNER_NAME]
     seen = views.view(target=replace(theirs, annotations=notes), target_contested=True)
-    failure = plan.obstacle(seen, views.lease())
+    failure = obstacles.obstacle(seen, views.lease())
     assert failure is not None
     assert failure.sentence == (
         f"Secret orders belongs to {owner}, or write another target.secretName"
@@ -264,13 +264,13 @@ def test_of_another_dynamicleases_secret_it_is_said_whose_it_is(
 
 def test_a_provider_that_is_not_there_stands_in_the_way() -> None:
     seen = views.view(supply=None, supply_failure=views.FAILURE)
-    assert plan.obstacle(seen, views.lease()) == views.FAILURE
+    assert obstacles.obstacle(seen, views.lease()) == views.FAILURE
 
 
 def test_five_live_leases_stand_in_the_way() -> None:
     four = tuple(views.pending(n) for n in range(1, 5))
-    assert plan.obstacle(views.view(*four), views.lease()) is None
-    failure = plan.obstacle(views.view(*four, views.record(5)), views.lease())
+    assert obstacles.obstacle(views.view(*four), views.lease()) is None
+    failure = obstacles.obstacle(views.view(*four, views.record(5)), views.lease())
     assert failure is not None
     assert failure.reason == Reason.TOO_MANY
     assert "may live (1 in use, 4 still to be revoked): the next one" in failure.sentence
@@ -278,33 +278,34 @@ def test_five_live_leases_stand_in_the_way() -> None:
 
 def test_abandoned_leases_and_those_past_the_last_end_that_was_asked_for_do_not_count() -> None:
     given_up = tuple(views.record(n, State.ABANDONED, expires=-1) for n in range(1, 9))
-    assert plan.obstacle(views.view(*given_up), views.lease()) is None
+    assert obstacles.obstacle(views.view(*given_up), views.lease()) is None
     pending = tuple(views.pending(n, since=views.at(-100), expires=-90) for n in range(1, 6))
     seen = views.view(*pending)
-    assert plan.obstacle(seen, views.lease()) is not None
-    assert plan.obstacle(views.later(seen, 3499), views.lease()) is not None
-    assert plan.obstacle(views.later(seen, 3500), views.lease()) is None
+    assert obstacles.obstacle(seen, views.lease()) is not None
+    assert obstacles.obstacle(views.later(seen, 3499), views.lease()) is not None
+    assert obstacles.obstacle(views.later(seen, 3500), views.lease()) is None
 
 
 def test_a_lease_that_is_over_counts_in_its_namespace_once_its_dynamiclease_is_gone() -> None:
     """Revocations that nobody confirms keep no other DynamicLease from credentials that live."""
     over = tuple(views.pending(n, since=views.at(-9999), expires=-90) for n in range(1, 9))
     lives = views.pending(9, since=views.at(-100))
-    assert plan.counted(views.view(*over, lives)) == 1
-    assert plan.counted(views.view(*over, lives, vanished=True)) == 9
-    assert plan.counted(views.view(*over, dl=views.lease(deleted_at=views.NOW))) == 8
+    assert obstacles.counted(views.view(*over, lives)) == 1
+    assert obstacles.counted(views.view(*over, lives, vanished=True)) == 9
+    assert obstacles.counted(views.view(*over, dl=views.lease(deleted_at=views.NOW))) == 8
 
 
 def test_pending_revocations_of_a_namespace_are_bounded() -> None:
     pending = tuple(views.pending(n, since=views.at(-100)) for n in range(1, 5))
     few, many = Others(leases=1, pending=19), Others(leases=1, pending=20)
-    assert plan.obstacle(views.view(*pending, others=few), views.lease()) is None
-    met = plan.obstacle(views.view(*pending, others=many), views.lease())
+    assert obstacles.obstacle(views.view(*pending, others=few), views.lease()) is None
+    met = obstacles.obstacle(views.view(*pending, others=many), views.lease())
     assert met is not None
     assert met.reason == Reason.TOO_MANY
     assert "24 leases of this namespace are still to be revoked" in met.sentence
     assert (
-        plan.obstacle(views.view(*pending, others=replace(many, leases=2)), views.lease()) is None
+        obstacles.obstacle(views.view(*pending, others=replace(many, leases=2)), views.lease())
+        is None
     )
 
 
@@ -313,14 +314,14 @@ def test_the_back_off_holds_tries_back_until_its_end() -> None:
     told = DynamicLeaseStatus(observed_generation=1, retry=retry)
     dl = views.lease(status=told)
     seen = views.view(dl=dl)
-    assert plan.blocked_until(seen, dl) == views.at(10)
-    assert plan.blocked_until(views.later(seen, 10), dl) is None
-    assert plan.blocked_until(replace(seen, memory=Memory(poked=True)), dl) is None
+    assert obstacles.blocked_until(seen, dl) == views.at(10)
+    assert obstacles.blocked_until(views.later(seen, 10), dl) is None
+    assert obstacles.blocked_until(replace(seen, memory=Memory(poked=True)), dl) is None
     unusable = retry.model_copy(update={"reason": Reason.UNUSABLE})
     unused = views.lease(status=told.model_copy(update={"retry": unusable}))
-    assert plan.blocked_until(replace(seen, memory=Memory(poked=True)), unused) == views.at(10)
+    assert obstacles.blocked_until(replace(seen, memory=Memory(poked=True)), unused) == views.at(10)
     changed = views.lease(status=told, generation=2)
-    assert plan.blocked_until(seen, changed) is None
+    assert obstacles.blocked_until(seen, changed) is None
 
 
 def refused_by_the_backend(rotate: str = "", **more: Any) -> DynamicLease:
@@ -333,8 +334,8 @@ def refused_by_the_backend(rotate: str = "", **more: Any) -> DynamicLease:
 def test_a_try_that_costs_is_not_made_for_whatever_happens() -> None:
     dl = refused_by_the_backend()
     poked = replace(views.view(dl=dl), memory=Memory(poked=True))
-    assert plan.blocked_until(poked, dl) == views.at(9000)
-    assert plan.blocked_until(views.later(poked, 9000), dl) is None
+    assert obstacles.blocked_until(poked, dl) == views.at(9000)
+    assert obstacles.blocked_until(views.later(poked, 9000), dl) is None
 
 
 @pytest.mark.parametrize(
@@ -345,20 +346,20 @@ def test_a_rotate_command_makes_a_try_that_costs_at_once_and_once(
     tried: str, asked: str, blocked: bool
 ) -> None:
     dl = refused_by_the_backend(tried, annotations={names.ROTATE: asked})
-    assert (plan.blocked_until(views.view(dl=dl), dl) is not None) is blocked
+    assert (obstacles.blocked_until(views.view(dl=dl), dl) is not None) is blocked
 
 
 def test_a_changed_spec_makes_a_try_that_costs_at_once() -> None:
     dl = refused_by_the_backend(generation=2)
     seen = views.view(dl=dl)
-    assert plan.blocked_until(seen, dl) is None
-    assert project.status(seen, dl).retry is None
+    assert obstacles.blocked_until(seen, dl) is None
+    assert status.status(seen, dl).retry is None
 
 
 def test_a_lease_is_renewed_while_its_replacement_waits_for_hours() -> None:
     dl = refused_by_the_backend()
-    assert plan.blocked_until(views.holding(dl), dl) is not None
-    assert plan.renewal_blocked_until(views.holding(dl), dl) is None
+    assert obstacles.blocked_until(views.holding(dl), dl) is not None
+    assert obstacles.renewal_blocked_until(views.holding(dl), dl) is None
 
 
 def test_a_record_that_is_full_takes_no_further_lease() -> None:
@@ -366,13 +367,13 @@ def test_a_record_that_is_full_takes_no_further_lease() -> None:
         views.pending(number, expires=-9999, since=views.at(-99_999)) for number in range(1, 17)
     ]
     seen = views.view(*over)
-    assert plan.live(seen) == ()
-    found = plan.obstacle(seen, views.wanted(seen))
+    assert obstacles.live(seen) == ()
+    found = obstacles.obstacle(seen, views.wanted(seen))
     assert found is not None
     assert (found.reason, found.permanent) == (Reason.TOO_MANY, False)
     assert "16 leases are on record" in found.sentence
     fewer = views.view(*over[1:])
-    assert plan.obstacle(fewer, views.wanted(fewer)) is None
+    assert obstacles.obstacle(fewer, views.wanted(fewer)) is None
 
 
 def theirs(lease: RecordedLease, namespace: str = "shop") -> Rival:
@@ -390,7 +391,7 @@ def test_who_holds_a_shared_account_is_named_within_the_namespace_only(
 ) -> None:
     lease, one = views.record(9), replace(views.CAN, slots="One")
     seen = views.view(rivals=(theirs(lease, namespace),), capabilities={lease.attempt_id: one})
-    failure = plan.obstacle(seen, views.wanted(seen))
+    failure = obstacles.obstacle(seen, views.wanted(seen))
     assert failure is not None
     assert (failure.reason, failure.permanent) == (Reason.SLOT_TAKEN, True)
     assert f"and {named} holds it: " in failure.sentence
@@ -401,7 +402,7 @@ def test_a_shared_account_is_free_again_when_its_lease_is_over() -> None:
 
     def blocked(rival: RecordedLease, after: float = 0) -> bool:
         seen = views.view(rivals=(theirs(rival),), capabilities={rival.attempt_id: one})
-        return plan.obstacle(views.later(seen, after), views.wanted(seen)) is not None
+        return obstacles.obstacle(views.later(seen, after), views.wanted(seen)) is not None
 
     assert blocked(views.record(9))
     assert blocked(views.pending(9))
@@ -422,7 +423,7 @@ def test_a_shared_account_is_free_again_when_its_lease_is_over() -> None:
 def test_what_makes_other_controllers_act_is_delivered_by_no_older_crd_either(
     target: dict[str, Any], named: str
 ) -> None:
-    failure = plan.obstacle(views.view(), views.lease({"target": target}))
+    failure = obstacles.obstacle(views.view(), views.lease({"target": target}))
     assert failure is not None
     assert (failure.reason, failure.permanent) == (Reason.WRITE_REFUSED, True)
     assert failure.sentence.startswith(f"other controllers act on Secrets with {named}: ")

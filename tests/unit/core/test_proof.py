@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from leaseholder.api.conditions import ConditionType, Reason, find
-from leaseholder.core import project, proof
+from leaseholder.core import proof, status
 from leaseholder.core.actions import Acquire, Idle, Inspect
 from leaseholder.core.memory import Memory
 from leaseholder.core.view import View
@@ -32,7 +32,7 @@ def renewed(now: float, *, shown: float | None = None, **more: Any) -> View:
 
 def ready(view: View) -> tuple[str, str]:
     assert view.lease is not None
-    told = find(project.status(view, view.lease).conditions, ConditionType.READY)
+    told = find(status.status(view, view.lease).conditions, ConditionType.READY)
     assert told is not None
     return told.status, told.reason
 
@@ -70,9 +70,9 @@ def test_a_lease_that_was_not_renewed_needs_no_proof() -> None:
 def test_ready_goes_false_in_time_while_a_step_is_under_way() -> None:
     seen = renewed(0)
     (held,) = seen.records
-    assert project.unready_at(seen, held) == views.at(97)
+    assert status.unready_at(seen, held) == views.at(97)
     assert seen.lease is not None
-    told = find(project.ended(seen, seen.lease).conditions, ConditionType.READY)
+    told = find(status.ended(seen, seen.lease).conditions, ConditionType.READY)
     assert told is not None
     assert (told.status, told.reason) == ("False", Reason.RENEWAL_UNPROVEN)
 

@@ -12,9 +12,9 @@ from leaseholder.api import conditions
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, RestartTarget, WorkloadKind
 from leaseholder.api.record import RecordedLease, State
-from leaseholder.core import plan, revocations, rollout
+from leaseholder.core import obstacles, revocations, rollout
 from leaseholder.core.actions import Acquire, Idle, Later, Move, Restart, Sustain
-from leaseholder.core.memory import Memory, Refusal
+from leaseholder.core.memory import Memory, RefusedRestart
 from leaseholder.core.observation import Restarted, TargetView
 from leaseholder.core.view import View
 from tests.unit.core import views
@@ -137,7 +137,7 @@ def test_a_restart_that_was_taken_back_proves_nothing_and_is_made_again_ever_lat
 
 
 def test_a_refused_restart_rests_for_a_minute() -> None:
-    refused = {"Deployment-orders": Refusal("no", 960)}
+    refused = {"Deployment-orders": RefusedRestart("no", 960)}
     memory = replace(shown(900), refused=refused)
     assert not isinstance(decide(moving(target(), memory=memory)), Restart)
     assert isinstance(decide(views.later(moving(target(), memory=memory), 20)), Restart)
@@ -242,7 +242,7 @@ def test_many_troubles_are_told_in_short() -> None:
 
 
 def test_a_refused_restart_is_told_until_it_succeeds() -> None:
-    memory = Memory(refused={"Deployment-orders": Refusal("no right", 1)})
+    memory = Memory(refused={"Deployment-orders": RefusedRestart("no right", 1)})
     assert told(moving(target(), memory=memory)) == (False, Reason.RESTART_REFUSED, "no right")
     assert told(moving(target(NEW), memory=memory)) == (True, Reason.ROLLED_OUT, "")
 
@@ -287,10 +287,10 @@ def test_at_the_limit_a_lease_that_is_about_to_end_makes_room_and_one_that_isnt_
     for left, needed in ((59, True), (61, False)):
         held = views.record(5, expires=left, issued=left - 3600)
         seen = views.view(*replaced, held, shows=held, dl=lease(), can=ELSEWHERE)
-        assert plan.needs_room(seen, views.wanted(seen)) == needed
+        assert obstacles.needs_room(seen, views.wanted(seen)) == needed
     endless = views.record(5, expires=None, issued=-3600)
     seen = views.view(*replaced, endless, shows=endless, can=ELSEWHERE)
-    assert not plan.needs_room(seen, views.wanted(seen))
+    assert not obstacles.needs_room(seen, views.wanted(seen))
 
 
 def test_at_the_limit_a_pending_revocation_that_was_tried_in_vain_is_not_waited_for() -> None:
@@ -298,7 +298,7 @@ def test_at_the_limit_a_pending_revocation_that_was_tried_in_vain_is_not_waited_
     for attempts in (0, 1):
         pending = views.pending(5, attempts=attempts, next_at=views.at(60))
         seen = views.view(*replaced, pending)
-        assert plan.needs_room(seen, views.wanted(seen)) == bool(attempts)
+        assert obstacles.needs_room(seen, views.wanted(seen)) == bool(attempts)
 
 
 def test_workloads_are_looked_at_only_when_it_matters() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from leaseholder.api.conditions import ConditionType, Reason, find
 from leaseholder.api.record import RecordedLease, State
-from leaseholder.core import plan, project, revocations
+from leaseholder.core import plan, revocations, status
 from leaseholder.core.actions import Acquire, Deliver, Idle, Inspect, Move, Report
 from leaseholder.core.memory import Memory
 from leaseholder.core.view import View
@@ -27,7 +27,7 @@ def made_again(held: RecordedLease, **more: Any) -> View:
 
 
 def ready(seen: View) -> tuple[str, str]:
-    told = find(project.status(seen, views.wanted(seen)).conditions, ConditionType.READY)
+    told = find(status.status(seen, views.wanted(seen)).conditions, ConditionType.READY)
     assert told is not None
     return told.status, told.reason
 

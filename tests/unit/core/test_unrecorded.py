@@ -67,19 +67,19 @@ def shown(
 
 def known(
     *leases: RecordedLease, ids: dict[str, set[str]] | None = None, **spec: Any
-) -> unrecorded.Known:
+) -> unrecorded.KnownLeases:
     page = LeaseRecord(
         metadata=base.ObjectMeta(name="page"),
         spec=RecordSpec(for_=views.SUBJECT, installation="here", leases=leases, **spec),
     )
-    return unrecorded.Known.of([page], ids)
+    return unrecorded.KnownLeases.of([page], ids)
 
 
 def known_spec(*leases: RecordedLease) -> RecordSpec:
     return RecordSpec(for_=views.SUBJECT, installation="here", leases=leases)
 
 
-def lacks(seen: unrecorded.Known, one: unrecorded.Shown) -> bool:
+def lacks(seen: unrecorded.KnownLeases, one: unrecorded.Shown) -> bool:
     return seen.lacks(one, SEND_WITHIN)
 
 
@@ -170,13 +170,13 @@ def test_of_each_slot_only_some_notes_are_kept() -> None:
 def test_what_a_sweep_came_to_is_told_in_a_sentence(
     found: dict[str, Any], status: str, words: str
 ) -> None:
-    told = unrecorded.Found(**found).condition()
+    told = unrecorded.SweepResult(**found).condition()
     assert told[0] == status
     assert words in told[2]
 
 
 def test_a_sweep_that_failed_tells_why_unless_it_found_something_before() -> None:
     failure = errors.Unavailable(Reason.UNAVAILABLE, "it is down", sent=False)
-    failed = unrecorded.Found(failure=failure).condition()
+    failed = unrecorded.SweepResult(failure=failure).condition()
     assert failed == ("Unknown", Reason.UNAVAILABLE, "the last sweep failed: it is down")
-    assert unrecorded.Found(number=1, failure=failure).condition()[0] == "True"
+    assert unrecorded.SweepResult(number=1, failure=failure).condition()[0] == "True"

@@ -9,7 +9,7 @@ from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, WorkloadKind
 from leaseholder.api.record import Holder, RecordedLease, Revocation, State, Subject
-from leaseholder.core import contents, marks, project, rules
+from leaseholder.core import contents, marks, rules, status
 from leaseholder.core.actions import Action, Report
 from leaseholder.core.memory import Failure, Memory
 from leaseholder.core.observation import Supply
@@ -309,7 +309,7 @@ def tell(before: View, status: DynamicLeaseStatus) -> View:
 
 def told(before: View) -> View:
     """The view after everything that is to be told was told."""
-    return tell(before, project.status(before, wanted(before)))
+    return tell(before, status.status(before, wanted(before)))
 
 
 def after_reports(before: View) -> tuple[View, Action]:

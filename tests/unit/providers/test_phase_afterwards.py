@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from leaseholder import errors
-from leaseholder.ports.provider import Lease, Revocation
+from leaseholder.ports.provider import Lease, RevocationAnswer
 from leaseholder.providers.phase import afterwards
 from leaseholder.providers.settings import PhaseSettings
 from tests.unit.providers import support
@@ -51,9 +51,9 @@ async def test_a_later_revocation_that_fails_is_tried_a_few_times(
 async def test_later_revocations_are_bounded_and_the_oldest_are_let_go() -> None:
     asked: list[str] = []
 
-    async def revoke(lease: Lease) -> Revocation:
+    async def revoke(lease: Lease) -> RevocationAnswer:
         asked.append(lease.id)
-        return Revocation(done=True)
+        return RevocationAnswer(done=True)
 
     later = afterwards.Afterwards(revoke, 0.0)
     for number in range(afterwards.MOST + 2):

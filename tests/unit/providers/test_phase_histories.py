@@ -15,7 +15,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.ports.provider import Lease
 from leaseholder.providers.kit import answers, memory, requests
 from leaseholder.providers.kit.requests import Rank
-from leaseholder.providers.phase import histories
+from leaseholder.providers.phase import histories, rows
 from tests.unit.providers import phasebench, support
 
 ROWS = 20_000
@@ -52,7 +52,7 @@ class Lists:
             request.take(row)
         return answers.Answer(status=200, content=b"", listed=True)
 
-    async def of(self, who: str = phasebench.LEASE_ID) -> histories.Listed:
+    async def of(self, who: str = phasebench.LEASE_ID) -> rows.Listed:
         return await self.histories.of(SECRET, phasebench.SOURCE, "inspect", who, rank=Rank.KEEP)
 
     async def done(self, *, seconds: float = 0.0, who: str = phasebench.LEASE_ID) -> None:
@@ -89,7 +89,7 @@ async def test_who_gave_up_is_answered_by_the_list_that_was_sent_for_meanwhile()
     lists.let_go[0].set()
     listed = await lists.of()
     assert (len(lists.asked), listed.sent_at) == (1, sent_at)
-    assert histories.named(listed, phasebench.LEASE_ID) is not None
+    assert rows.named(listed, phasebench.LEASE_ID) is not None
 
 
 async def test_who_asks_while_a_list_is_under_way_waits_for_the_next() -> None:

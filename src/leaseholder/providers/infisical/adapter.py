@@ -26,7 +26,7 @@ from leaseholder.ports.provider import (
     Issued,
     Lease,
     Marked,
-    Revocation,
+    RevocationAnswer,
 )
 from leaseholder.providers import settings
 from leaseholder.providers.infisical import (
@@ -183,7 +183,7 @@ class InfisicalAdapter(Adapter):
         found = self._lease_in(answer, lease, effect=False)
         return leases.seen(found, found.dynamic_secret, source=lease.source, handle=lease.handle)
 
-    async def revoke(self, lease: Lease, *, force: bool = False) -> Revocation:
+    async def revoke(self, lease: Lease, *, force: bool = False) -> RevocationAnswer:
         """Take a lease back; a 200 alone doesn't say that it is gone."""
         forced = {"isForced": True} if force else {}
         answer = await self._projects.ask(
@@ -198,12 +198,12 @@ class InfisicalAdapter(Adapter):
         )
         found = self._lease_in(answer, lease, effect=True)
         if found.status is None:
-            return Revocation(done=True)
+            return RevocationAnswer(done=True)
         sentence = (
             f"{refusals.ERRORS.stated(answer)}, but the system behind the dynamic secret didn't "
             "take the credentials back: look at the lease at Infisical"
         )
-        return Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence)
+        return RevocationAnswer(done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence)
 
     async def recover(self, attempt: Attempt) -> Sequence[Lease]:
         """The leases of the dynamic secret that carry the attempt's tag.

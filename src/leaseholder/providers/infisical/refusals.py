@@ -13,7 +13,7 @@ from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.infisical import api
 from leaseholder.providers.kit import accounts, answers
-from leaseholder.providers.kit.answers import Refusal, Refusals
+from leaseholder.providers.kit.refusals import Refusal, Refusals
 
 _REQUEST_ID: Final = re.compile(r"req-[A-Za-z0-9]{1,20}")
 """As Infisical makes them. A server could send back a credential there."""

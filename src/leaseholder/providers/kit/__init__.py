@@ -9,7 +9,7 @@ A request goes through the rooms in this order:
 4. ``client``: sends it, and says what may have happened when no answer comes (``failures``).
 5. ``connections``, ``network``: whom we trust and connect to, and what an answer may cost;
    ``memory`` is what all answers together may take.
-6. ``answers``: what came back, as wire models or, by a provider's table, as an error of ours;
+6. ``answers``: what came back, as wire models; ``refusals``: by a table, an error of ours;
    ``documents`` reads lists row by row.
 
 ``context`` is what the registry gives, ``adapter`` what an adapter begins with; ``cache`` remembers

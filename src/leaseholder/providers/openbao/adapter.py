@@ -14,7 +14,14 @@ from typing import Any, Final
 from leaseholder import errors
 from leaseholder.api import base, openbao
 from leaseholder.api.conditions import Reason
-from leaseholder.ports.provider import Attempt, Capabilities, Health, Issued, Lease, Revocation
+from leaseholder.ports.provider import (
+    Attempt,
+    Capabilities,
+    Health,
+    Issued,
+    Lease,
+    RevocationAnswer,
+)
 from leaseholder.providers import settings
 from leaseholder.providers.kit.adapter import Adapter
 from leaseholder.providers.kit.context import Context
@@ -123,7 +130,7 @@ class OpenBaoAdapter(Adapter):
         issued_at = base.whole_second(seen.issue_time)
         return notes.lease(lease.id, lease.source, issued_at)
 
-    async def revoke(self, lease: Lease, *, force: bool = False) -> Revocation:
+    async def revoke(self, lease: Lease, *, force: bool = False) -> RevocationAnswer:
         """Take a lease back, see that it is gone, then end the token that made it.
 
         Nothing can be forced: only an administrator may give up on the system behind an engine.
@@ -137,7 +144,7 @@ class OpenBaoAdapter(Adapter):
             await self._ask.revoke_token(notes.accessor)
             if await self._ask.token(notes.accessor, rank=Rank.REVOCATION) is not None:
                 return _not_confirmed("the token that made the lease")
-        return Revocation(done=True)
+        return RevocationAnswer(done=True)
 
     async def recover(self, attempt: Attempt) -> Sequence[Lease]:
         """What the attempt's own token may have made: known by the token, not by its id."""
@@ -181,7 +188,7 @@ class OpenBaoAdapter(Adapter):
             raise errors.LeaseGone(Reason.GONE, "the token that made the lease is gone")
         return notes.of_token(token).lease(lease.id, lease.source, lease.issued_at)
 
-    async def _revoked(self, lease_id: str) -> Revocation | None:
+    async def _revoked(self, lease_id: str) -> RevocationAnswer | None:
         """None once the lease is gone; success alone proves nothing."""
         answer = await self._ask.revoke_lease(lease_id)
         if answer.status >= 300:
@@ -190,7 +197,9 @@ class OpenBaoAdapter(Adapter):
                     f"{refusals.ERRORS.stated(answer)}: the system behind the engine didn't take "
                     "the credentials back: check it there"
                 )
-                return Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence)
+                return RevocationAnswer(
+                    done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence
+                )
             raise refusals.ERRORS.error(answer, effect=True)
         if await self._ask.lease(lease_id, rank=Rank.REVOCATION) is not None:
             return _not_confirmed("the lease")
@@ -206,6 +215,6 @@ def _earliest(*moments: datetime | None) -> datetime | None:
     return min((one for one in moments if one is not None), default=None)
 
 
-def _not_confirmed(what: str) -> Revocation:
+def _not_confirmed(what: str) -> RevocationAnswer:
     sentence = f"OpenBao took the revocation, but still has {what}: look at it there"
-    return Revocation(done=False, reason=Reason.NOT_CONFIRMED, sentence=sentence)
+    return RevocationAnswer(done=False, reason=Reason.NOT_CONFIRMED, sentence=sentence)

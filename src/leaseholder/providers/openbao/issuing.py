@@ -12,7 +12,7 @@ from typing import Final
 from leaseholder import errors
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
-from leaseholder.ports.provider import Attempt, Issued, Lease, Revocation
+from leaseholder.ports.provider import Attempt, Issued, Lease, RevocationAnswer
 from leaseholder.providers.kit import answers, login
 from leaseholder.providers.openbao import (
     api,
@@ -45,7 +45,7 @@ class Issuing:
         shared: login.Login,
         limits: learned.Maxima,
         clock: learned.OwnClock,
-        revoke: Callable[[Lease], Awaitable[Revocation]],
+        revoke: Callable[[Lease], Awaitable[RevocationAnswer]],
     ) -> None:
         self._ask = ask
         self._login = shared

@@ -14,7 +14,7 @@ from typing import Final
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import answers
-from leaseholder.providers.kit.answers import Refusal, Refusals
+from leaseholder.providers.kit.refusals import Refusal, Refusals
 from leaseholder.providers.openbao import api
 
 

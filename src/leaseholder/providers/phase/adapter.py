@@ -12,11 +12,11 @@ import dataclasses
 import functools
 import weakref
 from collections.abc import Container, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from leaseholder import errors, server_clock
-from leaseholder.api import durations, phase
+from leaseholder.api import phase
 from leaseholder.api.conditions import Reason
 from leaseholder.ports.provider import (
     MOST_MARKED,
@@ -26,7 +26,7 @@ from leaseholder.ports.provider import (
     Issued,
     Lease,
     Marked,
-    Revocation,
+    RevocationAnswer,
 )
 from leaseholder.providers import settings
 from leaseholder.providers.kit import answers, requests
@@ -41,6 +41,7 @@ from leaseholder.providers.phase import (
     login,
     owners,
     refusals,
+    rows,
     sources,
 )
 
@@ -96,24 +97,11 @@ class PhaseAdapter(Adapter):
             Its id and maximum, and how the lease would be known: the ttl to ask for and its owner.
         """
         secret = await self._sources.find(attempt.source)
-        least, ttl = self._settings.minimum_ttl_seconds, attempt.ttl_seconds
-        asked = ttl if ttl is not None else int(secret.default_ttl.total_seconds())
-        if asked < least:
-            sentence = (
-                f"Phase takes no ttl below {durations.render(timedelta(seconds=least))}: write a "
-                "longer one"
-            )
-            raise errors.Invalid(Reason.INVALID, sentence)
-        if asked > secret.max_ttl.total_seconds():
-            said = ttl if ttl is not None else "the dynamic secret's default ttl"
-            longest = int(secret.max_ttl.total_seconds())
-            sentence = answers.too_long(said, longest, than="the dynamic secret's maximum")
-            raise errors.Invalid(Reason.TTL_TOO_LONG, sentence)
+        least = self._settings.minimum_ttl_seconds
+        asked = leases.ttl_of(attempt, secret, least)
         if self._exclusive:
             asked = leases.fingerprinted(attempt.attempt_id, asked, least)
-            owner = await self._owners.known()
-        else:
-            owner = None
+        owner = await self._owners.known() if self._exclusive else None
         return {
             "secretId": secret.id,
             "maxTTL": int(secret.max_ttl.total_seconds()),
@@ -172,9 +160,9 @@ class PhaseAdapter(Adapter):
         listed = await self._histories.of(
             secret_id, lease.source, "inspect", lease.id, rank=Rank.KEEP
         )
-        found = histories.named(listed, lease.id)
+        found = rows.named(listed, lease.id)
         if found is None:
-            await self._check_account(lease.handle)
+            await self._owners.check(lease.handle)
             raise errors.LeaseGone(Reason.GONE, "Phase lists no such lease")
         if leases.ended(found):
             sentence = "Phase took the lease back, whatever expiry it shows"
@@ -184,7 +172,7 @@ class PhaseAdapter(Adapter):
         seen = leases.seen(found, source=lease.source, handle=lease.handle)
         return dataclasses.replace(seen, seen_at=listed.sent_at)
 
-    async def revoke(self, lease: Lease, *, force: bool = False) -> Revocation:
+    async def revoke(self, lease: Lease, *, force: bool = False) -> RevocationAnswer:
         """Take a lease back; said again, or after its end, it is done as well."""
         answer = await self._login.send(
             self._write(
@@ -202,15 +190,15 @@ class PhaseAdapter(Adapter):
                 f"{refusals.ERRORS.stated(answer)}: AWS didn't take the credentials back: check at "
                 "Phase that its AWS credentials still work"
             )
-            return Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence)
+            return RevocationAnswer(done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence)
         if refusals.not_holder(answer):
             # Who may not revoke it may see that it is gone; it is another account's.
             await self._inspect(lease, learns=False)
         if answer.status == 404:
-            await self._check_account(lease.handle)
+            await self._owners.check(lease.handle)
         self._parsed(answer, api.Message, lease.source, effect=True)
         self._revoked.add(lease.id)
-        return Revocation(done=True)
+        return RevocationAnswer(done=True)
 
     async def recover(self, attempt: Attempt) -> Sequence[Lease]:
         """The live leases that can be the attempt's: its owner's, of its time and ttl.
@@ -225,16 +213,16 @@ class PhaseAdapter(Adapter):
         )
         settle = self._settings.settle_seconds
         made = leases.shifted(attempt, self._ahead)
-        fitting = await histories.active(listed, lambda one: leases.fits(one, made, settle))
+        fitting = await rows.active(listed, lambda one: leases.fits(one, made, settle))
         if not fitting:
-            await self._check_account(notes)
+            await self._owners.check(notes)
             return ()
         owner = notes.get("owner") or await self._owners.known()
         if owner is None:
-            raise _owner_unknown("a lease may be the one whose answer was lost")
+            raise owners.unknown("a lease may be the one whose answer was lost")
         ours = [one for one in fitting if leases.owned(one, owner)]
         if not ours:
-            await self._check_account(notes)
+            await self._owners.check(notes)
         return tuple(leases.seen(one, source=attempt.source, handle=notes) for one in ours)
 
     async def sweep(
@@ -251,8 +239,8 @@ class PhaseAdapter(Adapter):
         listed = await self._histories.of(secret_id, source, "sweep", "sweep", rank=Rank.CHECK)
         owner = await self._owners.known()
         if owner is None:
-            raise _owner_unknown("a lease may be on no record")
-        found = await histories.active(
+            raise owners.unknown("a lease may be on no record")
+        found = await rows.active(
             listed,
             lambda one: one.id not in known and leases.owned(one, owner),
             most=MOST_MARKED,
@@ -286,24 +274,6 @@ class PhaseAdapter(Adapter):
     @property
     def _is_personal(self) -> bool:
         return login.is_personal(self._login.held)
-
-    async def _check_account(self, notes: Mapping[str, Any]) -> None:
-        """See that a lease which isn't shown isn't there: a role may show none of other accounts.
-
-        Raises:
-            Denied: the token is another account's than the one that took the lease.
-            Unavailable, Throttled: whose it is wasn't answered.
-        """
-        owner = notes.get("owner")
-        if owner is None or notes.get("personal") is True or self._is_personal:
-            return  # a member has one id as an owner and another one as a user
-        mine = await self._owners.certain()
-        if mine is not None and mine != owner:
-            sentence = (
-                "Phase shows no such lease, but the token is another account's than the one that "
-                "took it: log in with a token of the same service account"
-            )
-            raise errors.Denied(Reason.DENIED, sentence)
 
     async def _left_behind(self, attempt: Attempt) -> bool:
         """Whether a lease may be there that the server says it couldn't make.
@@ -355,7 +325,7 @@ class PhaseAdapter(Adapter):
             self._afterwards.plan(lease)
             raise errors.LeaseGone(Reason.GONE, "Phase has revoked the lease")
 
-    async def _again(self, lease: Lease) -> Revocation:
+    async def _again(self, lease: Lease) -> RevocationAnswer:
         """Revoke a lease that was revoked before."""
         try:
             return await self.revoke(lease)
@@ -377,11 +347,3 @@ class PhaseAdapter(Adapter):
     ) -> answers.Model:
         words = refusals.words(source)
         return refusals.ERRORS.parsed(answer, model, effect=effect, words=words)
-
-
-def _owner_unknown(what: str) -> errors.Unavailable:
-    sentence = (
-        f"{what}, but Phase hasn't said yet which leases are this account's: the next lease that "
-        "it makes will tell"
-    )
-    return errors.Unavailable(Reason.UNCLEAR, sentence, sent=False)

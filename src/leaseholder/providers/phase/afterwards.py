@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from leaseholder import errors
-from leaseholder.ports.provider import Lease, Revocation
+from leaseholder.ports.provider import Lease, RevocationAnswer
 
 MOST: Final = 4096
 """So many leases are remembered; of more the oldest are let go."""
@@ -34,7 +34,7 @@ class _Planned:
 class Afterwards:
     """Revokes leases once more, one after the other."""
 
-    def __init__(self, revoke: Callable[[Lease], Awaitable[Revocation]], wait: float) -> None:
+    def __init__(self, revoke: Callable[[Lease], Awaitable[RevocationAnswer]], wait: float) -> None:
         self._revoke = revoke
         self._wait = wait
         self._planned: dict[str, _Planned] = {}

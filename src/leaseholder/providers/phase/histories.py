@@ -5,25 +5,22 @@ So a list is shared by everybody who asks before it is sent for; who asks later 
 one, because no answer may be older than the question. Lists of one dynamic secret come one after
 the other, the more seldom the longer they take, and ever more seldom where they fail. Nobody waits
 for one longer than ``PATIENCE``: who asks again is answered by the list that was sent for
-meanwhile. Of the rows, read as they come, only those are kept that may be looked for.
+meanwhile. ``rows`` says which rows are kept, and reads them.
 """
 
 import asyncio
 import itertools
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-import pydantic
-
 from leaseholder import circuit, errors, pauses
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.kit import documents, failures, memory, requests
+from leaseholder.providers.kit import failures, requests
 from leaseholder.providers.kit.requests import Rank
-from leaseholder.providers.phase import api, refusals, sources
+from leaseholder.providers.phase import api, refusals, rows, sources
 
 PATIENCE: Final = 3.0
 """Seconds that anybody waits for a list: a deletion may wait behind whoever does."""
@@ -43,39 +40,9 @@ _KEPT_FOR: Final = 150.0
 """Seconds that a list is kept for those who asked before it was sent for."""
 _ASKERS: Final = 4096
 _SECRETS: Final = 1024
-_ACTIVE: Final = "active"
-_KEPT: Final = {field.alias or name for name, field in api.Lease.model_fields.items()}
-_LONGEST_ROW: Final = 4096
-"""Bytes of a row that anybody keeps: ten times a usual one."""
-_ROW: Final = 400
-"""Bytes that a row takes beside its text: a short one is mostly that."""
-_TURN: Final = 100
-"""Rows that are read closely between two turns for the loop."""
-_MOST: Final = 100
-"""Leases that can be the one whose answer was lost."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One lease of a list; its JSON takes a quarter of the memory that its values would."""
-
-    id: str
-    status: str
-    text: str
-
-
-@dataclass(slots=True)
-class Listed:
-    """What a list showed: the active leases, and those that were asked for by name."""
-
-    sent_at: datetime
-    """When it was sent for, by the provider's clock."""
-    rows: Sequence[Row]
-    share: memory.Share | None = field(default=None, repr=False)
-    """The memory that the rows take."""
-
-
-_Outcome = Listed | errors.ProviderError
+_Outcome = rows.Listed | errors.ProviderError
 
 
 @dataclass(slots=True, eq=False)
@@ -150,7 +117,7 @@ class Histories:
         who: str,
         *,
         rank: Rank,
-    ) -> Listed:
+    ) -> rows.Listed:
         """The leases of a dynamic secret, newest first, as they were when asked for or later.
 
         Args:
@@ -222,7 +189,7 @@ class Histories:
         if before:
             await asyncio.wait(before)
         await asyncio.sleep(max(0.0, history.not_before - self._monotonic()))
-        reading = _Rows(frozenset(history.wanted))
+        reading = rows.Rows(frozenset(history.wanted))
         one.sent, began, sent_at = next(self._count), self._monotonic(), self._now()
         history.wanted.clear()
         request = requests.Request(
@@ -247,7 +214,7 @@ class Histories:
         self,
         request: requests.Request,
         source: Mapping[str, Any],
-        reading: "_Rows",
+        reading: rows.Rows,
         sent_at: datetime,
     ) -> _Outcome:
         try:
@@ -258,7 +225,7 @@ class Histories:
             return refusals.refusal(answer, source, effect=False)
         if not answer.listed:
             return refusals.ERRORS.bad(answer, sent=False)
-        return Listed(sent_at, reading.rows, answer.share)
+        return rows.Listed(sent_at, reading.rows, answer.share)
 
     def _pause(self, history: _History, outcome: _Outcome) -> None:
         pause = SHARE * history.took
@@ -279,73 +246,3 @@ class Histories:
             "for; a new dynamic secret has a short one"
         )
         return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False, retry_after=wait)
-
-
-class _Rows:
-    """The rows that are kept of a list."""
-
-    def __init__(self, wanted: frozenset[str]) -> None:
-        self._wanted = wanted
-        self.rows: list[Row] = []
-        self.active = 0
-
-    def take(self, row: dict[str, Any]) -> int:
-        """Keep a row that may be looked for; see ``requests.Request``."""
-        kept = {name: value for name, value in row.items() if name in _KEPT}
-        found = Row(str(kept.get("id")), str(kept.get("status")), json.dumps(kept))
-        if len(found.text) > _LONGEST_ROW:
-            raise documents.Malformed
-        self.active += found.status == _ACTIVE
-        if found.status != _ACTIVE and found.id not in self._wanted:
-            return 0
-        self.rows.append(found)
-        return len(found.text) + _ROW
-
-
-def named(listed: Listed, lease_id: str) -> api.Lease | None:
-    """The lease with that id; None where it isn't listed.
-
-    Raises:
-        Unavailable: its row makes no sense.
-    """
-    found = next((row for row in listed.rows if row.id == lease_id), None)
-    return None if found is None else _read(found)
-
-
-async def active(
-    listed: Listed, fits: Callable[[api.Lease], bool], *, most: int | None = None
-) -> Sequence[api.Lease]:
-    """The leases that the server counts as alive and that fit.
-
-    Args:
-        listed: what a list showed.
-        fits: told each of them.
-        most: so many do; None: all are wanted.
-
-    Raises:
-        Unavailable: the row of one makes no sense, or too many fit.
-    """
-    found = []
-    for number, row in enumerate(listed.rows):
-        if number % _TURN == 0:
-            await asyncio.sleep(0)
-        if row.status == _ACTIVE and fits(lease := _read(row)):
-            found.append(lease)
-        if most is not None and len(found) >= most:
-            break
-        if len(found) > _MOST:
-            raise _unknown()
-    return found
-
-
-def _read(row: Row) -> api.Lease:
-    try:
-        return api.Lease.model_validate_json(row.text)
-    except pydantic.ValidationError:
-        pass
-    raise _unknown()
-
-
-def _unknown() -> errors.Unavailable:
-    sentence = "Phase lists a lease in a way that isn't known"
-    return errors.Unavailable(Reason.BAD_ANSWER, sentence, sent=False)

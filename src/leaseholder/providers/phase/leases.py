@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from leaseholder import errors
-from leaseholder.api import base
+from leaseholder.api import base, durations
 from leaseholder.api.conditions import Reason
 from leaseholder.ports.provider import Attempt, Issued, Lease
 from leaseholder.providers.kit import answers
@@ -34,6 +34,28 @@ LEAST: Final = 1
 """Seconds; the server would even take none, and less than none. P4: it isn't the shortest ttl, or a
 lease of 60 s would never be renewed."""
 _EXPIRY: Final = re.compile(r"updated expiry: ([0-9T:. +Z-]{10,40})$", re.IGNORECASE)
+
+
+def ttl_of(attempt: Attempt, secret: api.DynamicSecret, least: int) -> int:
+    """The ttl that an attempt means, in seconds; absent: the dynamic secret's default.
+
+    Raises:
+        Invalid: Phase doesn't give it.
+    """
+    ttl = attempt.ttl_seconds
+    asked = ttl if ttl is not None else int(secret.default_ttl.total_seconds())
+    if asked < least:
+        sentence = (
+            f"Phase takes no ttl below {durations.render(timedelta(seconds=least))}: write a "
+            "longer one"
+        )
+        raise errors.Invalid(Reason.INVALID, sentence)
+    if asked > secret.max_ttl.total_seconds():
+        said = ttl if ttl is not None else "the dynamic secret's default ttl"
+        longest = int(secret.max_ttl.total_seconds())
+        sentence = answers.too_long(said, longest, than="the dynamic secret's maximum")
+        raise errors.Invalid(Reason.TTL_TOO_LONG, sentence)
+    return asked
 
 
 def fingerprinted(attempt_id: str, ttl: int, least: int) -> int:

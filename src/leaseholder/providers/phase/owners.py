@@ -5,13 +5,16 @@ that token only: another one may be another account's.
 """
 
 import contextlib
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from leaseholder import errors
+from leaseholder.api.conditions import Reason
 from leaseholder.ports.clock import Clock
 from leaseholder.providers.kit import login, requests
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import api, refusals
+from leaseholder.providers.phase.login import is_personal
 from leaseholder.secrecy import Hidden
 
 _ASK_AGAIN_SECONDS: Final = 300.0
@@ -58,6 +61,24 @@ class Owners:
         if self._is_due or (self._unanswered and self._known() is None):
             await self._ask()
         return self._known()
+
+    async def check(self, notes: Mapping[str, Any]) -> None:
+        """See that a lease which isn't shown isn't there: a role may show none of other accounts.
+
+        Raises:
+            Denied: the token is another account's than the one that took the lease.
+            Unavailable, Throttled: whose it is wasn't answered.
+        """
+        owner = notes.get("owner")
+        if owner is None or notes.get("personal") is True or is_personal(self._login.held):
+            return  # a member has one id as an owner and another one as a user
+        mine = await self.certain()
+        if mine is not None and mine != owner:
+            sentence = (
+                "Phase shows no such lease, but the token is another account's than the one that "
+                "took it: log in with a token of the same service account"
+            )
+            raise errors.Denied(Reason.DENIED, sentence)
 
     @property
     def _is_due(self) -> bool:
@@ -125,3 +146,12 @@ async def let_in(account: login.Login, timeout: float) -> None:
         raise refusals.refusal(answer, {}, effect=False)
     if not await answer.has_rows(under="data"):
         raise refusals.ERRORS.bad(answer, sent=False)
+
+
+def unknown(what: str) -> errors.Unavailable:
+    """What an adapter can't tell as long as nobody knows whose leases are ours."""
+    sentence = (
+        f"{what}, but Phase hasn't said yet which leases are this account's: the next lease that "
+        "it makes will tell"
+    )
+    return errors.Unavailable(Reason.UNCLEAR, sentence, sent=False)

@@ -13,7 +13,7 @@ from leaseholder import errors
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import answers
-from leaseholder.providers.kit.answers import Refusal, Refusals
+from leaseholder.providers.kit.refusals import Refusal, Refusals, text_in
 
 _NO_KEY: Final = "cannot access this environment"
 _OTHERS: Final = "leases for other accounts"
@@ -24,7 +24,7 @@ _FORBIDDEN: Final = (401, 403)
 _LEFT: Final = re.compile(r"maximum remaining renewal time: ([0-9]{1,12}) second")
 
 
-text_of: Final = answers.text_in("error")
+text_of: Final = text_in("error")
 """An answer's error in lower case; None where it isn't one of Phase's."""
 
 

@@ -10,7 +10,14 @@ from typing import Any
 from leaseholder import errors
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
-from leaseholder.ports.provider import Attempt, Capabilities, Health, Issued, Lease, Revocation
+from leaseholder.ports.provider import (
+    Attempt,
+    Capabilities,
+    Health,
+    Issued,
+    Lease,
+    RevocationAnswer,
+)
 from leaseholder.providers.kit.adapter import Adapter
 from leaseholder.providers.kit.answers import Answer, values
 from leaseholder.providers.kit.context import Context
@@ -69,14 +76,14 @@ class Keyhouse(Adapter):
         path, expires = f"{api.KEYS}/{lease.id}", lease.expires_at
         return self._seen(await self._ask("inspect", "GET", path, expires=expires), lease)
 
-    async def revoke(self, lease: Lease, *, force: bool = False) -> Revocation:
+    async def revoke(self, lease: Lease, *, force: bool = False) -> RevocationAnswer:
         answer = await self._ask("revoke", "DELETE", f"{api.KEYS}/{lease.id}", rank=Rank.REVOCATION)
         if api.ERRORS.about(answer) == api.BACKEND:
             sentence = f"{api.ERRORS.stated(answer)}: the house's locks still take the key"
-            return Revocation(False, Reason.FAILED_TO_DELETE, sentence)
+            return RevocationAnswer(False, Reason.FAILED_TO_DELETE, sentence)
         if answer.status != 200:
             raise api.ERRORS.error(answer, effect=True, words=_words(lease.source))
-        return Revocation(done=True)
+        return RevocationAnswer(done=True)
 
     async def recover(self, attempt: Attempt) -> Sequence[Lease]:
         label, words = _label(attempt), _words(attempt.source)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import answers
-from leaseholder.providers.kit.answers import Refusal, Refusals
+from leaseholder.providers.kit.refusals import Refusal, Refusals, text_in
 
 KEYS: Final = "/v1/keys"
 
@@ -42,7 +42,7 @@ class MadeAnswer(KeyAnswer):
     secret: Annotated[dict[str, pydantic.JsonValue], Field(repr=False, min_length=1)]
 
 
-said: Final = answers.text_in("error")
+said: Final = text_in("error")
 
 
 def is_up(answer: answers.Answer) -> bool:

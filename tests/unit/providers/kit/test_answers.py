@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.infisical import refusals as infisical
-from leaseholder.providers.kit import answers
-from leaseholder.providers.kit.answers import Refusal, Refusals
+from leaseholder.providers.kit import answers, refusals
+from leaseholder.providers.kit.refusals import Refusal, Refusals
 from leaseholder.providers.openbao import api as openbao_api
 from leaseholder.providers.openbao import refusals as openbao
 from leaseholder.providers.phase import refusals as phase
@@ -67,7 +67,7 @@ def test_what_no_line_is_about_is_a_request_that_is_not_taken() -> None:
 
 
 def test_a_refusal_is_looked_at_as_far_as_it_is_short() -> None:
-    longest = answers.LONGEST_REFUSAL
+    longest = refusals.LONGEST_REFUSAL
     assert LADDER.about(answer(403, "lease".rjust(longest))) == "right"
     assert LADDER.about(answer(403, "lease".rjust(longest + 1))) == ""
     assert isinstance(error(403, "lease".rjust(longest + 1)), errors.Invalid)
@@ -191,7 +191,7 @@ async def test_of_a_list_only_the_rows_that_are_wanted_are_read() -> None:
     [
         "none",
         [[]],
-        [{"id": CANARY, "ours": True}] * (answers.MOST_WANTED + 1),
+        [{"id": CANARY, "ours": True}] * (refusals.MOST_WANTED + 1),
         [{"id": [CANARY], "ours": True}],
     ],
 )

@@ -32,7 +32,7 @@ class Unbounded(Exception):
     """A server goes beyond what an answer may cost; carries no text of anybody's."""
 
 
-class Meter:
+class Received:
     """What the server has sent since we last wrote to it."""
 
     def __init__(self) -> None:

@@ -72,7 +72,7 @@ class Network:
 class _Metered(httpcore2.AsyncNetworkStream):
     """Counts what the server sends."""
 
-    meter: bounds.Meter
+    meter: bounds.Received
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """The next bytes, ``READ`` at most; none at the end.
@@ -112,7 +112,7 @@ class Plain(_Metered):
         """Takes a connected socket that doesn't block, and closes it in the end."""
         self._socket = made
         self.network = network
-        self.meter = bounds.Meter()
+        self.meter = bounds.Received()
 
     async def aclose(self) -> None:
         """Close the connection at once; nobody is waited for."""

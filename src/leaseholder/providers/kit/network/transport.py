@@ -66,7 +66,7 @@ class Transport(httpx2.AsyncBaseTransport):
         with _translated():
             answer = await self._pool.handle_async_request(asked)
         meter = answer.extensions["network_stream"].get_extra_info("meter")
-        if isinstance(meter, bounds.Meter):
+        if isinstance(meter, bounds.Received):
             meter.expect(request.extensions["most"])
         assert isinstance(answer.stream, AsyncIterable)  # noqa: S101 - of an asynchronous pool
         return httpx2.Response(

@@ -12,7 +12,7 @@ from leaseholder.providers.kit import memory
 from leaseholder.providers.kit.network import bounds
 
 
-def taken(meter: bounds.Meter, data: bytes) -> int:
+def taken(meter: bounds.Received, data: bytes) -> int:
     """Bytes that are read, of those that come again and again, until the answer is given up."""
     read = 0
     with contextlib.suppress(bounds.Unbounded):
@@ -28,21 +28,21 @@ def taken(meter: bounds.Meter, data: bytes) -> int:
     [b"1\r\nx\r\n", b"a:\n", b"HTTP/1.1 103 Early Hints\r\n\r\n", b"\r\n", b"1;a=b\r\nx\r\n"],
 )
 def test_an_answer_of_short_lines_is_given_up_after_two_thousand_of_them(piece: bytes) -> None:
-    meter = bounds.Meter()
+    meter = bounds.Received()
     meter.expect(2**23)
     data = (piece * bounds.READ)[: bounds.READ]
     assert taken(meter, data) // bounds.READ * data.count(b"\n") < 2048
 
 
 def test_an_answer_that_drips_is_given_up_after_some_reads() -> None:
-    meter = bounds.Meter()
+    meter = bounds.Received()
     meter.expect(2**23)
     assert taken(meter, b" ") < 1100
 
 
 @pytest.mark.parametrize("size", [0, 2**18, 2**23])
 def test_an_answer_as_long_as_was_asked_for_is_read_to_its_end(size: int) -> None:
-    meter = bounds.Meter()
+    meter = bounds.Received()
     meter.wire(bounds.READ)
     meter.text(b"a: b\r\n" * 50)
     meter.expect(size)
@@ -52,13 +52,13 @@ def test_an_answer_as_long_as_was_asked_for_is_read_to_its_end(size: int) -> Non
 
 
 def test_an_answer_much_longer_than_was_asked_for_is_given_up_on_the_wire() -> None:
-    meter = bounds.Meter()
+    meter = bounds.Received()
     meter.expect(2**18)
     assert 2**18 < taken(meter, b"x" * bounds.READ) < 2**19
 
 
 def test_tls_that_carries_nothing_is_given_up() -> None:
-    meter, read = bounds.Meter(), 0
+    meter, read = bounds.Received(), 0
     meter.expect(2**23)
     with contextlib.suppress(bounds.Unbounded):
         while read < 2**23:
@@ -68,7 +68,7 @@ def test_tls_that_carries_nothing_is_given_up() -> None:
 
 
 def test_each_answer_is_counted_for_itself() -> None:
-    meter = bounds.Meter()
+    meter = bounds.Received()
     for _ in range(10):
         for _ in range(1000):
             meter.wire(1)

@@ -1,7 +1,11 @@
 """What may be done for a lease while the API server can't be reached: renew it, nothing else.
 
-The decision is taken from the last good look. Everything but a renewal needs a write that
-can't be taken back, or a look that can't be had: nothing is issued, delivered, revoked or reported.
+Flows in: the last good look at a lease, cut down to what a renewal needs (``keepsake``), and the
+same at the time that it is now. Flows out: the renewal that is due; ``controller.away`` has it
+made.
+
+Everything but a renewal needs a write that can't be taken back, or a look that can't be had:
+nothing is issued, delivered, revoked or reported.
 
 What was decided meanwhile by others isn't known: the DynamicLease may be on its way out, the
 lease replaced by another process, revoked, or its Secret gone. None of that makes a renewal

@@ -7,7 +7,7 @@ import pytest
 from leaseholder import circuit, errors
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import away as away_
-from leaseholder.core import blind
+from leaseholder.core import offline
 from tests.unit.controller.test_renew import DUE, ends
 from tests.unit.controller.world import KEY, World, away, cluster_away, key_of, manifest
 
@@ -74,8 +74,8 @@ async def test_after_a_day_leases_are_left_to_their_end() -> None:
         world.cluster.down = cluster_away()
         for _ in range(160):
             await turned(world, after=600)
-    assert ends(world) <= blind.LONGEST.total_seconds() + LIFE
-    assert ends(world) > blind.LONGEST.total_seconds()
+    assert ends(world) <= offline.LONGEST.total_seconds() + LIFE
+    assert ends(world) > offline.LONGEST.total_seconds()
 
 
 async def test_a_failed_renewal_is_tried_again_and_told_when_that_is_possible() -> None:

@@ -1,4 +1,4 @@
-"""Ledger: what no event told is found by comparing, and other people's writes of Secrets."""
+"""Comparison: what no event told is found by it, and other people's writes of Secrets."""
 
 import asyncio
 import contextlib
@@ -10,22 +10,21 @@ import pytest
 from leaseholder import errors
 from leaseholder.api import lease, names
 from leaseholder.api.conditions import Reason
-from leaseholder.controller import entry, runner, supplies
-from leaseholder.controller import ledger as ledger_
-from leaseholder.controller.ledger import Ledger
+from leaseholder.controller import compare, entry, runner, supplies
+from leaseholder.controller.compare import Comparison
 from leaseholder.core.going import MADE_AGAIN
 from leaseholder.ports.secrets import SecretCopy, SecretEvent
 from tests.unit.controller.world import KEY, NAME, SHOP, World, infisical, key_of, manifest
 
 
-def ledger_of(world: World) -> Ledger:
-    return Ledger(world.cluster, world.controller, world.observer.records, world.supplies)
+def comparison_of(world: World) -> Comparison:
+    return Comparison(world.cluster, world.controller, world.observer.records, world.supplies)
 
 
 @contextlib.asynccontextmanager
 async def following(world: World) -> AsyncIterator[None]:
-    ledger = ledger_of(world)
-    running = asyncio.create_task(ledger.follow_secrets())
+    comparison = comparison_of(world)
+    running = asyncio.create_task(comparison.follow_secrets())
     try:
         yield
     finally:
@@ -35,16 +34,16 @@ async def following(world: World) -> AsyncIterator[None]:
 
 async def test_a_dynamiclease_that_no_event_told_of_is_found() -> None:
     world = World()
-    ledger = ledger_of(world)
+    comparison = comparison_of(world)
     async with world.running():
-        await ledger.compare()
+        await comparison.compare()
         await world.passed()
         assert world.secret == "lease-1"
         taken = len(world.meter.lateness)
-        await ledger.compare()
+        await comparison.compare()
         assert len(world.meter.lateness) == taken
         world.cluster.user_applies(manifest(annotations={names.ROTATE: "1"}))
-        await ledger.compare()
+        await comparison.compare()
         await world.passed()
     assert world.secret == "lease-2"
 
@@ -54,7 +53,7 @@ async def test_a_record_whose_dynamiclease_is_gone_has_its_lease_revoked() -> No
     await world.settle()
     world.cluster.vanish(*KEY)
     async with world.running():
-        await ledger_of(world).compare()
+        await comparison_of(world).compare()
         await world.passed()
         await world.passed(after=MADE_AGAIN.total_seconds())
     assert (world.records, world.provider.live) == ([], {})
@@ -70,7 +69,7 @@ async def test_what_is_on_no_list_any_more_is_forgotten() -> None:
         assert [*controller.keys] == [world.key]
         records = world.observer.records
         await records.end(world.subject, "rival-1", "Forgotten", world.clock.wall())
-        await ledger_of(world).compare()
+        await comparison_of(world).compare()
         await world.passed()
         assert not controller.keys
         assert world.cluster.ledger == {}
@@ -84,7 +83,7 @@ async def test_a_comparison_that_fails_is_made_again_and_ends_nothing(
     refused = errors.Refused(Reason.WRITE_REFUSED, "no right to list dynamicleases")
     for failure in (refused, RuntimeError("hunter2-canary")):
         world.cluster.before("list dynamicleases", failure)
-        running = asyncio.create_task(ledger_of(world).run())
+        running = asyncio.create_task(comparison_of(world).run())
         known = len(caplog.records)
         await world.trace.until(lambda: world.count("list dynamicleases"))
         assert len(caplog.records) == known + 1
@@ -143,7 +142,7 @@ async def test_who_waits_for_a_secret_is_due_as_soon_as_its_owner_lets_go() -> N
 
 async def test_a_dynamiclease_that_went_unseen_is_found_although_a_record_is_left() -> None:
     world = World()
-    ledger = ledger_of(world)
+    comparison = comparison_of(world)
     async with world.running() as controller:
         await controller.offer(world.key)
         await world.trace.until(lambda: world.secret == "lease-1")
@@ -151,7 +150,7 @@ async def test_a_dynamiclease_that_went_unseen_is_found_although_a_record_is_lef
         await controller.offer(world.key)
         await world.passed()
         world.cluster.vanish(*KEY)
-        await ledger.compare()
+        await comparison.compare()
         await world.passed()
         await world.passed(after=MADE_AGAIN.total_seconds())
         await world.trace.until(lambda: not world.cluster.ledger)
@@ -161,7 +160,7 @@ async def test_a_dynamiclease_that_went_unseen_is_found_although_a_record_is_lef
 @pytest.mark.parametrize("missed", ["finalizer", "deletion", "status"])
 async def test_what_is_to_be_done_is_found_although_it_was_seen_once(missed: str) -> None:
     world = World()
-    ledger = ledger_of(world)
+    comparison = comparison_of(world)
     async with world.running() as controller:
         await controller.offer(world.key)
         await world.passed()
@@ -175,7 +174,7 @@ async def test_what_is_to_be_done_is_found_although_it_was_seen_once(missed: str
                 await world.cluster.patch_lease_status(world.dl, lease.DynamicLeaseStatus())
         controller._entries[world.key].seen = entry.wishes(world.dl.metadata)
         assert not controller.knows(world.dl)
-        await ledger.compare()
+        await comparison.compare()
         await world.passed()
         assert missed == "deletion" or controller.knows(world.dl)
         assert missed != "deletion" or KEY not in world.cluster.leases
@@ -229,11 +228,11 @@ async def test_of_those_that_only_secrets_name_a_few_are_looked_at_and_none_is_k
     async with world.running() as controller:
         await controller.offer(world.key)
         await world.passed()
-        await ledger_of(world).compare()
-        await world.passed(after=ledger_.INTERVAL)
+        await comparison_of(world).compare()
+        await world.passed(after=compare.INTERVAL)
         await world.passed(after=MADE_AGAIN.total_seconds())
         left = sum(name.startswith("forged") for _, name in world.cluster.secrets)
-        assert left == 100 - ledger_.MOST_NAMED
+        assert left == 100 - compare.MOST_NAMED
         assert {*controller.keys} == {world.key}
 
 
@@ -261,7 +260,7 @@ async def test_a_copy_is_told_once_at_its_dynamiclease_and_elsewhere_in_the_log(
         "Secret shop/copy is a copy of shop/orders"
     ]
     logged = [text for text in caplog.messages if "is a copy of" in text]
-    assert len(logged) == 1 + ledger_.MOST_COPIES
+    assert len(logged) == 1 + compare.MOST_COPIES
     assert logged[0].startswith("Secret elsewhere/copy is a copy of shop/orders")
 
 
@@ -298,9 +297,9 @@ async def test_a_comparison_of_thousands_leaves_turns_to_all_others() -> None:
     world = World()
     for number in range(3000):
         world.cluster.user_applies(manifest(name=f"lease-{number}"))
-    ledger = Ledger(world.cluster, world.controller, world.observer.records, world.supplies)
+    comparison = Comparison(world.cluster, world.controller, world.observer.records, world.supplies)
     async with _turns() as turns:
-        await ledger.compare()
+        await comparison.compare()
         compared = len(turns)
     assert len(world.controller.keys) == 3001
     assert compared >= 2 * 3000 // runner.SLICE
@@ -347,12 +346,12 @@ async def _turns() -> AsyncIterator[list[None]]:
 
 async def test_adapters_of_provider_objects_that_went_go_before_the_next_comparison() -> None:
     world = World()
-    ledger = ledger_of(world)
-    ledger.forget_every = 0
+    comparison = comparison_of(world)
+    comparison.forget_every = 0
     async with world.running():
-        forgetting = asyncio.create_task(ledger.forget_adapters())
-        await ledger.compare()
-        ledger.compared.set()
+        forgetting = asyncio.create_task(comparison.forget_adapters())
+        await comparison.compare()
+        comparison.compared.set()
         await world.passed()
         ((_, adapter),) = world.built
         world.cluster.providers.clear()

@@ -8,7 +8,7 @@ from leaseholder.api import conditions, names
 from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.api.lease import DynamicLeaseStatus, Handled
 from leaseholder.api.record import Revocation, State
-from leaseholder.core import project
+from leaseholder.core import status
 from leaseholder.core.memory import Memory
 from leaseholder.core.view import View
 from leaseholder.ports.events import Note
@@ -17,8 +17,8 @@ from tests.unit.core import views
 PERMANENT = replace(views.FAILURE, reason=Reason.LOGIN_REFUSED, permanent=True)
 
 
-def status(seen: View) -> DynamicLeaseStatus:
-    return project.status(seen, views.wanted(seen))
+def derived(seen: View) -> DynamicLeaseStatus:
+    return status.status(seen, views.wanted(seen))
 
 
 def condition(of: DynamicLeaseStatus, kind: ConditionType) -> Condition:
@@ -37,7 +37,7 @@ def reasons(notes: Sequence[Note]) -> list[tuple[str, Reason]]:
 
 
 def test_a_delivered_lease_is_ready() -> None:
-    told = status(views.holding())
+    told = derived(views.holding())
     assert said(told, ConditionType.READY) == ("True", Reason.READY)
     assert said(told, ConditionType.LEASE_HELD) == ("True", Reason.HELD)
     assert said(told, ConditionType.SECRET_SYNCED) == ("True", Reason.DELIVERED)
@@ -52,7 +52,7 @@ def test_a_delivered_lease_is_ready() -> None:
 
 def test_a_lease_in_hand_is_held_and_not_synced() -> None:
     fresh = views.record()
-    told = status(views.view(fresh, memory=views.in_hand(fresh)))
+    told = derived(views.view(fresh, memory=views.in_hand(fresh)))
     assert said(told, ConditionType.LEASE_HELD) == ("True", Reason.HELD)
     assert said(told, ConditionType.SECRET_SYNCED) == ("False", Reason.PROGRESSING)
     assert told.lease is None
@@ -64,18 +64,18 @@ def test_a_lease_in_hand_is_held_and_not_synced() -> None:
     ("spec", "reason"), [({}, Reason.PROGRESSING), ({"suspend": True}, Reason.SUSPENDED)]
 )
 def test_without_a_lease_ready_says_why(spec: dict[str, bool], reason: Reason) -> None:
-    told = status(views.view(dl=views.lease(spec)))
+    told = derived(views.view(dl=views.lease(spec)))
     assert said(told, ConditionType.READY) == ("False", reason)
 
 
 def test_a_lease_past_its_expiry_is_not_ready() -> None:
-    told = status(views.later(views.holding(), 3540))
+    told = derived(views.later(views.holding(), 3540))
     assert said(told, ConditionType.READY) == ("False", Reason.EXPIRED)
-    met = status(views.later(views.holding(memory=Memory(failure=views.FAILURE)), 3540))
+    met = derived(views.later(views.holding(memory=Memory(failure=views.FAILURE)), 3540))
     message = condition(met, ConditionType.READY).message
     assert "the credentials end at 2026-01-01T12:59:00Z" in message
-    assert said(status(views.later(views.holding(), 3536)), ConditionType.READY)[0] == "True"
-    soon = status(views.later(views.holding(), 3537))
+    assert said(derived(views.later(views.holding(), 3536)), ConditionType.READY)[0] == "True"
+    soon = derived(views.later(views.holding(), 3537))
     assert said(soon, ConditionType.READY) == ("False", Reason.EXPIRED)
     assert views.FAILURE.sentence in message
 
@@ -83,7 +83,7 @@ def test_a_lease_past_its_expiry_is_not_ready() -> None:
 def test_for_a_lease_past_its_end_tries_come_every_minute_at_least() -> None:
     dead = views.later(views.holding(memory=Memory(failure=views.FAILURE)), 3600)
     for failures in range(1, 20):
-        told = status(dead)
+        told = derived(dead)
         assert told.retry is not None
         assert told.retry.failures == failures
         assert told.retry.next_at <= dead.now + timedelta(seconds=60)
@@ -91,14 +91,14 @@ def test_for_a_lease_past_its_end_tries_come_every_minute_at_least() -> None:
 
 
 def test_in_an_outage_everyone_can_see_how_long_the_credentials_are_good() -> None:
-    told = status(views.holding(memory=Memory(failure=views.FAILURE)))
+    told = derived(views.holding(memory=Memory(failure=views.FAILURE)))
     assert said(told, ConditionType.READY) == ("True", Reason.UNAVAILABLE)
     assert "2026-01-01T12:59:00Z" in condition(told, ConditionType.READY).message
 
 
 def test_credentials_of_unknown_expiry_say_so() -> None:
     held = views.record(expires=None)
-    told = status(views.holding(held=held, memory=Memory(failure=views.FAILURE)))
+    told = derived(views.holding(held=held, memory=Memory(failure=views.FAILURE)))
     assert "an unknown moment" in condition(told, ConditionType.READY).message
     assert told.lease is not None
     assert told.lease.expires_at == views.NOW
@@ -109,12 +109,12 @@ def test_a_failure_that_somebody_must_mend_stalls_until_it_is_overcome() -> None
     told = views.told(seen)
     first = views.wanted(told).status
     assert said(first, ConditionType.STALLED) == ("True", Reason.LOGIN_REFUSED)
-    assert status(told) == first
+    assert derived(told) == first
     mended = views.record()
     target = views.secret(mended)
     after = replace(told, records=(mended,), target=target, secrets=(target,))
-    assert said(status(after), ConditionType.STALLED) == ("False", Reason.NOT_STALLED)
-    assert status(after).retry is None
+    assert said(derived(after), ConditionType.STALLED) == ("False", Reason.NOT_STALLED)
+    assert derived(after).retry is None
 
 
 def test_a_reason_in_the_words_of_another_version_is_understood_as_internal() -> None:
@@ -127,14 +127,14 @@ def test_a_reason_in_the_words_of_another_version_is_understood_as_internal() ->
             "conditions": (),
         }
     )
-    assert said(status(views.tell(seen, odd)), ConditionType.READY) == ("False", Reason.INTERNAL)
+    assert said(derived(views.tell(seen, odd)), ConditionType.READY) == ("False", Reason.INTERNAL)
 
 
 def test_failures_in_a_row_are_counted_and_put_off_ever_longer() -> None:
     seen = views.view(memory=Memory(failure=views.FAILURE))
-    first = status(seen).retry
+    first = derived(seen).retry
     again = replace(views.told(seen), memory=Memory(failure=views.FAILURE))
-    second = status(again).retry
+    second = derived(again).retry
     assert first is not None
     assert second is not None
     assert (first.failures, second.failures) == (1, 2)
@@ -145,7 +145,7 @@ def test_a_changed_spec_starts_the_count_again() -> None:
     seen = views.told(views.view(memory=Memory(failure=views.FAILURE)))
     dl = views.lease(status=views.wanted(seen).status, generation=2)
     again = replace(seen, lease=dl, memory=Memory(failure=views.FAILURE))
-    retry = status(again).retry
+    retry = derived(again).retry
     assert retry is not None
     assert retry.failures == 1
 
@@ -155,7 +155,7 @@ def test_tries_come_closer_as_the_expiry_nears() -> None:
     seen = views.holding(held=held, memory=Memory(failure=replace(PERMANENT)))
     for _ in range(6):
         seen = replace(views.told(seen), memory=Memory(failure=PERMANENT))
-    retry = status(seen).retry
+    retry = derived(seen).retry
     assert retry is not None
     assert retry.next_at <= views.at(2)
 
@@ -166,7 +166,7 @@ def test_tries_that_cost_come_after_a_minute_and_later_after_hours_also_near_an_
     seen = views.holding(dl, held=views.record(expires=600), memory=Memory(failure=failure))
     waits = []
     for _ in range(12):
-        told = status(seen)
+        told = derived(seen)
         assert told.retry is not None
         assert told.retry.rotate == "now"
         waits.append((told.retry.next_at - seen.now).total_seconds())
@@ -174,24 +174,24 @@ def test_tries_that_cost_come_after_a_minute_and_later_after_hours_also_near_an_
     assert 45 <= waits[0] <= 60
     assert 4 * 3600 < waits[-1] <= 6 * 3600
     assert waits[:8] == sorted(waits[:8])
-    assert said(status(seen), ConditionType.STALLED) == ("True", Reason.BACKEND_FAILED)
+    assert said(derived(seen), ConditionType.STALLED) == ("True", Reason.BACKEND_FAILED)
 
 
 def test_a_renewal_is_counted_once() -> None:
     held = views.record()
     seen = views.told(views.holding(held=held))
     renewed = replace(seen, memory=Memory(leases={held.attempt_id: views.known(held, 7200)}))
-    told = status(renewed)
+    told = derived(renewed)
     assert told.lease is not None
     assert (told.lease.renewals, told.lease.expires_at) == (1, views.at(7200))
-    assert status(views.tell(renewed, told)) == told
+    assert derived(views.tell(renewed, told)) == told
 
 
 def test_another_lease_starts_its_own_count() -> None:
     seen = views.told(views.holding())
     new = views.record(2, expires=7200)
     target = views.secret(new)
-    told = status(replace(seen, records=(new,), target=target, secrets=(target,)))
+    told = derived(replace(seen, records=(new,), target=target, secrets=(target,)))
     assert told.lease is not None
     assert told.lease.renewals == 0
 
@@ -202,106 +202,106 @@ def test_another_lease_starts_its_own_count() -> None:
 def test_commands_at_first_sight_count_as_handled() -> None:
     notes = {names.ROTATE: "a", names.RENEW: "b", names.FORCE: "c" * 5000}
     dl = views.lease(annotations=notes, status=DynamicLeaseStatus())
-    handled = status(views.view(dl=dl)).handled
+    handled = derived(views.view(dl=dl)).handled
     assert handled == Handled(rotate="a", renew="b", force="c" * 1024)
 
 
 def test_a_rotate_command_is_handled_when_the_lease_that_answers_it_is_delivered() -> None:
     dl = views.lease(annotations={names.ROTATE: "now"})
-    waiting = status(views.holding(dl)).handled
-    answered = status(views.holding(dl, views.record(rotate_nonce="now"))).handled
+    waiting = derived(views.holding(dl)).handled
+    answered = derived(views.holding(dl, views.record(rotate_nonce="now"))).handled
     assert waiting == Handled()
     assert answered == Handled(rotate="now")
-    assert status(views.view(dl=dl)).handled == Handled()
+    assert derived(views.view(dl=dl)).handled == Handled()
 
 
 def test_a_renew_command_is_handled_when_it_was_acted_on() -> None:
     dl = views.lease(annotations={names.RENEW: "now"})
-    assert status(views.holding(dl)).handled == Handled()
+    assert derived(views.holding(dl)).handled == Handled()
     acted = views.holding(dl, memory=Memory(renew_handled="now"))
-    assert status(acted).handled == Handled(renew="now")
+    assert derived(acted).handled == Handled(renew="now")
 
 
 def test_a_force_command_is_handled_when_every_pending_revocation_was_tried_for_it() -> None:
     dl = views.lease(annotations={names.FORCE: "now"})
     tried, waiting = views.pending(1, forced_nonce="now"), views.pending(2)
     bare = views.record(3, State.REVOKING)
-    assert status(views.view(tried, dl=dl)).handled == Handled(force="now")
-    assert status(views.view(tried, waiting, dl=dl)).handled == Handled()
-    assert status(views.view(tried, bare, dl=dl)).handled == Handled()
+    assert derived(views.view(tried, dl=dl)).handled == Handled(force="now")
+    assert derived(views.view(tried, waiting, dl=dl)).handled == Handled()
+    assert derived(views.view(tried, bare, dl=dl)).handled == Handled()
 
 
 # -------------------------------------------------------------------- pending revocations
 
 
 def test_what_is_pending_is_told_with_what_the_last_try_met() -> None:
-    untried = status(views.view(views.pending(1)))
+    untried = derived(views.view(views.pending(1)))
     assert said(untried, ConditionType.REVOCATION_PENDING) == ("True", Reason.REVOCATION_PENDING)
     tried = views.pending(2, attempts=1, last_reason="AuthGone")
-    told = condition(status(views.view(views.pending(1), tried)), ConditionType.REVOCATION_PENDING)
+    told = condition(derived(views.view(views.pending(1), tried)), ConditionType.REVOCATION_PENDING)
     assert told.reason == Reason.AUTH_GONE
     assert told.message == "2 leases are still to be revoked"
 
 
 def test_a_lease_in_its_overlap_is_not_pending() -> None:
-    told = status(views.view(views.superseded()))
+    told = derived(views.view(views.superseded()))
     assert said(told, ConditionType.REVOCATION_PENDING) == ("False", Reason.NONE_PENDING)
 
 
 def test_a_lease_that_was_given_up_is_told_with_what_to_do() -> None:
     revocation = Revocation(attempts=99, last_reason="AuthGone")
     given_up = views.record(1, State.ABANDONED, revoke=revocation)
-    before = status(views.view(views.pending(1, attempts=98, last_reason="AuthGone")))
-    now = status(views.view(given_up))
+    before = derived(views.view(views.pending(1, attempts=98, last_reason="AuthGone")))
+    now = derived(views.view(given_up))
     told = condition(now, ConditionType.REVOCATION_PENDING)
     assert told.reason == Reason.ABANDONED
     assert given_up.attempt_id in told.message
-    assert reasons(project.notes(now, before)) == [("Warning", Reason.ABANDONED)]
+    assert reasons(status.notes(now, before)) == [("Warning", Reason.ABANDONED)]
 
 
 # --------------------------------------------------------------------------------- events
 
 
 def test_an_event_says_when_a_lease_is_no_longer_ready_and_when_it_is_again() -> None:
-    waiting, ready = status(views.view()), status(views.holding())
-    dead = status(views.later(views.holding(), 3540))
-    assert reasons(project.notes(waiting, DynamicLeaseStatus())) == []
-    assert reasons(project.notes(ready, dead)) == [("Normal", Reason.READY)]
-    assert reasons(project.notes(ready, ready)) == []
-    assert reasons(project.notes(dead, ready)) == [("Warning", Reason.EXPIRED)]
-    assert reasons(project.notes(DynamicLeaseStatus(), ready)) == []
+    waiting, ready = derived(views.view()), derived(views.holding())
+    dead = derived(views.later(views.holding(), 3540))
+    assert reasons(status.notes(waiting, DynamicLeaseStatus())) == []
+    assert reasons(status.notes(ready, dead)) == [("Normal", Reason.READY)]
+    assert reasons(status.notes(ready, ready)) == []
+    assert reasons(status.notes(dead, ready)) == [("Warning", Reason.EXPIRED)]
+    assert reasons(status.notes(DynamicLeaseStatus(), ready)) == []
 
 
 def test_that_a_first_lease_is_ready_is_no_event_beside_its_issue() -> None:
-    waiting, ready = status(views.view()), status(views.holding())
-    assert reasons(project.notes(ready, DynamicLeaseStatus())) == []
-    assert reasons(project.notes(ready, waiting)) == []
+    waiting, ready = derived(views.view()), derived(views.holding())
+    assert reasons(status.notes(ready, DynamicLeaseStatus())) == []
+    assert reasons(status.notes(ready, waiting)) == []
     unseen = tuple(one.model_copy(update={"reason": Reason.PENDING}) for one in waiting.conditions)
-    assert reasons(project.notes(ready, waiting.model_copy(update={"conditions": unseen}))) == []
+    assert reasons(status.notes(ready, waiting.model_copy(update={"conditions": unseen}))) == []
 
 
 def test_more_keys_than_status_can_hold_are_left_out() -> None:
     held = views.record()
     target = views.secret(held, keys=[f"key-{n}" for n in range(300)])
-    told = status(replace(views.holding(held=held), target=target, secrets=(target,))).target
+    told = derived(replace(views.holding(held=held), target=target, secrets=(target,))).target
     assert told is not None
     assert len(told.keys) == 256
 
 
 def test_a_missing_right_is_watched_beside_what_was_known_before() -> None:
     before = views.wanted(views.told(views.holding()))
-    told = project.refused(before, PERMANENT, views.at(60))
+    told = status.refused(before, PERMANENT, views.at(60))
     assert said(told, ConditionType.READY) == ("False", PERMANENT.reason)
     assert said(told, ConditionType.STALLED) == ("True", PERMANENT.reason)
     assert said(told, ConditionType.LEASE_HELD) == ("True", Reason.HELD)
     assert condition(told, ConditionType.READY).message == PERMANENT.sentence
-    assert project.refused(before, PERMANENT, views.at(60)) == told
+    assert status.refused(before, PERMANENT, views.at(60)) == told
     assert told.observed_generation == before.metadata.generation
 
 
 def test_a_before_that_is_longer_than_half_of_the_life_is_told() -> None:
     dl = views.lease({"ttl": None, "renewal": {"before": "2h"}})
-    held = condition(status(views.holding(dl)), ConditionType.LEASE_HELD)
+    held = condition(derived(views.holding(dl)), ConditionType.LEASE_HELD)
     assert "renewal.before 2h is more than half of the life" in held.message
 
 

@@ -1,9 +1,10 @@
-"""The ledger compared with the world: what no event told us.
+"""Compare: what is known is held against the world, for what no event told us.
 
-At the start and every ten minutes all DynamicLeases and all records are listed; whatever the
-controller hasn't seen in that version, or doesn't know at all, is made due, and so is what it
-keeps although neither list has it. The lists are a hint: whether a DynamicLease is really gone
-is judged from a live GET. What other shards serve is left to them.
+Flows in: at the start and every ten minutes, all DynamicLeases and all records; all the time,
+events of Secrets. Flows out: keys that are due (``hints``): whatever the controller hasn't seen in
+that version, or doesn't know at all, and what it keeps although neither list has it. The lists are
+a hint: whether a DynamicLease is really gone is judged from a live GET. What other shards serve is
+left to them.
 
 Secrets name their owners, and anybody may write such marks. So an event of a Secret only makes
 due whom the controller knows anyway; whom only Secrets name is looked at by the comparison, a
@@ -23,8 +24,9 @@ from leaseholder.api import names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.controller import mishaps, runner
+from leaseholder.controller.keys import Key
 from leaseholder.controller.loop import Controller
-from leaseholder.controller.records import Key, Records
+from leaseholder.controller.records import Records
 from leaseholder.controller.supplies import Supplies
 from leaseholder.core import schedule, shards
 from leaseholder.ports.cluster import Cluster
@@ -47,7 +49,7 @@ MOST_COPIES: Final = 20
 
 
 @dataclass(slots=True)
-class Ledger:
+class Comparison:
     """Makes due what events missed."""
 
     cluster: Cluster

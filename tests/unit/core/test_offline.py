@@ -10,7 +10,7 @@ from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLeaseStatus, Handled, Retry
 from leaseholder.api.record import State
-from leaseholder.core import blind
+from leaseholder.core import offline
 from leaseholder.core.actions import Idle, Renew
 from leaseholder.core.memory import Memory
 from leaseholder.core.view import View
@@ -21,7 +21,7 @@ DUE = 2400
 
 
 def seen(**more: object) -> View:
-    found = blind.keepsake(views.holding(**more))  # type: ignore[arg-type]
+    found = offline.keepsake(views.holding(**more))  # type: ignore[arg-type]
     assert found is not None
     return found.view
 
@@ -35,8 +35,8 @@ def fresh() -> Memory:
 def test_it_is_renewed_when_due_never_beyond_its_life_and_not_for_ever(after: int) -> None:
     before = seen(memory=fresh())
     now = views.later(before, after)
-    step = blind.decide(before, now)
-    if after >= blind.LONGEST.total_seconds():
+    step = offline.decide(before, now)
+    if after >= offline.LONGEST.total_seconds():
         assert step == Idle(None)
     elif isinstance(step, Renew):
         assert step.until == views.at(after + 3600)
@@ -50,14 +50,14 @@ def test_it_is_renewed_when_due_never_beyond_its_life_and_not_for_ever(after: in
 
 def test_a_ttl_that_was_raised_and_isnt_on_record_yet_is_not_asked_for() -> None:
     before = seen(memory=fresh(), dl=views.lease({"ttl": "48h"}))
-    step = blind.decide(before, views.later(before, 60))
+    step = offline.decide(before, views.later(before, 60))
     assert isinstance(step, Renew)
     assert step.until == views.at(60 + 3600)
 
 
 def test_a_lease_whose_expiry_is_known_first_hand_is_renewed_at_once() -> None:
     before = seen(memory=fresh())
-    step = blind.decide(before, views.later(before, DUE))
+    step = offline.decide(before, views.later(before, DUE))
     assert isinstance(step, Renew)
     assert not step.inspect_first
 
@@ -73,29 +73,29 @@ def test_a_lease_whose_expiry_is_known_first_hand_is_renewed_at_once() -> None:
 def test_after_anything_unclear_it_is_looked_at_first(memory: Memory, retry: Retry | None) -> None:
     dl = views.lease(status=DynamicLeaseStatus(handled=Handled(), retry=retry))
     before = seen(memory=memory, dl=dl)
-    step = blind.decide(before, views.later(before, DUE))
+    step = offline.decide(before, views.later(before, DUE))
     assert isinstance(step, Renew)
     assert step.inspect_first
 
 
 def test_a_suspended_lease_is_renewed_too() -> None:
     before = seen(dl=views.lease({"suspend": True}))
-    assert isinstance(blind.decide(before, views.later(before, DUE)), Renew)
+    assert isinstance(offline.decide(before, views.later(before, DUE)), Renew)
 
 
 def test_a_command_waits_until_it_can_be_answered() -> None:
     before = seen(dl=views.lease(annotations={names.RENEW: "now"}))
-    assert isinstance(blind.decide(before, before), Idle)
+    assert isinstance(offline.decide(before, before), Idle)
 
 
 def test_a_lease_that_the_provider_doesnt_know_is_left_alone() -> None:
     before = seen(memory=replace(fresh(), gone_since={views.record().attempt_id: views.NOW}))
-    assert blind.decide(before, views.later(before, DUE)) == Idle(None)
+    assert offline.decide(before, views.later(before, DUE)) == Idle(None)
 
 
 def test_a_lease_that_can_only_be_replaced_waits_for_the_api_server() -> None:
     before = seen(dl=views.lease({"renewal": {"strategy": "Rotate"}}))
-    assert blind.decide(before, views.later(before, DUE)) == Idle(None)
+    assert offline.decide(before, views.later(before, DUE)) == Idle(None)
 
 
 @pytest.mark.parametrize(
@@ -113,12 +113,12 @@ def test_a_lease_that_can_only_be_replaced_waits_for_the_api_server() -> None:
     ],
 )
 def test_nothing_is_kept_in_mind_of_what_must_not_be_renewed_unseen(view: View) -> None:
-    assert blind.keepsake(view) is None
+    assert offline.keepsake(view) is None
 
 
 def test_a_view_without_a_lease_leads_to_nothing() -> None:
     empty = views.view(vanished=True)
-    assert blind.decide(empty, empty) == Idle(None)
+    assert offline.decide(empty, empty) == Idle(None)
     assert isinstance(views.CAN, Capabilities)
 
 
@@ -126,7 +126,7 @@ def test_nothing_that_a_tenant_wrote_on_the_secret_and_no_value_of_it_is_kept() 
     view = views.holding()
     assert views.decide(view) is not None
     assert view._held, "the seal was reckoned"
-    keepsake = blind.keepsake(view)
+    keepsake = offline.keepsake(view)
     assert keepsake is not None
     kept = keepsake.view
     assert kept.target is not None

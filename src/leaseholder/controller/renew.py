@@ -1,0 +1,237 @@
+"""Renew: leases are renewed and inspected at their provider; memory keeps what it shows.
+
+Flows in: a view and the step Renew or Inspect. Flows out: the lease's new end in memory, or the
+failure there, which ``status`` reports. A lease that the provider no longer has is put on record as
+to be revoked (``revoke``). ``prolong`` is the one way to renew: ``rollouts`` takes it for replaced
+leases, ``away`` while the API server doesn't answer.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from leaseholder import changes, errors
+from leaseholder.api import names
+from leaseholder.api.conditions import Reason
+from leaseholder.api.lease import DynamicLease
+from leaseholder.api.record import RecordedLease
+from leaseholder.controller import revoke, supplies
+from leaseholder.controller.chronicle import Chronicle
+from leaseholder.core import actions, plan, proof, revocations
+from leaseholder.core.memory import Failure, Shortfall, failure_of
+from leaseholder.core.schedule import INSPECT_AGAIN
+from leaseholder.core.view import View
+from leaseholder.ports.events import Note
+from leaseholder.ports.meter import Meter
+from leaseholder.ports.provider import Lease, Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Renewer:
+    """Renews and inspects leases."""
+
+    supplies: supplies.Supplies
+    meter: Meter
+    chronicle: Chronicle
+    revoker: revoke.Revoker
+
+    async def renew_offline(self, view: View, step: actions.Renew) -> None:
+        """Renew a lease while the API server is away: only provider and memory are touched.
+
+        What fails is left in memory, as after any step.
+        """
+        memory, name = view.memory, step.record.attempt_id
+        try:
+            await self._prolong(view, step)
+            memory.failure = None
+        except errors.LeaseGone as error:
+            self.meter.renewed(step.record.provider.ref, error.outcome)
+            memory.inspected_at[name] = view.now
+            memory.gone_since.setdefault(name, view.now)
+        except errors.ProviderError as error:
+            self.meter.renewed(step.record.provider.ref, error.outcome)
+            memory.failure = failure_of(error)
+            if error.reason == Reason.CANNOT_RENEW:
+                memory.unrenewable.add(name)
+
+    async def renew(self, view: View, dl: DynamicLease, step: actions.Renew) -> None:
+        """Renew a lease; one that is gone, or can't be renewed, is told by the way of each.
+
+        Raises:
+            errors.ProviderError: it isn't renewed, and that is all that is known.
+            errors.ClusterError: what became of it couldn't be written.
+        """
+        try:
+            await self._prolong(view, step)
+        except errors.LeaseGone as error:
+            self.meter.renewed(step.record.provider.ref, error.outcome)
+            await self.gone(view, step.record, report=True, certain=error.certain)
+        except errors.CannotRenew as error:
+            await self._cannot_renew(view, dl, step, error)
+        except errors.ProviderError as error:
+            self.meter.renewed(step.record.provider.ref, error.outcome)
+            raise
+
+    async def _prolong(self, view: View, step: actions.Renew) -> None:
+        adapter = await self.supplies.for_lease(step.record, view.trusts)
+        commanded, inspect_first = step.nonce is not None, step.inspect_first
+        await prolong(
+            adapter,
+            view,
+            step.record,
+            step.until,
+            chronicle=self.chronicle,
+            inspect_first=inspect_first,
+            commanded=commanded,
+        )
+        view.memory.renew_handled = step.nonce or view.memory.renew_handled
+        self.meter.renewed(step.record.provider.ref, errors.Outcome.OK)
+
+    async def _cannot_renew(
+        self, view: View, dl: DynamicLease, step: actions.Renew, error: errors.CannotRenew
+    ) -> None:
+        self.meter.renewed(step.record.provider.ref, error.outcome)
+        if step.nonce:
+            view.memory.renew_handled = step.nonce
+            instead = f"; {plan.INSTEAD}" if error.reason == Reason.CANNOT_RENEW else ""
+            note = Note("Warning", error.reason, error.sentence + instead)
+            await self.chronicle.emit(dl, note)
+        elif error.reason == Reason.RENEWAL_TOO_SOON:
+            raise error
+        elif step.inspect_first:
+            view.memory.unrenewable.add(step.record.attempt_id)
+        else:
+            # Somebody else may just have renewed it: the next try looks first.
+            view.memory.leases.pop(step.record.attempt_id, None)
+
+    async def inspect(self, view: View, record: RecordedLease) -> None:
+        """See whether a lease lives; where the provider doesn't say, it is asked again later."""
+        adapter = await self.supplies.for_lease(record, view.trusts)
+        view.memory.inspected_at[record.attempt_id] = view.now
+        view.memory.inspect_from.pop(record.attempt_id, None)
+        try:
+            await inspected(adapter, view, record)
+        except errors.LeaseGone as error:
+            await self.gone(view, record, report=False, certain=error.certain)
+        except errors.ProviderError as error:
+            # The provider's own status tells it; the lease is inspected again later.
+            pause = timedelta(seconds=math.ceil(error.retry_after or INSPECT_AGAIN))
+            again = view.by_date(record, adapter.now()) + pause
+            view.memory.inspect_from[record.attempt_id] = again
+
+    async def gone(
+        self, view: View, record: RecordedLease, *, report: bool, certain: bool = False
+    ) -> None:
+        """The provider has no such lease: believed when certain, or old enough and said twice."""
+        view.memory.inspected_at[record.attempt_id] = view.now
+        since = view.memory.gone_since.setdefault(record.attempt_id, view.now)
+        twice = since + timedelta(seconds=INSPECT_AGAIN)
+        old_enough = max(revocations.shows_from(view, record), twice)
+        if certain or view.now >= old_enough:
+            move = revocations.begin(view, record, Reason.GONE)
+            await self.revoker.write(view, record, move.to)
+            await self.chronicle.emit(view.lease, proof.failed(view, record))
+            view.memory.poked = True  # the back-off was for a lease that might still live
+        elif report:
+            view.memory.poked = False
+            view.memory.failure = Failure(
+                reason=Reason.GONE,
+                sentence="the provider has no such lease; it is inspected once more before a "
+                "new one is issued",
+                permanent=False,
+                retry_after=(old_enough - view.now).total_seconds(),
+            )
+
+
+async def inspected(adapter: Provider, view: View, record: RecordedLease) -> Lease:
+    """Inspect a lease; memory keeps what the provider shows, and when it was asked.
+
+    Just after a renewal a replica may show the end before it: then the later one counts. The
+    next renewal would add too much, and that of another process would take it off again.
+
+    Raises:
+        errors.LeaseGone: the provider has no such lease.
+        errors.ProviderError: it doesn't say.
+    """
+    memory, asked = view.memory, adapter.now()
+    known = memory.leases.get(record.attempt_id)
+    lease = await adapter.inspect(revoke.lease_of(view, record))
+    if known is not None and lease.expires_at < known.expires_at and _trails(view, record, asked):
+        lease = dataclasses.replace(lease, expires_at=known.expires_at)
+    memory.leases[record.attempt_id] = lease
+    memory.gone_since.pop(record.attempt_id, None)
+    memory.status_doubted = False
+    memory.shown_at[record.attempt_id] = view.by_date(record, lease.seen_at or asked)
+    return lease
+
+
+def _trails(view: View, record: RecordedLease, asked: datetime) -> bool:
+    """Whether an answer to what was asked then may show the lease before its last renewal."""
+    renewed = view.memory.renewed_at.get(record.attempt_id)
+    can = view.capabilities.get(record.attempt_id)
+    if renewed is None or can is None:
+        return False
+    return asked <= renewed + timedelta(seconds=can.replica_lag)
+
+
+def _due(view: View, record: RecordedLease) -> bool:
+    """Whether a lease is to be renewed all the same, by the end that was just seen."""
+    at = plan.renewal_at(view, view.lease, record) if view.lease is not None else None
+    return at is not None and view.now >= at
+
+
+def _measure(view: View, record: RecordedLease, until: datetime, given: datetime) -> None:
+    """Remember by what a renewal fell short. No clock is asked: both ends are the lease's own."""
+    now, shortfalls = view.own_now(record), view.memory.shortfalls
+    shortfalls.pop(record.attempt_id, None)
+    if given < until:
+        shortfalls[record.attempt_id] = Shortfall(asked=until - now, left=given - now)
+
+
+async def prolong(
+    adapter: Provider,
+    view: View,
+    record: RecordedLease,
+    until: datetime,
+    *,
+    chronicle: Chronicle,
+    inspect_first: bool,
+    commanded: bool = False,
+) -> Lease:
+    """Renew a lease to ``until``, after a look where one is needed; memory keeps what it says.
+
+    Args:
+        adapter: the provider that has the lease.
+        view: what was observed.
+        record: the lease's record.
+        until: its end to be (UTC).
+        chronicle: told of it.
+        inspect_first: what the last try did isn't known: a renewal may have taken effect.
+        commanded: a user asks for it; one that took effect unnoticed is no answer.
+
+    Raises:
+        errors.LeaseGone: the provider has no such lease.
+        errors.CannotRenew: it is at its end, or too little would be added.
+        errors.ProviderError: it isn't clear whether the lease was renewed.
+    """
+    memory, lease, known = view.memory, revoke.lease_of(view, record), view.stated_expiry(record)
+    if inspect_first:
+        lease = await inspected(adapter, view, record)
+        if known is not None and lease.expires_at > known and not (commanded or _due(view, record)):
+            return lease
+    least = plan.least_renewal(adapter.capabilities(lease.handle))
+    if until < lease.expires_at + timedelta(seconds=least):
+        sentence = f"a lease is renewed by {least} seconds or more: it is too soon"
+        raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, sentence, latest=lease.latest)
+    renewed = memory.leases[record.attempt_id] = await adapter.renew(lease, until)
+    memory.renewed_at[record.attempt_id] = adapter.now()
+    _measure(view, record, until, renewed.expires_at)
+    if renewed.expires_at <= lease.expires_at < until:
+        memory.unrenewable.add(record.attempt_id)
+    if renewed.expires_at > lease.expires_at:
+        why = f"{names.RENEW} says so" if commanded else ""
+        kind = changes.Kind.RENEWED
+        change = changes.of_lease(kind, view.subject, record, expires=renewed.expires_at, why=why)
+        await chronicle.note(view.lease if commanded else None, change)
+    return renewed
