@@ -277,7 +277,7 @@ class Observer:
 
         An Orphan's record is kept by it: a clock that is ahead would let a sweep revoke its lease.
         """
-        return self.cluster.now() or self.clock.wall()
+        return self.cluster.server_now() or self.clock.wall()
 
     def _deleting_for(self, dl: DynamicLease) -> float:
         """Seconds since a deletion began, by the clock that dates it, the API server's.

@@ -11,7 +11,7 @@ from leaseholder.api import conditions, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.record import State
 from leaseholder.core import actions
-from leaseholder.ports.provider import Revocation
+from leaseholder.ports.provider import RevocationAnswer
 from tests.unit.clocks import NOW
 from tests.unit.controller import fakes
 from tests.unit.controller.world import World, away, manifest
@@ -398,7 +398,7 @@ async def test_a_ttl_that_was_raised_asked_for_and_lowered_counts_until_the_leas
     lives_until = world.provider.live["lease-1"].expires_at
     assert lives_until > NOW + timedelta(hours=47)
     world.crash()
-    refused = Revocation(done=False, reason=Reason.FAILED_TO_DELETE, sentence="it failed")
+    refused = RevocationAnswer(done=False, reason=Reason.FAILED_TO_DELETE, sentence="it failed")
     world.provider.answers.extend([refused] * 20)
     world.cluster.user_applies(manifest(ttl="1h", annotations={names.ROTATE: "1"}))
     await world.settle()
