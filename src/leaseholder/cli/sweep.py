@@ -50,7 +50,8 @@ async def sweep(settings: Settings, *, ask: bool, dry_run: bool) -> Exit:
                 lost = await sweeper.survey.still_lost(lost)  # hours later, maybe
             written = await sweeper.put_on_record(lost)
         failed = any(one.failure is not None for one in swept)
-        _say(summary(len(lost), written, failed=failed))
+        stay = sum(one.stays for one in lost)
+        _say(summary(len(lost), written, stay, failed=failed))
     if len(lost) > written:
         return Exit.NOT_DONE
     return Exit.FAILED if failed else Exit.OK
@@ -76,14 +77,22 @@ def listed(swept: Sequence[Swept]) -> Iterator[str]:
             yield f"{one.name}: lease {lease.id} is on no record, ends {ends}{kept}"
 
 
-def summary(lost: int, written: int, *, failed: bool = False) -> str:
-    """How it ended; ``failed``: not all could be known."""
+def summary(lost: int, written: int, stay: int = 0, *, failed: bool = False) -> str:
+    """How it ended.
+
+    Args:
+        lost: leases on no record.
+        written: those that were put on record.
+        stay: those that weren't to be.
+        failed: not all could be known.
+    """
     if not lost:
         return "not all is known" if failed else "no lease is on no record"
     if not written:
         return f"on no record: {base.counted(lost, 'lease')}; none was put on record"
-    left = lost - written
+    left = lost - written - stay
     rest = f"; {left} left: run it again when these are gone" if left else ""
+    rest += f"; {stay} {'stays' if stay == 1 else 'stay'}, as said above" if stay else ""
     them = "it" if written == 1 else "them"
     leases = base.counted(written, "lease")
     return f"put on record: {leases}; the operator revokes {them} within ten minutes{rest}"

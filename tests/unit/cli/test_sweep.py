@@ -70,6 +70,13 @@ def test_where_not_all_is_known_it_does_not_say_that_nothing_was_lost() -> None:
     assert sweep.summary(0, 0, failed=True) == "not all is known"
 
 
+def test_what_stays_is_not_said_to_be_left_for_the_next_sweep() -> None:
+    assert sweep.summary(3, 1, 2).endswith("within ten minutes; 2 stay, as said above")
+    assert sweep.summary(3, 1, 1).endswith(
+        "; 1 left: run it again when these are gone; 1 stays, as said above"
+    )
+
+
 async def test_what_came_on_record_while_the_question_was_open_is_left_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
