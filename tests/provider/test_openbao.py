@@ -113,7 +113,7 @@ async def test_a_truncated_renewal_teaches_the_maximum(bench: Bench) -> None:
     assert caught.value.latest == renewed.expires_at
     later = (await bench.issue(adapter, path)).lease
     assert later.latest is not None
-    assert 80 <= (later.latest - later.issued_at).total_seconds() <= 90
+    assert 80 <= (later.latest - later.issued_at).total_seconds() <= 91  # as it was learned
 
 
 async def test_a_ttl_above_the_maximum_is_refused_and_leaves_nothing(bench: Bench) -> None:
