@@ -1,6 +1,6 @@
 """Hints: what may have changed makes keys due, and nothing else.
 
-Flows in: events of the watches, what ``ledger`` and ``providers`` noticed, restores of etcd. Flows
+Flows in: events of the watches, what ``compare`` and ``providers`` noticed, restores of etcd. Flows
 out: keys that the ``runner`` takes up when their turn comes. A hint decides nothing: what is to be
 done comes from a look (``loop``), so one hint too many costs a look, and one that is news to nobody
 is dropped here.

@@ -103,8 +103,7 @@ class ProviderWatch:
     def _forget(self, ref: Ref) -> None:
         """Keep nothing of a provider object that is gone; the last event of it may be lost."""
         uid, _ = self._seen.pop(ref, ("", 0))
-        self.supplies.gone(uid)
-        self.supplies.absent(ref)  # its only event may be that it went: made and deleted at once
+        self.supplies.absent(ref, uid)
         self.journal.forget(uid)
         self.controller.meter.forget_provider(ref)
         self._failures.pop(ref, None)

@@ -188,17 +188,22 @@ class Supplies:
         """Read the provider object again at the next use: it changed."""
         self._reads.pop(ref, None)
 
-    def absent(self, ref: Ref) -> None:
-        """Take note that there is no provider object any more, also of one that no event showed."""
+    def absent(self, ref: Ref, uid: str) -> None:
+        """Take note that there is no provider object any more.
+
+        Args:
+            ref: its name.
+            uid: as its events showed it; empty: none did, it was made and deleted at once.
+        """
         self.invalidate(ref)
-        self._note_uid(ref, None)
+        for one in {uid, self._uids.pop(ref, "")} - {""}:
+            self.gone(one)
 
     def gone(self, uid: str) -> None:
         """Let the adapter of a provider object that is gone go, if no lease ever asked for it.
 
         Else when no lease of it is on record any more.
         """
-        self._uids = {ref: known for ref, known in self._uids.items() if known != uid}
         if uid not in self._used:
             self._drop(uid)
         elif uid in self._adapters:
