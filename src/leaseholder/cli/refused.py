@@ -66,11 +66,9 @@ def translated(place: places.Place) -> Iterator[None]:
 
 def complaints(status: Mapping[str, Any]) -> list[str]:
     """What the API server finds wrong with a manifest: each field with its sentence."""
-    details = status.get("details")
-    causes = details.get("causes") if isinstance(details, Mapping) else None
     found = [
         f"{one['field']}: {one.get('message')}"
-        for one in causes or ()
-        if isinstance(one, Mapping) and one.get("field")
+        for one in refusals.causes(status)
+        if one.get("field")
     ]
     return found or [str(status.get("message") or "it is refused without a word")]

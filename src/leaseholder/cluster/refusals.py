@@ -93,7 +93,7 @@ def unreachable(verb: str, place: places.Place, what: str) -> errors.ClusterUnav
 
 def _is_another(status: Mapping[str, Any]) -> bool:
     """Whether a patch met an object of another uid, which the API server calls invalid."""
-    return any(cause.get("field") == "metadata.uid" for cause in _causes(status))
+    return any(cause.get("field") == "metadata.uid" for cause in causes(status))
 
 
 def _reason(verb: str, code: int, place: places.Place) -> Reason:
@@ -126,7 +126,7 @@ def _refusal(verb: str, place: places.Place, code: int, status: Mapping[str, Any
         return "not found"
     if code == 413:
         return "it is too large"
-    if any(_IMMUTABLE in str(cause.get("message", "")) for cause in _causes(status)):
+    if any(_IMMUTABLE in str(cause.get("message", "")) for cause in causes(status)):
         return "it is immutable: delete it, and it is made again, with a new lease"
     fields = ", ".join(sorted(set(_fields(status))))
     if fields == "type" and place.resource == places.SECRETS.plural and verb == "patch":
@@ -136,7 +136,7 @@ def _refusal(verb: str, place: places.Place, code: int, status: Mapping[str, Any
 
 def _forbidden(verb: str, place: places.Place, status: Mapping[str, Any]) -> str:
     message = str(status.get("message", ""))
-    if any(cause.get("reason") == "NamespaceTerminating" for cause in _causes(status)):
+    if any(cause.get("reason") == "NamespaceTerminating" for cause in causes(status)):
         return f"the namespace {place.namespace} is being deleted"
     if "exceeded quota" in message:
         return "a resource quota of the namespace is used up"
@@ -148,16 +148,17 @@ def _forbidden(verb: str, place: places.Place, status: Mapping[str, Any]) -> str
     return "an admission rule of the cluster forbids it"
 
 
-def _causes(status: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def causes(status: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """What an answer of the API server says is wrong, one by one."""
     details = status.get("details")
-    causes = details.get("causes") if isinstance(details, Mapping) else None
-    for cause in causes if isinstance(causes, list) else ():
+    found = details.get("causes") if isinstance(details, Mapping) else None
+    for cause in found if isinstance(found, list) else ():
         if isinstance(cause, Mapping):
             yield cause
 
 
 def _fields(status: Mapping[str, Any]) -> Iterator[str]:
-    for cause in _causes(status):
+    for cause in causes(status):
         found = _FIELD.match(str(cause.get("field", "")))
         if found:
             yield found[1]
