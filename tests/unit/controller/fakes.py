@@ -163,6 +163,12 @@ class Scripted:
         await _react(self._after[name])
 
 
+async def turns_pass() -> None:
+    """Let whoever is ready go on, for as many turns of the loop as anything here takes."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 async def _react(script: deque[Reaction]) -> None:
     reaction = script.popleft() if script else None
     if isinstance(reaction, BaseException):

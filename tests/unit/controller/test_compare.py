@@ -14,6 +14,7 @@ from leaseholder.controller import compare, entry, runner, supplies
 from leaseholder.controller.compare import Comparison
 from leaseholder.core.going import MADE_AGAIN
 from leaseholder.ports.secrets import SecretCopy, SecretEvent
+from tests.unit.controller import fakes
 from tests.unit.controller.world import KEY, NAME, SHOP, World, infisical, key_of, manifest
 
 
@@ -357,17 +358,12 @@ async def test_adapters_of_provider_objects_that_went_go_before_the_next_compari
         world.cluster.providers.clear()
         world.supplies.gone(infisical().metadata.uid)
         world.clock.move(supplies.UNUSED_GONE + 1)
-        await _turns_pass()
+        await fakes.turns_pass()
         assert [one.closed for _, one in world.built] == [False]  # its lease is on record
         world.cluster.user_deletes(SHOP, NAME)
         await world.controller.offer(world.key)
         await world.passed()
         world.clock.move(supplies.UNUSED_GONE + 1)
-        await _turns_pass()
+        await fakes.turns_pass()
         assert adapter.closed
         forgetting.cancel()
-
-
-async def _turns_pass() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)

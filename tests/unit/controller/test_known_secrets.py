@@ -17,6 +17,7 @@ from leaseholder.controller.compare import Comparison
 from leaseholder.core import contents
 from leaseholder.core.memory import Memory
 from leaseholder.ports.secrets import SecretEvent, SecretView
+from tests.unit.controller import fakes
 from tests.unit.controller.world import KEY, NAME, SHOP, World, manifest
 
 HALF = 1800.0
@@ -274,8 +275,7 @@ async def test_a_change_that_is_told_of_while_the_secret_is_read_is_read_and_hea
             for values in changes:
                 world.cluster.user_writes_secret(SHOP, NAME, values=values)
                 world.cluster.events.put_nowait(changed(world))
-                for _ in range(20):
-                    await asyncio.sleep(0)  # the event comes before the answer
+                await fakes.turns_pass()  # the event comes before the answer
             return found
 
         monkeypatch.setattr(world.cluster, "secret", slow)
@@ -299,8 +299,7 @@ async def test_an_event_that_overtakes_the_answer_to_our_write_is_judged_by_it(
             if edited:
                 world.cluster.user_writes_secret(SHOP, NAME, values={"DB_USERNAME": "other"})
                 world.cluster.events.put_nowait(changed(world))
-            for _ in range(20):
-                await asyncio.sleep(0)
+            await fakes.turns_pass()
         return written
 
     monkeypatch.setattr(world.cluster, "write_secret", slow)
@@ -329,8 +328,7 @@ async def test_a_change_that_is_told_of_after_the_secrets_were_taken_as_known_is
             for event in changes:
                 del world.cluster.secrets[KEY], world.cluster.values[KEY]
                 world.cluster.events.put_nowait(dataclasses.replace(event, version=""))
-                for _ in range(20):
-                    await asyncio.sleep(0)
+                await fakes.turns_pass()
             return found
 
         monkeypatch.setattr(type(world.supplies), "wanted", lambda _, dl: slow(dl))
