@@ -10,9 +10,7 @@ import hashlib
 import json
 from typing import Final, TypeVar
 
-from leaseholder import errors
 from leaseholder.api import infisical
-from leaseholder.api.conditions import Reason
 from leaseholder.providers.infisical import api, refusals
 from leaseholder.providers.kit import accounts, answers, client, login
 from leaseholder.providers.kit.context import Context
@@ -22,7 +20,6 @@ from leaseholder.secrecy import Hidden
 _SHARE: Final = 0.75
 _UNSTATED_LIFE: Final = 3600.0
 """Life of a token that states none, neither in the answer nor in itself."""
-_WHO: Final = "Infisical"
 _Claims = TypeVar("_Claims", bound=answers.Wire)
 
 
@@ -30,6 +27,8 @@ class LoginMethod(login.Method):
     """See ``kit.login.Method``."""
 
     trails = True
+    who = "Infisical"
+    not_taken = "Infisical doesn't take the access token: check the identity, or make a new token"
 
     def __init__(
         self,
@@ -38,7 +37,7 @@ class LoginMethod(login.Method):
         context: Context,
         timeout: float,
     ) -> None:
-        super().__init__(connection, context.credentialing, context.clock, timeout)
+        super().__init__(connection, context, timeout)
         self._auth = auth
         self.ready_made = auth.token_auth is not None
         self.new_each_time = auth.universal_auth is None and auth.token_auth is None
@@ -53,11 +52,8 @@ class LoginMethod(login.Method):
         if auth.oidc_auth is not None:
             return await self._service_account("oidc-auth", auth.oidc_auth)
         if auth.token_auth is not None:
-            ref = auth.token_auth.token_secret_ref
-            token = login.trimmed(await self._credentialing.secret_value(ref), _WHO)
-            return login.Proof(credentials=token)
-        sentence = "the provider doesn't say how to log in: write auth"
-        raise errors.Denied(Reason.AUTH_MISSING, sentence)
+            return login.Proof(credentials=await self.secret(auth.token_auth.token_secret_ref))
+        raise login.without_a_way()
 
     async def exchange(self, proof: login.Proof, rank: Rank) -> accounts.Held:
         """The proof for an access token."""
@@ -71,18 +67,11 @@ class LoginMethod(login.Method):
         """Whether the answer says so: 401, or 403 about the token itself."""
         return refusals.login_failed(answer)
 
-    def not_taken(self) -> errors.Denied:
-        """The error for an access token that isn't taken."""
-        sentence = (
-            "Infisical doesn't take the access token: check the identity, or make a new token"
-        )
-        return errors.Denied(Reason.LOGIN_REFUSED, sentence)
-
     async def _universal(self, auth: infisical.UniversalAuth) -> login.Proof:
-        read, client_id = self._credentialing.secret_value, auth.client_id or ""
+        client_id = auth.client_id or ""
         if auth.client_id_secret_ref is not None:
-            client_id = login.trimmed(await read(auth.client_id_secret_ref), _WHO).reveal()
-        secret = login.trimmed(await read(auth.client_secret_ref), _WHO)
+            client_id = (await self.secret(auth.client_id_secret_ref)).reveal()
+        secret = await self.secret(auth.client_secret_ref)
         organization = auth.organization_slug
         return login.Proof(
             path="/api/v1/auth/universal-auth/login",

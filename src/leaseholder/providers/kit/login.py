@@ -18,11 +18,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from leaseholder import errors
+from leaseholder.api import refs
 from leaseholder.api.conditions import Reason
 from leaseholder.ports.clock import Clock
-from leaseholder.ports.credentials import Credentialing
 from leaseholder.providers.kit import answers, client, failures
 from leaseholder.providers.kit.accounts import ENDLESS, Account, Accounts, Held, LoginBackoff
+from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank, Request
 from leaseholder.secrecy import Hidden
 
@@ -59,25 +60,27 @@ class Method(abc.ABC):
     """The token is somebody else's making: it is read, and there is nothing to log in with."""
     trails: bool = False
     """Who answers a look may not know yet what a login that was just made may do."""
+    who: str = "the provider"
+    """The provider's name."""
+    not_taken: str
+    """The sentence for a token that isn't taken, nor one that is made or read in its place."""
 
     def __init__(
         self,
         connection: client.Client,
-        credentialing: Credentialing,
-        clock: Clock,
+        context: Context,
         timeout: float,
     ) -> None:
         """Nothing is sent yet.
 
         Args:
             connection: sends requests without a token.
-            credentialing: where Secrets and ServiceAccount tokens come from.
-            clock: this machine's.
+            context: where Secrets and ServiceAccount tokens come from, and this machine's clock.
             timeout: seconds that a login may take.
         """
         self._connection = connection
-        self._credentialing = credentialing
-        self._now = clock.monotonic
+        self._credentialing = context.credentialing
+        self._now = context.clock.monotonic
         self._timeout = timeout
 
     @abc.abstractmethod
@@ -120,9 +123,13 @@ class Method(abc.ABC):
     async def is_ended(self, answer: answers.Answer, token: Hidden) -> bool:
         """Whether an answer says that ``token`` isn't taken; such a request did nothing."""
 
-    @abc.abstractmethod
-    def not_taken(self) -> errors.Denied:
-        """The error for a token that isn't taken."""
+    async def secret(self, ref: refs.SecretKeyRef) -> Hidden:
+        """What a Secret holds, without the newline that ``echo`` and editors leave there.
+
+        Raises:
+            Denied: it isn't there, or can be no credential of the provider.
+        """
+        return trimmed(await self._credentialing.secret_value(ref), self.who)
 
 
 class Login:
@@ -312,15 +319,26 @@ class Login:
         self._held = None
         self._account.drop(token)
         if self._method.ready_made:
-            self._backoff.refused(self._method.not_taken(), token)
+            self._backoff.refused(refused(self._method.not_taken), token)
 
     def _distrust(self, token: Hidden) -> errors.ProviderError:
         """Take note that the server doesn't even take a token that it just made."""
         self._drop(token)
-        error = self._method.not_taken()
+        error = refused(self._method.not_taken)
         if not self._method.ready_made:
             self._backoff.refused(error, self._tried)
         return error
+
+
+def refused(sentence: str) -> errors.Denied:
+    """The error for a login that isn't let in, or whose tokens are no good."""
+    return errors.Denied(Reason.LOGIN_REFUSED, sentence)
+
+
+def without_a_way() -> errors.Denied:
+    """The error for a spec that names no way to log in: its CRD is older, or isn't ours."""
+    sentence = "the provider doesn't say how to log in: write auth"
+    return errors.Denied(Reason.AUTH_MISSING, sentence)
 
 
 def trimmed(value: Hidden, provider: str) -> Hidden:

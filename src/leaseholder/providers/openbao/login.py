@@ -12,9 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from leaseholder import errors
 from leaseholder.api import openbao
-from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import accounts, answers, client, login
 from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank, Request
@@ -24,11 +22,23 @@ from leaseholder.secrecy import Hidden
 _SHARE: Final = 0.66
 _LONGEST: Final = 3600.0
 """A shared token is renewed or made anew at least this often, so that changed rights count."""
-_WHO: Final = "OpenBao"
+_ENDED: Final = "OpenBao doesn't take the token: it has ended or was revoked; write a new one"
+_NEVER_TAKEN: Final = (
+    "OpenBao doesn't take the token of a login that was just made: does its role leave out the "
+    "policy 'default', or bind tokens to other addresses?"
+)
+_MORE_PROOFS: Final = "OpenBao wants more than one proof for this login (MFA): use another role"
+_BATCH: Final = (
+    "the login makes batch tokens, whose leases can't be renewed or found again: set the role's "
+    "token_type to service"
+)
+_FEW_USES: Final = "the login's tokens are good for a few uses only: set token_num_uses to 0"
 
 
 class LoginMethod(login.Method):
     """See ``kit.login.Method``."""
+
+    who = "OpenBao"
 
     def __init__(
         self,
@@ -38,28 +48,27 @@ class LoginMethod(login.Method):
         timeout: float,
         headers: Mapping[str, str],
     ) -> None:
-        super().__init__(connection, context.credentialing, context.clock, timeout)
+        super().__init__(connection, context, timeout)
         self._auth = auth
         self._headers = headers
         self.ready_made = auth.token is not None
+        self.not_taken = _ENDED if self.ready_made else _NEVER_TAKEN
         self.new_each_time = auth.token is None and auth.app_role is None
 
     async def proof(self) -> login.Proof:
         """Read or make what to log in with, now."""
-        auth, read = self._auth, self._credentialing.secret_value
+        auth = self._auth
         if auth.token is not None:
-            token = login.trimmed(await read(auth.token.token_secret_ref), _WHO)
-            return login.Proof(credentials=token)
+            return login.Proof(credentials=await self.secret(auth.token.token_secret_ref))
         if auth.app_role is not None:
             role = auth.app_role
-            secret = login.trimmed(await read(role.secret_id_secret_ref), _WHO)
+            secret = await self.secret(role.secret_id_secret_ref)
             body = {"role_id": role.role_id, "secret_id": secret.reveal()}
             known = Hidden(f"{role.role_id}\n{secret.reveal()}")
             return login.Proof(path=api.login(role.mount_path), body=body, credentials=known)
         way = auth.kubernetes or auth.jwt
         if way is None:
-            sentence = "the provider doesn't say how to log in: write auth"
-            raise errors.Denied(Reason.AUTH_MISSING, sentence)
+            raise login.without_a_way()
         made = await self._credentialing.service_account_token(
             way.service_account_ref, way.audience
         )
@@ -96,10 +105,6 @@ class LoginMethod(login.Method):
             raise refusals.ERRORS.error(answer)
         return answer.status == 200
 
-    def not_taken(self) -> errors.Denied:
-        """The error for a token that isn't taken."""
-        return _not_taken() if self.ready_made else _never_taken()
-
     def _held(self, token: Hidden, life: float, *, renewable: bool) -> accounts.Held:
         renew_after = min(_SHARE * life, _LONGEST)
         return accounts.Held.made(token, self._now(), life, renew_after, renewable=renewable)
@@ -108,10 +113,10 @@ class LoginMethod(login.Method):
         """A ready-made token, if it is good for leases."""
         answer = await self._send("login", api.LOOKUP_SELF, None, token)
         if answer.status == 403:
-            raise _not_taken()
+            raise login.refused(_ENDED)
         found = refusals.LOGIN_ERRORS.parsed(answer, api.TokenAnswer).data
         if found.num_uses:
-            raise _few_uses()
+            raise login.refused(_FEW_USES)
         left = found.ttl
         if found.renewable and left < found.creation_ttl / 2:
             # Later, and never while leases keep it alive for longer: that would shorten it.
@@ -147,31 +152,8 @@ def _refuse_unsuitable(made: api.Auth) -> None:
         Denied: they can't.
     """
     if not made.client_token:
-        sentence = "OpenBao wants more than one proof for this login (MFA): use another role"
-        raise errors.Denied(Reason.LOGIN_REFUSED, sentence)
+        raise login.refused(_MORE_PROOFS)
     if made.token_type == "batch" or not made.accessor:  # noqa: S105 - a kind, not a password
-        sentence = (
-            "the login makes batch tokens, whose leases can't be renewed or found again: set the "
-            "role's token_type to service"
-        )
-        raise errors.Denied(Reason.LOGIN_REFUSED, sentence)
+        raise login.refused(_BATCH)
     if made.num_uses:
-        raise _few_uses()
-
-
-def _few_uses() -> errors.Denied:
-    sentence = "the login's tokens are good for a few uses only: set token_num_uses to 0"
-    return errors.Denied(Reason.LOGIN_REFUSED, sentence)
-
-
-def _not_taken() -> errors.Denied:
-    sentence = "OpenBao doesn't take the token: it has ended or was revoked; write a new one"
-    return errors.Denied(Reason.LOGIN_REFUSED, sentence)
-
-
-def _never_taken() -> errors.Denied:
-    sentence = (
-        "OpenBao doesn't take the token of a login that was just made: does its role leave out the "
-        "policy 'default', or bind tokens to other addresses?"
-    )
-    return errors.Denied(Reason.LOGIN_REFUSED, sentence)
+        raise login.refused(_FEW_USES)

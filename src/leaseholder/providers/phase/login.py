@@ -26,17 +26,28 @@ _LONG: Final = re.compile(
 """``pss_service:v2:<hex>:<key>:<share>:<key>``, as command line, SDK and operator do."""
 _LEGACY: Final = re.compile(r"service \S+|pss_service:v1(:\S*)?", re.ASCII | re.IGNORECASE)
 """Of a kind that Phase doesn't make any more."""
+_NO_ACCOUNT: Final = (
+    "a legacy service token of Phase can't lease, because no account stands behind it: make a "
+    "service account and a token of that"
+)
+_UNKNOWN: Final = (
+    "the Secret to log in with holds no token of Phase: write it as the console shows it, "
+    "pss_service:v2:… or ServiceAccount and 64 hexadecimal digits"
+)
 
 
 class LoginMethod(login.Method):
     """See ``kit.login.Method``."""
 
     ready_made = True
+    not_taken = (
+        "Phase doesn't take the token: it is deleted, expired or mistyped, so make a new one"
+    )
 
     def __init__(
         self, auth: PhaseAuth, connection: client.Client, context: Context, timeout: float
     ) -> None:
-        super().__init__(connection, context.credentialing, context.clock, timeout)
+        super().__init__(connection, context, timeout)
         self._ref = auth.token_secret_ref
 
     async def proof(self) -> login.Proof:
@@ -47,13 +58,6 @@ class LoginMethod(login.Method):
     async def is_ended(self, answer: answers.Answer, token: Hidden) -> bool:
         """Whether the answer says so."""
         return refusals.login_failed(answer)
-
-    def not_taken(self) -> errors.Denied:
-        """The error for a token that isn't taken."""
-        sentence = (
-            "Phase doesn't take the token: it is deleted, expired or mistyped, so make a new one"
-        )
-        return errors.Denied(Reason.LOGIN_REFUSED, sentence)
 
 
 def is_personal(bearer: Hidden | None) -> bool:
@@ -70,25 +74,9 @@ def parse(written: Hidden) -> Hidden:
     words = written.reveal().split()
     text = " ".join(words[1:] if words and words[0].lower() == "bearer" else words)
     if _LEGACY.fullmatch(text):
-        raise _legacy()
+        raise login.refused(_NO_ACCOUNT)
     found = _SHORT.fullmatch(text) or _LONG.fullmatch(text)
     if found is None:
-        raise _unknown()
+        raise errors.Denied(Reason.AUTH_MISSING, _UNKNOWN)
     kind = "User" if (found["kind"] or "").lower() == "user" else "ServiceAccount"
     return Hidden(f"{kind} {found['token']}")
-
-
-def _legacy() -> errors.Denied:
-    sentence = (
-        "a legacy service token of Phase can't lease, because no account stands behind it: make a "
-        "service account and a token of that"
-    )
-    return errors.Denied(Reason.LOGIN_REFUSED, sentence)
-
-
-def _unknown() -> errors.Denied:
-    sentence = (
-        "the Secret to log in with holds no token of Phase: write it as the console shows it, "
-        "pss_service:v2:… or ServiceAccount and 64 hexadecimal digits"
-    )
-    return errors.Denied(Reason.AUTH_MISSING, sentence)

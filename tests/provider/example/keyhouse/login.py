@@ -1,8 +1,6 @@
 """How one is let in: by name and password, for a token that lives for a while."""
 
-from leaseholder import errors
 from leaseholder.api import refs
-from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import accounts, answers, client, login
 from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank
@@ -13,15 +11,17 @@ from tests.provider.example.keyhouse import api
 class LoginMethod(login.Method):
     """See ``kit.login.Method``."""
 
+    who = "Keyhouse"
+    not_taken = "Keyhouse doesn't take the token of this login"
+
     def __init__(
         self, name: str, password: refs.SecretKeyRef, connection: client.Client, context: Context
     ) -> None:
-        super().__init__(connection, context.credentialing, context.clock, timeout=10.0)
+        super().__init__(connection, context, timeout=10.0)
         self._name, self._password = name, password
 
     async def proof(self) -> login.Proof:
-        read = await self._credentialing.secret_value(self._password)
-        password = login.trimmed(read, "Keyhouse")
+        password = await self.secret(self._password)
         return login.Proof(
             path="/v1/login",
             body={"name": self._name, "password": password.reveal()},
@@ -36,6 +36,3 @@ class LoginMethod(login.Method):
 
     async def is_ended(self, answer: answers.Answer, token: Hidden) -> bool:
         return answer.status == 401
-
-    def not_taken(self) -> errors.Denied:
-        return errors.Denied(Reason.LOGIN_REFUSED, "Keyhouse doesn't take the token of this login")

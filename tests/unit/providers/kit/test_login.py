@@ -32,6 +32,7 @@ class Method(login.Method):
     ended: set[str] = field(default_factory=set)
     exchanges: list[Rank] = field(default_factory=list)
     renewals: int = 0
+    not_taken: str = "not taken"
 
     async def proof(self) -> login.Proof:
         credentials = None if self.new_each_time else Hidden(self.password)
@@ -51,9 +52,6 @@ class Method(login.Method):
 
     async def is_ended(self, answer: answers.Answer, token: Hidden) -> bool:
         return answer.status == 401
-
-    def not_taken(self) -> errors.Denied:
-        return errors.Denied(Reason.LOGIN_REFUSED, "not taken")
 
     def _held(self, token: str) -> accounts.Held:
         now, renewable = self.clock.monotonic(), self.renewable
