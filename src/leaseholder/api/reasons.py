@@ -229,7 +229,7 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Explanation]]] = {
         ),
         Reason.RENEWAL_TOO_SOON: Explanation(
             "The provider takes no renewal so short",
-            "Infisical renews by 60s or more: it is too soon",
+            "Infisical renews by 1m or more: it is too soon",
             "Wait",
         ),
         Reason.RENEWAL_UNPROVEN: Explanation(

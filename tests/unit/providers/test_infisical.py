@@ -336,7 +336,7 @@ async def test_of_a_config_for_which_a_tag_was_refused_only_a_sign_is_kept() -> 
     with pytest.raises(errors.Unavailable):
         await issue(bench, NO_CONFIG, source=long)
     assert (await noted(bench, source=long)).handle == {"tagged": False}
-    assert sum(len(one) for one in bench.adapter._tagless) < 100
+    assert sum(len(one) for one in bench.adapter._tags._refused) < 100
 
 
 async def test_a_tag_is_tried_again_after_hours() -> None:

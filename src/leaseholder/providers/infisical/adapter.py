@@ -7,13 +7,9 @@ counts.
 """
 
 import functools
-import hashlib
-import json
 from collections.abc import Container, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
-
-from cachetools import LRUCache, TTLCache
 
 from leaseholder import errors
 from leaseholder.api import infisical
@@ -31,23 +27,22 @@ from leaseholder.ports.provider import (
 from leaseholder.providers import settings
 from leaseholder.providers.infisical import (
     api,
+    identities,
     kinds,
     leases,
     login,
     projects,
     refusals,
     sources,
+    tags,
     ttl,
 )
-from leaseholder.providers.kit import answers, requests
+from leaseholder.providers.kit import answers, lifetimes, requests
 from leaseholder.providers.kit.adapter import Adapter
 from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank
 
-_IDENTITY: Final = "identity"
-_REMEMBERED: Final = 1024
-_TAGLESS_SECONDS: Final = 6 * 3600.0
-"""So long a refused tag isn't tried again: the server may be another version by then."""
+_WHO: Final = "Infisical"
 _MARGIN_SECONDS: Final = 2
 """What a renewal stays below the maximum: our moments are cut to the second."""
 _CAPABILITIES: Final = ("Renew", "Inspect", "Revoke", "ForceRevoke")
@@ -67,7 +62,7 @@ class InfisicalAdapter(Adapter):
             context, lambda sent_by: login.LoginMethod(server.auth, sent_by, context, timeout)
         )
         self._settings = settings
-        self._read = functools.partial(requests.Request, method="GET", timeout=timeout)
+        self._read = functools.partial(requests.Request, timeout=timeout)
         self._write = functools.partial(
             requests.Request,
             category="write",
@@ -76,13 +71,8 @@ class InfisicalAdapter(Adapter):
         )
         self._projects = projects.Projects(self._login.send, clock, timeout)
         self._sources = sources.Sources(self._projects, clock, timeout)
-        self._tagless: TTLCache[str, bool] = TTLCache(
-            _REMEMBERED, _TAGLESS_SECONDS, timer=clock.monotonic
-        )
-        """Dynamic secrets, with the lease's own config, for which the tag was refused."""
-        self._auth = server.auth
-        self._shown: LRUCache[str, str] = LRUCache(_REMEMBERED)
-        """To which identity leases were shown last, by their id."""
+        self._tags = tags.Tags(clock, sent=settings.tag_in_config)
+        self._identities = identities.Identities(self._login, server.auth)
 
     async def check(self) -> Health:
         """Log in if need be and look whether the provider answers."""
@@ -90,15 +80,13 @@ class InfisicalAdapter(Adapter):
         request = self._read(operation="status", path=api.STATUS, rank=Rank.CHECK)
         answer = await self._http.send(request)
         if answer.status == 429 or answer.status >= 500:
-            raise refusals.refusal(answer, {}, effect=False)
+            raise refusals.ERRORS.error(answer)
         status = answer.parse(api.Status) if answer.status == 200 else None
+        by_tag = ("Recover", "Sweep") if self._settings.tag_in_config else ()
         return Health(
             server_version=status.version if status else None,
             clock_skew=self._http.clock.skew,
-            capabilities=(
-                *_CAPABILITIES,
-                *(("Recover", "Sweep") if self._settings.tag_in_config else ()),
-            ),
+            capabilities=(*_CAPABILITIES, *by_tag),
         )
 
     async def prepare(self, attempt: Attempt) -> Mapping[str, Any]:
@@ -108,14 +96,10 @@ class InfisicalAdapter(Adapter):
             Whether the lease will carry the tag by which it can be found again, whether the source
             is a shared account, as far as the identity may look, and which identity that is.
         """
-        least = self._settings.minimum_ttl_seconds
-        if attempt.ttl_seconds is not None and attempt.ttl_seconds < least:
-            sentence = f"Infisical takes no ttl below {ttl.render(least)}: write a longer one"
-            raise errors.Invalid(Reason.INVALID, sentence)
+        lifetimes.refuse_too_short(attempt.ttl_seconds, self._settings.minimum_ttl_seconds, _WHO)
         await self._sources.check(attempt.source, attempt.ttl_seconds)
-        shared = {"slots": "One"} if self._sources.is_shared(attempt.source) else {}
         await self._login.token()
-        return {"tagged": self._tags(attempt.source), **shared, **self._identity()}
+        return {"tagged": self._tags.taken(attempt.source), **self._notes(attempt.source)}
 
     async def issue(self, attempt: Attempt) -> Issued:
         """Issue one lease, with the tag or without, as ``prepare`` noted it.
@@ -125,45 +109,38 @@ class InfisicalAdapter(Adapter):
         that is searched for by a tag that it never carried.
         """
         source = attempt.source
-        tagged = attempt.handle.get("tagged", self._tags(source)) is True
+        tagged = attempt.handle.get("tagged", self._tags.taken(source)) is True
         answer = await self._issue(attempt, tagged=tagged)
         if tagged and refusals.blames_config(answer):
             # L13: for the next attempt only; what an attempt carries its own notes say.
-            self._tagless[_tagged_like(source)] = True
+            self._tags.refuse(source)
             sentence = (
                 f"{refusals.ERRORS.stated(answer)}: it doesn't take the lease's config, in which "
                 "the operator's tag is; the lease is asked for once more, without the tag"
             )
             raise errors.Unavailable(Reason.PROGRESSING, sentence, sent=False, retry_after=1.0)
-        if answer.status != 200:
-            known = self._sources.maximum(source)
-            raise refusals.refusal(answer, source, effect=True, maximum=known)
-        created = answer.parse(api.CreateAnswer)
-        if created is None:
-            raise refusals.ERRORS.bad(answer, sent=True)
+        about = {**source, lifetimes.MAXIMUM: self._sources.maximum(source)}
+        created = refusals.ERRORS.parsed(answer, api.CreateAnswer, about, effect=True)
         self._sources.note(source, created.dynamic_secret)
-        credential_type = self._sources.credential_type(source)
         return leases.issued(
             created,
             source=source,
-            credential_type=credential_type,
+            credential_type=self._sources.credential_type(source),
             tagged=tagged,
-            identity=self._identity(),
+            identity=self._identities.note(),
         )
 
     async def renew(self, lease: Lease, until: datetime) -> Lease:
         """Renew ``lease`` so that it ends at ``until`` or its latest, never later."""
-        length = self._renewal(lease, until)
-        answer = await self._projects.ask(
-            lease.source,
-            lambda slug: self._write(
-                operation="renew",
-                expires=lease.expires_at,
-                method="POST",
-                path=api.renewal(lease.id),
-                body={**api.address(slug, lease.source), "ttl": ttl.render(length)},
-            ),
+        more = self._renewal(lease, until)
+        request = self._write(
+            operation="renew",
+            expires=lease.expires_at,
+            method="POST",
+            path=api.renewal(lease.id),
+            body={"ttl": ttl.render(more)},
         )
+        answer = await self._projects.ask(lease.source, request)
         if answer.status == 400 and refusals.body_of(answer) is not None:
             raise _not_renewed(answer, lease)
         found = self._lease_in(answer, lease, effect=True)
@@ -171,39 +148,30 @@ class InfisicalAdapter(Adapter):
 
     async def inspect(self, lease: Lease) -> Lease:
         """Look at a lease: its expiry, its maximum and status as they are now."""
-        answer = await self._projects.ask(
-            lease.source,
-            lambda slug: self._read(
-                operation="inspect",
-                path=api.lease(lease.id),
-                params=api.address(slug, lease.source),
-                expires=lease.expires_at,
-            ),
-        )
+        path, expires = api.lease(lease.id), lease.expires_at
+        request = self._read(operation="inspect", path=path, expires=expires)
+        answer = await self._projects.ask(lease.source, request)
         found = self._lease_in(answer, lease, effect=False)
         return leases.seen(found, found.dynamic_secret, source=lease.source, handle=lease.handle)
 
     async def revoke(self, lease: Lease, *, force: bool = False) -> RevocationAnswer:
         """Take a lease back; a 200 alone doesn't say that it is gone."""
-        forced = {"isForced": True} if force else {}
-        answer = await self._projects.ask(
-            lease.source,
-            lambda slug: self._write(
-                operation="revoke",
-                method="DELETE",
-                path=api.lease(lease.id),
-                rank=Rank.REVOCATION,
-                body={**api.address(slug, lease.source), **forced},
-            ),
+        request = self._write(
+            operation="revoke",
+            method="DELETE",
+            path=api.lease(lease.id),
+            rank=Rank.REVOCATION,
+            body={"isForced": True} if force else {},
         )
+        answer = await self._projects.ask(lease.source, request)
         found = self._lease_in(answer, lease, effect=True)
         if found.status is None:
             return RevocationAnswer(done=True)
-        sentence = (
-            f"{refusals.ERRORS.stated(answer)}, but the system behind the dynamic secret didn't "
-            "take the credentials back: look at the lease at Infisical"
+        return refusals.ERRORS.not_revoked(
+            answer,
+            "the system behind the dynamic secret didn't take the credentials back: look at the "
+            "lease at Infisical",
         )
-        return RevocationAnswer(done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence)
 
     async def recover(self, attempt: Attempt) -> Sequence[Lease]:
         """The leases of the dynamic secret that carry the attempt's tag.
@@ -214,11 +182,11 @@ class InfisicalAdapter(Adapter):
         source, life = attempt.source, timedelta(seconds=attempt.ttl_seconds or 0)
         answer = await self._list("recover", source, Rank.REVOCATION)
         tagged = await refusals.ERRORS.listed(
-            answer, api.Lease, under="leases", wanted=lambda row: leases.carries(row, attempt)
+            answer, api.Lease, source, under="leases", wanted=lambda row: tags.carries(row, attempt)
         )
         may_live = attempt.ttl_seconds is None or self.now() < attempt.deadline + life
-        if not tagged and may_live and self._is_others(attempt.handle):
-            raise _not_shown()
+        if not tagged and may_live and self._identities.is_others(attempt.handle):
+            raise identities.not_shown()
         return tuple(
             leases.seen(found, None, source=source, handle={"recoverable": True})
             for found in tagged
@@ -228,75 +196,55 @@ class InfisicalAdapter(Adapter):
         self, installation: str, source: Mapping[str, Any], known: Container[str]
     ) -> Sequence[Marked]:
         """The leases of the dynamic secret that carry an installation's tag."""
-        marks: dict[str, str] = {}
+        attempts: dict[str, str] = {}
 
         def wanted(row: Mapping[str, Any]) -> bool:
-            lease_id, attempt = row.get("id"), leases.marked(row, installation)
+            lease_id, attempt = row.get("id"), tags.attempt_of(row, installation)
             if attempt is None or not isinstance(lease_id, str) or lease_id in known:
                 return False
-            marks[lease_id] = attempt
+            attempts[lease_id] = attempt
             return True
 
         answer = await self._list("sweep", source, Rank.CHECK)
         found = await refusals.ERRORS.listed(
-            answer, api.Lease, under="leases", wanted=wanted, most=MOST_MARKED
+            answer, api.Lease, source, under="leases", wanted=wanted, most=MOST_MARKED
         )
-        shared = {"slots": "One"} if self._sources.is_shared(source) else {}
-        handle = {**shared, **self._identity()}
+        handle = self._notes(source)
         return [
-            Marked(leases.seen(one, None, source=source, handle=handle), marks[one.id])
+            Marked(leases.seen(one, None, source=source, handle=handle), attempts[one.id])
             for one in found
         ]
-
-    async def _list(self, operation: str, source: Mapping[str, Any], rank: Rank) -> answers.Answer:
-        """The list of the dynamic secret's leases.
-
-        Raises:
-            ProviderError: it can't be had.
-        """
-        answer = await self._projects.ask(
-            source,
-            lambda slug: self._read(
-                operation=operation,
-                path=api.leases_of(source),
-                params=api.address(slug, source),
-                rank=rank,
-                lists=True,
-            ),
-        )
-        if answer.status != 200:
-            raise refusals.refusal(answer, source, effect=False)
-        return answer
 
     def capabilities(self, handle: Mapping[str, Any]) -> Capabilities:
         """What can be done for a lease with these notes; empty notes: for one not yet issued."""
         return kinds.capabilities(handle, self._settings)
 
-    def _tags(self, source: Mapping[str, Any]) -> bool:
-        return self._settings.tag_in_config and _tagged_like(source) not in self._tagless
+    def _notes(self, source: Mapping[str, Any]) -> dict[str, str]:
+        """What is known of a lease by its source and by who asks for it."""
+        shared = {"slots": "One"} if self._sources.is_shared(source) else {}
+        return {**shared, **self._identities.note()}
 
     async def _issue(self, attempt: Attempt, *, tagged: bool) -> answers.Answer:
-        source = attempt.source
-        config = {
-            **source.get("config", {}),
-            **({leases.TAG: leases.tag(attempt)} if tagged else {}),
-        }
-        asked: dict[str, Any] = {"dynamicSecretName": api.name(source)}
+        asked: dict[str, Any] = {"dynamicSecretName": api.name(attempt.source)}
         if attempt.ttl_seconds is not None:
             asked["ttl"] = ttl.render(attempt.ttl_seconds)
-        if config:
+        if config := tags.config(attempt, tagged=tagged):
             asked["config"] = config
-        return await self._projects.ask(
-            source,
-            lambda slug: self._write(
-                operation="issue",
-                method="POST",
-                path=api.LEASES,
-                body={**asked, **api.address(slug, source)},
-                deadline=attempt.deadline,
-                rank=Rank.ISSUE,
-            ),
+        request = self._write(
+            operation="issue",
+            method="POST",
+            path=api.LEASES,
+            body=asked,
+            deadline=attempt.deadline,
+            rank=Rank.ISSUE,
         )
+        return await self._projects.ask(attempt.source, request)
+
+    async def _list(self, operation: str, source: Mapping[str, Any], rank: Rank) -> answers.Answer:
+        """The answer to a request for all leases of the dynamic secret."""
+        path = api.leases_of(source)
+        request = self._read(operation=operation, path=path, rank=rank, lists=True)
+        return await self._projects.ask(source, request)
 
     def _renewal(self, lease: Lease, until: datetime) -> int:
         """Seconds to add to the lease's expiry.
@@ -306,73 +254,38 @@ class InfisicalAdapter(Adapter):
         """
         if not self.capabilities(lease.handle).renewable:
             sentence = "this kind of credentials can't be renewed, only replaced"
-            raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
-        least = self._settings.minimum_ttl_seconds
-        wanted = _seconds(until - lease.expires_at)
-        latest = leases.latest(lease)
-        room = wanted
-        if latest is not None:
-            room = _seconds(latest - lease.expires_at) - _MARGIN_SECONDS
-        if latest is not None and room < least:
-            sentence = "the lease is at the end of the longest life that Infisical gives it"
-            raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
-        if wanted < least:
-            sentence = f"Infisical renews by {ttl.render(least)} or more: it is too soon"
-            raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, sentence, latest=latest)
-        return min(wanted, room)
+            raise lifetimes.cannot_renew(lease, sentence)
+        return lifetimes.renewal(
+            lease,
+            until,
+            latest=lifetimes.latest(lease),
+            who=_WHO,
+            least=self._settings.minimum_ttl_seconds,
+            margin=_MARGIN_SECONDS,
+        )
 
     def _lease_in(self, answer: answers.Answer, lease: Lease, *, effect: bool) -> api.Lease:
+        """The lease that an answer shows.
+
+        Raises:
+            ProviderError: it shows none, or another one.
+        """
         if answer.status != 200:
-            error = refusals.refusal(answer, lease.source, effect=effect)
-            raise _not_shown() if self._proves_nothing(error, lease) else error
-        found = answer.parse(api.LeaseAnswer)
-        if found is None or found.lease.id != lease.id:
+            error = refusals.ERRORS.error(answer, lease.source, effect=effect)
+            is_gone = isinstance(error, errors.LeaseGone)
+            may_live = self._identities.may_be_hidden(lease) and self.now() < lease.expires_at
+            raise identities.not_shown() if is_gone and may_live else error
+        found = answer.parse(api.Lease, under="lease")
+        if found is None or found.id != lease.id:
             raise refusals.ERRORS.bad(answer, sent=effect)
-        self._shown[lease.id] = self._identity().get(_IDENTITY, "")
-        return found.lease
-
-    def _identity(self) -> dict[str, str]:
-        """The note of the identity that is logged in; none where its token doesn't say."""
-        identity = login.identity(self._login.held, self._auth)
-        return {_IDENTITY: identity} if identity else {}
-
-    def _is_others(self, noted: Mapping[str, Any]) -> bool:
-        """Whether notes are of another identity, or for another organization, than is logged in."""
-        by = noted.get(_IDENTITY)
-        return by is not None and by != self._identity().get(_IDENTITY)
-
-    def _proves_nothing(self, error: errors.ProviderError, lease: Lease) -> bool:
-        """Whether a lease that isn't shown may live all the same, where another had it issued."""
-        is_gone = isinstance(error, errors.LeaseGone) and self._is_others(lease.handle)
-        was_shown = self._shown.get(lease.id) == self._identity().get(_IDENTITY, "")
-        return is_gone and not was_shown and self.now() < lease.expires_at
-
-
-def _tagged_like(source: Mapping[str, Any]) -> str:
-    """What a refused tag is remembered for: a config of the lease's own may be to blame.
-
-    A digest, because a config may have a megabyte.
-    """
-    text = f"{sources.key(source)} {json.dumps(source.get('config', {}), sort_keys=True)}"
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _not_shown() -> errors.Denied:
-    sentence = (
-        "Infisical shows no such lease to this identity, but another one asked for it, or one of "
-        "another organization: log in as that one, or wait for the lease's end"
-    )
-    return errors.Denied(Reason.DENIED, sentence)
-
-
-def _seconds(length: timedelta) -> int:
-    return int(length.total_seconds())
+        self._identities.shown(lease.id)
+        return found
 
 
 def _not_renewed(answer: answers.Answer, lease: Lease) -> errors.ProviderError:
     """A 400 means that the lease can't live longer, unless it is the plan that ended."""
-    error = refusals.refusal(answer, lease.source, effect=True)
+    error = refusals.ERRORS.error(answer, lease.source, effect=True)
     if error.reason is Reason.PLAN:
         return error
     sentence = f"{refusals.ERRORS.stated(answer)}: the lease can't be renewed, only replaced"
-    return errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
+    return lifetimes.cannot_renew(lease, sentence)

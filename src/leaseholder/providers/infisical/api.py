@@ -7,6 +7,7 @@ ignored. What an answer other than 2xx means is in ``refusals``.
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
@@ -14,7 +15,7 @@ from pydantic import Field, JsonValue
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.kit import answers
+from leaseholder.providers.kit import answers, requests
 
 STATUS: Final = "/api/status"
 _SECRETS: Final = "/api/v1/dynamic-secrets"
@@ -56,7 +57,7 @@ def projects(project_id: str) -> tuple[str, str]:
     return f"/api/v1/projects/{known}", f"/api/v1/workspace/{known}"
 
 
-def address(slug: str, source: Mapping[str, Any]) -> dict[str, str]:
+def _address(slug: str, source: Mapping[str, Any]) -> dict[str, str]:
     """Project, environment and folder as every route takes them."""
     path = str(source.get("path") or "/")
     return {
@@ -64,6 +65,13 @@ def address(slug: str, source: Mapping[str, Any]) -> dict[str, str]:
         "environmentSlug": str(source.get("environmentSlug", "")),
         "path": path.rstrip("/") or "/",
     }
+
+
+def addressed(request: requests.Request, slug: str, source: Mapping[str, Any]) -> requests.Request:
+    """A request with project, environment and folder, which a GET has in its query."""
+    if request.method == "GET":
+        return replace(request, params={**request.params, **_address(slug, source)})
+    return replace(request, body={**(request.body or {}), **_address(slug, source)})
 
 
 def _slug(text: str, what: str) -> str:
@@ -124,24 +132,12 @@ class Lease(answers.Wire):
     dynamic_secret: DynamicSecret | None = None
 
 
-class SecretAnswer(answers.Wire):
-    """GET of a dynamic secret."""
-
-    dynamic_secret: DynamicSecret
-
-
 class CreateAnswer(answers.Wire):
     """POST of a lease: the only answer that carries the credentials."""
 
     lease: Lease
     dynamic_secret: DynamicSecret = DynamicSecret()
     data: Annotated[dict[str, JsonValue], Field(repr=False, min_length=1)]
-
-
-class LeaseAnswer(answers.Wire):
-    """GET, renewal or DELETE of a lease."""
-
-    lease: Lease
 
 
 class Project(answers.Wire):

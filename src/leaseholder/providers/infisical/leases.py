@@ -1,50 +1,22 @@
-"""Infisical's leases made ours: moments cut to the second, notes for the record, the tag."""
+"""Infisical's leases made ours: moments cut to the second, notes for the record."""
 
-import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from leaseholder.api import base
-from leaseholder.ports.provider import Attempt, Issued, Lease
+from leaseholder.ports.provider import Issued, Lease
 from leaseholder.providers.infisical import api, kinds, ttl
-from leaseholder.providers.kit import answers
+from leaseholder.providers.kit import answers, lifetimes
 from leaseholder.secrecy import Credentials
 
 FAILED_TO_DELETE: Final = "Failed to delete"
-TAG: Final = "leaseholder"
 _OWN_END: Final = "EXPIRES_AT"
 _MOMENT: Final[TypeAdapter[datetime]] = TypeAdapter(answers.Moment)
-_ATTEMPT: Final = re.compile(r"[0-9a-f]{32}")
 _UNBOUNDED: Final = 100 * 366 * 86_400
 """A maximum of more than a century is none."""
-
-
-def tag(attempt: Attempt) -> dict[str, str]:
-    """What marks a lease as that attempt's; plain text for everybody who may list leases."""
-    return {"installation": attempt.installation, "attempt": attempt.attempt_id}
-
-
-def carries(row: Mapping[str, Any], attempt: Attempt) -> bool:
-    """Whether a row of a list of leases has that attempt's mark."""
-    config = row.get("config")
-    return isinstance(config, dict) and config.get(TAG) == tag(attempt)
-
-
-def marked(row: Mapping[str, Any], installation: str) -> str | None:
-    """The attempt whose mark a row of a list of leases has; None: it has none of that installation.
-
-    Whoever may lease may write such a mark on a lease of theirs, on none of others.
-    """
-    config = row.get("config")
-    mark = config.get(TAG) if isinstance(config, dict) else None
-    if not isinstance(mark, dict) or mark.get("installation") != installation:
-        return None
-    attempt = mark.get("attempt")
-    known = isinstance(attempt, str) and _ATTEMPT.fullmatch(attempt)
-    return str(attempt) if known else None
 
 
 def maximum(secret: api.DynamicSecret) -> int | None:
@@ -81,28 +53,22 @@ def seen(
     handle: Mapping[str, Any],
 ) -> Lease:
     """A lease as it is now; without ``secret`` the bound in ``handle`` stands."""
-    bound = maximum(secret) if secret else handle.get("maxTTL")
+    bound = maximum(secret) if secret else handle.get(lifetimes.MAXIMUM)
     notes = {name: value for name, value in handle.items() if name != "status"}
     if secret is not None and "type" not in notes:
         notes |= kinds.notes(secret.type, credential_type=None, keys=())
-    notes |= {"createdAt": base.render_moment(lease.created_at), "maxTTL": bound}
+    notes |= {"createdAt": base.render_moment(lease.created_at), lifetimes.MAXIMUM: bound}
     if lease.status is not None:
         notes["status"] = FAILED_TO_DELETE
+    issued_at = base.whole_second(lease.created_at)
     return Lease(
         id=lease.id,
         source=source,
-        issued_at=base.whole_second(lease.created_at),
+        issued_at=issued_at,
         expires_at=_end(lease.expire_at, handle.get("credentialsEnd")),
-        latest=_latest(lease.created_at, bound),
+        latest=lifetimes.after(issued_at, bound),
         handle=notes,
     )
-
-
-def latest(lease: Lease) -> datetime | None:
-    """The end of the lease's longest life; from its notes where a record brought it back."""
-    if lease.latest is not None:
-        return lease.latest
-    return _latest(lease.issued_at, lease.handle.get("maxTTL"))
 
 
 def _end(expire_at: datetime, own_end: object) -> datetime:
@@ -117,9 +83,3 @@ def _moment(value: object) -> datetime | None:
         return _MOMENT.validate_python(value) if isinstance(value, str) else None
     except ValidationError:
         return None
-
-
-def _latest(created_at: datetime, bound: object) -> datetime | None:
-    if not isinstance(bound, int):
-        return None
-    return base.whole_second(created_at + timedelta(seconds=bound))

@@ -6,8 +6,6 @@ does the holding.
 """
 
 import base64
-import hashlib
-import json
 from typing import Final, TypeVar
 
 from leaseholder.api import infisical
@@ -109,29 +107,15 @@ def _life(login: api.LoginAnswer, now: float) -> float:
     return min((life for life in stated if life > 0), default=_UNSTATED_LIFE)
 
 
-def identity(token: Hidden | None, auth: infisical.InfisicalAuth) -> str:
-    """A hash of whose token it is, and of the organization that it is for; empty: it doesn't say.
-
-    To another identity, or in another organization, the same slugs may be another project.
-    """
-    bearer = _claims(token.reveal(), api.Bearer) if token is not None else None
-    if bearer is None or not (bearer.identity_id or bearer.user_id):
-        return ""
-    ways = (auth.universal_auth, auth.kubernetes_auth, auth.oidc_auth)
-    slug = next((way.organization_slug for way in ways if way is not None), None)
-    whose = [bearer.identity_id, bearer.user_id, bearer.organization_id, slug]
-    return hashlib.sha256(json.dumps(whose).encode()).hexdigest()[:16]
-
-
 def _own_life(token: str, now: float) -> float:
     """Seconds from issue to ``exp`` by the token's own claims; 0 where it states none."""
-    claims = _claims(token, api.Claims)
-    if claims is None:
+    said = claims(token, api.Claims)
+    if said is None:
         return 0.0
-    return claims.exp - (now if claims.iat is None else claims.iat)
+    return said.exp - (now if said.iat is None else said.iat)
 
 
-def _claims(token: str, model: type[_Claims]) -> _Claims | None:
+def claims(token: str, model: type[_Claims]) -> _Claims | None:
     """What a token says of itself: read, not believed, as who is asked made it."""
     try:
         part = token.split(".")[1]

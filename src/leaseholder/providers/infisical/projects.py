@@ -3,7 +3,7 @@
 Resolved slugs are kept for a while, and resolved again when the server no longer knows one.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from cachetools import TTLCache
@@ -12,35 +12,34 @@ from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.ports.clock import Clock
 from leaseholder.providers.infisical import api, refusals
-from leaseholder.providers.kit import answers, requests
+from leaseholder.providers.kit import answers, login
+from leaseholder.providers.kit.requests import Request
 
 _KEEP_SECONDS: Final = 600.0
 _MOST: Final = 1024
 """So many are kept; a DynamicLease may ask for any id."""
 
-Send = Callable[[requests.Request], Awaitable[answers.Answer]]
-
 
 class Projects:
     """Knows the slugs of projects."""
 
-    def __init__(self, send: Send, clock: Clock, timeout: float) -> None:
+    def __init__(self, send: login.Send, clock: Clock, timeout: float) -> None:
         self._send = send
         self._timeout = timeout
         self._known: TTLCache[str, str] = TTLCache(_MOST, _KEEP_SECONDS, timer=clock.monotonic)
 
-    async def ask(
-        self, source: Mapping[str, Any], request: Callable[[str], requests.Request]
-    ) -> answers.Answer:
-        """Send what ``request`` makes of the project's slug; again if the slug had changed."""
+    async def ask(self, source: Mapping[str, Any], request: Request) -> answers.Answer:
+        """Send ``request`` with the source's project in it; again if its slug had changed."""
         slug = await self._slug(source)
-        answer = await self._send(request(slug))
+        answer = await self._send(api.addressed(request, slug, source))
         project_id = source.get("projectId")
         if project_id is None or refusals.ERRORS.about(answer) != refusals.NO_PROJECT:
             return answer
         self._known.pop(project_id, None)
         renamed = await self._slug(source)
-        return await self._send(request(renamed)) if renamed != slug else answer
+        if renamed == slug:
+            return answer
+        return await self._send(api.addressed(request, renamed, source))
 
     async def _slug(self, source: Mapping[str, Any]) -> str:
         project_id = source.get("projectId")
@@ -58,13 +57,13 @@ class Projects:
             answer = await self._send(self._request_for(older))
         if answer.status != 200:
             raise _unresolved(answer, project_id)
-        found = answer.parse(api.ProjectAnswer)
-        if found is None or found.slug is None:
+        found = refusals.ERRORS.parsed(answer, api.ProjectAnswer)
+        if found.slug is None:
             raise refusals.ERRORS.bad(answer, sent=False)
         return found.slug
 
-    def _request_for(self, path: str) -> requests.Request:
-        return requests.Request(operation="project", method="GET", path=path, timeout=self._timeout)
+    def _request_for(self, path: str) -> Request:
+        return Request(operation="project", path=path, timeout=self._timeout)
 
 
 def _unresolved(answer: answers.Answer, project_id: str) -> errors.ProviderError:
@@ -80,4 +79,4 @@ def _unresolved(answer: answers.Answer, project_id: str) -> errors.ProviderError
             "check projectId"
         )
         return errors.Invalid(Reason.SOURCE_MISSING, sentence)
-    return refusals.refusal(answer, {"projectId": project_id}, effect=False)
+    return refusals.ERRORS.error(answer, {"projectId": project_id})

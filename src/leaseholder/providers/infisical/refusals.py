@@ -6,19 +6,21 @@ Status and the ``error`` field tell most; for 404 and some 400s only the message
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.infisical import api
-from leaseholder.providers.kit import accounts, answers
-from leaseholder.providers.kit.refusals import Refusal, Refusals
+from leaseholder.providers.kit import accounts, answers, lifetimes
+from leaseholder.providers.kit.refusals import Refusal, Refusals, lines
 
 _REQUEST_ID: Final = re.compile(r"req-[A-Za-z0-9]{1,20}")
 """As Infisical makes them. A server could send back a credential there."""
 NO_PROJECT: Final = "no project"
 """The meaning of a 404 for the project's slug, which may have changed."""
+_FORBIDDEN_NAMESPACE: Final = (
+    "failed to create lease from provider: namespace .{1,253} is not allowed"
+)
 _KNOWN_FIELDS: Final = frozenset(
     {"dynamicSecretName", "projectSlug", "environmentSlug", "path", "ttl", "config", "isForced"}
 )
@@ -66,27 +68,43 @@ def _message(start: str) -> str:
     return f"^[^:]*: {start}"
 
 
+def _words(answer: answers.Answer, source: Mapping[str, Any]) -> dict[str, object]:
+    """What sentences of ``ERRORS`` name; a source may have its ``maxTTL``, in seconds."""
+    body = body_of(answer)
+    fields = sorted(set(body.fields) & _KNOWN_FIELDS) if body is not None else []
+    return {
+        "where": place(source),
+        "project": source.get("projectSlug") or source.get("projectId"),
+        "name": source.get("dynamicSecretName"),
+        "fields": f" ({', '.join(fields)})" if fields else "",
+        "maximum": lifetimes.which_is(source.get(lifetimes.MAXIMUM)),
+    }
+
+
+def place(source: Mapping[str, Any]) -> str:
+    """Where a source is, in words."""
+    return f"environment {source.get('environmentSlug')}, path {source.get('path', '/')}"
+
+
 ERRORS: Final = Refusals(
     who="Infisical",
     read=_said,
+    words=_words,
     note=_request_id,
     throttled="too many requests from this address",
     trouble="the server is in trouble",
     strange="but not as Infisical does: check that the url is that of an Infisical server",
     otherwise=Refusal(0, "", Reason.INVALID, "it doesn't take this request for {where}"),
     table=(
-        Refusal(
+        *lines(
             403,
-            "^permissiondenied: ",
             Reason.DENIED,
-            "the identity needs the permission 'lease' on dynamic-secrets in {where}",
-        ),
-        Refusal(
-            403,
-            "",
-            Reason.DENIED,
-            "the identity has to be a member of the project with the permission 'lease' on "
-            "dynamic-secrets in {where}, and its way to log in has to be allowed there",
+            {
+                "^permissiondenied: ": "the identity needs the permission 'lease' on "
+                "dynamic-secrets in {where}",
+                "": "the identity has to be a member of the project with the permission 'lease' "
+                "on dynamic-secrets in {where}, and its way to log in has to be allowed there",
+            },
         ),
         Refusal(
             404,
@@ -96,52 +114,46 @@ ERRORS: Final = Refusals(
             "projectId",
             NO_PROJECT,
         ),
-        Refusal(
-            404,
-            _message("folder with path"),
-            Reason.SOURCE_MISSING,
-            "project {project} has no such environment or folder ({where}): check environmentSlug "
-            "and path",
-        ),
         # With the dynamic secret's id: the lease is there but in another folder, or its dynamic
         # secret went just now.
         Refusal(
             404, _message("dynamic secret (lease )?with id"), Reason.GONE, "it has no such lease"
         ),
-        Refusal(
+        *lines(
             404,
-            _message("dynamic secret with name"),
             Reason.SOURCE_MISSING,
-            "there is no dynamic secret {name} in {where}: check dynamicSecretName",
-        ),
-        Refusal(
-            404,
-            "",
-            Reason.SOURCE_MISSING,
-            "it doesn't find what was asked for in {where} of project {project}",
+            {
+                _message("folder with path"): "project {project} has no such environment or folder "
+                "({where}): check environmentSlug and path",
+                _message("dynamic secret with name"): "there is no dynamic secret {name} in "
+                "{where}: check dynamicSecretName",
+                "": "it doesn't find what was asked for in {where} of project {project}",
+            },
         ),
         Refusal(422, "", Reason.INVALID, "it finds the request malformed{fields}"),
         Refusal(400, "plan restriction", Reason.PLAN, "dynamic secrets need a plan that has them"),
-        Refusal(400, _message("ttl cannot be larger than max"), Reason.TTL_TOO_LONG, "{too_long}"),
+        Refusal(
+            400,
+            _message("ttl cannot be larger than max"),
+            Reason.TTL_TOO_LONG,
+            "the ttl is longer than the dynamic secret's maximum{maximum}: write a shorter one in "
+            "ttl",
+        ),
         Refusal(
             400,
             _message("max lease limit reached"),
             Reason.TOO_MANY,
             "the dynamic secret has as many leases as the server allows: revoke some",
         ),
-        Refusal(
+        *lines(
             400,
-            _message("ssh lease requires"),
             Reason.INVALID,
-            "the lease has to say which users its SSH certificate is for: write "
-            "infisical.config: {{principals: [name]}}",
-        ),
-        Refusal(
-            400,
-            _message("failed to create lease from provider: namespace .{1,253} is not allowed"),
-            Reason.INVALID,
-            "the dynamic secret makes no ServiceAccount in that namespace: write one that it "
-            "allows in infisical.config: {{namespace: name}}",
+            {
+                _message("ssh lease requires"): "the lease has to say which users its SSH "
+                "certificate is for: write infisical.config: {{principals: [name]}}",
+                _message(_FORBIDDEN_NAMESPACE): "the dynamic secret makes no ServiceAccount in "
+                "that namespace: write one that it allows in infisical.config: {{namespace: name}}",
+            },
         ),
         # Often passing: the database behind it is down. No lease was made either way.
         Refusal(
@@ -153,78 +165,32 @@ ERRORS: Final = Refusals(
         ),
     ),
 )
-_HINTS: Final = (
-    ("invalid credentials", "the client id or the client secret is wrong"),
-    ("expired client secret", "the client secret has expired: make a new one"),
-    ("usage limit", "the client secret is used up: make a new one"),
-    ("sub organization", "the identity can't log in to that organization: check organizationSlug"),
-    ("namespace not allowed", "the identity doesn't allow the ServiceAccount's namespace"),
-    ("name not allowed", "the identity doesn't allow the ServiceAccount's name"),
-    ("audience not allowed", "the identity doesn't allow the token's audience: check audience"),
-    ("auth method not found", "the identity doesn't have this way to log in: check identityId"),
-    ("k8s", "the identity doesn't allow this ServiceAccount"),
-)
 _REFUSED: Final = range(400, 500)
-LOGIN_ERRORS: Final = replace(
-    ERRORS,
-    asked="to the login",
-    otherwise=Refusal(
-        0,
-        "",
-        Reason.LOGIN_REFUSED,
-        "check the credentials, the identity and the addresses that it trusts",
+LOGIN_ERRORS: Final = ERRORS.at_login(
+    "check the credentials, the identity and the addresses that it trusts",
+    Refusal(
+        _REFUSED,
+        "temporarily locked",
+        Reason.LOCKED_OUT,
+        "too many wrong tries have locked the identity for a while",
+        retry_after=accounts.LOCKOUT,
     ),
-    table=(
-        Refusal(
-            _REFUSED,
-            "temporarily locked",
-            Reason.LOCKED_OUT,
-            "too many wrong tries have locked the identity for a while",
-            retry_after=accounts.LOCKOUT,
-        ),
-        *(Refusal(_REFUSED, sign, Reason.LOGIN_REFUSED, said) for sign, said in _HINTS),
+    *lines(
+        _REFUSED,
+        Reason.LOGIN_REFUSED,
+        {
+            "invalid credentials": "the client id or the client secret is wrong",
+            "expired client secret": "the client secret has expired: make a new one",
+            "usage limit": "the client secret is used up: make a new one",
+            "sub organization": "the identity can't log in to that organization: check "
+            "organizationSlug",
+            "namespace not allowed": "the identity doesn't allow the ServiceAccount's namespace",
+            "name not allowed": "the identity doesn't allow the ServiceAccount's name",
+            "audience not allowed": "the identity doesn't allow the token's audience: check "
+            "audience",
+            "auth method not found": "the identity doesn't have this way to log in: check "
+            "identityId",
+            "k8s": "the identity doesn't allow this ServiceAccount",
+        },
     ),
 )
-
-
-def refusal(
-    answer: answers.Answer,
-    source: Mapping[str, Any],
-    *,
-    effect: bool,
-    maximum: int | None = None,
-) -> errors.ProviderError:
-    """The error that an answer other than 2xx stands for.
-
-    Args:
-        answer: what came back.
-        source: what was asked about, for the sentence.
-        effect: whether the request leaves something behind when its answer is lost.
-        maximum: longest ttl of the source in seconds, where it is known.
-    """
-    return ERRORS.error(answer, effect=effect, words=words(answer, source, maximum))
-
-
-def words(
-    answer: answers.Answer, source: Mapping[str, Any], maximum: int | None = None
-) -> dict[str, object]:
-    """What sentences of ``ERRORS`` name: see ``refusal``."""
-    body = body_of(answer)
-    fields = sorted(set(body.fields) & _KNOWN_FIELDS) if body is not None else []
-    return {
-        "where": place(source),
-        "project": source.get("projectSlug") or source.get("projectId"),
-        "name": source.get("dynamicSecretName"),
-        "fields": f" ({', '.join(fields)})" if fields else "",
-        "too_long": too_long("the ttl", maximum),
-    }
-
-
-def too_long(ttl: int | str, maximum: int | None) -> str:
-    """The sentence for a ttl that is above the dynamic secret's maximum."""
-    return answers.too_long(ttl, maximum, than="the dynamic secret's maximum")
-
-
-def place(source: Mapping[str, Any]) -> str:
-    """Where a source is, in words."""
-    return f"environment {source.get('environmentSlug')}, path {source.get('path', '/')}"

@@ -15,14 +15,8 @@ from cachetools import LRUCache
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.ports.clock import Clock
-from leaseholder.providers.infisical import (
-    api,
-    kinds,
-    leases,
-    projects,
-    refusals,
-)
-from leaseholder.providers.kit import cache, failures, requests
+from leaseholder.providers.infisical import api, kinds, leases, projects, refusals
+from leaseholder.providers.kit import cache, failures, lifetimes, requests
 from leaseholder.providers.kit.requests import Rank
 
 _KEEP_SECONDS: Final = 2.0
@@ -86,8 +80,7 @@ class Sources:
             raise errors.Invalid(Reason.SOURCE_DELETED, sentence)
         bound = check.maximum
         if bound is not None and ttl_seconds is not None and ttl_seconds > bound:
-            sentence = refusals.too_long(ttl_seconds, bound)
-            raise errors.Invalid(Reason.TTL_TOO_LONG, sentence)
+            raise lifetimes.too_long(ttl_seconds, bound, than="the dynamic secret's maximum")
 
     def credential_type(self, source: Mapping[str, Any]) -> str | None:
         """``inputs.credentialType`` as last seen, None where it never was."""
@@ -113,42 +106,30 @@ class Sources:
         return self._seen.get(key(source), _NOTHING)
 
     async def _ask(self, source: Mapping[str, Any]) -> _Check:
-        answer = await self._projects.ask(source, lambda slug: self._request(slug, source))
+        request = requests.Request(
+            operation="check",
+            path=api.secret(source),
+            timeout=self._timeout,
+            rank=Rank.ISSUE,
+        )
+        answer = await self._projects.ask(source, request)
         if answer.status == 200:
-            found = answer.parse(api.SecretAnswer)
-            if found is None:
+            secret = answer.parse(api.DynamicSecret, under="dynamicSecret")
+            if secret is None:
                 return _Check()
-            self.note(source, found.dynamic_secret)
+            self.note(source, secret)
             # Not the whole of it: it may hold what the server puts in, and credentials.
-            secret = found.dynamic_secret
             deleting = secret.status == _DELETING
             return _Check(deleting=deleting, maximum=leases.maximum(secret))
         if answer.status == 403:
             return _Check(holds=_KEEP_FORBIDDEN_SECONDS)
-        error = refusals.refusal(answer, source, effect=False)
+        error = refusals.ERRORS.error(answer, source)
         if not isinstance(error, errors.Invalid):
             raise failures.again(error)  # raised itself, it would hold the answer by this frame
         return _Check(error=error)
 
-    def _request(self, slug: str, source: Mapping[str, Any]) -> requests.Request:
-        return requests.Request(
-            operation="check",
-            method="GET",
-            path=api.secret(source),
-            params=api.address(slug, source),
-            timeout=self._timeout,
-            rank=Rank.ISSUE,
-        )
-
 
 def key(source: Mapping[str, Any]) -> str:
     """A name for the dynamic secret that a source means, whatever the lease's own config."""
-    return json.dumps(
-        [
-            source.get("projectId"),
-            source.get("projectSlug"),
-            source.get("environmentSlug"),
-            source.get("path"),
-            api.name(source),
-        ]
-    )
+    where = ("projectId", "projectSlug", "environmentSlug", "path")
+    return json.dumps([*(source.get(part) for part in where), api.name(source)])

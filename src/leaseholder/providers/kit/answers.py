@@ -8,6 +8,7 @@ A server that is broken, or isn't the provider at all, may state the year 9999 o
 one that a lease can have, which says the same: over long ago, or not for a long time.
 """
 
+import functools
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ import pydantic
 from pydantic import AfterValidator, AwareDatetime, JsonValue
 from pydantic.alias_generators import to_camel
 
-from leaseholder.api import base, durations
+from leaseholder.api import base
 from leaseholder.providers.kit import documents, memory
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
@@ -70,15 +71,21 @@ class Answer:
     share: memory.Share | None = field(default=None, repr=False, compare=False)
     """The memory that the content takes; free again when the answer is."""
 
-    def parse(self, model: type[Model]) -> Model | None:
-        """The content as ``model``; None where it has another shape, or too much of anything."""
+    def parse(self, model: type[Model], *, under: str | None = None) -> Model | None:
+        """The content as ``model``, or what it has ``under`` that name.
+
+        None where it has another shape, or too much of anything.
+        """
         # N4: ``[{},{},…]`` of 8 MiB took 3.9 GiB, because pydantic builds an error for each entry.
         if not documents.is_modest(self.content):
             return None
         try:
-            return model.model_validate_json(self.content)
+            if under is None:
+                return model.model_validate_json(self.content)
+            found: Model = _around(model, under).model_validate_json(self.content).found
         except pydantic.ValidationError:
             return None
+        return found
 
     def rows(self, *, under: str | None = None) -> AsyncIterator[dict[str, Any]]:
         """The objects of a long list: see ``documents.rows``."""
@@ -94,30 +101,16 @@ class Answer:
         return True
 
 
+@functools.cache
+def _around(model: type[pydantic.BaseModel], under: str) -> Any:
+    """What holds a ``model`` under one name, and else nothing of ours."""
+    content: Any = (model, pydantic.Field(alias=under))
+    return pydantic.create_model("Around", __base__=Wire, found=content)
+
+
 def is_up(answer: Answer) -> bool:
     """Whether an answer shows a server that works: any but one of 5xx."""
     return answer.status < 500
-
-
-def too_long(
-    ttl: int | str, longest: int | None, *, than: str, advice: str = "write a shorter one in ttl"
-) -> str:
-    """The sentence for a ttl, in seconds or by its name, that is too long.
-
-    Args:
-        ttl: what was asked for.
-        longest: seconds that are given, where that is known.
-        than: whose bound that is.
-        advice: what to write instead.
-    """
-    asked = f"a ttl of {length(ttl)}" if isinstance(ttl, int) else ttl
-    bound = f", which is {length(longest)}" if longest is not None else ""
-    return f"{asked} is longer than {than}{bound}: {advice}"
-
-
-def length(seconds: int) -> str:
-    """So many seconds as one writes them in ``ttl``."""
-    return durations.render(timedelta(seconds=seconds))
 
 
 def values(data: Mapping[str, JsonValue]) -> dict[str, str]:

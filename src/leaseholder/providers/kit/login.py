@@ -13,7 +13,7 @@ What it remembers, and what several provider objects share that log in as the sa
 
 import abc
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -36,6 +36,9 @@ _RETRY_SECONDS: Final = 30.0
 """Between tries to replace a token that still works."""
 _DOUBT_SECONDS: Final = 60.0
 """A token that old may have rights of yesterday."""
+
+Send = Callable[[Request], Awaitable[answers.Answer]]
+"""As ``Login.send`` does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +73,7 @@ class Method(abc.ABC):
         connection: client.Client,
         context: Context,
         timeout: float,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """Nothing is sent yet.
 
@@ -77,11 +81,13 @@ class Method(abc.ABC):
             connection: sends requests without a token.
             context: where Secrets and ServiceAccount tokens come from, and this machine's clock.
             timeout: seconds that a login may take.
+            headers: what each request has beside those that all have; nothing secret.
         """
         self._connection = connection
         self._credentialing = context.credentialing
         self._now = context.clock.monotonic
         self._timeout = timeout
+        self._headers = headers or {}
 
     @abc.abstractmethod
     async def proof(self) -> Proof:
@@ -104,16 +110,28 @@ class Method(abc.ABC):
 
     async def post(self, proof: Proof, rank: Rank) -> answers.Answer:
         """The answer to a proof that is sent as most providers want it: a POST without a token."""
+        return await self.ask("login", proof.path, proof.body, rank=rank)
+
+    async def ask(
+        self,
+        operation: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        token: Hidden | None = None,
+        rank: Rank = Rank.LOGIN,
+    ) -> answers.Answer:
+        """The answer to a request about logins: a POST of ``body``, else a GET."""
         request = Request(
-            operation="login",
-            method="POST",
-            path=proof.path,
-            body=proof.body,
-            category="write",
+            operation=operation,
+            method="GET" if body is None else "POST",
+            path=path,
+            body=body,
+            headers=self._headers,
+            category="read" if body is None else "write",
             timeout=self._timeout,
             rank=rank,
         )
-        return await self._connection.send(request)
+        return await self._connection.send(request, token)
 
     async def renewed(self, held: Held) -> Held | None:
         """The token with a longer life; None where a new one is needed."""

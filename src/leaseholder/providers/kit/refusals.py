@@ -9,13 +9,14 @@ and asks its ``Refusals`` for the error, or for the content of an answer that is
 import re
 from collections import defaultdict
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pydantic
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
+from leaseholder.ports.provider import RevocationAnswer
 from leaseholder.providers.kit import documents
 from leaseholder.providers.kit.answers import Answer, Model, Wire
 
@@ -60,6 +61,13 @@ class Refusal:
         return self.text is None or (said is not None and re.search(self.text, said) is not None)
 
 
+def lines(
+    status: int | Container[int], reason: Reason, sentences: Mapping[str, str]
+) -> tuple[Refusal, ...]:
+    """Lines of a table for one status and reason: by what is searched for, what to say."""
+    return tuple(Refusal(status, text, reason, said) for text, said in sentences.items())
+
+
 _TYPES: Final[Mapping[Reason, type[errors.ProviderError]]] = {
     Reason.UNAVAILABLE: errors.Unavailable,
     Reason.GONE: errors.LeaseGone,
@@ -97,6 +105,8 @@ class Refusals:
     trouble: str
     strange: str
     """What to check where something else answers than the provider."""
+    words: Callable[[Answer, Any], Mapping[str, object]] = lambda _, source: source
+    """What sentences of the table name: of an answer, and of what was asked about."""
     note: Callable[[Answer], str] = lambda _: ""
     """What else to say about an answer: its request's id."""
     asked: str = ""
@@ -104,6 +114,16 @@ class Refusals:
     relayed: bool = False
     """A refusal that isn't the provider's may come after it has done what was asked. Else it is
     of something in front of the provider, which passed nothing on."""
+
+    def at_login(self, otherwise: str, *table: Refusal, trouble: str = "") -> "Refusals":
+        """The same for logins, with another table; ``otherwise``: what to check about a login."""
+        return replace(
+            self,
+            asked="to the login",
+            otherwise=Refusal(0, "", Reason.LOGIN_REFUSED, otherwise),
+            trouble=trouble or self.trouble,
+            table=table,
+        )
 
     def stated(self, answer: Answer) -> str:
         """Who answered what."""
@@ -130,17 +150,17 @@ class Refusals:
     def error(
         self,
         answer: Answer,
+        source: Any = None,
         *,
         effect: bool = False,
-        words: Mapping[str, object] | None = None,
         instead: Mapping[str, Refusal] | None = None,
     ) -> errors.ProviderError:
         """The error that an answer stands for.
 
         Args:
             answer: what came back.
+            source: what was asked about, which ``words`` reads.
             effect: whether the request leaves something behind when its answer is lost.
-            words: what sentences of the table name.
             instead: what lines with these names mean where this was asked.
         """
         who, found = self.stated(answer), self.line(answer)
@@ -153,7 +173,8 @@ class Refusals:
         if found is None:
             return self.bad(answer, sent=effect and (self.relayed or answer.status < 300))
         found = (instead or {}).get(found.meaning, found)
-        sentence = f"{who}: {found.saying(words or {})}"
+        words = self.words(answer, source) if source is not None else {}
+        sentence = f"{who}: {found.saying(words)}"
         kind = found.error or _TYPES.get(found.reason, errors.Denied)
         if issubclass(kind, errors.Unavailable):
             return kind(found.reason, sentence, sent=effect and found.unclear)
@@ -166,22 +187,28 @@ class Refusals:
         sentence = f"{self.stated(answer)}, {self.strange}"
         return errors.Unavailable(Reason.BAD_ANSWER, sentence, sent=sent)
 
+    def not_revoked(self, answer: Answer, sentence: str) -> RevocationAnswer:
+        """What came back from a revocation that the system behind the provider didn't do."""
+        said = f"{self.stated(answer)}: {sentence}"
+        return RevocationAnswer(done=False, reason=Reason.FAILED_TO_DELETE, sentence=said)
+
     def parsed(
         self,
         answer: Answer,
         model: type[Model],
+        source: Any = None,
         *,
+        under: str | None = None,
         effect: bool = False,
-        words: Mapping[str, object] | None = None,
     ) -> Model:
-        """What a 200 says.
+        """What a 200 says, or says ``under`` that name.
 
         Raises:
             ProviderError: it is no 200 (``error``), or makes no sense (``bad``).
         """
         if answer.status != 200:
-            raise self.error(answer, effect=effect, words=words)
-        found = answer.parse(model)
+            raise self.error(answer, source, effect=effect)
+        found = answer.parse(model, under=under)
         if found is None:
             raise self.bad(answer, sent=effect)
         return found
@@ -190,10 +217,10 @@ class Refusals:
         self,
         answer: Answer,
         model: type[Model],
+        source: Any = None,
         *,
         under: str | None = None,
         wanted: Callable[[Mapping[str, Any]], bool],
-        words: Mapping[str, object] | None = None,
         most: int | None = None,
     ) -> list[Model]:
         """The rows of a list that are wanted, which ``Request.lists`` asked for.
@@ -201,9 +228,9 @@ class Refusals:
         Args:
             answer: what came back.
             model: what a row says.
+            source: what was asked about.
             under: the list's name in an object around it.
             wanted: told each row as it is; others aren't looked at closely.
-            words: what sentences of the table name.
             most: so many do, and the rest isn't read; None: all are wanted.
 
         Raises:
@@ -211,7 +238,7 @@ class Refusals:
                 wanted.
         """
         if answer.status != 200:
-            raise self.error(answer, words=words)
+            raise self.error(answer, source)
         found: list[Model] = []
         is_sound = False
         try:

@@ -44,10 +44,10 @@ class Request:
 
     operation: str
     """What it is for, as metrics call it."""
-    method: Method
     path: str
     timeout: float
     """Seconds to wait for the answer."""
+    method: Method = "GET"
     params: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     """Beside those that every request has; nothing secret."""

@@ -8,7 +8,7 @@ it is tried once.
 
 import functools
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from leaseholder import errors
@@ -23,18 +23,11 @@ from leaseholder.ports.provider import (
     RevocationAnswer,
 )
 from leaseholder.providers import settings
+from leaseholder.providers.kit import lifetimes
 from leaseholder.providers.kit.adapter import Adapter
 from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank
-from leaseholder.providers.openbao import (
-    api,
-    calls,
-    issuing,
-    keeping,
-    learned,
-    login,
-    refusals,
-)
+from leaseholder.providers.openbao import api, calls, issuing, keeping, learned, login, refusals
 from leaseholder.providers.openbao.notes import Notes
 
 BY_ACCESSOR: Final = "accessor/"
@@ -62,7 +55,9 @@ class OpenBaoAdapter(Adapter):
         self._ask = calls.Calls(self._http, self._login, settings, headers, own)
         limits = learned.Maxima(context.clock.monotonic)
         self._keeping = keeping.Keeping(self._ask, limits, own.now)
-        self._issuing = issuing.Issuing(self._ask, self._login, limits, own, self.revoke)
+        self._issuing = issuing.Issuing(
+            self._ask, self._login, limits, own, self._keeping, self.revoke
+        )
 
     async def check(self) -> Health:
         """Look whether the server serves, log in if need be, and whether rights are missing."""
@@ -95,18 +90,12 @@ class OpenBaoAdapter(Adapter):
         notes = Notes.read(lease.handle)
         latest = _earliest(lease.latest, notes.latest(lease.issued_at))
         if lease.id.startswith(BY_ACCESSOR) or not notes.renewable:
-            sentence = "this lease can't be renewed, only replaced"
-            raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
-        if until <= lease.expires_at:
-            sentence = "the lease lives longer than that: it is too soon"
-            raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, sentence, latest=latest)
-        if latest is not None and latest <= lease.expires_at:
-            sentence = "the lease is at the end of the longest life that the server gives it"
-            raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
-        target = until if latest is None else min(until, latest)
+            raise lifetimes.cannot_renew(lease, "this lease can't be renewed, only replaced")
+        more = lifetimes.renewal(lease, until, latest=latest, who="OpenBao")
         if notes.lease_ends_at is None:  # a restore may leave only what was noted before the issue
             notes = notes.but(lease_ends_at=lease.expires_at)
-        notes = await self._kept(lease, api.source(lease.source), notes, target)
+        target, path = lease.expires_at + timedelta(seconds=more), api.source(lease.source).path
+        notes = await self._keeping.both_until(lease, path, notes, target)
         return notes.lease(lease.id, lease.source, lease.issued_at)
 
     async def inspect(self, lease: Lease) -> Lease:
@@ -171,17 +160,6 @@ class OpenBaoAdapter(Adapter):
             replica_lag=self._settings.replica_lag_seconds,
         )
 
-    async def _kept(
-        self, lease: Lease, source: api.Source, notes: Notes, target: datetime
-    ) -> Notes:
-        notes = await self._keeping.token_until(notes, target)
-        if notes.token_ends_at is not None:
-            target = min(target, notes.token_ends_at)
-        end = notes.lease_ends_at
-        if notes.lease_renewable and end is not None and end < target:
-            notes = await self._keeping.lease_until(lease, source.path, notes, target)
-        return notes
-
     async def _seen_by_token(self, lease: Lease, notes: Notes) -> Lease:
         token = await self._ask.token(lease.id.removeprefix(BY_ACCESSOR))
         if token is None:
@@ -193,12 +171,9 @@ class OpenBaoAdapter(Adapter):
         answer = await self._ask.revoke_lease(lease_id)
         if answer.status >= 300:
             if refusals.ERRORS.about(answer) == refusals.Meaning.BACKEND:
-                sentence = (
-                    f"{refusals.ERRORS.stated(answer)}: the system behind the engine didn't take "
-                    "the credentials back: check it there"
-                )
-                return RevocationAnswer(
-                    done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence
+                return refusals.ERRORS.not_revoked(
+                    answer,
+                    "the system behind the engine didn't take the credentials back: check it there",
                 )
             raise refusals.ERRORS.error(answer, effect=True)
         if await self._ask.lease(lease_id, rank=Rank.REVOCATION) is not None:

@@ -142,7 +142,7 @@ def login(mount: str) -> str:
     if not all(_SEGMENT.fullmatch(one) and one not in _DOTS for one in name.split("/")):
         sentence = "mountPath is no name of an auth method: write it without auth/, as kubernetes"
         raise errors.Invalid(Reason.INVALID, sentence)
-    return f"auth/{name}/login"
+    return url(f"auth/{name}/login")
 
 
 def _plain(value: object) -> str:
@@ -195,7 +195,7 @@ class HealthAnswer(_Wire):
 
 
 class Auth(_Wire):
-    """A token that was just made or renewed."""
+    """A token that was just made or renewed, as logins and renewals show it under ``auth``."""
 
     client_token: Annotated[
         answers.Token | Literal[""], BeforeValidator(_never_null), Field(repr=False)
@@ -207,14 +207,8 @@ class Auth(_Wire):
     num_uses: int = 0
 
 
-class LoginAnswer(_Wire):
-    """A login, or the renewal of a token."""
-
-    auth: Auth
-
-
 class Token(_Wire):
-    """A token as ``lookup-self`` and ``lookup-accessor`` show it."""
+    """A token as ``lookup-self`` and ``lookup-accessor`` show it under ``data``."""
 
     accessor: Id = ""
     issue_time: answers.Moment | None = None
@@ -230,26 +224,14 @@ class Token(_Wire):
     renewable: bool = False
 
 
-class TokenAnswer(_Wire):
-    """A look at a token."""
-
-    data: Token
-
-
 class Lease(_Wire):
-    """A lease as ``sys/leases/lookup`` shows it."""
+    """A lease as ``sys/leases/lookup`` shows it under ``data``."""
 
     id: _Id
     issue_time: answers.Moment
     expire_time: answers.Moment | None = None
     renewable: bool = False
     ttl: answers.Seconds = 0
-
-
-class LeaseAnswer(_Wire):
-    """A look at a lease."""
-
-    data: Lease
 
 
 class Leased(_Wire):

@@ -93,7 +93,7 @@ class Calls:
         path = api.url(api.LOOKUP_SELF)
         request = self._read(operation="inspect-login", method="GET", path=path, rank=Rank.ISSUE)
         answer = await self._asked_again(request, token)
-        return self._dated(refusals.ERRORS.parsed(answer, api.TokenAnswer).data)
+        return self._dated(refusals.ERRORS.parsed(answer, api.Token, under="data"))
 
     async def issue(self, attempt: Attempt, source: api.Source, token: Hidden) -> answers.Answer:
         """Whatever comes back from the one try to get a lease."""
@@ -115,7 +115,7 @@ class Calls:
         answer = await self._shared(request)
         if _is_gone(answer):
             return None
-        return self._dated(refusals.ERRORS.parsed(answer, api.TokenAnswer).data)
+        return self._dated(refusals.ERRORS.parsed(answer, api.Token, under="data"))
 
     async def lease(self, lease_id: str, *, rank: Rank = Rank.KEEP) -> api.Lease | None:
         """A lease, None where there is none."""
@@ -124,7 +124,7 @@ class Calls:
         answer = await self._shared(request)
         if _is_gone(answer):
             return None
-        found = refusals.ERRORS.parsed(answer, api.LeaseAnswer).data
+        found = refusals.ERRORS.parsed(answer, api.Lease, under="data")
         if found.id != lease_id:
             raise refusals.ERRORS.bad(answer, sent=False)
         self._clock.learn(found.expire_time, found.ttl)

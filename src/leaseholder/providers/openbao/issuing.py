@@ -13,14 +13,8 @@ from leaseholder import errors
 from leaseholder.api import base
 from leaseholder.api.conditions import Reason
 from leaseholder.ports.provider import Attempt, Issued, Lease, RevocationAnswer
-from leaseholder.providers.kit import answers, login
-from leaseholder.providers.openbao import (
-    api,
-    calls,
-    keeping,
-    learned,
-    refusals,
-)
+from leaseholder.providers.kit import answers, lifetimes, login
+from leaseholder.providers.openbao import api, calls, keeping, learned, refusals
 from leaseholder.providers.openbao.notes import Notes
 from leaseholder.secrecy import Credentials, Hidden
 
@@ -45,12 +39,13 @@ class Issuing:
         shared: login.Login,
         limits: learned.Maxima,
         clock: learned.OwnClock,
+        keeps: keeping.Keeping,
         revoke: Callable[[Lease], Awaitable[RevocationAnswer]],
     ) -> None:
         self._ask = ask
         self._login = shared
         self._limits = limits
-        self._keeping = keeping.Keeping(ask, limits, clock.now)
+        self._keeping = keeps
         self._clock = clock
         self._revoke = revoke
         self._prepared: dict[str, _Prepared] = {}
@@ -216,5 +211,4 @@ def _refuse_too_long(ttl: int | None, longest: int | None, what: str) -> None:
 
 def _too_long(asked: int, longest: int, what: str) -> errors.Invalid:
     advice = "write a shorter one in ttl, or raise the maximum at the server"
-    sentence = answers.too_long(asked, longest, than=f"{what} can live", advice=advice)
-    return errors.Invalid(Reason.TTL_TOO_LONG, sentence)
+    return lifetimes.too_long(asked, longest, than=f"{what} can live", advice=advice)

@@ -13,7 +13,7 @@ from typing import Final
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.ports.provider import Lease
-from leaseholder.providers.kit import answers
+from leaseholder.providers.kit import answers, lifetimes
 from leaseholder.providers.openbao import api, calls, learned, refusals
 from leaseholder.providers.openbao.notes import Notes
 from leaseholder.providers.openbao.refusals import Meaning
@@ -57,6 +57,20 @@ class Keeping:
             return None
         return known
 
+    async def both_until(self, lease: Lease, path: str, notes: Notes, until: datetime) -> Notes:
+        """The notes with both ends at ``until``, the lease's not beyond its token's.
+
+        Raises:
+            CannotRenew, LeaseGone, Unavailable: as ``token_until`` and ``lease_until``.
+        """
+        notes = await self.token_until(notes, until)
+        if notes.token_ends_at is not None:
+            until = min(until, notes.token_ends_at)
+        end = notes.lease_ends_at
+        if notes.lease_renewable and end is not None and end < until:
+            notes = await self.lease_until(lease, path, notes, until)
+        return notes
+
     async def token_until(self, notes: Notes, until: datetime) -> Notes:
         """The notes with the token's end at ``until``, or as late as it can be.
 
@@ -67,14 +81,14 @@ class Keeping:
             return notes
         before, asked = self._now(), _seconds(until - self._now())
         answer = await self._ask.renew_token(notes.accessor, asked, expires=notes.token_ends_at)
-        made = answer.parse(api.LoginAnswer) if answer.status == 200 else None
+        made = answer.parse(api.Auth, under="auth") if answer.status == 200 else None
         if made is None:
             return self._unmoved_token(answer, notes)
-        moved = notes.but(token_ends_at=self._end(before, made.auth.lease_duration))
+        moved = notes.but(token_ends_at=self._end(before, made.lease_duration))
         issued = notes.token_issued_at
         if notes.token_period or issued is None:
             return moved
-        if made.auth.lease_duration >= asked - _TICK:
+        if made.lease_duration >= asked - _TICK:
             return moved.but(
                 token_max=self._still(TOKENS, moved.token_ends_at, issued, notes.token_max)
             )
@@ -128,7 +142,7 @@ class Keeping:
         who = refusals.ERRORS.stated(answer)
         if about == Meaning.ENDED:
             sentence = f"{who}: the lease can't be renewed, only replaced"
-            return errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
+            return lifetimes.cannot_renew(lease, sentence)
         seen = await self._ask.lease(lease.id)
         if seen is None or seen.ttl <= 0:
             sentence = f"{who}: it has no such lease any more"

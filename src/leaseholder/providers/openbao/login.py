@@ -10,12 +10,12 @@ request; a look at the token itself tells them apart.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from leaseholder.api import openbao
 from leaseholder.providers.kit import accounts, answers, client, login
 from leaseholder.providers.kit.context import Context
-from leaseholder.providers.kit.requests import Rank, Request
+from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.openbao import api, refusals
 from leaseholder.secrecy import Hidden
 
@@ -48,9 +48,8 @@ class LoginMethod(login.Method):
         timeout: float,
         headers: Mapping[str, str],
     ) -> None:
-        super().__init__(connection, context, timeout)
+        super().__init__(connection, context, timeout, headers)
         self._auth = auth
-        self._headers = headers
         self.ready_made = auth.token is not None
         self.not_taken = _ENDED if self.ready_made else _NEVER_TAKEN
         self.new_each_time = auth.token is None and auth.app_role is None
@@ -79,17 +78,17 @@ class LoginMethod(login.Method):
         """The proof for a token that can hold leases."""
         if self.ready_made and proof.credentials is not None:
             return await self._inspected(proof.credentials)
-        answer = await self._send("login", proof.path, proof.body, None, rank)
-        made = refusals.LOGIN_ERRORS.parsed(answer, api.LoginAnswer).auth
+        answer = await self.post(proof, rank)
+        made = refusals.LOGIN_ERRORS.parsed(answer, api.Auth, under="auth")
         _refuse_unsuitable(made)
         life = float(made.lease_duration) or accounts.ENDLESS
         return self._held(Hidden(made.client_token), life, renewable=made.renewable)
 
     async def renewed(self, held: accounts.Held) -> accounts.Held | None:
         """The shared token with a longer life; None where a new one is needed."""
-        answer = await self._send("renew-login", api.RENEW_SELF, {}, held.token)
-        made = answer.parse(api.LoginAnswer) if answer.status == 200 else None
-        if made is None or made.auth.lease_duration < held.life / 2:
+        answer = await self.ask("renew-login", api.url(api.RENEW_SELF), {}, held.token)
+        made = answer.parse(api.Auth, under="auth") if answer.status == 200 else None
+        if made is None or made.lease_duration < held.life / 2:
             return None
         longer = self._held(held.token, held.life, renewable=True)
         return replace(longer, made_at=held.made_at)
@@ -100,7 +99,7 @@ class LoginMethod(login.Method):
 
     async def _is_alive(self, token: Hidden) -> bool:
         """Whether the server takes ``token`` at all."""
-        answer = await self._send("inspect-login", api.LOOKUP_SELF, None, token)
+        answer = await self.ask("inspect-login", api.url(api.LOOKUP_SELF), token=token)
         if answer.status not in (200, 403):
             raise refusals.ERRORS.error(answer)
         return answer.status == 200
@@ -111,38 +110,18 @@ class LoginMethod(login.Method):
 
     async def _inspected(self, token: Hidden) -> accounts.Held:
         """A ready-made token, if it is good for leases."""
-        answer = await self._send("login", api.LOOKUP_SELF, None, token)
+        answer = await self.ask("login", api.url(api.LOOKUP_SELF), token=token)
         if answer.status == 403:
             raise login.refused(_ENDED)
-        found = refusals.LOGIN_ERRORS.parsed(answer, api.TokenAnswer).data
+        found = refusals.LOGIN_ERRORS.parsed(answer, api.Token, under="data")
         if found.num_uses:
             raise login.refused(_FEW_USES)
         left = found.ttl
         if found.renewable and left < found.creation_ttl / 2:
             # Later, and never while leases keep it alive for longer: that would shorten it.
-            await self._send("renew-login", api.RENEW_SELF, {}, token)
+            await self.ask("renew-login", api.url(api.RENEW_SELF), {}, token)
         again = min(login.REREAD_SECONDS, left / 3) if left else login.REREAD_SECONDS
         return accounts.Held.made(token, self._now(), accounts.ENDLESS, again)
-
-    async def _send(
-        self,
-        operation: str,
-        path: str,
-        body: Mapping[str, Any] | None,
-        token: Hidden | None,
-        rank: Rank = Rank.LOGIN,
-    ) -> answers.Answer:
-        request = Request(
-            operation=operation,
-            method="GET" if body is None else "POST",
-            path=api.url(path),
-            body=body,
-            headers=self._headers,
-            category="read" if body is None else "write",
-            timeout=self._timeout,
-            rank=rank,
-        )
-        return await self._connection.send(request, token)
 
 
 def _refuse_unsuitable(made: api.Auth) -> None:

@@ -7,14 +7,13 @@ tables are part of.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import answers
-from leaseholder.providers.kit.refusals import Refusal, Refusals
+from leaseholder.providers.kit.refusals import Refusal, Refusals, lines
 from leaseholder.providers.openbao import api
 
 
@@ -51,6 +50,24 @@ def _said(answer: answers.Answer) -> str | None:
     return body.text if body is not None else None
 
 
+def _words(_: answers.Answer, source: api.Source) -> dict[str, object]:
+    """What sentences of ``UNISSUED`` name."""
+    return {
+        "path": source.path,
+        "method": source.method,
+        "other": _other(source),
+        "add": _add(source.right),
+    }
+
+
+def _other(source: api.Source) -> str:
+    return "POST" if source.method == "GET" else "GET"
+
+
+def _add(*rights: api.PolicyLine) -> str:
+    return f"the login's policies lack rights: add {' and '.join(str(one) for one in rights)}"
+
+
 _STATE: Final = (
     Refusal(_STANDBY, None, Reason.UNAVAILABLE, "it only stands by; the next one may do it"),
     Refusal(503, "vault is sealed", Reason.UNAVAILABLE, "it is sealed; unseal it"),
@@ -59,6 +76,7 @@ _STATE: Final = (
 ERRORS: Final = Refusals(
     who="OpenBao",
     read=_said,
+    words=_words,
     relayed=True,
     throttled="too many requests, by its rate limit quota",
     trouble=_TROUBLE,
@@ -108,10 +126,7 @@ _ILL_ASKED: Final = Refusal(
 )
 UNISSUED: Final[Mapping[str, Refusal]] = {
     Meaning.MISSING: Refusal(
-        0,
-        "",
-        Reason.SOURCE_MISSING,
-        "there is nothing at {path}: check path, role and namespace",
+        0, "", Reason.SOURCE_MISSING, "there is nothing at {path}: check path, role and namespace"
     ),
     Meaning.METHOD: Refusal(
         0, "", Reason.INVALID, "{path} doesn't take {method}: write method: {other}"
@@ -122,29 +137,22 @@ UNISSUED: Final[Mapping[str, Refusal]] = {
     Meaning.ENDED: _ILL_ASKED,
 }
 """What refusals mean where a lease was asked for."""
-_HINTS: Final = (
-    ("invalid role or secret id", "the role id or the secret id is wrong, or used up"),
-    ("role name", "there is no such role: check role"),
-    ("role could not be found", "there is no such role: check role"),
-    ("audience", "the role doesn't take the token's audience: check audience"),
-    ("not authorized", "the role doesn't take this ServiceAccount"),
-    ("no handler", "there is no such auth method: check mountPath and namespace"),
-    ("namespace not found", "there is no such namespace: check namespace"),
-)
-LOGIN_ERRORS: Final = replace(
-    ERRORS,
-    asked="to the login",
-    otherwise=Refusal(
-        0,
-        "",
+LOGIN_ERRORS: Final = ERRORS.at_login(
+    "check the credentials, mountPath, the role and what the role is bound to",
+    *_STATE,
+    *lines(
+        range(400, 500),
         Reason.LOGIN_REFUSED,
-        "check the credentials, mountPath, the role and what the role is bound to",
+        {
+            "invalid role or secret id": "the role id or the secret id is wrong, or used up",
+            "role name|role could not be found": "there is no such role: check role",
+            "audience": "the role doesn't take the token's audience: check audience",
+            "not authorized": "the role doesn't take this ServiceAccount",
+            "no handler": "there is no such auth method: check mountPath and namespace",
+            "namespace not found": "there is no such namespace: check namespace",
+        },
     ),
     trouble="the server, or what it asks about the login, is in trouble",
-    table=(
-        *_STATE,
-        *(Refusal(range(400, 500), sign, Reason.LOGIN_REFUSED, said) for sign, said in _HINTS),
-    ),
 )
 
 
@@ -155,17 +163,7 @@ def is_up(answer: answers.Answer) -> bool:
 
 def unissued(answer: answers.Answer, source: api.Source) -> errors.ProviderError:
     """Why there is no lease."""
-    return ERRORS.error(answer, effect=True, words=words(source), instead=UNISSUED)
-
-
-def words(source: api.Source) -> dict[str, object]:
-    """What sentences of ``UNISSUED`` name."""
-    return {
-        "path": source.path,
-        "method": source.method,
-        "other": _other(source),
-        "add": _add(source.right),
-    }
+    return ERRORS.error(answer, source, effect=True, instead=UNISSUED)
 
 
 def denied(answer: answers.Answer, right: api.PolicyLine) -> errors.Denied:
@@ -192,11 +190,3 @@ def health(answer: answers.Answer) -> errors.ProviderError:
         sentence = f"{ERRORS.stated(answer)}: {said}"
         return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
     return ERRORS.error(answer)
-
-
-def _other(source: api.Source) -> str:
-    return "POST" if source.method == "GET" else "GET"
-
-
-def _add(*rights: api.PolicyLine) -> str:
-    return f"the login's policies lack rights: add {' and '.join(str(one) for one in rights)}"

@@ -29,7 +29,7 @@ from leaseholder.ports.provider import (
     RevocationAnswer,
 )
 from leaseholder.providers import settings
-from leaseholder.providers.kit import answers, requests
+from leaseholder.providers.kit import answers, lifetimes, requests
 from leaseholder.providers.kit.adapter import Adapter
 from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank
@@ -104,7 +104,7 @@ class PhaseAdapter(Adapter):
         owner = await self._owners.known() if self._exclusive else None
         return {
             "secretId": secret.id,
-            "maxTTL": int(secret.max_ttl.total_seconds()),
+            lifetimes.MAXIMUM: int(secret.max_ttl.total_seconds()),
             "ttl": asked,
             **({"owner": owner} if owner is not None else {}),
         }
@@ -122,7 +122,7 @@ class PhaseAdapter(Adapter):
         if refusals.not_leased(answer):
             # P3: each try can leave a user at AWS, so this is no error that is soon tried again.
             raise refusals.no_lease(answer, left=await self._left_behind(attempt))
-        found = self._parsed(answer, api.LeasedAnswer, attempt.source, effect=True)
+        found = refusals.ERRORS.parsed(answer, api.LeasedAnswer, attempt.source, effect=True)
         if [one.id for one in found.root] != [secret_id]:
             raise refusals.ERRORS.bad(answer, sent=True)
         fresh = found.root[0].lease
@@ -134,7 +134,7 @@ class PhaseAdapter(Adapter):
         """Renew ``lease`` so that it ends at ``until`` or its latest, never later."""
         if not self.capabilities(lease.handle).renewable:
             sentence = "Phase lets nobody renew a lease of a personal token, only replace it"
-            raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
+            raise lifetimes.cannot_renew(lease, sentence)
         more = leases.renewal(lease, until)
         answer = await self._renew(lease, more)
         left = refusals.renewal_left(answer)
@@ -142,7 +142,7 @@ class PhaseAdapter(Adapter):
             answer = await self._renew(lease, left)  # the refused one changed nothing
         if answer.status == 400:
             raise leases.not_renewed(answer, lease)
-        said = self._parsed(answer, api.Message, lease.source, effect=True)
+        said = refusals.ERRORS.parsed(answer, api.Message, lease.source, effect=True)
         expires_at = leases.expiry_in(said)
         if expires_at is None:
             return await self.inspect(lease)
@@ -186,17 +186,17 @@ class PhaseAdapter(Adapter):
             )
         )
         if refusals.not_revoked(answer):
-            sentence = (
-                f"{refusals.ERRORS.stated(answer)}: AWS didn't take the credentials back: check at "
-                "Phase that its AWS credentials still work"
+            return refusals.ERRORS.not_revoked(
+                answer,
+                "AWS didn't take the credentials back: check at Phase that its AWS credentials "
+                "still work",
             )
-            return RevocationAnswer(done=False, reason=Reason.FAILED_TO_DELETE, sentence=sentence)
         if refusals.not_holder(answer):
             # Who may not revoke it may see that it is gone; it is another account's.
             await self._inspect(lease, learns=False)
         if answer.status == 404:
             await self._owners.check(lease.handle)
-        self._parsed(answer, api.Message, lease.source, effect=True)
+        refusals.ERRORS.parsed(answer, api.Message, lease.source, effect=True)
         self._revoked.add(lease.id)
         return RevocationAnswer(done=True)
 
@@ -336,14 +336,3 @@ class PhaseAdapter(Adapter):
         """The dynamic secret that a lease is of: as noted, else as the source means it now."""
         known = handle.get("secretId") or source.get("id")
         return str(known) if known else (await self._sources.find(source)).id
-
-    def _parsed(
-        self,
-        answer: answers.Answer,
-        model: type[answers.Model],
-        source: Mapping[str, Any],
-        *,
-        effect: bool,
-    ) -> answers.Model:
-        words = refusals.words(source)
-        return refusals.ERRORS.parsed(answer, model, effect=effect, words=words)

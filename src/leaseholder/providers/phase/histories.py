@@ -18,9 +18,9 @@ from typing import Any, Final
 
 from leaseholder import circuit, errors, pauses
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.kit import failures, requests
+from leaseholder.providers.kit import failures, login, requests
 from leaseholder.providers.kit.requests import Rank
-from leaseholder.providers.phase import api, refusals, rows, sources
+from leaseholder.providers.phase import api, refusals, rows
 
 PATIENCE: Final = 3.0
 """Seconds that anybody waits for a list: a deletion may wait behind whoever does."""
@@ -84,7 +84,7 @@ class Histories:
 
     def __init__(
         self,
-        send: sources.Send,
+        send: login.Send,
         timeout: float,
         monotonic: Callable[[], float],
         now: Callable[[], datetime],
@@ -194,7 +194,6 @@ class Histories:
         history.wanted.clear()
         request = requests.Request(
             operation=operation,
-            method="GET",
             path=api.LEASES,
             params={**api.address(source), "secret_id": secret_id},
             timeout=self._timeout,
@@ -222,7 +221,7 @@ class Histories:
         except errors.ProviderError as error:
             return failures.again(error)
         if answer.status != 200:
-            return refusals.refusal(answer, source, effect=False)
+            return refusals.ERRORS.error(answer, source)
         if not answer.listed:
             return refusals.ERRORS.bad(answer, sent=False)
         return rows.Listed(sent_at, reading.rows, answer.share)

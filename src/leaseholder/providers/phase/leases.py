@@ -16,13 +16,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from leaseholder import errors
-from leaseholder.api import base, durations
+from leaseholder.api import base
 from leaseholder.api.conditions import Reason
 from leaseholder.ports.provider import Attempt, Issued, Lease
-from leaseholder.providers.kit import answers
+from leaseholder.providers.kit import answers, lifetimes
 from leaseholder.providers.phase import api, refusals
 from leaseholder.secrecy import Credentials
 
+WHO: Final = "Phase"
 _ENDED: Final = frozenset({"expired", "revoked"})
 _MOST: Final = 60
 """A fingerprint costs so many seconds of a lease's life at most …"""
@@ -42,19 +43,12 @@ def ttl_of(attempt: Attempt, secret: api.DynamicSecret, least: int) -> int:
     Raises:
         Invalid: Phase doesn't give it.
     """
-    ttl = attempt.ttl_seconds
-    asked = ttl if ttl is not None else int(secret.default_ttl.total_seconds())
-    if asked < least:
-        sentence = (
-            f"Phase takes no ttl below {durations.render(timedelta(seconds=least))}: write a "
-            "longer one"
-        )
-        raise errors.Invalid(Reason.INVALID, sentence)
-    if asked > secret.max_ttl.total_seconds():
+    ttl, longest = attempt.ttl_seconds, _seconds(secret.max_ttl)
+    asked = ttl if ttl is not None else _seconds(secret.default_ttl)
+    lifetimes.refuse_too_short(asked, least, WHO)
+    if asked > longest:
         said = ttl if ttl is not None else "the dynamic secret's default ttl"
-        longest = int(secret.max_ttl.total_seconds())
-        sentence = answers.too_long(said, longest, than="the dynamic secret's maximum")
-        raise errors.Invalid(Reason.TTL_TOO_LONG, sentence)
+        raise lifetimes.too_long(said, longest, than="the dynamic secret's maximum")
     return asked
 
 
@@ -113,26 +107,15 @@ def seen(lease: api.Lease, *, source: Mapping[str, Any], handle: Mapping[str, An
     if lease.owner is not None:
         notes["owner"] = lease.owner.data.id
         notes["personal"] = lease.owner.type != "service_account"
-    maximum = handle.get("maxTTL")
-    latest = None
-    if isinstance(maximum, int):
-        latest = base.whole_second(lease.expires_at - lease.ttl + timedelta(seconds=maximum))
+    latest = lifetimes.after(lease.expires_at - lease.ttl, handle.get(lifetimes.MAXIMUM))
     return Lease(
         id=lease.id,
         source=source,
         issued_at=base.whole_second(lease.created_at),
         expires_at=base.whole_second(lease.expires_at),
-        latest=latest,
+        latest=base.whole_second(latest) if latest is not None else None,
         handle=notes,
     )
-
-
-def latest(lease: Lease) -> datetime | None:
-    """The end of the lease's longest life; from its notes where a record brought it back."""
-    maximum = lease.handle.get("maxTTL")
-    if lease.latest is not None or not isinstance(maximum, int):
-        return lease.latest
-    return lease.issued_at + timedelta(seconds=maximum)
 
 
 def renewal(lease: Lease, until: datetime) -> int:
@@ -141,13 +124,8 @@ def renewal(lease: Lease, until: datetime) -> int:
     Raises:
         CannotRenew: nothing sensible is left to add.
     """
-    wanted, bound = _seconds(until - lease.expires_at), latest(lease)
-    if bound is not None and bound - lease.expires_at < timedelta(seconds=LEAST):
-        raise _at_its_end(lease)
-    if wanted < LEAST:
-        sentence = "the lease ends then already: there is nothing to add"
-        raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, sentence, latest=bound)
-    return wanted if bound is None else min(wanted, _seconds(bound - lease.expires_at))
+    latest = lifetimes.latest(lease)
+    return lifetimes.renewal(lease, until, latest=latest, who=WHO, least=LEAST)
 
 
 def not_renewed(answer: answers.Answer, lease: Lease) -> errors.ProviderError:
@@ -157,11 +135,11 @@ def not_renewed(answer: answers.Answer, lease: Lease) -> errors.ProviderError:
     if "already been revoked" in text:
         return errors.LeaseGone(Reason.GONE, f"{who}: the lease is revoked", certain=True)
     if refusals.renewal_left(answer) is not None:
-        return _at_its_end(lease)
+        return lifetimes.at_its_end(lease, WHO)
     if "has expired" in text:
         sentence = f"{who}: the lease is past its end, and can only be replaced"
-        return errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
-    return refusals.refusal(answer, lease.source, effect=True)
+        return lifetimes.cannot_renew(lease, sentence)
+    return refusals.ERRORS.error(answer, lease.source, effect=True)
 
 
 def expiry_in(answer: api.Message) -> datetime | None:
@@ -177,12 +155,7 @@ def expiry_in(answer: api.Message) -> datetime | None:
 def renewed(lease: Lease, expires_at: datetime) -> Lease:
     """``lease`` with its new end."""
     end = base.whole_second(expires_at)
-    return dataclasses.replace(lease, expires_at=end, latest=latest(lease), seen_at=None)
-
-
-def _at_its_end(lease: Lease) -> errors.CannotRenew:
-    sentence = "the lease is at the end of the longest life that Phase gives it"
-    return errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
+    return dataclasses.replace(lease, expires_at=end, latest=lifetimes.latest(lease), seen_at=None)
 
 
 def _seconds(length: timedelta) -> int:

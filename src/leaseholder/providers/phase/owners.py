@@ -96,7 +96,6 @@ class Owners:
         self._asked, self._unanswered = self._login.held, True
         request = requests.Request(
             operation="whoami",
-            method="GET",
             path=self._path,
             timeout=self._timeout,
             rank=Rank.ISSUE,
@@ -104,7 +103,7 @@ class Owners:
         answer = await self._login.send(request)
         self._asked = self._login.held
         if answer.status == 429:
-            raise refusals.refusal(answer, {}, effect=False)
+            raise refusals.ERRORS.error(answer)
         self._unanswered = False
         found = answer.parse(api.Whoami) if answer.status == 200 else None
         account = (found.account_id or found.user_id) if found is not None else None
@@ -132,7 +131,6 @@ async def let_in(account: login.Login, timeout: float) -> None:
     answer = await account.send(
         requests.Request(
             operation="status",
-            method="GET",
             path=api.APPS,
             timeout=timeout,
             rank=Rank.CHECK,
@@ -143,7 +141,7 @@ async def let_in(account: login.Login, timeout: float) -> None:
     if refusals.lacks_right(answer):
         return
     if answer.status != 200:
-        raise refusals.refusal(answer, {}, effect=False)
+        raise refusals.ERRORS.error(answer)
     if not await answer.has_rows(under="data"):
         raise refusals.ERRORS.bad(answer, sent=False)
 

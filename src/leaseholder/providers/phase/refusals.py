@@ -13,7 +13,7 @@ from leaseholder import errors
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import answers
-from leaseholder.providers.kit.refusals import Refusal, Refusals, text_in
+from leaseholder.providers.kit.refusals import Refusal, Refusals, lines, text_in
 
 _NO_KEY: Final = "cannot access this environment"
 _OTHERS: Final = "leases for other accounts"
@@ -21,9 +21,8 @@ _INTERNAL: Final = "an internal error occurred while "
 _LEASING: Final = f"{_INTERNAL}creating"
 _REVOKING: Final = f"{_INTERNAL}revoking"
 _FORBIDDEN: Final = (401, 403)
+_REFUSED: Final = range(400, 500)
 _LEFT: Final = re.compile(r"maximum remaining renewal time: ([0-9]{1,12}) second")
-
-
 text_of: Final = text_in("error")
 """An answer's error in lower case; None where it isn't one of Phase's."""
 
@@ -65,9 +64,32 @@ def renewal_left(answer: answers.Answer) -> int | None:
     return int(found[1]) if found else None
 
 
+def named(source: Mapping[str, Any]) -> str:
+    """The dynamic secret that a source means, in words."""
+    if source.get("id") is not None:
+        return f"the dynamic secret with the id {source['id']}"
+    return f"the dynamic secret {source.get('name')} in {source.get('path', '/')}"
+
+
+def place(source: Mapping[str, Any]) -> str:
+    """Where a source is, in words."""
+    return f"environment {source.get('env')} of app {source.get('appId')}"
+
+
+def _words(_: answers.Answer, source: Mapping[str, Any]) -> dict[str, object]:
+    """What sentences of ``ERRORS`` name of a source."""
+    return {
+        "where": place(source),
+        "app": source.get("appId"),
+        "env": source.get("env"),
+        "secret": named(source),
+    }
+
+
 ERRORS: Final = Refusals(
     who="Phase",
     read=text_of,
+    words=_words,
     throttled="too many requests of this account",
     trouble="the server is in trouble",
     strange="but not as Phase's API does: check the url, a self-hosted server's API is under "
@@ -83,115 +105,51 @@ ERRORS: Final = Refusals(
         ),
         Refusal(
             _FORBIDDEN,
-            _NO_KEY,
-            Reason.DENIED,
-            "the service account has no access to {where}: give it access there",
-        ),
-        Refusal(
-            _FORBIDDEN,
-            "network access policy",
-            Reason.DENIED,
-            "a network access policy of Phase doesn't let this address in",
-        ),
-        Refusal(
-            _FORBIDDEN,
             "enterprise plan",
             Reason.PLAN,
             "dynamic secrets need Phase's Enterprise plan",
         ),
-        Refusal(
+        *lines(
             _FORBIDDEN,
-            _OTHERS,
             Reason.DENIED,
-            "only the account that took the lease may do this: log in with a token of the same "
-            "service account (to a personal token Phase denies even its own leases)",
-        ),
-        Refusal(
-            _FORBIDDEN,
-            "create",
-            Reason.DENIED,
-            "the account's role needs the right DynamicSecretLeases:create in {where}",
-        ),
-        Refusal(
-            _FORBIDDEN,
-            "",
-            Reason.DENIED,
-            "the account's role needs the right Secrets:read in {where}",
+            {
+                _NO_KEY: "the service account has no access to {where}: give it access there",
+                "network access policy": "a network access policy of Phase doesn't let this "
+                "address in",
+                _OTHERS: "only the account that took the lease may do this: log in with a token of "
+                "the same service account (to a personal token Phase denies even its own leases)",
+                "create": "the account's role needs the right DynamicSecretLeases:create in "
+                "{where}",
+                "": "the account's role needs the right Secrets:read in {where}",
+            },
         ),
         Refusal(404, "^lease not found", Reason.GONE, "it has no such lease"),
-        Refusal(
+        *lines(
             404,
-            "^app with id",
             Reason.SOURCE_MISSING,
-            "there is no app with the id {app}: check appId",
+            {
+                "^app with id": "there is no app with the id {app}: check appId",
+                "^environment": "the app has no environment {env}: check env",
+                "": "there isn't {secret}, {where}: check name, path or id",
+            },
         ),
         Refusal(
-            404,
-            "^environment",
-            Reason.SOURCE_MISSING,
-            "the app has no environment {env}: check env",
-        ),
-        Refusal(
-            404,
-            "",
-            Reason.SOURCE_MISSING,
-            "there isn't {secret}, {where}: check name, path or id",
-        ),
-        Refusal(
-            range(400, 500),
+            _REFUSED,
             "exceeds the maximum ttl",
             Reason.TTL_TOO_LONG,
             "the ttl is longer than the dynamic secret's maximum: write a shorter one in ttl",
         ),
-        Refusal(
-            range(400, 500),
-            "sse is not enabled",
+        *lines(
+            _REFUSED,
             Reason.INVALID,
-            "the app has no server-side encryption, without which its API can't lease: enable it",
-        ),
-        Refusal(
-            range(400, 500),
-            "ttl must be at least",
-            Reason.INVALID,
-            "the ttl is too short: write a longer one",
+            {
+                "sse is not enabled": "the app has no server-side encryption, without which its "
+                "API can't lease: enable it",
+                "ttl must be at least": "the ttl is too short: write a longer one",
+            },
         ),
     ),
 )
-
-
-def words(source: Mapping[str, Any]) -> dict[str, object]:
-    """What sentences of ``ERRORS`` name of a source."""
-    return {
-        "where": place(source),
-        "app": source.get("appId"),
-        "env": source.get("env"),
-        "secret": named(source),
-    }
-
-
-def refusal(
-    answer: answers.Answer, source: Mapping[str, Any], *, effect: bool
-) -> errors.ProviderError:
-    """The error that an answer other than 200 stands for.
-
-    Args:
-        answer: what came back.
-        source: what was asked about, for the sentence.
-        effect: whether the request leaves something behind when its answer is lost.
-    """
-    return ERRORS.error(answer, effect=effect, words=words(source))
-
-
-def named(source: Mapping[str, Any]) -> str:
-    """The dynamic secret that a source means, in words."""
-    if source.get("id") is not None:
-        return f"the dynamic secret with the id {source['id']}"
-    return f"the dynamic secret {source.get('name')} in {source.get('path', '/')}"
-
-
-def place(source: Mapping[str, Any]) -> str:
-    """Where a source is, in words."""
-    return f"environment {source.get('env')} of app {source.get('appId')}"
 
 
 def no_lease(answer: answers.Answer, *, left: bool) -> errors.ProviderError:

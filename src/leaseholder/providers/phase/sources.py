@@ -6,25 +6,23 @@ look; a refusal isn't kept.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.ports.clock import Clock
-from leaseholder.providers.kit import answers, cache, requests
+from leaseholder.providers.kit import cache, login, requests
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import api, refusals
 
 _KEEP_SECONDS: Final = 2.0
 
-Send = Callable[[requests.Request], Awaitable[answers.Answer]]
-
 
 class Sources:
     """Finds dynamic secrets."""
 
-    def __init__(self, send: Send, clock: Clock, timeout: float) -> None:
+    def __init__(self, send: login.Send, clock: Clock, timeout: float) -> None:
         self._send = send
         self._timeout = timeout
         self._checks: cache.Checks[api.DynamicSecret] = cache.Checks(
@@ -47,14 +45,13 @@ class Sources:
     async def _ask(self, source: Mapping[str, Any]) -> api.DynamicSecret:
         request = requests.Request(
             operation="check",
-            method="GET",
             path=api.DYNAMIC,
             params={**api.address(source), **api.wanted(source)},
             timeout=self._timeout,
             rank=Rank.ISSUE,
         )
         answer = await self._send(request)
-        found = refusals.ERRORS.parsed(answer, api.SecretsAnswer, words=refusals.words(source))
+        found = refusals.ERRORS.parsed(answer, api.SecretsAnswer, source)
         if not found.root:
             raise refusals.ERRORS.bad(answer, sent=False)
         if len(found.root) > 1:

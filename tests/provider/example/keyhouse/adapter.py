@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from leaseholder import errors
 from leaseholder.api import base
-from leaseholder.api.conditions import Reason
 from leaseholder.ports.provider import (
     Attempt,
     Capabilities,
@@ -18,6 +16,7 @@ from leaseholder.ports.provider import (
     Lease,
     RevocationAnswer,
 )
+from leaseholder.providers.kit import lifetimes
 from leaseholder.providers.kit.adapter import Adapter
 from leaseholder.providers.kit.answers import Answer, values
 from leaseholder.providers.kit.context import Context
@@ -40,7 +39,7 @@ class Keyhouse(Adapter):
     async def check(self) -> Health:
         answer = await self._ask("status", "GET", api.KEYS, params={"label": "-"}, rank=Rank.CHECK)
         if answer.status != 200:
-            raise api.ERRORS.error(answer, words={"wanted": "list"})
+            raise api.ERRORS.error(answer, {"keyClass": "list"})
         can, skew = ("Renew", "Inspect", "Revoke", "Recover"), self._http.clock.skew
         return Health(server_version=None, clock_skew=skew, capabilities=can)
 
@@ -53,21 +52,16 @@ class Keyhouse(Adapter):
         answer = await self._ask(
             "issue", "POST", api.KEYS, body=body, rank=Rank.ISSUE, deadline=attempt.deadline
         )
-        made = api.ERRORS.parsed(answer, api.MadeAnswer, effect=True, words=_words(source))
+        made = api.ERRORS.parsed(answer, api.MadeAnswer, source, effect=True)
         return Issued(_lease(made.key, source), Credentials(values(made.secret)))
 
     async def renew(self, lease: Lease, until: datetime) -> Lease:
-        latest = lease.issued_at + timedelta(seconds=lease.handle["longest"])
         if not self.capabilities(lease.handle).renewable:
             sentence = "keys of this class can't be renewed, only replaced"
-            raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
-        if lease.expires_at >= latest:
-            sentence = "the key is at the end of the longest life that Keyhouse gives it"
-            raise errors.CannotRenew(Reason.CANNOT_RENEW, sentence, latest=lease.expires_at)
-        if until <= lease.expires_at:
-            sentence = "the key lives longer than that: it is too soon"
-            raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, sentence, latest=latest)
-        body = {"until": base.render_moment(min(until, latest))}
+            raise lifetimes.cannot_renew(lease, sentence)
+        latest = lifetimes.latest(lease)
+        more = lifetimes.renewal(lease, until, latest=latest, who="Keyhouse")
+        body = {"until": base.render_moment(lease.expires_at + timedelta(seconds=more))}
         path, expires = f"{api.KEYS}/{lease.id}/extend", lease.expires_at
         answer = await self._ask("renew", "POST", path, body=body, expires=expires)
         return self._seen(answer, lease, effect=True)
@@ -79,21 +73,20 @@ class Keyhouse(Adapter):
     async def revoke(self, lease: Lease, *, force: bool = False) -> RevocationAnswer:
         answer = await self._ask("revoke", "DELETE", f"{api.KEYS}/{lease.id}", rank=Rank.REVOCATION)
         if api.ERRORS.about(answer) == api.BACKEND:
-            sentence = f"{api.ERRORS.stated(answer)}: the house's locks still take the key"
-            return RevocationAnswer(False, Reason.FAILED_TO_DELETE, sentence)
+            return api.ERRORS.not_revoked(answer, "the house's locks still take the key")
         if answer.status != 200:
-            raise api.ERRORS.error(answer, effect=True, words=_words(lease.source))
+            raise api.ERRORS.error(answer, lease.source, effect=True)
         return RevocationAnswer(done=True)
 
     async def recover(self, attempt: Attempt) -> Sequence[Lease]:
-        label, words = _label(attempt), _words(attempt.source)
+        label, source = _label(attempt), attempt.source
         answer = await self._ask(
             "recover", "GET", api.KEYS, params={"label": label}, rank=Rank.REVOCATION, lists=True
         )
         found = await api.ERRORS.listed(
-            answer, api.Key, under="keys", wanted=lambda row: row.get("label") == label, words=words
+            answer, api.Key, source, under="keys", wanted=lambda row: row.get("label") == label
         )
-        return tuple(_lease(one, attempt.source) for one in found)
+        return tuple(_lease(one, source) for one in found)
 
     def capabilities(self, handle: Mapping[str, Any]) -> Capabilities:
         renewable = handle.get("renewable", True) is True
@@ -102,8 +95,7 @@ class Keyhouse(Adapter):
         )
 
     def _seen(self, answer: Answer, lease: Lease, effect: bool = False) -> Lease:
-        words = _words(lease.source)
-        found = api.ERRORS.parsed(answer, api.KeyAnswer, effect=effect, words=words).key
+        found = api.ERRORS.parsed(answer, api.Key, lease.source, under="key", effect=effect)
         if found.id != lease.id:
             raise api.ERRORS.bad(answer, sent=effect)
         return _lease(found, lease.source)
@@ -113,10 +105,6 @@ class Keyhouse(Adapter):
         more |= {"category": "write" if effect else "read", "effect": effect, "timeout": timeout}
         request = Request(operation=operation, method=method, path=path, **more)
         return await self._login.send(request)
-
-
-def _words(source: Mapping[str, Any]) -> Mapping[str, object]:
-    return {"wanted": source.get("keyClass")}
 
 
 def _label(attempt: Attempt) -> str:
@@ -131,5 +119,5 @@ def _lease(found: api.Key, source: Mapping[str, Any]) -> Lease:
         issued_at=issued_at,
         expires_at=base.whole_second(found.ends_at),
         latest=issued_at + timedelta(seconds=found.longest),
-        handle={"longest": found.longest, "renewable": found.renewable},
+        handle={lifetimes.MAXIMUM: found.longest, "renewable": found.renewable},
     )

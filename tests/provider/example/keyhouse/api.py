@@ -1,6 +1,5 @@
 """Keyhouse's API: where keys are, what answers look like, what its refusals mean."""
 
-from dataclasses import replace
 from typing import Annotated, Final
 
 import pydantic
@@ -30,15 +29,10 @@ class Key(answers.Wire):
     renewable: bool
 
 
-class KeyAnswer(answers.Wire):
-    """A look at a key, or its renewal."""
-
-    key: Key
-
-
-class MadeAnswer(KeyAnswer):
+class MadeAnswer(answers.Wire):
     """The one answer that shows what a key is made of."""
 
+    key: Key
     secret: Annotated[dict[str, pydantic.JsonValue], Field(repr=False, min_length=1)]
 
 
@@ -57,6 +51,7 @@ ERRORS: Final = Refusals(
     throttled="too many requests",
     trouble="the server is in trouble",
     strange="but not as Keyhouse does: check that the url is that of a Keyhouse server",
+    words=lambda _, source: {"wanted": source.get("keyClass")},
     otherwise=Refusal(0, "", Reason.INVALID, "it doesn't take this request for {wanted}"),
     table=(
         Refusal(403, "no_right", Reason.DENIED, "the login needs the right keys:{wanted}"),
@@ -69,5 +64,4 @@ ERRORS: Final = Refusals(
         Refusal(500, "backend", Reason.UNAVAILABLE, "the house's locks don't answer", BACKEND),
     ),
 )
-_NO_LOGIN: Final = Refusal(0, "", Reason.LOGIN_REFUSED, "check name and password")
-LOGIN_ERRORS: Final = replace(ERRORS, asked="to the login", otherwise=_NO_LOGIN, table=())
+LOGIN_ERRORS: Final = ERRORS.at_login("check name and password")

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import string
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -49,7 +50,7 @@ def answer(status: int, said: str | None = None, wait: float | None = None) -> a
 
 
 def error(status: int, said: str | None = None, *, effect: bool = False) -> errors.ProviderError:
-    return LADDER.error(answer(status, said), effect=effect, words={"what": "x"})
+    return LADDER.error(answer(status, said), effect=effect, source={"what": "x"})
 
 
 def test_the_first_line_that_fits_counts() -> None:
@@ -109,7 +110,7 @@ def test_who_passes_refusals_on_may_have_done_what_was_asked_before() -> None:
 
 def test_a_line_may_mean_something_else_where_something_else_was_asked() -> None:
     instead = {"gone": Refusal(0, "", Reason.SOURCE_MISSING, "nothing at {what}")}
-    found = LADDER.error(answer(404, "no lease"), words={"what": "x"}, instead=instead)
+    found = LADDER.error(answer(404, "no lease"), {"what": "x"}, instead=instead)
     assert found.reason is Reason.SOURCE_MISSING
     assert found.sentence == "Somebody answered 404: nothing at x"
 
@@ -127,22 +128,23 @@ def test_a_sentence_that_cannot_be_told_is_no_line(sentence: str) -> None:
         Refusal(404, "", Reason.GONE, sentence)
 
 
-TABLES = {
-    "infisical": (infisical.ERRORS, infisical.words(answer(400), {})),
-    "infisical's logins": (infisical.LOGIN_ERRORS, {}),
-    "phase": (phase.ERRORS, phase.words({})),
-    "openbao": (openbao.ERRORS, {}),
-    "openbao's logins": (openbao.LOGIN_ERRORS, {}),
+TABLES: dict[str, tuple[Refusals, Any]] = {
+    "infisical": (infisical.ERRORS, {}),
+    "infisical's logins": (infisical.LOGIN_ERRORS, None),
+    "phase": (phase.ERRORS, {}),
+    "openbao": (openbao.ERRORS, None),
+    "openbao's logins": (openbao.LOGIN_ERRORS, None),
     "openbao's issues": (
         dataclasses.replace(openbao.ERRORS, table=tuple(openbao.UNISSUED.values())),
-        openbao.words(openbao_api.source({"path": "database/creds/x"})),
+        openbao_api.source({"path": "database/creds/x"}),
     ),
 }
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_no_sentence_of_a_table_names_what_the_request_does_not_have(name: str) -> None:
-    ladder, words = TABLES[name]
+    ladder, source = TABLES[name]
+    words = ladder.words(answer(400), source) if source is not None else {}
     for line in (*ladder.table, ladder.otherwise):
         named = {field for _, field, _, _ in string.Formatter().parse(line.sentence) if field}
         assert named <= set(words), line.sentence
@@ -157,12 +159,10 @@ def test_no_sentence_of_a_table_names_what_the_request_does_not_have(name: str) 
 def test_nothing_of_an_answer_gets_into_the_sentence(
     name: str, status: int, key: str, start: str
 ) -> None:
-    ladder, words = TABLES[name]
+    ladder, source = TABLES[name]
     said = f"{start}{CANARY}"
     body = {"error": "x", "statusCode": status, key: [said] if key == "errors" else said}
-    found = ladder.error(
-        answers.Answer(status=status, content=json.dumps(body).encode()), words=words
-    )
+    found = ladder.error(answers.Answer(status=status, content=json.dumps(body).encode()), source)
     assert CANARY not in f"{found.sentence} {found!r}"
 
 
@@ -206,5 +206,22 @@ async def test_a_list_that_makes_no_sense_is_told_without_its_words(rows: object
 async def test_a_refusal_of_a_list_is_that_refusal() -> None:
     with pytest.raises(errors.Denied):
         await LADDER.listed(
-            answer(403, "lease"), Row, wanted=lambda _: True, words={"what": "rows"}
+            answer(403, "lease"), Row, wanted=lambda _: True, source={"what": "rows"}
         )
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({"row": {"id": "a", "more": 1}, "else": 2}, "a"),
+        ({"row": {}}, None),
+        ({"other": {"id": "a"}}, None),
+        ({"id": "a"}, None),
+        ([], None),
+    ],
+)
+def test_what_stands_under_a_name_is_read_as_it_stands_there(
+    said: object, found: str | None
+) -> None:
+    row = answers.Answer(status=200, content=json.dumps(said).encode()).parse(Row, under="row")
+    assert (row.id if row is not None else None) == found
