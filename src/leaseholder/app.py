@@ -37,12 +37,12 @@ from leaseholder.controller import (
 )
 from leaseholder.controller.supplies import Supplies
 from leaseholder.core import election, shards
-from leaseholder.ports.journal import Journal as JournalPort
+from leaseholder.ports.journal import Journal
 from leaseholder.providers import registry
 from leaseholder.providers.kit.context import News
 from leaseholder.settings import Settings
 from leaseholder.telemetry import auth, catalogue, exposition, logs, server
-from leaseholder.telemetry.journal import Journal
+from leaseholder.telemetry.journal import LoggedJournal
 from leaseholder.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -165,7 +165,7 @@ class Operator:
             authorize = None
             if self.settings.metrics_auth:
                 reviews = reviewing.opened(self.metrics.cluster_request)
-                authorize = auth.TokenAuth(await opened.enter_async_context(reviews)).answer
+                authorize = auth.MetricsAuth(await opened.enter_async_context(reviews)).answer
             serving = server.serving(
                 self.settings.metrics_address,
                 metrics=self._metrics,
@@ -199,7 +199,7 @@ class Operator:
 async def composed(
     settings: Settings,
     *,
-    draining: JournalPort | None = None,
+    draining: Journal | None = None,
     choice: logins.Choice = _USUAL,
 ) -> AsyncIterator[Operator]:
     """An operator, put together; its connections close with the context.
@@ -209,7 +209,7 @@ async def composed(
     """
     metrics, clock = Metrics(), SystemClock()
     shard = settings.share if draining is None else shards.Shard()
-    journal = draining or Journal()
+    journal = draining or LoggedJournal()
     cluster = await KubernetesCluster.connect(
         operator_namespace=settings.operator_namespace,
         namespaces=settings.watched,

@@ -34,7 +34,7 @@ _LONGEST: Final = 64
 
 
 @dataclass(slots=True)
-class _Rival:
+class _OtherTime:
     """Another time than the clock's, that answers agree on."""
 
     moment: datetime
@@ -69,7 +69,7 @@ class ServerClock:
         self._doubted, self._was_set = doubted, was_set
         self._anchor: tuple[datetime, float] | None = None
         self._heard = False
-        self._rival: _Rival | None = None
+        self._rival: _OtherTime | None = None
         self._doubted_at: float | None = None
         self._skew = 0
 
@@ -125,7 +125,7 @@ class ServerClock:
         now, known = self._monotonic(), self._rival
         carried = known.moment + timedelta(seconds=now - known.at) if known is not None else stated
         if known is None or abs(stated - carried) > ALIKE:
-            self._rival = _Rival(stated, now, now)
+            self._rival = _OtherTime(stated, now, now)
             if ahead > JUMP:
                 self._report_doubt(now)
             return

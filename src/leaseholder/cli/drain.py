@@ -19,7 +19,7 @@ from leaseholder.controller import drain as draining
 from leaseholder.controller import leader
 from leaseholder.settings import Settings
 from leaseholder.telemetry import logs
-from leaseholder.telemetry.journal import Journal
+from leaseholder.telemetry.journal import LoggedJournal
 
 
 async def drain(
@@ -42,7 +42,7 @@ async def drain(
     # What is left is reported at the end; the operator's own warnings are about a long life.
     level = settings.log_level if "log_level" in settings.model_fields_set else "ERROR"
     logs.configure(level, settings.log_format)
-    tally = draining.Tally(Journal())
+    tally = draining.Tally(LoggedJournal())
     own = {
         "leader_election": True,
         "metrics_address": "127.0.0.1:0",

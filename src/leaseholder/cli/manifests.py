@@ -23,7 +23,7 @@ def read(path: str) -> list[Manifest]:
         Failed: it can't be read, or holds something that is no object.
     """
     try:
-        documents = [one for one in yaml.load_all(text(path), _Loader) if one is not None]
+        documents = [one for one in yaml.load_all(text(path), _ManifestLoader) if one is not None]
         if _weight(documents, {}) > _MOST:
             raise Failed(f"{path} holds too much: its aliases grow to more than a million values")
         documents = json.loads(json.dumps(documents))  # keys are texts, as kubectl makes them
@@ -37,11 +37,11 @@ def read(path: str) -> list[Manifest]:
     return [one for document in documents for one in _objects(path, document)]
 
 
-class _Loader(yaml.SafeLoader):
+class _ManifestLoader(yaml.SafeLoader):
     """YAML as kubectl reads it: a date is a text."""
 
 
-_Loader.yaml_implicit_resolvers = {
+_ManifestLoader.yaml_implicit_resolvers = {
     first: [one for one in known if one[0] != "tag:yaml.org,2002:timestamp"]
     for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }

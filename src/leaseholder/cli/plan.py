@@ -100,11 +100,13 @@ def _is_namespaced(manifest: Manifest) -> bool:
     return _KINDS[manifest["kind"]].namespaced
 
 
-async def _report(user: session.Session, manifest: Manifest, beside: Beside) -> planned.Report:
+async def _report(
+    user: session.Session, manifest: Manifest, beside: Beside
+) -> planned.ObjectReport:
     placed = _placed(manifest, user.namespace)
     kind, meta = _KINDS[manifest["kind"]], placed["metadata"]
     home, name = str(meta.get("namespace") or ""), str(meta["name"])
-    report = planned.Report(f"{kind.kind} {f'{home}/{name}' if home else name}")
+    report = planned.ObjectReport(f"{kind.kind} {f'{home}/{name}' if home else name}")
     if not name:
         report.complain("metadata.name is missing")
         return report
@@ -141,7 +143,7 @@ def _refusal(code: int, said: list[str], home: str) -> list[str]:
 
 
 async def _provider(
-    user: session.Session, read: provider.AnyProvider, report: planned.Report
+    user: session.Session, read: provider.AnyProvider, report: planned.ObjectReport
 ) -> None:
     meta = read.metadata
     server = provider.server_of(read.spec)
@@ -160,7 +162,7 @@ async def _provider(
 
 
 async def _logins(
-    user: session.Session, read: provider.AnyProvider, report: planned.Report, beside: Beside
+    user: session.Session, read: provider.AnyProvider, report: planned.ObjectReport, beside: Beside
 ) -> None:
     """Whether the Secrets that it logs in with are there; their data isn't read."""
     home = read.metadata.namespace
@@ -178,7 +180,7 @@ async def _logins(
 async def _lease(
     user: session.Session,
     dl: lease.DynamicLease,
-    report: planned.Report,
+    report: planned.ObjectReport,
     beside: Beside,
 ) -> None:
     now, meta, ref = datetime.now(UTC), dl.metadata, dl.spec.provider_ref

@@ -19,7 +19,7 @@ _LONGEST: Final = 120
 
 
 @dataclass(slots=True)
-class Report:
+class ObjectReport:
     """What is said of one object: lines, and what is wrong with it."""
 
     title: str
@@ -35,7 +35,7 @@ class Report:
         self.faults.append(text)
 
 
-def issue(report: Report, dl: lease.DynamicLease, before: lease.DynamicLease | None) -> None:
+def issue(report: ObjectReport, dl: lease.DynamicLease, before: lease.DynamicLease | None) -> None:
     """What becomes of the lease at once."""
     held = before.status.lease if before is not None else None
     if dl.spec.suspend:
@@ -54,7 +54,7 @@ def issue(report: Report, dl: lease.DynamicLease, before: lease.DynamicLease | N
 
 
 def times(
-    report: Report, dl: lease.DynamicLease, before: lease.DynamicLease | None, now: datetime
+    report: ObjectReport, dl: lease.DynamicLease, before: lease.DynamicLease | None, now: datetime
 ) -> None:
     """When it is renewed and replaced."""
     held = before.status.lease if before is not None else None
@@ -86,7 +86,7 @@ def times(
         report.say("", sentence)
 
 
-def login(report: Report, place: tuple[str, str], meta: Mapping[str, Any] | None) -> None:
+def login(report: ObjectReport, place: tuple[str, str], meta: Mapping[str, Any] | None) -> None:
     """Whether a provider can read what it logs in with; it waits for what isn't there yet.
 
     Args:
@@ -108,7 +108,7 @@ def login(report: Report, place: tuple[str, str], meta: Mapping[str, Any] | None
     )
 
 
-def secret(report: Report, dl: lease.DynamicLease, meta: Mapping[str, Any] | None) -> None:
+def secret(report: ObjectReport, dl: lease.DynamicLease, meta: Mapping[str, Any] | None) -> None:
     """What the Secret holds, and whether it may be written.
 
     Args:
@@ -140,7 +140,9 @@ def secret(report: Report, dl: lease.DynamicLease, meta: Mapping[str, Any] | Non
     )
 
 
-def contents(report: Report, dl: lease.DynamicLease, before: lease.DynamicLease | None) -> None:
+def contents(
+    report: ObjectReport, dl: lease.DynamicLease, before: lease.DynamicLease | None
+) -> None:
     """What the template makes, with dummy values for what only the provider knows."""
     template = dl.spec.target.template
     try:
@@ -171,7 +173,7 @@ def contents(report: Report, dl: lease.DynamicLease, before: lease.DynamicLease 
         report.say("", f"{key} = {shown}")
 
 
-def restarts(report: Report, dl: lease.DynamicLease) -> None:
+def restarts(report: ObjectReport, dl: lease.DynamicLease) -> None:
     """What is restarted for each new lease."""
     targets = dl.spec.rotation.restart_targets
     if not targets:
@@ -188,7 +190,7 @@ def restarts(report: Report, dl: lease.DynamicLease) -> None:
 
 
 def supply(
-    report: Report,
+    report: ObjectReport,
     dl: lease.DynamicLease,
     known: provider.AnyProvider | None,
     labels: Mapping[str, str] | str,
@@ -229,7 +231,7 @@ def supply(
         report.say("provider", f"{named} answers, and the login works{version}")
 
 
-def unknown_supply(report: Report, dl: lease.DynamicLease, why: str) -> None:
+def unknown_supply(report: ObjectReport, dl: lease.DynamicLease, why: str) -> None:
     """The provider that it refers to may not be seen by the user."""
     ref = dl.spec.provider_ref
     serves = ", serves this namespace" if ref.kind == "ClusterLeaseProvider" else ""
@@ -238,7 +240,7 @@ def unknown_supply(report: Report, dl: lease.DynamicLease, why: str) -> None:
 
 
 def _allowed(
-    report: Report,
+    report: ObjectReport,
     known: provider.ClusterLeaseProvider,
     home: str,
     labels: Mapping[str, str] | str,

@@ -52,7 +52,7 @@ _MOST_BURIED: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _CachedObject:
     uid: str
     version: int
     body: bytes
@@ -104,7 +104,7 @@ class Known:
     watches: Callable[[Mapping[str, str]], bool] = lambda labels: True
     """Whether objects with these labels are watched. Others are read live, each time: nobody tells
     what becomes of them."""
-    _kept: dict[Name, _Kept] = field(default_factory=dict)
+    _kept: dict[Name, _CachedObject] = field(default_factory=dict)
     _doubted: set[Name] = field(default_factory=set)
     _buried: "TTLCache[Name, int]" = field(init=False)
     """The last version of what is gone: an answer that was under way is older."""
@@ -282,7 +282,7 @@ class Known:
             self._large += large
             watched = watched or (same is not None and same.watched)
             own = own or (same.own if same is not None else 0)
-            self._kept[key] = _Kept(uid, version, text, watched, own)
+            self._kept[key] = _CachedObject(uid, version, text, watched, own)
 
     def _drop(self, key: Name) -> None:
         before = self._kept.pop(key, None)

@@ -44,7 +44,7 @@ class _PutOff(types.ModuleType):
         return getattr(self, name)
 
 
-class _Loader(importlib.abc.Loader):
+class _LeanLoader(importlib.abc.Loader):
     def __init__(self, real: importlib.abc.Loader) -> None:
         self._real = real
 
@@ -58,7 +58,7 @@ class _Loader(importlib.abc.Loader):
         module.__spec__.loader = module.__loader__ = self._real
 
 
-class _Later(importlib.abc.MetaPathFinder):
+class _LeanFinder(importlib.abc.MetaPathFinder):
     def find_spec(
         self,
         fullname: str,
@@ -70,14 +70,14 @@ class _Later(importlib.abc.MetaPathFinder):
             return None
         found = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if found is not None and found.loader is not None:
-            found.loader = _Loader(found.loader)
+            found.loader = _LeanLoader(found.loader)
         return found
 
 
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
     """Put those modules off that are imported within."""
-    finder = _Later()
+    finder = _LeanFinder()
     sys.meta_path.insert(0, finder)
     try:
         yield

@@ -23,7 +23,7 @@ _STALE_AT_MOST: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _QueuePlace:
     at: float
     by: float
     number: int
@@ -33,7 +33,7 @@ class DueQueue(Generic[K]):
     """Keys with due times; an earlier time replaces a later one, unless set outright."""
 
     def __init__(self) -> None:
-        self._places: dict[K, _Place] = {}
+        self._places: dict[K, _QueuePlace] = {}
         self._later: list[tuple[float, int, K]] = []
         self._due: list[tuple[float, int, K]] = []
         self._count = 0
@@ -53,7 +53,7 @@ class DueQueue(Generic[K]):
     def set(self, key: K, at: float, *, by: float | None = None) -> None:
         """Look at ``key`` at ``at``, whatever was said before."""
         self._count += 1
-        place = _Place(at, at + PATIENCE if by is None else by, self._count)
+        place = _QueuePlace(at, at + PATIENCE if by is None else by, self._count)
         self._places[key] = place
         heapq.heappush(self._later, (at, place.number, key))
         if len(self._later) > _STALE_AT_MOST + 2 * len(self._places):

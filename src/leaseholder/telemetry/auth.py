@@ -46,7 +46,7 @@ _BEARER: Final = re.compile(r"bearer +([a-z0-9._~+/-]+=*) *", re.ASCII | re.IGNO
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AuthResponse:
     """What to say to somebody who asks for metrics."""
 
     status: int
@@ -56,22 +56,22 @@ class Answer:
 
 
 _LOGIN: Final = {"WWW-Authenticate": 'Bearer realm="leaseholder"'}
-_ALLOWED: Final = Answer(200)
-_NO_TOKEN: Final = Answer(
+_ALLOWED: Final = AuthResponse(200)
+_NO_TOKEN: Final = AuthResponse(
     401, "send a token of a ServiceAccount that may get /metrics, as Authorization: Bearer", _LOGIN
 )
-_TOO_LONG: Final = Answer(
+_TOO_LONG: Final = AuthResponse(
     401, f"a token has {LONGEST} characters at most: send a ServiceAccount's", _LOGIN
 )
-_WRONG: Final = Answer(
+_WRONG: Final = AuthResponse(
     401, "the API server doesn't take this token: send one that is valid there", _LOGIN
 )
-_BUSY: Final = Answer(
+_BUSY: Final = AuthResponse(
     429, "too many tokens are under review: send this one again in a second", {"Retry-After": "1"}
 )
 
 
-class TokenAuth:
+class MetricsAuth:
     """Says who may read metrics."""
 
     def __init__(self, reviews: Reviews, now: Callable[[], float] = time.monotonic) -> None:
@@ -84,15 +84,15 @@ class TokenAuth:
         self._reviews = reviews
         self._now = now
         self._key = secrets.token_bytes(32)
-        self._answers: TLRUCache[bytes, Answer] = TLRUCache(
+        self._answers: TLRUCache[bytes, AuthResponse] = TLRUCache(
             MOST, ttu=lambda _, answer, at: at + BELIEVED[answer.status], timer=now
         )
         self._good: TTLCache[bytes, bool] = TTLCache(_MOST_GOOD, GOOD_FOR, timer=now)
-        self._under_way: dict[bytes, asyncio.Task[Answer]] = {}
+        self._under_way: dict[bytes, asyncio.Task[AuthResponse]] = {}
         self._second, self._begun = 0, 0
         self._trouble = ""
 
-    async def answer(self, authorization: str | None) -> Answer:
+    async def answer(self, authorization: str | None) -> AuthResponse:
         """What to say to who sends this header ``Authorization``; None: they send none.
 
         Those who send the same token at once share its review.
@@ -126,11 +126,13 @@ class TokenAuth:
         self._begun += 1
         return True
 
-    async def _reviewed(self, digest: bytes, token: Hidden) -> Answer:
+    async def _reviewed(self, digest: bytes, token: Hidden) -> AuthResponse:
         try:
             answer = await self._review(token)
         except errors.ClusterError as error:
-            answer = Answer(503, f"whether you may have metrics isn't known now: {error.sentence}")
+            answer = AuthResponse(
+                503, f"whether you may have metrics isn't known now: {error.sentence}"
+            )
             self._report(error.sentence)
         else:
             self._report("")
@@ -143,13 +145,13 @@ class TokenAuth:
             self._good.pop(digest, None)
         return answer
 
-    async def _review(self, token: Hidden) -> Answer:
+    async def _review(self, token: Hidden) -> AuthResponse:
         user = await self._reviews.authenticate(token)
         if user is None:
             return _WRONG
         if await self._reviews.may_get(user, PATH):
             return _ALLOWED
-        return Answer(
+        return AuthResponse(
             403,
             f"{user.name!a} has no right to get {PATH}: bind a ClusterRole to it that has the "
             f"nonResourceURL {PATH}, such as leaseholder-metrics-reader",

@@ -49,7 +49,7 @@ class _Outage:
     meeting: set[str] = dataclasses.field(default_factory=set)
 
 
-class Journal:
+class LoggedJournal:
     """``Journal`` in the process's log."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:

@@ -33,7 +33,7 @@ Gather = Callable[[], Callable[[str], bytes]]
 """Called in the event loop; what it gives is called in a thread, with the content type wanted."""
 Check = Callable[[], str | None]
 """None when well, else what is wrong."""
-Authorize = Callable[[str | None], Awaitable[auth.Answer]]
+Authorize = Callable[[str | None], Awaitable[auth.AuthResponse]]
 """Called with the header ``Authorization`` of who asks for metrics."""
 
 

@@ -50,12 +50,12 @@ def known(kind: str = "LeaseProvider", ready: str = "", **spec: Any) -> provider
     )
 
 
-def said(report: planned.Report) -> str:
+def said(report: planned.ObjectReport) -> str:
     return "\n".join(text for _, text in report.lines)
 
 
-def report() -> planned.Report:
-    return planned.Report("x")
+def report() -> planned.ObjectReport:
+    return planned.ObjectReport("x")
 
 
 # ------------------------------------------------------------------------------- files
@@ -252,7 +252,7 @@ UNKNOWN = "you have no right to namespaces"
 
 def supplied(
     asked: lease.DynamicLease, found: provider.AnyProvider | None, **more: Any
-) -> planned.Report:
+) -> planned.ObjectReport:
     made = report()
     labels = more.get("labels", UNKNOWN)
     planned.supply(made, asked, found, labels, is_new=more.get("is_new", False))

@@ -54,12 +54,12 @@ def api_server() -> ApiServer:
 
 
 @pytest.fixture
-def token_auth(api_server: ApiServer) -> auth.TokenAuth:
+def token_auth(api_server: ApiServer) -> auth.MetricsAuth:
     return of(api_server)
 
 
-def of(api_server: ApiServer) -> auth.TokenAuth:
-    return auth.TokenAuth(api_server, now=lambda: api_server.now)
+def of(api_server: ApiServer) -> auth.MetricsAuth:
+    return auth.MetricsAuth(api_server, now=lambda: api_server.now)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def of(api_server: ApiServer) -> auth.TokenAuth:
     ids=lambda header: str(header)[:20],
 )
 async def test_what_is_no_token_is_answered_401_and_reviewed_by_nobody(
-    api_server: ApiServer, token_auth: auth.TokenAuth, header: str | None
+    api_server: ApiServer, token_auth: auth.MetricsAuth, header: str | None
 ) -> None:
     told = await token_auth.answer(header)
     assert told.status == 401
@@ -90,12 +90,12 @@ async def test_what_is_no_token_is_answered_401_and_reviewed_by_nobody(
 
 
 @pytest.mark.parametrize("header", [READER, "bearer reader", "BEARER  reader "])
-async def test_who_may_get_metrics_does(token_auth: auth.TokenAuth, header: str) -> None:
+async def test_who_may_get_metrics_does(token_auth: auth.MetricsAuth, header: str) -> None:
     assert (await token_auth.answer(header)).status == 200
 
 
 async def test_a_token_as_long_as_may_be_is_reviewed(
-    api_server: ApiServer, token_auth: auth.TokenAuth
+    api_server: ApiServer, token_auth: auth.MetricsAuth
 ) -> None:
     token = "reader-".ljust(auth.LONGEST, "a")
     assert (await token_auth.answer(f"Bearer {token}")).status == 200
@@ -103,7 +103,7 @@ async def test_a_token_as_long_as_may_be_is_reviewed(
 
 
 async def test_a_token_that_the_api_server_doesnt_know_is_answered_401(
-    token_auth: auth.TokenAuth,
+    token_auth: auth.MetricsAuth,
 ) -> None:
     told = await token_auth.answer(FORGED)
     assert told.status == 401
@@ -111,7 +111,7 @@ async def test_a_token_that_the_api_server_doesnt_know_is_answered_401(
 
 
 async def test_whoever_has_no_right_to_metrics_is_answered_403_with_the_role_to_bind(
-    token_auth: auth.TokenAuth,
+    token_auth: auth.MetricsAuth,
 ) -> None:
     told = await token_auth.answer(OTHER)
     assert told.status == 403
@@ -123,7 +123,7 @@ async def test_whoever_has_no_right_to_metrics_is_answered_403_with_the_role_to_
 
 @pytest.mark.parametrize("header", [READER, OTHER, FORGED])
 async def test_an_answer_is_believed_for_its_time_and_then_asked_for_anew(
-    api_server: ApiServer, token_auth: auth.TokenAuth, header: str
+    api_server: ApiServer, token_auth: auth.MetricsAuth, header: str
 ) -> None:
     told = await token_auth.answer(header)
     believed = auth.BELIEVED[told.status]
@@ -136,7 +136,7 @@ async def test_an_answer_is_believed_for_its_time_and_then_asked_for_anew(
 
 
 async def test_while_the_api_server_is_away_metrics_are_refused_and_that_is_logged_once(
-    api_server: ApiServer, token_auth: auth.TokenAuth, caplog: pytest.LogCaptureFixture
+    api_server: ApiServer, token_auth: auth.MetricsAuth, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     await token_auth.answer(READER)
@@ -155,7 +155,7 @@ async def test_while_the_api_server_is_away_metrics_are_refused_and_that_is_logg
 
 
 async def test_those_who_send_the_same_token_at_once_share_its_review(
-    api_server: ApiServer, token_auth: auth.TokenAuth
+    api_server: ApiServer, token_auth: auth.MetricsAuth
 ) -> None:
     waiting = [asyncio.create_task(token_auth.answer(READER)) for _ in range(50)]
     await asyncio.sleep(0)
@@ -166,7 +166,7 @@ async def test_those_who_send_the_same_token_at_once_share_its_review(
 
 
 async def test_any_number_of_tokens_costs_few_reviews_at_once_and_in_a_second(
-    api_server: ApiServer, token_auth: auth.TokenAuth
+    api_server: ApiServer, token_auth: auth.MetricsAuth
 ) -> None:
     flood = [asyncio.create_task(token_auth.answer(f"{FORGED}-{n}")) for n in range(1000)]
     told = collections.Counter([one.status for one in await asyncio.gather(*flood)])
@@ -178,7 +178,7 @@ async def test_any_number_of_tokens_costs_few_reviews_at_once_and_in_a_second(
 
 
 async def test_who_read_metrics_before_goes_on_while_others_send_tokens_without_end(
-    api_server: ApiServer, token_auth: auth.TokenAuth
+    api_server: ApiServer, token_auth: auth.MetricsAuth
 ) -> None:
     assert (await token_auth.answer(READER)).status == 200
     for _ in range(10):
@@ -190,7 +190,7 @@ async def test_who_read_metrics_before_goes_on_while_others_send_tokens_without_
 
 
 async def test_a_token_that_was_good_loses_its_turn_when_its_right_is_taken_away(
-    api_server: ApiServer, token_auth: auth.TokenAuth
+    api_server: ApiServer, token_auth: auth.MetricsAuth
 ) -> None:
     await token_auth.answer(READER)
     api_server.readers = frozenset()
@@ -203,7 +203,7 @@ async def test_a_token_that_was_good_loses_its_turn_when_its_right_is_taken_away
 
 
 async def test_tokens_are_neither_kept_nor_logged(
-    api_server: ApiServer, token_auth: auth.TokenAuth, caplog: pytest.LogCaptureFixture
+    api_server: ApiServer, token_auth: auth.MetricsAuth, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     for header in (READER, OTHER, FORGED):

@@ -19,7 +19,7 @@ class Book:
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         self.now = 0.0
-        self.journal = journal.Journal(lambda: self.now)
+        self.journal = journal.LoggedJournal(lambda: self.now)
         self._caplog = caplog
         caplog.set_level(logging.DEBUG, logger="leaseholder")
 

@@ -217,11 +217,11 @@ async def test_who_asks_without_end_in_all_formats_has_metrics_made_for_a_part_o
 async def test_metrics_are_for_who_is_authorized_and_probes_for_everybody() -> None:
     heard: list[str | None] = []
 
-    async def authorize(header: str | None) -> auth.Answer:
+    async def authorize(header: str | None) -> auth.AuthResponse:
         heard.append(header)
         if header == "Bearer good":
-            return auth.Answer(200)
-        return auth.Answer(401, "send a token", {"WWW-Authenticate": "Bearer"})
+            return auth.AuthResponse(200)
+        return auth.AuthResponse(401, "send a token", {"WWW-Authenticate": "Bearer"})
 
     async with (
         server.serving(
