@@ -59,7 +59,7 @@ class InfisicalAdapter(Adapter):
     ) -> None:
         clock, timeout = context.clock, settings.read_timeout_seconds
         super().__init__(
-            context, lambda sent_by: login.LoginMethod(server.auth, sent_by, context, timeout)
+            context, lambda sent_by: login.InfisicalLogin(server.auth, sent_by, context, timeout)
         )
         self._settings = settings
         self._read = functools.partial(requests.Request, timeout=timeout)
@@ -182,7 +182,11 @@ class InfisicalAdapter(Adapter):
         source, life = attempt.source, timedelta(seconds=attempt.ttl_seconds or 0)
         answer = await self._list("recover", source, Rank.REVOCATION)
         tagged = await refusals.ERRORS.listed(
-            answer, api.Lease, source, under="leases", wanted=lambda row: tags.carries(row, attempt)
+            answer,
+            api.InfisicalLease,
+            source,
+            under="leases",
+            wanted=lambda row: tags.carries(row, attempt),
         )
         may_live = attempt.ttl_seconds is None or self.now() < attempt.deadline + life
         if not tagged and may_live and self._identities.is_others(attempt.handle):
@@ -207,7 +211,7 @@ class InfisicalAdapter(Adapter):
 
         answer = await self._list("sweep", source, Rank.CHECK)
         found = await refusals.ERRORS.listed(
-            answer, api.Lease, source, under="leases", wanted=wanted, most=MOST_MARKED
+            answer, api.InfisicalLease, source, under="leases", wanted=wanted, most=MOST_MARKED
         )
         handle = self._notes(source)
         return [
@@ -264,7 +268,9 @@ class InfisicalAdapter(Adapter):
             margin=_MARGIN_SECONDS,
         )
 
-    def _lease_in(self, answer: answers.Answer, lease: Lease, *, effect: bool) -> api.Lease:
+    def _lease_in(
+        self, answer: answers.Answer, lease: Lease, *, effect: bool
+    ) -> api.InfisicalLease:
         """The lease that an answer shows.
 
         Raises:
@@ -275,7 +281,7 @@ class InfisicalAdapter(Adapter):
             is_gone = isinstance(error, errors.LeaseGone)
             may_live = self._identities.may_be_hidden(lease) and self.now() < lease.expires_at
             raise identities.not_shown() if is_gone and may_live else error
-        found = answer.parse(api.Lease, under="lease")
+        found = answer.parse(api.InfisicalLease, under="lease")
         if found is None or found.id != lease.id:
             raise refusals.ERRORS.bad(answer, sent=effect)
         self._identities.shown(lease.id)

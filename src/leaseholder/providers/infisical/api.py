@@ -107,7 +107,7 @@ class Bearer(answers.Wire):
     organization_id: str = ""
 
 
-class DynamicSecret(answers.Wire):
+class InfisicalDynamicSecret(answers.Wire):
     """A dynamic secret; ``inputs`` are there only for those who may read the root credential."""
 
     type: str = ""
@@ -122,21 +122,21 @@ class DynamicSecret(answers.Wire):
         return value if isinstance(value, str) else None
 
 
-class Lease(answers.Wire):
+class InfisicalLease(answers.Wire):
     """A lease. ``status`` is null or ``Failed to delete``."""
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
     expire_at: answers.Moment
     created_at: answers.Moment
     status: str | None = None
-    dynamic_secret: DynamicSecret | None = None
+    dynamic_secret: InfisicalDynamicSecret | None = None
 
 
 class CreateAnswer(answers.Wire):
     """POST of a lease: the only answer that carries the credentials."""
 
-    lease: Lease
-    dynamic_secret: DynamicSecret = DynamicSecret()
+    lease: InfisicalLease
+    dynamic_secret: InfisicalDynamicSecret = InfisicalDynamicSecret()
     data: Annotated[dict[str, JsonValue], Field(repr=False, min_length=1)]
 
 

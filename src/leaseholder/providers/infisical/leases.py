@@ -19,7 +19,7 @@ _UNBOUNDED: Final = 100 * 366 * 86_400
 """A maximum of more than a century is none."""
 
 
-def maximum(secret: api.DynamicSecret) -> int | None:
+def maximum(secret: api.InfisicalDynamicSecret) -> int | None:
     """``maxTTL`` in seconds; None: no bound, or none that can be read."""
     seconds = ttl.parse(secret.max_ttl) if secret.max_ttl else None
     return seconds if seconds is not None and 0 < seconds < _UNBOUNDED else None
@@ -46,8 +46,8 @@ def issued(
 
 
 def seen(
-    lease: api.Lease,
-    secret: api.DynamicSecret | None,
+    lease: api.InfisicalLease,
+    secret: api.InfisicalDynamicSecret | None,
     *,
     source: Mapping[str, Any],
     handle: Mapping[str, Any],

@@ -21,7 +21,7 @@ _UNSTATED_LIFE: Final = 3600.0
 _Claims = TypeVar("_Claims", bound=answers.Wire)
 
 
-class LoginMethod(login.Method):
+class InfisicalLogin(login.Method):
     """See ``kit.login.Method``."""
 
     trails = True

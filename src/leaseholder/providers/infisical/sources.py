@@ -39,7 +39,7 @@ class _Check:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _Learned:
     """What answers said of a dynamic secret."""
 
     shared: bool = False
@@ -49,7 +49,7 @@ class _Seen:
     """The longest ttl in seconds."""
 
 
-_NOTHING: Final = _Seen()
+_NOTHING: Final = _Learned()
 
 
 class Sources:
@@ -61,7 +61,7 @@ class Sources:
         self._checks: cache.Checks[_Check] = cache.Checks(
             clock.monotonic, lambda check: check.holds
         )
-        self._seen: LRUCache[str, _Seen] = LRUCache(cache.MOST)
+        self._seen: LRUCache[str, _Learned] = LRUCache(cache.MOST)
 
     async def check(self, source: Mapping[str, Any], ttl_seconds: int | None) -> None:
         """Refuse what can't be issued.
@@ -94,15 +94,15 @@ class Sources:
         """The longest ttl in seconds as last seen, None where it isn't known."""
         return self._last(source).maximum
 
-    def note(self, source: Mapping[str, Any], secret: api.DynamicSecret) -> None:
+    def note(self, source: Mapping[str, Any], secret: api.InfisicalDynamicSecret) -> None:
         """Remember what an answer said about the dynamic secret."""
         named = secret.credential_type
         if named is None or len(named) > _LONGEST_TYPE:  # answers to an issue say none
             named = self.credential_type(source)
         shared, maximum = kinds.is_shared(secret.type, named), leases.maximum(secret)
-        self._seen[key(source)] = _Seen(shared, named, maximum)
+        self._seen[key(source)] = _Learned(shared, named, maximum)
 
-    def _last(self, source: Mapping[str, Any]) -> _Seen:
+    def _last(self, source: Mapping[str, Any]) -> _Learned:
         return self._seen.get(key(source), _NOTHING)
 
     async def _ask(self, source: Mapping[str, Any]) -> _Check:
@@ -114,7 +114,7 @@ class Sources:
         )
         answer = await self._projects.ask(source, request)
         if answer.status == 200:
-            secret = answer.parse(api.DynamicSecret, under="dynamicSecret")
+            secret = answer.parse(api.InfisicalDynamicSecret, under="dynamicSecret")
             if secret is None:
                 return _Check()
             self.note(source, secret)

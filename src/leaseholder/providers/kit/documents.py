@@ -58,7 +58,7 @@ async def rows_in(parts: AsyncIterable[bytes], *, under: str | None = None) -> A
     Raises:
         Malformed: there is no such list, or too much of anything.
     """
-    reading = _Reading(under)
+    reading = _RowReader(under)
     async for events in _events(parts):
         for event, value in events:
             if reading.takes(event, value):
@@ -101,7 +101,7 @@ def _parse(step: Callable[[bytes], object], part: bytes) -> None:
     raise Malformed
 
 
-class _Reading:
+class _RowReader:
     """Where in the document we are."""
 
     def __init__(self, under: str | None) -> None:

@@ -47,7 +47,7 @@ class OpenBaoAdapter(Adapter):
     ) -> None:
         headers, timeout = _headers(server.namespace or ""), settings.read_timeout_seconds
         method = functools.partial(
-            login.LoginMethod, server.auth, context=context, timeout=timeout, headers=headers
+            login.OpenBaoLogin, server.auth, context=context, timeout=timeout, headers=headers
         )
         super().__init__(context, method, refusals.is_up)
         self._settings = settings

@@ -172,11 +172,11 @@ Id = Annotated[_Id, BeforeValidator(_never_null)]
 _Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9.+_-]{0,64}$")]
 
 
-class _Wire(answers.Wire):
+class _SnakeCaseWire(answers.Wire):
     model_config = ConfigDict(alias_generator=None)  # the API is in snake_case
 
 
-class ErrorBody(_Wire):
+class OpenBaoErrors(_SnakeCaseWire):
     """Every answer other than 2xx."""
 
     errors: list[JsonValue]
@@ -187,14 +187,14 @@ class ErrorBody(_Wire):
         return " ".join(str(one) for one in self.errors).lower()
 
 
-class HealthAnswer(_Wire):
+class HealthAnswer(_SnakeCaseWire):
     """``sys/health``."""
 
     version: Annotated[_Version, BeforeValidator(_never_null)] = ""
     sealed: bool = False
 
 
-class Auth(_Wire):
+class Auth(_SnakeCaseWire):
     """A token that was just made or renewed, as logins and renewals show it under ``auth``."""
 
     client_token: Annotated[
@@ -207,7 +207,7 @@ class Auth(_Wire):
     num_uses: int = 0
 
 
-class Token(_Wire):
+class Token(_SnakeCaseWire):
     """A token as ``lookup-self`` and ``lookup-accessor`` show it under ``data``."""
 
     accessor: Id = ""
@@ -224,7 +224,7 @@ class Token(_Wire):
     renewable: bool = False
 
 
-class Lease(_Wire):
+class OpenBaoLease(_SnakeCaseWire):
     """A lease as ``sys/leases/lookup`` shows it under ``data``."""
 
     id: _Id
@@ -234,7 +234,7 @@ class Lease(_Wire):
     ttl: answers.Seconds = 0
 
 
-class Leased(_Wire):
+class Leased(_SnakeCaseWire):
     """A leased read, or the renewal of its lease."""
 
     lease_id: Id = ""
@@ -243,7 +243,7 @@ class Leased(_Wire):
     data: dict[str, JsonValue] | None = Field(default=None, repr=False)
 
 
-class RightsAnswer(_Wire):
+class RightsAnswer(_SnakeCaseWire):
     """``sys/capabilities-self``: rights by path."""
 
     data: dict[str, JsonValue]

@@ -117,14 +117,14 @@ class Calls:
             return None
         return self._dated(refusals.ERRORS.parsed(answer, api.Token, under="data"))
 
-    async def lease(self, lease_id: str, *, rank: Rank = Rank.KEEP) -> api.Lease | None:
+    async def lease(self, lease_id: str, *, rank: Rank = Rank.KEEP) -> api.OpenBaoLease | None:
         """A lease, None where there is none."""
         path, body = api.url(api.LOOKUP), {"lease_id": lease_id}
         request = self._read(operation="inspect", path=path, body=body, rank=rank)
         answer = await self._shared(request)
         if _is_gone(answer):
             return None
-        found = refusals.ERRORS.parsed(answer, api.Lease, under="data")
+        found = refusals.ERRORS.parsed(answer, api.OpenBaoLease, under="data")
         if found.id != lease_id:
             raise refusals.ERRORS.bad(answer, sent=False)
         self._clock.learn(found.expire_time, found.ttl)

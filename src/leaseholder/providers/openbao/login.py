@@ -35,7 +35,7 @@ _BATCH: Final = (
 _FEW_USES: Final = "the login's tokens are good for a few uses only: set token_num_uses to 0"
 
 
-class LoginMethod(login.Method):
+class OpenBaoLogin(login.Method):
     """See ``kit.login.Method``."""
 
     who = "OpenBao"

@@ -46,7 +46,7 @@ _TROUBLE: Final = "the server, or the system behind the engine, is in trouble"
 
 def _said(answer: answers.Answer) -> str | None:
     """All that an answer says; one entry can hold several errors."""
-    body = answer.parse(api.ErrorBody)
+    body = answer.parse(api.OpenBaoErrors)
     return body.text if body is not None else None
 
 

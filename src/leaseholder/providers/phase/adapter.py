@@ -58,7 +58,7 @@ class PhaseAdapter(Adapter):
         clock, timeout = context.clock, settings.read_timeout_seconds
         super().__init__(
             context,
-            lambda sent_by: login.LoginMethod(server.auth, sent_by, context, timeout),
+            lambda sent_by: login.PhaseLogin(server.auth, sent_by, context, timeout),
             refusals.is_up,
         )
         self._settings = settings
@@ -66,7 +66,7 @@ class PhaseAdapter(Adapter):
             requests.Request, effect=True, timeout=settings.write_timeout_seconds
         )
         self._exclusive = server.exclusive
-        self._sources = sources.Sources(self._login.send, clock, timeout)
+        self._sources = sources.SecretIds(self._login.send, clock, timeout)
         self._owners = owners.Owners(self._login, context.base_url, clock, timeout)
         self._histories = histories.Histories(
             self._login.send, settings.list_timeout_seconds, clock.monotonic, self.now

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, ConfigDict, FailFast, Field, RootModel
 
-from leaseholder.ports.provider import Lease as ProviderLease
+from leaseholder.ports.provider import Lease
 from leaseholder.providers.kit import answers
 
 DYNAMIC: Final = "/v1/secrets/dynamic/"
@@ -50,7 +50,7 @@ def address(source: Mapping[str, Any]) -> dict[str, str]:
     return {"app_id": str(source.get("appId", "")), "env": str(source.get("env", ""))}
 
 
-def whereabouts(lease: ProviderLease) -> dict[str, str]:
+def whereabouts(lease: Lease) -> dict[str, str]:
     """Where the server looks a lease up: beside its dynamic secret, wherever that is by now.
 
     The dynamic secret's id counts for more than the environment's name, which may change.
@@ -93,7 +93,7 @@ class Owner(answers.Wire):
     data: AccountData
 
 
-class Lease(answers.Wire):
+class PhaseLease(answers.Wire):
     """A lease as every answer shows it, without credentials."""
 
     id: Id
@@ -112,20 +112,20 @@ class Credential(answers.Wire):
     value: Annotated[str, Field(repr=False)]
 
 
-class FreshLease(Lease):
+class FreshLease(PhaseLease):
     """A lease in the answer that made it, the only one with credentials."""
 
     credentials: Annotated[tuple[Credential, ...], FailFast(), Field(repr=False, min_length=1)]
 
 
-class Leased(answers.Wire):
+class LeasedSecret(answers.Wire):
     """A dynamic secret with the lease that was just made on it."""
 
     id: Id
     lease: FreshLease
 
 
-class DynamicSecret(answers.Wire):
+class PhaseDynamicSecret(answers.Wire):
     """A dynamic secret."""
 
     id: Id
@@ -133,13 +133,13 @@ class DynamicSecret(answers.Wire):
     max_ttl: Length
 
 
-class LeasedAnswer(RootModel[Annotated[tuple[Leased, ...], FailFast()]]):
+class LeasedAnswer(RootModel[Annotated[tuple[LeasedSecret, ...], FailFast()]]):
     """GET with ``lease``: each dynamic secret that matched."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
 
-class SecretsAnswer(RootModel[Annotated[tuple[DynamicSecret, ...], FailFast()]]):
+class SecretsAnswer(RootModel[Annotated[tuple[PhaseDynamicSecret, ...], FailFast()]]):
     """GET without ``lease``."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)

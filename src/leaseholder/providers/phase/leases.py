@@ -37,7 +37,7 @@ lease of 60 s would never be renewed."""
 _EXPIRY: Final = re.compile(r"updated expiry: ([0-9T:. +Z-]{10,40})$", re.IGNORECASE)
 
 
-def ttl_of(attempt: Attempt, secret: api.DynamicSecret, least: int) -> int:
+def ttl_of(attempt: Attempt, secret: api.PhaseDynamicSecret, least: int) -> int:
     """The ttl that an attempt means, in seconds; absent: the dynamic secret's default.
 
     Raises:
@@ -61,7 +61,7 @@ def fingerprinted(attempt_id: str, ttl: int, least: int) -> int:
     return ttl - 1 - int.from_bytes(digest[:8]) % most
 
 
-def ended(lease: api.Lease) -> bool:
+def ended(lease: api.PhaseLease) -> bool:
     """Whether the server took the credentials back, whatever expiry it shows."""
     return lease.status.lower() in _ENDED or lease.revoked_at is not None
 
@@ -73,7 +73,7 @@ def shifted(attempt: Attempt, ahead: int) -> Attempt:
     return dataclasses.replace(attempt, started_at=began, deadline=deadline)
 
 
-def fits(lease: api.Lease, attempt: Attempt, settle: int) -> bool:
+def fits(lease: api.PhaseLease, attempt: Attempt, settle: int) -> bool:
     """Whether time and ttl of a live lease are those of an attempt."""
     asked = attempt.handle.get("ttl", attempt.ttl_seconds)
     first, last = attempt.started_at - _BEFORE, attempt.deadline + timedelta(seconds=settle)
@@ -84,7 +84,7 @@ def fits(lease: api.Lease, attempt: Attempt, settle: int) -> bool:
     )
 
 
-def owned(lease: api.Lease, owner: str) -> bool:
+def owned(lease: api.PhaseLease, owner: str) -> bool:
     """Whether a lease is that account's."""
     return lease.owner is not None and lease.owner.data.id == owner
 
@@ -101,7 +101,7 @@ def issued(fresh: api.FreshLease, *, source: Mapping[str, Any], notes: Mapping[s
     return Issued(lease=lease, credentials=Credentials(values))
 
 
-def seen(lease: api.Lease, *, source: Mapping[str, Any], handle: Mapping[str, Any]) -> Lease:
+def seen(lease: api.PhaseLease, *, source: Mapping[str, Any], handle: Mapping[str, Any]) -> Lease:
     """A lease as it is now."""
     notes = dict(handle)
     if lease.owner is not None:

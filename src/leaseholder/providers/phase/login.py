@@ -36,7 +36,7 @@ _UNKNOWN: Final = (
 )
 
 
-class LoginMethod(login.Method):
+class PhaseLogin(login.Method):
     """See ``kit.login.Method``."""
 
     ready_made = True

@@ -34,7 +34,7 @@ class Owners:
         """The token that was last asked about."""
         self._unanswered = False
 
-    def learn(self, lease: api.Lease, *, ours: bool) -> None:
+    def learn(self, lease: api.PhaseLease, *, ours: bool) -> None:
         """Take note of a lease's owner.
 
         Args:

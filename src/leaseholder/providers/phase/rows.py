@@ -19,7 +19,7 @@ from leaseholder.providers.kit import documents, memory
 from leaseholder.providers.phase import api
 
 _ACTIVE: Final = "active"
-_KEPT: Final = {field.alias or name for name, field in api.Lease.model_fields.items()}
+_KEPT: Final = {field.alias or name for name, field in api.PhaseLease.model_fields.items()}
 _LONGEST_ROW: Final = 4096
 """Bytes of a row that anybody keeps: ten times a usual one."""
 _ROW: Final = 400
@@ -71,7 +71,7 @@ class Rows:
         return len(found.text) + _ROW
 
 
-def named(listed: Listed, lease_id: str) -> api.Lease | None:
+def named(listed: Listed, lease_id: str) -> api.PhaseLease | None:
     """The lease with that id; None where it isn't listed.
 
     Raises:
@@ -82,8 +82,8 @@ def named(listed: Listed, lease_id: str) -> api.Lease | None:
 
 
 async def active(
-    listed: Listed, fits: Callable[[api.Lease], bool], *, most: int | None = None
-) -> Sequence[api.Lease]:
+    listed: Listed, fits: Callable[[api.PhaseLease], bool], *, most: int | None = None
+) -> Sequence[api.PhaseLease]:
     """The leases that the server counts as alive and that fit.
 
     Args:
@@ -107,9 +107,9 @@ async def active(
     return found
 
 
-def _read(row: Row) -> api.Lease:
+def _read(row: Row) -> api.PhaseLease:
     try:
-        return api.Lease.model_validate_json(row.text)
+        return api.PhaseLease.model_validate_json(row.text)
     except pydantic.ValidationError:
         pass
     raise _unknown()

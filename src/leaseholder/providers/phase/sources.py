@@ -19,17 +19,17 @@ from leaseholder.providers.phase import api, refusals
 _KEEP_SECONDS: Final = 2.0
 
 
-class Sources:
+class SecretIds:
     """Finds dynamic secrets."""
 
     def __init__(self, send: login.Send, clock: Clock, timeout: float) -> None:
         self._send = send
         self._timeout = timeout
-        self._checks: cache.Checks[api.DynamicSecret] = cache.Checks(
+        self._checks: cache.Checks[api.PhaseDynamicSecret] = cache.Checks(
             clock.monotonic, lambda _: _KEEP_SECONDS
         )
 
-    async def find(self, source: Mapping[str, Any]) -> api.DynamicSecret:
+    async def find(self, source: Mapping[str, Any]) -> api.PhaseDynamicSecret:
         """The dynamic secret that ``source`` means.
 
         Raises:
@@ -42,7 +42,7 @@ class Sources:
         """Take note that the server doesn't know a dynamic secret any more."""
         self._checks.forget(lambda secret: secret.id == secret_id)
 
-    async def _ask(self, source: Mapping[str, Any]) -> api.DynamicSecret:
+    async def _ask(self, source: Mapping[str, Any]) -> api.PhaseDynamicSecret:
         request = requests.Request(
             operation="check",
             path=api.DYNAMIC,

@@ -31,7 +31,7 @@ class Keyhouse(Adapter):
     def __init__(self, context: Context, server: Any, settings: float) -> None:
         super().__init__(
             context,
-            lambda sent_by: login.LoginMethod(server.name, server.password, sent_by, context),
+            lambda sent_by: login.KeyhouseLogin(server.name, server.password, sent_by, context),
             api.is_up,
         )
         self._timeout = settings

@@ -8,7 +8,7 @@ from leaseholder.secrecy import Hidden
 from tests.provider.example.keyhouse import api
 
 
-class LoginMethod(login.Method):
+class KeyhouseLogin(login.Method):
     """See ``kit.login.Method``."""
 
     who = "Keyhouse"

@@ -48,7 +48,7 @@ _SENTENCE: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _HostPattern:
     """One entry of the list: a pattern of names, or a network."""
 
     names: str
@@ -70,7 +70,7 @@ class _Entry:
 class Hosts:
     """The list, ready to be asked."""
 
-    entries: tuple[_Entry, ...] = (_Entry(EVERY_NAME, None, plain=False),)
+    entries: tuple[_HostPattern, ...] = (_HostPattern(EVERY_NAME, None, plain=False),)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -197,16 +197,16 @@ def _advice(what: str) -> str:
     return f"the administrator may add {what} to {SETTING}"
 
 
-def _entry(text: str) -> _Entry:
+def _entry(text: str) -> _HostPattern:
     plain = text.startswith("http://")
     name = text.removeprefix("http://").removeprefix("https://")
     try:
-        return _Entry("", ipaddress.ip_network(name.strip("[]")), plain)
+        return _HostPattern("", ipaddress.ip_network(name.strip("[]")), plain)
     except ValueError:
         network = None
     if name != EVERY_NAME and (not _NAME.fullmatch(name) or _NUMERIC.fullmatch(name)):
         raise ValueError(_SENTENCE)
-    return _Entry(name, network, plain)
+    return _HostPattern(name, network, plain)
 
 
 def _literal(host: str) -> str | Address:
