@@ -364,7 +364,7 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Explanation]]] = {
         ),
         Reason.FAILED_TO_DELETE: Explanation(
             "The system behind the dynamic secret didn't take the credentials back",
-            "Infisical answered 200, but the system behind the dynamic secret didn't take the "
+            "Infisical answered 200: the system behind the dynamic secret didn't take the "
             "credentials back: look at the lease at Infisical",
             "Mend it there; or [force](operations.md#commands)",
         ),

@@ -10,7 +10,7 @@ A request goes through the rooms in this order:
 5. ``connections``, ``network``: whom we trust and connect to, and what an answer may cost;
    ``memory`` is what all answers together may take.
 6. ``answers``: what came back, as wire models; ``refusals``: by a table, an error of ours;
-   ``documents`` reads lists row by row.
+   ``documents`` reads lists row by row; ``lifetimes``: what a ttl may be, how far a renewal goes.
 
 ``context`` is what the registry gives, ``adapter`` what an adapter begins with; ``cache`` remembers
 what answers said. What a stranger writes beside them: docs/providers/writing-a-provider.md.
