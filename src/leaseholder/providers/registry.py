@@ -19,9 +19,9 @@ from leaseholder.ports.credentials import Access, Credentialing
 from leaseholder.ports.provider import Provider, ProviderName, Reading
 from leaseholder.providers import infisical, openbao, phase
 from leaseholder.providers import settings as known
-from leaseholder.providers.kit import accounts, context, gate, memory
+from leaseholder.providers.kit import accounts, answer_memory, context, gate
 from leaseholder.providers.kit.adapter import Registration
-from leaseholder.providers.kit.network import bounds, dialing, streams
+from leaseholder.providers.kit.network import bounds, dialing, sockets
 from leaseholder.providers.kit.network.hosts import ANY_NAME, Hosts, spelled, unusable
 
 ADAPTERS: Final = (infisical.ADAPTER, phase.ADAPTER, openbao.ADAPTER)
@@ -61,7 +61,9 @@ class Registry:
     """The providers that are known."""
     _accounts: accounts.Accounts = field(init=False)
     _gate: bounds.Turnstile = field(init=False, default_factory=bounds.Turnstile)
-    _room: memory.Room = field(init=False, default_factory=lambda: memory.Room(memory.TOGETHER))
+    _room: answer_memory.Room = field(
+        init=False, default_factory=lambda: answer_memory.Room(answer_memory.TOGETHER)
+    )
     _turns: "weakref.WeakValueDictionary[str, gate.Turns]" = field(
         init=False, default_factory=weakref.WeakValueDictionary
     )
@@ -90,7 +92,7 @@ class Registry:
             observe=functools.partial(meter.provider_request, name) if meter else _unobserved,
             connected=functools.partial(meter.provider_connected, name) if meter else _unobserved,
             on_news=self.on_news,
-            dialer=dialing.Dialer(self.hosts, self.api_server, streams.Network(self._gate)),
+            dialer=dialing.Dialer(self.hosts, self.api_server, sockets.Network(self._gate)),
             turns=self._turns_of(of.namespace),
             room=self._room,
             accounts=self._accounts,

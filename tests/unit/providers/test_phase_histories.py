@@ -13,7 +13,7 @@ import pytest
 from leaseholder import circuit, errors
 from leaseholder.api.conditions import Reason
 from leaseholder.ports.provider import Lease
-from leaseholder.providers.kit import answers, memory, requests
+from leaseholder.providers.kit import answer_memory, answers, requests
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.phase import histories, rows
 from tests.unit.providers import phasebench, support
@@ -266,4 +266,4 @@ async def test_a_server_that_calls_everything_active_fills_its_own_room_alone() 
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert most < memory.SERVER + 2**21
+    assert most < answer_memory.SERVER + 2**21

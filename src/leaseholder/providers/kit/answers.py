@@ -20,7 +20,7 @@ from pydantic import AfterValidator, AwareDatetime, JsonValue
 from pydantic.alias_generators import to_camel
 
 from leaseholder.api import base
-from leaseholder.providers.kit import documents, memory
+from leaseholder.providers.kit import answer_memory, json_documents
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 CENTURY: Final = timedelta(days=36_525)
@@ -68,7 +68,7 @@ class Answer:
     """Of a 429: seconds to wait."""
     listed: bool = False
     """It was a list, and ``Request.take`` was told each of its rows."""
-    share: memory.Share | None = field(default=None, repr=False, compare=False)
+    share: answer_memory.Share | None = field(default=None, repr=False, compare=False)
     """The memory that the content takes; free again when the answer is."""
 
     def parse(self, model: type[Model], *, under: str | None = None) -> Model | None:
@@ -77,7 +77,7 @@ class Answer:
         None where it has another shape, or too much of anything.
         """
         # N4: ``[{},{},…]`` of 8 MiB took 3.9 GiB, because pydantic builds an error for each entry.
-        if not documents.is_modest(self.content):
+        if not json_documents.is_modest(self.content):
             return None
         try:
             if under is None:
@@ -88,15 +88,15 @@ class Answer:
         return found
 
     def rows(self, *, under: str | None = None) -> AsyncIterator[dict[str, Any]]:
-        """The objects of a long list: see ``documents.rows``."""
-        return documents.rows(self.content, under=under)
+        """The objects of a long list: see ``json_documents.rows``."""
+        return json_documents.rows(self.content, under=under)
 
     async def has_rows(self, *, under: str | None = None) -> bool:
         """Whether there is such a list, of which nothing is wanted."""
         try:
             async for _ in self.rows(under=under):
                 pass
-        except documents.Malformed:
+        except json_documents.Malformed:
             return False
         return True
 

@@ -17,7 +17,7 @@ import leaseholder
 from leaseholder import errors, server_clock
 from leaseholder.api.conditions import Reason
 from leaseholder.ports.provider import Reading
-from leaseholder.providers.kit import answers, connections, failures, gate, memory
+from leaseholder.providers.kit import answer_memory, answers, connections, failures, gate
 from leaseholder.providers.kit.context import Context, News
 from leaseholder.providers.kit.network import bounds, dialing, hosts
 from leaseholder.providers.kit.requests import Request
@@ -67,7 +67,7 @@ class Client:
             context.dialer or dialing.Dialer(hosts.ANY_NAME),
             context.transport,
         )
-        self._room = memory.Room(memory.SERVER, context.room)
+        self._room = answer_memory.Room(answer_memory.SERVER, context.room)
 
     async def send(self, request: Request, bearer: Hidden | None = None) -> answers.Answer:
         """Send one request and wait for its answer, whatever its status.
@@ -118,7 +118,7 @@ class Client:
         failure: errors.ProviderError | None = None
         outcome, answer = failures.RequestOutcome.OK, None
         writing = connections.Writing(lambda: self._gate.is_late(request))
-        share = memory.Share(self._room)
+        share = answer_memory.Share(self._room)
         try:
             async with asyncio.timeout(CONNECT_SECONDS + request.timeout + _SLACK):
                 built = self._built(request, bearer, writing)
@@ -129,7 +129,7 @@ class Client:
             failure, outcome = failures.too_late(), failures.RequestOutcome.LATE
         except dialing.AddressRefused:
             failure, outcome = hosts.led_astray(), failures.RequestOutcome.FORBIDDEN
-        except memory.NoRoom:
+        except answer_memory.NoRoom:
             failure = failures.no_room(effect=request.effect)
             outcome = failures.RequestOutcome.LOST
         except connections.Oversized:
@@ -186,7 +186,7 @@ class Client:
         request: Request,
         response: httpx2.Response,
         content: bytearray,
-        share: memory.Share,
+        share: answer_memory.Share,
         *,
         listed: bool,
     ) -> answers.Answer:

@@ -18,7 +18,7 @@ import httpx2
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.ports.credentials import Credentialing
-from leaseholder.providers.kit import documents, memory
+from leaseholder.providers.kit import answer_memory, json_documents
 from leaseholder.providers.kit.network import dialing, transport
 from leaseholder.providers.kit.requests import Take
 
@@ -72,7 +72,7 @@ class Writing:
 async def answer(
     pool: Pool,
     request: httpx2.Request,
-    share: memory.Share,
+    share: answer_memory.Share,
     heard: Callable[[httpx2.Headers], None],
     take: Take | None = None,
 ) -> tuple[httpx2.Response, bytearray, bool]:
@@ -84,7 +84,7 @@ async def answer(
 
     Raises:
         Oversized, bounds.Unbounded: it goes beyond all bounds.
-        memory.NoRoom: other answers take all the memory.
+        answer_memory.NoRoom: other answers take all the memory.
         httpx2.HTTPError, dialing.AddressRefused: there is none.
     """
     content, listed = bytearray(), False
@@ -117,14 +117,14 @@ async def _bounded(parts: AsyncIterable[bytes], most: int) -> AsyncIterator[byte
         yield part
 
 
-async def _taken(parts: AsyncIterator[bytes], take: Take, share: memory.Share) -> bool:
+async def _taken(parts: AsyncIterator[bytes], take: Take, share: answer_memory.Share) -> bool:
     """Whether an answer is a list, each row of which was taken."""
     kept = 0
     try:
-        async for row in documents.rows_in(parts):
+        async for row in json_documents.rows_in(parts):
             kept += take(row)
             share.hold(kept)
-    except documents.Malformed:
+    except json_documents.Malformed:
         return False
     return True
 

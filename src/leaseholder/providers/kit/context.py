@@ -13,7 +13,7 @@ import httpx2
 from leaseholder.ports.clock import Clock
 from leaseholder.ports.credentials import Access, Credentialing
 from leaseholder.ports.provider import Reading
-from leaseholder.providers.kit import gate, memory
+from leaseholder.providers.kit import answer_memory, gate
 from leaseholder.providers.kit.accounts import Accounts
 from leaseholder.providers.kit.network import dialing
 
@@ -60,7 +60,7 @@ class Context:
     """Makes the connections; by default to every name."""
     turns: gate.Turns | None = None
     """Turns that all LeaseProviders of its namespace share."""
-    room: memory.Room | None = None
+    room: answer_memory.Room | None = None
     """The memory that answers of all servers share."""
     accounts: Accounts | None = None
     """Logins that all provider objects share where they log in alike."""

@@ -17,7 +17,7 @@ import pydantic
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.ports.provider import RevocationAnswer
-from leaseholder.providers.kit import documents
+from leaseholder.providers.kit import json_documents
 from leaseholder.providers.kit.answers import Answer, Model, Wire
 
 MOST_WANTED: Final = 16
@@ -251,7 +251,7 @@ class Refusals:
                     break
             else:
                 is_sound = True
-        except (documents.Malformed, pydantic.ValidationError):
+        except (json_documents.Malformed, pydantic.ValidationError):
             pass  # what they say quotes the answer, so nothing is raised from here
         if not is_sound:
             raise self.bad(answer, sent=False)

@@ -21,7 +21,7 @@ Category = Literal["read", "write"]
 """How a provider counts a request for its rate limit."""
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 Take = Callable[[dict[str, Any]], int]
-"""Told a row of a list; gives the bytes that are kept of it. May raise ``documents.Malformed``."""
+"""Told a row of a list; gives the bytes that are kept. May raise ``json_documents.Malformed``."""
 
 
 class Rank(IntEnum):

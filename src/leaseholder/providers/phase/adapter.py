@@ -42,7 +42,7 @@ from leaseholder.providers.phase import (
     owners,
     refusals,
     rows,
-    sources,
+    secret_ids,
 )
 
 _ALWAYS: Final = ("Inspect",)
@@ -66,7 +66,7 @@ class PhaseAdapter(Adapter):
             requests.Request, effect=True, timeout=settings.write_timeout_seconds
         )
         self._exclusive = server.exclusive
-        self._sources = sources.SecretIds(self._login.send, clock, timeout)
+        self._secret_ids = secret_ids.SecretIds(self._login.send, clock, timeout)
         self._owners = owners.Owners(self._login, context.base_url, clock, timeout)
         self._histories = histories.Histories(
             self._login.send, settings.list_timeout_seconds, clock.monotonic, self.now
@@ -96,7 +96,7 @@ class PhaseAdapter(Adapter):
         Returns:
             Its id and maximum, and how the lease would be known: the ttl to ask for and its owner.
         """
-        secret = await self._sources.find(attempt.source)
+        secret = await self._secret_ids.find(attempt.source)
         least = self._settings.minimum_ttl_seconds
         asked = leases.ttl_of(attempt, secret, least)
         if self._exclusive:
@@ -118,7 +118,7 @@ class PhaseAdapter(Adapter):
             asked = self.now()
             answer = await self._login.send(self._issue(attempt, notes))
         if answer.status == 404:
-            self._sources.forget(secret_id)
+            self._secret_ids.forget(secret_id)
         if refusals.not_leased(answer):
             # P3: each try can leave a user at AWS, so this is no error that is soon tried again.
             raise refusals.no_lease(answer, left=await self._left_behind(attempt))
@@ -335,4 +335,4 @@ class PhaseAdapter(Adapter):
     async def _secret_id(self, handle: Mapping[str, Any], source: Mapping[str, Any]) -> str:
         """The dynamic secret that a lease is of: as noted, else as the source means it now."""
         known = handle.get("secretId") or source.get("id")
-        return str(known) if known else (await self._sources.find(source)).id
+        return str(known) if known else (await self._secret_ids.find(source)).id

@@ -15,7 +15,7 @@ import pydantic
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.kit import documents, memory
+from leaseholder.providers.kit import answer_memory, json_documents
 from leaseholder.providers.phase import api
 
 _ACTIVE: Final = "active"
@@ -46,7 +46,7 @@ class Listed:
     sent_at: datetime
     """When it was sent for, by the provider's clock."""
     rows: Sequence[Row]
-    share: memory.Share | None = field(default=None, repr=False)
+    share: answer_memory.Share | None = field(default=None, repr=False)
     """The memory that the rows take."""
 
 
@@ -63,7 +63,7 @@ class Rows:
         kept = {name: value for name, value in row.items() if name in _KEPT}
         found = Row(str(kept.get("id")), str(kept.get("status")), json.dumps(kept))
         if len(found.text) > _LONGEST_ROW:
-            raise documents.Malformed
+            raise json_documents.Malformed
         self.active += found.status == _ACTIVE
         if found.status != _ACTIVE and found.id not in self._wanted:
             return 0

@@ -5,7 +5,7 @@ interim answers without end, TLS records with a byte in each. What they have in 
 here, in one place and before anything is parsed: bytes on the wire, and pieces, which are reads
 and lines (HTTP spends its time on lines; honest answers have few). One read takes ``READ`` bytes
 at most, and in one turn of the loop only few reads get through, in rotation among providers: so
-neither long answers nor many of them keep others waiting. ``streams`` counts and waits.
+neither long answers nor many of them keep others waiting. ``sockets`` counts and waits.
 """
 
 import asyncio

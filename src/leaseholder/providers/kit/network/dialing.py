@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import httpcore2
 
-from leaseholder.providers.kit.network import hosts, streams
+from leaseholder.providers.kit.network import hosts, sockets
 
 Endpoint = tuple[str, int]
 """A host and a port."""
@@ -35,7 +35,7 @@ class Dialer(httpcore2.AsyncNetworkBackend):
         self,
         allowed: hosts.Hosts,
         api_server: Endpoint | None = None,
-        network: streams.Network | None = None,
+        network: sockets.Network | None = None,
         *,
         resolve: Resolve | None = None,
     ) -> None:
@@ -51,7 +51,7 @@ class Dialer(httpcore2.AsyncNetworkBackend):
         self._allowed = allowed
         self._api_server = api_server
         self._resolve = resolve or addresses_of
-        self._network = network or streams.Network()
+        self._network = network or sockets.Network()
 
     async def connect_tcp(
         self,

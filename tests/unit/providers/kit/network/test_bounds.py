@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from leaseholder.providers.kit import memory
+from leaseholder.providers.kit import answer_memory
 from leaseholder.providers.kit.network import bounds
 
 
@@ -105,32 +105,32 @@ async def test_who_gives_up_takes_nobodys_turn() -> None:
 
 
 def test_long_answers_share_a_room_and_give_it_back() -> None:
-    shared = memory.Room(3 * 2**20)
-    first, second = memory.Room(2 * 2**20, shared), memory.Room(2 * 2**20, shared)
-    one, two = memory.Share(first), memory.Share(second)
-    one.hold(memory.FREE + 2 * 2**20)
-    with pytest.raises(memory.NoRoom):
-        one.hold(memory.FREE + 2 * 2**20 + 1)
-    two.hold(memory.FREE)
-    with pytest.raises(memory.NoRoom):
-        two.hold(memory.FREE + 2 * 2**20)
+    shared = answer_memory.Room(3 * 2**20)
+    first, second = answer_memory.Room(2 * 2**20, shared), answer_memory.Room(2 * 2**20, shared)
+    one, two = answer_memory.Share(first), answer_memory.Share(second)
+    one.hold(answer_memory.FREE + 2 * 2**20)
+    with pytest.raises(answer_memory.NoRoom):
+        one.hold(answer_memory.FREE + 2 * 2**20 + 1)
+    two.hold(answer_memory.FREE)
+    with pytest.raises(answer_memory.NoRoom):
+        two.hold(answer_memory.FREE + 2 * 2**20)
     del one
     gc.collect()
     assert (first.taken, shared.taken) == (0, 0)
-    two.hold(memory.FREE + 2 * 2**20)
+    two.hold(answer_memory.FREE + 2 * 2**20)
 
 
 @hypothesis.given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2**21)), max_size=40))
 def test_room_is_never_more_than_there_is(steps: list[tuple[int, int]]) -> None:
-    shared = memory.Room(4 * 2**20)
-    rooms = [memory.Room(2 * 2**20, shared) for _ in range(4)]
-    shares: dict[int, memory.Share] = {}
+    shared = answer_memory.Room(4 * 2**20)
+    rooms = [answer_memory.Room(2 * 2**20, shared) for _ in range(4)]
+    shares: dict[int, answer_memory.Share] = {}
     for which, size in steps:
         if size % 5 == 0:
             shares.pop(which, None)
             continue
-        with contextlib.suppress(memory.NoRoom):
-            shares.setdefault(which, memory.Share(rooms[which])).hold(size)
+        with contextlib.suppress(answer_memory.NoRoom):
+            shares.setdefault(which, answer_memory.Share(rooms[which])).hold(size)
         assert shared.taken == sum(one.taken for one in rooms) <= 4 * 2**20
         assert all(0 <= one.taken <= 2 * 2**20 for one in rooms)
     shares.clear()

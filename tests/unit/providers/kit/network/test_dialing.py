@@ -6,7 +6,7 @@ import pytest
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import client, requests
-from leaseholder.providers.kit.network import dialing, streams
+from leaseholder.providers.kit.network import dialing, sockets
 from leaseholder.providers.kit.network.hosts import ANY_NAME, Hosts
 from tests.unit.providers import support
 
@@ -14,7 +14,7 @@ PUBLIC = "203.0.113.7"
 API_SERVER = ("10.96.0.1", 443)
 
 
-class Network(streams.Network):
+class Network(sockets.Network):
     """Takes note of what is connected to; some addresses don't answer."""
 
     def __init__(self, *silent: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from leaseholder.providers.infisical import api
-from leaseholder.providers.kit import documents
+from leaseholder.providers.kit import json_documents
 from leaseholder.providers.kit.answers import Answer
 
 JSON = st.recursive(
@@ -22,7 +22,7 @@ ROWS = st.lists(st.dictionaries(st.text(max_size=6), JSON, max_size=4), max_size
 
 
 async def read(content: bytes, under: str | None = None) -> list[Any]:
-    return [row async for row in documents.rows(content, under=under)]
+    return [row async for row in json_documents.rows(content, under=under)]
 
 
 @hypothesis.given(rows=ROWS)
@@ -58,12 +58,12 @@ async def test_a_list_is_found_under_its_name(
         b'{"leases":[{"id":"' + b"a" * 100_000 + b'"}]}',
         b'{"leases":[' + b" " * 100_000 + b"]}",
         b'{"leases":[' + b'{"a":' * 100_000,
-        b'{"leases":[' + b"{}," * documents.ROWS + b"{}]}",
-        b'{"leases":[{"config":[' + b"{}," * documents.ROW_EVENTS + b"{}]}]}",
+        b'{"leases":[' + b"{}," * json_documents.ROWS + b"{}]}",
+        b'{"leases":[{"config":[' + b"{}," * json_documents.ROW_EVENTS + b"{}]}]}",
     ],
 )
 async def test_what_is_no_list_or_too_much_of_one_is_malformed(content: bytes) -> None:
-    with pytest.raises(documents.Malformed) as caught:
+    with pytest.raises(json_documents.Malformed) as caught:
         await read(content, "leases")
     assert caught.value.__context__ is None
     assert caught.value.args == ()
@@ -108,4 +108,4 @@ def test_a_document_of_many_values_is_refused_before_anything_is_built(content: 
 
 def test_an_honest_document_is_modest() -> None:
     data = {f"KEY_{number}": "a" * 1000 for number in range(500)}
-    assert documents.is_modest(json.dumps({"lease": {}, "data": data}).encode())
+    assert json_documents.is_modest(json.dumps({"lease": {}, "data": data}).encode())

@@ -14,7 +14,7 @@ from leaseholder import errors
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import client, requests
-from leaseholder.providers.kit.network import bounds, dialing, streams
+from leaseholder.providers.kit.network import bounds, dialing, sockets
 from tests.unit.providers import support
 from tests.world import certificates
 
@@ -85,7 +85,7 @@ async def test_a_read_takes_little_however_much_there_is(
     files: certificates.ServerFiles, secured: bool
 ) -> None:
     async with served(flood, server_side(files) if secured else None) as port:
-        stream = await streams.Network().connect("127.0.0.1", port, 20.0)
+        stream = await sockets.Network().connect("127.0.0.1", port, 20.0)
         if secured:
             context = ssl.create_default_context(cafile=files.ca)
             stream = await stream.start_tls(context, "127.0.0.1", 20.0)
@@ -108,7 +108,7 @@ async def test_the_handshake_computes_in_a_thread_of_its_own(
     context = ssl.create_default_context(cafile=files.ca)
     context.sslobject_class = Watched
     async with served(flood, server_side(files)) as port:
-        plain = await streams.Network().connect("127.0.0.1", port, 20.0)
+        plain = await sockets.Network().connect("127.0.0.1", port, 20.0)
         await (await plain.start_tls(context, "127.0.0.1", 20.0)).aclose()
     assert threads
     assert all(name.startswith("tls-handshake") for name in threads)
@@ -227,7 +227,7 @@ async def test_a_peer_that_is_gone_is_a_lost_connection() -> None:
         for _ in range(100):
             await stream.write(b"x" * 65_536, 20.0)
 
-    network = streams.Network()
+    network = sockets.Network()
     async with served(lambda *_: asyncio.sleep(0)) as port:
         stream = await network.connect("127.0.0.1", port, 20.0)
         assert await stream.read(1, 20.0) == b""
