@@ -105,6 +105,7 @@ def _not_for(kind: type[object]) -> Callable[[entry.Entry, View, actions.Action]
     "a look just after a renewal may show the end before it: then the later one counts",
     "what is shown counts",
     kinds=LAGGING,
+    story="trailing",
     covered="the next renewal waits until replicas show the last one",
 )
 def renewal_forgotten() -> list[Patch]:
