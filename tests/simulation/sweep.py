@@ -21,6 +21,16 @@ AFTER: Final = 30.0
 """Seconds for which both processes work before the second one ends."""
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is played once: a tale, or a story with a process that stops at one of its calls."""
+
+    kind: str
+    story: str
+    meddle: str = ""
+    call: int = 0
+
+
 @dataclass(slots=True)
 class Swept:
     """What a sweep showed."""
@@ -29,8 +39,8 @@ class Swept:
     calls: set[tuple[str, str]] = field(default_factory=set)
     """Kind of provider and call, where a process stood at least once."""
     broken: list[str] = field(default_factory=list)
-    where: list[tuple[str, str, str, int]] = field(default_factory=list)
-    """Kind of provider, story, meddle and call of each that is broken."""
+    where: list[Case] = field(default_factory=list)
+    """The case of each that is broken."""
 
 
 def sweep(
@@ -39,22 +49,20 @@ def sweep(
     meddles: Iterable[str] = tuple(stories.MEDDLES),
     *,
     stop_at_first: bool = True,
-    patience: float = math.inf,
+    ends: float = math.inf,
 ) -> Swept:
     """Every call of some stories under some meddles, for some classes of provider.
 
-    Not all of them where it takes longer than ``patience`` (seconds).
+    Not all of them where that takes beyond ``ends`` (seconds of this process's processor time).
     """
-    loop, swept, begun = ManualLoop(), Swept(), time.monotonic()
+    loop, swept = ManualLoop(), Swept()
     logging.disable(logging.CRITICAL)
     try:
         for kind, story, meddle in _all(kinds, tuple(told), tuple(meddles)):
             call = 0
-            if time.monotonic() - begun > patience:
-                break
-            while _case(loop, kind, story, meddle, call, swept):
+            while _played(loop, Case(kind, story, meddle, call), swept):
                 call += 1
-                if swept.broken and stop_at_first:
+                if (swept.broken and stop_at_first) or time.process_time() > ends:
                     return swept
     finally:
         loop.close()
@@ -62,18 +70,19 @@ def sweep(
     return swept
 
 
-def is_broken(kind: str, story: str, meddle: str, call: int) -> bool:
-    """Whether one case, or a tale, breaks a promise."""
-    if story in tales.TALES:
-        return bool(tell(story, kind))
+def play(case: Case) -> Swept:
+    """One case alone; none is counted where the process makes fewer calls."""
+    if case.story in tales.TALES:
+        failure = tell(case.story, case.kind)
+        return Swept(1, broken=[failure], where=[case]) if failure else Swept(1)
     loop, swept = ManualLoop(), Swept()
     logging.disable(logging.CRITICAL)
     try:
-        _case(loop, kind, story, meddle, call, swept)
+        _played(loop, case, swept)
     finally:
         loop.close()
         logging.disable(logging.NOTSET)
-    return bool(swept.broken)
+    return swept
 
 
 def tell(tale: str, kind: str) -> str:
@@ -102,28 +111,31 @@ def _all(
             yield kind, story, meddle
 
 
-def _case(loop: ManualLoop, kind: str, story: str, meddle: str, call: int, swept: Swept) -> bool:
-    """One case; False where the process made fewer calls."""
-    known = world.World(loop, server.KINDS[kind], **stories.STORIES[story].spec)
+def _played(loop: ManualLoop, case: Case, swept: Swept) -> bool:
+    """Play one case; False where the process made fewer calls."""
+    story = stories.STORIES[case.story]
+    known = world.World(loop, server.KINDS[case.kind], **story.spec)
     known.start()
     try:
-        stories.STORIES[story].begin(known)
+        story.begin(known)
         first = known.processes[-1]
-        known.arm(first, call, gate.Fate.PAUSE, world.ALL)
-        for act in stories.STORIES[story].acts:
+        known.arm(first, case.call, gate.Fate.PAUSE, world.ALL)
+        for act in story.acts:
             act(known)
             if first in known.processes and first.gate.paused:
-                stories.MEDDLES[meddle](known, first)
+                stories.MEDDLES[case.meddle](known, first)
                 _go_on(known)
         if first in known.processes and first.gate.armed:
             return False
         swept.cases += 1
-        swept.calls |= {(kind, name) for name, _ in first.gate.met}
+        swept.calls |= {(case.kind, name) for name, _ in first.gate.met}
         known.apply(suspend=False)
         known.finish()
     except AssertionError as error:
-        swept.broken.append(f"{error} (call {call} of {story}, {meddle}, {kind})")
-        swept.where.append((kind, story, meddle, call))
+        swept.broken.append(
+            f"{error} (call {case.call} of {case.story}, {case.meddle}, {case.kind})"
+        )
+        swept.where.append(case)
     finally:
         known.close()
     return True

@@ -14,6 +14,7 @@ from leaseholder.controller import compare
 from leaseholder.core import shards
 from tests.simulation import gate, server, world
 from tests.simulation.promises import Broken
+from tests.unit.controller import world as units
 
 Play = Callable[[world.World], None]
 RENEWED: Final = ("taggable", "owner-and-time", "exclusive", "one-slot")
@@ -78,6 +79,36 @@ def outages(known: world.World) -> None:
         known.outage(server.State.UP)
         known.wait(60)
         _must_be_ready(known)
+    _issued_at_most(known, 1)
+
+
+def trailing(known: world.World) -> None:
+    """A lease is renewed, and inspected while replicas show its end as it was before."""
+    known.truth.put_provider(units.infisical(probe={"interval": "10s"}))
+    _held(known)
+    known.wait(150)
+    known.lag(True)
+    known.command(names.RENEW)
+    for _ in range(10):
+        known.wait(20)
+        _must_be_ready(known)
+    known.lag(False)
+    known.wait(400)
+    _must_be_ready(known)
+    _issued_at_most(known, 1)
+
+
+def undeletable(known: world.World) -> None:
+    """The Secret under a former name may not be deleted, for many lives of the lease."""
+    _held(known)
+    known.forbid_deletes(forbidden=True)
+    known.change_target(secretName="other")
+    for _ in range(15):
+        known.wait(100)
+        _must_be_ready(known)
+    known.forbid_deletes(forbidden=False)
+    known.wait(700)
+    _must_be_ready(known)
     _issued_at_most(known, 1)
 
 
@@ -252,6 +283,23 @@ def marks(known: world.World) -> None:
     _issued_at_most(known, 1)
 
 
+def renamed_back(known: world.World) -> None:
+    """A new name is taken back while a process reads the Secrets to delete the former one."""
+    _held(known)
+    first = known.processes[0]
+    known.forbid_deletes(forbidden=True)
+    known.change_target(secretName="other")
+    known.wait(5)
+    first.gate.stall("secret")
+    known.forbid_deletes(forbidden=False)
+    known.wait(60)
+    known.change_target(secretName=None)
+    first.gate.answer()
+    known.wait(60)
+    _must_be_ready(known)
+    _issued_at_most(known, 1)
+
+
 def let_go(known: world.World) -> None:
     """Owner and finalizer are taken off by hand, and the DynamicLease goes."""
     _held(known)
@@ -418,12 +466,15 @@ def moved_and_back(known: world.World) -> None:
 
 
 def emptied(known: world.World) -> None:
-    """A shard lets a DynamicLease go whose name isn't its own when there is none."""
+    """A shard lets a DynamicLease go whose name isn't its own when there is none.
+
+    It is away from the API server when the emptied record is to go.
+    """
     _two_shards(known)
     _move(known)
     known.apply()
     known.wait(1)
-    known.refuse_revocations(1)
+    known.arm(known.processes[1], 0, gate.Fate.REFUSED, world.EFFECTS, "delete_record")
     known.delete()
     known.wait(120)
     _holds(5, "the deletion hangs", is_so=known.dl is None)
@@ -434,6 +485,8 @@ _RESTARTS: Final = {"restartTargets": [{"kind": "Deployment", "name": "orders"}]
 TALES: Final = {
     "short-life": Tale(short_life, RENEWED, {"ttl": "60s"}),
     "outages": Tale(outages, RENEWED, SHORT),
+    "trailing": Tale(trailing, ("taggable", "owner-and-time", "one-slot"), SHORT),
+    "undeletable": Tale(undeletable, RENEWED, SHORT),
     "clock-set": Tale(clock_set, RENEWED, SHORT),
     "answered-unheard": Tale(answered_unheard),
     "restored": Tale(restored, SEEN),
@@ -455,6 +508,7 @@ TALES: Final = {
     "marks": Tale(marks),
     "slow-turn": Tale(slow_turn),
     "listed": Tale(listed, ("taggable", "owner-and-time", "exclusive", "accessor")),
+    "renamed-back": Tale(renamed_back),
     "let-go": Tale(let_go, SEEN),
     "edited": Tale(edited, SEEN),
     "unreported": Tale(unreported, ("taggable", "owner-and-time", "exclusive")),

@@ -30,38 +30,38 @@ REPAIR_MOST: Final = 300.0
 
 
 @fact
-def kept(view: View, lease: DynamicLease) -> RecordedLease | None:
+def kept(view: View, dl: DynamicLease) -> RecordedLease | None:
     """The lease that workloads rely on: delivered, under a former name, or in a damaged Secret."""
     if view.delivered is not None:
         return view.delivered
     named = [r for r in view.in_state(State.HELD) if view.named_anywhere(r)]
-    return named[-1] if named else _bereft(view, lease)
+    return named[-1] if named else _bereft(view, dl)
 
 
 @fact
-def damaged(view: View, lease: DynamicLease) -> RecordedLease | None:
+def damaged(view: View, dl: DynamicLease) -> RecordedLease | None:
     """The lease that was delivered, and whose Secret was changed or is gone."""
-    held = kept(view, lease)
+    held = kept(view, dl)
     if held is None or view.target_contested or view.sound(held):
         return None
     return held
 
 
-def _bereft(view: View, lease: DynamicLease) -> RecordedLease | None:
+def _bereft(view: View, dl: DynamicLease) -> RecordedLease | None:
     """The Held lease that status tells and no Secret shows any more.
 
     Where a Secret of ours says nothing of what it holds, the newest Held one counts: it may be
     replaced, but as long as it may be in use it is kept alive.
     """
-    shown, held = lease.status.lease, view.in_state(State.HELD)
+    shown, held = dl.status.lease, view.in_state(State.HELD)
     alive = (r for r in held if shown and r.attempt_id == shown.attempt and not view.expired(r))
     return next(alive, held[-1] if held and view.mute else None)
 
 
 @fact
-def waits(view: View, lease: DynamicLease) -> bool:
+def waits(view: View, dl: DynamicLease) -> bool:
     """Whether damage isn't healed yet: it must be told first, or somebody keeps at it."""
-    harmed, known = damaged(view, lease), lease.status.drift
+    harmed, known = damaged(view, dl), dl.status.drift
     if harmed is None:
         return False
     if known is None or known.attempt != harmed.attempt_id:
@@ -79,9 +79,9 @@ def _wait(times: int) -> timedelta:
     return pauses.doubled(times - 1, WAIT_FIRST, WAIT_MOST) if times > 1 else timedelta(0)
 
 
-def counted(view: View, lease: DynamicLease) -> Drift | None:
+def counted(view: View, dl: DynamicLease) -> Drift | None:
     """What status says of damages: the last one, and how many came in a row."""
-    harmed, known = damaged(view, lease), lease.status.drift
+    harmed, known = damaged(view, dl), dl.status.drift
     if harmed is None or (known is not None and known.attempt == harmed.attempt_id):
         return known
     calm = known is None or view.now > until(known) + QUIET
@@ -89,32 +89,32 @@ def counted(view: View, lease: DynamicLease) -> Drift | None:
     return Drift(attempt=harmed.attempt_id, times=times, at=view.now)
 
 
-def former(view: View, lease: DynamicLease) -> tuple[SecretView, ...]:
+def former(view: View, dl: DynamicLease) -> tuple[SecretView, ...]:
     """Secrets of ours under names that aren't wanted any more."""
-    return tuple(s for s in view.secrets if s.name != lease.secret_name and not s.deleting)
+    return tuple(s for s in view.secrets if s.name != dl.secret_name and not s.deleting)
 
 
 @fact
-def misfit(view: View, lease: DynamicLease) -> RecordedLease | None:
+def misfit(view: View, dl: DynamicLease) -> RecordedLease | None:
     """The delivered record whose Secret has its data, but not as it is wanted now."""
     held, secret = view.delivered, view.target
     if held is None or secret is None or view.source_of(held) is not secret:
         return None
     known = view.known_contents(secret, held)
-    return None if known is not None and _fits(lease, held, secret, known) else held
+    return None if known is not None and _fits(dl, held, secret, known) else held
 
 
 def _fits(
-    lease: DynamicLease, held: RecordedLease, secret: SecretView, known: contents.Contents
+    dl: DynamicLease, held: RecordedLease, secret: SecretView, known: contents.Contents
 ) -> bool:
-    labels = marks.labels(lease, known)
-    notes = marks.annotations(lease, held, known, known)
+    labels = marks.labels(dl, known)
+    notes = marks.annotations(dl, held, known, known)
     return (
-        contents.is_wanted(lease, known)
+        contents.is_wanted(dl, known)
         and secret.keys == known.keys
         and all(secret.labels.get(key) == value for key, value in labels.items())
         and all(secret.annotations.get(key) == value for key, value in notes.items())
-        and lease.metadata.uid in secret.owner_uids
+        and dl.metadata.uid in secret.owner_uids
     )
 
 
@@ -132,9 +132,9 @@ def keys_changed(view: View, wanted: contents.Contents) -> Note | None:
     return Note("Warning", Reason.KEYS_CHANGED, text)
 
 
-def repair_at(view: View, lease: DynamicLease) -> float:
+def repair_at(view: View, dl: DynamicLease) -> float:
     """When the next repair may be made (monotonic seconds); what the user changes is no fight."""
-    if view.memory.repaired_generation != lease.metadata.generation:
+    if view.memory.repaired_generation != dl.metadata.generation:
         return view.monotonic
     repairs = view.memory.repairs
     wait = min(2.0**repairs, REPAIR_MOST) if repairs else 0.0

@@ -31,7 +31,7 @@ REREAD = timedelta(seconds=10)
 """A deletion is looked at this often, so that a force command is seen."""
 
 
-def release_wedged(view: View, lease: DynamicLease) -> Release | None:
+def release_wedged(view: View, dl: DynamicLease) -> Release | None:
     """The time is over and a Secret can't be deleted: our right to it may be gone for good.
 
     In a terminating namespace RoleBindings can go before the finalizer does. Where the time was
@@ -39,14 +39,14 @@ def release_wedged(view: View, lease: DynamicLease) -> Release | None:
     """
     left = any(not secret.deleting for secret in view.secrets)
     stuck = view.unread or (left and view.memory.keeps_secret)
-    let_go = stuck and may_be_wedged(view, lease)
+    let_go = stuck and may_be_wedged(view, dl)
     return _release(view) if let_go else None
 
 
-def may_be_wedged(view: View, lease: DynamicLease) -> bool:
+def may_be_wedged(view: View, dl: DynamicLease) -> bool:
     """Whether a deletion doesn't wait for its Secrets any longer."""
-    let_go = view.terminating or lease.spec.deletion.policy != "Orphan"
-    return lease.deleting and let_go and _holds(lease) and _timed_out(view, lease)
+    let_go = view.terminating or dl.spec.deletion.policy != "Orphan"
+    return dl.deleting and let_go and _holds(dl) and _timed_out(view, dl)
 
 
 def delete_secrets(view: View) -> Found:
@@ -96,9 +96,9 @@ def discard(view: View) -> Found:
     return Later(kept)
 
 
-def orphan(view: View, lease: DynamicLease) -> Action | None:
+def orphan(view: View, dl: DynamicLease) -> Action | None:
     """Lease and Secret stay; nobody holds them any more."""
-    if lease.spec.deletion.policy != "Orphan" or not _holds(lease):
+    if dl.spec.deletion.policy != "Orphan" or not _holds(dl):
         return None
     held = next((r for r in view.in_state(State.HELD) if view.named_anywhere(r)), None)
     if held is not None:
@@ -109,45 +109,45 @@ def orphan(view: View, lease: DynamicLease) -> Action | None:
     return Disown(view.secrets[0]) if view.secrets else None
 
 
-def report_attempts(view: View, lease: DynamicLease) -> Action | None:
+def report_attempts(view: View, dl: DynamicLease) -> Action | None:
     """A revocation that didn't succeed at once is told."""
-    tried = _holds(lease) and any(r.revocation.attempts for r in view.records)
-    return status.report(view, lease) if tried else None
+    tried = _holds(dl) and any(r.revocation.attempts for r in view.records)
+    return status.report(view, dl) if tried else None
 
 
-def release(view: View, lease: DynamicLease) -> Found:
+def release(view: View, dl: DynamicLease) -> Found:
     """Nothing is pending, the time is over, or no revocation can succeed here any more."""
-    if not _holds(lease):
+    if not _holds(dl):
         return None
     pending = _pending(view)
     tried = all(r.revocation.attempts for r in pending)
-    if not pending or _timed_out(view, lease) or (view.terminating and tried):
+    if not pending or _timed_out(view, dl) or (view.terminating and tried):
         return _release(view)
     return Later(view.now + REREAD)
 
 
-def retract(view: View, lease: DynamicLease) -> Action | None:
+def retract(view: View, dl: DynamicLease) -> Action | None:
     """What status says of the time before the deletion is taken back before a wait.
 
     For a search, a next try, or for somebody else's finalizer. Where nothing is waited for the
     DynamicLease is gone at once, and a write is saved.
     """
-    ready = conditions.find(lease.status.conditions, ConditionType.READY)
+    ready = conditions.find(dl.status.conditions, ConditionType.READY)
     if ready is None or ready.reason == Reason.DELETING:
         return None
-    return status.report(view, lease)
+    return status.report(view, dl)
 
 
-def _holds(lease: DynamicLease) -> bool:
+def _holds(dl: DynamicLease) -> bool:
     """Whether the deletion waits for us."""
-    return names.FINALIZER in lease.metadata.finalizers
+    return names.FINALIZER in dl.metadata.finalizers
 
 
-def _timed_out(view: View, lease: DynamicLease) -> bool:
+def _timed_out(view: View, dl: DynamicLease) -> bool:
     """Measured on our own clock, which never jumps, also where we saw the begin after a restart."""
     since = view.memory.deleting_since
     waited = view.monotonic - since if since is not None else 0.0
-    return waited >= durations.parse(lease.spec.deletion.timeout).total_seconds()
+    return waited >= durations.parse(dl.spec.deletion.timeout).total_seconds()
 
 
 def _pending(view: View) -> list[RecordedLease]:

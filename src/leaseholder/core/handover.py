@@ -51,12 +51,12 @@ def discard(view: View) -> Discard | None:
     return Discard() if is_left and not kept else None
 
 
-def deliver(view: View, lease: DynamicLease) -> Deliver | None:
+def deliver(view: View, dl: DynamicLease) -> Deliver | None:
     """Credentials that are in this process's memory are delivered."""
     fresh = view.in_hand
     if fresh is None or fresh.attempt_id not in view.memory.credentials:
         return None
-    blocked = lease.deleting or view.target_contested or view.memory.failure is not None
+    blocked = dl.deleting or view.target_contested or view.memory.failure is not None
     return None if blocked else Deliver(fresh)
 
 

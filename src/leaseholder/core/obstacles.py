@@ -35,9 +35,9 @@ _NO_RENEWAL: Final = (*_ABOUT_SECRET, Reason.BACKEND_FAILED)
 """What failed last, with these, wasn't a renewal."""
 
 
-def _reserved(lease: DynamicLease) -> Failure | None:
+def _reserved(dl: DynamicLease) -> Failure | None:
     """What an older CRD let through and this version writes into no Secret."""
-    target = lease.spec.target
+    target = dl.spec.target
     marks = (*target.template.metadata.labels, *target.template.metadata.annotations)
     taken = [name for name in marks if not reserved.is_free(name)]
     if not reserved.is_type(target.type):
@@ -53,16 +53,16 @@ def _reserved(lease: DynamicLease) -> Failure | None:
 
 
 @fact
-def obstacle(view: View, lease: DynamicLease) -> Failure | None:
+def obstacle(view: View, dl: DynamicLease) -> Failure | None:
     """What the observation shows to stand in the way of issue and delivery."""
     if view.target_contested:
         return Failure(
             reason=Reason.NOT_OURS,
-            sentence=f"Secret {lease.secret_name} belongs to {_owner(view)}, or write another "
+            sentence=f"Secret {dl.secret_name} belongs to {_owner(view)}, or write another "
             "target.secretName",
             permanent=True,
         )
-    broken = _fixed(view, lease) or _reserved(lease) or template_fault(view, lease)
+    broken = _fixed(view, dl) or _reserved(dl) or template_fault(view, dl)
     if broken is not None:
         return broken
     if view.supply_failure is not None:
@@ -93,9 +93,9 @@ def _owner(view: View) -> str:
     return f"DynamicLease {name}: delete that one"
 
 
-def _fixed(view: View, lease: DynamicLease) -> Failure | None:
+def _fixed(view: View, dl: DynamicLease) -> Failure | None:
     """What of the Secret, as somebody made it, no write can change."""
-    target, wanted = view.target, lease.spec.target.type
+    target, wanted = view.target, dl.spec.target.type
     if target is None or (target.type == wanted and not target.immutable):
         return None
     why = "is immutable, so that no other credentials can be written into it"
@@ -103,7 +103,7 @@ def _fixed(view: View, lease: DynamicLease) -> Failure | None:
         why = f"is of another type than spec.target.type, {wanted}, and no write changes that"
     return Failure(
         reason=Reason.WRITE_REFUSED,
-        sentence=f"Secret {lease.secret_name} {why}: delete it, and it is made again, with a new "
+        sentence=f"Secret {dl.secret_name} {why}: delete it, and it is made again, with a new "
         "lease",
         permanent=True,
     )
@@ -128,12 +128,12 @@ def _crowd(alive: Sequence[RecordedLease]) -> str:
 
 
 @fact
-def template_fault(view: View, lease: DynamicLease) -> Failure | None:
+def template_fault(view: View, dl: DynamicLease) -> Failure | None:
     """What is wrong with the template, judged by the keys that the provider gave last time."""
-    held = drift.kept(view, lease)
+    held = drift.kept(view, dl)
     secret = view.sound(held) if held is not None else None
     known = view.known_contents(secret, held) if secret is not None and held is not None else None
-    wrong = contents.fault(lease, known.provided if known is not None else None)
+    wrong = contents.fault(dl, known.provided if known is not None else None)
     if wrong is None:
         return None
     return Failure(reason=wrong.reason, sentence=wrong.sentence, permanent=True)
@@ -146,24 +146,24 @@ def _whose(view: View, rival: Rival) -> str:
     return f"DynamicLease {rival.of.namespace}/{rival.of.name}"
 
 
-def needs_room(view: View, lease: DynamicLease) -> bool:
+def needs_room(view: View, dl: DynamicLease) -> bool:
     """Whether the limit keeps a lease from a DynamicLease that has none, for nobody knows how long.
 
     A delivered lease that is about to end is as good as none; a revocation that was tried in vain
     may be pending for long.
     """
     known = live(view)
-    if len(known) < MOST_LIVE or plan.need(view, lease) is None:
+    if len(known) < MOST_LIVE or plan.need(view, dl) is None:
         return False
     held = view.delivered
-    if held is not None and not view.edited(held) and not _ending(view, lease, held):
+    if held is not None and not view.edited(held) and not _ending(view, dl, held):
         return False
     return all(r.state != State.REVOKING or (r.revoke and r.revoke.attempts) for r in known)
 
 
-def _ending(view: View, lease: DynamicLease, held: RecordedLease) -> bool:
+def _ending(view: View, dl: DynamicLease, held: RecordedLease) -> bool:
     expiry = view.expiry(held)
-    if expiry is None or plan.renewal_at(view, lease, held) is not None:
+    if expiry is None or plan.renewal_at(view, dl, held) is not None:
         return False
     return view.now >= expiry - ROOM_AHEAD
 
@@ -201,11 +201,11 @@ def crowded(view: View) -> Failure | None:
     )
 
 
-def renewal_blocked_until(view: View, lease: DynamicLease) -> datetime | None:
+def renewal_blocked_until(view: View, dl: DynamicLease) -> datetime | None:
     """Until when the back-off holds a renewal back: one after something else doesn't."""
-    retry = lease.status.retry
+    retry = dl.status.retry
     elsewhere = retry is not None and retry.reason in _NO_RENEWAL
-    return None if elsewhere else blocked_until(view, lease)
+    return None if elsewhere else blocked_until(view, dl)
 
 
 def about_secret(retry: Retry) -> bool:
@@ -214,16 +214,16 @@ def about_secret(retry: Retry) -> bool:
 
 
 @fact
-def blocked_until(view: View, lease: DynamicLease) -> datetime | None:
+def blocked_until(view: View, dl: DynamicLease) -> datetime | None:
     """Until when the back-off holds tries back; None where nothing does."""
-    retry = lease.status.retry
+    retry = dl.status.retry
     if retry is None or view.now >= retry.next_at:
         return None
-    changed = lease.status.observed_generation != lease.metadata.generation
+    changed = dl.status.observed_generation != dl.metadata.generation
     if costly(retry.reason) or retry.reason == Reason.UNUSABLE:
         # Each try costs, so only the user's own word makes one, not whatever else happens: a
         # provider may have news each second.
-        pressed = plan.rotate_nonce(lease) not in ("", retry.rotate)
+        pressed = plan.rotate_nonce(dl) not in ("", retry.rotate)
     else:
         pressed = view.memory.poked
     return None if changed or pressed else retry.next_at

@@ -84,22 +84,22 @@ def decide(seen: View, now: View) -> Renew | Idle:
         seen: the last good look.
         now: the same with the time as it is.
     """
-    held, lease = now.delivered, now.lease
+    held, dl = now.delivered, now.lease
     over = timedelta(seconds=now.monotonic - seen.monotonic) >= LONGEST
-    if held is None or lease is None or over or held.attempt_id in now.memory.gone_since:
+    if held is None or dl is None or over or held.attempt_id in now.memory.gone_since:
         return Idle(None)
-    at = plan.renewal_at(now, lease, held)
+    at = plan.renewal_at(now, dl, held)
     if at is None or now.now < at:
         return Idle(at)
     sure = held.attempt_id in now.memory.leases and now.memory.failure is None
-    fresh = sure and lease.status.retry is None
+    fresh = sure and dl.status.retry is None
     # A longer ttl that isn't on record yet has to wait: nothing can be put there.
     life = min(now.life(held), ends.asked_life(now, held))
     return Renew(held, now.own_now(held) + life, inspect_first=not fresh)
 
 
-def _wanted(lease: DynamicLease) -> bool:
-    return not lease.deleting and names.FINALIZER in lease.metadata.finalizers
+def _wanted(dl: DynamicLease) -> bool:
+    return not dl.deleting and names.FINALIZER in dl.metadata.finalizers
 
 
 def _may_be_renewed(view: View, held: RecordedLease) -> bool:

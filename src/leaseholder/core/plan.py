@@ -41,63 +41,63 @@ class Need:
 
 
 @fact
-def plan(view: View, lease: DynamicLease, record: RecordedLease) -> Plan:
+def plan(view: View, dl: DynamicLease, record: RecordedLease) -> Plan:
     """When and how a held lease is kept alive."""
-    renewal = renewal_at(view, lease, record)
-    replacement = _replacement_at(view, lease, record)
-    wanes = lease.spec.renewal.strategy != "Renew" and dwindling(view, record) is not None
+    renewal = renewal_at(view, dl, record)
+    replacement = _replacement_at(view, dl, record)
+    wanes = dl.spec.renewal.strategy != "Renew" and dwindling(view, record) is not None
     planned = Plan("Rotate", replacement) if renewal is None or wanes else Plan("Renew", renewal)
-    aged = _aged(view, lease, record)
+    aged = _aged(view, dl, record)
     return Plan("Rotate", aged) if aged is not None and aged < planned.at else planned
 
 
 @fact
-def renewal_at(view: View, lease: DynamicLease, record: RecordedLease) -> datetime | None:
+def renewal_at(view: View, dl: DynamicLease, record: RecordedLease) -> datetime | None:
     """When a lease is to be renewed, whatever else is planned; None: it can't be.
 
     The strategy Rotate is about the delivered lease: a replaced one has no other way to live on.
     """
     expiry, life = view.expiry(record) or view.now, view.life(record)
-    fits = _fits(view, lease, record, expiry, life)
+    fits = _fits(view, dl, record, expiry, life)
     if fits is None:
         return None
     # A longer ttl counts at once; only ``before`` is a length of its own, held against the life.
-    measure = life if lease.spec.renewal.before is None else given_life(view, record)
-    due = max(fits, schedule.due(lease.spec.renewal, measure, expiry))
+    measure = life if dl.spec.renewal.before is None else given_life(view, record)
+    due = max(fits, schedule.due(dl.spec.renewal, measure, expiry))
     short = _shortfall(view, record)
     if short is None:
         return due
-    again = schedule.again(lease.spec.renewal, expiry, asked=short.asked, left=short.left)
+    again = schedule.again(dl.spec.renewal, expiry, asked=short.asked, left=short.left)
     return max(due, again) if again is not None else None
 
 
-def to_renew(view: View, lease: DynamicLease) -> RecordedLease | None:
+def to_renew(view: View, dl: DynamicLease) -> RecordedLease | None:
     """The lease to be renewed now: held or yet to be delivered, due or at the user's command."""
-    kept = drift.kept(view, lease)
+    kept = drift.kept(view, dl)
     for record in (kept, view.in_hand):
-        at = renewal_at(view, lease, record) if record is not None else None
-        commanded = record == kept and renew_nonce(view, lease) != ""
+        at = renewal_at(view, dl, record) if record is not None else None
+        commanded = record == kept and renew_nonce(view, dl) != ""
         if at is not None and (view.now >= at or commanded):
             return record
     return None
 
 
-def renewal_moments(view: View, lease: DynamicLease) -> list[datetime | None]:
+def renewal_moments(view: View, dl: DynamicLease) -> list[datetime | None]:
     """When the lease that is held, and the one yet to be delivered, are to be renewed."""
-    records = (drift.kept(view, lease), view.in_hand)
-    return [renewal_at(view, lease, one) for one in records if one is not None]
+    records = (drift.kept(view, dl), view.in_hand)
+    return [renewal_at(view, dl, one) for one in records if one is not None]
 
 
-def _replacement_at(view: View, lease: DynamicLease, record: RecordedLease) -> datetime:
+def _replacement_at(view: View, dl: DynamicLease, record: RecordedLease) -> datetime:
     """When a lease that can't be renewed is replaced.
 
     Planned from what was granted: a longer ttl, asked for later or cut by the provider, would
     make it due at once. With the strategy Renew nothing is replaced before its end.
     """
     expiry = view.expiry(record) or view.now
-    if lease.spec.renewal.strategy == "Renew":
+    if dl.spec.renewal.strategy == "Renew":
         return expiry
-    return schedule.due(lease.spec.renewal, given_life(view, record), expiry)
+    return schedule.due(dl.spec.renewal, given_life(view, record), expiry)
 
 
 def given_life(view: View, record: RecordedLease) -> timedelta:
@@ -107,10 +107,10 @@ def given_life(view: View, record: RecordedLease) -> timedelta:
 
 
 def _fits(
-    view: View, lease: DynamicLease, record: RecordedLease, expiry: datetime, life: timedelta
+    view: View, dl: DynamicLease, record: RecordedLease, expiry: datetime, life: timedelta
 ) -> datetime | None:
     """From when on a renewal adds what it must; None: none can, or the lease is to be replaced."""
-    can, strategy = view.capabilities.get(record.attempt_id), lease.spec.renewal.strategy
+    can, strategy = view.capabilities.get(record.attempt_id), dl.spec.renewal.strategy
     unproven = can is not None and can.proven_after is not None
     is_replaced = strategy == "Rotate" or (strategy == "Auto" and unproven)
     if is_replaced and record.state is not State.SUPERSEDED:
@@ -137,9 +137,9 @@ def least_renewal(can: Capabilities) -> int:
     return max(can.minimum_renewal, can.replica_lag + 1 if can.replica_lag else 0)
 
 
-def _aged(view: View, lease: DynamicLease, record: RecordedLease) -> datetime | None:
+def _aged(view: View, dl: DynamicLease, record: RecordedLease) -> datetime | None:
     """When a lease is as old as ``rotation.maxAge`` allows; None: it may grow older."""
-    age, issued = lease.spec.rotation.max_age, record.issued_at
+    age, issued = dl.spec.rotation.max_age, record.issued_at
     if age is None or issued is None:
         return None
     return view.here(record, issued) + durations.parse(age)
@@ -158,12 +158,12 @@ def dwindling(view: View, record: RecordedLease) -> Shortfall | None:
 
 
 @fact
-def need(view: View, lease: DynamicLease) -> Need | None:
+def need(view: View, dl: DynamicLease) -> Need | None:
     """Whether a new lease is needed; none while one is in hand or the user said suspend."""
-    held, fresh = drift.kept(view, lease), view.in_hand
-    if lease.spec.suspend or (fresh and (held is None or view.place(fresh) >= view.place(held))):
+    held, fresh = drift.kept(view, dl), view.in_hand
+    if dl.spec.suspend or (fresh and (held is None or view.place(fresh) >= view.place(held))):
         return None
-    nonce = rotate_nonce(lease)
+    nonce = rotate_nonce(dl)
     if held is None:
         return Need(Reason.PROGRESSING, nonce)
     if view.supply is not None and held.source_hash != view.supply.source_hash:
@@ -172,11 +172,11 @@ def need(view: View, lease: DynamicLease) -> Need | None:
         return Need(Reason.COMMANDED, nonce)
     if view.inherited(held) and view.supply is not None:
         return Need(Reason.SOURCE_CHANGED, nonce)  # a kind that nobody can look at: not taken over
-    planned = plan(view, lease, held)
+    planned = plan(view, dl, held)
     if planned.strategy == "Rotate" and view.now >= planned.at:
         return Need(Reason.ROTATING, nonce)
-    if drift.damaged(view, lease) is not None:
-        return None if drift.waits(view, lease) else Need(Reason.SECRET_CHANGED, nonce)
+    if drift.damaged(view, dl) is not None:
+        return None if drift.waits(view, dl) else Need(Reason.SECRET_CHANGED, nonce)
     if view.source_of(held) is None and not view.target_contested:
         return Need(Reason.TEMPLATE_CHANGED, nonce)
     return None
@@ -193,27 +193,27 @@ def unseen(view: View, held: RecordedLease) -> bool:
     return held.attempt_id not in known.leases and held.attempt_id not in known.shown_at
 
 
-def rotate_nonce(lease: DynamicLease) -> str:
+def rotate_nonce(dl: DynamicLease) -> str:
     """The rotate command that isn't handled yet; empty where there is none."""
-    handled = lease.status.handled
-    return _unhandled(lease, names.ROTATE, handled.rotate if handled is not None else None)
+    handled = dl.status.handled
+    return _unhandled(dl, names.ROTATE, handled.rotate if handled is not None else None)
 
 
-def renew_nonce(view: View, lease: DynamicLease) -> str:
+def renew_nonce(view: View, dl: DynamicLease) -> str:
     """The renew command that isn't handled yet; empty where there is none."""
-    handled = lease.status.handled
-    nonce = _unhandled(lease, names.RENEW, handled.renew if handled is not None else None)
+    handled = dl.status.handled
+    nonce = _unhandled(dl, names.RENEW, handled.renew if handled is not None else None)
     return "" if nonce == view.memory.renew_handled else nonce
 
 
-def renew_refused(view: View, lease: DynamicLease) -> Note | None:
+def renew_refused(view: View, dl: DynamicLease) -> Note | None:
     """The answer to a renew command that can't be obeyed; None where there is none to refuse."""
     held = view.delivered
-    if held is None or not renew_nonce(view, lease):
+    if held is None or not renew_nonce(view, dl):
         return None
-    if renewal_at(view, lease, held) is not None:
+    if renewal_at(view, dl, held) is not None:
         return None
-    strategy, can = lease.spec.renewal.strategy, view.capabilities.get(held.attempt_id)
+    strategy, can = dl.spec.renewal.strategy, view.capabilities.get(held.attempt_id)
     why = "spec.renewal.strategy is Rotate" if strategy == "Rotate" else "it can only be replaced"
     if strategy == "Auto" and can is not None and can.proven_after is not None:
         why = "the provider may end it at its first expiry all the same"
@@ -221,6 +221,6 @@ def renew_refused(view: View, lease: DynamicLease) -> Note | None:
     return Note("Warning", Reason.CANNOT_RENEW, text)
 
 
-def _unhandled(lease: DynamicLease, annotation: str, handled: str | None) -> str:
-    nonce = lease.command(annotation)
+def _unhandled(dl: DynamicLease, annotation: str, handled: str | None) -> str:
+    nonce = dl.command(annotation)
     return nonce if handled is not None and nonce != handled else ""

@@ -24,28 +24,28 @@ LONG_OVER: Final = timedelta(minutes=30)
 """So long after the last end that was ever asked for a lease is over by any clock."""
 
 
-def rank(view: View, lease: DynamicLease) -> Action | None:
+def rank(view: View, dl: DynamicLease) -> Action | None:
     """A Held lease that no Secret of ours shows was replaced, or never got there."""
-    held, fresh, kept = view.delivered, view.in_hand, drift.kept(view, lease)
+    held, fresh, kept = view.delivered, view.in_hand, drift.kept(view, dl)
     for record in view.in_state(State.HELD):
-        if view.named_in(record, drift.former(view, lease)):
+        if view.named_in(record, drift.former(view, dl)):
             continue
         if held is not None and view.place(record) < view.place(held):
-            return _supersede(view, lease, record)
+            return _supersede(view, dl, record)
         if view.inherited(record):
             continue  # workloads may use it: it lives until the one that takes its place is there
         if handover.awaited_until(view, record) is not None:
             continue
         if record not in (held, fresh, kept) and not view.named_anywhere(record):
             return (
-                _supersede(view, lease, record)
-                if _maybe_delivered(view, lease, record)
+                _supersede(view, dl, record)
+                if _maybe_delivered(view, dl, record)
                 else revocations.begin(view, record, Reason.UNDELIVERED)
             )
     return None
 
 
-def _maybe_delivered(view: View, lease: DynamicLease, record: RecordedLease) -> bool:
+def _maybe_delivered(view: View, dl: DynamicLease, record: RecordedLease) -> bool:
     """Whether workloads may use a lease that no Secret of ours shows.
 
     Status says so, or this process saw it there: status may trail. Or the Secret says nothing; or
@@ -53,27 +53,27 @@ def _maybe_delivered(view: View, lease: DynamicLease, record: RecordedLease) -> 
     backup was restored without status and Secret, the record tells: workloads moved to the lease,
     or it is older than a delivery takes.
     """
-    shown = lease.status.lease
+    shown = dl.status.lease
     was_there = shown is not None and shown.attempt == record.attempt_id
     if was_there or record.attempt_id in view.memory.contents or view.mute:
         return True
     moved_to = record.rolled_out_at is not None
-    return moved_to or view.target_contested or _outlived_status(view, lease, record)
+    return moved_to or view.target_contested or _outlived_status(view, dl, record)
 
 
-def _outlived_status(view: View, lease: DynamicLease, record: RecordedLease) -> bool:
+def _outlived_status(view: View, dl: DynamicLease, record: RecordedLease) -> bool:
     """Whether status is lost, and the lease older than one is whose delivery a crash stopped.
 
     What this process issued itself it knows whether it delivered. The CRD's default for a status is
     one that says nothing of any generation.
     """
     known = record.attempt_id in view.memory.leases
-    if known or lease.status.observed_generation or record.issued_at is None:
+    if known or dl.status.observed_generation or record.issued_at is None:
         return False
     return view.own_now(record) >= record.issued_at + DELIVERED_WITHIN
 
 
-def make_room(view: View, lease: DynamicLease) -> Action | None:
+def make_room(view: View, dl: DynamicLease) -> Action | None:
     """At the limit with nothing delivered, the oldest replaced lease goes before its time.
 
     Not one that a workload was restarted for: its pods may well run.
@@ -85,14 +85,14 @@ def make_room(view: View, lease: DynamicLease) -> Action | None:
         and not view.named_anywhere(record)
         and not rollout.stamped(view, record)
     ]
-    if not replaced or not obstacles.needs_room(view, lease):
+    if not replaced or not obstacles.needs_room(view, dl):
         return None
     return revocations.begin(view, replaced[0], Reason.SUPERSEDED)
 
 
-def let_go(view: View, lease: DynamicLease) -> Drop | None:
+def let_go(view: View, dl: DynamicLease) -> Drop | None:
     """On a full record the lease goes whose end is longest past, though nobody confirmed it."""
-    if len(view.records) < MOST_LEASES or plan.need(view, lease) is None or not view.has_time:
+    if len(view.records) < MOST_LEASES or plan.need(view, dl) is None or not view.has_time:
         return None
     unconfirmed = view.in_state(State.REVOKING, State.ABANDONED)
     ended = [(ends.last_asked(view, record), record) for record in unconfirmed]
@@ -107,7 +107,7 @@ def let_go(view: View, lease: DynamicLease) -> Drop | None:
     return Drop(oldest, "Expired", Note("Warning", Reason.ABANDONED, text))
 
 
-def _supersede(view: View, lease: DynamicLease, record: RecordedLease) -> Move:
-    not_before = view.now + durations.parse(lease.spec.rotation.overlap)
+def _supersede(view: View, dl: DynamicLease, record: RecordedLease) -> Move:
+    not_before = view.now + durations.parse(dl.spec.rotation.overlap)
     revocation = Revocation(reason=Reason.SUPERSEDED, since=view.now, not_before=not_before)
     return revocations.moved(view, record, State.SUPERSEDED, revocation)

@@ -49,9 +49,9 @@ _MOST_NAMED: Final = 3
 Verdict = tuple[bool, Reason, str]
 
 
-def stamp_key(lease: DynamicLease) -> str:
+def stamp_key(dl: DynamicLease) -> str:
     """The annotation that a DynamicLease stamps workloads with; a long name is cut and hashed."""
-    name = lease.metadata.name
+    name = dl.metadata.name
     if len(name) > _MOST_KEY:
         digest = hashlib.sha256(name.encode()).hexdigest()[:16]
         name = f"{name[: _MOST_KEY - len(digest) - 1]}-{digest}"
@@ -67,19 +67,19 @@ def served(rolled: Mapping[str, Restarted], workload: Workload, since: float) ->
 # -- what is to be done
 
 
-def replaces(view: View, lease: DynamicLease) -> bool:
+def replaces(view: View, dl: DynamicLease) -> bool:
     """Whether a lease issued now takes the place of one that workloads were given before.
 
     A condition about rollouts is told from the first delivery on: it speaks of a lease whose
     Secret is gone. A backup restores neither status nor, if somebody took them off, the marks on
     the Secret: then data that says of no lease is that of the one which counts as held.
     """
-    if not lease.spec.rotation.restart_targets:
+    if not dl.spec.rotation.restart_targets:
         return False
-    known = conditions.find(lease.status.conditions, ConditionType.ROLLOUT_COMPLETE)
+    known = conditions.find(dl.status.conditions, ConditionType.ROLLOUT_COMPLETE)
     secrets = [*view.secrets, *([view.target] if view.target is not None else [])]
     shown = any(names.ATTEMPT in secret.annotations for secret in secrets)
-    shown = shown or drift.kept(view, lease) is not None
+    shown = shown or drift.kept(view, dl) is not None
     earlier = any(view.inherited(record) for record in view.records)
     return shown or known is not None or earlier or bool(view.in_state(State.SUPERSEDED))
 
@@ -95,25 +95,25 @@ def pending(view: View) -> RecordedLease | None:
 
 def matters(view: View) -> bool:
     """Whether the workloads have to be looked at."""
-    lease = view.lease
-    if lease is None or lease.deleting or not lease.spec.rotation.restart_targets:
+    dl = view.lease
+    if dl is None or dl.deleting or not dl.spec.rotation.restart_targets:
         return False
-    return pending(view) is not None or obstacles.needs_room(view, lease)
+    return pending(view) is not None or obstacles.needs_room(view, dl)
 
 
 def keeps(view: View, record: RecordedLease) -> bool:
     """Whether a replaced lease lives on, as long as it can, because workloads may still use it."""
-    lease = view.lease
-    if lease is None or lease.deleting or not lease.spec.rotation.wait_for_rollout:
+    dl = view.lease
+    if dl is None or dl.deleting or not dl.spec.rotation.wait_for_rollout:
         return False
-    if not lease.spec.rotation.restart_targets:
+    if not dl.spec.rotation.restart_targets:
         return False
     if view.delivered is not None and pending(view) is None:
         return False
     if not view.expired(record):
         return True
     past = view.now - (view.expiry(record) or view.now)
-    return past < PATIENCE and plan.renewal_at(view, lease, record) is not None
+    return past < PATIENCE and plan.renewal_at(view, dl, record) is not None
 
 
 def kept_until(view: View, record: RecordedLease) -> datetime | None:
@@ -128,28 +128,28 @@ def stamped(view: View, record: RecordedLease) -> bool:
     return any(record.attempt_id in workload.stamps.values() for workload in found)
 
 
-def restart(view: View, lease: DynamicLease) -> Found:
+def restart(view: View, dl: DynamicLease) -> Found:
     """A workload that doesn't move by itself is restarted."""
     held = pending(view)
-    if held is None or lease.spec.suspend:
+    if held is None or dl.spec.suspend:
         return None
     since, moments = _shown_since(view, held), []
     for workload in _workloads(view):
-        if _is_moving(view, lease, held, workload):
+        if _is_moving(view, dl, held, workload):
             continue
         left = _restart_at(view, workload, since) - view.monotonic
         if left <= 0:
-            return Restart(workload, stamp_key(lease), held.attempt_id, since)
+            return Restart(workload, stamp_key(dl), held.attempt_id, since)
         moments.append(view.now + timedelta(seconds=left))
     return soonest(view.now, *moments)
 
 
-def settle(view: View, lease: DynamicLease) -> Found:
+def settle(view: View, dl: DynamicLease) -> Found:
     """The workloads have moved: the record says so, and the replaced leases may go."""
     held = pending(view)
     if held is None:
         return None
-    if not any(_troubles(view, lease, held)):
+    if not any(_troubles(view, dl, held)):
         return Move(held, held.but(rolled_out_at=view.now))
     left = _shown_since(view, held) + GATHER - view.monotonic
     issued = held.issued_at or view.own_now(held)
@@ -158,11 +158,11 @@ def settle(view: View, lease: DynamicLease) -> Found:
     return Later(view.now + timedelta(seconds=wait))
 
 
-def sustain(view: View, lease: DynamicLease) -> Found:
+def sustain(view: View, dl: DynamicLease) -> Found:
     """A replaced lease that workloads may still use is renewed."""
     moments = []
     for record in view.in_state(State.SUPERSEDED):
-        at = _sustain_at(view, lease, record)
+        at = _sustain_at(view, dl, record)
         if at is not None and view.now >= at:
             longer = ends.before_renewal(view, record)
             if longer is not None:
@@ -172,9 +172,9 @@ def sustain(view: View, lease: DynamicLease) -> Found:
     return soonest(view.now, *moments)
 
 
-def _is_moving(view: View, lease: DynamicLease, held: RecordedLease, workload: Workload) -> bool:
+def _is_moving(view: View, dl: DynamicLease, held: RecordedLease, workload: Workload) -> bool:
     """Whether a workload's pods are, or will be, younger than the delivery of the lease."""
-    stamped_for = workload.stamps.get(stamp_key(lease))
+    stamped_for = workload.stamps.get(stamp_key(dl))
     return stamped_for == held.attempt_id or served(view.rolled, workload, _shown_since(view, held))
 
 
@@ -187,9 +187,9 @@ def _restart_at(view: View, workload: Workload, since: float) -> float:
     return max(since + GATHER, again)
 
 
-def _sustain_at(view: View, lease: DynamicLease, record: RecordedLease) -> datetime | None:
+def _sustain_at(view: View, dl: DynamicLease, record: RecordedLease) -> datetime | None:
     """When a replaced lease is to be renewed; None: it isn't kept, or can't be renewed."""
-    due = plan.renewal_at(view, lease, record) if keeps(view, record) else None
+    due = plan.renewal_at(view, dl, record) if keeps(view, record) else None
     if due is None:
         return None
     return max(due, view.memory.sustain_at.get(record.attempt_id, due))
@@ -208,22 +208,22 @@ def _workloads(view: View) -> Iterator[Workload]:
 # -- what is told
 
 
-def verdict(view: View, lease: DynamicLease) -> Verdict | None:
+def verdict(view: View, dl: DynamicLease) -> Verdict | None:
     """What RolloutComplete says: whether, why, and a sentence; None where there's nothing new."""
-    if view.delivered is None or lease.deleting:
+    if view.delivered is None or dl.deleting:
         return None
     held = pending(view)
-    troubles = list(_troubles(view, lease, held)) if held is not None else []
+    troubles = list(_troubles(view, dl, held)) if held is not None else []
     if held is None or not troubles:
         return True, Reason.ROLLED_OUT, ""
-    if lease.spec.suspend:
+    if dl.spec.suspend:
         return False, Reason.ROLLING_OUT, "spec.suspend is true: nothing is restarted"
     reason = min((reason for reason, _ in troubles), key=_GRAVEST.index)
     texts = [text for why, text in troubles if why == reason]
     more = [f"{len(texts) - _MOST_NAMED} more"] if len(texts) > _MOST_NAMED else []
     sentence = "; ".join([*texts[:_MOST_NAMED], *more])
-    if reason == Reason.ROLLING_OUT and _overdue(view, lease, held):
-        length = lease.spec.rotation.rollout_timeout
+    if reason == Reason.ROLLING_OUT and _overdue(view, dl, held):
+        length = dl.spec.rotation.rollout_timeout
         return False, Reason.ROLLOUT_FAILED, f"{sentence}, after more than {length}"
     return False, reason, sentence
 
@@ -236,7 +236,7 @@ _GRAVEST: Final = (
 )
 
 
-def _troubles(view: View, lease: DynamicLease, held: RecordedLease) -> Iterator[tuple[Reason, str]]:
+def _troubles(view: View, dl: DynamicLease, held: RecordedLease) -> Iterator[tuple[Reason, str]]:
     """What keeps the rollout from being complete; nothing: it is."""
     since = _shown_since(view, held)
     for target in view.targets:
@@ -246,7 +246,7 @@ def _troubles(view: View, lease: DynamicLease, held: RecordedLease) -> Iterator[
             yield Reason.TARGET_MISSING, f"there is no {target.wanted.kind} {target.wanted.name}"
         for workload in target.workloads:
             refused, last = view.memory.refused.get(workload.uid), view.rolled.get(workload.uid)
-            if _is_moving(view, lease, held, workload):
+            if _is_moving(view, dl, held, workload):
                 found = progress.judge(workload)
                 failed = found.state == "Failed"
                 if found.state != "Complete":
@@ -260,11 +260,11 @@ def _troubles(view: View, lease: DynamicLease, held: RecordedLease) -> Iterator[
                 yield Reason.ROLLING_OUT, f"{workload} is still to be restarted"
 
 
-def _overdue(view: View, lease: DynamicLease, held: RecordedLease) -> bool:
+def _overdue(view: View, dl: DynamicLease, held: RecordedLease) -> bool:
     """Whether the rollout has taken longer than it may, from when it was first told."""
-    known = conditions.find(lease.status.conditions, ConditionType.ROLLOUT_COMPLETE)
+    known = conditions.find(dl.status.conditions, ConditionType.ROLLOUT_COMPLETE)
     if known is None or known.status == "True":
         return False
     issued = view.here(held, held.issued_at or view.own_now(held))
     began = max(known.last_transition_time, issued)
-    return view.now >= began + durations.parse(lease.spec.rotation.rollout_timeout)
+    return view.now >= began + durations.parse(dl.spec.rotation.rollout_timeout)

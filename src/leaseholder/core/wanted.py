@@ -53,9 +53,9 @@ def drains(view: View) -> Idle | None:
     return Idle(None) if view.draining else None
 
 
-def protect(view: View, lease: DynamicLease) -> Protect | None:
+def protect(view: View, dl: DynamicLease) -> Protect | None:
     """The finalizer is on before anything else is done."""
-    return None if names.FINALIZER in lease.metadata.finalizers else Protect()
+    return None if names.FINALIZER in dl.metadata.finalizers else Protect()
 
 
 def unclear(view: View) -> Found:
@@ -91,120 +91,120 @@ def take_over(view: View) -> Move | None:
     return Move(held, held.but(holder_uid=view.holder.uid))
 
 
-def renew_before_delivery(view: View, lease: DynamicLease) -> Found:
+def renew_before_delivery(view: View, dl: DynamicLease) -> Found:
     """A Secret was refused: a due renewal goes before the next try to deliver.
 
     Unless it just failed: that is told first, or it would be tried without end.
     """
-    retry = lease.status.retry
+    retry = dl.status.retry
     if retry is None or not obstacles.about_secret(retry) or view.memory.failure is not None:
         return None
-    return _renew(view, lease)
+    return _renew(view, dl)
 
 
-def deliver(view: View, lease: DynamicLease) -> Found:
+def deliver(view: View, dl: DynamicLease) -> Found:
     """What is in hand goes into the Secret; after a failed try when the back-off is over."""
     fresh = view.in_hand
     if fresh is None or view.target_contested or view.memory.failure is not None:
         return None
-    if lease.spec.suspend and fresh.attempt_id not in view.memory.credentials:
+    if dl.spec.suspend and fresh.attempt_id not in view.memory.credentials:
         return None
-    blocked = _delivery_blocked_until(view, lease)
+    blocked = _delivery_blocked_until(view, dl)
     return Later(blocked) if blocked is not None else Deliver(fresh)
 
 
-def _delivery_blocked_until(view: View, lease: DynamicLease) -> datetime | None:
+def _delivery_blocked_until(view: View, dl: DynamicLease) -> datetime | None:
     """The end of a back-off; one that was told before there was a lease doesn't count."""
-    shown = conditions.find(lease.status.conditions, ConditionType.LEASE_HELD)
+    shown = conditions.find(dl.status.conditions, ConditionType.LEASE_HELD)
     before_issue = shown is not None and shown.status == "False"
-    return None if before_issue else obstacles.blocked_until(view, lease)
+    return None if before_issue else obstacles.blocked_until(view, dl)
 
 
-def delete_former(view: View, lease: DynamicLease) -> Found:
+def delete_former(view: View, dl: DynamicLease) -> Found:
     """Secrets under former names go when the one under the wanted name is delivered."""
-    former = drift.former(view, lease)
+    former = drift.former(view, dl)
     if view.delivered is None or not former:
         return None
-    blocked = obstacles.blocked_until(view, lease)
+    blocked = obstacles.blocked_until(view, dl)
     return Later(blocked) if blocked is not None else DeleteSecret(former[0])
 
 
-def report_failure(view: View, lease: DynamicLease) -> Action | None:
+def report_failure(view: View, dl: DynamicLease) -> Action | None:
     """What the last step met is told before it is tried again."""
-    return status.report(view, lease) if view.memory.failure is not None else None
+    return status.report(view, dl) if view.memory.failure is not None else None
 
 
-def renew_first(view: View, lease: DynamicLease) -> Found:
+def renew_first(view: View, dl: DynamicLease) -> Found:
     """A due renewal, but for after an odd number of failures."""
-    return None if _is_replaced_first(lease) else _renew(view, lease)
+    return None if _is_replaced_first(dl) else _renew(view, dl)
 
 
-def renew_second(view: View, lease: DynamicLease) -> Found:
+def renew_second(view: View, dl: DynamicLease) -> Found:
     """A due renewal, after an odd number of failures."""
-    return _renew(view, lease) if _is_replaced_first(lease) else None
+    return _renew(view, dl) if _is_replaced_first(dl) else None
 
 
-def _is_replaced_first(lease: DynamicLease) -> bool:
-    retry = lease.status.retry
+def _is_replaced_first(dl: DynamicLease) -> bool:
+    retry = dl.status.retry
     return retry is not None and retry.failures % 2 == 1
 
 
-def vacate(view: View, lease: DynamicLease) -> Found:
+def vacate(view: View, dl: DynamicLease) -> Found:
     """One slot: each lease on it is revoked, and that is told, until the next may be issued."""
-    shared = _on_slot(view) if _due(view, lease) is not None else []
+    shared = _on_slot(view) if _due(view, dl) is not None else []
     for record in shared:
         if record.state in (State.HELD, State.SUPERSEDED):
             return revocations.begin(view, record, Reason.ROTATING)
-    return (status.report(view, lease) or revocations.pending(view)) if shared else None
+    return (status.report(view, dl) or revocations.pending(view)) if shared else None
 
 
-def retract(view: View, lease: DynamicLease) -> Action | None:
+def retract(view: View, dl: DynamicLease) -> Action | None:
     """Ready goes False before dead credentials are replaced, or asked for again.
 
     All leases of an installation may be over at once: by that each of them says so, before the
     provider is asked for any. One that is about to end is renewed first: it can't wait for a write.
     """
-    ready = conditions.is_true(lease.status.conditions, ConditionType.READY)
+    ready = conditions.is_true(dl.status.conditions, ConditionType.READY)
     held = view.delivered
     over = held is not None and view.expired(held)
-    step = status.report(view, lease) if ready and (over or _may_issue(view, lease)) else None
+    step = status.report(view, dl) if ready and (over or _may_issue(view, dl)) else None
     if step is None or conditions.is_true(step.status.conditions, ConditionType.READY):
         return None
     return step
 
 
-def issue(view: View, lease: DynamicLease) -> Found:
+def issue(view: View, dl: DynamicLease) -> Found:
     """A new lease, when one is needed and nothing stands in the way."""
-    need = _may_issue(view, lease)
+    need = _may_issue(view, dl)
     if need is None:
-        return _issue_later(view, lease)
-    return Acquire(need.rotate_nonce, rollout.replaces(view, lease), need.reason)
+        return _issue_later(view, dl)
+    return Acquire(need.rotate_nonce, rollout.replaces(view, dl), need.reason)
 
 
-def _may_issue(view: View, lease: DynamicLease) -> plan.Need | None:
+def _may_issue(view: View, dl: DynamicLease) -> plan.Need | None:
     """The need for a lease that may be issued now."""
-    need = _due(view, lease)
+    need = _due(view, dl)
     busy = need is None or _on_slot(view) or view.in_state(State.ATTEMPT)
     return None if busy else need
 
 
-def _due(view: View, lease: DynamicLease) -> plan.Need | None:
+def _due(view: View, dl: DynamicLease) -> plan.Need | None:
     """The need for a lease that only others of its slot, or an Attempt, may keep waiting."""
-    need = plan.need(view, lease)
-    if need is None or view.supply is None or obstacles.obstacle(view, lease) is not None:
+    need = plan.need(view, dl)
+    if need is None or view.supply is None or obstacles.obstacle(view, dl) is not None:
         return None
-    waits = obstacles.blocked_until(view, lease) is not None or handover.awaited(view) is not None
+    waits = obstacles.blocked_until(view, dl) is not None or handover.awaited(view) is not None
     return None if waits else need
 
 
-def _issue_later(view: View, lease: DynamicLease) -> Later | None:
+def _issue_later(view: View, dl: DynamicLease) -> Later | None:
     """When there may be a need: at the end of a back-off or a hand-over, of a lease, as planned."""
-    held, fresh = drift.kept(view, lease), view.in_hand
-    moments = [obstacles.blocked_until(view, lease), handover.awaited(view)]
-    if drift.waits(view, lease) and lease.status.drift is not None:
-        moments.append(drift.until(lease.status.drift))
+    held, fresh = drift.kept(view, dl), view.in_hand
+    moments = [obstacles.blocked_until(view, dl), handover.awaited(view)]
+    if drift.waits(view, dl) and dl.status.drift is not None:
+        moments.append(drift.until(dl.status.drift))
     if held is not None:
-        planned = plan.plan(view, lease, held)
+        planned = plan.plan(view, dl, held)
         moments += [planned.at if planned.strategy == "Rotate" else None, view.expiry(held)]
     moments += [view.expiry(fresh)] if fresh is not None else []
     return soonest(view.now, *moments)
@@ -216,30 +216,30 @@ def _on_slot(view: View) -> list[RecordedLease]:
     return [r for r in same if slots.one_slot(view, r) and r.state != State.ABANDONED]
 
 
-def _renew(view: View, lease: DynamicLease) -> Found:
-    held = plan.to_renew(view, lease)
+def _renew(view: View, dl: DynamicLease) -> Found:
+    held = plan.to_renew(view, dl)
     if held is None:
-        return soonest(view.now, *plan.renewal_moments(view, lease))
-    blocked = obstacles.renewal_blocked_until(view, lease)
+        return soonest(view.now, *plan.renewal_moments(view, dl))
+    blocked = obstacles.renewal_blocked_until(view, dl)
     if blocked is not None:
         return Later(blocked)
     longer = ends.before_renewal(view, held)
     if longer is not None:
         return Move(held, longer)
-    nonce = plan.renew_nonce(view, lease) if held == drift.kept(view, lease) else ""
-    fresh = held.attempt_id in view.memory.leases and lease.status.retry is None
+    nonce = plan.renew_nonce(view, dl) if held == drift.kept(view, dl) else ""
+    fresh = held.attempt_id in view.memory.leases and dl.status.retry is None
     until = view.own_now(held) + view.life(held)
     return Renew(held, until, inspect_first=not fresh, nonce=nonce or None)
 
 
-def repair(view: View, lease: DynamicLease) -> Found:
+def repair(view: View, dl: DynamicLease) -> Found:
     """Marks taken off, keys put in, a template that changed: written again, never an issue."""
-    if lease.spec.suspend or obstacles.template_fault(view, lease) is not None:
+    if dl.spec.suspend or obstacles.template_fault(view, dl) is not None:
         return None
-    held = drift.misfit(view, lease)
+    held = drift.misfit(view, dl)
     if held is None:
         return None
-    left = drift.repair_at(view, lease) - view.monotonic
+    left = drift.repair_at(view, dl) - view.monotonic
     return Later(view.now + timedelta(seconds=left)) if left > 0 else Deliver(held)
 
 
@@ -283,14 +283,14 @@ def _probe_due(supply: Supply, can: Capabilities, inspected_at: datetime) -> dat
     return min(due, inspected_at + timedelta(seconds=can.probe_seconds - passed))
 
 
-def report(view: View, lease: DynamicLease) -> Found:
+def report(view: View, dl: DynamicLease) -> Found:
     """Status says what is. What it says changes when a lease ends, and with what is in the way."""
-    step = status.report(view, lease)
+    step = status.report(view, dl)
     if step is not None:
         return step
-    held = drift.kept(view, lease)
+    held = drift.kept(view, dl)
     moments = [status.unready_at(view, held) if held is not None else None]
     moments += [view.expiry(record) for record in view.in_state(State.HELD)]
-    if obstacles.obstacle(view, lease) is not None:
+    if obstacles.obstacle(view, dl) is not None:
         moments.append(view.now + OBSTACLE_AGAIN)
     return soonest(view.now, *moments)

@@ -105,6 +105,7 @@ def _not_for(kind: type[object]) -> Callable[[entry.Entry, View, actions.Action]
     "a look just after a renewal may show the end before it: then the later one counts",
     "what is shown counts",
     kinds=LAGGING,
+    story="trailing",
     covered="the next renewal waits until replicas show the last one",
 )
 def renewal_forgotten() -> list[Patch]:
@@ -389,7 +390,7 @@ def stray_secret_left() -> list[Patch]:
 @switched_off(
     "a Secret of ours is deleted: first the DynamicLease is read, it may be wanted again",
     "it isn't read",
-    story="deletion",
+    story="renamed-back",
 )
 def deleted_though_wanted() -> list[Patch]:
     async def is_wanted(self: deliver.Deliverer, view: View, secret: SecretView) -> bool:

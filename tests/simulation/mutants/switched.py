@@ -32,10 +32,11 @@ HINTS: Final = {
     "drained": Hint("drained"),
     "finalizer-put-on": Hint("unheard"),
     "unclear-attempt-claimed": Hint("creation", ONE_SLOT),
-    "held-again": Hint("source"),
+    "held-again": Hint("creation"),
     "taken-over": Hint("restored"),
     "renewed-before-delivery": Hint(
-        covered="while the back-off holds the delivery back, a due renewal has its turn"
+        "undeletable",
+        covered="while the back-off holds the delivery back, a due renewal has its turn",
     ),
     "room-made": Hint("crowd"),
     "over-let-go": Hint("unconfirmed"),

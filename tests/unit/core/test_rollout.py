@@ -12,7 +12,7 @@ from leaseholder.api import conditions
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, RestartTarget, WorkloadKind
 from leaseholder.api.record import RecordedLease, State
-from leaseholder.core import obstacles, revocations, rollout
+from leaseholder.core import revocations, rollout
 from leaseholder.core.actions import Acquire, Idle, Later, Move, Restart, Sustain
 from leaseholder.core.memory import Memory, RefusedRestart
 from leaseholder.core.observation import Restarted, TargetView
@@ -280,25 +280,6 @@ def test_at_the_limit_a_lease_that_a_workload_was_restarted_for_stays() -> None:
     seen = views.view(*replaced, dl=lease(), targets=(target(*replaced[:2]),))
     assert rollout.matters(seen)
     assert decide(seen) == revocations.begin(seen, replaced[2], Reason.SUPERSEDED)
-
-
-def test_at_the_limit_a_lease_that_is_about_to_end_makes_room_and_one_that_isnt_does_not() -> None:
-    replaced = tuple(views.superseded(n, until=9999) for n in range(1, 5))
-    for left, needed in ((59, True), (61, False)):
-        held = views.record(5, expires=left, issued=left - 3600)
-        seen = views.view(*replaced, held, shows=held, dl=lease(), can=ELSEWHERE)
-        assert obstacles.needs_room(seen, views.wanted(seen)) == needed
-    endless = views.record(5, expires=None, issued=-3600)
-    seen = views.view(*replaced, endless, shows=endless, can=ELSEWHERE)
-    assert not obstacles.needs_room(seen, views.wanted(seen))
-
-
-def test_at_the_limit_a_pending_revocation_that_was_tried_in_vain_is_not_waited_for() -> None:
-    replaced = tuple(views.superseded(n, until=9999) for n in range(1, 5))
-    for attempts in (0, 1):
-        pending = views.pending(5, attempts=attempts, next_at=views.at(60))
-        seen = views.view(*replaced, pending)
-        assert obstacles.needs_room(seen, views.wanted(seen)) == bool(attempts)
 
 
 def test_workloads_are_looked_at_only_when_it_matters() -> None:
