@@ -1,4 +1,4 @@
-"""Five classes of provider, and the server behind them: the truth about leases.
+"""Six classes of provider, and the server behind them: the truth about leases.
 
 ``Kind`` says what a class can do and how it behaves where classes differ. ``Server`` is one
 provider with its database; ``Adapter`` is one process's way to it, through that process's gate.

@@ -252,6 +252,23 @@ def marks(known: world.World) -> None:
     _issued_at_most(known, 1)
 
 
+def renamed_back(known: world.World) -> None:
+    """A new name is taken back while a process reads the Secrets to delete the former one."""
+    _held(known)
+    first = known.processes[0]
+    known.forbid_deletes(forbidden=True)
+    known.change_target(secretName="other")
+    known.wait(5)
+    first.gate.stall("secret")
+    known.forbid_deletes(forbidden=False)
+    known.wait(60)
+    known.change_target(secretName=None)
+    first.gate.answer()
+    known.wait(60)
+    _must_be_ready(known)
+    _issued_at_most(known, 1)
+
+
 def let_go(known: world.World) -> None:
     """Owner and finalizer are taken off by hand, and the DynamicLease goes."""
     _held(known)
@@ -455,6 +472,7 @@ TALES: Final = {
     "marks": Tale(marks),
     "slow-turn": Tale(slow_turn),
     "listed": Tale(listed, ("taggable", "owner-and-time", "exclusive", "accessor")),
+    "renamed-back": Tale(renamed_back),
     "let-go": Tale(let_go, SEEN),
     "edited": Tale(edited, SEEN),
     "unreported": Tale(unreported, ("taggable", "owner-and-time", "exclusive")),

@@ -1,8 +1,8 @@
 """A history's world: the truth, the processes, time, and everything that users may do.
 
-Actions are plain methods, so that the machine, the sweep and the mutants share them. Each
-keeps count of what it entitles the operator to (``owed_mints``) and of when the world was last
-disturbed (``calm_since``); ``promises`` reads both.
+Actions are plain methods, so that the machine, the sweep and the mutants share them. Each tells
+the judge what it entitles the operator to, and notes when the world was last disturbed
+(``calm_since``); ``promises`` reads both.
 """
 
 import itertools

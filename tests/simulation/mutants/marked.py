@@ -389,7 +389,7 @@ def stray_secret_left() -> list[Patch]:
 @switched_off(
     "a Secret of ours is deleted: first the DynamicLease is read, it may be wanted again",
     "it isn't read",
-    story="deletion",
+    story="renamed-back",
 )
 def deleted_though_wanted() -> list[Patch]:
     async def is_wanted(self: deliver.Deliverer, view: View, secret: SecretView) -> bool:
