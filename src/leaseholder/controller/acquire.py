@@ -280,7 +280,7 @@ class Acquirer:
     ) -> Issued:
         provider = attempt.provider.ref
         try:
-            issued = _checked(await adapter.issue(self.attempt_of(attempt)))
+            issued = _checked(view, await adapter.issue(self.attempt_of(attempt)))
         except errors.ProviderError as error:
             self.meter.issued(provider, error.outcome, replaces=replaces)
             if error.outcome is not errors.Outcome.UNCLEAR:
@@ -305,12 +305,18 @@ def _is_shared(view: View, adapter: Provider, attempt: RecordedLease) -> bool:
     return kind.slots == "One" or any(slots.one_slot(view, one) for one in same)
 
 
-def _checked(issued: Issued) -> Issued:
-    """A new lease, if it fits on the record.
+def _checked(view: View, issued: Issued) -> Issued:
+    """A new lease, if it is one and fits on the record.
+
+    An id that is on the record already is an older lease's, as a cache answers: revoking the older
+    one after the overlap would end the credentials that were delivered as new.
 
     Raises:
-        errors.Unavailable: it doesn't; the attempt is as unclear as if its answer were lost.
+        errors.Unavailable: it isn't; the attempt is as unclear as if its answer were lost.
     """
+    if issued.lease.id in {one.lease_id for one in view.records}:
+        older = "the provider answered with a lease that is on record already, not with a new one"
+        raise errors.Unavailable(Reason.BAD_ANSWER, older, sent=True)
     if arrival.fits_on_record(issued.lease):
         return issued
     sentence = (

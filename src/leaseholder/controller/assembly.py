@@ -16,6 +16,7 @@ from leaseholder.controller import (
     revoke,
     rollouts,
     secret_finder,
+    statuses,
     tenants,
 )
 from leaseholder.controller.supplies import Supplies
@@ -56,7 +57,15 @@ def assemble(
     deliverer = deliver.Deliverer(cluster, ledger, notes)
     renewer = renew.Renewer(supplies, meter, notes, revoker)
     performer = perform.Performer(
-        cluster, ledger, notes, acquirer, deliverer, renewer, revoker, mover
+        cluster,
+        ledger,
+        notes,
+        acquirer,
+        deliverer,
+        renewer,
+        revoker,
+        mover,
+        statuses.StatusWriter(cluster, notes),
     )
     return loop.Controller(
         observer=observer, performer=performer, clock=clock, meter=meter, workers=workers

@@ -63,7 +63,7 @@ class Controller(Hints):
         self._runner = runner.Runner(self._line, self._work, now, late)
         self._cluster = away.ApiServer(now)
         self._keeper = away.Keeper(self.observer, self.performer.renewer)
-        self._reporter = reporting.Reporter(self.performer, self.clock, self.workers)
+        self._reporter = reporting.Reporter(self.performer, self.clock)
 
     @property
     def stuck_for(self) -> float:
@@ -294,7 +294,8 @@ class Controller(Hints):
         entry.memory.poked = False
         entry.memory.secrets = view.secrets_to_keep
         if until is not None:
-            after = max(0.2, (until - view.now).total_seconds())
+            since = self.clock.monotonic() - view.monotonic  # the last step may have taken long
+            after = max(0.2, (until - view.now).total_seconds() - since)
             await self.offer(key, poke=False, after=after)
         elif view.elsewhere or (view.lease is None and not view.records):
             self._entries.pop(key, None)

@@ -2,28 +2,25 @@
 
 Flows in: a view and the step that ``core.rules`` decided on. Flows out: nothing, as the loop
 observes anew afterwards. The verbs have modules of their own: ``acquire``, ``deliver``, ``renew``,
-``revoke`` and ``rollouts``; here are the choice among them, status, and the finalizer.
+``revoke``, ``rollouts`` and ``statuses``; here are the choice among them, and the finalizer.
 
 A provider's failure on the way to a lease is left in memory, to be reported in status; one on the
 way to a revocation goes on the record. The API server's failures are the caller's.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
 from leaseholder import changes, errors
 from leaseholder.api.conditions import Reason
-from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus
 from leaseholder.api.record import State
-from leaseholder.controller import acquire, deliver, renew, revoke, rollouts
+from leaseholder.controller import acquire, deliver, renew, revoke, rollouts, runner, statuses
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.records import Records
 from leaseholder.core import actions
 from leaseholder.core.memory import failure_of
 from leaseholder.core.view import View
 from leaseholder.ports.cluster import Cluster
-from leaseholder.ports.events import Note
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +35,7 @@ class Performer:
     renewer: renew.Renewer
     revoker: revoke.Revoker
     mover: rollouts.Mover
+    statuses: statuses.StatusWriter
 
     async def put_back(self, view: View) -> None:
         """Put on record again what was taken off it without our doing.
@@ -171,22 +169,9 @@ class Performer:
     async def _report(self, view: View, step: actions.Report) -> None:
         if view.lease is None:
             return
-        await self.report(view.lease, step.status, step.notes)
+        async with runner.elsewhere():
+            await self.statuses.write(view.lease, step.status, step.notes)
         view.memory.failure = None
-
-    async def report(
-        self, dl: DynamicLease, status: DynamicLeaseStatus, notes: Sequence[Note]
-    ) -> None:
-        """Write a status, log what changed with it, and post the events that go with it.
-
-        Raises:
-            errors.ClusterError: it wasn't written.
-        """
-        await self.cluster.patch_lease_status(dl, status)
-        for change in changes.reported(dl, status):
-            await self.chronicle.note(None, change)
-        for note in notes:
-            await self.chronicle.emit(dl, note)
 
     async def _sustain(self, view: View, step: actions.Sustain) -> None:
         try:

@@ -5,16 +5,15 @@ Flows out: a line of the log, or a status that is written on the word of what wa
 next look reports whatever is wrong by then.
 """
 
-import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from leaseholder import errors
 from leaseholder.api import base, conditions, lease
 from leaseholder.api.conditions import ConditionType
-from leaseholder.controller import mishaps
+from leaseholder.controller import mishaps, statuses
 from leaseholder.controller.entry import Entry
 from leaseholder.controller.keys import Key
 from leaseholder.controller.perform import Performer
@@ -36,13 +35,7 @@ class Reporter:
 
     performer: Performer
     clock: Clock
-    at_once: int
-    """So many are written at once: the leases of a whole installation may end together."""
     patience: float = PATIENCE
-    _room: asyncio.Semaphore = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._room = asyncio.Semaphore(self.at_once)
 
     async def ended(self, view: View) -> bool:
         """Say that the lease in the Secret is over; False: it has to be said again."""
@@ -70,11 +63,10 @@ class Reporter:
         """Write a status with its events; False: the API server didn't take it."""
         if new == dl.status:
             return True
-        async with self._room:
-            with contextlib.suppress(errors.ClusterError, TimeoutError):
-                async with asyncio.timeout(self.patience):
-                    await self.performer.report(dl, new, status.notes(new, dl.status))
-                return True
+        notes = status.notes(new, dl.status)
+        with contextlib.suppress(errors.ClusterError, TimeoutError):
+            await self.performer.statuses.write(dl, new, notes, patience=self.patience)
+            return True
         return False
 
 
@@ -93,8 +85,7 @@ def takes_back(view: View, step: actions.Action) -> bool:
     """Whether a step takes Ready back."""
     if view.lease is None or not isinstance(step, actions.Report):
         return False
-    before, now = view.lease.status.conditions, step.status.conditions
-    return conditions.is_true(before, _READY) and not conditions.is_true(now, _READY)
+    return statuses.takes_back(view.lease, step.status)
 
 
 def decided(key: Key, decision: rules.Decision) -> None:

@@ -47,6 +47,8 @@ class FakeCluster(fakes.Scripted):
         self.notes: list[tuple[str, Note]] = []
         self.tells_time = True
         """Answers have a ``Date``."""
+        self.status_seconds = 0.0
+        """So long a write of status takes."""
         self.watches_secrets = True
         """Whether the watch on Secrets is open."""
         self.events: asyncio.Queue[SecretEvent | SecretCopy] = asyncio.Queue()
@@ -213,6 +215,8 @@ class FakeCluster(fakes.Scripted):
     async def patch_lease_status(
         self, dl: lease.DynamicLease, status: lease.DynamicLeaseStatus
     ) -> None:
+        if self.status_seconds:
+            await asyncio.sleep(self.status_seconds)
         async with self._call("patch dynamiclease"):
             key = dl.metadata.namespace, dl.metadata.name
             wire.same(self.leases.get(key), dl)

@@ -75,6 +75,7 @@ class FakeMeter:
     def observed(self, holder: record.Holder, figures: Figures) -> None:
         self.looks.append(holder)
         self.seen[holder] = figures.ready is True
+        self.trace.stir()
 
     def forget(self, holder: record.Holder) -> None:
         self.seen.pop(holder, None)

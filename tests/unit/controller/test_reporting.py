@@ -44,7 +44,7 @@ async def test_a_write_that_takes_ready_back_and_hangs_is_sent_anew() -> None:
     view, _ = await world.look()
     world.clock.move(3600)
     world.cluster.before("patch dynamiclease", asyncio.Event().wait)
-    reporter = Reporter(world.performer, world.clock, at_once=1, patience=0.01)
+    reporter = Reporter(world.performer, world.clock, patience=0.01)
     assert await reporter.ended(view)
     assert world.ready == "LeaseExpired"
     assert KEY in world.cluster.leases

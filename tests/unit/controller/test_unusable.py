@@ -4,11 +4,13 @@ from datetime import timedelta
 
 import pytest
 
+from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import tenants
 from leaseholder.core import obstacles
 from leaseholder.core.observation import Others
-from leaseholder.ports.provider import RevocationAnswer
+from leaseholder.ports.provider import Issued, RevocationAnswer
+from leaseholder.secrecy import Credentials
 from tests.unit.controller.world import World, cluster_away, manifest
 from tests.unit.core import views
 
@@ -106,6 +108,30 @@ async def test_an_answer_too_big_for_the_record_is_an_unclear_attempt() -> None:
     await world.settle(600)
     assert world.ready == "Ready"
     assert [state for state, _ in world.records] == ["Held"]
+
+
+async def test_an_older_lease_as_the_answer_is_an_unclear_attempt_and_what_is_held_lives_on() -> (
+    None
+):
+    """A cache between us and the provider; revoking the replaced one would end the new one."""
+    world = World()
+    await world.settle()
+    (older,) = world.provider.live.values()
+    make, values = world.provider.make, Credentials({"DB_USERNAME": older.id, "DB_PASSWORD": "x"})
+    world.provider.make = lambda attempt: Issued(older, values)  # type: ignore[method-assign]
+    world.cluster.user_applies(manifest(annotations={names.ROTATE: "1"}))
+    for _ in range(10):
+        await world.settle(60)
+    assert {*world.provider.live} == {older.id}
+    assert (world.secret, world.records[0]) == (older.id, ("Held", older.id))
+    assert [lease_id for _, lease_id in world.records[1:] if lease_id] == []
+    assert world.count("revoke") == 0
+    world.provider.make = make  # type: ignore[method-assign]
+    await world.settle(600)
+    await world.settle(600)
+    assert world.secret != older.id
+    assert world.ready == "Ready"
+    assert older.id not in world.provider.live
 
 
 def test_pending_revocations_are_counted_by_namespace_and_forgotten_with_their_holder() -> None:
