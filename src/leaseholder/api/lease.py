@@ -99,13 +99,13 @@ class Rotation(base.Model):
 
 
 _Labels = Annotated[
-    dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]],
+    dict[str, Annotated[str, Field(max_length=63)]],
     Field(max_length=32, json_schema_extra=base.rules(*base.LABELS_RULES, *reserved.NAMES_RULES)),
 ]
 _MOST_ANNOTATIONS: Final = 128 * 1024
 """Bytes: the API server takes 256 KiB on an object, and our own notes have their share of it."""
 _Annotations = Annotated[
-    dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=4096)]],
+    dict[str, Annotated[str, Field(max_length=4096)]],
     Field(
         max_length=32,
         json_schema_extra=base.rules(
