@@ -12,7 +12,6 @@ are used for the next connection, and what is under way on an old one ends as it
 import contextlib
 import json
 import pathlib
-import re
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import UTC, datetime
@@ -42,8 +41,6 @@ PAGE: Final = 50
 _LONGEST_LINE: Final = 16 * 2**20
 """Bytes of one event of a watch, whatever JSON makes of three MiB."""
 _CONNECT_TIMEOUT: Final = 10.0
-_LONGEST_WAIT: Final = 30.0
-"""Seconds for which an answer may hold the next try back: the API server itself says 1 to 10."""
 _SLACK: Final = 5.0
 _SILENT: Final = 90.0
 """Seconds after which a watch from which nothing came is given up: the API server sends a bookmark
@@ -305,7 +302,7 @@ class Api:
             place,
             code=code,
             status=found or {},
-            retry_after=_seconds(answer.headers.get("Retry-After")),
+            retry_after=refusals.seconds(answer.headers.get("Retry-After")),
         )
 
 
@@ -342,13 +339,6 @@ def _parse(content: bytes) -> Body | None:
         if isinstance(found, dict):
             return found
     return None
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Seconds to wait, by the answer; a proxy on the way may state a day, or what is no number."""
-    if retry_after is None or not re.fullmatch("[0-9]{1,9}", retry_after):
-        return None
-    return min(float(retry_after), _LONGEST_WAIT)
 
 
 def _unobserved(verb: str, resource: str) -> None:
