@@ -155,7 +155,14 @@ class Refused(ClusterError):
 
 
 class Unreadable(Refused):
-    """An object can't be read by this version; it was reported where it was read."""
+    """An object can't be read by this version; it was reported where it was read.
+
+    ``rest`` is what of it can be read all the same, enough to say so in its status; None: nothing.
+    """
+
+    def __init__(self, reason: Reason, sentence: str, *, rest: object = None) -> None:
+        super().__init__(reason, sentence)
+        self.rest = rest
 
 
 def raised(error: BaseException) -> str:

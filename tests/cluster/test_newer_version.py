@@ -119,6 +119,26 @@ async def test_a_status_with_a_value_that_a_newer_version_added_is_written_anew(
     assert await site.logs_in("valued")
 
 
+async def test_what_this_version_cannot_read_says_so_and_is_revoked_when_it_is_deleted(
+    site: sites.Site,
+) -> None:
+    await site.lease("chosen", ttl="1h", target={"secretName": "chosen-db"})
+    await site.ready("chosen")
+    values = await site.credentials("chosen-db")
+    newer: kube.Object = {"spec": {"renewal": {"strategy": CHOICE}}}
+    await site.client.patch("DynamicLease", "chosen", site.namespace, newer)
+    found = await site.reason("chosen", "InvalidRequest")
+    told = kube.condition(found, "Ready")
+    assert told["status"] == "False"
+    assert "can't be read by this version of the operator: see spec.renewal" in told["message"]
+    assert site.lets_in(values)
+    await site.delete("chosen")
+    await site.gone("chosen")
+    assert not site.lets_in(values)
+    assert await site.credentials("chosen-db") == {}
+    assert await site.records("chosen") == []
+
+
 async def _stored(site: sites.Site) -> list[tuple[str, str, str]]:
     """Kind, name and namespace of what is stored."""
     (record,) = await site.pages("orders")

@@ -4,6 +4,8 @@ CEL doesn't see data whose type isn't known, so the bounds are a structural sche
 written out. A node without a type takes any scalar, list or map, and the rules for each of them
 hold at the same time. The last level takes numbers and texts only: because nothing is preserved
 there, the API server also prunes what lies deeper in an object of an older CRD, when it reads it.
+A schema can't bound the length of names, so they have no bound here: what a source has in all is
+bounded where it is to be put on record.
 """
 
 from typing import Annotated, Any, Final
@@ -31,7 +33,7 @@ def _level(left: int) -> dict[str, Any]:
 
 
 Values = Annotated[
-    dict[Annotated[str, Field(max_length=256)], JsonValue],
+    dict[str, JsonValue],
     Field(max_length=MOST_FIELDS),
     WithJsonSchema(
         {

@@ -1,8 +1,10 @@
 """DynamicLease: what a user asks for, and what we tell about it."""
 
+import contextlib
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError
 
 from leaseholder.api import base, record, refs, reserved, secret_types
 from leaseholder.api.conditions import Condition
@@ -99,13 +101,13 @@ class Rotation(base.Model):
 
 
 _Labels = Annotated[
-    dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]],
+    dict[str, Annotated[str, Field(max_length=63)]],
     Field(max_length=32, json_schema_extra=base.rules(*base.LABELS_RULES, *reserved.NAMES_RULES)),
 ]
 _MOST_ANNOTATIONS: Final = 128 * 1024
 """Bytes: the API server takes 256 KiB on an object, and our own notes have their share of it."""
 _Annotations = Annotated[
-    dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=4096)]],
+    dict[str, Annotated[str, Field(max_length=4096)]],
     Field(
         max_length=32,
         json_schema_extra=base.rules(
@@ -323,6 +325,20 @@ class DynamicLease(base.CustomResource):
     """A lease to hold, and where to put its credentials."""
     status: Annotated[DynamicLeaseStatus, base.DERIVED] = DynamicLeaseStatus()
     """What was seen; a projection, rebuilt when lost."""
+
+    @classmethod
+    def readable_spec(cls, spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The Secret's name and what is to become of the lease, as far as they can be read."""
+        found: dict[str, Any] = {"providerRef": {"name": "unreadable"}}
+        target = spec.get("target")
+        named = target.get("secretName") if isinstance(target, Mapping) else None
+        for part, model, value in (
+            ("target", Target, {"secretName": named}),
+            ("deletion", Deletion, spec.get("deletion")),
+        ):
+            with contextlib.suppress(ValidationError):
+                found[part] = model.model_validate(value, extra="ignore")
+        return found
 
     @property
     def source(self) -> dict[str, Any]:

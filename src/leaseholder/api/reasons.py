@@ -217,8 +217,8 @@ SECTIONS: Final[Mapping[str, Mapping[Reason, Explanation]]] = {
             "Nothing; after a renew command: rotate instead",
         ),
         Reason.UNUSABLE: Explanation(
-            "The provider gave a lease that was over on arrival, or nearly, or dates it far from its "
-            "own clock; it is revoked, and the next try waits longer each time",
+            "The provider gave a lease that was over on arrival, or nearly, or without credentials, or dates it far from "
+            "its own clock; it is revoked, and the next try waits longer each time",
             "the provider gave a lease of 3 s, too short to be used: write a ttl, or raise the default ttl at the provider",
             "Mend what the sentence names; a changed spec is tried at once",
         ),

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shlex
 import sys
 from enum import IntEnum
 from typing import IO, Any
@@ -53,6 +54,11 @@ def printable(text: str) -> str:
     return "".join(
         one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
     )
+
+
+def quoted(text: str) -> str:
+    """A word of a command that somebody may paste into a shell, whatever a name in it holds."""
+    return shlex.quote(printable(text))
 
 
 def escape_what_cannot_be_shown() -> None:

@@ -40,6 +40,24 @@ def read(path: str) -> list[Manifest]:
 class _ManifestLoader(yaml.SafeLoader):
     """YAML as kubectl reads it: a date is a text."""
 
+    _merged = 0
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge what ``<<`` names, counted before: a few lines can stand for billions here, too."""
+        for key, value in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                for one in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    self._count(one)
+        super().flatten_mapping(node)
+
+    def _count(self, node: yaml.Node) -> None:
+        if isinstance(node, yaml.MappingNode):
+            self.flatten_mapping(node)
+            self._merged += len(node.value)
+        if self._merged > _MOST:
+            problem = "its merges grow to more than a million values"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+
 
 _ManifestLoader.yaml_implicit_resolvers = {
     first: [one for one in known if one[0] != "tag:yaml.org,2002:timestamp"]

@@ -100,11 +100,13 @@ def _comments(made: Migrated, objects: Sequence[Manifest]) -> Iterator[str]:
         yield from (f"- {one}" for one in remarks)
     if any(one["kind"] == "DynamicLease" for one in objects):
         yield "Then take its Secret over (docs/migration.md):"
-        where = f" -n {made.namespace}" if made.namespace else ""
-        uid = f"$(kubectl get dynamicleases {made.name}{where} -o jsonpath={{.metadata.uid}})"
-        yield f"  kubectl delete {made.delete} {made.name}{where} --cascade=orphan"
-        yield f"  kubectl label secret {made.secret}{where} {names.OWNER_UID}={uid}"
-        yield f"  kubectl leaseholder resume {made.name}{where}"
+        # Whoever wrote the resource chose these names, and who reads this pastes them.
+        where = f" -n {exits.quoted(made.namespace)}" if made.namespace else ""
+        name, secret = exits.quoted(made.name), exits.quoted(made.secret)
+        uid = f"$(kubectl get dynamicleases {name}{where} -o jsonpath={{.metadata.uid}})"
+        yield f"  kubectl delete {made.delete} {name}{where} --cascade=orphan"
+        yield f"  kubectl label secret {secret}{where} {names.OWNER_UID}={uid}"
+        yield f"  kubectl leaseholder resume {name}{where}"
     else:
         yield "It isn't carried over."
 

@@ -71,7 +71,7 @@ async def show(login: dict[str, Any], path: str) -> bool:
 
 
 def _well(path: str) -> str:
-    return f"To apply it: kubectl apply -f {path}"
+    return f"To apply it: kubectl apply -f {exits.quoted(path)}"
 
 
 def _providers(ours: Sequence[Manifest], namespace: str) -> dict[Key, provider.AnyProvider]:

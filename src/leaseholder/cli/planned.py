@@ -12,7 +12,7 @@ from typing import Any, Final
 from leaseholder import errors
 from leaseholder.api import conditions, durations, lease, names, provider, refs, secret_types
 from leaseholder.api.conditions import ConditionType
-from leaseholder.cli import views
+from leaseholder.cli import exits, views
 from leaseholder.core import schedule, templates
 
 _LONGEST: Final = 120
@@ -101,10 +101,11 @@ def login(report: ObjectReport, place: tuple[str, str], meta: Mapping[str, Any] 
     if (meta.get("labels") or {}).get(names.AUTH) == "true":
         report.say("login", f"by Secret {home}/{name}")
         return
+    command = f"kubectl -n {exits.quoted(home)} label secret {exits.quoted(name)} {names.AUTH}=true"
     report.say(
         "login",
         f"by Secret {home}/{name}, which isn't labelled. Unless the operator runs with "
-        f"requireAuthLabel: false, do: kubectl -n {home} label secret {name} {names.AUTH}=true",
+        f"requireAuthLabel: false, do: {command}",
     )
 
 

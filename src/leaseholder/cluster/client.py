@@ -302,7 +302,7 @@ class Api:
             place,
             code=code,
             status=found or {},
-            retry_after=_seconds(answer.headers.get("Retry-After")),
+            retry_after=refusals.seconds(answer.headers.get("Retry-After")),
         )
 
 
@@ -339,10 +339,6 @@ def _parse(content: bytes) -> Body | None:
         if isinstance(found, dict):
             return found
     return None
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    return float(retry_after) if retry_after and retry_after.isdecimal() else None
 
 
 def _unobserved(verb: str, resource: str) -> None:

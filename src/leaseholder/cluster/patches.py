@@ -8,6 +8,7 @@ What is stored may be a newer version's, which was rolled back: fields that this
 are left alone, wherever they stand. Users are refused unknown fields by the schema.
 """
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
@@ -77,23 +78,43 @@ def writing(*, dry_run: bool = False) -> dict[str, str]:
 def read(model: type[Kind], body: Mapping[str, Any]) -> Kind:
     """``body`` as ``model``; fields that it doesn't know are dropped, unless it keeps them.
 
+    Of one that is being deleted, a part that can't be read keeps nobody from letting it go.
+
     Raises:
         Unreadable: it can't be read; the sentence names the fields, never their values.
     """
     try:
-        return model.model_validate(body, extra=None if model.KEEPS_UNKNOWN else "ignore")
+        return _validated(model, body)
     except pydantic.ValidationError as error:
         found = {_place(e["loc"]) for e in error.errors(include_input=False)}
         where = f"see {', '.join(sorted(found)[:_MOST_PLACES])}"
     except Exception as error:  # a validator of ours that met what it didn't think of
         where = type(error).__name__
     # Raised out here, because the error that was caught holds the values.
-    meta = metadata(body)
+    rest, meta = _rest(model, body), metadata(body)
+    if rest is not None and rest.metadata.deletion_timestamp is not None:
+        return rest
     name = "/".join(filter(None, (str(meta.get(key) or "") for key in ("namespace", "name"))))
     raise errors.Unreadable(
         Reason.INVALID,
         f"{model.KIND} {name} can't be read by this version of the operator: {where}",
+        rest=rest,
     )
+
+
+def _validated(model: type[Kind], body: Mapping[str, Any]) -> Kind:
+    return model.model_validate(body, extra=None if model.KEEPS_UNKNOWN else "ignore")
+
+
+def _rest(model: type[Kind], body: Mapping[str, Any]) -> Kind | None:
+    """What of an object can be read whose spec can't; None: nothing."""
+    spec = body.get("spec")
+    known = model.readable_spec(spec) if isinstance(spec, Mapping) else None
+    if known is None:
+        return None
+    with contextlib.suppress(pydantic.ValidationError):
+        return _validated(model, {**body, "spec": known})
+    return None
 
 
 def metadata(body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -50,6 +50,8 @@ ROLES: Final[Mapping[str, str]] = {
 """What to bind for a right that is missing, by resource: in a release of another name than
 `leaseholder` the roles have its name before theirs."""
 _WIDE: Final = "the ClusterRole leaseholder, cluster-wide"
+_LONGEST_WAIT: Final = 30.0
+"""Seconds for which an answer may hold the next try back: the API server itself says 1 to 10."""
 _AWAY: Final = frozenset({401, 408, 429})
 
 
@@ -82,6 +84,13 @@ def translate(
     details = status.get("details")
     gone.names_object = isinstance(details, Mapping) and bool(details.get("name"))
     return gone
+
+
+def seconds(retry_after: str | None) -> float | None:
+    """Seconds to wait, by the answer; a proxy on the way may state a day, or what is no number."""
+    if retry_after is None or not re.fullmatch("[0-9]{1,9}", retry_after):
+        return None
+    return min(float(retry_after), _LONGEST_WAIT)
 
 
 def unreachable(verb: str, place: places.Place, what: str) -> errors.ClusterUnavailable:

@@ -8,6 +8,7 @@ stay co-owned by that Update, so an apply would leave those that went; and a pat
 """
 
 import base64
+import binascii
 import contextlib
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -188,10 +189,17 @@ def disowning(current: SecretView, owner: str) -> client.Body:
 
 
 def _texts(data: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """The values that are text; ours are, and what isn't shows as a change."""
+    """The values that are text; ours are, and what isn't shows as a change.
+
+    Somebody may have written 150,000 empty ones: ``suppress`` and ``base64`` took four times as
+    long for them, in everybody's time.
+    """
     for key, value in data.items():
-        with contextlib.suppress(ValueError):
-            yield key, base64.b64decode(value).decode()
+        try:
+            text = binascii.a2b_base64(value).decode()
+        except ValueError:
+            continue
+        yield key, text
 
 
 def _drafted(draft: SecretDraft) -> client.Body:

@@ -124,7 +124,8 @@ class Acquirer:
         """
         memory, attempt_id = view.memory, attempt.attempt_id
         issued, ahead = memory.leases[attempt_id], memory.ahead[attempt_id]
-        wrong = arrival.fault(issued, adapter.now() + timedelta(seconds=ahead), ahead)
+        now = adapter.now() + timedelta(seconds=ahead)
+        wrong = arrival.fault(issued, memory.credentials.get(attempt_id), now, ahead)
         held = _arrived(view, attempt, issued, ahead, wrong)
         try:
             await self.records.replace(view.subject, held, was=attempt)

@@ -139,7 +139,7 @@ class Comparison:
     async def _compare_records(self) -> list[Key]:
         await self.records.load()
         changed = await self.records.compare()
-        await self._forget_adapters()
+        self.supplies.forget_unused(self.records.providers())
         return changed
 
     async def forget_adapters(self) -> None:
@@ -151,13 +151,7 @@ class Comparison:
         while True:
             await asyncio.sleep(self.forget_every)
             if self.supplies.keeps_gone:
-                await self._forget_adapters()
-
-    async def _forget_adapters(self) -> None:
-        pending = {one.provider.uid for one in self.records.to_put_back}
-        async for page in runner.in_slices(self.records):
-            pending.update(one.provider.uid for one in page.leases)
-        self.supplies.forget_unused(pending)
+                self.supplies.forget_unused(self.records.providers())
 
     async def follow_secrets(self) -> None:
         """Make the owner of each Secret due that somebody else changed, for ever.

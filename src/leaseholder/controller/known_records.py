@@ -111,6 +111,10 @@ class KnownRecords:
                 ids[one.provider.address].add(one.lease_id)
         return ids
 
+    def providers(self) -> set[str]:
+        """Uids of the provider objects that have a lease on record, or one to be put back."""
+        return {*self._shelf.providers, *(one.provider.uid for one in self.to_put_back)}
+
     def __iter__(self) -> Iterator[LeaseRecord]:
         return iter(self._shelf)
 

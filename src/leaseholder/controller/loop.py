@@ -153,7 +153,9 @@ class Controller(Hints):
         retry_after = error.retry_after if isinstance(error, errors.EdgeError) else None
         wait = entry.backoff(key, now, most, retry_after)
         reporting.log(key, entry, error)
-        if isinstance(error, errors.Refused) and not isinstance(error, errors.Unreadable):
+        if isinstance(error, errors.Unreadable):
+            await self._reporter.unreadable(error)
+        elif isinstance(error, errors.Refused):
             await self._reporter.refused(key, error)
         entry.cut_off = isinstance(error, errors.ClusterUnavailable)
         await self.offer(key, poke=False, after=wait)

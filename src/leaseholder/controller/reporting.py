@@ -59,6 +59,13 @@ class Reporter:
                 now = base.whole_second(self.clock.wall())
                 await self._report(dl, status.refused(dl, failure_of(error), now))
 
+    async def unreadable(self, error: errors.Unreadable) -> None:
+        """Say at a DynamicLease that it can't be read: nobody serves it, whatever status says."""
+        dl = error.rest
+        if isinstance(dl, lease.DynamicLease) and not dl.deleting:
+            now = base.whole_second(self.clock.wall())
+            await self._report(dl, status.refused(dl, failure_of(error), now))
+
     async def _report(self, dl: lease.DynamicLease, new: lease.DynamicLeaseStatus) -> bool:
         """Write a status with its events; False: the API server didn't take it."""
         if new == dl.status:

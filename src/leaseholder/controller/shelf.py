@@ -1,12 +1,13 @@
-"""LeaseRecords in memory, found by their name, by whom they are for, and by the slots of leases.
+"""LeaseRecords in memory, by their name, by whom they are for, by the slots of leases, by provider.
 
-Flows in: records as ``records`` read or wrote them. Flows out: the same, by each of the three.
+Flows in: records as ``records`` read or wrote them. Flows out: the same, by each of the first
+three, and which providers have a lease on record.
 ``known_records`` is built on it and says what they mean.
 """
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,8 @@ class Shelf:
     _of: _Names = field(default_factory=_names)
     """By namespace and name of the DynamicLease."""
     _on_slot: _Names = field(default_factory=_names)
+    _of_provider: _Names = field(default_factory=_names)
+    """By uid of the provider object of a lease."""
 
     def get(self, name: str) -> LeaseRecord | None:
         """The record of that name, None where none is known."""
@@ -43,6 +46,11 @@ class Shelf:
         """The records with a lease of that slot, or ``most`` of them, last written last."""
         return [self._by_name[one] for one in itertools.islice(self._on_slot.get(slot, ()), most)]
 
+    @property
+    def providers(self) -> KeysView[str]:
+        """Uids of the provider objects that have a lease on record, as they are at each moment."""
+        return self._of_provider.keys()
+
     def all(self) -> dict[str, LeaseRecord]:
         """All as they are at this moment, by name."""
         return dict(self._by_name)
@@ -52,9 +60,10 @@ class Shelf:
 
     def keep(self, found: LeaseRecord) -> None:
         """Know a record as it is now."""
-        self._leave_slots(found.name)
+        self._leave_indexes(found.name)
         self._by_name[found.name] = found
         for one in found.leases:
+            self._of_provider[one.provider.uid][found.name] = None
             if one.slot:
                 self._on_slot[one.slot][found.name] = None
         self._of[found.subject.namespace, found.subject.name][found.name] = None
@@ -62,7 +71,7 @@ class Shelf:
 
     def drop(self, name: str) -> None:
         """A record is gone."""
-        self._leave_slots(name)
+        self._leave_indexes(name)
         known = self._by_name.pop(name, None)
         if known is not None:
             place = known.subject.namespace, known.subject.name
@@ -74,10 +83,11 @@ class Shelf:
             used = {key for known in self._by_name.values() for key in known.spec.trusts}
             self.trusts = {key: trust for key, trust in self.trusts.items() if key in used}
 
-    def _leave_slots(self, name: str) -> None:
+    def _leave_indexes(self, name: str) -> None:
         known = self._by_name.get(name)
-        slots = {one.slot for one in known.leases if one.slot} if known is not None else ()
-        _leave(self._on_slot, slots, name)
+        if known is not None:
+            _leave(self._on_slot, {one.slot for one in known.leases if one.slot}, name)
+            _leave(self._of_provider, {one.provider.uid for one in known.leases}, name)
 
 
 def _leave(index: _Names, keys: Iterable[Any], name: str) -> None:

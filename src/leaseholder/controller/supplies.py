@@ -9,7 +9,7 @@ delete any number of LeaseProviders.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -43,8 +43,22 @@ SEEN_EVERY: Final = 5.0
 
 Build = Callable[[Access, Credentialing], Provider]
 Ref = ProviderName
-_Read = asyncio.Task[provider.AnyProvider | None]
-"""A provider object that was read, or is being read."""
+MOST_AGAIN: Final = 5
+"""So often an object is read at once, each time because it changed while it was read."""
+
+
+@dataclass(slots=True, eq=False)
+class _Read:
+    """A provider object that was read, or is being read."""
+
+    task: asyncio.Task[provider.AnyProvider | None]
+    is_stale: bool = False
+    """It changed, or went, after the request for it was sent."""
+
+    @property
+    def failed(self) -> bool:
+        task = self.task
+        return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 @dataclass(slots=True)
@@ -130,6 +144,9 @@ class Supplies:
         except errors.ClusterError:
             if cached is None:
                 raise
+        else:
+            if found is None or found.metadata.uid != issuer.uid:
+                self._gone.add(issuer.uid)
         if found is not None and self._serves(found, issuer):
             return self.adapter(found)
         if cached is not None:
@@ -181,12 +198,17 @@ class Supplies:
     def adapter(self, known: provider.AnyProvider) -> Provider:
         """The adapter of a provider object; a changed spec makes a new one."""
         meta = known.metadata
+        # It may have gone while it was read: then the next look that finds none has to know whose
+        # adapter this is.
+        self._note_uid((known.KIND, meta.namespace, meta.name), meta.uid)
         of = ProviderObject(known.KIND, meta.namespace, meta.name, meta.uid)
         return self._adopt(Access(spec=known.spec, of=of))
 
     def invalidate(self, ref: Ref) -> None:
         """Read the provider object again at the next use: it changed."""
-        self._reads.pop(ref, None)
+        read = self._reads.pop(ref, None)
+        if read is not None:
+            read.is_stale = True
 
     def absent(self, ref: Ref, uid: str) -> None:
         """Take note that there is no provider object any more.
@@ -209,7 +231,7 @@ class Supplies:
         elif uid in self._adapters:
             self._gone.add(uid)
 
-    def forget_unused(self, pending: Collection[str]) -> None:
+    def forget_unused(self, pending: Container[str]) -> None:
         """Let adapters go that nobody used for a while.
 
         Args:
@@ -279,11 +301,17 @@ class Supplies:
     async def _known(self, ref: lease.ProviderRef, namespace: str) -> provider.AnyProvider | None:
         """The provider object, read at most every few seconds and once at a time."""
         key = (ref.kind, namespace if ref.kind == "LeaseProvider" else "", ref.name)
-        read = self._reads.get(key)
-        if read is None or _failed(read):
-            read = asyncio.create_task(self.cluster.provider_of(ref, namespace))
-            self._reads[key] = read
-        found = await asyncio.shield(read)
+        times = 0
+        while True:
+            times += 1
+            read = self._reads.get(key)
+            if read is None or read.failed:
+                read = _Read(asyncio.create_task(self.cluster.provider_of(ref, namespace)))
+                self._reads[key] = read
+            found = await asyncio.shield(read.task)
+            # What went meanwhile would be used, and kept, as if it were there.
+            if not read.is_stale or times == MOST_AGAIN:
+                break
         self._note_uid(key, found.metadata.uid if found is not None else None)
         return found
 
@@ -311,7 +339,3 @@ def _revokes_for_others(known: provider.AnyProvider) -> bool:
     if not isinstance(known, provider.ClusterLeaseProvider):
         return False
     return known.spec.revocation_auth == "AllAtUrl"
-
-
-def _failed(task: _Read) -> bool:
-    return task.done() and (task.cancelled() or task.exception() is not None)

@@ -5,9 +5,10 @@ failure where the lease can't be used, and whether there is room. ``controller.a
 leases, ``controller.records`` about room.
 
 A provider may answer anything. A lease that is over when it comes, or nearly, would be replaced at
-once, and so would the next one. So such an issue counts as failed: the lease is revoked, and the
-next try waits for the back-off. What a lease's moments mean, its own server's clock says: ``Date``
-may come from a proxy with another clock, so the moment of the issue is held against it.
+once, and so would the next one; one whose credentials are all empty would empty the Secret. So such
+an issue counts as failed: the lease is revoked, and the next try waits for the back-off. What a
+lease's moments mean, its own server's clock says: ``Date`` may come from a proxy with another
+clock, so the moment of the issue is held against it.
 """
 
 import json
@@ -21,16 +22,20 @@ from leaseholder.api.record import RecordedLease, RecordSpec, State
 from leaseholder.core import ends, schedule
 from leaseholder.core.memory import Failure
 from leaseholder.ports.provider import Lease
+from leaseholder.secrecy import Credentials
 
 LEAST_LEFT: Final = schedule.MARGIN
 """A lease with less left is replaced as soon as it is delivered."""
 
 
-def fault(lease: Lease, now: datetime, clock_ahead: int) -> Failure | None:
+def fault(
+    lease: Lease, credentials: Credentials | None, now: datetime, clock_ahead: int
+) -> Failure | None:
     """Why a lease that was just issued can't be used; None where it can.
 
     Args:
         lease: as the provider gave it.
+        credentials: the same; None: they aren't at hand any more.
         now: the time by the lease's own clock.
         clock_ahead: seconds that it is ahead of the provider's ``Date``.
     """
@@ -39,6 +44,11 @@ def fault(lease: Lease, now: datetime, clock_ahead: int) -> Failure | None:
         return _unusable(
             f"the provider dates the lease {abs(clock_ahead)} s {word} its own Date, so nobody can "
             "tell when it ends: set the clocks of the server, its database and its proxy"
+        )
+    if credentials is not None and not any(credentials.reveal().values()):
+        return _unusable(
+            "the provider gave a lease without credentials, or only empty ones: see what the "
+            "source gives at the provider"
         )
     left, given = lease.expires_at - now, lease.expires_at - lease.issued_at
     if left >= LEAST_LEFT:

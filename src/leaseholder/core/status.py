@@ -109,7 +109,7 @@ def _is_first(now: Condition, before: Condition | None) -> bool:
 
 
 def refused(dl: lease.DynamicLease, failure: Failure, now: datetime) -> lease.DynamicLeaseStatus:
-    """What status should say where the API server lets us see neither records nor Secrets."""
+    """What status should say where we can see neither records nor Secrets, or not what it wants."""
     wrong = functools.partial(conditions.made, of=dl.metadata, at=now)
     ready = wrong(ConditionType.READY, "False", failure.reason, failure.sentence)
     stalled = wrong(ConditionType.STALLED, "True", failure.reason, failure.sentence)

@@ -26,6 +26,9 @@ from leaseholder.core.template_texts import Blank, Parts
 
 _MOST_WORK: Final = 4 * filters.MOST
 """So many characters may be made on the way, by all places and filters together."""
+_MOST_PLACES: Final = 400
+_MOST_TOKENS: Final = 10 * _MOST_PLACES
+"""``text {{ NAME | filter }}`` has ten: the text before it, both braces, names, bar and blanks."""
 _MOST_PREVIEW: Final = 200
 _MOST_LIST: Final = 200
 
@@ -129,6 +132,14 @@ def compiled(texts: Mapping[str, str], merge_policy: MergePolicy = "Merge") -> C
         raise _invalid(
             f"template.data: {size} bytes are too many: write at most {MOST_TEMPLATE_BYTES}"
         )
+    left = _MOST_TOKENS
+    for text in texts.values():
+        left -= template_texts.tokens(text, left)
+        if left < 0:
+            raise _invalid(
+                "template.data: there is too much between {{ and }} in all texts together: write "
+                f"at most {_MOST_PLACES} places with one filter each, or leave some out"
+            )
     written = json.dumps([merge_policy, sorted(texts.items())])
     return CompiledTemplate(
         merge_policy=merge_policy,

@@ -2,6 +2,7 @@
 
 import base64
 import pathlib
+import subprocess
 import time
 from typing import Any
 
@@ -422,6 +423,33 @@ def test_text_of_others_stays_in_its_comment(migrate: Any) -> None:
     text = migrate(changed(VSO, "kind: Deployment, name: orders", f"kind: {evil}, name: x"))
     assert "\x1b" not in text
     assert [one["kind"] for one in yaml.safe_load_all(text)] == ["LeaseProvider", "DynamicLease"]
+
+
+@pytest.mark.parametrize("text", [VSO, ESO, INFISICAL])
+def test_a_command_in_a_comment_runs_nothing_that_stands_in_a_name(
+    migrate: Any, tmp_path: pathlib.Path, text: str
+) -> None:
+    evil = f"$(touch {tmp_path}/a) `touch {tmp_path}/b`; touch {tmp_path}/c' \n touch {tmp_path}/d"
+    documents = list(yaml.safe_load_all(text))
+    for name in ("orders-db", "reports-db", "billing-db", "infisical-auth", "approle"):
+        _exchange(documents, name, evil)
+    printed = migrate(yaml.safe_dump_all(documents))
+    lines = [line.lstrip("#- ") for line in printed.splitlines() if "kubectl " in line]
+    commands = [line[line.index("kubectl ") :] for line in lines]
+    assert any("label secret" in one for one in commands)
+    for command in commands:
+        told = subprocess.run(["bash", "-c", f"kubectl() {{ echo 1; }}; {command}"], check=True)
+        assert told.returncode == 0
+    assert [one.name for one in tmp_path.iterdir()] == ["theirs.yaml"]
+
+
+def _exchange(node: Any, old: str, new: str) -> None:
+    """Put another text in the place of each that is equal to ``old``."""
+    for key, one in node.items() if isinstance(node, dict) else enumerate(node):
+        if one == old:
+            node[key] = new
+        elif isinstance(one, dict | list):
+            _exchange(one, old, new)
 
 
 @pytest.mark.parametrize("arguments", [[], ["-f", "x", "--live"]])

@@ -76,6 +76,9 @@ def test_documents_and_lists_are_read_singly(tmp_path: pathlib.Path) -> None:
 BOMB = "kind: A\na0: &a0 [x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
 )
+MERGES = "kind: A\na0: &a0 {x: 1, y: 2}\n" + "".join(
+    f"a{n + 1}: &a{n + 1} {{<<: [{', '.join([f'*a{n}'] * 9)}]}}\n" for n in range(12)
+)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +91,8 @@ BOMB = "kind: A\na0: &a0 [x]\n" + "".join(
         ("kind: A\nx: !!binary aGk=", "holds what no JSON can say"),
         ("kind: A\nx: &a [*a]", "its aliases grow to more than a million"),
         (BOMB, "its aliases grow to more than a million"),
+        (MERGES, "line [0-9]+ is no YAML: its merges grow to more than a million"),
+        ("kind: A\nx: &a {<<: &b {<<: *a}}", "no YAML|no JSON"),
         ("kind: A\nx: " + "[" * 9999, "no YAML|no JSON"),
         ("kind: List\nitems: [7]", "a document is no object of Kubernetes"),
     ],
@@ -95,6 +100,12 @@ BOMB = "kind: A\na0: &a0 [x]\n" + "".join(
 def test_what_is_no_manifest_is_a_sentence(text: str, told: str, tmp_path: pathlib.Path) -> None:
     with pytest.raises(Failed, match=told):
         manifests.read(write(tmp_path / "x.yaml", text))
+
+
+def test_a_merge_is_what_kubectl_reads(tmp_path: pathlib.Path) -> None:
+    text = "kind: A\nx: &x {a: 1, b: 2}\ny: {<<: [*x, {c: 3}], b: 4}\n"
+    (found,) = manifests.read(write(tmp_path / "x.yaml", text))
+    assert found["y"] == {"a": 1, "b": 4, "c": 3}
 
 
 def test_a_date_is_a_text_as_for_kubectl(tmp_path: pathlib.Path) -> None:

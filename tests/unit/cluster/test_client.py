@@ -61,6 +61,27 @@ async def test_a_closed_port_is_an_unavailable_api_server(kubeconfig: pathlib.Pa
         await api.aclose()
 
 
+@pytest.mark.parametrize(
+    ("stated", "wait"), [("3", 3.0), ("86400", 30.0), ("9" * 400, None), ("-1", None), ("٣", None)]
+)
+async def test_what_a_proxy_states_holds_nobody_back_for_long(
+    kubeconfig: pathlib.Path, stated: str, wait: float | None
+) -> None:
+    async def away(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=503, headers={"Retry-After": stated})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", away)
+    async with test_utils.TestServer(app) as server:
+        there = CONFIG.replace("http://127.0.0.1:1", f"http://127.0.0.1:{server.port}")
+        await asyncio.to_thread(kubeconfig.write_text, there)
+        api = await client.Api.connect(kubeconfig)
+        with pytest.raises(errors.ClusterUnavailable) as told:
+            await api.request("GET", places.SECRETS.at("shop", "x"))
+        assert told.value.retry_after == wait
+        await api.aclose()
+
+
 async def _hang(request: web.Request) -> web.StreamResponse:
     """A watch that tells one version and then nothing any more; a list that never comes."""
     answer = web.StreamResponse()

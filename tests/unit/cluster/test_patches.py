@@ -43,6 +43,48 @@ def test_an_emptied_object_loses_all_its_keys() -> None:
     }
 
 
+WANTED: dict[str, Any] = {
+    "providerRef": {"name": "infisical"},
+    "renewal": {"strategy": "AddedLater"},
+    "target": {"secretName": "orders-db", "type": 7},
+    "deletion": {"policy": "Orphan"},
+}
+GOING = {"deletionTimestamp": "2026-11-21T12:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("change", "secret", "policy"),
+    [
+        ({}, "orders-db", "Orphan"),
+        ({"target": 7, "deletion": {"policy": "AddedLater"}}, "orders", "Revoke"),
+        ({"target": {"secretName": 7}}, "orders", "Orphan"),
+    ],
+)
+def test_of_one_that_goes_what_can_be_read_is_enough(
+    change: dict[str, Any], secret: str, policy: str
+) -> None:
+    meta = {"namespace": "shop", "name": "orders", "uid": "u", "finalizers": [names.FINALIZER]}
+    body = {"metadata": {**meta, **GOING}, "spec": {**WANTED, **change}}
+    going = patches.read(lease.DynamicLease, body)
+    assert (going.secret_name, going.spec.deletion.policy) == (secret, policy)
+    assert (going.deleting, going.source) == (True, {})
+    with pytest.raises(errors.Unreadable, match=r"see .*spec\.renewal\.strategy") as stays:
+        patches.read(lease.DynamicLease, {**body, "metadata": meta})
+    rest = stays.value.rest
+    assert isinstance(rest, lease.DynamicLease)
+    assert rest.metadata.finalizers == (names.FINALIZER,)
+
+
+@pytest.mark.parametrize("spec", [None, [], "x"])
+def test_of_what_is_no_object_at_all_nothing_can_be_read(spec: object) -> None:
+    with pytest.raises(errors.Unreadable) as unread:
+        patches.read(lease.DynamicLease, {"metadata": {"name": "x", **GOING}, "spec": spec})
+    assert unread.value.rest is None
+    with pytest.raises(errors.Unreadable) as nameless:
+        patches.read(lease.DynamicLease, {"metadata": GOING, "spec": WANTED})
+    assert nameless.value.rest is None
+
+
 def test_an_unreadable_object_is_refused_by_its_field_and_without_its_value() -> None:
     body = {
         "metadata": {"namespace": "shop", "name": "orders"},

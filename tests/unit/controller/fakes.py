@@ -202,6 +202,8 @@ class FakeProvider(Scripted):
         self.big = ""
         """What it wants to be noted of every lease."""
         self.password = "x"
+        self.values: dict[str, str] | None = None
+        """What new leases give; None: user and password."""
         """Of every lease."""
         self.caveat = ""
         self.notes: dict[str, Any] = {}
@@ -262,7 +264,8 @@ class FakeProvider(Scripted):
         )
         self.live[made.id] = made
         self.tags[made.id] = (attempt.installation, attempt.attempt_id)
-        return Issued(made, Credentials({"DB_USERNAME": made.id, "DB_PASSWORD": self.password}))
+        usual = {"DB_USERNAME": made.id, "DB_PASSWORD": self.password}
+        return Issued(made, Credentials(usual if self.values is None else self.values))
 
     async def renew(self, lease: Lease, until: datetime) -> Lease:
         async with self._call("renew"):

@@ -13,6 +13,7 @@ from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.controller import providers, supplies
 from leaseholder.controller.providers import WHILE_DOWN, ProviderWatch
 from leaseholder.telemetry import logs
+from tests.unit.controller import fakes
 from tests.unit.controller.world import SHOP, World, away, cluster_away, denied, infisical, shared
 
 REF = ("LeaseProvider", SHOP, "infisical")
@@ -264,6 +265,24 @@ async def test_the_adapter_of_a_provider_whose_only_event_was_that_it_went_is_le
     world.supplies.forget_unused(())
     await asyncio.sleep(0)  # the turn in which it is closed
     assert world.provider.closed
+
+
+async def test_the_adapter_of_a_provider_that_went_while_a_look_read_it_is_let_go() -> None:
+    world = World()
+    answer = asyncio.Event()
+    world.cluster.after("get provider", answer.wait)
+    async with watching(world) as watch:
+        await watch.offer(REF, FIRST)
+        await world.trace.until(lambda: world.count("get provider"))
+        world.cluster.providers.clear()
+        await watch.offer(REF, None)
+        answer.set()
+        await world.trace.until(lambda: world.count("patch provider"))
+        await fakes.turns_pass()
+        assert not world.provider.closed
+        await moved(world, watch, 2)
+        await fakes.turns_pass()
+        assert world.provider.closed
 
 
 async def test_a_provider_that_went_is_forgotten_and_one_made_again_is_new() -> None:

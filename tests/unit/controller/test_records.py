@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 from typing import Any
 
 import pytest
@@ -72,6 +73,36 @@ async def test_the_ledger_is_listed_once_and_each_record_is_known_by_its_last_wr
     assert [*restarted] == [*records] == [*world.cluster.ledger.values()]
     assert restarted.of(SHOP, NAME) == [restarted.known(SUBJECT)]
     assert restarted.of(SHOP, "nobody") == []
+
+
+async def test_a_provider_counts_as_needed_while_a_lease_of_it_is_on_record_or_to_be_put_back() -> (
+    None
+):
+    world, records = await recorded(1, 2)
+    first, second = world.cluster.recorded
+    elsewhere = second.provider.model_copy(update={"uid": "another-uid"})
+    await records.replace(SUBJECT, second.but(provider=elsewhere))
+    assert records.providers() == {"provider-uid", "another-uid"}
+    await records.end(SUBJECT, first.attempt_id, "Confirmed", world.clock.wall())
+    assert records.providers() == {"another-uid"}
+    world.cluster.ledger.clear()
+    await records.reread(SUBJECT)
+    assert records.providers() == {"another-uid"}
+    assert another(world).providers() == set()
+
+
+async def test_which_providers_are_needed_is_known_without_going_through_all_records() -> None:
+    world = World()
+    records, one = world.observer.records, lease(world)
+    await records.load()
+    for number in range(3000):
+        await records.add(SUBJECT.model_copy(update={"name": f"lease-{number}"}), one)
+    began = time.thread_time()
+    for _ in range(100):
+        assert records.providers() == {"provider-uid"}
+    asked = time.thread_time() - began
+    assert {one.provider.uid for page in records for one in page.leases} == {"provider-uid"}
+    assert asked < time.thread_time() - began - asked
 
 
 async def test_attempts_that_are_open_at_the_start_are_those_of_a_process_that_is_gone() -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from leaseholder import errors
+from leaseholder.api.conditions import Reason
 from leaseholder.controller.reporting import Reporter
 from tests.unit.controller.world import KEY, NAME, World, cluster_away, key_of, manifest
 
@@ -72,3 +74,20 @@ async def rested(world: World, after: float) -> None:
     async with asyncio.timeout(60):
         while not world.is_at_rest():  # noqa: ASYNC110 - fakes wait for nothing real
             await asyncio.sleep(0)
+
+
+async def test_one_that_can_not_be_read_says_so_until_it_can() -> None:
+    world = World()
+    await world.settle()
+    assert world.ready == "Ready"
+    async with world.running():
+        world.cluster.user_applies(manifest(ttl="2h"))
+        sentence = "DynamicLease shop/orders can't be read"
+        unreadable = errors.Unreadable(Reason.INVALID, sentence, rest=world.dl)
+        world.cluster.before("get dynamiclease", unreadable)
+        await rested(world, after=0)
+        (now,) = [one for one in world.dl.status.conditions if one.type == "Ready"]
+        assert (now.status, now.reason, now.message) == ("False", "InvalidRequest", sentence)
+        await world.passed(600)
+        assert world.ready == "Ready"
+    assert world.count("issue") == 1

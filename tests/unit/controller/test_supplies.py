@@ -1,6 +1,7 @@
 """Supplies: which provider a DynamicLease may use, and one adapter for each."""
 
 import asyncio
+import functools
 from typing import Any
 
 import pytest
@@ -49,6 +50,20 @@ async def test_a_read_is_made_again_when_it_is_old_or_the_object_changed() -> No
     world.supplies.invalidate(REF)
     await world.supplies.wanted(world.dl)
     assert world.count("get provider") == 3
+
+
+async def test_what_went_while_it_was_read_is_neither_used_nor_kept() -> None:
+    world = World()
+    answer = asyncio.Event()
+    world.cluster.after("get provider", answer.wait)
+    asking = asyncio.create_task(world.supplies.wanted(world.dl))
+    await world.trace.until(lambda: world.count("get provider"))
+    world.cluster.providers.clear()
+    world.supplies.absent(REF, infisical().metadata.uid)
+    answer.set()
+    with pytest.raises(errors.Invalid, match="there is no LeaseProvider infisical"):
+        await asking
+    assert not world.built
 
 
 async def test_a_read_that_failed_is_made_again_at_once() -> None:
@@ -227,6 +242,31 @@ async def test_an_adapter_whose_provider_object_is_gone_goes_with_its_last_recor
     world.supplies.forget_unused(())
     world.supplies.adapter(infisical())
     assert len(world.built) == 2
+
+
+async def test_an_adapter_that_is_built_from_a_record_alone_goes_with_it_as_soon() -> None:
+    world = World()
+    known = world.rival(1)
+    world.cluster.providers.clear()
+    await world.supplies.for_lease(known, {})
+    world.clock.move(supplies.UNUSED_GONE + 1)
+    assert world.supplies.keeps_gone
+    world.supplies.forget_unused(())
+    await asyncio.sleep(0)  # the turn in which it is closed
+    assert world.provider.closed
+
+
+async def test_what_changes_each_time_it_is_read_is_taken_as_it_was_at_last() -> None:
+    world = World()
+    changes = [functools.partial(_changed, world)] * (supplies.MOST_AGAIN + 1)
+    world.cluster.after("get provider", *changes)
+    supply, _ = await world.supplies.wanted(world.dl)
+    assert supply.uid == "provider-uid"
+    assert world.count("get provider") == supplies.MOST_AGAIN
+
+
+async def _changed(world: World) -> None:
+    world.supplies.invalidate(REF)
 
 
 async def test_after_a_restart_an_adapter_is_built_from_the_object_or_from_the_record() -> None:

@@ -55,6 +55,26 @@ async def test_moments_far_from_the_providers_date_are_an_issue_that_failed() ->
     assert {state for state, _ in world.records} == {"Revoking"}
 
 
+@pytest.mark.parametrize("values", [{}, {"DB_USERNAME": "", "DB_PASSWORD": ""}])
+async def test_a_lease_without_credentials_never_empties_the_secret(values: dict[str, str]) -> None:
+    world = World()
+    await world.settle()
+    assert world.secret == "lease-1"
+    world.provider.values = values
+    world.cluster.user_applies(manifest(annotations={names.ROTATE: "now"}))
+    for _ in range(600):
+        await world.settle(1)
+    assert world.secret == "lease-1"
+    assert [*world.provider.live] == ["lease-1"]
+    assert 2 <= world.count("issue") <= 10
+    assert "without credentials" in next(
+        one.message for one in world.dl.status.conditions if one.type == "Stalled"
+    )
+    world.provider.values = None
+    await world.settle(600)
+    assert world.secret != "lease-1"
+
+
 async def test_news_of_the_provider_dont_shorten_the_wait() -> None:
     world = World()
     world.cluster.user_applies(manifest(ttl=None))

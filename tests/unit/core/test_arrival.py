@@ -11,9 +11,11 @@ from leaseholder.api import record
 from leaseholder.api.conditions import Reason
 from leaseholder.core import arrival, ends
 from leaseholder.ports.provider import Lease
+from leaseholder.secrecy import Credentials
 from tests.unit.core import views
 
 MOMENTS = st.integers(-100_000, 100_000)
+GIVEN = Credentials({"KEY": "x"})
 WAITS = st.integers(0, 100)
 
 
@@ -62,7 +64,7 @@ def test_the_clock_of_a_lease_is_never_taken_to_be_earlier_than_it_is(
     ],
 )
 def test_a_lease_that_is_over_or_nearly_is_of_no_use(given_: int, left: int, words: str) -> None:
-    wrong = arrival.fault(lease(left - given_, left), views.NOW, 0)
+    wrong = arrival.fault(lease(left - given_, left), GIVEN, views.NOW, 0)
     if not words:
         assert wrong is None
         return
@@ -73,10 +75,25 @@ def test_a_lease_that_is_over_or_nearly_is_of_no_use(given_: int, left: int, wor
 
 @pytest.mark.parametrize(("ahead", "word"), [(1801, "after"), (-7200, "before")])
 def test_moments_far_from_the_providers_date_cannot_be_judged(ahead: int, word: str) -> None:
-    wrong = arrival.fault(lease(0, 3600), views.NOW, ahead)
+    wrong = arrival.fault(lease(0, 3600), GIVEN, views.NOW, ahead)
     assert wrong is not None
     assert f"dates the lease {abs(ahead)} s {word} its own Date" in wrong.sentence
-    assert arrival.fault(lease(0, 3600), views.NOW, 1800 if ahead > 0 else -1800) is None
+    most = 1800 if ahead > 0 else -1800
+    assert arrival.fault(lease(0, 3600), GIVEN, views.NOW, most) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "is_of_use"),
+    [({}, False), ({"KEY": ""}, False), ({"KEY": "", "TOKEN": "x"}, True), (None, True)],
+)
+def test_a_lease_that_gives_nothing_is_of_no_use(
+    values: dict[str, str] | None, is_of_use: bool
+) -> None:
+    given_ = None if values is None else Credentials(values)
+    wrong = arrival.fault(lease(0, 3600), given_, views.NOW, 0)
+    assert (wrong is None) == is_of_use
+    if wrong is not None:
+        assert (wrong.reason, wrong.permanent) == (Reason.UNUSABLE, True)
 
 
 def test_ids_and_notes_have_a_size_that_goes_on_record() -> None:

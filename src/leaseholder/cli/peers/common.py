@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from leaseholder.api import freeform, names, reserved
-from leaseholder.cli import manifests
+from leaseholder.cli import exits, manifests
 from leaseholder.cli.manifests import Manifest
 
 SUSPENDED: Final = True
@@ -137,8 +137,9 @@ def lease_provider(made: Migrated, name: str, spec: Manifest) -> Manifest:
 
 def login_secret(made: Migrated, name: str) -> None:
     """Say that a Secret to log in with needs our label."""
-    where = f" -n {made.namespace}" if made.namespace else ""
-    made.remark(f"label its Secret: kubectl label secret {name}{where} {names.AUTH}=true")
+    where = f" -n {exits.quoted(made.namespace)}" if made.namespace else ""
+    secret = exits.quoted(name)
+    made.remark(f"label its Secret: kubectl label secret {secret}{where} {names.AUTH}=true")
 
 
 def token_right(made: Migrated, account: str) -> None:
