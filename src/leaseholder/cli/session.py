@@ -230,7 +230,7 @@ def chosen(kubeconfig: str, context: str) -> logins.Choice:
         Failed: there is no such file.
     """
     path = pathlib.Path(kubeconfig) if kubeconfig else None
-    if path is not None and not path.is_file():
+    if path is not None and not (path.is_file() or path.is_fifo()):
         raise Failed(f"there is no kubeconfig {kubeconfig}")
     return logins.Choice(path, context)
 
