@@ -10,7 +10,7 @@ import click
 
 from leaseholder.api import provider
 from leaseholder.api.lease import DynamicLease
-from leaseholder.cli import drawing, exits, session, story, tables, views
+from leaseholder.cli import exits, session, story, tables, views
 from leaseholder.cli.event import Event
 from leaseholder.cli.exits import Failed
 
@@ -94,6 +94,8 @@ def _story(dl: DynamicLease, events: Sequence[Event], now: datetime) -> None:
 
 
 def _draw(dl: DynamicLease, events: Sequence[Event], now: datetime, path: str) -> None:
+    from leaseholder.cli import drawing
+
     title = f"DynamicLease {dl.metadata.namespace}/{dl.metadata.name}"
     marks, known = story.marks(dl, events, now), story.spans(dl, events, now)
     try:
