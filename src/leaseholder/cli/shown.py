@@ -53,7 +53,7 @@ async def lease(login: dict[str, Any], name: str, output: str, *, svg: str | Non
         Failed: it can't be shown, or the picture can't be written.
     """
     async with session.opened(**login) as user:
-        dl = await user.dynamic_lease(name)
+        dl = await user.named(name)
         try:
             events = await user.events(dl)
         except Failed as failure:
