@@ -180,3 +180,19 @@ def test_a_terminal_without_a_character_gets_it_escaped(
     if arguments is INIT:
         (made, _) = yaml.safe_load_all(done.stdout.decode("ascii", errors="replace"))
         assert made["kind"] == "LeaseProvider"
+
+
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["explain"], ["version"], INIT], ids=lambda one: one[0])
+def test_a_full_disk_is_said(arguments: list[str], buffered: str) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "leaseholder.cli.plugin", *arguments],
+            env={**os.environ, "PYTHONUNBUFFERED": buffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    sentence = "Error: what is shown can't be written: No space left on device"
+    assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (1, sentence)
