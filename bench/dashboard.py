@@ -200,10 +200,12 @@ def _table(axes: Axes, panel: Object, history: promql.History, answers: promql.A
     hidden = {"job", "instance", "provider_kind"}
     rows = [[value for key, value in labels if key not in hidden] for labels in found]
     heads = next(([key for key, _ in labels if key not in hidden] for labels in found), [])
-    for number, row in enumerate([heads, *sorted(rows)[:_MOST]]):
+    shown = [heads, *sorted(rows)[:_MOST]]
+    widths = [max(map(len, column)) + 2 for column in zip(*shown, strict=True)]
+    for number, row in enumerate(shown):
         for column, text in enumerate(row):
             axes.text(
-                column / len(row),
+                sum(widths[:column]) / sum(widths),
                 1 - (number + 0.6) / (_MOST + 1),
                 text,
                 size=8,

@@ -30,9 +30,9 @@ _WIRE: Final = ConfigDict(
     validate_by_alias=True,
     serialize_by_alias=True,
     frozen=True,
-    use_attribute_docstrings=True,
+    defer_build=True,
 )
-"""Names on the wire, values that don't change, descriptions from docstrings."""
+"""Names on the wire, values that don't change; built when first used: few are by a command."""
 
 
 class Model(BaseModel):

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import yaml
 
-from leaseholder.api import base, conditions, lease, names, provider, record
+from leaseholder.api import base, conditions, described, lease, names, provider, record
 
 _KEPT = frozenset(
     {
@@ -195,7 +195,7 @@ def _strip_closed(node: Any) -> Any:
 
 def schema(kind: Crd) -> Schema:
     """The schema of ``kind`` as its CRD has it."""
-    full = kind.model.model_json_schema(by_alias=True, mode="validation")
+    full = kind.model.model_json_schema(schema_generator=described.Described)
     definitions = full.pop("$defs", {})
     root: Schema = _strip_closed(structural(full, definitions))
     root["properties"] = {

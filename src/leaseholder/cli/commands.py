@@ -50,7 +50,7 @@ async def give(session: Session, name: str, verb: Verb, namespace: str = "") -> 
     Raises:
         Failed: it can't be given.
     """
-    dl = await session.dynamic_lease(name, namespace)
+    dl = await (session.dynamic_lease(name, namespace) if namespace else session.named(name))
     if dl.status.handled is None:
         raise Failed(
             f"the operator hasn't checked {name} yet: a command would count as handled; try "

@@ -17,6 +17,9 @@ _LEFT: Final = 20
 _RIGHT: Final = 20
 _TOP: Final = 40
 _ROW: Final = 46
+_LETTER: Final = 8.0
+"""Width of a letter at most, on average."""
+_GAP: Final = 8.0
 _STYLE: Final = """\
 text { font: 13px sans-serif; fill: #57606a } .name { font-weight: bold }
 .held { fill: #2da44e } .overlap { fill: #d4a72c } .left { fill: #8c959f; opacity: .45 }
@@ -30,15 +33,18 @@ def picture(
     scale = _Scale(known, now)
     rows = [part for number, one in enumerate(known) for part in _life(scale, number, one, now)]
     bottom = _TOP + _ROW * max(1, len(known))
-    lines = [_line(scale, mark, bottom) for mark in marks if mark.what == "now" or mark.at > now]
+    shown = [mark for mark in marks if mark.what == "now" or mark.at > now]
+    lines = [_line(scale.x(mark.at), mark, max(1, len(known))) for mark in shown]
+    labels, lowest = _labels(scale, shown, bottom + 14)
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {bottom + 40}" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {lowest + 10}" '
             f'role="img" aria-labelledby="title"><title id="title">{_escaped(title)}: its '
             f"leases, one below the other, from issue to end</title><style>{_STYLE}</style>",
             _text(_LEFT, 22, title, "name"),
             *rows,
             *lines,
+            *labels,
             "</svg>",
             "",
         ]
@@ -77,13 +83,25 @@ def _life(scale: _Scale, number: int, one: story.Span, now: datetime) -> list[st
     return [_text(_LEFT, y + 14, f"lease {one.lease_id}   {dates}"), *bars]
 
 
-def _line(scale: _Scale, mark: story.Mark, bottom: int) -> str:
+def _line(x: float, mark: story.Mark, rows: int) -> str:
+    """A moment: a line through each lease, but not through its name."""
     kind = "now" if mark.what == "now" else "plan"
-    x = scale.x(mark.at)
-    anchor = "end" if x > _WIDTH / 2 else "start"
-    drawn = f'<line class="{kind}" x1="{x}" x2="{x}" y1="{_TOP}" y2="{bottom}"/>'
-    drop = 14 if kind == "now" else 30
-    return drawn + _text(x, bottom + drop, f"{mark.what} {_clock(mark.at)}", anchor=anchor)
+    tops = (_TOP + _ROW * row + 17 for row in range(rows))
+    return "".join(f'<line class="{kind}" x1="{x}" x2="{x}" y1="{y}" y2="{y + 18}"/>' for y in tops)
+
+
+def _labels(scale: _Scale, shown: Sequence[story.Mark], top: int) -> tuple[list[str], int]:
+    """What the lines are, below them, and where the lowest is: none is written over another."""
+    found, taken = list[str](), list[float]()  # taken: where each row of texts begins
+    for mark in sorted(shown, key=lambda one: one.at, reverse=True):
+        text, x = f"{mark.what} {_clock(mark.at)}", scale.x(mark.at)
+        width = _LETTER * len(text)
+        at_edge = x + width > _WIDTH
+        begin, end = (x - width, x) if at_edge else (x, x + width)
+        row = next((n for n, other in enumerate(taken) if end + _GAP <= other), len(taken))
+        taken[row : row + 1] = [begin]
+        found.append(_text(x, top + 16 * row, text, anchor="end" if at_edge else "start"))
+    return found, top + 16 * max(0, len(taken) - 1)
 
 
 def _clock(moment: datetime) -> str:

@@ -1,13 +1,16 @@
 """How a command of ``kubectl leaseholder`` ends, and what of it may reach a terminal."""
 
+import errno
 import io
 import os
 import shlex
 import sys
 from enum import IntEnum
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import click
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Exit(IntEnum):
@@ -78,3 +81,23 @@ class Program(click.Group):
         # which would see what is validated.
         os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
         return super().main(*arguments, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; when it ends, what it printed is written.
+
+        Raises:
+            Failed: the disk is full that it prints to.
+        """
+        why = ""
+        try:
+            done = super().invoke(ctx)
+            sys.stdout.flush()
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            why = error.strerror or type(error).__name__
+        else:
+            return done
+        # Else Python tries to write the rest as it ends, and ends with 120.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise Failed(f"what is shown can't be written: {why}")

@@ -5,6 +5,7 @@ reach a terminal (``exits.printable``), and an object that can't be read hides n
 """
 
 import contextlib
+import difflib
 import pathlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,22 @@ class Session:
         """
         place = places.LEASES.at(namespace or self.namespace, name)
         return _read(lease.DynamicLease, await self._ask("GET", place))
+
+    async def named(self, name: str) -> lease.DynamicLease:
+        """The DynamicLease of the session's namespace that a user means by ``name``.
+
+        Raises:
+            Failed: as ``dynamic_lease``; where it isn't there, with a name that is and is near.
+        """
+        try:
+            return await self.dynamic_lease(name)
+        except refused.Missing as missing:
+            sentence = missing.message
+        near = list[str]()
+        with contextlib.suppress(Failed):
+            there = await self._items(places.LEASES.at(self.namespace))
+            near = difflib.get_close_matches(name, [str(one["metadata"]["name"]) for one in there])
+        raise refused.Missing(f"{sentence}. Did you mean {near[0]}?" if near else sentence)
 
     async def dynamic_leases(self) -> Found[lease.DynamicLease]:
         """All DynamicLeases."""
@@ -230,7 +247,7 @@ def chosen(kubeconfig: str, context: str) -> logins.Choice:
         Failed: there is no such file.
     """
     path = pathlib.Path(kubeconfig) if kubeconfig else None
-    if path is not None and not path.is_file():
+    if path is not None and not (path.is_file() or path.is_fifo()):
         raise Failed(f"there is no kubeconfig {kubeconfig}")
     return logins.Choice(path, context)
 

@@ -10,7 +10,7 @@ import click
 
 from leaseholder.api import provider
 from leaseholder.api.lease import DynamicLease
-from leaseholder.cli import drawing, exits, session, story, tables, views
+from leaseholder.cli import exits, session, story, tables, views
 from leaseholder.cli.event import Event
 from leaseholder.cli.exits import Failed
 
@@ -53,7 +53,7 @@ async def lease(login: dict[str, Any], name: str, output: str, *, svg: str | Non
         Failed: it can't be shown, or the picture can't be written.
     """
     async with session.opened(**login) as user:
-        dl = await user.dynamic_lease(name)
+        dl = await user.named(name)
         try:
             events = await user.events(dl)
         except Failed as failure:
@@ -94,6 +94,8 @@ def _story(dl: DynamicLease, events: Sequence[Event], now: datetime) -> None:
 
 
 def _draw(dl: DynamicLease, events: Sequence[Event], now: datetime, path: str) -> None:
+    from leaseholder.cli import drawing
+
     title = f"DynamicLease {dl.metadata.namespace}/{dl.metadata.name}"
     marks, known = story.marks(dl, events, now), story.spans(dl, events, now)
     try:

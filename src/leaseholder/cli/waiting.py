@@ -102,7 +102,7 @@ async def _wait(user: session.Session, name: str, wanted: Goal, timeout: float) 
 
 async def _found(user: session.Session, name: str, wanted: Goal) -> lease.DynamicLease | None:
     try:
-        return await user.dynamic_lease(name)
+        return await user.named(name)
     except refused.Missing:
         if wanted.verdict:
             raise
@@ -133,7 +133,7 @@ async def suspend(login: dict[str, Any], name: str, *, held: bool) -> None:
         Failed: it can't be set.
     """
     async with session.opened(**login) as user:
-        dl = await user.dynamic_lease(name)
+        dl = await user.named(name)
         if dl.spec.suspend != held:
             await user.suspend(dl, held)
     named = f"{dl.metadata.namespace}/{dl.metadata.name}"

@@ -17,13 +17,13 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
-import aiohttp
 import yarl
 
 from leaseholder import errors, server_clock
 from leaseholder.api.conditions import Reason
 from leaseholder.cluster import documents, places, refusals, streams
 from leaseholder.cluster import login as logins
+from leaseholder.cluster.lean import aiohttp
 from leaseholder.secrecy import Hidden
 
 JSON: Final = "application/json"

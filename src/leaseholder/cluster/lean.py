@@ -1,18 +1,23 @@
-"""Imports of ``kubernetes.aio`` that leave out what isn't used.
+"""Imports of ``kubernetes.aio`` and ``aiohttp`` that leave out what isn't used.
 
-The package imports its synchronous client along, and with it requests, oauthlib and urllib3: a
-quarter of the time in which a command starts; and by dateutil ctypes, for clocks of Windows. Those
-modules are put off here: they are there, and load when somebody uses them. A look at what they are
-is no use: pydantic takes one at all modules for each model with docstrings, and with
+``kubernetes.aio`` imports its synchronous client along, and with it requests, oauthlib and urllib3:
+a quarter of the time in which a command starts; and by dateutil ctypes, for clocks of Windows.
+Those modules are put off here: they are there, and load when somebody uses them. A look at what
+they are is no use: pydantic takes one at all modules for each model with docstrings, and with
 ``importlib.util.LazyLoader`` that loaded them all.
 
 kopf, too, imports that client where it is there, for objects that nobody here gives it.
+
+aiohttp makes two TLS contexts as it is imported, with all authorities of the system: a tenth of
+that time. We always give it a context of our own (``login``), so those load them when somebody uses
+one. Whoever is first to import aiohttp takes it from here.
 """
 
 import contextlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import ssl
 import sys
 import types
 from collections.abc import Iterator, Sequence
@@ -74,14 +79,38 @@ class _LeanFinder(importlib.abc.MetaPathFinder):
         return found
 
 
+class _TrustPutOff(ssl.SSLContext):
+    """A context that loads the system's authorities before its first connection."""
+
+    def wrap_bio(self, *arguments: Any, **named: Any) -> ssl.SSLObject:
+        """A connection without a socket, as asyncio makes them."""
+        self._trust()
+        return self.wrap_bio(*arguments, **named)
+
+    def wrap_socket(self, *arguments: Any, **named: Any) -> ssl.SSLSocket:
+        """A connection by a socket."""
+        self._trust()
+        return self.wrap_socket(*arguments, **named)
+
+    def _trust(self) -> None:
+        self.__class__ = ssl.SSLContext  # type: ignore[assignment]  # from now on it is one
+        self.set_default_verify_paths()
+
+
+def _trust_later(context: ssl.SSLContext) -> None:
+    context.__class__ = _TrustPutOff
+
+
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
-    """Put those modules off that are imported within."""
+    """Put off what is imported within, and the authorities of TLS contexts that are made there."""
     finder = _LeanFinder()
     sys.meta_path.insert(0, finder)
+    ssl.SSLContext.set_default_verify_paths = _trust_later  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:
+        del ssl.SSLContext.set_default_verify_paths  # there is that of its base again
         sys.meta_path.remove(finder)
 
 
@@ -96,3 +125,7 @@ def without(name: str) -> Iterator[None]:
         del sys.modules[name]
         if before is not None:
             sys.modules[name] = before
+
+
+with importing():
+    import aiohttp as aiohttp

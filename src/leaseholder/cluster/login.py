@@ -20,17 +20,16 @@ import pathlib
 import ssl
 import time
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
-
-import aiohttp
 
 from leaseholder import errors
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.cluster import lean
+from leaseholder.cluster.lean import aiohttp
 from leaseholder.secrecy import Hidden
 
 with lean.importing():
@@ -53,8 +52,8 @@ _log = logging.getLogger(__name__)
 
 # The library's own functions aren't typed.
 _load_pod: Callable[..., None] = kube_config.load_incluster_config
-_load_file: Callable[..., Awaitable[object]] = kube_config.load_kube_config
 _merged: Callable[[str], kube_files.KubeConfigMerger] = kube_files.KubeConfigMerger
+_loader: Callable[..., Any] = kube_files.KubeConfigLoader
 
 
 class _Nowhere(Exception):
@@ -122,7 +121,7 @@ class ClusterLogin:
 
     async def refresh(self) -> None:
         """Read it again if it is time; keep what is at hand if that fails."""
-        if self._monotonic() < self._due:
+        if self._monotonic() < self._due or self._is_pipe:
             return
         try:
             await self._load()
@@ -206,10 +205,11 @@ class ClusterLogin:
         self._due = self._loaded + _RELOAD
         found = kube.Configuration()
         paths = os.pathsep.join(self._files())
-        contents = list(_merged(paths).config_files.values()) if paths else []
-        if (context := _context(contents, self._context)) is not None:
+        files = _merged(paths) if paths else None
+        contents = list(files.config_files.values()) if files is not None else []
+        if files is not None and (context := _context(contents, self._context)) is not None:
             self._namespace = _namespace(contents, context)
-            await _load_file(paths, context=context, client_configuration=found)
+            await _loader(files.config, context, config_base_path=None).load_and_set(found)
         elif (
             not self._context
             and self._kubeconfig is None
@@ -234,11 +234,21 @@ class ClusterLogin:
         else:
             text = os.environ.get("KUBECONFIG") or "~/.kube/config"
             named = [pathlib.Path(os.path.expanduser(part)) for part in text.split(os.pathsep)]
-        return [str(path) for path in named if path.is_file() and path.stat().st_size]
+        return [str(path) for path in named if _says_something(path)]
+
+    @property
+    def _is_pipe(self) -> bool:
+        """Whether it can be read only once: to open a pipe again may wait for ever."""
+        return self._kubeconfig is not None and self._kubeconfig.is_fifo()
 
     @property
     def _source(self) -> str:
         return ", ".join(self._files()) or "the pod's ServiceAccount"
+
+
+def _says_something(path: pathlib.Path) -> bool:
+    """Whether a kubeconfig is there and isn't empty; a pipe's end shows only when it is read."""
+    return path.stat().st_size > 0 if path.is_file() else path.is_fifo()
 
 
 def _context(contents: list[Any], wanted: str) -> str | None:

@@ -17,10 +17,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import aiohttp
-
 from leaseholder.cluster import documents, known
 from leaseholder.cluster import login as logins
+from leaseholder.cluster.lean import aiohttp
 
 _SHORTEST: Final = 1.0
 _LONGEST: Final = 10.0

@@ -71,24 +71,56 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
 import kubernetes
 print(kubernetes.client.Configuration.__module__)
 """
-LISTING = """
+COMMAND = """
 import sys
 from leaseholder.cli import plugin
 try:
-    plugin.main(["list", "--kubeconfig", "/nowhere"])
+    plugin.main()
 finally:
-    print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+    print(*sorted(sys.modules), file=sys.stderr)
 """
+NOWHERE = """
+{current-context: c, users: [], clusters: [{name: c, cluster: {server: "http://127.0.0.1:1"}}],
+contexts: [{name: c, context: {cluster: c, user: c}}]}
+"""
+UNUSED = {
+    *("_ctypes", "ijson", "jinja2", "kopf", "prometheus_client", "pydantic_settings", "requests"),
+    *("httpx2", "xml", "leaseholder.cli.drawing", "leaseholder.app", "leaseholder.controller"),
+}
 
 
-def test_a_list_imports_nothing_that_it_does_without() -> None:
+def imported_by(*arguments: str, kubeconfig: pathlib.Path) -> set[str]:
+    """The modules that a command has imported when it ends, without an API server."""
     done = subprocess.run(
-        [sys.executable, "-c", LISTING], capture_output=True, text=True, check=False
+        [sys.executable, "-c", COMMAND, *arguments],
+        env={**os.environ, "KUBECONFIG": str(kubeconfig)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    packages = done.stderr.splitlines()[-1]
-    assert "aiohttp" in packages.split()
-    unwanted = {"_ctypes", "jinja2", "kopf", "prometheus_client", "pydantic_settings", "requests"}
-    assert not {*packages.split()} & unwanted
+    assert "Traceback" not in done.stderr
+    assert "no connection" in done.stderr, done.stderr
+    return set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["list"], ["show", "orders"], ["providers"], ["records"], ["rotate", "orders"]),
+        *(["suspend", "orders"], ["wait", "orders"], ["list", "-o", "json"]),
+    ],
+    ids="_".join,
+)
+def test_a_command_imports_nothing_that_it_does_without(
+    arguments: list[str], tmp_path: pathlib.Path
+) -> None:
+    kubeconfig = tmp_path / "config"
+    kubeconfig.write_text(NOWHERE, "utf-8")
+    modules = imported_by(*arguments, kubeconfig=kubeconfig)
+    assert "aiohttp" in modules
+    assert not modules & UNUSED
+    assert not modules & {"rich"}, "a failure is said without it"
+    assert not any(name.startswith("kubernetes.aio.client.models.") for name in modules)
 
 
 def test_a_login_imports_nothing_of_the_synchronous_client_until_somebody_uses_it() -> None:
@@ -148,3 +180,19 @@ def test_a_terminal_without_a_character_gets_it_escaped(
     if arguments is INIT:
         (made, _) = yaml.safe_load_all(done.stdout.decode("ascii", errors="replace"))
         assert made["kind"] == "LeaseProvider"
+
+
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["explain"], ["version"], INIT], ids=lambda one: one[0])
+def test_a_full_disk_is_said(arguments: list[str], buffered: str) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "leaseholder.cli.plugin", *arguments],
+            env={**os.environ, "PYTHONUNBUFFERED": buffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    sentence = "Error: what is shown can't be written: No space left on device"
+    assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (1, sentence)

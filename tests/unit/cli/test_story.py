@@ -176,8 +176,22 @@ def test_the_picture_has_each_lease_and_what_is_planned_and_no_text_of_others_as
     root = ElementTree.fromstring(drawn)
     kinds = [one.tag.rpartition("}")[2] for one in root.iter()]
     assert "script" not in kinds
-    assert (kinds.count("line"), kinds.count("rect")) == (3, 4)
+    assert (kinds.count("line"), kinds.count("rect")) == (6, 4), "a line for each lease"
     texts = " ".join(one.text or "" for one in root.iter() if one.tag.endswith("text"))
     assert "lease new" in texts
     assert "renew 12:39:00Z" in texts
     assert "\x1b" not in drawn
+
+
+def test_no_label_of_the_picture_is_written_over_another() -> None:
+    held = {**PRESENT, "renewAt": "2026-01-01T12:01:00Z"}
+    held["expiresAt"] = "2026-01-01T12:02:00Z"
+    known = story.spans(dl(held=held), [], NOON)
+    drawn = ElementTree.fromstring(
+        drawing.picture("x", known, story.marks(dl(held=held), [], NOON), NOON)
+    )
+    labels = [one for one in drawn.iter() if one.tag.endswith("text")][2:]
+    assert {(one.text or "").split()[0] for one in labels} == {"now", "renew", "ends"}
+    assert len({one.get("y") for one in labels}) == 3
+    height = float((drawn.get("viewBox") or "").split()[3])
+    assert max(float(one.get("y") or 0) for one in labels) < height

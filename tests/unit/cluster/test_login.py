@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import pathlib
 import ssl
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
@@ -241,3 +243,15 @@ async def test_a_context_can_be_chosen_and_has_a_namespace(home: pathlib.Path) -
     assert (await login.ClusterLogin.read()).namespace == "default"
     with pytest.raises(errors.ClusterUnavailable, match="no kubeconfig has a context 'two'"):
         await login.ClusterLogin.read(context="two")
+
+
+async def test_a_kubeconfig_that_can_be_read_once_will_do(home: pathlib.Path) -> None:
+    pipe = home / "pipe"
+    os.mkfifo(pipe)
+    threading.Thread(target=pipe.write_text, args=[config("https://pipe.example")]).start()
+    now = [0.0]
+    known = await login.ClusterLogin.read(pipe, monotonic=lambda: now[0])
+    assert known.server == "https://pipe.example"
+    now[0] = 3600.0
+    await known.refresh()
+    assert known.server == "https://pipe.example"
