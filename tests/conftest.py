@@ -11,7 +11,7 @@ import typing
 import hypothesis
 import pytest
 
-from tests.world import build, kubernetes
+from tests.world import build, forks, kubernetes, operator
 from tests.world import openbao as openbao_server
 from tests.world import postgres as postgres_server
 from tests.world import world as worlds
@@ -161,15 +161,25 @@ def world(
     postgres: postgres_server.Postgres,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> collections.abc.Iterator[worlds.World]:
-    """Everything, with fault proxies before Kubernetes and Infisical, and leases of seconds."""
-    with worlds.World.start(
-        directory=tmp_path_factory.mktemp("world"),
-        control_plane=control_plane,
-        database=postgres,
-        kubernetes_faults=True,
-        provider_faults=True,
-        min_ttl=2,
-    ) as running:
+    """Everything, with fault proxies before Kubernetes and Infisical, and leases of seconds.
+
+    Its operators are forked. Started as users start it is the operator in tests/chart/test_install
+    and tests/cluster/test_restore, which have worlds of their own.
+    """
+    directory = tmp_path_factory.mktemp("world")
+    imported, image = operator.IMPORTED, operator.IMAGE
+    with (
+        forks.Forks.start(*imported, directory=directory, environment=image) as forking,
+        worlds.World.start(
+            directory=directory,
+            control_plane=control_plane,
+            database=postgres,
+            kubernetes_faults=True,
+            provider_faults=True,
+            forks=forking,
+            min_ttl=2,
+        ) as running,
+    ):
         yield running
 
 
