@@ -2,6 +2,7 @@
 
 import collections.abc
 import contextlib
+import gc
 import importlib
 import os
 import pathlib
@@ -11,7 +12,7 @@ import typing
 import hypothesis
 import pytest
 
-from tests.world import build, kubernetes
+from tests.world import build, forks, kubernetes, operator
 from tests.world import openbao as openbao_server
 from tests.world import postgres as postgres_server
 from tests.world import world as worlds
@@ -44,7 +45,10 @@ def pytest_collection(session: pytest.Session) -> None:
 
     What one of them has rewritten for its asserts and compiled, the next ones find done. Were it
     left to the collection, all would do the same at the same moment in a fresh checkout.
+
+    Nothing of what a collection makes is garbage, and to look for some took a third of its time.
     """
+    gc.disable()
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is None:
         return
@@ -83,6 +87,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build Go programs before the first test: a build takes longer than a test may."""
+    gc.freeze()  # modules and tests stay to the end: nobody needs to look through them again
+    gc.enable()
     if session.config.option.collectonly:
         return
     asked = {name for one in session.items for name in getattr(one, "fixturenames", ())}
@@ -161,15 +167,25 @@ def world(
     postgres: postgres_server.Postgres,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> collections.abc.Iterator[worlds.World]:
-    """Everything, with fault proxies before Kubernetes and Infisical, and leases of seconds."""
-    with worlds.World.start(
-        directory=tmp_path_factory.mktemp("world"),
-        control_plane=control_plane,
-        database=postgres,
-        kubernetes_faults=True,
-        provider_faults=True,
-        min_ttl=2,
-    ) as running:
+    """Everything, with fault proxies before Kubernetes and Infisical, and leases of seconds.
+
+    Its operators are forked. Started as users start it is the operator in tests/chart/test_install
+    and tests/cluster/test_restore, which have worlds of their own.
+    """
+    directory = tmp_path_factory.mktemp("world")
+    imported, image = operator.IMPORTED, operator.IMAGE
+    with (
+        forks.Forks.start(*imported, directory=directory, environment=image) as forking,
+        worlds.World.start(
+            directory=directory,
+            control_plane=control_plane,
+            database=postgres,
+            kubernetes_faults=True,
+            provider_faults=True,
+            forks=forking,
+            min_ttl=2,
+        ) as running,
+    ):
         yield running
 
 

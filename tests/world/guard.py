@@ -32,15 +32,28 @@ def main() -> int:
     arguments = _parse(sys.argv[1:])
     stop = signal.Signals[arguments.signal]
     child = _start(arguments.command, arguments.user)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: _signal_group(child.pid, stop))
     sys.stdout.write(f"{child.pid}\n")
     sys.stdout.close()
-    threading.Thread(target=_end_with_starter, args=(child.pid, stop), daemon=True).start()
-    code = child.wait()
-    _signal_group(child.pid, signal.SIGKILL)
+    code = tend(child.pid, child.wait, starter=sys.stdin.fileno(), stop=stop)
     for directory in arguments.remove:
         shutil.rmtree(directory, ignore_errors=True)
+    return code
+
+
+def tend(
+    child: int, wait: collections.abc.Callable[[], int], *, starter: int, stop: signal.Signals
+) -> int:
+    """Guard a child until it has ended; returns its code, as a shell would.
+
+    `wait` returns its code once it has; a negative one is a signal's number. `starter` is a file
+    descriptor that says end of file when the starter is gone.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: _signal_group(child, stop))
+    arguments = (child, stop, starter)
+    threading.Thread(target=_end_with_starter, args=arguments, daemon=True).start()
+    code = wait()
+    _signal_group(child, signal.SIGKILL)
     return code if code >= 0 else 128 - code
 
 
@@ -62,7 +75,7 @@ def _start(command: list[str], user: str | None) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=sys.stderr,
         process_group=0,
-        preexec_fn=_die_with_guard(),
+        preexec_fn=die_with(os.getpid()),
         user=identity[0] if identity else None,
         group=identity[1] if identity else None,
         extra_groups=[] if identity else None,
@@ -78,23 +91,22 @@ def _identity(user: str | None) -> tuple[int, int] | None:
     return entry.pw_uid, entry.pw_gid
 
 
-def _die_with_guard() -> collections.abc.Callable[[], None] | None:
-    """What the child runs before exec; a change of user before it would undo it, after it not."""
+def die_with(parent: int) -> collections.abc.Callable[[], None] | None:
+    """What a child runs before exec; a change of user before it would undo it, after it not."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl
-    guard = os.getpid()
 
     def prepare() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != guard:  # the guard died before the kernel knew
+        if os.getppid() != parent:  # it died before the kernel knew
             os._exit(1)
 
     return prepare
 
 
-def _end_with_starter(group: int, stop: signal.Signals) -> None:
-    while os.read(sys.stdin.fileno(), 1024):
+def _end_with_starter(group: int, stop: signal.Signals, starter: int) -> None:
+    while os.read(starter, 1024):
         pass
     _signal_group(group, stop)
     timer = threading.Timer(GRACE, _signal_group, (group, signal.SIGKILL))

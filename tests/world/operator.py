@@ -27,6 +27,8 @@ FAST = {
 """Settings for the emulator with ``--min-ttl 2`` and no replicas."""
 IMAGE = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072"}
 """What deploy/Dockerfile sets: the operator runs as in its image."""
+IMPORTED = ("leaseholder.app", "leaseholder.settings")
+"""What the program imports once it runs."""
 UNTRACED = {processes.COVERAGE: ""}
 """For one that is killed again and again: what was traced by then is never written down."""
 HOSTS = f"http://{processes.LOOPBACK}"
@@ -88,13 +90,7 @@ class Operator:
             "LEASEHOLDER_PROVIDER_HOSTS": HOSTS,
             **settings,
         }
-        process = processes.Process.start(
-            name,
-            processes.python("leaseholder.cli.main", "run"),
-            directory=world.directory,
-            environment=environment,
-            covered=True,
-        )
+        process = _run(world, name, environment)
         running = cls(process, f"http://{processes.LOOPBACK}:{port}")
         try:
             await asyncio.to_thread(
@@ -163,6 +159,19 @@ class Operator:
     def stop(self) -> None:
         """SIGTERM, and wait until it has ended."""
         self.process.stop()
+
+
+def _run(
+    world: worlds.World, name: str, environment: typing.Mapping[str, str]
+) -> processes.Process:
+    """The program, started as a user starts it where the world doesn't fork it."""
+    program, directory = ("leaseholder.cli.main", "run"), world.directory
+    if world.forks is not None:
+        return world.forks.fork(name, *program, directory=directory, environment=environment)
+    command = processes.python(*program)
+    return processes.Process.start(
+        name, command, directory=directory, environment=environment, covered=True
+    )
 
 
 async def _install_crds(client: kube.Kube) -> None:

@@ -61,6 +61,53 @@ class Stoppable:
         self.stop()
 
 
+class Guard(typing.Protocol):
+    """What stands between us and a part, see `guard`."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    def poll(self) -> int | None:
+        """The part's code, None while it runs."""
+
+    def let_go(self) -> None:
+        """Have it stop the part."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Whether the part ended in time (seconds)."""
+
+    def kill(self) -> None:
+        """End it, and with it the part, at once."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Started:
+    """A guard that is our child."""
+
+    _process: subprocess.Popen[bytes]
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.poll()
+
+    def let_go(self) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout)
+        return self.poll() is not None
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Process(Stoppable):
     """A running part and its guard."""
@@ -68,7 +115,7 @@ class Process(Stoppable):
     name: str
     pid: int
     log: pathlib.Path
-    _guard: subprocess.Popen[bytes]
+    _guard: Guard
 
     @classmethod
     def start(
@@ -107,13 +154,13 @@ class Process(Stoppable):
                 stdout=subprocess.PIPE,
                 stderr=output,
                 cwd="/" if user else CHECKOUT,
-                env=_environment(covered=covered) | dict(environment or {}),
+                env=inherited(covered=covered) | dict(environment or {}),
                 start_new_session=True,
             )
         assert guarding.stdout is not None
         with guarding.stdout as first_line:
             pid = first_line.readline().strip()
-        part = cls(name=name, pid=int(pid or b"0"), log=log, _guard=guarding)
+        part = cls(name=name, pid=int(pid or b"0"), log=log, _guard=_Started(guarding))
         if not pid:
             part.stop()
             raise PartFailed(f"{name} did not start\n{part.last_words()}")
@@ -132,7 +179,7 @@ class Process(Stoppable):
     def check(self) -> None:
         """Raise PartFailed when the part has ended by itself."""
         if not self.running:
-            code = self._guard.returncode
+            code = self._guard.poll()
             raise PartFailed(f"{self.name} ended with code {code}\n{self.last_words()}")
 
     def last_words(self, lines: int = 15) -> str:
@@ -144,12 +191,8 @@ class Process(Stoppable):
 
     def stop(self) -> None:
         """Ask the part to stop, and return when it has; the guard kills it if it won't."""
-        assert self._guard.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._guard.stdin.close()
-        try:
-            self._guard.wait(_STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
+        self._guard.let_go()
+        if not self._guard.wait(_STOP_TIMEOUT):
             self._guard.kill()
             self._guard.wait()
 
@@ -160,7 +203,8 @@ class Process(Stoppable):
         self.stop()
 
 
-def _environment(*, covered: bool) -> dict[str, str]:
+def inherited(*, covered: bool) -> dict[str, str]:
+    """Our environment, for a part; coverage traces it only if that is `covered`."""
     return {k: v for k, v in os.environ.items() if covered or k != COVERAGE}
 
 

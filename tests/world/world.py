@@ -19,6 +19,7 @@ import typing
 import yaml
 
 from tests.world import faults, kube, kubernetes, processes
+from tests.world import forks as operators
 from tests.world import postgres as postgres_server
 from tests.world.emulation import part
 
@@ -79,6 +80,8 @@ class World(processes.Stoppable):
     infisical: Infisical
     kubernetes_faults: faults.FaultProxy | None
     provider_faults: faults.FaultProxy | None
+    forks: operators.Forks | None = None
+    """Where operators are forked; None: each is started, as a user starts it."""
     _stack: contextlib.ExitStack = dataclasses.field(repr=False)
 
     @classmethod
@@ -90,6 +93,7 @@ class World(processes.Stoppable):
         database: postgres_server.Postgres | None = None,
         kubernetes_faults: bool = False,
         provider_faults: bool = False,
+        forks: operators.Forks | None = None,
         min_ttl: float | None = None,
         seed: pathlib.Path | None = None,
     ) -> "World":
@@ -124,6 +128,7 @@ class World(processes.Stoppable):
                 infisical=emulator,
                 kubernetes_faults=before_kubernetes,
                 provider_faults=before_provider,
+                forks=forks,
                 _stack=stack.pop_all(),
             )
         raise AssertionError("the stack swallows nothing")
