@@ -22,16 +22,20 @@ class Plan:
     latency_ms: float
     leases: int
     runs: int
+    routine: bool = False
+    """Leases that end soon are left alone, and their renewals are watched; nothing else is done."""
 
     @property
     def name(self) -> str:
         """As results name it."""
-        return f"{self.provider}-{self.latency_ms:g}ms-{self.leases}"
+        suffix = "-routine" if self.routine else ""
+        return f"{self.provider}-{self.latency_ms:g}ms-{self.leases}{suffix}"
 
 
 SHORT: typing.Final = (
     Plan("infisical", 50, 200, 3),
     Plan("openbao", 0, 200, 1),
+    Plan("infisical", 50, 200, 1, routine=True),
 )
 FULL: typing.Final = (
     Plan("infisical", 50, 1000, 3),
@@ -41,6 +45,8 @@ FULL: typing.Final = (
     Plan("infisical", 50, 2000, 1),
     Plan("infisical", 50, 5000, 1),
     Plan("infisical", 50, 10000, 1),
+    Plan("infisical", 50, 1000, 1, routine=True),
+    Plan("infisical", 50, 10000, 1, routine=True),
 )
 
 
@@ -55,12 +61,20 @@ async def measured(plan: Plan) -> results.Measure:
     for number in range(plan.runs):
         print(f"{plan.name}: run {number + 1} of {plan.runs} …", file=sys.stderr, flush=True)
         async with stage.opened(plan.provider, latency=plan.latency_ms) as world:
-            bare = await measures.floor(world, plan.leases)
-            await world.start_operator()
-            empty = (await world.read()).operator.rss_mib
-            figures = await measures.life(world, plan.leases, bare)
-        runs.append({"empty.operator_rss_mib": empty, **figures})
+            runs.append(await (_routine if plan.routine else _life)(world, plan.leases))
     return results.Measure(plan.name, parameters, runs)
+
+
+async def _life(world: stage.Stage, leases: int) -> results.Figures:
+    bare = await measures.floor(world, leases)
+    await world.start_operator()
+    empty = (await world.read()).operator.rss_mib
+    return {"empty.operator_rss_mib": empty, **await measures.life(world, leases, bare)}
+
+
+async def _routine(world: stage.Stage, leases: int) -> results.Figures:
+    await world.start_operator()
+    return await measures.routine(world, leases)
 
 
 def main() -> None:

@@ -59,11 +59,42 @@ async def life(world: stage.Stage, count: int, bare: Bare) -> results.Figures:
     ):
         await world.command(names, "renew", "bench-1")
     await _heal(world, figures, names[: min(count, 50)])
-    figures["lateness.seconds_p99"] = _percentile((await world.read()).lateness, 0.99)
     await _restart(world, figures, names[0])
     async with _timed(world, figures, "delete", count, bare), world.until_all(names, _gone):
         await world.delete(names)
     return figures
+
+
+RENEWED_PER_SECOND: typing.Final = 20
+ROUTINE_SECONDS: typing.Final = 90.0
+
+
+async def routine(world: stage.Stage, count: int) -> results.Figures:
+    """Acquire leases that end soon, and leave them alone: how late are their renewals begun?
+
+    Each is renewed after two thirds of its life, so at the pace at which they were acquired. A life
+    is a minute at least, and with thousands so long that ``RENEWED_PER_SECOND`` are due.
+    """
+    ttl, started = max(60.0, 1.5 * count / RENEWED_PER_SECOND), time.monotonic()
+    names = _named("lease", count)
+    async with world.until_all(names, kube.is_ready):
+        await world.create(names, ttl=f"{ttl:.0f}s")
+    await asyncio.sleep(max(0.0, started + ttl * 2 / 3 - time.monotonic()))
+    before = await world.read()
+    await asyncio.sleep(ROUTINE_SECONDS)
+    after = await world.read()
+    late = {bound: seen - before.lateness[bound] for bound, seen in after.lateness.items()}
+    renewals = after.provider_requests - before.provider_requests
+    used = after.operator.since(before.operator)
+    return {
+        "routine.renewals_per_second": renewals / ROUTINE_SECONDS,
+        "routine.operator_cpu_ms_each": 1000 * used / renewals,
+        "routine.reads_each": (after.reads - before.reads) / renewals,
+        "routine.writes_each": (after.own_writes - before.own_writes) / renewals,
+        "routine.operator_rss_mib": after.operator.rss_mib,
+        "lateness.seconds_p50": _percentile(late, 0.5),
+        "lateness.seconds_p99": _percentile(late, 0.99),
+    }
 
 
 class _timed:  # noqa: N801 - reads as what it does

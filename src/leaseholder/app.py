@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Final
 
+import uvloop
+
 import leaseholder
 from leaseholder import errors, watches
 from leaseholder.api.lease import DynamicLease
@@ -352,7 +354,7 @@ def run(settings: Settings) -> None:
     logs.configure(settings.log_level, settings.log_format)
     allow_files()
     try:
-        asyncio.run(_main(settings))
+        uvloop.run(_main(settings))
     except server.CannotListen as error:
         raise OperatorEnded(str(error)) from error
 

@@ -18,6 +18,8 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from dataclasses import dataclass, field
 from typing import Final
 
+import uvloop
+
 from leaseholder import errors, handlers
 from leaseholder.api import base
 from leaseholder.cluster import lean, places, streams
@@ -126,7 +128,7 @@ class Life:
 
     def _live(self, ended: Callable[[BaseException | None], object]) -> None:
         failure: BaseException | None = None
-        self._loop, self._stop = asyncio.new_event_loop(), asyncio.Event()
+        self._loop, self._stop = uvloop.new_event_loop(), asyncio.Event()
         # What its tasks raise when they are cancelled has been logged by kopf, or is nothing new.
         self._loop.set_exception_handler(lambda _, context: None)
         try:

@@ -22,6 +22,8 @@ import threading
 import time
 import typing
 
+import uvloop
+
 from leaseholder import clock as clocks
 from leaseholder import errors
 from leaseholder.api import provider
@@ -234,7 +236,7 @@ def main() -> None:
             print(found.stdout.splitlines()[-1] if found.stdout else found.stderr, flush=True)
         else:
             print(
-                row(name, asyncio.run(played(name, given.seconds, providers=given.providers))),
+                row(name, uvloop.run(played(name, given.seconds, providers=given.providers))),
                 flush=True,
             )
 
