@@ -41,14 +41,14 @@ def test_never_more_is_kept_than_was_said_and_what_is_given_was_kept(
         assert cache.size == sum(last[k][1] for k in last if cache.get(k) is not None)
 
 
-def _template(number: int, places: int = 300) -> dict[str, object]:
+def _template(number: int, places: int = 150) -> dict[str, object]:
     text = f"{number}" + "{{ DB_USERNAME | replace('a', 'b') }} " * places
     return {"target": {"template": {"data": {"X": text}}}}
 
 
 def test_what_a_template_is_said_to_take_is_about_what_it_takes() -> None:
     templates.compiled({"X": "{{ DB_USERNAME }}"})
-    texts = {"X": "{{ DB_USERNAME | replace('a', 'b') }} " * 300}
+    texts = {"X": "{{ DB_USERNAME | replace('a', 'b') }} " * 150}
     gc.collect()
     tracemalloc.start()
     compiled = templates.compiled(texts)
