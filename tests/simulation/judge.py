@@ -185,6 +185,14 @@ class Judge:
         """Whether everything that tells of the Secret is false: data, notes, a restored status."""
         return bool(self._edits and self._strips and self._restores)
 
+    def account_lost(self, lease_id: str) -> bool:
+        """Whether another's lease of the same account ended, whose record somebody deleted by hand.
+
+        Meanwhile nothing said that the account was taken, and the record is put back later.
+        """
+        issued = self._world.server.leases.get(lease_id)
+        return issued is not None and issued.killed and bool(self._by_hand)
+
     def entitled(self, uid: str) -> bool:
         """Whether an issue is needed, or explained by something that went wrong; counts it.
 

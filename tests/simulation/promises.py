@@ -84,7 +84,7 @@ def no_dead_credential(judge: "Judge") -> None:
     if not judge._ready(dl) and not _ended_by_choice(judge, dl, shown):
         raise Broken(2, "all is quiet, and the DynamicLease still isn't Ready")
     if not world.server.lives(shown):
-        if _ended_by_choice(judge, dl, shown) or judge.misled:
+        if _ended_by_choice(judge, dl, shown) or judge.misled or judge.account_lost(shown):
             return
         raise Broken(2, f"Ready, but the Secret shows {shown or 'nothing'}, which doesn't live")
     if _former(world, dl):
