@@ -20,6 +20,7 @@ import uvloop
 
 import leaseholder
 from leaseholder import errors, watches
+from leaseholder.api import base
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.provider import LeaseProvider
 from leaseholder.clock import SystemClock
@@ -209,6 +210,7 @@ async def composed(
     ``draining``: it ends what there is and issues nothing, also where its namespace and the CRDs
     are being deleted; given is the journal that it writes. ``choice``: the kubeconfig to use.
     """
+    base.build_all()
     metrics, clock = Metrics(), SystemClock()
     shard = settings.share if draining is None else shards.Shard()
     journal = draining or LoggedJournal()

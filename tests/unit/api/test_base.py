@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from leaseholder.api import base
 from leaseholder.api.lease import Renewal, Retry
+from leaseholder.api.provider import LeaseProvider
 
 MOMENTS = st.datetimes(
     min_value=datetime(1970, 1, 2),
@@ -65,3 +66,13 @@ def test_a_duration_in_a_manifest_is_checked_and_kept_as_written() -> None:
     assert Renewal(before="60m").before == "60m"
     with pytest.raises(ValidationError):
         Renewal(before="soon")
+
+
+def test_models_are_built_before_anybody_is_served() -> None:
+    class Late(base.Model):
+        since: base.Moment
+
+    assert not Late.__pydantic_complete__
+    base.build_all()
+    assert Late.__pydantic_complete__
+    assert LeaseProvider.__pydantic_complete__
