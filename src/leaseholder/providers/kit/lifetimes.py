@@ -4,6 +4,7 @@ An adapter knows the bounds of its server and of a lease; what follows from them
 all, and so are the sentences. Lengths are seconds, moments UTC.
 """
 
+import contextlib
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -52,8 +53,10 @@ def latest(lease: Lease) -> datetime | None:
 
 
 def after(start: datetime, maximum: Any) -> datetime | None:
-    """The end of a longest life that began at ``start``; None where it isn't known."""
-    return start + timedelta(seconds=maximum) if isinstance(maximum, int) else None
+    """The end of a longest life that began at ``start``; None where it isn't known, or endless."""
+    with contextlib.suppress(OverflowError):
+        return start + timedelta(seconds=maximum) if isinstance(maximum, int) else None
+    return None
 
 
 def renewal(

@@ -98,3 +98,12 @@ def test_a_ttl_that_is_too_long_is_told_with_its_bound(ttl: int | str, sentence:
     error = lifetimes.too_long(ttl, 3600, than="the maximum")
     assert error.reason is Reason.TTL_TOO_LONG
     assert error.sentence.startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("noted", "end"), [(60, at(60)), (None, None), ("60", None), (10**30, None)]
+)
+def test_the_end_of_a_longest_life_is_known_where_its_note_can_be_read(
+    noted: object, end: datetime | None
+) -> None:
+    assert lifetimes.after(START, noted) == end
