@@ -8,6 +8,7 @@ import collections.abc
 import contextlib
 import dataclasses
 import datetime
+import itertools
 import typing
 
 from aiohttp import web
@@ -41,12 +42,14 @@ class Rogue:
     def __init__(self) -> None:
         self.url = ""
         self.asked: list[Asked] = []
-        self.lease_id = "made-up"
+        self.lease_id = ""
+        """That of each lease; empty: each has one of its own."""
         self.begins = datetime.timedelta(0)
         """What a new lease's moment of issue is off from now."""
         self.lives = datetime.timedelta(hours=1)
         """From its issue to its end."""
         self.alive: set[str] = set()
+        self._numbers = itertools.count(1)
         self.empty = asyncio.Event()
         """The last lease is gone."""
         self._tricks: dict[str, Answer] = {}
@@ -63,7 +66,7 @@ class Rogue:
         """Be honest again, and forget; whoever hangs is let go."""
         self.asked.clear()
         self._tricks.clear()
-        self.lease_id = "made-up"
+        self.lease_id = ""
         self.begins, self.lives = datetime.timedelta(0), datetime.timedelta(hours=1)
         self._hanging.set()
         self._hanging = asyncio.Event()
@@ -104,24 +107,28 @@ class Rogue:
         if route == STATUS:
             return web.json_response({"version": "1.0"})
         if route == ISSUE:
-            self.alive.add(self.lease_id)
-            self.empty.clear()
-            data = {"DB_USERNAME": "nobody", "DB_PASSWORD": "nothing"}
-            found = {"lease": self.lease(body), "dynamicSecret": KINDS, "data": data}
-            return web.json_response(found)
-        known = request.match_info.get("id")
+            return self.issued(body, {"DB_USERNAME": "nobody", "DB_PASSWORD": "nothing"})
+        known = request.match_info.get("id", "")
         if known in self.alive:
             if route == END:
-                self.alive.discard(str(known))
+                self.alive.discard(known)
                 self.empty.set()
-            return web.json_response({"lease": self.lease({})})
+            return web.json_response({"lease": self._lease(known, {})})
         refusal = {"reqId": "req-1", "statusCode": 404, "message": GONE}
         return web.json_response({**refusal, "error": "NotFound"}, status=404)
 
-    def lease(self, body: dict[str, typing.Any]) -> dict[str, typing.Any]:
+    def issued(self, body: dict[str, typing.Any], data: dict[str, str]) -> web.Response:
+        """A new lease with these values."""
+        lease_id = self.lease_id or f"made-up-{next(self._numbers)}"
+        self.alive.add(lease_id)
+        self.empty.clear()
+        lease = self._lease(lease_id, body)
+        return web.json_response({"lease": lease, "dynamicSecret": KINDS, "data": data})
+
+    def _lease(self, lease_id: str, body: dict[str, typing.Any]) -> dict[str, typing.Any]:
         made = datetime.datetime.now(datetime.UTC) + self.begins
         return {
-            "id": self.lease_id,
+            "id": lease_id,
             "createdAt": made.isoformat(),
             "expireAt": (made + self.lives).isoformat(),
             "status": None,

@@ -301,9 +301,7 @@ def _giving(server: rogue.Rogue, data: dict[str, str]) -> rogue.Answer:
     """Issue a lease with these values."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        server.alive.add(server.lease_id)
-        lease = server.lease(await request.json())
-        return web.json_response({"lease": lease, "dynamicSecret": rogue.KINDS, "data": data})
+        return server.issued(await request.json(), data)
 
     return answer
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import leaseholder
+from tests.world import processes
 
 ASK = """
 import sys
@@ -93,7 +94,8 @@ def imported_by(*arguments: str, kubeconfig: pathlib.Path) -> set[str]:
     """The modules that a command has imported when it ends, without an API server."""
     done = subprocess.run(
         [sys.executable, "-c", COMMAND, *arguments],
-        env={**os.environ, "KUBECONFIG": str(kubeconfig)},
+        # Who is traced imports more.
+        env={**processes.inherited(covered=False), "KUBECONFIG": str(kubeconfig)},
         capture_output=True,
         text=True,
         check=False,
