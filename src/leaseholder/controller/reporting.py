@@ -55,14 +55,16 @@ class Reporter:
         """Say at a DynamicLease which right is missing, as far as its status may be written."""
         with contextlib.suppress(errors.ClusterError):
             dl = await self.performer.cluster.dynamic_lease(key.namespace, key.name)
-            if dl is not None and not key.former and not dl.deleting:
-                now = base.whole_second(self.clock.wall())
-                await self._report(dl, status.refused(dl, failure_of(error), now))
+            if dl is not None and not key.former:
+                await self._report_refusal(dl, error)
 
     async def unreadable(self, error: errors.Unreadable) -> None:
         """Say at a DynamicLease that it can't be read: nobody serves it, whatever status says."""
-        dl = error.rest
-        if isinstance(dl, lease.DynamicLease) and not dl.deleting:
+        if isinstance(error.rest, lease.DynamicLease):
+            await self._report_refusal(error.rest, error)
+
+    async def _report_refusal(self, dl: lease.DynamicLease, error: errors.Refused) -> None:
+        if not dl.deleting:
             now = base.whole_second(self.clock.wall())
             await self._report(dl, status.refused(dl, failure_of(error), now))
 

@@ -301,16 +301,14 @@ class Supplies:
     async def _known(self, ref: lease.ProviderRef, namespace: str) -> provider.AnyProvider | None:
         """The provider object, read at most every few seconds and once at a time."""
         key = (ref.kind, namespace if ref.kind == "LeaseProvider" else "", ref.name)
-        times = 0
-        while True:
-            times += 1
+        found: provider.AnyProvider | None = None
+        for _ in range(MOST_AGAIN):
             read = self._reads.get(key)
             if read is None or read.failed:
                 read = _Read(asyncio.create_task(self.cluster.provider_of(ref, namespace)))
                 self._reads[key] = read
             found = await asyncio.shield(read.task)
-            # What went meanwhile would be used, and kept, as if it were there.
-            if not read.is_stale or times == MOST_AGAIN:
+            if not read.is_stale:  # what went meanwhile would be kept as if it were there
                 break
         self._note_uid(key, found.metadata.uid if found is not None else None)
         return found
