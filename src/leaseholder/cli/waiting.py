@@ -5,6 +5,7 @@ Ready is still the old spec's.
 """
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -101,12 +102,11 @@ async def _wait(user: session.Session, name: str, wanted: Goal, timeout: float) 
 
 
 async def _found(user: session.Session, name: str, wanted: Goal) -> lease.DynamicLease | None:
-    try:
+    if wanted.verdict:
         return await user.named(name)
-    except refused.Missing:
-        if wanted.verdict:
-            raise
-        return None
+    with contextlib.suppress(refused.Missing):  # as was wanted: nobody needs another name
+        return await user.dynamic_lease(name)
+    return None
 
 
 def _why(dl: lease.DynamicLease, wanted: Goal) -> str:
