@@ -61,7 +61,8 @@ async def measured(plan: Plan) -> results.Measure:
     for number in range(plan.runs):
         print(f"{plan.name}: run {number + 1} of {plan.runs} …", file=sys.stderr, flush=True)
         async with stage.opened(plan.provider, latency=plan.latency_ms) as world:
-            runs.append(await (_routine if plan.routine else _life)(world, plan.leases))
+            measure = _routine if plan.routine else _life
+            runs.append(await measure(world, plan.leases))
     return results.Measure(plan.name, parameters, runs)
 
 

@@ -1,4 +1,6 @@
 import asyncio
+import collections.abc
+import contextlib
 import functools
 import pathlib
 
@@ -8,6 +10,7 @@ from aiohttp import test_utils, web
 from leaseholder import errors
 from leaseholder.cluster import client, documents, places
 
+Answer = collections.abc.Callable[[web.Request], collections.abc.Awaitable[web.StreamResponse]]
 CONFIG = """
 apiVersion: v1
 kind: Config
@@ -24,6 +27,23 @@ def kubeconfig(tmp_path: pathlib.Path) -> pathlib.Path:
     path = tmp_path / "kubeconfig"
     path.write_text(CONFIG)
     return path
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    kubeconfig: pathlib.Path, answer: Answer
+) -> collections.abc.AsyncIterator[client.Api]:
+    """To a server that answers every GET so."""
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    async with test_utils.TestServer(app) as server:
+        there = CONFIG.replace("http://127.0.0.1:1", f"http://127.0.0.1:{server.port}")
+        await asyncio.to_thread(kubeconfig.write_text, there)
+        api = await client.Api.connect(kubeconfig)
+        try:
+            yield api
+        finally:
+            await api.aclose()
 
 
 async def test_without_a_configuration_there_is_no_cluster(
@@ -70,16 +90,10 @@ async def test_what_a_proxy_states_holds_nobody_back_for_long(
     async def away(_: web.Request) -> web.StreamResponse:
         return web.Response(status=503, headers={"Retry-After": stated})
 
-    app = web.Application()
-    app.router.add_get("/{path:.*}", away)
-    async with test_utils.TestServer(app) as server:
-        there = CONFIG.replace("http://127.0.0.1:1", f"http://127.0.0.1:{server.port}")
-        await asyncio.to_thread(kubeconfig.write_text, there)
-        api = await client.Api.connect(kubeconfig)
+    async with connected(kubeconfig, away) as api:
         with pytest.raises(errors.ClusterUnavailable) as told:
             await api.request("GET", places.SECRETS.at("shop", "x"))
-        assert told.value.retry_after == wait
-        await api.aclose()
+    assert told.value.retry_after == wait
 
 
 async def _hang(request: web.Request) -> web.StreamResponse:
@@ -95,12 +109,7 @@ async def _hang(request: web.Request) -> web.StreamResponse:
 async def test_a_watch_that_hangs_is_not_open_and_ends_without_an_error(
     kubeconfig: pathlib.Path,
 ) -> None:
-    app = web.Application()
-    app.router.add_get("/{path:.*}", _hang)
-    async with test_utils.TestServer(app) as server:
-        there = CONFIG.replace("http://127.0.0.1:1", f"http://127.0.0.1:{server.port}")
-        await asyncio.to_thread(kubeconfig.write_text, there)
-        api = await client.Api.connect(kubeconfig)
+    async with connected(kubeconfig, _hang) as api:
         place = places.SECRETS.at("shop")
         api.streams.expect([place.path])
         watch = functools.partial(api.watch, place, accept=client.JSON, seconds=300, silent=0.2)
@@ -109,7 +118,6 @@ async def test_a_watch_that_hangs_is_not_open_and_ends_without_an_error(
         assert api.streams.closed == {place.path: "it ended"}
         with pytest.raises(errors.ClusterUnavailable, match="no answer in time"):
             await anext(watch(query={"silent": "true"}))
-        await api.aclose()
 
 
 async def test_a_list_of_large_objects_comes_in_smaller_pages(kubeconfig: pathlib.Path) -> None:
@@ -124,14 +132,8 @@ async def test_a_list_of_large_objects_comes_in_smaller_pages(kubeconfig: pathli
         more = str(following) if following < 45 else ""
         return web.json_response({"metadata": {"continue": more}, "items": items})
 
-    app = web.Application()
-    app.router.add_get("/{path:.*}", listed)
-    async with test_utils.TestServer(app) as server:
-        there = CONFIG.replace("http://127.0.0.1:1", f"http://127.0.0.1:{server.port}")
-        await asyncio.to_thread(kubeconfig.write_text, there)
-        api = await client.Api.connect(kubeconfig)
+    async with connected(kubeconfig, listed) as api:
         pages = [page async for page in api.pages(places.SECRETS.at("shop"), query={})]
-        await api.aclose()
     assert [one["n"] for page in pages for one in page["items"]] == [*range(45)]
     assert asked[:3] == [50, 10, 20]
     assert min(asked) == 1
