@@ -1,5 +1,6 @@
 """What a renewal and a revocation mean, kind by kind."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from tests.world import postgres as servers
 from tests.world.infisical import bench as benches
 from tests.world.infisical import seeds
-from tests.world.infisical.kinds import ssh
+from tests.world.infisical.kinds import pool, ssh
 
 
 async def logs_in(postgres: servers.Postgres, data: Any) -> bool:
@@ -155,3 +156,19 @@ async def test_sts_and_users_differ_by_one_key(bench: benches.Bench) -> None:
     session = set((await bench.created("aws-sts"))["data"])
     user = set((await bench.created("aws-user"))["data"])
     assert session ^ user == {"SESSION_TOKEN", "USERNAME"}
+
+
+async def test_roles_that_are_changed_all_at_once_are_dropped_meanwhile_without_an_error(
+    postgres: servers.Postgres,
+) -> None:
+    names = [f"changed-{number}" for number in range(200)]
+    connections = pool.Pool(postgres.dsn)
+    try:
+        await connections.run(" ".join(f'CREATE ROLE "{name}";' for name in names))
+        changes = {name: f"ALTER ROLE \"{name}\" VALID UNTIL '2100-01-01';" for name in names}
+        drops = [connections.run(f'DROP ROLE "{name}";') for name in names]
+        present, *_ = await asyncio.gather(connections.change(changes), *drops)
+        assert present <= set(names)
+        assert await connections.change(changes) == set()
+    finally:
+        await connections.close()

@@ -6,7 +6,6 @@ is created with VALID UNTIL, a renewal moves it, a revocation drops the role. An
 refuses new logins after the first expiry all the same.
 """
 
-import contextlib
 import time
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -23,7 +22,6 @@ CREATION: Final = (
 RENEWAL: Final = "ALTER ROLE \"{{username}}\" VALID UNTIL '{{expiration}}';"
 REVOCATION: Final = 'DROP ROLE "{{username}}";'
 MOVE: Final = RENEWAL
-MOVE_ATTEMPTS: Final = 5
 PASSWORD_LENGTH: Final = 48
 USERNAME_LENGTH: Final = 32
 
@@ -81,25 +79,14 @@ class Sql:
 
     async def clock_moved(self) -> None:
         """PostgreSQL's clock can't be moved, so the expiries move against it."""
-        for _ in range(MOVE_ATTEMPTS):
-            # NB: a role that is dropped in between fails the whole batch; then look again.
-            with contextlib.suppress(psycopg.Error):
-                await self._move()
-                return
-
-    async def _move(self) -> None:
         if self.connections is None or not self._expiries:
             return
-        query = "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)"
-        asked = list(self._expiries)
-        present = await self.connections.names(query, asked)
-        for name in set(asked) - present:
-            self._expiries.pop(name, None)
-        moves = [
-            _filled(MOVE, name, self._expiration(expiry)) for name, expiry in self._expiries.items()
-        ]
-        if moves:
-            await self.connections.run(" ".join(moves))
+        moves = {
+            name: _filled(MOVE, name, self._expiration(expiry))
+            for name, expiry in self._expiries.items()
+        }
+        for gone in moves.keys() - await self.connections.change(moves):
+            self._expiries.pop(gone, None)
 
     def _expiration(self, expiry: float) -> str:
         return clocks.iso(self.clock.real(expiry))
