@@ -225,7 +225,7 @@ class Demo:
             return bool(await holds())
 
         try:
-            await processes.wait_until_async(is_so, timeout=40, what=what)
+            await processes.wait_until_async(is_so, what=what)
         except processes.NotInTime as error:
             raise Missed(str(error)) from None
 

@@ -234,7 +234,7 @@ async def test_a_missing_right_is_told_and_doesnt_make_it_log_in_again_and_again
     async def nothing_on_record() -> bool:  # a next try may be under way
         return await site.records("rightless") == []
 
-    await processes.wait_until_async(nothing_on_record, timeout=30, what="the attempt is off")
+    await processes.wait_until_async(nothing_on_record, what="the attempt is off")
     granted = identity.model_copy(update={"grants": [seeds.Grant()]})
     await site.admin.seed(seeds.Seed(identities=[granted]))
     await site.ready("rightless")

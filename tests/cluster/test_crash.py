@@ -213,7 +213,7 @@ async def _until(
     holds: collections.abc.Callable[[], collections.abc.Awaitable[bool]],
     what: str,
     *,
-    timeout: float = 20.0,
+    timeout: float = processes.PATIENCE,
 ) -> None:
     await processes.wait_until_async(holds, timeout=timeout, what=what)
 

@@ -280,7 +280,7 @@ async def _shows_another(site: sites.Site, name: str, password: str) -> None:
     async def healed() -> bool:
         return (await site.credentials(name)).get("DB_PASSWORD", password) != password
 
-    await processes.wait_until_async(healed, timeout=30, what="other data")
+    await processes.wait_until_async(healed, what="other data")
 
 
 async def _secret(site: sites.Site, name: str) -> kube.Object:

@@ -48,7 +48,6 @@ class Pair:
         await asyncio.to_thread(
             processes.wait_until,
             lambda: _leads(self.standby),
-            timeout=60,
             what="the other leads",
             part=self.standby.process,
         )
@@ -102,7 +101,7 @@ async def test_a_leader_that_is_killed_while_it_renews_is_followed_in_time(pair:
     after = [await site.credentials(name) for name in names]
     assert after == before  # nothing was replaced, so no renewal was missed
     assert all([await site.works(values) for values in after])
-    await processes.wait_until_async(site.is_settled, timeout=60, what="no lease is left over")
+    await processes.wait_until_async(site.is_settled, what="no lease is left over")
     assert len(await site.all_issued()) == issued + LEASES
     await _removed(site, names)
 
@@ -122,7 +121,7 @@ async def test_at_a_stop_the_lease_is_handed_over_at_once(pair: Pair) -> None:
     async def rotated() -> bool:
         return await site.credentials("kept") != values
 
-    await processes.wait_until_async(rotated, timeout=60, what="the new leader works")
+    await processes.wait_until_async(rotated, what="the new leader works")
     await _removed(site, ["kept"])
 
 
@@ -132,7 +131,7 @@ async def test_who_loses_the_lease_to_another_ends_and_the_other_works(pair: Pai
         "Lease", "leaseholder-operator", site.home, {"spec": {"holderIdentity": "somebody"}}
     )
     await asyncio.to_thread(
-        processes.wait_until, lambda: not leader.process.running, timeout=20, what="it ended"
+        processes.wait_until, lambda: not leader.process.running, what="it ended"
     )
     assert "leadership is lost: somebody holds the Lease" in leader.log.read_text()
     await pair.followed()

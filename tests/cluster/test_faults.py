@@ -112,7 +112,7 @@ async def test_a_renewal_whose_answer_was_lost_is_looked_at_before_it_is_sent_ag
         longest = max(longest, seen.row.expire_at - datetime.datetime.now(datetime.UTC))
         return len(await _renewals(site, lease_id)) >= 3
 
-    await processes.wait_until_async(twice, timeout=30, what="renewed again")
+    await processes.wait_until_async(twice, what="renewed again")
     assert _provider(site).counters().applied[lost] == 1
     assert longest <= datetime.timedelta(seconds=61)
     first, second, *_ = await _renewals(site, lease_id)
@@ -176,7 +176,7 @@ async def test_an_api_server_that_is_away_for_a_while_is_outlived(site: sites.Si
         assert await asyncio.to_thread(site.operator.answers, "/healthz")
         return time.monotonic() > back
 
-    await processes.wait_until_async(is_over, timeout=15, what="five seconds have passed")
+    await processes.wait_until_async(is_over, what="five seconds have passed")
     assert await site.logs_in("outlived")
     _cluster(site).clear()
     after = await _renewed(site, "outlived")
@@ -202,7 +202,7 @@ async def test_an_operator_that_starts_while_the_api_server_is_away_waits_for_it
     async def was_refused() -> bool:
         return _cluster(site).counters().applied.get(refused, 0) > 1
 
-    await processes.wait_until_async(was_refused, timeout=20, what="it tried twice")
+    await processes.wait_until_async(was_refused, what="it tried twice")
     _cluster(site).clear()
     await starting
     await site.client.delete("Secret", "awaited", site.namespace)
@@ -281,7 +281,7 @@ async def test_a_deletion_that_takes_too_long_ends_and_its_lease_is_revoked_late
     async def is_revoked() -> bool:
         return await site.records("overdue") == []
 
-    await processes.wait_until_async(is_revoked, timeout=30, what="the lease is revoked")
+    await processes.wait_until_async(is_revoked, what="the lease is revoked")
     assert not site.lets_in(values)
 
 

@@ -136,7 +136,7 @@ async def test_a_deletion_that_searches_for_a_lost_issue_says_so_and_is_not_read
     async def unclear() -> bool:
         return any(_is_unclear(one) for one in await site.records("searching"))
 
-    await processes.wait_until_async(unclear, timeout=60, what="an issue whose answer is lost")
+    await processes.wait_until_async(unclear, what="an issue whose answer is lost")
     assert faults.faults.counters().applied[lost] == 1
     await site.delete("searching")
     found = await site.until("searching", lambda one: not kube.is_ready(one), what="not ready")

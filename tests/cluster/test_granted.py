@@ -56,7 +56,7 @@ async def test_what_the_chart_grants_is_what_the_operator_asks_for(site: sites.S
         return _asked(site) >= granted - UNASKED
 
     with contextlib.suppress(AssertionError):  # the sets below say what wasn't
-        await processes.wait_until_async(all_asked, timeout=20, what="all rights were used")
+        await processes.wait_until_async(all_asked, what="all rights were used")
     assert granted - _asked(site) - UNASKED == set(), "granted, and never asked for"
     assert _asked(site) - granted == set(), "asked for, and not granted"
     assert _counters(site).answers.get("403", 0) == 0
@@ -117,7 +117,7 @@ async def _scraped(site: sites.Site) -> str:
     async def is_let_in() -> bool:
         return (await _metrics(site, token))[0] == 200
 
-    await processes.wait_until_async(is_let_in, timeout=60, what="the binding is known")
+    await processes.wait_until_async(is_let_in, what="the binding is known")
     return token
 
 

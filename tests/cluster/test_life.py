@@ -300,15 +300,11 @@ async def test_a_deleted_lease_and_a_deleted_provider_leave_no_series(site: site
     await site.provider("passing")
     await site.lease("passed", provider="passing", ttl="1h")
     await site.ready("passed")
-    await processes.wait_until_async(
-        lambda: _shows(site, both=True), timeout=60, what="both have series"
-    )
+    await processes.wait_until_async(lambda: _shows(site, both=True), what="both have series")
     await site.delete("passed")
     await site.gone("passed")
     await site.client.delete("LeaseProvider", "passing", site.namespace)
-    await processes.wait_until_async(
-        lambda: _shows(site, both=False), timeout=60, what="no series is left"
-    )
+    await processes.wait_until_async(lambda: _shows(site, both=False), what="no series is left")
 
 
 async def _shows(site: sites.Site, *, both: bool) -> bool:

@@ -217,7 +217,6 @@ async def test_a_namespace_that_comes_later_is_warned_of_and_then_served(
     await asyncio.to_thread(
         processes.wait_until,
         lambda: f"WARNING namespace isn't there namespace={later} why=" in running.log.read_text(),
-        timeout=30,
         what="the namespace is warned of",
         part=running.process,
     )

@@ -226,7 +226,7 @@ async def _in_force(site: sites.Site) -> None:
         found = [await site.client.patch(*one, change) for one in stored]
         return all(FIELD in one["spec"] for one in found)
 
-    await processes.wait_until_async(taken, timeout=30, what="the newer CRDs are in force")
+    await processes.wait_until_async(taken, what="the newer CRDs are in force")
 
 
 def _is_handled(found: kube.Object | None) -> bool:

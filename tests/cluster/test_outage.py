@@ -135,7 +135,7 @@ async def test_a_provider_that_is_down_is_asked_seldom_and_every_lease_lives_on(
     async def some_time_passed() -> bool:
         return asyncio.get_running_loop().time() > started + 10
 
-    await processes.wait_until_async(some_time_passed, timeout=20, what="ten seconds")
+    await processes.wait_until_async(some_time_passed, what="ten seconds")
     assert provider.counters().total <= 20
     provider.clear()
     await asyncio.gather(*(_lives_longer(site, _id(one)) for one in found))
@@ -168,7 +168,7 @@ async def test_a_lease_that_ends_in_an_outage_keeps_its_secret_and_is_replaced_o
     async def over() -> bool:
         return not await site.works(values)
 
-    await processes.wait_until_async(over, timeout=30, what="its end, told a moment ahead")
+    await processes.wait_until_async(over, what="its end, told a moment ahead")
     _provider(site).clear()
     old = _id(before)
     await site.until("ended", lambda now: _id(now) not in ("", old), what="replaced", timeout=150)
@@ -267,7 +267,7 @@ async def test_a_renew_command_on_a_lease_that_cant_be_renewed_is_answered(
         answers = [e["message"] for e in events if e["reason"] == "CannotRenew"]
         return ["annotate leaseholder.dev/rotate" in answer for answer in answers] == [True]
 
-    await processes.wait_until_async(told, timeout=30, what="one event says what to do instead")
+    await processes.wait_until_async(told, what="one event says what to do instead")
     await _end(site, "unrenewed")
 
 
@@ -313,7 +313,7 @@ async def _circuit(site: sites.Site, *, is_open: bool) -> None:
         return (count > 0) is is_open
 
     what = f"the circuit is {'open' if is_open else 'closed'}"
-    await processes.wait_until_async(told, timeout=40, what=what)
+    await processes.wait_until_async(told, what=what)
 
 
 async def _end(site: sites.Site, name: str) -> None:

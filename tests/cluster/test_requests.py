@@ -83,7 +83,7 @@ async def _quiet(site: sites.Site, *, seconds: float = 1.0) -> Figures:
         await asyncio.sleep(seconds)
         return seen[-1] == _figures(site)
 
-    await processes.wait_until_async(rests, timeout=60, what="no request any more")
+    await processes.wait_until_async(rests, what="no request any more")
     return seen[-1]
 
 

@@ -74,7 +74,7 @@ async def test_after_a_restore_of_etcd_deletions_are_served_and_no_lease_is_forg
         _let_out(site, newer, what="the lease that no Secret shows any more is revoked"),
         _heals(site, "rotated"),
     )
-    await processes.wait_until_async(site.is_settled, timeout=60, what="nothing is left over")
+    await processes.wait_until_async(site.is_settled, what="nothing is left over")
     site.operator.process.check()
     assert site.operator.metrics()["leaseholder_cluster_restores_total"] == 1
     assert "etcd was restored" in site.operator.log.read_text()
@@ -94,5 +94,5 @@ async def _heals(site: sites.Site, name: str) -> None:
     async def lives() -> bool:
         return await site.logs_in(name)
 
-    await processes.wait_until_async(lives, timeout=60, what="credentials that live")
+    await processes.wait_until_async(lives, what="credentials that live")
     await site.ready(name)

@@ -123,7 +123,7 @@ async def test_replaced_leases_are_counted_and_a_shorter_overlap_counts_at_once(
         what="the command that waited is obeyed",
     )
     await processes.wait_until_async(
-        lambda: _none_in(site, replaced), timeout=30, what="the replaced ones are revoked"
+        lambda: _none_in(site, replaced), what="the replaced ones are revoked"
     )
     assert await site.logs_in("crowded")
 
@@ -194,7 +194,7 @@ async def test_of_two_that_want_one_account_at_once_one_gets_it_and_its_login_wo
     async def is_decided() -> bool:  # both may give their turn back first
         return sorted(await reasons()) == ["Ready", "SlotTaken"]
 
-    await processes.wait_until_async(is_decided, timeout=60, what="one has the account")
+    await processes.wait_until_async(is_decided, what="one has the account")
     _provider(site).remove(slow)
     assert await site.admin.check(await site.credentials(names[(await reasons()).index("Ready")]))
     assert len(await site.issued("ldap-static")) == issued + 1
@@ -262,7 +262,7 @@ async def _statuses(site: sites.Site, method: str, end: str) -> list[int]:
 async def _until(
     holds: collections.abc.Callable[[], collections.abc.Awaitable[bool]], what: str
 ) -> None:
-    await processes.wait_until_async(holds, timeout=30, what=what)
+    await processes.wait_until_async(holds, what=what)
 
 
 def _id(found: kube.Object | None) -> str:

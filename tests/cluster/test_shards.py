@@ -58,7 +58,6 @@ class Two:
         await asyncio.to_thread(
             processes.wait_until,
             lambda: self.serving(name) == [shard],
-            timeout=60,
             what=f"{name} is served by {shard}",
         )
 
@@ -191,7 +190,7 @@ async def test_the_lease_of_a_dynamiclease_that_vanished_is_revoked_by_the_shard
     async def off_record() -> bool:
         return await site.records(two.lost) == []
 
-    await processes.wait_until_async(off_record, timeout=60, what="it is off record")
+    await processes.wait_until_async(off_record, what="it is off record")
     assert f"lease revoked namespace={site.namespace} name={two.lost} " in _log(site.operator)
     assert f"lease revoked namespace={site.namespace} name={two.lost} " not in _log(two.batch)
 

@@ -59,7 +59,7 @@ async def _let_out(site: sites.Site, values: dict[str, str], what: str) -> None:
     async def refused() -> bool:
         return not await site.works(values)
 
-    await processes.wait_until_async(refused, timeout=60, what=what)
+    await processes.wait_until_async(refused, what=what)
 
 
 def _line(text: str, words: str) -> str:
@@ -75,7 +75,7 @@ async def _old_enough(site: sites.Site, *lease_ids: str) -> None:
     async def old() -> bool:
         return datetime.datetime.now(datetime.UTC) > last + UNDER_WAY
 
-    await processes.wait_until_async(old, timeout=60, what="nothing is under way any more")
+    await processes.wait_until_async(old, what="nothing is under way any more")
 
 
 @pytest.mark.timeout(300)
@@ -130,7 +130,7 @@ async def test_leases_of_a_lost_history_are_found_told_and_revoked_and_no_others
     assert await site.logs_in("kept")
     assert await site.credentials("kept") == values["kept"]
     assert await site.logs_in("lost")
-    await processes.wait_until_async(site.is_settled, timeout=60, what="nothing is left over")
+    await processes.wait_until_async(site.is_settled, what="nothing is left over")
 
 
 @pytest.mark.timeout(300)
@@ -150,7 +150,7 @@ async def test_a_lease_whose_login_is_gone_is_revoked_by_a_provider_that_is_told
         found = await site.records("left")
         return [one.get("revoke", {}).get("lastReason") for one in found] == ["AuthGone"]
 
-    await processes.wait_until_async(waits, timeout=60, what="the login is gone")
+    await processes.wait_until_async(waits, what="the login is gone")
     assert await site.works(values)
     await site.provider("revoker", auth=_named(site), kind="ClusterLeaseProvider")
     await site.client.wait("ClusterLeaseProvider", "revoker", "", kube.is_ready, what="Ready")

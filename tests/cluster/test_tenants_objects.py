@@ -300,7 +300,7 @@ async def _event(attack: court.Court, name: str, reason: str) -> kube.Object:
     async def there() -> bool:
         return any(one["reason"] == reason for one in await _events(attack, name))
 
-    await processes.wait_until_async(there, timeout=20, what=reason)
+    await processes.wait_until_async(there, what=reason)
     return next(one for one in await _events(attack, name) if one["reason"] == reason)
 
 
@@ -308,7 +308,7 @@ async def _shows(attack: court.Court, metric: str, number: int) -> None:
     async def shown() -> bool:
         return attack.victim.operator.metrics().get(metric) == number
 
-    await processes.wait_until_async(shown, timeout=20, what=f"{metric} is {number}")
+    await processes.wait_until_async(shown, what=f"{metric} is {number}")
 
 
 def _asked(attack: court.Court) -> float:
@@ -357,7 +357,7 @@ async def _gone(raw: aiohttp.ClientSession, path: str) -> None:
         async with raw.get(path) as answer:
             return answer.status == 404
 
-    await processes.wait_until_async(gone, timeout=60, what=f"{path} is gone")
+    await processes.wait_until_async(gone, what=f"{path} is gone")
 
 
 def _log(attack: court.Court) -> str:

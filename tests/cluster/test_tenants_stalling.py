@@ -12,6 +12,7 @@ from aiohttp import web
 
 from tests.cluster import court, rogue
 from tests.fuzz import sockets
+from tests.world import processes
 from tests.world import world as worlds
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -46,7 +47,7 @@ async def test_a_server_that_never_answers_holds_up_nobody_else(attack: court.Co
     attack.server.trick(rogue.ISSUE, attack.server.hang)
     await attack.own_provider(limits={"concurrency": 64})
     await _many(attack, MANY)
-    await _until(lambda: attack.server.count(rogue.ISSUE) >= 10)
+    await _asked(attack, rogue.ISSUE, 10)
 
 
 async def test_many_servers_that_never_answer_hold_up_nobody_else(attack: court.Court) -> None:
@@ -57,7 +58,7 @@ async def test_many_servers_that_never_answer_hold_up_nobody_else(attack: court.
         await attack.own_provider(f"own-{number}", auth=own)
         await attack.tenant.lease(f"lease-{number}", provider=f"own-{number}", ttl="1h")
     # No more are looked at at once, and their leases wait for the same logins.
-    await _until(lambda: attack.server.count(rogue.LOGIN) >= MANY // 3)
+    await _asked(attack, rogue.LOGIN, MANY // 3)
 
 
 async def test_an_answer_without_end_takes_nobodys_memory(attack: court.Court) -> None:
@@ -173,8 +174,8 @@ async def _many(attack: court.Court, count: int, *, provider: str = "own") -> No
         )
 
 
-async def _until(holds: collections.abc.Callable[[], bool], timeout: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not holds():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.05)
+async def _asked(attack: court.Court, path: str, times: int) -> None:
+    async def is_asked() -> bool:
+        return attack.server.count(path) >= times
+
+    await processes.wait_until_async(is_asked, what=f"{path} is asked {times} times")

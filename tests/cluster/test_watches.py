@@ -187,7 +187,7 @@ def _readiness(site: sites.Site) -> str:
 
 
 async def _until(holds: collections.abc.Callable[[], bool], *, what: str) -> None:
-    await asyncio.to_thread(processes.wait_until, holds, timeout=40, what=what)
+    await asyncio.to_thread(processes.wait_until, holds, what=what)
 
 
 async def _applied(site: sites.Site, rule: str, *, times: int = 1) -> None:

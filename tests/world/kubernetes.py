@@ -127,7 +127,7 @@ class ControlPlane(processes.Stoppable):
         assert self.process is not None
         self.process.kill()
         processes.wait_until(
-            lambda: not processes.alive(self.pids[1]), timeout=30, what="the control plane ended"
+            lambda: not processes.alive(self.pids[1]), what="the control plane ended"
         )
         shutil.rmtree(self.directory / "etcd")
         shutil.copytree(backup, self.directory / "etcd")

@@ -27,6 +27,8 @@ LOOPBACK = "127.0.0.1"
 # Below the range from which systems pick ports for outgoing connections (32768 and up on Linux),
 # so that no client takes a port between its choice here and its use by a server.
 _PORTS = range(20_000, 32_000)
+PATIENCE = 60.0
+"""Seconds: against hanging, not against slowness, for machines are shared."""
 _STOP_TIMEOUT = guard.GRACE + 5
 COVERAGE = "COVERAGE_PROCESS_CONFIG"
 """By it coverage's ``patch = subprocess`` makes Python trace itself."""
@@ -255,7 +257,7 @@ def alive(pid: int) -> bool:
 def wait_until(
     condition: collections.abc.Callable[[], bool],
     *,
-    timeout: float,
+    timeout: float = PATIENCE,
     what: str,
     part: Process | None = None,
     interval: float = 0.05,
@@ -274,7 +276,7 @@ def wait_until(
 async def wait_until_async(
     condition: collections.abc.Callable[[], collections.abc.Awaitable[bool]],
     *,
-    timeout: float,
+    timeout: float = PATIENCE,
     what: str,
     interval: float = 0.05,
 ) -> None:

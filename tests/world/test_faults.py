@@ -81,7 +81,7 @@ class Scene:
         async def reached() -> bool:
             return self.upstream.committed[what] == count
 
-        await processes.wait_until_async(reached, timeout=10, what=f"{what} {count} times")
+        await processes.wait_until_async(reached, what=f"{what} {count} times")
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ async def test_what_hangs_is_never_answered_until_the_rules_are_cleared(scene: S
     async def hangs() -> bool:
         return scene.faults.counters().answers.get("hung") == 1
 
-    await processes.wait_until_async(hangs, timeout=10, what="the request hangs")
+    await processes.wait_until_async(hangs, what="the request hangs")
     assert not waiting.done()
     scene.faults.clear()
     with pytest.raises(aiohttp.ClientConnectionError):
@@ -206,7 +206,7 @@ async def test_a_watch_whose_client_goes_ends_at_the_upstream_too(scene: Scene) 
     async def ended() -> bool:
         return scene.upstream.watchers == 0
 
-    await processes.wait_until_async(ended, timeout=10, what="the upstream's watch ends")
+    await processes.wait_until_async(ended, what="the upstream's watch ends")
 
 
 async def test_a_watch_expires_as_for_an_old_resource_version(scene: Scene) -> None:

@@ -86,7 +86,7 @@ async def test_a_role_binding_gives_the_rights_that_it_names(
         async def allowed() -> bool:
             return await status(reader, f"/api/v1/namespaces/{namespace}/secrets") == 200
 
-        await processes.wait_until_async(allowed, timeout=10, what="the binding counts")
+        await processes.wait_until_async(allowed, what="the binding counts")
         assert await status(reader, f"/api/v1/namespaces/{namespace}/configmaps") == 403
 
 
@@ -106,7 +106,7 @@ async def test_a_deleted_namespace_goes_with_all_that_is_in_it(
     async def gone() -> bool:
         return await status(admin, f"/api/v1/namespaces/{namespace}") == 404
 
-    await processes.wait_until_async(gone, timeout=30, what="the namespace is gone")
+    await processes.wait_until_async(gone, what="the namespace is gone")
 
 
 async def test_what_is_owned_goes_with_its_owner(admin: aiohttp.ClientSession) -> None:
@@ -121,7 +121,7 @@ async def test_what_is_owned_goes_with_its_owner(admin: aiohttp.ClientSession) -
     async def collected() -> bool:
         return await status(admin, f"{maps}/owned") == 404
 
-    await processes.wait_until_async(collected, timeout=30, what="the owned object is gone")
+    await processes.wait_until_async(collected, what="the owned object is gone")
 
 
 async def test_a_deployment_gets_its_pods(admin: aiohttp.ClientSession) -> None:
@@ -137,7 +137,7 @@ async def test_a_deployment_gets_its_pods(admin: aiohttp.ClientSession) -> None:
         async with admin.get(f"/api/v1/namespaces/{namespace}/pods") as response:
             return len((await response.json())["items"]) == 2
 
-    await processes.wait_until_async(has_pods, timeout=30, what="two pods are there")
+    await processes.wait_until_async(has_pods, what="two pods are there")
 
 
 def test_a_kubeconfig_of_another_cluster_takes_its_place(

@@ -38,9 +38,7 @@ def test_a_lease_dies_with_the_token_that_made_it(
     answer = read(bao, openbao_mounts.ORDERS, token=token)
     assert logs_in(postgres, answer)
     bao.revoke_accessor(accessor)
-    processes.wait_until(
-        lambda: not logs_in(postgres, answer), timeout=10, what="the credential is dead"
-    )
+    processes.wait_until(lambda: not logs_in(postgres, answer), what="the credential is dead")
 
 
 def test_a_read_that_is_under_way_when_its_login_ends_leases_all_the_same(
@@ -52,9 +50,7 @@ def test_a_read_that_is_under_way_when_its_login_ends_leases_all_the_same(
     accessor = bao.call("GET", "auth/token/lookup-self", token=token)["data"]["accessor"]
     with concurrent.futures.ThreadPoolExecutor() as pool:
         issuing = pool.submit(read, bao, path, token=token)
-        processes.wait_until(
-            lambda: bool(postgres.busy("pg_sleep")), timeout=10, what="the issue is under way"
-        )
+        processes.wait_until(lambda: bool(postgres.busy("pg_sleep")), what="the issue is under way")
         bao.revoke_accessor(accessor)
         answer = issuing.result()
     assert accessor not in bao.accessors()

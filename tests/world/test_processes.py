@@ -26,7 +26,7 @@ STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SL
 
 def start_python(code: str, directory: pathlib.Path) -> processes.Process:
     part = processes.Process.start("part", [sys.executable, "-c", code], directory=directory)
-    processes.wait_until(lambda: "up" in part.last_words(), timeout=10, what="up", part=part)
+    processes.wait_until(lambda: "up" in part.last_words(), what="up", part=part)
     return part
 
 
@@ -56,7 +56,7 @@ def test_a_killed_parent_takes_every_part_with_it(
         pids += [child for pid in pids for child in descendants(pid)]
         assert all(processes.alive(pid) for pid in pids[:4])
         starter.send_signal(signal.SIGKILL)
-    processes.wait_until(lambda: all_gone(pids), timeout=15, what="every part is gone")
+    processes.wait_until(lambda: all_gone(pids), what="every part is gone")
     assert not (tmp_path / "etcd").exists()
 
 
@@ -75,7 +75,7 @@ def test_a_part_that_ignores_the_signal_is_killed(tmp_path: pathlib.Path) -> Non
 def test_a_killed_guard_takes_its_part_with_it(tmp_path: pathlib.Path) -> None:
     part = start_python(SLEEPER, tmp_path)
     part.kill()
-    processes.wait_until(lambda: all_gone([part.pid]), timeout=10, what="the part is gone")
+    processes.wait_until(lambda: all_gone([part.pid]), what="the part is gone")
 
 
 def test_a_part_that_ends_by_itself_is_reported_with_its_last_words(
@@ -113,5 +113,5 @@ def test_coverage_traces_only_parts_that_it_is_measured_of(
     monkeypatch.setenv("COVERAGE_PROCESS_CONFIG", "{}")
     command = ["sh", "-c", "env; echo up; sleep 600"]
     with processes.Process.start("part", command, directory=tmp_path, covered=covered) as part:
-        processes.wait_until(lambda: "up" in part.last_words(1), timeout=60, what="up", part=part)
+        processes.wait_until(lambda: "up" in part.last_words(1), what="up", part=part)
     assert ("COVERAGE_PROCESS_CONFIG={}" in part.log.read_text(encoding="utf-8")) is covered

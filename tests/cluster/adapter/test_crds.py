@@ -219,7 +219,7 @@ async def test_what_an_older_crd_let_lie_deeper_is_gone_when_it_is_read(
                 return True
             return False
 
-        await processes.wait_until_async(stored, timeout=30, what="the older CRD is in force")
+        await processes.wait_until_async(stored, what="the older CRD is in force")
         found = await user.get("DynamicLease", "orders", place.shop)
         assert found is not None
         assert _depth(found["spec"]) > 400
@@ -230,7 +230,7 @@ async def test_what_an_older_crd_let_lie_deeper_is_gone_when_it_is_read(
         (found,) = await user.list("DynamicLease", place.shop)
         return _depth(found["spec"]) < 8
 
-    await processes.wait_until_async(shallow, timeout=30, what="the new CRD is in force")
+    await processes.wait_until_async(shallow, what="the new CRD is in force")
     taken = {"metadata": {"finalizers": ["leaseholder.dev/revoke"]}}
     await user.patch("DynamicLease", "orders", place.shop, taken)
     await user.patch("DynamicLease", "orders", place.shop, {"metadata": {"finalizers": None}})

@@ -87,13 +87,13 @@ async def test_the_watch_survives_cut_connections_expiry_and_errors_and_misses_n
         async def dropped() -> bool:
             return await asyncio.to_thread(proxy.faults.drop_watches, watched) > 0
 
-        await processes.wait_until_async(dropped, timeout=20, what="a watch was cut")
+        await processes.wait_until_async(dropped, what="a watch was cut")
         assert await upcoming(stream) == expected
 
         proxy.faults.answer(503, path=watched, times=1)
         proxy.faults.answer(429, path=watched, times=1, retry_after=1)
         proxy.faults.expire_watches(path=watched, times=1)
-        await processes.wait_until_async(dropped, timeout=20, what="a watch was cut")
+        await processes.wait_until_async(dropped, what="a watch was cut")
         current = await cluster.secret(place.shop, "orders-db")
         assert current is not None
         await cluster.delete_secret(current)
@@ -139,7 +139,7 @@ async def test_a_watch_that_ends_in_its_time_goes_on_where_it_was(
             async def watched_twice() -> bool:
                 return asked.count("watch") >= 2
 
-            await processes.wait_until_async(watched_twice, timeout=20, what="a second watch")
+            await processes.wait_until_async(watched_twice, what="a second watch")
             owner = await objects.owner_of(user, place)
             await cluster.write_secret(objects.draft(place, owner), None)
             event = await asyncio.wait_for(listening, 20)

@@ -176,7 +176,7 @@ async def test_a_secret_over_quota_or_of_another_type_is_refused_and_shows_nothi
             return "quota" in refusal.sentence
         return False
 
-    await processes.wait_until_async(refused, timeout=20, what="the quota is in force")
+    await processes.wait_until_async(refused, what="the quota is in force")
     for error in (invalid.value, bad.value):
         assert objects.CANARY not in repr(error)
         assert error.__cause__ is None

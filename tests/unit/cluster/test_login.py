@@ -220,7 +220,7 @@ async def test_kopfs_session_waits_out_a_401_and_asks_for_another_after_a_renewa
             async def is_refused() -> bool:
                 return "401" in known.closed.get(watch, "")
 
-            await processes.wait_until_async(is_refused, timeout=10, what="refused")
+            await processes.wait_until_async(is_refused, what="refused")
             now += 1.1
             (home / "token").write_text("first")
             (await asking).close()

@@ -67,4 +67,4 @@ async def _until(holds: Callable[[], bool]) -> None:
     async def is_so() -> bool:
         return holds()
 
-    await processes.wait_until_async(is_so, timeout=10, what="what is asked", interval=0.001)
+    await processes.wait_until_async(is_so, what="what is asked", interval=0.001)

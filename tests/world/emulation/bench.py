@@ -4,13 +4,11 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import aiohttp
 
 from tests.world import processes
-
-PATIENCE: Final = 60.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,9 +59,7 @@ class Bench:
 
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
         """Wait for a condition, not for time."""
-        await processes.wait_until_async(
-            condition, timeout=PATIENCE, what="what the test waits for", interval=0.01
-        )
+        await processes.wait_until_async(condition, what="what the test waits for", interval=0.01)
 
 
 @contextlib.asynccontextmanager

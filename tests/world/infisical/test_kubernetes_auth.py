@@ -78,7 +78,7 @@ async def reviewed(shop: Shop, **auth: Any) -> benches.Reply:
         replies.append(await shop.login(await shop.token(), **auth))
         return "cannot create resource" not in str(replies[-1].body)
 
-    await processes.wait_until_async(allowed, timeout=10, what="the binding counts")
+    await processes.wait_until_async(allowed, what="the binding counts")
     return replies[-1]
 
 
