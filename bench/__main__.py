@@ -2,7 +2,7 @@
 
 ``--full`` takes as long as it needs; without it a run stays under ten minutes. Both measure the
 floor and the operator one after the other in the same world, so that a ratio holds when a
-machine's speed doesn't.
+machine's speed doesn't. ``--only`` measures a part; the rest of the file stays as it is.
 """
 
 import argparse
@@ -87,12 +87,11 @@ def main() -> None:
     arguments = parser.parse_args()
     plans = FULL if arguments.full else SHORT
     path = results.DIRECTORY / f"{arguments.name or ('full' if arguments.full else 'short')}.json"
-    found = []
     for plan in plans:
         if arguments.only in plan.name:
-            found.append(asyncio.run(measured(plan)))
-            print(results.show(found[-1]), flush=True)
-            results.write(path, found)
+            found = asyncio.run(measured(plan))
+            print(results.show(found), flush=True)
+            results.write(path, [found])
     print(f"written: {path.name}")
 
 

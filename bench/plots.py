@@ -88,7 +88,7 @@ def main() -> None:
     arguments = parser.parse_args()
     # Without a fixed salt each drawing has other ids, and so a diff of its own.
     mpl.rcParams["svg.hashsalt"] = "leaseholder"
-    found = results.read(arguments.result)["measures"]
+    found = results.read(arguments.result)
     chosen = [one for one in found if one["name"].startswith("infisical-50ms-")]
     for picture in PICTURES:
         draw(picture, chosen, arguments.into)

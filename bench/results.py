@@ -1,4 +1,4 @@
-"""Figures as they are kept: ``results/<name>.json``, with what they were measured on.
+"""Figures as they are kept: ``results/<name>.json``, each measure with what it was measured on.
 
 Each figure has the minimum, median and maximum of its runs. Machines differ and are shared, so
 what counts is the ratio to the floor that was measured in the same run, not a second.
@@ -50,26 +50,28 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 
 def write(path: pathlib.Path, measures: list[Measure]) -> None:
-    """Write all measures of a run, with versions, cores and date."""
-    content = {
+    """Write measures, each with versions, cores and date; others that the file has stay in it."""
+    here = {
         "measured": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "commit": _commit(),
         "python": platform.python_version(),
         "cores": os.cpu_count(),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
-        "measures": [
-            {"name": one.name, "parameters": one.parameters, "figures": one.summary()}
-            for one in measures
-        ],
     }
+    made = {
+        one.name: {"name": one.name, **here, "parameters": one.parameters, "figures": one.summary()}
+        for one in measures
+    }
+    kept = {one["name"]: one for one in read(path)} if path.exists() else {}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps({"measures": list((kept | made).values())}, indent=2)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
-def read(path: pathlib.Path) -> dict[str, typing.Any]:
-    """What ``write`` wrote."""
-    content: dict[str, typing.Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+def read(path: pathlib.Path) -> list[dict[str, typing.Any]]:
+    """The measures that ``write`` wrote."""
+    measures: list[dict[str, typing.Any]] = json.loads(path.read_text(encoding="utf-8"))["measures"]
+    return measures
 
 
 def show(measure: Measure) -> str:
