@@ -13,9 +13,11 @@ from collections import deque
 from typing import Final
 
 READ: Final = 2048
-"""Bytes of one read: what HTTP parses without a turn for the loop, in 2 ms at worst."""
+"""Bytes of one read: what HTTP parses without a turn for the loop, in 10 ms at worst."""
 AT_ONCE: Final = 4
-"""Reads of all providers in one turn of the loop."""
+"""Reads of all providers in one turn of the loop; those of many lines count for several."""
+LINES: Final = 128
+"""Lines that a read may have and count for one."""
 HEAD: Final = 128 * 2**10
 """Bytes on the wire up to the end of an answer's head; httpcore2 takes 100 KiB of it at once."""
 _AROUND: Final = 8
@@ -57,16 +59,18 @@ class Received:
         self._pieces += 1
         self._judge()
 
-    def text(self, data: bytes) -> None:
-        """Count what HTTP gets to see.
+    def text(self, data: bytes) -> int:
+        """Count what HTTP gets to see; returns for how many reads it counts in a turn.
 
         Raises:
             Unbounded: it is too much.
         """
+        lines = data.count(b"\n")
         self._text += len(data)
         # N3: chunks of one byte, without end, held the loop for minutes; each has its lines.
-        self._pieces += data.count(b"\n")
+        self._pieces += lines
         self._judge()
+        return 1 + lines // LINES
 
     def record(self) -> None:
         """Count a TLS record.
@@ -93,14 +97,17 @@ class Turnstile:
 
     def __init__(self) -> None:
         """Nobody waits yet."""
-        self._waiting: dict[object, deque[asyncio.Future[None]]] = {}
+        self._waiting: dict[object, deque[tuple[asyncio.Future[None], int]]] = {}
         self._is_due = False
 
-    async def turn(self, owner: object) -> None:
-        """Wait for a turn of ``owner``'s; whoever has many reads waiting goes no sooner."""
+    async def turn(self, owner: object, reads: int = 1) -> None:
+        """Wait for a turn of ``owner``'s; whoever has many reads waiting goes no sooner.
+
+        Where it counts for several reads, fewer others get through in the same turn.
+        """
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
-        self._waiting.setdefault(owner, deque()).append(turn)
+        self._waiting.setdefault(owner, deque()).append((turn, reads))
         if not self._is_due:
             self._is_due = True
             loop.call_soon(self._open, loop)
@@ -111,12 +118,12 @@ class Turnstile:
         while self._waiting and opened < AT_ONCE:
             owner = next(iter(self._waiting))
             queue = self._waiting.pop(owner)
-            turn = queue.popleft()
+            turn, reads = queue.popleft()
             if queue:
                 self._waiting[owner] = queue
             if not turn.done():
                 turn.set_result(None)
-                opened += 1
+                opened += reads
         self._is_due = bool(self._waiting)
         if self._is_due:
             loop.call_soon(self._open, loop)

@@ -34,9 +34,9 @@ class Network:
         self._gate = gate or bounds.Turnstile()
         self._computing = asyncio.Lock()
 
-    async def turn(self) -> None:
-        """Wait until something that was read may be looked at."""
-        await self._gate.turn(self)
+    async def turn(self, reads: int = 1) -> None:
+        """Wait until something that was read, and counts for so many reads, may be looked at."""
+        await self._gate.turn(self, reads)
 
     async def compute(self, step: Callable[[], None]) -> None:
         """Do a step of a handshake, in one of the threads; one provider has one at most."""
@@ -72,6 +72,7 @@ class Network:
 class _Metered(httpcore2.AsyncNetworkStream):
     """Counts what the server sends."""
 
+    network: Network
     meter: bounds.Received
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -84,7 +85,9 @@ class _Metered(httpcore2.AsyncNetworkStream):
         with _translated(httpcore2.ReadTimeout, httpcore2.ReadError):
             async with asyncio.timeout(timeout):
                 data = await self._read(min(max_bytes, bounds.READ))
-        self.meter.text(data)
+        reads = self.meter.text(data)
+        if reads > 1:
+            await self.network.turn(reads)
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -182,7 +185,7 @@ class Secured(_Metered):
             ValueError: no certificate can have that name.
         """
         self._plain = plain
-        self.meter = plain.meter
+        self.network, self.meter = plain.network, plain.meter
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=hostname)
 
@@ -196,7 +199,7 @@ class Secured(_Metered):
         received, done = 0, False
         while not done:
             try:
-                await self._plain.network.compute(self._tls.do_handshake)
+                await self.network.compute(self._tls.do_handshake)
                 done = True
             except ssl.SSLWantReadError:
                 pass
@@ -224,7 +227,7 @@ class Secured(_Metered):
 
     async def _read(self, most: int) -> bytes:
         while True:
-            await self._plain.network.turn()
+            await self.network.turn()
             try:
                 data = self._tls.read(most)
             except ssl.SSLWantReadError:

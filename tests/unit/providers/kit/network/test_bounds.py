@@ -94,6 +94,24 @@ async def test_few_reads_get_through_in_one_turn_of_the_loop_in_rotation() -> No
     await asyncio.gather(*greedy, *others)
 
 
+async def test_a_read_of_many_lines_has_a_turn_of_the_loop_to_itself() -> None:
+    gate, through = bounds.Turnstile(), list[int]()
+    reads = bounds.Received().text(b"1\r\nx\r\n" * (bounds.READ // 6))
+    assert reads > bounds.AT_ONCE
+
+    async def read(number: int) -> None:
+        await gate.turn(number, reads)
+        through.append(number)
+
+    tasks = [asyncio.create_task(read(number)) for number in range(5)]
+    seen = 0
+    while len(through) < len(tasks):
+        await asyncio.sleep(0)
+        assert len(through) - seen <= 1
+        seen = len(through)
+    await asyncio.gather(*tasks)
+
+
 async def test_who_gives_up_takes_nobodys_turn() -> None:
     gate = bounds.Turnstile()
     tasks = [asyncio.create_task(gate.turn("same")) for _ in range(20)]
