@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,9 @@ from leaseholder.ports.workloads import Workload
 from leaseholder.secrecy import Credentials
 from tests.unit.core import views
 from tests.unit.core.views import decide
+
+pytestmark = pytest.mark.no_cover
+"""Tracing takes longer than deciding, and each rule has tests of its own that cover it."""
 
 MOMENTS = st.integers(-7200, 7200).map(views.at)
 STAMP = rollout.stamp_key(views.lease())
