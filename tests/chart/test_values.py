@@ -4,6 +4,7 @@ import collections.abc
 import typing
 
 import pytest
+import yaml
 
 from leaseholder import settings
 from leaseholder.cluster import electing
@@ -297,7 +298,7 @@ CASES: typing.Final[list[tuple[str, typing.Any, dict[str, typing.Any], Check]]] 
     (
         "commonLabels",
         {"team": "a"},
-        {"crds": {"enabled": False}},
+        {},
         lambda a: all(found["metadata"]["labels"]["team"] == "a" for found in a),
     ),
     ("nameOverride", "lease", {}, lambda a: "Deployment/leaseholder" in names(a)),
@@ -320,6 +321,78 @@ def test_every_value_is_tried() -> None:
     assert [path for path, *_ in CASES] == [
         one.path for one in values.read(charts.CHART / "values.yaml")
     ]
+
+
+def test_labels_of_one_object_go_before_those_of_all_and_no_key_is_there_twice() -> None:
+    """The API server takes no YAML that has a key twice; PyYAML takes the last."""
+    labelled = {"enabled": True, "labels": {"team": "c"}}
+    kinds = ("serviceMonitor", "prometheusRule", "dashboard")
+    changes = {
+        "commonLabels": {"team": "a"},
+        "podLabels": {"team": "b"},
+        "monitoring": dict.fromkeys(kinds, labelled),
+    }
+    found = render(changes)
+    assert one(found, "Deployment")["metadata"]["labels"]["team"] == "a"
+    assert pod(found)["metadata"]["labels"]["team"] == "b"
+    for kind in ("ServiceMonitor", "PrometheusRule", "ConfigMap"):
+        assert one(found, kind)["metadata"]["labels"]["team"] == "c"
+    text = charts.Helm().run("template", "x", str(charts.CHART), values={**charts.HOSTS, **changes})
+    assert [twice for node in yaml.compose_all(text) for twice in _twice(node)] == []
+
+
+def _twice(node: yaml.Node | None) -> typing.Iterator[str]:
+    """Keys that are there more than once in a mapping."""
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value]
+        yield from (key for key in {*keys} if keys.count(key) > 1)
+        for _, inner in node.value:
+            yield from _twice(inner)
+    elif isinstance(node, yaml.SequenceNode):
+        for inner in node.value:
+            yield from _twice(inner)
+
+
+def test_names_that_are_digits_stay_texts() -> None:
+    found = charts.Helm(namespace="1").template(
+        {
+            **charts.HOSTS,
+            "namespaces": ["2"],
+            "serviceAccount": {"name": "3"},
+            "priorityClassName": "4",
+            "nameOverride": "5",
+            "fullnameOverride": "6",
+            "shards": ["7"],
+            "metricsAuth": True,
+            "monitoring": {"serviceMonitor": {"enabled": True, "tokenSecret": "8"}},
+        },
+        "9",
+    )
+    assert [number for object_ in found for number in _numbers(object_["metadata"])] == []
+    bound = [part for object_ in found for part in object_.get("subjects", ())]
+    assert {(one["name"], one["namespace"]) for one in bound} == {("3", "1")}
+    assert {one["roleRef"]["name"][0] for one in found if "roleRef" in one} == {"6"}
+    specs = [one["spec"]["template"]["spec"] for one in of_kind(found, "Deployment")]
+    assert {one["serviceAccountName"] for one in specs} == {"3"}
+    assert {one["priorityClassName"] for one in specs} == {"4"}
+    assert [*_numbers(one(found, "ServiceMonitor")["spec"])] == []
+    selectors = [one["spec"]["selector"] for one in of_kind(found, "Deployment")]
+    assert [*_numbers(selectors)] == []
+
+
+def _numbers(value: typing.Any) -> typing.Iterator[typing.Any]:
+    """What isn't text, nor a truth."""
+    match value:
+        case dict():
+            for inner in value.values():
+                yield from _numbers(inner)
+        case list():
+            for inner in value:
+                yield from _numbers(inner)
+        case str() | bool():
+            return
+        case _:
+            yield value
 
 
 def test_by_default_only_secrets_are_bound_beside_what_the_operator_cant_do_without() -> None:
@@ -506,6 +579,10 @@ REFUSED: typing.Final[dict[str, tuple[charts.Values, str]]] = {
     "a setting that a value sets": (
         {"extraEnv": [{"name": "LEASEHOLDER_NAMESPACES", "value": "a"}]},
         "extraEnv has LEASEHOLDER_NAMESPACES, which a value of the chart sets: write that value",
+    ),
+    "a label of the chart's own": (
+        {"podLabels": {"app.kubernetes.io/name": "x"}},
+        "podLabels has app.kubernetes.io/name, which the chart sets: take it out",
     ),
     "a variable twice": (
         {"extraEnv": [{"name": "A", "value": "a"}, {"name": "A", "value": "b"}]},
