@@ -84,6 +84,9 @@ DIGEST: typing.Final = f"sha256:{'0' * 64}"
 PEER: typing.Final = {"podSelector": {"matchLabels": {"app": "prometheus"}}}
 TOLERATION: typing.Final = {"key": "a", "operator": "Exists"}
 SPREAD: typing.Final = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+LINUX: typing.Final = {"kubernetes.io/os": "linux"}
+NDOTS: typing.Final = {"name": "ndots", "value": "1"}
+ALIAS: typing.Final = {"ip": "10.1.2.3", "hostnames": ["bao.example.com"]}
 CASES: typing.Final[list[tuple[str, typing.Any, dict[str, typing.Any], Check]]] = [
     ("providerHosts", ["a.b", "http://*.c"], {}, setting("PROVIDER_HOSTS", "a.b,http://*.c")),
     ("requireAuthLabel", False, {}, setting("REQUIRE_AUTH_LABEL", "false")),
@@ -172,11 +175,14 @@ CASES: typing.Final[list[tuple[str, typing.Any, dict[str, typing.Any], Check]]] 
         {},
         lambda a: container(a)["resources"]["limits"] == {"memory": "1Gi"},
     ),
-    ("nodeSelector", {"a": "b"}, {}, in_pod("nodeSelector", {"a": "b"})),
+    ("nodeSelector", {"a": "b"}, {}, in_pod("nodeSelector", {"a": "b", **LINUX})),
     ("affinity", {"nodeAffinity": {}}, {}, in_pod("affinity", {"nodeAffinity": {}})),
     ("tolerations", [TOLERATION], {}, in_pod("tolerations", [TOLERATION])),
     ("topologySpreadConstraints", [SPREAD], {}, in_pod("topologySpreadConstraints", [SPREAD])),
     ("priorityClassName", "high", {}, in_pod("priorityClassName", "high")),
+    ("dnsPolicy", "Default", {}, in_pod("dnsPolicy", "Default")),
+    ("dnsConfig", {"options": [NDOTS]}, {}, in_pod("dnsConfig", {"options": [NDOTS]})),
+    ("hostAliases", [ALIAS], {}, in_pod("hostAliases", [ALIAS])),
     (
         "terminationGracePeriodSeconds",
         60,
@@ -425,8 +431,15 @@ def test_without_metrics_auth_the_operator_reviews_nobody() -> None:
 def test_several_replicas_roll_over_and_are_not_drained_together() -> None:
     found = render({"replicas": 2})
     assert one(found, "Deployment")["spec"]["strategy"]["type"] == "RollingUpdate"
-    assert one(found, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    budget = one(found, "PodDisruptionBudget")["spec"]
+    assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
     assert not of_kind(render({}), "PodDisruptionBudget")
+    (spread,) = pod(found)["spec"]["topologySpreadConstraints"]
+    assert _matching(spread["labelSelector"], pod(found)["metadata"]["labels"])
+    assert spread["whenUnsatisfiable"] == "ScheduleAnyway"  # in a cluster of one node, too
+    assert "topologySpreadConstraints" not in pod(render({}))["spec"]
+    own = render({"replicas": 2, "topologySpreadConstraints": [SPREAD]})
+    assert pod(own)["spec"]["topologySpreadConstraints"] == [SPREAD]
     reached = [rule for rule in one(found, "Role")["rules"] if rule["resources"] == ["leases"]]
     assert [rule["verbs"] for rule in reached] == [["create"], ["get", "patch"]]
     assert reached[1]["resourceNames"] == [electing.LEASE]
@@ -520,6 +533,12 @@ def test_the_operator_takes_the_environment_that_the_chart_gives(
     assert loaded.watched == ("a", "b")
     assert loaded.require_auth_label
     assert loaded.stop_grace_seconds < pod(render({}))["spec"]["terminationGracePeriodSeconds"]
+
+
+def test_a_probe_that_has_to_wait_for_the_processor_restarts_nobody() -> None:
+    probes = container(render({}))
+    assert probes["livenessProbe"]["timeoutSeconds"] == 10  # by default a second
+    assert probes["readinessProbe"]["timeoutSeconds"] == 5
 
 
 def test_a_network_policy_without_peers_lets_nobody_in() -> None:
