@@ -283,6 +283,18 @@ CASES: typing.Final[list[tuple[str, typing.Any, dict[str, typing.Any], Check]]] 
     ),
     ("monitoring.prometheusRule.enabled", True, {}, lambda a: one(a, "PrometheusRule")),
     (
+        "monitoring.prometheusRule.docsUrl",
+        "https://git.example.com/docs/",
+        {"monitoring": {"prometheusRule": {"enabled": True}}},
+        lambda a: all(
+            rule["annotations"]["runbook_url"].startswith(
+                "https://git.example.com/docs/runbook.md#"
+            )
+            for group in one(a, "PrometheusRule")["spec"]["groups"]
+            for rule in group["rules"]
+        ),
+    ),
+    (
         "monitoring.prometheusRule.labels",
         {"release": "p"},
         {"monitoring": {"prometheusRule": {"enabled": True}}},
