@@ -142,7 +142,12 @@ CASES: typing.Final[list[tuple[str, typing.Any, dict[str, typing.Any], Check]]] 
             )
         ),
     ),
-    ("image.repository", "r.example/a", {}, lambda a: container(a)["image"] == "r.example/a:0.1.0"),
+    (
+        "image.repository",
+        "r.example:5000/a/b",
+        {},
+        lambda a: container(a)["image"] == "r.example:5000/a/b:0.1.0",
+    ),
     ("image.tag", "v9", {}, lambda a: container(a)["image"] == "leaseholder:v9"),
     (
         "image.digest",
@@ -604,6 +609,14 @@ REFUSED: typing.Final[dict[str, tuple[charts.Values, str]]] = {
     "a misspelt value": ({"requireAuthLabels": True}, "properties 'requireAuthLabels' not allowed"),
     "a misspelt right": ({"rights": {"secret": {}}}, "properties 'secret' not allowed"),
     "a digest that is none": ({"image": {"digest": "abc"}}, "at '/image/digest'"),
+    "a tag in the image's name": (
+        {"image": {"repository": "r.example:5000/leaseholder:0.1.0"}},
+        "at '/image/repository'",
+    ),
+    "a ServiceAccount that is no name": (
+        {"serviceAccount": {"name": "Ours"}},
+        "at '/serviceAccount/name'",
+    ),
     "a level that is none": ({"logLevel": "TRACE"}, "one of 'DEBUG', 'INFO', 'WARNING'"),
     "a namespace that is none": ({"namespaces": ["A_b"]}, "at '/namespaces/0'"),
     "root": ({"runAsUser": 0}, "at '/runAsUser': minimum: got 0, want 1"),
