@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+from xml.etree import ElementTree
 
 import pytest
 
@@ -46,11 +47,32 @@ def test_every_panel_is_drawn_from_its_own_query(
         grows = re.search(r"(rate|changes)\(", shown[0][0])
         assert grows or any(answers.get(one) for one in shown), panel["title"]
     dashboard.draw(made, answers, tmp_path / "drawn.svg")
-    assert titles((tmp_path / "drawn.svg").read_text("utf-8")) == []
+    drawn = (tmp_path / "drawn.svg").read_text("utf-8")
+    assert titles(drawn) == []
+    assert shown_in(drawn, *LATE) == (["2"], ["shop/broken", "shop/lease-0"])
 
 
 def test_the_picture_in_the_documentation_has_every_panel_of_the_dashboard() -> None:
-    assert titles(dashboard.TARGET.read_text("utf-8")) == [], "run `make dashboard`"
+    drawn = dashboard.TARGET.read_text("utf-8")
+    assert titles(drawn) == [], "run `make dashboard`"
+    assert "no data" not in drawn
+    (count,), late = shown_in(drawn, *LATE)
+    assert int(count) == len(late) > 0
+
+
+LATE = (4, 10)
+"""The panels about renewals that are overdue: how many, and which."""
+
+
+def shown_in(svg: str, number: int, bars: int) -> tuple[list[str], list[str]]:
+    """What a panel with one number shows, and the names in a panel with bars."""
+    root = ElementTree.fromstring(svg)
+    panels = {one.get("id"): [text.text or "" for text in one.iter(TEXT)] for one in root.iter()}
+    named = sorted(text for text in panels[f"panel-{bars}"] if "/" in text)
+    return [text for text in panels[f"panel-{number}"] if text.isdigit()], named
+
+
+TEXT = "{http://www.w3.org/2000/svg}text"
 
 
 def titles(svg: str) -> list[str]:
