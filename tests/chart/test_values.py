@@ -84,6 +84,14 @@ DIGEST: typing.Final = f"sha256:{'0' * 64}"
 PEER: typing.Final = {"podSelector": {"matchLabels": {"app": "prometheus"}}}
 TOLERATION: typing.Final = {"key": "a", "operator": "Exists"}
 SPREAD: typing.Final = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+
+
+def scrape(field: str, value: typing.Any) -> Check:
+    return lambda objects: one(objects, "ServiceMonitor")["spec"]["endpoints"][0][field] == value
+
+
+SCRAPED: typing.Final = {"monitoring": {"serviceMonitor": {"enabled": True}}}
+DROP: typing.Final = {"action": "labeldrop", "regex": "pod"}
 LINUX: typing.Final = {"kubernetes.io/os": "linux"}
 NDOTS: typing.Final = {"name": "ndots", "value": "1"}
 ALIAS: typing.Final = {"ip": "10.1.2.3", "hostnames": ["bao.example.com"]}
@@ -197,6 +205,12 @@ CASES: typing.Final[list[tuple[str, typing.Any, dict[str, typing.Any], Check]]] 
             and setting("STOP_GRACE_SECONDS", "40")(a)
         ),
     ),
+    (
+        "deploymentAnnotations",
+        {"a": "b"},
+        {},
+        lambda a: one(a, "Deployment")["metadata"]["annotations"] == {"a": "b"},
+    ),
     ("podLabels", {"a": "b"}, {}, lambda a: pod(a)["metadata"]["labels"]["a"] == "b"),
     ("podAnnotations", {"a": "b"}, {}, lambda a: pod(a)["metadata"]["annotations"] == {"a": "b"}),
     ("runAsUser", None, {}, lambda a: "runAsUser" not in pod(a)["spec"]["securityContext"]),
@@ -270,6 +284,14 @@ CASES: typing.Final[list[tuple[str, typing.Any, dict[str, typing.Any], Check]]] 
         "1m",
         {"monitoring": {"serviceMonitor": {"enabled": True}}},
         lambda a: one(a, "ServiceMonitor")["spec"]["endpoints"][0]["interval"] == "1m",
+    ),
+    ("monitoring.serviceMonitor.scrapeTimeout", "20s", SCRAPED, scrape("scrapeTimeout", "20s")),
+    ("monitoring.serviceMonitor.relabelings", [DROP], SCRAPED, scrape("relabelings", [DROP])),
+    (
+        "monitoring.serviceMonitor.metricRelabelings",
+        [DROP],
+        SCRAPED,
+        scrape("metricRelabelings", [DROP]),
     ),
     (
         "monitoring.serviceMonitor.tokenSecret",
