@@ -24,7 +24,7 @@ LATENESS: typing.Final[dict[str, dict[str, tuple[int, int]]]] = {
         "LeaseholderLeaseEndsSoon": (3600 - 420, 3600 - 290),
     },
     "30d": {
-        "LeaseholderRenewalOverdue": (21 * 86_400 - 60, 21 * 86_400 + 240),
+        "LeaseholderRenewalOverdue": (20 * 86_400 + 3600 + 60, 20 * 86_400 + 3600 + 240),
         "LeaseholderLeaseEndsSoon": (27 * 86_400 - 60, 27 * 86_400 + 60),
     },
 }
