@@ -37,6 +37,17 @@ def test_a_query_gives_what_it_comes_to_by_moment_and_labels(promtool: pathlib.P
         promql.evaluate(promtool, made, {"sum(": [5]})
 
 
+def test_a_series_that_is_gone_for_a_while_has_no_value_meanwhile(promtool: pathlib.Path) -> None:
+    made = promql.History(5, began=0.0)
+    for scraped in ("a 1\nb 1", "b 1", "b 1", "a 2\nb 1", "b 1"):
+        made.add(scraped)
+    answers = promql.evaluate(promtool, made, {"a": range(0, 25, 5), "b": [20]})
+    assert {moment: found[()] for (query, moment), found in answers.items() if query == "a"} == {
+        0: 1.0,
+        15: 2.0,
+    }
+
+
 def test_every_panel_is_drawn_from_its_own_query(
     promtool: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
