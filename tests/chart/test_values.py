@@ -554,7 +554,12 @@ def test_names_follow_the_release_and_two_releases_share_none() -> None:
 
 def test_the_pod_may_nothing_that_the_restricted_standard_forbids() -> None:
     found = render({})
-    assert pod(found)["spec"]["securityContext"]["runAsNonRoot"] is True
+    assert pod(found)["spec"]["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "runAsGroup": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
     assert container(found)["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
@@ -597,7 +602,8 @@ def test_null_for_a_value_is_refused_with_what_to_write_or_means_what_the_table_
     path: str,
 ) -> None:
     if path == "runAsUser":
-        assert "runAsUser" not in pod(render({path: None}))["spec"]["securityContext"]
+        left = pod(render({path: None}))["spec"]["securityContext"]
+        assert left.keys() == {"runAsNonRoot", "seccompProfile"}
         return
     with pytest.raises(charts.Refused) as refused:
         render(_nested(path, None))
