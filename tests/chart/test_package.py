@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import shutil
 
 import pytest
 import yaml
@@ -51,6 +52,19 @@ def test_a_packed_chart_says_how_to_install_it_by_values_that_there_are(
     told = {*re.findall(r"`((?:[a-z]+[A-Za-z]*\.)+[a-zA-Z]+)`", readme)}
     assert "crds.keep" in told
     assert told <= known
+
+
+@pytest.mark.usefixtures("helm")
+def test_a_chart_may_depend_on_it_by_a_condition(tmp_path: pathlib.Path) -> None:
+    shutil.copytree(charts.CHART, tmp_path / "charts" / "leaseholder")
+    needs = {"name": "leaseholder", "version": "0.1.0", "condition": "leaseholder.enabled"}
+    about = {"apiVersion": "v2", "name": "shop", "version": "1.0.0", "dependencies": [needs]}
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(about), "utf-8")
+    beside = {"global": {"imageRegistry": "registry.example.com"}}
+    for enabled in (True, False):
+        given = {**beside, "leaseholder": {**charts.HOSTS, "enabled": enabled}}
+        found = charts.Helm(chart=tmp_path).template(given)
+        assert bool([one for one in found if one["kind"] == "Deployment"]) is enabled
 
 
 def test_values_without_a_default_image_arent_packed() -> None:

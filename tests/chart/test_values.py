@@ -637,6 +637,10 @@ REFUSED: typing.Final[dict[str, tuple[charts.Values, str]]] = {
     "a misspelt value": ({"requireAuthLabels": True}, "properties 'requireAuthLabels' not allowed"),
     "a misspelt right": ({"rights": {"secret": {}}}, "properties 'secret' not allowed"),
     "a digest that is none": ({"image": {"digest": "abc"}}, "at '/image/digest'"),
+    "switched off as a whole": (
+        {"enabled": False},
+        "enabled is false, which is for a chart that depends on this one: take it out",
+    ),
     "a tag in the image's name": (
         {"image": {"repository": "r.example:5000/leaseholder:0.1.0"}},
         "at '/image/repository'",

@@ -112,6 +112,9 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{/* What the schema can't say: values that are missing, or that don't go together. */}}
 {{- define "leaseholder.check" -}}
 {{- include "leaseholder.nulls" . -}}
+{{- if eq (toString .Values.enabled) "false" -}}
+{{- fail "enabled is false, which is for a chart that depends on this one: take it out" -}}
+{{- end -}}
 {{- if and (gt (int .Values.replicas) 1) (not .Values.leaderElection) -}}
 {{- fail "replicas is more than 1, and leaderElection is false, so all would work at once: leave leaderElection true" -}}
 {{- end -}}
