@@ -75,9 +75,10 @@ def test_of_one_that_goes_what_can_be_read_is_enough(
     assert rest.metadata.finalizers == (names.FINALIZER,)
 
 
+@pytest.mark.parametrize("kind", [provider.LeaseProvider, provider.ClusterLeaseProvider])
 @pytest.mark.parametrize("going", [{}, GOING])
 def test_of_a_provider_status_can_be_written_and_nothing_else_is_done_with_it(
-    going: dict[str, str],
+    going: dict[str, str], kind: type[provider.AnyProvider]
 ) -> None:
     body = {
         "metadata": {"namespace": "shop", "name": "infisical", "uid": "u", **going},
@@ -85,9 +86,9 @@ def test_of_a_provider_status_can_be_written_and_nothing_else_is_done_with_it(
         "status": {"serverVersion": "1.2.3"},
     }
     with pytest.raises(errors.Unreadable, match=r"see spec\.sweep") as unread:
-        patches.read(provider.LeaseProvider, body)
+        patches.read(kind, body)
     rest = unread.value.rest
-    assert isinstance(rest, provider.LeaseProvider)
+    assert isinstance(rest, kind)
     assert (rest.metadata.uid, rest.status.server_version) == ("u", "1.2.3")
     assert provider.type_of(rest.spec) is None
 
