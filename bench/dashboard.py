@@ -67,7 +67,7 @@ async def lived() -> promql.History:
                 LEASEHOLDER_LEADER_ELECTION="true",
                 LEASEHOLDER_SWEEP_INTERVAL_SECONDS="20",
             ) as site:
-                await site.provider(sweep="Report")
+                await site.provider(sweep="Report", limits={"requestsPerMinute": 120})
                 return await _recorded(site)
         finally:
             await asyncio.to_thread(world.stop)
@@ -150,6 +150,9 @@ def query(target: Object) -> str:
 # ---------------------------------------------------------------------------- drawing
 
 
+@mpl.rc_context(
+    {"svg.hashsalt": "leaseholder", "svg.fonttype": "none", "font.family": "sans-serif"}
+)
 def draw(history: promql.History, answers: promql.Answers, into: pathlib.Path) -> None:
     """The dashboard, each panel where Grafana has it."""
     figure = plt.figure(figsize=(16, 19))
@@ -168,6 +171,7 @@ def draw(history: promql.History, answers: promql.Answers, into: pathlib.Path) -
                 (at["h"] - pads[1]) / _HIGH,
             )
         )
+        axes.set_gid(f"panel-{panel['id']}")
         axes.set_title(
             panel["title"], size=9, loc="left", x=-(pads[0] - 0.3) / (at["w"] - pads[0] - 0.3)
         )
@@ -274,9 +278,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.dashboard", description=__doc__)
     parser.add_argument("--into", type=pathlib.Path, default=TARGET)
     arguments = parser.parse_args()
-    mpl.rcParams["svg.hashsalt"] = "leaseholder"
-    mpl.rcParams["svg.fonttype"] = "none"
-    mpl.rcParams["font.family"] = "sans-serif"
     promtool = build.PROMTOOL.ensure(lambda line: print(line, file=sys.stderr))
     history = asyncio.run(lived())
     draw(history, promql.evaluate(promtool, history, asked(history)), arguments.into)

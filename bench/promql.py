@@ -38,7 +38,7 @@ class History:
     began: float
     """Unix time of the first; moments in metrics count from it on."""
     series: dict[str, list[str]] = dataclasses.field(default_factory=dict)
-    """The values of each series, ``_`` where it wasn't there."""
+    """The values of each series, ``stale`` and then ``_`` where it wasn't there."""
     scrapes: int = 0
 
     def add(self, exposition: str, **labels: str) -> None:
@@ -53,7 +53,7 @@ class History:
             if _ABSOLUTE.search(bare) and float(value):
                 value = repr(float(value) - self.began)
             values = self.series.setdefault(key, [])
-            values += ["_"] * (self.scrapes - len(values))
+            values += _gap(values, self.scrapes)
             values.append(value)
         self.scrapes += 1
 
@@ -83,7 +83,7 @@ def evaluate(
     ]
     pace = f"{history.interval}s"
     series = [
-        {"series": name, "values": " ".join(_stale(values, history.scrapes))}
+        {"series": name, "values": " ".join([*values, *_gap(values, history.scrapes)])}
         for name, values in history.series.items()
     ]
     whole = {"interval": pace, "input_series": series, "promql_expr_test": tests}
@@ -103,9 +103,14 @@ def evaluate(
     return answers
 
 
-def _stale(values: list[str], scrapes: int) -> list[str]:
-    """A series that is gone is marked so, as Prometheus marks it."""
-    return [*values, "stale"] if len(values) < scrapes else values
+def _gap(values: list[str], scrapes: int) -> list[str]:
+    """What a series has where it wasn't there: it is marked as gone, as Prometheus marks it.
+
+    Without the mark its last value would count for five minutes more.
+    """
+    missing = scrapes - len(values)
+    gone = ["stale"] if values and missing else []
+    return [*gone, *(["_"] * (missing - len(gone)))]
 
 
 def _samples(text: str) -> collections.abc.Iterator[tuple[Labels, float]]:

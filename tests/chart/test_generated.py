@@ -8,6 +8,7 @@ import typing
 import pytest
 import yaml
 
+from leaseholder.api import crds, names
 from tests.world import charts
 from tools import chart, values
 
@@ -33,7 +34,7 @@ def test_a_description_may_take_lines_and_cover_what_is_below(tmp_path: pathlib.
 
 def test_the_schema_knows_the_values_and_no_others() -> None:
     schema = json.loads((charts.CHART / "values.schema.json").read_text("utf-8"))
-    known = {*_leaves(schema, schema)} - {"global"}  # Helm's own
+    known = {*_leaves(schema, schema)} - {"global", "enabled"}  # Helm's own, and a parent's
     assert known == {one.path for one in values.read(charts.CHART / "values.yaml")}
 
 
@@ -55,6 +56,13 @@ def test_chart_and_image_have_the_version_of_the_package() -> None:
     project = tomllib.loads((chart.ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     found = yaml.safe_load((charts.CHART / "Chart.yaml").read_text("utf-8"))
     assert found["version"] == found["appVersion"] == project["version"]
+
+
+def test_artifact_hub_is_told_of_each_crd() -> None:
+    annotations = yaml.safe_load((charts.CHART / "Chart.yaml").read_text("utf-8"))["annotations"]
+    told = yaml.safe_load(annotations["artifacthub.io/crds"])
+    kinds = {(one.kind, f"{one.plural}.{names.GROUP}", names.VERSION) for one in crds.KINDS}
+    assert {(one["kind"], one["name"], one["version"]) for one in told} == kinds
 
 
 @pytest.mark.usefixtures("helm")

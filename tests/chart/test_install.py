@@ -194,6 +194,42 @@ async def test_an_upgrade_brings_new_fields_and_back_and_rotates_nothing(
     await site.gone("steady")
 
 
+async def test_values_that_change_the_shape_of_the_deployment_are_taken_and_taken_back(
+    installed: Installed,
+) -> None:
+    """What a former shape leaves behind, by the API server's defaults, refuses no new one."""
+    shapes: list[tuple[charts.Values, str, int]] = [
+        ({"leaderElection": False}, "Recreate", 1),
+        ({"replicas": 2, "shards": ["batch"], "runAsUser": None}, "RollingUpdate", 2),
+        ({}, "RollingUpdate", 1),
+    ]
+    for changes, strategy, replicas in shapes:
+        await installed.upgrade(charts.CHART, {**VALUES, **changes})
+        found = await installed.client.get("Deployment", HOME, HOME)
+        assert found is not None
+        assert found["spec"]["strategy"]["type"] == strategy
+        assert found["spec"]["replicas"] == replicas
+    assert await installed.client.get("Deployment", f"{HOME}-batch", HOME) is None
+
+
+async def test_a_second_installation_leaves_the_crds_to_the_first(installed: Installed) -> None:
+    await installed.client.apply(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "second"}}
+    )
+    second = charts.Helm(kubeconfig=installed.helm.kubeconfig, namespace="second")
+    given = {**VALUES, "namespaces": ["second"]}
+    install = ("install", "second", str(charts.CHART))
+    with pytest.raises(charts.Refused) as refused:
+        await asyncio.to_thread(second.run, *install, values=given)
+    assert "clusterleaseproviders.leaseholder.dev" in str(refused.value)
+    shared = {**given, "crds": {"enabled": False}, "aggregateRoles": False}
+    await asyncio.to_thread(second.run, *install, values=shared)
+    assert await installed.client.get("Deployment", "second-leaseholder", "second")
+    await asyncio.to_thread(second.run, "uninstall", "second")
+    assert await installed.has_field("ttl")
+    assert await installed.client.get("ClusterRole", HOME)
+
+
 def _inspected(generation: int) -> collections.abc.Callable[[kube.Object | None], bool]:
     return lambda one: (
         one is not None

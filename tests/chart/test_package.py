@@ -2,12 +2,14 @@
 
 import json
 import pathlib
+import re
+import shutil
 
 import pytest
 import yaml
 
 from tests.world import charts
-from tools import package
+from tools import package, values
 
 DIGEST = f"sha256:{'a' * 64}"
 
@@ -37,6 +39,32 @@ def test_a_chart_that_is_packed_without_a_pushed_image_is_that_of_the_checkout(
     package.pack(helm, tmp_path, tmp_path / "none.json")
     (archive,) = tmp_path.glob("leaseholder-*.tgz")
     assert image(archive) == image(charts.CHART)
+
+
+def test_a_packed_chart_says_how_to_install_it_by_values_that_there_are(
+    helm: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    package.pack(helm, tmp_path, tmp_path / "none.json")
+    (archive,) = tmp_path.glob("leaseholder-*.tgz")
+    readme = charts.Helm().run("show", "readme", str(archive))
+    assert "helm install leaseholder" in readme
+    known = {one.path for one in values.read(charts.CHART / "values.yaml")}
+    told = {*re.findall(r"`((?:[a-z]+[A-Za-z]*\.)+[a-zA-Z]+)`", readme)}
+    assert "crds.keep" in told
+    assert told <= known
+
+
+@pytest.mark.usefixtures("helm")
+def test_a_chart_may_depend_on_it_by_a_condition(tmp_path: pathlib.Path) -> None:
+    shutil.copytree(charts.CHART, tmp_path / "charts" / "leaseholder")
+    needs = {"name": "leaseholder", "version": "0.1.0", "condition": "leaseholder.enabled"}
+    about = {"apiVersion": "v2", "name": "shop", "version": "1.0.0", "dependencies": [needs]}
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(about), "utf-8")
+    beside = {"global": {"imageRegistry": "registry.example.com"}}
+    for enabled in (True, False):
+        given = {**beside, "leaseholder": {**charts.HOSTS, "enabled": enabled}}
+        found = charts.Helm(chart=tmp_path).template(given)
+        assert bool([one for one in found if one["kind"] == "Deployment"]) is enabled
 
 
 def test_values_without_a_default_image_arent_packed() -> None:

@@ -4,6 +4,7 @@ import collections.abc
 import typing
 
 import pytest
+import yaml
 
 from leaseholder import settings
 from leaseholder.cluster import electing
@@ -83,6 +84,17 @@ DIGEST: typing.Final = f"sha256:{'0' * 64}"
 PEER: typing.Final = {"podSelector": {"matchLabels": {"app": "prometheus"}}}
 TOLERATION: typing.Final = {"key": "a", "operator": "Exists"}
 SPREAD: typing.Final = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+
+
+def scrape(field: str, value: typing.Any) -> Check:
+    return lambda objects: one(objects, "ServiceMonitor")["spec"]["endpoints"][0][field] == value
+
+
+SCRAPED: typing.Final = {"monitoring": {"serviceMonitor": {"enabled": True}}}
+DROP: typing.Final = {"action": "labeldrop", "regex": "pod"}
+LINUX: typing.Final = {"kubernetes.io/os": "linux"}
+NDOTS: typing.Final = {"name": "ndots", "value": "1"}
+ALIAS: typing.Final = {"ip": "10.1.2.3", "hostnames": ["bao.example.com"]}
 CASES: typing.Final[list[tuple[str, typing.Any, dict[str, typing.Any], Check]]] = [
     ("providerHosts", ["a.b", "http://*.c"], {}, setting("PROVIDER_HOSTS", "a.b,http://*.c")),
     ("requireAuthLabel", False, {}, setting("REQUIRE_AUTH_LABEL", "false")),
@@ -138,7 +150,12 @@ CASES: typing.Final[list[tuple[str, typing.Any, dict[str, typing.Any], Check]]] 
             )
         ),
     ),
-    ("image.repository", "r.example/a", {}, lambda a: container(a)["image"] == "r.example/a:0.1.0"),
+    (
+        "image.repository",
+        "r.example:5000/a/b",
+        {},
+        lambda a: container(a)["image"] == "r.example:5000/a/b:0.1.0",
+    ),
     ("image.tag", "v9", {}, lambda a: container(a)["image"] == "leaseholder:v9"),
     (
         "image.digest",
@@ -171,11 +188,14 @@ CASES: typing.Final[list[tuple[str, typing.Any, dict[str, typing.Any], Check]]] 
         {},
         lambda a: container(a)["resources"]["limits"] == {"memory": "1Gi"},
     ),
-    ("nodeSelector", {"a": "b"}, {}, in_pod("nodeSelector", {"a": "b"})),
+    ("nodeSelector", {"a": "b"}, {}, in_pod("nodeSelector", {"a": "b", **LINUX})),
     ("affinity", {"nodeAffinity": {}}, {}, in_pod("affinity", {"nodeAffinity": {}})),
     ("tolerations", [TOLERATION], {}, in_pod("tolerations", [TOLERATION])),
     ("topologySpreadConstraints", [SPREAD], {}, in_pod("topologySpreadConstraints", [SPREAD])),
     ("priorityClassName", "high", {}, in_pod("priorityClassName", "high")),
+    ("dnsPolicy", "Default", {}, in_pod("dnsPolicy", "Default")),
+    ("dnsConfig", {"options": [NDOTS]}, {}, in_pod("dnsConfig", {"options": [NDOTS]})),
+    ("hostAliases", [ALIAS], {}, in_pod("hostAliases", [ALIAS])),
     (
         "terminationGracePeriodSeconds",
         60,
@@ -184,6 +204,12 @@ CASES: typing.Final[list[tuple[str, typing.Any, dict[str, typing.Any], Check]]] 
             in_pod("terminationGracePeriodSeconds", 60)(a)
             and setting("STOP_GRACE_SECONDS", "40")(a)
         ),
+    ),
+    (
+        "deploymentAnnotations",
+        {"a": "b"},
+        {},
+        lambda a: one(a, "Deployment")["metadata"]["annotations"] == {"a": "b"},
     ),
     ("podLabels", {"a": "b"}, {}, lambda a: pod(a)["metadata"]["labels"]["a"] == "b"),
     ("podAnnotations", {"a": "b"}, {}, lambda a: pod(a)["metadata"]["annotations"] == {"a": "b"}),
@@ -259,6 +285,14 @@ CASES: typing.Final[list[tuple[str, typing.Any, dict[str, typing.Any], Check]]] 
         {"monitoring": {"serviceMonitor": {"enabled": True}}},
         lambda a: one(a, "ServiceMonitor")["spec"]["endpoints"][0]["interval"] == "1m",
     ),
+    ("monitoring.serviceMonitor.scrapeTimeout", "20s", SCRAPED, scrape("scrapeTimeout", "20s")),
+    ("monitoring.serviceMonitor.relabelings", [DROP], SCRAPED, scrape("relabelings", [DROP])),
+    (
+        "monitoring.serviceMonitor.metricRelabelings",
+        [DROP],
+        SCRAPED,
+        scrape("metricRelabelings", [DROP]),
+    ),
     (
         "monitoring.serviceMonitor.tokenSecret",
         "prometheus-token",
@@ -275,6 +309,18 @@ CASES: typing.Final[list[tuple[str, typing.Any, dict[str, typing.Any], Check]]] 
         lambda a: one(a, "ServiceMonitor")["metadata"]["labels"]["release"] == "p",
     ),
     ("monitoring.prometheusRule.enabled", True, {}, lambda a: one(a, "PrometheusRule")),
+    (
+        "monitoring.prometheusRule.docsUrl",
+        "https://git.example.com/docs/",
+        {"monitoring": {"prometheusRule": {"enabled": True}}},
+        lambda a: all(
+            rule["annotations"]["runbook_url"].startswith(
+                "https://git.example.com/docs/runbook.md#"
+            )
+            for group in one(a, "PrometheusRule")["spec"]["groups"]
+            for rule in group["rules"]
+        ),
+    ),
     (
         "monitoring.prometheusRule.labels",
         {"release": "p"},
@@ -297,7 +343,7 @@ CASES: typing.Final[list[tuple[str, typing.Any, dict[str, typing.Any], Check]]] 
     (
         "commonLabels",
         {"team": "a"},
-        {"crds": {"enabled": False}},
+        {},
         lambda a: all(found["metadata"]["labels"]["team"] == "a" for found in a),
     ),
     ("nameOverride", "lease", {}, lambda a: "Deployment/leaseholder" in names(a)),
@@ -320,6 +366,78 @@ def test_every_value_is_tried() -> None:
     assert [path for path, *_ in CASES] == [
         one.path for one in values.read(charts.CHART / "values.yaml")
     ]
+
+
+def test_labels_of_one_object_go_before_those_of_all_and_no_key_is_there_twice() -> None:
+    """The API server takes no YAML that has a key twice; PyYAML takes the last."""
+    labelled = {"enabled": True, "labels": {"team": "c"}}
+    kinds = ("serviceMonitor", "prometheusRule", "dashboard")
+    changes = {
+        "commonLabels": {"team": "a"},
+        "podLabels": {"team": "b"},
+        "monitoring": dict.fromkeys(kinds, labelled),
+    }
+    found = render(changes)
+    assert one(found, "Deployment")["metadata"]["labels"]["team"] == "a"
+    assert pod(found)["metadata"]["labels"]["team"] == "b"
+    for kind in ("ServiceMonitor", "PrometheusRule", "ConfigMap"):
+        assert one(found, kind)["metadata"]["labels"]["team"] == "c"
+    text = charts.Helm().run("template", "x", str(charts.CHART), values={**charts.HOSTS, **changes})
+    assert [twice for node in yaml.compose_all(text) for twice in _twice(node)] == []
+
+
+def _twice(node: yaml.Node | None) -> typing.Iterator[str]:
+    """Keys that are there more than once in a mapping."""
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value]
+        yield from (key for key in {*keys} if keys.count(key) > 1)
+        for _, inner in node.value:
+            yield from _twice(inner)
+    elif isinstance(node, yaml.SequenceNode):
+        for inner in node.value:
+            yield from _twice(inner)
+
+
+def test_names_that_are_digits_stay_texts() -> None:
+    found = charts.Helm(namespace="1").template(
+        {
+            **charts.HOSTS,
+            "namespaces": ["2"],
+            "serviceAccount": {"name": "3"},
+            "priorityClassName": "4",
+            "nameOverride": "5",
+            "fullnameOverride": "6",
+            "shards": ["7"],
+            "metricsAuth": True,
+            "monitoring": {"serviceMonitor": {"enabled": True, "tokenSecret": "8"}},
+        },
+        "9",
+    )
+    assert [number for object_ in found for number in _numbers(object_["metadata"])] == []
+    bound = [part for object_ in found for part in object_.get("subjects", ())]
+    assert {(one["name"], one["namespace"]) for one in bound} == {("3", "1")}
+    assert {one["roleRef"]["name"][0] for one in found if "roleRef" in one} == {"6"}
+    specs = [one["spec"]["template"]["spec"] for one in of_kind(found, "Deployment")]
+    assert {one["serviceAccountName"] for one in specs} == {"3"}
+    assert {one["priorityClassName"] for one in specs} == {"4"}
+    assert [*_numbers(one(found, "ServiceMonitor")["spec"])] == []
+    selectors = [one["spec"]["selector"] for one in of_kind(found, "Deployment")]
+    assert [*_numbers(selectors)] == []
+
+
+def _numbers(value: typing.Any) -> typing.Iterator[typing.Any]:
+    """What isn't text, nor a truth."""
+    match value:
+        case dict():
+            for inner in value.values():
+                yield from _numbers(inner)
+        case list():
+            for inner in value:
+                yield from _numbers(inner)
+        case str() | bool():
+            return
+        case _:
+            yield value
 
 
 def test_by_default_only_secrets_are_bound_beside_what_the_operator_cant_do_without() -> None:
@@ -352,8 +470,15 @@ def test_without_metrics_auth_the_operator_reviews_nobody() -> None:
 def test_several_replicas_roll_over_and_are_not_drained_together() -> None:
     found = render({"replicas": 2})
     assert one(found, "Deployment")["spec"]["strategy"]["type"] == "RollingUpdate"
-    assert one(found, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    budget = one(found, "PodDisruptionBudget")["spec"]
+    assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
     assert not of_kind(render({}), "PodDisruptionBudget")
+    (spread,) = pod(found)["spec"]["topologySpreadConstraints"]
+    assert _matching(spread["labelSelector"], pod(found)["metadata"]["labels"])
+    assert spread["whenUnsatisfiable"] == "ScheduleAnyway"  # in a cluster of one node, too
+    assert "topologySpreadConstraints" not in pod(render({}))["spec"]
+    own = render({"replicas": 2, "topologySpreadConstraints": [SPREAD]})
+    assert pod(own)["spec"]["topologySpreadConstraints"] == [SPREAD]
     reached = [rule for rule in one(found, "Role")["rules"] if rule["resources"] == ["leases"]]
     assert [rule["verbs"] for rule in reached] == [["create"], ["get", "patch"]]
     assert reached[1]["resourceNames"] == [electing.LEASE]
@@ -429,7 +554,12 @@ def test_names_follow_the_release_and_two_releases_share_none() -> None:
 
 def test_the_pod_may_nothing_that_the_restricted_standard_forbids() -> None:
     found = render({})
-    assert pod(found)["spec"]["securityContext"]["runAsNonRoot"] is True
+    assert pod(found)["spec"]["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "runAsGroup": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
     assert container(found)["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
@@ -449,6 +579,12 @@ def test_the_operator_takes_the_environment_that_the_chart_gives(
     assert loaded.stop_grace_seconds < pod(render({}))["spec"]["terminationGracePeriodSeconds"]
 
 
+def test_a_probe_that_has_to_wait_for_the_processor_restarts_nobody() -> None:
+    probes = container(render({}))
+    assert probes["livenessProbe"]["timeoutSeconds"] == 10  # by default a second
+    assert probes["readinessProbe"]["timeoutSeconds"] == 5
+
+
 def test_a_network_policy_without_peers_lets_nobody_in() -> None:
     found = one(render({"networkPolicy": {"from": []}}), "NetworkPolicy")["spec"]
     assert found["ingress"] == []
@@ -466,7 +602,8 @@ def test_null_for_a_value_is_refused_with_what_to_write_or_means_what_the_table_
     path: str,
 ) -> None:
     if path == "runAsUser":
-        assert "runAsUser" not in pod(render({path: None}))["spec"]["securityContext"]
+        left = pod(render({path: None}))["spec"]["securityContext"]
+        assert left.keys() == {"runAsNonRoot", "seccompProfile"}
         return
     with pytest.raises(charts.Refused) as refused:
         render(_nested(path, None))
@@ -500,12 +637,28 @@ REFUSED: typing.Final[dict[str, tuple[charts.Values, str]]] = {
     "a misspelt value": ({"requireAuthLabels": True}, "properties 'requireAuthLabels' not allowed"),
     "a misspelt right": ({"rights": {"secret": {}}}, "properties 'secret' not allowed"),
     "a digest that is none": ({"image": {"digest": "abc"}}, "at '/image/digest'"),
+    "switched off as a whole": (
+        {"enabled": False},
+        "enabled is false, which is for a chart that depends on this one: take it out",
+    ),
+    "a tag in the image's name": (
+        {"image": {"repository": "r.example:5000/leaseholder:0.1.0"}},
+        "at '/image/repository'",
+    ),
+    "a ServiceAccount that is no name": (
+        {"serviceAccount": {"name": "Ours"}},
+        "at '/serviceAccount/name'",
+    ),
     "a level that is none": ({"logLevel": "TRACE"}, "one of 'DEBUG', 'INFO', 'WARNING'"),
     "a namespace that is none": ({"namespaces": ["A_b"]}, "at '/namespaces/0'"),
     "root": ({"runAsUser": 0}, "at '/runAsUser': minimum: got 0, want 1"),
     "a setting that a value sets": (
         {"extraEnv": [{"name": "LEASEHOLDER_NAMESPACES", "value": "a"}]},
         "extraEnv has LEASEHOLDER_NAMESPACES, which a value of the chart sets: write that value",
+    ),
+    "a label of the chart's own": (
+        {"podLabels": {"app.kubernetes.io/name": "x"}},
+        "podLabels has app.kubernetes.io/name, which the chart sets: take it out",
     ),
     "a variable twice": (
         {"extraEnv": [{"name": "A", "value": "a"}, {"name": "A", "value": "b"}]},

@@ -139,6 +139,33 @@ async def test_what_this_version_cannot_read_says_so_and_is_revoked_when_it_is_d
     assert await site.records("chosen") == []
 
 
+async def test_a_provider_that_this_version_cannot_read_says_so_until_it_can(
+    site: sites.Site,
+) -> None:
+    await site.provider("swept", sweep="Report")
+    place = ("LeaseProvider", "swept", site.namespace)
+    before = await site.client.wait(*place, kube.is_ready, what="ready")
+    await site.client.patch(*place, {"spec": {"sweep": CHOICE}})
+    found = await site.client.wait(*place, _is_not_ready, what="it says that it isn't ready")
+    assert before is not None
+    assert found is not None
+    told = kube.condition(found, "Ready")
+    assert told["reason"] == "InvalidRequest"
+    assert told["message"].endswith(
+        "LeaseProvider newer/swept can't be read by this version of the operator: see spec.sweep"
+    )
+    assert found["status"]["observedGeneration"] == found["metadata"]["generation"]
+    for learned in ("type", "url", "capabilities"):
+        assert found["status"][learned] == before["status"][learned]
+    await site.lease("beside", ttl="1h")
+    await site.ready("beside")  # of the provider that can be read
+    await site.lease("swept", ttl="1h", provider="swept")
+    await site.reason("swept", "InvalidRequest")
+    await site.provider("swept", sweep="Report")
+    await site.client.wait(*place, kube.is_ready, what="ready")
+    await site.ready("swept")
+
+
 async def _stored(site: sites.Site) -> list[tuple[str, str, str]]:
     """Kind, name and namespace of what is stored."""
     (record,) = await site.pages("orders")
@@ -243,3 +270,7 @@ def _is_seen(found: kube.Object | None) -> bool:
     assert found is not None
     seen = found["status"]["observedGeneration"] == found["metadata"]["generation"]
     return seen and kube.is_ready(found)
+
+
+def _is_not_ready(found: kube.Object | None) -> bool:
+    return kube.condition(found, "Ready").get("status") == "False"

@@ -12,7 +12,7 @@ from leaseholder.telemetry import catalogue
 FOLDER: typing.Final = pathlib.Path(__file__).parents[2] / "deploy" / "monitoring"
 VARIABLES: typing.Final = {"$namespace": ".*", "$__rate_interval": "5m"}
 """What Grafana puts in their place."""
-TARGET: typing.Final = frozenset({"job", "instance", "le"})
+TARGET: typing.Final = frozenset({"namespace", "job", "instance", "le"})
 """Labels that Prometheus adds, and that of buckets."""
 PROCESS: typing.Final = frozenset(
     {"process_resident_memory_bytes", "process_cpu_seconds_total", "process_start_time_seconds"}

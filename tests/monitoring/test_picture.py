@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+from xml.etree import ElementTree
 
 import pytest
 
@@ -36,6 +37,17 @@ def test_a_query_gives_what_it_comes_to_by_moment_and_labels(promtool: pathlib.P
         promql.evaluate(promtool, made, {"sum(": [5]})
 
 
+def test_a_series_that_is_gone_for_a_while_has_no_value_meanwhile(promtool: pathlib.Path) -> None:
+    made = promql.History(5, began=0.0)
+    for scraped in ("a 1\nb 1", "b 1", "b 1", "a 2\nb 1", "b 1"):
+        made.add(scraped)
+    answers = promql.evaluate(promtool, made, {"a": range(0, 25, 5), "b": [20]})
+    assert {moment: found[()] for (query, moment), found in answers.items() if query == "a"} == {
+        0: 1.0,
+        15: 2.0,
+    }
+
+
 def test_every_panel_is_drawn_from_its_own_query(
     promtool: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -46,11 +58,32 @@ def test_every_panel_is_drawn_from_its_own_query(
         grows = re.search(r"(rate|changes)\(", shown[0][0])
         assert grows or any(answers.get(one) for one in shown), panel["title"]
     dashboard.draw(made, answers, tmp_path / "drawn.svg")
-    assert titles((tmp_path / "drawn.svg").read_text("utf-8")) == []
+    drawn = (tmp_path / "drawn.svg").read_text("utf-8")
+    assert titles(drawn) == []
+    assert shown_in(drawn, *LATE) == (["2"], ["shop/broken", "shop/lease-0"])
 
 
 def test_the_picture_in_the_documentation_has_every_panel_of_the_dashboard() -> None:
-    assert titles(dashboard.TARGET.read_text("utf-8")) == [], "run `make dashboard`"
+    drawn = dashboard.TARGET.read_text("utf-8")
+    assert titles(drawn) == [], "run `make dashboard`"
+    assert "no data" not in drawn
+    (count,), late = shown_in(drawn, *LATE)
+    assert int(count) == len(late) > 0
+
+
+LATE = (4, 10)
+"""The panels about renewals that are overdue: how many, and which."""
+
+
+def shown_in(svg: str, number: int, bars: int) -> tuple[list[str], list[str]]:
+    """What a panel with one number shows, and the names in a panel with bars."""
+    root = ElementTree.fromstring(svg)
+    panels = {one.get("id"): [text.text or "" for text in one.iter(TEXT)] for one in root.iter()}
+    named = sorted(text for text in panels[f"panel-{bars}"] if "/" in text)
+    return [text for text in panels[f"panel-{number}"] if text.isdigit()], named
+
+
+TEXT = "{http://www.w3.org/2000/svg}text"
 
 
 def titles(svg: str) -> list[str]:

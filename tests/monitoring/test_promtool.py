@@ -9,8 +9,10 @@ import yaml
 from prometheus_client import parser
 
 from leaseholder.telemetry import exposition
+from tests import pages
 from tests.monitoring import queries
 from tests.unit.telemetry import test_metrics
+from tools import chart
 
 HISTORIES = pathlib.Path(__file__).with_name("alerts.yaml")
 
@@ -34,6 +36,27 @@ def test_rules_are_valid_and_without_a_fault_that_promtool_knows(
 ) -> None:
     found = run(promtool, folder, "check", "rules", "--lint=all", "--lint-fatal", "rules.yaml")
     assert found == (0, f"Checking rules.yaml\n  SUCCESS: {len(queries.rules())} rules found\n\n")
+
+
+def test_prometheus_takes_the_configuration_of_the_page_and_finds_the_pods_by_it(
+    promtool: pathlib.Path, folder: pathlib.Path
+) -> None:
+    (config,) = (one for _, one in pages.documents() if "scrape_configs" in one)
+    (folder / "prometheus.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    code, told = run(promtool, folder, "check", "config", "prometheus.yaml")
+    assert code == 0, told
+    (scrape,) = config["scrape_configs"]
+    assert scrape["honor_labels"] is True
+    (deployment,) = (
+        one
+        for one in yaml.safe_load_all(chart.MANIFEST.read_text("utf-8"))
+        if one["kind"] == "Deployment"
+    )
+    pod = deployment["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    (port,) = container["ports"]
+    label = pod["metadata"]["labels"]["app.kubernetes.io/name"]
+    assert scrape["relabel_configs"][0]["regex"] == f"{label};{port['name']}"
 
 
 def test_alerts_fire_when_they_are_to_and_else_not(

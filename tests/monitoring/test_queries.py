@@ -63,6 +63,17 @@ def test_every_panel_has_a_place_of_its_own_and_shows_something() -> None:
     assert rows == ["Now", "Leases", "Providers", "The operator"]
 
 
+def test_the_panels_about_renewals_that_are_overdue_show_what_the_alert_says() -> None:
+    (alert,) = (one for one in queries.rules() if one["alert"] == "LeaseholderRenewalOverdue")
+    late = " ".join(alert["expr"].split())
+    shown = {
+        panel["targets"][0]["expr"].replace('{namespace=~"$namespace"}', "")
+        for panel in queries.panels()
+        if panel["title"] == "Renewals overdue"
+    }
+    assert shown == {f"count({late}) or vector(0)", f"topk(15, {late})"}
+
+
 def test_every_alert_has_a_section_in_the_runbook_that_its_link_leads_to() -> None:
     text = pages.read(pages.DOCS / "runbook.md")
     sections = re.findall(r"^### (Leaseholder\w+)$", text, flags=re.MULTILINE)

@@ -17,15 +17,18 @@
 
 {{/* Each shard counts as an instance, so that no selector finds the pods of another. */}}
 {{- define "leaseholder.selector" -}}
-app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
-app.kubernetes.io/instance: {{ .Release.Name }}{{ include "leaseholder.shard" . }}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | quote }}
+app.kubernetes.io/instance: {{ printf "%s%s" .Release.Name (include "leaseholder.shard" .) | quote }}
 {{- end -}}
 
-{{/* Labels of every object. Helm adds managed-by itself, so that kubectl's manifest doesn't claim it. */}}
+{{/* Labels of every object, and `more` of one. Helm adds managed-by itself, so that kubectl's manifest
+doesn't claim it. Each key is there once: the API server takes no other YAML. */}}
 {{- define "leaseholder.labels" -}}
-{{- with .Values.commonLabels }}
-{{- toYaml . }}
-{{ end -}}
+{{- $own := include "leaseholder.ownLabels" . | fromYaml -}}
+{{- toYaml (merge $own (default dict .more) .Values.commonLabels) -}}
+{{- end -}}
+
+{{- define "leaseholder.ownLabels" -}}
 {{ include "leaseholder.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end -}}
@@ -40,8 +43,8 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 
 {{- define "leaseholder.subjects" -}}
 - kind: ServiceAccount
-  name: {{ include "leaseholder.serviceAccount" . }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ include "leaseholder.serviceAccount" . | quote }}
+  namespace: {{ .Release.Namespace | quote }}
 {{- end -}}
 
 {{/* The namespaces where a right is bound, separated by spaces; none: cluster-wide. */}}
@@ -109,11 +112,26 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{/* What the schema can't say: values that are missing, or that don't go together. */}}
 {{- define "leaseholder.check" -}}
 {{- include "leaseholder.nulls" . -}}
+{{- if eq (toString .Values.enabled) "false" -}}
+{{- fail "enabled is false, which is for a chart that depends on this one: take it out" -}}
+{{- end -}}
 {{- if and (gt (int .Values.replicas) 1) (not .Values.leaderElection) -}}
 {{- fail "replicas is more than 1, and leaderElection is false, so all would work at once: leave leaderElection true" -}}
 {{- end -}}
 {{- if has "default" .Values.shards -}}
 {{- fail "shards has default, which there always is: take it out" -}}
+{{- end -}}
+{{- $own := include "leaseholder.ownLabels" . | fromYaml -}}
+{{- $monitoring := .Values.monitoring -}}
+{{- range $path, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels
+  "monitoring.serviceMonitor.labels" $monitoring.serviceMonitor.labels
+  "monitoring.prometheusRule.labels" $monitoring.prometheusRule.labels
+  "monitoring.dashboard.labels" $monitoring.dashboard.labels -}}
+{{- range $key, $_ := $labels -}}
+{{- if hasKey $own $key -}}
+{{- fail (printf "%s has %s, which the chart sets: take it out" $path $key) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- $served := .Values.namespaces -}}
 {{- $secrets := .Values.rights.secrets -}}

@@ -267,6 +267,8 @@ class CustomResource(BaseModel):
     KIND: ClassVar[str]
     KEEPS_UNKNOWN: ClassVar[bool] = False
     """Whether each part says itself what becomes of unknown fields; else they are dropped."""
+    WAITS_TO_GO: ClassVar[bool] = False
+    """Whether its deletion waits for the operator, which lets it go whatever its spec says."""
 
     metadata: ObjectMeta
 
@@ -274,7 +276,7 @@ class CustomResource(BaseModel):
     def readable_spec(cls, spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """A spec that can be read, in the place of one that can't; None: there is none.
 
-        It says no more than what it takes to let the object go.
+        It says no more than what it takes to let the object go, or to write its status.
         """
         del spec
         return None

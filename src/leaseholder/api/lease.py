@@ -321,6 +321,7 @@ class DynamicLease(base.CustomResource):
     """A dynamic-secret lease that is held for workloads."""
 
     KIND: ClassVar[str] = "DynamicLease"
+    WAITS_TO_GO: ClassVar[bool] = True
     spec: DynamicLeaseSpec
     """A lease to hold, and where to put its credentials."""
     status: Annotated[DynamicLeaseStatus, base.DERIVED] = DynamicLeaseStatus()

@@ -224,7 +224,17 @@ class ProviderStatus(base.Model):
     """Provider's clock minus the operator's, in seconds."""
 
 
-class LeaseProvider(base.CustomResource):
+class _Provider(base.CustomResource):
+    """What both kinds have."""
+
+    @classmethod
+    def readable_spec(cls, spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """One that names no server: enough to say in status that the real one can't be read."""
+        del spec
+        return {}
+
+
+class LeaseProvider(_Provider):
     """Where DynamicLeases of this namespace get their leases."""
 
     KIND: ClassVar[str] = "LeaseProvider"
@@ -234,7 +244,7 @@ class LeaseProvider(base.CustomResource):
     """What was seen of the provider."""
 
 
-class ClusterLeaseProvider(base.CustomResource):
+class ClusterLeaseProvider(_Provider):
     """Where DynamicLeases of the allowed namespaces get their leases."""
 
     KIND: ClassVar[str] = "ClusterLeaseProvider"

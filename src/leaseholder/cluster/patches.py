@@ -78,7 +78,7 @@ def writing(*, dry_run: bool = False) -> dict[str, str]:
 def read(model: type[Kind], body: Mapping[str, Any]) -> Kind:
     """``body`` as ``model``; fields that it doesn't know are dropped, unless it keeps them.
 
-    Of one that is being deleted, a part that can't be read keeps nobody from letting it go.
+    Of one whose deletion waits for us, a part that can't be read keeps nobody from letting it go.
 
     Raises:
         Unreadable: it can't be read; the sentence names the fields, never their values.
@@ -92,7 +92,7 @@ def read(model: type[Kind], body: Mapping[str, Any]) -> Kind:
         where = type(error).__name__
     # Raised out here, because the error that was caught holds the values.
     rest, meta = _rest(model, body), metadata(body)
-    if rest is not None and rest.metadata.deletion_timestamp is not None:
+    if rest is not None and rest.WAITS_TO_GO and rest.metadata.deletion_timestamp is not None:
         return rest
     name = "/".join(filter(None, (str(meta.get(key) or "") for key in ("namespace", "name"))))
     raise errors.Unreadable(

@@ -155,7 +155,11 @@ class ProviderWatch:
         await self._rouse(ref)
         kind, namespace, name = ref
         wanted = lease.ProviderRef.model_validate({"kind": kind, "name": name})
-        known = await self.cluster.provider_of(wanted, namespace)
+        try:
+            known = await self.cluster.provider_of(wanted, namespace)
+        except errors.Unreadable as error:
+            await self._report_unreadable(ref, error)
+            raise
         if kind == provider.ClusterLeaseProvider.KIND:
             self.supplies.note_revoker(name, known)
         if known is None:
@@ -175,6 +179,12 @@ class ProviderWatch:
             return durations.parse(known.spec.probe.interval).total_seconds()
         self._failures[ref] = self._failures.get(ref, 0) + 1
         return _again(self._failures[ref], known, failure)
+
+    async def _report_unreadable(self, ref: Ref, error: errors.Unreadable) -> None:
+        """Say at a provider that it can't be read: nobody uses it, whatever status says."""
+        self.controller.meter.provider_observed(ref, False, error.reason)
+        if self.reports and isinstance(error.rest, provider.AnyProvider):
+            await self._report(ref, error.rest, _unreadable(error.rest, error, self.clock))
 
     async def _rouse(self, ref: Ref) -> None:
         """Make the users of a provider due whose clock was set, unless they were a moment ago."""
@@ -267,6 +277,23 @@ def _status(
             "observed_generation": known.metadata.generation,
             "conditions": conditions.carry([ready, *_swept(known)], before.conditions),
             **learned,
+        }
+    )
+
+
+def _unreadable(
+    known: provider.AnyProvider, error: errors.Unreadable, clock: Clock
+) -> provider.ProviderStatus:
+    """The status of one whose spec can't be read; all that was learned before is kept."""
+    now = base.whole_second(clock.wall())
+    ready = conditions.made(
+        ConditionType.READY, "False", error.reason, error.sentence, of=known.metadata, at=now
+    )
+    others = (one for one in known.status.conditions if one.type != ConditionType.READY)
+    return known.status.model_copy(
+        update={
+            "observed_generation": known.metadata.generation,
+            "conditions": (*conditions.carry([ready], known.status.conditions), *others),
         }
     )
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leaseholder import errors
-from leaseholder.api import lease, names, record
+from leaseholder.api import lease, names, provider, record
 from leaseholder.cluster import patches, records
 
 CANARY = "hunter2-canary"
@@ -73,6 +73,24 @@ def test_of_one_that_goes_what_can_be_read_is_enough(
     rest = stays.value.rest
     assert isinstance(rest, lease.DynamicLease)
     assert rest.metadata.finalizers == (names.FINALIZER,)
+
+
+@pytest.mark.parametrize("kind", [provider.LeaseProvider, provider.ClusterLeaseProvider])
+@pytest.mark.parametrize("going", [{}, GOING])
+def test_of_a_provider_status_can_be_written_and_nothing_else_is_done_with_it(
+    going: dict[str, str], kind: type[provider.AnyProvider]
+) -> None:
+    body = {
+        "metadata": {"namespace": "shop", "name": "infisical", "uid": "u", **going},
+        "spec": {"sweep": "AddedLater"},
+        "status": {"serverVersion": "1.2.3"},
+    }
+    with pytest.raises(errors.Unreadable, match=r"see spec\.sweep") as unread:
+        patches.read(kind, body)
+    rest = unread.value.rest
+    assert isinstance(rest, kind)
+    assert (rest.metadata.uid, rest.status.server_version) == ("u", "1.2.3")
+    assert provider.type_of(rest.spec) is None
 
 
 @pytest.mark.parametrize("spec", [None, [], "x"])

@@ -130,6 +130,47 @@ async def test_a_provider_that_fails_is_told_and_keeps_what_was_learned() -> Non
     assert kinds == ["Normal", "Warning", "Normal"]
 
 
+async def test_a_provider_that_can_not_be_read_says_so_until_it_can_be() -> None:
+    world = World()
+    sentence = "LeaseProvider shop/infisical can't be read: see spec.sweep"
+    async with watching(world) as watch:
+
+        async def looked(generation: int, *, readable: bool = True) -> None:
+            if not readable:
+                rest = world.cluster.providers[REF]
+                unreadable = errors.Unreadable(Reason.INVALID, sentence, rest=rest)
+                world.cluster.before("get provider", unreadable)
+            world.clock.move(31)
+            await watch.offer(REF, ("provider-uid", generation))
+            await world.trace.until(lambda: world.count("get provider") == generation)
+
+        await looked(1)
+        await world.trace.until(lambda: ready(world))
+        learned = status(world)
+        await looked(2, readable=False)
+        await world.trace.until(lambda: ready(world) == ("False", "InvalidRequest"))
+        told = conditions.find(status(world).conditions, ConditionType.READY)
+        assert told is not None
+        assert told.message == sentence
+        assert status(world).capabilities == learned.capabilities
+        assert world.meter.providers[REF] is False
+        await looked(3, readable=False)
+        await looked(4)
+        await world.trace.until(lambda: ready(world) == ("True", "Ready"))
+    assert [note.reason for _, note in world.cluster.notes] == ["Ready", "InvalidRequest", "Ready"]
+    assert world.count("patch provider") == 3
+
+
+async def test_of_several_shards_one_says_that_a_provider_can_not_be_read() -> None:
+    world = World()
+    rest = world.cluster.providers[REF]
+    world.cluster.before("get provider", errors.Unreadable(Reason.INVALID, "see spec", rest=rest))
+    async with watching(world, reports=False) as watch:
+        await watch.offer(REF, FIRST)
+        await world.trace.until(lambda: world.meter.providers.get(REF) is False)
+    assert world.count("patch provider") == 0
+
+
 async def test_users_are_offered_when_it_changes_and_when_it_heals() -> None:
     world = World()
     world.provider.before("check", errors.Throttled(Reason.THROTTLED, "later", retry_after=30))
