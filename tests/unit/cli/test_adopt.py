@@ -108,6 +108,7 @@ class Elections:
     """An API server with the Leases of elections alone; that of a shard is taken."""
 
     may_act = staticmethod(lambda: True)
+    endpoint = None
 
     async def pages(self, place: urls.Place, **_: Any) -> AsyncIterator[client.Body]:
         batch = ["leaseholder-operator-batch"] if place.namespace == "old" else []
