@@ -1,6 +1,5 @@
 """``leaseholder``: the operator's command."""
 
-import asyncio
 import contextlib
 import sys
 from collections.abc import Iterator
@@ -70,7 +69,7 @@ def records(
     from leaseholder.cli import records as recorded
 
     login = options.login(kubeconfig, context, namespace, all_namespaces)
-    asyncio.run(recorded.show(login, output))
+    exits.run(recorded.show(login, output))
 
 
 @main.command()
@@ -82,15 +81,14 @@ def forget(attempt: str, kubeconfig: str, context: str, namespace: str, yes: boo
     For administrators, who have seen to it at the provider. The command records lists attempts.
     """
     if not yes:
-        question = "Nobody will revoke this lease any more. Are its credentials dead?"
-        click.confirm(question, abort=True, err=True)
+        exits.confirm("Nobody will revoke this lease any more. Are its credentials dead?")
     from leaseholder.cli import forgetting, session
 
     async def work() -> None:
         async with session.opened(**options.login(kubeconfig, context, namespace)) as user:
             click.echo(exits.printable(await forgetting.forget(user, attempt)))
 
-    asyncio.run(work())
+    exits.run(work())
 
 
 @main.command()
@@ -114,7 +112,7 @@ def drain(kubeconfig: str, context: str, yes: bool, dry_run: bool, timeout: floa
     with _translated():
         choice, set_up = session.chosen(kubeconfig, context), settings.load()
         work = draining.drain(set_up, choice, timeout=timeout, ask=not yes, dry_run=dry_run)
-        clean = asyncio.run(work)
+        clean = exits.run(work)
     if not clean:
         sys.exit(Exit.NOT_DONE)
 
@@ -159,7 +157,7 @@ def adopt(
     with _translated():
         choice, homes = session.chosen(kubeconfig, context), adopting.Homes(source, target)
         work = adopting.adopt(choice, homes, output, timeout=timeout, dry_run=dry_run)
-        clean = asyncio.run(work)
+        clean = exits.run(work)
     if not clean:
         sys.exit(Exit.NOT_DONE)
 
@@ -181,7 +179,7 @@ def sweep(yes: bool, dry_run: bool) -> None:
     from leaseholder.cli import sweep as sweeping
 
     with _translated():
-        code = asyncio.run(sweeping.sweep(settings.load(), ask=not yes, dry_run=dry_run))
+        code = exits.run(sweeping.sweep(settings.load(), ask=not yes, dry_run=dry_run))
     sys.exit(code)
 
 

@@ -4,7 +4,6 @@ It acts with the user's own login and rights, by kubectl's own rules. What takes
 imported where it is needed: help and completion answer at once.
 """
 
-import asyncio
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -75,7 +74,7 @@ def list_(login: Login, output: str, check: bool) -> None:
     """DynamicLeases: how long their leases live, what comes next, and what is wrong."""
     from leaseholder.cli import shown
 
-    ready = asyncio.run(shown.leases(login, output))
+    ready = exits.run(shown.leases(login, output))
     if check and not ready:
         sys.exit(Exit.NOT_READY)
 
@@ -87,7 +86,7 @@ def show(login: Login, name: str, output: str, check: bool, svg: str | None) -> 
     """A DynamicLease: the life of its lease as a time line, its conditions and its events."""
     from leaseholder.cli import shown
 
-    ready = asyncio.run(shown.lease(login, name, output, svg=svg))
+    ready = exits.run(shown.lease(login, name, output, svg=svg))
     if check and not ready:
         sys.exit(Exit.NOT_READY)
 
@@ -98,7 +97,7 @@ def providers(login: Login, output: str) -> None:
     """LeaseProviders of the namespace and ClusterLeaseProviders: do they answer?"""
     from leaseholder.cli import shown
 
-    asyncio.run(shown.providers(login, output))
+    exits.run(shown.providers(login, output))
 
 
 @main.command()
@@ -112,7 +111,7 @@ def doctor(login: Login, output: str, operator: str) -> None:
     from leaseholder.cli import checks
     from leaseholder.cli import doctor as examination
 
-    if asyncio.run(examination.examine(login, operator, output)) is checks.Level.FAIL:
+    if exits.run(examination.examine(login, operator, output)) is checks.Level.FAIL:
         sys.exit(Exit.UNWELL)
 
 
@@ -127,7 +126,7 @@ def plan(login: Login, file: str) -> None:
     """
     from leaseholder.cli import plan as planning
 
-    if not asyncio.run(planning.show(login, file)):
+    if not exits.run(planning.show(login, file)):
         sys.exit(Exit.UNWELL)
 
 
@@ -144,7 +143,7 @@ def migrate(login: Login, file: str | None, live: bool) -> None:
         raise click.UsageError("write -f FILE or --live")
     from leaseholder.cli import migrate as migration
 
-    asyncio.run(migration.show(login, file))
+    exits.run(migration.show(login, file))
 
 
 @main.command()
@@ -188,7 +187,7 @@ def rotate(
 
     before = issued_before.replace(tzinfo=UTC) if issued_before is not None else None
     choice = fleet.Selection(provider=provider, before=before, at_once=at_once, timeout=timeout)
-    asyncio.run(fleet.rotate(login, choice, ask=not yes))
+    exits.run(fleet.rotate(login, choice, ask=not yes))
 
 
 @main.command()
@@ -210,7 +209,7 @@ def suspend(login: Login, name: str) -> None:
     """
     from leaseholder.cli import waiting
 
-    asyncio.run(waiting.suspend(login, name, held=True))
+    exits.run(waiting.suspend(login, name, held=True))
 
 
 @main.command()
@@ -220,7 +219,7 @@ def resume(login: Login, name: str) -> None:
     """End what suspend began; what is due is done at once."""
     from leaseholder.cli import waiting
 
-    asyncio.run(waiting.suspend(login, name, held=False))
+    exits.run(waiting.suspend(login, name, held=False))
 
 
 @main.command()
@@ -234,7 +233,7 @@ def wait(login: Login, name: tuple[str, ...], goal: str, timeout: float) -> None
     """
     from leaseholder.cli import waiting
 
-    asyncio.run(waiting.wait(login, name, waiting.goal(goal), timeout))
+    exits.run(waiting.wait(login, name, waiting.goal(goal), timeout))
 
 
 @main.command()
@@ -246,8 +245,9 @@ def force(login: Login, name: str, wait: bool, timeout: float, yes: bool) -> Non
     The provider is told to forget leases that it can't revoke. Credentials may live on there.
     """
     if not yes:
-        question = f"Credentials of {name}'s replaced leases may live on. Force their revocation?"
-        click.confirm(question, abort=True, err=True)
+        exits.confirm(
+            f"Credentials of {name}'s replaced leases may live on. Force their revocation?"
+        )
     _give("force", name, login, timeout if wait else None)
 
 
@@ -257,20 +257,9 @@ for _shared in (operator.forget, operator.records, operator.sweep, operator.vers
 
 
 def _give(verb: "Verb", name: str, login: Login, timeout: float | None) -> None:
-    from leaseholder.cli import commands, session
+    from leaseholder.cli import commands
 
-    async def work() -> None:
-        async with session.opened(**login) as user:
-            given = await commands.give(user, name, verb)
-            note = commands.suspended(given)
-            if note:
-                click.echo(note, err=True)
-            if timeout is None:
-                click.echo(f"{verb} is asked for; see kubectl leaseholder show {name}")
-                return
-            click.echo(exits.printable(await commands.answer(user, given, timeout)))
-
-    asyncio.run(work())
+    exits.run(commands.obey(login, name, verb, timeout))
 
 
 if __name__ == "__main__":

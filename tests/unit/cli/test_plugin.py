@@ -17,7 +17,7 @@ from leaseholder.cli.event import Event
 
 CHECKOUT = pathlib.Path(__file__).parents[3]
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-HEAVY = {"aiohttp", "jinja2", "kopf", "kubernetes", "pydantic", "rich"}
+HEAVY = {"aiohttp", "asyncio", "jinja2", "kopf", "kubernetes", "pydantic", "rich"}
 
 
 def condition(kind: str, status: str, reason: str, message: str = "") -> dict[str, Any]:
