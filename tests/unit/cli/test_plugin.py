@@ -1,7 +1,10 @@
 """``kubectl leaseholder``: its help, its page, and what it prints of what others wrote."""
 
+import contextlib
+import io
 import json
 import pathlib
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -215,6 +218,35 @@ def test_a_long_table_that_a_program_reads_is_neither_cut_nor_padded(
     tables.table(("NAME", "MESSAGE"), [("a", long), ("b", "short")])
     lines = capsys.readouterr().out.splitlines()
     assert lines == ["NAME  MESSAGE", f"a     {long}", "b     short"]
+
+
+class Terminal(io.StringIO):
+    """What a terminal shows."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def shown_at(width: int, row: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The lines of a table with that row on a terminal of that width."""
+    screen = Terminal()
+    monkeypatch.setenv("COLUMNS", str(width))
+    with contextlib.redirect_stdout(screen):
+        tables.table(("NAME", "READY", "MESSAGE"), [row])
+    return re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()).splitlines()
+
+
+def test_no_terminal_is_too_narrow_for_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = ["orders-db-with-a-long-name", "False", "LoginRefused: " + " ".join(["mend it"] * 9)]
+    for width in (40, 64):
+        assert shown_at(width, row, monkeypatch) == [
+            "NAME                        READY  MESSAGE",
+            "  ".join(row),
+        ]
+    folded = shown_at(70, row, monkeypatch)
+    assert len(folded) > 2
+    assert max(map(len, folded)) <= 70
+    assert " ".join(" ".join(folded[1:]).split()) == " ".join(row)
 
 
 @pytest.mark.parametrize("reason", list(Reason))
