@@ -115,8 +115,8 @@ Error: not renewed: CannotRenew: the lease isn't renewed: spec.renewal.strategy 
 
 ## Rights
 
-What you may do with kubectl, you may do with the command. Kubernetes' roles `view` and `edit` have what it needs
-where the chart's `aggregateRoles` is true, as by default: `view` shows, `edit` gives commands, too.
+The command has your rights, as kubectl has. Kubernetes' roles `view` and `edit` have what it needs where the chart's
+`aggregateRoles` is true, as by default: `view` shows, `edit` gives commands, too.
 
 | Command | Needs, in the namespace |
 |---|---|
@@ -136,7 +136,7 @@ where the chart's `aggregateRoles` is true, as by default: `view` shows, `edit` 
 | `sweep` | It acts as the operator does: what the operator's roles have, and the Secrets that providers log in with. For administrators |
 | `doctor` | What `list` and `providers` need. Administrators see more: `get` on `customresourcedefinitions`; `create` on `subjectaccessreviews`; `get` and `list` on `leases` of `coordination.k8s.io`, in the operator's namespace |
 
-Who may patch a DynamicLease may have its lease rotated: [Security](security.md) says what that amounts to.
+Everybody who may patch a DynamicLease may have its lease rotated: [Security](security.md) says what that amounts to.
 """
 _ABOUT_ERRORS: Final = """\
 After Ctrl-C the command says how far it got. A `rotate`, `renew` or `force` that was given stays given: the operator
