@@ -69,7 +69,7 @@ async def adopt(
         if not dry_run:
             led = await places(user, homes)
             async with _leading(api, elections, led, say, until):
-                await _taken(work, until)
+                await take_over(work, until)
         lines = listed(work, homes) if dry_run else reported(work, homes)
         for line in lines:
             say(line)
@@ -78,7 +78,7 @@ async def adopt(
         return dry_run or work.is_clean
 
 
-async def _taken(work: adopting.Adoption, until: float) -> None:
+async def take_over(work: adopting.Adoption, until: float) -> None:
     """Take over all that can be.
 
     Raises:
