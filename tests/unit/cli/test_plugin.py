@@ -10,12 +10,14 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from leaseholder.api import lease, provider
 from leaseholder.api.conditions import Reason
 from leaseholder.cli import exits, page, plugin, tables, views
+from leaseholder.cli import main as operator
 from leaseholder.cli.event import Event
 
 CHECKOUT = pathlib.Path(__file__).parents[3]
@@ -315,6 +317,14 @@ def test_every_exit_code_is_told_and_the_page_is_in_step_with_the_commands() -> 
             assert option.name is not None
             shown = option.opts[0] if option.opts[0].startswith("-") else option.name.upper()
             assert shown in section, (name, option.name)
+
+
+@pytest.mark.parametrize("program", [plugin.main, operator.main], ids=["plugin", "operator"])
+def test_no_summary_of_a_command_is_cut(program: click.Group) -> None:
+    shown = CliRunner().invoke(program, ["--help"], env={"COLUMNS": "80"}).output
+    below = shown.split("Commands:\n", 1)[1].splitlines()
+    assert [line.split()[0] for line in below] == sorted(program.commands)
+    assert [line for line in below if line.endswith("...")] == []
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list", "--help"], ["--version"]])
