@@ -330,7 +330,7 @@ async def test_plan_says_what_would_become_of_a_manifest_and_changes_nothing(
     assert "spec.ttl: Invalid value" in done.out
     assert "ttl is too short: write 60s or more" in done.out
     assert "there is no LeaseProvider nobody" in done.out
-    assert "whether it is there isn't known: you have no right to secrets" in done.out
+    assert "whether it is there isn't known: you have no right to get secrets" in done.out
     admin = dataclasses.replace(user, kubeconfig=site.world.control_plane.kubeconfig)
     done = await admin.types("plan", "-f", str(path), "-n", site.namespace)
     assert "Secret infisical-auth belongs to somebody else" in done.out
@@ -513,9 +513,12 @@ async def test_what_one_may_not_or_what_is_not_there_is_a_sentence_and_changes_n
 ) -> None:
     foreign = await user.types("list", "-n", "kube-system")
     assert foreign.code == Exit.FAILED
-    assert "you have no right to dynamicleases in namespace kube-system" in foreign.err
+    assert "you have no right to list dynamicleases in namespace kube-system" in foreign.err
     everywhere = await user.types("list", "-A")
     assert everywhere.code == Exit.FAILED
+    assert "list dynamicleases in all namespaces: write -n NAMESPACE" in everywhere.err
+    typo = await user.types("list", "-n", "no-such", "--check")
+    assert typo.code == Exit.FAILED
     missing = await user.types("rotate", "nothing")
     assert missing.code == Exit.FAILED
     assert "there is no DynamicLease nothing in namespace plugin" in missing.err

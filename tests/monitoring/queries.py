@@ -8,6 +8,7 @@ import typing
 import yaml
 
 from leaseholder.telemetry import catalogue
+from tests import pages
 
 FOLDER: typing.Final = pathlib.Path(__file__).parents[2] / "deploy" / "monitoring"
 VARIABLES: typing.Final = {"$namespace": ".*", "$__rate_interval": "5m"}
@@ -56,9 +57,17 @@ def of_panels() -> dict[str, str]:
     return found
 
 
+def of_pages() -> dict[str, str]:
+    """The queries on the page of metrics, by the question that stands above."""
+    text = pages.read(pages.DOCS / "metrics.md")
+    return dict(
+        re.findall(r"^(\S[^\n]*\?)\n\n```promql\n(.*?)\n```$", text, re.DOTALL | re.MULTILINE)
+    )
+
+
 def every() -> dict[str, str]:
-    """All queries, by alert and by panel."""
-    return {**{rule["alert"]: rule["expr"] for rule in rules()}, **of_panels()}
+    """All queries, by alert, by panel and by question."""
+    return {**{rule["alert"]: rule["expr"] for rule in rules()}, **of_panels(), **of_pages()}
 
 
 def names(query: str) -> set[str]:

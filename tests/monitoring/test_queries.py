@@ -44,6 +44,10 @@ def test_a_value_that_is_asked_for_is_one_that_the_label_can_have(query: str) ->
                 assert {*asked.split("|")} <= {*values}
 
 
+def test_each_query_of_the_page_is_read() -> None:
+    assert len(queries.of_pages()) == pages.read(pages.DOCS / "metrics.md").count("```promql") > 3
+
+
 def test_every_panel_has_a_place_of_its_own_and_shows_something() -> None:
     ids = [panel["id"] for panel in queries.dashboard()["panels"]]
     assert len(ids) == len({*ids})

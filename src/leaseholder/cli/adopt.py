@@ -14,7 +14,7 @@ import click
 
 from leaseholder.api import base
 from leaseholder.cli import leading, session, tables
-from leaseholder.cli.exits import Exit, Failed, printable
+from leaseholder.cli.exits import Exit, Failed, Stopped, printable
 from leaseholder.clock import SystemClock
 from leaseholder.cluster import client
 from leaseholder.cluster import login as logins
@@ -69,13 +69,27 @@ async def adopt(
         if not dry_run:
             led = await places(user, homes)
             async with _leading(api, elections, led, say, until):
-                await work.run(until)
+                await take_over(work, until)
         lines = listed(work, homes) if dry_run else reported(work, homes)
         for line in lines:
             say(line)
         if output != "table":
             tables.values(values(work, homes, dry_run=dry_run), output)
         return dry_run or work.is_clean
+
+
+async def take_over(work: adopting.Adoption, until: float) -> None:
+    """Take over all that can be.
+
+    Raises:
+        Stopped: by Ctrl-C; what is left is where it was.
+    """
+    before = len(work.found)
+    try:
+        await work.run(until)
+    except asyncio.CancelledError:
+        counts = f"{len(work.taken)} of {base.counted(before, 'LeaseRecord')} adopted"
+        raise Stopped(f"{counts}. To go on, give the command again") from None
 
 
 async def _adoption(

@@ -10,14 +10,15 @@ import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
+
+import click
 
 from leaseholder.api import base, conditions, lease, names
 from leaseholder.api.conditions import ConditionType, Reason
-from leaseholder.cli import exits, tables
+from leaseholder.cli import exits, session, tables
 from leaseholder.cli.event import Event
-from leaseholder.cli.exits import Exit, Failed
-from leaseholder.cli.session import Session
+from leaseholder.cli.exits import Exit, Failed, Stopped
 
 Verb = Literal["rotate", "renew", "force"]
 ANNOTATIONS: Final[dict[Verb, str]] = {
@@ -44,13 +45,42 @@ class Given:
     """Those that there were already."""
 
 
-async def give(session: Session, name: str, verb: Verb, namespace: str = "") -> Given:
+async def obey(login: dict[str, Any], name: str, verb: Verb, timeout: float | None) -> None:
+    """Give a command, and say what becomes of it.
+
+    Args:
+        login: how to log in.
+        name: of the DynamicLease.
+        verb: what to do.
+        timeout: seconds to wait for the answer; None: it isn't waited for.
+
+    Raises:
+        Failed: it can't be given, was refused, or isn't answered in time.
+    """
+    async with session.opened(**login) as user:
+        given = await give(user, name, verb)
+        note = suspended(given)
+        if note:
+            click.echo(note, err=True)
+        shown = f"see kubectl leaseholder show {exits.quoted(name)}"
+        if timeout is None:
+            click.echo(f"{verb} is asked for; {shown}")
+            return
+        try:
+            said = await answer(user, given, timeout)
+        except asyncio.CancelledError:
+            said = f"{verb} is asked for, and the operator goes on with it; {shown}"
+            raise Stopped(said) from None
+        click.echo(exits.printable(said))
+
+
+async def give(user: session.Session, name: str, verb: Verb, namespace: str = "") -> Given:
     """Give a command to a DynamicLease of the session's namespace, or of another.
 
     Raises:
         Failed: it can't be given.
     """
-    dl = await (session.dynamic_lease(name, namespace) if namespace else session.named(name))
+    dl = await (user.dynamic_lease(name, namespace) if namespace else user.named(name))
     if dl.status.handled is None:
         raise Failed(
             f"the operator hasn't checked {name} yet: a command would count as handled; try "
@@ -60,12 +90,12 @@ async def give(session: Session, name: str, verb: Verb, namespace: str = "") -> 
         raise Failed(f"{name} is being deleted: nothing is issued or renewed any more")
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     nonce = f"{moment}-{secrets.token_hex(4)}"
-    events = await _events(session, dl) if verb == "renew" else ()
-    await session.annotate(dl, ANNOTATIONS[verb], nonce)
+    events = await _events(user, dl) if verb == "renew" else ()
+    await user.annotate(dl, ANNOTATIONS[verb], nonce)
     return Given(verb, nonce, dl, events)
 
 
-async def answer(session: Session, given: Given, timeout: float) -> str:
+async def answer(user: session.Session, given: Given, timeout: float) -> str:
     """Wait for what became of a command, and say it.
 
     Raises:
@@ -75,10 +105,10 @@ async def answer(session: Session, given: Given, timeout: float) -> str:
     last = given.before
     try:
         async with asyncio.timeout(timeout):
-            while not _handled(last := await _again(session, given), given):
+            while not _handled(last := await _again(user, given), given):
                 said = _progress(last, said)
                 await asyncio.sleep(EVERY)
-            return await _outcome(session, given, last)
+            return await _outcome(user, given, last)
     except TimeoutError:
         pass
     ready = conditions.find(last.status.conditions, ConditionType.READY)
@@ -87,9 +117,9 @@ async def answer(session: Session, given: Given, timeout: float) -> str:
     raise Failed(f"no answer to {given.verb} in {timeout:.0f} s{held}{said}", Exit.NOT_DONE)
 
 
-async def _again(session: Session, given: Given) -> lease.DynamicLease:
+async def _again(user: session.Session, given: Given) -> lease.DynamicLease:
     meta = given.before.metadata
-    now = await session.dynamic_lease(meta.name, meta.namespace)
+    now = await user.dynamic_lease(meta.name, meta.namespace)
     if now.metadata.uid != given.before.metadata.uid:
         raise Failed("the DynamicLease was made again meanwhile", Exit.NOT_DONE)
     return now
@@ -110,7 +140,7 @@ def _progress(dl: lease.DynamicLease, said: str) -> str:
     return now or said
 
 
-async def _outcome(session: Session, given: Given, dl: lease.DynamicLease) -> str:
+async def _outcome(user: session.Session, given: Given, dl: lease.DynamicLease) -> str:
     name, held = f"{dl.metadata.namespace}/{dl.metadata.name}", dl.status.lease
     match given.verb:
         case "rotate":
@@ -121,7 +151,7 @@ async def _outcome(session: Session, given: Given, dl: lease.DynamicLease) -> st
             before = given.before.status.lease
             if held is not None and before is not None and held.expires_at > before.expires_at:
                 return f"{name} is renewed until {base.render_moment(held.expires_at)}"
-            raise Failed(await _refusal(session, dl, given), Exit.NOT_DONE)
+            raise Failed(await _refusal(user, dl, given), Exit.NOT_DONE)
         case "force":
             pending = conditions.find(dl.status.conditions, ConditionType.REVOCATION_PENDING)
             if pending is None or pending.status != "True":
@@ -129,10 +159,10 @@ async def _outcome(session: Session, given: Given, dl: lease.DynamicLease) -> st
             raise Failed(f"{name}: {pending.reason}: {pending.message}", Exit.NOT_DONE)
 
 
-async def _refusal(session: Session, dl: lease.DynamicLease, given: Given) -> str:
+async def _refusal(user: session.Session, dl: lease.DynamicLease, given: Given) -> str:
     """Why a lease wasn't renewed, as the event says that comes with it."""
     for _ in range(_CHECKS):
-        fresh = [one for one in await _events(session, dl) if one not in given.events]
+        fresh = [one for one in await _events(user, dl) if one not in given.events]
         said = [one for one in fresh if one.reason in REFUSALS]
         if said:
             return f"not renewed: {said[-1].reason}: {said[-1].message}"
@@ -140,10 +170,10 @@ async def _refusal(session: Session, dl: lease.DynamicLease, given: Given) -> st
     return f"not renewed; see kubectl leaseholder show {dl.metadata.name}"
 
 
-async def _events(session: Session, dl: lease.DynamicLease) -> Sequence[Event]:
+async def _events(user: session.Session, dl: lease.DynamicLease) -> Sequence[Event]:
     """The events, as far as the user may see them: they only say more."""
     try:
-        return await session.events(dl)
+        return await user.events(dl)
     except Failed:
         return ()
 

@@ -4,7 +4,6 @@ kubectl gives the words so far, the unfinished one last, and takes lines of a va
 description, then a colon and a number that says what the shell may add (cobra's directives).
 """
 
-import asyncio
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -38,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def names(context: click.Context, _: click.Parameter, unfinished: str) -> list[CompletionItem]:
     """The names of DynamicLeases; none where the API server doesn't say them soon."""
+    import asyncio
+
     from leaseholder.cli import options, session, views
 
     given = context.params
@@ -51,7 +52,7 @@ def names(context: click.Context, _: click.Parameter, unfinished: str) -> list[C
         return [CompletionItem(dl.metadata.name, help=views.trouble(dl)[:60]) for dl in chosen]
 
     try:
-        return asyncio.run(ask())
+        return exits.run(ask())
     except (exits.Failed, TimeoutError):
         return []
 

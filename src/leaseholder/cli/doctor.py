@@ -33,6 +33,7 @@ async def examine(login: dict[str, Any], operator: str, output: str) -> Level:
     """
     home, _, account = operator.partition("/")
     async with session.opened(**login) as user:
+        await user.see_namespace()
         found = await _findings(user, home, account or "leaseholder")
     if output == "table":
         rows = [(one.level.value, one.check, one.message) for one in found]

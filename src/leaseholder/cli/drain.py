@@ -11,7 +11,7 @@ import click
 
 from leaseholder import app
 from leaseholder.api import base
-from leaseholder.cli import leading, session
+from leaseholder.cli import exits, leading, session
 from leaseholder.cli.exits import printable
 from leaseholder.cluster import client
 from leaseholder.cluster import login as logins
@@ -59,7 +59,7 @@ async def drain(
             return True
         if work.left:
             if ask:
-                click.confirm("Delete them and revoke their leases?", abort=True, err=True)
+                exits.confirm("Delete them and revoke their leases?")
             async with leading.connected(choice) as elections:
                 await _lead_shards(operator, elections, settings.operator_namespace)
                 await _beside(operator, work, clock.monotonic() + timeout)

@@ -4,12 +4,16 @@ import errno
 import io
 import os
 import shlex
+import signal
 import sys
+import threading
+from collections.abc import Coroutine
 from enum import IntEnum
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeVar
 
 import click
 
+Result = TypeVar("Result")
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -22,16 +26,20 @@ class Exit(IntEnum):
     NOT_DONE = 3
     NOT_READY = 4
     UNWELL = 5
+    STOPPED = 130
 
 
 MEANINGS = {
     Exit.OK: "What was asked for is shown, or done",
-    Exit.FAILED: "It can't be shown: not found, no right, no API server",
+    Exit.FAILED: "It can't be shown: not found, no right, no API server; or you said no to a "
+    "question",
     Exit.USAGE: "The command line can't be understood",
     Exit.NOT_DONE: "The operator refused the command, or didn't answer it in time; what `wait` "
     "waits for didn't come; `rotate --all` left some out; `sweep` left leases on no record",
     Exit.NOT_READY: "With `--check`: something that is shown isn't Ready",
     Exit.UNWELL: "`doctor` or `plan` found a failure",
+    Exit.STOPPED: "Ctrl-C. The last line says what is done, what isn't, and what the operator goes "
+    "on with",
 }
 
 
@@ -50,6 +58,42 @@ class Failed(click.ClickException):
     def exit_code(self) -> int:  # type: ignore[override]  # click has a class variable
         """What the process ends with."""
         return int(self.code)
+
+
+class Stopped(Failed):
+    """Ctrl-C ends the command."""
+
+    def __init__(self, sentence: str = "nothing more is done") -> None:
+        """``sentence``: what is done, and what isn't."""
+        super().__init__(f"stopped by Ctrl-C: {sentence}", Exit.STOPPED)
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the sentence, below the line in which the terminal shows ^C."""
+        if sys.stderr.isatty():
+            click.echo(err=True)
+        super().show(file)
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Do what a command is for; help, which doesn't, waits for no import of a loop."""
+    import asyncio
+
+    return asyncio.run(work)
+
+
+def confirm(question: str) -> None:
+    """Ask; Ctrl-C means no, also where a loop runs, which would keep it back until the answer.
+
+    Raises:
+        click.Abort: the answer is no.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler) if is_main else None
+    try:
+        click.confirm(printable(question), abort=True, err=True)
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
 
 
 def printable(text: str) -> str:
@@ -87,11 +131,14 @@ class Program(click.Group):
 
         Raises:
             Failed: the disk is full that it prints to.
+            Stopped: by Ctrl-C; a command that changes much says more than this.
         """
         why = ""
         try:
             done = super().invoke(ctx)
             sys.stdout.flush()
+        except KeyboardInterrupt:
+            raise Stopped from None
         except OSError as error:
             if error.errno not in _FULL:
                 raise

@@ -7,8 +7,8 @@ runs in the cluster, never meet all at once.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -16,7 +16,7 @@ import click
 from leaseholder.api import base, conditions, lease
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.cli import commands, exits, session
-from leaseholder.cli.exits import Exit, Failed
+from leaseholder.cli.exits import Exit, Failed, Stopped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,24 +65,30 @@ async def rotate(login: dict[str, Any], choice: Selection, *, ask: bool) -> None
     """Rotate them all, with a line for each.
 
     Raises:
-        Failed: there is none, or not all were rotated.
+        Failed: there is none, or not all were rotated (``Stopped``: by Ctrl-C).
         Abort: the user said no.
     """
+    again = base.render_moment(choice.before or datetime.now(UTC))
     async with session.opened(**login) as user:
         known, broken = await user.dynamic_leases()
         found, left_out = chosen(known, choice)
         for sentence in (*broken, *left_out):
             click.echo(exits.printable(sentence), err=True)
         if not found:
+            await user.see_namespace()
             raise Failed(f"no lease of provider {choice.provider} is to be rotated")
         if ask:
-            click.confirm(exits.printable(_question(found, choice)), abort=True, err=True)
-        failed = await _all(user, found, choice)
+            exits.confirm(_question(found, choice))
+        work = Rotations(user, found, choice)
+        try:
+            await work.run()
+        except asyncio.CancelledError:
+            raise Stopped(f"{work.stopped()}. To go on, add --issued-before {again}") from None
     missed = len(broken) + len(left_out)
-    if failed or missed:
+    if work.failed or missed:
         raise Failed(
-            f"{len(found) - failed} rotated, {failed} not, {missed} left out: mend what the lines "
-            "above say, then give the command again with --issued-before",
+            f"{work.rotated} rotated, {work.failed} not, {missed} left out: mend what the lines "
+            f"above say, then give the command again with --issued-before {again}",
             Exit.NOT_DONE,
         )
 
@@ -96,31 +102,51 @@ def _question(found: Sequence[lease.DynamicLease], choice: Selection) -> str:
     )
 
 
-async def _all(
-    user: session.Session, found: Sequence[lease.DynamicLease], choice: Selection
-) -> int:
-    """Rotate them, so many at once.
+@dataclass(slots=True)
+class Rotations:
+    """Rotations of several leases, a few at a time."""
 
-    Returns:
-        How many weren't rotated.
-    """
-    turns, done, failed = asyncio.Semaphore(choice.at_once), 0, 0
+    user: session.Session
+    found: Sequence[lease.DynamicLease]
+    choice: Selection
+    rotated: int = 0
+    failed: int = 0
+    under_way: list[str] = field(default_factory=list)
+    """Namespace and name of those that were begun and haven't ended."""
 
-    async def turn(dl: lease.DynamicLease) -> None:
-        nonlocal done, failed
+    async def run(self) -> None:
+        """Rotate them, with a line for each."""
+        turns = asyncio.Semaphore(self.choice.at_once)
+        async with asyncio.TaskGroup() as group:
+            for dl in self.found:
+                group.create_task(self._turn(dl, turns))
+
+    async def _turn(self, dl: lease.DynamicLease, turns: asyncio.Semaphore) -> None:
+        name = _named(dl)
         async with turns:
+            self.under_way.append(name)
             try:
-                said = await _one(user, dl, choice.timeout)
+                said = await _one(self.user, dl, self.choice.timeout)
             except Failed as failure:
-                said = f"{_named(dl)} isn't rotated: {failure.message}"
-                failed += 1
-        done += 1
-        click.echo(exits.printable(f"[{done}/{len(found)}] {said}"))
+                said = f"{name} isn't rotated: {failure.message}"
+                self.failed += 1
+            else:
+                self.rotated += 1
+            self.under_way.remove(name)
+        ended = self.rotated + self.failed
+        click.echo(exits.printable(f"[{ended}/{len(self.found)}] {said}"))
 
-    async with asyncio.TaskGroup() as group:
-        for dl in found:
-            group.create_task(turn(dl))
-    return failed
+    def stopped(self) -> str:
+        """What there is to say where the user stopped it."""
+        begun = self.rotated + self.failed + len(self.under_way)
+        parts = [
+            f"{self.rotated} of {base.counted(len(self.found), 'lease')} rotated",
+            f"{self.failed} not",
+            f"{len(self.found) - begun} not begun",
+        ]
+        if self.under_way:
+            parts.append(f"the operator goes on with {', '.join(sorted(self.under_way))}")
+        return ", ".join(parts)
 
 
 async def _one(user: session.Session, dl: lease.DynamicLease, timeout: float) -> str:

@@ -40,7 +40,10 @@ def _url(example: str) -> Option:
 
 @click.group()
 def init() -> None:
-    """Print a first provider and DynamicLease, and what to set up at the provider."""
+    """Print a first provider and a first DynamicLease.
+
+    Comments say what to set up at the provider.
+    """
 
 
 def _command(name: str, *more: Option) -> Callable[[Callable[..., None]], click.Command]:

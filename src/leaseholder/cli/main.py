@@ -1,6 +1,5 @@
 """``leaseholder``: the operator's command."""
 
-import asyncio
 import contextlib
 import sys
 from collections.abc import Iterator
@@ -33,7 +32,10 @@ def main() -> None:
 
 @main.command()
 def run() -> None:
-    """Run the operator; it is set up by LEASEHOLDER_… variables (docs/install.md)."""
+    """Run the operator.
+
+    It is set up by LEASEHOLDER_… variables (docs/install.md).
+    """
     # Here, because kopf, kubernetes and pydantic take seconds to import, and --help needs none.
     from leaseholder import app, settings
 
@@ -43,13 +45,19 @@ def run() -> None:
 
 @main.command()
 def version() -> None:
-    """Print the version; the operator's is in its first log line and in leaseholder_build_info."""
+    """Print the version of this program.
+
+    The operator's is in its first log line and in leaseholder_build_info.
+    """
     click.echo(leaseholder.__version__)
 
 
 @main.command("crds")
 def crds_() -> None:
-    """Print the CRDs of this version, in YAML: for kubectl apply --server-side -f -."""
+    """Print the CRDs of this version, in YAML.
+
+    For kubectl apply --server-side -f -.
+    """
     from leaseholder.api import crds
 
     click.echo("---\n".join(text for _, text in crds.rendered()), nl=False)
@@ -62,35 +70,35 @@ def crds_() -> None:
 def records(
     kubeconfig: str, context: str, namespace: str, all_namespaces: bool, output: str
 ) -> None:
-    """LeaseRecords: every lease that may live, whose it is, and what is still to be revoked.
+    """List every lease on record, and what is still to be revoked.
 
-    For administrators, before a drain, an adoption or a forget. With -A those of all operators of
-    the cluster.
+    Each is a lease that may live. For administrators, before a drain, an adoption or a forget. With
+    -A those of all operators of the cluster.
     """
     from leaseholder.cli import records as recorded
 
     login = options.login(kubeconfig, context, namespace, all_namespaces)
-    asyncio.run(recorded.show(login, output))
+    exits.run(recorded.show(login, output))
 
 
 @main.command()
 @click.argument("attempt")
 @options.given(*options.CLUSTER, options.OPERATOR_NAMESPACE, options.YES)
 def forget(attempt: str, kubeconfig: str, context: str, namespace: str, yes: bool) -> None:
-    """Let a lease go that the operator gave up (Abandoned); ATTEMPT names it on its record.
+    """Let go of a lease that the operator gave up (Abandoned).
 
-    For administrators, who have seen to it at the provider. The command records lists attempts.
+    ATTEMPT names it on its record; the command records lists them. For administrators, after they
+    have seen to it at the provider.
     """
     if not yes:
-        question = "Nobody will revoke this lease any more. Are its credentials dead?"
-        click.confirm(question, abort=True, err=True)
+        exits.confirm("Nobody will revoke this lease any more. Are its credentials dead?")
     from leaseholder.cli import forgetting, session
 
     async def work() -> None:
         async with session.opened(**options.login(kubeconfig, context, namespace)) as user:
             click.echo(exits.printable(await forgetting.forget(user, attempt)))
 
-    asyncio.run(work())
+    exits.run(work())
 
 
 @main.command()
@@ -98,7 +106,7 @@ def forget(attempt: str, kubeconfig: str, context: str, namespace: str, yes: boo
 @click.option("--dry-run", is_flag=True, help="Only list what would be ended.")
 @options.seconds(900.0, "How long all of it may take.")
 def drain(kubeconfig: str, context: str, yes: bool, dry_run: bool, timeout: float) -> None:
-    """Delete all DynamicLeases of an installation and revoke all of its leases.
+    """Delete an installation's DynamicLeases and revoke its leases.
 
     Before the operator, its namespace or the CRDs go, or when they already do. From any machine
     that reaches the API server and the providers, by an administrator's kubeconfig and with the
@@ -114,7 +122,7 @@ def drain(kubeconfig: str, context: str, yes: bool, dry_run: bool, timeout: floa
     with _translated():
         choice, set_up = session.chosen(kubeconfig, context), settings.load()
         work = draining.drain(set_up, choice, timeout=timeout, ask=not yes, dry_run=dry_run)
-        clean = asyncio.run(work)
+        clean = exits.run(work)
     if not clean:
         sys.exit(Exit.NOT_DONE)
 
@@ -141,7 +149,7 @@ def adopt(
     dry_run: bool,
     timeout: float,
 ) -> None:
-    """Move the records of an installation to another one in the same cluster.
+    """Move an installation's records to another one in the cluster.
 
     The other one then serves the leases: none is issued anew, none is revoked. Both operators have
     to be scaled to 0 before. From any machine that reaches the API server, by an administrator's
@@ -159,7 +167,7 @@ def adopt(
     with _translated():
         choice, homes = session.chosen(kubeconfig, context), adopting.Homes(source, target)
         work = adopting.adopt(choice, homes, output, timeout=timeout, dry_run=dry_run)
-        clean = asyncio.run(work)
+        clean = exits.run(work)
     if not clean:
         sys.exit(Exit.NOT_DONE)
 
@@ -168,11 +176,12 @@ def adopt(
 @options.YES
 @click.option("--dry-run", is_flag=True, help="Only list what is found.")
 def sweep(yes: bool, dry_run: bool) -> None:
-    """Find leases of this installation that live at providers and are on no record.
+    """Find leases that live at providers and are on no record.
 
-    After etcd was restored from a backup, say. They are listed and, when you agree, put on record:
-    the operator revokes them. All providers that DynamicLeases name are asked, whatever their
-    spec.sweep says. From any machine, as drain; beside a running operator.
+    It finds those of this installation, after etcd was restored from a backup, say. They are listed
+    and, when you agree, put on record: the operator revokes them. All providers that DynamicLeases
+    name are asked, whatever their spec.sweep says. From any machine, as drain; beside a running
+    operator.
 
     Ends with 0 when no lease is on no record any more, with 3 when some are, with 1 when it can't
     be known.
@@ -181,7 +190,7 @@ def sweep(yes: bool, dry_run: bool) -> None:
     from leaseholder.cli import sweep as sweeping
 
     with _translated():
-        code = asyncio.run(sweeping.sweep(settings.load(), ask=not yes, dry_run=dry_run))
+        code = exits.run(sweeping.sweep(settings.load(), ask=not yes, dry_run=dry_run))
     sys.exit(code)
 
 

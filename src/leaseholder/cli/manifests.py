@@ -22,19 +22,22 @@ def read(path: str) -> list[Manifest]:
     Raises:
         Failed: it can't be read, or holds something that is no object.
     """
+    named = title(path)
     try:
         documents = [one for one in yaml.load_all(text(path), _ManifestLoader) if one is not None]
         if _weight(documents, {}) > _MOST:
-            raise Failed(f"{path} holds too much: its aliases grow to more than a million values")
+            raise Failed(f"{named} holds too much: its aliases grow to more than a million values")
         documents = json.loads(json.dumps(documents))  # keys are texts, as kubectl makes them
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or "something is wrong"
-        raise Failed(f"{path}{where} is no YAML: {problem}") from None
+        raise Failed(f"{named}{where} is no YAML: {problem}") from None
     except (TypeError, ValueError, RecursionError):
-        raise Failed(f"{path} holds what no JSON can say") from None
-    return [one for document in documents for one in _objects(path, document)]
+        raise Failed(f"{named} holds what no JSON can say") from None
+    if not documents:
+        raise Failed(f"{named} is empty: nothing but blanks and comments")
+    return [one for document in documents for one in _objects(named, document)]
 
 
 class _ManifestLoader(yaml.SafeLoader):
@@ -86,7 +89,12 @@ def text(path: str) -> str:
         return sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it isn't UTF-8"
-        raise Failed(f"{path} can't be read: {why}") from None
+        raise Failed(f"{title(path)} can't be read: {why}") from None
+
+
+def title(path: str) -> str:
+    """What to call a file in a sentence."""
+    return "stdin" if path == "-" else path
 
 
 def _objects(path: str, document: Any) -> Iterator[Manifest]:

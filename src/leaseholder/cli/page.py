@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from leaseholder.cli import exits, plugin, records, views
+from leaseholder.cli import doctor, exits, plugin, records, views
 from leaseholder.cli import main as main_
 
 _INTRODUCTION: Final = """\
@@ -14,11 +14,12 @@ _INTRODUCTION: Final = """\
 # Command line
 
 `kubectl leaseholder` shows what DynamicLeases hold and tells the operator what to do. It is a plugin of
-kubectl: the program `kubectl-leaseholder` in your `PATH`. It comes with the Python package:
+kubectl: the program `kubectl-leaseholder` in your `PATH`. It comes with the Python package. In the checkout:
 
 ```sh
 python3 -m venv ~/leaseholder
 ~/leaseholder/bin/pip install .
+mkdir -p ~/.local/bin # is it in your PATH?
 ln -s ~/leaseholder/bin/kubectl-leaseholder ~/leaseholder/bin/kubectl_complete-leaseholder ~/.local/bin/
 kubectl leaseholder list
 ```
@@ -114,8 +115,8 @@ Error: not renewed: CannotRenew: the lease isn't renewed: spec.renewal.strategy 
 
 ## Rights
 
-What you may do with kubectl, you may do with the command. Kubernetes' roles `view` and `edit` have what it needs
-where the chart's `aggregateRoles` is true, as by default: `view` shows, `edit` gives commands, too.
+The command has your rights, as kubectl has. Kubernetes' roles `view` and `edit` have what it needs where the chart's
+`aggregateRoles` is true, as by default: `view` shows, `edit` gives commands, too.
 
 | Command | Needs, in the namespace |
 |---|---|
@@ -135,13 +136,34 @@ where the chart's `aggregateRoles` is true, as by default: `view` shows, `edit` 
 | `sweep` | It acts as the operator does: what the operator's roles have, and the Secrets that providers log in with. For administrators |
 | `doctor` | What `list` and `providers` need. Administrators see more: `get` on `customresourcedefinitions`; `create` on `subjectaccessreviews`; `get` and `list` on `leases` of `coordination.k8s.io`, in the operator's namespace |
 
-Who may patch a DynamicLease may have its lease rotated: [Security](security.md) says what that amounts to.
+Everybody who may patch a DynamicLease may have its lease rotated: [Security](security.md) says what that amounts to.
+"""
+_ABOUT_ERRORS: Final = """\
+After Ctrl-C the command says how far it got. A `rotate`, `renew` or `force` that was given stays given: the operator
+goes on with it. `rotate --all` counts what is rotated, and says with which `--issued-before` it goes on:
+
+```text
+Error: stopped by Ctrl-C: 12 of 40 leases rotated, 0 not, 23 not begun, the operator goes on with shop/orders-db, shop/reports, shop/search, shop/stock, shop/users. To go on, add --issued-before 2026-11-27T10:00:00Z
+```
+
+Where it can't show anything:
+
+| It says | Do |
+|---|---|
+| `the API server at … couldn't …`, `no connection` | See whether `kubectl cluster-info` answers. Is it the `--context` that you mean? |
+| `it doesn't accept your login (401)` | Log in again, as for kubectl |
+| `you have no right to …` | Ask for a role with what stands [above](#rights). With `-A` you need it in all namespaces: write `-n` |
+| `the API server has no …` | The CRDs aren't there: [install](install.md) the operator, or choose another `--context` |
+| `there is no namespace …`, `there is no …` | Write the `-n` where it is; `list -A` shows all |
+| `no kubeconfig has a context …` | `kubectl config get-contexts` lists them |
+| `the operator hasn't checked … yet` | See whether it runs and serves this namespace: `doctor` |
+| `no answer to …` | What stands behind it says why. The command stays given: the operator acts on it when it can |
 """
 
 
 def rendered() -> str:
     """The page as Markdown."""
-    parts = [_INTRODUCTION, _exit_codes(), _columns()]
+    parts = [_INTRODUCTION, _exit_codes(), _ABOUT_ERRORS, _columns()]
     context = click.Context(plugin.main, info_name="kubectl leaseholder")
     for _, command in sorted(plugin.main.commands.items()):
         parts.append(_section(command, context))
@@ -173,6 +195,7 @@ def _columns() -> str:
         ("show", views.CONDITION_COLUMNS),
         ("show", views.EVENT_COLUMNS),
         ("providers", views.PROVIDER_COLUMNS),
+        ("doctor", doctor.COLUMNS),
         ("records", records.COLUMNS),
     )
     rows = [f"| `{name}` | {', '.join(columns)} |" for name, columns in tables]
@@ -187,8 +210,9 @@ NAME are those of the DynamicLease, and OPERATOR, the namespace of the record, i
 a lease is held (`=`), replaced and not revoked yet (`~`), or has time left (`-`); `#` is now, `|` the next step. It
 tells what happened as far as events do: the API server forgets them after an hour.
 
-Tables go to stdout, remarks to stderr. Colours are left out where stdout is no terminal, and where `NO_COLOR` is
-set. For programs there is `-o json` and `-o yaml`; moments are UTC."""
+Tables go to stdout, remarks to stderr. No cell is cut: where the terminal is too narrow, it wraps the lines. Colours
+are left out where stdout is no terminal, and where `NO_COLOR` is set. For programs there is `-o json` and `-o yaml`;
+moments are UTC."""
 
 
 def _section(command: click.Command, parent: click.Context, level: str = "##") -> str:

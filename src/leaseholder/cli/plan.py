@@ -48,7 +48,8 @@ async def show(login: dict[str, Any], path: str) -> bool:
     found = manifests.read(path)
     ours = [one for one in found if manifests.group(one) == names.GROUP and one["kind"] in _KINDS]
     if not ours:
-        raise Failed(f"{path} has no DynamicLease, LeaseProvider or ClusterLeaseProvider")
+        none = "has no DynamicLease, LeaseProvider or ClusterLeaseProvider"
+        raise Failed(f"{manifests.title(path)} {none}")
     async with session.opened(**login) as user:
         spaces = (one for one in found if one["kind"] == "Namespace")
         namespaces = frozenset(map(manifests.name, spaces))

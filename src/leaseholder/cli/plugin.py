@@ -4,7 +4,6 @@ It acts with the user's own login and rights, by kubectl's own rules. What takes
 imported where it is needed: help and completion answer at once.
 """
 
-import asyncio
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -72,10 +71,10 @@ def main() -> None:
 @main.command("list")
 @options.as_user(options.OUTPUT, _CHECK, everywhere=True)
 def list_(login: Login, output: str, check: bool) -> None:
-    """DynamicLeases: how long their leases live, what comes next, and what is wrong."""
+    """List DynamicLeases: what comes next, and what is wrong."""
     from leaseholder.cli import shown
 
-    ready = asyncio.run(shown.leases(login, output))
+    ready = exits.run(shown.leases(login, output))
     if check and not ready:
         sys.exit(Exit.NOT_READY)
 
@@ -84,10 +83,10 @@ def list_(login: Login, output: str, check: bool) -> None:
 @click.argument("name", shell_complete=completion.names)
 @options.as_user(options.OUTPUT, _CHECK, _SVG)
 def show(login: Login, name: str, output: str, check: bool, svg: str | None) -> None:
-    """A DynamicLease: the life of its lease as a time line, its conditions and its events."""
+    """Show a DynamicLease: its leases' time line, conditions, events."""
     from leaseholder.cli import shown
 
-    ready = asyncio.run(shown.lease(login, name, output, svg=svg))
+    ready = exits.run(shown.lease(login, name, output, svg=svg))
     if check and not ready:
         sys.exit(Exit.NOT_READY)
 
@@ -95,64 +94,68 @@ def show(login: Login, name: str, output: str, check: bool, svg: str | None) -> 
 @main.command()
 @options.as_user(options.OUTPUT, everywhere=True)
 def providers(login: Login, output: str) -> None:
-    """LeaseProviders of the namespace and ClusterLeaseProviders: do they answer?"""
+    """List providers: do they answer?
+
+    LeaseProviders of the namespace, and ClusterLeaseProviders.
+    """
     from leaseholder.cli import shown
 
-    asyncio.run(shown.providers(login, output))
+    exits.run(shown.providers(login, output))
 
 
 @main.command()
 @options.as_user(options.OUTPUT, _OPERATOR, everywhere=True)
 def doctor(login: Login, output: str, operator: str) -> None:
-    """What is missing, in one page: CRDs, rights, providers, clocks, leases, revocations.
+    """Check what is missing: CRDs, rights, providers, leases.
 
-    It tells what the API server shows and asks no provider. Ends with 5 where something fails; a
+    It goes by what the API server shows and asks no provider. Ends with 5 where something fails. A
     check that you have no right to is no failure.
     """
     from leaseholder.cli import checks
     from leaseholder.cli import doctor as examination
 
-    if asyncio.run(examination.examine(login, operator, output)) is checks.Level.FAIL:
+    if exits.run(examination.examine(login, operator, output)) is checks.Level.FAIL:
         sys.exit(Exit.UNWELL)
 
 
 @main.command()
 @options.as_user(_FILE)
 def plan(login: Login, file: str) -> None:
-    """What would become of a manifest: checked, rendered with dummy values, nothing issued.
+    """Say what would become of a manifest; nothing is changed.
 
-    The API server checks it as if it were applied; then its provider, its template and its Secret
-    are checked. Ends with 5 where something is wrong. What you have no right to see is said to be
-    unknown, the rest is checked, and that is no fault.
+    The API server checks it as if it were applied. Then its provider, its template (with dummy
+    values) and its Secret are checked. Ends with 5 where something is wrong. Where you have no
+    right to see something, it says so and checks the rest; that is no fault.
     """
     from leaseholder.cli import plan as planning
 
-    if not asyncio.run(planning.show(login, file)):
+    if not exits.run(planning.show(login, file)):
         sys.exit(Exit.UNWELL)
 
 
 @main.command()
 @options.as_user(_FILE_OR, _FROM_CLUSTER, everywhere=True)
 def migrate(login: Login, file: str | None, live: bool) -> None:
-    """Print DynamicLeases for what other operators' resources ask for, with the same Secrets.
+    """Print DynamicLeases for other operators' resources.
 
-    Reads VaultDynamicSecret of Vault Secrets Operator, ExternalSecret with the generator
-    VaultDynamicSecret, and InfisicalDynamicSecret. What doesn't carry over stands in comments. What
-    is printed is suspended: docs/migration.md says how it takes the Secrets over.
+    They have the same Secrets. It reads VaultDynamicSecret of Vault Secrets Operator,
+    ExternalSecret with the generator VaultDynamicSecret, and InfisicalDynamicSecret. Comments say
+    what doesn't carry over. The DynamicLeases are suspended: docs/migration.md says how they take
+    the Secrets over.
     """
     if (file is None) != live:
         raise click.UsageError("write -f FILE or --live")
     from leaseholder.cli import migrate as migration
 
-    asyncio.run(migration.show(login, file))
+    exits.run(migration.show(login, file))
 
 
 @main.command()
 @click.argument("reason", required=False, shell_complete=completion.reasons)
 def explain(reason: str | None) -> None:
-    """What a REASON means that a condition or an event says, and what to do.
+    """Explain a REASON, and say what to do.
 
-    Without a REASON: all of them. The API server isn't asked.
+    It stands in a condition or an event. Without a REASON: all of them. The API server isn't asked.
     """
     from leaseholder.cli import explained
 
@@ -173,11 +176,13 @@ def rotate(
     at_once: int,
     yes: bool,
 ) -> None:
-    """Have a new lease issued now; workloads move to it, then the old one is revoked.
+    """Have a new lease issued now.
 
-    With --all and --provider instead of a NAME: all leases of a provider, a few at a time, each
-    waited for, with its workloads. For the day on which a provider was breached. Given again with
-    --issued-before and the moment at which you began, it goes on where it was stopped.
+    Workloads move to it, then the old one is revoked.
+
+    With --all and --provider instead of a NAME: all leases of a provider, a few at a time, for the
+    day on which a provider was breached. Each is waited for, with its workloads. If the command is
+    stopped, its last line says with which --issued-before it goes on.
     """
     if name is not None and not (all_ or login["everywhere"] or provider or issued_before):
         _give("rotate", name, login, timeout if wait else None)
@@ -188,7 +193,7 @@ def rotate(
 
     before = issued_before.replace(tzinfo=UTC) if issued_before is not None else None
     choice = fleet.Selection(provider=provider, before=before, at_once=at_once, timeout=timeout)
-    asyncio.run(fleet.rotate(login, choice, ask=not yes))
+    exits.run(fleet.rotate(login, choice, ask=not yes))
 
 
 @main.command()
@@ -203,51 +208,53 @@ def renew(login: Login, name: str, wait: bool, timeout: float) -> None:
 @click.argument("name", shell_complete=completion.names)
 @options.as_user()
 def suspend(login: Login, name: str) -> None:
-    """Issue, replace, repair and restart nothing for a DynamicLease; renewals go on.
+    """Stop rotations, repairs and restarts; renewals go on.
 
-    It sets spec.suspend. Where a GitOps tool writes the manifest, write it there: it would take it
-    off again.
+    No lease is issued for the DynamicLease meanwhile. It sets spec.suspend. Where a GitOps tool
+    writes the manifest, write it there: the tool would take it off again.
     """
     from leaseholder.cli import waiting
 
-    asyncio.run(waiting.suspend(login, name, held=True))
+    exits.run(waiting.suspend(login, name, held=True))
 
 
 @main.command()
 @click.argument("name", shell_complete=completion.names)
 @options.as_user()
 def resume(login: Login, name: str) -> None:
-    """End what suspend began; what is due is done at once."""
+    """End a suspend; what is due is done at once."""
     from leaseholder.cli import waiting
 
-    asyncio.run(waiting.suspend(login, name, held=False))
+    exits.run(waiting.suspend(login, name, held=False))
 
 
 @main.command()
 @click.argument("name", metavar="NAME...", nargs=-1, required=True, shell_complete=completion.names)
 @options.as_user(_FOR, options.seconds(300.0))
 def wait(login: Login, name: tuple[str, ...], goal: str, timeout: float) -> None:
-    """Wait until DynamicLeases are Ready, or as --for says; 3 if they aren't in time.
+    """Wait until DynamicLeases are Ready, or as --for says.
 
-    Unlike kubectl wait, a condition counts only when it is about the spec as it is now, and what
-    stands in the way is said meanwhile.
+    Ends with 3 if they aren't in time. Unlike kubectl wait, a condition counts only when it is
+    about the spec as it is now. Meanwhile the command says what stands in the way.
     """
     from leaseholder.cli import waiting
 
-    asyncio.run(waiting.wait(login, name, waiting.goal(goal), timeout))
+    exits.run(waiting.wait(login, name, waiting.goal(goal), timeout))
 
 
 @main.command()
 @click.argument("name", shell_complete=completion.names)
 @options.as_user(*_WAIT, options.YES)
 def force(login: Login, name: str, wait: bool, timeout: float, yes: bool) -> None:
-    """Have each pending revocation tried now, even if the system behind refuses it.
+    """Have each pending revocation tried now, by force.
 
-    The provider is told to forget leases that it can't revoke. Credentials may live on there.
+    Where the system behind the provider refuses a revocation, the provider forgets the lease all
+    the same. Its credentials may live on there.
     """
     if not yes:
-        question = f"Credentials of {name}'s replaced leases may live on. Force their revocation?"
-        click.confirm(question, abort=True, err=True)
+        exits.confirm(
+            f"Credentials of {name}'s replaced leases may live on. Force their revocation?"
+        )
     _give("force", name, login, timeout if wait else None)
 
 
@@ -257,20 +264,9 @@ for _shared in (operator.forget, operator.records, operator.sweep, operator.vers
 
 
 def _give(verb: "Verb", name: str, login: Login, timeout: float | None) -> None:
-    from leaseholder.cli import commands, session
+    from leaseholder.cli import commands
 
-    async def work() -> None:
-        async with session.opened(**login) as user:
-            given = await commands.give(user, name, verb)
-            note = commands.suspended(given)
-            if note:
-                click.echo(note, err=True)
-            if timeout is None:
-                click.echo(f"{verb} is asked for; see kubectl leaseholder show {name}")
-                return
-            click.echo(exits.printable(await commands.answer(user, given, timeout)))
-
-    asyncio.run(work())
+    exits.run(commands.obey(login, name, verb, timeout))
 
 
 if __name__ == "__main__":

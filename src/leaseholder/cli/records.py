@@ -29,6 +29,8 @@ async def show(login: dict[str, Any], output: str) -> None:
     """
     async with session.opened(**login) as user:
         found, broken = await user.records()
+        if not (found or broken):
+            await user.see_namespace()
     for sentence in broken:
         click.echo(exits.printable(sentence), err=True)
     if output != "table":

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from leaseholder import errors
-from leaseholder.api import lease, names, provider, record
+from leaseholder.api import lease, provider, record
 from leaseholder.api.conditions import Reason
 from leaseholder.cli.exits import Failed
 from leaseholder.cluster import places, refusals
@@ -23,8 +23,16 @@ _KINDS: Final = {
 """What one of a resource is called in sentences."""
 
 
+_IN_NAMESPACES: Final = frozenset(_KINDS) - {places.CLUSTER_PROVIDERS.plural}
+_SERVER: Final = "the API server"
+
+
 class Missing(Failed):
     """What was asked for isn't there."""
+
+
+class Unserved(Missing):
+    """The API server doesn't know the kind, or somebody else answers in its place."""
 
 
 class Forbidden(Failed):
@@ -32,36 +40,53 @@ class Forbidden(Failed):
 
 
 @contextlib.contextmanager
-def translated(place: places.Place) -> Iterator[None]:
+def translated(verb: str, place: places.Place, server: str = "") -> Iterator[None]:
     """What the API server refuses, as a sentence for its user.
+
+    Args:
+        verb: what is asked for, as in RBAC rules.
+        place: of what.
+        server: host and port of the API server, where they are known.
 
     Raises:
         Failed: instead of what was raised.
     """
-    where = f" in namespace {place.namespace}" if place.namespace else ""
-    sentence = missing = forbidden = ""
+    failure: Failed
     try:
         yield
-    except refusals.NotFound:
-        named = f" {place.name}" if place.name else ""
-        known = f"is the CRD of {names.GROUP} installed?" if not place.name else "mind -n"
-        what = _KINDS.get(place.resource, place.resource) if place.name else place.resource
-        missing = f"there is no {what}{named}{where}: {known}"
+    except refusals.NotFound as error:
+        failure = _missing(place, error)
     except errors.Refused as error:
-        sentence = error.sentence
-        if error.reason == Reason.DENIED:
-            forbidden = f"you have no right to {place.resource}{where} (docs/cli.md, Rights)"
+        failure = (
+            _forbidden(verb, place) if error.reason == Reason.DENIED else Failed(error.sentence)
+        )
     except errors.Conflict:
-        sentence = f"{place} was changed or made again meanwhile: try again"
+        failure = Failed(f"{place} was changed or made again meanwhile: try again")
     except errors.ClusterUnavailable as error:
         sentence = error.sentence.replace(_OWN_TOKEN, "your login")
+        at = f"{_SERVER} at {server}" if server else _SERVER
+        failure = Failed(sentence.replace(_SERVER, at, 1))
     else:
         return
-    if missing:
-        raise Missing(missing)
-    if forbidden:
-        raise Forbidden(forbidden)
-    raise Failed(sentence)
+    raise failure
+
+
+def _missing(place: places.Place, error: refusals.NotFound) -> Missing:
+    if not (place.name and error.names_object):
+        return Unserved(
+            f"the API server has no {place.resource}: is the operator installed there "
+            "(docs/install.md), and is it the --context that you mean?"
+        )
+    what = _KINDS.get(place.resource, place.resource)
+    where = f" in namespace {place.namespace}: mind -n" if place.namespace else ""
+    return Missing(f"there is no {what} {place.name}{where}")
+
+
+def _forbidden(verb: str, place: places.Place) -> Forbidden:
+    where = f" in namespace {place.namespace}" if place.namespace else ""
+    if not where and place.resource in _IN_NAMESPACES:
+        where = " in all namespaces: write -n NAMESPACE"
+    return Forbidden(f"you have no right to {verb} {place.resource}{where} (docs/cli.md, Rights)")
 
 
 def complaints(status: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ import contextlib
 import difflib
 import pathlib
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -19,6 +20,7 @@ from leaseholder.cluster import client, documents, electing, patches, places, re
 from leaseholder.cluster import login as logins
 
 _MANAGER: Final = "kubectl-leaseholder"
+_VERBS: Final = {"GET": "get", "POST": "create", "PATCH": "patch"}
 _APPLY: Final = "application/apply-patch+yaml"
 Found: TypeAlias = tuple[list[patches.Kind], list[str]]
 """What could be read, and a sentence for each object that couldn't."""
@@ -49,6 +51,8 @@ class Session:
         """
         try:
             return await self.dynamic_lease(name)
+        except refused.Unserved:
+            raise
         except refused.Missing as missing:
             sentence = missing.message
         near = list[str]()
@@ -128,7 +132,7 @@ class Session:
             "force": "true",
             "fieldValidation": "Strict",
         }
-        with refused.translated(place):
+        with self._translated("patch", place):
             code, body = await self.api.answered(
                 "PATCH", place, query=query, body=manifest, content_type=_APPLY
             )
@@ -141,6 +145,16 @@ class Session:
             return _read(provider.LeaseProvider, body) if body is not None else None
         body = await self._found(places.CLUSTER_PROVIDERS.at("", name))
         return _read(provider.ClusterLeaseProvider, body) if body is not None else None
+
+    async def see_namespace(self) -> None:
+        """See that the session's namespace is there, as far as the user may know.
+
+        Raises:
+            Failed: it isn't (``refused.Missing``).
+        """
+        with contextlib.suppress(refused.Forbidden):
+            if self.namespace and await self.namespace_named(self.namespace) is None:
+                raise refused.Missing(f"there is no namespace {self.namespace}: mind -n")
 
     async def namespace_named(self, name: str) -> dict[str, Any] | None:
         """A Namespace; None where there is none."""
@@ -231,13 +245,17 @@ class Session:
     async def _items(
         self, place: places.Place, query: Mapping[str, str] | None = None
     ) -> list[dict[str, Any]]:
-        with refused.translated(place):
+        with self._translated("list", place):
             pages = self.api.pages(place, query=query or {})
             return [item async for page in pages for item in page.get("items") or ()]
 
     async def _ask(self, method: str, place: places.Place, **more: Any) -> dict[str, Any]:
-        with refused.translated(place):
+        with self._translated(_VERBS[method], place):
             return await self.api.request(method, place, **more)
+
+    def _translated(self, verb: str, place: places.Place) -> AbstractContextManager[None]:
+        at = self.api.endpoint
+        return refused.translated(verb, place, f"{at[0]}:{at[1]}" if at is not None else "")
 
 
 def chosen(kubeconfig: str, context: str) -> logins.Choice:

@@ -31,6 +31,8 @@ async def leases(login: dict[str, Any], output: str) -> bool:
     """
     async with session.opened(**login) as user:
         found, broken = await user.dynamic_leases()
+        if not (found or broken):
+            await user.see_namespace()
     _say(broken)
     if output != "table":
         tables.values([views.values_of(dl) for dl in found], output)
@@ -118,6 +120,8 @@ async def providers(login: dict[str, Any], output: str) -> None:
             shared, more = await user.cluster_providers()
         except Failed as failure:
             shared, more = [], [f"ClusterLeaseProviders aren't shown: {failure.message}"]
+        if not (own or broken):
+            await user.see_namespace()
     _say([*broken, *more])
     found: list[provider.AnyProvider] = [*own, *shared]
     if output != "table":

@@ -12,6 +12,7 @@ import click
 
 from leaseholder import app
 from leaseholder.api import base
+from leaseholder.cli import exits
 from leaseholder.cli.exits import Exit, printable
 from leaseholder.controller.survey import Swept
 from leaseholder.settings import Settings
@@ -46,7 +47,7 @@ async def sweep(settings: Settings, *, ask: bool, dry_run: bool) -> Exit:
         written = 0
         if any(not one.stays for one in lost) and not dry_run:
             if ask:
-                click.confirm("Put them on record, to be revoked?", abort=True, err=True)
+                exits.confirm("Put them on record, to be revoked?")
                 lost = await sweeper.survey.still_lost(lost)  # hours later, maybe
             written = await sweeper.put_on_record(lost)
         failed = any(one.failure is not None for one in swept)

@@ -1,6 +1,7 @@
 """Tables and lists on the terminal: colours as it allows, and no escape of somebody else's."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, TextIO
@@ -17,6 +18,12 @@ if TYPE_CHECKING:  # programs, who want values, wait for no import of it
 
 _UNBOUNDED: Final = 100_000
 """Columns where no terminal cuts them: what a script reads is whole."""
+_LEAST: Final = 30
+"""Columns that MESSAGE has, so that it is folded beside the others."""
+_GAP: Final = 2
+_FOLDED: Final = "MESSAGE"
+_BLANKS: Final = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$")
+"""At the end of a line, before what ends a colour."""
 _COLOURS: Final = {
     "True": "green",
     "False": "red",
@@ -29,15 +36,22 @@ _COLOURS: Final = {
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table, as kubectl does."""
+    """Print a table, as kubectl does: no cell is cut, whatever the terminal's width.
+
+    Where there is room, MESSAGE is folded beside the others; else the terminal wraps each line.
+    """
     from rich.table import Table
 
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, no_wrap=column != "MESSAGE", overflow="fold")
-    for row in rows:
-        made.add_row(*(_text(cell) for cell in row))
-    _print(made)
+        made.add_column(column, no_wrap=column != _FOLDED, overflow="fold")
+    cells = [[_text(cell) for cell in row] for row in rows]
+    for row in cells:
+        made.add_row(*row)
+    lengths = zip(columns, *([one.cell_len for one in row] for row in cells), strict=True)
+    others = (max(len(head), *below) + _GAP for head, *below in lengths if head != _FOLDED)
+    room = console(sys.stdout).width - sum(others)
+    _print(made, folded=sys.stdout.isatty() and room >= _LEAST)
 
 
 def details(pairs: Iterable[tuple[str, str]]) -> None:
@@ -50,7 +64,7 @@ def details(pairs: Iterable[tuple[str, str]]) -> None:
     made.add_column(overflow="fold")
     for label, text in pairs:
         made.add_row(Text(label), Text(printable(text)))
-    _print(made)
+    _print(made, folded=sys.stdout.isatty())
 
 
 def lines(texts: Iterable[str]) -> None:
@@ -67,24 +81,24 @@ def values(known: object, output: str) -> None:
         click.echo(yaml.safe_dump(known, sort_keys=False, allow_unicode=False), nl=False)
 
 
-def console(stream: TextIO) -> "Console":
-    """A console that cuts and wraps at the terminal's edge, and nothing where there is none."""
+def console(stream: TextIO, *, folded: bool = True) -> "Console":
+    """A console that folds at the terminal's edge, and nothing where there is none."""
     from rich.console import Console
 
-    width = None if stream.isatty() else _UNBOUNDED
+    width = None if folded and stream.isatty() else _UNBOUNDED
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
-def _print(made: "Table") -> None:
-    """Print to stdout; without blanks at the ends of lines where a program reads them."""
-    out = console(sys.stdout)
-    if out.is_terminal:
+def _print(made: "Table", *, folded: bool) -> None:
+    """Print to stdout; where nothing is folded, each row is one line, without blanks at its end."""
+    out = console(sys.stdout, folded=folded)
+    if folded:
         out.print(made)
         return
     with out.capture() as captured:
         out.print(made)
-    lines = captured.get().splitlines()
-    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in lines))
+    for line in captured.get().splitlines():
+        click.echo(_BLANKS.sub(r"\1", line))
 
 
 def _text(cell: str) -> "Text":

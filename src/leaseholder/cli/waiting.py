@@ -5,7 +5,6 @@ Ready is still the old spec's.
 """
 
 import asyncio
-import contextlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import click
 from leaseholder.api import conditions, lease
 from leaseholder.api.conditions import ConditionType
 from leaseholder.cli import exits, refused, session, tables
-from leaseholder.cli.exits import Exit, Failed
+from leaseholder.cli.exits import Exit, Failed, Stopped
 
 EVERY: Final = 0.5
 """Seconds between two checks."""
@@ -65,11 +64,20 @@ async def wait(login: dict[str, Any], names: Sequence[str], wanted: Goal, timeou
     """Wait until all of them are as wanted, and say so of each.
 
     Raises:
-        Failed: one isn't there, or isn't as wanted in time.
+        Failed: one isn't there, or isn't as wanted in time (``Stopped``: by Ctrl-C before).
     """
     async with session.opened(**login) as user:
-        waits = (_wait(user, name, wanted, timeout) for name in names)
-        results = await asyncio.gather(*waits, return_exceptions=True)
+        met = set[str]()
+
+        async def each(name: str) -> None:
+            await _wait(user, name, wanted, timeout)
+            met.add(name)
+
+        try:
+            results = await asyncio.gather(*map(each, names), return_exceptions=True)
+        except asyncio.CancelledError:
+            left = ", ".join(name for name in names if name not in met)
+            raise Stopped(f"not {wanted} yet, as far as status says: {left}") from None
     sentences = []
     for result in results:
         if isinstance(result, Failed):
@@ -104,9 +112,12 @@ async def _wait(user: session.Session, name: str, wanted: Goal, timeout: float) 
 async def _found(user: session.Session, name: str, wanted: Goal) -> lease.DynamicLease | None:
     if wanted.verdict:
         return await user.named(name)
-    with contextlib.suppress(refused.Missing):  # as was wanted: nobody needs another name
+    try:
         return await user.dynamic_lease(name)
-    return None
+    except refused.Unserved:
+        raise  # an API server that knows no DynamicLeases doesn't say that one is gone
+    except refused.Missing:
+        return None  # as was wanted: nobody needs another name
 
 
 def _why(dl: lease.DynamicLease, wanted: Goal) -> str:

@@ -329,6 +329,10 @@ def _broken(error: Exception) -> str:
     """What to say of a broken connection; the error itself, which may hold headers, is dropped."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "no connection, because its name can't be resolved"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "no connection, because its certificate isn't trusted"
     return f"no connection ({type(error).__name__})"
 
 

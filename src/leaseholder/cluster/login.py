@@ -48,6 +48,7 @@ _NOWHERE: Final = (
     "no API server is configured: set KUBECONFIG, write ~/.kube/config, "
     "or run in a pod with a ServiceAccount's token"
 )
+_NO_CONTEXT: Final = "no kubeconfig has a context {}: kubectl config get-contexts lists them"
 _log = logging.getLogger(__name__)
 
 # The library's own functions aren't typed.
@@ -109,7 +110,7 @@ class ClusterLogin:
         try:
             await login._load()
         except _Nowhere:
-            sentence = _NOWHERE if not context else f"no kubeconfig has a context {context!a}"
+            sentence = _NO_CONTEXT.format(ascii(context)) if context else _NOWHERE
         except Exception as error:  # ConfigException, OSError, YAMLError, SSLError, a plugin's own
             sentence = (
                 f"the way to the API server can't be read from {login._source} "

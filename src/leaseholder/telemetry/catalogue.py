@@ -242,7 +242,7 @@ _INTRODUCTION: Final = """\
 At `/metrics` of the Service `leaseholder`, port 8080: in the Prometheus text format, or as OpenMetrics where
 the request's `Accept` asks for it. [Alerts and a dashboard](operations.md#metrics) are made of them.
 
-- Whoever reaches the port reads them, unless [a token is wanted](install.md#who-reaches-its-port).
+- Everybody who reaches the port reads them, unless [a token is wanted](install.md#who-reaches-its-port).
 - Scrape with `honorLabels: true`: `namespace` and `name` are those of DynamicLeases, not of the pod.
 - Timestamps are seconds since the epoch by the operator's clock, so that `time()` fits. `status` has the moments
   of the provider's clock; `leaseholder_provider_clock_skew_seconds` is the difference.
@@ -252,6 +252,40 @@ the request's `Accept` asks for it. [Alerts and a dashboard](operations.md#metri
   namespace beyond its first 32.
 - Where the values of a label are known beforehand, a counter has a series for each from the start.
 - No label has a text in it, a lease id or an address.
+
+## Questions and their queries
+
+Which DynamicLeases aren't Ready, and why?
+
+```promql
+leaseholder_dynamic_lease_ready == 0
+```
+
+Whose credentials end within ten minutes?
+
+```promql
+leaseholder_dynamic_lease_expiry_timestamp_seconds - time() < 600
+```
+
+Which providers refuse or lose requests, and how many a second?
+
+```promql
+sum by (provider, outcome) (rate(leaseholder_provider_requests_total{outcome!="ok"}[5m])) > 0
+```
+
+How slow is each provider?
+
+```promql
+histogram_quantile(0.99, sum by (provider, le) (rate(leaseholder_provider_request_duration_seconds_bucket[5m])))
+```
+
+How many leases are still to be revoked?
+
+```promql
+sum by (provider) (leaseholder_leases{state="Revoking"})
+```
+
+## Outcomes
 
 `outcome` of an issue, rotation, renewal or revocation:
 

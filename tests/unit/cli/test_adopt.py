@@ -1,5 +1,6 @@
 """What ``leaseholder adopt`` lists before it begins, and reports when it is over."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
@@ -104,10 +105,37 @@ def test_what_is_left_has_its_reason() -> None:
     ]
 
 
+class Silent(Nothing):
+    """A ledger that never answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+
+    async def records(self) -> list[LeaseRecord]:
+        self.asked.set()
+        await asyncio.Event().wait()
+        return []
+
+
+async def test_an_adoption_that_is_stopped_says_how_many_records_are_moved() -> None:
+    source = Silent()
+    known = adopting.Adoption(source, "cluster/old", Nothing(), "cluster/new", FakeClock(), print)
+    known.found, known.taken = [page(1), page(2)], {"shop/billing": 1}
+    task = asyncio.create_task(adopt.take_over(known, until=60))
+    await source.asked.wait()
+    task.cancel()
+    told = "1 of 2 LeaseRecords adopted. To go on, give the command again"
+    with pytest.raises(Failed, match=told) as failed:
+        await task
+    assert failed.value.code is Exit.STOPPED
+
+
 class Elections:
     """An API server with the Leases of elections alone; that of a shard is taken."""
 
     may_act = staticmethod(lambda: True)
+    endpoint = None
 
     async def pages(self, place: urls.Place, **_: Any) -> AsyncIterator[client.Body]:
         batch = ["leaseholder-operator-batch"] if place.namespace == "old" else []

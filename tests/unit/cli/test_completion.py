@@ -22,7 +22,7 @@ def test_commands_are_offered_and_what_they_do(capsys: pytest.CaptureFixture[str
     assert found == {*plugin.main.commands}
     assert directive == ":4"
     completion.main(["do"])
-    assert capsys.readouterr().out.startswith("doctor\tWhat is missing")
+    assert capsys.readouterr().out.startswith("doctor\tCheck what is missing")
 
 
 @pytest.mark.parametrize(

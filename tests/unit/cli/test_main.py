@@ -19,7 +19,16 @@ try:
 finally:
     print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
 """
-HEAVY = {"aiohttp", "jinja2", "kopf", "kubernetes", "pydantic", "pydantic_settings", "rich"}
+HEAVY = {
+    "aiohttp",
+    "asyncio",
+    "jinja2",
+    "kopf",
+    "kubernetes",
+    "pydantic",
+    "pydantic_settings",
+    "rich",
+}
 
 
 def ask(*arguments: str) -> tuple[str, set[str]]:

@@ -17,8 +17,12 @@ class Server:
     def __init__(self, *there: str, may_list: bool = True) -> None:
         self.there, self.may_list = there, may_list
 
+    endpoint = ("127.0.0.1", 443)
+
     async def request(self, method: str, place: places.Place, **_: Any) -> Any:
-        raise refusals.NotFound(Reason.CLUSTER, f"{method} {place}")
+        gone = refusals.NotFound(Reason.CLUSTER, f"{method} {place}")
+        gone.names_object = True
+        raise gone
 
     async def pages(self, *_: Any, **__: Any) -> AsyncIterator[dict[str, Any]]:
         if not self.may_list:

@@ -95,6 +95,8 @@ MERGES = "kind: A\na0: &a0 {x: 1, y: 2}\n" + "".join(
         ("kind: A\nx: &a {<<: &b {<<: *a}}", "no YAML|no JSON"),
         ("kind: A\nx: " + "[" * 9999, "no YAML|no JSON"),
         ("kind: List\nitems: [7]", "a document is no object of Kubernetes"),
+        ("", "x.yaml is empty: nothing but blanks and comments"),
+        ("# nothing\n---\n", "x.yaml is empty"),
     ],
 )
 def test_what_is_no_manifest_is_a_sentence(text: str, told: str, tmp_path: pathlib.Path) -> None:

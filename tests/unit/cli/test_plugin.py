@@ -1,23 +1,28 @@
 """``kubectl leaseholder``: its help, its page, and what it prints of what others wrote."""
 
+import contextlib
+import io
 import json
 import pathlib
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from leaseholder.api import lease, provider
 from leaseholder.api.conditions import Reason
 from leaseholder.cli import exits, page, plugin, tables, views
+from leaseholder.cli import main as operator
 from leaseholder.cli.event import Event
 
 CHECKOUT = pathlib.Path(__file__).parents[3]
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-HEAVY = {"aiohttp", "jinja2", "kopf", "kubernetes", "pydantic", "rich"}
+HEAVY = {"aiohttp", "asyncio", "jinja2", "kopf", "kubernetes", "pydantic", "rich"}
 
 
 def condition(kind: str, status: str, reason: str, message: str = "") -> dict[str, Any]:
@@ -217,6 +222,35 @@ def test_a_long_table_that_a_program_reads_is_neither_cut_nor_padded(
     assert lines == ["NAME  MESSAGE", f"a     {long}", "b     short"]
 
 
+class Terminal(io.StringIO):
+    """What a terminal shows."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def shown_at(width: int, row: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The lines of a table with that row on a terminal of that width."""
+    screen = Terminal()
+    monkeypatch.setenv("COLUMNS", str(width))
+    with contextlib.redirect_stdout(screen):
+        tables.table(("NAME", "READY", "MESSAGE"), [row])
+    return re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()).splitlines()
+
+
+def test_no_terminal_is_too_narrow_for_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = ["orders-db-with-a-long-name", "False", "LoginRefused: " + " ".join(["mend it"] * 9)]
+    for width in (40, 64):
+        assert shown_at(width, row, monkeypatch) == [
+            "NAME                        READY  MESSAGE",
+            "  ".join(row),
+        ]
+    folded = shown_at(70, row, monkeypatch)
+    assert len(folded) > 2
+    assert max(map(len, folded)) <= 70
+    assert " ".join(" ".join(folded[1:]).split()) == " ".join(row)
+
+
 @pytest.mark.parametrize("reason", list(Reason))
 def test_every_reason_is_explained(reason: Reason) -> None:
     done = CliRunner().invoke(plugin.main, ["explain", reason.lower()])
@@ -283,6 +317,14 @@ def test_every_exit_code_is_told_and_the_page_is_in_step_with_the_commands() -> 
             assert option.name is not None
             shown = option.opts[0] if option.opts[0].startswith("-") else option.name.upper()
             assert shown in section, (name, option.name)
+
+
+@pytest.mark.parametrize("program", [plugin.main, operator.main], ids=["plugin", "operator"])
+def test_no_summary_of_a_command_is_cut(program: click.Group) -> None:
+    shown = CliRunner().invoke(program, ["--help"], env={"COLUMNS": "80"}).output
+    below = shown.split("Commands:\n", 1)[1].splitlines()
+    assert [line.split()[0] for line in below] == sorted(program.commands)
+    assert [line for line in below if line.endswith("...")] == []
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list", "--help"], ["--version"]])

@@ -45,6 +45,8 @@ def dl(*, held: Any = PRESENT, conditions: Any = (), **rotation: Any) -> lease.D
 class Written:
     """An API server with an event that somebody wrote."""
 
+    endpoint = None
+
     async def pages(self, *_: Any, **__: Any) -> AsyncIterator[dict[str, Any]]:
         yield {"items": [{"type": "x" * 10**6, "reason": "y" * 10**6, "message": "z " * 10**6}]}
 

@@ -81,6 +81,17 @@ async def test_a_closed_port_is_an_unavailable_api_server(kubeconfig: pathlib.Pa
         await api.aclose()
 
 
+async def test_a_name_that_nobody_knows_is_said_to_be_one(kubeconfig: pathlib.Path) -> None:
+    there = CONFIG.replace("http://127.0.0.1:1", "http://no-such-host.invalid")
+    await asyncio.to_thread(kubeconfig.write_text, there)
+    api = await client.Api.connect(kubeconfig)
+    try:
+        with pytest.raises(errors.ClusterUnavailable, match="its name can't be resolved"):
+            await api.request("GET", places.NAMESPACES.at("", "kube-system"))
+    finally:
+        await api.aclose()
+
+
 @pytest.mark.parametrize(
     ("stated", "wait"), [("3", 3.0), ("86400", 30.0), ("9" * 400, None), ("-1", None), ("٣", None)]
 )
