@@ -26,6 +26,9 @@ async def _install(plane: kubernetes.ControlPlane) -> dict[str, kube.Object]:
             )
             assert found is not None
             served[path.stem] = found
+    # This loop ends here, and aiohttp's close doesn't wait for TLS: what isn't closed by then is a
+    # ResourceWarning in some later test (aiohttp's documentation, "Graceful shutdown").
+    await asyncio.sleep(0.25)
     return served
 
 
