@@ -26,9 +26,6 @@ async def _install(plane: kubernetes.ControlPlane) -> dict[str, kube.Object]:
             )
             assert found is not None
             served[path.stem] = found
-    # This loop ends here, and aiohttp's close doesn't wait for TLS: what isn't closed by then is a
-    # ResourceWarning in some later test (aiohttp's documentation, "Graceful shutdown").
-    await asyncio.sleep(0.25)
     return served
 
 
@@ -37,10 +34,11 @@ def _established(crd: kube.Object | None) -> bool:
 
 
 @pytest.fixture(scope="session")
-def served(control_plane: kubernetes.ControlPlane) -> dict[str, kube.Object]:
+def served(control_plane: kubernetes.ControlPlane) -> Iterator[dict[str, kube.Object]]:
     """The CRDs as the API server has them, by plural."""
     with asyncio.Runner() as runner:
-        return runner.run(_install(control_plane))
+        # The loop stays: TLS of a watch that was broken off is still being closed in it.
+        yield runner.run(_install(control_plane))
 
 
 @pytest.fixture
