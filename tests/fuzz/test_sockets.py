@@ -5,7 +5,6 @@ and others by their being served. Nor does the session's own weight count: no li
 what it has in memory isn't collected meanwhile. What bounds are made of is in tests/unit/providers.
 """
 
-import collections.abc
 import gc
 
 import pytest
@@ -31,12 +30,10 @@ HELD = 0.15
 
 
 @pytest.fixture
-def _light() -> collections.abc.Iterator[None]:
+def _light() -> None:
     """What tests before this one left is no work of the collector: it takes it 0.1 s."""
     gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
+    gc.freeze()  # for good, as at the end of the collection: to thaw would give that back, too
 
 
 @pytest.mark.no_cover
