@@ -3,12 +3,12 @@
 import ast
 import collections.abc
 import functools
-import json
 import re
 import typing
 
 import pytest
 
+from bench import results
 from leaseholder.cli import exits, plugin
 from tests import pages
 
@@ -98,8 +98,7 @@ KINDS: typing.Final = (
 @functools.cache
 def measures() -> dict[str, typing.Any]:
     """What was measured, by name."""
-    known = json.loads((pages.ROOT / "bench/results/short.json").read_text("utf-8"))
-    return {one["name"]: one for one in known["measures"]}
+    return {one["name"]: one for one in results.read(results.DIRECTORY / "short.json")}
 
 
 def measured(name: str) -> dict[str, float]:
