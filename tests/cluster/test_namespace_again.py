@@ -15,7 +15,6 @@ from tests.world import kube, processes
 from tests.world import world as worlds
 
 SECOND = "the-second-tenants"
-PATIENCE = 60.0
 
 
 async def test_a_secret_of_the_second_tenant_reaches_no_server_of_the_first(
@@ -56,11 +55,9 @@ async def _left_with_a_pending_lease(
     server.trick(rogue.END, _refuses)
     await site.provider_at("rogue", server.url, auth=auth)
     await site.lease("orders", provider="rogue", deletion={"timeout": "1s"})
-    await site.ready("orders", timeout=PATIENCE)
+    await site.ready("orders")
     await site.client.delete("Namespace", site.namespace)
-    await site.client.wait(
-        "Namespace", site.namespace, "", kube.is_gone, what="gone", timeout=PATIENCE
-    )
+    await site.client.wait("Namespace", site.namespace, "", kube.is_gone, what="gone")
     (record,) = await site.records()
     assert record["state"] == "Revoking"
 
@@ -84,7 +81,7 @@ async def _pending_for_want_of_a_login(site: sites.Site) -> None:
     async def tried() -> bool:
         return bool((await revocation())["attempts"] > before)
 
-    await processes.wait_until_async(tried, timeout=PATIENCE, what="another try to revoke")
+    await processes.wait_until_async(tried, what="another try to revoke")
     assert (await revocation())["lastReason"] == "AuthGone"
 
 

@@ -146,7 +146,7 @@ async def test_on_one_slot_the_old_lease_is_gone_and_told_before_the_next_is_iss
     slow = _provider(site).latency(8.0, method="POST", path=ISSUE)
     await _annotate(site, "shared", rotate="now")
     await site.until("shared", lambda now: not kube.is_ready(now), what="Ready is False")
-    await _until(lambda: _is_over(site, first), "the old lease is revoked")
+    await processes.wait_until_async(lambda: _is_over(site, first), what="the old lease is revoked")
     assert not await site.admin.check(old)
     assert len(await site.issued("ldap-static")) == 1
     second = await site.ready("shared")
@@ -257,12 +257,6 @@ async def _statuses(site: sites.Site, method: str, end: str) -> list[int]:
     """How requests were answered whose path ends so."""
     log = await site.admin.log()
     return [one.status for one in log if one.method == method and one.path.endswith(end)]
-
-
-async def _until(
-    holds: collections.abc.Callable[[], collections.abc.Awaitable[bool]], what: str
-) -> None:
-    await processes.wait_until_async(holds, what=what)
 
 
 def _id(found: kube.Object | None) -> str:

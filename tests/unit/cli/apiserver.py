@@ -18,7 +18,6 @@ contexts: [{{name: c, context: {{cluster: c, user: c, namespace: {namespace}}}}}
 """
 HOME: typing.Final = "shop"
 OURS: typing.Final = "/apis/leaseholder.dev/v1alpha1"
-PATIENCE: typing.Final = 60.0
 ISSUED: typing.Final = "2026-01-01T11:20:00Z"
 
 
@@ -94,7 +93,7 @@ class Server:
 
     async def until_watched(self, *names: str) -> None:
         """Return when the answers to these are waited for."""
-        async with asyncio.timeout(PATIENCE), self.news:
+        async with asyncio.timeout(processes.PATIENCE), self.news:
             await self.news.wait_for(lambda: self.watched.issuperset(names))
 
     def _command(self, name: str, annotations: dict[str, str]) -> None:

@@ -17,7 +17,7 @@ ALL: typing.Final = ("rotate", "--all", "--provider", "infisical", "--at-once", 
 async def until(stream: asyncio.StreamReader | None, words: str) -> None:
     """Read what a process prints up to some words."""
     assert stream is not None
-    async with asyncio.timeout(apiserver.PATIENCE):
+    async with asyncio.timeout(processes.PATIENCE):
         await stream.readuntil(words.encode())
 
 
@@ -29,7 +29,7 @@ def is_asleep(pid: int) -> bool:
 async def interrupted(process: asyncio.subprocess.Process) -> tuple[int | None, str]:
     """What the process ends with after Ctrl-C, and what it says then."""
     process.send_signal(signal.SIGINT)
-    async with asyncio.timeout(apiserver.PATIENCE):
+    async with asyncio.timeout(processes.PATIENCE):
         _, said = await process.communicate()
     return process.returncode, said.decode()
 
