@@ -66,6 +66,8 @@ class Line(Generic[K]):
     """Those under way, and since when they were due."""
     _lent: set[K] = field(default_factory=set)
     """Under way without a turn, those in the queue among them."""
+    _ahead: set[K] = field(default_factory=set)
+    """Of those in the queue: whoever has little left to do."""
     _again: dict[K, float] = field(default_factory=dict)
     """Due again at that moment, but under way."""
 
@@ -118,6 +120,7 @@ class Line(Generic[K]):
                 self._ways.take(namespace)
                 self._since[key] = since
             self._lent.discard(key)
+            self._ahead.discard(key)
             return key, since
         return None
 
@@ -131,10 +134,12 @@ class Line(Generic[K]):
         """Whether it is under way without a turn."""
         return key in self._lent
 
-    def back(self, key: K) -> None:
-        """It wants a turn again: ``take`` gives it one."""
+    def back(self, key: K, *, ahead: bool = False) -> None:
+        """It wants a turn again: ``take`` gives it one; ``ahead`` of those who only begin."""
+        if ahead:
+            self._ahead.add(key)
         since = self._since[key]
-        self._queue.offer(key, since, by=self.urgency(key, since))
+        self._queue.offer(key, since, by=self._by(key, since))
 
     def done(self, key: K, again: float) -> None:
         """It is no longer under way; due ``again`` at the earliest if that was said meanwhile."""
@@ -151,6 +156,7 @@ class Line(Generic[K]):
 
     def _withdraw(self, key: K) -> None:
         """Whoever came back for a turn and was cancelled meanwhile wants none any more."""
+        self._ahead.discard(key)
         self._queue.forget(key)
         place = self.namespace(key), True
         if (parked := self._parked.get(place)) is not None:
@@ -164,7 +170,10 @@ class Line(Generic[K]):
 
     def _park(self, key: K, since: float, *, back: bool) -> None:
         parked = self._parked.setdefault((self.namespace(key), back), DueQueue())
-        parked.offer(key, since, by=self.urgency(key, since))
+        parked.offer(key, since, by=self._by(key, since))
+
+    def _by(self, key: K, since: float) -> float | None:
+        return since if key in self._ahead else self.urgency(key, since)
 
     def _most_urgent(self, now: float) -> DueQueue[K] | None:
         """Where the most urgent key stands that may have a turn: queued, or parked with room.

@@ -169,7 +169,7 @@ class Performer:
     async def _report(self, view: View, step: actions.Report) -> None:
         if view.lease is None:
             return
-        async with runner.elsewhere():
+        async with runner.elsewhere(ahead=True):
             await self.statuses.write(view.lease, step.status, step.notes)
         view.memory.failure = None
 

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 class _Turn(Protocol):
     def lend(self) -> None: ...
-    async def back(self) -> None: ...
+    async def back(self, *, ahead: bool) -> None: ...
 
 
 _turn: ContextVar[_Turn | None] = ContextVar("turn", default=None)
@@ -45,8 +45,13 @@ async def in_slices(items: Iterable[T]) -> AsyncIterator[T]:
 
 
 @contextlib.asynccontextmanager
-async def elsewhere() -> AsyncIterator[None]:
-    """Wait for somebody who isn't ours; whoever has a turn lends it for so long."""
+async def elsewhere(*, ahead: bool = False) -> AsyncIterator[None]:
+    """Wait for somebody who isn't ours; whoever has a turn lends it for so long.
+
+    Args:
+        ahead: the next turn is theirs. For whoever has little left to do: as long as they wait, all
+            that they know is held in memory, and many wait when more comes than can be done.
+    """
     turn = _turn.get()
     if turn is None:
         yield
@@ -55,7 +60,7 @@ async def elsewhere() -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await turn.back()
+        await turn.back(ahead=ahead)
 
 
 async def give_way() -> None:
@@ -142,13 +147,13 @@ class Runner(Generic[K]):
         self.line.lend(key)
         self._changed.set()
 
-    async def back(self, key: K) -> None:
+    async def back(self, key: K, *, ahead: bool) -> None:
         """Wait for a turn again, unless another task of the key has got it already."""
         if self.stopping or not self.line.is_lent(key):
             return
         if key not in self._returning:
             self._returning[key] = asyncio.get_running_loop().create_future()
-            self.line.back(key)
+            self.line.back(key, ahead=ahead)
             self._changed.set()
         await asyncio.shield(self._returning[key])  # another task of the key may wait for it, too
 
@@ -166,7 +171,7 @@ class _Mine(Generic[K]):
         if self._waiting == 1:
             self.runner.lend(self.key)
 
-    async def back(self) -> None:
+    async def back(self, *, ahead: bool) -> None:
         self._waiting -= 1
         if not self._waiting:
-            await self.runner.back(self.key)
+            await self.runner.back(self.key, ahead=ahead)

@@ -14,8 +14,9 @@ def key(namespace: str, number: int) -> Holder:
     return Holder(namespace=namespace, name=f"lease-{number}", uid=f"{namespace}-{number}")
 
 
-def line(workers: int = 16, by: dict[Holder, float] | None = None) -> Line[Holder]:
-    return Line(workers, operator.attrgetter("namespace"), lambda holder, _: (by or {}).get(holder))
+def line(workers: int = 16, by: dict[Holder, float] | None = None, most: int = 0) -> Line[Holder]:
+    namespace = operator.attrgetter("namespace")
+    return Line(workers, namespace, lambda holder, _: (by or {}).get(holder), most)
 
 
 def taken(known: Line[Holder], now: float = 10.0) -> list[Holder]:
@@ -166,12 +167,46 @@ def test_an_urgent_key_that_is_parked_goes_before_idle_ones_of_others_as_soon_as
     assert taken_up == len(urgent)
 
 
+@pytest.mark.parametrize("namespace", ["shop", "other"])
+def test_who_comes_back_with_little_left_to_do_goes_before_urgent_ones_that_only_begin(
+    namespace: str,
+) -> None:
+    urgent = [key("shop", number) for number in range(20)]
+    known, one = line(4, dict.fromkeys(urgent, 2.0), 100), key(namespace, 99)
+    known.offer(one, 1.0)
+    assert taken(known) == [one]
+    known.lend(one)
+    for other in urgent:
+        known.offer(other, 1.0)
+    working = taken(known)
+    assert len(working) == 3
+    known.back(one, ahead=True)
+    if namespace == "shop":  # it has as many turns as it may: the one who comes back is parked
+        assert taken(known) == []
+        known.done(working[0], 10.0)
+    assert taken(known) == [one]
+
+
+def test_who_came_back_ahead_of_others_stands_in_line_with_them_the_next_time() -> None:
+    urgent, one = key("shop", 1), key("shop", 2)
+    known = line(1, {urgent: 2.0})
+    known.offer(one, 1.0)
+    assert taken(known) == [one]
+    known.lend(one)
+    known.back(one, ahead=True)
+    assert taken(known) == [one]
+    known.offer(one, 1.0)
+    known.offer(urgent, 1.0)
+    known.done(one, 10.0)
+    assert taken(known) == [urgent]
+
+
 @given(
     st.integers(1, 5),
     st.integers(1, 12),
     st.lists(
         st.tuples(
-            st.sampled_from(["offer", "take", "lend", "back", "done"]),
+            st.sampled_from(["offer", "take", "lend", "back", "back ahead", "done"]),
             st.sampled_from("abc"),
             st.integers(0, 4),
         ),
@@ -199,8 +234,8 @@ def test_turns_and_places_are_never_lost_or_given_twice(
                 known.lend(one)
                 working.discard(one)
                 elsewhere.add(one)
-            case "back" if one in elsewhere:
-                known.back(one)
+            case "back" | "back ahead" if one in elsewhere:
+                known.back(one, ahead=act == "back ahead")
                 elsewhere.discard(one)
                 returning.add(one)
             case "done" if one in working | elsewhere | returning:
