@@ -16,9 +16,9 @@ IN_KIND = kubectl --context kind-$(CLUSTER)
 MOMENTS ?= 50
 PROVIDER ?= infisical
 MINUTES ?= 10
-# One process more than two cores: cluster tests wait for a third of their time. conftest.py says
-# in which order modules are dealt out.
-SIDE_BY_SIDE ?= --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+# More processes than two cores: cluster tests wait for a third of their time. conftest.py says in
+# which order modules are dealt out, and that one of the four only computes as long as it can.
+SIDE_BY_SIDE ?= --numprocesses=4 --dist=loadfile --no-loadscope-reorder
 # Where Python may not keep what it compiled, each of some hundred operators that the tests start
 # compiles all of its code anew, and pytest every test module: a minute of processor time and more.
 unexport PYTHONDONTWRITEBYTECODE
