@@ -136,7 +136,7 @@ class Acquirer:
             memory.credentials.pop(attempt_id, None)
         because = _BECAUSE.get(why, "")
         change = changes.of_lease(changes.Kind.ISSUED, view.subject, held, why=because)
-        await self.chronicle.note(view.lease, change)
+        await self.chronicle.note(view.dl, change)
         if wrong is not None:
             memory.failure, memory.poked = wrong, False
 
@@ -246,7 +246,7 @@ class Acquirer:
 
         Who released it before saw no attempt; who sees it go from now on sees this one.
         """
-        holder, seen = view.holder, view.lease
+        holder, seen = view.holder, view.dl
         dl = await self.cluster.read_dynamic_lease(holder.namespace, holder.name)
         if dl is None or seen is None or dl.metadata.uid != holder.uid or dl.deleting:
             return False

@@ -100,7 +100,7 @@ class Deliverer:
 
     async def delete(self, view: View, secret: SecretView) -> None:
         """Delete a Secret; a refusal is told where somebody is there to be told."""
-        dl = view.lease if view.lease is not None and not view.lease.deleting else None
+        dl = view.dl if view.dl is not None and not view.dl.deleting else None
         if await self._is_wanted(view, secret):
             return
         try:
@@ -118,8 +118,8 @@ class Deliverer:
             return
         seen, view.memory.undeleted = view.memory.secrets, 0
         view.memory.secrets = seen.deleted(secret) if seen is not None else None
-        if view.lease is not None:
-            change = changes.of_dl(changes.Kind.SECRET_DELETED, view.lease, secret=secret.name)
+        if view.dl is not None:
+            change = changes.of_dl(changes.Kind.SECRET_DELETED, view.dl, secret=secret.name)
             await self.chronicle.note(None, change)
 
     async def _is_wanted(self, view: View, secret: SecretView) -> bool:
@@ -128,7 +128,7 @@ class Deliverer:
         It may have another secretName again, or was made again and took the Secret over before it
         was read here. What belongs to the one that goes itself nobody else has.
         """
-        holder, going = view.holder, view.lease is not None and view.lease.deleting
+        holder, going = view.holder, view.dl is not None and view.dl.deleting
         if going and secret.belongs_to(holder.uid):
             return False
         now = await self.cluster.read_dynamic_lease(holder.namespace, holder.name)

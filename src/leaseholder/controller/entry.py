@@ -77,7 +77,7 @@ class Entry:
 
         On a deletion they went before the leases are revoked.
         """
-        going = view.lease is not None and view.lease.deleting
+        going = view.dl is not None and view.dl.deleting
         seen = self.memory.secrets
         if seen is not None and seen.supposed:
             on_known = isinstance(step, actions.ON_SUPPOSED)
@@ -100,8 +100,8 @@ class Entry:
         match step:
             case actions.Deliver(lease):
                 return lease.attempt_id not in self.memory.credentials
-            case actions.Report(status) if view.lease is not None:
-                before, held = view.lease.status.conditions, view.delivered
+            case actions.Report(status) if view.dl is not None:
+                before, held = view.dl.status.conditions, view.delivered
                 ready = (conditions.is_true(one, _READY) for one in (status.conditions, before))
                 return len({*ready}) > 1 and not (held is not None and view.ending(held))
         return False
@@ -121,13 +121,13 @@ class Entry:
     def note(self, view: View) -> None:
         """Remember a look."""
         self.holder = view.holder
-        if view.lease is not None:
-            self.seen = wishes(view.lease.metadata)
-            ref = view.lease.spec.provider_ref
+        if view.dl is not None:
+            self.seen = wishes(view.dl.metadata)
+            ref = view.dl.spec.provider_ref
             namespace = view.holder.namespace if ref.kind == "LeaseProvider" else ""
             self.provider = (ref.kind, namespace, ref.name)
-        self.going = view.lease is not None and view.lease.deleting
-        wanted = view.lease is not None and not self.going
+        self.going = view.dl is not None and view.dl.deleting
+        wanted = view.dl is not None and not self.going
         self.wants = wanted and view.delivered is None
         self.contested, self.shown = view.target_contested, None
         self.noted, self.offline_from = view, 0.0

@@ -299,7 +299,7 @@ class Controller(Hints):
             since = self.clock.monotonic() - view.monotonic  # the last step may have taken long
             after = max(0.2, (until - view.now).total_seconds() - since)
             await self.offer(key, poke=False, after=after)
-        elif view.elsewhere or (view.lease is None and not view.records):
+        elif view.elsewhere or (view.dl is None and not view.records):
             self._entries.pop(key, None)
             self._forget(view.holder)
 
@@ -317,14 +317,14 @@ def _after(view: View, step: actions.Action) -> View | None:
     that was deleted is gone with its last finalizer.
     """
     match step:
-        case actions.Report(reported) if view.lease is not None:
-            lease = view.lease.model_copy(update={"status": reported})
-            return dataclasses.replace(view, lease=lease)
+        case actions.Report(reported) if view.dl is not None:
+            dl = view.dl.model_copy(update={"status": reported})
+            return dataclasses.replace(view, dl=dl)
         case actions.Discard():
             return dataclasses.replace(view, record_version="")
-        case actions.Release() if view.lease is not None:
-            last = {*view.lease.metadata.finalizers} == {names.FINALIZER}
-            return dataclasses.replace(view, lease=None) if last else None
+        case actions.Release() if view.dl is not None:
+            last = {*view.dl.metadata.finalizers} == {names.FINALIZER}
+            return dataclasses.replace(view, dl=None) if last else None
     return None
 
 

@@ -91,7 +91,7 @@ class Observer:
             monotonic=self.clock.monotonic(),
             subject=subject,
             holder=holder,
-            lease=dl,
+            dl=dl,
             records=leases,
             record_version=page.version if page is not None else "",
             kept_until=page.kept_until if page is not None else None,
@@ -166,10 +166,10 @@ class Observer:
 
         Where nobody is known to hold it, nothing is read (``Acquirer`` does, where it matters).
         """
-        if view.lease is None or view.supply is None or adapter is None:
+        if view.dl is None or view.supply is None or adapter is None:
             return view
         seen = self._among_rivals(view, view.supply.slot, adapter)
-        if slots.holder_of(seen) is None or plan.need(view, view.lease) is None:
+        if slots.holder_of(seen) is None or plan.need(view, view.dl) is None:
             return view
         await self.records.read_slot(view.supply.slot)
         return self._among_rivals(view, view.supply.slot, adapter)
@@ -228,7 +228,7 @@ class Observer:
         moving = rollout.pending(view)
         if moving is not None:
             view.memory.shown_since.setdefault(moving.attempt_id, view.monotonic)
-        wanted = view.lease.spec.rotation.restart_targets if view.lease is not None else ()
+        wanted = view.dl.spec.rotation.restart_targets if view.dl is not None else ()
         namespace = view.holder.namespace
         return tuple(await asyncio.gather(*(self._target_view(namespace, one) for one in wanted)))
 
@@ -345,7 +345,7 @@ def _sign_of_others(view: View, page: LeaseRecord | None) -> str:
     shown = view.target.annotations.get(names.ATTEMPT, "") if view.target is not None else ""
     if shown and shown not in {one.attempt_id for one in view.in_state(State.HELD)}:
         return f"Secret {view.target_version}"
-    held = view.lease.status.lease if view.lease is not None else None
+    held = view.dl.status.lease if view.dl is not None else None
     if held is None or view.place_of(held.attempt) >= 0:
         return ""
     ended = page is not None and page.names_ended(held.attempt)

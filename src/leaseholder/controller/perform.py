@@ -49,7 +49,7 @@ class Performer:
             view.memory.credentials.pop(attempt_id, None)
         for lease in await self.records.put_back(view.subject):
             put_back = changes.of_lease(changes.Kind.PUT_BACK, view.subject, lease)
-            await self.chronicle.note(view.lease, put_back)
+            await self.chronicle.note(view.dl, put_back)
 
     async def perform(self, view: View, step: actions.Action) -> None:
         """Do what ``step`` says; the world is to be observed again afterwards.
@@ -104,17 +104,17 @@ class Performer:
     async def _drop(self, view: View, step: actions.Drop) -> None:
         record, name = step.record, step.record.attempt_id
         await self.records.end(view.subject, name, step.why, view.now, was=record, until=step.until)
-        await self.chronicle.emit(view.lease, step.note)
+        await self.chronicle.emit(view.dl, step.note)
         await self.chronicle.note(None, changes.dropped(view.subject, record))
 
     async def _change_finalizer(self, view: View, step: actions.Protect | actions.Release) -> None:
-        if view.lease is None:
+        if view.dl is None:
             return
         if isinstance(step, actions.Release):
             await self._check_record(view)
-        await self.cluster.patch_finalizer(view.lease, on=isinstance(step, actions.Protect))
+        await self.cluster.patch_finalizer(view.dl, on=isinstance(step, actions.Protect))
         if isinstance(step, actions.Release):
-            await self.chronicle.emit(view.lease, step.note)
+            await self.chronicle.emit(view.dl, step.note)
 
     async def _check_status(self, view: View) -> None:
         """The DynamicLease is as it is known: a lease that its status tells was delivered.
@@ -122,9 +122,9 @@ class Performer:
         Raises:
             errors.Conflict: it isn't; look again.
         """
-        if view.lease is None:
+        if view.dl is None:
             return
-        meta = view.lease.metadata
+        meta = view.dl.metadata
         now = await self.cluster.read_dynamic_lease(meta.namespace, meta.name)
         if now is None or now.metadata.resource_version != meta.resource_version:
             raise errors.Conflict(Reason.CONFLICT, "the DynamicLease was written meanwhile")
@@ -145,7 +145,7 @@ class Performer:
         view: View,
         step: actions.Acquire | actions.Hold | actions.Deliver | actions.Renew | actions.Inspect,
     ) -> None:
-        dl = view.lease
+        dl = view.dl
         try:
             match step:
                 case actions.Hold(record):
@@ -167,10 +167,10 @@ class Performer:
             view.memory.failure = failure_of(error)
 
     async def _report(self, view: View, step: actions.Report) -> None:
-        if view.lease is None:
+        if view.dl is None:
             return
         async with runner.elsewhere(ahead=True):
-            await self.statuses.write(view.lease, step.status, step.notes)
+            await self.statuses.write(view.dl, step.status, step.notes)
         view.memory.failure = None
 
     async def _sustain(self, view: View, step: actions.Sustain) -> None:

@@ -131,7 +131,7 @@ class Renewer:
         if certain or view.now >= old_enough:
             move = revocations.begin(view, record, Reason.GONE)
             await self.revoker.write(view, record, move.to)
-            await self.chronicle.emit(view.lease, proof.failed(view, record))
+            await self.chronicle.emit(view.dl, proof.failed(view, record))
             view.memory.poked = True  # the back-off was for a lease that might still live
         elif report:
             view.memory.poked = False
@@ -177,7 +177,7 @@ def _trails(view: View, record: RecordedLease, asked: datetime) -> bool:
 
 def _due(view: View, record: RecordedLease) -> bool:
     """Whether a lease is to be renewed all the same, by the end that was just seen."""
-    at = plan.renewal_at(view, view.lease, record) if view.lease is not None else None
+    at = plan.renewal_at(view, view.dl, record) if view.dl is not None else None
     return at is not None and view.now >= at
 
 
@@ -233,5 +233,5 @@ async def prolong(
         why = f"{names.RENEW} says so" if commanded else ""
         kind = changes.Kind.RENEWED
         change = changes.of_lease(kind, view.subject, record, expires=renewed.expires_at, why=why)
-        await chronicle.note(view.lease if commanded else None, change)
+        await chronicle.note(view.dl if commanded else None, change)
     return renewed

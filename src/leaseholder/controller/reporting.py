@@ -39,7 +39,7 @@ class Reporter:
 
     async def ended(self, view: View) -> bool:
         """Say that the lease in the Secret is over; False: it has to be said again."""
-        dl = view.lease
+        dl = view.dl
         if dl is None or await self._report(dl, status.ended(view, dl)):
             return True
         with contextlib.suppress(errors.ClusterError):
@@ -48,7 +48,7 @@ class Reporter:
             )
             if now is None or now.holder != dl.holder:
                 return True
-            return await self._report(now, status.ended(replace(view, lease=now), now))
+            return await self._report(now, status.ended(replace(view, dl=now), now))
         return False
 
     async def refused(self, key: Key, error: errors.Refused) -> None:
@@ -81,7 +81,7 @@ class Reporter:
 
 def good_for(view: View) -> float | None:
     """Seconds for which Ready may stay True, below 0 when they are over; None: it isn't True."""
-    held, dl = view.delivered, view.lease
+    held, dl = view.delivered, view.dl
     if held is None or dl is None:
         return None
     if not conditions.is_true(dl.status.conditions, _READY):
@@ -92,9 +92,9 @@ def good_for(view: View) -> float | None:
 
 def takes_back(view: View, step: actions.Action) -> bool:
     """Whether a step takes Ready back."""
-    if view.lease is None or not isinstance(step, actions.Report):
+    if view.dl is None or not isinstance(step, actions.Report):
         return False
-    return statuses.takes_back(view.lease, step.status)
+    return statuses.takes_back(view.dl, step.status)
 
 
 def decided(key: Key, decision: rules.Decision) -> None:

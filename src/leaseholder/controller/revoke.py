@@ -172,7 +172,7 @@ class Revoker:
             errors.ClusterError: it wasn't written.
         """
         await self.records.replace(view.subject, to, was=record)
-        await self.chronicle.note(view.lease, changes.moved(view.subject, record, to))
+        await self.chronicle.note(view.dl, changes.moved(view.subject, record, to))
 
     async def _revoked(
         self, view: View, step: actions.Revoke, adapter: Provider
@@ -222,7 +222,7 @@ class Revoker:
         self.meter.revoked(record.provider.ref, errors.Outcome.OK)
         reason = record.revocation.reason
         change = changes.of_lease(changes.Kind.REVOKED, view.subject, record, reason=reason)
-        await self.chronicle.note(view.lease, change)
+        await self.chronicle.note(view.dl, change)
 
     async def _failed(self, view: View, record: RecordedLease, error: errors.ProviderError) -> None:
         view.memory.poked = False

@@ -119,7 +119,7 @@ class Mover:
         self.rolled[workload.uid] = sent
 
     async def _report(self, view: View, workload: Workload) -> None:
-        if view.lease is not None:
+        if view.dl is not None:
             named = f"{workload.kind}/{workload.name}"
-            change = changes.of_dl(changes.Kind.RESTARTED, view.lease, workload=named)
-            await self.chronicle.note(view.lease, change)
+            change = changes.of_dl(changes.Kind.RESTARTED, view.dl, workload=named)
+            await self.chronicle.note(view.dl, change)

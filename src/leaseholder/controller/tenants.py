@@ -108,7 +108,7 @@ class Pending:
 
     def note(self, view: View) -> None:
         """Count what a look showed; another shard's isn't counted here."""
-        leases, pending = int(view.lease is not None), obstacles.counted(view)
+        leases, pending = int(view.dl is not None), obstacles.counted(view)
         self._put(view.subject, Others() if view.elsewhere else Others(leases, pending))
 
     def _put(self, subject: Subject, one: Others) -> None:

@@ -36,7 +36,7 @@ def before_renewal(view: View, record: RecordedLease) -> RecordedLease | None:
 
     The ttl may be lowered again, and status lost: the lease lives to the end that was asked for.
     """
-    ttl = view.lease.spec.ttl if view.lease is not None else None
+    ttl = view.dl.spec.ttl if view.dl is not None else None
     if ttl is None or durations.parse(ttl) <= asked_life(view, record):
         return None
     return record.but(ttl_seconds=int(durations.parse(ttl).total_seconds()))

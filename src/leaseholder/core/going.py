@@ -74,7 +74,7 @@ def _made_again_until(view: View) -> datetime | None:
     goes: nobody would hold its leases.
     """
     nothing_left = not view.records and not view.secrets
-    if view.lease is not None or view.terminating or view.draining or nothing_left:
+    if view.dl is not None or view.terminating or view.draining or nothing_left:
         return None
     since = view.memory.vanished_since
     left = MADE_AGAIN.total_seconds() - (view.monotonic - since if since is not None else 0.0)
@@ -87,7 +87,7 @@ def discard(view: View) -> Found:
     One that says of a lease that it was let go stays while that may live: a sweep would take it for
     a lost one.
     """
-    held_on = view.lease is not None and _holds(view.lease)
+    held_on = view.dl is not None and _holds(view.dl)
     if not view.record_version or view.records or view.secrets or held_on:
         return None
     kept = view.kept_until

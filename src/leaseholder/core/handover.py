@@ -46,7 +46,7 @@ def discard(view: View) -> Discard | None:
     One that says of a lease that it was let go is left to the shard that has the name by now: it
     stays while that may live (``going.discard``).
     """
-    is_left = view.lease is None and view.record_version and not view.records
+    is_left = view.dl is None and view.record_version and not view.records
     kept = view.kept_until is not None and view.now < view.kept_until
     return Discard() if is_left and not kept else None
 

@@ -50,7 +50,7 @@ class LeaseFacts(Observation):
         fresh = self.memory.leases.get(record.attempt_id)
         if fresh is not None:
             known.append(fresh.expires_at)
-        if self.lease is not None and (shown := self.lease.status.lease) is not None:
+        if self.dl is not None and (shown := self.dl.status.lease) is not None:
             known.append(shown.expires_at if shown.attempt == record.attempt_id else None)
         return max((moment for moment in known if moment is not None), default=None)
 
@@ -66,8 +66,8 @@ class LeaseFacts(Observation):
 
     def life(self, record: RecordedLease) -> timedelta:
         """The lifetime that a lease is held at: what is asked for, else what was granted."""
-        if self.lease is not None and self.lease.spec.ttl is not None:
-            return durations.parse(self.lease.spec.ttl)
+        if self.dl is not None and self.dl.spec.ttl is not None:
+            return durations.parse(self.dl.spec.ttl)
         if record.ttl_seconds is not None:
             return timedelta(seconds=record.ttl_seconds)
         return self.granted(record)

@@ -89,7 +89,7 @@ class Observation:
     """The name that all of this is about."""
     holder: Holder
     """The DynamicLease of that name; of one that is gone, whom its newest lease was issued for."""
-    lease: DynamicLease | None
+    dl: DynamicLease | None
     """None where it is gone."""
     records: tuple[RecordedLease, ...] = ()
     """The leases on record, oldest first, whichever DynamicLease of that name they were for."""

@@ -181,7 +181,7 @@ def counted(view: View) -> int:
     for them (``over-let-go``), and what is over keeps nobody from credentials that live.
     """
     pending = view.in_state(State.REVOKING)
-    if view.lease is None or view.lease.deleting:
+    if view.dl is None or view.dl.deleting:
         return len(pending)
     return sum(ends.may_live(view, one) for one in pending)
 

@@ -51,19 +51,19 @@ class Keepsake:
     @property
     def view(self) -> View:
         """The view, with that part of the DynamicLease."""
-        return dataclasses.replace(self._seen, lease=DynamicLease.model_validate_json(self._dl))
+        return dataclasses.replace(self._seen, dl=DynamicLease.model_validate_json(self._dl))
 
 
 def keepsake(view: View) -> Keepsake | None:
     """What to keep of a view; None where no renewal is to come."""
-    dl, held, target = view.lease, view.delivered, view.target
+    dl, held, target = view.dl, view.delivered, view.target
     if dl is None or held is None or target is None:
         return None
     if not (_wanted(dl) and _may_be_renewed(view, held)):
         return None
     # What was reckoned from the data goes, too: it holds on to the values.
     marked = _marked(view, target, held)
-    seen = dataclasses.replace(view, lease=None, secrets=(), target=marked, _held={})
+    seen = dataclasses.replace(view, dl=None, secrets=(), target=marked, _held={})
     return Keepsake(seen, dl.model_dump_json(exclude=_LEFT_OUT, exclude_defaults=True))
 
 
@@ -84,7 +84,7 @@ def decide(seen: View, now: View) -> Renew | Idle:
         seen: the last good look.
         now: the same with the time as it is.
     """
-    held, dl = now.delivered, now.lease
+    held, dl = now.delivered, now.dl
     over = timedelta(seconds=now.monotonic - seen.monotonic) >= LONGEST
     if held is None or dl is None or over or held.attempt_id in now.memory.gone_since:
         return Idle(None)

@@ -185,7 +185,7 @@ def need(view: View, dl: DynamicLease) -> Need | None:
 @fact
 def unseen(view: View, held: RecordedLease) -> bool:
     """Whether a lease that can be looked at wasn't, and no status tells that it lived."""
-    shown = view.lease.status.lease if view.lease is not None else None
+    shown = view.dl.status.lease if view.dl is not None else None
     can = view.capabilities.get(held.attempt_id)
     if can is None or not can.verifiable or (shown and shown.attempt == held.attempt_id):
         return False

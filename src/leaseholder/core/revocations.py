@@ -102,9 +102,9 @@ def _superseded(view: View, record: RecordedLease) -> Action | datetime | None:
 def _lives_until(view: View, record: RecordedLease) -> datetime | None:
     """When the overlap of a replaced lease ends; one that was made shorter since counts at once."""
     known = record.revocation
-    if known.since is None or known.not_before is None or view.lease is None:
+    if known.since is None or known.not_before is None or view.dl is None:
         return known.not_before
-    overlap = durations.parse(view.lease.spec.rotation.overlap)
+    overlap = durations.parse(view.dl.spec.rotation.overlap)
     return min(known.not_before, known.since + overlap)
 
 
@@ -176,10 +176,10 @@ def _revoke(view: View, record: RecordedLease) -> Action | datetime:
 
 def force_nonce(view: View) -> str:
     """The force command that stands and wasn't there at first sight; empty where there's none."""
-    if view.lease is None or view.lease.status.handled is None:
+    if view.dl is None or view.dl.status.handled is None:
         return ""
-    nonce = view.lease.command(names.FORCE)
-    return nonce if nonce != view.lease.status.handled.force else ""
+    nonce = view.dl.command(names.FORCE)
+    return nonce if nonce != view.dl.status.handled.force else ""
 
 
 def after_answer(view: View, record: RecordedLease) -> RecordedLease:

@@ -87,7 +87,7 @@ def replaces(view: View, dl: DynamicLease) -> bool:
 def pending(view: View) -> RecordedLease | None:
     """The delivered lease that workloads have yet to move to."""
     held = view.delivered
-    if held is None or view.lease is None or view.lease.deleting:
+    if held is None or view.dl is None or view.dl.deleting:
         return None
     moved = not held.restarts or held.rolled_out_at is not None
     return None if moved else held
@@ -95,7 +95,7 @@ def pending(view: View) -> RecordedLease | None:
 
 def matters(view: View) -> bool:
     """Whether the workloads have to be looked at."""
-    dl = view.lease
+    dl = view.dl
     if dl is None or dl.deleting or not dl.spec.rotation.restart_targets:
         return False
     return pending(view) is not None or obstacles.needs_room(view, dl)
@@ -103,7 +103,7 @@ def matters(view: View) -> bool:
 
 def keeps(view: View, record: RecordedLease) -> bool:
     """Whether a replaced lease lives on, as long as it can, because workloads may still use it."""
-    dl = view.lease
+    dl = view.dl
     if dl is None or dl.deleting or not dl.spec.rotation.wait_for_rollout:
         return False
     if not dl.spec.rotation.restart_targets:

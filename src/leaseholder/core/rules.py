@@ -40,7 +40,7 @@ class Decision:
 
 def _of_dl(find: Callable[[View, DynamicLease], Found]) -> Callable[[View], Found]:
     """A rule about a DynamicLease that stands."""
-    return lambda view: find(view, view.lease) if view.lease is not None else None
+    return lambda view: find(view, view.dl) if view.dl is not None else None
 
 
 _UNCLEAR: Final = Rule(
@@ -282,6 +282,6 @@ def decide(view: View) -> Decision:
 def _case(view: View) -> Case:
     if view.elsewhere:
         return "elsewhere"
-    if view.lease is None:
+    if view.dl is None:
         return "gone"
-    return "going" if view.lease.deleting else "wanted"
+    return "going" if view.dl.deleting else "wanted"

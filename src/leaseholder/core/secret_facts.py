@@ -99,7 +99,7 @@ class SecretFacts(LeaseFacts):
             return False
         if self.known_contents(secret, record) is not None:
             return False
-        shown = self.lease.status.lease if self.lease is not None else None
+        shown = self.dl.status.lease if self.dl is not None else None
         if named is not None or shown is None or shown.attempt != record.attempt_id:
             return False
         # A status from a backup tells what was held then.
@@ -170,10 +170,10 @@ class SecretFacts(LeaseFacts):
     def source_of(self, record: RecordedLease) -> SecretView | None:
         """A Secret of ours that holds all that the target needs for the record."""
         secret = self.sound(record)
-        if secret is None or self.lease is None:
+        if secret is None or self.dl is None:
             return None
         known = self.known_contents(secret, record)
-        return secret if known is None or contents.refillable(self.lease, known) else None
+        return secret if known is None or contents.refillable(self.dl, known) else None
 
 
 def _size(secret: SecretView) -> int:

@@ -216,7 +216,7 @@ def figures(view: View) -> Figures:
     They come from what was observed, not from status: a lease that is renewed while the API server
     is away shows its new end. Only what conditions say is read in status.
     """
-    dl, held = view.lease, view.delivered
+    dl, held = view.dl, view.delivered
     leases = tuple((one.attempt_id, one.state, one.provider.ref) for one in view.records)
     if dl is None:
         return Figures(now=view.now, ready=None, reason=Reason.DELETING, leases=leases)

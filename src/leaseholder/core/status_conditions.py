@@ -164,8 +164,8 @@ def _readiness(
     if proof.missing(view, held):
         unsure = "the lease was renewed, but this provider may end it at its first expiry"
         return False, Reason.RENEWAL_UNPROVEN, f"{unsure}: it is inspected before it counts again"
-    if trouble is None and view.lease is not None and view.lease.spec.suspend:
-        halted = _halted(view.lease)
+    if trouble is None and view.dl is not None and view.dl.spec.suspend:
+        halted = _halted(view.dl)
         return True, Reason.SUSPENDED, f"the Secret holds credentials that live; {halted}"
     if trouble is None:
         return True, Reason.READY, "the Secret holds credentials that live"
@@ -178,7 +178,7 @@ def _until(moment: datetime | None) -> str:
 
 def _awaited(view: View) -> str:
     """What a deletion waits for, and for how long at most; empty where it waits for nothing."""
-    dl, pending = view.lease, view.in_state(State.REVOKING)
+    dl, pending = view.dl, view.in_state(State.REVOKING)
     if (
         dl is None
         or not dl.deleting

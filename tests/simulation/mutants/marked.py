@@ -247,9 +247,7 @@ def _maybe_delivered_but_for(number: int) -> list[Patch]:
 )
 def claimed_too_late() -> list[Patch]:
     def late(view: View, found: actions.Found) -> actions.Found:
-        waits = (
-            isinstance(found, actions.Move) and view.delivered is None and view.lease is not None
-        )
+        waits = isinstance(found, actions.Move) and view.delivered is None and view.dl is not None
         return None if waits else found
 
     return [changed("unclear-attempt-claimed", late)]
@@ -364,7 +362,7 @@ def gone_by_a_list() -> list[Patch]:
             since.pop((who, key.name), None)
             return view
         memory.vanished_since = since.setdefault((who, key.name), now)
-        return dataclasses.replace(view, lease=None)
+        return dataclasses.replace(view, dl=None)
 
     return [swap(observe.Observer, "observe", seen)]
 
@@ -421,10 +419,10 @@ def former_secret_by_status() -> list[Patch]:
 
     async def seen(self: observe.Observer, key: keys.Key, memory: Any) -> View:
         view = await honest(self, key, memory)
-        if view.lease is None:
+        if view.dl is None:
             return view
-        told = view.lease.status.target
-        known = {view.lease.secret_name, told.secret_name if told is not None else ""}
+        told = view.dl.status.target
+        known = {view.dl.secret_name, told.secret_name if told is not None else ""}
         return dataclasses.replace(
             view, secrets=tuple(one for one in view.secrets if one.name in known)
         )
@@ -441,7 +439,7 @@ def superseded_before_former_goes() -> list[Patch]:
     honest = {one.id: one for one in RULES}["replaced-or-undelivered"].find
 
     def rank(view: View, found: actions.Found) -> actions.Found:
-        name = view.lease.secret_name if view.lease is not None else ""
+        name = view.dl.secret_name if view.dl is not None else ""
         wanted = tuple(one for one in view.secrets if one.name == name)
         return honest(dataclasses.replace(view, secrets=wanted))
 

@@ -570,7 +570,7 @@ async def test_what_a_former_tenant_left_is_revoked_and_the_next_ones_secret_is_
     await world.settle()
     mine, world.memory = world.memory, type(world.memory)()
     view = await world.observer.observe(Key(SHOP, NAME, SHOP), world.memory)
-    assert (view.lease, view.terminating, view.subject.namespace_uid) == (None, True, SHOP)
+    assert (view.dl, view.terminating, view.subject.namespace_uid) == (None, True, SHOP)
     assert [one.lease_id for one in view.records] == ["lease-1"]
     for _ in range(6):
         view = await world.observer.observe(Key(SHOP, NAME, SHOP), world.memory)

@@ -212,7 +212,7 @@ def any_view(draw: st.DrawFn, dl: st.SearchStrategy[DynamicLease | None]) -> Vie
         monotonic=1000.0,
         subject=views.SUBJECT,
         holder=views.HOLDER,
-        lease=lease,
+        dl=lease,
         records=known,
         record_version="uid/1" if draw(FLAGS) or known else "",
         capabilities={r.attempt_id: draw(CAPABILITIES) for r in known if draw(st.integers(0, 9))},
@@ -296,7 +296,7 @@ def obeyed(seen: View, step: actions.Action) -> View:
         case actions.Protect():
             dl = views.wanted(seen)
             meta = dl.metadata.model_copy(update={"finalizers": (names.FINALIZER,)})
-            return replace(seen, lease=dl.model_copy(update={"metadata": meta}))
+            return replace(seen, dl=dl.model_copy(update={"metadata": meta}))
         case actions.Idle() | actions.Release():
             return seen
 
@@ -439,7 +439,7 @@ def test_of_what_another_shard_serves_only_what_nobody_else_can_end_is_ended(see
         case actions.Deliver(record):
             assert record.attempt_id in memory.credentials
         case actions.Discard():
-            assert (seen.lease, seen.records) == (None, ())
+            assert (seen.dl, seen.records) == (None, ())
         case other:
             assert other == actions.Idle(None)
 
@@ -470,7 +470,7 @@ def test_a_move_changes_one_lease_and_never_which_it_is(seen: View) -> None:
 def test_a_record_goes_only_when_nothing_is_on_it_and_nobody_stands(seen: View) -> None:
     if isinstance(decide(seen), actions.Discard):
         assert not seen.records
-        assert seen.lease is None or names.FINALIZER not in seen.lease.metadata.finalizers
+        assert seen.dl is None or names.FINALIZER not in seen.dl.metadata.finalizers
 
 
 @given(seen=LIVE)

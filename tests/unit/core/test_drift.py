@@ -29,7 +29,7 @@ def test_a_renamed_secret_waits_while_suspended() -> None:
 
 def test_a_repair_that_is_refused_is_told_until_it_is_done() -> None:
     dl = views.lease({"target": {"template": {"metadata": {"labels": {"team": "shop"}}}}})
-    seen = replace(views.told(views.holding()), lease=dl)
+    seen = replace(views.told(views.holding()), dl=dl)
     refused = replace(seen, memory=Memory(failure=views.FAILURE, repairs=1, repaired=1000.0))
     told = views.told(refused)
     again = status.status(told, views.wanted(told))
@@ -75,7 +75,7 @@ def test_a_back_off_of_the_provider_does_not_hold_back_a_repair() -> None:
         update={"retry": Retry(failures=1, next_at=views.at(60), reason=Reason.UNAVAILABLE)}
     )
     changed = dl.model_copy(update={"status": status})
-    _, step = views.after_reports(replace(seen, lease=changed))
+    _, step = views.after_reports(replace(seen, dl=changed))
     assert step == Deliver(RECORD)
 
 
@@ -115,7 +115,7 @@ def test_while_a_secret_lost_its_notes_it_is_thought_to_hold_the_newest_lease(na
     assert drift.kept(alone, views.wanted(alone)) == RECORD
     _, step = views.after_reports(alone)
     assert isinstance(step, Acquire)
-    halted = replace(alone, lease=views.lease({"suspend": True}))
+    halted = replace(alone, dl=views.lease({"suspend": True}))
     _, step = views.after_reports(views.later(halted, 3500))
     assert isinstance(step, Renew)
 

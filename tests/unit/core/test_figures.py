@@ -42,7 +42,7 @@ def test_a_pending_revocation_is_told_with_the_time_of_its_condition() -> None:
 
 
 def test_of_a_dynamic_lease_that_is_gone_only_its_leases_are_left() -> None:
-    seen = replace(views.view(views.pending(1)), lease=None)
+    seen = replace(views.view(views.pending(1)), dl=None)
     shown = status.figures(seen)
     assert (shown.ready, shown.expires_at) == (None, None)
     assert [state for _, state, _ in shown.leases] == [State.REVOKING]

@@ -69,8 +69,8 @@ def test_whatever_another_process_can_do_is_left_to_it() -> None:
     held, pending = views.record(2), views.pending(3)
     seen = leaving(theirs, held, pending, shows=held)
     assert decide(seen) == actions.Idle(None)
-    assert decide(replace(seen, lease=None)) == actions.Idle(None)
-    assert decide(replace(seen, lease=views.lease(deleted_at=views.NOW))) == actions.Idle(None)
+    assert decide(replace(seen, dl=None)) == actions.Idle(None)
+    assert decide(replace(seen, dl=views.lease(deleted_at=views.NOW))) == actions.Idle(None)
 
 
 def test_a_record_that_its_own_deletion_left_empty_goes_at_once() -> None:

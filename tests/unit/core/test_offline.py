@@ -140,7 +140,7 @@ def test_nothing_that_a_tenant_wrote_on_the_secret_and_no_value_of_it_is_kept() 
 def test_of_the_dynamiclease_neither_source_nor_template_is_kept_and_all_else_is() -> None:
     template = {"data": {"URL": "{{ DB_USERNAME }}"}}
     dl = views.lease({"target": {"secretName": "orders", "template": template}, "suspend": True})
-    kept = seen(dl=dl).lease
+    kept = seen(dl=dl).dl
     assert kept is not None
     assert (kept.spec.infisical, kept.spec.target.template.data) == (None, {})
     assert dl.spec.infisical is not None

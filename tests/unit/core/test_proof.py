@@ -31,8 +31,8 @@ def renewed(now: float, *, shown: float | None = None, **more: Any) -> View:
 
 
 def ready(view: View) -> tuple[str, str]:
-    assert view.lease is not None
-    told = find(status.status(view, view.lease).conditions, ConditionType.READY)
+    assert view.dl is not None
+    told = find(status.status(view, view.dl).conditions, ConditionType.READY)
     assert told is not None
     return told.status, told.reason
 
@@ -71,8 +71,8 @@ def test_ready_goes_false_in_time_while_a_step_is_under_way() -> None:
     seen = renewed(0)
     (held,) = seen.records
     assert status.unready_at(seen, held) == views.at(97)
-    assert seen.lease is not None
-    told = find(status.ended(seen, seen.lease).conditions, ConditionType.READY)
+    assert seen.dl is not None
+    told = find(status.ended(seen, seen.dl).conditions, ConditionType.READY)
     assert told is not None
     assert (told.status, told.reason) == ("False", Reason.RENEWAL_UNPROVEN)
 

@@ -258,7 +258,7 @@ def test_the_timeout_counts_from_when_the_rollout_was_first_told() -> None:
     suspended = views.wanted(late).model_copy(
         update={"spec": views.wanted(late).spec.model_copy(update={"suspend": True})}
     )
-    assert reason_of(replace(late, lease=suspended)) == Reason.ROLLING_OUT
+    assert reason_of(replace(late, dl=suspended)) == Reason.ROLLING_OUT
 
 
 def test_a_rollout_that_wasnt_told_yet_is_not_late() -> None:
@@ -324,7 +324,7 @@ def shown(since: float) -> Memory:
 def test_a_status_that_was_lost_is_rebuilt() -> None:
     seen = moving(target(NEW, observed=False))
     bare = views.wanted(seen).model_copy(update={"status": DynamicLeaseStatus()})
-    again = views.told(replace(seen, lease=bare))
+    again = views.told(replace(seen, dl=bare))
     found = conditions.find(views.wanted(again).status.conditions, ConditionType.ROLLOUT_COMPLETE)
     assert found is not None
     assert found.reason == Reason.ROLLING_OUT

@@ -144,7 +144,7 @@ def test_failures_in_a_row_are_counted_and_put_off_ever_longer() -> None:
 def test_a_changed_spec_starts_the_count_again() -> None:
     seen = views.told(views.view(memory=Memory(failure=views.FAILURE)))
     dl = views.lease(status=views.wanted(seen).status, generation=2)
-    again = replace(seen, lease=dl, memory=Memory(failure=views.FAILURE))
+    again = replace(seen, dl=dl, memory=Memory(failure=views.FAILURE))
     retry = derived(again).retry
     assert retry is not None
     assert retry.failures == 1

@@ -117,7 +117,7 @@ def test_a_lease_of_another_source_whose_secret_is_gone_lives_on_until_then() ->
     seen = views.view(old, supply=views.supply("another"))
     assert decide(seen) == Acquire()
     workloads = views.lease({"rotation": {"restartTargets": [{"kind": "Deployment", "name": "a"}]}})
-    restarting = replace(seen, lease=workloads)
+    restarting = replace(seen, dl=workloads)
     assert decide(restarting) == Acquire(restarts=True)
 
 

@@ -62,8 +62,8 @@ def test_the_expiry_is_the_latest_that_record_provider_or_status_know() -> None:
         strategy="Renew",
     )
     dl = views.lease(status=DynamicLeaseStatus(lease=status, handled=Handled()))
-    assert replace(seen, lease=dl).expiry(held) == views.at(50)
-    assert replace(seen, lease=dl).expiry(views.record(2, expires=10)) == views.at(10)
+    assert replace(seen, dl=dl).expiry(held) == views.at(50)
+    assert replace(seen, dl=dl).expiry(views.record(2, expires=10)) == views.at(10)
 
 
 def test_a_lease_of_unknown_expiry_is_not_expired() -> None:

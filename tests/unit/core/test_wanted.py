@@ -87,8 +87,8 @@ def test_nothing_is_issued_into_a_contested_secret() -> None:
     target = views.secret(owner=None)
     seen, step = views.after_reports(views.view(target=target, target_contested=True))
     assert step == Idle(views.at(60))
-    assert seen.lease is not None
-    assert conditions.is_true(seen.lease.status.conditions, ConditionType.STALLED)
+    assert seen.dl is not None
+    assert conditions.is_true(seen.dl.status.conditions, ConditionType.STALLED)
 
 
 def test_nothing_is_issued_without_a_provider_and_it_is_looked_for_again() -> None:
@@ -466,7 +466,7 @@ def test_a_label_that_is_wanted_now_is_put_on_without_an_issue() -> None:
     held = views.record()
     metadata = {"labels": {"team": "shop"}, "annotations": {}}
     wanted = views.lease(spec={"target": {"template": {"metadata": metadata}}})
-    seen = views.told(replace(views.holding(held=held), lease=wanted))
+    seen = views.told(replace(views.holding(held=held), dl=wanted))
     assert decide(seen) == Deliver(held)
 
 
@@ -474,7 +474,7 @@ def test_nothing_is_repaired_while_suspended() -> None:
     held = views.record()
     metadata = {"labels": {"team": "shop"}, "annotations": {}}
     spec = {"suspend": True, "target": {"template": {"metadata": metadata}}}
-    seen = views.told(replace(views.holding(held=held), lease=views.lease(spec=spec)))
+    seen = views.told(replace(views.holding(held=held), dl=views.lease(spec=spec)))
     assert isinstance(decide(seen), Idle)
 
 

@@ -268,7 +268,7 @@ def view(
         "subject": SUBJECT,
         "holder": HOLDER,
         "record_version": "uid/1" if records else "",
-        "lease": None if vanished else dl or lease(),
+        "dl": None if vanished else dl or lease(),
         "records": records,
         "capabilities": {r.attempt_id: can for r in records} if can is not None else {},
         "secrets": (target,) if target is not None else (),
@@ -297,14 +297,14 @@ def later(before: View, seconds: float) -> View:
 
 
 def wanted(seen: View) -> DynamicLease:
-    assert seen.lease is not None
-    return seen.lease
+    assert seen.dl is not None
+    return seen.dl
 
 
 def tell(before: View, status: DynamicLeaseStatus) -> View:
     """The view after ``status`` was written."""
     dl = wanted(before).model_copy(update={"status": status})
-    return replace(before, lease=dl, memory=replace(before.memory, failure=None))
+    return replace(before, dl=dl, memory=replace(before.memory, failure=None))
 
 
 def told(before: View) -> View:
