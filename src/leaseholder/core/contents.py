@@ -33,9 +33,10 @@ _SEAL_LENGTH: Final = 32
 _SEALED: Final = frozenset({"own", "rendered", "hidden", "template", "labels", "annotations"})
 """What of a note is under the seal, for good: with a further field, each Secret of an older version
 would count as changed, and get a new lease."""
-_MOST_NOTES: Final = 4 * 2**20
+_MOST_NOTES: Final = 2**20
+"""Bytes of notes that were read: a look asks for the same ones several times."""
 _MOST_TEMPLATES: Final = 8 * 2**20
-"""Bytes of notes that were read, and of templates that were compiled."""
+"""Bytes of templates that were compiled."""
 _BYTES_FOR_ONE: Final = 12
 """About so many bytes are taken for each of a note by the text and what is read from it."""
 
