@@ -142,6 +142,22 @@ def restored(known: world.World) -> None:
     _issued_at_most(known, 1)
 
 
+def restored_suspended(known: world.World) -> None:
+    """A suspended one comes back so, its Secret loses our notes, and it is deleted by others."""
+    _held(known)
+    known.apply(suspend=True)
+    known.restore_elsewhere(gap=False)
+    known.wait(60)
+    _must_be_ready(known)
+    known.strip_annotations(everything=True)
+    known.crash(known.processes[0])
+    known.delete()
+    known.start()
+    known.wait(60)
+    _holds(5, "its Secret is left", is_so=known.secret_key not in known.truth.secrets)
+    _issued_at_most(known, 1)
+
+
 def drained(known: world.World) -> None:
     """A DynamicLease is made while the installation is drained."""
     known.start(draining=True)
@@ -490,6 +506,7 @@ TALES: Final = {
     "clock-set": Tale(clock_set, RENEWED, SHORT),
     "answered-unheard": Tale(answered_unheard),
     "restored": Tale(restored, SEEN),
+    "restored-suspended": Tale(restored_suspended, SEEN, SHORT),
     "drained": Tale(drained),
     "crowd": Tale(
         crowd, ("taggable", "owner-and-time", "exclusive"), {"rotation": {"overlap": "2h"}}

@@ -92,7 +92,7 @@ RULES: Final[Mapping[Case, tuple[Rule, ...]]] = {
         ),
         Rule(
             "taken-over",
-            wanted.take_over,
+            _of_dl(wanted.take_over),
             "What the Secret proves goes on for a DynamicLease that was made again under its name; "
             "a restore costs no lease.",
         ),

@@ -76,13 +76,17 @@ def unclear(view: View) -> Found:
     return soonest(view.now, *(view.here(record, record.deadline) for record in attempts))
 
 
-def take_over(view: View) -> Move | None:
+def take_over(view: View, dl: DynamicLease) -> Move | None:
     """What the Secret proves goes on for a DynamicLease that was made again under its name.
 
-    Only where it can be seen to live: Ready waits for that look (``plan.unseen``).
+    Only where it can be seen to live: Ready waits for that look (``plan.unseen``). And where the
+    Secret gets the new owner's marks at once, so not while ``suspend`` is set: the former ones are
+    found by the uid on record, also when somebody takes our notes off.
     """
     held = view.delivered
     if held is None or view.supply is None or not view.inherited(held) or view.edited(held):
+        return None
+    if dl.spec.suspend:
         return None
     can = view.capabilities.get(held.attempt_id)
     same = held.source_hash == view.supply.source_hash

@@ -49,6 +49,14 @@ def test_a_lease_that_the_secret_proves_is_taken_over_and_nothing_is_issued() ->
     assert decide(made_again(held)) == Move(held, mine(held))
 
 
+def test_nothing_is_taken_over_while_suspended_because_its_secret_keeps_the_former_marks() -> None:
+    held = former()
+    suspended = made_again(held, dl=views.lease({"suspend": True}), memory=lived(held))
+    assert isinstance(decide(suspended), Report)
+    assert isinstance(decide(views.told(suspended)), Idle)
+    assert ready(suspended) == ("True", Reason.SUSPENDED)
+
+
 def test_what_was_taken_over_is_inspected_before_ready_is_true() -> None:
     held = mine(former())
     seen = made_again(held)
