@@ -35,6 +35,7 @@ _BUILT: typing.Final = {
 }
 """The Go programs that fixtures need."""
 _SERVERS = frozenset({"bao", "control_plane", "postgres", "world"})
+_UNIT = pathlib.Path(__file__).parent / "unit"
 SLOWEST = (
     *("phase", "outage", "storm", "crash", "mistakes", "kills", "drift", "change", "faults"),
     *("shards", "election", "hanging", "clocks", "sweep"),
@@ -99,7 +100,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Modules are dealt out in this order. Begun last, a long one would run alone in the end; and
     who waits for a lease's end leaves its processor to the others, as long as there are others.
+
+    Unit tests alone count for coverage: tracing takes longer than most of what is traced.
     """
+    for one in items:
+        if not one.path.is_relative_to(_UNIT):
+            one.add_marker(pytest.mark.no_cover)
     waiting = {one.path for one in items if _SERVERS & set(getattr(one, "fixturenames", ()))}
     slowest = {f"test_{name}.py": rank for rank, name in enumerate(SLOWEST)}
 

@@ -37,11 +37,7 @@ FIRST = 300
 """So many comings and goings before its memory counts as that of the start."""
 SETTLED = 300.0
 """Seconds within which all must be gone: what was replaced is closed after three minutes."""
-SETTINGS = {
-    "LEASEHOLDER_LOG_LEVEL": "INFO",
-    "MALLOC_ARENA_MAX": "2",  # as in deploy/Dockerfile
-    "MALLOC_TRIM_THRESHOLD_": "131072",
-}
+SETTINGS = {"LEASEHOLDER_LOG_LEVEL": "INFO"}
 RENEWED: dict[str, typing.Any] = {"ttl": "60s", "renewal": {"afterPercent": 20}}
 NOBODY = "http://127.0.0.1:1"
 """Where nothing listens."""

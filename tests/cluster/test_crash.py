@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from tests.cluster import kills, sites
-from tests.world import faults, kube, operator, processes
+from tests.world import faults, kube, processes
 from tests.world import world as worlds
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -67,7 +67,7 @@ async def killed(world: worlds.World) -> collections.abc.AsyncIterator[kills.Kil
     """An operator that was killed ten times at random moments, with much to do each time."""
     seed = kills.seed_from(os.environ.get("SEED_FOR_TESTS"))
     async with (
-        sites.site(world, "kills", **operator.UNTRACED) as site,
+        sites.site(world, "kills") as site,
         kills.Kills(site, seed).watched() as done,
     ):
         await done.strike(10)

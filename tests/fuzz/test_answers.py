@@ -8,9 +8,6 @@ from hypothesis import strategies as st
 
 from tests.fuzz import answers, cases, lives
 
-pytestmark = pytest.mark.no_cover
-"""Tracing takes as long as the answers do, and tests of their own cover the adapters."""
-
 FIRST = st.sampled_from([3, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 1, 0])
 """Most of all the answers after the login, or there is nothing else to see."""
 

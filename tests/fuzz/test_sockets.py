@@ -36,7 +36,6 @@ def _light() -> None:
     gc.freeze()  # for good, as at the end of the collection: to thaw would give that back, too
 
 
-@pytest.mark.no_cover
 @pytest.mark.usefixtures("_light")
 @pytest.mark.parametrize("name", SHOWN)
 def test_a_hostile_server_neither_holds_the_loop_nor_fills_memory(name: str) -> None:

@@ -4,9 +4,6 @@ import pytest
 
 from tests.simulation import explore
 
-pytestmark = pytest.mark.no_cover
-"""Tracing takes longer than playing, and unit tests cover what is played."""
-
 HISTORIES = 200
 FIRST = 900_000
 

@@ -4,9 +4,6 @@ import pytest
 
 from tests.simulation import sweep, tales
 
-pytestmark = pytest.mark.no_cover
-"""Tracing takes longer than playing, and unit tests cover what is played."""
-
 LIFE = ("creation", "renewal", "rotation", "deletion")
 CALLS = ("create_record", "issue", "write_record", "write_secret", "patch_lease_status")
 

@@ -3,8 +3,8 @@
 To start the operator takes two seconds of processor time, nearly all of it for imports, and the
 tests start it some hundred times. So one process imports what programs need, once, and forks for
 each that is asked for. From then on a fork differs from a started program in nothing that it could
-notice: it has its own process, environment, output, working memory and trace of coverage, it runs
-its module as `python -m` does, and it ends as any program ends.
+notice: it has its own process, environment, output and working memory, it runs its module as
+`python -m` does, and it ends as any program ends.
 
 Nothing outlives the world here, either. Each fork has a guard, as each part has (`guard.tend`),
 which is a fork itself, and guards end with the process that they are forked from.
@@ -76,7 +76,7 @@ class Forks(processes.Stoppable):
         log = directory / f"{name}.log"
         order = _Order(
             command=[module, *arguments],
-            environment=processes.inherited(covered=True) | dict(environment),
+            environment=os.environ | dict(environment),
             log=os.fspath(log),
         )
         connection = socket.socket(socket.AF_UNIX)
@@ -171,16 +171,12 @@ def _ended(child: int) -> int:
 
 
 def _become(order: _Order) -> None:
-    """Run what was ordered, with its own environment, output and trace."""
+    """Run what was ordered, with its own environment and output."""
     os.environ.clear()
     os.environ.update(order.environment)
     with open(order.log, "ab") as output:
         os.dup2(output.fileno(), sys.stdout.fileno())
         os.dup2(output.fileno(), sys.stderr.fileno())
-    if os.environ.get(processes.COVERAGE):
-        import coverage
-
-        coverage.process_startup(force=True)  # the server isn't traced
     module, *arguments = order.command
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -29,8 +29,6 @@ IMAGE = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072"}
 """What deploy/Dockerfile sets: the operator runs as in its image."""
 IMPORTED = ("leaseholder.app", "leaseholder.settings")
 """What the program imports once it runs."""
-UNTRACED = {processes.COVERAGE: ""}
-"""For one that is killed again and again: what was traced by then is never written down."""
 HOSTS = f"http://{processes.LOOPBACK}"
 """Where the world's providers are; an administrator has to allow it."""
 
@@ -169,9 +167,7 @@ def _run(
     if world.forks is not None:
         return world.forks.fork(name, *program, directory=directory, environment=environment)
     command = processes.python(*program)
-    return processes.Process.start(
-        name, command, directory=directory, environment=environment, covered=True
-    )
+    return processes.Process.start(name, command, directory=directory, environment=environment)
 
 
 async def _install_crds(client: kube.Kube) -> None:

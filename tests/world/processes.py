@@ -30,8 +30,6 @@ _PORTS = range(20_000, 32_000)
 PATIENCE = 60.0
 """Seconds: against hanging, not against slowness, for machines are shared."""
 _STOP_TIMEOUT = guard.GRACE + 5
-COVERAGE = "COVERAGE_PROCESS_CONFIG"
-"""By it coverage's ``patch = subprocess`` makes Python trace itself."""
 
 
 class PartFailed(Exception):
@@ -130,12 +128,8 @@ class Process(Stoppable):
         user: str | None = None,
         stop_signal: str = "SIGTERM",
         remove: collections.abc.Sequence[pathlib.Path] = (),
-        covered: bool = False,
     ) -> "Process":
-        """Start a command; `environment` adds to ours, `remove` goes when the part has ended.
-
-        `covered`: it runs what coverage is measured of. Tracing the other parts only costs time.
-        """
+        """Start a command; `environment` adds to ours, `remove` goes when the part has ended."""
         options = ["--signal", stop_signal]
         options += ["--user", user] if user else []
         for path in remove:
@@ -156,7 +150,7 @@ class Process(Stoppable):
                 stdout=subprocess.PIPE,
                 stderr=output,
                 cwd="/" if user else CHECKOUT,
-                env=inherited(covered=covered) | dict(environment or {}),
+                env=os.environ | dict(environment or {}),
                 start_new_session=True,
             )
         assert guarding.stdout is not None
@@ -203,11 +197,6 @@ class Process(Stoppable):
         self._guard.kill()
         self._guard.wait()
         self.stop()
-
-
-def inherited(*, covered: bool) -> dict[str, str]:
-    """Our environment, for a part; coverage traces it only if that is `covered`."""
-    return {k: v for k, v in os.environ.items() if covered or k != COVERAGE}
 
 
 def python(module: str, *arguments: str) -> list[str]:

@@ -104,14 +104,3 @@ async def test_waiting_gives_up_in_time() -> None:
 
     with pytest.raises(processes.NotInTime, match="what never comes"):
         await processes.wait_until_async(never, timeout=0.1, what="what never comes")
-
-
-@pytest.mark.parametrize("covered", [True, False])
-def test_coverage_traces_only_parts_that_it_is_measured_of(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, covered: bool
-) -> None:
-    monkeypatch.setenv("COVERAGE_PROCESS_CONFIG", "{}")
-    command = ["sh", "-c", "env; echo up; sleep 600"]
-    with processes.Process.start("part", command, directory=tmp_path, covered=covered) as part:
-        processes.wait_until(lambda: "up" in part.last_words(1), what="up", part=part)
-    assert ("COVERAGE_PROCESS_CONFIG={}" in part.log.read_text(encoding="utf-8")) is covered

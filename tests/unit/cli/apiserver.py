@@ -3,6 +3,7 @@
 import asyncio
 import collections.abc
 import contextlib
+import os
 import pathlib
 import sys
 import typing
@@ -128,7 +129,7 @@ async def started(kubeconfig: pathlib.Path, *arguments: str) -> asyncio.subproce
     pipe = asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "leaseholder.cli.plugin", *arguments),
-        env={**processes.inherited(covered=False), "KUBECONFIG": str(kubeconfig)},
+        env={**os.environ, "KUBECONFIG": str(kubeconfig)},
         stdin=pipe,
         stdout=pipe,
         stderr=pipe,

@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 import leaseholder
-from tests.world import processes
 
 ASK = """
 import sys
@@ -104,7 +103,7 @@ def imported_by(*arguments: str, kubeconfig: pathlib.Path) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", COMMAND, *arguments],
         # Who is traced imports more.
-        env={**processes.inherited(covered=False), "KUBECONFIG": str(kubeconfig)},
+        env={**os.environ, "KUBECONFIG": str(kubeconfig)},
         capture_output=True,
         text=True,
         check=False,
