@@ -34,7 +34,7 @@ from leaseholder.secrecy import Hidden
 
 with lean.importing():
     from kubernetes.aio import client as kube
-    from kubernetes.aio import config as kube_config
+    from kubernetes.aio.config import incluster_config as pod_files
     from kubernetes.aio.config import kube_config as kube_files
 
 _RELOAD: Final = 60.0
@@ -43,7 +43,8 @@ _AT_MOST: Final = 1.0
 _BEARER: Final = "BearerToken"
 _BUFFER: Final = 2**21
 """Bytes: events of a watch may be long."""
-_POD_NAMESPACE: Final = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_POD: Final = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where kubelet puts a pod's authority, token and namespace, and puts them anew."""
 _NOWHERE: Final = (
     "no API server is configured: set KUBECONFIG, write ~/.kube/config, "
     "or run in a pod with a ServiceAccount's token"
@@ -52,7 +53,7 @@ _NO_CONTEXT: Final = "no kubeconfig has a context {}: kubectl config get-context
 _log = logging.getLogger(__name__)
 
 # The library's own functions aren't typed.
-_load_pod: Callable[..., None] = kube_config.load_incluster_config
+_pod_loader: Callable[..., Any] = pod_files.InClusterConfigLoader
 _merged: Callable[[str], kube_files.KubeConfigMerger] = kube_files.KubeConfigMerger
 _loader: Callable[..., Any] = kube_files.KubeConfigLoader
 
@@ -74,10 +75,15 @@ class ClusterLogin:
     """Address, trust and login, for one event loop."""
 
     def __init__(
-        self, kubeconfig: pathlib.Path | None, context: str, monotonic: Callable[[], float]
+        self,
+        kubeconfig: pathlib.Path | None,
+        context: str,
+        pod: pathlib.Path,
+        monotonic: Callable[[], float],
     ) -> None:
         self._kubeconfig = kubeconfig
         self._context = context
+        self._pod = pod
         self._namespace = ""
         self._monotonic = monotonic
         self._loaded = self._due = -math.inf
@@ -91,6 +97,7 @@ class ClusterLogin:
         kubeconfig: pathlib.Path | None = None,
         *,
         context: str = "",
+        pod: pathlib.Path = _POD,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> Self:
         """Read ``kubeconfig``, else what kubectl would read, else be the pod that we are.
@@ -98,6 +105,7 @@ class ClusterLogin:
         Args:
             kubeconfig: the file to read.
             context: which of its contexts; empty: the one that is current.
+            pod: where a pod's own files are.
             monotonic: seconds that never jump.
 
         Raises:
@@ -105,7 +113,7 @@ class ClusterLogin:
         """
         # Clients of Kubernetes have logged bodies at DEBUG; this one isn't to learn it.
         logging.getLogger("kubernetes").setLevel(logging.INFO)
-        login = cls(kubeconfig, context, monotonic)
+        login = cls(kubeconfig, context, pod, monotonic)
         sentence = ""
         try:
             await login._load()
@@ -216,8 +224,10 @@ class ClusterLogin:
             and self._kubeconfig is None
             and "KUBERNETES_SERVICE_HOST" in os.environ
         ):
-            _load_pod(found, try_refresh_token=False)
-            self._namespace = _POD_NAMESPACE.read_text("utf-8") if _POD_NAMESPACE.is_file() else ""
+            ours = _pod_loader(self._pod / "token", self._pod / "ca.crt", try_refresh_token=False)
+            ours.load_and_set(found)
+            named = self._pod / "namespace"
+            self._namespace = named.read_text("utf-8") if named.is_file() else ""
         else:
             raise _Nowhere
         if _BEARER in found.api_key:
