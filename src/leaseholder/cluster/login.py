@@ -50,6 +50,9 @@ _NOWHERE: Final = (
     "or run in a pod with a ServiceAccount's token"
 )
 _NO_CONTEXT: Final = "no kubeconfig has a context {}: kubectl config get-contexts lists them"
+_NO_CURRENT: Final = "current-context is {}, and {} has no such context: mend current-context"
+_NOT_NAMED: Final = "context {} in {} names no {}: mend the context"
+_NOT_THERE: Final = "context {} names the {} {}, and {} has no such {}: mend the context"
 _log = logging.getLogger(__name__)
 
 # The library's own functions aren't typed.
@@ -59,7 +62,7 @@ _loader: Callable[..., Any] = kube_files.KubeConfigLoader
 
 
 class _Nowhere(Exception):
-    """Nothing says where the API server is."""
+    """Nothing says where the API server is; the text says what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +120,8 @@ class ClusterLogin:
         sentence = ""
         try:
             await login._load()
-        except _Nowhere:
-            sentence = _NO_CONTEXT.format(ascii(context)) if context else _NOWHERE
+        except _Nowhere as nowhere:
+            sentence = str(nowhere)
         except Exception as error:  # ConfigException, OSError, YAMLError, SSLError, a plugin's own
             sentence = (
                 f"the way to the API server can't be read from {login._source} "
@@ -217,6 +220,7 @@ class ClusterLogin:
         files = _merged(paths) if paths else None
         contents = list(files.config_files.values()) if files is not None else []
         if files is not None and (context := _context(contents, self._context)) is not None:
+            _require_whole(contents, context, self._source)
             self._namespace = _namespace(contents, context)
             await _loader(files.config, context, config_base_path=None).load_and_set(found)
         elif (
@@ -229,7 +233,7 @@ class ClusterLogin:
             named = self._pod / "namespace"
             self._namespace = named.read_text("utf-8") if named.is_file() else ""
         else:
-            raise _Nowhere
+            raise _Nowhere(_NO_CONTEXT.format(ascii(self._context)) if self._context else _NOWHERE)
         if _BEARER in found.api_key:
             found.api_key[_BEARER] = found.api_key[_BEARER].strip()
         digest = _digest(found)
@@ -269,6 +273,23 @@ def _context(contents: list[Any], wanted: str) -> str | None:
     return next((one["current-context"] for one in contents if one.get("current-context")), None)
 
 
+def _require_whole(contents: list[Any], context: str, source: str) -> None:
+    """See that all is there that a context names: the library would end with a TypeError.
+
+    Raises:
+        _Nowhere: something isn't.
+    """
+    chosen = next((one for one in _contexts(contents) if one["name"] == context), None)
+    if chosen is None:
+        raise _Nowhere(_NO_CURRENT.format(ascii(context), source))
+    for kind in ("cluster", "user"):
+        named = (chosen.get("context") or {}).get(kind)
+        if not named:
+            raise _Nowhere(_NOT_NAMED.format(ascii(context), source, kind))
+        if named not in {one["name"] for one in _entries(contents, f"{kind}s")}:
+            raise _Nowhere(_NOT_THERE.format(ascii(context), kind, ascii(named), source, kind))
+
+
 def _namespace(contents: list[Any], context: str) -> str:
     """The namespace of a context; empty where it names none."""
     named = [one.get("context") or {} for one in _contexts(contents) if one["name"] == context]
@@ -276,7 +297,11 @@ def _namespace(contents: list[Any], context: str) -> str:
 
 
 def _contexts(contents: list[Any]) -> Iterator[Any]:
-    return (one for content in contents for one in content.get("contexts") or ())
+    return _entries(contents, "contexts")
+
+
+def _entries(contents: list[Any], kind: str) -> Iterator[Any]:
+    return (one for content in contents for one in content.get(kind) or ())
 
 
 def _digest(found: kube.Configuration) -> bytes:

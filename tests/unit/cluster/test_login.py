@@ -83,6 +83,25 @@ async def test_a_file_that_cannot_be_read_is_named_and_its_text_is_not_told(
 
 
 @pytest.mark.parametrize(
+    ("written", "instead", "told"),
+    [
+        ("user: c}", "user: nobody}", "context 'c' names the user 'nobody', and {} has no such"),
+        ("cluster: c,", "cluster: x,", "context 'c' names the cluster 'x', and {} has no such"),
+        (", user: c}", "}", "context 'c' in {} names no user: mend the context"),
+        ("current-context: c", "current-context: d", "current-context is 'd', and {} has no such"),
+    ],
+)
+async def test_what_a_context_names_and_no_file_has_is_told(
+    home: pathlib.Path, written: str, instead: str, told: str
+) -> None:
+    path = home / ".kube" / "config"
+    path.write_text(config("https://x.example").replace(written, instead))
+    with pytest.raises(errors.ClusterUnavailable) as caught:
+        await login.ClusterLogin.read()
+    assert caught.value.sentence.startswith(told.format(path))
+
+
+@pytest.mark.parametrize(
     ("environment", "cluster", "proxy"),
     [
         ({}, "", None),
