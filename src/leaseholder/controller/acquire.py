@@ -70,6 +70,8 @@ class Acquirer:
     meter: Meter
     chronicle: Chronicle
     shard: shards.Shard = field(default_factory=shards.Shard)
+    _arriving: set[tuple[str, str]] = field(default_factory=set)
+    """Address and id of each lease that came and is about to be put on record."""
 
     async def acquire(self, view: View, dl: DynamicLease, step: Acquire) -> None:
         """Issue a lease; leaves it Held with its credentials in memory.
@@ -96,7 +98,10 @@ class Acquirer:
         memory.ahead[attempt_id] = server_clock.ahead(
             issued.lease.issued_at, asked_at, adapter.now()
         )
-        await self._hold(view, attempt, adapter, step.reason)
+        try:
+            await self._hold(view, attempt, adapter, step.reason)
+        finally:
+            self._arriving.discard((attempt.provider.address, issued.lease.id))
 
     async def _post(self, view: View, attempt: RecordedLease, supply: Supply) -> RecordedLease:
         """Put the attempt on the record that it was decided from.
@@ -305,11 +310,13 @@ class Acquirer:
         Raises:
             errors.Unavailable: it isn't; the attempt is as unclear as if its answer were lost.
         """
-        if self.records.holds(attempt.provider.address, issued.lease.id):
+        place = attempt.provider.address, issued.lease.id
+        if self.records.holds(*place) or place in self._arriving:
             raise errors.Unavailable(Reason.BAD_ANSWER, _OLDER, sent=True)
-        if arrival.fits_on_record(issued.lease):
-            return issued
-        raise errors.Unavailable(Reason.BAD_ANSWER, _TOO_LONG, sent=True)
+        if not arrival.fits_on_record(issued.lease):
+            raise errors.Unavailable(Reason.BAD_ANSWER, _TOO_LONG, sent=True)
+        self._arriving.add(place)
+        return issued
 
     async def _unsent(self, view: View, attempt: RecordedLease) -> None:
         await self.records.end(view.subject, attempt.attempt_id, "NotIssued", view.now)
