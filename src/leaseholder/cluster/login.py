@@ -276,6 +276,8 @@ def _context(contents: list[Any], wanted: str) -> str | None:
 def _require_whole(contents: list[Any], context: str, source: str) -> None:
     """See that all is there that a context names: the library would end with a TypeError.
 
+    Over plain http it needs no user: ``kubectl proxy`` logs in itself.
+
     Raises:
         _Nowhere: something isn't.
     """
@@ -286,8 +288,11 @@ def _require_whole(contents: list[Any], context: str, source: str) -> None:
         named = (chosen.get("context") or {}).get(kind)
         if not named:
             raise _Nowhere(_NOT_NAMED.format(ascii(context), source, kind))
-        if named not in {one["name"] for one in _entries(contents, f"{kind}s")}:
+        there = [one for one in _entries(contents, f"{kind}s") if one["name"] == named]
+        if not there:
             raise _Nowhere(_NOT_THERE.format(ascii(context), kind, ascii(named), source, kind))
+        if kind == "cluster" and there[0]["cluster"]["server"].startswith("http://"):
+            return
 
 
 def _namespace(contents: list[Any], context: str) -> str:

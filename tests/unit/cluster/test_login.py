@@ -101,6 +101,14 @@ async def test_what_a_context_names_and_no_file_has_is_told(
     assert caught.value.sentence.startswith(told.format(path))
 
 
+@pytest.mark.parametrize("instead", ["user: nobody}", "namespace: shop}"])
+async def test_over_plain_http_a_context_needs_no_user(home: pathlib.Path, instead: str) -> None:
+    path = home / ".kube" / "config"
+    path.write_text(config("http://127.0.0.1:8001").replace("user: c}", instead))
+    proxied = await login.ClusterLogin.read()
+    assert (proxied.server, proxied.headers) == ("http://127.0.0.1:8001", {})
+
+
 @pytest.mark.parametrize(
     ("environment", "cluster", "proxy"),
     [
