@@ -79,6 +79,7 @@ class Operator:
     elector: leader.Elector | leader.Several | None = None
     """None: no other process may work on the same."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    stopped_by: signal.Signals | None = None
 
     async def run(self) -> None:
         """Lead until SIGTERM or SIGINT; returns when all that was under way is finished.
@@ -88,10 +89,14 @@ class Operator:
         """
         loop_ = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop_.add_signal_handler(number, self.stopping.set)
+            loop_.add_signal_handler(number, self._stop, number)
         async with self._serving(), self._leading() as candidacy:
             if not self.stopping.is_set():
                 await self._work(candidacy)
+
+    def _stop(self, number: signal.Signals) -> None:
+        self.stopped_by = number
+        self.stopping.set()
 
     @contextlib.asynccontextmanager
     async def _leading(self) -> AsyncIterator[list[asyncio.Task[None]]]:

@@ -223,9 +223,15 @@ async def test_a_second_installation_leaves_the_crds_to_the_first(installed: Ins
         await asyncio.to_thread(second.run, *install, values=given)
     assert "clusterleaseproviders.leaseholder.dev" in str(refused.value)
     shared = {**given, "crds": {"enabled": False}, "aggregateRoles": False}
+    install = ("install", charts.RELEASE, str(charts.CHART))
+    with pytest.raises(charts.Refused) as refused:
+        await asyncio.to_thread(second.run, *install, values=shared)
+    assert f'ClusterRole "{HOME}' in str(refused.value)
+    shared["fullnameOverride"] = "second"
     await asyncio.to_thread(second.run, *install, values=shared)
-    assert await installed.client.get("Deployment", "second-leaseholder", "second")
-    await asyncio.to_thread(second.run, "uninstall", "second")
+    assert await installed.client.get("Deployment", "second", "second")
+    assert await installed.client.get("ClusterRole", "second-secrets")
+    await asyncio.to_thread(second.run, "uninstall", charts.RELEASE)
     assert await installed.has_field("ttl")
     assert await installed.client.get("ClusterRole", HOME)
 

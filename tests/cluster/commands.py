@@ -4,6 +4,7 @@ import asyncio
 import collections.abc
 import dataclasses
 import os
+import signal
 
 from tests.cluster import sites
 from tests.world import operator, processes
@@ -22,20 +23,31 @@ async def run(
     module: str,
     *arguments: str,
     environment: collections.abc.Mapping[str, str] | None = None,
+    until: collections.abc.Awaitable[object] | None = None,
 ) -> Done:
-    """Run a module as a program; ``environment`` adds to ours."""
+    """Run a module as a program; ``environment`` adds to ours.
+
+    Ctrl-C ends it once ``until`` is over.
+    """
     process = await asyncio.create_subprocess_exec(
         *processes.python(module, *arguments),
         env={**os.environ, **(environment or {})},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+    if until is not None:
+        await until
+        process.send_signal(signal.SIGINT)
     out, err = await process.communicate()
     assert process.returncode is not None
     return Done(process.returncode, out.decode(), err.decode())
 
 
-async def administers(site: sites.Site, *arguments: str) -> Done:
+async def administers(
+    site: sites.Site,
+    *arguments: str,
+    until: collections.abc.Awaitable[object] | None = None,
+) -> Done:
     """Run ``leaseholder …`` by an administrator's rights and the settings of a site's operator."""
     return await run(
         "leaseholder.cli.main",
@@ -47,4 +59,5 @@ async def administers(site: sites.Site, *arguments: str) -> Done:
             "LEASEHOLDER_PROVIDER_HOSTS": operator.HOSTS,
             **site.settings,
         },
+        until=until,
     )

@@ -69,6 +69,10 @@ async def test_crds_that_are_deleted_while_leases_are_held_go_after_a_drain(
             )
             assert moved.code == 1
             assert "leaserecords.leaseholder.dev is being deleted, so no record can" in moved.err
+            tried = site.until("one", _is_tried, what="its revocation was tried")
+            stopped = await commands.administers(site, "drain", "--yes", until=tried)
+            assert stopped.code == 130
+            assert "stopped by Ctrl-C: 0 of 2 DynamicLeases drained. To go on" in stopped.err
             without_login = await _drain(site, "--yes", "--timeout", "4")
             assert without_login.code == 3
             assert "the last try met AuthGone" in without_login.out
@@ -89,6 +93,10 @@ async def test_crds_that_are_deleted_while_leases_are_held_go_after_a_drain(
             assert again.out.startswith("0 DynamicLeases with 0 leases")
         finally:
             await operator.install(site.client, site.home)
+
+
+def _is_tried(found: kube.Object | None) -> bool:
+    return kube.condition(found, "RevocationPending").get("status") == "True"
 
 
 def _waits(found: kube.Object | None) -> bool:

@@ -208,6 +208,46 @@ async def test_a_forged_annotation_on_ones_own_secret_ends_only_ones_own_lease(
     await attack.tenant.gone("forger")
 
 
+async def test_forged_notes_under_the_wanted_name_end_only_ones_own_lease(
+    attack: court.Court,
+) -> None:
+    """The login is the one that the victim's lease has: it could end that."""
+    auth = attack.victim.universal_auth()
+    for reference in auth["universalAuth"].values():
+        reference["namespace"] = attack.victim.namespace
+    allowed = [{"names": [attack.tenant.namespace]}]
+    shared = {"kind": "ClusterLeaseProvider", "name": "tenants-shared"}
+    await attack.victim.provider(
+        shared["name"], kind=shared["kind"], auth=auth, allowedNamespaces=allowed
+    )
+    before = {one.id for one in await attack.victim.all_issued()}
+    for name in ("marked", "nobodys"):
+        await _forged_under(attack, name)
+    await attack.tenant.lease("marked", ttl="1h", providerRef=shared)
+    mine = (await attack.tenant.ready("marked"))["status"]["lease"]
+    assert mine["id"] not in before
+    values = await attack.tenant.credentials("marked")
+    assert attack.victim.lets_in(values)
+    assert values != attack.values
+    await _forged_under(attack, "marked")
+    stolen = {"status": {"lease": {**mine, "id": attack.lease_id}}}
+    await attack.tenant.client.patch_status(
+        "DynamicLease", "marked", attack.tenant.namespace, stolen
+    )
+    await _annotated(attack, "marked", rotate="now", renew="now", force="now")
+    await attack.tenant.until(
+        "marked",
+        lambda one: _lease_id(one) not in {mine["id"], attack.lease_id} and kube.is_ready(one),
+        what="another lease of its own",
+    )
+    await attack.tenant.delete("marked")
+    await attack.tenant.gone("marked")
+    assert await attack.tenant.credentials("marked") == {}
+    assert await attack.tenant.credentials("nobodys") == {"DB_PASSWORD": "forged"}
+    lives = {one.id for one in await attack.victim.all_issued() if one.alive}
+    assert lives & ({attack.lease_id} | (lives - before)) == {attack.lease_id}
+
+
 async def test_records_can_neither_be_written_nor_made_up(attack: court.Court) -> None:
     pages = await attack.victim.client.list("LeaseRecord", attack.victim.home)
     forged = next(one for one in pages if one["spec"]["for"]["name"] == court.LEASE)
@@ -471,6 +511,24 @@ async def _forged_secret(attack: court.Court, data: str) -> None:
             "stringData": {"DB_PASSWORD": data},
         }
     )
+
+
+async def _forged_under(attack: court.Court, name: str) -> None:
+    """A Secret with all the marks of the victim's, but that they name itself."""
+    theirs = await attack.victim.client.get("Secret", court.LEASE, attack.victim.namespace)
+    assert theirs is not None
+    itself = {
+        "leaseholder.dev/owner-name": name,
+        "leaseholder.dev/secret": f"{attack.tenant.namespace}/{name}",
+    }
+    meta = {
+        "name": name,
+        "namespace": attack.tenant.namespace,
+        "labels": theirs["metadata"]["labels"],
+        "annotations": {**theirs["metadata"]["annotations"], **itself},
+    }
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": meta}
+    await attack.tenant.client.apply({**secret, "stringData": {"DB_PASSWORD": "forged"}})
 
 
 async def _annotated(attack: court.Court, name: str, **commands: str) -> None:

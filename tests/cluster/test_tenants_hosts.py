@@ -18,6 +18,21 @@ from tests.world import world as worlds
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+UNREADABLE = (
+    "https://xn--a.example",
+    "https://xn--.example",
+    "https://a..b",
+    "https://.a",
+    "https://-a.example",
+    "https://a-.example",
+    f"https://{'a' * 64}.example",
+    f"https://{'a.' * 127}a",
+    "https://[1:2]:3",
+    "https://x.test:0",
+    "https://x.test:65536",
+)
+"""What the schema takes, and would be an error of a library where it is called."""
+
 
 @dataclasses.dataclass(slots=True)
 class Trap:
@@ -97,6 +112,21 @@ async def test_plain_http_is_not_spoken(trap: Trap) -> None:
 async def test_a_url_cannot_hide_its_host_behind_a_user(trap: Trap) -> None:
     with pytest.raises(kube.Refused, match="URL"):
         await trap.told("user", f"https://us.infisical.com@localhost:{trap.port}", "")
+
+
+async def test_a_host_that_no_library_can_read_is_told_in_a_sentence(trap: Trap) -> None:
+    site = trap.site
+    for number, url in enumerate(UNREADABLE):
+        await site.provider_at(f"odd-{number}", url)
+        await site.lease(f"odd-{number}", provider=f"odd-{number}", ttl="1h")
+    for number in range(len(UNREADABLE)):
+        sentence = await site.provider_told(f"odd-{number}", "InvalidRequest")
+        assert sentence.startswith("the url can't be used: write an http(s) URL")
+        found = await site.reason(f"odd-{number}", "InvalidRequest")
+        assert kube.condition(found, "Ready")["message"] == sentence
+        assert kube.condition(found, "Stalled")["status"] == "True"
+    assert "unexpected" not in site.operator.log.read_text(encoding="utf-8")
+    assert await site.records() == []
 
 
 async def test_a_lease_at_such_a_host_says_so_and_nothing_is_issued(trap: Trap) -> None:

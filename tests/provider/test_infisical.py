@@ -1,5 +1,6 @@
 """What is Infisical's own, at the emulator; what all providers promise is in ``conformance``."""
 
+import asyncio
 import dataclasses
 import time
 from collections.abc import AsyncIterator, Callable
@@ -7,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import jwt
+import psycopg
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -47,6 +49,28 @@ def service_account_token(audience: str) -> str:
 
 async def test_a_name_may_be_written_in_any_case(bench: InfisicalBench) -> None:
     assert await bench.works(await bench.issued(bench.adapter(), source("ORDERS-DB")))
+
+
+async def test_as_many_leases_as_allowed_are_issued_at_once_and_all_come(
+    bench: InfisicalBench,
+) -> None:
+    """None waits for a connection, which would look like a server that doesn't answer."""
+    many = 64
+    adapter = bench.adapter(limits={"concurrency": many})
+    ready = await asyncio.gather(*(bench.prepared(adapter) for _ in range(many)))
+    async with await psycopg.AsyncConnection.connect(bench.postgres.dsn) as database:
+        await database.execute("LOCK TABLE pg_authid IN EXCLUSIVE MODE")  # no role is made
+        issues = [asyncio.create_task(adapter.issue(one)) for one in ready]
+
+        async def all_there() -> bool:
+            return bench.line.counted(bench.routes.issue) == many
+
+        await bench.until(all_there, "the server has all of them")
+    issued = await asyncio.gather(*issues)
+    await bench.until_living(*(one.lease for one in issued))
+    assert len({one.lease.id for one in issued}) == many
+    assert all(await asyncio.gather(*(bench.works(one) for one in issued)))
+    await adapter.check()
 
 
 async def test_a_maximum_that_nobody_noted_is_learned_from_the_refusal(

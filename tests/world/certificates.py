@@ -21,7 +21,7 @@ _BACKDATED = datetime.timedelta(days=1)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ServerFiles:
-    """What a server needs to speak TLS, and what its clients need to trust it."""
+    """What a server needs to speak TLS, and what its clients need to trust it; or a client."""
 
     ca: pathlib.Path
     certificate: pathlib.Path
@@ -30,10 +30,19 @@ class ServerFiles:
 
 def write_server(directory: pathlib.Path, name: str) -> ServerFiles:
     """Write `<name>-ca.crt`, `<name>.crt` and `<name>.key` for a server on loopback."""
+    return _write(directory, name, oid.ExtendedKeyUsageOID.SERVER_AUTH)
+
+
+def write_client(directory: pathlib.Path, name: str) -> ServerFiles:
+    """The same for a client: its server trusts the authority."""
+    return _write(directory, name, oid.ExtendedKeyUsageOID.CLIENT_AUTH)
+
+
+def _write(directory: pathlib.Path, name: str, usage: x509.ObjectIdentifier) -> ServerFiles:
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority = _authority(f"leaseholder test world {name}", authority_key)
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _server(authority, authority_key, key)
+    certificate = _leaf(authority, authority_key, key, usage)
     files = ServerFiles(
         ca=directory / f"{name}-ca.crt",
         certificate=directory / f"{name}.crt",
@@ -74,10 +83,11 @@ def _authority(name: str, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     )
 
 
-def _server(
+def _leaf(
     authority: x509.Certificate,
     authority_key: ec.EllipticCurvePrivateKey,
     key: ec.EllipticCurvePrivateKey,
+    usage: x509.ObjectIdentifier,
 ) -> x509.Certificate:
     names = x509.SubjectAlternativeName(
         [x509.DNSName("localhost"), x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]
@@ -87,7 +97,7 @@ def _server(
         _builder(subject, authority.subject, key)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([oid.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()),
             critical=False,

@@ -55,13 +55,18 @@ class ControlPlane(processes.Stoppable):
     command: tuple[str, ...] = dataclasses.field(default=(), repr=False)
 
     @classmethod
-    def start(cls, directory: pathlib.Path | None = None) -> "ControlPlane":
-        """Start one in a directory, or speak to the cluster that KUBECONFIG_FOR_TESTS names."""
+    def start(
+        cls, directory: pathlib.Path | None = None, *, controllers_by: int = 0
+    ) -> "ControlPlane":
+        """Start one in a directory, or speak to the cluster that KUBECONFIG_FOR_TESTS names.
+
+        ``controllers_by``: port of loopback by which the controllers reach the API server.
+        """
         directory = directory or pathlib.Path(tempfile.mkdtemp(prefix="leaseholder-kubernetes-"))
         given = os.environ.get(KUBECONFIG_VARIABLE)
         if given:
             return _from_kubeconfig(pathlib.Path(given), directory)
-        return _start(directory)
+        return _start(directory, controllers_by)
 
     @property
     def pids(self) -> list[int]:
@@ -146,7 +151,7 @@ class ControlPlane(processes.Stoppable):
             return False
 
 
-def _start(directory: pathlib.Path) -> ControlPlane:
+def _start(directory: pathlib.Path, controllers_by: int) -> ControlPlane:
     binary = build.CONTROL_PLANE.ensure(_say)
     port, etcd_port, peer_port = processes.free_ports(3)
     server = certificates.write_server(directory, "apiserver")
@@ -159,8 +164,13 @@ def _start(directory: pathlib.Path) -> ControlPlane:
     )
     url = f"https://{processes.LOOPBACK}:{port}"
     kubeconfig = directory / "admin.kubeconfig"
-    for path, token in ((kubeconfig, admin), (directory / "controllers.kubeconfig", controllers)):
-        _write_kubeconfig(path, url=url, ca_file=server.ca, token=token)
+    _write_kubeconfig(kubeconfig, url=url, ca_file=server.ca, token=admin)
+    _write_kubeconfig(
+        directory / "controllers.kubeconfig",
+        url=f"https://{processes.LOOPBACK}:{controllers_by or port}",
+        ca_file=server.ca,
+        token=controllers,
+    )
     command = (
         *(str(binary), f"--dir={directory}", f"--port={port}"),
         *(f"--etcd-port={etcd_port}", f"--etcd-peer-port={peer_port}"),

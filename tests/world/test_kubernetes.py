@@ -1,15 +1,19 @@
 """The control plane is a real one: rights, tokens, garbage collection, the end of namespaces."""
 
+import asyncio
 import base64
 import collections.abc
 import json
+import os
 import pathlib
+import time
 import typing
+import urllib.parse
 
 import aiohttp
 import pytest
 
-from tests.world import kubernetes, processes
+from tests.world import kubernetes, processes, relay
 
 Json = dict[str, typing.Any]
 
@@ -138,6 +142,42 @@ async def test_a_deployment_gets_its_pods(admin: aiohttp.ClientSession) -> None:
             return len((await response.json())["items"]) == 2
 
     await processes.wait_until_async(has_pods, what="two pods are there")
+
+
+@pytest.mark.skipif(kubernetes.KUBECONFIG_VARIABLE in os.environ, reason="not our controllers")
+async def test_controllers_wait_for_an_api_server_that_takes_long_to_start(
+    control_plane_binary: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """Those of Kubernetes give up after ten seconds, and their process ends with them."""
+    asked: list[float] = []
+
+    def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(time.monotonic())
+        writer.close()
+
+    async def longer() -> bool:
+        return bool(asked) and asked[-1] - asked[0] > 11
+
+    way = await asyncio.start_server(refuse, processes.LOOPBACK, 0)
+    port = way.sockets[0].getsockname()[1]
+    plane = await asyncio.to_thread(
+        kubernetes.ControlPlane.start, tmp_path, controllers_by=int(port)
+    )
+    with plane:
+        await processes.wait_until_async(longer, what="they ask after more than ten seconds")
+        way.close()
+        await way.wait_closed()
+        upstream = urllib.parse.urlsplit(plane.url).port
+        assert upstream is not None
+        with relay.Relay(port, (processes.LOOPBACK, upstream)) as mended:
+            mended.mend()
+            async with plane.session() as session:
+                accounts = "/api/v1/namespaces/default/serviceaccounts/default"
+
+                async def made() -> bool:
+                    return await status(session, accounts) == 200
+
+                await processes.wait_until_async(made, what="they make the ServiceAccount")
 
 
 def test_a_kubeconfig_of_another_cluster_takes_its_place(

@@ -5,6 +5,7 @@ and by those of all shards, so no operator works meanwhile.
 """
 
 import asyncio
+import signal
 from collections.abc import Iterator
 
 import click
@@ -12,7 +13,7 @@ import click
 from leaseholder import app
 from leaseholder.api import base
 from leaseholder.cli import exits, leading, session
-from leaseholder.cli.exits import printable
+from leaseholder.cli.exits import Stopped, printable
 from leaseholder.cluster import client
 from leaseholder.cluster import login as logins
 from leaseholder.controller import drain as draining
@@ -36,6 +37,7 @@ async def drain(
 
     Raises:
         click.Abort: the answer is no.
+        Stopped: by Ctrl-C; what is left is on record.
         errors.ClusterError: the API server can't be read.
         app.OperatorEnded: a part of the operator ended.
     """
@@ -65,6 +67,8 @@ async def drain(
                 await _beside(operator, work, clock.monotonic() + timeout)
         for line in reported(work):
             _say(line)
+        if operator.stopped_by is signal.SIGINT and not work.is_clean:
+            raise Stopped(progress(work))
         return work.is_clean
 
 
@@ -145,6 +149,12 @@ def reported(work: draining.Drain) -> Iterator[str]:
         yield f"what is left isn't known: {work.trouble}"
     if not work.is_clean:
         yield "Something is left: run it again, or see docs/runbook.md, What a drain leaves"
+
+
+def progress(work: draining.Drain) -> str:
+    """How far a drain got that was stopped."""
+    gone, all_ = len(work.seen - work.left.keys()), base.counted(len(work.seen), "DynamicLease")
+    return f"{gone} of {all_} drained. To go on, give the command again"
 
 
 def _say(line: str) -> None:

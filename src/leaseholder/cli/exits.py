@@ -82,18 +82,23 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 def confirm(question: str) -> None:
-    """Ask; Ctrl-C means no, also where a loop runs, which would keep it back until the answer.
+    """Ask; Ctrl-C ends it, also where a loop runs, which would keep it back until the answer.
 
     Raises:
         click.Abort: the answer is no.
+        Stopped: by Ctrl-C, which click takes for a no where it is a KeyboardInterrupt.
     """
     is_main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, signal.default_int_handler) if is_main else None
+    before = signal.signal(signal.SIGINT, _stop) if is_main else None
     try:
         click.confirm(printable(question), abort=True, err=True)
     finally:
         if before is not None:
             signal.signal(signal.SIGINT, before)
+
+
+def _stop(*_: object) -> None:
+    raise Stopped("nothing was done")
 
 
 def printable(text: str) -> str:

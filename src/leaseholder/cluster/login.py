@@ -34,7 +34,7 @@ from leaseholder.secrecy import Hidden
 
 with lean.importing():
     from kubernetes.aio import client as kube
-    from kubernetes.aio import config as kube_config
+    from kubernetes.aio.config import incluster_config as pod_files
     from kubernetes.aio.config import kube_config as kube_files
 
 _RELOAD: Final = 60.0
@@ -43,22 +43,26 @@ _AT_MOST: Final = 1.0
 _BEARER: Final = "BearerToken"
 _BUFFER: Final = 2**21
 """Bytes: events of a watch may be long."""
-_POD_NAMESPACE: Final = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_POD: Final = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where kubelet puts a pod's authority, token and namespace, and puts them anew."""
 _NOWHERE: Final = (
     "no API server is configured: set KUBECONFIG, write ~/.kube/config, "
     "or run in a pod with a ServiceAccount's token"
 )
 _NO_CONTEXT: Final = "no kubeconfig has a context {}: kubectl config get-contexts lists them"
+_NO_CURRENT: Final = "current-context is {}, and {} has no such context: mend current-context"
+_NOT_NAMED: Final = "context {} in {} names no {}: mend the context"
+_NOT_THERE: Final = "context {} names the {} {}, and {} has no such {}: mend the context"
 _log = logging.getLogger(__name__)
 
 # The library's own functions aren't typed.
-_load_pod: Callable[..., None] = kube_config.load_incluster_config
+_pod_loader: Callable[..., Any] = pod_files.InClusterConfigLoader
 _merged: Callable[[str], kube_files.KubeConfigMerger] = kube_files.KubeConfigMerger
 _loader: Callable[..., Any] = kube_files.KubeConfigLoader
 
 
 class _Nowhere(Exception):
-    """Nothing says where the API server is."""
+    """Nothing says where the API server is; the text says what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +78,15 @@ class ClusterLogin:
     """Address, trust and login, for one event loop."""
 
     def __init__(
-        self, kubeconfig: pathlib.Path | None, context: str, monotonic: Callable[[], float]
+        self,
+        kubeconfig: pathlib.Path | None,
+        context: str,
+        pod: pathlib.Path,
+        monotonic: Callable[[], float],
     ) -> None:
         self._kubeconfig = kubeconfig
         self._context = context
+        self._pod = pod
         self._namespace = ""
         self._monotonic = monotonic
         self._loaded = self._due = -math.inf
@@ -91,6 +100,7 @@ class ClusterLogin:
         kubeconfig: pathlib.Path | None = None,
         *,
         context: str = "",
+        pod: pathlib.Path = _POD,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> Self:
         """Read ``kubeconfig``, else what kubectl would read, else be the pod that we are.
@@ -98,6 +108,7 @@ class ClusterLogin:
         Args:
             kubeconfig: the file to read.
             context: which of its contexts; empty: the one that is current.
+            pod: where a pod's own files are.
             monotonic: seconds that never jump.
 
         Raises:
@@ -105,12 +116,12 @@ class ClusterLogin:
         """
         # Clients of Kubernetes have logged bodies at DEBUG; this one isn't to learn it.
         logging.getLogger("kubernetes").setLevel(logging.INFO)
-        login = cls(kubeconfig, context, monotonic)
+        login = cls(kubeconfig, context, pod, monotonic)
         sentence = ""
         try:
             await login._load()
-        except _Nowhere:
-            sentence = _NO_CONTEXT.format(ascii(context)) if context else _NOWHERE
+        except _Nowhere as nowhere:
+            sentence = str(nowhere)
         except Exception as error:  # ConfigException, OSError, YAMLError, SSLError, a plugin's own
             sentence = (
                 f"the way to the API server can't be read from {login._source} "
@@ -209,6 +220,7 @@ class ClusterLogin:
         files = _merged(paths) if paths else None
         contents = list(files.config_files.values()) if files is not None else []
         if files is not None and (context := _context(contents, self._context)) is not None:
+            _require_whole(contents, context, self._source)
             self._namespace = _namespace(contents, context)
             await _loader(files.config, context, config_base_path=None).load_and_set(found)
         elif (
@@ -216,10 +228,12 @@ class ClusterLogin:
             and self._kubeconfig is None
             and "KUBERNETES_SERVICE_HOST" in os.environ
         ):
-            _load_pod(found, try_refresh_token=False)
-            self._namespace = _POD_NAMESPACE.read_text("utf-8") if _POD_NAMESPACE.is_file() else ""
+            ours = _pod_loader(self._pod / "token", self._pod / "ca.crt", try_refresh_token=False)
+            ours.load_and_set(found)
+            named = self._pod / "namespace"
+            self._namespace = named.read_text("utf-8") if named.is_file() else ""
         else:
-            raise _Nowhere
+            raise _Nowhere(_NO_CONTEXT.format(ascii(self._context)) if self._context else _NOWHERE)
         if _BEARER in found.api_key:
             found.api_key[_BEARER] = found.api_key[_BEARER].strip()
         digest = _digest(found)
@@ -259,6 +273,28 @@ def _context(contents: list[Any], wanted: str) -> str | None:
     return next((one["current-context"] for one in contents if one.get("current-context")), None)
 
 
+def _require_whole(contents: list[Any], context: str, source: str) -> None:
+    """See that all is there that a context names: the library would end with a TypeError.
+
+    Over plain http it needs no user: ``kubectl proxy`` logs in itself.
+
+    Raises:
+        _Nowhere: something isn't.
+    """
+    chosen = next((one for one in _contexts(contents) if one["name"] == context), None)
+    if chosen is None:
+        raise _Nowhere(_NO_CURRENT.format(ascii(context), source))
+    for kind in ("cluster", "user"):
+        named = (chosen.get("context") or {}).get(kind)
+        if not named:
+            raise _Nowhere(_NOT_NAMED.format(ascii(context), source, kind))
+        there = [one for one in _entries(contents, f"{kind}s") if one["name"] == named]
+        if not there:
+            raise _Nowhere(_NOT_THERE.format(ascii(context), kind, ascii(named), source, kind))
+        if kind == "cluster" and there[0]["cluster"]["server"].startswith("http://"):
+            return
+
+
 def _namespace(contents: list[Any], context: str) -> str:
     """The namespace of a context; empty where it names none."""
     named = [one.get("context") or {} for one in _contexts(contents) if one["name"] == context]
@@ -266,7 +302,11 @@ def _namespace(contents: list[Any], context: str) -> str:
 
 
 def _contexts(contents: list[Any]) -> Iterator[Any]:
-    return (one for content in contents for one in content.get("contexts") or ())
+    return _entries(contents, "contexts")
+
+
+def _entries(contents: list[Any], kind: str) -> Iterator[Any]:
+    return (one for content in contents for one in content.get(kind) or ())
 
 
 def _digest(found: kube.Configuration) -> bytes:

@@ -45,7 +45,11 @@ _SLOT_CROWDED: Final = (
 _SLOT_ASKED: Final = (
     "the source is one shared account, and somebody else asks for it at this moment"
 )
-
+_OLDER: Final = "the provider answered with a lease that is on record already, not with a new one"
+_TOO_LONG: Final = (
+    "the provider gave a lease whose id or notes are longer than a record holds: it is looked for, "
+    "to be revoked"
+)
 _BECAUSE: Final = {
     Reason.SOURCE_CHANGED: "the provider or the source was changed",
     Reason.COMMANDED: f"{names.ROTATE} says so",
@@ -66,6 +70,8 @@ class Acquirer:
     meter: Meter
     chronicle: Chronicle
     shard: shards.Shard = field(default_factory=shards.Shard)
+    _arriving: set[tuple[str, str]] = field(default_factory=set)
+    """Address and id of each lease that came and is about to be put on record."""
 
     async def acquire(self, view: View, dl: DynamicLease, step: Acquire) -> None:
         """Issue a lease; leaves it Held with its credentials in memory.
@@ -92,7 +98,10 @@ class Acquirer:
         memory.ahead[attempt_id] = server_clock.ahead(
             issued.lease.issued_at, asked_at, adapter.now()
         )
-        await self._hold(view, attempt, adapter, step.reason)
+        try:
+            await self._hold(view, attempt, adapter, step.reason)
+        finally:
+            self._arriving.discard((attempt.provider.address, issued.lease.id))
 
     async def _post(self, view: View, attempt: RecordedLease, supply: Supply) -> RecordedLease:
         """Put the attempt on the record that it was decided from.
@@ -281,13 +290,32 @@ class Acquirer:
     ) -> Issued:
         provider = attempt.provider.ref
         try:
-            issued = _checked(view, await adapter.issue(self.attempt_of(attempt)))
+            issued = self._checked(attempt, await adapter.issue(self.attempt_of(attempt)))
         except errors.ProviderError as error:
             self.meter.issued(provider, error.outcome, replaces=replaces)
             if error.outcome is not errors.Outcome.UNCLEAR:
                 await self._unsent(view, attempt)
             raise
         self.meter.issued(provider, errors.Outcome.OK, replaces=replaces)
+        return issued
+
+    def _checked(self, attempt: RecordedLease, issued: Issued) -> Issued:
+        """A new lease, if it is one and fits on the record.
+
+        An id that is on a record already is an older lease's, as a cache answers. On this one:
+        revoking the older one after the overlap would end the credentials that were delivered as
+        new. On another's: two DynamicLeases would have the same credentials, and who goes first
+        would end the other's.
+
+        Raises:
+            errors.Unavailable: it isn't; the attempt is as unclear as if its answer were lost.
+        """
+        place = attempt.provider.address, issued.lease.id
+        if self.records.holds(*place) or place in self._arriving:
+            raise errors.Unavailable(Reason.BAD_ANSWER, _OLDER, sent=True)
+        if not arrival.fits_on_record(issued.lease):
+            raise errors.Unavailable(Reason.BAD_ANSWER, _TOO_LONG, sent=True)
+        self._arriving.add(place)
         return issued
 
     async def _unsent(self, view: View, attempt: RecordedLease) -> None:
@@ -304,27 +332,6 @@ def _is_shared(view: View, adapter: Provider, attempt: RecordedLease) -> bool:
     same = (one for one in view.records if one.slot == attempt.slot)
     kind = adapter.capabilities(attempt.noted)
     return kind.slots == "One" or any(slots.one_slot(view, one) for one in same)
-
-
-def _checked(view: View, issued: Issued) -> Issued:
-    """A new lease, if it is one and fits on the record.
-
-    An id that is on the record already is an older lease's, as a cache answers: revoking the older
-    one after the overlap would end the credentials that were delivered as new.
-
-    Raises:
-        errors.Unavailable: it isn't; the attempt is as unclear as if its answer were lost.
-    """
-    if issued.lease.id in {one.lease_id for one in view.records}:
-        older = "the provider answered with a lease that is on record already, not with a new one"
-        raise errors.Unavailable(Reason.BAD_ANSWER, older, sent=True)
-    if arrival.fits_on_record(issued.lease):
-        return issued
-    sentence = (
-        "the provider gave a lease whose id or notes are longer than a record holds: it is looked "
-        "for, to be revoked"
-    )
-    raise errors.Unavailable(Reason.BAD_ANSWER, sentence, sent=True)
 
 
 def _arrived(

@@ -72,6 +72,10 @@ class KnownRecords:
         known = self.known(subject)
         return known.lease(attempt_id) if known is not None else None
 
+    def holds(self, address: str, lease_id: str) -> bool:
+        """Whether the lease of that id at that address is on a record, whoever's it is."""
+        return self._shelf.holds(address, lease_id)
+
     def is_former(self, subject: Subject) -> bool:
         """Whether a subject's Namespace is known to be gone, or another by now."""
         return (

@@ -1,7 +1,7 @@
 """LeaseRecords in memory, by their name, by whom they are for, by the slots of leases, by provider.
 
 Flows in: records as ``records`` read or wrote them. Flows out: the same, by each of the first
-three, and which providers have a lease on record.
+three, which providers have a lease on record, and whether a lease of an id is on one.
 ``known_records`` is built on it and says what they mean.
 """
 
@@ -33,6 +33,8 @@ class Shelf:
     _on_slot: _Names = field(default_factory=_names)
     _of_provider: _Names = field(default_factory=_names)
     """By uid of the provider object of a lease."""
+    _holding: dict[tuple[str, str], str] = field(default_factory=dict)
+    """The record's name, by the address and the id of each lease."""
 
     def get(self, name: str) -> LeaseRecord | None:
         """The record of that name, None where none is known."""
@@ -45,6 +47,10 @@ class Shelf:
     def of_slot(self, slot: str, most: int | None = None) -> list[LeaseRecord]:
         """The records with a lease of that slot, or ``most`` of them, last written last."""
         return [self._by_name[one] for one in itertools.islice(self._on_slot.get(slot, ()), most)]
+
+    def holds(self, address: str, lease_id: str) -> bool:
+        """Whether the lease of that id at that address is on a record."""
+        return (address, lease_id) in self._holding
 
     @property
     def providers(self) -> KeysView[str]:
@@ -66,6 +72,8 @@ class Shelf:
             self._of_provider[one.provider.uid][found.name] = None
             if one.slot:
                 self._on_slot[one.slot][found.name] = None
+            if one.lease_id:
+                self._holding[one.provider.address, one.lease_id] = found.name
         self._of[found.subject.namespace, found.subject.name][found.name] = None
         self.trusts.update(found.spec.trusts)
 
@@ -88,6 +96,10 @@ class Shelf:
         if known is not None:
             _leave(self._on_slot, {one.slot for one in known.leases if one.slot}, name)
             _leave(self._of_provider, {one.provider.uid for one in known.leases}, name)
+            for one in known.leases:
+                place = one.provider.address, one.lease_id
+                if self._holding.get(place) == name:
+                    del self._holding[place]
 
 
 def _leave(index: _Names, keys: Iterable[Any], name: str) -> None:

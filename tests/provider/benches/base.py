@@ -111,7 +111,12 @@ class Adapters:
         self.values = Values()
 
     def build(
-        self, server: Mapping[str, Any], settings: ProviderSettings, *, ahead: int = 0
+        self,
+        server: Mapping[str, Any],
+        settings: ProviderSettings,
+        *,
+        ahead: int = 0,
+        **spec: Any,
     ) -> Provider:
         """An adapter for ``server`` as in a spec; its clock is ``ahead`` seconds ahead."""
         known = registry.Registry(
@@ -120,8 +125,8 @@ class Adapters:
             hosts=hosts.Hosts.parse("http://127.0.0.1"),
             adapters=self.registered,
         )
-        spec = self.spec.model_validate({self._type: server})
-        built = known.build(Access(spec=spec, of=PROVIDER), self.values)
+        whole = self.spec.model_validate({self._type: server, **spec})
+        built = known.build(Access(spec=whole, of=PROVIDER), self.values)
         self._stack.push_async_callback(built.aclose)
         return built
 
@@ -156,7 +161,12 @@ class Bench(abc.ABC):
     # -------------------------------------------------------------- adapters and attempts
 
     def adapter(
-        self, login: Login = Login.OURS, *, ahead: int = 0, patience: float = PATIENCE
+        self,
+        login: Login = Login.OURS,
+        *,
+        ahead: int = 0,
+        patience: float = PATIENCE,
+        **spec: Any,
     ) -> Provider:
         """An adapter as a new process would build it.
 
@@ -164,9 +174,10 @@ class Bench(abc.ABC):
             login: who logs in.
             ahead: seconds by which this machine's clock is ahead.
             patience: seconds that it waits for an answer.
+            spec: what else stands in the provider's spec, such as its limits.
         """
         server = {"url": self.line.url, **self._server(login)}
-        return self.adapters.build(server, self._settings(patience), ahead=ahead)
+        return self.adapters.build(server, self._settings(patience), ahead=ahead, **spec)
 
     def built(self, **server: Any) -> Provider:
         """An adapter for a spec of one's own; the url is the line's where there is none."""

@@ -77,3 +77,5 @@ def test_what_is_left_is_reported_with_its_reason() -> None:
         "what is left isn't known: the API server is away",
         "Something is left: run it again, or see docs/runbook.md, What a drain leaves",
     ]
+    told = "1 of 2 DynamicLeases drained. To go on, give the command again"
+    assert drain.progress(done) == told

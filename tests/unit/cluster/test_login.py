@@ -83,6 +83,33 @@ async def test_a_file_that_cannot_be_read_is_named_and_its_text_is_not_told(
 
 
 @pytest.mark.parametrize(
+    ("written", "instead", "told"),
+    [
+        ("user: c}", "user: nobody}", "context 'c' names the user 'nobody', and {} has no such"),
+        ("cluster: c,", "cluster: x,", "context 'c' names the cluster 'x', and {} has no such"),
+        (", user: c}", "}", "context 'c' in {} names no user: mend the context"),
+        ("current-context: c", "current-context: d", "current-context is 'd', and {} has no such"),
+    ],
+)
+async def test_what_a_context_names_and_no_file_has_is_told(
+    home: pathlib.Path, written: str, instead: str, told: str
+) -> None:
+    path = home / ".kube" / "config"
+    path.write_text(config("https://x.example").replace(written, instead))
+    with pytest.raises(errors.ClusterUnavailable) as caught:
+        await login.ClusterLogin.read()
+    assert caught.value.sentence.startswith(told.format(path))
+
+
+@pytest.mark.parametrize("instead", ["user: nobody}", "namespace: shop}"])
+async def test_over_plain_http_a_context_needs_no_user(home: pathlib.Path, instead: str) -> None:
+    path = home / ".kube" / "config"
+    path.write_text(config("http://127.0.0.1:8001").replace("user: c}", instead))
+    proxied = await login.ClusterLogin.read()
+    assert (proxied.server, proxied.headers) == ("http://127.0.0.1:8001", {})
+
+
+@pytest.mark.parametrize(
     ("environment", "cluster", "proxy"),
     [
         ({}, "", None),
@@ -114,13 +141,23 @@ class Server:
         self.answer.set()
 
     @contextlib.asynccontextmanager
-    async def running(self, files: certificates.ServerFiles, port: int = 0) -> AsyncIterator[int]:
+    async def running(
+        self,
+        files: certificates.ServerFiles,
+        port: int = 0,
+        *,
+        clients: pathlib.Path | None = None,
+    ) -> AsyncIterator[int]:
+        """It listens; ``clients``: the authority that those are known by who may speak to it."""
         app = web.Application()
         app.router.add_get("/{path:.*}", self._handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(files.certificate, files.key)
+        if clients is not None:
+            tls.load_verify_locations(clients)
+            tls.verify_mode = ssl.CERT_REQUIRED
         site = web.TCPSite(runner, processes.LOOPBACK, port, ssl_context=tls, reuse_address=True)
         await site.start()
         try:
@@ -191,6 +228,92 @@ async def test_a_broken_connection_makes_it_read_again_at_once(home: pathlib.Pat
         now += 1.1
         assert await api.request("GET", PLACE)
         await api.aclose()
+
+
+async def test_what_kubelet_puts_anew_into_a_pod_is_read_again(
+    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await asyncio.to_thread((home / "certs").mkdir)
+    old = certificates.write_server(home / "certs", "old")
+    new = certificates.write_server(home / "certs", "new")
+    put = _Kubelet(home / "pod")
+    put.files(old.ca, "first")
+    now = 1000.0
+    server = Server(home)
+    async with server.running(old) as port:
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", processes.LOOPBACK)
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(port))
+        server.logins = ["bearer first"]
+        pod = await login.ClusterLogin.read(pod=home / "pod", monotonic=lambda: now)
+        api = client.Api(pod, lambda *_: None, lambda: now)
+        assert await api.request("GET", PLACE)
+        assert pod.namespace == "home"
+        server.logins = ["bearer second"]
+        put.files(old.ca, "second")
+        with pytest.raises(errors.ClusterUnavailable, match="401"):
+            await api.request("GET", PLACE)
+        now += 1.1
+        assert await api.request("GET", PLACE)
+    put.files(new.ca, "second")
+    async with server.running(new, port):
+        now += 61
+        assert await api.request("GET", PLACE)
+    await api.aclose()
+
+
+class _Kubelet:
+    """Swaps all files of a pod at once, as kubelet does: they are links into a folder."""
+
+    def __init__(self, pod: pathlib.Path) -> None:
+        self._pod, self._times = pod, 0
+        pod.mkdir()
+        for name in ("ca.crt", "token", "namespace"):
+            (pod / name).symlink_to(f"..data/{name}")
+
+    def files(self, ca: pathlib.Path, token: str) -> None:
+        self._times += 1
+        folder = self._pod / f"..{self._times}"
+        folder.mkdir()
+        (folder / "ca.crt").write_bytes(ca.read_bytes())
+        (folder / "token").write_text(token)
+        (folder / "namespace").write_text("home")
+        (self._pod / "..next").symlink_to(folder.name)
+        (self._pod / "..next").rename(self._pod / "..data")
+
+
+async def test_a_renewed_client_certificate_is_shown_without_a_restart(
+    home: pathlib.Path,
+) -> None:
+    await asyncio.to_thread((home / "certs").mkdir)
+    files = certificates.write_server(home / "certs", "server")
+    old = certificates.write_client(home / "certs", "old")
+    new = certificates.write_client(home / "certs", "new")
+    certificate, key = home / "own.crt", home / "own.key"
+
+    def renew(to: certificates.ServerFiles) -> None:
+        certificate.write_bytes(to.certificate.read_bytes())
+        key.write_bytes(to.key.read_bytes())
+
+    renew(old)
+    now = 1000.0
+    server = Server(home)
+    server.logins = [""]
+    async with server.running(files, clients=old.ca) as port:
+        where = config(
+            f"https://127.0.0.1:{port}",
+            cluster=f", certificate-authority: {files.ca}",
+            user=f"client-certificate: {certificate}, client-key: {key}",
+        )
+        (home / ".kube" / "config").write_text(where)
+        api = await client.Api.connect(monotonic=lambda: now)
+        assert await api.request("GET", PLACE)
+    async with server.running(files, port, clients=new.ca):
+        with pytest.raises(errors.ClusterUnavailable):
+            await api.request("GET", PLACE)
+        renew(new)
+        now += 1.1
+        assert await api.request("GET", PLACE)
+    await api.aclose()
 
 
 async def test_kopfs_session_waits_out_a_401_and_asks_for_another_after_a_renewal(

@@ -220,3 +220,32 @@ async def test_an_orphans_record_is_kept_by_the_clusters_clock(off: float) -> No
         right.move(passed)
         await world.settle(after=passed)
         assert bool(world.cluster.ledger) is there
+
+
+MARKS = {names.OWNER_NAME: NAME, names.SECRET: f"{SHOP}/{NAME}"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "notes", "stays"),
+    [
+        ({names.OWNER_UID: "a-former-uid"}, MARKS, False),
+        ({}, MARKS, True),
+        ({names.OWNER_UID: "a-former-uid"}, {**MARKS, names.OWNER_NAME: "another"}, True),
+        ({names.OWNER_UID: "a-former-uid"}, {**MARKS, names.SECRET: f"{SHOP}/another"}, True),
+        ({names.OWNER_UID: "a-former-uid"}, {names.OWNER_NAME: NAME}, True),
+    ],
+)
+async def test_only_with_all_our_marks_a_secret_goes_with_one_that_never_wrote_it(
+    labels: dict[str, str], notes: dict[str, str], stays: bool
+) -> None:
+    """What an earlier DynamicLease of the name left, whose leases are on no record any more."""
+    world = World()
+    world.cluster.providers.clear()
+    former = {"DB_PASSWORD": "former"}
+    world.cluster.user_writes_secret(SHOP, NAME, labels=labels, annotations=notes, values=former)
+    await world.settle()
+    assert world.cluster.values[KEY] == former
+    world.cluster.user_deletes(*KEY)
+    await world.settle()
+    assert (KEY in world.cluster.secrets) is stays
+    assert KEY not in world.cluster.leases

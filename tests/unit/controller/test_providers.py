@@ -341,13 +341,14 @@ async def test_a_provider_that_went_is_forgotten_and_one_made_again_is_new() -> 
 
 
 async def test_many_providers_that_do_not_answer_take_their_share_of_looks_and_no_more() -> None:
+    """More than the process may have open files."""
     world = World()
-    answer = asyncio.Event()
+    many, answer = 1100, asyncio.Event()
     share = providers.CHECKS * 3 // 4
     for _ in range(share):
         world.provider.before("check", answer.wait)
     async with watching(world) as watch:
-        for number in range(200):
+        for number in range(many):
             rogue = infisical(f"rogue-{number}", f"uid-{number}")
             meta = rogue.metadata.model_copy(update={"namespace": "rogue"})
             world.cluster.put_provider(rogue.model_copy(update={"metadata": meta}))
@@ -357,7 +358,7 @@ async def test_many_providers_that_do_not_answer_take_their_share_of_looks_and_n
         await world.trace.until(lambda: ready(world))
         assert world.count("check") == share + 1
         answer.set()
-        await world.trace.until(functools.partial(_checked, world, 201))
+        await world.trace.until(functools.partial(_checked, world, many + 1))
 
 
 async def test_nothing_is_kept_of_a_provider_whose_last_event_was_lost() -> None:

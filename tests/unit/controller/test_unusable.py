@@ -1,5 +1,6 @@
 """Leases that nobody can use: their issue fails, waits longer each time, and is bounded."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -7,9 +8,10 @@ import pytest
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import tenants
-from leaseholder.core import obstacles
+from leaseholder.core import actions, obstacles
+from leaseholder.core.memory import Memory
 from leaseholder.core.observation import Others
-from leaseholder.ports.provider import Issued, RevocationAnswer
+from leaseholder.ports.provider import Attempt, Issued, RevocationAnswer
 from leaseholder.secrecy import Credentials
 from tests.unit.controller.world import World, cluster_away, manifest
 from tests.unit.core import views
@@ -152,6 +154,55 @@ async def test_an_older_lease_as_the_answer_is_an_unclear_attempt_and_what_is_he
     assert world.secret != older.id
     assert world.ready == "Ready"
     assert older.id not in world.provider.live
+
+
+async def test_a_lease_of_another_dynamiclease_as_the_answer_is_given_to_nobody_else() -> None:
+    """The same cache: whoever went first would end the credentials of the other."""
+    world = World()
+    await world.settle()
+    (older,) = world.provider.live.values()
+    make, values = world.provider.make, Credentials({"DB_USERNAME": older.id, "DB_PASSWORD": "x"})
+    world.provider.make = lambda attempt: Issued(older, values)  # type: ignore[method-assign]
+    world.holder, world.memory = world.cluster.user_applies(manifest("reports")).holder, Memory()
+    for _ in range(10):
+        await world.settle(60)
+    assert (world.holder.namespace, "reports") not in world.cluster.values
+    assert sorted(world.records) == [("Held", older.id), ("Revoking", "")]
+    world.cluster.user_deletes(*world.key[:2])
+    for _ in range(10):
+        await world.settle(60)
+    assert {*world.provider.live} == {older.id}
+    assert world.secret == older.id
+    assert world.count("revoke") == 0
+    world.provider.make = make  # type: ignore[method-assign]
+    world.holder, world.memory = world.cluster.user_applies(manifest("reports")).holder, Memory()
+    await world.settle()
+    assert world.cluster.values[world.holder.namespace, "reports"]["DB_USERNAME"] != older.id
+
+
+async def test_one_lease_as_the_answer_to_two_at_once_is_given_to_one_of_them() -> None:
+    """The other answer comes while the first is written to the record."""
+    world, same = World(), list[Issued]()
+    make = world.provider.make
+
+    def answer(attempt: Attempt) -> Issued:
+        same.append(same[0] if same else make(attempt))
+        return same[0]
+
+    world.provider.make = answer  # type: ignore[method-assign]
+    first = await world.upto(actions.Acquire)
+    world.holder, world.memory = world.cluster.user_applies(manifest("reports")).holder, Memory()
+    second = await world.upto(actions.Acquire)
+    written = asyncio.Event()
+    world.cluster.before("patch record", written.wait)
+    writing = asyncio.create_task(world.performer.perform(*first))
+    await world.trace.until(lambda: world.count("patch record"))
+    await world.performer.perform(*second)
+    written.set()
+    await writing
+    assert len(same) == 2
+    assert [one.lease_id for one in world.cluster.recorded] == [same[0].lease.id, ""]
+    assert world.memory.credentials == {}
 
 
 def test_pending_revocations_are_counted_by_namespace_and_forgotten_with_their_holder() -> None:

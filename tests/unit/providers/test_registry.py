@@ -1,5 +1,6 @@
 """Which adapter, and under which address."""
 
+import asyncio
 import dataclasses
 from typing import Any
 
@@ -11,7 +12,8 @@ from leaseholder.api.conditions import Reason
 from leaseholder.ports.credentials import Access
 from leaseholder.ports.provider import Provider, ProviderObject
 from leaseholder.providers import infisical, openbao, phase, registry
-from leaseholder.providers.kit import context
+from leaseholder.providers.kit import context, gate
+from leaseholder.providers.kit.network import hosts
 from leaseholder.providers.settings import (
     ProviderSettings,
 )
@@ -148,3 +150,51 @@ def test_the_lease_providers_of_one_namespace_share_their_turns_and_no_others_do
     assert bank is not None
     assert bank is not one
     assert cluster is None
+
+
+async def test_hundreds_of_providers_of_one_namespace_leave_files_to_the_others() -> None:
+    """Each request under way holds an open file, and a process may have 1,024 of them."""
+    connections, changed = 0, asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        changed.set()
+        await reader.read()
+        writer.close()
+
+    async def until(many: int) -> None:
+        async with asyncio.timeout(60):
+            while connections < many:
+                changed.clear()
+                await changed.wait()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    builder = registry.Registry(
+        clock=support.FakeClock(),
+        settings=ProviderSettings(),
+        hosts=hosts.Hosts.parse("http://127.0.0.1"),
+    )
+
+    def made(namespace: str, number: int) -> Provider:
+        of = ProviderObject("LeaseProvider", namespace, f"p-{number}", f"{namespace}-{number}")
+        own = {**support.UNIVERSAL["universalAuth"], "clientId": f"{namespace}-{number}"}
+        wanted = {"infisical": {"url": url, "auth": {"universalAuth": own}}}
+        known = provider.ProviderSpec.model_validate(wanted)
+        return builder.build(Access(spec=known, of=of), support.FakeCredentialing())
+
+    theirs = [made("rogue", number) for number in range(300)]
+    looks = [asyncio.create_task(one.check()) for one in theirs]
+    await until(gate.NAMESPACE)
+    ours = made("shop", 0)
+    looks.append(asyncio.create_task(ours.check()))
+    await until(gate.NAMESPACE + 1)
+    assert connections == gate.NAMESPACE + 1
+    for look in looks:
+        look.cancel()
+    await asyncio.gather(*looks, return_exceptions=True)
+    for one in (*theirs, ours):
+        await one.aclose()
+    server.close()
+    await server.wait_closed()
