@@ -34,8 +34,8 @@ _BUILT: typing.Final = {
 """The Go programs that fixtures need."""
 _SERVERS = frozenset({"bao", "control_plane", "postgres", "world"})
 SLOWEST = (
-    *("phase", "outage", "storm", "crash", "mistakes", "kills", "drift", "change", "faults"),
-    *("shards", "election", "hanging", "clocks", "sweep"),
+    *("phase", "outage", "storm", "crash", "rights", "mistakes", "kills", "drift", "change"),
+    *("faults", "shards", "election", "hanging", "clocks", "sweep"),
 )
 """Modules of tests/cluster that take a minute or more, the longest first."""
 

@@ -3,6 +3,7 @@
 Each function tries one thing without the right, sees it named, and does it with the right.
 """
 
+import datetime
 import typing
 
 from tests.cluster import uses, workloads
@@ -46,6 +47,7 @@ async def kept_apart(one: Withheld) -> None:
     """Two want one Secret: the second one is told whose it is."""
     owner = f"{one.name}-owner"
     await uses.held(one, owner)
+    await _is_older(one, owner)
     async with one.gone():
         await one.site.lease(one.name, ttl="1h", target={"secretName": owner})
         await one.at(one.name, "Ready", "Stalled")
@@ -53,6 +55,19 @@ async def kept_apart(one: Withheld) -> None:
     assert f"belongs to DynamicLease {owner}" in kube.condition(found, "Ready")["message"]
     await one.site.delete(one.name)
     await uses.lives_and_goes(one, owner)
+
+
+async def _is_older(one: Withheld, name: str) -> None:
+    """Wait until what is made now is younger: the API server writes whole seconds."""
+    found = await one.site.found(name)
+    assert found is not None
+    made = datetime.datetime.fromisoformat(found["metadata"]["creationTimestamp"])
+    over = made + datetime.timedelta(seconds=1)
+
+    async def is_older() -> bool:
+        return datetime.datetime.now(datetime.UTC) >= over
+
+    await processes.wait_until_async(is_older, what="a second is over")
 
 
 async def heard_of(one: Withheld) -> None:

@@ -116,13 +116,12 @@ class Withheld:
         namespace = "" if kind == "ClusterLeaseProvider" else self.site.namespace
 
         def is_told(found: kube.Object | None) -> bool:
-            shown = [kube.condition(found, one) for one in conditions]
+            shown = {one: kube.condition(found, one) for one in conditions}
             return all(
-                (one.get("status"), one.get("reason")) == (_BAD[one["type"]], wanted)
-                and self._sentence(resource) in one["message"]
-                for one in shown
-                if one
-            ) and all(shown)
+                (now.get("status"), now.get("reason")) == (_BAD[one], wanted)
+                and self._sentence(resource) in now["message"]
+                for one, now in shown.items()
+            )
 
         await self.site.client.wait(
             kind, name, namespace, is_told, what=self._sentence(resource), timeout=SOON
