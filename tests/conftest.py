@@ -37,8 +37,8 @@ _BUILT: typing.Final = {
 _SERVERS = frozenset({"bao", "control_plane", "postgres", "world"})
 _UNIT = pathlib.Path(__file__).parent / "unit"
 SLOWEST = (
-    *("phase", "outage", "storm", "crash", "mistakes", "kills", "drift", "change", "faults"),
-    *("shards", "election", "hanging", "clocks", "sweep"),
+    *("phase", "outage", "storm", "crash", "rights", "mistakes", "kills", "drift", "change"),
+    *("faults", "shards", "election", "hanging", "clocks", "sweep"),
 )
 """Modules of tests/cluster that take a minute or more, the longest first."""
 

@@ -335,14 +335,14 @@ def _in_force(settings: Settings, installation: str) -> dict[str, object]:
 
 
 async def _installation(cluster: KubernetesCluster) -> str:
-    """Who we are, as soon as the API server says so.
+    """Who we are, as soon as the API server says so, and there is a right to ask.
 
     Ending instead would leave the next try to the kubelet, whose pauses grow to five minutes.
     """
     while True:
         try:
             return await cluster.installation()
-        except errors.ClusterUnavailable as error:
+        except errors.ClusterError as error:
             logger.warning("waiting for the API server: %s", error.sentence)
             await asyncio.sleep(AGAIN)
 

@@ -52,7 +52,9 @@ class Site:
             self.shared.add(name)
         infisical_ = {"url": self.world.provider_url, "auth": auth or self.universal_auth()}
         ca = self.world.provider_ca_file
-        trust = {"caBundle": ca.read_text(encoding="utf-8")} if ca is not None else {}
+        trust = {}
+        if ca is not None and "caBundleRef" not in spec:
+            trust = {"caBundle": ca.read_text(encoding="utf-8")}
         await self.client.apply(
             {
                 "apiVersion": "leaseholder.dev/v1alpha1",

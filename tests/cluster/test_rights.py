@@ -1,95 +1,91 @@
-"""A right that isn't bound: told at each DynamicLease that needs it, with the role to bind."""
+"""Least privilege: each right that the chart gives is taken away, missed, named, and given back.
 
-import asyncio
+One operator lives through all of it, and then others begin without what they need to begin.
+"""
+
 import collections.abc
-import contextlib
 
 import pytest
 import pytest_asyncio
 
-from tests.cluster import sites
-from tests.world import kube
+from tests.cluster import features, rights, sites, withheld, workloads
+from tests.world import charts, operator
 from tests.world import world as worlds
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
+
+SWITCHES = ("LEASEHOLDER_LEADER_ELECTION", "LEASEHOLDER_METRICS_AUTH")
+NOT_OURS = "leaseholder-metrics-reader"
+"""A role for whoever scrapes."""
+LIVED_THROUGH = sorted(
+    (one for one in rights.RIGHTS if not one.at_start),
+    key=lambda one: one.role != rights.WORKLOADS,  # first: a restart is tried again in a minute
+)
+AT_START = [one for one in rights.RIGHTS if one.at_start]
+
+
+def _name(right: withheld.Right) -> str:
+    return right.name
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site(world: worlds.World) -> collections.abc.AsyncIterator[sites.Site]:
-    async with sites.site(world, "rights", LEASEHOLDER_LOG_LEVEL="INFO") as opened:
-        yield opened
+    settings = {"LEASEHOLDER_LOG_LEVEL": "INFO", **dict.fromkeys(SWITCHES, "true")}
+    async with sites.site(world, "rights", **settings) as opened:
+        await opened.client.apply(workloads.ARGO)
+        try:
+            yield opened
+        finally:
+            await opened.client.delete("CustomResourceDefinition", "rollouts.argoproj.io")
 
 
-@contextlib.asynccontextmanager
-async def without(
-    site: sites.Site, kind: str, name: str, namespace: str = ""
-) -> collections.abc.AsyncIterator[None]:
-    """A binding is gone, and comes back."""
-    found = await site.client.get(kind, name, namespace)
-    assert found is not None
-    await site.client.delete(kind, name, namespace)
-    try:
-        yield
-    finally:
-        kept = {key: found[key] for key in ("apiVersion", "kind", "roleRef", "subjects")}
-        meta = {"name": name, **({"namespace": namespace} if namespace else {})}
-        await site.client.apply({**kept, "metadata": meta})
+async def _is_named(site: sites.Site, right: withheld.Right) -> None:
+    one = withheld.Withheld(site, right)
+    await right.feature(one)
+    assert one.told == {*right.told}
 
 
-async def told(site: sites.Site, name: str, *, sentence: str) -> None:
-    """Ready is False and Stalled True, for a right, in a sentence; there is an event of it."""
-    found = await site.reason(name, "PermissionDenied", timeout=60)
-    assert not kube.is_ready(found)
-    found = await site.until(
-        name,
-        lambda one: sentence in kube.condition(one, "Stalled").get("message", ""),
-        what=sentence,
-    )
-    for kind in ("Ready", "Stalled"):
-        assert sentence in kube.condition(found, kind)["message"]
-    assert kube.condition(found, "Stalled")["status"] == "True"
-    async with asyncio.timeout(60):  # an event goes out beside the status
-        async for event in site.client.watch("Event", site.namespace):
-            if event["involvedObject"]["name"] == name and event["reason"] == "PermissionDenied":
-                return
+@pytest.mark.parametrize("right", LIVED_THROUGH, ids=_name)
+async def test_a_missing_right_is_named_where_it_is_missed_and_lived_through(
+    site: sites.Site, right: withheld.Right
+) -> None:
+    process = site.operator.process
+    await _is_named(site, right)
+    process.check()
+    assert site.operator.process is process
 
 
-def _answered(found: kube.Object | None) -> bool:
-    """Whether a renew command was acted on."""
-    handled: dict[str, str] = (found or {}).get("status", {}).get("handled", {})
-    return handled.get("renew") == "1"
-
-
-async def test_without_the_right_to_secrets_each_lease_says_which_role_to_bind(
+async def test_what_was_to_be_restarted_is_restarted_once_there_is_a_right_to_it(
     site: sites.Site,
 ) -> None:
-    await site.lease("before", ttl="1h")
-    held = (await site.ready("before"))["status"]["lease"]["id"]
-    sentence = (
-        f"can't list secrets in namespace {site.namespace}: the operator has no right to list "
-        "secrets: bind the ClusterRole leaseholder-secrets there"
-    )
-    async with without(site, "ClusterRoleBinding", f"leaseholder-secrets-{site.home}"):
-        await site.lease("during", ttl="1h")
-        notes = {"metadata": {"annotations": {"leaseholder.dev/renew": "1"}}}
-        await site.client.patch("DynamicLease", "before", site.namespace, notes)
-        await told(site, "during", sentence=sentence)
-        await site.until("before", _answered, what="the command is answered")  # nothing is read
-        assert len(await site.all_issued()) == 1
-    found = await site.ready("before", timeout=60)
-    assert found["status"]["lease"]["id"] == held
-    await site.ready("during", timeout=60)
-    assert await site.logs_in("before")
-    assert await site.logs_in("during")
-    text = await asyncio.to_thread(site.operator.log.read_text, encoding="utf-8")
-    assert text.count("step failed namespace=rights name=during") == 1
-    assert text.count("WARNING not ready namespace=rights name=during") == 1
+    rows = [one for one in LIVED_THROUGH if one.feature is features.restarted]
+    assert [one.verb for one in rows] == ["get", "list", "patch"]
+    for one in rows:
+        await features.are_restarted(withheld.Withheld(site, one))
 
 
-async def test_without_the_right_to_records_each_lease_says_which_role_to_bind(
-    site: sites.Site,
+@pytest.mark.parametrize("right", AT_START, ids=_name)
+async def test_a_right_that_is_missing_at_the_start_is_named_and_waited_for(
+    site: sites.Site, right: withheld.Right
 ) -> None:
-    async with without(site, "RoleBinding", "leaseholder-ledger", site.home):
-        await site.lease("unrecorded", ttl="1h")
-        await told(site, "unrecorded", sentence="bind the Role leaseholder-ledger there")
-    await site.ready("unrecorded", timeout=60)
+    await _is_named(site, right)
+
+
+async def test_each_right_of_the_chart_is_a_row_and_no_row_is_of_another() -> None:
+    rows = [(one.role, one.verb, *what) for one in rights.RIGHTS for what in one.of]
+    assert len(rows) == len({*rows})
+    given = {
+        (f"{role['kind']} {role['metadata']['name']}", verb, group, resource)
+        for role in charts.rendered(operator.rights(*operator.OPTIONS))
+        if role["kind"] in ("ClusterRole", "Role") and _is_operators(role["metadata"])
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert {*rows} == given
+
+
+def _is_operators(meta: dict[str, object]) -> bool:
+    """Whether a role is for the operator: others are for who scrapes, and for users."""
+    return meta["name"] != NOT_OURS and "aggregate-to" not in str(meta["labels"])

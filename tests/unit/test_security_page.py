@@ -1,7 +1,10 @@
-"""docs/security.md names a test for each threat: they exist."""
+"""docs/security.md names a test for each threat: they exist. What it says of rights is tried."""
 
 import pathlib
 import re
+
+from tests import pages
+from tests.cluster import rights
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -23,3 +26,11 @@ def test_every_attack_stands_on_the_page() -> None:
         for name in re.findall(r"def (test_\w+)\(", path.read_text(encoding="utf-8"))
     }
     assert attacks <= set(re.findall(r"`(test_\w+)`", page))
+
+
+def test_what_fails_without_each_right_is_on_the_page_as_it_is_tried() -> None:
+    table = pages.rows(ROOT / "docs" / "security.md", "Right | Of | Without it | Reported by")
+    tried = [one.cells for one in rights.RIGHTS]
+    assert [[first, *rest] for first, rest in table.items()] == [
+        [first.strip("`"), *rest] for first, *rest in tried
+    ]

@@ -65,6 +65,7 @@ _PLACES: dict[str, tuple[str, str, Namespaced]] = {
         "validatingadmissionpolicybindings",
         False,
     ),
+    "SubjectAccessReview": ("apis/authorization.k8s.io/v1", "subjectaccessreviews", False),
     "Lease": ("apis/coordination.k8s.io/v1", "leases", True),
     "DynamicLease": ("apis/leaseholder.dev/v1alpha1", "dynamicleases", True),
     "Pod": ("api/v1", "pods", True),

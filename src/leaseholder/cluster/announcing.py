@@ -1,4 +1,4 @@
-"""Events about our resources: posted, repeated ones counted, failures swallowed.
+"""Events about our resources: posted, repeated ones counted, failures logged and no more.
 
 Flows in: notes, from the controller. Flows out: Events of Kubernetes. The same event about the same
 resource within ten minutes counts the one made before, so that a retry that meets the same answer
@@ -44,13 +44,23 @@ class Announcer:
     def __init__(self, api: client.Api, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._api = api
         self._posted: TTLCache[_Key, _Posted] = TTLCache(_REMEMBERED, _WINDOW, timer=monotonic)
+        self._refusals: TTLCache[str, None] = TTLCache(_REMEMBERED, _WINDOW, timer=monotonic)
+        """Sentences that were logged."""
 
     async def emit(self, kind: str, meta: base.ObjectMeta, note: Note) -> None:
         """Post ``note`` about a resource, or count the event that says so already."""
         try:
             await self._emit(kind, meta, note)
         except errors.ClusterError as error:
-            _log.debug("an event wasn't posted: %s", type(error).__name__)
+            self._log(error)
+
+    def _log(self, error: errors.ClusterError) -> None:
+        """Warn where somebody has to do something; a line for each refusal, not for each event."""
+        is_new = isinstance(error, errors.Refused) and error.sentence not in self._refusals
+        if is_new:
+            self._refusals[error.sentence] = None
+        level = logging.WARNING if is_new else logging.DEBUG
+        _log.log(level, "event not posted", extra={"fields": {"why": error.sentence}})
 
     async def _emit(self, kind: str, meta: base.ObjectMeta, note: Note) -> None:
         key = (meta.uid, note.type, note.reason.value, note.message)

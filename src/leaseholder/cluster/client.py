@@ -195,11 +195,11 @@ class Api:
             answer = await self._send("GET", place, "watch", asked, headers, None, limit)
             with contextlib.closing(answer):
                 if answer.status != 200:
-                    self._check("watch", place, answer, _parse(await answer.read()))
+                    self._check("watch", place, answer, documents.parse_object(await answer.read()))
                 self.streams.opened(place.path)
                 is_open = True
                 async for line in _lines(answer.content):
-                    event = _parse(line)
+                    event = documents.parse_object(line)
                     if event is None:
                         what = _NO_JSON
                         break
@@ -286,7 +286,7 @@ class Api:
         else:
             if whole is None:
                 raise _TooLong
-            return answer, _parse(whole)
+            return answer, documents.parse_object(whole)
         raise refusals.unreachable(verb, place, what)
 
     def _check(
@@ -334,15 +334,6 @@ def _broken(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return "no connection, because its certificate isn't trusted"
     return f"no connection ({type(error).__name__})"
-
-
-def _parse(content: bytes) -> Body | None:
-    # The error isn't passed on, not even as context: it holds the document.
-    with contextlib.suppress(ValueError):
-        found = documents.parse(content)
-        if isinstance(found, dict):
-            return found
-    return None
 
 
 def _unobserved(verb: str, resource: str) -> None:

@@ -10,6 +10,7 @@ deep is cut out of the text before it is parsed, without recursion; nothing that
 deep.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -47,6 +48,16 @@ def parse(document: bytes) -> Any:
         return json.loads(document)
     except RecursionError:
         return json.loads(shallow(document))
+
+
+def parse_object(document: bytes) -> dict[str, Any] | None:
+    """A document that is an object; None: it is something else, or no JSON."""
+    # The error isn't passed on, not even as context: it holds the document.
+    with contextlib.suppress(ValueError):
+        found = parse(document)
+        if isinstance(found, dict):
+            return found
+    return None
 
 
 def shallow(document: bytes) -> bytes:

@@ -48,6 +48,12 @@ class Resource:
         return Place("/".join(filter(None, parts)), resource, namespace, name)
 
 
+def collection(path: str) -> Place:
+    """The collection with that path."""
+    *_, above, within, plural = path.split("/")
+    return Place(path, plural, within if above == "namespaces" else "", "")
+
+
 _CORE: Final = "/api/v1"
 _APPS: Final = "/apis/apps/v1"
 _ARGO: Final = "/apis/argoproj.io/v1alpha1"

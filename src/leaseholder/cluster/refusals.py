@@ -150,11 +150,16 @@ def _forbidden(verb: str, place: places.Place, status: Mapping[str, Any]) -> str
     if "exceeded quota" in message:
         return "a resource quota of the namespace is used up"
     if "set blockOwnerDeletion" in message:
-        return "the operator has no right to update dynamicleases/finalizers"
+        return _lacking("update", f"{places.LEASES.plural}/finalizers")
     if f'cannot {verb} resource "' in message:
-        role = ROLES.get(place.resource, _WIDE)
-        return f"the operator has no right to {verb} {place.resource}: bind {role}"
+        return _lacking(verb, place.resource)
     return "an admission rule of the cluster forbids it"
+
+
+def _lacking(verb: str, resource: str) -> str:
+    """Which right is missing, and what to bind for it."""
+    role = ROLES.get(resource, _WIDE)
+    return f"the operator has no right to {verb} {resource}: bind {role}"
 
 
 def causes(status: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -11,19 +11,23 @@ each is handled.
 """
 
 import asyncio
+import logging
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from leaseholder.cluster import documents, known
+from leaseholder.cluster import documents, known, places, refusals
 from leaseholder.cluster import login as logins
 from leaseholder.cluster.lean import aiohttp
 
 _SHORTEST: Final = 1.0
 _LONGEST: Final = 10.0
 _ASKING: Final = aiohttp.ClientTimeout(total=30, sock_connect=10)
+
+
+_log = logging.getLogger(__name__)
 
 
 class Restored(Exception):
@@ -47,6 +51,8 @@ class Streams:
 
     monotonic: Callable[[], float] = time.monotonic
     _watches: dict[str, _Watch] = field(default_factory=dict)
+    _refusals: dict[str, str] = field(default_factory=dict)
+    """What was logged of a watch that isn't open, until it is."""
 
     def expect(self, paths: Iterable[str]) -> None:
         """From now on just these are to be open; those that weren't expected are closed."""
@@ -59,11 +65,19 @@ class Streams:
 
     def opened(self, path: str) -> None:
         """A watch is open."""
+        self._refusals.pop(path, None)
         self._report(path, is_open=True, trouble="")
 
     def troubled(self, path: str, trouble: str) -> None:
         """A watch isn't open, and why."""
         self._report(path, is_open=False, trouble=trouble)
+
+    def refused(self, path: str, why: str) -> None:
+        """A watch isn't open before somebody does something: a line for that, not for each try."""
+        self.troubled(path, why)
+        if self._refusals.get(path) != why:
+            self._refusals[path] = why
+            _log.warning("a watch isn't open", extra={"fields": {"path": path, "why": why}})
 
     def _report(self, path: str, *, is_open: bool, trouble: str) -> None:
         if path in self._watches:
@@ -164,13 +178,17 @@ class Attendant:
                 feed.list_begins()
             size = _sized(request, feed)
             try:
-                answer = await self._refused(request) or await handler(request)
+                refused = await self._refused(request)
+                answer = refused or await handler(request)
             except (aiohttp.ClientError, OSError) as error:
                 self.login.expire()
                 self.streams.troubled(path, f"no connection ({type(error).__name__})")
                 raise
             if answer.status == 200 and "watch" in query:
                 self.streams.opened(path)
+            elif answer.status == 403 and feed is not None:
+                verb = "watch" if "watch" in query and refused is None else "list"
+                self.streams.refused(path, await _refusal(verb, path, answer))
             elif answer.status != 200:
                 self.streams.troubled(path, f"the API server answers {answer.status}")
             if isinstance(answer, documents.Response):
@@ -211,6 +229,13 @@ class Attendant:
         if known.is_older(found, since):
             raise Restored
         return None
+
+
+async def _refusal(verb: str, path: str, answer: aiohttp.ClientResponse) -> str:
+    """Which right is missing; kopf can read the answer all the same."""
+    status = documents.parse_object(await answer.read()) or {}
+    place = places.collection(path)
+    return refusals.translate(verb, place, code=answer.status, status=status).sentence
 
 
 def _sized(request: aiohttp.ClientRequest, feed: KnownFeed | None) -> documents.PageSize | None:

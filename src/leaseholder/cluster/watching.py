@@ -254,7 +254,8 @@ class _Follower:
         return 0.0
 
     def _failed(self, why: str, *, refused: bool) -> None:
-        """A line for each trouble, not for each try: it may last for weeks."""
+        """A line for each trouble, not for each try: it may last for weeks. /readyz has it, too."""
+        self._api.streams.troubled(self._place.path, why)
         level = logging.WARNING if refused else logging.INFO
         again, self._trouble = why == self._trouble, why
         fields = {"namespace": self._place.namespace, "why": why}

@@ -64,9 +64,8 @@ class Reporter:
             await self._report_refusal(error.rest, error)
 
     async def _report_refusal(self, dl: lease.DynamicLease, error: errors.Refused) -> None:
-        if not dl.deleting:
-            now = base.whole_second(self.clock.wall())
-            await self._report(dl, status.refused(dl, failure_of(error), now))
+        now = base.whole_second(self.clock.wall())
+        await self._report(dl, status.refused(dl, failure_of(error), now))
 
     async def _report(self, dl: lease.DynamicLease, new: lease.DynamicLeaseStatus) -> bool:
         """Write a status with its events; False: the API server didn't take it."""

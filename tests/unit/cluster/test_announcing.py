@@ -1,10 +1,13 @@
+import logging
+import typing
 from datetime import UTC, datetime
 
 import pytest
 
+from leaseholder import errors
 from leaseholder.api import base, names
 from leaseholder.api.conditions import Reason
-from leaseholder.cluster import announcing
+from leaseholder.cluster import announcing, client, places
 from leaseholder.ports.events import Note
 
 NOW = datetime(2026, 11, 21, 3, 4, 5, tzinfo=UTC)
@@ -32,3 +35,28 @@ def test_an_events_name_is_one_that_the_api_takes(at_the_cut: str) -> None:
     body = announcing.event("DynamicLease", base.ObjectMeta(name=name), NOTE, NOW)
     assert names.is_name(name)
     assert names.is_name(body["metadata"]["name"])
+
+
+class Refusing:
+    """An API server that takes no event."""
+
+    def __init__(self) -> None:
+        self.answers: list[errors.ClusterError] = []
+
+    async def request(self, method: str, place: places.Place, **_: object) -> client.Body:
+        raise self.answers.pop(0)
+
+
+async def test_a_right_to_events_that_is_missing_is_logged_once_in_ten_minutes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    now, api = 0.0, Refusing()
+    announcer = announcing.Announcer(typing.cast(client.Api, api), lambda: now)
+    refused = errors.Refused(Reason.DENIED, "no right to create events")
+    away = errors.ClusterUnavailable(Reason.CLUSTER, "it is away")
+    api.answers = [refused, refused, away, refused]
+    for moment in (0.0, 1.0, 2.0, 601.0):
+        now = moment
+        await announcer.emit("DynamicLease", base.ObjectMeta(name="orders"), NOTE)
+    assert [one.levelname for one in caplog.records] == ["WARNING", "DEBUG", "DEBUG", "WARNING"]

@@ -74,7 +74,8 @@ def test_the_servers_wish_to_wait_is_kept() -> None:
             "cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't "
             "set finalizers on",
             [],
-            "no right to update dynamicleases/finalizers",
+            "the operator has no right to update dynamicleases/finalizers: bind the ClusterRole "
+            "leaseholder, cluster-wide",
         ),
         (
             f'admission webhook "guard.example.com" denied the request: {CANARY}',

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from leaseholder.cluster import known, streams
+import pytest
+
+from leaseholder.cluster import known, places, streams
 
 
 def test_a_watch_is_open_from_the_answer_until_it_is_asked_for_again() -> None:
@@ -31,6 +33,28 @@ def test_the_watch_that_was_heard_of_least_counts() -> None:
     known.troubled("/b", "no connection")
     now = 310.0
     assert known.silent_for == 10.0
+
+
+def test_a_watch_that_is_refused_is_logged_once_until_it_is_open(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    known = streams.Streams(lambda: 0.0)
+    known.expect(["/a"])
+    for why in ("no right to list", "no right to list", "no right to watch"):
+        known.asked("/a")
+        known.refused("/a", why)
+        assert known.closed == {"/a": why}
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+    known.opened("/a")
+    known.refused("/a", "no right to watch")
+    assert len(caplog.records) == 3
+
+
+@pytest.mark.parametrize("namespace", ["", "shop", "namespaces"])
+def test_a_path_tells_its_collection(namespace: str) -> None:
+    for resource in (places.LEASES, places.SECRETS, places.DEPLOYMENTS):
+        place = resource.at(namespace)
+        assert places.collection(place.path) == place
 
 
 async def test_the_event_of_our_own_write_is_a_version_for_kopf_and_no_more() -> None:

@@ -76,6 +76,24 @@ async def rested(world: World, after: float) -> None:
             await asyncio.sleep(0)
 
 
+async def test_a_deletion_that_is_refused_is_not_ready_and_says_why() -> None:
+    world = World()
+    await world.settle()
+    async with world.running():
+        refused = errors.Refused(Reason.WRITE_REFUSED, "no right to delete secrets")
+        world.cluster.before("delete secret", *[refused] * 99)
+        world.cluster.user_deletes(*KEY)
+        await rested(world, after=0)
+        for kind, status in (("Ready", "False"), ("Stalled", "True")):
+            (now,) = [one for one in world.dl.status.conditions if one.type == kind]
+            assert (now.status, now.reason, now.message) == (
+                status,
+                "SecretWriteRefused",
+                "no right to delete secrets",
+            )
+    assert [*world.provider.live] == ["lease-1"]
+
+
 async def test_one_that_can_not_be_read_says_so_until_it_can() -> None:
     world = World()
     await world.settle()
