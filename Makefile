@@ -48,7 +48,7 @@ world-built: $(READY)
 
 test: world-built ## All tests, on a real control plane, PostgreSQL and emulated providers
 	@rm -rf build/coverage && mkdir -p build/coverage
-	@COVERAGE_FILE=build/coverage/data $(BIN)/python -m pytest $(SIDE_BY_SIDE) \
+	@COVERAGE_FILE=build/coverage/data PYTHONHASHSEED=0 $(BIN)/python -m pytest $(SIDE_BY_SIDE) \
 	  --cov --cov-report=term --cov-fail-under=90
 	@COVERAGE_FILE=build/coverage/data $(BIN)/python -m coverage report \
 	  --include='*/leaseholder/core/*' --fail-under=100 > build/coverage/core.txt \

@@ -214,6 +214,20 @@ def made_again(known: world.World) -> None:
     _issued_at_most(known, 2)
 
 
+def made_again_unheard(known: world.World) -> None:
+    """A second process hears nothing of the Namespace that is made again, and reads its record."""
+    _held(known)
+    known.start()
+    known.shut_namespace()
+    known.wait(60)
+    known.deafen(known.processes[1], deaf=True)
+    known.open_namespace()
+    known.apply()
+    known.wait(900)
+    _must_be_ready(known)
+    _issued_at_most(known, 2)
+
+
 def orphaned(known: world.World) -> None:
     """Lease and Secret are its owner's to keep."""
     _held(known)
@@ -514,6 +528,9 @@ TALES: Final = {
     "unconfirmed": Tale(unconfirmed, ("taggable",), {**SHORT, "renewal": {"strategy": "Rotate"}}),
     "wedged": Tale(wedged, SEEN),
     "made-again": Tale(made_again, ("taggable", "owner-and-time", "exclusive", "accessor")),
+    "made-again-unheard": Tale(
+        made_again_unheard, ("taggable", "owner-and-time", "exclusive", "accessor")
+    ),
     "orphaned": Tale(orphaned, spec={"deletion": {"policy": "Orphan"}}),
     "refused": Tale(refused, SEEN),
     "killed": Tale(killed, SEEN, {"deletion": {"timeout": "4m"}}),

@@ -188,6 +188,9 @@ class Controller(Hints):
         conflicts, known = 0, None  # ``known``: the view after a step, without another look
         for _ in range(MOST_STEPS):
             view = known or await self._observe(key, entry)
+            if key.former and not self.observer.records.is_former(view.subject):
+                await self._resume(key)
+                return
             if self.observer.records.lost(view.subject):
                 await self.performer.put_back(view)
                 known = None
@@ -213,6 +216,14 @@ class Controller(Hints):
                     raise
         entry.memory.secrets = None
         await self.offer(key, poke=False, after=1.0)
+
+    async def _resume(self, key: Key) -> None:
+        """What was taken for an earlier tenant's is of the Namespace that stands.
+
+        Another process wrote its record, and this one hadn't seen that the Namespace is new.
+        """
+        self._entries.pop(key, None)
+        await self.offer(Key(key.namespace, key.name), poke=False)
 
     async def _decide(self, key: Key, entry: Entry, view: View) -> rules.Decision:
         """What the rules say of a look, which the entry remembers."""
