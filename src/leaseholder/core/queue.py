@@ -30,7 +30,7 @@ class _QueuePlace:
 
 
 class DueQueue(Generic[K]):
-    """Keys with due times; an earlier time replaces a later one, unless set outright."""
+    """Keys with due times; what is earlier or more urgent counts, unless set outright."""
 
     def __init__(self) -> None:
         self._places: dict[K, _QueuePlace] = {}
@@ -45,9 +45,13 @@ class DueQueue(Generic[K]):
         return key in self._places
 
     def offer(self, key: K, at: float, *, by: float | None = None) -> None:
-        """Look at ``key`` at ``at`` or earlier; something is lost if not ``by`` then."""
-        known = self._places.get(key)
-        if known is None or at < known.at:
+        """Look at ``key`` at ``at`` or earlier; something is lost if not ``by`` then.
+
+        One that waits already can become more urgent: a user's change, while an inspection is due.
+        """
+        by, known = at + PATIENCE if by is None else by, self._places.get(key)
+        if known is None or at < known.at or by < known.by:
+            at, by = (at, by) if known is None else (min(at, known.at), min(by, known.by))
             self.set(key, at, by=by)
 
     def set(self, key: K, at: float, *, by: float | None = None) -> None:

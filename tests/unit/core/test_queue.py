@@ -90,6 +90,20 @@ def test_a_due_key_keeps_its_place_while_another_becomes_due() -> None:
     assert queue.pop(2) is None
 
 
+def test_a_key_that_is_due_already_becomes_more_urgent_by_a_later_offer_and_never_less() -> None:
+    queue = DueQueue[str]()
+    queue.offer("other", 1.0, by=50.0)
+    queue.offer("inspected", 1.0, by=9000.0)
+    assert queue.urgency(10.0) == 50.0  # both are due now
+    queue.offer("inspected", 10.0, by=40.0)  # somebody deleted its Secret
+    queue.offer("inspected", 10.0, by=9000.0)
+    assert [queue.pop(10.0), queue.pop(10.0), queue.pop(10.0)] == [
+        ("inspected", 1.0),
+        ("other", 1.0),
+        None,
+    ]
+
+
 def test_a_forgotten_key_is_never_due() -> None:
     queue: DueQueue[str] = DueQueue()
     queue.offer("a", 1)
