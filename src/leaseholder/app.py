@@ -19,7 +19,7 @@ from typing import Final
 import uvloop
 
 import leaseholder
-from leaseholder import errors, watches
+from leaseholder import collecting, errors, watches
 from leaseholder.api import base
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.provider import LeaseProvider
@@ -126,6 +126,7 @@ class Operator:
             asyncio.create_task(self.comparison.forget_adapters(), name="adapters"),
             asyncio.create_task(self.served.run(), name="namespaces"),
             asyncio.create_task(self.watches.run(), name="watches"),
+            asyncio.create_task(collecting.whole(), name="garbage collection"),
         ]
         if self.settings.sweep_interval_seconds and self.settings.share.is_default:
             sweeping = self.sweeper.run(
@@ -360,6 +361,7 @@ def run(settings: Settings) -> None:
     """
     logs.configure(settings.log_level, settings.log_format)
     allow_files()
+    collecting.begin()
     try:
         uvloop.run(_main(settings))
     except server.CannotListen as error:
