@@ -16,9 +16,8 @@ from typing import Final
 EVERY: Final = 600.0
 """Seconds between two looks at how much is set aside."""
 SELDOM: Final = 20
-"""So many collections of the young come before one of all that isn't set aside. With more the loop
-is held for longer while thousands are listed at the start (50: 0.3 s with 3,000 leases); with less
-it is done too often (10: a fifth of the processor time of an acquisition)."""
+"""So many collections of the young come before one of all that isn't set aside: Python's own ten
+set aside more of what is under way for a moment, and each of fifty holds the loop for longer."""
 MANY: Final = 2
 """So many times as much as after the last whole collection may be set aside before the next."""
 
