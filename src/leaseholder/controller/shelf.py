@@ -33,8 +33,8 @@ class Shelf:
     _on_slot: _Names = field(default_factory=_names)
     _of_provider: _Names = field(default_factory=_names)
     """By uid of the provider object of a lease."""
-    _holding: dict[tuple[str, str], str] = field(default_factory=dict)
-    """The record's name, by the address and the id of each lease."""
+    _holding: _Names = field(default_factory=_names)
+    """By address and id of a lease."""
 
     def get(self, name: str) -> LeaseRecord | None:
         """The record of that name, None where none is known."""
@@ -73,7 +73,7 @@ class Shelf:
             if one.slot:
                 self._on_slot[one.slot][found.name] = None
             if one.lease_id:
-                self._holding[one.provider.address, one.lease_id] = found.name
+                self._holding[one.provider.address, one.lease_id][found.name] = None
         self._of[found.subject.namespace, found.subject.name][found.name] = None
         self.trusts.update(found.spec.trusts)
 
@@ -96,10 +96,8 @@ class Shelf:
         if known is not None:
             _leave(self._on_slot, {one.slot for one in known.leases if one.slot}, name)
             _leave(self._of_provider, {one.provider.uid for one in known.leases}, name)
-            for one in known.leases:
-                place = one.provider.address, one.lease_id
-                if self._holding.get(place) == name:
-                    del self._holding[place]
+            held = {(one.provider.address, one.lease_id) for one in known.leases if one.lease_id}
+            _leave(self._holding, held, name)
 
 
 def _leave(index: _Names, keys: Iterable[Any], name: str) -> None:
