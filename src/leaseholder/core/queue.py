@@ -50,8 +50,9 @@ class DueQueue(Generic[K]):
         One that waits already can become more urgent: a user's change, while an inspection is due.
         """
         by, known = at + PATIENCE if by is None else by, self._places.get(key)
-        if known is None or at < known.at or by < known.by:
-            at, by = (at, by) if known is None else (min(at, known.at), min(by, known.by))
+        if known is not None:
+            at, by = min(at, known.at), min(by, known.by)
+        if known is None or (at, by) != (known.at, known.by):
             self.set(key, at, by=by)
 
     def set(self, key: K, at: float, *, by: float | None = None) -> None:
