@@ -126,7 +126,7 @@ class Operator:
             asyncio.create_task(self.comparison.forget_adapters(), name="adapters"),
             asyncio.create_task(self.served.run(), name="namespaces"),
             asyncio.create_task(self.watches.run(), name="watches"),
-            asyncio.create_task(collecting.whole(), name="garbage collection"),
+            asyncio.create_task(collecting.run(), name="garbage collection"),
         ]
         if self.settings.sweep_interval_seconds and self.settings.share.is_default:
             sweeping = self.sweeper.run(

@@ -37,12 +37,22 @@ def _set_aside(phase: str, info: dict[str, int]) -> None:
         gc.freeze()
 
 
-async def whole(every: float = EVERY) -> None:
-    """Look through everything, now and then, where much was set aside; never returns."""
+def whole(last: int) -> int:
+    """Look through everything, if much more than ``last`` objects are set aside.
+
+    Returns:
+        How many were, when that was last done.
+    """
+    if gc.get_freeze_count() <= MANY * last:
+        return last
+    gc.unfreeze()
+    gc.collect()
+    return gc.get_freeze_count()
+
+
+async def run() -> None:
+    """Do so where it is needed, now and then; never returns."""
     last = gc.get_freeze_count()
     while True:
-        await asyncio.sleep(every)
-        if gc.get_freeze_count() > MANY * last:
-            gc.unfreeze()
-            gc.collect()
-            last = gc.get_freeze_count()
+        await asyncio.sleep(EVERY)
+        last = whole(last)
