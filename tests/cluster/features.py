@@ -32,13 +32,17 @@ async def issued(one: Withheld) -> None:
     await uses.lives_and_goes(one)
 
 
+async def _isnt_rotated(one: Withheld) -> None:
+    await uses.say(one, "rotate")
+    await one.at(one.name, "Stalled")
+    assert await one.site.logs_in(one.name)
+
+
 async def replaced(one: Withheld) -> None:
     """A lease is replaced on command."""
     held = await uses.held(one)
     async with one.gone():
-        await uses.say(one, "rotate")
-        await one.at(one.name, "Stalled")
-        assert await one.site.logs_in(one.name)
+        await _isnt_rotated(one)
     await uses.has_another(one, held)
     await uses.lives_and_goes(one)
 
@@ -120,9 +124,7 @@ async def reread(one: Withheld) -> None:
     async with one.gone():
         note = {"metadata": {"annotations": {"example.com/note": "1"}}}
         await one.site.client.patch("LeaseRecord", page["metadata"]["name"], one.site.home, note)
-        await uses.say(one, "rotate")
-        await one.at(one.name, "Stalled")
-        assert await one.site.logs_in(one.name)
+        await _isnt_rotated(one)
     await uses.has_another(one, held)
     await uses.lives_and_goes(one)
 
