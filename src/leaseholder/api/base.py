@@ -4,9 +4,10 @@ Python names are snake_case, names on the wire camelCase. Moments are UTC and wh
 because that is what status stores: a moment that is compared must be the one that was stored.
 """
 
+import functools
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import (
     AfterValidator,
@@ -35,7 +36,34 @@ _WIRE: Final = ConfigDict(
 """Names on the wire, values that don't change; built when first used: few are by a command."""
 
 
-class Model(BaseModel):
+@functools.lru_cache(maxsize=1024)
+def _one_set(fields: frozenset[str]) -> set[str]:
+    return {*fields}
+
+
+class _Lean(BaseModel):
+    """Has one set of the names of given fields for all that were given the same.
+
+    pydantic makes one for each object, of 2 KiB for a lease on record. None is changed: all objects
+    are frozen, and a copy gets its own before it is.
+    """
+
+    def model_post_init(self, context: Any, /) -> None:
+        """After validation."""
+        self._share()
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """The same with other values, which aren't validated."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied._share()
+        return copied
+
+    def _share(self) -> None:
+        given = _one_set(frozenset(self.__pydantic_fields_set__))
+        object.__setattr__(self, "__pydantic_fields_set__", given)
+
+
+class Model(_Lean):
     """Base of everything that stands in a manifest: frozen, camelCase, no unknown fields."""
 
     model_config = ConfigDict(**_WIRE, extra="forbid")
@@ -231,7 +259,7 @@ def bytes_at_most(most: int, message: str) -> dict[str, str]:
     return rule(f"self.map(key, size(bytes(self[key]))).sum() <= {most}", message)
 
 
-class ObjectMeta(BaseModel):
+class ObjectMeta(_Lean):
     """The metadata that we read; the API server knows more fields, which are ignored."""
 
     model_config = ConfigDict(**_WIRE, extra="ignore")
@@ -260,7 +288,7 @@ DERIVED: Final = WrapValidator(_read_or_lost)
 can't read counts as lost, or a rollback would keep its resource from being served."""
 
 
-class CustomResource(BaseModel):
+class CustomResource(_Lean):
     """Base of the kinds: metadata beside spec and status; unknown top-level fields ignored."""
 
     model_config = ConfigDict(**_WIRE, extra="ignore")
@@ -288,7 +316,7 @@ def build_all() -> None:
     The operator would build them at its first objects, in the loop that serves everybody, and
     kopf's thread may come to the same model at the same moment.
     """
-    waiting: list[type[BaseModel]] = [Model, ObjectMeta, CustomResource]
+    waiting: list[type[BaseModel]] = [_Lean]
     while waiting:
         model = waiting.pop()
         model.model_rebuild()

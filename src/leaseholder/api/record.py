@@ -12,7 +12,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
-from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from leaseholder.api import base, names
 
@@ -32,6 +39,10 @@ MOST_TRUSTS: Final = 256 * 1024
 """Bytes of a record's trusts up to which another lease is put on it."""
 MOST_ENDED: Final = 32
 """So many leases that ended are remembered by attempt id."""
+_MOST_PROVIDERS: Final = 256
+"""So many providers of leases are one object each, however many leases they have."""
+_MOST_PROVIDER: Final = 2048
+"""Letters of such a provider, as JSON."""
 _MOST_NAME: Final = 180
 _HASHED: Final = 20
 
@@ -113,6 +124,19 @@ class RecordProvider(_Kept):
         return self.kind, self.namespace, self.name
 
 
+_providers: Final[dict[str, RecordProvider]] = {}
+
+
+def _shared(one: RecordProvider) -> RecordProvider:
+    """The object that equals it and is kept already: of 3 KiB, and thousands of leases have it."""
+    text = one.model_dump_json()
+    if len(text) > _MOST_PROVIDER:
+        return one
+    if len(_providers) >= _MOST_PROVIDERS:
+        _providers.clear()
+    return _providers.setdefault(text, one)
+
+
 class Revocation(_Kept):
     """How far a revocation has come."""
 
@@ -149,7 +173,7 @@ class RecordedLease(_Kept):
     """Uid of the DynamicLease that the lease was issued for, or that took it over."""
     state: State
     """Attempt, Held, Superseded, Revoking or Abandoned."""
-    provider: RecordProvider
+    provider: Annotated[RecordProvider, AfterValidator(_shared)]
     """Where the lease is issued."""
     source: _Free = Field(default_factory=dict)
     """What is asked for there, as in the DynamicLease."""

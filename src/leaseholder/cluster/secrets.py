@@ -136,8 +136,8 @@ def view(body: Mapping[str, Any], *, is_read: bool = True) -> SecretView:
         uid=meta["uid"],
         resource_version=meta.get("resourceVersion", ""),
         type=body.get("type", "Opaque"),
-        labels=meta.get("labels") or {},
-        annotations=meta.get("annotations") or {},
+        labels=_marks(meta.get("labels")),
+        annotations=_marks(meta.get("annotations")),
         keys=tuple(sorted(body.get("data") or ())),
         is_read=is_read,
         owner_uids=tuple(owner["uid"] for owner in meta.get("ownerReferences") or ()),
@@ -145,6 +145,26 @@ def view(body: Mapping[str, Any], *, is_read: bool = True) -> SecretView:
         immutable=body.get("immutable") is True,
         values=Credentials(dict(_texts(body.get("data") or {}))),
     )
+
+
+_NAMES: Final = {
+    one: one
+    for one in (
+        names.MANAGED_BY,
+        names.OWNER_UID,
+        names.OWNER_NAME,
+        names.ATTEMPT,
+        names.LEASE_ID,
+        names.SECRET,
+        names.SOURCE_HASH,
+        names.CONTENTS,
+    )
+}
+
+
+def _marks(found: Mapping[str, str] | None) -> dict[str, str]:
+    """Labels or annotations; each name of ours is one text, for thousands of Secrets are kept."""
+    return {_NAMES.get(name, name): value for name, value in (found or {}).items()}
 
 
 def creating(draft: SecretDraft) -> client.Body:

@@ -141,6 +141,7 @@ class Acquirer:
         except errors.Conflict:
             held = await self._hold_anyway(view, attempt, issued, ahead, wrong)
         memory.ours.discard(attempt_id)
+        memory.know(self.records.lease(view.subject, attempt_id) or held, issued)
         if held.state is not State.HELD:
             memory.credentials.pop(attempt_id, None)
         because = _BECAUSE.get(why, "")

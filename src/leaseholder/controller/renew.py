@@ -159,7 +159,7 @@ async def inspected(adapter: Provider, view: View, record: RecordedLease) -> Lea
     lease = await adapter.inspect(revoke.lease_of(view, record))
     if known is not None and lease.expires_at < known.expires_at and _trails(view, record, asked):
         lease = dataclasses.replace(lease, expires_at=known.expires_at)
-    memory.leases[record.attempt_id] = lease
+    lease = memory.know(record, lease)
     memory.gone_since.pop(record.attempt_id, None)
     memory.status_doubted = False
     memory.shown_at[record.attempt_id] = view.by_date(record, lease.seen_at or asked)
@@ -224,7 +224,7 @@ async def prolong(
     if until < lease.expires_at + timedelta(seconds=least):
         sentence = f"a lease is renewed by {least} seconds or more: it is too soon"
         raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, sentence, latest=lease.latest)
-    renewed = memory.leases[record.attempt_id] = await adapter.renew(lease, until)
+    renewed = memory.know(record, await adapter.renew(lease, until))
     memory.renewed_at[record.attempt_id] = adapter.now()
     _measure(view, record, until, renewed.expires_at)
     if renewed.expires_at <= lease.expires_at < until:

@@ -10,6 +10,7 @@ it is when annotations were taken off. Namespace and name of the Secret are unde
 somebody copied elsewhere proves nothing there.
 """
 
+import functools
 import hashlib
 import hmac
 import json
@@ -225,6 +226,8 @@ def _compiled(dl: DynamicLease) -> templates.CompiledTemplate:
         errors.Invalid: a text can't be read.
     """
     wanted = dl.spec.target.template
+    if not wanted.data:
+        return _untemplated(wanted.merge_policy)
     kept = _templates.get(dl.metadata.uid)
     if kept is None or (kept.texts, kept.policy) != (wanted.data, wanted.merge_policy):
         kept = _Compiled.of(wanted.data, wanted.merge_policy)
@@ -232,6 +235,12 @@ def _compiled(dl: DynamicLease) -> templates.CompiledTemplate:
     if kept.template is None:
         raise errors.Invalid(Reason.TEMPLATE_INVALID, kept.complaint)
     return kept.template
+
+
+@functools.cache
+def _untemplated(policy: MergePolicy) -> templates.CompiledTemplate:
+    """One for all that have no template: nearly all."""
+    return templates.compiled({}, policy)
 
 
 @dataclass(frozen=True, slots=True)

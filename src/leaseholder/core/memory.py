@@ -5,12 +5,14 @@ it beside what was observed (``observation`` has it). Nothing here is believed w
 or provider say otherwise.
 """
 
+import dataclasses
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
+from leaseholder.api.record import RecordedLease
 from leaseholder.core.contents import Contents
 from leaseholder.core.lease_clock import LeaseClock
 from leaseholder.ports.namespaces import NamespaceView
@@ -186,6 +188,17 @@ class Memory:
     """Of the DynamicLease that was seen last."""
     former_uids: set[str] = field(default_factory=set)
     """Of earlier ones of its name, as far as Secrets of ours still name them as their owner."""
+
+    def know(self, record: RecordedLease, lease: Lease) -> Lease:
+        """Remember a lease as its provider shows it; returns it.
+
+        What stands on its record just so is kept once: that is half of what a lease takes.
+        """
+        source = record.source if record.source == lease.source else lease.source
+        handle = record.handle if record.handle == lease.handle else lease.handle
+        known = dataclasses.replace(lease, source=source, handle=handle)
+        self.leases[record.attempt_id] = known
+        return known
 
     def note_former(self, uid: str) -> bool:
         """Secrets of that earlier owner are looked for; whether that is news, and there is room.

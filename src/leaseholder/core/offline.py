@@ -63,7 +63,7 @@ def keepsake(view: View) -> Keepsake | None:
         return None
     # What was reckoned from the data goes, too: it holds on to the values.
     marked = _marked(view, target, held)
-    seen = dataclasses.replace(view, dl=None, secrets=(), target=marked, _held={})
+    seen = dataclasses.replace(view, dl=None, secrets=(), supply=None, target=marked, _held={})
     return Keepsake(seen, dl.model_dump_json(exclude=_LEFT_OUT, exclude_defaults=True))
 
 

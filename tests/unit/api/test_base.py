@@ -57,6 +57,15 @@ def test_manifests_are_written_under_wire_names_without_absent_fields() -> None:
     assert retry.dump()["nextAt"] == "2026-01-01T00:00:00Z"
 
 
+def test_which_fields_were_given_is_kept_once_for_all_and_a_copy_changes_its_own() -> None:
+    one, other = (Renewal.model_validate({"strategy": "Renew"}) for _ in range(2))
+    assert one.model_fields_set is other.model_fields_set
+    changed = one.model_copy(update={"before": "1m"})
+    assert changed.model_fields_set == {"strategy", "before"}
+    assert one.model_fields_set == {"strategy"}
+    assert changed == Renewal(strategy="Renew", before="1m")
+
+
 def test_unknown_fields_are_refused() -> None:
     with pytest.raises(ValidationError):
         Renewal.model_validate({"afterPercentage": 50})

@@ -71,6 +71,25 @@ def test_a_lease_reads_back_as_it_was_written() -> None:
     assert first.noted == {"a": 1, "b": 2}
 
 
+def test_leases_of_one_provider_share_it_and_what_is_long_is_read_all_the_same() -> None:
+    one, other = (LeaseRecord.model_validate(body(lease(name))).leases[0] for name in "ab")
+    assert one.provider is other.provider
+    moved = lease("c")
+    moved["provider"]["address"] = "https://elsewhere.example"
+    assert LeaseRecord.model_validate(body(moved)).leases[0].provider != one.provider
+    moved["provider"]["options"] = {"namespace": "n" * 4096}
+    (long,) = LeaseRecord.model_validate(body(moved)).leases
+    assert long.provider.options == moved["provider"]["options"]
+
+
+def test_however_many_providers_there_are_each_lease_has_its_own() -> None:
+    for number in range(1000):
+        one = lease("a")
+        one["provider"]["uid"] = str(number)
+        (read,) = LeaseRecord.model_validate(body(one)).leases
+        assert read.provider.uid == str(number)
+
+
 def test_what_the_answer_notes_goes_over_what_was_noted_before() -> None:
     read = RecordedLease.model_validate(lease(notes={"a": 1}, handle={"a": 2}))
     assert read.noted == {"a": 2}
