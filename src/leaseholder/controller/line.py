@@ -15,11 +15,14 @@ if one is free; who is due beyond that is parked, and the others go first.
 import collections
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from leaseholder.core.queue import DueQueue
 
 K = TypeVar("K", bound=Hashable)
+Place = Literal["Ahead", "AsBefore", "Anew"]
+"""Where somebody stands who comes back: ahead of those who only begin; as urgent as when it was
+taken, or as it is now, if that is more; as it is now."""
 
 
 @dataclass(slots=True)
@@ -64,6 +67,9 @@ class Line(Generic[K]):
     _ways: _Shares = field(init=False)
     _since: dict[K, float] = field(default_factory=dict)
     """Those under way, and since when they were due."""
+    _begun: dict[K, float] = field(default_factory=dict)
+    """Those under way, and by when they had to be taken. Nobody comes back less urgent: else a
+    command would be begun first, and wait then until all others are begun."""
     _lent: set[K] = field(default_factory=set)
     """Under way without a turn, those in the queue among them."""
     _ahead: set[K] = field(default_factory=set)
@@ -106,8 +112,9 @@ class Line(Generic[K]):
     def take(self, now: float) -> tuple[K, float] | None:
         """Who gets a turn now, and since when it has been due; None: nobody."""
         while not self.is_full and (queue := self._most_urgent(now)) is not None:
-            due = queue.pop(now)
-            assert due is not None  # noqa: S101 - its urgency was just read
+            by, due = queue.urgency(now), queue.pop(now)
+            assert by is not None  # noqa: S101 - the queue was chosen by it
+            assert due is not None  # noqa: S101 - whose urgency that is
             key, since = due
             namespace, back = self.namespace(key), key in self._since
             if queue is not self._queue and not len(queue):
@@ -118,7 +125,7 @@ class Line(Generic[K]):
             self._turns.take(namespace)
             if not back:
                 self._ways.take(namespace)
-                self._since[key] = since
+                self._since[key], self._begun[key] = since, by
             self._lent.discard(key)
             self._ahead.discard(key)
             return key, since
@@ -134,10 +141,12 @@ class Line(Generic[K]):
         """Whether it is under way without a turn."""
         return key in self._lent
 
-    def back(self, key: K, *, ahead: bool = False) -> None:
-        """It wants a turn again: ``take`` gives it one; ``ahead`` of those who only begin."""
-        if ahead:
+    def back(self, key: K, place: Place = "AsBefore") -> None:
+        """It wants a turn again: ``take`` gives it one."""
+        if place == "Ahead":
             self._ahead.add(key)
+        elif place == "Anew":
+            self._begun.pop(key, None)
         since = self._since[key]
         self._queue.offer(key, since, by=self._by(key, since))
 
@@ -145,6 +154,7 @@ class Line(Generic[K]):
         """It is no longer under way; due ``again`` at the earliest if that was said meanwhile."""
         namespace = self.namespace(key)
         del self._since[key]
+        self._begun.pop(key, None)
         self._ways.give(namespace)
         if key in self._lent:
             self._lent.discard(key)
@@ -173,7 +183,10 @@ class Line(Generic[K]):
         parked.offer(key, since, by=self._by(key, since))
 
     def _by(self, key: K, since: float) -> float | None:
-        return since if key in self._ahead else self.urgency(key, since)
+        if key in self._ahead:
+            return since
+        now, begun = self.urgency(key, since), self._begun.get(key)
+        return min((by for by in (now, begun) if by is not None), default=None)
 
     def _most_urgent(self, now: float) -> DueQueue[K] | None:
         """Where the most urgent key stands that may have a turn: queued, or parked with room.

@@ -169,7 +169,7 @@ class Performer:
     async def _report(self, view: View, step: actions.Report) -> None:
         if view.dl is None:
             return
-        async with runner.elsewhere(ahead=True):
+        async with runner.elsewhere("Ahead"):
             await self.statuses.write(view.dl, step.status, step.notes)
         view.memory.failure = None
 

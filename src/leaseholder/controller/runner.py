@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from leaseholder.controller.line import Line
+from leaseholder.controller.line import Line, Place
 
 NAP: Final = 30.0
 """A wait for a due time is never longer: the event loop's clock stands still while the machine
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 class _Turn(Protocol):
     def lend(self) -> None: ...
-    async def back(self, *, ahead: bool) -> None: ...
+    async def back(self, place: Place) -> None: ...
 
 
 _turn: ContextVar[_Turn | None] = ContextVar("turn", default=None)
@@ -45,12 +45,13 @@ async def in_slices(items: Iterable[T]) -> AsyncIterator[T]:
 
 
 @contextlib.asynccontextmanager
-async def elsewhere(*, ahead: bool = False) -> AsyncIterator[None]:
+async def elsewhere(place: Place = "AsBefore") -> AsyncIterator[None]:
     """Wait for somebody who isn't ours; whoever has a turn lends it for so long.
 
     Args:
-        ahead: the next turn is theirs. For whoever has little left to do: as long as they wait, all
-            that they know is held in memory, and many wait when more comes than can be done.
+        place: where they stand afterwards. ``Ahead`` is for whoever has little left to do: as long
+            as they wait, all that they know is held in memory, and many wait when more comes than
+            can be done.
     """
     turn = _turn.get()
     if turn is None:
@@ -60,12 +61,12 @@ async def elsewhere(*, ahead: bool = False) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await turn.back(ahead=ahead)
+        await turn.back(place)
 
 
 async def give_way() -> None:
     """Whoever is more urgent goes on first."""
-    async with elsewhere():
+    async with elsewhere("Anew"):
         pass
 
 
@@ -147,13 +148,13 @@ class Runner(Generic[K]):
         self.line.lend(key)
         self._changed.set()
 
-    async def back(self, key: K, *, ahead: bool) -> None:
+    async def back(self, key: K, place: Place) -> None:
         """Wait for a turn again, unless another task of the key has got it already."""
         if self.stopping or not self.line.is_lent(key):
             return
         if key not in self._returning:
             self._returning[key] = asyncio.get_running_loop().create_future()
-            self.line.back(key, ahead=ahead)
+            self.line.back(key, place)
             self._changed.set()
         await asyncio.shield(self._returning[key])  # another task of the key may wait for it, too
 
@@ -171,7 +172,7 @@ class _Mine(Generic[K]):
         if self._waiting == 1:
             self.runner.lend(self.key)
 
-    async def back(self, *, ahead: bool) -> None:
+    async def back(self, place: Place) -> None:
         self._waiting -= 1
         if not self._waiting:
-            await self.runner.back(self.key, ahead=ahead)
+            await self.runner.back(self.key, place)

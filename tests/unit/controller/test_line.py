@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leaseholder.api.record import Holder
-from leaseholder.controller.line import Line
+from leaseholder.controller.line import Line, Place
+
+BACK: dict[str, Place] = {"back": "AsBefore", "back ahead": "Ahead", "back anew": "Anew"}
 
 
 def key(namespace: str, number: int) -> Holder:
@@ -180,11 +182,32 @@ def test_who_comes_back_with_little_left_to_do_goes_before_urgent_ones_that_only
         known.offer(other, 1.0)
     working = taken(known)
     assert len(working) == 3
-    known.back(one, ahead=True)
+    known.back(one, "Ahead")
     if namespace == "shop":  # it has as many turns as it may: the one who comes back is parked
         assert taken(known) == []
         known.done(working[0], 10.0)
     assert taken(known) == [one]
+
+
+def test_who_comes_back_is_as_urgent_as_when_it_was_taken_whatever_was_found_meanwhile() -> None:
+    asked = key("shop", 99)
+    by = {asked: 5.0}
+    known = line(1, by, 100)
+    known.offer(asked, 1.0)
+    for number in range(10):
+        known.offer(key("shop", number), 1.0)
+    assert taken(known) == [asked]
+    known.lend(asked)
+    (other,) = taken(known)
+    del by[asked]  # a look showed that nothing ends soon
+    known.back(asked)
+    known.done(other, 10.0)
+    assert taken(known) == [asked]
+    known.lend(asked)
+    (other,) = taken(known)
+    known.back(asked, "Anew")
+    known.done(other, 10.0)
+    assert taken(known) not in ([], [asked])
 
 
 def test_who_came_back_ahead_of_others_stands_in_line_with_them_the_next_time() -> None:
@@ -193,7 +216,7 @@ def test_who_came_back_ahead_of_others_stands_in_line_with_them_the_next_time() 
     known.offer(one, 1.0)
     assert taken(known) == [one]
     known.lend(one)
-    known.back(one, ahead=True)
+    known.back(one, "Ahead")
     assert taken(known) == [one]
     known.offer(one, 1.0)
     known.offer(urgent, 1.0)
@@ -206,7 +229,7 @@ def test_who_came_back_ahead_of_others_stands_in_line_with_them_the_next_time() 
     st.integers(1, 12),
     st.lists(
         st.tuples(
-            st.sampled_from(["offer", "take", "lend", "back", "back ahead", "done"]),
+            st.sampled_from(["offer", "take", "lend", *BACK, "done"]),
             st.sampled_from("abc"),
             st.integers(0, 4),
         ),
@@ -234,8 +257,8 @@ def test_turns_and_places_are_never_lost_or_given_twice(
                 known.lend(one)
                 working.discard(one)
                 elsewhere.add(one)
-            case "back" | "back ahead" if one in elsewhere:
-                known.back(one, ahead=act == "back ahead")
+            case "back" | "back ahead" | "back anew" if one in elsewhere:
+                known.back(one, BACK[act])
                 elsewhere.discard(one)
                 returning.add(one)
             case "done" if one in working | elsewhere | returning:
