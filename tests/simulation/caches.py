@@ -36,15 +36,17 @@ class Leases:
     _buried: dict[Key, int] = field(default_factory=dict)
     _watched: set[str] = field(default_factory=set)
     """Uids of those that an event told of."""
+    _listed: dict[str, int] = field(default_factory=dict)
+    """By uid: the number of the last list that showed it."""
+    _lists: int = 0
 
-    def watched_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
-        """Whether an event told of one while another stood, which stands still."""
+    def shown_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
+        """Whether an event or one list showed one while another stood, which stands still."""
         stands = self._known.get((other.namespace, other.name))
-        return (
-            dl.metadata.uid in self._watched
-            and stands is not None
-            and stands.metadata.uid == other.uid
-        )
+        if stands is None or stands.metadata.uid != other.uid:
+            return False
+        uid, number = dl.metadata.uid, self._listed.get(dl.metadata.uid, 0)
+        return uid in self._watched or 0 < number == self._listed.get(other.uid)
 
     def get(self, key: Key) -> lease.DynamicLease | None:
         """One of them; None: it has to be read live."""
@@ -81,8 +83,11 @@ class Leases:
     def listed(self, found: list[lease.DynamicLease], version: int) -> None:
         """A whole list: what it doesn't have is gone."""
         served = [dl for dl in found if self.shard.serves(dl.metadata.labels)]
+        self._lists += 1
         for dl in served:
             self.shown(Seen(dl))
+            if self._known.get(Seen(dl).key) == dl:
+                self._listed[dl.metadata.uid] = self._lists
         there = {Seen(dl).key for dl in served}
         for key in self._known.keys() - there:
             if self.version(key) <= version:

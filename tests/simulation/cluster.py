@@ -41,10 +41,10 @@ _FREE: Final = frozenset(
         "emit",
         "hears_of_secrets",
         "known_name",
+        "outline",
         "server_now",
         "secret_events",
         "secret_owners",
-        "shown_end",
     }
 )
 """Methods that don't go through the gate: events are lost without harm, or nothing is sent."""
@@ -208,8 +208,8 @@ class Way:
         known = self.leases.get((namespace, name))
         return known or await self.read_dynamic_lease(namespace, name)
 
-    def watched_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
-        return self.leases.watched_beside(dl, other)
+    def shown_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
+        return self.leases.shown_beside(dl, other)
 
     async def read_dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
         key = namespace, name

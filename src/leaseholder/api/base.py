@@ -288,17 +288,22 @@ DERIVED: Final = WrapValidator(_read_or_lost)
 can't read counts as lost, or a rollback would keep its resource from being served."""
 
 
-class CustomResource(_Lean):
-    """Base of the kinds: metadata beside spec and status; unknown top-level fields ignored."""
+class Outline(_Lean):
+    """Metadata of an object; what else it has is ignored."""
 
     model_config = ConfigDict(**_WIRE, extra="ignore")
+
+    metadata: ObjectMeta
+
+
+class CustomResource(Outline):
+    """Base of the kinds: metadata beside spec and status; unknown top-level fields ignored."""
+
     KIND: ClassVar[str]
     KEEPS_UNKNOWN: ClassVar[bool] = False
     """Whether each part says itself what becomes of unknown fields; else they are dropped."""
     WAITS_TO_GO: ClassVar[bool] = False
     """Whether its deletion waits for the operator, which lets it go whatever its spec says."""
-
-    metadata: ObjectMeta
 
     @classmethod
     def readable_spec(cls, spec: Mapping[str, Any]) -> Mapping[str, Any] | None:

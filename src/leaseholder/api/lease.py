@@ -2,12 +2,13 @@
 
 import contextlib
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
-from leaseholder.api import base, record, refs, reserved, secret_types
-from leaseholder.api.conditions import Condition
+from leaseholder.api import base, names, record, refs, reserved, secret_types
+from leaseholder.api.conditions import Condition, ConditionType, is_true
 from leaseholder.api.infisical import InfisicalSource
 from leaseholder.api.openbao import OpenBaoSource
 from leaseholder.api.phase import PhaseSource
@@ -317,6 +318,40 @@ class DynamicLeaseStatus(base.Model):
     """The Secret that was written."""
 
 
+def _command(meta: base.ObjectMeta, annotation: str) -> str:
+    return meta.annotations.get(annotation, "")[:_MOST_TEXT]
+
+
+class Outline(base.Outline):
+    """Metadata and status of a DynamicLease: enough to tell how urgent it is."""
+
+    status: Annotated[DynamicLeaseStatus, base.DERIVED] = DynamicLeaseStatus()
+    """What was seen, as far as it can be read."""
+
+    @property
+    def ends(self) -> datetime | None:
+        """When the lease ends of which status says Ready; None: it says so of none."""
+        held = self.status.lease
+        ready = is_true(self.status.conditions, ConditionType.READY)
+        return held.expires_at if ready and held is not None else None
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether something is to be done: by its user, or because renewAt is past."""
+        meta, held = self.metadata, self.status.lease
+        handled = self.status.handled or Handled()
+        commands = (
+            (names.ROTATE, handled.rotate),
+            (names.RENEW, handled.renew),
+            (names.FORCE, handled.force),
+        )
+        return (
+            meta.deletion_timestamp is not None
+            or meta.generation != self.status.observed_generation
+            or any(_command(meta, name) not in ("", nonce) for name, nonce in commands)
+            or (held is not None and held.renew_at is not None and held.renew_at <= now)
+        )
+
+
 class DynamicLease(base.CustomResource):
     """A dynamic-secret lease that is held for workloads."""
 
@@ -360,7 +395,7 @@ class DynamicLease(base.CustomResource):
 
     def command(self, annotation: str) -> str:
         """The nonce of a command, cut to what status can hold; empty where there is none."""
-        return self.metadata.annotations.get(annotation, "")[:_MOST_TEXT]
+        return _command(self.metadata, annotation)
 
     @property
     def deleting(self) -> bool:

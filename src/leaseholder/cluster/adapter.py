@@ -157,21 +157,20 @@ class KubernetesCluster:
         """A DynamicLease, read live."""
         return await self.objects.read(lease.DynamicLease, places.LEASES, namespace, name)
 
-    def shown_end(self, namespace: str, name: str) -> datetime | None:
-        """When the lease ends of which the status of a DynamicLease says Ready, as it is known."""
-        body = self._known_leases.get(namespace, name)
-        shown = body if documents.says_ready(body) else None
-        return documents.moment(shown, "status", "lease", "expiresAt")
+    def outline(self, namespace: str, name: str) -> lease.Outline | None:
+        """Metadata and status of a DynamicLease as it is known."""
+        body = self._known_leases.body(namespace, name)
+        return None if body is None else documents.outline(body)
 
     def known_name(self, namespace: str, uid: str) -> str | None:
         """The name of the DynamicLease of that uid; None: it isn't known."""
         return self._known_leases.named(namespace, uid)
 
-    def watched_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
-        """Whether the watch told of a DynamicLease while another of its namespace stood."""
+    def shown_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
+        """Whether watch or list showed a DynamicLease while another of its namespace stood."""
         meta = dl.metadata
         new, beside = (meta.namespace, meta.name), (other.namespace, other.name)
-        return self._known_leases.watched_beside(new, meta.uid, beside, other.uid)
+        return self._known_leases.shown_beside(new, meta.uid, beside, other.uid)
 
     async def dynamic_leases(self) -> AsyncIterator[lease.DynamicLease]:
         """All DynamicLeases in the watched namespaces; what can't be read is left out."""

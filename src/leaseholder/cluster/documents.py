@@ -13,14 +13,13 @@ deep.
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, Protocol
 
 import pydantic
 
-from leaseholder.api import base
+from leaseholder.api import lease
 from leaseholder.cluster.lean import aiohttp
 
 METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -33,7 +32,6 @@ DEEPEST: Final = 200
 """Levels that are kept; an object of ours has about 15."""
 _TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 """A text, whose brackets don't count, or a bracket."""
-_MOMENT: Final = pydantic.TypeAdapter[datetime](base.Moment)
 _OPENING: Final = b"[{"
 _CLOSING: Final = b"]}"
 
@@ -78,22 +76,11 @@ def shallow(document: bytes) -> bytes:
     return b"".join([*kept, document[start:]])
 
 
-def moment(document: Any, *path: str) -> datetime | None:
-    """The moment at a place in a document; None where there is none."""
-    for key in path:
-        document = document.get(key) if isinstance(document, Mapping) else None
-    try:
-        return None if document is None else _MOMENT.validate_python(document)
-    except pydantic.ValidationError:
-        return None
-
-
-def says_ready(document: Any) -> bool:
-    """Whether the status of a document has the condition Ready with True."""
-    status = document.get("status") if isinstance(document, Mapping) else None
-    listed = status.get("conditions") if isinstance(status, Mapping) else None
-    found = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
-    return any((one.get("type"), one.get("status")) == ("Ready", "True") for one in found)
+def outline(document: bytes) -> lease.Outline | None:
+    """Metadata and status of a DynamicLease; None: they can't be read."""
+    with contextlib.suppress(pydantic.ValidationError):
+        return lease.Outline.model_validate_json(document)
+    return None
 
 
 @dataclass(slots=True)

@@ -58,6 +58,8 @@ class _CachedObject:
     body: bytes
     watched: bool
     """By an event of the watch: what had gone before was told of before."""
+    listed: int
+    """The number of the last list that showed it; 0: none did."""
     own: int = 0
     """The version that our own last write left; 0: we wrote nothing."""
 
@@ -112,6 +114,8 @@ class Known:
     """Bytes of the large ones that are kept."""
     _highest: int = 0
     """The highest resourceVersion that a list or an event showed."""
+    _lists: int = 0
+    """How many lists were begun."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
@@ -137,20 +141,17 @@ class Known:
             found = (k[1] for k, o in self._kept.items() if k[0] == namespace and o.uid == uid)
             return next(found, None)
 
-    def watched_beside(self, new: Name, uid: str, other: Name, other_uid: str) -> bool:
-        """Whether the watch told of an object while another stood, and still stands.
+    def shown_beside(self, new: Name, uid: str, other: Name, other_uid: str) -> bool:
+        """Whether an object was shown while another stood, which still stands.
 
-        In one namespace a watch tells in the order of what happens: so that namespace wasn't
-        deleted and made again in between.
+        By the watch, which tells in the order of what happens in a namespace, or by one list of
+        both, which is of one moment: so that namespace wasn't deleted and made again in between.
         """
         with self._lock:
             one, beside = self._kept.get(new), self._kept.get(other)
-        return (
-            one is not None
-            and (one.uid, one.watched) == (uid, True)
-            and beside is not None
-            and beside.uid == other_uid
-        )
+        if one is None or beside is None or (one.uid, beside.uid) != (uid, other_uid):
+            return False
+        return one.watched or 0 < one.listed == beside.listed
 
     def is_own(self, body: Mapping[str, Any]) -> bool:
         """Whether an object is as our own last write left it: whoever wrote knows."""
@@ -216,7 +217,9 @@ class Known:
 
     def listing(self, within: str = "") -> "Listing":
         """A list is about to be asked for: of a namespace, or of all where it is empty."""
-        return Listing(self, within, self._highest)
+        with self._lock:
+            self._lists += 1
+            return Listing(self, within, self._highest, self._lists)
 
     def forget(self) -> None:
         """Forget everything: versions say nothing any more."""
@@ -238,10 +241,10 @@ class Known:
         with self._lock:
             self._highest = max(self._highest, version)
 
-    def _page(self, items: Sequence[Mapping[str, Any]]) -> None:
+    def _page(self, items: Sequence[Mapping[str, Any]], number: int) -> None:
         with self._lock:
             for item in items:
-                self._keep(item)
+                self._keep(item, listed=number)
 
     def _absent(
         self, within: str, there: Collection[Name], version: int
@@ -258,7 +261,9 @@ class Known:
                 self._buried[key] = version
         return [documents.parse(kept.body)["metadata"] for _, kept in gone]
 
-    def _keep(self, body: Mapping[str, Any], *, watched: bool = False, own: int = 0) -> None:
+    def _keep(
+        self, body: Mapping[str, Any], *, watched: bool = False, own: int = 0, listed: int = 0
+    ) -> None:
         key, meta = _name(body), _meta(body)
         version = version_of(meta.get("resourceVersion"))
         before = self._kept.get(key)
@@ -280,9 +285,10 @@ class Known:
                 self._buried[key] = version - 1  # an answer under way may be older, and small
                 return
             self._large += large
-            watched = watched or (same is not None and same.watched)
-            own = own or (same.own if same is not None else 0)
-            self._kept[key] = _CachedObject(uid, version, text, watched, own)
+            if same is not None:
+                watched, listed = watched or same.watched, listed or same.listed
+                own = own or same.own
+            self._kept[key] = _CachedObject(uid, version, text, watched, listed, own)
 
     def _drop(self, key: Name) -> None:
         before = self._kept.pop(key, None)
@@ -312,6 +318,8 @@ class Listing:
     within: str
     asked: int
     """The highest version that was seen before."""
+    number: int
+    """Tells it from other lists."""
     _there: set[Name] = field(default_factory=set)
     _version: int | None = None
 
@@ -323,7 +331,9 @@ class Listing:
             self.known._list_began(self._version, self.asked)
         items = page.get("items") or ()
         self._there.update(map(_name, items))
-        self.known._page(items)
+        # A page of another moment is of no list that shows what stood together.
+        is_whole = version_of(meta.get("resourceVersion")) == self._version > 0
+        self.known._page(items, self.number if is_whole else 0)
         if meta.get("continue"):
             return ()
         return self.known._absent(self.within, self._there, self._version)

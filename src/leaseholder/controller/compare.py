@@ -137,8 +137,7 @@ class Comparison:
                 await self.controller.offer(key, poke=False)
 
     async def _compare_records(self) -> list[Key]:
-        await self.records.load()
-        changed = await self.records.compare()
+        changed = [] if await self.records.load() else await self.records.compare()
         self.supplies.forget_unused(self.records.providers())
         return changed
 

@@ -6,10 +6,10 @@ for ``loop``. What decisions may see of it is in ``core.memory``.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
-from leaseholder.api import base, conditions, names, record
+from leaseholder.api import base, conditions, lease, names, record
 from leaseholder.controller.keys import Key
 from leaseholder.controller.supplies import Ref
 from leaseholder.core import actions, offline, schedule
@@ -58,6 +58,8 @@ class Entry:
     shown: float | None = None
     """Before the first look: when the lease ends of which status says Ready, on our own clock. Only
     the order hangs on it, because the wall clock that tells it may be wrong."""
+    is_due: bool = False
+    """Before the first look: something is to be done, as far as its DynamicLease shows."""
     last: offline.Keepsake | None = None
     """What is kept of the last good look of a go, where the lease can be renewed by it."""
     noted: View | None = None
@@ -66,11 +68,13 @@ class Entry:
     """Until then nothing is renewed from memory: a try failed (our own clock)."""
 
     @classmethod
-    def unseen(cls, end: datetime | None, clock: Clock) -> "Entry":
-        """One that wasn't looked at yet; ``end``: of the lease of which status says Ready."""
-        if end is None:
+    def unseen(cls, outline: lease.Outline | None, clock: Clock) -> "Entry":
+        """One that wasn't looked at yet; ``outline``: its DynamicLease, where that is known."""
+        if outline is None:
             return cls()
-        return cls(shown=clock.monotonic() + (end - clock.wall()).total_seconds())
+        now, end = clock.wall(), outline.ends
+        shown = clock.monotonic() + (end - now).total_seconds() if end is not None else None
+        return cls(shown=shown, is_due=outline.is_due(now))
 
     def must_read_for(self, view: View, step: actions.Action) -> bool:
         """Whether the Secrets have to be read before that step; from then on they aren't known.
@@ -129,7 +133,7 @@ class Entry:
         self.going = view.dl is not None and view.dl.deleting
         wanted = view.dl is not None and not self.going
         self.wants = wanted and view.delivered is None
-        self.contested, self.shown = view.target_contested, None
+        self.contested, self.shown, self.is_due = view.target_contested, None, False
         self.noted, self.offline_from = view, 0.0
 
     def keep(self) -> None:
@@ -165,7 +169,7 @@ class Entry:
         hungry = (self.wants and self.shown is None) or (alive is None and over)
         # Whose status says that its credentials are dead has time for those whose doesn't yet.
         since = max(due, now) if over else due
-        moments = [alive, since + HUNGRY if hungry else None]
+        moments = [alive, since + HUNGRY if hungry or self.is_due else None]
         # What a user changed, a deletion above all, doesn't wait for the end of a lease that has
         # days to live while others come and are given theirs.
         moments.append(due + PATIENCE if self.poked and alive is not None else None)

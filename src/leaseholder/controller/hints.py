@@ -58,10 +58,11 @@ class Hints:
     def _begin(self, key: Key) -> Entry:
         """What is kept of a DynamicLease that wasn't looked at yet.
 
-        After a start there may be thousands: whose lease ends first is looked at first.
+        After a start there may be thousands: who waits for something is looked at first, then
+        whose lease ends first.
         """
-        end = self.observer.cluster.shown_end(key.namespace, key.name)
-        entry = self._entries[key] = Entry.unseen(end, self.clock)
+        outline = self.observer.cluster.outline(key.namespace, key.name)
+        entry = self._entries[key] = Entry.unseen(outline, self.clock)
         return entry
 
     async def offer_users_of(self, ref: Ref, *, poke: bool = True) -> None:

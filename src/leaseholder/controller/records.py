@@ -40,19 +40,21 @@ class Records(KnownRecords):
 
     # -- reading
 
-    async def load(self) -> None:
-        """List the ledger once, before anything is decided.
+    async def load(self) -> bool:
+        """List the ledger once, before anything is decided; whether it was listed just now.
 
         Raises:
             errors.ClusterError: it can't be listed.
         """
         async with self._loading:
-            if not self._loaded:
-                await self.compare()
-                leases = (one for known in self for one in known.leases)
-                opened = (one.attempt_id for one in leases if one.state is State.ATTEMPT)
-                self.at_start = frozenset(() if self.shared else opened)
-                self._loaded = True
+            if self._loaded:
+                return False
+            await self.compare()
+            leases = (one for known in self for one in known.leases)
+            opened = (one.attempt_id for one in leases if one.state is State.ATTEMPT)
+            self.at_start = frozenset(() if self.shared else opened)
+            self._loaded = True
+            return True
 
     async def compare(self) -> list[Key]:
         """List the ledger; returns for which names it isn't as it was known.

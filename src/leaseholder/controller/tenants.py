@@ -63,7 +63,7 @@ class Tenants:
     def _is_placed(self, dl: DynamicLease, memory: Memory) -> bool:
         """Whether a DynamicLease stands in the Namespace that is known under its name."""
         other = self.records.witnesses.get(dl.metadata.namespace)
-        beside = other is not None and self.cluster.watched_beside(dl, other)
+        beside = other is not None and self.cluster.shown_beside(dl, other)
         return beside or dl.metadata.uid == memory.uid
 
     async def _namespace(self, name: str, memory: Memory, *, known: str) -> NamespaceView | None:

@@ -5,7 +5,6 @@ here: those are in ``provider``.
 """
 
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import Protocol
 
 from leaseholder.api import lease, record
@@ -30,11 +29,8 @@ class DynamicLeases(Protocol):
         """
         ...
 
-    def shown_end(self, namespace: str, name: str) -> datetime | None:
-        """When the lease ends of which the status of a DynamicLease says Ready, as it is known.
-
-        Nothing is read; None: it says that of none, or isn't known.
-        """
+    def outline(self, namespace: str, name: str) -> lease.Outline | None:
+        """Metadata and status of a DynamicLease as it is known; None: it isn't. Nothing is read."""
         ...
 
     def dynamic_leases(self) -> AsyncIterator[lease.DynamicLease]:
@@ -51,8 +47,8 @@ class DynamicLeases(Protocol):
         """Put our finalizer on ``dl`` as it was read, or take it off; gone: ``Conflict``."""
         ...
 
-    def watched_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
-        """Whether the watch told of a DynamicLease while another of its namespace stood.
+    def shown_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
+        """Whether watch or list showed a DynamicLease while another of its namespace stood.
 
         It still stands, as far as is known: so their Namespace is one and the same.
         """

@@ -1,13 +1,13 @@
 """Documents of any depth are read, without what is too deep in them."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaseholder.api import base
 from leaseholder.cluster import documents
 
 VALUES = st.recursive(
@@ -50,34 +50,43 @@ def test_a_document_that_is_not_too_deep_is_read_as_it_is(value: Any) -> None:
     assert json.loads(documents.shallow(text.encode())) == json.loads(text)
 
 
-@pytest.mark.parametrize(
-    ("document", "found"),
-    [
-        ({"status": {"end": "2026-11-21T03:04:05Z"}}, "2026-11-21T03:04:05Z"),
-        ({"status": {"end": "soon"}}, None),
-        ({"status": {"end": ["2026"]}}, None),
-        ({"status": {}}, None),
-        ({"status": "2026-11-21T03:04:05Z"}, None),
-        ({}, None),
-        ([], None),
-    ],
-)
-def test_a_moment_is_found_at_its_place_or_not_at_all(document: Any, found: str | None) -> None:
-    moment = documents.moment(document, "status", "end")
-    assert (None if moment is None else base.render_moment(moment)) == found
+READY = {
+    "type": "Ready",
+    "status": "True",
+    "reason": "Ready",
+    "message": "It is.",
+    "lastTransitionTime": "2026-11-21T03:00:00Z",
+}
+HELD = {
+    "attempt": "a",
+    "id": "lease",
+    "issuedAt": "2026-11-21T03:00:00Z",
+    "expiresAt": "2026-11-21T03:04:05Z",
+    "strategy": "Renew",
+}
 
 
 @pytest.mark.parametrize(
-    ("status", "says"),
+    ("status", "ends"),
     [
-        ({"conditions": [{"type": "Stalled", "status": "False"}, {"type": "Ready"}]}, False),
-        ({"conditions": [{"type": "Ready", "status": "True"}]}, True),
-        ({"conditions": [{"type": "Ready", "status": "False"}]}, False),
-        ({"conditions": [1, None]}, False),
-        ({"conditions": {"type": "Ready", "status": "True"}}, False),
+        ({"conditions": [READY], "lease": HELD}, True),
+        ({"conditions": [{**READY, "status": "False"}], "lease": HELD}, False),
+        ({"conditions": [READY]}, False),
+        ({"conditions": [READY], "lease": {**HELD, "expiresAt": "soon"}}, False),
+        ({"conditions": [1, None], "lease": HELD}, False),
         ("Ready", False),
     ],
 )
-def test_whether_a_status_says_ready_is_read_whatever_it_holds(status: Any, says: bool) -> None:
-    assert documents.says_ready({"status": status}) is says
-    assert not documents.says_ready(None)
+def test_when_a_lease_ends_is_read_in_status_whatever_else_it_holds(
+    status: Any, ends: bool
+) -> None:
+    body = {"metadata": {"name": "orders"}, "spec": [[]], "status": status}
+    found = documents.outline(json.dumps(body).encode())
+    assert found is not None
+    assert found.ends == (datetime(2026, 11, 21, 3, 4, 5, tzinfo=UTC) if ends else None)
+
+
+def test_what_has_no_metadata_is_known_for_nothing() -> None:
+    assert documents.outline(b'{"status": {}}') is None
+    assert documents.outline(b'{"metadata": []}') is None
+    assert documents.outline(deep(5_000).encode()) is None

@@ -34,26 +34,50 @@ def test_the_watch_tells_of_one_beside_another_that_stands() -> None:
     listed(kept, 3, body(2, "first", "f"))
     kept.event("ADDED", body(4))
     kept.answered(body(5), 4)
-    assert kept.watched_beside(NEW, "u", FIRST, "f")
-    assert not kept.watched_beside(NEW, "another", FIRST, "f")
-    assert not kept.watched_beside(NEW, "u", FIRST, "another")
+    assert kept.shown_beside(NEW, "u", FIRST, "f")
+    assert not kept.shown_beside(NEW, "another", FIRST, "f")
+    assert not kept.shown_beside(NEW, "u", FIRST, "another")
     kept.event("DELETED", body(6, "first", "f"))
-    assert not kept.watched_beside(NEW, "u", FIRST, "f")
+    assert not kept.shown_beside(NEW, "u", FIRST, "f")
 
 
-def test_what_a_list_or_an_answer_shows_may_have_come_after_the_others_went() -> None:
+def test_what_an_answer_shows_may_have_come_after_the_others_went() -> None:
     kept = known.Known()
     kept.event("ADDED", body(2, "first", "f"))
     kept.answered(body(4), 0)
-    assert not kept.watched_beside(NEW, "u", FIRST, "f")
-    listed(kept, 6, body(2, "first", "f"), body(5))
-    assert not kept.watched_beside(NEW, "u", FIRST, "f")
+    assert not kept.shown_beside(NEW, "u", FIRST, "f")
     kept.event("MODIFIED", body(7))
-    assert kept.watched_beside(NEW, "u", FIRST, "f")
+    assert kept.shown_beside(NEW, "u", FIRST, "f")
     kept.event("MODIFIED", body(8, uid="again"))
-    assert kept.watched_beside(NEW, "again", FIRST, "f")
-    listed(kept, 9, body(2, "first", "f"), body(9, uid="third"))
-    assert not kept.watched_beside(NEW, "third", FIRST, "f")
+    assert kept.shown_beside(NEW, "again", FIRST, "f")
+
+
+def test_one_list_shows_what_stood_together_and_two_lists_dont() -> None:
+    kept = known.Known()
+    listed(kept, 5, body(2, "first", "f"))
+    kept.answered(body(7, "first", "f"), 2)
+    listed(kept, 6, body(5))
+    assert not kept.shown_beside(NEW, "u", FIRST, "f")
+    listed(kept, 9, body(7, "first", "f"), body(5))
+    assert kept.shown_beside(NEW, "u", FIRST, "f")
+    assert not kept.shown_beside(NEW, "another", FIRST, "f")
+    kept.answered(body(10), 5)
+    kept.answered(body(11, "first", "f"), 2)
+    assert kept.shown_beside(NEW, "u", FIRST, "f")
+    kept.answered(body(12, "first", "again"), 11)
+    assert not kept.shown_beside(NEW, "u", FIRST, "again")
+
+
+def test_pages_of_two_moments_dont_show_what_stood_together() -> None:
+    kept = known.Known()
+    listing = kept.listing()
+    first = {
+        "metadata": {"resourceVersion": "5", "continue": "x"},
+        "items": [body(2, "first", "f")],
+    }
+    listing.page(first)
+    listing.page({"metadata": {"resourceVersion": "8"}, "items": [body(7)]})
+    assert not kept.shown_beside(NEW, "u", FIRST, "f")
 
 
 def test_what_was_never_shown_is_not_known() -> None:
@@ -297,16 +321,17 @@ def test_what_our_own_last_write_left_is_known_as_our_own() -> None:
 
 def test_the_event_of_our_own_write_says_only_that_the_watch_told_of_it() -> None:
     kept = known.Known()
-    listed(kept, 3, body(2, "first", "f"), body(2))
+    kept.answered(body(4, "first", "f"), 0)
+    listed(kept, 3, body(2))
     kept.answered(body(5), 2, above=3)
     before = kept.body("shop", "orders")
-    assert not kept.watched_beside(NEW, "u", FIRST, "f")
+    assert not kept.shown_beside(NEW, "u", FIRST, "f")
     kept.event("MODIFIED", body(5))
     assert kept.body("shop", "orders") is before
-    assert kept.watched_beside(NEW, "u", FIRST, "f")
+    assert kept.shown_beside(NEW, "u", FIRST, "f")
     assert kept.is_own(body(5))
     kept.event("ADDED", body(5, uid="again"))
-    assert kept.watched_beside(NEW, "again", FIRST, "f")
+    assert kept.shown_beside(NEW, "again", FIRST, "f")
     assert not kept.is_own(body(5))
 
 

@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Any
 
 from leaseholder import errors
-from leaseholder.api import base, conditions, lease, names, provider, record
-from leaseholder.api.conditions import ConditionType, Reason
+from leaseholder.api import base, lease, names, provider, record
+from leaseholder.api.conditions import Reason
 from leaseholder.ports.clock import Clock
 from leaseholder.ports.credentials import Access, Credentialing
 from leaseholder.ports.events import Note
@@ -192,15 +192,13 @@ class FakeCluster(fakes.Scripted):
     async def read_dynamic_lease(self, namespace: str, name: str) -> lease.DynamicLease | None:
         return await self.dynamic_lease(namespace, name)
 
-    def watched_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
+    def shown_beside(self, dl: lease.DynamicLease, other: record.Holder) -> bool:
         stands = self.leases.get((other.namespace, other.name))
         return stands is not None and stands.metadata.uid == other.uid
 
-    def shown_end(self, namespace: str, name: str) -> datetime | None:
+    def outline(self, namespace: str, name: str) -> lease.Outline | None:
         dl = self.leases.get((namespace, name))
-        if dl is None or not conditions.is_true(dl.status.conditions, ConditionType.READY):
-            return None
-        return dl.status.lease.expires_at if dl.status.lease else None
+        return None if dl is None else lease.Outline(metadata=dl.metadata, status=dl.status)
 
     def known_name(self, namespace: str, uid: str) -> str | None:
         found = (d.metadata for d in self.leases.values() if d.metadata.uid == uid)

@@ -181,6 +181,34 @@ async def test_after_a_start_the_lease_that_ends_first_is_looked_at_first_the_de
     assert looks == ["dead", "new", "sooner", "later", NAME]
 
 
+async def test_after_a_start_what_users_asked_for_is_looked_at_before_all_that_is_idle() -> None:
+    world = World()
+    order = ["idle", "renewed", "deleted", "changed", "late", "idle-too"]
+    for name in order:
+        world.cluster.user_applies(manifest(name=name, ttl="4h" if "idle" in name else "8h"))
+    holders = {dl.metadata.name: dl.holder for dl in world.cluster.leases.values()}
+    async with world.running() as controller:
+        for holder in holders.values():
+            await controller.offer(key_of(holder))
+        await world.passed()
+    world.cluster.user_applies(manifest(name="renewed", ttl="8h", annotations={names.RENEW: "now"}))
+    world.cluster.user_deletes(SHOP, "deleted")
+    world.cluster.user_applies(manifest(name="changed", ttl="9h"))
+    late = world.cluster.leases[SHOP, "late"]
+    assert late.status.lease is not None
+    held = late.status.lease.model_copy(update={"renew_at": world.clock.wall()})
+    status_ = late.status.model_copy(update={"lease": held})
+    world.cluster.leases[SHOP, "late"] = late.model_copy(update={"status": status_})
+    world.meter.looks.clear()
+    again = world.controller = world.process()
+    for name in order:
+        await again.heard(world.cluster.leases[SHOP, name].metadata, gone=False)
+    async with world.running():
+        await world.passed()
+    looks = list(dict.fromkeys(one.name for one in world.meter.looks if one.name in order))
+    assert looks == ["renewed", "deleted", "changed", "late", "idle", "idle-too"]
+
+
 async def test_after_a_start_of_dead_leases_that_go_first_of_which_status_says_ready() -> None:
     world = World()
     keys = {name: (SHOP, name) for name in ("told", "untold")}
