@@ -4,10 +4,12 @@ Events come late, our own answers at once; of two states the newer counts. It pl
 ``leaseholder.cluster.known`` does, and is checked against the same histories.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from leaseholder.api import lease, record
+from leaseholder.api import lease, names, record
 from leaseholder.core import shards
+from leaseholder.ports.secrets import SecretView
 
 Key = tuple[str, str]
 
@@ -97,6 +99,50 @@ class Leases:
         """The version that is known; 0: none."""
         known = self._known.get(key)
         return 0 if known is None else _version(known)
+
+
+@dataclass(slots=True)
+class Labels:
+    """Which Secrets have our label with which uid, as the watch of a process tells.
+
+    Events come late, and in order.
+    """
+
+    _uids: dict[Key, str] = field(default_factory=dict)
+    _told: int = 0
+    """How many events are under way or have arrived."""
+    _last: dict[Key, int] = field(default_factory=dict)
+    """The number of the last event that arrived of each."""
+    _listed: int = 0
+    """Those up to this number are older than the list."""
+
+    def named(self, namespace: str, uid: str) -> list[str]:
+        """Names of those of a namespace with that uid."""
+        return [key[1] for key, of in self._uids.items() if (key[0], of) == (namespace, uid)]
+
+    def send(self) -> int:
+        """Number an event."""
+        self._told += 1
+        return self._told
+
+    def shown(self, view: SecretView, number: int, *, gone: bool) -> None:
+        """An event arrives."""
+        key = view.namespace, view.name
+        if number > max(self._listed, self._last.get(key, 0)):
+            self._last[key] = number
+            self._put(key, "" if gone else view.labels.get(names.OWNER_UID, ""))
+
+    def listed(self, found: Iterable[SecretView]) -> None:
+        """A whole list."""
+        self._listed = self._told
+        self._uids.clear()
+        for view in found:
+            self._put((view.namespace, view.name), view.labels.get(names.OWNER_UID, ""))
+
+    def _put(self, key: Key, uid: str) -> None:
+        self._uids.pop(key, None)
+        if uid:
+            self._uids[key] = uid
 
 
 def _version(dl: lease.DynamicLease) -> int:

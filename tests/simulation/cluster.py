@@ -6,7 +6,7 @@ gate, generic over the port so that it needn't be told of every method.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -41,6 +41,7 @@ _FREE: Final = frozenset(
         "emit",
         "hears_of_secrets",
         "known_name",
+        "labelled",
         "outline",
         "server_now",
         "secret_events",
@@ -60,6 +61,8 @@ class Hooks:
     """We delete a Secret."""
     secrets: list[Callable[[SecretEvent], None]] = field(default_factory=list)
     """A Secret of ours changed."""
+    labels: list[Callable[[SecretView, bool], None]] = field(default_factory=list)
+    """A Secret with our label was written, or is gone (True)."""
     restarting: list[Callable[[Workload, str, str], None]] = field(default_factory=list)
     """A workload's pods are to be replaced; the stamp's key and value."""
     released: list[Callable[[lease.DynamicLease], None]] = field(default_factory=list)
@@ -168,6 +171,8 @@ class Truth(fakecluster.FakeCluster):
         return [event for event in found if event is not None]
 
     def _tell(self, view: SecretView, *, gone: bool = False) -> None:
+        for told in self.hooks.labels:
+            told(view, gone)
         event = _event(view, gone=gone)
         if event is not None:
             for hook in self.hooks.secrets:
@@ -199,6 +204,10 @@ class Way:
         self._truth, self._gate = truth, gate_
         self.leases = caches.Leases(shard)
         self.events: asyncio.Queue[SecretEvent] = asyncio.Queue()
+        self.labels = caches.Labels()
+
+    def labelled(self, namespace: str, uid: str) -> Collection[str]:
+        return self.labels.named(namespace, uid)
 
     async def secret_events(self) -> AsyncIterator[SecretEvent]:
         while True:

@@ -14,7 +14,7 @@ from leaseholder.controller import assembly, compare, supplies
 from leaseholder.core import shards
 from leaseholder.core.memory import Memory
 from leaseholder.ports.cluster import Cluster
-from leaseholder.ports.secrets import SecretEvent
+from leaseholder.ports.secrets import SecretEvent, SecretView
 from tests.simulation import caches, cluster, gate, server
 from tests.simulation.loop import ManualLoop
 from tests.unit import clocks
@@ -128,6 +128,8 @@ class Process:
             self.hears(caches.Seen(dl))
         for event in self._truth.marked():
             self.hears_of_secret(event)
+        if not self.deaf:
+            self._way.labels.listed(self._truth.secrets.values())
 
     def hears(self, seen: caches.Seen) -> None:
         """An event about a DynamicLease reaches the process, as late as events do."""
@@ -138,6 +140,12 @@ class Process:
         if self.misses_secrets:
             return
         self._arrives(lambda: self._way.events.put_nowait(event))
+
+    def hears_of_label(self, view: SecretView, *, gone: bool) -> None:
+        """An event tells what our label says on a Secret."""
+        if not self.misses_secrets:
+            number = self._way.labels.send()
+            self._arrives(lambda: self._way.labels.shown(view, number, gone=gone))
 
     def _arrives(self, event: Callable[[], None]) -> None:
         if self.alive and not self.deaf and self.trails:

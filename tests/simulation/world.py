@@ -15,7 +15,7 @@ from leaseholder import errors
 from leaseholder.api import conditions, durations, lease, names, record
 from leaseholder.core import shards
 from leaseholder.ports.namespaces import NamespaceView
-from leaseholder.ports.secrets import SecretEvent
+from leaseholder.ports.secrets import SecretEvent, SecretView
 from leaseholder.ports.workloads import Workload
 from tests.simulation import caches, cluster, gate, judge, promises, server
 from tests.simulation.loop import ManualLoop
@@ -95,6 +95,7 @@ class World:
         self.judge = judge.Judge(self)
         self.truth.hooks.restarting.append(self._restarting)
         self.truth.hooks.secrets.append(self._secret_changed)
+        self.truth.hooks.labels.append(self._label_changed)
         self.truth.hooks.leases.append(self._lease_changed)
 
     # -- processes and time
@@ -543,6 +544,10 @@ class World:
     def _secret_changed(self, event: SecretEvent) -> None:
         for process in self.processes:
             process.hears_of_secret(event)
+
+    def _label_changed(self, view: SecretView, gone: bool) -> None:
+        for process in self.processes:
+            process.hears_of_label(view, gone=gone)
 
     # -- the end
 

@@ -245,6 +245,11 @@ class KubernetesCluster:
         """The Secrets in a namespace that carry our owner label with that uid."""
         return await self._secrets.owned(namespace, uid)
 
+    def labelled(self, namespace: str, uid: str) -> Collection[str] | None:
+        """Names of these Secrets as the watch has shown them; None: it isn't open."""
+        is_open = self.hears_of_secrets(namespace)
+        return self._watch.labelled(namespace, uid) if is_open else None
+
     async def leases_shown(self) -> frozenset[str]:
         """Ids of the leases that Secrets of ours name; their data isn't read."""
         return await self._secrets.leases_named(self._namespaces)

@@ -31,6 +31,8 @@ _AGAIN: Final = 600.0
 """Seconds after which the Secrets are listed though the watch was open: what is known of them is
 worked with for as long as no event comes."""
 _SHORTEST, _LONGEST = 1.0, 30.0
+_MOST_LABELLED: Final = 8
+"""So many Secrets of one uid are known by name: with more than the wanted one they are listed."""
 _log = logging.getLogger(__name__)
 
 _News = SecretEvent | SecretCopy
@@ -77,6 +79,12 @@ class SecretWatch:
         uid = secret.labels.get(names.OWNER_UID)
         if known is not None and name and uid:
             known.wrote(secret.uid, SecretEvent(secret.namespace, name, uid))
+            known.label(secret.namespace, secret.name, uid)
+
+    def labelled(self, namespace: str, uid: str) -> Collection[str]:
+        """Names of the Secrets of a namespace that carry our label with that uid."""
+        known = self._known.get(namespace) or self._known.get("")
+        return known.labelled(namespace, uid) if known is not None else ()
 
     @property
     def owners(self) -> list[SecretEvent]:
@@ -110,6 +118,9 @@ class KnownSecrets:
         self._unread = unread
         self._within = within
         self._owners: dict[str, SecretEvent] = {}
+        self._labelled: dict[tuple[str, str], tuple[str, ...]] = {}
+        """Names by namespace and by the uid that our label has. One whose label changed stays until
+        the next list, and that costs a read."""
 
     @property
     def owners(self) -> Collection[SecretEvent]:
@@ -123,9 +134,29 @@ class KnownSecrets:
         """
         self._owners.setdefault(uid, owner)
 
+    def labelled(self, namespace: str, uid: str) -> Collection[str]:
+        """Names of the Secrets of a namespace that carry our label with that uid."""
+        return self._labelled.get((namespace, uid), ())
+
+    def label(self, namespace: str, name: str, uid: str) -> None:
+        """A Secret carries our label with that uid."""
+        known = self._labelled.get((namespace, uid), ())
+        if name not in known and len(known) < _MOST_LABELLED:
+            self._labelled[namespace, uid] = (*known, name)
+
+    def _unlabel(self, secret: Marks) -> None:
+        key = secret.namespace, secret.owner_uid or ""
+        known = self._labelled.get(key, ())
+        if len(known) >= _MOST_LABELLED:
+            return  # there may be more than these
+        if left := tuple(name for name in known if name != secret.name):
+            self._labelled[key] = left
+        else:
+            self._labelled.pop(key, None)
+
     def listed(self, found: Iterable[Marks]) -> Iterator[_News]:
         """What to tell after a list: all that are there and all that were."""
-        before, self._owners = self._owners, {}
+        before, self._owners, self._labelled = self._owners, {}, {}
         broken = set[tuple[str, str]]()
         for secret in found:
             if secret.wrong:
@@ -139,12 +170,15 @@ class KnownSecrets:
         news = list(self._noted(secret, self._owners.pop(secret.uid, None)))
         if kind == "DELETED":
             self._owners.pop(secret.uid, None)
+            self._unlabel(secret)
             self._unread.fine(secret_marks.KIND, secret.namespace, secret.name)
             news = [_without_version(one) for one in news if isinstance(one, SecretEvent)]
         yield from news
 
     def _noted(self, secret: Marks, before: SecretEvent | None) -> Iterator[_News]:
         now = _owner(secret, before)
+        if secret.owner_uid is not None:
+            self.label(secret.namespace, secret.name, secret.owner_uid)
         if secret.wrong:
             self._unread.found(secret_marks.KIND, secret.namespace, secret.name, _wrong(secret))
         else:

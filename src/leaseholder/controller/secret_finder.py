@@ -68,6 +68,7 @@ class SecretFinder:
         if _has_none(dl, leases, memory) and self.cluster.hears_of_secrets(subject.namespace):
             asked = (*uids, _target_name(dl, holder))
             memory.secrets = SecretsSeen(asked, (), None, is_old=True, supposed=True)
+            memory.looked = True
         labelled, named = await self._secrets(subject, uids, dl, holder, memory)
         memory.former_uids &= {one.labels.get(names.OWNER_UID) for one in labelled}
         target = named if dl is not None else None
@@ -101,7 +102,15 @@ class SecretFinder:
         if seen is not None and seen.asked == asked and not (memory.doubted or deaf):
             seen.is_old = True
             return seen.labelled, seen.target
+        stands = dl is not None and not dl.deleting and not memory.doubted
+        told = stands and self._shows_only_target(subject.namespace, uids, asked[-1])
+        memory.looked = True
         memory.doubted = False  # from now on: what is told of while they are read may be missing
+        if told:
+            target = await self.cluster.secret(subject.namespace, asked[-1])
+            labelled = _labelled(target, uids)
+            memory.secrets = SecretsSeen(asked, labelled, target, is_old=True, told=True)
+            return labelled, target
         by_label = asyncio.create_task(self._labelled(subject.namespace, uids))
         by_name = asyncio.create_task(
             self.cluster.secret(subject.namespace, _target_name(dl, holder))
@@ -112,6 +121,16 @@ class SecretFinder:
         seen = SecretsSeen(asked, tuple(by_label.result()), by_name.result())
         memory.secrets = seen
         return seen.labelled, seen.target
+
+    def _shows_only_target(self, namespace: str, uids: Sequence[str], target: str) -> bool:
+        """Whether the watch shows no Secret with our label but the target.
+
+        After a start thousands are looked at, and the API server would go through all Secrets of
+        the namespace for each list by label. Only a few steps are made from that
+        (``Entry.must_read_for``).
+        """
+        shown = [self.cluster.labelled(namespace, uid) for uid in uids if uid]
+        return all(one is not None and {*one} <= {target} for one in shown)
 
     async def _labelled(self, namespace: str, uids: Sequence[str]) -> list[SecretView]:
         found = (self.cluster.secrets_of(namespace, uid) for uid in uids if uid)
@@ -193,6 +212,12 @@ def _has_none(dl: DynamicLease | None, leases: Sequence[RecordedLease], memory: 
         return False
     is_known = memory.secrets is not None or memory.doubted or memory.former_uids
     return not (is_known or leases or dl.status.lease is not None)
+
+
+def _labelled(target: SecretView | None, uids: Sequence[str]) -> tuple[SecretView, ...]:
+    """The target, where our label on it has one of these uids."""
+    is_labelled = target is not None and target.labels.get(names.OWNER_UID) in {*uids} - {""}
+    return (target,) if is_labelled and target is not None else ()
 
 
 def _target_name(dl: DynamicLease | None, holder: Holder) -> str:

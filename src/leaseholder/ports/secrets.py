@@ -4,7 +4,7 @@ Flows in: drafts, from ``controller.deliver``. Flows out: views of Secrets whose
 for ``controller.secret_finder``, and events, for ``controller.compare``.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -75,6 +75,13 @@ class Secrets(Protocol):
         """Metadata of the Secrets in a namespace that carry our owner label with that uid.
 
         Anybody may put the label on, so only ``MOST_OWNED`` are given; ours are one or two.
+        """
+        ...
+
+    def labelled(self, namespace: str, uid: str) -> Collection[str] | None:
+        """Names of these Secrets as the watch has shown them; None: it isn't open, as far as known.
+
+        Nothing is read. Names of some that are gone, or lost the label, may be among them.
         """
         ...
 

@@ -96,6 +96,33 @@ def test_a_secret_that_lost_its_label_is_still_its_last_owners() -> None:
     assert known.changed("DELETED", meta("s-1", ORDERS, labels=None)) == [ORDERS]
 
 
+def test_which_secrets_carry_our_label_is_known_by_name_also_those_that_are_nobodys() -> None:
+    known = Watch()
+    copy = {"metadata": meta("s-2", ORDERS, annotations=None)}
+    known.listed([item("s-1", ORDERS), copy, item("s-3", BILLING)])
+    assert {*known.known.labelled("shop", "u-1")} == {"secret-s-1", "secret-s-2"}
+    assert {*known.known.labelled("shop", "u-2")} == {"secret-s-3"}
+    assert not known.known.labelled("elsewhere", "u-1")
+    known.changed("DELETED", meta("s-2", ORDERS))
+    known.changed("ADDED", meta("s-4", BILLING))
+    assert {*known.known.labelled("shop", "u-1")} == {"secret-s-1"}
+    assert {*known.known.labelled("shop", "u-2")} == {"secret-s-3", "secret-s-4"}
+    known.changed("DELETED", meta("s-1", ORDERS))
+    assert not known.known.labelled("shop", "u-1")
+
+
+def test_of_thousands_with_one_uid_a_few_names_are_known_until_the_next_list() -> None:
+    known = Watch()
+    known.listed(item(f"s-{number}", ORDERS) for number in range(5_000))
+    some = {*known.known.labelled("shop", "u-1")}
+    assert 1 < len(some) < 20
+    for number in range(4_999):
+        known.changed("DELETED", meta(f"s-{number}", ORDERS))
+    assert {*known.known.labelled("shop", "u-1")} == some
+    known.listed([item("s-4999", ORDERS)])
+    assert {*known.known.labelled("shop", "u-1")} == {"secret-s-4999"}
+
+
 def test_a_secret_that_changes_hands_concerns_both_owners() -> None:
     known = Watch()
     known.listed([item("s-1", ORDERS)])

@@ -7,7 +7,7 @@ Secret's foreign labels stay, deletion waits for finalizers and takes what is ow
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -305,6 +305,12 @@ class FakeCluster(fakes.Scripted):
             here = [s for s in self.secrets.values() if s.namespace == namespace]
             mine = [s for s in here if s.labels.get(names.OWNER_UID) == uid]
             return [_unread(s) for s in mine[:MOST_OWNED]]
+
+    def labelled(self, namespace: str, uid: str) -> Collection[str] | None:
+        if not self.watches_secrets:
+            return None
+        here = [s for s in self.secrets.values() if s.namespace == namespace]
+        return {s.name for s in here if s.labels.get(names.OWNER_UID) == uid}
 
     def hears_of_secrets(self, namespace: str) -> bool:
         return self.watches_secrets

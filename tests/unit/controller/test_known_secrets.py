@@ -253,6 +253,71 @@ async def test_what_a_rotation_replaces_is_read_before_it_is_revoked() -> None:
         assert reads(world) > before
 
 
+@contextlib.asynccontextmanager
+async def started_again() -> AsyncIterator[World]:
+    """A DynamicLease that was Ready, and another process, which has looked at nothing yet."""
+    async with delivered() as world:
+        pass
+    world.controller = world.process()
+    world.trace.calls.clear()
+    yield world
+
+
+async def test_after_a_start_the_secret_is_read_by_its_name_alone() -> None:
+    async with started_again() as world, world.running() as controller:
+        await controller.offer(world.key, harmed=True)  # as the watch's first list has it
+        await world.passed()
+        assert (world.ready, world.secret, reads(world)) == ("Ready", "lease-1", 0)
+        await world.passed(after=HALF + 900)
+        assert (world.count("renew"), reads(world)) == (1, 0)
+
+
+async def test_after_a_start_all_are_listed_where_the_watch_shows_another_one() -> None:
+    async with started_again() as world:
+        labels = {names.OWNER_UID: world.holder.uid}
+        world.cluster.user_writes_secret(SHOP, "another", labels=labels)
+        async with world.running() as controller:
+            await controller.offer(world.key)
+            await world.passed()
+        assert reads(world) >= 1
+
+
+async def test_after_a_start_all_are_listed_before_a_credential_is_missed() -> None:
+    async with started_again() as world:
+        del world.cluster.secrets[KEY], world.cluster.values[KEY]
+        async with world.running() as controller:
+            await controller.offer(world.key)
+            await world.passed()
+        listed = world.trace.calls.index("list secrets")
+        assert listed < world.trace.calls.index("issue")
+        assert world.secret == "lease-2"
+
+
+async def test_after_a_start_a_deletion_lists_the_secrets() -> None:
+    async with started_again() as world:
+        world.cluster.user_deletes(*KEY)
+        async with world.running() as controller:
+            await controller.offer(world.key)
+            await world.passed()
+        assert reads(world) >= 1
+        assert not world.provider.live
+
+
+async def test_what_the_watch_tells_while_the_secret_is_first_read_is_read_again() -> None:
+    async with started_again() as world:
+        controller = world.controller
+
+        async def changes() -> None:
+            world.cluster.user_writes_secret(SHOP, NAME, values={"DB_USERNAME": "other"})
+            await controller.offer(world.key, poke=False, harmed=True)
+
+        world.cluster.after("get secret", changes)
+        async with world.running():
+            await controller.offer(world.key)
+            await world.passed()
+        assert world.secret in world.provider.live
+
+
 async def test_our_finalizer_that_comes_on_is_no_news() -> None:
     async with delivered() as world:
         taken = len(world.meter.lateness)
