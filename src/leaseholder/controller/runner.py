@@ -20,7 +20,7 @@ from leaseholder.controller.line import Line, Place
 NAP: Final = 30.0
 """A wait for a due time is never longer: the event loop's clock stands still while the machine
 sleeps, ours doesn't."""
-SLICE: Final = 100
+SLICE: Final = 20
 """So many of thousands are gone through in one turn of the event loop: a few milliseconds."""
 
 K = TypeVar("K", bound=Hashable)
