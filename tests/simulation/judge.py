@@ -284,7 +284,7 @@ class Judge:
         """Whether replaced leases of a DynamicLease live on for longer than their overlap.
 
         It is suspended, another one may have the Secret that it wants, somebody keeps at that
-        Secret, or its rollout is stuck.
+        Secret, or its rollout isn't over: it is stuck, or the next one always comes before.
         """
         wanted = [dl for dl in self._world.truth.leases.values() if dl.metadata.uid == uid]
         names_ = [dl.secret_name for dl in self._world.truth.leases.values()]
@@ -292,7 +292,7 @@ class Judge:
             dl.spec.suspend
             or names_.count(dl.secret_name) > 1
             or contested(dl)
-            or (self._world.stuck and bool(dl.spec.rotation.restart_targets))
+            or (self._world.rolls and bool(dl.spec.rotation.restart_targets))
             for dl in wanted
         )
 

@@ -478,6 +478,12 @@ class World:
         self.judge.restarting(known, key, value)
         self.loop.call_later(ROLLOUT, self._rolled_out)
 
+    @property
+    def rolls(self) -> bool:
+        """Whether pods of a workload are still to be replaced."""
+        running = self.truth.running.values()
+        return self.stuck or any(one.updated < one.wanted for one in running)
+
     def _rolled_out(self) -> None:
         if not self.stuck:
             self.truth.rolls_out(self.workload)
