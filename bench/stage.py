@@ -25,6 +25,8 @@ PATIENCE: typing.Final = 1800.0
 """Seconds for one wait; a measure that takes longer has failed."""
 
 _APPLIERS: typing.Final = 50
+_MEMORY: typing.Final = "4GiB"
+"""What the control plane may take, as in a cluster: with less it collects garbage all the time."""
 _READS: typing.Final = re.compile(r'leaseholder_cluster_requests_total\{.*verb="(get|list)"')
 _OWN_WRITES: typing.Final = re.compile(
     r'leaseholder_cluster_requests_total\{.*verb="(create|patch|delete)"'
@@ -287,7 +289,7 @@ async def opened(type_: str, *, latency: float = 0.0) -> collections.abc.AsyncIt
 
     Lives are shorter than a real server lets them be, so that a young lease can be renewed.
     """
-    world = await asyncio.to_thread(lambda: worlds.World.start(min_ttl=2))
+    world = await asyncio.to_thread(lambda: worlds.World.start(min_ttl=2, memory=_MEMORY))
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(world.stop)
         client = await stack.enter_async_context(kube.Kube(world.control_plane))

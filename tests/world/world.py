@@ -10,6 +10,7 @@ import collections.abc
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import secrets
 import shutil
@@ -96,11 +97,15 @@ class World(processes.Stoppable):
         forks: operators.Forks | None = None,
         min_ttl: float | None = None,
         seed: pathlib.Path | None = None,
+        memory: str = kubernetes.MEMORY,
     ) -> "World":
-        """Start what isn't given; given parts are used and left running."""
+        """Start what isn't given; given parts are used and left running.
+
+        ``memory``: what the control plane may take.
+        """
         with contextlib.ExitStack() as stack:
             home = directory or _temporary(stack)
-            plane, base = _start_bases(stack, home, control_plane=control_plane, database=database)
+            plane, base = _start_bases(stack, home, memory, control_plane, database)
             emulator = Infisical.start(
                 directory=home,
                 postgres_dsn=base.dsn,
@@ -227,14 +232,15 @@ def _temporary(stack: contextlib.ExitStack) -> pathlib.Path:
 def _start_bases(
     stack: contextlib.ExitStack,
     home: pathlib.Path,
-    *,
+    memory: str,
     control_plane: kubernetes.ControlPlane | None,
     database: postgres_server.Postgres | None,
 ) -> tuple[kubernetes.ControlPlane, postgres_server.Postgres]:
     """Control plane and PostgreSQL at the same time; when one fails, the other is stopped."""
     with concurrent.futures.ThreadPoolExecutor() as pool:
         starting_database = None if database else pool.submit(postgres_server.Postgres.start, home)
-        starting_plane = None if control_plane else pool.submit(kubernetes.ControlPlane.start, home)
+        start = functools.partial(kubernetes.ControlPlane.start, home, memory=memory)
+        starting_plane = None if control_plane else pool.submit(start)
         if starting_database is not None:
             stack.push(lambda *_: _stop_result(starting_database))
         if starting_plane is not None:
