@@ -102,28 +102,31 @@ class SecretFinder:
         if seen is not None and seen.asked == asked and not (memory.doubted or deaf):
             seen.is_old = True
             return seen.labelled, seen.target
-        stands = dl is not None and not dl.deleting and not memory.doubted
-        told = stands and self._shows_only_target(subject.namespace, uids, asked[-1])
+        told = dl is not None and not dl.deleting and not memory.doubted
+        told = told and self._shows_only(subject.namespace, uids, asked[-1])
         memory.looked = True
         memory.doubted = False  # from now on: what is told of while they are read may be missing
-        if told:
-            target = await self.cluster.secret(subject.namespace, asked[-1])
-            labelled = _labelled(target, uids)
-            memory.secrets = SecretsSeen(asked, labelled, target, is_old=True, told=True)
-            return labelled, target
-        by_label = asyncio.create_task(self._labelled(subject.namespace, uids))
-        by_name = asyncio.create_task(
-            self.cluster.secret(subject.namespace, _target_name(dl, holder))
-        )
+        read = self._read_told if told else self._read
+        seen = memory.secrets = await read(subject.namespace, uids, asked[-1])
+        return seen.labelled, seen.target
+
+    async def _read(self, namespace: str, uids: Sequence[str], name: str) -> SecretsSeen:
+        by_label = asyncio.create_task(self._labelled(namespace, uids))
+        by_name = asyncio.create_task(self.cluster.secret(namespace, name))
         # Of two refusals always the same one is raised: a sentence that changed from look to look
         # would be logged anew each time.
         await asyncio.gather(by_label, by_name, return_exceptions=True)
-        seen = SecretsSeen(asked, tuple(by_label.result()), by_name.result())
-        memory.secrets = seen
-        return seen.labelled, seen.target
+        return SecretsSeen((*uids, name), tuple(by_label.result()), by_name.result())
 
-    def _shows_only_target(self, namespace: str, uids: Sequence[str], target: str) -> bool:
-        """Whether the watch shows no Secret with our label but the target.
+    async def _read_told(self, namespace: str, uids: Sequence[str], name: str) -> SecretsSeen:
+        """The one of that name; that no other has our label, the watch tells."""
+        target = await self.cluster.secret(namespace, name)
+        found = (target,) if target is not None else ()
+        labelled = tuple(one for one in found if one.labels.get(names.OWNER_UID) in uids)
+        return SecretsSeen((*uids, name), labelled, target, is_old=True, told=True)
+
+    def _shows_only(self, namespace: str, uids: Sequence[str], target: str) -> bool:
+        """Whether the watch shows no Secret with our label but the one of that name.
 
         After a start thousands are looked at, and the API server would go through all Secrets of
         the namespace for each list by label. Only a few steps are made from that
@@ -212,12 +215,6 @@ def _has_none(dl: DynamicLease | None, leases: Sequence[RecordedLease], memory: 
         return False
     is_known = memory.secrets is not None or memory.doubted or memory.former_uids
     return not (is_known or leases or dl.status.lease is not None)
-
-
-def _labelled(target: SecretView | None, uids: Sequence[str]) -> tuple[SecretView, ...]:
-    """The target, where our label on it has one of these uids."""
-    is_labelled = target is not None and target.labels.get(names.OWNER_UID) in {*uids} - {""}
-    return (target,) if is_labelled and target is not None else ()
 
 
 def _target_name(dl: DynamicLease | None, holder: Holder) -> str:
