@@ -11,6 +11,8 @@ import random
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from typing import Any, Final, Protocol
 
+import pydantic
+
 from leaseholder.api import base, names
 from leaseholder.cluster import lean
 
@@ -98,7 +100,7 @@ def register(
     registry = kopf.OperatorRegistry()
 
     async def changed(body: kopf.Body, resource: kopf.Resource, type: str | None, **_: Any) -> None:
-        await hear(listener, resource.plural, dict(body.metadata), gone=type == "DELETED")
+        await hear(listener, resource.plural, dict(body.metadata), type == "DELETED")
 
     async def logged_in(**_: Any) -> kopf.AiohttpSession:
         return await login()
@@ -109,9 +111,15 @@ def register(
     return registry
 
 
-async def hear(listener: Listener, plural: str, metadata: Mapping[str, Any], *, gone: bool) -> None:
-    """Hand on that an object of one of ``WATCHED`` was seen, or went."""
-    meta = base.ObjectMeta.model_validate(metadata)
+async def hear(listener: Listener, plural: str, metadata: Mapping[str, Any], gone: bool) -> None:
+    """Hand on that an object of one of ``WATCHED`` was seen, or went.
+
+    What can't be read is told of where it is read whole; here it would end a list.
+    """
+    try:
+        meta = base.ObjectMeta.model_validate(metadata)
+    except pydantic.ValidationError:
+        return
     if plural == LEASES:
         await listener.lease(meta, gone=gone)
     else:

@@ -287,11 +287,11 @@ class Watches:
         """Where the objects of each collection go that is watched, by its path."""
         for plural in kinds:
             known = self.cluster.objects.known[plural]
-            gone = functools.partial(handlers.hear, ours, plural, gone=True)
+            hear = functools.partial(handlers.hear, ours, plural)
             is_wide = plural == places.CLUSTER_PROVIDERS.plural
             for within in ("",) if is_wide else self.namespaces or ("",):
                 path = _BY_PLURAL[plural].at(within).path
-                yield path, streams.KnownFeed(known, within, gone)
+                yield path, streams.KnownFeed(known, within, hear)
 
     async def _watched(self, ended: "asyncio.Future[BaseException | None]") -> tuple[str, bool]:
         """Until this life is over, or there is a reason to end it."""

@@ -5,9 +5,10 @@ Flows in: kopf's lists and watches, which go by ``Attendant``. Flows out: whole 
 
 kopf doesn't say which watches are open. But it asks with a session of ours: a watch is open from
 the answer's 200 until its collection is listed or watched again, which kopf does as soon as a watch
-ends, and where none of its events or bookmarks came for 70 seconds. kopf gets metadata alone, which
-is all that our handlers need: it would log bodies at DEBUG, and keep those of a whole list until
-each is handled.
+ends, and where none of its events or bookmarks came for 70 seconds. kopf gets the events of watches
+with metadata alone, which is all that our handlers need: it would log bodies at DEBUG. Of lists it
+gets nothing but their versions, and the handlers are told here: kopf would make a task and a memory
+for each object, and after a start with thousands its thread kept ours from the processor.
 """
 
 import asyncio
@@ -102,13 +103,13 @@ class Streams:
 
 @dataclass(slots=True)
 class KnownFeed:
-    """Keeps the objects of one collection that kopf lists and watches, and gives it metadata."""
+    """Keeps the objects of one collection that kopf lists and watches."""
 
     kept: known.Known
     within: str
     """The namespace; empty: all."""
-    gone: Callable[[Mapping[str, Any]], Awaitable[None]]
-    """Told with the metadata of what a list misses: kopf makes no event of that."""
+    hear: Callable[[Mapping[str, Any], bool], Awaitable[None]]
+    """Told with the metadata of what a list shows, and of what it misses (True)."""
     size: documents.PageSize | None = None
     """How many objects are asked for at once; None: as many as kopf wants."""
     _listing: known.Listing | None = None
@@ -118,11 +119,14 @@ class KnownFeed:
         self._listing = self.kept.listing(self.within)
 
     async def page(self, page: dict[str, Any]) -> dict[str, Any]:
-        """A page of a list."""
+        """A page of a list; without its objects, for kopf."""
         listing = self._listing or self.kept.listing(self.within)
-        for meta in listing.page(page):
-            await self.gone(meta)
-        return {**page, "items": [_slim(item) for item in page["items"]]}
+        gone = listing.page(page)
+        for item in page["items"]:
+            await self.hear(known.compact(item)["metadata"], False)
+        for meta in gone:
+            await self.hear(meta, True)
+        return {**page, "items": []}
 
     def event(self, event: dict[str, Any]) -> dict[str, Any]:
         """An event of a watch; that of our own write is just a version for kopf, a bookmark."""

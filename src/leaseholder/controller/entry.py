@@ -86,7 +86,7 @@ class Entry:
         if seen is not None and seen.supposed:
             on_known = isinstance(step, actions.ON_SUPPOSED)
             self.memory.doubted = self.memory.doubted or not on_known
-        elif seen is not None and seen.told:
+        elif seen is not None and seen.watched:
             proven = view.delivered is not None and isinstance(step, actions.ON_PROVEN)
             on_known = proven and not self._needs_more(view, step)
             self.memory.doubted = self.memory.doubted or not on_known

@@ -52,7 +52,7 @@ class Hints:
         """
         entry = self._entries.get(key) or self._begin(key)
         entry.poked, entry.wants = entry.poked or poke, entry.wants or harmed
-        entry.memory.doubted = entry.memory.doubted or (harmed and entry.memory.looked)
+        entry.memory.doubted = entry.memory.doubted or (harmed and entry.memory.searched)
         self._runner.offer(key, self.clock.monotonic() + after)
 
     def _begin(self, key: Key) -> Entry:

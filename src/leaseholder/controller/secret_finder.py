@@ -68,7 +68,7 @@ class SecretFinder:
         if _has_none(dl, leases, memory) and self.cluster.hears_of_secrets(subject.namespace):
             asked = (*uids, _target_name(dl, holder))
             memory.secrets = SecretsSeen(asked, (), None, is_old=True, supposed=True)
-            memory.looked = True
+            memory.searched = True
         labelled, named = await self._secrets(subject, uids, dl, holder, memory)
         memory.former_uids &= {one.labels.get(names.OWNER_UID) for one in labelled}
         target = named if dl is not None else None
@@ -102,11 +102,11 @@ class SecretFinder:
         if seen is not None and seen.asked == asked and not (memory.doubted or deaf):
             seen.is_old = True
             return seen.labelled, seen.target
-        told = dl is not None and not dl.deleting and not memory.doubted
-        told = told and self._shows_only(subject.namespace, uids, asked[-1])
-        memory.looked = True
+        watched = dl is not None and not dl.deleting and not memory.doubted
+        watched = watched and self._shows_only(subject.namespace, uids, asked[-1])
+        memory.searched = True
         memory.doubted = False  # from now on: what is told of while they are read may be missing
-        read = self._read_told if told else self._read
+        read = self._read_watched if watched else self._read
         seen = memory.secrets = await read(subject.namespace, uids, asked[-1])
         return seen.labelled, seen.target
 
@@ -118,12 +118,12 @@ class SecretFinder:
         await asyncio.gather(by_label, by_name, return_exceptions=True)
         return SecretsSeen((*uids, name), tuple(by_label.result()), by_name.result())
 
-    async def _read_told(self, namespace: str, uids: Sequence[str], name: str) -> SecretsSeen:
+    async def _read_watched(self, namespace: str, uids: Sequence[str], name: str) -> SecretsSeen:
         """The one of that name; that no other has our label, the watch tells."""
         target = await self.cluster.secret(namespace, name)
         found = (target,) if target is not None else ()
         labelled = tuple(one for one in found if one.labels.get(names.OWNER_UID) in uids)
-        return SecretsSeen((*uids, name), labelled, target, is_old=True, told=True)
+        return SecretsSeen((*uids, name), labelled, target, is_old=True, watched=True)
 
     def _shows_only(self, namespace: str, uids: Sequence[str], target: str) -> bool:
         """Whether the watch shows no Secret with our label but the one of that name.

@@ -88,7 +88,7 @@ class SecretsSeen:
     """The one under the wanted name."""
     is_old: bool = False
     """Whether a step was made since."""
-    told: bool = False
+    watched: bool = False
     """The target was read; that there is no other, the watch says."""
     supposed: bool = False
     """Nothing was read: there can't be any, as far as is known (``SecretFinder``)."""
@@ -98,7 +98,7 @@ class SecretsSeen:
     def written(self, secret: SecretView) -> "SecretsSeen":
         """What is there after our own write of the target."""
         others = (one for one in self.labelled if one.uid != secret.uid)
-        return SecretsSeen(self.asked, (*others, secret), secret, is_old=True, told=self.told)
+        return SecretsSeen(self.asked, (*others, secret), secret, is_old=True, watched=self.watched)
 
     def deleted(self, secret: SecretView) -> "SecretsSeen":
         """What is there after our own deletion of one."""
@@ -106,7 +106,9 @@ class SecretsSeen:
         target = self.target
         left = None if target is not None and target.uid == secret.uid else target
         proven = self.proven if left is not None else ""
-        return SecretsSeen(self.asked, others, left, is_old=True, told=self.told, proven=proven)
+        return SecretsSeen(
+            self.asked, others, left, is_old=True, watched=self.watched, proven=proven
+        )
 
 
 @dataclass(slots=True)
@@ -148,7 +150,7 @@ class Memory:
     secrets: SecretsSeen | None = None
     """In the midst of several steps, and from one go to the next where the watch tells of any
     change (``View.secrets_to_keep``). What is written says which version it was for."""
-    looked: bool = False
+    searched: bool = False
     """The Secrets were looked for: before that, no event tells anything new."""
     doubted: bool = False
     """Something told of a change since the Secrets were last asked for, be it while they were read:

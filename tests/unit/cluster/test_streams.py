@@ -69,10 +69,29 @@ async def test_the_event_of_our_own_write_is_a_version_for_kopf_and_no_more() ->
     assert feed.event(_event("DELETED", 5))["type"] == "DELETED"
 
 
-async def _nothing(meta: Mapping[str, Any]) -> None:
+async def test_what_a_list_shows_and_misses_is_told_here_and_kopf_gets_its_version() -> None:
+    kept, told = known.Known(), list[tuple[Any, bool]]()
+
+    async def tell(meta: Mapping[str, Any], gone: bool) -> None:
+        told.append((meta["name"], gone))
+
+    feed = streams.KnownFeed(kept, "", tell)
+    kept.answered(_event("", 2, "former")["object"], 0)
+    feed.list_begins()
+    meta = {"resourceVersion": "5"}
+    some = [_event("", 3, "orders")["object"], _event("", 4, "billing")["object"]]
+    first = {"kind": "List", "metadata": {**meta, "continue": "x"}, "items": some[:1]}
+    assert await feed.page(first) == {**first, "items": []}
+    last = {"kind": "List", "metadata": meta, "items": some[1:]}
+    assert await feed.page(last) == {**last, "items": []}
+    assert told == [("orders", False), ("billing", False), ("former", True)]
+    assert kept.get("shop", "orders") is not None
+
+
+async def _nothing(meta: Mapping[str, Any], gone: bool) -> None:
     return None
 
 
-def _event(kind: str, version: int) -> dict[str, Any]:
-    meta = {"namespace": "shop", "name": "orders", "uid": "u", "resourceVersion": str(version)}
+def _event(kind: str, version: int, name: str = "orders") -> dict[str, Any]:
+    meta = {"namespace": "shop", "name": name, "uid": "u", "resourceVersion": str(version)}
     return {"type": kind, "object": {"metadata": meta}}
