@@ -129,7 +129,10 @@ _providers: Final[dict[str, RecordProvider]] = {}
 
 def _shared(one: RecordProvider) -> RecordProvider:
     """The object that equals it and is kept already: of 3 KiB, and thousands of leases have it."""
-    text = one.model_dump_json()
+    try:
+        text = one.model_dump_json()
+    except ValueError:  # half of a surrogate pair: it is no UTF-8, and written in no other way
+        return one
     if len(text) > _MOST_PROVIDER:
         return one
     if len(_providers) >= _MOST_PROVIDERS:

@@ -80,6 +80,9 @@ def test_leases_of_one_provider_share_it_and_what_is_long_is_read_all_the_same()
     moved["provider"]["options"] = {"namespace": "n" * 4096}
     (long,) = LeaseRecord.model_validate(body(moved)).leases
     assert long.provider.options == moved["provider"]["options"]
+    moved["provider"]["options"] = {"namespace": "\ud800"}
+    (odd,) = LeaseRecord.model_validate(body(moved)).leases
+    assert odd.provider.options == moved["provider"]["options"]
 
 
 def test_however_many_providers_there_are_each_lease_has_its_own() -> None:
