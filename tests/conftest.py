@@ -6,6 +6,7 @@ import gc
 import importlib
 import os
 import pathlib
+import signal
 import sys
 import typing
 
@@ -22,6 +23,10 @@ from tests.world import world as worlds
 hypothesis.settings.register_profile("shared-machine", deadline=None)
 hypothesis.settings.load_profile("shared-machine")
 """No example fails for being slow: machines are shared."""
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell has its background jobs ignore Ctrl-C, and so would each command that a test starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _BUILT: typing.Final = {
     "control_plane": build.CONTROL_PLANE,
