@@ -228,6 +228,22 @@ def made_again_unheard(known: world.World) -> None:
     _issued_at_most(known, 2)
 
 
+def made_again_twice(known: world.World) -> None:
+    """A Namespace is made again twice, and neither tenant's lease can be revoked meanwhile."""
+    _held(known)
+    known.forbid_revocations()
+    for _ in range(2):
+        known.shut_namespace()
+        known.wait(60)
+        known.force_off_finalizer()
+        known.wait(60)
+        known.open_namespace()
+        known.apply()
+        known.wait(120)
+    known.change_shard("batch")
+    known.wait(60)
+
+
 def orphaned(known: world.World) -> None:
     """Lease and Secret are its owner's to keep."""
     _held(known)
@@ -531,6 +547,7 @@ TALES: Final = {
     "made-again-unheard": Tale(
         made_again_unheard, ("taggable", "owner-and-time", "exclusive", "accessor")
     ),
+    "made-again-twice": Tale(made_again_twice, SEEN, every=world.SHARDS),
     "orphaned": Tale(orphaned, spec={"deletion": {"policy": "Orphan"}}),
     "refused": Tale(refused, SEEN),
     "killed": Tale(killed, SEEN, {"deletion": {"timeout": "4m"}}),

@@ -257,7 +257,13 @@ class Controller(Hints):
         return after
 
     async def _offer_formers(self, key: Key) -> None:
-        """What earlier tenants left under the name is looked at for itself."""
+        """What earlier tenants left under the name is looked at for itself.
+
+        Not because of another one's look: where another shard serves them nothing is kept of them,
+        and two would make each other due for ever.
+        """
+        if key.former:
+            return
         for former in self.observer.records.formers(key.namespace, key.name):
             if former not in self._entries:
                 await self.offer(former, poke=False)
