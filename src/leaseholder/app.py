@@ -57,8 +57,7 @@ SILENT: Final = 900.0
 AGAIN: Final = 1.0
 """Seconds between two tries to start: the API server is away."""
 LISTED: Final = 15.0
-"""Seconds in which all DynamicLeases and records are listed at the start; of 10,000 it takes about
-half."""
+"""Seconds that the lists of all DynamicLeases and records get at the start."""
 _USUAL: Final = logins.Choice()
 
 

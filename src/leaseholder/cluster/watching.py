@@ -79,7 +79,7 @@ class SecretWatch:
         uid = secret.labels.get(names.OWNER_UID)
         if known is not None and name and uid:
             known.wrote(secret.uid, SecretEvent(secret.namespace, name, uid))
-            known.label(secret.namespace, secret.name, uid)
+            known.label(secret.uid, secret.namespace, secret.name, uid)
 
     def labelled(self, namespace: str, uid: str) -> Collection[str]:
         """Names of the Secrets of a namespace that carry our label with that uid."""
@@ -119,8 +119,9 @@ class KnownSecrets:
         self._within = within
         self._owners: dict[str, SecretEvent] = {}
         self._labelled: dict[tuple[str, str], tuple[str, ...]] = {}
-        """Names by namespace and by the uid that our label has. One whose label changed stays until
-        the next list, and that costs a read."""
+        """Names by namespace and by the uid that our label has."""
+        self._label_of: dict[str, str] = {}
+        """What our label has, by the Secret's uid: one that is changed leaves no name behind."""
 
     @property
     def owners(self) -> Collection[SecretEvent]:
@@ -138,25 +139,29 @@ class KnownSecrets:
         """Names of the Secrets of a namespace that carry our label with that uid."""
         return self._labelled.get((namespace, uid), ())
 
-    def label(self, namespace: str, name: str, uid: str) -> None:
-        """A Secret carries our label with that uid."""
+    def label(self, secret: str, namespace: str, name: str, uid: str) -> None:
+        """The Secret of a uid (``secret``) carries our label, which has another (``uid``)."""
+        if self._label_of.get(secret) != uid:
+            self._unlabel(secret, namespace, name)
+            self._label_of[secret] = uid
         known = self._labelled.get((namespace, uid), ())
         if name not in known and len(known) < _MOST_LABELLED:
             self._labelled[namespace, uid] = (*known, name)
 
-    def _unlabel(self, secret: Marks) -> None:
-        key = secret.namespace, secret.owner_uid or ""
+    def _unlabel(self, secret: str, namespace: str, name: str) -> None:
+        key = namespace, self._label_of.pop(secret, "")
         known = self._labelled.get(key, ())
         if len(known) >= _MOST_LABELLED:
             return  # there may be more than these
-        if left := tuple(name for name in known if name != secret.name):
+        if left := tuple(one for one in known if one != name):
             self._labelled[key] = left
         else:
             self._labelled.pop(key, None)
 
     def listed(self, found: Iterable[Marks]) -> Iterator[_News]:
         """What to tell after a list: all that are there and all that were."""
-        before, self._owners, self._labelled = self._owners, {}, {}
+        before, self._owners = self._owners, {}
+        self._labelled, self._label_of = {}, {}
         broken = set[tuple[str, str]]()
         for secret in found:
             if secret.wrong:
@@ -170,7 +175,7 @@ class KnownSecrets:
         news = list(self._noted(secret, self._owners.pop(secret.uid, None)))
         if kind == "DELETED":
             self._owners.pop(secret.uid, None)
-            self._unlabel(secret)
+            self._unlabel(secret.uid, secret.namespace, secret.name)
             self._unread.fine(secret_marks.KIND, secret.namespace, secret.name)
             news = [_without_version(one) for one in news if isinstance(one, SecretEvent)]
         yield from news
@@ -178,7 +183,7 @@ class KnownSecrets:
     def _noted(self, secret: Marks, before: SecretEvent | None) -> Iterator[_News]:
         now = _owner(secret, before)
         if secret.owner_uid is not None:
-            self.label(secret.namespace, secret.name, secret.owner_uid)
+            self.label(secret.uid, secret.namespace, secret.name, secret.owner_uid)
         if secret.wrong:
             self._unread.found(secret_marks.KIND, secret.namespace, secret.name, _wrong(secret))
         else:

@@ -81,7 +81,7 @@ class Secrets(Protocol):
     def labelled(self, namespace: str, uid: str) -> Collection[str] | None:
         """Names of these Secrets as the watch has shown them; None: it isn't open, as far as known.
 
-        Nothing is read. Names of some that are gone, or lost the label, may be among them.
+        Nothing is read. Where there are many, a few are given, and some may be gone.
         """
         ...
 

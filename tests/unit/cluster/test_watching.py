@@ -111,6 +111,18 @@ def test_which_secrets_carry_our_label_is_known_by_name_also_those_that_are_nobo
     assert not known.known.labelled("shop", "u-1")
 
 
+def test_a_label_that_is_changed_again_and_again_leaves_no_name_behind() -> None:
+    known = Watch()
+    known.listed([item("s-1", ORDERS)])
+    for number in range(1_000):
+        owner = dataclasses.replace(ORDERS, owner_uid=f"u-{number + 2}")
+        known.changed("MODIFIED", meta("s-1", owner))
+    shown = [number for number in range(1_002) if known.known.labelled("shop", f"u-{number}")]
+    assert shown == [1_001]
+    known.changed("DELETED", meta("s-1", ORDERS, labels=None))
+    assert not known.known.labelled("shop", "u-1001")
+
+
 def test_of_thousands_with_one_uid_a_few_names_are_known_until_the_next_list() -> None:
     known = Watch()
     known.listed(item(f"s-{number}", ORDERS) for number in range(5_000))
