@@ -163,7 +163,7 @@ class Judge:
     def crashing(self, process: Process) -> None:
         """A process ends; what it had in hand is lost and may be needed anew."""
         busy = process.gate.paused or not process.alive
-        in_hand = any(m.credentials for m in process.memories)
+        in_hand = any(memory.has_credentials for memory in process.memories)
         self._forgiven |= self._taken - {one.attempt_id for one in self._world.truth.recorded}
         if busy or in_hand:
             self._allow()

@@ -84,22 +84,18 @@ class Acquirer:
         known_before = await self._preflight(view, dl)
         planned = self._planned(view, dl, supply, adapter, step)
         notes = dict(await adapter.prepare(self.attempt_of(planned)))
-        view.memory.ours.add(planned.attempt_id)
+        view.known(planned).ours = True
         attempt = await self._post(view, planned.but(notes=notes), supply)
         if not await self._may_send(view, supply, adapter, attempt):
             return
         asked_at = adapter.now()
         issued = await self._issue(view, adapter, attempt, replaces=step.reason in _BECAUSE)
-        memory, attempt_id = view.memory, attempt.attempt_id
-        memory.leases[attempt_id] = issued.lease
-        memory.credentials[attempt_id] = issued.credentials
-        memory.inspected_at[attempt_id] = view.now
-        memory.fences[attempt_id] = known_before
-        memory.ahead[attempt_id] = server_clock.ahead(
-            issued.lease.issued_at, asked_at, adapter.now()
-        )
+        known = view.known(attempt)
+        known.shown, known.credentials = issued.lease, issued.credentials
+        known.inspected_at, known.fence = view.now, known_before
+        known.ahead = server_clock.ahead(issued.lease.issued_at, asked_at, adapter.now())
         try:
-            await self._hold(view, attempt, adapter, step.reason)
+            await self._hold(view, attempt, issued.lease, adapter, step.reason)
         finally:
             self._arriving.discard((attempt.provider.address, issued.lease.id))
 
@@ -120,10 +116,12 @@ class Acquirer:
             errors.ClusterError: it wasn't written; the lease is in memory, for another try.
         """
         adapter = await self.supplies.for_lease(attempt, view.trusts)
-        await self._hold(view, attempt, adapter, Reason.PROGRESSING)
+        issued = view.known(attempt).shown
+        if issued is not None:
+            await self._hold(view, attempt, issued, adapter, Reason.PROGRESSING)
 
     async def _hold(
-        self, view: View, attempt: RecordedLease, adapter: Provider, why: Reason
+        self, view: View, attempt: RecordedLease, issued: Lease, adapter: Provider, why: Reason
     ) -> None:
         """Attempt becomes Held, with the lease's id and expiry, in one write.
 
@@ -131,24 +129,24 @@ class Acquirer:
         another wrote the record meanwhile, it is written again on what was read. One that was
         claimed keeps its state, and its credentials are dropped.
         """
-        memory, attempt_id = view.memory, attempt.attempt_id
-        issued, ahead = memory.leases[attempt_id], memory.ahead[attempt_id]
+        known = view.known(attempt)
+        ahead = known.ahead
         now = adapter.now() + timedelta(seconds=ahead)
-        wrong = arrival.fault(issued, memory.credentials.get(attempt_id), now, ahead)
+        wrong = arrival.fault(issued, known.credentials, now, ahead)
         held = _arrived(view, attempt, issued, ahead, wrong)
         try:
             await self.records.replace(view.subject, held, was=attempt)
         except errors.Conflict:
             held = await self._hold_anyway(view, attempt, issued, ahead, wrong)
-        memory.ours.discard(attempt_id)
-        memory.know(self.records.lease(view.subject, attempt_id) or held, issued)
+        known.ours = False
+        known.know(self.records.lease(view.subject, attempt.attempt_id) or held, issued)
         if held.state is not State.HELD:
-            memory.credentials.pop(attempt_id, None)
+            known.credentials = None
         because = _BECAUSE.get(why, "")
         change = changes.of_lease(changes.Kind.ISSUED, view.subject, held, why=because)
         await self.chronicle.note(view.dl, change)
         if wrong is not None:
-            memory.failure, memory.poked = wrong, False
+            view.memory.failure, view.memory.poked = wrong, False
 
     async def _hold_anyway(
         self,
@@ -160,9 +158,9 @@ class Acquirer:
     ) -> RecordedLease:
         """The same on the record as it was read after a conflict."""
         current = self.records.lease(view.subject, attempt.attempt_id)
-        view.memory.fences.pop(attempt.attempt_id, None)
+        view.known(attempt).fence = None
         if current is None:  # gone from the record: back on it, to be revoked
-            view.memory.credentials.pop(attempt.attempt_id, None)
+            view.known(attempt).credentials = None
             lost = arrival.with_answer(attempt, issued, State.REVOKING, ahead)
             lost = lost.but(revoke=Revocation(reason=Reason.UNDELIVERED))
             self.records.miss(view.subject, lost)
@@ -170,7 +168,7 @@ class Acquirer:
             return lost
         held = _arrived(view, current, issued, ahead, wrong)
         if held.state is not State.HELD:
-            view.memory.credentials.pop(attempt.attempt_id, None)
+            view.known(attempt).credentials = None
         await self.records.replace(view.subject, held)
         return held
 

@@ -50,8 +50,8 @@ class Deliverer:
         seen = view.memory.secrets
         view.memory.secrets = seen.written(written) if seen is not None else None
         view.memory.secret_version = written.resource_version
-        view.memory.contents[record.attempt_id] = filling.contents
-        view.memory.credentials.pop(record.attempt_id, None)
+        view.known(record).contents = filling.contents
+        view.known(record).credentials = None
         await self.chronicle.emit(now, news)
         change = changes.delivered(
             view.subject, record, written.name, len(written.keys), view.stated_expiry(record)
@@ -78,7 +78,9 @@ class Deliverer:
         Then that write is the look: whoever moves the lease since then writes the Secret next, and
         this delivery meets a conflict. Only for the first try: later ones come who knows when.
         """
-        return view.memory.fences.pop(record.attempt_id, None) == view.target_version
+        known = view.known(record)
+        fence, known.fence = known.fence, None
+        return fence == view.target_version
 
     async def _still(
         self, view: View, dl: DynamicLease, record: RecordedLease
@@ -144,7 +146,7 @@ def _filling(view: View, dl: DynamicLease, record: RecordedLease) -> contents.Fi
         errors.Conflict: the Secret isn't as it was when this was decided.
         errors.Invalid: the template can't be rendered.
     """
-    issued = view.memory.credentials.get(record.attempt_id)
+    issued = view.known(record).credentials
     if issued is not None:
         return contents.filled(dl, record, issued.reveal())
     source = view.source_of(record)

@@ -107,7 +107,7 @@ class Entry:
         """
         match step:
             case actions.Deliver(lease):
-                return lease.attempt_id not in self.memory.credentials
+                return self.memory.of(lease.attempt_id).credentials is None
             case actions.Report(status) if view.dl is not None:
                 before, held = view.dl.status.conditions, view.delivered
                 ready = (conditions.is_true(one, _READY) for one in (status.conditions, before))

@@ -79,7 +79,8 @@ class Hints:
         """Etcd was restored: nothing that is known holds, so look at every DynamicLease anew."""
         keys = {*self.keys, *self.observer.records.doubt_all()}
         for entry in self._entries.values():
-            entry.memory.inspected_at.clear()
+            for known in entry.memory.leases.values():
+                known.inspected_at = None
             entry.memory.doubted = entry.memory.status_doubted = True
             entry.memory.secret_version = ""
         await self._offer_spread(keys, poke=True)

@@ -134,7 +134,7 @@ class Observer:
         elsewhere: bool,
     ) -> tuple[FoundSecrets, errors.Refused | None]:
         """The Secrets, and why they can't be read where a deletion may go on without them."""
-        if elsewhere and not memory.credentials:
+        if elsewhere and not memory.has_credentials:
             return NOTHING, None
         try:
             return await self.secrets.find(subject, holder, dl, leases, memory), None
@@ -227,7 +227,7 @@ class Observer:
         """The restart targets as they stand, and since when the Secret shows the lease."""
         moving = rollout.pending(view)
         if moving is not None:
-            view.memory.shown_since.setdefault(moving.attempt_id, view.monotonic)
+            view.known(moving).shown_since = rollout.shown_since(view, moving)
         wanted = view.dl.spec.rotation.restart_targets if view.dl is not None else ()
         namespace = view.holder.namespace
         return tuple(await asyncio.gather(*(self._target_view(namespace, one) for one in wanted)))
@@ -263,13 +263,14 @@ class Observer:
             date, ahead = adapter.now(), one.clock_ahead
             if not adapter.has_time:
                 ahead = max(0, ahead)  # against the wall clock: the later one is safe
-            clock = memory.clocks.get(name)
+            known = memory.of(name)
+            clock = known.clock
             if clock is None or clock.ahead != ahead:
                 clock = lease_clock.LeaseClock.start(ahead, date, now, monotonic)
             clock = clock.seen(date, now, monotonic)
             shifts[name] = clock.shift
             if adapter.has_time:
-                memory.clocks[name] = clock
+                known.clock = clock
         return shifts
 
     def _cluster_time(self) -> datetime:
@@ -308,17 +309,14 @@ class Observer:
                 memory.deleting_since = self.clock.monotonic() - self._deleting_for(dl)
         elif memory.vanished_since is None:
             memory.vanished_since = self.clock.monotonic()
-        present = {one.attempt_id for one in leases}
-        kept = {*memory.leases, *memory.credentials, *memory.inspected_at, *memory.clocks}
-        for name in kept - present - {*missing}:
-            memory.forget(name)
-        memory.ours = present & (memory.ours | self.records.at_start)
+        memory.keep_only({one.attempt_id for one in leases}, missing)
         shown = dl.status.lease.attempt if dl is not None and dl.status.lease is not None else ""
         for one in leases:
-            if one.state is not State.ATTEMPT:
-                memory.ours.discard(one.attempt_id)
+            known = memory.of(one.attempt_id)
+            from_start = one.attempt_id in self.records.at_start
+            known.ours = one.state is State.ATTEMPT and (known.ours or from_start)
             if one.attempt_id == shown and one.state is State.HELD and not memory.status_doubted:
-                memory.inspected_at.setdefault(shown, now)
+                known.inspected_at = known.inspected_at or now
 
 
 def _capabilities(

@@ -46,7 +46,7 @@ class Performer:
             errors.ClusterError: it can't be written; it stays to be done.
         """
         for attempt_id in self.records.missing(view.subject):
-            view.memory.credentials.pop(attempt_id, None)
+            view.memory.of(attempt_id).credentials = None
         for lease in await self.records.put_back(view.subject):
             put_back = changes.of_lease(changes.Kind.PUT_BACK, view.subject, lease)
             await self.chronicle.note(view.dl, put_back)
@@ -99,7 +99,7 @@ class Performer:
             await self._check_status(view)
         await self.revoker.write(view, record, to)
         if to.state is not State.HELD:
-            view.memory.credentials.pop(record.attempt_id, None)
+            view.known(record).credentials = None
 
     async def _drop(self, view: View, step: actions.Drop) -> None:
         record, name = step.record, step.record.attempt_id

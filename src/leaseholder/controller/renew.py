@@ -41,19 +41,18 @@ class Renewer:
 
         What fails is left in memory, as after any step.
         """
-        memory, name = view.memory, step.record.attempt_id
+        memory, known = view.memory, view.known(step.record)
         try:
             await self._prolong(view, step)
             memory.failure = None
         except errors.LeaseGone as error:
             self.meter.renewed(step.record.provider.ref, error.outcome)
-            memory.inspected_at[name] = view.now
-            memory.gone_since.setdefault(name, view.now)
+            known.inspected_at, known.gone_since = view.now, known.gone_since or view.now
         except errors.ProviderError as error:
             self.meter.renewed(step.record.provider.ref, error.outcome)
             memory.failure = failure_of(error)
             if error.reason == Reason.CANNOT_RENEW:
-                memory.unrenewable.add(name)
+                known.unrenewable = True
 
     async def renew(self, view: View, dl: DynamicLease, step: actions.Renew) -> None:
         """Renew a lease; one that is gone, or can't be renewed, is told by the way of each.
@@ -100,16 +99,16 @@ class Renewer:
         elif error.reason == Reason.RENEWAL_TOO_SOON:
             raise error
         elif step.inspect_first:
-            view.memory.unrenewable.add(step.record.attempt_id)
+            view.known(step.record).unrenewable = True
         else:
             # Somebody else may just have renewed it: the next try looks first.
-            view.memory.leases.pop(step.record.attempt_id, None)
+            view.known(step.record).shown = None
 
     async def inspect(self, view: View, record: RecordedLease) -> None:
         """See whether a lease lives; where the provider doesn't say, it is asked again later."""
         adapter = await self.supplies.for_lease(record, view.trusts)
-        view.memory.inspected_at[record.attempt_id] = view.now
-        view.memory.inspect_from.pop(record.attempt_id, None)
+        known = view.known(record)
+        known.inspected_at, known.inspect_from = view.now, None
         try:
             await inspected(adapter, view, record)
         except errors.LeaseGone as error:
@@ -117,15 +116,15 @@ class Renewer:
         except errors.ProviderError as error:
             # The provider's own status tells it; the lease is inspected again later.
             pause = timedelta(seconds=math.ceil(error.retry_after or INSPECT_AGAIN))
-            again = view.by_date(record, adapter.now()) + pause
-            view.memory.inspect_from[record.attempt_id] = again
+            known.inspect_from = view.by_date(record, adapter.now()) + pause
 
     async def gone(
         self, view: View, record: RecordedLease, *, report: bool, certain: bool = False
     ) -> None:
         """The provider has no such lease: believed when certain, or old enough and said twice."""
-        view.memory.inspected_at[record.attempt_id] = view.now
-        since = view.memory.gone_since.setdefault(record.attempt_id, view.now)
+        known = view.known(record)
+        since = known.gone_since or view.now
+        known.inspected_at, known.gone_since = view.now, since
         twice = since + timedelta(seconds=INSPECT_AGAIN)
         old_enough = max(revocations.shows_from(view, record), twice)
         if certain or view.now >= old_enough:
@@ -154,21 +153,20 @@ async def inspected(adapter: Provider, view: View, record: RecordedLease) -> Lea
         errors.LeaseGone: the provider has no such lease.
         errors.ProviderError: it doesn't say.
     """
-    memory, asked = view.memory, adapter.now()
-    known = memory.leases.get(record.attempt_id)
+    known, asked = view.known(record), adapter.now()
+    last = known.shown
     lease = await adapter.inspect(revoke.lease_of(view, record))
-    if known is not None and lease.expires_at < known.expires_at and _trails(view, record, asked):
-        lease = dataclasses.replace(lease, expires_at=known.expires_at)
-    lease = memory.know(record, lease)
-    memory.gone_since.pop(record.attempt_id, None)
-    memory.status_doubted = False
-    memory.shown_at[record.attempt_id] = view.by_date(record, lease.seen_at or asked)
+    if last is not None and lease.expires_at < last.expires_at and _trails(view, record, asked):
+        lease = dataclasses.replace(lease, expires_at=last.expires_at)
+    lease = known.know(record, lease)
+    known.gone_since, view.memory.status_doubted = None, False
+    known.shown_at = view.by_date(record, lease.seen_at or asked)
     return lease
 
 
 def _trails(view: View, record: RecordedLease, asked: datetime) -> bool:
     """Whether an answer to what was asked then may show the lease before its last renewal."""
-    renewed = view.memory.renewed_at.get(record.attempt_id)
+    renewed = view.known(record).renewed_at
     can = view.capabilities.get(record.attempt_id)
     if renewed is None or can is None:
         return False
@@ -183,10 +181,10 @@ def _due(view: View, record: RecordedLease) -> bool:
 
 def _measure(view: View, record: RecordedLease, until: datetime, given: datetime) -> None:
     """Remember by what a renewal fell short. No clock is asked: both ends are the lease's own."""
-    now, shortfalls = view.own_now(record), view.memory.shortfalls
-    shortfalls.pop(record.attempt_id, None)
-    if given < until:
-        shortfalls[record.attempt_id] = Shortfall(asked=until - now, left=given - now)
+    now = view.own_now(record)
+    fell_short = given < until
+    short = Shortfall(asked=until - now, left=given - now) if fell_short else None
+    view.known(record).shortfall = short
 
 
 async def prolong(
@@ -215,20 +213,22 @@ async def prolong(
         errors.CannotRenew: it is at its end, or too little would be added.
         errors.ProviderError: it isn't clear whether the lease was renewed.
     """
-    memory, lease, known = view.memory, revoke.lease_of(view, record), view.stated_expiry(record)
+    known, stated = view.known(record), view.stated_expiry(record)
+    lease = revoke.lease_of(view, record)
     if inspect_first:
         lease = await inspected(adapter, view, record)
-        if known is not None and lease.expires_at > known and not (commanded or _due(view, record)):
+        is_later = stated is not None and lease.expires_at > stated
+        if is_later and not (commanded or _due(view, record)):
             return lease
     least = plan.least_renewal(adapter.capabilities(lease.handle))
     if until < lease.expires_at + timedelta(seconds=least):
         sentence = f"a lease is renewed by {least} seconds or more: it is too soon"
         raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, sentence, latest=lease.latest)
-    renewed = memory.know(record, await adapter.renew(lease, until))
-    memory.renewed_at[record.attempt_id] = adapter.now()
+    renewed = known.know(record, await adapter.renew(lease, until))
+    known.renewed_at = adapter.now()
     _measure(view, record, until, renewed.expires_at)
     if renewed.expires_at <= lease.expires_at < until:
-        memory.unrenewable.add(record.attempt_id)
+        known.unrenewable = True
     if renewed.expires_at > lease.expires_at:
         why = f"{names.RENEW} says so" if commanded else ""
         kind = changes.Kind.RENEWED

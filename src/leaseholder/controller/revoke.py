@@ -265,7 +265,7 @@ def _storable(found: Sequence[Lease]) -> Sequence[Lease]:
 
 def lease_of(view: View, record: RecordedLease) -> Lease:
     """The lease as its record knows it."""
-    fresh = view.memory.leases.get(record.attempt_id)
+    fresh = view.known(record).shown
     if fresh is not None:
         return fresh
     issued = record.issued_at or record.started_at

@@ -79,11 +79,11 @@ class Mover:
             errors.LeaseGone: the provider has no such lease.
             errors.ClusterError: the record couldn't be written.
         """
-        record, memory = step.record, view.memory
+        record, known = step.record, view.known(step.record)
         try:
             adapter, sure = (
                 await self.supplies.for_lease(record, view.trusts),
-                record.attempt_id in memory.leases,
+                known.shown is not None,
             )
             lease = await renew.prolong(
                 adapter, view, record, step.until, chronicle=self.chronicle, inspect_first=not sure
@@ -94,23 +94,23 @@ class Mover:
         except errors.ProviderError as error:
             self.meter.renewed(record.provider.ref, error.outcome)
             if isinstance(error, errors.CannotRenew) and error.reason != Reason.RENEWAL_TOO_SOON:
-                memory.unrenewable.add(record.attempt_id)
+                known.unrenewable = True
             self._later(view, step, error.retry_after)
             return
         self.meter.renewed(record.provider.ref, errors.Outcome.OK)
-        memory.sustain_at.pop(record.attempt_id, None)
+        known.sustain_at = None
         longer = record.but(expires_at=lease.expires_at)
         await self.records.replace(view.subject, longer, was=record)
 
     def _later(self, view: View, step: actions.Sustain, retry_after: float | None) -> None:
         """The lease is looked at first at the next try: what the last one did isn't known."""
-        record, memory = step.record, view.memory
+        record, known = step.record, view.known(step.record)
         expiry = view.expiry(record) or view.now
         left = (expiry - view.now).total_seconds()
         soon = min(SUSTAIN_AGAIN, max(schedule.RETRY_FIRST, left / 5))
         wait = retry_after or (soon if left > 0 else SUSTAIN_AGAIN)
-        memory.leases.pop(record.attempt_id, None)
-        memory.sustain_at[record.attempt_id] = view.now + timedelta(seconds=wait)
+        known.shown = None
+        known.sustain_at = view.now + timedelta(seconds=wait)
 
     def _remember(self, workload: Workload, sent: Restarted) -> None:
         old = sent.at - REMEMBERED

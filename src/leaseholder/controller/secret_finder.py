@@ -70,7 +70,8 @@ class SecretFinder:
             memory.secrets = SecretsSeen(asked, (), None, is_old=True, supposed=True)
             memory.searched = True
         labelled, named = await self._secrets(subject, uids, dl, holder, memory)
-        memory.former_uids &= {one.labels.get(names.OWNER_UID) for one in labelled}
+        if memory.former_uids:
+            memory.former_uids &= {one.labels.get(names.OWNER_UID) for one in labelled}
         target = named if dl is not None else None
         contested = await self._contested(dl, target, uids, leases)
         others = [s for s in labelled if named is None or s.name != named.name]

@@ -27,7 +27,7 @@ DELIVERY: Final = timedelta(seconds=10)
 def hold(view: View) -> Hold | None:
     """The answer to an issue is in this process's memory."""
     for record in view.in_state(State.ATTEMPT, State.REVOKING):
-        if not record.lease_id and record.attempt_id in view.memory.leases:
+        if not record.lease_id and view.known(record).shown is not None:
             return Hold(record)
     return None
 
@@ -35,7 +35,7 @@ def hold(view: View) -> Hold | None:
 def claim(view: View) -> Move | None:
     """An attempt of this process that came to nothing is claimed, and searched for."""
     for record in view.in_state(State.ATTEMPT):
-        if record.attempt_id in view.memory.ours:
+        if view.known(record).ours:
             return revocations.begin(view, record, Reason.UNCLEAR)
     return None
 
@@ -54,7 +54,7 @@ def discard(view: View) -> Discard | None:
 def deliver(view: View, dl: DynamicLease) -> Deliver | None:
     """Credentials that are in this process's memory are delivered."""
     fresh = view.in_hand
-    if fresh is None or fresh.attempt_id not in view.memory.credentials:
+    if fresh is None or view.known(fresh).credentials is None:
         return None
     blocked = dl.deleting or view.target_contested or view.memory.failure is not None
     return None if blocked else Deliver(fresh)
@@ -74,7 +74,7 @@ def awaited_until(view: View, record: RecordedLease) -> datetime | None:
 
     This process didn't issue it, and no Secret shows it.
     """
-    if not view.shared or record.attempt_id in view.memory.leases or view.named_anywhere(record):
+    if not view.shared or view.known(record).shown is not None or view.named_anywhere(record):
         return None
     until = view.here(record, record.deadline) + DELIVERY
     return until if view.now < until else None

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from leaseholder.api import durations
 from leaseholder.api.record import RecordedLease
 from leaseholder.core.facts import fact
+from leaseholder.core.memory import LeaseMemory
 from leaseholder.core.observation import Observation
 from leaseholder.core.schedule import AHEAD
 
@@ -18,6 +19,10 @@ from leaseholder.core.schedule import AHEAD
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseFacts(Observation):
     """An observation, and what it says of a lease."""
+
+    def known(self, record: RecordedLease) -> LeaseMemory:
+        """What this process knows first-hand of a lease."""
+        return self.memory.of(record.attempt_id)
 
     def here(self, record: RecordedLease, moment: datetime) -> datetime:
         """A moment of a lease's own clock, by the clock of ``now``."""
@@ -47,7 +52,7 @@ class LeaseFacts(Observation):
         It is a lower bound of the true one.
         """
         known = [record.expires_at]
-        fresh = self.memory.leases.get(record.attempt_id)
+        fresh = self.known(record).shown
         if fresh is not None:
             known.append(fresh.expires_at)
         if self.dl is not None and (shown := self.dl.status.lease) is not None:

@@ -6,6 +6,7 @@ or provider say otherwise.
 """
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -112,41 +113,70 @@ class SecretsSeen:
 
 
 @dataclass(slots=True)
+class LeaseMemory:
+    """What this process knows first-hand of one lease; lost in a crash.
+
+    Thousands are kept, so this is one object, not a map for each fact.
+    """
+
+    shown: Lease | None = None
+    """As its provider last showed it."""
+    credentials: Credentials | None = None
+    """Issued and not yet delivered."""
+    ahead: int = 0
+    """Seconds that the moments of a lease which was issued here are ahead of the provider's
+    ``Date``."""
+    fence: str | None = None
+    """The target's uid and resourceVersion that were known before the lease was put on record as
+    Held: with that very Secret nobody can have come between. Until the first try to deliver it."""
+    ours: bool = False
+    """This process wrote the attempt, or found it when it started: no other works on it."""
+    gone_since: datetime | None = None
+    """When the provider first said that it has no such lease, where it hasn't shown it since."""
+    unrenewable: bool = False
+    shortfall: Shortfall | None = None
+    """The last renewal, where it gave less than was asked for."""
+    renewed_at: datetime | None = None
+    """When this process last renewed it: a replica may show its former end for a while."""
+    clock: LeaseClock | None = None
+    """Its clock, where its provider told the time."""
+    inspected_at: datetime | None = None
+    shown_at: datetime | None = None
+    """When the provider was asked what last showed it: its answer may come much later."""
+    inspect_from: datetime | None = None
+    """Before that it isn't inspected again: the provider said so when it was last tried."""
+    contents: Contents | None = None
+    """What the target Secret was last seen to hold for it; a note on that can be taken off."""
+    shown_since: float | None = None
+    """By when (monotonic seconds) the Secret showed it and workloads were to move to it."""
+    sustain_at: datetime | None = None
+    """When the next try to renew it is due, where it was replaced and the last one failed."""
+
+    def know(self, record: RecordedLease, lease: Lease) -> Lease:
+        """Remember the lease as its provider shows it; returns it.
+
+        What stands on its record just so is kept once, which saves 2 KiB for each.
+        """
+        source = record.source if record.source == lease.source else lease.source
+        handle = record.handle if record.handle == lease.handle else lease.handle
+        known = dataclasses.replace(lease, source=source, handle=handle)
+        self.shown = known
+        return known
+
+
+@dataclass(slots=True)
 class Memory:
     """What this process knows first-hand about one DynamicLease; lost in a crash.
 
-    The controller writes it, decisions read it. Keys are attempt ids.
+    The controller writes it, decisions read it.
     """
 
-    leases: dict[str, Lease] = field(default_factory=dict)
-    credentials: dict[str, Credentials] = field(default_factory=dict)
-    """Issued and not yet delivered."""
-    ahead: dict[str, int] = field(default_factory=dict)
-    """Seconds that the moments of a lease which was issued here are ahead of the provider's
-    ``Date``."""
-    fences: dict[str, str] = field(default_factory=dict)
-    """The target's uid and resourceVersion that were known before a lease was put on record as
-    Held: with that very Secret nobody can have come between. Until the first try to deliver it."""
-    ours: set[str] = field(default_factory=set)
-    """Attempts that this process wrote, or found when it started: no other works on them."""
+    leases: dict[str, LeaseMemory] = field(default_factory=dict)
+    """By attempt id; ``of`` reads it."""
     failure: Failure | None = None
-    gone_since: dict[str, datetime] = field(default_factory=dict)
-    """When the provider first said that it has no such lease, where it hasn't shown it since."""
-    unrenewable: set[str] = field(default_factory=set)
-    shortfalls: dict[str, Shortfall] = field(default_factory=dict)
-    """The last renewal, where it gave less than was asked for."""
-    renewed_at: dict[str, datetime] = field(default_factory=dict)
-    """When this process last renewed a lease: a replica may show its former end for a while."""
-    clocks: dict[str, LeaseClock] = field(default_factory=dict)
-    """The clock of each lease whose provider told the time."""
-    inspected_at: dict[str, datetime] = field(default_factory=dict)
     status_doubted: bool = False
     """Etcd was restored: a lease isn't taken as inspected because status shows it, until one was
     inspected."""
-    shown_at: dict[str, datetime] = field(default_factory=dict)
-    """When the provider was asked what last showed a lease: its answer may come much later."""
-    inspect_from: dict[str, datetime] = field(default_factory=dict)
-    """Before that a lease isn't inspected again: the provider said so when it was last tried."""
     secrets: SecretsSeen | None = None
     """In the midst of several steps, and from one go to the next where the watch tells of any
     change (``View.secrets_to_keep``). What is written says which version it was for."""
@@ -164,8 +194,6 @@ class Memory:
     """The sign of what wasn't known, for which the record was read last."""
     secret_version: str = ""
     """resourceVersion of the target Secret as we last wrote it."""
-    contents: dict[str, Contents] = field(default_factory=dict)
-    """What the target Secret was last seen to hold for a record; a note on it can be taken off."""
     repairs: int = 0
     """Repairs of the target Secret in a row."""
     repaired_generation: int | None = None
@@ -173,12 +201,8 @@ class Memory:
     repaired: float = 0.0
     """When the last one was (monotonic seconds)."""
     renew_handled: str | None = None
-    shown_since: dict[str, float] = field(default_factory=dict)
-    """By when (monotonic seconds) the Secret showed a lease that workloads are to move to."""
     refused: dict[str, RefusedRestart] = field(default_factory=dict)
     """Restarts that were refused, by the workload's uid."""
-    sustain_at: dict[str, datetime] = field(default_factory=dict)
-    """When the next try to renew a replaced lease is due, where the last one failed."""
     deleting_since: float | None = None
     """When the deletion of the DynamicLease began, on our own clock (monotonic seconds): by the API
     server's, read when it was first seen to be on its way out."""
@@ -192,19 +216,34 @@ class Memory:
     """Something changed from outside: don't wait for the back-off."""
     uid: str = ""
     """Of the DynamicLease that was seen last."""
-    former_uids: set[str] = field(default_factory=set)
+    former_uids: frozenset[str] = frozenset()
     """Of earlier ones of its name, as far as Secrets of ours still name them as their owner."""
 
-    def know(self, record: RecordedLease, lease: Lease) -> Lease:
-        """Remember a lease as its provider shows it; returns it.
+    @property
+    def has_credentials(self) -> bool:
+        """Whether some were issued that aren't delivered yet."""
+        return any(known.credentials is not None for known in self.leases.values())
 
-        What stands on its record just so is kept once, which saves 2 KiB for each.
-        """
-        source = record.source if record.source == lease.source else lease.source
-        handle = record.handle if record.handle == lease.handle else lease.handle
-        known = dataclasses.replace(lease, source=source, handle=handle)
-        self.leases[record.attempt_id] = known
+    def of(self, attempt_id: str) -> LeaseMemory:
+        """What is known of a lease; what is set there is remembered, until the lease is gone."""
+        known = self.leases.get(attempt_id)
+        if known is None:
+            known = self.leases[attempt_id] = LeaseMemory()
         return known
+
+    def keep_only(self, present: Collection[str], missing: Collection[str]) -> None:
+        """Forget leases that are on record no more.
+
+        Args:
+            present: attempt ids on record.
+            missing: those that are to be put back: what is known of them still counts, but
+                another process may work on them.
+        """
+        for attempt_id in [known for known in self.leases if known not in present]:
+            if attempt_id in missing:
+                self.leases[attempt_id].ours = False
+            else:
+                del self.leases[attempt_id]
 
     def note_former(self, uid: str) -> bool:
         """Secrets of that earlier owner are looked for; whether that is news, and there is room.
@@ -213,7 +252,7 @@ class Memory:
         """
         if uid in self.former_uids or len(self.former_uids) >= MOST_FORMER:
             return False
-        self.former_uids.add(uid)
+        self.former_uids |= {uid}
         return True
 
     def meet(self, uid: str) -> None:
@@ -233,22 +272,3 @@ class Memory:
         """
         self.undeleted += 1
         self.keeps_secret = self.keeps_secret or self.undeleted >= MOST_UNDELETED
-
-    def forget(self, name: str) -> None:
-        """Drop what is known of a record that is no more."""
-        for known in (self.leases, self.credentials, self.ahead, self.contents, self.fences):
-            known.pop(name, None)
-        self.clocks.pop(name, None)
-        for moments in (
-            self.gone_since,
-            self.inspected_at,
-            self.shown_at,
-            self.inspect_from,
-            self.renewed_at,
-        ):
-            moments.pop(name, None)
-        self.shown_since.pop(name, None)
-        self.sustain_at.pop(name, None)
-        self.unrenewable.discard(name)
-        self.shortfalls.pop(name, None)
-        self.ours.discard(name)

@@ -86,12 +86,12 @@ def decide(seen: View, now: View) -> Renew | Idle:
     """
     held, dl = now.delivered, now.dl
     over = timedelta(seconds=now.monotonic - seen.monotonic) >= LONGEST
-    if held is None or dl is None or over or held.attempt_id in now.memory.gone_since:
+    if held is None or dl is None or over or now.known(held).gone_since is not None:
         return Idle(None)
     at = plan.renewal_at(now, dl, held)
     if at is None or now.now < at:
         return Idle(at)
-    sure = held.attempt_id in now.memory.leases and now.memory.failure is None
+    sure = now.known(held).shown is not None and now.memory.failure is None
     fresh = sure and dl.status.retry is None
     # A longer ttl that isn't on record yet has to wait: nothing can be put there.
     life = min(now.life(held), ends.asked_life(now, held))

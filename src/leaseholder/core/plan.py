@@ -115,13 +115,13 @@ def _fits(
     is_replaced = strategy == "Rotate" or (strategy == "Auto" and unproven)
     if is_replaced and record.state is not State.SUPERSEDED:
         return None
-    if record.attempt_id in view.memory.unrenewable:
+    if view.known(record).unrenewable:
         return None
     if can is None:
         return schedule.renewal_fits(expiry, life, 1, None)
     if not can.renewable:
         return None
-    last_shown = view.memory.leases.get(record.attempt_id)
+    last_shown = view.known(record).shown
     stated = last_shown.latest if last_shown is not None else None
     latest = view.here(record, stated) if stated is not None else None
     return schedule.renewal_fits(expiry, life, least_renewal(can), latest)
@@ -147,7 +147,7 @@ def _aged(view: View, dl: DynamicLease, record: RecordedLease) -> datetime | Non
 
 def _shortfall(view: View, record: RecordedLease) -> Shortfall | None:
     """By what the last renewal fell short; one to another ttl says nothing of the next one."""
-    short = view.memory.shortfalls.get(record.attempt_id)
+    short = view.known(record).shortfall
     return short if short is not None and short.asked == view.life(record) else None
 
 
@@ -189,8 +189,8 @@ def unseen(view: View, held: RecordedLease) -> bool:
     can = view.capabilities.get(held.attempt_id)
     if can is None or not can.verifiable or (shown and shown.attempt == held.attempt_id):
         return False
-    known = view.memory
-    return held.attempt_id not in known.leases and held.attempt_id not in known.shown_at
+    known = view.known(held)
+    return known.shown is None and known.shown_at is None
 
 
 def rotate_nonce(dl: DynamicLease) -> str:

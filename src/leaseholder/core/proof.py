@@ -55,7 +55,7 @@ def inspection_due(view: View, record: RecordedLease) -> datetime | None:
     end = first_end(view, record)
     if end is None or _outlived(view, record, end):
         return None
-    shown = view.memory.shown_at.get(record.attempt_id)
+    shown = view.known(record).shown_at
     if shown is None or shown <= end:
         return end + _SOON
     pause = max(timedelta(seconds=schedule.INSPECT_AGAIN), (shown - end) / 2)
@@ -76,5 +76,5 @@ def failed(view: View, record: RecordedLease) -> Note | None:
 
 
 def _outlived(view: View, record: RecordedLease, end: datetime) -> bool:
-    shown = view.memory.shown_at.get(record.attempt_id)
+    shown = view.known(record).shown_at
     return shown is not None and shown >= proven_from(view, record, end)

@@ -55,7 +55,7 @@ def _maybe_delivered(view: View, dl: DynamicLease, record: RecordedLease) -> boo
     """
     shown = dl.status.lease
     was_there = shown is not None and shown.attempt == record.attempt_id
-    if was_there or record.attempt_id in view.memory.contents or view.mute:
+    if was_there or view.known(record).contents is not None or view.mute:
         return True
     moved_to = record.rolled_out_at is not None
     return moved_to or view.target_contested or _outlived_status(view, dl, record)
@@ -67,7 +67,7 @@ def _outlived_status(view: View, dl: DynamicLease, record: RecordedLease) -> boo
     What this process issued itself it knows whether it delivered. The CRD's default for a status is
     one that says nothing of any generation.
     """
-    known = record.attempt_id in view.memory.leases
+    known = view.known(record).shown is not None
     if known or dl.status.observed_generation or record.issued_at is None:
         return False
     return view.own_now(record) >= record.issued_at + DELIVERED_WITHIN

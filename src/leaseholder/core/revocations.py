@@ -34,7 +34,7 @@ UNSEEN: Final = timedelta(seconds=60)
 
 def begin(view: View, record: RecordedLease, reason: Reason) -> Move:
     """The move by which a lease is to be revoked, at once."""
-    timed = record.attempt_id in view.memory.clocks  # else the wall clock stands in
+    timed = view.known(record).clock is not None  # else the wall clock stands in
     seen = view.own_now(record) if reason == Reason.UNCLEAR and timed else None
     revocation = Revocation(reason=reason, since=view.now, first_seen_at=seen)
     return moved(view, record, State.REVOKING, revocation)

@@ -133,7 +133,7 @@ def restart(view: View, dl: DynamicLease) -> Found:
     held = pending(view)
     if held is None or dl.spec.suspend:
         return None
-    since, moments = _shown_since(view, held), []
+    since, moments = shown_since(view, held), []
     for workload in _workloads(view):
         if _is_moving(view, dl, held, workload):
             continue
@@ -151,7 +151,7 @@ def settle(view: View, dl: DynamicLease) -> Found:
         return None
     if not any(_troubles(view, dl, held)):
         return Move(held, held.but(rolled_out_at=view.now))
-    left = _shown_since(view, held) + GATHER - view.monotonic
+    left = shown_since(view, held) + GATHER - view.monotonic
     issued = held.issued_at or view.own_now(held)
     age = (view.own_now(held) - issued).total_seconds()
     wait = left if left > 0 else min(POLL_MOST, max(POLL_FIRST, age / 8))
@@ -175,7 +175,7 @@ def sustain(view: View, dl: DynamicLease) -> Found:
 def _is_moving(view: View, dl: DynamicLease, held: RecordedLease, workload: Workload) -> bool:
     """Whether a workload's pods are, or will be, younger than the delivery of the lease."""
     stamped_for = workload.stamps.get(stamp_key(dl))
-    return stamped_for == held.attempt_id or served(view.rolled, workload, _shown_since(view, held))
+    return stamped_for == held.attempt_id or served(view.rolled, workload, shown_since(view, held))
 
 
 def _restart_at(view: View, workload: Workload, since: float) -> float:
@@ -192,12 +192,13 @@ def _sustain_at(view: View, dl: DynamicLease, record: RecordedLease) -> datetime
     due = plan.renewal_at(view, dl, record) if keeps(view, record) else None
     if due is None:
         return None
-    return max(due, view.memory.sustain_at.get(record.attempt_id, due))
+    return max(due, view.known(record).sustain_at or due)
 
 
-def _shown_since(view: View, held: RecordedLease) -> float:
+def shown_since(view: View, held: RecordedLease) -> float:
     """The moment (monotonic) by which the Secret showed the lease."""
-    return view.memory.shown_since.get(held.attempt_id, view.monotonic)
+    since = view.known(held).shown_since
+    return since if since is not None else view.monotonic
 
 
 def _workloads(view: View) -> Iterator[Workload]:
@@ -238,7 +239,7 @@ _GRAVEST: Final = (
 
 def _troubles(view: View, dl: DynamicLease, held: RecordedLease) -> Iterator[tuple[Reason, str]]:
     """What keeps the rollout from being complete; nothing: it is."""
-    since = _shown_since(view, held)
+    since = shown_since(view, held)
     for target in view.targets:
         if target.refusal:
             yield Reason.RESTART_REFUSED, target.refusal

@@ -117,7 +117,7 @@ class SecretFacts(LeaseFacts):
 
     def _proves(self, secret: SecretView, record: RecordedLease) -> bool:
         """Whether a Secret's data is what we wrote for a record, by its note or by memory."""
-        notes = contents.noted(secret), self.memory.contents.get(record.attempt_id)
+        notes = contents.noted(secret), self.known(record).contents
         return any(n is not None and self._holds(secret, record, n) for n in notes)
 
     @fact
@@ -126,7 +126,7 @@ class SecretFacts(LeaseFacts):
         noted = contents.noted(secret)
         if noted is not None and self._holds(secret, record, noted):
             return noted
-        return self.memory.contents.get(record.attempt_id) or noted
+        return self.known(record).contents or noted
 
     def intact(self, secret: SecretView, record: RecordedLease) -> bool:
         """Whether a Secret's data is as we wrote it for the record, as far as that is known."""

@@ -40,6 +40,6 @@ class View(SecretFacts):
     def _deliverable(self, record: RecordedLease) -> bool:
         if self.place(record) < self.shown:
             return False
-        if record.attempt_id in self.memory.credentials:
+        if self.known(record).credentials is not None:
             return True
         return not self.names(record) and self.source_of(record) is not None

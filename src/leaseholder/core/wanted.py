@@ -66,11 +66,11 @@ def unclear(view: View) -> Found:
     one didn't write: until its deadline.
     """
     for record in view.in_state(State.ATTEMPT, State.REVOKING):
-        if not record.lease_id and record.attempt_id in view.memory.leases:
+        if not record.lease_id and view.known(record).shown is not None:
             return Hold(record)
         if record.state is State.REVOKING:
             continue
-        if record.attempt_id in view.memory.ours or view.own_now(record) >= record.deadline:
+        if view.known(record).ours or view.own_now(record) >= record.deadline:
             return revocations.begin(view, record, Reason.UNCLEAR)
     attempts = view.in_state(State.ATTEMPT)
     return soonest(view.now, *(view.here(record, record.deadline) for record in attempts))
@@ -111,7 +111,7 @@ def deliver(view: View, dl: DynamicLease) -> Found:
     fresh = view.in_hand
     if fresh is None or view.target_contested or view.memory.failure is not None:
         return None
-    if dl.spec.suspend and fresh.attempt_id not in view.memory.credentials:
+    if dl.spec.suspend and view.known(fresh).credentials is None:
         return None
     blocked = _delivery_blocked_until(view, dl)
     return Later(blocked) if blocked is not None else Deliver(fresh)
@@ -231,7 +231,7 @@ def _renew(view: View, dl: DynamicLease) -> Found:
     if longer is not None:
         return Move(held, longer)
     nonce = plan.renew_nonce(view, dl) if held == drift.kept(view, dl) else ""
-    fresh = held.attempt_id in view.memory.leases and dl.status.retry is None
+    fresh = view.known(held).shown is not None and dl.status.retry is None
     until = view.own_now(held) + view.life(held)
     return Renew(held, until, inspect_first=not fresh, nonce=nonce or None)
 
@@ -267,15 +267,16 @@ def _inspection_due(view: View, held: RecordedLease) -> datetime | None:
     can = view.capabilities.get(held.attempt_id)
     if view.supply is None or can is None or not can.verifiable:
         return None
-    inspected_at = view.memory.inspected_at.get(held.attempt_id)
-    if inspected_at is None:
+    known = view.known(held)
+    if known.inspected_at is None:
         return view.now
-    due, proof_due = _probe_due(view.supply, can, inspected_at), proof.inspection_due(view, held)
-    if held.attempt_id in view.memory.gone_since or plan.unseen(view, held):
-        due = inspected_at + timedelta(seconds=schedule.INSPECT_AGAIN)
+    due = _probe_due(view.supply, can, known.inspected_at)
+    proof_due = proof.inspection_due(view, held)
+    if known.gone_since is not None or plan.unseen(view, held):
+        due = known.inspected_at + timedelta(seconds=schedule.INSPECT_AGAIN)
     elif proof_due is not None:
-        due = min(due, max(proof_due, inspected_at + timedelta(seconds=1)))
-    return max(due, view.memory.inspect_from.get(held.attempt_id, due))
+        due = min(due, max(proof_due, known.inspected_at + timedelta(seconds=1)))
+    return max(due, known.inspect_from or due)
 
 
 def _probe_due(supply: Supply, can: Capabilities, inspected_at: datetime) -> datetime:

@@ -33,10 +33,10 @@ def issued_before_the_record() -> list[Patch]:
         planned = self._planned(view, dl, supply, adapter, step)
         issued = await adapter.issue(self.attempt_of(planned))
         await self.records.add(view.subject, planned, supply.trust)
-        view.memory.leases[planned.attempt_id] = issued.lease
-        view.memory.credentials[planned.attempt_id] = issued.credentials
-        view.memory.ahead[planned.attempt_id] = 0
-        await self._hold(view, planned, adapter, step.reason)
+        view.known(planned).shown = issued.lease
+        view.known(planned).credentials = issued.credentials
+        view.known(planned).ahead = 0
+        await self._hold(view, planned, issued.lease, adapter, step.reason)
 
     return [swap(acquire.Acquirer, "acquire", acquired)]
 

@@ -225,7 +225,7 @@ def _maybe_delivered_but_for(number: int) -> list[Patch]:
         told = dl.status.lease
         reasons = [
             told is not None and told.attempt == known.attempt_id,
-            known.attempt_id in view.memory.contents,
+            view.known(known).contents is not None,
             view.mute,
             view.target_contested,
         ]

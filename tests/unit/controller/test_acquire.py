@@ -197,7 +197,7 @@ async def test_a_claimed_record_gets_the_lease_id_and_the_credentials_are_droppe
     world.provider.after("issue", world.claim)
     await world.performer.perform(view, step)
     assert world.records == [("Revoking", "lease-1")]
-    assert world.memory.credentials == {}
+    assert not world.memory.has_credentials
     await world.settle()
     assert [*world.provider.live] == ["lease-2"]
 
@@ -224,7 +224,7 @@ async def test_a_lease_whose_record_is_gone_is_put_back_to_be_revoked() -> None:
     assert world.records == [("Revoking", "lease-1")]
     assert pending.revoke is not None
     assert pending.revoke.reason == Reason.UNDELIVERED
-    assert world.memory.credentials == {}
+    assert not world.memory.has_credentials
 
 
 async def test_a_record_that_goes_after_it_was_claimed_is_put_back_too() -> None:
@@ -272,7 +272,7 @@ async def test_a_claimed_attempt_gets_its_lease_id_also_where_the_first_write_fa
     view, step = await world.upto(actions.Hold)
     await world.performer.perform(view, step)
     assert world.records == [("Revoking", "lease-1")]
-    assert world.memory.credentials == {}
+    assert not world.memory.has_credentials
     await world.settle()
     assert world.count("recover") == 0
     assert [*world.provider.live] == ["lease-2"]
@@ -342,7 +342,7 @@ async def test_a_claim_that_a_list_showed_meanwhile_is_not_written_over(
     monkeypatch.setattr(world.provider, "issue", issued)
     await world.performer.perform(view, step)
     assert world.records == [("Revoking", "lease-1")]
-    assert world.memory.credentials == {}
+    assert not world.memory.has_credentials
 
 
 async def _left_behind(world: World, leases: int) -> tuple[View, actions.Search]:

@@ -16,7 +16,7 @@ from tests.unit.controller.world import KEY, NAME, SHOP, World, cluster_away, ma
 async def test_a_record_that_moved_meanwhile_is_not_delivered() -> None:
     world = World()
     view, step = await world.upto(actions.Deliver)
-    world.memory.fences.clear()
+    view.known(step.record).fence = None
     world.others_write(step.record.but(state=State.REVOKING))
     await world.performer.perform(view, step)
     assert world.count("write secret") == 0
@@ -25,14 +25,14 @@ async def test_a_record_that_moved_meanwhile_is_not_delivered() -> None:
 async def test_a_lease_that_is_off_the_record_meanwhile_is_not_delivered() -> None:
     world = World()
     view, step = await world.upto(actions.Deliver)
-    world.memory.fences.clear()
+    view.known(step.record).fence = None
     over = Ended(attempt_id=step.record.attempt_id, at=world.clock.wall(), why="Forgotten")
     world.others_write(ended=(over,))
     await world.performer.perform(view, step)
     assert world.count("write secret") == 0
     await world.look()
     assert world.memory.leases == {}
-    assert world.memory.credentials == {}
+    assert not world.memory.has_credentials
 
 
 async def test_right_after_its_issue_a_lease_is_delivered_without_another_look() -> None:
@@ -41,7 +41,7 @@ async def test_right_after_its_issue_a_lease_is_delivered_without_another_look()
     world.trace.calls.clear()
     await world.performer.perform(view, step)
     assert world.trace.calls == ["write secret"]
-    assert world.memory.fences == {}
+    assert view.known(step.record).fence is None
 
 
 async def test_a_secret_that_was_written_since_the_lease_was_put_on_record_needs_another_look() -> (
@@ -61,7 +61,7 @@ async def test_a_secret_that_was_written_since_the_lease_was_put_on_record_needs
 async def test_a_dynamiclease_that_is_deleted_before_a_later_delivery_gets_no_secret() -> None:
     world = World()
     view, step = await world.upto(actions.Deliver)
-    world.memory.fences.clear()
+    view.known(step.record).fence = None
     world.cluster.user_deletes(*KEY)
     await world.performer.perform(view, step)
     world.cluster.vanish(*KEY)
@@ -72,7 +72,7 @@ async def test_a_dynamiclease_that_is_deleted_before_a_later_delivery_gets_no_se
 async def test_a_secret_that_is_renamed_meanwhile_is_written_under_its_new_name() -> None:
     world = World()
     view, step = await world.upto(actions.Deliver)
-    world.memory.fences.clear()
+    view.known(step.record).fence = None
     world.cluster.user_applies(manifest(target={"secretName": "other"}))
     await world.performer.perform(view, step)
     assert world.count("write secret") == 0

@@ -90,4 +90,4 @@ async def test_what_is_to_be_put_back_is_remembered_as_delivered() -> None:
     await world.observer.records.compare()
     view, _ = await world.look()
     assert view.records == ()
-    assert delivered in world.memory.contents
+    assert world.memory.of(delivered).contents is not None

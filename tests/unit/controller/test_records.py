@@ -350,7 +350,7 @@ async def test_credentials_of_a_lease_that_was_taken_off_its_record_are_not_deli
     world.others_write()
     await world.observer.records.compare()
     await world.performer.put_back(view)
-    assert world.memory.credentials == {}
+    assert not world.memory.has_credentials
     await world.settle(after=600)
     assert (world.secret, world.ready) == ("lease-2", "Ready")
     assert list(world.provider.live) == ["lease-2"]
@@ -367,7 +367,7 @@ async def test_nor_are_those_of_a_lease_that_somebody_restored_before_it_was_put
     await world.observer.records.compare()
     assert world.observer.records.lost(view.subject)
     await world.performer.put_back(view)
-    assert world.memory.credentials == {}
+    assert not world.memory.has_credentials
     await world.settle(after=600)
     assert (world.secret, world.ready) == ("lease-2", "Ready")
 

@@ -60,7 +60,8 @@ async def test_an_earlier_end_is_believed_when_no_replica_trails_any_more(
     world.clock.move(later)
     view, _ = await world.look()
     await world.performer.perform(view, actions.Inspect(world.recorded))
-    known = world.memory.leases[world.recorded.attempt_id]
+    known = world.memory.of(world.recorded.attempt_id).shown
+    assert known is not None
     assert (known.expires_at == former.expires_at) == believed
 
 

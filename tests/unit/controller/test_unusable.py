@@ -202,7 +202,7 @@ async def test_one_lease_as_the_answer_to_two_at_once_is_given_to_one_of_them() 
     await writing
     assert len(same) == 2
     assert [one.lease_id for one in world.cluster.recorded] == [same[0].lease.id, ""]
-    assert world.memory.credentials == {}
+    assert not world.memory.has_credentials
 
 
 def test_pending_revocations_are_counted_by_namespace_and_forgotten_with_their_holder() -> None:

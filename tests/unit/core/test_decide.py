@@ -13,7 +13,7 @@ from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, RestartTarget, Retry
 from leaseholder.api.record import RecordedLease, Revocation, State
 from leaseholder.core import actions, handover, obstacles, plan, revocations, rollout, status
-from leaseholder.core.memory import Failure, Memory, RefusedRestart
+from leaseholder.core.memory import Failure, LeaseMemory, Memory, RefusedRestart
 from leaseholder.core.observation import Restarted, TargetView
 from leaseholder.core.view import View
 from leaseholder.ports.provider import Capabilities
@@ -144,28 +144,28 @@ def leases(draw: st.DrawFn, deleting: bool | None = None) -> DynamicLease:
 
 
 @st.composite
-def memories(draw: st.DrawFn, known: tuple[RecordedLease, ...]) -> Memory:
-    def some(of: st.SearchStrategy[Any]) -> dict[str, Any]:
-        return {r.attempt_id: draw(of) for r in known if draw(FLAGS)}
+def memories(draw: st.DrawFn, on_record: tuple[RecordedLease, ...]) -> Memory:
+    may_be = st.none() | MOMENTS
 
-    issued = [r for r in known if r.state in (State.ATTEMPT, State.HELD) and draw(FLAGS)]
+    def known(record: RecordedLease) -> LeaseMemory:
+        issued = record.state in (State.ATTEMPT, State.HELD) and draw(FLAGS)
+        latest, ends = draw(st.none() | st.just(7200)), draw(st.integers(-100, 7200))
+        return LeaseMemory(
+            shown=views.known(record, ends, latest=latest) if issued else None,
+            credentials=Credentials({}) if issued and draw(FLAGS) else None,
+            gone_since=draw(may_be),
+            unrenewable=draw(FLAGS),
+            ours=draw(FLAGS),
+            inspected_at=draw(may_be),
+            shown_at=draw(may_be),
+            shown_since=draw(st.none() | st.floats(900, 1000)),
+            sustain_at=draw(may_be),
+        )
+
     return Memory(
-        leases={
-            r.attempt_id: views.known(
-                r, draw(st.integers(-100, 7200)), latest=draw(st.none() | st.just(7200))
-            )
-            for r in issued
-        },
-        credentials={r.attempt_id: Credentials({}) for r in issued if draw(FLAGS)},
+        leases={record.attempt_id: known(record) for record in on_record},
         failure=draw(st.none() | FAILURES),
-        gone_since=some(MOMENTS),
-        unrenewable=set(some(st.none())),
-        ours=set(some(st.none())),
-        inspected_at=some(MOMENTS),
-        shown_at=some(MOMENTS),
-        shown_since=some(st.floats(900, 1000)),
         refused=draw(st.sampled_from([{}, {"Deployment-orders": RefusedRestart("no", 980.0)}])),
-        sustain_at=some(MOMENTS),
         deleting_since=draw(st.none() | st.floats(0, 1000)),
         vanished_since=draw(st.none() | st.floats(900, 1000)),
         renew_handled=draw(st.sampled_from([None, "a"])),
@@ -241,6 +241,12 @@ def moved(seen: View, record: RecordedLease, to: RecordedLease) -> View:
     return replace(seen, records=tuple(to if r == record else r for r in seen.records))
 
 
+def noted(memory: Memory, record: RecordedLease, **known: Any) -> Memory:
+    """The same, with that known of one lease."""
+    later = replace(memory.of(record.attempt_id), **known)
+    return replace(memory, leases={**memory.leases, record.attempt_id: later})
+
+
 def without(seen: View, secret: SecretView) -> View:
     left = tuple(s for s in seen.secrets if s != secret)
     return replace(seen, secrets=left, target=None if seen.target == secret else seen.target)
@@ -274,14 +280,12 @@ def obeyed(seen: View, step: actions.Action) -> View:
         case actions.Search(record) | actions.Revoke(record):
             return moved(seen, record, revocations.after_failure(seen, record, Reason.UNAVAILABLE))
         case actions.Inspect(record):
-            inspected_at = {**seen.memory.inspected_at, record.attempt_id: seen.now}
-            return replace(refused, memory=replace(refused.memory, inspected_at=inspected_at))
+            return replace(refused, memory=noted(refused.memory, record, inspected_at=seen.now))
         case actions.Restart(workload, key, value):
             stamped = replace(workload, stamps={**workload.stamps, key: value}, observed=False)
             return with_workload(seen, workload, stamped)
         case actions.Sustain(record):
-            later = {**seen.memory.sustain_at, record.attempt_id: views.at(60)}
-            return replace(seen, memory=replace(seen.memory, sustain_at=later))
+            return replace(seen, memory=noted(seen.memory, record, sustain_at=views.at(60)))
         case actions.Deliver():
             generation = views.wanted(seen).metadata.generation
             tried = replace(
@@ -415,7 +419,7 @@ def test_the_finalizer_goes_only_when_nothing_is_pending_or_the_time_is_over(see
 def test_a_lease_in_memory_is_never_lost_to_a_claim(seen: View) -> None:
     step = decide(seen)
     if isinstance(step, actions.Move) and step.record.state is State.ATTEMPT:
-        assert step.record.attempt_id not in seen.memory.leases
+        assert seen.memory.of(step.record.attempt_id).shown is None
         assert step.to.state is State.REVOKING
 
 
@@ -423,7 +427,7 @@ def test_a_lease_in_memory_is_never_lost_to_a_claim(seen: View) -> None:
 def test_an_attempt_that_may_be_anothers_is_left_alone_until_its_deadline(seen: View) -> None:
     step = decide(seen)
     if isinstance(step, actions.Move) and step.record.state is State.ATTEMPT:
-        ours = step.record.attempt_id in seen.memory.ours
+        ours = seen.memory.of(step.record.attempt_id).ours
         assert ours or seen.now >= step.record.deadline
 
 
@@ -432,12 +436,12 @@ def test_of_what_another_shard_serves_only_what_nobody_else_can_end_is_ended(see
     memory = seen.memory
     match decide(replace(seen, elsewhere=True)):
         case actions.Hold(record):
-            assert record.attempt_id in memory.leases
+            assert memory.of(record.attempt_id).shown is not None
         case actions.Move(record, to):
-            assert record.attempt_id in memory.ours
+            assert memory.of(record.attempt_id).ours
             assert (record.state, to.state) == (State.ATTEMPT, State.REVOKING)
         case actions.Deliver(record):
-            assert record.attempt_id in memory.credentials
+            assert memory.of(record.attempt_id).credentials is not None
         case actions.Discard():
             assert (seen.dl, seen.records) == (None, ())
         case other:

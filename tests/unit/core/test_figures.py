@@ -27,7 +27,7 @@ def test_before_the_first_status_it_is_pending_and_has_no_moments() -> None:
 def test_a_renewal_from_memory_shows_although_status_stands_still() -> None:
     held = views.record()
     seen = views.told(views.holding(held=held))
-    seen.memory.leases[held.attempt_id] = views.known(held, expires=7200)
+    seen.memory.of(held.attempt_id).shown = views.known(held, expires=7200)
     shown = status.figures(seen)
     assert shown.expires_at == views.at(7200)
     assert shown.renews_at is not None

@@ -60,7 +60,7 @@ def test_on_deletion_pending_revocations_are_tried() -> None:
 
 def test_on_deletion_an_issue_whose_answer_is_ours_is_put_on_record_first() -> None:
     posted = views.attempt()
-    memory = Memory(leases={posted.attempt_id: views.known(posted, 3600)})
+    memory = views.remembers(posted, shown=views.known(posted, 3600))
     assert decide(views.view(posted, dl=going(), memory=memory)) == Hold(posted)
 
 

@@ -33,13 +33,13 @@ def coming(*records: RecordedLease, **more: Any) -> View:
 def test_an_answer_that_only_this_process_has_is_put_on_record() -> None:
     for state in (State.ATTEMPT, State.REVOKING):
         open_ = views.attempt(state=state)
-        answered = Memory(leases={open_.attempt_id: views.known(open_, 3600)})
+        answered = views.remembers(open_, shown=views.known(open_, 3600))
         assert decide(leaving(open_, memory=answered)) == actions.Hold(open_)
 
 
 def test_an_attempt_of_its_own_without_an_answer_is_given_up_at_once() -> None:
     open_ = views.attempt(issued=0)
-    step = decide(leaving(open_, memory=Memory(ours={open_.attempt_id})))
+    step = decide(leaving(open_, memory=views.remembers(open_, ours=True)))
     assert isinstance(step, actions.Move)
     assert (step.to.state, step.to.revocation.reason) == (State.REVOKING, Reason.UNCLEAR)
 
@@ -116,6 +116,6 @@ def test_without_shards_nobody_else_can_deliver_so_nothing_is_waited_for() -> No
 
 def test_what_this_process_issued_itself_or_a_secret_shows_is_not_waited_for() -> None:
     mine, shown = views.record(1, issued=-1), views.record(2, issued=-1)
-    known = Memory(leases={mine.attempt_id: views.known(mine, 3600)})
+    known = views.remembers(mine, shown=views.known(mine, 3600))
     assert handover.awaited(coming(mine, memory=known)) is None
     assert handover.awaited(coming(shown, shows=shown)) is None

@@ -2,13 +2,13 @@
 
 import dataclasses
 
-from leaseholder.core.memory import Memory
+from leaseholder.core.memory import LeaseMemory
 from leaseholder.ports.provider import Lease
 from tests.unit.core import views
 
 
 def test_what_a_provider_shows_as_it_is_on_record_is_kept_once() -> None:
-    memory = Memory()
+    memory = LeaseMemory()
     record = views.record().but(source={"path": "/"}, handle={"type": "sql"})
     shown = Lease(
         id=record.lease_id,
@@ -18,8 +18,8 @@ def test_what_a_provider_shows_as_it_is_on_record_is_kept_once() -> None:
         handle={"type": "sql"},
     )
     known = memory.know(record, shown)
-    assert known == memory.leases[record.attempt_id] == shown
+    assert known == memory.shown == shown
     assert known.source is record.source
     assert known.handle is record.handle
     other = dataclasses.replace(shown, handle={"type": "sql", "renewable": False})
-    assert memory.know(record, other) == memory.leases[record.attempt_id] == other
+    assert memory.know(record, other) == memory.shown == other

@@ -28,7 +28,7 @@ def seen(**more: object) -> View:
 
 def fresh() -> Memory:
     held = views.record()
-    return Memory(leases={held.attempt_id: views.known(held, 3540)})
+    return views.remembers(held, shown=views.known(held, 3540))
 
 
 @given(after=st.integers(0, 2 * 24 * 3600))
@@ -89,7 +89,8 @@ def test_a_command_waits_until_it_can_be_answered() -> None:
 
 
 def test_a_lease_that_the_provider_doesnt_know_is_left_alone() -> None:
-    before = seen(memory=replace(fresh(), gone_since={views.record().attempt_id: views.NOW}))
+    before = seen(memory=fresh())
+    before.known(views.record()).gone_since = views.NOW
     assert offline.decide(before, views.later(before, DUE)) == Idle(None)
 
 

@@ -40,13 +40,13 @@ def test_a_lease_that_cannot_be_renewed_is_replaced() -> None:
 
 def test_a_lease_that_the_provider_would_not_renew_is_replaced() -> None:
     held = views.record()
-    seen = views.holding(held=held, memory=Memory(unrenewable={held.attempt_id}))
+    seen = views.holding(held=held, memory=views.remembers(held, unrenewable=True))
     assert planned(seen).strategy == "Rotate"
 
 
 def test_a_lease_at_its_latest_end_is_replaced() -> None:
     held = views.record()
-    bound = Memory(leases={held.attempt_id: views.known(held, 3540, latest=3540)})
+    bound = views.remembers(held, shown=views.known(held, 3540, latest=3540))
     assert planned(views.holding(held=held, memory=bound)).strategy == "Rotate"
 
 

@@ -8,7 +8,6 @@ import pytest
 from leaseholder.api.conditions import ConditionType, Reason, find
 from leaseholder.core import proof, status
 from leaseholder.core.actions import Acquire, Idle, Inspect
-from leaseholder.core.memory import Memory
 from leaseholder.core.view import View
 from tests.unit.core import views
 from tests.unit.core.views import decide
@@ -20,10 +19,12 @@ RENEW: dict[str, Any] = {"renewal": {"strategy": "Renew"}}
 def renewed(now: float, *, shown: float | None = None, **more: Any) -> View:
     """A lease that first ended in 100 seconds and was renewed to an hour, seen later."""
     held = views.record(issued=-3500, expires=100)
-    memory = Memory(inspected_at={held.attempt_id: views.at(-10)})
-    memory.leases[held.attempt_id] = views.known(held, 3500)
+    memory = views.remembers(held, inspected_at=views.at(-10))
+    memory.of(held.attempt_id).shown = views.known(held, 3500)
     if shown is not None:
-        memory.shown_at[held.attempt_id] = memory.inspected_at[held.attempt_id] = views.at(shown)
+        memory.of(held.attempt_id).shown_at = memory.of(held.attempt_id).inspected_at = views.at(
+            shown
+        )
     seen = views.holding(
         views.lease(RENEW), held=held, **{"can": UNPROVEN, "memory": memory, **more}
     )
@@ -98,7 +99,7 @@ def test_the_last_inspection_comes_when_no_expiry_can_be_late_any_more() -> None
 
 def test_a_provider_that_says_when_to_ask_again_is_not_asked_before() -> None:
     seen = renewed(101)
-    seen.memory.inspect_from[seen.records[0].attempt_id] = views.at(130)
+    seen.memory.of(seen.records[0].attempt_id).inspect_from = views.at(130)
     assert decide(views.told(seen)) == Idle(views.at(130))
     assert isinstance(decide(views.later(seen, 29)), Inspect)
 

@@ -8,7 +8,6 @@ from leaseholder.api.lease import DynamicLeaseStatus
 from leaseholder.api.record import MOST_LEASES, RecordedLease, State
 from leaseholder.core import contents, replaced, revocations
 from leaseholder.core.actions import Drop, Idle, Move
-from leaseholder.core.memory import Memory
 from tests.unit.core import views
 from tests.unit.core.views import decide
 
@@ -58,7 +57,7 @@ def test_a_lease_that_outlived_a_lost_status_may_have_been_delivered() -> None:
 
 def test_what_this_process_saw_in_the_secret_is_replaced_also_where_status_trails() -> None:
     held = views.record()
-    memory = Memory(contents={held.attempt_id: contents.Contents()})
+    memory = views.remembers(held, contents=contents.Contents())
     step = decide(views.view(held, memory=memory))
     assert isinstance(step, Move)
     assert step.to.state is State.SUPERSEDED

@@ -26,7 +26,7 @@ def revocation(after: RecordedLease | None) -> Revocation:
 
 def test_a_lease_to_be_revoked_keeps_the_best_known_expiry() -> None:
     held = views.record(expires=10)
-    seen = views.view(held, memory=Memory(leases={held.attempt_id: views.known(held, 99)}))
+    seen = views.view(held, memory=views.remembers(held, shown=views.known(held, 99)))
     move = revocations.begin(seen, held, Reason.GONE)
     assert move.to.state == State.REVOKING
     assert move.to.expires_at == views.at(99)
@@ -93,7 +93,7 @@ def searching(
 def test_the_claim_says_when_the_attempt_was_first_seen_by_its_providers_clock() -> None:
     posted, told = views.attempt(), views.at(99 - 600)
     clock = lease_clock.LeaseClock.start(0, told, views.at(99), 1099)
-    seen = views.later(views.view(posted, memory=Memory(clocks={posted.attempt_id: clock})), 99)
+    seen = views.later(views.view(posted, memory=views.remembers(posted, clock=clock)), 99)
     seen = replace(seen, shifts={posted.attempt_id: clock.shift})
     claimed = revocations.begin(seen, posted, Reason.UNCLEAR).to
     assert revocation(claimed).first_seen_at == told

@@ -193,7 +193,7 @@ def test_a_replaced_lease_that_cant_be_asked_about_is_to_be_revoked_some_time_af
     assert rollout.keeps(views.later(seen, 3540 + 599), old)
     assert not rollout.keeps(views.later(seen, 3540 + 600), old)
     late = views.later(seen, 3540 + 590)
-    late.memory.sustain_at[old.attempt_id] = views.at(9999)
+    late.memory.of(old.attempt_id).sustain_at = views.at(9999)
     assert revocations.pending(replace(late, records=(old,))) == Later(views.at(3540 + 600))
 
 
@@ -308,17 +308,14 @@ def test_an_old_lease_past_its_end_keeps_nobody_from_looking() -> None:
     seen = moving(target(NEW, observed=False), memory=shown(1))
     old, new = seen.records
     ended = old.but(expires_at=views.at(-5))
-    memory = replace(shown(1), sustain_at={old.attempt_id: views.at(60)})
-    seen = replace(seen, records=(ended, new), memory=memory)
+    seen = replace(seen, records=(ended, new), memory=shown(1))
+    seen.known(old).sustain_at = views.at(60)
     assert rollout.keeps(seen, ended)
     assert rollout.settle(seen, views.wanted(seen)) == Later(views.at(7.5))
 
 
 def shown(since: float) -> Memory:
-    name = NEW.attempt_id
-    return Memory(
-        shown_since={name: since}, shown_at={name: views.NOW}, inspected_at={name: views.NOW}
-    )
+    return views.remembers(NEW, shown_since=since, shown_at=views.NOW, inspected_at=views.NOW)
 
 
 def test_a_status_that_was_lost_is_rebuilt() -> None:

@@ -37,5 +37,5 @@ def test_what_is_kept_of_a_decision_is_gone_with_it() -> None:
     held = views.record()
     seen = views.view(held, shows=held, dl=views.lease(annotations={names.RENEW: "now"}))
     before = rules.decide(seen)
-    seen.memory.credentials[held.attempt_id] = secrecy.Credentials({})
+    seen.memory.of(held.attempt_id).credentials = secrecy.Credentials({})
     assert rules.decide(seen) != before

@@ -180,7 +180,7 @@ def test_tries_that_cost_come_after_a_minute_and_later_after_hours_also_near_an_
 def test_a_renewal_is_counted_once() -> None:
     held = views.record()
     seen = views.told(views.holding(held=held))
-    renewed = replace(seen, memory=Memory(leases={held.attempt_id: views.known(held, 7200)}))
+    renewed = replace(seen, memory=views.remembers(held, shown=views.known(held, 7200)))
     told = derived(renewed)
     assert told.lease is not None
     assert (told.lease.renewals, told.lease.expires_at) == (1, views.at(7200))

@@ -34,7 +34,7 @@ def ready(seen: View) -> tuple[str, str]:
 
 def lived(held: RecordedLease) -> Memory:
     """This process has seen the lease live."""
-    return Memory(shown_at={held.attempt_id: views.NOW}, inspected_at={held.attempt_id: views.NOW})
+    return views.remembers(held, shown_at=views.NOW, inspected_at=views.NOW)
 
 
 def mine(held: RecordedLease) -> RecordedLease:
@@ -64,7 +64,7 @@ def test_what_was_taken_over_is_inspected_before_ready_is_true() -> None:
     assert ready(seen) == ("False", Reason.PROGRESSING)
     told = views.told(seen)
     assert views.wanted(told).status.lease is None
-    lives = replace(told, memory=Memory(shown_at={held.attempt_id: views.NOW}))
+    lives = replace(told, memory=views.remembers(held, shown_at=views.NOW))
     assert ready(lives) == ("True", Reason.READY)
     assert decide(lives) == Deliver(held)  # our label and owner, instead of the former one's
     assert views.wanted(views.told(lives)).status.lease is not None
@@ -72,7 +72,7 @@ def test_what_was_taken_over_is_inspected_before_ready_is_true() -> None:
 
 def test_an_inspection_that_failed_is_tried_again_soon_and_told_meanwhile() -> None:
     held = mine(former())
-    memory = Memory(inspected_at={held.attempt_id: views.NOW})
+    memory = views.remembers(held, inspected_at=views.NOW)
     ours = views.secret(held)
     seen = replace(made_again(held, memory=memory), target=ours, secrets=(ours,))
     step = decide(seen)
@@ -158,8 +158,8 @@ def test_a_lease_is_unseen_until_provider_status_or_memory_tell_of_it() -> None:
     held = views.record()
     seen = views.view(held, target=views.secret(held), secrets=(views.secret(held),))
     assert plan.unseen(seen, held)
-    known = Memory(leases={held.attempt_id: views.known(held, 3600)})
-    shown = Memory(shown_at={held.attempt_id: views.NOW})
+    known = views.remembers(held, shown=views.known(held, 3600))
+    shown = views.remembers(held, shown_at=views.NOW)
     assert not plan.unseen(replace(seen, memory=known), held)
     assert not plan.unseen(replace(seen, memory=shown), held)
     told = views.told(replace(seen, memory=shown))
@@ -181,7 +181,7 @@ def test_after_a_lost_status_the_lease_is_inspected_and_nothing_is_issued() -> N
     secret = views.secret(held)
     lost = views.view(held, target=secret, secrets=(secret,))
     assert decide(lost) == Inspect(held)
-    gone = replace(lost, memory=Memory(gone_since={held.attempt_id: views.NOW}))
+    gone = replace(lost, memory=views.remembers(held, gone_since=views.NOW))
     assert decide(gone) == Inspect(held)
     assert ready(gone)[0] == "False"
     revoked = replace(lost, records=(views.pending(reason=Reason.GONE),))

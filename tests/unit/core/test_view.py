@@ -7,10 +7,9 @@ import pytest
 from leaseholder.api import names
 from leaseholder.api.lease import DynamicLeaseStatus, Handled, LeaseStatus
 from leaseholder.api.record import State
-from leaseholder.core.memory import Memory, SecretsSeen
+from leaseholder.core.memory import SecretsSeen
 from leaseholder.core.view import View
 from leaseholder.ports.secrets import SecretView
-from leaseholder.secrecy import Credentials
 from tests.unit.core import views
 
 
@@ -52,7 +51,7 @@ def test_a_lease_that_died_before_its_delivery_is_not_in_hand() -> None:
 
 def test_the_expiry_is_the_latest_that_record_provider_or_status_know() -> None:
     held = views.record(expires=10)
-    seen = views.view(held, memory=Memory(leases={held.attempt_id: views.known(held, 30)}))
+    seen = views.view(held, memory=views.remembers(held, shown=views.known(held, 30)))
     assert seen.expiry(held) == views.at(30)
     status = LeaseStatus(
         attempt=held.attempt_id,
@@ -139,21 +138,14 @@ def test_the_seal_is_made_with_a_key_that_only_the_record_has() -> None:
 
 
 def test_what_is_known_of_a_record_is_forgotten_with_it() -> None:
-    held, other = views.record(1), views.record(2)
-    memory = Memory(
-        leases={held.attempt_id: views.known(held, 1)},
-        credentials={held.attempt_id: Credentials({}), other.attempt_id: Credentials({})},
-        gone_since={held.attempt_id: views.NOW},
-        unrenewable={held.attempt_id},
-        fences={held.attempt_id: "secret/1"},
-        ours={held.attempt_id},
-        inspected_at={held.attempt_id: views.NOW},
-        shown_at={held.attempt_id: views.NOW},
-    )
-    memory.forget(held.attempt_id)
-    kept = memory.credentials
-    assert set(kept) == {other.attempt_id}
-    assert memory == Memory(credentials=kept)
+    gone, lost, there = views.record(1), views.record(2), views.record(3)
+    memory = views.in_hand(gone, lost, there)
+    memory.of(lost.attempt_id).ours = memory.of(there.attempt_id).ours = True
+    memory.keep_only({there.attempt_id}, missing={lost.attempt_id})
+    assert {*memory.leases} == {lost.attempt_id, there.attempt_id}
+    assert memory.of(lost.attempt_id).credentials is not None
+    assert not memory.of(lost.attempt_id).ours
+    assert memory.of(there.attempt_id).ours
 
 
 def test_records_are_found_by_state_oldest_first() -> None:

@@ -154,7 +154,7 @@ def test_an_attempt_of_another_process_is_its_own_until_its_deadline() -> None:
 
 def test_a_claimed_attempt_whose_answer_is_ours_gets_its_lease_id() -> None:
     claimed = views.attempt(state=State.REVOKING)
-    memory = Memory(leases={claimed.attempt_id: views.known(claimed, 3600)})
+    memory = views.remembers(claimed, shown=views.known(claimed, 3600))
     assert decide(views.view(claimed, memory=memory)) == Hold(claimed)
     answered = claimed.but(lease_id="lease-1")
     assert not isinstance(decide(views.view(answered, memory=memory)), Hold)
@@ -162,7 +162,7 @@ def test_a_claimed_attempt_whose_answer_is_ours_gets_its_lease_id() -> None:
 
 def test_an_attempt_of_our_own_without_an_answer_is_claimed_at_once() -> None:
     posted = views.attempt(issued=0)
-    seen = views.view(posted, memory=Memory(ours={posted.attempt_id}))
+    seen = views.view(posted, memory=views.remembers(posted, ours=True))
     assert decide(seen) == revocations.begin(seen, posted, Reason.UNCLEAR)
 
 
@@ -177,7 +177,7 @@ def test_nothing_else_waits_for_an_attempt_of_another_process() -> None:
 
 def test_an_attempt_whose_answer_is_ours_is_completed() -> None:
     posted = views.attempt()
-    memory = Memory(leases={posted.attempt_id: views.known(posted, 3600)})
+    memory = views.remembers(posted, shown=views.known(posted, 3600))
     assert decide(views.view(posted, memory=memory)) == Hold(posted)
 
 
@@ -241,7 +241,7 @@ def test_a_secret_under_a_former_name_keeps_its_lease_until_the_new_one_is_deliv
 def test_a_secret_under_a_former_name_goes_before_its_lease_is_superseded() -> None:
     old, new = views.record(1), views.record(2)
     former, target = views.secret(old, name="former"), views.secret(new)
-    memory = Memory(shown_at={new.attempt_id: views.NOW})
+    memory = views.remembers(new, shown_at=views.NOW)
     seen = views.view(old, new, target=target, secrets=(former, target), memory=memory)
     assert decide(seen) == DeleteSecret(former)
     going = replace(former, deleting=True)
@@ -292,7 +292,7 @@ def test_with_one_slot_an_abandoned_lease_does_not_hold_the_issue() -> None:
 def due(dl: DynamicLease | None = None, **more: Any) -> View:
     """A delivered lease whose renewal is due."""
     held = views.record(issued=-3000, expires=600)
-    memory = Memory(leases={held.attempt_id: views.known(held, 600)})
+    memory = views.remembers(held, shown=views.known(held, 600))
     return views.holding(dl, held, **{"memory": memory, **more})
 
 
@@ -357,7 +357,7 @@ def test_a_lease_that_cannot_be_renewed_is_replaced_when_it_is_due() -> None:
 
 def inspected_at(seconds: float, **more: Any) -> View:
     held = views.record()
-    memory = Memory(inspected_at={held.attempt_id: views.at(seconds)})
+    memory = views.remembers(held, inspected_at=views.at(seconds))
     settings = {"memory": memory, "supply": views.supply(), **more}
     return views.told(views.holding(held=held, **settings))
 
@@ -370,9 +370,7 @@ def test_a_held_lease_is_looked_at_at_the_interval_of_the_probe() -> None:
 
 def test_a_lease_that_seems_gone_is_looked_at_again_soon() -> None:
     held = views.record()
-    memory = Memory(
-        inspected_at={held.attempt_id: views.NOW}, gone_since={held.attempt_id: views.NOW}
-    )
+    memory = views.remembers(held, inspected_at=views.NOW, gone_since=views.NOW)
     assert decide(inspected_at(0, memory=memory)) == Idle(views.at(5))
 
 
@@ -431,7 +429,7 @@ def test_where_a_probe_costs_little_it_comes_sooner_and_with_those_of_others(
     held = views.record()
     can = replace(views.CAN, probe_seconds=cheap)
     assert views.NOW.timestamp() % 30 == 0
-    memory = Memory(inspected_at={held.attempt_id: views.at(inspected_at)})
+    memory = views.remembers(held, inspected_at=views.at(inspected_at))
     seen = views.holding(held=held, can=can, supply=views.supply(), memory=memory)
     assert not isinstance(decide(views.told(views.later(seen, due - 1))), Inspect)
     assert isinstance(decide(views.told(views.later(seen, due))), Inspect)

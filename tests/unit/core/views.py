@@ -11,7 +11,7 @@ from leaseholder.api.lease import DynamicLease, DynamicLeaseStatus, Handled, Wor
 from leaseholder.api.record import Holder, RecordedLease, Revocation, State, Subject
 from leaseholder.core import contents, marks, rules, status
 from leaseholder.core.actions import Action, Report
-from leaseholder.core.memory import Failure, Memory
+from leaseholder.core.memory import Failure, LeaseMemory, Memory
 from leaseholder.core.observation import Supply
 from leaseholder.core.view import View
 from leaseholder.ports.provider import Capabilities, Lease
@@ -240,7 +240,14 @@ def known(held: RecordedLease, expires: float, latest: float | None = None) -> L
 
 def in_hand(*held: RecordedLease) -> Memory:
     """The memory of a process that issued these leases and hasn't delivered them."""
-    return Memory(credentials={r.attempt_id: Credentials({"DB_PASSWORD": "x"}) for r in held})
+    issued = {"DB_PASSWORD": "x"}
+    known = {one.attempt_id: LeaseMemory(credentials=Credentials(issued)) for one in held}
+    return Memory(leases=known)
+
+
+def remembers(held: RecordedLease, **known: Any) -> Memory:
+    """The memory of a process that knows this of one lease."""
+    return Memory(leases={held.attempt_id: LeaseMemory(**known)})
 
 
 def view(
@@ -260,8 +267,9 @@ def view(
     target = secret(shows, dl=dl) if shows is not None else None
     memory = memory or Memory()
     if shows is not None:
-        memory.shown_at.setdefault(shows.attempt_id, at(-60))
-        memory.inspected_at.setdefault(shows.attempt_id, NOW)
+        known = memory.of(shows.attempt_id)
+        known.shown_at = known.shown_at or at(-60)
+        known.inspected_at = known.inspected_at or NOW
     settings: dict[str, Any] = {
         "now": NOW,
         "monotonic": 1000.0,
