@@ -22,6 +22,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from leaseholder.api import names
+from leaseholder.api.conditions import ConditionType
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease
 from leaseholder.core import ends, plan
@@ -36,6 +37,9 @@ _LEFT_OUT: Final[Mapping[str, Any]] = {
     "spec": {"infisical": True, "phase": True, "openbao": True, "target": {"template": True}}
 }
 """What of a DynamicLease no renewal is decided from: it may be long, and as deep as one likes."""
+_EMPTY: Final[dict[Any, Any]] = {}
+"""One for all; nobody writes it."""
+_NOTHING: Final = Credentials({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +50,24 @@ class Keepsake:
     """
 
     _seen: View
+    """Without what follows, and without what was reckoned from the Secret's data: that holds on to
+    the values."""
     _dl: str
+    _target: SecretView
+    """Without its data and marks, which tenants write."""
+    _shown: RecordedLease
+    """The lease that it holds."""
 
     @property
     def view(self) -> View:
-        """The view, with that part of the DynamicLease."""
-        return dataclasses.replace(self._seen, dl=DynamicLease.model_validate_json(self._dl))
+        """The view, with that part of the DynamicLease; the target's marks say what it holds."""
+        marks = {names.ATTEMPT: self._shown.attempt_id, names.LEASE_ID: self._shown.lease_id}
+        return dataclasses.replace(
+            self._seen,
+            dl=DynamicLease.model_validate_json(self._dl),
+            target=dataclasses.replace(self._target, annotations=marks),
+            _held={},
+        )
 
 
 def keepsake(view: View) -> Keepsake | None:
@@ -61,20 +77,24 @@ def keepsake(view: View) -> Keepsake | None:
         return None
     if not (_wanted(dl) and _may_be_renewed(view, held)):
         return None
-    # What was reckoned from the data goes, too: it holds on to the values.
-    marked = _marked(view, target, held)
-    seen = dataclasses.replace(view, dl=None, secrets=(), supply=None, target=marked, _held={})
-    return Keepsake(seen, dl.model_dump_json(exclude=_LEFT_OUT, exclude_defaults=True))
+    seen = dataclasses.replace(view, dl=None, secrets=(), supply=None, target=None, _held=_EMPTY)
+    bare = dataclasses.replace(
+        target,
+        annotations=_EMPTY,
+        labels=_EMPTY,
+        keys=(),
+        values=_NOTHING,
+        owner_uids=(view.holder.uid,),
+    )
+    return Keepsake(seen, _text(dl), bare, held)
 
 
-def _marked(view: View, target: SecretView, held: RecordedLease) -> SecretView:
-    """The target without its data, which would be kept for each lease; it is known what it shows.
-
-    So its marks say it, whatever stood there.
-    """
-    shows = {names.ATTEMPT: held.attempt_id, names.LEASE_ID: held.lease_id}
-    marked = dataclasses.replace(target, annotations=shows, labels={}, keys=())
-    return dataclasses.replace(marked, values=Credentials({}), owner_uids=(view.holder.uid,))
+def _text(dl: DynamicLease) -> str:
+    """What of a DynamicLease is kept; of its conditions only Ready, which metrics show."""
+    ready = tuple(one for one in dl.status.conditions if one.type == ConditionType.READY)
+    status = dl.status.model_copy(update={"conditions": ready})
+    kept = dl.model_copy(update={"status": status})
+    return kept.model_dump_json(exclude=_LEFT_OUT, exclude_defaults=True)
 
 
 def decide(seen: View, now: View) -> Renew | Idle:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaseholder.api import names
+from leaseholder.api import conditions, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLeaseStatus, Handled, Retry
 from leaseholder.api.record import State
@@ -148,3 +148,15 @@ def test_of_the_dynamiclease_neither_source_nor_template_is_kept_and_all_else_is
     target = dl.spec.target.model_copy(update={"template": kept.spec.target.template})
     spec = dl.spec.model_copy(update={"infisical": None, "target": target})
     assert kept == dl.model_copy(update={"spec": spec})
+
+
+def test_of_the_conditions_ready_alone_is_kept() -> None:
+    told = views.told(views.holding())
+    assert len(views.wanted(told).status.conditions) > 1
+    keepsake = offline.keepsake(told)
+    assert keepsake is not None
+    kept = views.wanted(keepsake.view).status
+    ready = conditions.find(views.wanted(told).status.conditions, conditions.ConditionType.READY)
+    assert ready is not None
+    assert kept.conditions == (ready,)
+    assert kept.lease == views.wanted(told).status.lease
