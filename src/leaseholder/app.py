@@ -11,7 +11,7 @@ import logging
 import platform
 import resource
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Final
@@ -19,12 +19,12 @@ from typing import Final
 import uvloop
 
 import leaseholder
-from leaseholder import collecting, errors, watches
+from leaseholder import collecting, errors, serving, watches
 from leaseholder.api import base
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.provider import LeaseProvider
 from leaseholder.clock import SystemClock
-from leaseholder.cluster import electing, reviewing, unreadable
+from leaseholder.cluster import electing, unreadable
 from leaseholder.cluster import login as logins
 from leaseholder.cluster.adapter import KubernetesCluster
 from leaseholder.controller import (
@@ -44,7 +44,7 @@ from leaseholder.ports.journal import Journal
 from leaseholder.providers import registry
 from leaseholder.providers.kit.context import News
 from leaseholder.settings import Settings
-from leaseholder.telemetry import auth, catalogue, exposition, logs, server
+from leaseholder.telemetry import catalogue, logs, server
 from leaseholder.telemetry.journal import LoggedJournal
 from leaseholder.telemetry.metrics import Metrics
 
@@ -70,7 +70,6 @@ class Operator:
     """One running operator."""
 
     settings: Settings
-    metrics: Metrics
     cluster: KubernetesCluster
     controller: loop.Controller
     providers: providers.ProviderWatch
@@ -92,7 +91,7 @@ class Operator:
         loop_ = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop_.add_signal_handler(number, self._stop, number)
-        async with self._serving(), self._leading() as candidacy:
+        async with self._leading() as candidacy:
             if not self.stopping.is_set():
                 await self._work(candidacy)
 
@@ -184,34 +183,15 @@ class Operator:
             work.cancel()
         await asyncio.gather(work, return_exceptions=True)
 
-    @contextlib.asynccontextmanager
-    async def _serving(self) -> AsyncIterator[None]:
-        async with contextlib.AsyncExitStack() as opened:
-            authorize = None
-            if self.settings.metrics_auth:
-                reviews = reviewing.opened(self.metrics.cluster_request)
-                authorize = auth.MetricsAuth(await opened.enter_async_context(reviews)).answer
-            serving = server.serving(
-                self.settings.metrics_address,
-                metrics=self._metrics,
-                healthy=self._unhealthy,
-                ready=self._unready,
-                authorize=authorize,
-            )
-            port = await opened.enter_async_context(serving)
-            logger.info("serving /metrics, /healthz and /readyz on port %d", port)
-            yield
-
-    def _metrics(self) -> Callable[[str], bytes]:
-        return functools.partial(exposition.render, self.metrics.snapshot())
-
-    def _unhealthy(self) -> str | None:
+    def unhealthy(self) -> str | None:
+        """Why the process should be started again; None: it works."""
         stuck, silent = self.controller.stuck_for, self.watches.silent_for
         if stuck > STUCK:
             return f"no progress for {stuck:.0f} s"
         return f"some watch wasn't asked for in {silent:.0f} s" if silent > SILENT else None
 
-    def _unready(self) -> str | None:
+    def unready(self) -> str | None:
+        """Why it doesn't do its work; None: it does."""
         if self.stopping.is_set():
             return "stopping"
         if self.elector is None or self.elector.leads:
@@ -224,16 +204,19 @@ class Operator:
 async def composed(
     settings: Settings,
     *,
+    shown: serving.Shown | None = None,
     draining: Journal | None = None,
     choice: logins.Choice = _USUAL,
 ) -> AsyncIterator[Operator]:
     """An operator, put together; its connections close with the context.
 
-    ``draining``: it ends what there is and issues nothing, also where its namespace and the CRDs
-    are being deleted; given is the journal that it writes. ``choice``: the kubeconfig to use.
+    ``shown``: what is served of it. ``draining``: it ends what there is and issues nothing, also
+    where its namespace and the CRDs are being deleted; given is the journal that it writes.
+    ``choice``: the kubeconfig to use.
     """
     base.build_all()
-    metrics, clock = Metrics(), SystemClock()
+    shown, clock = shown or serving.Shown(), SystemClock()
+    metrics = shown.metrics
     shard = settings.share if draining is None else shards.Shard()
     journal = draining or LoggedJournal()
     cluster = await KubernetesCluster.connect(
@@ -268,7 +251,7 @@ async def composed(
             seat = "" if shard.is_default else shard.name
             home = settings.operator_namespace
             seats = await kind.connect(home, metrics.cluster_request, choice, seat)
-        installation = await _installation(cluster)
+        installation = await _installation(cluster, shown)
         logger.info("starting", extra={"fields": _in_force(settings, installation)})
         controller = assembly.assemble(
             cluster,
@@ -305,9 +288,8 @@ async def composed(
             metrics.read(catalogue.LEADER, other, by=lambda: False)
         metrics.read(catalogue.LEADER, shard.name, by=lambda: elector is None or elector.leads)
         metrics.read(catalogue.RESTORES, by=lambda: watching.restores)
-        yield Operator(
+        operator = Operator(
             settings=settings,
-            metrics=metrics,
             cluster=cluster,
             controller=controller,
             providers=checks,
@@ -317,6 +299,8 @@ async def composed(
             sweeper=sweeper,
             elector=elector,
         )
+        shown.operator = operator
+        yield operator
     finally:
         await supplies.aclose()
         await cluster.aclose()
@@ -336,7 +320,7 @@ def _measure(
 
 
 def _in_force(settings: Settings, installation: str) -> dict[str, object]:
-    """What the first line says: versions, and every setting that counts."""
+    """What it says as it starts: versions, and every setting that counts."""
     return {
         "version": leaseholder.__version__,
         "python": platform.python_version(),
@@ -351,7 +335,7 @@ def _in_force(settings: Settings, installation: str) -> dict[str, object]:
     }
 
 
-async def _installation(cluster: KubernetesCluster) -> str:
+async def _installation(cluster: KubernetesCluster, shown: serving.Shown) -> str:
     """Who we are, as soon as the API server says so, and there is a right to ask.
 
     Ending instead would leave the next try to the kubelet, whose pauses grow to five minutes.
@@ -360,12 +344,13 @@ async def _installation(cluster: KubernetesCluster) -> str:
         try:
             return await cluster.installation()
         except errors.ClusterError as error:
-            logger.warning("waiting for the API server: %s", error.sentence)
+            shown.waits_for = f"waiting for the API server: {error.sentence}"
+            logger.warning("%s", shown.waits_for)
             await asyncio.sleep(AGAIN)
 
 
 async def _main(settings: Settings) -> None:
-    async with composed(settings) as operator:
+    async with serving.serving(settings) as shown, composed(settings, shown=shown) as operator:
         await operator.run()
 
 

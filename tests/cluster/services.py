@@ -46,6 +46,8 @@ async def namespaces_known(one: Withheld) -> None:
     """The operator starts, and a ClusterLeaseProvider allows namespaces by their labels."""
     async with _starts(one):
         await one.in_log("waiting for the API server")
+        await one.in_answer(READYZ)
+        assert one.site.operator.answers("/healthz")  # or the kubelet starts it again and again
     chosen = {"selector": {"matchLabels": {"kubernetes.io/metadata.name": one.site.namespace}}}
     await uses.provider(one, "ClusterLeaseProvider", allowedNamespaces=[chosen])
     ref = {"kind": "ClusterLeaseProvider", "name": one.name}

@@ -295,7 +295,9 @@ class Site:
             home=self.home,
             namespaces=self.serves or self.namespace,
             settings=self.settings,
+            awaited=False,
         )
+        await self.operator.until_ready()
 
 
 def _renewals(found: kube.Object | None) -> int:

@@ -203,6 +203,8 @@ async def test_an_operator_that_starts_while_the_api_server_is_away_waits_for_it
         return _cluster(site).counters().applied.get(refused, 0) > 1
 
     await processes.wait_until_async(was_refused, what="it tried twice")
+    assert site.operator.answers("/healthz"), "or the kubelet starts it again and again"
+    assert not site.operator.ready()
     _cluster(site).clear()
     await starting
     await site.client.delete("Secret", "awaited", site.namespace)

@@ -74,8 +74,9 @@ class Operator:
         home: str = _HOME,
         namespaces: str = "",
         settings: typing.Mapping[str, str] = types.MappingProxyType(FAST),
+        awaited: bool = True,
     ) -> "Operator":
-        """Start it and wait until it is ready; ``install`` comes first."""
+        """Start it and, if ``awaited``, wait until it is ready; ``install`` comes first."""
         token = await client.service_account_token("leaseholder", home)
         port = processes.free_port()
         environment = {
@@ -90,18 +91,23 @@ class Operator:
         }
         process = _run(world, name, environment)
         running = cls(process, f"http://{processes.LOOPBACK}:{port}")
+        if awaited:
+            await running.until_ready()
+        return running
+
+    async def until_ready(self) -> None:
+        """Wait until it is ready; one that isn't in time is stopped."""
         try:
             await asyncio.to_thread(
                 processes.wait_until,
-                running.ready,
+                self.ready,
                 timeout=90,
                 what="the operator is ready",
-                part=process,
+                part=self.process,
             )
         except BaseException as error:
-            running.process.stop()
-            raise AssertionError(f"{error}\n{process.last_words(40)}") from None
-        return running
+            self.process.stop()
+            raise AssertionError(f"{error}\n{self.process.last_words(40)}") from None
 
     @property
     def log(self) -> pathlib.Path:
