@@ -674,6 +674,86 @@ async def test_missing_rights_are_named_as_lines_of_a_policy() -> None:
         await bench.adapter.check()
 
 
+NAMED: dict[str, Any] = {"policies": ["default", "shop"], "identity_policies": None}
+
+
+async def test_rights_are_asked_once_for_all_logins_with_the_same_policies() -> None:
+    bench = fake.bench()
+    bench.server.say("GET", fake.LOOKUP_SELF, fake.token(**NAMED))
+    for _ in range(3):
+        await bench.issued()
+    assert bench.server.count(fake.RIGHTS) == 1
+    bench.clock.move(60)
+    await bench.prepared()
+    assert bench.server.count(fake.RIGHTS) == 2
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [["default"], [], None, "shop", [1, None]],
+    ids=["others", "none", "null", "a text", "no texts"],
+)
+async def test_a_login_with_other_policies_or_that_shows_none_is_asked_for_its_rights(
+    policies: object,
+) -> None:
+    bench = fake.bench()
+    bench.server.say("GET", fake.LOOKUP_SELF, fake.token(**NAMED))
+    await bench.issued()
+    bench.server.say("GET", fake.LOOKUP_SELF, fake.token(policies=policies))
+    await bench.issued()
+    assert bench.server.count(fake.RIGHTS) == 2
+
+
+async def test_after_any_refusal_rights_are_asked_for_anew() -> None:
+    bench = fake.bench()
+    bench.server.say("GET", fake.LOOKUP_SELF, fake.token(**NAMED))
+    lease = await bench.lease()
+    bench.server.say("POST", fake.LOOKUP, fake.refused(403, "permission denied"))
+    with pytest.raises(errors.Denied):
+        await bench.adapter.inspect(lease)
+    bench.server.say("POST", fake.RIGHTS, fake.ok(data={}))
+    with pytest.raises(errors.Denied):
+        await bench.prepared()
+    with pytest.raises(errors.Denied):
+        await bench.prepared()
+    assert bench.server.count(fake.RIGHTS) == 3
+
+
+async def test_leases_that_come_together_log_in_with_what_was_read_once() -> None:
+    bench = fake.bench()
+    for _ in range(3):
+        await bench.prepared()
+    assert (bench.credentialing.reads, bench.server.count(fake.LOGIN)) == (1, 3)
+    bench.clock.move(1)
+    await bench.prepared()
+    assert bench.credentialing.reads == 2
+
+
+async def test_a_secret_that_was_just_replaced_is_read_again_before_its_refusal_is_reported() -> (
+    None
+):
+    bench = fake.bench()
+    await bench.prepared()
+    bench.credentialing.values["secret"] = "another"
+    bench.server.say(
+        "POST", fake.LOGIN, fake.refused(400, "invalid role or secret ID"), fake.auth()
+    )
+    await bench.prepared()
+    assert fake.body(bench.server.asked(fake.LOGIN)[-1])["secret_id"] == "another"
+
+
+async def test_a_secret_that_is_refused_is_read_once_for_each_try() -> None:
+    bench = fake.bench()
+    await bench.prepared()
+    bench.server.say("POST", fake.LOGIN, fake.refused(400, "invalid role or secret ID"))
+    with pytest.raises(errors.Denied):
+        await bench.prepared()
+    assert (bench.credentialing.reads, bench.server.count(fake.LOGIN)) == (2, 2)
+    with pytest.raises(errors.Denied):
+        await bench.prepared()
+    assert (bench.credentialing.reads, bench.server.count(fake.LOGIN)) == (3, 2)
+
+
 async def test_a_database_that_is_down_is_no_outage_of_the_server() -> None:
     bench = fake.bench()
     lease = await bench.lease()

@@ -32,6 +32,9 @@ AGAIN: Final = 1.0
 usually trails its server by."""
 REREAD_SECONDS: Final = 300.0
 """A ready-made token is read again this often, so that a replaced one is noticed in peace."""
+_PROOF_SECONDS: Final = 1.0
+"""Leases that come together log in with what was read once: the Secret, its provider object and
+its Namespace are three reads."""
 _RETRY_SECONDS: Final = 30.0
 """Between tries to replace a token that still works."""
 _DOUBT_SECONDS: Final = 60.0
@@ -179,6 +182,8 @@ class Login:
         self._settled: Hidden | None = None
         """The last token that was answered otherwise than by 403, or by 403 twice."""
         self._under_way: asyncio.Task[Held | errors.ProviderError] | None = None
+        self._read: tuple[Proof, float] | None = None
+        """What a lease's own login was last tried with, and until when others use it, too."""
 
     @property
     def is_ready_made(self) -> bool:
@@ -242,9 +247,24 @@ class Login:
         """
         if self._method.ready_made:
             return await self.token()
-        proof = await self._proof()
+        known = self._read if self._read is not None and self._now() < self._read[1] else None
+        proof = known[0] if known is not None else await self._read_proof()
         # Without a turn: logins with good credentials needn't wait for each other.
-        return (await self._exchange(proof, Rank.ISSUE)).token
+        try:
+            return (await self._exchange(proof, Rank.ISSUE)).token
+        except errors.Denied:
+            self._read = None
+            if known is None:
+                raise
+            again = await self._read_proof()
+            if again.credentials == proof.credentials:
+                raise
+        return (await self._exchange(again, Rank.ISSUE)).token  # they were just replaced
+
+    async def _read_proof(self) -> Proof:
+        proof = await self._proof()
+        self._read = proof, self._now() + _PROOF_SECONDS
+        return proof
 
     async def is_ended(self, answer: answers.Answer, token: Hidden) -> bool:
         """Whether an answer to ``token``, from ``another``, says that it isn't taken."""

@@ -52,11 +52,12 @@ class OpenBaoAdapter(Adapter):
         super().__init__(context, method, refusals.is_up)
         self._settings = settings
         own = learned.OwnClock(self.now)
-        self._ask = calls.Calls(self._http, self._login, settings, headers, own)
+        granted = learned.Granted(context.clock.monotonic)
+        self._ask = calls.Calls(self._http, self._login, settings, headers, own, granted)
         limits = learned.Maxima(context.clock.monotonic)
         self._keeping = keeping.Keeping(self._ask, limits, own.now)
         self._issuing = issuing.Issuing(
-            self._ask, self._login, limits, own, self._keeping, self.revoke
+            self._ask, self._login, limits, granted, own, self._keeping, self.revoke
         )
 
     async def check(self) -> Health:

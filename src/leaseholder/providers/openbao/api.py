@@ -165,10 +165,16 @@ def _in_one_piece(text: str) -> str:
     return text
 
 
+def _texts(value: object) -> tuple[str, ...]:
+    """A list's texts; what isn't one has none: nothing but a request hangs on them."""
+    return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()
+
+
 Text = Annotated[str, BeforeValidator(_never_null)]
 _Id = Annotated[str, AfterValidator(_in_one_piece)]
 """What is told in status, events and annotations: in one piece, whatever the server would like."""
 Id = Annotated[_Id, BeforeValidator(_never_null)]
+_Names = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 _Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9.+_-]{0,64}$")]
 
 
@@ -222,6 +228,13 @@ class Token(_SnakeCaseWire):
     """Seconds that each renewal gives; 0: up to a maximum."""
     num_uses: int = 0
     renewable: bool = False
+    policies: _Names = ()
+    identity_policies: _Names = ()
+
+    @property
+    def every_policy(self) -> tuple[str, ...]:
+        """What its rights come from: its login's role, and whom it stands for."""
+        return *self.policies, *self.identity_policies
 
 
 class OpenBaoLease(_SnakeCaseWire):

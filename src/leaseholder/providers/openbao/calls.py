@@ -32,8 +32,10 @@ class Calls:
         settings: settings.OpenBaoSettings,
         headers: Mapping[str, str],
         clock: learned.OwnClock,
+        granted: learned.Granted,
     ) -> None:
         self._http = connection
+        self._granted = granted
         self._clock = clock
         self._login = shared
         self._read = functools.partial(
@@ -106,7 +108,7 @@ class Calls:
             deadline=attempt.deadline,
             rank=Rank.ISSUE,
         )
-        return await self._http.send(request, token)
+        return self._minded(await self._http.send(request, token))
 
     async def token(self, accessor: str, *, rank: Rank = Rank.KEEP) -> api.Token | None:
         """The token with that accessor, None where there is none."""
@@ -186,7 +188,7 @@ class Calls:
 
     async def _shared(self, request: requests.Request) -> answers.Answer:
         """The answer to a request with the shared token, whatever its status but 403."""
-        answer = await self._login.send(request)
+        answer = self._minded(await self._login.send(request))
         if answer.status == 403:
             self._login.doubt()
             raise refusals.denied(answer, api.right_to(request))
@@ -202,8 +204,14 @@ class Calls:
         if answer.status == 403:
             await asyncio.sleep(login.AGAIN)
             answer = await self._http.send(request, token)
-        if answer.status == 403:
+        if self._minded(answer).status == 403:
             raise refusals.denied(answer, api.right_to(request))
+        return answer
+
+    def _minded(self, answer: answers.Answer) -> answers.Answer:
+        """An answer; where it refuses, policies may have been changed."""
+        if answer.status == 403:
+            self._granted.forget()
         return answer
 
 

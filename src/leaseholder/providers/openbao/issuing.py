@@ -4,7 +4,7 @@ The login comes first, because its accessor must be on record before the read: b
 answer was lost is taken back. The token waits here for the read. What surely made nothing ends it.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -38,6 +38,7 @@ class Issuing:
         ask: calls.Calls,
         shared: login.Login,
         limits: learned.Maxima,
+        granted: learned.Granted,
         clock: learned.OwnClock,
         keeps: keeping.Keeping,
         revoke: Callable[[Lease], Awaitable[RevocationAnswer]],
@@ -45,6 +46,7 @@ class Issuing:
         self._ask = ask
         self._login = shared
         self._limits = limits
+        self._granted = granted
         self._keeping = keeps
         self._clock = clock
         self._revoke = revoke
@@ -72,7 +74,7 @@ class Issuing:
         try:
             seen = await self._ask.own_token(token)
             _refuse_too_long(attempt.ttl_seconds, seen.period, f"{_TOKENS} (token_period)")
-            await self._refuse_without_rights(source, token)
+            await self._refuse_without_rights(source, token, seen.every_policy)
         except errors.ProviderError:
             await self._discard(token)
             raise
@@ -108,14 +110,23 @@ class Issuing:
 
     # ------------------------------------------------------------------------ before the read
 
-    async def _refuse_without_rights(self, source: api.Source, token: Hidden) -> None:
+    async def _refuse_without_rights(
+        self, source: api.Source, token: Hidden, policies: Sequence[str]
+    ) -> None:
+        """See that a lease can be made, kept and ended; asked once for all with these policies.
+
+        S6b: asked for each lease, that was one of its four requests.
+        """
         needed = (source.right, *self.rights)
+        if self._granted.known(policies, needed):
+            return
         lacking = await self._ask.lacking((*needed, source.other_right), token)
         if source.right in lacking and source.other_right not in lacking:
             raise refusals.other_method(source)
         missing = tuple(right for right in lacking if right in needed)
         if missing:
             raise refusals.lacking(missing)
+        self._granted.learn(policies, needed)
 
     async def _forget_late(self) -> None:
         """End the logins whose reads never came."""

@@ -1,4 +1,6 @@
-"""What answers teach beside what they say: the longest lives that are given, and the server's time.
+"""What answers teach beside what they say: rights, the longest lives, and the server's time.
+
+A look at what a token may do tells it of all that have the same policies.
 
 No field tells a maximum; a renewal that gives less than was asked does. It is kept for the
 leases that come, for a while, since an administrator may change it.
@@ -8,7 +10,8 @@ left, and so the server's own time. A leased read tells a length only: what is r
 to be on the clock that later looks are on.
 """
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -18,8 +21,38 @@ _VALID_SECONDS: Final = 6 * 3600.0
 _FRESH_SECONDS: Final = 300.0
 _MOST: Final = 1024
 """Of so many paths; a DynamicLease may ask for any."""
+_GRANTED_SECONDS: Final = 60.0
+"""Policies are seldom changed; what was withdrawn meanwhile shows in a refusal, which ends it."""
 _SLACK: Final = timedelta(seconds=3)
 """``Date``, and what is left, are cut to the second, and the answer took a moment."""
+
+
+class Granted:
+    """Rights that a token with certain policies was just seen to have.
+
+    Each lease has a login of its own, and all of them have the policies of one role.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """Nothing is known yet; ``now`` are seconds that never jump."""
+        self._known: TTLCache[str, bool] = TTLCache(_MOST, _GRANTED_SECONDS, timer=now)
+
+    def learn(self, policies: Sequence[str], rights: Sequence[object]) -> None:
+        """Take note that they give these rights."""
+        self._known[_digest(policies, rights)] = True
+
+    def known(self, policies: Sequence[str], rights: Sequence[object]) -> bool:
+        """Whether they do; of a token that shows no policies nothing is known."""
+        return bool(policies) and _digest(policies, rights) in self._known
+
+    def forget(self) -> None:
+        """Take note that something was refused."""
+        self._known.clear()
+
+
+def _digest(policies: Sequence[str], rights: Sequence[object]) -> str:
+    """A key of one length: a server may show as many policies as it likes."""
+    return hashlib.sha256(repr((sorted(policies), rights)).encode()).hexdigest()
 
 
 class Maxima:
