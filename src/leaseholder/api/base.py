@@ -5,6 +5,7 @@ because that is what status stores: a moment that is compared must be the one th
 """
 
 import functools
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final, Self
@@ -39,6 +40,21 @@ _WIRE: Final = ConfigDict(
 @functools.lru_cache(maxsize=1024)
 def _one_set(fields: frozenset[str]) -> set[str]:
     return {*fields}
+
+
+_SHORT: Final = 64
+"""Characters: a uid has 36, a hash 32."""
+
+
+def interned(text: str) -> str:
+    """The same text as one object for all who say it.
+
+    Uids, names and hashes stand in an object, its record and its Secret; thousands are kept.
+    """
+    return sys.intern(text) if len(text) <= _SHORT else text
+
+
+Interned: Final = AfterValidator(interned)
 
 
 class _Lean(BaseModel):
@@ -264,9 +280,9 @@ class ObjectMeta(_Lean):
 
     model_config = ConfigDict(**_WIRE, extra="ignore")
 
-    name: str
-    namespace: str = ""
-    uid: str = ""
+    name: Annotated[str, Interned]
+    namespace: Annotated[str, Interned] = ""
+    uid: Annotated[str, Interned] = ""
     resource_version: str = ""
     generation: int = 0
     creation_timestamp: datetime | None = None

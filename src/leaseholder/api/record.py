@@ -46,7 +46,7 @@ _MOST_PROVIDER: Final = 2048
 _MOST_NAME: Final = 180
 _HASHED: Final = 20
 
-_Text = Annotated[str, Field(max_length=1024)]
+_Text = Annotated[str, Field(max_length=1024), base.Interned]
 _Free = Annotated[
     dict[str, Any],
     Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True}),
@@ -168,7 +168,7 @@ class Revocation(_Kept):
 class RecordedLease(_Kept):
     """One lease, from before it is issued until the provider confirms its end."""
 
-    attempt_id: Annotated[str, Field(min_length=1, max_length=64)]
+    attempt_id: Annotated[str, Field(min_length=1, max_length=64), base.Interned]
     """Random; names the lease everywhere, and is sent along where the provider keeps a tag."""
     seal_key: Annotated[str, Field(max_length=64)] = ""
     """Random; key of the seal on the Secret, and nowhere but here."""
@@ -182,7 +182,7 @@ class RecordedLease(_Kept):
     """What is asked for there, as in the DynamicLease."""
     source_hash: _Text
     """Hash of provider and source."""
-    slot: Annotated[str, Field(max_length=63)] = ""
+    slot: Annotated[str, Field(max_length=63), base.Interned] = ""
     """Hash of the provider's address and the source: where leases share one account, they share
     it across DynamicLeases and provider objects."""
     ttl_seconds: int | None = None

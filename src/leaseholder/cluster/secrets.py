@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from leaseholder import errors
-from leaseholder.api import lease, names, record
+from leaseholder.api import base, lease, names, record
 from leaseholder.api.conditions import Reason
 from leaseholder.cluster import client, documents, patches, places, refusals
 from leaseholder.ports.secrets import MOST_OWNED, SecretDraft, SecretView
@@ -131,40 +131,27 @@ def view(body: Mapping[str, Any], *, is_read: bool = True) -> SecretView:
     """A Secret as it was read; ``is_read`` False: its metadata alone."""
     meta = body["metadata"]
     return SecretView(
-        namespace=meta["namespace"],
-        name=meta["name"],
+        namespace=base.interned(meta["namespace"]),
+        name=base.interned(meta["name"]),
         uid=meta["uid"],
         resource_version=meta.get("resourceVersion", ""),
-        type=body.get("type", "Opaque"),
+        type=base.interned(body.get("type", "Opaque")),
         labels=_marks(meta.get("labels")),
         annotations=_marks(meta.get("annotations")),
-        keys=tuple(sorted(body.get("data") or ())),
+        keys=tuple(base.interned(key) for key in sorted(body.get("data") or ())),
         is_read=is_read,
-        owner_uids=tuple(owner["uid"] for owner in meta.get("ownerReferences") or ()),
+        owner_uids=tuple(
+            base.interned(owner["uid"]) for owner in meta.get("ownerReferences") or ()
+        ),
         deleting="deletionTimestamp" in meta,
         immutable=body.get("immutable") is True,
         values=Credentials(dict(_texts(body.get("data") or {}))),
     )
 
 
-_NAMES: Final = {
-    one: one
-    for one in (
-        names.MANAGED_BY,
-        names.OWNER_UID,
-        names.OWNER_NAME,
-        names.ATTEMPT,
-        names.LEASE_ID,
-        names.SECRET,
-        names.SOURCE_HASH,
-        names.CONTENTS,
-    )
-}
-
-
 def _marks(found: Mapping[str, str] | None) -> dict[str, str]:
-    """Labels or annotations; each name of ours is one text, for thousands of Secrets are kept."""
-    return {_NAMES.get(name, name): value for name, value in (found or {}).items()}
+    """Labels or annotations."""
+    return {base.interned(k): base.interned(v) for k, v in (found or {}).items()}
 
 
 def creating(draft: SecretDraft) -> client.Body:

@@ -159,7 +159,8 @@ class LeaseMemory:
         """
         source = record.source if record.source == lease.source else lease.source
         handle = record.handle if record.handle == lease.handle else lease.handle
-        known = dataclasses.replace(lease, source=source, handle=handle)
+        own = record.lease_id if record.lease_id == lease.id else lease.id
+        known = dataclasses.replace(lease, id=own, source=source, handle=handle)
         self.shown = known
         return known
 
