@@ -95,11 +95,22 @@ class Line(Generic[K]):
         """Look at it then, or earlier where that was said before."""
         if key in self._since:
             self._again[key] = min(at, self._again.get(key, at))
+            self._hurry(key)
             return
         # Whoever is parked stands there alone: in two places it would be taken twice at once.
         parked = self._parked.get((self.namespace(key), False))
         queue = parked if parked is not None and key in parked else self._queue
         queue.offer(key, at, by=self.urgency(key, at))
+
+    def _hurry(self, key: K) -> None:
+        """Who waits for another turn may be more urgent by now: its Secret went meanwhile.
+
+        With 10,000 inspections overdue one came back after 110 s.
+        """
+        since = self._since[key]
+        for queue in (self._queue, self._parked.get((self.namespace(key), True))):
+            if queue is not None and key in queue:
+                queue.offer(key, since, by=self._by(key, since))
 
     def next_due(self) -> float | None:
         """When the next one is due that isn't parked."""

@@ -210,6 +210,27 @@ def test_who_comes_back_is_as_urgent_as_when_it_was_taken_whatever_was_found_mea
     assert taken(known) not in ([], [asked])
 
 
+@pytest.mark.parametrize("turns", [1, 2], ids=["queued", "parked"])
+def test_who_waits_for_another_turn_goes_first_once_it_is_urgent(turns: int) -> None:
+    keys = [key("shop", number) for number in range(4)]
+    by = dict.fromkeys(keys, 1000.0)
+    known = line(turns, by, most=16)
+    for one in keys:
+        known.offer(one, 1.0)
+    for one in keys:
+        assert known.take(10.0) == (one, 1.0)
+        known.lend(one)
+    for one in keys:
+        known.back(one)
+    assert taken(known) == [keys[0]]
+    by[keys[3]] = 20.0
+    known.offer(keys[3], 12.0)
+    known.done(keys[0], 12.0)
+    assert known.take(13.0) == (keys[3], 1.0)
+    known.done(keys[3], 14.0)
+    assert known.take(14.0) == (keys[3], 14.0)
+
+
 def test_who_came_back_ahead_of_others_stands_in_line_with_them_the_next_time() -> None:
     urgent, one = key("shop", 1), key("shop", 2)
     known = line(1, {urgent: 2.0})
