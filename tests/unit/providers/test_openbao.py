@@ -46,8 +46,15 @@ async def test_each_request_names_the_namespace_but_the_health_check() -> None:
         named = request.headers.get("x-vault-namespace")
         assert named == (None if request.url.path == fake.HEALTH else "team/one")
     [read] = bench.server.asked(fake.READ)
-    assert read.headers["x-vault-request"] == "true"
     assert read.headers["authorization"] == f"Bearer {fake.CANARY}-token"
+
+
+async def test_each_request_says_that_it_is_one_for_proxies_that_want_to_see_it() -> None:
+    bench = fake.bench(namespace="team/one")
+    await bench.lease()
+    await bench.adapter.check()
+    paths = [one.url.path for one in bench.server.requests if "x-vault-request" not in one.headers]
+    assert paths == []
 
 
 async def test_parameters_are_the_body_of_a_post_and_the_query_of_a_get() -> None:

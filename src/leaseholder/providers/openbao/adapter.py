@@ -183,8 +183,7 @@ class OpenBaoAdapter(Adapter):
 
 
 def _headers(namespace: str) -> dict[str, str]:
-    asked_for = {"X-Vault-Request": "true"}  # proxies may want to see it
-    return asked_for | ({"X-Vault-Namespace": namespace} if namespace else {})
+    return calls.MARK | ({"X-Vault-Namespace": namespace} if namespace else {})
 
 
 def _earliest(*moments: datetime | None) -> datetime | None:

@@ -20,6 +20,8 @@ from leaseholder.providers.openbao import api, learned, refusals
 from leaseholder.secrecy import Hidden
 
 _STANDBYS_TOO: Final = {"standbyok": "true", "perfstandbyok": "true"}
+MARK: Final = {"X-Vault-Request": "true"}
+"""A header of every request: an agent or proxy with ``require_request_header`` refuses others."""
 
 
 class Calls:
@@ -65,7 +67,7 @@ class Calls:
             method="GET",
             path=api.url(api.HEALTH),
             params=_STANDBYS_TOO,
-            headers={},  # without namespace: it is the server's, not a namespace's
+            headers=MARK,  # without namespace: it is the server's, not a namespace's
             rank=Rank.CHECK,
         )
         answer = await self._http.send(request)
