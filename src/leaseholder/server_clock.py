@@ -89,7 +89,7 @@ class ServerClock:
 
     def observe(self, date: str | None) -> None:
         """Take note of an answer's ``Date`` header; one that can't be read is ignored."""
-        stated = _parse(date)
+        stated = moment(date)
         if stated is None:
             return
         self._skew = int((stated - self._wall()).total_seconds())
@@ -160,7 +160,8 @@ def ahead(issued_at: datetime, asked: datetime, answered: datetime) -> int:
     return int((issued_at - asked).total_seconds())
 
 
-def _parse(date: str | None) -> datetime | None:
+def moment(date: str | None) -> datetime | None:
+    """The moment that a header tells, as ``Date`` does; None where it tells none."""
     if date is None or len(date) > _LONGEST:
         return None
     try:

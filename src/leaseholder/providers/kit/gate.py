@@ -34,7 +34,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from leaseholder import circuit, errors
+from leaseholder import circuit, errors, server_clock
 from leaseholder.api import provider
 from leaseholder.api.conditions import Reason
 from leaseholder.ports.clock import Clock
@@ -88,7 +88,7 @@ class Gate:
         self._now = now
         self._circuit = circuit.Circuit(clock.monotonic, changed)
         self._trouble: errors.Unavailable | None = None
-        self.pace = Pace(clock, limits.requests_per_minute)
+        self.pace = Pace(clock, limits.requests_per_minute, now)
         self._turns = Turns(limits.concurrency, shared)
         # P2: lists that took a minute opened the circuit, and a deletion waited behind them.
         self._lists = Turns(LISTS, shared)
@@ -172,8 +172,21 @@ class Gate:
 class Pace:
     """Knows how long a request of a category has to wait."""
 
-    def __init__(self, clock: Clock, per_minute: int | None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        per_minute: int | None,
+        now: Callable[[], datetime] | None = None,
+    ) -> None:
+        """Nothing was sent yet.
+
+        Args:
+            clock: this machine's.
+            per_minute: the administrator's budget; None: there is none.
+            now: the provider's clock; None: this machine's stands in.
+        """
         self._clock = clock
+        self._now = now or clock.wall
         self._per_minute = per_minute
         self._sent: deque[float] = deque()
         self._until: dict[Category, float] = {"read": 0.0, "write": 0.0}
@@ -219,8 +232,9 @@ class Pace:
         Returns:
             Seconds after which the next try makes sense.
         """
-        after, reset = headers.get("retry-after"), headers.get("x-ratelimit-reset")
-        stated = _number(reset) if _number(after) is None else _number(after)
+        stated = self._retry_after(headers)
+        if stated is None:
+            stated = _number(headers.get("x-ratelimit-reset"))
         in_message = _IN_MESSAGE.search(message)
         said = float(in_message[1]) if in_message else None
         if stated is None or (stated > LONGEST and said is not None):
@@ -228,6 +242,14 @@ class Pace:
         wait = UNSTATED if stated is None else min(max(stated, LEAST), LONGEST)
         self._hold(category, wait)
         return wait
+
+    def _retry_after(self, headers: Mapping[str, str]) -> float | None:
+        """Seconds that ``Retry-After`` says: their number, or a moment by the answer's ``Date``."""
+        after = headers.get("retry-after")
+        until = server_clock.moment(after) if _number(after) is None else None
+        if until is None:
+            return _number(after)
+        return (until - (server_clock.moment(headers.get("date")) or self._now())).total_seconds()
 
     def _hold(self, category: Category, seconds: float) -> None:
         until = self._clock.monotonic() + min(seconds, LONGEST)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import pathlib
 import ssl
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email import utils
 
 import httpx2
@@ -384,6 +384,29 @@ def test_the_wait_is_read_from_where_it_makes_sense(
     learned = gate.Pace(support.FakeClock(), None)
     assert learned.throttled("read", headers, message) == wait
     assert learned.wait("read") == wait
+
+
+@pytest.mark.parametrize("ahead", [0, 3600])
+def test_a_wait_that_is_told_as_a_moment_is_reckoned_by_the_servers_clock(ahead: int) -> None:
+    clock = support.FakeClock()
+    now = clock.wall() + timedelta(seconds=ahead)
+    date, until = (http_date(now + timedelta(seconds=more)) for more in (0, 45))
+    learned = gate.Pace(clock, None)
+    assert learned.throttled("read", {"date": date, "retry-after": until}, "") == 45
+
+
+@pytest.mark.parametrize(("left", "wait"), [(45, 45), (3600, 120), (-45, gate.LEAST)])
+def test_without_a_date_a_moment_to_try_again_is_reckoned_by_the_wall_clock(
+    left: int, wait: float
+) -> None:
+    clock = support.FakeClock()
+    learned = gate.Pace(clock, None)
+    until = http_date(clock.wall() + timedelta(seconds=left))
+    assert learned.throttled("read", {"retry-after": until}, "") == wait
+
+
+def http_date(moment: datetime) -> str:
+    return utils.format_datetime(moment, usegmt=True)
 
 
 def test_an_exhausted_quota_is_noticed_before_the_429() -> None:
