@@ -1,6 +1,7 @@
 """What the OpenBao adapter sends, and what it makes of each answer."""
 
 import dataclasses
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -365,6 +366,53 @@ async def test_a_token_that_is_not_renewed_ends_or_keeps_the_lease(
     bench.server.say("POST", fake.RENEW_TOKEN, reply)
     with pytest.raises(kind):
         await bench.adapter.renew(lease, fake.in_seconds(7200))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        fake.ok(),
+        fake.ok(lease_id=fake.LEASE_ID, renewable=True),
+        fake.ok(lease_id=fake.LEASE_ID, lease_duration=5400),
+        fake.ok(lease_id=f"{fake.PATH}/other", lease_duration=5400, renewable=True),
+    ],
+)
+async def test_a_renewal_that_is_not_of_this_lease_says_nothing_of_it(reply: fake.Reply) -> None:
+    bench = fake.bench()
+    bench.server.say("GET", fake.LOOKUP_SELF, fake.token(90_000))
+    lease = await bench.lease()
+    bench.server.say("POST", fake.RENEW, reply)
+    with pytest.raises(errors.Unavailable) as caught:
+        await bench.adapter.renew(lease, fake.in_seconds(7200))
+    assert caught.value.reason is Reason.BAD_ANSWER
+    await bench.prepared(attempt_id="two", ttl_seconds=7200)  # no maximum was learned
+
+
+@pytest.mark.parametrize("made", [{}, {"renewable": True}])
+async def test_a_renewal_of_the_token_without_its_length_says_nothing_of_it(
+    made: dict[str, Any],
+) -> None:
+    bench = fake.bench()
+    lease = await bench.lease()
+    bench.server.say("POST", fake.RENEW_TOKEN, fake.ok(auth=made))
+    with pytest.raises(errors.Unavailable) as caught:
+        await bench.adapter.renew(lease, fake.in_seconds(7200))
+    assert caught.value.reason is Reason.BAD_ANSWER
+    await bench.prepared(attempt_id="two", ttl_seconds=7200)
+
+
+@pytest.mark.parametrize("lacking", ["ttl", "renewable"])
+async def test_a_look_at_a_lease_that_lacks_something_does_not_say_that_it_is_gone(
+    lacking: str,
+) -> None:
+    bench = fake.bench()
+    lease = await bench.lease()
+    seen = json.loads(fake.seen().content)
+    del seen["data"][lacking]
+    bench.server.say("POST", fake.LOOKUP, httpx2.Response(200, json=seen))
+    with pytest.raises(errors.Unavailable) as caught:
+        await bench.adapter.inspect(lease)
+    assert caught.value.reason is Reason.BAD_ANSWER
 
 
 async def test_a_token_that_cannot_be_renewed_is_the_end_of_the_lease() -> None:

@@ -201,7 +201,7 @@ class HealthAnswer(_SnakeCaseWire):
 
 
 class Auth(_SnakeCaseWire):
-    """A token that was just made or renewed, as logins and renewals show it under ``auth``."""
+    """A token that was just made, or renewed itself, as the answer shows it under ``auth``."""
 
     client_token: Annotated[
         answers.Token | Literal[""], BeforeValidator(_never_null), Field(repr=False)
@@ -243,12 +243,26 @@ class OpenBaoLease(_SnakeCaseWire):
     id: _Id
     issue_time: answers.Moment
     expire_time: answers.Moment | None = None
-    renewable: bool = False
-    ttl: answers.Seconds = 0
+    renewable: bool
+    ttl: answers.Seconds
+
+
+class RenewedLease(_SnakeCaseWire):
+    """The renewal of a lease. Nothing is supplied: 0 seconds would be its end, and a maximum."""
+
+    lease_id: _Id
+    lease_duration: answers.Seconds
+    renewable: bool
+
+
+class RenewedToken(_SnakeCaseWire):
+    """The renewal of a token by its accessor, under ``auth``."""
+
+    lease_duration: answers.Seconds
 
 
 class Leased(_SnakeCaseWire):
-    """A leased read, or the renewal of its lease."""
+    """A leased read."""
 
     lease_id: Id = ""
     lease_duration: answers.Seconds = 0

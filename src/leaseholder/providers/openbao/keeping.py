@@ -81,7 +81,7 @@ class Keeping:
             return notes
         before, asked = self._now(), _seconds(until - self._now())
         answer = await self._ask.renew_token(notes.accessor, asked, expires=notes.token_ends_at)
-        made = answer.parse(api.Auth, under="auth") if answer.status == 200 else None
+        made = answer.parse(api.RenewedToken, under="auth") if answer.status == 200 else None
         if made is None:
             return self._unmoved_token(answer, notes)
         moved = notes.but(token_ends_at=self._end(before, made.lease_duration))
@@ -107,8 +107,8 @@ class Keeping:
         """
         before, asked = self._now(), _seconds(until - self._now())
         answer = await self._ask.renew_lease(lease.id, asked, expires=lease.expires_at)
-        made = answer.parse(api.Leased) if answer.status == 200 else None
-        if made is None:
+        made = answer.parse(api.RenewedLease) if answer.status == 200 else None
+        if made is None or made.lease_id != lease.id:
             raise await self._not_renewed(answer, lease)
         end = self._end(before, made.lease_duration)
         moved = notes.but(lease_ends_at=end, lease_renewable=made.renewable)
