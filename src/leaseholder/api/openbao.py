@@ -153,5 +153,5 @@ class OpenBaoSource(base.Model):
     """GET, or POST for engines that make something of a request (pki, ssh, kubernetes, …)."""
     parameters: freeform.Values = Field(default_factory=dict)
     """What is sent along, such as {common_name: shop.example.com}: in the body of a POST, in the
-    query of a GET. At most 32 names; lists and maps in at most two levels, with at most 32 entries
-    each and numbers and texts on the second."""
+    query of a GET, which can say no maps. At most 32 names; lists and maps in at most two levels,
+    with at most 32 entries each and numbers and texts on the second."""

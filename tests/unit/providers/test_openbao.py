@@ -73,6 +73,33 @@ async def test_parameters_are_the_body_of_a_post_and_the_query_of_a_get() -> Non
     assert dict(asked.url.params) == {"ttl": "15m", "exact": "true"}
 
 
+async def test_lists_among_the_parameters_of_a_get_are_said_name_by_name() -> None:
+    bench = fake.bench()
+    parameters = {"principals": ["a", "b c"], "ports": [22], "none": [], "flags": [True, 1.5]}
+    await bench.lease(source={**fake.SOURCE, "parameters": parameters})
+    [asked] = bench.server.asked(fake.READ)
+    assert sorted(asked.url.params.multi_items()) == [
+        *(("flags", "1.5"), ("flags", "true"), ("ports", "22")),
+        *(("principals", "a"), ("principals", "b c")),
+    ]
+
+
+@pytest.mark.parametrize("value", [{"team": "a"}, [{"team": "a"}], [["a"]], [[]], {}])
+async def test_what_no_query_can_say_is_refused_before_a_login(value: object) -> None:
+    bench = fake.bench()
+    with pytest.raises(errors.Invalid, match=r"parameter metadata .* method: POST") as caught:
+        await bench.prepared(source={**fake.SOURCE, "parameters": {"metadata": value}})
+    assert caught.value.reason is Reason.INVALID
+    assert bench.server.requests == []
+
+
+async def test_a_sentence_about_a_parameter_says_what_to_write_however_long_the_name() -> None:
+    bench = fake.bench()
+    with pytest.raises(errors.Invalid, match="or method: POST") as caught:
+        await bench.prepared(source={**fake.SOURCE, "parameters": {"x" * 5000: {}}})
+    assert len(caught.value.sentence) < 300
+
+
 async def test_values_that_are_no_text_become_json_and_nulls_nothing() -> None:
     bench = fake.bench()
     data = {"text": "a", "number": 22, "list": ["b"], "flag": False, "nothing": None}

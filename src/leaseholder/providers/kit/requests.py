@@ -4,7 +4,7 @@ An adapter says what is asked (method, path, body), what a lost answer would lea
 (``effect``), and for whom (``Rank``); ``gate`` decides by that when it goes, ``client`` sends it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
@@ -48,7 +48,8 @@ class Request:
     timeout: float
     """Seconds to wait for the answer."""
     method: Method = "GET"
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    """The query; a name with several values stands there once for each."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Beside those that every request has; nothing secret."""
     body: Mapping[str, Any] | None = field(default=None, repr=False)

@@ -81,16 +81,31 @@ class Source:
         return PolicyLine(self.path, "update" if self.method == "GET" else "read")
 
     @property
-    def query(self) -> dict[str, str]:
-        """The parameters of a GET."""
+    def query(self) -> dict[str, list[str]]:
+        """The parameters of a GET; of a list each entry, under the same name."""
         if self.method == "POST":
             return {}
-        return {name: _plain(value) for name, value in self.parameters.items()}
+        return {name: [*map(_plain, _entries(value))] for name, value in self.parameters.items()}
 
     @property
     def body(self) -> dict[str, Any] | None:
         """The parameters of a POST."""
         return dict(self.parameters) if self.method == "POST" else None
+
+    def refuse_what_no_query_says(self) -> None:
+        """See that a GET can say all parameters; a lease that is held needs none of them.
+
+        Raises:
+            Invalid: one is a map, or a list of lists or maps.
+        """
+        for name, value in self.parameters.items():
+            nested = any(isinstance(one, dict | list) for one in _entries(value))
+            if self.method == "GET" and nested:
+                sentence = (
+                    f"parameter {name[:_NAMED]} can't be said in the query of a GET: write texts, "
+                    "numbers or a list of them, or method: POST if the path takes that"
+                )
+                raise errors.Invalid(Reason.INVALID, sentence)
 
 
 def source(wanted: Mapping[str, Any]) -> Source:
@@ -145,12 +160,18 @@ def login(mount: str) -> str:
     return url(f"auth/{name}/login")
 
 
+def _entries(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
+
+
 def _plain(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
 
 
+_NAMED: Final = 64
+"""Characters of a parameter's name in a sentence: a free-form field can't bound them."""
 _LONGEST: Final = 700
 """Characters of a lease's id: a path, and what tells leases of it apart."""
 

@@ -64,9 +64,11 @@ class Issuing:
 
         Raises:
             Denied: it may not; the sentence has the lines for its policy.
-            Invalid: the path can't be leased, or the ttl is longer than what is known to be given.
+            Invalid: the path can't be leased, the parameters can't be sent, or the ttl is longer
+                than what is known to be given.
         """
         source = api.source(attempt.source)
+        source.refuse_what_no_query_says()
         for path, what in ((source.path, "leases of this path"), (keeping.TOKENS, _TOKENS)):
             _refuse_too_long(attempt.ttl_seconds, self._limits.fresh(path), what)
         await self._forget_late()
