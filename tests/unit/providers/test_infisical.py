@@ -650,6 +650,52 @@ async def test_each_failed_renewal_has_its_type(
     assert caught.value.reason is reason
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "connect ECONNREFUSED 10.0.0.7:5432",
+        "getaddrinfo ENOTFOUND db.shop",
+        "getaddrinfo EAI_AGAIN db.shop",
+        "read ECONNRESET",
+        "Connection terminated unexpectedly",
+        "timeout expired",
+        "Knex: Timeout acquiring a connection. The pool is probably full.",
+        "the database system is starting up",
+        "terminating connection due to administrator command",
+        "sorry, too many clients already",
+        "first line\nsocket hang up",
+    ],
+)
+async def test_a_renewal_while_the_database_cannot_be_reached_says_nothing_of_the_lease(
+    text: str,
+) -> None:
+    bench = support.bench()
+    reply = support.refused(400, f"Failed to renew lease from provider: {text}")
+    bench.server.say("POST", RENEWAL, reply)
+    with pytest.raises(errors.Unavailable) as caught:
+        await renew(bench, 7200)
+    assert caught.value.reason is Reason.UNAVAILABLE
+    assert text not in caught.value.sentence
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'Failed to renew lease from provider: role "x" does not exist',
+        "Failed to renew lease from provider: syntax error at or near TIMEOUTS",
+        "Failed to renew lease from provider: Invalid time value",
+        "Github dynamic secret does not support renewal",
+        "OAuth access tokens can't be extended. Create a new lease to get a new token.",
+    ],
+)
+async def test_a_renewal_that_no_other_try_mends_leads_to_a_new_lease(message: str) -> None:
+    bench = support.bench()
+    bench.server.say("POST", RENEWAL, support.refused(400, message))
+    with pytest.raises(errors.CannotRenew) as caught:
+        await renew(bench, 7200)
+    assert caught.value.reason is Reason.CANNOT_RENEW
+
+
 # ------------------------------------------------------------- inspect, revoke, recover
 
 

@@ -289,9 +289,9 @@ class InfisicalAdapter(Adapter):
 
 
 def _not_renewed(answer: answers.Answer, lease: Lease) -> errors.ProviderError:
-    """A 400 means that the lease can't live longer, unless it is the plan that ended."""
+    """A 400 means that the lease can't live longer, unless the plan ended, or in an outage."""
     error = refusals.ERRORS.error(answer, lease.source, effect=True)
-    if error.reason is Reason.PLAN:
+    if error.reason in (Reason.PLAN, Reason.UNAVAILABLE):
         return error
     sentence = f"{refusals.ERRORS.stated(answer)}: the lease can't be renewed, only replaced"
     return lifetimes.cannot_renew(lease, sentence)

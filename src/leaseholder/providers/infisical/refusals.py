@@ -21,6 +21,14 @@ NO_PROJECT: Final = "no project"
 _FORBIDDEN_NAMESPACE: Final = (
     "failed to create lease from provider: namespace .{1,253} is not allowed"
 )
+_UNREACHED: Final = (
+    "failed to renew lease from provider: "
+    r"(?s:.*)\b(econn\w+|etimedout|enotfound|eai_again|e(host|net)unreach|epipe|socket hang up|"
+    "socket disconnected|timeout|timed out|connection (terminated|closed|lost|refused|reset)|"
+    "terminating connection|starting up|shutting down|in recovery mode|"
+    r"too many (clients|connections)|connection slots)\b"
+)
+"""What drivers and databases say where the renewal never got through, or got no answer."""
 _KNOWN_FIELDS: Final = frozenset(
     {"dynamicSecretName", "projectSlug", "environmentSlug", "path", "ttl", "config", "isForced"}
 )
@@ -154,6 +162,13 @@ ERRORS: Final = Refusals(
                 _message(_FORBIDDEN_NAMESPACE): "the dynamic secret makes no ServiceAccount in "
                 "that namespace: write one that it allows in infisical.config: {{namespace: name}}",
             },
+        ),
+        # A new lease would meet the same, and one that was renewed before would be replaced for it.
+        Refusal(
+            400,
+            _message(_UNREACHED),
+            Reason.UNAVAILABLE,
+            "it can't reach the system behind the dynamic secret: check it there",
         ),
         # Often passing: the database behind it is down. No lease was made either way.
         Refusal(

@@ -22,6 +22,7 @@ CREATION: Final = (
 RENEWAL: Final = "ALTER ROLE \"{{username}}\" VALID UNTIL '{{expiration}}';"
 REVOCATION: Final = 'DROP ROLE "{{username}}";'
 MOVE: Final = RENEWAL
+UNREACHABLE: Final = "connect ECONNREFUSED"
 PASSWORD_LENGTH: Final = 48
 USERNAME_LENGTH: Final = 32
 
@@ -94,13 +95,14 @@ class Sql:
     async def _run(self, statements: str, *, verb: str, hide: tuple[str, ...]) -> None:
         prefix = f"Failed to {verb} lease from provider: "
         if self.connections is None:
-            raise errors.bad_request(prefix + "connect ECONNREFUSED")
+            raise errors.bad_request(prefix + UNREACHABLE)
         try:
             await self.connections.run(
                 statements.replace("{{database}}", self.connections.database)
             )
         except psycopg.Error as failure:
-            text = failure.diag.message_primary or type(failure).__name__
+            # What PostgreSQL didn't say itself is the real server's driver, about the connection.
+            text = failure.diag.message_primary or UNREACHABLE
             for secret in hide:
                 text = text.replace(secret, "[REDACTED]")
             raise errors.bad_request(prefix + text) from failure
