@@ -22,7 +22,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeGuard
 from urllib.parse import urlsplit
 
 from leaseholder import errors
@@ -53,6 +53,9 @@ _NO_CONTEXT: Final = "no kubeconfig has a context {}: kubectl config get-context
 _NO_CURRENT: Final = "current-context is {}, and {} has no such context: mend current-context"
 _NOT_NAMED: Final = "context {} in {} names no {}: mend the context"
 _NOT_THERE: Final = "context {} names the {} {}, and {} has no such {}: mend the context"
+_NO_URL: Final = (
+    "cluster {} in {} has the server {}: write its address, such as https://10.0.0.1:6443"
+)
 _log = logging.getLogger(__name__)
 
 # The library's own functions aren't typed.
@@ -291,8 +294,24 @@ def _require_whole(contents: list[Any], context: str, source: str) -> None:
         there = [one for one in _entries(contents, f"{kind}s") if one["name"] == named]
         if not there:
             raise _Nowhere(_NOT_THERE.format(ascii(context), kind, ascii(named), source, kind))
-        if kind == "cluster" and there[0]["cluster"]["server"].startswith("http://"):
+        if kind != "cluster":
+            continue
+        server = (there[0].get("cluster") or {}).get("server")
+        if not _is_url(server):
+            raise _Nowhere(_NO_URL.format(ascii(named), source, ascii(server)))
+        if server.startswith("http://"):
             return
+
+
+def _is_url(server: object) -> TypeGuard[str]:
+    """Whether that is the address of a server: others fail in as many ways as they are used."""
+    try:
+        parts = urlsplit(server if isinstance(server, str) else "")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    spaced = any(one.isspace() for one in host)
+    return parts.scheme in ("http", "https") and bool(host) and not spaced and port != 0
 
 
 def _namespace(contents: list[Any], context: str) -> str:

@@ -101,6 +101,36 @@ async def test_what_a_context_names_and_no_file_has_is_told(
     assert caught.value.sentence.startswith(told.format(path))
 
 
+@pytest.mark.parametrize(
+    "server",
+    [
+        *("", "127.0.0.1:6443", "kube.example", "ftp://kube.example", "https://", "https://:6443"),
+        *("https://127.0.0.1:99999", "https://kube.example:port", "https://[::1", "https://a b"),
+    ],
+)
+async def test_a_server_that_is_no_url_is_told_with_what_to_write(
+    home: pathlib.Path, server: str
+) -> None:
+    path = home / ".kube" / "config"
+    path.write_text(config(server))
+    with pytest.raises(errors.ClusterUnavailable) as caught:
+        await login.ClusterLogin.read()
+    assert caught.value.sentence == (
+        f"cluster 'c' in {path} has the server {server!r}: write its address, such as "
+        "https://10.0.0.1:6443"
+    )
+
+
+@pytest.mark.parametrize("cluster", ["{}", "{server: null}", "{server: [x]}", "null"])
+async def test_a_cluster_without_a_server_is_told_with_what_to_write(
+    home: pathlib.Path, cluster: str
+) -> None:
+    path = home / ".kube" / "config"
+    path.write_text(config("x").replace('{server: "x"}', cluster))
+    with pytest.raises(errors.ClusterUnavailable, match="write its address, such as https://10"):
+        await login.ClusterLogin.read()
+
+
 @pytest.mark.parametrize("instead", ["user: nobody}", "namespace: shop}"])
 async def test_over_plain_http_a_context_needs_no_user(home: pathlib.Path, instead: str) -> None:
     path = home / ".kube" / "config"
