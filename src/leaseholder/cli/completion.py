@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print what may come next."""
     from leaseholder.cli import plugin
 
-    exits.escape_what_cannot_be_shown()
+    exits.ready_streams()
     *before, unfinished = (sys.argv[1:] if arguments is None else arguments) or [""]
     found = ShellComplete(plugin.main, {}, "kubectl leaseholder", "").get_completions(
         list(before), unfinished

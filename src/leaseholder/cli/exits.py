@@ -113,8 +113,15 @@ def quoted(text: str) -> str:
     return shlex.quote(printable(text))
 
 
-def escape_what_cannot_be_shown() -> None:
-    """From now on characters that the terminal's encoding lacks are escaped, and end nothing."""
+def ready_streams() -> None:
+    """From now on streams that are closed, and characters that a terminal lacks, end nothing.
+
+    Of a stream that the caller closed Python has None, and what is opened next gets its number. So
+    such a one leads nowhere. What the terminal's encoding lacks is escaped.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - to the end
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -125,7 +132,7 @@ class Program(click.Group):
 
     def main(self, *arguments: Any, **more: Any) -> Any:
         """Run a command line."""
-        escape_what_cannot_be_shown()
+        ready_streams()
         # Else pydantic looks through every installed package for plugins, which takes long, and
         # which would see what is validated.
         os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

@@ -206,3 +206,31 @@ def test_a_full_disk_is_said(arguments: list[str], buffered: str) -> None:
         )
     sentence = "Error: what is shown can't be written: No space left on device"
     assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (1, sentence)
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)], ids=str)
+@pytest.mark.parametrize(
+    ("module", "arguments", "code"),
+    [
+        ("main", ["version"], 0),
+        ("plugin", ["explain", "Ready"], 0),
+        ("plugin", ["explain", "Redy"], 1),
+        ("plugin", ["plan", "-f", "-"], 1),
+        ("completion", ["explain", "Secret"], 0),
+    ],
+)
+def test_closed_streams_end_no_command(
+    module: str, arguments: list[str], code: int, closed: tuple[int, ...]
+) -> None:
+    redirections = " ".join(f"{number}>&-" for number in closed)
+    done = subprocess.run(
+        [
+            *("/bin/sh", "-c", f'exec "$@" {redirections}', "sh"),
+            *(sys.executable, "-m", f"leaseholder.cli.{module}", *arguments),
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
