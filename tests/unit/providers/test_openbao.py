@@ -216,6 +216,41 @@ async def test_after_its_deadline_an_issue_is_not_sent() -> None:
     assert bench.server.count(fake.READ) == 0
 
 
+FULL = fake.refused(429, "1 error occurred:\n\t* lease count quota exceeded\n\n")
+
+
+async def test_a_quota_of_leases_that_is_full_stops_no_renewal() -> None:
+    bench = fake.bench()
+    bench.server.say("GET", fake.LOOKUP_SELF, fake.token(90_000))
+    lease = await bench.lease()
+    bench.server.say("GET", fake.READ, FULL)
+    with pytest.raises(errors.Invalid, match="lease count quota: raise it, or revoke") as caught:
+        await bench.issued(attempt_id="two")
+    assert caught.value.reason is Reason.TOO_MANY
+    assert bench.server.count(fake.REVOKE_SELF) == 1  # its login counts, too
+    bench.server.say("POST", fake.RENEW, lambda r: fake.renewed(fake.body(r)["increment"]))
+    renewed = await bench.adapter.renew(lease, fake.in_seconds(7200))
+    assert renewed.expires_at > lease.expires_at
+
+
+async def test_a_login_that_a_quota_of_leases_refuses_is_not_held_against_its_credentials() -> None:
+    bench = fake.bench()
+    bench.server.say("POST", fake.LOGIN, FULL, lambda _: fake.auth())
+    with pytest.raises(errors.Invalid) as caught:
+        await bench.prepared()
+    assert caught.value.reason is Reason.TOO_MANY
+    await bench.prepared(attempt_id="two")
+
+
+async def test_a_quota_of_requests_is_waited_for() -> None:
+    bench = fake.bench()
+    bench.server.say("GET", fake.READ, fake.refused(429, "rate limit quota exceeded"))
+    for _ in range(2):
+        with pytest.raises(errors.Throttled):
+            await bench.issued()
+    assert bench.server.count(fake.READ) == 1
+
+
 # ------------------------------------------------------------------------------ both ends
 
 

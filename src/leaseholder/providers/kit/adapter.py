@@ -37,6 +37,7 @@ class Adapter:
         context: Context,
         method: Callable[[client.Client], login.Method],
         is_up: Callable[[answers.Answer], bool] = answers.is_up,
+        throttles: Callable[[answers.Answer], bool] = answers.throttles,
     ) -> None:
         """Nothing is sent yet.
 
@@ -44,8 +45,9 @@ class Adapter:
             context: what the registry gives.
             method: how one logs in over connections.
             is_up: whether an answer shows a server that works, whatever it says.
+            throttles: whether a 429 asks for a pause, and not for less of what there is.
         """
-        self._http = client.Client(context, is_up)
+        self._http = client.Client(context, is_up, throttles)
         context.connected(self._http.reading)
         self._login = login.Login(method(self._http), self._http, context.clock, context.accounts)
 

@@ -113,6 +113,11 @@ def is_up(answer: Answer) -> bool:
     return answer.status < 500
 
 
+def throttles(answer: Answer) -> bool:
+    """Whether an answer asks for a pause before further requests: any 429."""
+    return answer.status == 429
+
+
 def values(data: Mapping[str, JsonValue]) -> dict[str, str]:
     """Credentials as the Secret is to hold them: what is no string as JSON, nulls not at all."""
     return {

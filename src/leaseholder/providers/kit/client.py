@@ -6,6 +6,7 @@ are raised outside of ``except`` blocks, so that not even ``__context__`` leads 
 """
 
 import asyncio
+import dataclasses
 import json
 import time
 from collections.abc import Callable
@@ -36,13 +37,17 @@ class Client:
     """The connections to one provider."""
 
     def __init__(
-        self, context: Context, is_up: Callable[[answers.Answer], bool] = answers.is_up
+        self,
+        context: Context,
+        is_up: Callable[[answers.Answer], bool] = answers.is_up,
+        throttles: Callable[[answers.Answer], bool] = answers.throttles,
     ) -> None:
         """No connection is made yet.
 
         Args:
             context: what the registry gives.
             is_up: whether an answer shows a server that works, whatever it says.
+            throttles: whether a 429 asks for a pause, and not for less of what there is.
         """
         clock = context.clock
         self.clock = server_clock.ServerClock(
@@ -61,7 +66,7 @@ class Client:
             context.turns,
         )
         self._observe = context.observe
-        self._is_up = is_up
+        self._is_up, self._throttles = is_up, throttles
         self._connections = connections.Pools(
             context.credentialing,
             context.dialer or dialing.Dialer(hosts.ANY_NAME),
@@ -191,15 +196,12 @@ class Client:
         listed: bool,
     ) -> answers.Answer:
         self._gate.pace.learn(request.category, response.headers)
-        wait = None
-        if response.status_code == httpx2.codes.TOO_MANY_REQUESTS:
-            # Only the number of seconds is taken out of the text.
-            text = content[:2000].decode(errors="replace")
-            wait = self._gate.pace.throttled(request.category, response.headers, text)
-        return answers.Answer(
-            status=response.status_code,
-            content=content,
-            retry_after=wait,
-            listed=listed,
-            share=share,
+        answer = answers.Answer(
+            status=response.status_code, content=content, listed=listed, share=share
         )
+        if not self._throttles(answer):
+            return answer
+        # Only the number of seconds is taken out of the text.
+        text = content[:2000].decode(errors="replace")
+        wait = self._gate.pace.throttled(request.category, response.headers, text)
+        return dataclasses.replace(answer, retry_after=wait)

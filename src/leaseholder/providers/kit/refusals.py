@@ -85,7 +85,7 @@ class Refusals:
 
     ::
 
-        429                                         Throttled
+        429                                         Throttled, or what a line of ``full`` says
         a line of the table, read top to bottom     what that line says
         5xx                                         Unavailable
         another status, or not the provider's words Unavailable, BadProviderAnswer
@@ -111,6 +111,8 @@ class Refusals:
     """What else to say about an answer: its request's id."""
     asked: str = ""
     """What was answered to, where it isn't plain: ``to the login``."""
+    full: tuple[Refusal, ...] = ()
+    """Lines for a 429 that no waiting helps: it is about what there is, not about requests."""
     relayed: bool = False
     """A refusal that isn't the provider's may come after it has done what was asked. Else it is
     of something in front of the provider, which passed nothing on."""
@@ -132,15 +134,20 @@ class Refusals:
 
     def line(self, answer: Answer) -> Refusal | None:
         """The line of the table that an answer is about; None where the ladder knows more."""
-        if answer.status == 429 or answer.status < 300:
+        if answer.status < 300:
             return None
         said = self.read(answer)
         # Searching a megabyte for all that OpenBao's table knows held the loop for 50 ms.
         said = said[:LONGEST_REFUSAL] if said is not None else None
-        for one in self.table:
+        for one in self.full if answer.status == 429 else self.table:
             if one.is_about(answer.status, said):
                 return one
-        return self.otherwise if said is not None and 400 <= answer.status < 500 else None
+        known = said is not None and 400 <= answer.status < 500 and answer.status != 429
+        return self.otherwise if known else None
+
+    def throttles(self, answer: Answer) -> bool:
+        """Whether requests have to wait after an answer."""
+        return answer.status == 429 and self.line(answer) is None
 
     def about(self, answer: Answer) -> str:
         """The name of the line that an answer is about; empty where there is none."""
@@ -164,7 +171,7 @@ class Refusals:
             instead: what lines with these names mean where this was asked.
         """
         who, found = self.stated(answer), self.line(answer)
-        if answer.status == 429:
+        if answer.status == 429 and found is None:
             sentence = f"{who}: {self.throttled}"
             return errors.Throttled(Reason.THROTTLED, sentence, retry_after=answer.retry_after)
         if found is None and answer.status >= 500:

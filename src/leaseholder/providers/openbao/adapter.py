@@ -49,7 +49,7 @@ class OpenBaoAdapter(Adapter):
         method = functools.partial(
             login.OpenBaoLogin, server.auth, context=context, timeout=timeout, headers=headers
         )
-        super().__init__(context, method, refusals.is_up)
+        super().__init__(context, method, refusals.is_up, refusals.ERRORS.throttles)
         self._settings = settings
         own = learned.OwnClock(self.now)
         granted = learned.Granted(context.clock.monotonic)

@@ -79,6 +79,17 @@ ERRORS: Final = Refusals(
     words=_words,
     relayed=True,
     throttled="too many requests, by its rate limit quota",
+    full=(
+        # Of Vault Enterprise. Renewals waited for it, and so did the revocations that make room.
+        Refusal(
+            429,
+            "lease count quota",
+            Reason.TOO_MANY,
+            "there are as many leases as the server allows, by its lease count quota: raise it, or "
+            "revoke some",
+            error=errors.Invalid,
+        ),
+    ),
     trouble=_TROUBLE,
     strange="but not as OpenBao or Vault does: check that the url is that of such a server",
     otherwise=Refusal(0, "", Reason.INVALID, _NOT_TAKEN, Meaning.OTHER),
