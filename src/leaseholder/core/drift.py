@@ -25,8 +25,9 @@ WAIT_FIRST: Final = timedelta(minutes=1)
 WAIT_MOST: Final = timedelta(hours=1)
 QUIET: Final = timedelta(minutes=10)
 """So long after the last wait without a change, the count begins anew."""
+REPAIR_FIRST: Final = 2.0
 REPAIR_MOST: Final = 300.0
-"""Seconds between two repairs of marks that somebody keeps taking off."""
+"""Seconds between two repairs of marks that somebody keeps taking off: at first, and at most."""
 
 
 @fact
@@ -137,5 +138,5 @@ def repair_at(view: View, dl: DynamicLease) -> float:
     if view.memory.repaired_generation != dl.metadata.generation:
         return view.monotonic
     repairs = view.memory.repairs
-    wait = min(2.0**repairs, REPAIR_MOST) if repairs else 0.0
+    wait = pauses.doubled(repairs, REPAIR_FIRST, REPAIR_MOST) if repairs else 0.0
     return view.memory.repaired + wait

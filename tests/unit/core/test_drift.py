@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leaseholder.api import names
 from leaseholder.api.conditions import ConditionType, Reason, find
 from leaseholder.api.lease import Drift, Retry
 from leaseholder.api.record import State
@@ -37,6 +38,19 @@ def test_a_repair_that_is_refused_is_told_until_it_is_done() -> None:
     target = views.secret(RECORD, dl=dl)
     done = replace(told, target=target, secrets=(target,))
     assert status.status(done, views.wanted(done)).retry is None
+
+
+@pytest.mark.parametrize(("repairs", "wait"), [(1, 2), (2, 4), (8, 256), (9, 300), (10_000, 300)])
+def test_each_repair_in_a_row_waits_longer_however_long_somebody_keeps_at_it(
+    repairs: int, wait: float
+) -> None:
+    memory = Memory(repairs=repairs, repaired=1000.0, repaired_generation=1)
+    seen = views.told(views.holding(memory=memory))
+    assert drift.repair_at(seen, views.wanted(seen)) == 1000.0 + wait
+    assert seen.target is not None
+    target = replace(seen.target, labels={names.OWNER_UID: views.UID})
+    stripped = replace(seen, target=target, secrets=(target,))
+    assert decide(views.later(stripped, wait)) == Deliver(RECORD)
 
 
 def test_a_damage_is_told_before_it_is_healed_and_a_second_one_waits() -> None:
