@@ -129,14 +129,23 @@ def _crowd(alive: Sequence[RecordedLease]) -> str:
 
 @fact
 def template_fault(view: View, dl: DynamicLease) -> Failure | None:
-    """What is wrong with the template, judged by the keys that the provider gave last time."""
+    """What is wrong with the template, judged by the keys that the next lease will have.
+
+    Those that the provider gave last time, as far as known: another source has keys of its own, and
+    who commands a new lease may have changed them at the provider.
+    """
     held = drift.kept(view, dl)
-    secret = view.sound(held) if held is not None else None
-    known = view.known_contents(secret, held) if secret is not None and held is not None else None
+    known = _contents_of(view, held) if held and not plan.outdated(view, dl, held) else None
     wrong = contents.fault(dl, known.provided if known is not None else None)
     if wrong is None:
         return None
     return Failure(reason=wrong.reason, sentence=wrong.sentence, permanent=True)
+
+
+def _contents_of(view: View, held: RecordedLease) -> contents.Contents | None:
+    """What is in the Secret that holds a lease; None: none holds it as we wrote it."""
+    secret = view.sound(held)
+    return view.known_contents(secret, held) if secret is not None else None
 
 
 def _whose(view: View, rival: Rival) -> str:

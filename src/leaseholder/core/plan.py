@@ -166,10 +166,8 @@ def need(view: View, dl: DynamicLease) -> Need | None:
     nonce = rotate_nonce(dl)
     if held is None:
         return Need(Reason.PROGRESSING, nonce)
-    if view.supply is not None and held.source_hash != view.supply.source_hash:
-        return Need(Reason.SOURCE_CHANGED, nonce)
-    if nonce and held.rotate_nonce != nonce:
-        return Need(Reason.COMMANDED, nonce)
+    if (why := outdated(view, dl, held)) is not None:
+        return Need(why, nonce)
     if view.inherited(held) and view.supply is not None:
         return Need(Reason.SOURCE_CHANGED, nonce)  # a kind that nobody can look at: not taken over
     planned = plan(view, dl, held)
@@ -180,6 +178,15 @@ def need(view: View, dl: DynamicLease) -> Need | None:
     if view.source_of(held) is None and not view.target_contested:
         return Need(Reason.TEMPLATE_CHANGED, nonce)
     return None
+
+
+@fact
+def outdated(view: View, dl: DynamicLease, record: RecordedLease) -> Reason | None:
+    """Why the user wants another lease than this one, however long it lives; None: it will do."""
+    if view.supply is not None and record.source_hash != view.supply.source_hash:
+        return Reason.SOURCE_CHANGED
+    nonce = rotate_nonce(dl)
+    return Reason.COMMANDED if nonce and record.rotate_nonce != nonce else None
 
 
 @fact

@@ -7,11 +7,11 @@ import pytest
 from leaseholder import errors
 from leaseholder.api import names
 from leaseholder.api.conditions import Reason
-from leaseholder.api.lease import DynamicLeaseStatus
+from leaseholder.api.lease import DynamicLeaseStatus, Handled
 from leaseholder.api.record import Holder, State
 from leaseholder.core import actions
 from leaseholder.ports.secrets import MOST_OWNED
-from tests.unit.controller.world import KEY, NAME, SHOP, World, manifest
+from tests.unit.controller.world import KEY, NAME, SHOP, SPEC, World, manifest
 
 OTHER = (SHOP, "other")
 URL = {"data": {"URL": "db://{{ DB_USERNAME }}"}}
@@ -405,6 +405,45 @@ async def test_a_lease_whose_template_lacks_a_key_waits_for_a_better_template() 
     world.cluster.user_applies(templated(**URL))
     await world.settle()
     assert (world.ready, world.count("issue")) == ("Ready", 1)
+
+
+async def test_a_source_and_a_template_that_needs_its_keys_are_changed_together() -> None:
+    world = await held()
+    world.provider.values = {"username": "u", "password": "p"}
+    source = {**SPEC["infisical"], "dynamicSecretName": "other"}
+    url = {"template": {"data": {"URL": "{{ username }}"}}}
+    world.cluster.user_applies(manifest(infisical=source, target=url))
+    await world.settle()
+    assert (world.ready, world.cluster.values[KEY]["URL"]) == ("Ready", "u")
+    assert world.records == [("Superseded", "lease-1"), ("Held", "lease-2")]
+
+
+async def test_a_new_lease_is_commanded_for_a_template_that_needs_its_keys() -> None:
+    world = await held()
+    world.provider.values = {"username": "u", "password": "p"}
+    world.cluster.user_applies(templated(data={"URL": "{{ username }}"}))
+    await world.settle()
+    assert (world.ready, world.count("issue")) == ("TemplateInvalid", 1)
+    rotate = {names.ROTATE: "1"}
+    url = {"template": {"data": {"URL": "{{ username }}"}}}
+    world.cluster.user_applies(manifest(annotations=rotate, target=url))
+    await world.settle()
+    assert (world.ready, world.cluster.values[KEY]["URL"]) == ("Ready", "u")
+    assert world.dl.status.handled == Handled(rotate="1")
+
+
+async def test_a_template_that_no_commanded_lease_fits_costs_one_and_leaves_the_secret() -> None:
+    world = await held()
+    values = dict(world.cluster.values[KEY])
+    url = {"template": {"data": {"URL": "{{ NO_SUCH_KEY }}"}}}
+    world.cluster.user_applies(manifest(annotations={names.ROTATE: "1"}, target=url))
+    for _ in range(20):
+        await world.settle(after=300)
+    assert (world.ready, world.count("issue")) == ("TemplateInvalid", 2)
+    assert world.cluster.values[KEY] == values
+    world.cluster.user_applies(manifest(annotations={names.ROTATE: "1"}))
+    await world.settle()
+    assert (world.ready, world.secret, world.count("issue")) == ("Ready", "lease-2", 2)
 
 
 async def test_a_label_that_left_the_template_leaves_the_secret() -> None:
