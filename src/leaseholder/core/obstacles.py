@@ -217,6 +217,18 @@ def renewal_blocked_until(view: View, dl: DynamicLease) -> datetime | None:
     return None if elsewhere else blocked_until(view, dl)
 
 
+@fact
+def given_up(view: View, dl: DynamicLease) -> bool:
+    """Whether the lease in hand was refused by the Secret, and another one is wanted by now.
+
+    It would be kept alive for a Secret that never takes it, and keep the wanted one from its issue.
+    """
+    fresh, retry = view.in_hand, dl.status.retry
+    if fresh is None or retry is None or dl.spec.suspend or view.named_anywhere(fresh):
+        return False
+    return about_secret(retry) and plan.outdated(view, dl, fresh) is not None
+
+
 def about_secret(retry: Retry) -> bool:
     """Whether what failed last was a write of the Secret, not a request to the provider."""
     return retry.reason in _ABOUT_SECRET

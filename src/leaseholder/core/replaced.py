@@ -26,7 +26,8 @@ LONG_OVER: Final = timedelta(minutes=30)
 
 def rank(view: View, dl: DynamicLease) -> Action | None:
     """A Held lease that no Secret of ours shows was replaced, or never got there."""
-    held, fresh, kept = view.delivered, view.in_hand, drift.kept(view, dl)
+    held, kept = view.delivered, drift.kept(view, dl)
+    fresh = None if obstacles.given_up(view, dl) else view.in_hand
     for record in view.in_state(State.HELD):
         if view.named_in(record, drift.former(view, dl)):
             continue

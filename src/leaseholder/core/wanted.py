@@ -111,7 +111,8 @@ def deliver(view: View, dl: DynamicLease) -> Found:
     fresh = view.in_hand
     if fresh is None or view.target_contested or view.memory.failure is not None:
         return None
-    if dl.spec.suspend and view.known(fresh).credentials is None:
+    is_copy = view.known(fresh).credentials is None
+    if (is_copy and dl.spec.suspend) or obstacles.given_up(view, dl):
         return None
     blocked = _delivery_blocked_until(view, dl)
     return Later(blocked) if blocked is not None else Deliver(fresh)

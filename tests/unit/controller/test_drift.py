@@ -446,6 +446,52 @@ async def test_a_template_that_no_commanded_lease_fits_costs_one_and_leaves_the_
     assert (world.ready, world.secret, world.count("issue")) == ("Ready", "lease-2", 2)
 
 
+@pytest.mark.parametrize("rotated", [False, True])
+async def test_a_lease_that_no_secret_takes_gives_way_to_the_one_that_is_wanted_by_now(
+    rotated: bool,
+) -> None:
+    world = World()
+    url = {"template": {"data": {"URL": "{{ username }}"}}}
+    world.cluster.user_applies(manifest(target=url))
+    await world.settle()
+    assert (world.ready, world.records) == ("TemplateInvalid", [("Held", "lease-1")])
+    await world.settle(after=2500)
+    world.provider.values = {"username": "u", "password": "p"}
+    source = {**SPEC["infisical"], **({} if rotated else {"dynamicSecretName": "other"})}
+    rotate = {names.ROTATE: "1"} if rotated else {}
+    world.cluster.user_applies(manifest(annotations=rotate, infisical=source, target=url))
+    world.memory.poked = True
+    await world.settle()
+    assert (world.ready, world.cluster.values[KEY]["URL"]) == ("Ready", "u")
+    await world.settle(after=60)
+    assert (world.records, [*world.provider.live]) == ([("Held", "lease-2")], ["lease-2"])
+
+
+async def test_a_new_source_that_is_taken_back_before_its_lease_fits_leaves_the_old_lease() -> None:
+    world = await held(target={"template": URL})
+    world.provider.values = {"username": "u", "password": "p"}
+    source = {**SPEC["infisical"], "dynamicSecretName": "other"}
+    world.cluster.user_applies(manifest(infisical=source, target={"template": URL}))
+    await world.settle()
+    assert (world.ready, world.count("issue")) == ("TemplateInvalid", 2)
+    world.cluster.user_applies(manifest(target={"template": URL}))
+    await world.settle()
+    await world.settle(after=60)
+    assert (world.ready, world.secret, world.count("issue")) == ("Ready", "lease-1", 2)
+    assert (world.records, [*world.provider.live]) == ([("Held", "lease-1")], ["lease-1"])
+
+
+async def test_while_suspended_a_lease_that_no_secret_takes_is_kept() -> None:
+    world = World()
+    url = {"template": {"data": {"URL": "{{ username }}"}}}
+    world.cluster.user_applies(manifest(target=url))
+    await world.settle()
+    rotate = {names.ROTATE: "1"}
+    world.cluster.user_applies(manifest(annotations=rotate, suspend=True, target=url))
+    await world.settle(after=2500)
+    assert world.records == [("Held", "lease-1")]
+
+
 async def test_a_label_that_left_the_template_leaves_the_secret() -> None:
     world = await held(target={"template": {"metadata": {"labels": {"team": "shop"}}}})
     assert world.cluster.secrets[KEY].labels["team"] == "shop"
