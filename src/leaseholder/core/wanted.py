@@ -40,12 +40,13 @@ from leaseholder.core.actions import (
     Renew,
     soonest,
 )
-from leaseholder.core.observation import Supply
 from leaseholder.core.view import View
 from leaseholder.ports.provider import Capabilities
 
 OBSTACLE_AGAIN: Final = timedelta(seconds=60)
 """An obstacle that no event announces the end of is looked at this often."""
+USUAL_INTERVAL: Final = timedelta(minutes=5)
+"""``probe.interval`` where no provider object says it: its default."""
 
 
 def drains(view: View) -> Idle | None:
@@ -264,14 +265,18 @@ def inspect(view: View) -> Found:
 
 
 def _inspection_due(view: View, held: RecordedLease) -> datetime | None:
-    """When the delivered lease is to be looked at."""
+    """When the delivered lease is to be looked at.
+
+    Also where the provider that is wanted isn't there, or may not be used: the lease is held on.
+    """
     can = view.capabilities.get(held.attempt_id)
-    if view.supply is None or can is None or not can.verifiable:
+    if can is None or not can.verifiable:
         return None
     known = view.known(held)
     if known.inspected_at is None:
         return view.now
-    due = _probe_due(view.supply, can, known.inspected_at)
+    interval = view.supply.probe_interval if view.supply is not None else USUAL_INTERVAL
+    due = _probe_due(interval, can, known.inspected_at)
     proof_due = proof.inspection_due(view, held)
     if known.gone_since is not None or plan.unseen(view, held):
         due = known.inspected_at + timedelta(seconds=schedule.INSPECT_AGAIN)
@@ -280,9 +285,9 @@ def _inspection_due(view: View, held: RecordedLease) -> datetime | None:
     return max(due, known.inspect_from or due)
 
 
-def _probe_due(supply: Supply, can: Capabilities, inspected_at: datetime) -> datetime:
+def _probe_due(interval: timedelta, can: Capabilities, inspected_at: datetime) -> datetime:
     """The next probe: by the provider's interval, sooner where it costs little."""
-    due = inspected_at + supply.probe_interval
+    due = inspected_at + interval
     if can.probe_seconds is None:
         return due
     passed = inspected_at.timestamp() % can.probe_seconds

@@ -170,6 +170,26 @@ async def test_the_probe_finds_a_revoked_lease_between_two_renewals() -> None:
     assert world.secret == "lease-2"
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_the_probe_finds_a_revoked_lease_whose_provider_object_is_not_there(
+    deleted: bool,
+) -> None:
+    world = World()
+    await world.settle()
+    if deleted:
+        world.cluster.providers.clear()
+    else:
+        world.cluster.user_applies(manifest(providerRef={"name": "another"}))
+    await world.settle(after=10)
+    assert world.ready == "ProviderMissing"
+    assert conditions.is_true(world.dl.status.conditions, ConditionType.READY)
+    world.provider.live.clear()
+    await world.settle(after=291)
+    await world.settle(after=6)
+    assert world.ready == "ProviderMissing"
+    assert not conditions.is_true(world.dl.status.conditions, ConditionType.READY)
+
+
 async def test_a_probe_that_fails_changes_nothing() -> None:
     world = World()
     await world.settle()

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from leaseholder.api import conditions, names
+from leaseholder.api import conditions, durations, names, provider
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease, Retry
 from leaseholder.api.record import State
-from leaseholder.core import revocations
+from leaseholder.core import revocations, wanted
 from leaseholder.core.actions import (
     Acquire,
     DeleteSecret,
@@ -379,13 +379,20 @@ def test_a_lease_that_seems_gone_is_looked_at_again_soon() -> None:
     [
         {"can": replace(views.CAN, verifiable=False)},
         {"can": None},
-        {"supply": None},
     ],
 )
 def test_what_cannot_be_looked_at_is_not(more: dict[str, Any]) -> None:
     step = decide(inspected_at(-300, **more))
     assert isinstance(step, Idle)
     assert step.until == views.at(3540 - 1224)
+
+
+def test_a_held_lease_is_looked_at_also_where_the_provider_that_is_wanted_is_not_there() -> None:
+    none = {"supply": None, "supply_failure": views.FAILURE}
+    assert decide(inspected_at(-299, **none)) == Idle(views.at(1))
+    seen = inspected_at(-300, **none)
+    assert decide(seen) == Inspect(held_by(seen))
+    assert durations.parse(provider.Probe().interval) == wanted.USUAL_INTERVAL
 
 
 # ------------------------------------------------------------------------------- tell, wake
