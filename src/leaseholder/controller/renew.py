@@ -63,6 +63,7 @@ class Renewer:
         """
         try:
             await self._prolong(view, step)
+            await self._note_cut(view, step.record)
         except errors.LeaseGone as error:
             self.meter.renewed(step.record.provider.ref, error.outcome)
             await self.gone(view, step.record, report=True, certain=error.certain)
@@ -86,6 +87,13 @@ class Renewer:
         )
         view.memory.renew_handled = step.nonce or view.memory.renew_handled
         self.meter.renewed(step.record.provider.ref, errors.Outcome.OK)
+
+    async def _note_cut(self, view: View, record: RecordedLease) -> None:
+        """Put an earlier end on record: a process that comes later would believe the old one."""
+        known = view.known(record)
+        if known.was_cut and known.shown is not None:
+            cut = record.but(expires_at=known.shown.expires_at)
+            await self.revoker.records.replace(view.subject, cut, was=record)
 
     async def _cannot_renew(
         self, view: View, dl: DynamicLease, step: actions.Renew, error: errors.CannotRenew
@@ -156,7 +164,8 @@ async def inspected(adapter: Provider, view: View, record: RecordedLease) -> Lea
     known, asked = view.known(record), adapter.now()
     last = known.shown
     lease = await adapter.inspect(revoke.lease_of(view, record))
-    if last is not None and lease.expires_at < last.expires_at and _trails(view, record, asked):
+    is_older = last is not None and (known.was_cut or lease.expires_at < last.expires_at)
+    if last is not None and is_older and _trails(view, record, asked):
         lease = dataclasses.replace(lease, expires_at=last.expires_at)
     lease = known.know(record, lease)
     known.gone_since, view.memory.status_doubted = None, False
@@ -225,6 +234,8 @@ async def prolong(
         sentence = f"a lease is renewed by {least} seconds or more: it is too soon"
         raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, sentence, latest=lease.latest)
     renewed = known.know(record, await adapter.renew(lease, until))
+    noted = view.noted_expiry(record)
+    known.was_cut = noted is not None and renewed.expires_at < noted
     known.renewed_at = adapter.now()
     _measure(view, record, until, renewed.expires_at)
     if renewed.expires_at <= lease.expires_at < until:

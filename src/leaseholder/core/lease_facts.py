@@ -49,14 +49,21 @@ class LeaseFacts(Observation):
     def stated_expiry(self, record: RecordedLease) -> datetime | None:
         """The latest expiry known of a lease as its provider says it, for records and status.
 
-        It is a lower bound of the true one.
+        It is a lower bound of the true one. Only a renewal of ours that gave an earlier one is
+        believed before what was noted: that answer can't trail.
         """
+        known, noted = self.known(record), self.noted_expiry(record)
+        if known.shown is None:
+            return noted
+        end = known.shown.expires_at
+        return end if noted is None or known.was_cut else max(noted, end)
+
+    def noted_expiry(self, record: RecordedLease) -> datetime | None:
+        """The latest expiry that record and status say."""
+        shown = self.dl.status.lease if self.dl is not None else None
         known = [record.expires_at]
-        fresh = self.known(record).shown
-        if fresh is not None:
-            known.append(fresh.expires_at)
-        if self.dl is not None and (shown := self.dl.status.lease) is not None:
-            known.append(shown.expires_at if shown.attempt == record.attempt_id else None)
+        if shown is not None and shown.attempt == record.attempt_id:
+            known.append(shown.expires_at)
         return max((moment for moment in known if moment is not None), default=None)
 
     def expired(self, record: RecordedLease) -> bool:

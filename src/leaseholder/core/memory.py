@@ -136,6 +136,8 @@ class LeaseMemory:
     unrenewable: bool = False
     shortfall: Shortfall | None = None
     """The last renewal, where it gave less than was asked for."""
+    was_cut: bool = False
+    """The last renewal gave an earlier end than record or status say: these are outdated."""
     renewed_at: datetime | None = None
     """When this process last renewed it: a replica may show its former end for a while."""
     clock: LeaseClock | None = None

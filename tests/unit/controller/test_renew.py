@@ -1,7 +1,7 @@
 """Renew: renewed in time, looked at where that is unclear, replaced when it is gone."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,10 +14,15 @@ from leaseholder.core import actions
 from leaseholder.ports.provider import RevocationAnswer
 from tests.unit.clocks import NOW
 from tests.unit.controller import fakes
-from tests.unit.controller.world import World, away, manifest
+from tests.unit.controller.world import World, away, infisical, manifest
 
 DUE = 2400.0
 """Seconds after which a lease of an hour is surely due."""
+
+
+def at(seconds: float) -> datetime:
+    """So many seconds after the start."""
+    return NOW + timedelta(seconds=seconds)
 
 
 def ends(world: World, lease_id: str = "lease-1") -> float:
@@ -158,6 +163,41 @@ async def test_a_lease_that_a_stale_replica_does_not_show_is_kept() -> None:
     await world.settle(after=6)
     assert world.secret == "lease-1"
     assert world.ready == "Ready"
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_renewal_after_which_a_lease_ends_sooner_counts_before_what_was_noted(
+    restarted: bool,
+) -> None:
+    world = World()
+    world.cluster.put_provider(infisical(probe={"interval": "1h"}))
+    world.cluster.user_applies(manifest(renewal={"strategy": "Renew"}))
+    await world.settle()
+    world.provider.grants = -timedelta(seconds=600)
+    await world.settle(after=DUE)
+    assert ends(world) == 3000
+    shown = world.dl.status.lease
+    assert (shown and shown.expires_at, world.recorded.expires_at) == (at(3000), at(3000))
+    if restarted:
+        world.crash()
+        world.provider.before("renew", *[away()] * 20)
+    world.provider.before("issue", *[away()] * 20)
+    await live(world, 3000 - DUE)
+    assert (world.ready, world.secret) == ("LeaseExpired", "lease-1")
+
+
+async def test_an_inspection_that_trails_a_renewal_brings_no_outdated_end_back() -> None:
+    world = World()
+    world.cluster.put_provider(infisical(probe={"interval": "10s"}))
+    world.cluster.user_applies(manifest(renewal={"strategy": "Renew"}))
+    await world.settle()
+    before = world.provider.live["lease-1"]
+    world.provider.grants = -timedelta(seconds=600)
+    await world.settle(after=DUE)
+    after, world.provider.live["lease-1"] = world.provider.live["lease-1"], before
+    await world.settle(after=11)
+    shown = world.dl.status.lease
+    assert (shown and shown.expires_at, after.expires_at) == (at(3000), at(3000))
 
 
 async def test_the_probe_finds_a_revoked_lease_between_two_renewals() -> None:
