@@ -64,6 +64,8 @@ class Judge:
         self._pods = ""
         """The lease that the workload's pods use; empty where it isn't known."""
         self._edits = self._strips = self._restores = 0
+        self._put: set[str] = set()
+        """Leases that were put into a Secret."""
         """What was done to the Secret and to what is told of it since it got its lease."""
         world.server.hooks.issued.append(self._issued)
         world.server.hooks.revoking.append(self._revoking)
@@ -347,8 +349,10 @@ class Judge:
     def _delivered(self, key: tuple[str, str], before: str, after: str) -> None:
         self._world.figures.deliveries += 1
         self._pods = self._pods or after
-        if before != after:
+        is_copy = not before and after in self._put  # under another name, with what was edited
+        if before != after and not is_copy:
             self._edits = self._strips = self._restores = 0
+        self._put.add(after)
         loser = self._holders.get(before, "")
         if before and loser != self._holders.get(after, ""):
             self._due_issues[loser] += 1  # an older one took its Secret, and with it the values

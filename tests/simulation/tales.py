@@ -6,6 +6,7 @@ lease in vain. A tale forgives nothing. After it the promises are held as after 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 
 from leaseholder.api import conditions, names
@@ -242,6 +243,24 @@ def made_again_twice(known: world.World) -> None:
         known.wait(120)
     known.change_shard("batch")
     known.wait(60)
+
+
+def lengthened_twice(known: world.World) -> None:
+    """A longer ttl is asked for, and again, and a renewal, all before replicas show the first.
+
+    Each renewal adds to the end that a replica shows.
+    """
+    _held(known)
+    known.wait(60)
+    known.lag(lagging=True)
+    for ttl in ("30m", "3h"):
+        known.apply(ttl=ttl)
+    known.command(names.RENEW)
+    known.wait(180)
+    _must_be_ready(known)
+    left = min(one.lease.expires_at - known.server.now() for one in known.server.living())
+    _holds(2, "it lives less than was asked for", is_so=left >= timedelta(hours=2))
+    _issued_at_most(known, 1)
 
 
 def orphaned(known: world.World) -> None:
@@ -548,6 +567,9 @@ TALES: Final = {
         made_again_unheard, ("taggable", "owner-and-time", "exclusive", "accessor")
     ),
     "made-again-twice": Tale(made_again_twice, SEEN, every=world.SHARDS),
+    "lengthened-twice": Tale(
+        lengthened_twice, ("taggable", "owner-and-time", "exclusive", "one-slot"), SHORT
+    ),
     "orphaned": Tale(orphaned, spec={"deletion": {"policy": "Orphan"}}),
     "refused": Tale(refused, SEEN),
     "killed": Tale(killed, SEEN, {"deletion": {"timeout": "4m"}}),

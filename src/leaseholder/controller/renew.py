@@ -230,7 +230,7 @@ async def prolong(
         if is_later and not (commanded or _due(view, record)):
             return lease
     least = plan.least_renewal(adapter.capabilities(lease.handle))
-    if until < lease.expires_at + timedelta(seconds=least):
+    if _trails(view, record, adapter.now()) or until < lease.expires_at + timedelta(seconds=least):
         sentence = f"a lease is renewed by {least} seconds or more: it is too soon"
         raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, sentence, latest=lease.latest)
     renewed = known.know(record, await adapter.renew(lease, until))

@@ -124,7 +124,24 @@ def _fits(
     last_shown = view.known(record).shown
     stated = last_shown.latest if last_shown is not None else None
     latest = view.here(record, stated) if stated is not None else None
-    return schedule.renewal_fits(expiry, life, least_renewal(can), latest)
+    fits = schedule.renewal_fits(expiry, life, least_renewal(can), latest)
+    apart = _apart(view, record, can)
+    if fits is None or apart is None:
+        return fits
+    moment = max(fits, apart)
+    return moment if moment <= expiry - schedule.MARGIN else None
+
+
+def _apart(view: View, record: RecordedLease, can: Capabilities) -> datetime | None:
+    """When replicas show our last renewal of a lease; None: none is known, or none trails.
+
+    A longer ttl counts at once, so that a renewal adds enough doesn't say that the last one is long
+    ago: after two changes of ttl in a row, a third renewal made the lease end sooner.
+    """
+    renewed = view.known(record).renewed_at
+    if renewed is None or not can.replica_lag:
+        return None
+    return view.by_date(record, renewed) + timedelta(seconds=can.replica_lag + 1)
 
 
 def least_renewal(can: Capabilities) -> int:

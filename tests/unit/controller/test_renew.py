@@ -377,6 +377,22 @@ async def test_a_renewal_waits_until_every_replica_shows_the_last_one() -> None:
     assert world.count("renew") == 1
 
 
+async def test_after_a_longer_ttl_a_renewal_waits_until_every_replica_shows_the_last_one() -> None:
+    world = World(can=replace(fakes.CAN, minimum_renewal=1, replica_lag=60))
+    await world.settle()
+    world.clock.move(100)
+    for ttl in ("12h", "48h"):
+        world.cluster.user_applies(manifest(ttl=ttl))
+        await world.settle()
+    world.cluster.user_applies(manifest(ttl="48h", annotations={names.RENEW: "now"}))
+    await world.settle()
+    assert world.count("renew") == 1
+    assert world.cluster.notes[-1][1].reason == Reason.RENEWAL_TOO_SOON
+    await live(world, 62)
+    assert world.count("renew") == 2
+    assert ends(world) == 161 + 48 * 3600
+
+
 async def test_a_renewal_that_comes_too_soon_waits() -> None:
     world = World()
     await world.settle()
