@@ -64,9 +64,9 @@ class Judge:
         self._pods = ""
         """The lease that the workload's pods use; empty where it isn't known."""
         self._edits = self._strips = self._restores = 0
+        """What was done to the Secret and to what is told of it since it got its lease."""
         self._put: set[str] = set()
         """Leases that were put into a Secret."""
-        """What was done to the Secret and to what is told of it since it got its lease."""
         world.server.hooks.issued.append(self._issued)
         world.server.hooks.revoking.append(self._revoking)
         world.server.hooks.shortening.append(self._shortening)
@@ -349,8 +349,10 @@ class Judge:
     def _delivered(self, key: tuple[str, str], before: str, after: str) -> None:
         self._world.figures.deliveries += 1
         self._pods = self._pods or after
+        dl = self._world.dl
+        mine = dl is not None and self._holders.get(after) == dl.metadata.uid
         is_copy = not before and after in self._put  # under another name, with what was edited
-        if before != after and not is_copy:
+        if mine and before != after and not is_copy:
             self._edits = self._strips = self._restores = 0
         self._put.add(after)
         loser = self._holders.get(before, "")
@@ -361,8 +363,6 @@ class Judge:
                 self._replaced[lost] = self._world.clock.seconds
         if before and before != after:
             self._replaced[before] = self._world.clock.seconds
-        dl = self._world.dl
-        mine = dl is not None and self._holders.get(after) == dl.metadata.uid
         if mine and key == self._world.secret_key and self._successor_since is None:
             self._successor_since = self._world.clock.seconds
         issued = self._world.server.leases.get(after)
