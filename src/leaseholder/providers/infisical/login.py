@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from leaseholder.api import infisical
 from leaseholder.providers.infisical import api, refusals
-from leaseholder.providers.kit import accounts, answers, client, login
+from leaseholder.providers.kit import accounts, answers, client, methods
 from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.secrecy import Hidden
@@ -21,8 +21,8 @@ _UNSTATED_LIFE: Final = 3600.0
 _Claims = TypeVar("_Claims", bound=answers.Wire)
 
 
-class InfisicalLogin(login.Method):
-    """See ``kit.login.Method``."""
+class InfisicalLogin(methods.Method):
+    """See ``kit.methods.Method``."""
 
     trails = True
     who = "Infisical"
@@ -40,7 +40,7 @@ class InfisicalLogin(login.Method):
         self.ready_made = auth.token_auth is not None
         self.new_each_time = auth.universal_auth is None and auth.token_auth is None
 
-    async def proof(self) -> login.Proof:
+    async def proof(self) -> methods.Proof:
         """Read or make what to log in with, now."""
         auth = self._auth
         if auth.universal_auth is not None:
@@ -50,10 +50,10 @@ class InfisicalLogin(login.Method):
         if auth.oidc_auth is not None:
             return await self._service_account("oidc-auth", auth.oidc_auth)
         if auth.token_auth is not None:
-            return login.Proof(credentials=await self.secret(auth.token_auth.token_secret_ref))
-        raise login.without_a_way()
+            return methods.Proof(credentials=await self.secret(auth.token_auth.token_secret_ref))
+        raise methods.without_a_way()
 
-    async def exchange(self, proof: login.Proof, rank: Rank) -> accounts.Held:
+    async def exchange(self, proof: methods.Proof, rank: Rank) -> accounts.Held:
         """The proof for an access token."""
         if self.ready_made:
             return await super().exchange(proof, rank)
@@ -65,13 +65,13 @@ class InfisicalLogin(login.Method):
         """Whether the answer says so: 401, or 403 about the token itself."""
         return refusals.login_failed(answer)
 
-    async def _universal(self, auth: infisical.UniversalAuth) -> login.Proof:
+    async def _universal(self, auth: infisical.UniversalAuth) -> methods.Proof:
         client_id = auth.client_id or ""
         if auth.client_id_secret_ref is not None:
             client_id = (await self.secret(auth.client_id_secret_ref)).reveal()
         secret = await self.secret(auth.client_secret_ref)
         organization = auth.organization_slug
-        return login.Proof(
+        return methods.Proof(
             path="/api/v1/auth/universal-auth/login",
             body={
                 "clientId": client_id,
@@ -82,11 +82,11 @@ class InfisicalLogin(login.Method):
             credentials=Hidden(f"{client_id}\n{secret.reveal()}\n{organization or ''}"),
         )
 
-    async def _service_account(self, way: str, auth: infisical.ServiceAccountAuth) -> login.Proof:
+    async def _service_account(self, way: str, auth: infisical.ServiceAccountAuth) -> methods.Proof:
         """A token made for this login: kept ones outlive their pod and wedge the login."""
         ref = auth.service_account_ref
         token = await self._credentialing.service_account_token(ref, auth.audience)
-        return login.Proof(
+        return methods.Proof(
             path=f"/api/v1/auth/{way}/login",
             body={
                 "identityId": auth.identity_id,

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from leaseholder.ports.provider import Marked, Provider
-from leaseholder.providers.kit import answers, client, login
+from leaseholder.providers.kit import answers, client, login, methods
 from leaseholder.providers.kit.context import Context
 
 
@@ -35,7 +35,7 @@ class Adapter:
     def __init__(
         self,
         context: Context,
-        method: Callable[[client.Client], login.Method],
+        method: Callable[[client.Client], methods.Method],
         is_up: Callable[[answers.Answer], bool] = answers.is_up,
         throttles: Callable[[answers.Answer], bool] = answers.throttles,
     ) -> None:

@@ -4,34 +4,27 @@ One ``Login`` serves all requests of a provider object. It holds a token and rep
 one login at a time serves everybody who waits. While a new token can't be had, the old one is used
 for as long as it lasts, so that leases can still be revoked after the Secret is gone. A token that
 the server doesn't take any more is made anew, or read again, once within the request; a login that
-is refused is stood back from. A provider supplies a ``Method``: what to log in with,
-where to send it, and how an answer shows that the token is the trouble.
+is refused is stood back from. How one logs in, a provider's ``methods.Method`` says.
 
 What it remembers, and what several provider objects share that log in as the same, is in
 ``accounts``.
 """
 
-import abc
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Final
 
 from leaseholder import errors
-from leaseholder.api import refs
-from leaseholder.api.conditions import Reason
 from leaseholder.ports.clock import Clock
-from leaseholder.providers.kit import answers, client, failures
-from leaseholder.providers.kit.accounts import ENDLESS, Account, Accounts, Held, LoginBackoff
-from leaseholder.providers.kit.context import Context
+from leaseholder.providers.kit import answers, client, failures, methods
+from leaseholder.providers.kit.accounts import Account, Accounts, Held, LoginBackoff
 from leaseholder.providers.kit.requests import Rank, Request
 from leaseholder.secrecy import Hidden
 
 AGAIN: Final = 1.0
 """Seconds until a login that was just made is used again after a 403: what a standby or a replica
 usually trails its server by."""
-REREAD_SECONDS: Final = 300.0
-"""A ready-made token is read again this often, so that a replaced one is noticed in peace."""
 _PROOF_SECONDS: Final = 1.0
 """Leases that come together log in with what was read once: the Secret, its provider object and
 its Namespace are three reads."""
@@ -44,121 +37,12 @@ Send = Callable[[Request], Awaitable[answers.Answer]]
 """As ``Login.send`` does."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """What one login is tried with."""
-
-    path: str = ""
-    """Where to send it; empty for a ready-made token."""
-    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    identity: str = ""
-    """Who logs in, where several provider objects may log in as the same; empty elsewhere."""
-    credentials: Hidden | None = None
-    """To tell whether it was tried before; None where it is new each time."""
-
-
-class Method(abc.ABC):
-    """What a provider supplies: how one logs in there, and when a token isn't taken."""
-
-    new_each_time: bool = False
-    """Each login makes new credentials, so that none can be known to be refused."""
-    ready_made: bool = False
-    """The token is somebody else's making: it is read, and there is nothing to log in with."""
-    trails: bool = False
-    """Who answers a look may not know yet what a login that was just made may do."""
-    who: str = "the provider"
-    """The provider's name."""
-    not_taken: str
-    """The sentence for a token that isn't taken, nor one that is made or read in its place."""
-
-    def __init__(
-        self,
-        connection: client.Client,
-        context: Context,
-        timeout: float,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        """Nothing is sent yet.
-
-        Args:
-            connection: sends requests without a token.
-            context: where Secrets and ServiceAccount tokens come from, and this machine's clock.
-            timeout: seconds that a login may take.
-            headers: what each request has beside those that all have; nothing secret.
-        """
-        self._connection = connection
-        self._credentialing = context.credentialing
-        self._now = context.clock.monotonic
-        self._timeout = timeout
-        self._headers = headers or {}
-
-    @abc.abstractmethod
-    async def proof(self) -> Proof:
-        """Read or make what to log in with, now.
-
-        Raises:
-            Denied: credentials or rights to them are missing.
-            Unavailable: the API server is away.
-        """
-
-    async def exchange(self, proof: Proof, rank: Rank) -> Held:
-        """The proof for a token; a ready-made one as it was read: the first request tells the rest.
-
-        Raises:
-            Denied: the login was refused, or makes tokens that are no good.
-            Unavailable, Throttled: no usable answer.
-        """
-        assert proof.credentials is not None  # noqa: S101 - a ready-made token
-        return Held.made(proof.credentials, self._now(), ENDLESS, REREAD_SECONDS)
-
-    async def post(self, proof: Proof, rank: Rank) -> answers.Answer:
-        """The answer to a proof that is sent as most providers want it: a POST without a token."""
-        return await self.ask("login", proof.path, proof.body, rank=rank)
-
-    async def ask(
-        self,
-        operation: str,
-        path: str,
-        body: Mapping[str, Any] | None = None,
-        token: Hidden | None = None,
-        rank: Rank = Rank.LOGIN,
-    ) -> answers.Answer:
-        """The answer to a request about logins: a POST of ``body``, else a GET."""
-        request = Request(
-            operation=operation,
-            method="GET" if body is None else "POST",
-            path=path,
-            body=body,
-            headers=self._headers,
-            category="read" if body is None else "write",
-            timeout=self._timeout,
-            rank=rank,
-        )
-        return await self._connection.send(request, token)
-
-    async def renewed(self, held: Held) -> Held | None:
-        """The token with a longer life; None where a new one is needed."""
-        return None
-
-    @abc.abstractmethod
-    async def is_ended(self, answer: answers.Answer, token: Hidden) -> bool:
-        """Whether an answer says that ``token`` isn't taken; such a request did nothing."""
-
-    async def secret(self, ref: refs.SecretKeyRef) -> Hidden:
-        """What a Secret holds, without the newline that ``echo`` and editors leave there.
-
-        Raises:
-            Denied: it isn't there, or can be no credential of the provider.
-        """
-        return trimmed(await self._credentialing.secret_value(ref), self.who)
-
-
 class Login:
     """Sends requests with a token that it holds."""
 
     def __init__(
         self,
-        method: Method,
+        method: methods.Method,
         connection: client.Client,
         clock: Clock,
         accounts: Accounts | None = None,
@@ -182,7 +66,7 @@ class Login:
         self._settled: Hidden | None = None
         """The last token that was answered otherwise than by 403, or by 403 twice."""
         self._under_way: asyncio.Task[Held | errors.ProviderError] | None = None
-        self._read: tuple[Proof, float] | None = None
+        self._read: tuple[methods.Proof, float] | None = None
         """What a lease's own login was last tried with, and until when others use it, too."""
 
     @property
@@ -261,7 +145,7 @@ class Login:
                 raise
         return (await self._exchange(again, Rank.ISSUE)).token  # they were just replaced
 
-    async def _read_proof(self) -> Proof:
+    async def _read_proof(self) -> methods.Proof:
         proof = await self._proof()
         self._read = proof, self._now() + _PROOF_SECONDS
         return proof
@@ -313,12 +197,12 @@ class Login:
                     held = self._account.held = await self._exchange(proof, Rank.LOGIN)
         return held
 
-    async def _proof(self) -> Proof:
+    async def _proof(self) -> methods.Proof:
         if self._method.new_each_time:
             self._stand_back(None)  # rather than make credentials that won't be tried
         return await self._method.proof()
 
-    async def _exchange(self, proof: Proof, rank: Rank) -> Held:
+    async def _exchange(self, proof: methods.Proof, rank: Rank) -> Held:
         self._stand_back(proof.credentials)
         try:
             held = await self._method.exchange(proof, rank)
@@ -357,39 +241,12 @@ class Login:
         self._held = None
         self._account.drop(token)
         if self._method.ready_made:
-            self._backoff.refused(refused(self._method.not_taken), token)
+            self._backoff.refused(methods.refused(self._method.not_taken), token)
 
     def _distrust(self, token: Hidden) -> errors.ProviderError:
         """Take note that the server doesn't even take a token that it just made."""
         self._drop(token)
-        error = refused(self._method.not_taken)
+        error = methods.refused(self._method.not_taken)
         if not self._method.ready_made:
             self._backoff.refused(error, self._tried)
         return error
-
-
-def refused(sentence: str) -> errors.Denied:
-    """The error for a login that isn't let in, or whose tokens are no good."""
-    return errors.Denied(Reason.LOGIN_REFUSED, sentence)
-
-
-def without_a_way() -> errors.Denied:
-    """The error for a spec that names no way to log in: its CRD is older, or isn't ours."""
-    sentence = "the provider doesn't say how to log in: write auth"
-    return errors.Denied(Reason.AUTH_MISSING, sentence)
-
-
-def trimmed(value: Hidden, provider: str) -> Hidden:
-    """Without the newline that ``echo`` and editors leave in Secrets.
-
-    Raises:
-        Denied: it can be no credential of that provider, and can't stand in a header.
-    """
-    text = value.reveal().strip()
-    if len(text) > answers.LONGEST_TOKEN:  # each object that names the Secret would keep it
-        sentence = f"a Secret to log in with holds more than any {provider} credential has"
-        raise errors.Denied(Reason.AUTH_MISSING, sentence)
-    if not text.isprintable() or not text.isascii() or " " in text:
-        sentence = f"a Secret to log in with holds characters that no {provider} credential has"
-        raise errors.Denied(Reason.AUTH_MISSING, sentence)
-    return Hidden(text)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from leaseholder.api import openbao
-from leaseholder.providers.kit import accounts, answers, client, login
+from leaseholder.providers.kit import accounts, answers, client, methods
 from leaseholder.providers.kit.context import Context
 from leaseholder.providers.kit.requests import Rank
 from leaseholder.providers.openbao import api, refusals
@@ -35,8 +35,8 @@ _BATCH: Final = (
 _FEW_USES: Final = "the login's tokens are good for a few uses only: set token_num_uses to 0"
 
 
-class OpenBaoLogin(login.Method):
-    """See ``kit.login.Method``."""
+class OpenBaoLogin(methods.Method):
+    """See ``kit.methods.Method``."""
 
     who = "OpenBao"
 
@@ -54,27 +54,27 @@ class OpenBaoLogin(login.Method):
         self.not_taken = _ENDED if self.ready_made else _NEVER_TAKEN
         self.new_each_time = auth.token is None and auth.app_role is None
 
-    async def proof(self) -> login.Proof:
+    async def proof(self) -> methods.Proof:
         """Read or make what to log in with, now."""
         auth = self._auth
         if auth.token is not None:
-            return login.Proof(credentials=await self.secret(auth.token.token_secret_ref))
+            return methods.Proof(credentials=await self.secret(auth.token.token_secret_ref))
         if auth.app_role is not None:
             role = auth.app_role
             secret = await self.secret(role.secret_id_secret_ref)
             body = {"role_id": role.role_id, "secret_id": secret.reveal()}
             known = Hidden(f"{role.role_id}\n{secret.reveal()}")
-            return login.Proof(path=api.login(role.mount_path), body=body, credentials=known)
+            return methods.Proof(path=api.login(role.mount_path), body=body, credentials=known)
         way = auth.kubernetes or auth.jwt
         if way is None:
-            raise login.without_a_way()
+            raise methods.without_a_way()
         made = await self._credentialing.service_account_token(
             way.service_account_ref, way.audience
         )
         body = {"jwt": made.reveal(), "role": way.role}
-        return login.Proof(path=api.login(way.mount_path), body=body)
+        return methods.Proof(path=api.login(way.mount_path), body=body)
 
-    async def exchange(self, proof: login.Proof, rank: Rank) -> accounts.Held:
+    async def exchange(self, proof: methods.Proof, rank: Rank) -> accounts.Held:
         """The proof for a token that can hold leases."""
         if self.ready_made and proof.credentials is not None:
             return await self._inspected(proof.credentials)
@@ -112,15 +112,15 @@ class OpenBaoLogin(login.Method):
         """A ready-made token, if it is good for leases."""
         answer = await self.ask("login", api.url(api.LOOKUP_SELF), token=token)
         if answer.status == 403:
-            raise login.refused(_ENDED)
+            raise methods.refused(_ENDED)
         found = refusals.LOGIN_ERRORS.parsed(answer, api.Token, under="data")
         if found.num_uses:
-            raise login.refused(_FEW_USES)
+            raise methods.refused(_FEW_USES)
         left = found.ttl
         if found.renewable and left < found.creation_ttl / 2:
             # Later, and never while leases keep it alive for longer: that would shorten it.
             await self.ask("renew-login", api.url(api.RENEW_SELF), {}, token)
-        again = min(login.REREAD_SECONDS, left / 3) if left else login.REREAD_SECONDS
+        again = min(methods.REREAD_SECONDS, left / 3) if left else methods.REREAD_SECONDS
         return accounts.Held.made(token, self._now(), accounts.ENDLESS, again)
 
 
@@ -131,8 +131,8 @@ def _refuse_unsuitable(made: api.Auth) -> None:
         Denied: they can't.
     """
     if not made.client_token:
-        raise login.refused(_MORE_PROOFS)
+        raise methods.refused(_MORE_PROOFS)
     if made.token_type == "batch" or not made.accessor:  # noqa: S105 - a kind, not a password
-        raise login.refused(_BATCH)
+        raise methods.refused(_BATCH)
     if made.num_uses:
-        raise login.refused(_FEW_USES)
+        raise methods.refused(_FEW_USES)

@@ -11,7 +11,7 @@ from typing import Final
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.api.phase import PhaseAuth
-from leaseholder.providers.kit import answers, client, login
+from leaseholder.providers.kit import answers, client, methods
 from leaseholder.providers.kit.context import Context
 from leaseholder.providers.phase import refusals
 from leaseholder.secrecy import Hidden
@@ -36,8 +36,8 @@ _UNKNOWN: Final = (
 )
 
 
-class PhaseLogin(login.Method):
-    """See ``kit.login.Method``."""
+class PhaseLogin(methods.Method):
+    """See ``kit.methods.Method``."""
 
     ready_made = True
     not_taken = (
@@ -50,10 +50,10 @@ class PhaseLogin(login.Method):
         super().__init__(connection, context, timeout)
         self._ref = auth.token_secret_ref
 
-    async def proof(self) -> login.Proof:
+    async def proof(self) -> methods.Proof:
         """Read the token from its Secret."""
         written = await self._credentialing.secret_value(self._ref)
-        return login.Proof(credentials=parse(written))
+        return methods.Proof(credentials=parse(written))
 
     async def is_ended(self, answer: answers.Answer, token: Hidden) -> bool:
         """Whether the answer says so."""
@@ -74,7 +74,7 @@ def parse(written: Hidden) -> Hidden:
     words = written.reveal().split()
     text = " ".join(words[1:] if words and words[0].lower() == "bearer" else words)
     if _LEGACY.fullmatch(text):
-        raise login.refused(_NO_ACCOUNT)
+        raise methods.refused(_NO_ACCOUNT)
     found = _SHORT.fullmatch(text) or _LONG.fullmatch(text)
     if found is None:
         raise errors.Denied(Reason.AUTH_MISSING, _UNKNOWN)

@@ -8,7 +8,7 @@ import pytest
 
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
-from leaseholder.providers.kit import accounts, answers, client, login
+from leaseholder.providers.kit import accounts, answers, client, login, methods
 from leaseholder.providers.kit.requests import Rank, Request
 from leaseholder.secrecy import Hidden
 from tests.unit.clocks import FakeClock
@@ -19,7 +19,7 @@ LOOK = Request(operation="look", method="GET", path="/look", timeout=1.0)
 
 
 @dataclass
-class Method(login.Method):
+class Method(methods.Method):
     """A password for a numbered token, which lives for ``LIFE`` seconds."""
 
     clock: FakeClock
@@ -34,11 +34,11 @@ class Method(login.Method):
     renewals: int = 0
     not_taken: str = "not taken"
 
-    async def proof(self) -> login.Proof:
+    async def proof(self) -> methods.Proof:
         credentials = None if self.new_each_time else Hidden(self.password)
-        return login.Proof(credentials=credentials, identity=self.identity)
+        return methods.Proof(credentials=credentials, identity=self.identity)
 
-    async def exchange(self, proof: login.Proof, rank: Rank) -> accounts.Held:
+    async def exchange(self, proof: methods.Proof, rank: Rank) -> accounts.Held:
         await asyncio.sleep(0)
         self.exchanges.append(rank)
         if self.refuses:
@@ -197,7 +197,7 @@ async def test_the_same_password_of_two_objects_is_one_login_and_one_count_of_tr
 
 def test_a_secret_that_no_credential_is_as_long_as_is_not_kept() -> None:
     longest = "x" * answers.LONGEST_TOKEN
-    assert login.trimmed(Hidden(f"{longest}\n"), "Somebody") == Hidden(longest)
+    assert methods.trimmed(Hidden(f"{longest}\n"), "Somebody") == Hidden(longest)
     with pytest.raises(errors.Denied, match="more than any Somebody credential") as caught:
-        login.trimmed(Hidden(f"{longest}x"), "Somebody")
+        methods.trimmed(Hidden(f"{longest}x"), "Somebody")
     assert caught.value.reason is Reason.AUTH_MISSING
