@@ -62,7 +62,7 @@ async def obey(login: dict[str, Any], name: str, verb: Verb, timeout: float | No
         note = suspended(given)
         if note:
             click.echo(note, err=True)
-        shown = f"see kubectl leaseholder show {exits.quoted(name)}"
+        shown = _see(given.before)
         if timeout is None:
             click.echo(f"{verb} is asked for; {shown}")
             return
@@ -167,7 +167,13 @@ async def _refusal(user: session.Session, dl: lease.DynamicLease, given: Given) 
         if said:
             return f"not renewed: {said[-1].reason}: {said[-1].message}"
         await asyncio.sleep(EVERY)
-    return f"not renewed; see kubectl leaseholder show {dl.metadata.name}"
+    return f"not renewed; {_see(dl)}"
+
+
+def _see(dl: lease.DynamicLease) -> str:
+    """What to type next, in whichever namespace this was."""
+    name, namespace = exits.quoted(dl.metadata.name), exits.quoted(dl.metadata.namespace)
+    return f"see kubectl leaseholder show {name} -n {namespace}"
 
 
 async def _events(user: session.Session, dl: lease.DynamicLease) -> Sequence[Event]:

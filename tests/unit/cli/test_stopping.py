@@ -91,5 +91,5 @@ async def test_a_command_that_was_given_goes_on_though_nobody_waits_for_it_any_m
     assert code == Exit.STOPPED
     assert said == (
         "Error: stopped by Ctrl-C: rotate is asked for, and the operator goes on with it; "
-        "see kubectl leaseholder show a\n"
+        "see kubectl leaseholder show a -n shop\n"
     )
