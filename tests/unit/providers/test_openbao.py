@@ -19,6 +19,12 @@ from tests.unit.clocks import NOW
 from tests.unit.providers import baosupport as fake
 
 HOUR = timedelta(hours=1)
+APPROVAL: Any = {
+    "lease_id": "",
+    "data": None,
+    "wrap_info": {"token": fake.CANARY, "accessor": "a", "ttl": 86400, "creation_path": fake.PATH},
+}
+"""What Vault Enterprise answers where a control group has to approve a read first."""
 
 
 # -------------------------------------------------------------------------------- issuing
@@ -148,6 +154,7 @@ async def test_the_read_is_never_tried_twice() -> None:
             Reason.UNAVAILABLE,
         ),
         (fake.leased(lease_id=""), errors.Invalid, Reason.INVALID),
+        (fake.ok(**APPROVAL), errors.Denied, Reason.DENIED),
         (httpx2.ConnectError("x"), errors.Unavailable, Reason.UNREACHABLE),
         (httpx2.Response(404, text="<html>"), errors.Unavailable, Reason.BAD_ANSWER),
     ],
@@ -165,6 +172,15 @@ async def test_an_issue_that_made_nothing_says_so_and_ends_its_login(
         assert reason is Reason.BAD_ANSWER
         return
     assert bench.server.count(fake.REVOKE_SELF) == 1
+
+
+async def test_a_control_group_is_named_and_the_token_that_waits_for_it_shows_nowhere() -> None:
+    bench = fake.bench()
+    bench.server.say("GET", fake.READ, fake.ok(**APPROVAL))
+    with pytest.raises(errors.Denied, match="take control_group off this path") as caught:
+        await bench.issued()
+    assert "plain value" not in caught.value.sentence
+    assert fake.CANARY not in repr(caught.value)
 
 
 async def test_an_answer_that_cannot_be_read_may_have_made_a_lease() -> None:

@@ -289,6 +289,8 @@ class Leased(_SnakeCaseWire):
     lease_duration: answers.Seconds = 0
     renewable: bool = False
     data: dict[str, JsonValue] | None = Field(default=None, repr=False)
+    wrap_info: dict[str, JsonValue] | None = Field(default=None, repr=False)
+    """Where a control group of Vault Enterprise has to approve first: nothing was leased yet."""
 
 
 class RightsAnswer(_SnakeCaseWire):

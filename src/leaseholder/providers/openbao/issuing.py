@@ -153,7 +153,7 @@ class Issuing:
         if leased is None:
             raise refusals.ERRORS.bad(answer, sent=True)
         if not leased.lease_id:
-            raise _no_lease(source)
+            raise _to_be_approved(source) if leased.wrap_info else _no_lease(source)
         return leased
 
     async def _issued_at(self, lease_id: str) -> datetime | None:
@@ -215,6 +215,16 @@ def _no_lease(source: api.Source) -> errors.Invalid:
         "has no leases (pki: set generate_lease); name a path whose answer has a lease_id"
     )
     return errors.Invalid(Reason.INVALID, sentence)
+
+
+def _to_be_approved(source: api.Source) -> errors.Denied:
+    """The path would give a lease, when people agreed to this one request."""
+    sentence = (
+        f"a control group has to approve each read of {source.path}, so nothing was leased: a "
+        "lease that is replaced by itself can't wait for people; take control_group off this path "
+        "in the policies of the login"
+    )
+    return errors.Denied(Reason.DENIED, sentence)
 
 
 def _refuse_too_long(ttl: int | None, longest: int | None, what: str) -> None:
