@@ -4,7 +4,7 @@ What is printed is suspended: it issues nothing until the Secret is taken over, 
 say how (docs/migration.md).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -26,6 +26,10 @@ _LIVE: Final = (
     (infisical.GROUP, ("v1alpha1",), ("infisicaldynamicsecrets",)),
 )
 """Groups, their versions from the newest on, and the plurals that are read."""
+Key = tuple[str, str, str]
+"""Kind, namespace and name."""
+Placed = tuple[Migrated, list[Manifest]]
+"""What becomes of a resource, and what of it is printed."""
 _CLUSTER_WIDE: Final = frozenset({"clustergenerators"})
 
 
@@ -42,12 +46,14 @@ async def show(login: dict[str, Any], path: str | None) -> None:
             pool = Pool(await _live(user), user.namespace)
     found = [made for one in pool.objects if (made := _read(one, pool)) is not None]
     if not found:
-        raise Failed(
+        none = (
             "there is no VaultDynamicSecret, no ExternalSecret with such a generator, and no "
             "InfisicalDynamicSecret"
         )
-    click.echo(text(found), nl=False)
-    leases = sum(one["kind"] == "DynamicLease" for made in found for one in made.objects)
+        raise Failed(none)
+    placed = list(_placed(found))
+    click.echo(_text(placed), nl=False)
+    leases = sum(one["kind"] == "DynamicLease" for _, objects in placed for one in objects)
     remarks = sum(len(made.remarks) for made in found)
     sentence = f"{len(found)} read, {leases} carried over, {remarks} remarks: see the comments"
     click.echo(sentence, err=True)
@@ -75,40 +81,74 @@ async def _live(user: session.Session) -> list[Manifest]:
     return found
 
 
-def text(found: Sequence[Migrated]) -> str:
-    """Comments and manifests; a LeaseProvider that several use once."""
-    parts, known = list[str](), set[tuple[str, str, str]]()
+def _placed(found: Sequence[Migrated]) -> Iterator[Placed]:
+    """Each with what is printed of it; what several have in common is printed once."""
+    known = dict[Key, Manifest]()
     for made in found:
+        for one in made.objects:
+            _named(made, one, known)
         fresh = [one for one in made.objects if _key(one) not in known]
-        known.update(map(_key, fresh))
-        lines = [f"# {exits.printable(line)}".rstrip() for line in _comments(made, fresh)]
+        known.update((_key(one), one) for one in fresh)
+        made.remarks += [fault for one in fresh for fault in _faults(one)]
+        yield made, fresh
+
+
+def _named(made: Migrated, one: Manifest, known: Mapping[Key, Manifest]) -> None:
+    """Give an object another name, where another one than this has it already."""
+    before, number = manifests.name(one), 1
+    while known.get(_key(one), one)["spec"] != one["spec"]:
+        number += 1
+        one["metadata"]["name"] = f"{before[:240]}-{number}"
+    if number == 1:
+        return
+    now = manifests.name(one)
+    made.remark(f"another {one['kind']} {before} stands above: this one is {now}")
+    if one["kind"] == "LeaseProvider":
+        for other in made.leases:
+            other["spec"]["providerRef"]["name"] = now
+
+
+def _text(placed: Sequence[Placed]) -> str:
+    """Comments and manifests."""
+    parts = list[str]()
+    for made, objects in placed:
+        lines = [f"# {exits.printable(line)}".rstrip() for line in _comments(made, objects)]
         comments = "".join(f"{line}\n" for line in lines)
-        bodies = [yaml.safe_dump(one, sort_keys=False) for one in fresh]
+        bodies = [yaml.safe_dump(one, sort_keys=False) for one in objects]
         parts.append(comments + "---\n".join(bodies))
     return "---\n".join(parts)
 
 
-def _key(made: Manifest) -> tuple[str, str, str]:
+def _key(made: Manifest) -> Key:
     return made["kind"], manifests.namespace(made, ""), manifests.name(made)
 
 
 def _comments(made: Migrated, objects: Sequence[Manifest]) -> Iterator[str]:
     yield made.origin
-    remarks = [*made.remarks, *(fault for one in objects for fault in _faults(one))]
-    if remarks:
+    if made.remarks:
         yield "See to this:"
-        yield from (f"- {one}" for one in remarks)
-    if any(one["kind"] == "DynamicLease" for one in objects):
-        yield "Then take its Secret over (docs/migration.md):"
-        # Whoever wrote the resource chose these names, and who reads this pastes them.
-        where = f" -n {exits.quoted(made.namespace)}" if made.namespace else ""
-        name, secret = exits.quoted(made.name), exits.quoted(made.secret)
-        uid = f"$(kubectl get dynamicleases {name}{where} -o jsonpath={{.metadata.uid}})"
-        yield f"  kubectl delete {made.delete} {name}{where} --cascade=orphan"
-        yield f"  kubectl label secret {secret}{where} {names.OWNER_UID}={uid}"
-        yield f"  kubectl leaseholder resume {name}{where}"
-    else:
+        yield from (f"- {one}" for one in made.remarks)
+    if not made.leases:
         yield "It isn't carried over."
+    for one in made.leases:
+        if one in objects:
+            yield from _take_over(made, manifests.name(one))
+        else:
+            yield "It stands above already."
+
+
+def _take_over(made: Migrated, ours: str) -> Iterator[str]:
+    """The commands that put a DynamicLease in the place of the resource."""
+    yield "Then take its Secret over (docs/migration.md):"
+    # Whoever wrote the resource chose these names, and who reads this pastes them.
+    theirs, name, secret = (exits.quoted(one) for one in (made.name, ours, made.secret))
+    there, where = (
+        f" -n {exits.quoted(one)}" if one else "" for one in (made.home, made.namespace)
+    )
+    uid = f"$(kubectl get dynamicleases {name}{where} -o jsonpath={{.metadata.uid}})"
+    yield f"  kubectl delete {made.delete} {theirs}{there} --cascade=orphan"
+    yield f"  kubectl label secret {secret}{where} {names.OWNER_UID}={uid}"
+    yield f"  kubectl leaseholder resume {name}{where}"
 
 
 def _faults(made: Manifest) -> list[str]:

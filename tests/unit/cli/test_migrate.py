@@ -456,3 +456,64 @@ def _exchange(node: Any, old: str, new: str) -> None:
 def test_a_file_or_the_cluster_is_read_and_not_both(arguments: list[str]) -> None:
     done = CliRunner().invoke(plugin.main, ["migrate", *arguments])
     assert (done.exit_code, "write -f FILE or --live" in done.stderr) == (exits.Exit.USAGE, True)
+
+
+# ------------------------------------------------------------------ several in one namespace
+
+
+def named(text: str) -> dict[tuple[str, str], Any]:
+    """The specs that are printed, by kind and name."""
+    found = [one for one in yaml.safe_load_all(text) if one]
+    made = {(one["kind"], one["metadata"]["name"]): one["spec"] for one in found}
+    assert len(made) == len(found)
+    return made
+
+
+def test_one_login_in_two_namespaces_of_vault_becomes_two_providers(migrate: Any) -> None:
+    alone, *logins = VSO.split("---")
+    again = changed(alone, "name: orders, namespace", "name: again, namespace")
+    again = changed(again, "mount: database/", "namespace: team\n  mount: database/")
+    made = named(migrate("---".join([alone, again, *logins])))
+    for name, within in (("orders", None), ("again", "team")):
+        ref = made["DynamicLease", name]["providerRef"]["name"]
+        assert made["LeaseProvider", ref]["openbao"].get("namespace") == within
+
+
+def test_resources_of_one_name_become_dynamicleases_of_two(migrate: Any) -> None:
+    known = "kind: ExternalSecret\nmetadata: {name: "
+    text = migrate(f"{changed(ESO, f'{known}reports', f'{known}orders')}---{VSO}")
+    made = named(text)
+    secrets = {made[kind, name]["target"]["secretName"] for kind, name in made if "Dyn" in kind}
+    assert secrets == {"reports-db", "orders-db"}
+    assert "another DynamicLease orders stands above: this one is orders-2" in text
+    assert "kubectl leaseholder resume orders-2 -n shop" in text
+    assert "delete vaultdynamicsecrets.secrets.hashicorp.com orders -n shop" in text
+
+
+def test_a_resource_that_is_given_twice_is_printed_once_and_counted_once() -> None:
+    done = CliRunner().invoke(
+        plugin.main, ["migrate", "-f", "-"], input=f"{INFISICAL}---{INFISICAL}"
+    )
+    assert len(named(done.stdout)) == 2
+    assert "It stands above already." in done.stdout
+    assert "2 read, 1 carried over" in done.stderr
+
+
+def test_what_is_deleted_is_named_where_it_is_and_not_where_its_secret_is(migrate: Any) -> None:
+    text = migrate(
+        changed(
+            INFISICAL,
+            "    secretNamespace: shop\n    template",
+            "    secretNamespace: team\n    template",
+        )
+    )
+    assert "delete infisicaldynamicsecrets.secrets.infisical.com billing -n shop" in text
+    assert "kubectl leaseholder resume billing -n team" in text
+    assert "get dynamicleases billing -n team" in text
+
+
+def test_a_service_account_of_another_namespace_is_a_remark(migrate: Any) -> None:
+    login = "kubernetesAuth: {identityId: i, serviceAccountRef: {name: sa, namespace: infra}}"
+    old = "universalAuth: {credentialsRef: {secretName: infisical-auth, secretNamespace: shop}}"
+    text = migrate(changed(INFISICAL, old, login))
+    assert "ServiceAccount sa is in namespace infra: make one in namespace shop" in text

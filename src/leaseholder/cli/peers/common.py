@@ -37,11 +37,19 @@ class Migrated:
     """Kind, namespace and name, as the comment names it."""
     delete: str = ""
     """The kind as ``kubectl delete`` takes it."""
+    home: str = ""
+    """The namespace where it is."""
     namespace: str = ""
+    """The namespace of its Secret, where ours has to be."""
     name: str = ""
     secret: str = ""
     objects: list[Manifest] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+
+    @property
+    def leases(self) -> list[Manifest]:
+        """The DynamicLease that takes its place, if there is one."""
+        return [one for one in self.objects if one["kind"] == "DynamicLease"]
 
     def remark(self, text: str) -> None:
         """Say what doesn't carry over, or is to be done."""

@@ -27,6 +27,7 @@ def read(manifest: Manifest, pool: Pool) -> Migrated | None:
     made = Migrated(
         origin=f"ExternalSecret {home}/{name} of External Secrets Operator",
         delete=f"externalsecrets.{GROUP}",
+        home=home,
         namespace=home,
         name=name,
         secret=common.text(spec, "target", "name") or name,

@@ -20,6 +20,7 @@ def read(manifest: Manifest, pool: Pool) -> Migrated:
     made = Migrated(
         origin=f"InfisicalDynamicSecret {home}/{name} of Infisical's operator",
         delete=f"infisicaldynamicsecrets.{GROUP}",
+        home=home,
         namespace=common.text(managed, "secretNamespace") or home,
         name=name,
         secret=common.text(managed, "secretName") or name,
@@ -117,6 +118,12 @@ def _login(made: Migrated, auth: Manifest, home: str) -> Manifest | None:
             made.remark(
                 "no audience was set, and no token is made for the API server's own: allow "
                 f"{audience} at the identity"
+            )
+        there = common.text(known, "serviceAccountRef", "namespace")
+        if there and there != made.namespace:
+            made.remark(
+                f"ServiceAccount {account} is in namespace {there}: make one in namespace "
+                f"{made.namespace} and allow it at the identity, or make a ClusterLeaseProvider"
             )
         common.token_right(made, account)
         return {

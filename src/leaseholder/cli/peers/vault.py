@@ -23,6 +23,7 @@ def read(manifest: Manifest, pool: Pool) -> Migrated:
     made = Migrated(
         origin=f"VaultDynamicSecret {home}/{name} of Vault Secrets Operator",
         delete=f"vaultdynamicsecrets.{VSO}",
+        home=home,
         namespace=home,
         name=name,
         secret=common.text(destination, "name") or name,
