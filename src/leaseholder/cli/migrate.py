@@ -12,7 +12,7 @@ import pydantic
 import yaml
 
 from leaseholder.api import lease, names, provider
-from leaseholder.cli import exits, manifests, session
+from leaseholder.cli import exits, manifests, refused, session
 from leaseholder.cli.exits import Failed
 from leaseholder.cli.manifests import Manifest
 from leaseholder.cli.peers import external, infisical, vault
@@ -39,24 +39,26 @@ async def show(login: dict[str, Any], path: str | None) -> None:
     Raises:
         Failed: there is none that can be carried over.
     """
+    hidden = list[str]()
     if path is not None:
         pool = Pool(manifests.read(path), str(login["namespace"]))
     else:
         async with session.opened(**login) as user:
-            pool = Pool(await _live(user), user.namespace)
+            pool = Pool(await _live(user, hidden), user.namespace)
     found = [made for one in pool.objects if (made := _read(one, pool)) is not None]
     if not found:
         none = (
             "there is no VaultDynamicSecret, no ExternalSecret with such a generator, and no "
             "InfisicalDynamicSecret"
         )
-        raise Failed(none)
+        raise Failed("; ".join([none, *hidden]))
     placed = list(_placed(found))
     click.echo(_text(placed), nl=False)
     leases = sum(one["kind"] == "DynamicLease" for _, objects in placed for one in objects)
     remarks = sum(len(made.remarks) for made in found)
     sentence = f"{len(found)} read, {leases} carried over, {remarks} remarks: see the comments"
-    click.echo(sentence, err=True)
+    for one in [*(f"left out: {why}" for why in hidden), sentence]:
+        click.echo(exits.printable(one), err=True)
 
 
 def _read(manifest: Manifest, pool: Pool) -> Migrated | None:
@@ -70,14 +72,20 @@ def _read(manifest: Manifest, pool: Pool) -> Migrated | None:
     return None
 
 
-async def _live(user: session.Session) -> list[Manifest]:
-    """All that can be carried over, and what it refers to."""
+async def _live(user: session.Session, hidden: list[str]) -> list[Manifest]:
+    """All that can be carried over, and what it refers to; what the user may not see is added.
+
+    Few may list what belongs to all three operators, two of which aren't even there.
+    """
     found = list[Manifest]()
     for group, versions, plurals in _LIVE:
         for plural in plurals:
             home = "" if plural in _CLUSTER_WIDE else user.namespace
             kinds = (places.Resource(f"/apis/{group}/{one}", plural).at(home) for one in versions)
-            found += await user.foreign(list(kinds))
+            try:
+                found += await user.foreign(list(kinds))
+            except refused.Forbidden as failure:
+                hidden.append(failure.message)
     return found
 
 

@@ -131,7 +131,7 @@ The command has your rights, as kubectl has. Kubernetes' roles `view` and `edit`
 | `forget` | `list` and `patch` on `leaserecords`, in the operator's namespace: it is for administrators |
 | `records` | `list` on `leaserecords`, in the operator's namespace, or in all with `-A`: it is for administrators |
 | `init`, `migrate -f` | Nothing |
-| `migrate --live` | `list` on the other operators' resources |
+| `migrate --live` | `list` on the other operators' resources; it names those that you may not list, and leaves them out |
 | `plan` | `create` and `patch` on what the file has, nothing is stored; `get` on `dynamicleases`, on their `leaseproviders` or `clusterleaseproviders`, and on `secrets`, for the metadata of the target Secret and of those that providers log in with |
 | `sweep` | It acts as the operator does: what the operator's roles have, and the Secrets that providers log in with. For administrators |
 | `doctor` | What `list` and `providers` need. Administrators see more: `get` on `customresourcedefinitions`; `create` on `subjectaccessreviews`; `get` and `list` on `leases` of `coordination.k8s.io`, in the operator's namespace |

@@ -1,6 +1,7 @@
 """``migrate``: what other operators' resources become, and what is said not to carry over."""
 
 import base64
+import contextlib
 import pathlib
 import subprocess
 import time
@@ -11,7 +12,7 @@ import yaml
 from click.testing import CliRunner
 
 from leaseholder.api import lease, provider
-from leaseholder.cli import exits, plugin
+from leaseholder.cli import exits, plugin, refused, session
 from leaseholder.cli.peers import common
 
 VSO = """
@@ -517,3 +518,48 @@ def test_a_service_account_of_another_namespace_is_a_remark(migrate: Any) -> Non
     old = "universalAuth: {credentialsRef: {secretName: infisical-auth, secretNamespace: shop}}"
     text = migrate(changed(INFISICAL, old, login))
     assert "ServiceAccount sa is in namespace infra: make one in namespace shop" in text
+
+
+class Cluster:
+    """A cluster in which the user may list some resources, and others not."""
+
+    namespace = "shop"
+
+    def __init__(self, *visible: str) -> None:
+        self._visible = visible
+
+    async def foreign(self, versions: Any) -> list[dict[str, Any]]:
+        """Those of one kind."""
+        plural = versions[0].resource
+        if plural not in self._visible:
+            raise refused.Forbidden(f"you have no right to list {plural}")
+        found = yaml.safe_load_all(VSO)
+        return [one for one in found if f"{one['kind'].lower()}s" == plural]
+
+
+@pytest.fixture
+def live(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What the command prints of a cluster."""
+
+    def run(*visible: str) -> Any:
+        @contextlib.asynccontextmanager
+        async def opened(**_: Any) -> Any:
+            yield Cluster(*visible)
+
+        monkeypatch.setattr(session, "opened", opened)
+        return CliRunner().invoke(plugin.main, ["migrate", "--live"])
+
+    return run
+
+
+def test_what_the_user_may_not_list_is_left_out_and_named(live: Any) -> None:
+    done = live("vaultdynamicsecrets", "vaultauths")
+    assert done.exit_code == exits.Exit.OK
+    assert ("DynamicLease", "orders") in named(done.stdout)
+    assert "left out: you have no right to list infisicaldynamicsecrets" in done.stderr
+
+
+def test_where_nothing_may_be_listed_the_right_that_is_missing_is_named(live: Any) -> None:
+    done = live()
+    assert done.exit_code == exits.Exit.FAILED
+    assert "you have no right to list vaultdynamicsecrets" in done.stderr
