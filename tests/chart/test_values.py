@@ -629,6 +629,11 @@ REFUSED: typing.Final[dict[str, tuple[charts.Values, str]]] = {
         "shards has default, which there always is: take it out",
     ),
     "a shard that is no name": ({"shards": ["Web"]}, "at '/shards/0'"),
+    "a shard whose Service would have too long a name": (
+        {"shards": ["batch-of-the-night"], "fullnameOverride": "n" * 50},
+        "shards has batch-of-the-night, and with it a name would have 69 characters, where a "
+        "Service may have 63: write a shorter shard or fullnameOverride",
+    ),
     "a shard by a variable": (
         {"extraEnv": [{"name": "LEASEHOLDER_SHARD", "value": "web"}]},
         "extraEnv has LEASEHOLDER_SHARD, which would be the same for all Deployments: write shards",
@@ -686,6 +691,14 @@ def test_what_cant_be_used_is_refused_with_a_sentence(
     with pytest.raises(charts.Refused) as refused:
         render(changes)
     assert sentence in str(refused.value)
+
+
+def test_a_shard_that_makes_the_label_of_a_long_release_too_long_is_refused() -> None:
+    values = {**charts.HOSTS, "shards": ["s" * 30], "fullnameOverride": "short"}
+    charts.Helm().template(values, release="r" * 32)
+    with pytest.raises(charts.Refused) as refused:
+        charts.Helm().template(values, release="r" * 33)
+    assert "a label would have 64 characters, where 63 may be" in str(refused.value)
 
 
 def test_without_a_word_of_hosts_the_chart_is_refused_by_lint_and_install() -> None:

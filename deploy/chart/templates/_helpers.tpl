@@ -121,6 +121,16 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if has "default" .Values.shards -}}
 {{- fail "shards has default, which there always is: take it out" -}}
 {{- end -}}
+{{- range .Values.shards -}}
+{{- $name := len (printf "%s-%s" (include "leaseholder.fullname" $) .) -}}
+{{- $label := len (printf "%s-%s" $.Release.Name .) -}}
+{{- if gt $name 63 -}}
+{{- fail (printf "shards has %s, and with it a name would have %d characters, where a Service may have 63: write a shorter shard or fullnameOverride" . $name) -}}
+{{- end -}}
+{{- if gt $label 63 -}}
+{{- fail (printf "shards has %s, and with the release's name a label would have %d characters, where 63 may be: write a shorter shard, or install with a shorter name" . $label) -}}
+{{- end -}}
+{{- end -}}
 {{- $own := include "leaseholder.ownLabels" . | fromYaml -}}
 {{- $monitoring := .Values.monitoring -}}
 {{- range $path, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels
