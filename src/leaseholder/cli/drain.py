@@ -6,14 +6,15 @@ and by those of all shards, so no operator works meanwhile.
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import click
 
 from leaseholder import app
 from leaseholder.api import base
 from leaseholder.cli import exits, leading, session
-from leaseholder.cli.exits import Stopped, printable
+from leaseholder.cli.exits import Failed, Stopped, printable
 from leaseholder.cluster import client
 from leaseholder.cluster import login as logins
 from leaseholder.controller import drain as draining
@@ -21,6 +22,9 @@ from leaseholder.controller import leader
 from leaseholder.settings import Settings
 from leaseholder.telemetry import logs
 from leaseholder.telemetry.journal import LoggedJournal
+
+_FEW: Final = 5
+"""So many names stand in a sentence."""
 
 
 async def drain(
@@ -37,6 +41,7 @@ async def drain(
 
     Raises:
         click.Abort: the answer is no.
+        Failed: some leases are another operator's.
         Stopped: by Ctrl-C; what is left is on record.
         errors.ClusterError: the API server can't be read.
         app.OperatorEnded: a part of the operator ended.
@@ -55,6 +60,8 @@ async def drain(
         installation, clock = operator.comparison.records.installation, operator.controller.clock
         work = draining.Drain(operator.cluster, installation, clock, tally, _say)
         await work.check()
+        if work.unrecorded:
+            raise Failed(misplaced(work.unrecorded, settings.operator_namespace))
         for line in listed(work, settings):
             _say(line)
         if dry_run:
@@ -109,6 +116,17 @@ async def _drained(operator: app.Operator, work: draining.Drain, until: float) -
 
 def _say_waits(waits: str) -> None:
     _say(leading.waiting(waits))
+
+
+def misplaced(found: Sequence[draining.Name], home: str) -> str:
+    """Why nothing is done where leases are on no record here: nobody here would revoke them."""
+    few = ", ".join(map(str, found[:_FEW])) + (", ..." if len(found) > _FEW else "")
+    return (
+        f"nothing is done: {few} hold leases, and no LeaseRecord in namespace {home} is theirs, so "
+        "another operator serves them: set LEASEHOLDER_OPERATOR_NAMESPACE and "
+        "LEASEHOLDER_NAMESPACES as the operator has them that is to be drained. If its records are "
+        "lost, kubectl delete these DynamicLeases, then drain again"
+    )
 
 
 def listed(work: draining.Drain, settings: Settings) -> Iterator[str]:

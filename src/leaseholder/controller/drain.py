@@ -10,7 +10,7 @@ Nothing is created here, so it works in namespaces and with CRDs that are going.
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -145,6 +145,10 @@ class Drain:
     again: float = AGAIN
     left: dict[Name, Remains] = field(default_factory=dict)
     """What was left at the last look."""
+    unrecorded: list[Name] = field(default_factory=list)
+    """Those that hold a lease by their status and that nobody deleted, and for which this
+    installation has no record, which stays as long as they do: another operator's, it seems. None
+    where a record can't be read: it may be theirs."""
     trouble: str = ""
     """Why the last look failed."""
     seen: set[Name] = field(default_factory=set)
@@ -163,11 +167,25 @@ class Drain:
         async for dl in self.cluster.dynamic_leases():
             if not dl.deleting or names.FINALIZER in dl.metadata.finalizers:
                 found[Name(dl.metadata.namespace, dl.metadata.name)].dl = dl
+        recorded = set[Name]()
         for page in await self.cluster.records():
-            if page.leases and page.spec.installation == self.installation:
-                found[Name(page.subject.namespace, page.subject.name)].leases += page.leases
+            if page.spec.installation == self.installation:
+                recorded.add(name := Name(page.subject.namespace, page.subject.name))
+                if page.leases:
+                    found[name].leases += page.leases
         self.left = dict(sorted(found.items()))
+        self.unrecorded = [] if self._unread_records else [*self._held_outside(recorded)]
         self.seen.update(self.left)
+
+    def _held_outside(self, recorded: Collection[Name]) -> Iterator[Name]:
+        for name, one in self.left.items():
+            held = one.dl is not None and not one.dl.deleting and one.dl.status.lease is not None
+            if held and name not in recorded:
+                yield name
+
+    @property
+    def _unread_records(self) -> Sequence[str]:
+        return self.cluster.unreadable_objects(LeaseRecord.KIND)
 
     @property
     def unreadable(self) -> list[str]:

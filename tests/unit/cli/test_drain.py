@@ -66,6 +66,13 @@ def test_each_dynamiclease_is_listed_with_what_workloads_lose(
     ]
 
 
+def test_a_wrong_namespace_of_the_operator_is_named_with_what_to_set() -> None:
+    said = drain.misplaced([NAME] * 6, "ops")
+    assert f"{', '.join(['shop/orders'] * 5)}, ... hold leases" in said
+    assert "no LeaseRecord in namespace ops is theirs" in said
+    assert "set LEASEHOLDER_OPERATOR_NAMESPACE" in said
+
+
 def test_what_is_left_is_reported_with_its_reason() -> None:
     given_up = views.pending().but(state=State.ABANDONED, attempt_id="a1", lease_id="L1")
     done = work(draining.Remains(None, [given_up]))

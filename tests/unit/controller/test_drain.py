@@ -133,6 +133,32 @@ async def test_records_of_another_installation_are_neither_waited_for_nor_shown(
     assert bench.drain.left[ORDERS].leases == []
 
 
+async def test_a_lease_that_is_on_no_record_here_is_another_operator_s() -> None:
+    bench = Bench()
+    await bench.drain.check()
+    assert bench.drain.unrecorded == []  # nothing was issued yet
+    await bench.world.settle()
+    await bench.drain.check()
+    assert bench.drain.unrecorded == []
+    bench.drain.installation = "cluster/elsewhere"
+    await bench.drain.check()
+    assert bench.drain.unrecorded == [ORDERS]
+    await bench.users.delete_dynamic_lease(bench.world.cluster.leases[ORDERS])
+    await bench.drain.check()
+    assert bench.drain.unrecorded == []  # somebody wants it gone
+
+
+async def test_a_record_that_holds_no_lease_any_more_is_a_record() -> None:
+    bench = Bench()
+    await bench.world.settle()
+    (name,) = bench.world.cluster.ledger
+    page = bench.world.cluster.ledger[name]
+    spec = page.spec.model_copy(update={"leases": ()})
+    bench.world.cluster.ledger[name] = page.model_copy(update={"spec": spec})
+    await bench.drain.check()
+    assert bench.drain.unrecorded == []
+
+
 async def test_time_that_is_over_ends_it_and_what_is_left_has_a_reason() -> None:
     bench = Bench()
     await bench.world.settle()
