@@ -44,6 +44,20 @@ def test_a_value_that_is_asked_for_is_one_that_the_label_can_have(query: str) ->
                 assert {*asked.split("|")} <= {*values}
 
 
+@each_query
+def test_providers_of_one_name_in_two_namespaces_are_not_taken_for_one(query: str) -> None:
+    for part in re.findall(r"\bby \(([^)]*)\)", query):
+        grouped = {one.strip() for one in part.split(",")}
+        assert "provider" not in grouped or "provider_namespace" in grouped
+
+
+@pytest.mark.parametrize("alert", [one["alert"] for one in queries.rules()])
+def test_an_alert_names_a_provider_with_its_namespace(alert: str) -> None:
+    (rule,) = (one for one in queries.rules() if one["alert"] == alert)
+    said = rule["annotations"]["summary"]
+    assert ("$labels.provider }}" in said) == ("with $labels.provider_namespace }}" in said)
+
+
 def test_each_query_of_the_page_is_read() -> None:
     assert len(queries.of_pages()) == pages.read(pages.DOCS / "metrics.md").count("```promql") > 3
 

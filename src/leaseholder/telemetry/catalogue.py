@@ -270,19 +270,19 @@ leaseholder_dynamic_lease_expiry_timestamp_seconds - time() < 600
 Which providers refuse or lose requests, and how many a second?
 
 ```promql
-sum by (provider, outcome) (rate(leaseholder_provider_requests_total{outcome!="ok"}[5m])) > 0
+sum by (provider_namespace, provider, outcome) (rate(leaseholder_provider_requests_total{outcome!="ok"}[5m])) > 0
 ```
 
 How slow is each provider?
 
 ```promql
-histogram_quantile(0.99, sum by (provider, le) (rate(leaseholder_provider_request_duration_seconds_bucket[5m])))
+histogram_quantile(0.99, sum by (provider_namespace, provider, le) (rate(leaseholder_provider_request_duration_seconds_bucket[5m])))
 ```
 
 How many leases are still to be revoked?
 
 ```promql
-sum by (provider) (leaseholder_leases{state="Revoking"})
+sum by (provider_namespace, provider) (leaseholder_leases{state="Revoking"})
 ```
 
 ## Outcomes
