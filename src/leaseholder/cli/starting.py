@@ -3,22 +3,26 @@
 The texts of the providers' pages (docs/providers) in short; tests set up real servers by them.
 """
 
+import contextlib
 import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 import click
 import pydantic
 import yaml
 
-from leaseholder.api import lease, names, provider
+from leaseholder.api import durations, lease, names, provider
 from leaseholder.cli import exits, manifests
 
 AUDIENCE: Final = "leaseholder"
 """Of the tokens that log in; never the API server's own."""
 _POLICY: Final = "leaseholder"
+_SHORTEST: Final = timedelta(seconds=60)
+"""The shortest ``spec.ttl``."""
 _KINDS: Final = {one.lower(): one for one in ("Deployment", "StatefulSet", "DaemonSet", "Rollout")}
 _UNIVERSAL: Final = {"clientIdSecret": "clientId", "clientSecret": "clientSecret"}
 _RIGHTS: Final = (
@@ -59,6 +63,7 @@ def text(start: Start) -> str:
     Raises:
         UsageError: something isn't as it has to be; the sentence says what to write.
     """
+    _check_options(start)
     objects = list(_objects(start))
     for made in objects:
         _check(made)
@@ -181,6 +186,18 @@ def _openbao_auth(start: Start) -> dict[str, Any]:
 
 def _openbao_source(start: Start) -> dict[str, Any]:
     return {"path": start.more["path"]}
+
+
+def _check_options(start: Start) -> None:
+    """Refuse what rules of the API server would: they are CEL, which no model knows."""
+    if start.url and not re.match(r"https?://[^/?#]", start.url):
+        raise click.UsageError("--url: write an http(s) URL, such as https://us.infisical.com")
+    folder = str(start.more.get("folder") or "/")
+    if not folder.startswith("/"):
+        raise click.UsageError("--folder: write an absolute folder path such as / or /apps/shop")
+    with contextlib.suppress(ValueError):  # what is no length the model says better
+        if start.ttl and durations.parse(start.ttl) < _SHORTEST:
+            raise click.UsageError("--ttl: write 60s or more")
 
 
 def _check(made: dict[str, Any]) -> None:
