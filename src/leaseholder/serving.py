@@ -72,7 +72,7 @@ async def serving(settings: Settings) -> AsyncIterator[Shown]:
             authorize=authorize,
         )
         port = await opened.enter_async_context(serving_)
-        logger.info("serving /metrics, /healthz and /readyz on port %d", port)
+        logger.debug("serving /metrics, /healthz and /readyz on port %d", port)
         yield shown
 
 

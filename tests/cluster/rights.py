@@ -98,7 +98,7 @@ RIGHTS: typing.Final = (
         verb="get",
         of=(("", "namespaces"),),
         fails="The operator waits at its start; `allowedNamespaces` by label allow none",
-        told=("PermissionDenied", LOG),
+        told=("PermissionDenied", READYZ, LOG),
         feature=services.namespaces_known,
         at_start=True,
     ),

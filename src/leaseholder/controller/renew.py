@@ -22,6 +22,7 @@ from leaseholder.core import actions, plan, proof, revocations
 from leaseholder.core.memory import Failure, Shortfall, failure_of
 from leaseholder.core.schedule import INSPECT_AGAIN
 from leaseholder.core.view import View
+from leaseholder.ports.clock import Clock
 from leaseholder.ports.events import Note
 from leaseholder.ports.meter import Meter
 from leaseholder.ports.provider import Lease, Provider
@@ -81,6 +82,7 @@ class Renewer:
             view,
             step.record,
             step.until,
+            clock=self.supplies.clock,
             chronicle=self.chronicle,
             inspect_first=inspect_first,
             commanded=commanded,
@@ -165,7 +167,7 @@ async def inspected(adapter: Provider, view: View, record: RecordedLease) -> Lea
     last = known.shown
     lease = await adapter.inspect(revoke.lease_of(view, record))
     is_older = last is not None and (known.was_cut or lease.expires_at < last.expires_at)
-    if last is not None and is_older and _trails(view, record, asked):
+    if last is not None and is_older and _trails(view, record):
         lease = dataclasses.replace(lease, expires_at=last.expires_at)
     lease = known.know(record, lease)
     known.gone_since, view.memory.status_doubted = None, False
@@ -173,13 +175,13 @@ async def inspected(adapter: Provider, view: View, record: RecordedLease) -> Lea
     return lease
 
 
-def _trails(view: View, record: RecordedLease, asked: datetime) -> bool:
-    """Whether an answer to what was asked then may show the lease before its last renewal."""
+def _trails(view: View, record: RecordedLease) -> bool:
+    """Whether replicas may show the lease before its last renewal, by our own clock."""
     renewed = view.known(record).renewed_at
     can = view.capabilities.get(record.attempt_id)
     if renewed is None or can is None:
         return False
-    return asked <= renewed + timedelta(seconds=can.replica_lag)
+    return view.monotonic <= renewed + can.replica_lag
 
 
 def _due(view: View, record: RecordedLease) -> bool:
@@ -202,6 +204,7 @@ async def prolong(
     record: RecordedLease,
     until: datetime,
     *,
+    clock: Clock,
     chronicle: Chronicle,
     inspect_first: bool,
     commanded: bool = False,
@@ -213,6 +216,7 @@ async def prolong(
         view: what was observed.
         record: the lease's record.
         until: its end to be (UTC).
+        clock: ours.
         chronicle: told of it.
         inspect_first: what the last try did isn't known: a renewal may have taken effect.
         commanded: a user asks for it; one that took effect unnoticed is no answer.
@@ -230,13 +234,13 @@ async def prolong(
         if is_later and not (commanded or _due(view, record)):
             return lease
     least = plan.least_renewal(adapter.capabilities(lease.handle))
-    if _trails(view, record, adapter.now()) or until < lease.expires_at + timedelta(seconds=least):
+    if _trails(view, record) or until < lease.expires_at + timedelta(seconds=least):
         sentence = f"a lease is renewed by {least} seconds or more: it is too soon"
         raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, sentence, latest=lease.latest)
     renewed = known.know(record, await adapter.renew(lease, until))
     noted = view.noted_expiry(record)
     known.was_cut = noted is not None and renewed.expires_at < noted
-    known.renewed_at = adapter.now()
+    known.renewed_at = clock.monotonic()
     _measure(view, record, until, renewed.expires_at)
     if renewed.expires_at <= lease.expires_at < until:
         known.unrenewable = True

@@ -86,7 +86,13 @@ class Mover:
                 known.shown is not None,
             )
             lease = await renew.prolong(
-                adapter, view, record, step.until, chronicle=self.chronicle, inspect_first=not sure
+                adapter,
+                view,
+                record,
+                step.until,
+                clock=self.clock,
+                chronicle=self.chronicle,
+                inspect_first=not sure,
             )
         except errors.LeaseGone:
             self._later(view, step, schedule.INSPECT_AGAIN)

@@ -138,8 +138,9 @@ class LeaseMemory:
     """The last renewal, where it gave less than was asked for."""
     was_cut: bool = False
     """The last renewal gave an earlier end than record or status say: these are outdated."""
-    renewed_at: datetime | None = None
-    """When this process last renewed it: a replica may show its former end for a while."""
+    renewed_at: float | None = None
+    """When this process last renewed it (monotonic seconds): a replica may show its former end for
+    a while, and ``Date`` may jump meanwhile."""
     clock: LeaseClock | None = None
     """Its clock, where its provider told the time."""
     inspected_at: datetime | None = None

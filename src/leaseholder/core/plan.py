@@ -141,7 +141,7 @@ def _apart(view: View, record: RecordedLease, can: Capabilities) -> datetime | N
     renewed = view.known(record).renewed_at
     if renewed is None or not can.replica_lag:
         return None
-    return view.by_date(record, renewed) + timedelta(seconds=can.replica_lag + 1)
+    return view.now + timedelta(seconds=renewed + can.replica_lag + 1 - view.monotonic)
 
 
 def least_renewal(can: Capabilities) -> int:
