@@ -233,8 +233,9 @@ async def prolong(
         is_later = stated is not None and lease.expires_at > stated
         if is_later and not (commanded or _due(view, record)):
             return lease
-    least = plan.least_renewal(adapter.capabilities(lease.handle))
-    if _trails(view, record) or until < lease.expires_at + timedelta(seconds=least):
+    least, shown = plan.least_renewal(adapter.capabilities(lease.handle)), plan.apart(view, record)
+    is_short = until < lease.expires_at + timedelta(seconds=least)
+    if is_short or (shown is not None and view.now < shown):
         sentence = f"a lease is renewed by {least} seconds or more: it is too soon"
         raise errors.CannotRenew(Reason.RENEWAL_TOO_SOON, sentence, latest=lease.latest)
     renewed = known.know(record, await adapter.renew(lease, until))

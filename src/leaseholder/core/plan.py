@@ -125,23 +125,25 @@ def _fits(
     stated = last_shown.latest if last_shown is not None else None
     latest = view.here(record, stated) if stated is not None else None
     fits = schedule.renewal_fits(expiry, life, least_renewal(can), latest)
-    apart = _apart(view, record, can)
-    if fits is None or apart is None:
-        return fits
-    moment = max(fits, apart)
-    return moment if moment <= expiry - schedule.MARGIN else None
+    shown = apart(view, record)
+    return fits if fits is None or shown is None else max(fits, shown)
 
 
-def _apart(view: View, record: RecordedLease, can: Capabilities) -> datetime | None:
-    """When replicas show our last renewal of a lease; None: none is known, or none trails.
+def apart(view: View, record: RecordedLease) -> datetime | None:
+    """When replicas show our last renewal of a lease: before that it isn't renewed again.
 
     A longer ttl counts at once, so that a renewal adds enough doesn't say that the last one is long
     ago: after two changes of ttl in a row, a third renewal made the lease end sooner.
+
+    None: no replica trails, or no renewal is known. Or the lease ends before that, be it because
+    ``Date`` jumped: then it isn't kept waiting.
     """
-    renewed = view.known(record).renewed_at
-    if renewed is None or not can.replica_lag:
+    renewed, can = view.known(record).renewed_at, view.capabilities.get(record.attempt_id)
+    if renewed is None or can is None or not can.replica_lag:
         return None
-    return view.now + timedelta(seconds=renewed + can.replica_lag + 1 - view.monotonic)
+    shown = view.now + timedelta(seconds=renewed + can.replica_lag + 1 - view.monotonic)
+    expiry = view.expiry(record)
+    return shown if expiry is None or shown <= expiry - schedule.MARGIN else None
 
 
 def least_renewal(can: Capabilities) -> int:

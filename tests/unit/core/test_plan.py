@@ -203,3 +203,13 @@ def test_a_command_longer_than_status_can_hold_is_cut() -> None:
         status=DynamicLeaseStatus(handled=Handled(rotate="x" * 1024)),
     )
     assert plan.rotate_nonce(told) == ""
+
+
+@pytest.mark.parametrize(("ends", "waits"), [(3600, 61), (66, 61), (65, None)])
+def test_a_lease_is_kept_waiting_for_replicas_only_while_it_lives(
+    ends: float, waits: float | None
+) -> None:
+    held = views.record(expires=ends)
+    memory = views.remembers(held, renewed_at=1000.0)
+    seen = views.holding(held=held, memory=memory, can=replace(views.CAN, replica_lag=60))
+    assert plan.apart(seen, held) == (None if waits is None else views.at(waits))
