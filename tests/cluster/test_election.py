@@ -47,7 +47,8 @@ class Pair:
         began = time.monotonic()
         await asyncio.to_thread(
             processes.wait_until,
-            lambda: _leads(self.standby),
+            # Not by its metrics: those are handed out as they were for a while.
+            lambda: "this process leads" in self.standby.log.read_text(encoding="utf-8"),
             what="the other leads",
             part=self.standby.process,
         )
