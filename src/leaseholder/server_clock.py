@@ -11,6 +11,7 @@ agreed with the clock as it was. It goes back when all answers of a minute agree
 moment that is too early lets a lease die.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -162,8 +163,11 @@ def ahead(issued_at: datetime, asked: datetime, answered: datetime) -> int:
 
 def moment(date: str | None) -> datetime | None:
     """The moment that a header tells, as ``Date`` does; None where it tells none."""
-    if date is None or len(date) > _LONGEST:
-        return None
+    return None if date is None or len(date) > _LONGEST else _read(date)
+
+
+@functools.lru_cache(maxsize=64)  # all answers of a second show the same text
+def _read(date: str) -> datetime | None:
     try:
         stated = utils.parsedate_to_datetime(date)
     except (ValueError, OverflowError):

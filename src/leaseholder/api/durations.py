@@ -4,6 +4,7 @@ Source: https://gateway-api.sigs.k8s.io/geps/gep-2257/. Seconds are whole everyw
 product (status stores whole seconds), so milliseconds round down.
 """
 
+import functools
 import re
 from datetime import timedelta
 from typing import Final
@@ -16,6 +17,7 @@ _PART: Final = re.compile(r"([0-9]{1,5})(ms|h|m|s)")
 _MILLISECONDS: Final = {"h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 
 
+@functools.lru_cache(maxsize=256)  # each decision asks for those of its DynamicLease
 def parse(text: str) -> timedelta:
     """The length of a duration such as ``1h30m``, in whole seconds.
 
