@@ -39,14 +39,14 @@ SHORT: typing.Final = (
 )
 FULL: typing.Final = (
     Plan("infisical", 50, 1000, 3),
-    Plan("infisical", 0, 1000, 3),
-    Plan("infisical", 200, 1000, 3),
     Plan("openbao", 0, 1000, 3),
-    Plan("infisical", 50, 2000, 1),
-    Plan("infisical", 50, 5000, 1),
     Plan("infisical", 50, 10000, 1),
     Plan("infisical", 50, 1000, 1, routine=True),
     Plan("infisical", 50, 10000, 1, routine=True),
+    Plan("infisical", 50, 2000, 1),
+    Plan("infisical", 0, 1000, 1),
+    Plan("infisical", 200, 1000, 1),
+    Plan("infisical", 50, 5000, 1),
 )
 
 
