@@ -3,7 +3,7 @@
 ::
 
     EdgeError                     reason and a sentence of our own, never a server's text
-     +- ProviderError
+     +- ProviderError             ``served`` tells whether the provider itself is there
      |   +- Unavailable           no usable answer; ``sent`` tells whether it may have acted
      |   +- Throttled             429; ``retry_after`` seconds
      |   +- Denied                login refused, locked out, right missing, plan
@@ -66,11 +66,17 @@ class ProviderError(EdgeError):
         """How what was asked ended."""
         return Outcome.REFUSED
 
+    @property
+    def served(self) -> bool:
+        """Whether the provider serves others meanwhile: what failed is this one request."""
+        return True
+
 
 class Unavailable(ProviderError):
     """No usable answer: refused, reset, timed out, 5xx, not JSON.
 
-    ``sent`` is True when the request may have reached the provider and taken effect.
+    ``sent`` is True when the request may have reached the provider and taken effect. ``served`` is
+    True where the provider answered that the system behind it didn't do its part.
     """
 
     def __init__(
@@ -79,15 +85,22 @@ class Unavailable(ProviderError):
         sentence: str,
         *,
         sent: bool,
+        served: bool = False,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(reason, sentence, retry_after=retry_after)
         self.sent = sent
+        self._served = served
 
     @property
     def outcome(self) -> Outcome:
         """How what was asked ended."""
         return Outcome.UNCLEAR if self.sent else Outcome.UNAVAILABLE
+
+    @property
+    def served(self) -> bool:
+        """Whether the provider serves others meanwhile."""
+        return self._served
 
 
 class Throttled(ProviderError):
@@ -97,6 +110,11 @@ class Throttled(ProviderError):
     def outcome(self) -> Outcome:
         """How what was asked ended."""
         return Outcome.THROTTLED
+
+    @property
+    def served(self) -> bool:
+        """Whether the provider serves others meanwhile: it wants no requests at all."""
+        return False
 
 
 class Denied(ProviderError):

@@ -196,6 +196,25 @@ async def test_an_outage_across_renewals_costs_no_lease(place: Place, outage: st
     await _end(place, name)
 
 
+async def test_a_lease_whose_renewals_the_database_refuses_is_replaced_before_it_ends(
+    place: Place,
+) -> None:
+    """OpenBao's user there may make users, and may not alter them."""
+    path = await place.role("unaltered")
+    await asyncio.to_thread(
+        place.bao.role, "unaltered", ttl="1h", max_ttl="24h", renew_statements=["alter nothing"]
+    )
+    await place.lease("unaltered", path=path, ttl="60s", rotation={"overlap": "1s"})
+    first = await place.site.ready("unaltered")
+    before = await place.site.credentials("unaltered")
+    await place.site.until(
+        "unaltered", lambda now: _id(now) not in ("", _id(first)), what="the next lease"
+    )
+    assert await place.logs_in(before), "it ended before it was replaced"
+    assert await place.logs_in(await place.site.credentials("unaltered"))
+    await _end(place, "unaltered")
+
+
 async def test_a_login_revoked_outside_is_healed_within_thirty_seconds(place: Place) -> None:
     await place.lease("robbed", ttl="10m")
     before = await place.site.ready("robbed")

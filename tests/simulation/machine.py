@@ -294,6 +294,10 @@ class Histories(stateful.RuleBasedStateMachine):
     def lag(self, lagging: bool) -> None:
         self.world.lag(lagging)
 
+    @stateful.rule(fails=st.booleans())
+    def fail_renewals(self, fails: bool) -> None:
+        self.world.fail_renewals(fails=fails)
+
     @stateful.rule(times=st.integers(1, 3))
     def refuse_revocations(self, times: int) -> None:
         self.world.refuse_revocations(times)

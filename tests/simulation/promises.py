@@ -261,11 +261,13 @@ def _due(world: "World", dl: lease.DynamicLease, issued: server.Issued) -> bool:
     if age is not None and now >= known.issued_at + durations.parse(age):
         return True
     is_renewed = world.kind.can.renewable and world.kind.longest is None
-    if is_renewed and dl.spec.renewal.strategy != "Rotate":
-        return False
     granted = timedelta(seconds=issued.granted)
     asked = durations.parse(dl.spec.ttl) if dl.spec.ttl is not None else granted
     percent = dl.spec.renewal.after_percent or 66
+    if is_renewed and dl.spec.renewal.strategy != "Rotate":
+        if not issued.not_renewed or dl.spec.renewal.strategy == "Renew":
+            return False
+        percent = schedule.LAST_PERCENT
     return now >= known.expires_at - min(asked, granted) * (100 - percent) / 100 - _SECOND
 
 

@@ -133,6 +133,8 @@ class Issued:
     """One of our processes revoked it."""
     former: list[tuple[datetime, datetime]] = field(default_factory=list)
     """Its former ends, each with the moment from which on it was former."""
+    not_renewed: bool = False
+    """Its last renewal failed behind the provider."""
     killed: bool = False
     """Its credentials are dead although it is on the list: the shared account moved on."""
 
@@ -171,6 +173,8 @@ class Server:
         """Reads come from a replica that trails as far as it may."""
         self.stubborn = 0
         """So many revocations are answered with a failure."""
+        self.fails_renewals = False
+        """The system behind it renews nothing, and the provider says so."""
         self.forbids = False
         """It lets nobody revoke, whatever became of the lease."""
         self.hooks = Hooks()
@@ -221,6 +225,9 @@ class Server:
         issued = self._seen(lease)
         if not self.kind.can.renewable:
             raise errors.CannotRenew(Reason.CANNOT_RENEW, "its kind can't be renewed")
+        issued.not_renewed = self.fails_renewals
+        if self.fails_renewals:
+            raise errors.Unavailable(Reason.UNAVAILABLE, "nothing done", sent=False, served=True)
         # Renewals add up: what is sent is the difference to the expiry that the caller knows.
         added = (until - lease.expires_at).total_seconds()
         if self.kind.can.minimum_renewal > max(added, 1):

@@ -83,6 +83,45 @@ def outages(known: world.World) -> None:
     _issued_at_most(known, 1)
 
 
+def not_renewed(known: world.World) -> None:
+    """The system behind the provider renews nothing, and the provider issues leases."""
+    _held(known)
+    first = known.truth.shows(known.secret_key)
+    known.fail_renewals(fails=True)
+    for _ in range(57):
+        known.wait(60)
+        _must_be_ready(known)
+    shown = known.truth.shows(known.secret_key)
+    _holds(3, "it ends before it is replaced", is_so=shown != first and known.server.lives(first))
+    _issued_at_most(known, 2)
+
+
+def renewed_at_last(known: world.World) -> None:
+    """Renewals fail behind the provider, but not for as long as the lease lives."""
+    _held(known)
+    known.fail_renewals(fails=True)
+    known.wait(3000)
+    known.fail_renewals(fails=False)
+    for _ in range(30):
+        known.wait(60)
+        _must_be_ready(known)
+    _issued_at_most(known, 1)
+
+
+def away_to_the_last(known: world.World) -> None:
+    """The provider is away until little of a lease is left, again and again."""
+    _held(known)
+    for seconds in range(100, 220, 20):
+        known.outage(server.State.REFUSES)
+        (issued,) = known.server.living()
+        left = issued.lease.expires_at - known.server.now()
+        known.wait(left.total_seconds() - seconds)
+        known.outage(server.State.UP)
+        known.wait(seconds - 20)
+        _must_be_ready(known)
+    _issued_at_most(known, 1)
+
+
 def trailing(known: world.World) -> None:
     """A lease is renewed, and inspected while replicas show its end as it was before."""
     known.truth.put_provider(units.infisical(probe={"interval": "10s"}))
@@ -550,6 +589,9 @@ _RESTARTS: Final = {"restartTargets": [{"kind": "Deployment", "name": "orders"}]
 TALES: Final = {
     "short-life": Tale(short_life, RENEWED, {"ttl": "60s"}),
     "outages": Tale(outages, RENEWED, SHORT),
+    "not-renewed": Tale(not_renewed, ("taggable", "owner-and-time", "exclusive", "accessor")),
+    "renewed-at-last": Tale(renewed_at_last, RENEWED),
+    "away-to-the-last": Tale(away_to_the_last, RENEWED),
     "trailing": Tale(trailing, ("taggable", "owner-and-time", "one-slot"), SHORT),
     "undeletable": Tale(undeletable, RENEWED, SHORT),
     "clock-set": Tale(clock_set, RENEWED, SHORT),

@@ -508,6 +508,11 @@ class World:
         self.server.stubborn = times
         self.disturbed()
 
+    def fail_renewals(self, *, fails: bool) -> None:
+        """The system behind the provider renews nothing, or does so again."""
+        self.server.fails_renewals = fails
+        self.disturbed()
+
     def forbid_revocations(self) -> None:
         """Somebody takes our right to revoke; it comes back when all calms down."""
         self.server.forbids = True
@@ -564,7 +569,7 @@ class World:
             process.gate.release()
             process.lists()
         self.server.state, self.server.lagging, self.server.stubborn = server.State.UP, False, 0
-        self.server.forbids = False
+        self.server.forbids = self.server.fails_renewals = False
         self.truth.keeps_secrets = False
         self.stick(stuck=False)
         while not self.all_serve:

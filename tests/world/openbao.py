@@ -212,7 +212,9 @@ class OpenBao(processes.Stoppable):
 
     # --------------------------------------------------- what is there, and interference
 
-    def role(self, name: str, *, ttl: str = "1h", max_ttl: str = "24h", **options: str) -> str:
+    def role(
+        self, name: str, *, ttl: str = "1h", max_ttl: str = "24h", **options: typing.Any
+    ) -> str:
         """Make or change a role of the database engine; returns the path to read."""
         return openbao_mounts.database_role(self, name, ttl=ttl, max_ttl=max_ttl, **options)
 

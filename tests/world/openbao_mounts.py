@@ -78,7 +78,7 @@ def database_role(
     ttl: str,
     max_ttl: str,
     namespace: str = "",
-    **options: str,
+    **options: typing.Any,
 ) -> str:
     """Make or change a role of the database engine; returns the path to read."""
     wanted = {

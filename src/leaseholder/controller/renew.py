@@ -51,7 +51,7 @@ class Renewer:
             known.inspected_at, known.gone_since = view.now, known.gone_since or view.now
         except errors.ProviderError as error:
             self.meter.renewed(step.record.provider.ref, error.outcome)
-            memory.failure = failure_of(error)
+            memory.failure, known.not_renewed = failure_of(error), error.served
             if error.reason == Reason.CANNOT_RENEW:
                 known.unrenewable = True
 
@@ -72,6 +72,7 @@ class Renewer:
             await self._cannot_renew(view, dl, step, error)
         except errors.ProviderError as error:
             self.meter.renewed(step.record.provider.ref, error.outcome)
+            view.known(step.record).not_renewed = error.served
             raise
 
     async def _prolong(self, view: View, step: actions.Renew) -> None:
@@ -241,7 +242,7 @@ async def prolong(
     renewed = known.know(record, await adapter.renew(lease, until))
     noted = view.noted_expiry(record)
     known.was_cut = noted is not None and renewed.expires_at < noted
-    known.renewed_at = clock.monotonic()
+    known.renewed_at, known.not_renewed = clock.monotonic(), False
     _measure(view, record, until, renewed.expires_at)
     if renewed.expires_at <= lease.expires_at < until:
         known.unrenewable = True

@@ -136,6 +136,8 @@ class LeaseMemory:
     unrenewable: bool = False
     shortfall: Shortfall | None = None
     """The last renewal, where it gave less than was asked for."""
+    not_renewed: bool = False
+    """The provider, which serves, didn't renew it when it was last asked."""
     was_cut: bool = False
     """The last renewal gave an earlier end than record or status say: these are outdated."""
     renewed_at: float | None = None

@@ -47,6 +47,8 @@ def plan(view: View, dl: DynamicLease, record: RecordedLease) -> Plan:
     replacement = _replacement_at(view, dl, record)
     wanes = dl.spec.renewal.strategy != "Renew" and dwindling(view, record) is not None
     planned = Plan("Rotate", replacement) if renewal is None or wanes else Plan("Renew", renewal)
+    if planned.strategy == "Renew" and (last := unrenewed_until(view, dl, record)) is not None:
+        planned = Plan("Rotate", max(last, planned.at))
     aged = _aged(view, dl, record)
     return Plan("Rotate", aged) if aged is not None and aged < planned.at else planned
 
@@ -98,6 +100,20 @@ def _replacement_at(view: View, dl: DynamicLease, record: RecordedLease) -> date
     if dl.spec.renewal.strategy == "Renew":
         return expiry
     return schedule.due(dl.spec.renewal, given_life(view, record), expiry)
+
+
+def unrenewed_until(view: View, dl: DynamicLease, record: RecordedLease) -> datetime | None:
+    """When a lease is replaced whose renewals fail, before it ends; None: it isn't.
+
+    Only where the provider serves: an outage costs no lease. Renewals are tried on meanwhile. A
+    shared account would have to be vacated first, and then a failed issue costs what still lives.
+    """
+    can = view.capabilities.get(record.attempt_id)
+    if dl.spec.renewal.strategy != "Auto" or not view.known(record).not_renewed:
+        return None
+    if can is None or can.slots == "One":
+        return None
+    return schedule.last(given_life(view, record), view.expiry(record) or view.now)
 
 
 def given_life(view: View, record: RecordedLease) -> timedelta:

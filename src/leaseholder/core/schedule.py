@@ -18,6 +18,9 @@ from leaseholder.api import durations
 from leaseholder.api.lease import Renewal
 
 DEFAULT_PERCENT: Final = 66
+LAST_PERCENT: Final = 90
+"""After so much of its life a lease is replaced whose renewals fail: its workloads still have to
+move."""
 MARGIN: Final = timedelta(seconds=5)
 """A lease that must wait longer than this close to its end to be renewed is replaced, and
 nothing is planned later."""
@@ -74,6 +77,11 @@ def again(
     pause = min(asked - left, left / 2)
     moment = max(due(renewal, left, expiry), expiry - left + pause)
     return moment if moment <= expiry - MARGIN else None
+
+
+def last(life: timedelta, expiry: datetime) -> datetime:
+    """When a lease is replaced that couldn't be renewed until then."""
+    return expiry - max(life * (100 - LAST_PERCENT) / 100, 2 * MARGIN)
 
 
 def before_is_cut(renewal: Renewal, life: timedelta) -> bool:

@@ -101,6 +101,12 @@ def _bounds(view: View, dl: lease.DynamicLease, held: RecordedLease | None) -> s
             f"{int(short.asked.total_seconds())} s that were asked for: the lease {after}; find "
             "out what bounds renewals at the provider"
         )
+    replaced_at = plan.unrenewed_until(view, dl, held)
+    if replaced_at is not None:
+        limits.append(
+            f"its renewals fail: without one the lease is replaced at "
+            f"{base.render_moment(replaced_at)}"
+        )
     if can.slots == "One":
         limits.append("the source is one shared account: its lease is replaced in place")
     if not can.revocable:

@@ -263,6 +263,29 @@ def no_overlap() -> list[Patch]:
 
 
 @switched_off(
+    "a lease whose renewals fail is replaced before it ends",
+    "when it is over",
+    story="not-renewed",
+)
+def replaced_when_over() -> list[Patch]:
+    return [swap(plan, "unrenewed_until", lambda view, dl, known: None)]
+
+
+@switched_off(
+    "… where the provider serves",
+    "also where it is away",
+    story="away-to-the-last",
+)
+def replaced_for_an_outage() -> list[Patch]:
+    honest = errors.Unavailable.__init__
+
+    def made(self: errors.Unavailable, reason: Reason, sentence: str, **more: Any) -> None:
+        honest(self, reason, sentence, **{**more, "served": True})
+
+    return [swap(errors.Unavailable, "__init__", made)]
+
+
+@switched_off(
     "never rotate because of an outage",
     "after a failure the lease is replaced",
     story="outages",

@@ -319,6 +319,24 @@ async def test_a_lease_whose_renewals_get_nowhere_is_replaced_before_its_end_and
     assert ends(world) == 3601
 
 
+@pytest.mark.parametrize("served", [True, False])
+async def test_a_lease_whose_renewals_fail_is_replaced_while_it_lives_but_not_for_an_outage(
+    served: bool,
+) -> None:
+    world = World()
+    await world.settle()
+    failure = errors.Unavailable(Reason.UNAVAILABLE, "not done", sent=False, served=served)
+    world.provider.before("renew", *[failure] * 1000)
+    await live(world, 3240)
+    assert world.secret == "lease-1"
+    said = conditions.find(world.dl.status.conditions, ConditionType.LEASE_HELD)
+    assert said is not None
+    assert ("its renewals fail: without one the lease is replaced at" in said.message) == served
+    await live(world, 150)
+    assert world.secret == ("lease-2" if served else "lease-1")
+    assert "lease-1" in world.provider.live
+
+
 async def test_refused_renewals_are_not_made_on_while_each_look_shows_a_later_end() -> None:
     world = World(can=replace(fakes.CAN, minimum_renewal=1, replica_lag=0))
     await world.settle()

@@ -155,6 +155,7 @@ def memories(draw: st.DrawFn, on_record: tuple[RecordedLease, ...]) -> Memory:
             credentials=Credentials({}) if issued and draw(FLAGS) else None,
             gone_since=draw(may_be),
             unrenewable=draw(FLAGS),
+            not_renewed=draw(FLAGS),
             ours=draw(FLAGS),
             inspected_at=draw(may_be),
             shown_at=draw(may_be),

@@ -44,6 +44,32 @@ def test_a_lease_that_the_provider_would_not_renew_is_replaced() -> None:
     assert planned(seen).strategy == "Rotate"
 
 
+def test_a_lease_whose_renewals_fail_is_replaced_when_a_tenth_of_its_life_is_left() -> None:
+    held = views.record()
+    seen = views.holding(held=held, memory=views.remembers(held, not_renewed=True))
+    assert planned(seen) == Plan("Rotate", views.at(3540 - 360))
+    assert need(views.later(seen, 3540 - 361)) is None
+    assert need(views.later(seen, 3540 - 360)) == Need(Reason.ROTATING)
+    assert plan.to_renew(views.later(seen, 3540 - 360), views.wanted(seen)) == held
+
+
+def test_a_lease_whose_renewals_are_due_later_than_that_is_replaced_when_they_fail() -> None:
+    held, dl = views.record(), views.lease({"renewal": {"afterPercent": 95}})
+    seen = views.holding(dl, held=held, memory=views.remembers(held, not_renewed=True))
+    assert planned(seen) == Plan("Rotate", views.at(3540 - 180))
+
+
+@pytest.mark.parametrize("strategy", ["Auto", "Renew"])
+def test_a_failed_renewal_replaces_neither_a_shared_account_nor_with_the_strategy_renew(
+    strategy: str,
+) -> None:
+    held, dl = views.record(), views.lease({"renewal": {"strategy": strategy}})
+    can = replace(views.CAN, slots="One" if strategy == "Auto" else "Many")
+    seen = views.holding(dl, held=held, can=can, memory=views.remembers(held, not_renewed=True))
+    assert planned(seen) == Plan("Renew", views.at(3540 - 1224))
+    assert need(views.later(seen, 3530)) is None
+
+
 def test_a_lease_at_its_latest_end_is_replaced() -> None:
     held = views.record()
     bound = views.remembers(held, shown=views.known(held, 3540, latest=3540))

@@ -428,6 +428,28 @@ async def test_a_renewal_that_fails_is_classified_and_confirmed(
 
 
 @pytest.mark.parametrize(
+    ("said", "served"),
+    [
+        ("failed to renew entry: dial tcp 10.0.0.1:5432: connect: no route to host", False),
+        ("failed to renew entry: resp: (*logical.Response)(nil) err: EOF", False),
+        ("failed to renew entry: FATAL: the database system is starting up", False),
+        ("failed to renew entry: ERROR: permission denied to alter role (SQLSTATE 42501)", True),
+        ('failed to renew entry: ERROR: syntax error at or near "x"', True),
+    ],
+)
+async def test_a_database_that_refuses_a_renewal_is_told_from_one_that_is_away(
+    said: str, served: bool
+) -> None:
+    bench = fake.bench()
+    bench.server.say("GET", fake.LOOKUP_SELF, fake.token(90_000))
+    lease = await bench.lease()
+    bench.server.say("POST", fake.RENEW, fake.refused(400, said))
+    with pytest.raises(errors.Unavailable) as caught:
+        await bench.adapter.renew(lease, fake.in_seconds(7200))
+    assert caught.value.served == served
+
+
+@pytest.mark.parametrize(
     ("reply", "kind"),
     [
         (fake.refused(400, "1 error occurred:\n\t* invalid accessor\n\n"), errors.LeaseGone),

@@ -12,7 +12,7 @@ from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.infisical import api
 from leaseholder.providers.kit import accounts, answers, lifetimes
-from leaseholder.providers.kit.refusals import Refusal, Refusals, lines
+from leaseholder.providers.kit.refusals import UNREACHED, Refusal, Refusals, lines
 
 _REQUEST_ID: Final = re.compile(r"req-[A-Za-z0-9]{1,20}")
 """As Infisical makes them. A server could send back a credential there."""
@@ -24,11 +24,9 @@ _FORBIDDEN_NAMESPACE: Final = (
 _UNREACHED: Final = (
     "failed to renew lease from provider: "
     r"(?s:.*)\b(econn\w+|etimedout|enotfound|eai_again|e(host|net)unreach|epipe|socket hang up|"
-    "socket disconnected|timeout|timed out|connection (terminated|closed|lost|refused|reset)|"
-    "terminating connection|starting up|shutting down|in recovery mode|"
-    r"too many (clients|connections)|connection slots)\b"
+    rf"socket disconnected|{UNREACHED})\b"
 )
-"""What drivers and databases say where the renewal never got through, or got no answer."""
+"""What is said where the renewal never got through, or got no answer."""
 _KNOWN_FIELDS: Final = frozenset(
     {"dynamicSecretName", "projectSlug", "environmentSlug", "path", "ttl", "config", "isForced"}
 )

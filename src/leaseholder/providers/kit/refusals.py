@@ -26,6 +26,13 @@ LONGEST_REFUSAL: Final = 16 * 2**10
 """Characters of a refusal that are looked at: each line of a table may be searched for in them."""
 
 
+UNREACHED: Final = (
+    "timeout|timed out|connection (terminated|closed|lost|refused|reset)|terminating connection|"
+    "starting up|shutting down|in recovery mode|too many (clients|connections)|connection slots"
+)
+"""What drivers and databases say where a request never got through to them, or got no answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """One line of a provider's table: which answers it is about, and what they mean to us."""
@@ -44,6 +51,8 @@ class Refusal:
     """The error's type, where it isn't as usual."""
     unclear: bool = False
     """What was asked may have been done all the same."""
+    served: bool = False
+    """Of an ``Unavailable``: the system behind the provider refused this, and it isn't away."""
     retry_after: float | None = None
 
     def __post_init__(self) -> None:
@@ -184,7 +193,8 @@ class Refusals:
         sentence = f"{who}: {found.saying(words)}"
         kind = found.error or _TYPES.get(found.reason, errors.Denied)
         if issubclass(kind, errors.Unavailable):
-            return kind(found.reason, sentence, sent=effect and found.unclear)
+            sent = effect and found.unclear
+            return kind(found.reason, sentence, sent=sent, served=found.served)
         error = kind(found.reason, sentence)
         error.retry_after = found.retry_after
         return error

@@ -148,7 +148,7 @@ class Keeping:
             sentence = f"{who}: it has no such lease any more"
             return errors.LeaseGone(Reason.GONE, sentence)
         sentence = f"{who}: the lease lives, but wasn't renewed this time"
-        return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False)
+        return errors.Unavailable(Reason.UNAVAILABLE, sentence, sent=False, served=True)
 
 
 def _seconds(length: timedelta) -> int:

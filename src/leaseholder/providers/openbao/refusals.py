@@ -13,7 +13,7 @@ from typing import Final
 from leaseholder import errors
 from leaseholder.api.conditions import Reason
 from leaseholder.providers.kit import answers
-from leaseholder.providers.kit.refusals import Refusal, Refusals, lines
+from leaseholder.providers.kit.refusals import UNREACHED, Refusal, Refusals, lines
 from leaseholder.providers.openbao import api
 
 
@@ -39,6 +39,12 @@ _ANY: Final = range(300, 500)
 _STANDBY: Final = frozenset({307, 412, 472, 473})
 """Of a server that sends one elsewhere, hasn't seen the last writes yet, or stands by for a
 disaster; nothing was done."""
+_UNREACHED: Final = (
+    r"connection refused|^(?=(?s:.*)failed to (renew|revoke) entry)(?s:.*)"
+    rf"\b({UNREACHED}|dial|eof|broken pipe|deadline exceeded|no (such host|route)|unreachable|"
+    r"failed to connect|unable to (connect|start transaction)|verifying connection)\b"
+)
+"""From the beginning on, so that each part is searched for once: a server may repeat itself."""
 _NOT_TAKEN: Final = "it doesn't take this request"
 _NOT_RENEWED: Final = "the lease can't be renewed, only replaced"
 _TROUBLE: Final = "the server, or the system behind the engine, is in trouble"
@@ -116,10 +122,18 @@ ERRORS: Final = Refusals(
         ),
         Refusal(
             _ANY,
-            "failed to (renew|revoke) entry|connection refused",
+            _UNREACHED,
+            Reason.UNAVAILABLE,
+            "it can't reach the system behind the engine: check it there",
+            Meaning.BACKEND,
+        ),
+        Refusal(
+            _ANY,
+            "failed to (renew|revoke) entry",
             Reason.UNAVAILABLE,
             "the system behind the engine didn't do its part: check it there",
             Meaning.BACKEND,
+            served=True,
         ),
         Refusal(
             _ANY,
