@@ -24,6 +24,18 @@ from typing import Final
 from leaseholder.api.conditions import Reason
 
 _LONGEST: Final = 4000
+_NOT_ASKED: Final = frozenset(
+    {
+        Reason.AUTH_MISSING,
+        Reason.AUTH_GONE,
+        Reason.LOGIN_REFUSED,
+        Reason.LOCKED_OUT,
+        Reason.HOST_NOT_ALLOWED,
+        Reason.PLAIN_HTTP,
+        Reason.RENEWAL_TOO_SOON,
+    }
+)
+"""With these the request itself wasn't sent: they say nothing of what would become of it."""
 
 
 class Outcome(StrEnum):
@@ -68,8 +80,11 @@ class ProviderError(EdgeError):
 
     @property
     def served(self) -> bool:
-        """Whether the provider serves others meanwhile: what failed is this one request."""
-        return True
+        """Whether the provider serves others meanwhile: what failed is this one request.
+
+        Where it wasn't even sent, a login that is refused stops all requests alike.
+        """
+        return self.reason not in _NOT_ASKED
 
 
 class Unavailable(ProviderError):

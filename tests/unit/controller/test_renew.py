@@ -337,6 +337,26 @@ async def test_a_lease_whose_renewals_fail_is_replaced_while_it_lives_but_not_fo
     assert "lease-1" in world.provider.live
 
 
+@pytest.mark.parametrize("until", [3300, 3425])
+@pytest.mark.parametrize(
+    "reason", [Reason.LOGIN_REFUSED, Reason.AUTH_MISSING, Reason.HOST_NOT_ALLOWED]
+)
+async def test_a_login_that_was_refused_for_long_costs_no_lease_when_it_works_again(
+    reason: Reason, until: int
+) -> None:
+    world = World()
+    await world.settle()
+    world.provider.down = errors.Denied(reason, "who is that?")
+    await live(world, until)
+    said = conditions.find(world.dl.status.conditions, ConditionType.LEASE_HELD)
+    assert said is not None
+    assert said.message == ""
+    world.provider.down = None
+    await live(world, 100)
+    assert (world.secret, world.count("issue")) == ("lease-1", 1)
+    assert ends(world) > 3600
+
+
 async def test_refused_renewals_are_not_made_on_while_each_look_shows_a_later_end() -> None:
     world = World(can=replace(fakes.CAN, minimum_renewal=1, replica_lag=0))
     await world.settle()
