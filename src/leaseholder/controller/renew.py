@@ -10,6 +10,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from leaseholder import changes, errors
 from leaseholder.api import names
@@ -18,14 +19,17 @@ from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease
 from leaseholder.controller import revoke, supplies
 from leaseholder.controller.chronicle import Chronicle
-from leaseholder.core import actions, plan, proof, revocations
+from leaseholder.core import actions, obstacles, plan, proof, revocations
 from leaseholder.core.memory import Failure, Shortfall, failure_of
-from leaseholder.core.schedule import INSPECT_AGAIN
+from leaseholder.core.schedule import INSPECT_AGAIN, RETRY_FIRST
 from leaseholder.core.view import View
 from leaseholder.ports.clock import Clock
 from leaseholder.ports.events import Note
 from leaseholder.ports.meter import Meter
 from leaseholder.ports.provider import Lease, Provider
+
+RENEW_AGAIN: Final = 60.0
+"""Most seconds between two tries to renew a lease of which status has no back-off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ class Renewer:
         except errors.ProviderError as error:
             self.meter.renewed(step.record.provider.ref, error.outcome)
             view.known(step.record).not_renewed = error.served
-            raise
+            self._failed(view, dl, step.record, error)
 
     async def _prolong(self, view: View, step: actions.Renew) -> None:
         adapter = await self.supplies.for_lease(step.record, view.trusts)
@@ -108,12 +112,24 @@ class Renewer:
             note = Note("Warning", error.reason, error.sentence + instead)
             await self.chronicle.emit(dl, note)
         elif error.reason == Reason.RENEWAL_TOO_SOON:
-            raise error
+            self._failed(view, dl, step.record, error)
         elif step.inspect_first:
             view.known(step.record).unrenewable = True
         else:
             # Somebody else may just have renewed it: the next try looks first.
             view.known(step.record).shown = None
+
+    def _failed(
+        self, view: View, dl: DynamicLease, record: RecordedLease, error: errors.ProviderError
+    ) -> None:
+        """A renewal failed: its back-off would take the place of one of an issue that costs.
+
+        Raises:
+            errors.ProviderError: there is none of those.
+        """
+        if not obstacles.spares(view, dl):
+            raise error
+        later(view, record, error.retry_after)
 
     async def inspect(self, view: View, record: RecordedLease) -> None:
         """See whether a lease lives; where the provider doesn't say, it is asked again later."""
@@ -152,6 +168,15 @@ class Renewer:
                 permanent=False,
                 retry_after=(old_enough - view.now).total_seconds(),
             )
+
+
+def later(view: View, record: RecordedLease, retry_after: float | None) -> None:
+    """Have a renewal that failed, and that status doesn't count, tried again; near its end soon."""
+    expiry = view.expiry(record) or view.now
+    left = (expiry - view.now).total_seconds()
+    soon = min(RENEW_AGAIN, max(RETRY_FIRST, left / 5))
+    wait = retry_after or (soon if left > 0 else RENEW_AGAIN)
+    view.known(record).sustain_at = view.now + timedelta(seconds=wait)
 
 
 async def inspected(adapter: Provider, view: View, record: RecordedLease) -> Lease:

@@ -10,7 +10,6 @@ may be restarted once more, which does no harm.
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Final
 
 from leaseholder import changes, errors
@@ -27,8 +26,6 @@ from leaseholder.ports.cluster import Cluster
 from leaseholder.ports.meter import Meter
 from leaseholder.ports.workloads import Workload
 
-SUSTAIN_AGAIN: Final = 60.0
-"""Most seconds between two tries to renew a replaced lease."""
 REMEMBERED: Final = 86_400.0
 """Seconds for which a restart is remembered."""
 
@@ -110,13 +107,8 @@ class Mover:
 
     def _later(self, view: View, step: actions.Sustain, retry_after: float | None) -> None:
         """The lease is looked at first at the next try: what the last one did isn't known."""
-        record, known = step.record, view.known(step.record)
-        expiry = view.expiry(record) or view.now
-        left = (expiry - view.now).total_seconds()
-        soon = min(SUSTAIN_AGAIN, max(schedule.RETRY_FIRST, left / 5))
-        wait = retry_after or (soon if left > 0 else SUSTAIN_AGAIN)
-        known.shown = None
-        known.sustain_at = view.now + timedelta(seconds=wait)
+        view.known(step.record).shown = None
+        renew.later(view, step.record, retry_after)
 
     def _remember(self, workload: Workload, sent: Restarted) -> None:
         old = sent.at - REMEMBERED

@@ -155,7 +155,8 @@ class LeaseMemory:
     shown_since: float | None = None
     """By when (monotonic seconds) the Secret showed it and workloads were to move to it."""
     sustain_at: datetime | None = None
-    """When the next try to renew it is due, where it was replaced and the last one failed."""
+    """When the next try to renew it is due, where the last one failed and status has no back-off
+    for that: it was replaced, or an issue that costs is held back there."""
 
     def know(self, record: RecordedLease, lease: Lease) -> Lease:
         """Remember the lease as its provider shows it; returns it.

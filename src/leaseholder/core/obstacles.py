@@ -210,11 +210,13 @@ def crowded(view: View) -> Failure | None:
     )
 
 
-def renewal_blocked_until(view: View, dl: DynamicLease) -> datetime | None:
+def renewal_blocked_until(view: View, dl: DynamicLease, record: RecordedLease) -> datetime | None:
     """Until when the back-off holds a renewal back: one after something else doesn't."""
     retry = dl.status.retry
-    elsewhere = retry is not None and retry.reason in _NO_RENEWAL
-    return None if elsewhere else blocked_until(view, dl)
+    if retry is None or retry.reason not in _NO_RENEWAL:
+        return blocked_until(view, dl)
+    again = view.known(record).sustain_at
+    return again if again is not None and view.now < again else None
 
 
 @fact
@@ -248,6 +250,12 @@ def blocked_until(view: View, dl: DynamicLease) -> datetime | None:
     else:
         pressed = view.memory.poked
     return None if changed or pressed else retry.next_at
+
+
+def spares(view: View, dl: DynamicLease) -> bool:
+    """Whether an issue is held back for what each try costs: no other failure cuts that short."""
+    retry = dl.status.retry
+    return retry is not None and costly(retry.reason) and blocked_until(view, dl) is not None
 
 
 def costly(reason: str) -> bool:

@@ -226,7 +226,7 @@ def _renew(view: View, dl: DynamicLease) -> Found:
     held = plan.to_renew(view, dl)
     if held is None:
         return soonest(view.now, *plan.renewal_moments(view, dl))
-    blocked = obstacles.renewal_blocked_until(view, dl)
+    blocked = obstacles.renewal_blocked_until(view, dl, held)
     if blocked is not None:
         return Later(blocked)
     longer = ends.before_renewal(view, held)

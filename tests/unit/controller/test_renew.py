@@ -357,6 +357,28 @@ async def test_a_login_that_was_refused_for_long_costs_no_lease_when_it_works_ag
     assert ends(world) > 3600
 
 
+@pytest.mark.parametrize("renewed", [True, False])
+async def test_renewals_that_fail_do_not_have_an_issue_tried_sooner_that_costs_each_time(
+    renewed: bool,
+) -> None:
+    world = World()
+    world.cluster.user_applies(manifest(renewal={"strategy": "Renew"}))
+    await world.settle()
+    world.provider.before("issue", *[errors.Invalid(Reason.BACKEND_FAILED, "not made")] * 100)
+    if not renewed:
+        world.provider.before("renew", *[errors.Denied(Reason.DENIED, "not allowed")] * 100)
+    await live(world, 2300)
+    world.cluster.user_applies(
+        manifest(renewal={"strategy": "Renew"}, annotations={names.ROTATE: "now"})
+    )
+    await live(world, 1200)
+    assert world.count("issue") == 6
+    assert 1 <= world.count("renew") < 40
+    stalled = conditions.find(world.dl.status.conditions, ConditionType.STALLED)
+    assert stalled is not None
+    assert (stalled.reason, stalled.message) == (Reason.BACKEND_FAILED, "not made")
+
+
 async def test_refused_renewals_are_not_made_on_while_each_look_shows_a_later_end() -> None:
     world = World(can=replace(fakes.CAN, minimum_renewal=1, replica_lag=0))
     await world.settle()

@@ -169,7 +169,11 @@ def test_a_changed_spec_makes_a_try_that_costs_at_once() -> None:
 def test_a_lease_is_renewed_while_its_replacement_waits_for_hours() -> None:
     dl = refused_by_the_backend()
     assert obstacles.blocked_until(views.holding(dl), dl) is not None
-    assert obstacles.renewal_blocked_until(views.holding(dl), dl) is None
+    seen, held = views.holding(dl), views.record()
+    assert obstacles.renewal_blocked_until(seen, dl, held) is None
+    seen.known(held).sustain_at = views.at(60)
+    assert obstacles.renewal_blocked_until(seen, dl, held) == views.at(60)
+    assert obstacles.renewal_blocked_until(views.later(seen, 60), dl, held) is None
 
 
 def test_a_record_that_is_full_takes_no_further_lease() -> None:
