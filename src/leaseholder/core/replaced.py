@@ -75,9 +75,10 @@ def _outlived_status(view: View, dl: DynamicLease, record: RecordedLease) -> boo
 
 
 def make_room(view: View, dl: DynamicLease) -> Action | None:
-    """At the limit with nothing delivered, the oldest replaced lease goes before its time.
+    """At the limit a replaced lease that is over goes before its time, though its overlap isn't.
 
-    Not one that a workload was restarted for: its pods may well run.
+    With nothing delivered the oldest one goes, but none that a workload was restarted for: its pods
+    may well run.
     """
     replaced = [
         record
@@ -86,6 +87,14 @@ def make_room(view: View, dl: DynamicLease) -> Action | None:
         and not view.named_anywhere(record)
         and not rollout.stamped(view, record)
     ]
+    over = [
+        record
+        for record in replaced
+        if record.state is State.SUPERSEDED and view.expired(record)
+        if not (view.mute or rollout.keeps(view, record))
+    ]
+    if over and view.has_time and len(obstacles.live(view)) >= obstacles.MOST_LIVE:
+        return revocations.begin(view, over[0], Reason.SUPERSEDED)
     if not replaced or not obstacles.needs_room(view, dl):
         return None
     return revocations.begin(view, replaced[0], Reason.SUPERSEDED)

@@ -379,6 +379,17 @@ async def test_renewals_that_fail_do_not_have_an_issue_tried_sooner_that_costs_e
     assert (stalled.reason, stalled.message) == (Reason.BACKEND_FAILED, "not made")
 
 
+async def test_no_lease_waits_for_the_overlap_of_replaced_ones_that_are_over() -> None:
+    world = World()
+    world.cluster.user_applies(manifest(rotation={"overlap": "6h"}))
+    failure = errors.Unavailable(Reason.UNAVAILABLE, "not done", sent=False, served=True)
+    world.provider.before("renew", *[failure] * 1000)
+    await world.settle()
+    for _ in range(7 * 20):
+        await live(world, 180)
+        assert at(ends(world, world.secret or "")) > world.provider.now() + timedelta(seconds=100)
+
+
 async def test_refused_renewals_are_not_made_on_while_each_look_shows_a_later_end() -> None:
     world = World(can=replace(fakes.CAN, minimum_renewal=1, replica_lag=0))
     await world.settle()

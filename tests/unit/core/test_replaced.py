@@ -121,6 +121,17 @@ def test_a_full_record_lets_go_of_the_lease_whose_end_is_longest_past() -> None:
     assert "of attempt attempt-2 ended by" in step.note.message
 
 
+def test_at_the_limit_a_replaced_lease_that_is_over_does_not_wait_for_its_overlap() -> None:
+    replaced = [views.superseded(n, until=9999) for n in range(1, 5)]
+    held = views.record(5)
+    assert isinstance(decide(views.told(views.view(*replaced, held, shows=held))), Idle)
+    over = replaced[2] = replaced[2].but(expires_at=views.at(0))
+    seen = views.told(views.view(*replaced, held, shows=held))
+    assert decide(seen) == revocations.begin(seen, over, Reason.SUPERSEDED)
+    below = views.told(views.view(*replaced[1:], held, shows=held))
+    assert isinstance(decide(below), Idle)
+
+
 def test_a_record_with_room_or_without_need_lets_nothing_go() -> None:
     over = unconfirmed(MOST_LEASES)
     assert not isinstance(decide(views.view(*over[1:])), Drop)
