@@ -28,7 +28,7 @@ PENDING_MOST: Final = 20
 the second."""
 
 ROOM_AHEAD: Final = timedelta(seconds=60)
-"""So long before its end a lease that can't be renewed counts as ended, at the limit."""
+"""So long before its end a lease that isn't renewed any more counts as ended, at the limit."""
 
 _ABOUT_SECRET: Final = (Reason.WRITE_REFUSED, Reason.TEMPLATE_INVALID)
 _NO_RENEWAL: Final = (*_ABOUT_SECRET, Reason.BACKEND_FAILED)
@@ -172,7 +172,8 @@ def needs_room(view: View, dl: DynamicLease) -> bool:
 
 def _ending(view: View, dl: DynamicLease, held: RecordedLease) -> bool:
     expiry = view.expiry(held)
-    if expiry is None or plan.renewal_at(view, dl, held) is not None:
+    fails = plan.unrenewed_until(view, dl, held) is not None
+    if expiry is None or (plan.renewal_at(view, dl, held) is not None and not fails):
         return False
     return view.now >= expiry - ROOM_AHEAD
 

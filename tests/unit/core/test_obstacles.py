@@ -254,6 +254,15 @@ def test_at_the_limit_a_lease_that_is_about_to_end_makes_room_and_one_that_isnt_
     assert not obstacles.needs_room(seen, views.wanted(seen))
 
 
+def test_at_the_limit_a_lease_whose_renewals_fail_makes_room_when_it_is_about_to_end() -> None:
+    replaced = tuple(views.superseded(n, until=9999) for n in range(1, 5))
+    for failed in (True, False):
+        held = views.record(5, expires=59, issued=-3541)
+        memory = views.remembers(held, not_renewed=failed)
+        seen = views.view(*replaced, held, shows=held, memory=memory)
+        assert obstacles.needs_room(seen, views.wanted(seen)) == failed
+
+
 def test_at_the_limit_a_pending_revocation_that_was_tried_in_vain_is_not_waited_for() -> None:
     replaced = tuple(views.superseded(n, until=9999) for n in range(1, 5))
     for attempts in (0, 1):
