@@ -663,6 +663,9 @@ async def test_each_failed_renewal_has_its_type(
         "the database system is starting up",
         "terminating connection due to administrator command",
         "sorry, too many clients already",
+        "the database system is not yet accepting connections",
+        "cannot execute ALTER ROLE in a read-only transaction",
+        "The MySQL server is running with the --read-only option so it cannot execute this",
         "first line\nsocket hang up",
     ],
 )

@@ -28,9 +28,12 @@ LONGEST_REFUSAL: Final = 16 * 2**10
 
 UNREACHED: Final = (
     "timeout|timed out|connection (terminated|closed|lost|refused|reset)|terminating connection|"
-    "starting up|shutting down|in recovery mode|too many (clients|connections)|connection slots"
+    "starting up|shutting down|in recovery mode|too many (clients|connections)|connection slots|"
+    "not (yet )?accepting connections|during recovery|in a read-only transaction|"
+    "read-only option|database is read-only|not primary"
 )
-"""What drivers and databases say where a request never got through to them, or got no answer."""
+"""What drivers and databases say where a request never got through to them, or got no answer; and
+those that take no writes, as while another one takes over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,9 @@ disaster; nothing was done."""
 _UNREACHED: Final = (
     r"connection refused|^(?=(?s:.*)failed to (renew|revoke) entry)(?s:.*)"
     rf"\b({UNREACHED}|dial|eof|broken pipe|deadline exceeded|no (such host|route)|unreachable|"
-    r"failed to connect|unable to (connect|start transaction)|verifying connection)\b"
+    r"failed to connect|unable to (connect|start transaction)|verifying connection|"
+    "(bad|invalid) connection|conn (closed|busy)|closed network connection|connection is shut down|"
+    r"transport is closing|code = unavailable|context canceled|server misbehaving)\b"
 )
 """From the beginning on, so that each part is searched for once: a server may repeat itself."""
 _NOT_TAKEN: Final = "it doesn't take this request"
