@@ -26,6 +26,8 @@ from leaseholder.secrecy import Credentials
 
 LEAST_LEFT: Final = schedule.MARGIN
 """A lease with less left is replaced as soon as it is delivered."""
+LEAST_GIVEN: Final = LEAST_LEFT + timedelta(seconds=3)
+"""One that lives shorter would be replaced every second or two, for ever."""
 
 
 def fault(
@@ -51,13 +53,13 @@ def fault(
             "source gives at the provider"
         )
     left, given = lease.expires_at - now, lease.expires_at - lease.issued_at
-    if left >= LEAST_LEFT:
-        return None
-    if given < LEAST_LEFT:
+    if given < LEAST_GIVEN:
         return _unusable(
             f"the provider gave a lease of {_seconds(given)} s, too short to be used: write a ttl, "
             "or raise the default ttl at the provider"
         )
+    if left >= LEAST_LEFT:
+        return None
     return _unusable(
         f"the lease was as good as over when it came: it ends at "
         f"{base.render_moment(lease.expires_at)}, and the provider's clock says "

@@ -25,7 +25,7 @@ def stalled(world: World) -> tuple[str, str]:
     return told.status, told.reason
 
 
-@pytest.mark.parametrize("life", [0, 1, 3])
+@pytest.mark.parametrize("life", [0, 1, 3, 6, 7])
 async def test_a_lease_too_short_to_be_used_is_revoked_and_the_next_try_waits(life: int) -> None:
     world = World()
     world.cluster.user_applies(manifest(ttl=None))

@@ -59,6 +59,8 @@ def test_the_clock_of_a_lease_is_never_taken_to_be_earlier_than_it_is(
         (10, 4, "as good as over when it came: it ends at"),
         (0, 0, "gave a lease of 0 s, too short to be used: write a ttl"),
         (3, 2, "gave a lease of 3 s, too short to be used: write a ttl"),
+        (7, 7, "gave a lease of 7 s, too short to be used: write a ttl"),
+        (8, 5, ""),
         (-3600, -3600, "gave a lease of 0 s, too short to be used"),
         (3600, -60, "as good as over when it came: it ends at"),
     ],
