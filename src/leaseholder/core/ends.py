@@ -19,6 +19,8 @@ from leaseholder.ports.provider import Lease
 
 UNKNOWN_LIFE: Final = timedelta(days=32)
 """The longest life of a lease for which none was asked: Vault's default maximum."""
+LONGEST_LET_GO: Final = timedelta(days=366)
+"""Servers give leases of months where nobody asks for less."""
 MOST_AHEAD: Final = timedelta(minutes=30)
 """A lease whose moments are further from the provider's ``Date`` can't be judged."""
 
@@ -58,6 +60,17 @@ def bounded(view: View, record: RecordedLease) -> datetime | None:
     stated = view.stated_expiry(record)
     latest = view.own_now(record) + asked_life(view, record)
     return None if stated is None else min(stated, latest)
+
+
+def let_go(view: View, record: RecordedLease) -> datetime | None:
+    """Until when a record tells of a lease that nobody holds any more, by its own clock.
+
+    As long as the provider says, if that isn't more than a year or what was asked for: it may say a
+    thousand years.
+    """
+    stated = view.stated_expiry(record)
+    longest = view.own_now(record) + max(asked_life(view, record), LONGEST_LET_GO)
+    return None if stated is None else min(stated, longest)
 
 
 def last_asked(view: View, record: RecordedLease) -> datetime:

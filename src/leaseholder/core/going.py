@@ -11,7 +11,7 @@ from leaseholder.api import base, conditions, durations, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease, State
-from leaseholder.core import revocations, status
+from leaseholder.core import ends, revocations, status
 from leaseholder.core.actions import (
     Action,
     DeleteSecret,
@@ -105,7 +105,8 @@ def orphan(view: View, dl: DynamicLease) -> Action | None:
         until = view.stated_expiry(held)
         end = base.render_moment(until) if until is not None else "an unknown moment"
         text = f"lease {held.lease_id} stays alive until {end}: nobody holds it any more"
-        return Drop(held, "Orphaned", Note("Warning", Reason.ORPHANED, text), until)
+        note = Note("Warning", Reason.ORPHANED, text)
+        return Drop(held, "Orphaned", note, ends.let_go(view, held))
     return Disown(view.secrets[0]) if view.secrets else None
 
 

@@ -231,6 +231,18 @@ def test_a_record_that_tells_of_an_orphaned_lease_stays_while_that_may_live(
     assert decide(seen(600, draining=True)) == Discard()
 
 
+@pytest.mark.parametrize(("asked", "kept"), [(3600, 366), (None, 366), (400 * 86_400, 400)])
+def test_the_record_of_an_orphaned_lease_does_not_stay_for_as_long_as_a_provider_likes(
+    asked: int | None, kept: int
+) -> None:
+    held = views.record(ttl=asked, expires=900 * 365 * 86_400)
+    step = decide(views.view(held, shows=held, dl=going(deletion={"policy": "Orphan"})))
+    assert isinstance(step, Drop)
+    assert step.until == views.at(kept * 86_400)
+    assert step.note is not None
+    assert "stays alive until 2925-" in step.note.message
+
+
 def test_an_orphaned_lease_of_unknown_end_says_so() -> None:
     held = views.record(expires=None)
     step = decide(views.view(held, shows=held, dl=going(deletion={"policy": "Orphan"})))
