@@ -218,10 +218,23 @@ def need(view: View, dl: DynamicLease) -> Need | None:
 @fact
 def outdated(view: View, dl: DynamicLease, record: RecordedLease) -> Reason | None:
     """Why the user wants another lease than this one, however long it lives; None: it will do."""
-    if view.supply is not None and record.source_hash != view.supply.source_hash:
+    if not is_of_source(view, record):
         return Reason.SOURCE_CHANGED
     nonce = rotate_nonce(dl)
     return Reason.COMMANDED if nonce and record.rotate_nonce != nonce else None
+
+
+def is_of_source(view: View, record: RecordedLease) -> bool:
+    """Whether a lease is of the source that is wanted, as far as that is known.
+
+    A provider object that was made again for another namespace of its server has another source,
+    though it is called the same: with its login the lease isn't even seen.
+    """
+    supply, issuer = view.supply, record.provider
+    if supply is None:
+        return True
+    moved = issuer.uid != supply.uid and issuer.options != dict(supply.options)
+    return record.source_hash == supply.source_hash and not moved
 
 
 @fact

@@ -90,8 +90,7 @@ def take_over(view: View, dl: DynamicLease) -> Move | None:
     if dl.spec.suspend:
         return None
     can = view.capabilities.get(held.attempt_id)
-    same = held.source_hash == view.supply.source_hash
-    if not same or can is None or not can.verifiable:
+    if not plan.is_of_source(view, held) or can is None or not can.verifiable:
         return None
     return Move(held, held.but(holder_uid=view.holder.uid))
 

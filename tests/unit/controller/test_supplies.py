@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from leaseholder import errors
-from leaseholder.api import provider
+from leaseholder.api import base, provider
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import patience, supplies
 from leaseholder.ports.provider import Provider
@@ -305,6 +305,32 @@ async def test_a_provider_object_that_was_made_again_at_the_same_place_serves_it
     world.clock.move(supplies.CACHED_FOR + 1)
     await world.supplies.for_lease(known, {})
     assert [access.of.uid for access, _ in world.built] == [known.provider.uid, "made-again"]
+
+
+def _bao(uid: str, namespace: str) -> provider.LeaseProvider:
+    """A LeaseProvider for a namespace of a server."""
+    auth = {"token": {"tokenSecretRef": {"name": "auth", "key": "token"}}}
+    server = {"url": "https://bao.example", "namespace": namespace, "auth": auth}
+    return provider.LeaseProvider(
+        metadata=base.ObjectMeta(name="infisical", namespace=SHOP, uid=uid, generation=1),
+        spec=provider.LeaseProviderSpec.model_validate({"openbao": server}),
+    )
+
+
+@pytest.mark.parametrize(("namespace", "issues"), [("teams", 1), ("shops", 2)])
+async def test_a_provider_object_made_again_for_another_namespace_of_its_server_gives_a_new_lease(
+    namespace: str, issues: int
+) -> None:
+    world = World()
+    world.cluster.put_provider(_bao("before", "teams"))
+    path = {"path": "database/creds/orders"}
+    world.cluster.user_applies(manifest(infisical=None, openbao=path))
+    await world.settle()
+    world.cluster.put_provider(_bao("made-again", namespace))
+    await world.settle(after=supplies.CACHED_FOR + 1)
+    assert world.count("issue") == issues
+    assert world.secret == f"lease-{issues}"
+    assert "lease-1" in world.provider.live
 
 
 async def test_a_provider_object_that_went_unseen_is_noticed_when_it_is_read_again() -> None:
