@@ -44,8 +44,6 @@ class Entry:
     """Goes in a row that ended in an exception."""
     logged: str = ""
     """What the log says of the last one."""
-    contested: bool = False
-    """Somebody else has the Secret that this one wants."""
     cut_off: bool = False
     """The last go ended because the API server didn't answer."""
     expires: float | None = None
@@ -137,7 +135,7 @@ class Entry:
         self.going = view.dl is not None and view.dl.deleting
         wanted = view.dl is not None and not self.going
         self.wants = wanted and view.delivered is None
-        self.contested, self.shown, self.is_due = view.target_contested, None, False
+        self.shown, self.is_due = None, False
         self.noted, self.offline_from = view, 0.0
 
     def keep(self) -> None:

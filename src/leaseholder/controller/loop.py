@@ -230,7 +230,7 @@ class Controller(Hints):
         await self._reached()
         await self._offer_formers(key)
         facts = view.for_decision()  # until the step: that changes memory
-        self._note(entry, facts)
+        self._note(key, entry, facts)
         decision = rules.decide(facts)
         self._runner.progress = view.monotonic
         return decision
@@ -299,10 +299,10 @@ class Controller(Hints):
             sentence = "the API server didn't answer in time"
         raise errors.ClusterUnavailable(Reason.CLUSTER, sentence)
 
-    def _note(self, entry: Entry, view: View) -> None:
+    def _note(self, key: Key, entry: Entry, view: View) -> None:
         if entry.holder not in (None, view.holder):
             self._forget(entry.holder)
-        entry.note(view)
+        self._remember(key, entry, view)
         self._measure(entry, view)
 
     def _measure(self, entry: Entry, view: View) -> None:

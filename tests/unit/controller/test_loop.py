@@ -280,6 +280,16 @@ async def test_whose_secret_changed_goes_before_leases_that_have_time() -> None:
     assert list(dict.fromkeys(looks)) == [NAME, "sooner"]
 
 
+async def test_a_secret_that_went_costs_no_look_at_all_who_are_known() -> None:
+    world = World()
+    controller = world.process()
+    for number in range(100):
+        await controller.offer(Key(SHOP, f"orders-{number}"))
+    waking = controller.offer_contested(SHOP)
+    with pytest.raises(StopIteration):  # no turn of the event loop is needed
+        waking.send(None)
+
+
 async def test_many_that_use_a_provider_are_woken_one_after_another() -> None:
     world = World()
     many = [
