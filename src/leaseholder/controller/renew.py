@@ -122,10 +122,10 @@ class Renewer:
     def _failed(
         self, view: View, dl: DynamicLease, record: RecordedLease, error: errors.ProviderError
     ) -> None:
-        """A renewal failed: its back-off would take the place of one of an issue that costs.
+        """A renewal failed: its back-off would take the place of that of issues that cost.
 
         Raises:
-            errors.ProviderError: there is none of those.
+            errors.ProviderError: there is no such back-off.
         """
         if not obstacles.spares(view, dl):
             raise error

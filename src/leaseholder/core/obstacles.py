@@ -254,9 +254,10 @@ def blocked_until(view: View, dl: DynamicLease) -> datetime | None:
 
 
 def spares(view: View, dl: DynamicLease) -> bool:
-    """Whether an issue is held back for what each try costs: no other failure cuts that short."""
+    """Whether issues that cost are counted: no renewal that fails takes their place."""
     retry = dl.status.retry
-    return retry is not None and costly(retry.reason) and blocked_until(view, dl) is not None
+    is_costly = retry is not None and costly(retry.reason)
+    return is_costly and plan.need(view, dl) is not None
 
 
 def costly(reason: str) -> bool:

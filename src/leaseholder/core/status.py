@@ -175,7 +175,10 @@ def _retry(view: View, dl: lease.DynamicLease) -> lease.Retry | None:
     if failure is None:
         void = old is None or (fresh_spec and obstacles.costly(old.reason))
         return None if void or not _unsettled(view, dl) else old
-    failures = (old.failures if old is not None and not fresh_spec else 0) + 1
+    costly = obstacles.costly(failure.reason)
+    # After an outage the first try that costs isn't the last for hours.
+    anew = fresh_spec or (costly and old is not None and not obstacles.costly(old.reason))
+    failures = (old.failures if old is not None and not anew else 0) + 1
     most = schedule.RETRY_MOST_PERMANENT if failure.permanent else schedule.RETRY_MOST
     held = drift.kept(view, dl)
     if held is not None and view.expired(held) and not failure.permanent:
@@ -183,7 +186,7 @@ def _retry(view: View, dl: lease.DynamicLease) -> lease.Retry | None:
     expiry = view.expiry(held) if held is not None else None
     left = expiry - view.now if expiry is not None and expiry > view.now else None
     first = schedule.RETRY_FIRST
-    if obstacles.costly(failure.reason):
+    if costly:
         first, most, left = schedule.RETRY_FIRST_COSTLY, schedule.RETRY_MOST_COSTLY, None
     wait = schedule.backoff(
         failures,

@@ -379,6 +379,22 @@ async def test_renewals_that_fail_do_not_have_an_issue_tried_sooner_that_costs_e
     assert (stalled.reason, stalled.message) == (Reason.BACKEND_FAILED, "not made")
 
 
+async def test_a_renewal_that_fails_is_reported_once_no_issue_that_costs_is_wanted() -> None:
+    world = World()
+    strategy = {"strategy": "Renew"}
+    world.cluster.user_applies(manifest(renewal=strategy))
+    await world.settle()
+    world.provider.before("issue", errors.Invalid(Reason.BACKEND_FAILED, "not made"))
+    world.provider.before("renew", *[errors.Denied(Reason.DENIED, "not allowed")] * 100)
+    await live(world, 2400)
+    world.cluster.user_applies(manifest(renewal=strategy, annotations={names.ROTATE: "now"}))
+    await live(world, 30)
+    assert world.ready == "BackendFailed"
+    world.cluster.user_applies(manifest(renewal=strategy))
+    await live(world, 60)
+    assert (world.ready, world.count("issue")) == ("PermissionDenied", 2)
+
+
 async def test_no_lease_waits_for_the_overlap_of_replaced_ones_that_are_over() -> None:
     world = World()
     world.cluster.user_applies(manifest(rotation={"overlap": "6h"}))

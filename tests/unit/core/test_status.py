@@ -177,6 +177,21 @@ def test_tries_that_cost_come_after_a_minute_and_later_after_hours_also_near_an_
     assert said(derived(seen), ConditionType.STALLED) == ("True", Reason.BACKEND_FAILED)
 
 
+def test_after_an_outage_the_first_try_that_costs_is_followed_by_the_next_in_a_minute() -> None:
+    away = replace(PERMANENT, reason=Reason.UNAVAILABLE, permanent=False)
+    seen = views.holding(held=views.record(), memory=Memory(failure=away))
+    for _ in range(15):
+        seen = replace(views.told(seen), memory=Memory(failure=away))
+    costs, waits = replace(PERMANENT, reason=Reason.BACKEND_FAILED), []
+    for _ in range(3):
+        seen = replace(seen, memory=Memory(failure=costs))
+        retry = derived(seen).retry
+        assert retry is not None
+        waits.append((retry.next_at - seen.now).total_seconds())
+        seen = views.told(seen)
+    assert 45 <= waits[0] <= 60 < waits[1] <= 120 < waits[2] <= 240
+
+
 def test_a_renewal_is_counted_once() -> None:
     held = views.record()
     seen = views.told(views.holding(held=held))
