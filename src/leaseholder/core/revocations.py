@@ -17,7 +17,7 @@ from leaseholder import errors
 from leaseholder.api import durations, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import RecordedLease, Revocation, State
-from leaseholder.core import ends, rollout, schedule
+from leaseholder.core import ends, rollout, schedule, slots
 from leaseholder.core.actions import Action, Drop, Found, Move, Revoke, Search, soonest
 from leaseholder.core.view import View
 from leaseholder.ports.provider import Capabilities
@@ -217,12 +217,20 @@ def after_failure(
     """A try that didn't succeed: the next one later, slowly past expiry, for a week."""
     attempts, end = record.revocation.attempts + 1, _end(view, record)
     most = schedule.REVOKE_SLOW if view.now >= end else schedule.REVOKE_MOST
+    most = schedule.RETRY_MOST_DEAD if _is_awaited(view, record) else most
     wait = schedule.backoff(attempts, seed=record.attempt_id, most=most, retry_after=retry_after)
     tried = _tried(view, record, reason, attempts=attempts, next_at=view.now + wait)
     since = record.revocation.since or end
     hopeless = view.now >= max(since, end) + schedule.ABANDON_AFTER
     state = State.ABANDONED if hopeless else State.REVOKING
     return tried.but(state=state)
+
+
+def _is_awaited(view: View, record: RecordedLease) -> bool:
+    """Whether a DynamicLease is without credentials until this lease is gone: they share a slot."""
+    without = view.dl is not None and not view.dl.deleting and view.delivered is None
+    same = view.supply is not None and record.slot == view.supply.slot
+    return without and same and slots.one_slot(view, record)
 
 
 def held_back(

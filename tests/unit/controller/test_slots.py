@@ -8,10 +8,10 @@ import pytest
 from leaseholder.api import conditions, names, record
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.record import LeaseRecord, RecordSpec, State
-from leaseholder.core import actions
+from leaseholder.core import actions, schedule
 from leaseholder.ports.records import MOST_RIVALS
 from tests.unit.controller import fakes
-from tests.unit.controller.world import HERE, SHOP, World, manifest
+from tests.unit.controller.world import HERE, SHOP, World, away, manifest
 
 ONE = replace(fakes.CAN, slots="One")
 
@@ -115,6 +115,22 @@ async def test_where_more_records_name_a_shared_account_than_are_read_nothing_is
     failure = world.memory.failure
     assert failure is not None
     assert "20 records or more have leases of it" in failure.sentence
+
+
+async def test_a_revocation_that_the_next_lease_waits_for_is_tried_each_minute() -> None:
+    world = World(can=ONE)
+    world.cluster.user_applies(manifest(ttl="10m"))
+    await world.settle()
+    world.cluster.user_applies(manifest(ttl="10m", annotations={names.ROTATE: "now"}))
+    world.provider.down = away(sent=False)
+    for _ in range(120):
+        await world.settle(after=60)
+    assert 100 < world.count("revoke") < 150
+    assert (world.secret, world.count("issue")) == ("lease-1", 1)
+    world.provider.down = None
+    for after in (60, schedule.INSPECT_AGAIN):
+        await world.settle(after)
+    assert (world.secret, world.ready) == ("lease-2", "Ready")
 
 
 async def test_where_an_account_has_room_for_many_nobody_looks_for_rivals() -> None:
