@@ -30,6 +30,8 @@ class Filter:
     """The text, then the arguments; None where it can't."""
     refusal: str = ""
     """Why it returned None."""
+    effort: int = 1
+    """How many times as long a letter may take it as it takes to copy one."""
 
 
 def _urlquote(text: str) -> str:
@@ -63,6 +65,6 @@ FILTERS: Final[Mapping[str, Filter]] = {
     "replace": Filter("replace('old', 'new')", 2, _replace, "more than 1 MiB would come of it"),
     "shellquote": Filter("shellquote", 0, shlex.quote),
     "trim": Filter("trim", 0, str.strip),
-    "urlquote": Filter("urlquote", 0, _urlquote),
+    "urlquote": Filter("urlquote", 0, _urlquote, effort=32),
 }
 """By name, in the order in which they are told to users."""

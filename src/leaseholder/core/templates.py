@@ -173,6 +173,9 @@ class _Work:
         self._count(text, part)
         for step in part.steps:
             known = filters.FILTERS[step.name]
+            self._left -= (known.effort - 1) * len(text)
+            if self._left < 0:  # before it begins: what it makes would be counted too late
+                raise _Unfilled(f"{step.name}: the text is too long for it", part)
             made = known.apply(text, *step.arguments)
             if made is None:
                 raise _Unfilled(f"{step.name}: {known.refusal}", part)

@@ -337,8 +337,22 @@ def test_as_many_places_as_are_promised_are_read() -> None:
 
 def test_the_greatest_values_are_rendered_in_bounded_time() -> None:
     before = time.process_time()
-    assert "too much" in refusal("{{X|urlquote|replace('%22','')}}" * 200, {"X": '"' * 300_000})
+    assert "too long" in refusal("{{X|urlquote|replace('%22','')}}" * 200, {"X": '"' * 300_000})
     assert time.process_time() - before < 5
+
+
+def test_what_few_letters_make_holds_nobody_up() -> None:
+    many = "😀" * 3_000
+    grown = f"{{{{ '{'b' * 340}' | replace('b', '{many}') | urlquote }}}}"
+    before = time.process_time()
+    assert "urlquote: the text is too long for it" in refusal(grown)
+    assert time.process_time() - before < 0.15
+
+
+def test_a_text_that_is_too_long_for_a_filter_is_told_so() -> None:
+    assert len(made("{{ X | urlquote }}", {"X": "é" * 100_000})) == 600_000
+    told = refusal("{{ X | urlquote }}", {"X": "é" * 150_000})
+    assert "line 1: urlquote: the text is too long for it" in told
 
 
 def test_a_template_shows_no_text_of_its_own() -> None:
