@@ -50,7 +50,7 @@ _BROKEN: Final = (TimeoutError, aiohttp.ClientError, OSError)
 
 
 class _TooLong(Exception):
-    """An answer has more bytes than are wanted at once."""
+    """An answer has more bytes, or values, than are wanted at once."""
 
 
 class Api:
@@ -275,7 +275,7 @@ class Api:
         """An answer and its body; None where that is no JSON.
 
         Raises:
-            _TooLong: it has more than ``most`` bytes.
+            _TooLong: it is too much for a page of ``most`` bytes.
         """
         limit = aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_TIMEOUT)
         try:

@@ -28,10 +28,16 @@ METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s
 MOST_PAGE: Final = 8 * 2**20
 """Bytes of a page of a list, unless it is of one object. An object may have a megabyte and a half
 of whatever its writer likes, and parsed it takes several times as much."""
+MOST_VALUES: Final = 2**18
+"""Values of such a page, about: 500 usual DynamicLeases have half as many. The managed fields of
+an object may be a hundred thousand empty maps, and eight megabytes of those take half a second to
+parse, in which nobody else has a turn, and 180 MiB."""
 DEEPEST: Final = 200
 """Levels that are kept; an object of ours has about 15."""
 _TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 """A text, whose brackets don't count, or a bracket."""
+_BEFORE_VALUES: Final = b"[{,"
+"""Each stands before a value, or in a text: then that counts for more than it is."""
 _OPENING: Final = b"[{"
 _CLOSING: Final = b"]}"
 
@@ -99,7 +105,7 @@ class PageSize:
         return MOST_PAGE if self.now > 1 else None
 
     def shrink(self) -> None:
-        """A page was too long: it is asked for again with fewer objects."""
+        """A page was too much: it is asked for again with fewer objects."""
         self.now = max(1, self.now // 5)
 
     def grow(self) -> None:
@@ -108,7 +114,7 @@ class PageSize:
 
 
 async def read(answer: aiohttp.ClientResponse, most: int | None) -> bytes | None:
-    """The body of an answer; None: it is longer than ``most`` bytes, and was given up."""
+    """The body of an answer; None: it is longer than ``most`` bytes, or has too many values."""
     if most is None:
         return await answer.read()
     body = bytearray()
@@ -117,7 +123,7 @@ async def read(answer: aiohttp.ClientResponse, most: int | None) -> bytes | None
         if len(body) > most:
             answer.close()
             return None
-    return bytes(body)
+    return None if sum(map(body.count, _BEFORE_VALUES)) > MOST_VALUES else bytes(body)
 
 
 class Feed(Protocol):
@@ -172,7 +178,7 @@ class Response(aiohttp.ClientResponse):
         return self
 
     async def fits(self, most: int | None) -> bool:
-        """Read the body; False: it is longer than ``most`` bytes, and was given up."""
+        """Read the body; False: it is too much for a page of ``most`` bytes, and was given up."""
         self._body = await read(self, most)
         return self._body is not None
 

@@ -131,15 +131,18 @@ async def test_a_watch_that_hangs_is_not_open_and_ends_without_an_error(
             await anext(watch(query={"silent": "true"}))
 
 
-async def test_a_list_of_large_objects_comes_in_smaller_pages(kubeconfig: pathlib.Path) -> None:
-    asked, large = list[int](), documents.MOST_PAGE * 3 // 5
+@pytest.mark.parametrize("large", ["x" * (documents.MOST_PAGE * 3 // 5), [{}] * 90_000])
+async def test_a_list_of_large_objects_comes_in_smaller_pages(
+    kubeconfig: pathlib.Path, large: object
+) -> None:
+    asked = list[int]()
 
     async def listed(request: web.Request) -> web.Response:
         """Forty small objects, and then five of which two are too long together."""
         first, most = int(request.query.get("continue", "0")), int(request.query["limit"])
         asked.append(most)
         following = min(45, first + most)
-        items = [{"n": n, "x": "x" * (large if n >= 40 else 1)} for n in range(first, following)]
+        items = [{"n": n, "x": large if n >= 40 else "x"} for n in range(first, following)]
         more = str(following) if following < 45 else ""
         return web.json_response({"metadata": {"continue": more}, "items": items})
 
