@@ -12,6 +12,8 @@ from. ``kubectl rollout undo`` takes it off with the template. A Rollout's stamp
 Rollout itself, and counts while ``spec.restartAt`` is the moment that it was written with.
 """
 
+import contextlib
+import itertools
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -31,6 +33,10 @@ _PLACES: Final[Mapping[lease.WorkloadKind, places.Resource]] = {
 _SINCE: Final = "@"
 """In a Rollout's stamp, between the lease and the moment of the restart."""
 _TIMED_OUT: Final = "ProgressDeadlineExceeded"
+_MOST_STAMPS: Final = 256
+_LONGEST_STAMP: Final = 128
+"""Of a workload so many are kept, so long at most: ours are an attempt id, and a moment. Somebody
+may have written a quarter of a megabyte of them on each of hundreds of workloads."""
 
 
 class KubernetesWorkloads:
@@ -51,12 +57,12 @@ class KubernetesWorkloads:
     ) -> Sequence[Workload]:
         """The workloads that carry all these labels; none where the kind isn't known."""
         selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
-        place = _PLACES[kind].at(namespace)
+        pages = self._api.pages(_PLACES[kind].at(namespace), query={"labelSelector": selector})
         try:
-            found = await self._api.request("GET", place, query={"labelSelector": selector})
+            async with contextlib.aclosing(pages):
+                return [view(kind, one) async for page in pages for one in page.get("items") or ()]
         except refusals.NotFound:
             return ()
-        return [view(kind, item) for item in found.get("items") or ()]
 
     async def stamp(self, current: Workload, key: str, value: str, *, restart_at: datetime) -> None:
         """Restart a workload as it was read, and put a stamp on its pods."""
@@ -120,7 +126,9 @@ def _stamps(
 
 def _annotations(meta: Mapping[str, Any]) -> dict[str, str]:
     known = (meta.get("annotations") or {}).items()
-    return {key: value for key, value in known if key.startswith(f"{names.RESTART}/")}
+    stamps = ((k, v) for k, v in known if k.startswith(f"{names.RESTART}/"))
+    short = ((k, v) for k, v in stamps if len(v) <= _LONGEST_STAMP)
+    return dict(itertools.islice(short, _MOST_STAMPS))
 
 
 def _daemons(status: Mapping[str, Any]) -> dict[str, int]:
