@@ -14,6 +14,7 @@ Rollout itself, and counts while ``spec.restartAt`` is the moment that it was wr
 
 import contextlib
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -155,7 +156,7 @@ def _replicas(
 
 
 def _number(fields: Mapping[str, Any], name: str, default: int = 0) -> int:
-    """A count; Argo writes its ``observedGeneration`` as text."""
+    """A count; Argo writes its ``observedGeneration`` as text, which its schema doesn't bound."""
     value = fields.get(name)
     text = str(default if value is None else value)
-    return int(text) if text.isdecimal() else 0
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else 0

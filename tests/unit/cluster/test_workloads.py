@@ -105,6 +105,11 @@ def test_an_argo_rollout_tells_whether_its_pods_were_restarted(
     assert (seen.observed, seen.phase, seen.restarted) == (True, "Healthy", restarted)
 
 
+@pytest.mark.parametrize("told", ["9" * 5_000, "8f5c9d", "-3", ""])
+def test_a_generation_that_is_no_number_was_not_observed(told: str) -> None:
+    assert not workloads.view("Rollout", body({}, {"observedGeneration": told})).observed
+
+
 def test_a_restart_stamps_the_pods_in_one_guarded_patch() -> None:
     seen = workloads.view("StatefulSet", body())
     stamp = {"annotations": {KEY: "u-2"}}
