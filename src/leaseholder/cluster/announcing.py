@@ -63,7 +63,8 @@ class Announcer:
         _log.log(level, "event not posted", extra={"fields": {"why": error.sentence}})
 
     async def _emit(self, kind: str, meta: base.ObjectMeta, note: Note) -> None:
-        key = (meta.uid, note.type, note.reason.value, note.message)
+        # As it is shown: keys that somebody wrote on a Secret may be a quarter of a megabyte of it.
+        key = (meta.uid, note.type, note.reason.value, note.message[:LONGEST])
         known = self._posted.get(key)
         if known is not None and await self._count(known):
             self._posted[key] = known

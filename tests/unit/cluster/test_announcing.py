@@ -60,3 +60,23 @@ async def test_a_right_to_events_that_is_missing_is_logged_once_in_ten_minutes(
         now = moment
         await announcer.emit("DynamicLease", base.ObjectMeta(name="orders"), NOTE)
     assert [one.levelname for one in caplog.records] == ["WARNING", "DEBUG", "DEBUG", "WARNING"]
+
+
+class Taking:
+    """An API server that takes every event."""
+
+    def __init__(self) -> None:
+        self.methods: list[str] = []
+
+    async def request(self, method: str, place: places.Place, **_: object) -> client.Body:
+        self.methods.append(method)
+        return {}
+
+
+async def test_events_that_read_alike_when_they_are_cut_are_one_that_is_counted() -> None:
+    api = Taking()
+    announcer = announcing.Announcer(typing.cast(client.Api, api), lambda: 0.0)
+    for tail in "abc":
+        note = Note("Warning", Reason.KEYS_CHANGED, "x" * 250_000 + tail)
+        await announcer.emit("DynamicLease", base.ObjectMeta(name="orders"), note)
+    assert api.methods == ["POST", "PATCH", "PATCH"]
