@@ -12,6 +12,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
+from cachetools import TTLCache
+
 from leaseholder import changes, errors
 from leaseholder.api.conditions import Reason
 from leaseholder.controller import renew, supplies
@@ -28,6 +30,8 @@ from leaseholder.ports.workloads import Workload
 
 REMEMBERED: Final = 86_400.0
 """Seconds for which a restart is remembered."""
+MOST_REMEMBERED: Final = 8192
+"""So many are: a selector takes whatever somebody makes, and deletes again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +44,13 @@ class Mover:
     supplies: supplies.Supplies
     meter: Meter
     chronicle: Chronicle
-    rolled: dict[str, Restarted] = field(default_factory=dict)
+    rolled: "TTLCache[str, Restarted]" = field(init=False)
     """How a workload was last restarted, by its uid."""
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        kept = TTLCache[str, Restarted](MOST_REMEMBERED, REMEMBERED, timer=self.clock.monotonic)
+        object.__setattr__(self, "rolled", kept)
 
     async def restart(self, view: View, step: actions.Restart) -> None:
         """Restart a workload, unless another lease's restart has served this one too.
@@ -63,10 +71,13 @@ class Mover:
                     workload, step.key, step.value, restart_at=self.clock.wall()
                 )
             except errors.Refused as error:
-                view.memory.refused[workload.uid] = RefusedRestart(error.sentence, view.monotonic)
+                there = {one.uid for target in view.targets for one in target.workloads}
+                still = {uid: one for uid, one in view.memory.refused.items() if uid in there}
+                refused = RefusedRestart(error.sentence, view.monotonic)
+                view.memory.refused = {**still, workload.uid: refused}
                 return
             view.memory.refused.pop(workload.uid, None)
-            self._remember(workload, sent)
+            self.rolled[workload.uid] = sent
         await self._report(view, workload)
 
     async def sustain(self, view: View, step: actions.Sustain) -> None:
@@ -109,12 +120,6 @@ class Mover:
         """The lease is looked at first at the next try: what the last one did isn't known."""
         view.known(step.record).shown = None
         renew.later(view, step.record, retry_after)
-
-    def _remember(self, workload: Workload, sent: Restarted) -> None:
-        old = sent.at - REMEMBERED
-        for uid in [uid for uid, last in self.rolled.items() if last.at < old]:
-            del self.rolled[uid]
-        self.rolled[workload.uid] = sent
 
     async def _report(self, view: View, workload: Workload) -> None:
         if view.dl is not None:

@@ -8,10 +8,12 @@ from leaseholder import errors
 from leaseholder.api import conditions, names, record
 from leaseholder.api.conditions import Condition, ConditionType, Reason
 from leaseholder.api.lease import DynamicLeaseStatus
+from leaseholder.controller import rollouts
 from leaseholder.core import actions, rollout
 from leaseholder.core.memory import Memory
 from leaseholder.ports.workloads import Workload
 from tests.unit.controller.world import KEY, SHOP, World, away, cluster_away, key_of, manifest
+from tests.unit.core import views
 
 BY_NAME = [{"kind": "Deployment", "name": "orders"}]
 BY_LABEL = [{"kind": "Deployment", "selector": {"matchLabels": {"app": "orders"}}}]
@@ -419,6 +421,25 @@ async def test_a_restart_is_remembered_for_a_day() -> None:
     await rotated(world, "2")
     await world.settle(after=WINDOW)
     assert list(world.performer.mover.rolled) == [again.uid]
+
+
+async def test_so_many_restarts_are_remembered_whoever_makes_workloads_without_end() -> None:
+    world, shown = World(), views.holding()
+    mover = world.performer.mover
+    for number in range(rollouts.MOST_REMEMBERED + 10):
+        workload = world.cluster.user_runs(f"orders-{number}")
+        await mover.restart(shown, actions.Restart(workload, "k", "a-1", since=0.0))
+        assert workload.uid in mover.rolled
+    assert len(mover.rolled) == rollouts.MOST_REMEMBERED
+
+
+async def test_a_refused_restart_of_a_workload_that_is_gone_is_forgotten() -> None:
+    world, shown = World(), views.holding()
+    world.cluster.before("stamp workload", *(refused() for _ in range(3)))
+    for name in ("one", "two", "three"):
+        workload = world.cluster.user_runs(name)
+        await world.performer.mover.restart(shown, actions.Restart(workload, "k", "a-1", since=0.0))
+    assert list(shown.memory.refused) == [workload.uid]
 
 
 async def test_two_workers_at_the_same_workload_restart_it_once() -> None:
