@@ -122,6 +122,10 @@ class KnownSecrets:
         """Names by namespace and by the uid that our label has."""
         self._label_of: dict[str, str] = {}
         """What our label has, by the Secret's uid: one that is changed leaves no name behind."""
+        self._coming: KnownSecrets | None = None
+        """What a list that is being read has shown so far."""
+        self._broken: set[tuple[str, str]] = set()
+        """Namespace and name of those on it whose marks can't be ours."""
 
     @property
     def owners(self) -> Collection[SecretEvent]:
@@ -134,6 +138,8 @@ class KnownSecrets:
         Not that it changed hands: the watch tells its former owner of that, and has to know whom.
         """
         self._owners.setdefault(uid, owner)
+        if self._coming is not None:
+            self._coming.wrote(uid, owner)
 
     def labelled(self, namespace: str, uid: str) -> Collection[str]:
         """Names of the Secrets of a namespace that carry our label with that uid."""
@@ -147,6 +153,8 @@ class KnownSecrets:
         known = self._labelled.get((namespace, uid), ())
         if name not in known and len(known) < _MOST_LABELLED:
             self._labelled[namespace, uid] = (*known, name)
+        if self._coming is not None:
+            self._coming.label(secret, namespace, name, uid)
 
     def _unlabel(self, secret: str, namespace: str, name: str) -> None:
         key = namespace, self._label_of.pop(secret, "")
@@ -158,17 +166,27 @@ class KnownSecrets:
         else:
             self._labelled.pop(key, None)
 
-    def listed(self, found: Iterable[Marks]) -> Iterator[_News]:
-        """What to tell after a list: all that are there and all that were."""
-        before, self._owners = self._owners, {}
-        self._labelled, self._label_of = {}, {}
-        broken = set[tuple[str, str]]()
+    def list_begins(self) -> None:
+        """A list is read. Until its end what is known holds: others decide from it meanwhile."""
+        self._coming, self._broken = KnownSecrets(self._unread, self._within), set()
+
+    def page(self, found: Iterable[Marks]) -> Iterator[_News]:
+        """What to tell after the list of those on its next page: there may be thousands in all."""
         for secret in found:
             if secret.wrong:
-                broken.add((secret.namespace, secret.name))
-            yield from self._noted(secret, before.pop(secret.uid, None))
-        self._unread.listed(secret_marks.KIND, self._within, broken)
-        yield from map(_without_version, before.values())
+                self._broken.add((secret.namespace, secret.name))
+            if self._coming is not None:
+                yield from self._coming._noted(secret, self._owners.get(secret.uid))
+
+    def list_ends(self) -> Iterator[_News]:
+        """What to tell after a list of those that were there and aren't any more."""
+        if (coming := self._coming) is None:
+            return
+        before, self._coming = self._owners, None
+        self._owners, self._labelled = coming._owners, coming._labelled
+        self._label_of = coming._label_of
+        self._unread.listed(secret_marks.KIND, self._within, self._broken)
+        yield from (_without_version(one) for uid, one in before.items() if uid not in self._owners)
 
     def changed(self, kind: str, secret: Marks) -> Iterator[_News]:
         """What to tell after an event of a watch."""
@@ -309,19 +327,21 @@ class _Follower:
 
     async def _list(self) -> None:
         """List in pages: each Secret's annotations may be as long as the API server lets them."""
-        found, version = list[Marks](), ""
+        news, version = list[_News](), ""
         pages = self._api.pages(
             self._place, query={"labelSelector": names.OWNER_UID}, accept=documents.METADATA_LIST
         )
+        self._seen.list_begins()
         async with contextlib.aclosing(pages):
             async for page in pages:
                 version = page["metadata"]["resourceVersion"]
                 marks = (
                     secret_marks.read(item.get("metadata")) for item in page.get("items") or ()
                 )
-                found += filter(None, marks)
-        for news in list(self._seen.listed(found)):
-            await self._queue.put(news)
+                news += self._seen.page(filter(None, marks))
+        news += self._seen.list_ends()
+        for one in news:
+            await self._queue.put(one)
         self._version, self._listed = version, time.monotonic()
 
     async def _is_restored(self) -> bool:

@@ -15,7 +15,7 @@ import asyncio
 import collections
 import contextlib
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -122,13 +122,12 @@ class Comparison:
 
         And whose Secret isn't in the version that is known.
         """
-        events = await self.cluster.secret_owners()
-        owners = [event.holder for event in events]
-        shown = collections.defaultdict[Key, set[str]](set)
-        async for event in runner.in_slices(events):
-            shown[Key.of(event.holder)].add(event.version)
+        owners, shown = list[record.Holder](), collections.defaultdict[Key, set[str]](set)
+        async for event in runner.in_slices(await self.cluster.secret_owners()):
+            owners.append(event.holder)
+            shown[Key.of(owners[-1])].add(event.version)
         await self.controller.doubt_secrets(shown)
-        for key in _few(owners, known, self.shard):
+        async for key in _few(shown, known, self.shard):
             after = schedule.spread(str(key), INTERVAL / 2)
             await self.controller.offer(key, poke=False, after=after)
         async for owner in runner.in_slices(owners):
@@ -250,12 +249,12 @@ def _left_alone(copy: SecretCopy) -> tuple[Reason, str]:
     )
 
 
-def _few(
-    owners: Iterable[record.Holder], known: Collection[Key], shard: shards.Shard
-) -> Iterator[Key]:
+async def _few(
+    owners: Iterable[Key], known: Collection[Key], shard: shards.Shard
+) -> AsyncIterator[Key]:
     """Those of the owners that aren't known, and a few of each namespace only."""
     taken = collections.Counter[str]()
-    for key in dict.fromkeys(map(Key.of, owners)):
+    async for key in runner.in_slices(owners):
         ours = key not in known and shard.inherits(key.namespace, key.name)
         if ours and taken[key.namespace] < MOST_NAMED:
             taken[key.namespace] += 1

@@ -1,10 +1,13 @@
 """The watch on Secrets: what is told of them, and what their owners-to-be may write."""
 
+import asyncio
 import contextlib
 import dataclasses
 import json
 import logging
-from collections.abc import Iterable, Iterator
+import time
+import typing
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leaseholder.api import names
-from leaseholder.cluster import secret_marks, unreadable, watching
+from leaseholder.cluster import client, places, secret_marks, streams, unreadable, watching
 from leaseholder.ports.secrets import SecretCopy, SecretEvent
 
 ORDERS = SecretEvent("shop", "orders", "u-1")
@@ -28,7 +31,8 @@ class Watch:
 
     def listed(self, items: Iterable[Any]) -> list[object]:
         marks = (secret_marks.read(item["metadata"]) for item in items)
-        return list(self.known.listed(filter(None, marks)))
+        self.known.list_begins()
+        return [*self.known.page(filter(None, marks)), *self.known.list_ends()]
 
     def changed(self, kind: str, metadata: Any) -> list[object]:
         marks = secret_marks.read(metadata)
@@ -314,6 +318,56 @@ def test_no_metadata_raises_and_none_is_kept_for_longer_than_its_secret(
     assert len(watch.known.owners) == 0
     assert watch.counts.get("Secret", 0) == 0
     assert len(json.dumps(watch.counts)) < 100
+
+
+class Pages:
+    """An API server that lists so many Secrets of ours, fifty at a time, and watches in silence."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.streams = streams.Streams()
+
+    async def pages(self, place: places.Place, **_: object) -> AsyncIterator[client.Body]:
+        for first in range(0, self.number, client.PAGE):
+            await asyncio.sleep(0)
+            some = range(first, first + client.PAGE)
+            owners = (SecretEvent("shop", f"o-{one}", f"u-{one}") for one in some)
+            items = [item(f"s-{one.owner_uid}", one) for one in owners]
+            yield {"metadata": {"resourceVersion": "1"}, "items": items}
+
+    async def watch(self, place: places.Place, **_: object) -> AsyncIterator[client.Body]:
+        await asyncio.sleep(3600)
+        yield {}
+
+
+async def _longest_turn(seen: list[float]) -> None:
+    """Seconds of the processor between two turns of the loop."""
+    while True:
+        before = time.process_time()
+        await asyncio.sleep(0)
+        seen.append(time.process_time() - before)
+
+
+async def test_a_list_of_thousands_holds_nobody_up() -> None:
+    watch, turns = watching.SecretWatch(typing.cast(client.Api, Pages(40_000)), []), list[float]()
+    timed = asyncio.create_task(_longest_turn(turns))
+    async with contextlib.aclosing(watch.events()) as events:
+        told = [await anext(events) for _ in range(40_000)]
+    timed.cancel()
+    assert len({*told}) == len(watch.owners) == 40_000
+    assert max(turns) < 0.1
+
+
+def test_what_we_wrote_while_a_list_is_read_is_known_after_it() -> None:
+    watch = Watch()
+    watch.listed([item("s-1", ORDERS)])
+    watch.known.list_begins()
+    watch.wrote("s-2", BILLING)
+    watch.known.label("s-2", "shop", "secret-s-2", "u-2")
+    assert [*watch.known.labelled("shop", "u-1")] == ["secret-s-1"]
+    assert [*watch.known.list_ends()] == [ORDERS]
+    assert [*watch.known.owners] == [BILLING]
+    assert [*watch.known.labelled("shop", "u-2")] == ["secret-s-2"]
 
 
 def test_pauses_grow_from_one_second_to_thirty() -> None:

@@ -318,6 +318,18 @@ async def test_a_comparison_of_thousands_of_records_leaves_turns_to_all_others()
         assert len(turns) >= 2 * 3000 // runner.SLICE
 
 
+async def test_a_comparison_of_thousands_of_forged_secrets_leaves_turns_to_all_others() -> None:
+    world = World()
+    for number in range(2000):
+        labels = {names.OWNER_UID: "strange"}
+        notes = {names.OWNER_NAME: f"forged-{number}"}
+        name = f"forged-{number}"
+        world.cluster.user_writes_secret(SHOP, name, labels=labels, annotations=notes)
+    async with _turns() as turns:
+        await comparison_of(world).compare()
+        assert len(turns) >= 3 * 2000 // runner.SLICE
+
+
 async def test_a_change_of_a_provider_that_thousands_use_leaves_turns_to_all_others() -> None:
     world, ref = World(), ("LeaseProvider", SHOP, "infisical")
     for number in range(2000):
