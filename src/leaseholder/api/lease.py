@@ -318,7 +318,8 @@ class DynamicLeaseStatus(base.Model):
     """The Secret that was written."""
 
 
-def _command(meta: base.ObjectMeta, annotation: str) -> str:
+def command_of(meta: base.ObjectMeta, annotation: str) -> str:
+    """The nonce of a command, cut to what status can hold; empty where there is none."""
     return meta.annotations.get(annotation, "")[:_MOST_TEXT]
 
 
@@ -347,7 +348,7 @@ class Outline(base.Outline):
         return (
             meta.deletion_timestamp is not None
             or meta.generation != self.status.observed_generation
-            or any(_command(meta, name) not in ("", nonce) for name, nonce in commands)
+            or any(command_of(meta, name) not in ("", nonce) for name, nonce in commands)
             or (held is not None and held.renew_at is not None and held.renew_at <= now)
         )
 
@@ -395,7 +396,7 @@ class DynamicLease(base.CustomResource):
 
     def command(self, annotation: str) -> str:
         """The nonce of a command, cut to what status can hold; empty where there is none."""
-        return _command(self.metadata, annotation)
+        return command_of(self.metadata, annotation)
 
     @property
     def deleting(self) -> bool:

@@ -192,7 +192,7 @@ class Entry:
 def wishes(meta: base.ObjectMeta) -> tuple[object, ...]:
     """What a user can change about a DynamicLease and that we act on, beside its finalizer."""
     commands = tuple(
-        meta.annotations.get(name) for name in (names.ROTATE, names.RENEW, names.FORCE)
+        lease.command_of(meta, name) for name in (names.ROTATE, names.RENEW, names.FORCE)
     )
     return meta.uid, meta.generation, meta.deletion_timestamp, commands
 

@@ -34,7 +34,8 @@ from leaseholder.secrecy import Credentials
 LONGEST: Final = timedelta(hours=24)
 """So long after the last good look leases are left to their end."""
 _LEFT_OUT: Final[Mapping[str, Any]] = {
-    "spec": {"infisical": True, "phase": True, "openbao": True, "target": {"template": True}}
+    "metadata": {"labels": True, "annotations": True, "finalizers": True},
+    "spec": {"infisical": True, "phase": True, "openbao": True, "target": {"template": True}},
 }
 """What of a DynamicLease no renewal is decided from: it may be long, and as deep as one likes."""
 _EMPTY: Final[dict[Any, Any]] = {}
@@ -77,7 +78,9 @@ def keepsake(view: View) -> Keepsake | None:
         return None
     if not (_wanted(dl) and _may_be_renewed(view, held)):
         return None
-    seen = dataclasses.replace(view, dl=None, secrets=(), supply=None, target=None, _held=_EMPTY)
+    seen = dataclasses.replace(
+        view, dl=None, secrets=(), supply=None, target=None, targets=(), _held=_EMPTY
+    )
     bare = dataclasses.replace(
         target,
         annotations=_EMPTY,

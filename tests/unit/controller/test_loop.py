@@ -9,7 +9,7 @@ from leaseholder import errors
 from leaseholder.api import base, conditions, lease, names
 from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.api.record import Holder
-from leaseholder.controller import hints
+from leaseholder.controller import entry, hints
 from leaseholder.controller.keys import Key
 from leaseholder.core import queue, status
 from leaseholder.core.memory import Failure
@@ -563,6 +563,11 @@ async def test_a_change_of_wishes_is_news_and_a_change_of_status_is_not() -> Non
         assert controller.knows(world.dl)
         world.cluster.user_applies(manifest(annotations={names.ROTATE: "1"}))
         assert not controller.knows(world.dl)
+
+
+def test_of_a_command_no_more_is_kept_than_status_can_hold() -> None:
+    dl = lease.DynamicLease.model_validate(manifest(annotations={names.ROTATE: "x" * 250_000}))
+    assert len(repr(entry.wishes(dl.metadata))) < 2_000
 
 
 async def test_due_work_that_nobody_takes_makes_the_process_unhealthy() -> None:

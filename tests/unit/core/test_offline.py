@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from leaseholder.api import conditions, names
 from leaseholder.api.conditions import Reason
-from leaseholder.api.lease import DynamicLeaseStatus, Handled, Retry
+from leaseholder.api.lease import DynamicLeaseStatus, Handled, RestartTarget, Retry
 from leaseholder.api.record import State
 from leaseholder.core import offline
 from leaseholder.core.actions import Idle, Renew
 from leaseholder.core.memory import Memory
+from leaseholder.core.observation import TargetView
 from leaseholder.core.view import View
 from leaseholder.ports.provider import Capabilities
 from tests.unit.core import views
@@ -147,7 +148,17 @@ def test_of_the_dynamiclease_neither_source_nor_template_is_kept_and_all_else_is
     assert dl.spec.infisical is not None
     target = dl.spec.target.model_copy(update={"template": kept.spec.target.template})
     spec = dl.spec.model_copy(update={"infisical": None, "target": target})
-    assert kept == dl.model_copy(update={"spec": spec})
+    meta = dl.metadata.model_copy(update={"finalizers": ()})
+    assert kept == dl.model_copy(update={"spec": spec, "metadata": meta})
+
+
+def test_neither_marks_of_the_dynamiclease_nor_the_workloads_of_its_rollout_are_kept() -> None:
+    dl = views.lease(annotations={names.ROTATE: "x" * 250_000, "note": "x" * 10_000})
+    wanted = RestartTarget(kind="Deployment", name="orders")
+    target = TargetView(wanted, tuple(views.workload(f"o-{number}") for number in range(1_000)))
+    kept = seen(dl=dl, targets=(target,))
+    assert kept.targets == ()
+    assert len(views.wanted(kept).model_dump_json()) < 5_000
 
 
 def test_of_the_conditions_ready_alone_is_kept() -> None:
