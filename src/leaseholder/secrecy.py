@@ -1,5 +1,6 @@
 """Credentials: held in a type that doesn't show them, whoever asks."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Final, final
 
@@ -26,6 +27,11 @@ class Credentials:
     def keys(self) -> Iterator[str]:
         """The names of the values; they are no secret."""
         return iter(sorted(self._values))
+
+    @property
+    def size(self) -> int:
+        """About how many bytes of memory the values take."""
+        return sum(map(sys.getsizeof, self._values.values()))
 
     def __repr__(self) -> str:
         return f"Credentials({_HIDDEN})"

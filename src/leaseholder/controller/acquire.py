@@ -22,6 +22,7 @@ from leaseholder.api.record import RecordedLease, Revocation, State
 from leaseholder.controller import deliver, supplies
 from leaseholder.controller.chronicle import Chronicle
 from leaseholder.controller.records import Records
+from leaseholder.controller.undelivered import Undelivered
 from leaseholder.core import arrival, contents, issuers, shards, slots
 from leaseholder.core.actions import Acquire
 from leaseholder.core.memory import Failure
@@ -72,6 +73,7 @@ class Acquirer:
     shard: shards.Shard = field(default_factory=shards.Shard)
     _arriving: set[tuple[str, str]] = field(default_factory=set)
     """Address and id of each lease that came and is about to be put on record."""
+    _undelivered: Undelivered = field(default_factory=Undelivered)
 
     async def acquire(self, view: View, dl: DynamicLease, step: Acquire) -> None:
         """Issue a lease; leaves it Held with its credentials in memory.
@@ -92,6 +94,7 @@ class Acquirer:
         issued = await self._issue(view, adapter, attempt, replaces=step.reason in _BECAUSE)
         known = view.known(attempt)
         known.shown, known.credentials = issued.lease, issued.credentials
+        self._undelivered.note(view.subject.namespace, attempt.attempt_id, known)
         known.inspected_at, known.fence = view.now, known_before
         known.ahead = server_clock.ahead(issued.lease.issued_at, asked_at, adapter.now())
         try:

@@ -112,7 +112,7 @@ class SecretsSeen:
         )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class LeaseMemory:
     """What this process knows first-hand of one lease; lost in a crash.
 

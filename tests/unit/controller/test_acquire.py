@@ -9,11 +9,21 @@ from leaseholder import errors
 from leaseholder.api import base, names
 from leaseholder.api.conditions import Reason
 from leaseholder.api.record import MOST_LEASES, LeaseRecord
+from leaseholder.controller import undelivered
 from leaseholder.core import actions
 from leaseholder.core.view import View
 from leaseholder.ports.provider import Attempt, Issued
 from tests.unit.controller import fakes
-from tests.unit.controller.world import HERE, KEY, World, away, cluster_away, denied, manifest
+from tests.unit.controller.world import (
+    HERE,
+    KEY,
+    World,
+    away,
+    cluster_away,
+    denied,
+    key_of,
+    manifest,
+)
 
 CALLS = ("try secret", "prepare", "create record", "issue", "patch record", "write secret")
 
@@ -385,3 +395,24 @@ async def test_more_leases_than_a_record_holds_are_taken_back_some_at_a_time() -
         await world.settle(after=20)
     assert [*world.provider.live] == ["lease-61"]
     assert world.records == [("Held", "lease-61")]
+
+
+async def test_what_no_secret_takes_fills_no_memory_and_is_taken_back() -> None:
+    """Each answer leaves no room for what the template makes of it, and so is kept in memory."""
+    world = World()
+    world.provider.values = {f"KEY{number}": "x" * 16_000 for number in range(50)}
+    target = {"template": {"data": {"ALL": "{{ KEY1 }}" * 30}}}
+    keys = [
+        key_of(world.cluster.user_applies(manifest(f"large-{n}", target=target)).holder)
+        for n in range(20)
+    ]
+    async with world.running() as controller:
+        for key in keys:
+            await controller.offer(key)
+        await world.passed()
+        await world.passed(after=600)
+        entries = (controller._entries[key] for key in keys)
+        leases = [one for entry in entries for one in entry.memory.leases.values()]
+        held = sum(one.credentials.size for one in leases if one.credentials is not None)
+        assert undelivered.MOST / 2 < held <= undelivered.MOST
+        assert world.count("revoke") > 0
