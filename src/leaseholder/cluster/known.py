@@ -107,6 +107,8 @@ class Known:
     """Whether objects with these labels are watched. Others are read live, each time: nobody tells
     what becomes of them."""
     _kept: dict[Name, _CachedObject] = field(default_factory=dict)
+    _of_uid: dict[str, Name] = field(default_factory=dict)
+    """Anybody may write any uid on any number of Secrets: each is looked up."""
     _doubted: set[Name] = field(default_factory=set)
     _buried: "TTLCache[Name, int]" = field(init=False)
     """The last version of what is gone: an answer that was under way is older."""
@@ -138,8 +140,8 @@ class Known:
     def named(self, namespace: str, uid: str) -> str | None:
         """The name of the object of that uid in a namespace."""
         with self._lock:
-            found = (k[1] for k, o in self._kept.items() if k[0] == namespace and o.uid == uid)
-            return next(found, None)
+            place, name = self._of_uid.get(uid, ("", ""))
+            return name if name and place == namespace else None
 
     def shown_beside(self, new: Name, uid: str, other: Name, other_uid: str) -> bool:
         """Whether an object was shown while another stood, which still stands.
@@ -225,6 +227,7 @@ class Known:
         """Forget everything: versions say nothing any more."""
         with self._lock:
             self._kept.clear()
+            self._of_uid.clear()
             self._large = 0
             self._doubted.clear()
             self._buried.clear()
@@ -289,10 +292,14 @@ class Known:
                 watched, listed = watched or same.watched, listed or same.listed
                 own = own or same.own
             self._kept[key] = _CachedObject(uid, version, text, watched, listed, own)
+            self._of_uid[uid] = key
 
     def _drop(self, key: Name) -> None:
         before = self._kept.pop(key, None)
-        if before is not None and len(before.body) > LARGE:
+        if before is None:
+            return
+        self._of_uid.pop(before.uid, None)
+        if len(before.body) > LARGE:
             self._large -= len(before.body)
 
     def _bury(self, body: Mapping[str, Any]) -> None:

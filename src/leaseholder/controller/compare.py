@@ -14,6 +14,7 @@ few of each namespace at a time. Nothing that one object holds ends a task here.
 import asyncio
 import collections
 import contextlib
+import itertools
 import logging
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -156,10 +157,13 @@ class Comparison:
 
         Where one went or changed hands, also those who want a Secret that isn't theirs.
         """
+        heeded = itertools.count(1)
         while True:
             try:
                 async for event in self.cluster.secret_events():
                     await self._heed(event)
+                    if next(heeded) % runner.SLICE == 0:
+                        await asyncio.sleep(0)  # a list tells of thousands, which all wait by then
             except Exception as error:
                 logger.error("following Secrets: %s", mishaps.described(error))
             await asyncio.sleep(RETRY)

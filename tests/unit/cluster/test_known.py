@@ -1,6 +1,7 @@
 """What is known of objects: the newest of what watch, lists and answers show, and no more."""
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,6 +51,28 @@ def test_what_an_answer_shows_may_have_come_after_the_others_went() -> None:
     assert kept.shown_beside(NEW, "u", FIRST, "f")
     kept.event("MODIFIED", body(8, uid="again"))
     assert kept.shown_beside(NEW, "again", FIRST, "f")
+
+
+def test_an_object_is_found_by_its_uid_as_long_as_it_is_known() -> None:
+    kept = known.Known()
+    listed(kept, 5, body(2, "first", "f"), body(3, "other", "o"))
+    assert kept.named("shop", "f") == "first"
+    assert kept.named("elsewhere", "f") is None
+    kept.event("MODIFIED", body(6, "first", "again"))
+    assert (kept.named("shop", "f"), kept.named("shop", "again")) == (None, "first")
+    kept.event("DELETED", body(7, "first", "again"))
+    assert kept.named("shop", "again") is None
+    kept.forget()
+    assert kept.named("shop", "o") is None
+
+
+def test_uids_that_nobody_has_are_looked_up_at_once_among_thousands() -> None:
+    kept = known.Known()
+    for number in range(5_000):
+        kept.event("ADDED", body(number + 1, f"orders-{number}", f"u-{number}"))
+    before = time.process_time()
+    assert not any(kept.named("shop", f"forged-{number}") for number in range(2_000))
+    assert time.process_time() - before < 0.1
 
 
 def test_one_list_shows_what_stood_together_and_two_lists_dont() -> None:

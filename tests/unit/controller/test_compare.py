@@ -254,7 +254,7 @@ async def test_a_copy_is_told_once_at_its_dynamiclease_and_elsewhere_in_the_log(
             world.cluster.events.put_nowait(_copy("elsewhere"))
         for number in range(100):
             world.cluster.events.put_nowait(_copy("flooded", f"copy-{number}"))
-        await world.trace.until(lambda: world.cluster.events.empty())
+        await world.cluster.events.join()
         await world.passed()
     told = [note.message for _, note in world.cluster.notes if note.reason == "SecretCopied"]
     assert [text.partition(",")[0] for text in told] == [
@@ -277,7 +277,7 @@ async def test_a_secret_with_our_label_alone_is_told_at_its_dynamiclease_and_now
             marks = {"owner_name": owner_name, "owner_uid": uid, "original": ""}
             for _ in range(3):
                 world.cluster.events.put_nowait(dataclasses.replace(_copy(SHOP, name), **marks))
-        await world.trace.until(lambda: world.cluster.events.empty())
+        await world.cluster.events.join()
         await world.passed()
     told = [note.message for _, note in world.cluster.notes if note.reason == "SecretLeftAlone"]
     assert [text.partition(" has the label")[0] for text in told] == ["Secret shop/former"]
@@ -292,6 +292,16 @@ async def test_forged_labels_make_no_reads() -> None:
             world.cluster.events.put_nowait(dataclasses.replace(copy, original=""))
         await world.cluster.events.join()
         assert world.count("get dynamiclease") == 0
+
+
+async def test_events_of_thousands_of_forged_secrets_leave_turns_to_all_others() -> None:
+    world = World()
+    for number in range(1000):
+        copy = _copy(SHOP, f"forged-{number}", owner_name=f"nobody-{number}")
+        world.cluster.events.put_nowait(dataclasses.replace(copy, original=""))
+    async with _turns() as turns, following(world):
+        await world.cluster.events.join()
+        assert len(turns) >= 1000 // runner.SLICE
 
 
 async def test_a_comparison_of_thousands_leaves_turns_to_all_others() -> None:
