@@ -229,8 +229,8 @@ class Observer:
         if moving is not None:
             view.known(moving).shown_since = rollout.shown_since(view, moving)
         wanted = view.dl.spec.rotation.restart_targets if view.dl is not None else ()
-        namespace = view.holder.namespace
-        return tuple(await asyncio.gather(*(self._target_view(namespace, one) for one in wanted)))
+        views = (self._target_view(view.holder.namespace, one) for one in wanted)
+        return tuple(rollout.once_each(await asyncio.gather(*views)))
 
     async def _target_view(self, namespace: str, wanted: RestartTarget) -> TargetView:
         try:

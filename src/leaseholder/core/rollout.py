@@ -14,8 +14,9 @@ replaces everything): pods from before the delivery may run again, or still. The
 restarted again, ever more seldom, and the replaced lease lives on.
 """
 
+import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -25,7 +26,7 @@ from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import RecordedLease, State
 from leaseholder.core import drift, ends, obstacles, plan, progress
 from leaseholder.core.actions import Found, Later, Move, Restart, Sustain, soonest
-from leaseholder.core.observation import Restarted
+from leaseholder.core.observation import Restarted, TargetView
 from leaseholder.core.view import View
 from leaseholder.ports.workloads import Workload
 
@@ -99,6 +100,22 @@ def matters(view: View) -> bool:
     if dl is None or dl.deleting or not dl.spec.rotation.restart_targets:
         return False
     return pending(view) is not None or obstacles.needs_room(view, dl)
+
+
+def once_each(found: Sequence[TargetView]) -> Iterator[TargetView]:
+    """The targets with each workload once: 16 selectors may choose the same thousand.
+
+    What a target names stays with it, as it isn't missing.
+    """
+    named = [one for one in found if one.wanted.name is not None]
+    known = {workload.uid for one in named for workload in one.workloads}
+    for one in found:
+        if one.wanted.name is not None:
+            yield one
+            continue
+        new = tuple(workload for workload in one.workloads if workload.uid not in known)
+        known.update(workload.uid for workload in new)
+        yield dataclasses.replace(one, workloads=new)
 
 
 def keeps(view: View, record: RecordedLease) -> bool:

@@ -442,6 +442,25 @@ async def test_a_refused_restart_of_a_workload_that_is_gone_is_forgotten() -> No
     assert list(shown.memory.refused) == [workload.uid]
 
 
+async def test_what_several_targets_choose_is_looked_at_and_reported_once() -> None:
+    world = World()
+    world.cluster.user_runs("orders", app="orders")
+    world.cluster.user_runs("billing", app="orders")
+    world.cluster.user_applies(manifest(rotation=rotation(*BY_LABEL * 8, *BY_NAME, *BY_LABEL * 7)))
+    await world.settle()
+    await rotated(world)
+    view, _ = await world.look()
+    shown = [workload.name for target in view.targets for workload in target.workloads]
+    assert sorted(shown) == ["billing", "orders"]
+    assert why(world) == ("False", "RolloutPending")
+    found = told(world)
+    assert found is not None
+    assert sorted(found.message.split("; ")) == [
+        "Deployment billing is still to be restarted",
+        "Deployment orders is still to be restarted",
+    ]
+
+
 async def test_two_workers_at_the_same_workload_restart_it_once() -> None:
     world = World(workers=2)
     await _two(world)
