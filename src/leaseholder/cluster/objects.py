@@ -5,6 +5,7 @@ of ours where there is none. What isn't known, or is in doubt, is read live, and
 on what is known (``known``). ``adapter`` and ``records`` say what is asked for.
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
@@ -66,16 +67,17 @@ class Objects:
         sentence = f"the API server doesn't serve {place.resource} now: 404 for whatever is asked"
         raise errors.ClusterUnavailable(Reason.CLUSTER, sentence)
 
-    async def listed(
-        self, place: places.Place, selector: str = "", *, most: int | None = None
-    ) -> list[client.Body]:
-        """The items of a collection, or ``most`` of them, that carry the selector's labels."""
+    async def listed(self, place: places.Place, selector: str, *, most: int) -> list[client.Body]:
+        """The first ``most`` items of a collection that carry the selector's labels."""
         # Without resourceVersion: the most recent state, not the API server's cache.
-        query = {"labelSelector": selector} if selector else {}
-        if most is not None:
-            query["limit"] = str(most)
-        found = await self._api.request("GET", place, query=query)
-        return found.get("items") or []
+        found = list[client.Body]()
+        pages = self._api.pages(place, query={"labelSelector": selector})
+        async with contextlib.aclosing(pages):
+            async for page in pages:
+                found += page.get("items") or ()
+                if len(found) >= most:
+                    break
+        return found[:most]
 
     async def each(
         self, model: type[patches.Kind], kind: places.Resource, namespace: str
