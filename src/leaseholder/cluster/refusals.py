@@ -24,6 +24,12 @@ _POLICY: Final = re.compile(
 admission/plugin/policy/validating). What that one says comes after it."""
 _IMMUTABLE: Final = "field is immutable when `immutable` is set"
 """What the API server says of the data of an immutable Secret (apis/core/validation)."""
+_TOO_LARGE: Final = re.compile(
+    "etcdserver: request is too large$"
+    "|rpc error: code = ResourceExhausted desc = trying to send message larger than max"
+)
+"""What etcd says of an object of more than 1.5 MiB, managed fields and all: no later try helps. The
+API server answers 500 for it (kubernetes/kubernetes#112152)."""
 _WRITES: Final = frozenset({"create", "patch", "delete"})
 
 
@@ -74,6 +80,8 @@ def translate(
     """The error for an answer that isn't 2xx; ``status`` is its body, a ``meta/v1 Status``."""
     if code == 409 or (code == 422 and _is_another(status)):
         return errors.Conflict(Reason.CONFLICT, f"can't {verb} {place}: {_conflict(status)}")
+    if code == 500 and _TOO_LARGE.match(str(status.get("message", ""))):
+        code = 413
     if code in _AWAY or code >= 500:
         sentence = f"the API server couldn't {verb} {place} now: {_away(code)}"
         return errors.ClusterUnavailable(Reason.CLUSTER, sentence, retry_after=retry_after)

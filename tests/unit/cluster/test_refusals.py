@@ -28,6 +28,24 @@ def test_what_can_not_succeed_as_it_is_is_refused(code: int) -> None:
     assert type(translated(code)) is errors.Refused
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "etcdserver: request is too large",
+        "rpc error: code = ResourceExhausted desc = trying to send message larger than max "
+        "(2127418 vs. 2097152)",
+    ],
+)
+def test_what_etcd_finds_too_large_is_refused_though_the_api_server_says_500(message: str) -> None:
+    refused = translated(500, {"kind": "Status", "message": message, "code": 500})
+    assert type(refused) is errors.Refused
+    assert refused.reason is Reason.WRITE_REFUSED
+    assert refused.sentence == "can't create secrets orders-db in namespace shop: it is too large"
+    assert isinstance(
+        translated(500, status("", f"{CANARY}: {message}")), errors.ClusterUnavailable
+    )
+
+
 def test_an_absent_object_is_not_found() -> None:
     assert isinstance(translated(404), refusals.NotFound)
 
