@@ -8,6 +8,7 @@ cookies, unpack what nobody asked to be packed, and log urls.
 import asyncio
 import contextlib
 import functools
+import hashlib
 import logging
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
@@ -154,7 +155,9 @@ class Pools:
         self._network = network
         self._building = asyncio.Lock()
         self._pool: Pool | None = None
-        self._bundle: str | None = None
+        self._bundle = b""
+        """Hash of the bundle that was read last. The text may have a megabyte, and whoever may
+        write LeaseProviders may have a thousand refer to it."""
         self._users: dict[Pool, int] = {}
         self._patience = idle
         self._idle: asyncio.TimerHandle | None = None
@@ -169,8 +172,7 @@ class Pools:
         """
         async with self._building:
             if self._pool is None:
-                self._bundle = await self._credentialing.ca_bundle()
-                self._pool = await self._made()
+                self._pool = await self._made(await self._credentialing.ca_bundle())
             pool = self._pool
         self._users[pool] = self._users.get(pool, 0) + 1
         try:
@@ -208,10 +210,9 @@ class Pools:
             if self._pool is not used:
                 return True
             bundle = await self._credentialing.ca_bundle()
-            if bundle == self._bundle:
+            if _digest(bundle) == self._bundle:
                 return False
-            self._bundle = bundle
-            self._pool = await self._made()
+            self._pool = await self._made(bundle)
             if used not in self._users:
                 await used.aclose()
             return True
@@ -224,9 +225,14 @@ class Pools:
         for one in {*self._users, *([pool] if pool is not None else [])}:
             await one.aclose()
 
-    async def _made(self) -> Pool:
-        context = await asyncio.to_thread(_tls, self._bundle)
+    async def _made(self, bundle: str | None) -> Pool:
+        self._bundle = _digest(bundle)
+        context = await asyncio.to_thread(_tls, bundle)
         return self._network or transport.Transport(context, self._dialer, keep_alive=_KEEP_ALIVE)
+
+
+def _digest(bundle: str | None) -> bytes:
+    return hashlib.sha256((bundle or "").encode(errors="surrogatepass")).digest()
 
 
 @functools.lru_cache(_CONTEXTS)

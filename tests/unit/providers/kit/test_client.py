@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
 import pathlib
 import ssl
+import weakref
 from datetime import datetime, timedelta
 from email import utils
 
@@ -325,6 +327,34 @@ async def test_a_client_that_nobody_uses_is_let_go_and_the_next_request_makes_an
     async with known.current() as second:
         assert second is not first
     await known.aclose()
+
+
+class _Text(str):
+    """A text of which can be said whether anybody keeps it."""
+
+
+class _Bundles(support.FakeCredentialing):
+    """Reads a bundle anew each time, as it is read from a ConfigMap of a megabyte."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[weakref.ref[str]] = []
+
+    async def ca_bundle(self) -> str | None:
+        text = _Text("nonsense")
+        self.given.append(weakref.ref(text))
+        return text
+
+
+async def test_bundles_that_nobody_can_trust_are_not_kept() -> None:
+    bundles, dialer = _Bundles(), dialing.Dialer(support.LOOPBACK)
+    providers = [connections.Pools(bundles, dialer) for _ in range(5)]
+    for known in providers:
+        with pytest.raises(errors.Unavailable):
+            async with known.current():
+                pass
+    gc.collect()
+    assert sum(one() is not None for one in bundles.given) <= 1  # the last error has it
 
 
 async def test_a_bundle_of_thousands_of_certificates_is_refused(tmp_path: pathlib.Path) -> None:
