@@ -57,6 +57,9 @@ class ProviderSeries:
     ready: bool | None = None
     """None: it wasn't looked at yet."""
     reason: Reason = Reason.PENDING
+    seen: bool = False
+    """Its object is there, as far as is known. One that was gone before this process started may
+    have leases to be revoked, and connections for so long."""
     counts: collections.Counter[tuple[Family, str]] = field(default_factory=collections.Counter)
     """By metric and outcome."""
     latency: dict[str, Histogram] = field(default_factory=dict)
@@ -142,7 +145,10 @@ class Metrics:
     def provider_observed(self, ref: ProviderName, ready: bool | None, reason: Reason) -> None:
         """A provider was looked at, or seen for the first time (None)."""
         known = self._providers.get(ref) or self._admit(ref)
-        if known is not None and (ready is not None or known.ready is None):
+        if known is None:
+            return
+        known.seen = True
+        if ready is not None or known.ready is None:
             known.ready, known.reason = ready, reason
 
     def swept(self, ref: ProviderName, unrecorded: int | None) -> None:
@@ -193,6 +199,9 @@ class Metrics:
 
     def snapshot(self) -> Snapshot:
         """All figures as they are; quick, also with ten thousand DynamicLeases."""
+        for ref, known in list(self._providers.items()):
+            if ref != OTHERS and not known.seen and known.reading() is None:
+                self.forget_provider(ref)
         values: dict[Family, dict[Labels, float]] = {
             catalogue.CLUSTER_REQUESTS: dict(self._requests),
             catalogue.UNREADABLE: {(kind,): n for kind, n in self._unreadable.items()},
@@ -203,6 +212,7 @@ class Metrics:
             ref: ProviderSeries(
                 known.ready,
                 known.reason,
+                known.seen,
                 known.counts.copy(),
                 {name: one.copy() for name, one in known.latency.items()},
                 known.unrecorded,

@@ -224,6 +224,17 @@ def test_connections_show_circuit_budget_and_clock_as_long_as_they_are_there() -
     assert of(metrics, "circuit_open") == []
 
 
+def test_a_provider_that_was_gone_at_the_start_has_series_while_its_leases_are_revoked() -> None:
+    metrics, connections = Metrics(), Connections(circuit_open=False)
+    metrics.provider_connected(INFISICAL, connections.reading)
+    metrics.revoked(INFISICAL, errors.Outcome.OK)
+    assert of(metrics, LABELS) != []
+    del connections
+    assert of(metrics, LABELS) == []
+    metrics.provider_observed(INFISICAL, None, Reason.PENDING)
+    assert of(metrics, LABELS) != []
+
+
 def test_a_provider_that_is_looked_at_anew_keeps_its_verdict_until_then() -> None:
     metrics = Metrics()
     metrics.provider_observed(INFISICAL, False, Reason.UNREACHABLE)
