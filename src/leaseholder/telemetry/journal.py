@@ -34,19 +34,30 @@ _READINESS: Final = frozenset(
         Kind.PROVIDER_NOT_READY,
     }
 )
-_OVER: Final = frozenset({Kind.REVOKED, Kind.ABANDONED, Kind.ENDED, Kind.FOUND, Kind.NOT_FOUND})
-"""With these a record's revocation has met an answer."""
+_OVER: Final = frozenset(
+    {
+        Kind.REVOKED,
+        Kind.ABANDONED,
+        Kind.ENDED,
+        Kind.FOUND,
+        Kind.NOT_FOUND,
+        Kind.HELD_AGAIN,
+        Kind.ORPHANED,
+    }
+)
+"""With these a record's revocation has met an answer, or isn't wanted any more."""
 _Server = tuple[str, str]
 """Kind and name of a provider, and the namespace that it is in."""
 
 
 @dataclasses.dataclass(slots=True)
 class _Outage:
-    """One server's, and who still meets it: DynamicLeases and providers by uid, records by name."""
+    """One server's, and who still meets it."""
 
     since: float
     provider: str
-    meeting: set[str] = dataclasses.field(default_factory=set)
+    meeting: dict[str, str] = dataclasses.field(default_factory=dict)
+    """DynamicLeases and providers by uid, revocations by attempt id; and whose each is, by uid."""
 
 
 class LoggedJournal:
@@ -74,7 +85,9 @@ class LoggedJournal:
     def forget(self, uid: str) -> None:
         """A DynamicLease or a provider is gone."""
         self._warned.discard(uid)
-        self._no_longer_meets(uid)
+        known = (outage.meeting.items() for outage in self._outages.values())
+        for who in {who for some in known for who, of in some if of == uid}:
+            self._no_longer_meets(who)
 
     def _readiness(self, change: Change) -> None:
         level = logging.INFO if change.good else logging.WARNING
@@ -97,11 +110,11 @@ class LoggedJournal:
             self._outages[server] = _Outage(self._monotonic(), change.provider)
             fields = {key: value for key, value in _fields(change).items() if key != "uid"}
             _line(logging.WARNING, BEGAN, fields)
-        self._outages[server].meeting.add(who)
+        self._outages[server].meeting[who] = change.uid
 
     def _no_longer_meets(self, who: str) -> None:
         for server, outage in list(self._outages.items()):
-            outage.meeting.discard(who)
+            outage.meeting.pop(who, None)
             if not outage.meeting:
                 del self._outages[server]
                 self._ended(server, outage)

@@ -115,6 +115,20 @@ def test_a_revocation_that_an_outage_holds_up_makes_no_line_of_its_own(book: Boo
     assert book.lines() == [revoked, revoked, ("INFO", journal.ENDED, "")]
 
 
+@pytest.mark.parametrize("kind", [Kind.HELD_AGAIN, Kind.ORPHANED, None])
+def test_a_lease_that_is_not_to_be_revoked_any_more_meets_no_outage(
+    book: Book, kind: Kind | None
+) -> None:
+    """None: somebody let it go, and its DynamicLease is gone."""
+    book.tell(Kind.REVOCATION_FAILED, "orders", Reason.UNREACHABLE, attempt="orders-1")
+    assert book.lines() == [("WARNING", "outage began", "orders")]
+    if kind is None:
+        book.journal.forget("orders")
+    else:
+        book.tell(kind, "orders", Reason.READY, attempt="orders-1")
+    assert ("INFO", "outage ended", "") in book.lines()
+
+
 def test_any_other_bad_reason_is_a_warning_for_each_lease(book: Book) -> None:
     book.tell(Kind.NOT_READY, "a", Reason.LOGIN_REFUSED)
     book.tell(Kind.NOT_READY, "b", Reason.LOGIN_REFUSED)
