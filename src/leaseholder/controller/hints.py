@@ -102,7 +102,8 @@ class Hints:
         go through all for each.
         """
         for key in tuple(self._contested.get(namespace, ())):
-            self._entries[key].memory.doubted = True
+            if (entry := self._entries.get(key)) is not None:
+                entry.memory.doubted = True
             await self.offer(key)
 
     def _remember(self, key: Key, entry: Entry, view: View) -> None:
