@@ -45,7 +45,8 @@ _OVER: Final = frozenset(
         Kind.ORPHANED,
     }
 )
-"""With these a record's revocation has met an answer, or isn't wanted any more."""
+"""With these a record's revocation has met an answer, or isn't wanted any more; a refusal is an
+answer, too."""
 _Server = tuple[str, str]
 """Kind and name of a provider, and the namespace that it is in."""
 
@@ -75,11 +76,12 @@ class LoggedJournal:
             self._readiness(change)
             return
         level = logging.INFO if change.good else logging.WARNING
-        if not change.good and change.reason in OUTAGES:
+        away = not change.good and change.reason in OUTAGES
+        if away:
             self._meets(change, change.attempt)
             level = logging.DEBUG
         _line(level, change.kind, _fields(change))
-        if change.kind in _OVER:
+        if change.kind in _OVER or (change.kind is Kind.REVOCATION_FAILED and not away):
             self._no_longer_meets(change.attempt)
 
     def forget(self, uid: str) -> None:

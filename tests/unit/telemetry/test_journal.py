@@ -129,6 +129,15 @@ def test_a_lease_that_is_not_to_be_revoked_any_more_meets_no_outage(
     assert ("INFO", "outage ended", "") in book.lines()
 
 
+def test_a_revocation_that_is_refused_after_an_outage_meets_it_no_longer(book: Book) -> None:
+    book.tell(Kind.REVOCATION_FAILED, "a", Reason.UNAVAILABLE, attempt="1")
+    book.lines()
+    book.tell(Kind.REVOCATION_FAILED, "a", Reason.FAILED_TO_DELETE, attempt="1")
+    assert [words for _, words, _ in book.lines()] == [Kind.REVOCATION_FAILED, journal.ENDED]
+    book.tell(Kind.READY, "a", Reason.UNAVAILABLE, good=False)
+    assert book.lines() == [("WARNING", journal.BEGAN, "a")]
+
+
 def test_any_other_bad_reason_is_a_warning_for_each_lease(book: Book) -> None:
     book.tell(Kind.NOT_READY, "a", Reason.LOGIN_REFUSED)
     book.tell(Kind.NOT_READY, "b", Reason.LOGIN_REFUSED)
