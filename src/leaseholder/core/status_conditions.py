@@ -101,8 +101,8 @@ def _bounds(view: View, dl: lease.DynamicLease, held: RecordedLease | None) -> s
             f"{int(short.asked.total_seconds())} s that were asked for: the lease {after}; find "
             "out what bounds renewals at the provider"
         )
-    replaced_at = plan.unrenewed_until(view, dl, held)
-    if replaced_at is not None:
+    if plan.unrenewed_until(view, dl, held) is not None and not dl.spec.suspend:
+        replaced_at = view.own(held, plan.plan(view, dl, held).at)
         limits.append(
             f"its renewals fail: without one the lease is replaced at "
             f"{base.render_moment(replaced_at)}"

@@ -2,6 +2,9 @@
 
 import pytest
 
+from leaseholder import errors
+from leaseholder.api import base, conditions
+from leaseholder.api.conditions import ConditionType, Reason
 from leaseholder.core import actions
 from tests.unit.controller import fakes
 from tests.unit.controller.world import SPEC, World, denied, infisical, manifest
@@ -45,6 +48,22 @@ async def test_a_date_that_jumps_rotates_nothing_and_no_lease_dies(off: int) -> 
     for jump in (off, 0, -off, 0):
         world.provider.date_ahead = jump
         await lives_on(world, 3600, 60)
+
+
+@pytest.mark.parametrize("off", OFF)
+@pytest.mark.parametrize("percent", [66, 95])
+async def test_when_a_lease_is_replaced_is_said_by_its_own_clock(percent: int, off: int) -> None:
+    world = World()
+    world.provider.date_ahead = off
+    world.cluster.user_applies(manifest(renewal={"afterPercent": percent}))
+    await world.settle()
+    failure = errors.Unavailable(Reason.UNAVAILABLE, "not done", sent=False, served=True)
+    world.provider.before("renew", failure)
+    await world.settle(36 * percent + 30)
+    said = conditions.find(world.dl.status.conditions, ConditionType.LEASE_HELD)
+    assert said is not None
+    assert world.dl.status.lease is not None
+    assert said.message.endswith(base.render_moment(world.dl.status.lease.renew_at))
 
 
 async def test_a_lease_is_judged_by_the_clock_of_the_provider_that_made_it() -> None:

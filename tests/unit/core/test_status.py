@@ -192,6 +192,15 @@ def test_after_an_outage_the_first_try_that_costs_is_followed_by_the_next_in_a_m
     assert 45 <= waits[0] <= 60 < waits[1] <= 120 < waits[2] <= 240
 
 
+@pytest.mark.parametrize("suspend", [True, False])
+def test_no_replacement_is_announced_that_suspend_holds_back(suspend: bool) -> None:
+    held = views.record()
+    memory = views.remembers(held, not_renewed=True)
+    seen = views.holding(views.lease({"suspend": suspend}), held=held, memory=memory)
+    (told,) = [one for one in derived(seen).conditions if one.type == ConditionType.LEASE_HELD]
+    assert ("is replaced at" in told.message) is not suspend
+
+
 def test_a_renewal_is_counted_once() -> None:
     held = views.record()
     seen = views.told(views.holding(held=held))
