@@ -163,14 +163,22 @@ class Kube:
     async def watch(self, kind: str, namespace: str) -> collections.abc.AsyncIterator[Object]:
         """What becomes of the objects in a namespace, from those that are there on, for ever.
 
-        Yields each object as it was when it changed; one that goes carries ``gone: True``.
+        Yields each object as it was when it changed; one that goes carries ``gone: True``, also
+        where it went between the end of a watch and the next list.
         """
+        there: dict[str, Object] = {}
         while True:
             listed = await self._call("GET", _path(kind, namespace, ""))
+            before, there = there, {item["metadata"]["name"]: item for item in listed["items"]}
+            for name in before.keys() - there.keys():
+                yield {**before[name], "gone": True}
             for item in listed["items"]:
                 yield item
             version = listed["metadata"]["resourceVersion"]
             async for changed in self._changes(kind, namespace, version):
+                there[changed["metadata"]["name"]] = changed
+                if changed["gone"]:
+                    del there[changed["metadata"]["name"]]
                 yield changed
 
     async def _changes(

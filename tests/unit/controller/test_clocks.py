@@ -62,8 +62,10 @@ async def test_when_a_lease_is_replaced_is_said_by_its_own_clock(percent: int, o
     await world.settle(36 * percent + 30)
     said = conditions.find(world.dl.status.conditions, ConditionType.LEASE_HELD)
     assert said is not None
-    assert world.dl.status.lease is not None
-    assert said.message.endswith(base.render_moment(world.dl.status.lease.renew_at))
+    held = world.dl.status.lease
+    assert held is not None
+    assert held.renew_at is not None
+    assert said.message.endswith(base.render_moment(held.renew_at))
 
 
 async def test_a_lease_is_judged_by_the_clock_of_the_provider_that_made_it() -> None:

@@ -436,10 +436,10 @@ async def test_so_many_restarts_are_remembered_whoever_makes_workloads_without_e
 async def test_a_refused_restart_of_a_workload_that_is_gone_is_forgotten() -> None:
     world, shown = World(), views.holding()
     world.cluster.before("stamp workload", *(refused() for _ in range(3)))
-    for name in ("one", "two", "three"):
-        workload = world.cluster.user_runs(name)
+    made = [world.cluster.user_runs(name) for name in ("one", "two", "three")]
+    for workload in made:
         await world.performer.mover.restart(shown, actions.Restart(workload, "k", "a-1", since=0.0))
-    assert list(shown.memory.refused) == [workload.uid]
+    assert list(shown.memory.refused) == [made[-1].uid]
 
 
 async def test_what_several_targets_choose_is_looked_at_and_reported_once() -> None:
