@@ -200,11 +200,10 @@ async def test_a_lease_whose_renewals_the_database_refuses_is_replaced_before_it
     place: Place,
 ) -> None:
     """OpenBao's user there may make users, and may not alter them."""
-    path = await place.role("unaltered")
-    await asyncio.to_thread(
-        place.bao.role, "unaltered", ttl="1h", max_ttl="24h", renew_statements=["alter nothing"]
+    path = await asyncio.to_thread(
+        place.bao.role, "unaltered", ttl="60s", max_ttl="24h", renew_statements=["alter nothing"]
     )
-    await place.lease("unaltered", path=path, ttl="60s", rotation={"overlap": "1s"})
+    await place.lease("unaltered", path=path, rotation={"overlap": "1s"})
     first = await place.site.ready("unaltered")
     before = await place.site.credentials("unaltered")
     await place.site.until(

@@ -13,7 +13,7 @@ from leaseholder.api.conditions import Reason
 from leaseholder.api.lease import DynamicLease
 from leaseholder.api.record import MOST_LEASES, RecordedLease, Revocation, State
 from leaseholder.core import drift, ends, handover, obstacles, plan, revocations, rollout
-from leaseholder.core.actions import Action, Drop, Move
+from leaseholder.core.actions import Action, Drop, Found, Move, soonest
 from leaseholder.core.view import View
 from leaseholder.ports.events import Note
 
@@ -74,7 +74,7 @@ def _outlived_status(view: View, dl: DynamicLease, record: RecordedLease) -> boo
     return view.own_now(record) >= record.issued_at + DELIVERED_WITHIN
 
 
-def make_room(view: View, dl: DynamicLease) -> Action | None:
+def make_room(view: View, dl: DynamicLease) -> Found:
     """At the limit a replaced lease that is over goes before its time, though its overlap isn't.
 
     With nothing delivered the oldest one goes, but none that a workload was restarted for: its pods
@@ -87,17 +87,19 @@ def make_room(view: View, dl: DynamicLease) -> Action | None:
         and not view.named_anywhere(record)
         and not rollout.stamped(view, record)
     ]
-    over = [
+    is_full = view.has_time and len(obstacles.live(view)) >= obstacles.MOST_LIVE
+    passing = [
         record
         for record in replaced
-        if record.state is State.SUPERSEDED and view.expired(record)
+        if is_full and record.state is State.SUPERSEDED
         if not (view.mute or rollout.keeps(view, record))
     ]
-    if over and view.has_time and len(obstacles.live(view)) >= obstacles.MOST_LIVE:
+    over = [record for record in passing if view.expired(record)]
+    if over:
         return revocations.begin(view, over[0], Reason.SUPERSEDED)
-    if not replaced or not obstacles.needs_room(view, dl):
-        return None
-    return revocations.begin(view, replaced[0], Reason.SUPERSEDED)
+    if replaced and obstacles.needs_room(view, dl):
+        return revocations.begin(view, replaced[0], Reason.SUPERSEDED)
+    return soonest(view.now, *(view.expiry(record) for record in passing))
 
 
 def let_go(view: View, dl: DynamicLease) -> Drop | None:
