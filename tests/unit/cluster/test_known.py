@@ -72,7 +72,7 @@ def test_uids_that_nobody_has_are_looked_up_at_once_among_thousands() -> None:
         kept.event("ADDED", body(number + 1, f"orders-{number}", f"u-{number}"))
     before = time.process_time()
     assert not any(kept.named("shop", f"forged-{number}") for number in range(2_000))
-    assert time.process_time() - before < 0.1
+    assert time.process_time() - before < 0.3  # a hundred times what it takes
 
 
 def test_one_list_shows_what_stood_together_and_two_lists_dont() -> None:

@@ -355,7 +355,7 @@ async def test_a_list_of_thousands_holds_nobody_up() -> None:
         told = [await anext(events) for _ in range(40_000)]
     timed.cancel()
     assert len({*told}) == len(watch.owners) == 40_000
-    assert max(turns) < 0.1
+    assert max(turns) < sum(turns) / 3
 
 
 def test_what_we_wrote_while_a_list_is_read_is_known_after_it() -> None:
