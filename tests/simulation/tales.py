@@ -122,6 +122,18 @@ def away_to_the_last(known: world.World) -> None:
     _issued_at_most(known, 1)
 
 
+def ended_outside(known: world.World) -> None:
+    """Somebody revokes the lease at the provider, long before a renewal is due."""
+    _held(known)
+    known.wait(200)
+    known.revoke_outside(0)
+    known.wait(400)
+    _must_be_ready(known)
+    shown = known.truth.shows(known.secret_key)
+    _holds(2, "the Secret shows a lease that is gone", is_so=known.server.lives(shown))
+    _issued_at_most(known, 2)
+
+
 def trailing(known: world.World) -> None:
     """A lease is renewed, and inspected while replicas show its end as it was before."""
     known.truth.put_provider(units.infisical(probe={"interval": "10s"}))
@@ -592,6 +604,7 @@ TALES: Final = {
     "not-renewed": Tale(not_renewed, ("taggable", "owner-and-time", "exclusive", "accessor")),
     "renewed-at-last": Tale(renewed_at_last, RENEWED),
     "away-to-the-last": Tale(away_to_the_last, RENEWED),
+    "ended-outside": Tale(ended_outside, ("taggable", "owner-and-time", "exclusive", "accessor")),
     "trailing": Tale(trailing, ("taggable", "owner-and-time", "one-slot"), SHORT),
     "undeletable": Tale(undeletable, RENEWED, SHORT),
     "clock-set": Tale(clock_set, RENEWED, SHORT),

@@ -143,6 +143,7 @@ def gone_at_first_sight() -> list[Patch]:
     "as soon as the provider takes it",
     kinds=LAGGING,
     story="swallowed",
+    covered="renewals are a lag apart by our own clock, too (`plan.apart`)",
 )
 def renewed_too_soon() -> list[Patch]:
     return [swap(plan, "least_renewal", lambda can: can.minimum_renewal)]

@@ -53,7 +53,7 @@ HINTS: Final = {
     "workload-restarted": Hint("rolled-out"),
     "rollout-complete": Hint("rolled-out"),
     "replaced-renewed": Hint("stuck"),
-    "inspected": Hint("ended", _VERIFIABLE),
+    "inspected": Hint("ended-outside", _VERIFIABLE),
     "released-wedged": Hint("wedged"),
     "orphaned": Hint("orphaned"),
     "attempts-reported": Hint("refused"),
