@@ -26,8 +26,6 @@ REVERSIBLE: Final = frozenset({Reason.SUPERSEDED, Reason.UNDELIVERED, Reason.UNC
 """Reasons that a Secret which names the lease after all proves wrong."""
 LOGIN_FAILED: Final = frozenset({Reason.AUTH_GONE, Reason.LOGIN_REFUSED})
 """What a last try may have met that other credentials put right."""
-AWAY: Final = frozenset({Reason.UNREACHABLE, Reason.UNAVAILABLE})
-"""What a last try met in an outage."""
 UNKNOWN_LAG: Final = 60
 """Seconds that a read may trail a write at a provider that can't be asked."""
 UNSEEN: Final = timedelta(seconds=60)
@@ -152,12 +150,10 @@ def _when_due(view: View, record: RecordedLease) -> datetime | None:
     """When the next try is due, None when it is now.
 
     A login that failed is tried at once where something changed, such as the provider: it sends
-    nothing while the credentials stay the same. So is what the next lease waits for, where the
-    provider was away.
+    nothing while the credentials stay the same.
     """
-    revocation, last = record.revocation, record.revocation.last_reason
-    is_urgent = last in LOGIN_FAILED or (last in AWAY and _is_awaited(view, record))
-    if view.memory.poked and is_urgent:
+    revocation = record.revocation
+    if view.memory.poked and revocation.last_reason in LOGIN_FAILED:
         return None
     next_at = revocation.next_at
     return next_at if next_at is not None and view.now < next_at else None

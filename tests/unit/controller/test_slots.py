@@ -117,10 +117,7 @@ async def test_where_more_records_name_a_shared_account_than_are_read_nothing_is
     assert "20 records or more have leases of it" in failure.sentence
 
 
-@pytest.mark.parametrize("is_news", [True, False])
-async def test_a_revocation_that_the_next_lease_waits_for_is_tried_each_minute_and_at_news(
-    is_news: bool,
-) -> None:
+async def test_a_revocation_that_the_next_lease_waits_for_is_tried_each_minute() -> None:
     world = World(can=ONE)
     world.cluster.user_applies(manifest(ttl="10m"))
     await world.settle()
@@ -131,8 +128,7 @@ async def test_a_revocation_that_the_next_lease_waits_for_is_tried_each_minute_a
     assert 100 < world.count("revoke") < 150
     assert (world.secret, world.count("issue")) == ("lease-1", 1)
     world.provider.down = None
-    world.memory.poked = is_news  # the provider is Ready again
-    for after in (1 if is_news else 60, schedule.INSPECT_AGAIN):
+    for after in (60, schedule.INSPECT_AGAIN):
         await world.settle(after)
     assert (world.secret, world.ready) == ("lease-2", "Ready")
 
