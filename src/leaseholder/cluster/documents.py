@@ -13,7 +13,7 @@ deep.
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -124,6 +124,17 @@ async def read(answer: aiohttp.ClientResponse, most: int | None) -> bytes | None
             answer.close()
             return None
     return None if sum(map(body.count, _BEFORE_VALUES)) > MOST_VALUES else bytes(body)
+
+
+async def first(pages: AsyncGenerator[dict[str, Any], None], most: int) -> list[dict[str, Any]]:
+    """The first ``most`` items of a list that comes in pages; the rest isn't asked for."""
+    found = list[dict[str, Any]]()
+    async with contextlib.aclosing(pages):
+        async for page in pages:
+            found += page.get("items") or ()
+            if len(found) >= most:
+                break
+    return found[:most]
 
 
 class Feed(Protocol):

@@ -5,7 +5,6 @@ of ours where there is none. What isn't known, or is in doubt, is read live, and
 on what is known (``known``). ``adapter`` and ``records`` say what is asked for.
 """
 
-import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
@@ -70,14 +69,8 @@ class Objects:
     async def listed(self, place: places.Place, selector: str, *, most: int) -> list[client.Body]:
         """The first ``most`` items of a collection that carry the selector's labels."""
         # Without resourceVersion: the most recent state, not the API server's cache.
-        found = list[client.Body]()
         pages = self._api.pages(place, query={"labelSelector": selector})
-        async with contextlib.aclosing(pages):
-            async for page in pages:
-                found += page.get("items") or ()
-                if len(found) >= most:
-                    break
-        return found[:most]
+        return await documents.first(pages, most)
 
     async def each(
         self, model: type[patches.Kind], kind: places.Resource, namespace: str

@@ -42,18 +42,13 @@ class KubernetesSecrets:
 
     async def owned(self, namespace: str, uid: str) -> Sequence[SecretView]:
         """The first Secrets that carry our owner label with that uid, without their data."""
-        found = list[SecretView]()
         pages = self._api.pages(
             places.SECRETS.at(namespace),
             query={"labelSelector": f"{names.OWNER_UID}={uid}"},
             accept=documents.METADATA_LIST,
         )
-        async with contextlib.aclosing(pages):
-            async for page in pages:
-                found += [view(item, is_read=False) for item in page.get("items") or ()]
-                if len(found) >= MOST_OWNED:
-                    break
-        return found[:MOST_OWNED]
+        found = await documents.first(pages, MOST_OWNED)
+        return [view(item, is_read=False) for item in found]
 
     async def leases_named(self, namespaces: Iterable[str]) -> frozenset[str]:
         """Ids of leases on the Secrets with our owner label; their data doesn't cross the wire."""
